@@ -1,0 +1,1 @@
+"""Grade diabetic retinopathy from fundus photographs with BiRA-Net."""

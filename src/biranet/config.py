@@ -1,0 +1,211 @@
+"""Every setting of biranet: one typed field each, whose docstring is its help on the command line.
+
+A setting has one place. The defaults below are the published recipe where the design of the method lists it; recipes in
+TOML override the defaults, and the command line overrides the recipe.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from biranet.errors import InputError
+
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is trained."""
+
+    __pydantic_config__ = _STRICT
+
+    model: Literal["biranet", "ranet", "plain"] = "biranet"
+    """Architecture: two attention streams and a bilinear head, one attention stream, or the trunk with average pooling."""
+    trunk: str = "resnet50"
+    """Any timm model with feature maps, by its timm name."""
+    pretrained: bool = True
+    """Start from the trunk's ImageNet weights, which timm downloads once."""
+    trunk_weights: Path | None = None
+    """Local file with the trunk's weights (safetensors, or a PyTorch state dict) instead of the download."""
+    freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
+    """Layers that are not trained: everything up to the feature map at stride 2 (stem), 4 (stage1), 8 (stage2: conv1 to
+    layer2 of a ResNet), 16 or 32. Both streams then share these layers."""
+
+    def __post_init__(self) -> None:
+        if self.freeze != "none" and not self.pretrained and self.trunk_weights is None:
+            raise ValueError(
+                f"--no-pretrained together with --freeze {self.freeze} would keep layers at random values for ever; "
+                "add --freeze none, or give --trunk-weights"
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the network sees."""
+
+    __pydantic_config__ = _STRICT
+
+    image_size: int = 610
+    """Side of the square image in pixels; at most the size the photos were prepared at."""
+    batch_size: int = 30
+    """Photos per optimiser step."""
+    augmentation: Literal["none", "flips", "fundus"] = "fundus"
+    """Random changes of a training photo: none, horizontal flips, or flips, rotation, small scale and light colour."""
+    balance: bool = True
+    """Draw training photos so that every grade is seen about equally often."""
+    class_weights: tuple[float, float, float, float, float] | None = None
+    """Relative chance of one photo of grade 0 1 2 3 4 to be drawn; from the manifest's own frequencies when not given."""
+    draws_per_epoch: int | None = None
+    """Photos drawn in one epoch; the number of training photos when not given."""
+    workers: int = 2
+    """Processes that load photos."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, image_size=32, batch_size=1, workers=0)
+        if self.draws_per_epoch is not None:
+            _at_least(self, draws_per_epoch=1)
+        if self.class_weights is not None and not (min(self.class_weights) >= 0 < max(self.class_weights)):
+            raise ValueError("--class-weights must be five numbers of at least 0, one of them above 0")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How the weights move."""
+
+    __pydantic_config__ = _STRICT
+
+    loss: Literal["grading", "ce"] = "grading"
+    """Grading loss, which weighs an error by its distance in grades, or cross-entropy."""
+    loss_scale: Literal["paper", "unit"] = "paper"
+    """Scale of the grading loss: as published (mean weight 1/5), or five times that, comparable with cross-entropy."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum 0.9, or AdamW."""
+    lr: float = 2e-4
+    """Learning rate."""
+    weight_decay: float = 1e-8
+    """Weight decay."""
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    """Learning rate over time: a tenth after 6 epochs without a better validation kappa, a linear warm-up over the first
+    tenth and a cosine to zero, or constant."""
+    clip_norm: float | None = None
+    """Scale gradients down to this norm where they exceed it."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"--lr must be above 0, not {self.lr}")
+        _at_least(self, weight_decay=0)
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"--clip-norm must be above 0, not {self.clip_norm}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training: model, data, optimiser, and how long."""
+
+    __pydantic_config__ = _STRICT
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    epochs: int = 10
+    """Passes over the training photos (or over --draws-per-epoch draws)."""
+    seed: int = 1
+    """Seed of everything random: start values, draws, augmentation, dropout, and the split where there is none yet."""
+    fold: int | None = None
+    """Use the split of this fold (see `biranet split --folds`)."""
+    early_stop: int = 10
+    """Stop after this many epochs without a better validation kappa; 0: never."""
+    save_epoch: int = 5
+    """Keep a checkpoint every so many epochs, beside the best and the last."""
+    save_minutes: float = 5.0
+    """Save the training state this often within an epoch, in minutes."""
+    no_cuda: bool = False
+    """Train on the CPU even where there is a GPU."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network; auto: bf16 on a GPU that has it, else fp32."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
+        if not self.save_minutes > 0:
+            raise ValueError(f"--save-minutes must be above 0, not {self.save_minutes}")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How photos are divided into parts; groups stay whole."""
+
+    validation: float = 0.15
+    """Share of the photos that choose the checkpoint."""
+    calibration: float = 0.15
+    """Share of the photos that set thresholds and temperature."""
+    test: float = 0.2
+    """Share of the photos that are read once, by `evaluate`."""
+    folds: int | None = None
+    """Make this many splits, each with another fold as its test part, instead of one split."""
+    seed: int = 1
+    """Seed of the division."""
+
+    def __post_init__(self) -> None:
+        shares = (self.validation, self.calibration, self.test)
+        if min(shares) < 0 or sum(shares) >= 1:
+            raise ValueError("--validation, --calibration and --test must be at least 0 and leave something to train on")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"--folds must be at least 2, not {self.folds}")
+
+
+def _at_least(config: Any, **lowest: float) -> None:
+    for name, bound in lowest.items():
+        value = getattr(config, name)
+        if not value >= bound:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+
+
+def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:
+    """Build a training configuration from nested plain values, as a recipe or a run folder holds them.
+
+    Args:
+        values: For example `{"epochs": 3, "model": {"trunk": "resnet18"}}`; what is left out keeps its default.
+        origin: Where the values come from, for the error.
+
+    Returns:
+        The whole configuration.
+
+    Raises:
+        InputError: If a key is not known (the known ones are named) or a value is not allowed.
+
+    Example:
+        >>> train_config_from({"model": {"trunk": "resnet18"}}, "here").model.trunk
+        'resnet18'
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(TrainConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            section = TrainConfig()
+            for part in first["loc"][:-1]:
+                section = getattr(section, str(part))
+            known = ", ".join(item.name for item in dataclasses.fields(section))
+            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {known}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{origin}: {key + ': ' if key else ''}{message}") from error
+
+
+def read_recipe(path: Path) -> TrainConfig:
+    """Read a training configuration from a TOML file.
+
+    Raises:
+        InputError: If the file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"the recipe {path} is not valid TOML: {error}") from error
+    return train_config_from(values, str(path))

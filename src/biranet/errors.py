@@ -1,0 +1,47 @@
+"""What can go wrong, in one sentence each.
+
+Every error a user can cause is a `BiranetError`: its message says what is wrong, where, and what to do. The command line
+prints the message alone and ends with the error's `exit_status`; a traceback always means a fault of the program.
+"""
+
+
+class BiranetError(Exception):
+    """Base of all errors that a user can cause or must hear of.
+
+    Attributes:
+        exit_status: Status with which the command line ends.
+    """
+
+    exit_status = 2
+
+
+class InputError(BiranetError):
+    """Wrong use or wrong input: a missing folder, a grade of 7, a checkpoint of another version, a full disk."""
+
+
+class RefusedError(BiranetError):
+    """A check refused to go on, for example because one patient stands in two parts of a split."""
+
+    exit_status = 1
+
+
+class InterruptedRunError(BiranetError):
+    """A training was stopped from outside after its state was saved; the message says how to go on."""
+
+    exit_status = 130
+
+
+class PhotoError(BiranetError):
+    """One photo cannot be used. It becomes a row with a status and a reason; it never ends a run.
+
+    Attributes:
+        status: Status for the table: `unreadable` or `no_field`.
+
+    Example:
+        >>> PhotoError("unreadable", "the file is empty").status
+        'unreadable'
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status

@@ -1,0 +1,67 @@
+"""The manifest: one row per photo that was given to `biranet prepare`, in `manifest.csv` of the prepared folder."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.errors import InputError
+from biranet.tables import parse_grades, read_table, write_table
+
+MANIFEST_NAME = "manifest.csv"
+
+COLUMNS = ("file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256")
+"""The columns every manifest has, in this order; crop geometry and the label file's further columns follow."""
+
+STATUSES = ("ok", "ungradable", "unreadable", "no_field")
+"""What became of a photo. Only `ok` photos are trained on and evaluated."""
+
+SPLITS = ("train", "validation", "calibration", "test")
+"""The parts of a split: train learns, validation chooses, calibration sets thresholds, test is read once."""
+
+FOLD_PREFIX = "fold_"
+"""Columns `fold_0`, `fold_1`, … each hold a whole split, in which that fold is the test part."""
+
+
+def read_manifest(prepared: Path) -> pd.DataFrame:
+    """Read the manifest of a prepared folder.
+
+    Args:
+        prepared: The folder that `biranet prepare` wrote.
+
+    Returns:
+        The table: `grade` as `Int64` (missing where not graded), everything else strings.
+
+    Raises:
+        InputError: If the folder or the manifest is missing or a value is not allowed.
+    """
+    path = prepared / MANIFEST_NAME
+    if not path.is_file():
+        raise InputError(
+            f"{prepared} holds no {MANIFEST_NAME}; make it from your photographs with: biranet prepare PHOTOS {prepared}"
+        )
+    table = read_table(path, COLUMNS)
+    table["grade"] = parse_grades(table, "grade", path)
+    split_columns = [name for name in table.columns if name == "split" or name.startswith(FOLD_PREFIX)]
+    for column, allowed in [("status", STATUSES), *((name, ("", *SPLITS)) for name in split_columns)]:
+        wrong = table[~table[column].isin(allowed)]
+        if len(wrong):
+            row, value = wrong.index[0], wrong[column].iloc[0]
+            choices = ", ".join(name for name in allowed if name)
+            raise InputError(f"{path}, row {row}, column {column!r}: {value!r} is not one of {choices}")
+    return table
+
+
+def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
+    """Write the manifest of a prepared folder, the fixed columns first.
+
+    Args:
+        prepared: The prepared folder.
+        table: Rows with at least `COLUMNS`.
+    """
+    further = [name for name in table.columns if name not in COLUMNS]
+    write_table(prepared / MANIFEST_NAME, table[[*COLUMNS, *further]])
+
+
+def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that can be learned from or scored: status `ok`, with a grade."""
+    return table[(table["status"] == "ok") & table["grade"].notna()]
