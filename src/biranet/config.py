@@ -33,13 +33,6 @@ class ModelConfig:
     """Layers that are not trained: everything up to the feature map at stride 2 (stem), 4 (stage1), 8 (stage2: conv1 to
     layer2 of a ResNet), 16 or 32. Both streams then share these layers."""
 
-    def __post_init__(self) -> None:
-        if self.freeze != "none" and not self.pretrained and self.trunk_weights is None:
-            raise ValueError(
-                f"--no-pretrained together with --freeze {self.freeze} would keep layers at random values for ever; "
-                "add --freeze none, or give --trunk-weights"
-            )
-
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -63,11 +56,13 @@ class DataConfig:
     """Processes that load photos."""
 
     def __post_init__(self) -> None:
-        _at_least(self, image_size=32, batch_size=1, workers=0)
+        _at_least(self, image_size=64, batch_size=1, workers=0)
         if self.draws_per_epoch is not None:
             _at_least(self, draws_per_epoch=1)
+        if self.class_weights is not None and not self.balance:
+            raise InputError("--class-weights sets the chance of each grade to be drawn, which --no-balance turns off")
         if self.class_weights is not None and not (min(self.class_weights) >= 0 < max(self.class_weights)):
-            raise ValueError("--class-weights must be five numbers of at least 0, one of them above 0")
+            raise InputError("--class-weights must be five numbers of at least 0, one of them above 0")
 
 
 @dataclass(frozen=True)
@@ -94,10 +89,10 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
-            raise ValueError(f"--lr must be above 0, not {self.lr}")
+            raise InputError(f"--lr must be above 0, not {self.lr}")
         _at_least(self, weight_decay=0)
         if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"--clip-norm must be above 0, not {self.clip_norm}")
+            raise InputError(f"--clip-norm must be above 0, not {self.clip_norm}")
 
 
 @dataclass(frozen=True)
@@ -128,8 +123,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
+        model = self.model
+        if model.freeze != "none" and not model.pretrained and model.trunk_weights is None:
+            raise InputError(
+                f"--no-pretrained together with --freeze {model.freeze} would keep layers at random values for ever; "
+                "add --freeze none, or give --trunk-weights"
+            )
         if not self.save_minutes > 0:
-            raise ValueError(f"--save-minutes must be above 0, not {self.save_minutes}")
+            raise InputError(f"--save-minutes must be above 0, not {self.save_minutes}")
 
 
 @dataclass(frozen=True)
@@ -150,16 +151,18 @@ class SplitConfig:
     def __post_init__(self) -> None:
         shares = (self.validation, self.calibration, self.test)
         if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError("--validation, --calibration and --test must be at least 0 and leave something to train on")
+            raise InputError(
+                "--validation, --calibration and --test must be at least 0 and leave something to train on"
+            )
         if self.folds is not None and self.folds < 2:
-            raise ValueError(f"--folds must be at least 2, not {self.folds}")
+            raise InputError(f"--folds must be at least 2, not {self.folds}")
 
 
 def _at_least(config: Any, **lowest: float) -> None:
     for name, bound in lowest.items():
         value = getattr(config, name)
         if not value >= bound:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+            raise InputError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
 
 
 def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:

@@ -15,7 +15,7 @@ class BiranetError(Exception):
     exit_status = 2
 
 
-class InputError(BiranetError):
+class InputError(BiranetError, ValueError):
     """Wrong use or wrong input: a missing folder, a grade of 7, a checkpoint of another version, a full disk."""
 
 

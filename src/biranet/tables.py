@@ -48,11 +48,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     if not body:
         raise InputError(f"{path} has no rows below its header")
     return pd.DataFrame(
-        {
-            name: pd.Series([row[position] if position < len(row) else "" for _, row in body], dtype=object)
-            for name, position in zip(names, named, strict=True)
-        },
+        [[row[position] if position < len(row) else "" for position in named] for _, row in body],
         index=pd.Index([number for number, _ in body], name="row"),
+        columns=pd.Index(names, dtype=object),
+        dtype=object,
     )
 
 

@@ -1,0 +1,130 @@
+"""Checkpoints: a model and all that is needed to use it rightly, in one safetensors file. Nothing is ever unpickled.
+
+The tensors are the weights. The header holds a `Card` as JSON: architecture, image size, normalisation, how photos must
+be prepared, and the decoder that turns probabilities into a grade.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from biranet.config import ModelConfig
+from biranet.errors import InputError
+from biranet.files import write_bytes
+from biranet.learning.model import build_model
+from biranet.photos.prepare import Preparation
+
+FORMAT = "biranet-checkpoint"
+VERSION = 1
+_HEADER = "biranet"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        model: Architecture and trunk.
+        image_size: Side of the images in pixels.
+        mean: Mean of R, G, B on a 0-1 scale, subtracted from the image.
+        std: Standard deviation of R, G, B, by which it is divided.
+        preparation: How photos must be prepared; others are refused.
+        decoder: Name of the rule that turns probabilities into a grade.
+        epoch: Epochs of training it has had.
+        validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
+        split_column: Column of the manifest with the split it was trained on.
+        trained_on: Name of the training data.
+        software: Versions of the packages it was trained with.
+    """
+
+    model: ModelConfig
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    preparation: Preparation
+    decoder: str = "argmax"
+    epoch: int = 0
+    validation_kappa: float | None = None
+    split_column: str = "split"
+    trained_on: str = ""
+    software: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write named tensors with a JSON header, whole or not at all.
+
+    Args:
+        path: A `.safetensors` file.
+        tensors: Tensors on any device.
+        header: Anything JSON can hold.
+    """
+    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(owned, {_HEADER: json.dumps(header, default=str)}))
+
+
+def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Args:
+        path: The file.
+        what: What it should be, for the error.
+
+    Raises:
+        InputError: If the file is missing, damaged or of another kind.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no file; give {what}, such as RUN/best.safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error
+
+
+def save_checkpoint(path: Path, model: nn.Module, card: Card) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: A `.safetensors` file.
+        model: The model that `card.model` describes.
+        card: Its description.
+    """
+    write_tensors(path, model.state_dict(), {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)})
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
+    """Read a checkpoint.
+
+    Args:
+        path: A file that training wrote.
+
+    Returns:
+        The model, on the CPU in evaluation mode, and its card.
+
+    Raises:
+        InputError: If the file is missing, damaged, no checkpoint, or of a version this program does not read.
+    """
+    tensors, header = read_tensors(path, "a checkpoint")
+    if header.pop("format", None) != FORMAT:
+        raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
+    version = header.pop("version", None)
+    if version != VERSION:
+        raise InputError(
+            f"{path} is a checkpoint of version {version}, and this program reads version {VERSION}; "
+            "use the biranet that wrote it, or train again"
+        )
+    try:
+        card = TypeAdapter(Card).validate_python(header)
+        model = build_model(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
+        model.load_state_dict(tensors)
+    except (ValidationError, RuntimeError) as error:
+        raise InputError(f"{path}: its weights and its description do not belong together; the file was changed") from error
+    return model.eval(), card

@@ -1,0 +1,233 @@
+"""From the manifest to batches: which photos are drawn, in which order, and as which images."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from biranet.config import DataConfig
+from biranet.errors import InputError
+from biranet.grades import GRADE_COUNT
+from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
+from biranet.learning.workers import start_worker
+from biranet.photos.prepare import decode_prepared
+
+NO_GRADE = -1
+"""Grade of a photo that was not graded."""
+
+
+class Draw(NamedTuple):
+    """One photo drawn into a batch.
+
+    Attributes:
+        row: Position of the photo in its table.
+        key: Seeds the augmentation: seed, epoch and position of the draw in the epoch. A photo drawn twice in an epoch
+            has two keys. None: no augmentation.
+    """
+
+    row: int
+    key: tuple[int, int, int] | None = None
+
+
+class Batch(NamedTuple):
+    """Images with their grades.
+
+    Attributes:
+        images: (B, 3, H, W), float32, normalised.
+        grades: (B,), int64; `NO_GRADE` where not known.
+        rows: Positions of the photos in their table, (B,), int64.
+    """
+
+    images: Tensor
+    grades: Tensor
+    rows: Tensor
+
+
+class PreparedPhotos(Dataset[Batch]):
+    """The prepared photos of a table, as images.
+
+    Args:
+        prepared: The prepared folder.
+        table: Rows of its manifest with status `ok`.
+        image_size: Side of the images in pixels.
+        normalisation: Constants of the trunk.
+        augmentation: Name of the random changes; they are made for draws that have a key.
+    """
+
+    def __init__(
+        self,
+        prepared: Path,
+        table: pd.DataFrame,
+        image_size: int,
+        normalisation: Normalisation,
+        augmentation: str = "none",
+    ) -> None:
+        # Arrays, not a table: worker processes read them without copying.
+        self.paths = (str(prepared) + "/" + table["prepared"].astype(str)).to_numpy(dtype=str)
+        self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
+        self.image_size = image_size
+        self.normalisation = normalisation
+        self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.paths)
+
+    def photo(self, row: int) -> Pixels:
+        """Read one prepared photo, (image_size, image_size, 3), uint8, without augmentation.
+
+        Raises:
+            InputError: If it is missing or damaged since it was prepared.
+        """
+        path = Path(self.paths[row])
+        try:
+            photo = decode_prepared(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"the prepared photo {path} cannot be read ({error}); run `biranet prepare` again to restore it"
+            ) from error
+        if photo.shape[0] < self.image_size:
+            raise InputError(
+                f"--image-size {self.image_size} is larger than the prepared photos, which are {photo.shape[0]} px; "
+                f"choose at most {photo.shape[0]}, or prepare them again with a larger --size"
+            )
+        return resize(photo, self.image_size)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
+        """Return image (3, H, W), grade and row of a draw."""
+        photo = self.photo(draw.row)
+        if self.augment is not None and draw.key is not None:
+            photo = self.augment(photo, np.random.default_rng(draw.key))
+        return to_image(photo, self.normalisation), int(self.grades[draw.row]), draw.row
+
+    @staticmethod
+    def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
+        """Put samples into one batch."""
+        images, grades, rows = zip(*samples, strict=True)
+        return Batch(torch.stack(images), torch.tensor(grades), torch.tensor(rows))
+
+
+def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Choose the photos of one epoch, in order.
+
+    Balanced: each draw falls on a photo with a chance proportional to the weight of its grade, with repetition. The weight
+    is one over the number of photos of that grade, or what `config.class_weights` says. Not balanced: every photo once, in
+    random order, then again from the start where more draws are asked for.
+
+    Args:
+        grades: Grades of the training photos, (n,).
+        config: Balance, weights and number of draws.
+        seed: Seed of the run.
+        epoch: Epoch, from 0; each has its own draws.
+
+    Returns:
+        Rows, (draws,).
+
+    Raises:
+        InputError: If the weights give no photo a chance.
+
+    Example:
+        >>> rows = draw_rows(np.array([0, 0, 0, 0, 4]), DataConfig(draws_per_epoch=1000), seed=1, epoch=0)
+        >>> 400 < (rows == 4).sum() < 600
+        True
+    """
+    random = np.random.default_rng([seed, epoch])
+    count = config.draws_per_epoch or len(grades)
+    if not config.balance:
+        rounds = [random.permutation(len(grades)) for _ in range(-(-count // len(grades)))]
+        return np.concatenate(rounds)[:count]
+    counts = np.bincount(grades, minlength=GRADE_COUNT)
+    weights = 1 / np.maximum(counts, 1) if config.class_weights is None else np.array(config.class_weights)
+    chances = weights[grades]
+    if chances.sum() == 0:
+        raise InputError("--class-weights gives no grade among the training photos a chance to be drawn")
+    return random.choice(len(grades), size=count, p=chances / chances.sum())
+
+
+class TrainingBatches(Sampler[list[Draw]]):
+    """The batches of an epoch, from any batch on.
+
+    Which photos, in which order and with which augmentation depends on seed, epoch and position alone, so a resumed epoch
+    goes on exactly where it stopped. Several processes share each batch.
+
+    Args:
+        grades: Grades of the training photos, (n,).
+        config: Batch size and drawing.
+        seed: Seed of the run.
+        process: This process's number, from 0, of `processes`.
+        processes: Number of processes that train together.
+
+    Attributes:
+        epoch: The epoch to give, from 0.
+        first: The batch to start from, from 0.
+    """
+
+    def __init__(
+        self, grades: NDArray[np.int64], config: DataConfig, seed: int, process: int = 0, processes: int = 1
+    ) -> None:
+        self.grades, self.config, self.seed = grades, config, seed
+        self.process, self.processes = process, processes
+        self.epoch = 0
+        self.first = 0
+
+    def __len__(self) -> int:
+        """Number of batches in a whole epoch."""
+        return -(-(self.config.draws_per_epoch or len(self.grades)) // self.config.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Give the draws of each batch from `first` on."""
+        rows = draw_rows(self.grades, self.config, self.seed, self.epoch)
+        draws = [Draw(int(row), (self.seed, self.epoch, position)) for position, row in enumerate(rows)]
+        size = self.config.batch_size
+        for start in range(self.first * size, len(draws), size):
+            yield draws[start : start + size][self.process :: self.processes]
+
+
+class InOrder(Sampler[list[Draw]]):
+    """Every photo once, in order, without augmentation.
+
+    Args:
+        count: Number of photos.
+        batch_size: Photos per batch.
+    """
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        self.count, self.batch_size = count, batch_size
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Give the draws of each batch."""
+        for start in range(0, self.count, self.batch_size):
+            yield [Draw(row) for row in range(start, min(start + self.batch_size, self.count))]
+
+
+def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: int) -> DataLoader[Batch]:
+    """Load batches in worker processes.
+
+    Args:
+        photos: The photos.
+        batches: Which of them, in which batches.
+        workers: Number of processes; 0 loads in this one.
+    """
+    return DataLoader(
+        photos,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=photos.collate,
+        worker_init_fn=start_worker,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+cv2.setNumThreads(1)  # the worker processes are the parallelism

@@ -1,0 +1,289 @@
+"""BiRA-Net, its single stream RA-Net, and the plain control, from top to bottom.
+
+The way of a batch of images (B, 3, H, W) through BiRA-Net:
+
+    stem      layers both streams share because they are frozen and identical; computed once
+    trunk     each stream's own layers                                     F: (B, C, h, w)
+    Net-A     one attention mask                                           A: (B, 1, h, w)
+    pooling   GAP(A * F) / GAP(A), the attention-weighted mean             (B, C)
+    Net-B     1x1 convolution, ReLU, GAP                                   (B, C)
+    stream    mean of the two                                              (B, C)
+    head      bilinear form on the two stream vectors                      logits: (B, 5)
+
+Source: Zhao et al., "BiRA-Net: Bilinear Attention Net for Diabetic Retinopathy Grading", ICIP 2019, arXiv:1905.06312,
+as far as the authors' code and figure show it. Our readings: the layout of Net-B; and signed square root, L2 norm and one
+Linear after the outer product.
+
+Departures, all of them on purpose:
+
+1. The head multiplies the normalised bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the gradient
+   of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
+2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm factorise,
+   so the head is a bilinear form on two normalised vectors: same values, same gradients, C times less memory.
+3. Frozen layers are one module that both streams share, because frozen copies stay identical. Their BatchNorm stays in
+   evaluation mode.
+4. Attention pooling and the head compute in float32 under mixed precision.
+"""
+
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from biranet.config import ModelConfig
+from biranet.grades import GRADE_COUNT
+from biranet.learning.trunk import load_trunk
+
+EPSILON = 1e-6
+"""Keeps the signed square root, the norm and the attention's denominator away from zero; per vector, not per product."""
+
+
+class Output(NamedTuple):
+    """What every model returns.
+
+    Attributes:
+        logits: Scores of the grades before the softmax, (B, 5).
+        attention: Masks in [0, 1], one per stream, (B, streams, h, w); the plain control has no streams.
+    """
+
+    logits: Tensor
+    attention: Tensor
+
+
+def _full_precision(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+class Attention(nn.Sequential):
+    """Look at every feature cell and say how much it matters (Net-A).
+
+    BatchNorm, then 1x1 convolutions C-64-16-8-1 with ReLU between and a sigmoid at the end.
+
+    Args:
+        channels: C, the channels of the feature map.
+
+    Example:
+        >>> Attention(32)(torch.rand(2, 32, 5, 7)).shape
+        torch.Size([2, 1, 5, 7])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, 64, kernel_size=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(64, 16, kernel_size=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 8, kernel_size=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 1, kernel_size=1),
+            nn.Sigmoid(),
+        )
+
+
+def attention_pool(features: Tensor, mask: Tensor) -> Tensor:
+    """Average the feature cells with the mask as weights: GAP(A * F) / GAP(A).
+
+    Args:
+        features: F, (B, C, h, w).
+        mask: A, (B, 1, h, w), in [0, 1]. The product is element by element, not a matrix product.
+
+    Returns:
+        (B, C), in at least float32. A mask of ones gives the plain average.
+
+    Example:
+        >>> cells = torch.tensor([[[[1.0, 5.0]]]])
+        >>> attention_pool(cells, torch.tensor([[[[0.25, 0.75]]]]))
+        tensor([[4.]])
+    """
+    features, mask = _full_precision(features), _full_precision(mask)
+    return (features * mask).mean(dim=(2, 3)) / mask.mean(dim=(2, 3)).clamp_min(EPSILON)
+
+
+class Stream(nn.Module):
+    """One of the two streams of BiRA-Net: a trunk, Net-A and Net-B.
+
+    Args:
+        trunk: Anything that maps images (or the stem's features) to a feature map (B, C, h, w).
+        channels: C.
+    """
+
+    def __init__(self, trunk: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.net_a = Attention(channels)
+        self.net_b = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.ReLU(inplace=True))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
+        features = self.trunk(image)
+        mask = self.net_a(features)
+        attended = attention_pool(features, mask)
+        overall = _full_precision(self.net_b(features)).mean(dim=(2, 3))
+        return (attended + overall) / 2, mask
+
+
+def signed_sqrt(vector: Tensor) -> Tensor:
+    """Take the square root of the magnitude and keep the sign, smoothly through zero.
+
+    x / sqrt(|x| + epsilon): at zero the slope is 1 / sqrt(epsilon) instead of infinite.
+
+    Example:
+        >>> signed_sqrt(torch.tensor([-4.0, 0.0, 9.0])).round(decimals=3)
+        tensor([-2.,  0.,  3.])
+    """
+    return vector * (vector.abs() + EPSILON).rsqrt()
+
+
+class BilinearHead(nn.Module):
+    """Grade two stream vectors by a bilinear form on them.
+
+    Equal to: outer product, signed square root, L2 norm, flatten, times `scale`, Linear(C*C, 5); without the (B, C*C)
+    tensor. The epsilons of root and norm act on each vector, before the product.
+
+    Args:
+        channels: C, the length of each vector.
+        scale: Factor on the normalised bilinear vector; sqrt(C) when not given (our departure 1).
+    """
+
+    def __init__(self, channels: int, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = math.sqrt(channels) if scale is None else scale
+        # The start values of nn.Linear(C * C, 5).
+        bound = 1 / channels
+        self.weight = nn.Parameter(torch.empty(GRADE_COUNT, channels, channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(GRADE_COUNT).uniform_(-bound, bound))
+
+    @staticmethod
+    def normalise(vector: Tensor) -> Tensor:
+        """Take the signed square root, then divide by the norm: (B, C) to (B, C)."""
+        root = signed_sqrt(_full_precision(vector))
+        return root * (root.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return logits (B, 5) for the stream vectors a and b, both (B, C)."""
+        with torch.autocast(a.device.type, enabled=False):
+            a, b = self.normalise(a), self.normalise(b)
+            form = torch.einsum("bi,kij,bj->bk", a, _full_precision(self.weight), b)
+            return self.scale * form + _full_precision(self.bias)
+
+
+class BiraNet(nn.Module):
+    """Two attention streams, joined by a bilinear head.
+
+    Args:
+        trunk_a: First stream's trunk: images (or the stem's features) to (B, C, h, w).
+        trunk_b: Second stream's trunk, a module of its own.
+        channels: C, the channels both trunks give.
+        stem: Layers that both streams share; none when not given.
+
+    Example:
+        >>> from biranet.config import ModelConfig
+        >>> model = build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"))
+        >>> logits, attention = model(torch.rand(2, 3, 96, 96))
+        >>> logits.shape, attention.shape
+        (torch.Size([2, 5]), torch.Size([2, 2, 3, 3]))
+    """
+
+    def __init__(self, trunk_a: nn.Module, trunk_b: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+        super().__init__()
+        self.stem = stem or nn.Identity()
+        self.stream_a = Stream(trunk_a, channels)
+        self.stream_b = Stream(trunk_b, channels)
+        self.head = BilinearHead(channels)
+
+    def forward(self, image: Tensor) -> Output:
+        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
+        shared = self.stem(image)
+        vector_a, mask_a = self.stream_a(shared)
+        vector_b, mask_b = self.stream_b(shared)
+        return Output(self.head(vector_a, vector_b), torch.cat([mask_a, mask_b], dim=1))
+
+
+class RANet(nn.Module):
+    """One attention stream with a small classifier: trunk, Net-A, attention pooling, Linear, Dropout, Linear.
+
+    Args:
+        trunk: Images (or the stem's features) to (B, C, h, w).
+        channels: C.
+        stem: Frozen first layers; none when not given.
+    """
+
+    def __init__(self, trunk: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+        super().__init__()
+        self.stem = stem or nn.Identity()
+        self.trunk = trunk
+        self.net_a = Attention(channels)
+        self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, GRADE_COUNT))
+
+    def forward(self, image: Tensor) -> Output:
+        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
+        features = self.trunk(self.stem(image))
+        mask = self.net_a(features)
+        return Output(_full_precision(self.head(attention_pool(features, mask))), mask)
+
+
+class PlainNet(nn.Module):
+    """The control without attention: trunk, average pooling, Linear.
+
+    Args:
+        trunk: Images (or the stem's features) to (B, C, h, w).
+        channels: C.
+        stem: Frozen first layers; none when not given.
+    """
+
+    def __init__(self, trunk: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+        super().__init__()
+        self.stem = stem or nn.Identity()
+        self.trunk = trunk
+        self.head = nn.Linear(channels, GRADE_COUNT)
+
+    def forward(self, image: Tensor) -> Output:
+        """Grade images (B, 3, H, W), normalised as the trunk's weights expect; the attention has no streams."""
+        features = self.trunk(self.stem(image))
+        no_attention = features.new_empty(len(features), 0, *features.shape[2:])
+        return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
+
+
+class FrozenStem(nn.Sequential):
+    """The first layers of a trunk, never trained: no gradients, BatchNorm always in evaluation mode."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__(OrderedDict(layers.named_children()))
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenStem":
+        """Stay in evaluation mode whatever the rest of the model does."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute the features without recording for gradients."""
+        with torch.no_grad():
+            return super().forward(image)
+
+
+def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
+    """Build the model that a configuration describes, start weights included.
+
+    Args:
+        config: Architecture, trunk, weights and freezing.
+
+    Returns:
+        The model, a plain `nn.Module` that returns `Output`.
+
+    Raises:
+        InputError: If the trunk is not known, its weights cannot be had or do not fit, or it cannot be cut where
+            `config.freeze` says.
+    """
+    trunk = load_trunk(config)
+    first, rest = trunk.cut(config.freeze)
+    stem = FrozenStem(first) if len(first) else None
+    if config.model == "plain":
+        return PlainNet(rest, trunk.channels, stem)
+    if config.model == "ranet":
+        return RANet(rest, trunk.channels, stem)
+    _, rest_b = load_trunk(config).cut(config.freeze)
+    return BiraNet(rest, rest_b, trunk.channels, stem)

@@ -1,0 +1,128 @@
+"""Dividing photos into train, validation, calibration and test, without ever dividing a patient."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from biranet.config import SplitConfig
+from biranet.errors import InputError, RefusedError
+from biranet.grades import GRADE_COUNT
+from biranet.manifest import FOLD_PREFIX, SPLITS, graded_photos
+
+OFFICIAL = "official_split"
+"""Column with the split that the data set was published with, where it was."""
+
+
+def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+    """Divide the graded photos of a manifest.
+
+    Photos of one group stay together, and so do byte-identical photos; every part gets its share of every grade as far as
+    the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its train part.
+
+    Args:
+        table: A manifest.
+        config: Shares, number of folds, seed.
+
+    Returns:
+        The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split. Photos
+        that cannot be used have no part.
+
+    Raises:
+        InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
+    """
+    photos = graded_photos(table)
+    if photos.empty:
+        raise InputError("the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE")
+    official = photos[OFFICIAL] if OFFICIAL in photos else pd.Series("", index=photos.index)
+    free = official.isin(["", "train"])
+    table = table.drop(columns=[name for name in table.columns if name.startswith(FOLD_PREFIX)])
+    cut = {"validation": config.validation, "calibration": config.calibration}
+
+    if config.folds is None:
+        shares = {"test": config.test, **cut}
+        split = official.where(~free, "")
+        split[free] = _divide(photos[free], {part: shares[part] for part in shares if part not in set(official)}, config.seed)
+        table["split"] = split.reindex(table.index, fill_value="")
+        return table
+
+    fold = _allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
+    for number in range(config.folds):
+        split = pd.Series("", index=photos.index)
+        split[free] = "test"
+        rest = photos[free][fold != number]
+        split[rest.index] = _divide(rest, cut, config.seed + number + 1)
+        table[f"{FOLD_PREFIX}{number}"] = split.reindex(table.index, fill_value="")
+    table["split"] = ""
+    return table
+
+
+def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArray[np.str_]:
+    """Name the part of every photo: the given shares, and train for the rest."""
+    parts = ["train", *shares]
+    numbers = _allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
+    if not (numbers == 0).any():
+        raise InputError("no photos are left to train on; there are too few groups for these shares")
+    return np.array(parts, dtype=object)[numbers]
+
+
+def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArray[np.int64]:
+    """Give every photo the number of a part, whole groups at a time, so that each part has its share of each grade.
+
+    Greedy: the groups that matter most to a grade first, each to the part where it brings the grade counts nearest to
+    their targets.
+    """
+    unit = _units(photos)
+    counts = np.zeros((unit.max() + 1, GRADE_COUNT))
+    np.add.at(counts, (unit, photos["grade"].to_numpy(dtype=int)), 1)
+    if len(counts) < sum(share > 0 for share in shares):
+        raise InputError(f"{len(counts)} groups of photos cannot be divided into {len(shares)} parts")
+    total = np.maximum(counts.sum(axis=0), 1)
+    missing = np.outer(shares, total)
+    # A random order first, so that the seed decides among equals; the stable sort keeps it.
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-(counts[order] / total).max(axis=1), kind="stable")]
+    part = np.empty(len(counts), dtype=np.int64)
+    for number in order:
+        group = counts[number]
+        # How much nearer to its target each part comes: the difference of squared distances, grade by grade.
+        gain = (group * (2 * missing - group) / total).sum(axis=1)
+        gain[np.equal(shares, 0)] = -np.inf
+        part[number] = gain.argmax()
+        missing[part[number]] -= group
+    return part[unit]
+
+
+def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
+    """Number what must stay together: photos connected by a common group or by identical bytes."""
+    group, identical = (pd.factorize(photos[column])[0] for column in ("group", "sha256"))
+    edges = coo_matrix((np.ones(len(photos)), (group, identical + group.max() + 1)), shape=(size := group.max() + identical.max() + 2, size))
+    labels = connected_components(edges, directed=False)[1][group]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def check_split(table: pd.DataFrame, column: str = "split") -> None:
+    """Refuse a split in which a patient or a photo stands in two parts.
+
+    Args:
+        table: A manifest.
+        column: Column with the split.
+
+    Raises:
+        RefusedError: If one does; the message names two of the files.
+    """
+    photos = graded_photos(table)
+    photos = photos[photos[column].isin(SPLITS)]
+    for key, what in (("group", "the group"), ("sha256", "byte-identical photos with sha256")):
+        parts = photos.groupby(key)[column].nunique()
+        torn = parts[parts > 1]
+        if len(torn):
+            first = photos[photos[key] == torn.index[0]].drop_duplicates(column)
+            where = " and ".join(f"{file} ({part})" for file, part in zip(first["file"], first[column], strict=True))
+            raise RefusedError(
+                f"{what} {torn.index[0]} stands in more than one part of the split: {where}; {len(torn)} such in all. "
+                "Results on it would be too good to be true: make a new split with `biranet split`"
+            )

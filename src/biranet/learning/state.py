@@ -1,0 +1,101 @@
+"""The state of a training: written whole at any batch, read back to the same bits."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from biranet.errors import InputError
+from biranet.grades import GRADE_COUNT
+from biranet.learning.checkpoint import read_tensors, write_tensors
+
+FORMAT = "biranet-training-state"
+VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch: Epochs finished; also the number of the one that goes on.
+        batch: Batches finished in the epoch that goes on.
+        loss_sum: Sum of the loss over the photos of these batches.
+        confusion: Grades against predictions of these batches, 5 by 5.
+        best_kappa: Best validation kappa so far; None before the first.
+        best_epoch: The epoch, from 1, after which it was reached.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    confusion: list[list[int]] = field(default_factory=lambda: [[0] * GRADE_COUNT for _ in range(GRADE_COUNT)])
+    best_kappa: float | None = None
+    best_epoch: int = 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin an epoch with empty sums."""
+        fresh = Progress(epoch=epoch, best_kappa=self.best_kappa, best_epoch=self.best_epoch)
+        self.__dict__.update(fresh.__dict__)
+
+
+def save_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: dict[str, Any], progress: Progress
+) -> None:
+    """Write everything that a training needs to go on, whole or not at all.
+
+    Args:
+        path: A `.safetensors` file.
+        model: Its weights and buffers are written.
+        optimiser: Its tensors and settings are written.
+        schedule: State of the learning rate, plain values.
+        progress: Where the training stands.
+    """
+    state = optimiser.state_dict()
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, values in state["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "groups": state["param_groups"],
+        "schedule": schedule,
+        "progress": asdict(progress),
+    }
+    write_tensors(path, tensors, header)
+
+
+def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]]:
+    """Read a state back into a model and its optimiser.
+
+    Args:
+        path: What `save_state` wrote.
+        model: A model of the same architecture.
+        optimiser: An optimiser of the same kind over its parameters.
+
+    Returns:
+        Where the training stands, and the state of the learning rate.
+
+    Raises:
+        InputError: If the file is missing, damaged, of another version, or belongs to another model.
+    """
+    tensors, header = read_tensors(path, "a training state")
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise InputError(f"{path} is not a training state of this version of biranet; start the training anew")
+    values: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        kind, rest = name.split(".", 1)
+        if kind == "model":
+            weights[rest] = tensor
+        else:
+            number, key = rest.split(".", 1)
+            values.setdefault(int(number), {})[key] = tensor
+    try:
+        model.load_state_dict(weights)
+        optimiser.load_state_dict({"state": values, "param_groups": header["groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path} belongs to another model or optimiser; start the training anew") from error
+    return Progress(**header["progress"]), header["schedule"]

@@ -1,0 +1,104 @@
+"""From a prepared photo to the image a network sees, and the random changes of training.
+
+Everything here is a function of its arguments: randomness comes in as a generator, never from global state.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+
+
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a trunk's weights expect."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def trunk_normalisation(trunk: str) -> Normalisation:
+    """The constants that belong to a trunk's ImageNet weights.
+
+    Args:
+        trunk: Its timm name.
+
+    Example:
+        >>> trunk_normalisation("resnet50").mean
+        (0.485, 0.456, 0.406)
+    """
+    settings = timm.get_pretrained_cfg(trunk) or timm.models.PretrainedCfg()
+    return Normalisation(tuple(settings.mean), tuple(settings.std))
+
+
+def to_image(photo: Pixels, normalisation: Normalisation) -> Tensor:
+    """Turn pixels into what the network takes.
+
+    Args:
+        photo: RGB, (H, W, 3), uint8.
+        normalisation: Constants of the trunk.
+
+    Returns:
+        Float32, (3, H, W), normalised.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1).float().div_(255)
+    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
+    return image.sub_(mean).div_(std).contiguous()
+
+
+def resize(photo: Pixels, size_px: int) -> Pixels:
+    """Resize a square photo; averages when it shrinks, so that small lesions fade instead of vanishing by chance.
+
+    Args:
+        photo: (H, H, 3), uint8.
+        size_px: New side in pixels.
+    """
+    if photo.shape[0] == size_px:
+        return photo
+    smaller = size_px < photo.shape[0]
+    resized = cv2.resize(photo, (size_px, size_px), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return resized.astype(np.uint8, copy=False)
+
+
+def flip(photo: Pixels, random: np.random.Generator) -> Pixels:
+    """Mirror left and right half the time, as the published recipe does."""
+    return photo[:, ::-1] if random.random() < 0.5 else photo
+
+
+def augment_fundus(photo: Pixels, random: np.random.Generator) -> Pixels:
+    """Change a photo as another camera, eye or pose would, without touching what its grade depends on.
+
+    Flips, any rotation (the field is round), scale 0.9 to 1.1, brightness, contrast and colour by a few percent. Black
+    stays black: light and colour act as gains and a gamma, not as offsets.
+
+    Args:
+        photo: RGB, (H, H, 3), uint8.
+        random: Source of the randomness; the same state gives the same picture.
+
+    Returns:
+        A new photo of the same shape.
+    """
+    side = photo.shape[0]
+    angle_degrees = random.uniform(-180, 180)
+    scale = np.exp(random.uniform(-0.1, 0.1))
+    mirror = random.random() < 0.5
+    centre = (side - 1) / 2
+    matrix = cv2.getRotationMatrix2D((centre, centre), angle_degrees, scale)
+    if mirror:
+        matrix = matrix @ np.array([[-1, 0, 2 * centre], [0, 1, 0], [0, 0, 1]])
+    turned = cv2.warpAffine(photo, matrix, (side, side), flags=cv2.INTER_LINEAR)
+
+    gain = np.exp(random.uniform(-0.15, 0.15) + random.uniform(-0.05, 0.05, size=3))
+    gamma = np.exp(random.uniform(-0.15, 0.15))
+    levels = (np.arange(256) / 255) ** gamma
+    table = np.clip(255 * levels[:, None] * gain, 0, 255).round().astype(np.uint8)
+    return cv2.LUT(turned, table[None]).astype(np.uint8, copy=False)
+
+
+AUGMENTATIONS = {"none": None, "flips": flip, "fundus": augment_fundus}
+"""Augmentations by the name they have in a recipe."""

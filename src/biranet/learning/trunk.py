@@ -1,0 +1,170 @@
+"""Trunks: any timm network with feature maps, as a sequence of layers that can be cut at a stage."""
+
+import difflib
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from biranet.config import ModelConfig
+from biranet.errors import InputError
+
+STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
+"""Stages by the stride of their feature map: conv1 of a ResNet is the stem, layer1 is stage1, and so on."""
+
+
+class Trunk(NamedTuple):
+    """A network without its head.
+
+    Attributes:
+        layers: The layers in the order an image passes them; the result is a feature map (B, C, h, w).
+        channels: C.
+        stages: For each stage the number of layers up to its end.
+        name: Name in timm.
+    """
+
+    layers: nn.Sequential
+    channels: int
+    stages: dict[str, int]
+    name: str
+
+    def cut(self, stage: str) -> tuple[nn.Sequential, nn.Sequential]:
+        """Cut the layers in two after a stage.
+
+        Args:
+            stage: `none`, or a stage the trunk has.
+
+        Returns:
+            The layers up to the end of the stage (empty for `none`), and the rest.
+
+        Raises:
+            InputError: If the trunk has no such stage.
+        """
+        if stage == "none":
+            return nn.Sequential(), self.layers
+        if stage not in self.stages:
+            names = ", ".join(self.stages)
+            known = f"its stages are {names}" if names else "it cannot be cut into stages, so use --freeze none"
+            raise InputError(f"--freeze {stage}: the trunk {self.name} has no {stage}; {known}")
+        children = list(self.layers.named_children())
+        end = self.stages[stage]
+        return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
+
+
+def load_trunk(config: ModelConfig) -> Trunk:
+    """Build a trunk with its start weights: from a local file, from timm, or at random.
+
+    Args:
+        config: Names the trunk and where its weights come from.
+
+    Returns:
+        The trunk.
+
+    Raises:
+        InputError: If timm does not know the trunk, or the weights cannot be had or do not fit.
+    """
+    download = config.pretrained and config.trunk_weights is None
+    if not timm.is_model(config.trunk):
+        close = difflib.get_close_matches(config.trunk.split(".")[0], timm.list_models(), n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() names all of them"
+        raise InputError(f"--trunk {config.trunk}: timm has no such model{hint}")
+    try:
+        with warnings.catch_warnings():
+            # timm and the hub warn about their own internals here; none of it is for the user.
+            warnings.simplefilter("ignore")
+            network = timm.create_model(config.trunk, features_only=True, pretrained=download)
+    except Exception as error:  # the network stack below timm raises many kinds
+        if not download:
+            raise InputError(f"--trunk {config.trunk}: timm gives no feature maps of this model ({error})") from error
+        raise InputError(
+            f"cannot download the ImageNet weights of the trunk {config.trunk} ({type(error).__name__}); give them as a "
+            "file with --trunk-weights FILE, or start from random weights with --no-pretrained --freeze none"
+        ) from error
+    if config.trunk_weights is not None:
+        _load_weights(network, config.trunk, config.trunk_weights)
+    info = network.feature_info.info[-1]
+    layers, stages = _sequence(network)
+    return Trunk(layers, info["num_chs"], stages, config.trunk)
+
+
+class _LastFeatureMap(nn.Module):
+    """A network that cannot be cut, kept whole."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        features: Tensor = self.network(image)[-1]
+        channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+        return features.permute(0, 3, 1, 2) if channels_last else features
+
+
+def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
+    """Lay the children of a timm feature network out in the order an image passes them.
+
+    Feature networks either run through their children in order (`FeatureListNet`) or hold them in a sequence called
+    `blocks` (EfficientNet, MobileNetV3). Others, with their own order or channels last, are kept whole.
+    """
+    in_order = isinstance(network, timm.models.FeatureListNet) and network.output_fmt == "NCHW"
+    blocks = getattr(network, "blocks", None)
+    if not in_order and not isinstance(blocks, nn.Sequential):
+        return nn.Sequential(OrderedDict({"whole": _LastFeatureMap(network)})), {}
+    layers: dict[str, nn.Module] = {}
+    for name, child in network.named_children():
+        if child is blocks:
+            layers |= {f"blocks_{position}": block for position, block in child.named_children()}
+        else:
+            layers[name] = child
+    names = list(layers)
+    ends = {info["reduction"]: names.index(info["module"].replace(".", "_")) + 1 for info in network.feature_info.info}
+    stages = {STAGE_OF_STRIDE[stride]: end for stride, end in ends.items() if stride in STAGE_OF_STRIDE}
+    last = ends[network.feature_info.info[-1]["reduction"]]
+    return nn.Sequential(OrderedDict(list(layers.items())[:last])), stages
+
+
+def _load_weights(network: nn.Module, name: str, path: Path) -> None:
+    """Load a trunk's weights from a file: tensors are matched by name, or else all of them by order and shape."""
+    given = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
+    wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+
+    # timm writes a.0.b as a_0.b in feature networks.
+    by_name = {key.removeprefix("module.").replace(".", "_"): value for key, value in given.items()}
+    matched = {key: by_name.get(key.replace(".", "_")) for key in wanted}
+    if any(value is None for value in matched.values()):
+        # Ports of one network to another library keep the order. A safetensors file has none.
+        ordered = list(given.values()) if path.suffix != ".safetensors" else []
+        matched = dict(zip(wanted, ordered, strict=False))
+    for key, value in wanted.items():
+        tensor = matched.get(key)
+        if tensor is None or tensor.shape != value.shape:
+            found = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)}"
+            raise InputError(
+                f"{path} does not hold weights of the trunk {name}: for {key} of shape {tuple(value.shape)} "
+                f"it has {found}; give the file that belongs to this trunk"
+            )
+    network.load_state_dict({key: tensor for key, tensor in matched.items() if tensor is not None}, strict=False)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a safetensors file or a PyTorch state dict; nothing is unpickled but tensors."""
+    if not path.is_file():
+        raise InputError(f"--trunk-weights {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise InputError(f"--trunk-weights {path}: not a safetensors file or a state dict ({error})") from error
+    except Exception as error:  # pickle raises its own kinds for what weights_only refuses
+        raise InputError(f"--trunk-weights {path}: holds more than tensors, so it is not loaded") from error
+    if not isinstance(values, dict) or not values:
+        raise InputError(f"--trunk-weights {path}: holds no named tensors")
+    values = values.get("state_dict", values)
+    return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
