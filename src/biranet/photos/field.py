@@ -1,0 +1,189 @@
+"""Find the field, the lit circle in a photo, and cut the photo to it without losing any of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from biranet.errors import PhotoError
+
+_THUMBNAIL_PX = 256
+_BLACK_LEVEL = 20
+_LEAST_CONTRAST = 8
+_LEAST_AREA_FRACTION = 0.04
+_LEAST_SIDES_RATIO = 0.4
+_LEAST_SOLIDITY = 0.6
+_LEAST_ARC_FRACTION = 0.4
+
+
+@dataclass(frozen=True)
+class Field:
+    """The square around the field, in pixels of the upright photo; it reaches beyond the photo where that is padded.
+
+    Attributes:
+        left_px: First column of the square, below 0 where the photo is padded on the left.
+        top_px: First row of the square, below 0 where the photo is padded at the top.
+        side_px: Width and height of the square.
+    """
+
+    left_px: int
+    top_px: int
+    side_px: int
+
+
+def find_field(photo: npt.NDArray[np.uint8]) -> Field:
+    """Find the smallest square that holds the whole field.
+
+    The field is looked for on a thumbnail: what is brighter than the dark corners, without small things such as camera
+    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. A photo
+    without a dark corner is all field. The square is up to one thumbnail pixel wider on each side than the field.
+
+    Args:
+        photo: Pixels (H, W, 3), uint8, RGB.
+
+    Returns:
+        The square, centred on the part of the field that is in the photo.
+
+    Raises:
+        PhotoError: With status `no_field` if the photo is black, all one colour, or has no round lit part.
+
+    Example:
+        >>> photo = np.zeros((100, 160, 3), np.uint8)
+        >>> _ = cv2.circle(photo, (80, 50), 40, (180, 90, 40), -1)
+        >>> find_field(photo)
+        Field(left_px=39, top_px=9, side_px=83)
+    """
+    height_px, width_px = photo.shape[:2]
+    scale = min(1.0, _THUMBNAIL_PX / max(height_px, width_px))
+    columns, rows = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    thumbnail = cv2.resize(photo, (columns, rows), interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    # Fields are red: the brightest channel keeps their dark parts above the background.
+    level = thumbnail.max(axis=2)
+    left, top, right, bottom = _field_box(level)
+    step_x, step_y = width_px / columns, height_px / rows
+    left_px = max(0, int(np.floor((left - 1) * step_x)))
+    top_px = max(0, int(np.floor((top - 1) * step_y)))
+    right_px = min(width_px, int(np.ceil((right + 1) * step_x)))
+    bottom_px = min(height_px, int(np.ceil((bottom + 1) * step_y)))
+    side_px = max(right_px - left_px, bottom_px - top_px)
+    return Field(
+        left_px=left_px - (side_px - (right_px - left_px)) // 2,
+        top_px=top_px - (side_px - (bottom_px - top_px)) // 2,
+        side_px=side_px,
+    )
+
+
+def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.NDArray[np.uint8]:
+    """Cut a photo to its field, pad it with black to the square, and resize it once.
+
+    Args:
+        photo: Pixels (H, W, 3), uint8, RGB.
+        field: The square to cut.
+        size_px: Side of the result, at least 1.
+
+    Returns:
+        Pixels (size_px, size_px, 3), uint8: averaged over areas where the photo shrinks, cubic where it grows.
+    """
+    height_px, width_px = photo.shape[:2]
+    right_px, bottom_px = field.left_px + field.side_px, field.top_px + field.side_px
+    part = photo[max(0, field.top_px) : bottom_px, max(0, field.left_px) : right_px]
+    square = cv2.copyMakeBorder(
+        part,
+        max(0, -field.top_px),
+        max(0, bottom_px - height_px),
+        max(0, -field.left_px),
+        max(0, right_px - width_px),
+        cv2.BORDER_CONSTANT,
+        value=(0, 0, 0),
+    )
+    way = cv2.INTER_AREA if size_px <= field.side_px else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=way), dtype=np.uint8)
+
+
+def _field_box(level: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom (exclusive) of the field on the thumbnail."""
+    rows, columns = level.shape
+    low, high = np.percentile(level, [1, 99])
+    if high < _BLACK_LEVEL:
+        raise PhotoError("no_field", "the photo is black")
+    if high - low < _LEAST_CONTRAST:
+        raise PhotoError("no_field", "the photo is all one colour")
+    lit = _lit(level, float(high))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
+    if count == 1:
+        raise PhotoError("no_field", "the photo has no large lit part")
+    part = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    left, top, width, height, area = (int(value) for value in stats[part])
+    if area < _LEAST_AREA_FRACTION * level.size:
+        raise PhotoError("no_field", "the photo has no large lit part")
+    contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=len)[:, 0, :]
+    # The outline runs through pixel centres; half a pixel around it is what the counted area covers.
+    hull_area = cv2.contourArea(cv2.convexHull(outline)) + len(outline) / 2
+    if min(width, height) < _LEAST_SIDES_RATIO * max(width, height) or area < _LEAST_SOLIDITY * hull_area:
+        raise PhotoError("no_field", "the lit part of the photo is not round")
+    box = (float(left), float(top), float(left + width), float(top + height))
+    circle = _circle_through(outline, (columns, rows), max(width, height))
+    if circle is None:
+        return box
+    x, y, radius = circle
+    return (
+        min(box[0], max(0.0, x - radius)),
+        min(box[1], max(0.0, y - radius)),
+        max(box[2], min(float(columns), x + radius + 1)),
+        max(box[3], min(float(rows), y + radius + 1)),
+    )
+
+
+def _lit(level: npt.NDArray[np.uint8], high: float) -> npt.NDArray[np.uint8]:
+    """Mask (h, w), uint8 0 or 1, of what is brighter than the background, without small things."""
+    rows, columns = level.shape
+    if min(rows, columns) >= 64:
+        level = np.asarray(cv2.medianBlur(level, 3), dtype=np.uint8)
+    corner = max(1, min(rows, columns) // 16)
+    ends = (slice(None, corner), slice(-corner, None))
+    corners = [level[vertical, horizontal] for vertical in ends for horizontal in ends]
+    dark = [patch for patch in corners if np.median(patch) < min(0.35 * high, 60)]
+    if not dark:
+        return np.ones_like(level)
+    # The median corner, because one may hold a tag; and far below the field, because its edge is often dim.
+    background = float(np.median([np.median(patch) for patch in dark]))
+    noise = float(np.median([patch.std() for patch in dark]))
+    threshold = background + max(4.0, 4 * noise, 0.06 * (high - background))
+    mask = (level > threshold).astype(np.uint8)
+    if min(rows, columns) < 64:
+        return mask
+    width = 2 * round(0.015 * min(rows, columns)) + 1
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    return np.asarray(opened, dtype=np.uint8)
+
+
+def _circle_through(
+    outline: npt.NDArray[np.int32], size: tuple[int, int], longest: int
+) -> tuple[float, float, float] | None:
+    """Centre and radius of the circle on which most of the outline lies, or None where it is no arc."""
+    inner = ((outline > 1) & (outline < np.array(size) - 2)).all(axis=1)
+    points = outline[inner].astype(np.float64)
+    if len(points) < 16:
+        return None
+    # Circles through three points each, always the same draws: the same photo must give the same field.
+    triples = points[np.random.default_rng(0).integers(len(points), size=(300, 3))]
+    (ax, ay), (bx, by), (cx, cy) = (triples[:, corner].T for corner in range(3))
+    twice_area = 2 * (ax * (by - cy) + bx * (cy - ay) + cx * (ay - by))
+    usable = np.abs(twice_area) > 1e-6
+    a2, b2, c2 = ax**2 + ay**2, bx**2 + by**2, cx**2 + cy**2
+    divisor = np.where(usable, twice_area, 1)
+    x = (a2 * (by - cy) + b2 * (cy - ay) + c2 * (ay - by)) / divisor
+    y = (a2 * (cx - bx) + b2 * (ax - cx) + c2 * (bx - ax)) / divisor
+    radius = np.hypot(ax - x, ay - y)
+    usable &= (radius > 0.4 * longest) & (radius < longest)
+    if not usable.any():
+        return None
+    centres, radii = np.stack([x, y], axis=1)[usable], radius[usable]
+    distances = np.linalg.norm(points[None] - centres[:, None], axis=2)
+    on_circle = np.abs(distances - radii[:, None]) < 1.5
+    best = int(np.argmax(on_circle.sum(axis=1)))
+    if on_circle[best].mean() < _LEAST_ARC_FRACTION:
+        return None
+    return float(centres[best, 0]), float(centres[best, 1]), float(radii[best])
