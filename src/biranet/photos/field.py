@@ -58,9 +58,9 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     scale = min(1.0, _THUMBNAIL_PX / max(height_px, width_px))
     columns, rows = max(1, round(width_px * scale)), max(1, round(height_px * scale))
     thumbnail = cv2.resize(photo, (columns, rows), interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    _check_contrast(thumbnail)
     # Fields are red: the brightest channel keeps their dark parts above the background.
-    level = thumbnail.max(axis=2)
-    left, top, right, bottom = _field_box(level)
+    left, top, right, bottom = _field_box(thumbnail.max(axis=2))
     step_x, step_y = width_px / columns, height_px / rows
     left_px = max(0, int(np.floor((left - 1) * step_x)))
     top_px = max(0, int(np.floor((top - 1) * step_y)))
@@ -101,15 +101,19 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
     return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=way), dtype=np.uint8)
 
 
+def _check_contrast(thumbnail: npt.NDArray[np.uint8]) -> None:
+    low, high = np.percentile(thumbnail, [1, 99], axis=(0, 1))
+    if high.max() < _BLACK_LEVEL:
+        raise PhotoError("no_field", "the photo is black")
+    # Any channel may show it: in an overexposed photo red is the same everywhere.
+    if (high - low).max() < _LEAST_CONTRAST:
+        raise PhotoError("no_field", "the photo is all one colour")
+
+
 def _field_box(level: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
     """Left, top, right and bottom (exclusive) of the field on the thumbnail."""
     rows, columns = level.shape
-    low, high = np.percentile(level, [1, 99])
-    if high < _BLACK_LEVEL:
-        raise PhotoError("no_field", "the photo is black")
-    if high - low < _LEAST_CONTRAST:
-        raise PhotoError("no_field", "the photo is all one colour")
-    lit = _lit(level, float(high))
+    lit = _lit(level)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
     if count == 1:
         raise PhotoError("no_field", "the photo has no large lit part")
@@ -136,11 +140,12 @@ def _field_box(level: npt.NDArray[np.uint8]) -> tuple[float, float, float, float
     )
 
 
-def _lit(level: npt.NDArray[np.uint8], high: float) -> npt.NDArray[np.uint8]:
+def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Mask (h, w), uint8 0 or 1, of what is brighter than the background, without small things."""
     rows, columns = level.shape
     if min(rows, columns) >= 64:
         level = np.asarray(cv2.medianBlur(level, 3), dtype=np.uint8)
+    high = float(np.percentile(level, 99))
     corner = max(1, min(rows, columns) // 16)
     ends = (slice(None, corner), slice(-corner, None))
     corners = [level[vertical, horizontal] for vertical in ends for horizontal in ends]
@@ -186,4 +191,8 @@ def _circle_through(
     best = int(np.argmax(on_circle.sum(axis=1)))
     if on_circle[best].mean() < _LEAST_ARC_FRACTION:
         return None
-    return float(centres[best, 0]), float(centres[best, 1]), float(radii[best])
+    # The best draw names the points on the arc; the least-squares circle through them all is steadier than three.
+    arc = points[on_circle[best]]
+    solution = np.linalg.lstsq(np.column_stack([arc, np.ones(len(arc))]), (arc**2).sum(axis=1), rcond=None)[0]
+    centre = solution[:2] / 2
+    return float(centre[0]), float(centre[1]), float(np.sqrt(solution[2] + (centre**2).sum()))

@@ -6,6 +6,7 @@ colour profile is not applied.
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,29 +89,40 @@ def read_photo(source: Path | bytes) -> npt.NDArray[np.uint8]:
         except Image.DecompressionBombError:
             raise _too_large() from None
         except Exception as error:  # A damaged file makes decoders raise anything: one photo must not end a run.
-            raise PhotoError("unreadable", f"is damaged or cut short ({error or type(error).__name__})") from error
+            # Without the decoder's own words, which may quote metadata.
+            raise PhotoError("unreadable", "is damaged or cut short") from error
 
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
         if picture.width * picture.height > PIXEL_LIMIT:
             raise _too_large()
-        # libjpeg fills what is missing with grey and only murmurs; a whole JPEG has an end marker after its last scan.
-        if picture.format in ("JPEG", "MPO") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-            raise PhotoError("unreadable", "is damaged or cut short (the JPEG has no end)")
+        _check_whole(data, picture.format)
         picture.load()
-        return np.ascontiguousarray(_as_rgb(_upright(picture)))
+        _turn_upright(picture)
+        return _as_rgb(picture)
+
+
+def _check_whole(data: bytes, kind: str | None) -> None:
+    """Refuse a file that stops early, perhaps filled up with zeros, for which decoders invent the missing part."""
+    if kind in ("JPEG", "MPO"):
+        # libjpeg fills what is missing with grey and only murmurs; a whole JPEG has an end marker after its last scan.
+        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+            raise PhotoError("unreadable", "is damaged or cut short")
+    elif kind == "PNG":
+        # Reading skips the checksums; this compares them, and raises.
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            picture.verify()
 
 
 def _too_large() -> PhotoError:
     return PhotoError("unreadable", f"has more than {PIXEL_LIMIT // 1_000_000} million pixels")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # Unreadable EXIF says nothing about the pixels, which are whole: they are taken as they lie.
-        return picture
+def _turn_upright(picture: Image.Image) -> None:
+    # Unreadable EXIF says nothing about the pixels, which are whole: they are then taken as they lie.
+    with suppress(Exception):
+        ImageOps.exif_transpose(picture, in_place=True)
 
 
 def _as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
@@ -120,7 +132,7 @@ def _as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
         layer = picture.convert("RGBA")
         picture = Image.new("RGB", layer.size)
         picture.paste(layer, mask=layer.getchannel("A"))
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _as_grey8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

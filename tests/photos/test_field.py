@@ -1,0 +1,173 @@
+import cv2
+import numpy as np
+import pytest
+
+from biranet.errors import PhotoError
+from biranet.photos.field import Field, cut_field, find_field
+from biranet.photos.read import read_photo
+
+
+def draw(height, width, x, y, radius, *, dim=0.0, noise=0.0, background=0.0, shadow=False, tag=False, seed=0):
+    """A photo with a field, and where the field is."""
+    rows, columns = np.mgrid[:height, :width]
+    distance = np.hypot(columns - x, rows - y) / radius
+    lit = distance <= 1
+    light = 1 - dim * distance.clip(0, 1) ** 2
+    if shadow:
+        light = light * np.where(rows > y + 0.5 * radius, 0.02, 1)
+    photo = np.where(lit[:, :, None], light[:, :, None] * np.array([170, 90, 40]), 0)
+    photo = np.maximum(photo, background) + np.random.default_rng(seed).normal(0, noise, photo.shape)
+    photo = photo.clip(0, 255).astype(np.uint8)
+    if tag:
+        cv2.putText(photo, "OD 10:22", (4, height // 20 + 6), cv2.FONT_HERSHEY_SIMPLEX, height / 600, (255,) * 3, 2)
+        cv2.rectangle(photo, (width - width // 12, height - height // 12), (width, height), (255,) * 3, -1)
+    return photo, lit
+
+
+def box_of(lit):
+    rows, columns = np.nonzero(lit)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def assert_holds(field, box, *, spare_fraction):
+    left, top, right, bottom = box
+    assert field.left_px <= left
+    assert field.top_px <= top
+    assert field.left_px + field.side_px >= right
+    assert field.top_px + field.side_px >= bottom
+    assert field.side_px <= (1 + spare_fraction) * max(right - left, bottom - top)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_part_of_a_drawn_field_is_lost(seed):
+    rng = np.random.default_rng(seed)
+    height = int(rng.integers(120, 700))
+    width = int(height * rng.uniform(1, 1.6))
+    radius = height * rng.uniform(0.3, 0.62)
+    photo, lit = draw(
+        height,
+        width,
+        width * rng.uniform(0.45, 0.55),
+        height * rng.uniform(0.46, 0.54),
+        radius,
+        dim=rng.uniform(0, 0.8),
+        noise=rng.choice([0, 3, 10]),
+        background=rng.choice([0, 4, 12]),
+        tag=radius < 0.4 * height and rng.random() < 0.5,
+        seed=seed,
+    )
+    assert_holds(find_field(photo), box_of(lit), spare_fraction=0.07)
+
+
+def test_a_field_cut_at_top_and_bottom_is_padded_there():
+    photo, lit = draw(285, 429, 200, 142, 172)
+    field = find_field(photo)
+    assert_holds(field, box_of(lit), spare_fraction=0.03)
+    assert field.top_px < 0 < field.left_px
+    assert field.top_px + field.side_px > 285
+    square = cut_field(photo, field, 100)
+    assert (square[:8] == 0).all()
+    assert (square[-8:] == 0).all()
+    assert (square[50, 5:95] > 0).any(axis=1).all()
+
+
+def test_a_shadow_at_the_edge_is_completed_to_the_circle():
+    photo, lit = draw(400, 600, 300, 200, 180, shadow=True)
+    assert photo[lit].max(axis=1).min() < 5
+    assert_holds(find_field(photo), box_of(lit), spare_fraction=0.05)
+
+
+@pytest.mark.parametrize("side", [28, 64, 224, 1000])
+def test_a_field_that_fills_a_square_photo_is_kept_whole(side):
+    photo, _ = draw(side, side, side / 2, side / 2, side * 0.8, dim=0.5)
+    assert find_field(photo) == Field(0, 0, side)
+    photo, lit = draw(side, side, (side - 1) / 2, (side - 1) / 2, side / 2)
+    assert_holds(find_field(photo), box_of(lit), spare_fraction=0.0)
+
+
+def test_a_dark_photo_still_has_a_field():
+    photo, lit = draw(300, 450, 220, 150, 130)
+    assert_holds(find_field(photo // 5), box_of(lit), spare_fraction=0.05)
+
+
+def test_an_overexposed_field_that_fills_the_photo_is_not_one_colour():
+    photo, _ = draw(100, 100, 50, 50, 90, dim=0.5)
+    photo[:, :, 0] = 255
+    assert find_field(photo) == Field(0, 0, 100)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_turning_the_photo_turns_the_field(turn):
+    photo, _ = draw(300, 450, 200, 160, 120, dim=0.5, noise=3, tag=True)
+    straight, turned = find_field(photo), find_field(np.ascontiguousarray(np.rot90(photo, turn)))
+    assert abs(straight.side_px - turned.side_px) <= 4
+
+
+def test_the_same_photo_gives_the_same_field():
+    photo, _ = draw(300, 450, 200, 160, 170, dim=0.7, noise=10)
+    assert find_field(photo) == find_field(photo.copy())
+
+
+BLANK = np.zeros((200, 300, 3), np.uint8)
+TEXT = cv2.putText(BLANK.copy(), "no photo today", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2)
+STRIP = cv2.rectangle(BLANK.copy(), (10, 80), (290, 110), (200,) * 3, -1)
+ANGLE = cv2.rectangle(cv2.rectangle(BLANK.copy(), (50, 20), (70, 180), (200,) * 3, -1), (50, 160), (210, 180), (200,) * 3, -1)
+
+
+@pytest.mark.parametrize(
+    ("photo", "words"),
+    [
+        (BLANK, "black"),
+        (BLANK + 7, "black"),
+        (BLANK + 128, "one colour"),
+        (BLANK + 255, "one colour"),
+        (TEXT, "no large lit part"),
+        (STRIP, "not round"),
+        (ANGLE, "not round"),
+        (BLANK[:1, :1] + 90, "one colour"),
+    ],
+)
+def test_photos_without_a_field(photo, words):
+    with pytest.raises(PhotoError, match=words) as caught:
+        find_field(photo)
+    assert caught.value.status == "no_field"
+
+
+@pytest.mark.parametrize("field", [Field(10, 5, 40), Field(-8, -20, 140), Field(30, 40, 90)])
+def test_cutting_at_its_own_size_copies_pixels(field):
+    photo = np.random.default_rng(1).integers(1, 255, (100, 120, 3), dtype=np.uint8)
+    square = cut_field(photo, field, field.side_px)
+    expected = np.zeros((field.side_px, field.side_px, 3), np.uint8)
+    for row in range(field.side_px):
+        for column in range(field.side_px):
+            y, x = row + field.top_px, column + field.left_px
+            if 0 <= y < 100 and 0 <= x < 120:
+                expected[row, column] = photo[y, x]
+    assert (square == expected).all()
+
+
+def test_shrinking_averages_and_growing_keeps_the_mean():
+    photo = np.random.default_rng(1).integers(0, 255, (120, 120, 3), dtype=np.uint8)
+    small = cut_field(photo, Field(0, 0, 120), 30)
+    averages = photo.reshape(30, 4, 30, 4, 3).mean(axis=(1, 3))
+    assert np.abs(small - averages).max() <= 1
+    large = cut_field(small, Field(0, 0, 30), 90)
+    assert large.shape == (90, 90, 3)
+    assert abs(float(large.mean()) - float(small.mean())) < 2
+
+
+@pytest.mark.real
+def test_no_part_of_a_real_field_is_lost(real_data):
+    paths = sorted((real_data / "images512").rglob("*.jpg"))[::8]
+    assert len(paths) > 90
+    for path in paths:
+        photo = read_photo(path)
+        # Independent of the code: rows and columns in which red, smoothed at full size, is far above the dark.
+        red = cv2.GaussianBlur(photo[:, :, 0], (0, 0), 2)
+        lit = red > 45
+        columns = np.nonzero(lit.mean(axis=0) > 0.03)[0]
+        rows = np.nonzero(lit.mean(axis=1) > 0.03)[0]
+        box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        field = find_field(photo)
+        assert_holds(field, box, spare_fraction=0.25)
+        assert 1.1 < field.side_px / photo.shape[0] < 1.4, path.name
