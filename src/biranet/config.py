@@ -26,12 +26,11 @@ class ModelConfig:
     trunk: str = "resnet50"
     """Any timm model with feature maps, by its timm name."""
     pretrained: bool = True
-    """Start from the trunk's ImageNet weights, which timm downloads once."""
+    """Whether to start from the trunk's ImageNet weights, which timm downloads once."""
     trunk_weights: Path | None = None
     """Local file with the trunk's weights (safetensors, or a PyTorch state dict) instead of the download."""
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
-    """Layers that are not trained: everything up to the feature map at stride 2 (stem), 4 (stage1), 8 (stage2: conv1 to
-    layer2 of a ResNet), 16 or 32. Both streams then share these layers."""
+    """Last layers that are not trained: up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), …"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class DataConfig:
     augmentation: Literal["none", "flips", "fundus"] = "fundus"
     """Random changes of a training photo: none, horizontal flips, or flips, rotation, small scale and light colour."""
     balance: bool = True
-    """Draw training photos so that every grade is seen about equally often."""
+    """Whether to draw training photos so that every grade is seen about equally often."""
     class_weights: tuple[float, float, float, float, float] | None = None
     """Relative chance of one photo of grade 0 1 2 3 4 to be drawn; from the manifest's own frequencies when not given."""
     draws_per_epoch: int | None = None
@@ -82,8 +81,7 @@ class OptimiserConfig:
     weight_decay: float = 1e-8
     """Weight decay."""
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    """Learning rate over time: a tenth after 6 epochs without a better validation kappa, a linear warm-up over the first
-    tenth and a cosine to zero, or constant."""
+    """A tenth of the rate after 6 epochs without a better validation kappa; warm-up, then a cosine to zero; or constant."""
     clip_norm: float | None = None
     """Scale gradients down to this norm where they exceed it."""
 
@@ -109,7 +107,7 @@ class TrainConfig:
     seed: int = 1
     """Seed of everything random: start values, draws, augmentation, dropout, and the split where there is none yet."""
     fold: int | None = None
-    """Use the split of this fold (see `biranet split --folds`)."""
+    """Fold that is kept back as test part, after `biranet split --folds`."""
     early_stop: int = 10
     """Stop after this many epochs without a better validation kappa; 0: never."""
     save_epoch: int = 5
@@ -144,7 +142,7 @@ class SplitConfig:
     test: float = 0.2
     """Share of the photos that are read once, by `evaluate`."""
     folds: int | None = None
-    """Make this many splits, each with another fold as its test part, instead of one split."""
+    """Make this many splits, each with another fold as its test part, instead of one split by --test."""
     seed: int = 1
     """Seed of the division."""
 

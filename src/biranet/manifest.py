@@ -41,8 +41,8 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         )
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
-    split_columns = [name for name in table.columns if name == "split" or name.startswith(FOLD_PREFIX)]
-    for column, allowed in [("status", STATUSES), *((name, ("", *SPLITS)) for name in split_columns)]:
+    parts = ("", *SPLITS)
+    for column, allowed in [("status", STATUSES), *((name, parts) for name in ("split", *fold_columns(table)))]:
         wrong = table[~table[column].isin(allowed)]
         if len(wrong):
             row, value = wrong.index[0], wrong[column].iloc[0]
@@ -65,3 +65,8 @@ def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
 def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that can be learned from or scored: status `ok`, with a grade."""
     return table[(table["status"] == "ok") & table["grade"].notna()]
+
+
+def fold_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold the splits of folds, in order."""
+    return [name for name in table.columns if name.startswith(FOLD_PREFIX)]

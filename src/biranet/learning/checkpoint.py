@@ -126,5 +126,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
         model = build_model(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
         model.load_state_dict(tensors)
     except (ValidationError, RuntimeError) as error:
-        raise InputError(f"{path}: its weights and its description do not belong together; the file was changed") from error
+        raise InputError(
+            f"{path}: its weights and its description do not belong together; the file was changed"
+        ) from error
     return model.eval(), card

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from biranet.config import DataConfig
-from biranet.errors import InputError
+from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
 from biranet.learning.workers import start_worker
@@ -89,7 +89,7 @@ class PreparedPhotos(Dataset[Batch]):
         path = Path(self.paths[row])
         try:
             photo = decode_prepared(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, PhotoError) as error:
             raise InputError(
                 f"the prepared photo {path} cannot be read ({error}); run `biranet prepare` again to restore it"
             ) from error

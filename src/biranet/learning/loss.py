@@ -54,7 +54,9 @@ def grading_loss(logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"]
         True
     """
     _check(logits, grades)
-    log_likelihood = -functional.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, grades, reduction="none")
+    log_likelihood = -functional.cross_entropy(
+        logits.float() if logits.dtype.itemsize < 4 else logits, grades, reduction="none"
+    )
     distance = (torch.arange(GRADE_COUNT, device=grades.device) - grades[:, None]).abs() + 1
     predicted = logits.detach().argmax(dim=1, keepdim=True)
     weight = distance.gather(1, predicted).squeeze(1) / distance.sum(dim=1)

@@ -1,6 +1,5 @@
 """Grading with a trained model: one batched iterator and one decoder, for every table and every front end."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from biranet.errors import InputError, RefusedError
@@ -63,22 +61,17 @@ def decode(probabilities: NDArray[np.float32], decoder: str) -> NDArray[np.int64
 
 
 @torch.inference_mode()
-def predict_batches(model: nn.Module, batches: DataLoader[Batch], device: torch.device) -> Iterator[Predicted]:
-    """Grade batches of images.
+def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predicted:
+    """Grade one batch of images.
 
     Args:
-        model: Returns `Output`; put into evaluation mode here.
-        batches: Images with their rows.
+        model: Returns `Output`; in evaluation mode, on `device`.
+        batch: Images with their rows.
         device: Where the model is.
-
-    Yields:
-        The answers, batch by batch.
     """
-    model.eval()
-    for batch in batches:
-        output = model(batch.images.to(device, non_blocking=True))
-        probabilities = output.logits.float().softmax(dim=1)
-        yield Predicted(batch.rows.numpy(), probabilities.cpu().numpy(), output.attention.float().cpu().numpy())
+    output = model(batch.images.to(device, non_blocking=True))
+    probabilities = output.logits.float().softmax(dim=1)
+    return Predicted(batch.rows.numpy(), probabilities.cpu().numpy(), output.attention.float().cpu().numpy())
 
 
 def check_preparation(prepared: Path, card: Card) -> None:
@@ -119,10 +112,12 @@ def predict_photos(
     Returns:
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, then the manifest's further columns.
     """
+    model.eval()
     probabilities = np.zeros((len(table), len(GRADES)), dtype=np.float32)
     loader = load_batches(photos, InOrder(len(table), batch_size), workers)
-    for batch in tqdm(predict_batches(model, loader, device), total=len(loader), desc="grading", disable=None, leave=False):
-        probabilities[batch.rows] = batch.probabilities
+    for batch in tqdm(loader, desc="grading", unit="batch", disable=None, leave=False):
+        answer = predict_batch(model, batch, device)
+        probabilities[answer.rows] = answer.probabilities
     columns = {f"p{grade}": probabilities[:, grade] for grade in GRADES}
     answers = table.assign(predicted_grade=decode(probabilities, card.decoder), **columns)
     return answers[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]].reset_index(drop=True)

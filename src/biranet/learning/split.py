@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from biranet.config import SplitConfig
 from biranet.errors import InputError, RefusedError
-from biranet.grades import GRADE_COUNT
+from biranet.grades import GRADE_COUNT, GRADES
 from biranet.manifest import FOLD_PREFIX, SPLITS, graded_photos
 
 OFFICIAL = "official_split"
@@ -36,7 +36,9 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """
     photos = graded_photos(table)
     if photos.empty:
-        raise InputError("the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE")
+        raise InputError(
+            "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
+        )
     official = photos[OFFICIAL] if OFFICIAL in photos else pd.Series("", index=photos.index)
     free = official.isin(["", "train"])
     table = table.drop(columns=[name for name in table.columns if name.startswith(FOLD_PREFIX)])
@@ -45,7 +47,9 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     if config.folds is None:
         shares = {"test": config.test, **cut}
         split = official.where(~free, "")
-        split[free] = _divide(photos[free], {part: shares[part] for part in shares if part not in set(official)}, config.seed)
+        split[free] = _divide(
+            photos[free], {part: shares[part] for part in shares if part not in set(official)}, config.seed
+        )
         table["split"] = split.reindex(table.index, fill_value="")
         return table
 
@@ -99,9 +103,29 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
 def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
     """Number what must stay together: photos connected by a common group or by identical bytes."""
     group, identical = (pd.factorize(photos[column])[0] for column in ("group", "sha256"))
-    edges = coo_matrix((np.ones(len(photos)), (group, identical + group.max() + 1)), shape=(size := group.max() + identical.max() + 2, size))
+    edges = coo_matrix(
+        (np.ones(len(photos)), (group, identical + group.max() + 1)),
+        shape=(size := group.max() + identical.max() + 2, size),
+    )
     labels = connected_components(edges, directed=False)[1][group]
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def describe_split(table: pd.DataFrame, column: str = "split") -> str:
+    """Tell in one line how many photos each part has, and of which grades.
+
+    Args:
+        table: A manifest.
+        column: Column with the split.
+    """
+    photos = graded_photos(table)
+    parts = []
+    for part in SPLITS:
+        grades = photos.loc[photos[column] == part, "grade"].astype(int)
+        if len(grades):
+            counts = np.bincount(grades, minlength=GRADE_COUNT)
+            parts.append(f"{part} {len(grades)} ({'/'.join(map(str, counts))})")
+    return f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
 
 
 def check_split(table: pd.DataFrame, column: str = "split") -> None:

@@ -38,7 +38,7 @@ from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import build_model
 from biranet.learning.predict import predict_photos
 from biranet.learning.record import Record
-from biranet.learning.split import check_split, split_photos
+from biranet.learning.split import check_split, describe_split, split_photos
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
 from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest, write_manifest
@@ -48,7 +48,6 @@ CONFIG_NAME = "config.json"
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"
-PLATEAU = {"mode": "max", "factor": 0.1, "patience": 6}
 WARM_UP_FRACTION = 0.1
 
 
@@ -287,17 +286,17 @@ def _split_table(prepared: Path, column: str, config: TrainConfig, accelerator: 
             table = split_photos(table, SplitConfig(seed=config.seed))
             if accelerator.is_main_process:
                 write_manifest(prepared, table)
-        counts = table["split"].value_counts()
-        parts = ", ".join(f"{counts.get(part, 0)} {part}" for part in ("train", "validation", "calibration", "test"))
-        accelerator.print(f"The manifest had no split; made one by group with seed {config.seed}: {parts}.")
-    if column not in table:
-        raise InputError(
-            f"{prepared} has no fold {config.fold}; make folds with: biranet split {prepared} --folds {config.fold or 0 + 2}"
+        accelerator.print(
+            f"The manifest had no split; made one by group with seed {config.seed}. {describe_split(table)}"
         )
+    if column not in table:
+        raise InputError(f"{prepared} has no fold {config.fold}; make folds with: biranet split {prepared} --folds 5")
     check_split(table, column)
     photos = graded_photos(table)
     if not (photos[column] == "train").any():
-        raise InputError(f"{prepared} has no graded photos in the train part; see the column {column!r} of its manifest")
+        raise InputError(
+            f"{prepared} has no graded photos in the train part; see the column {column!r} of its manifest"
+        )
     if config.optimiser.schedule == "plateau" and not (photos[column] == "validation").any():
         raise InputError(
             "--schedule plateau follows the validation kappa, and there is no validation part; "

@@ -1,0 +1,351 @@
+"""The command line: one dataclass per command, whose fields are its flags and whose docstrings are its help.
+
+Nothing heavy is imported before a command runs, so help and mistakes answer at once.
+"""
+
+import argparse
+import csv
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from biranet.config import SplitConfig, TrainConfig, read_recipe, train_config_from
+from biranet.errors import BiranetError, InputError, PhotoError
+from biranet.files import read_json, whole_file
+from biranet.grades import DISCLAIMER
+
+PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
+
+
+class Command(Protocol):
+    """What every command has."""
+
+    def run(self) -> int:
+        """Do the work and return the exit status: 0, or 1 where some photos failed."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Draw photographs, and run the whole chain on them: prepare, split, train, evaluate, grade.
+
+    Takes a few minutes on two processors and needs nothing but this program.
+    """
+
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
+    """Folder for everything the demo makes; an earlier demo in it is replaced."""
+
+    def run(self) -> int:
+        """Run the chain and say where the report is."""
+        from biranet.demo import run_demo
+
+        run_demo(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Cut photographs to their field, make them square and small, and list them in a manifest.
+
+    Photos that cannot be used get a row with the reason. Running it again does only what is new.
+    """
+
+    photos: Annotated[Positional[Path], arg(metavar="PHOTOS")]
+    """Folder of photographs: class folders 0 to 4, or any folder together with a CSV of grades."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder for the prepared photos and their manifest.csv."""
+    labels: Annotated[Path | None, arg(metavar="FILE")] = None
+    """CSV with the columns file, grade and, where known, group (photos of one patient)."""
+    dataset: Literal["auto", "folder", "classes", "csv", "lists"] = "auto"
+    """Layout of the labels: none, class folders, a CSV, or the lists TrainSet.txt and ValidSet.txt; auto recognises it."""
+    size: int = 610
+    """Side of the stored squares in pixels."""
+    workers: int = 2
+    """Processes that prepare photos."""
+
+    def run(self) -> int:
+        """Prepare the folder and say what became of its photos."""
+        from biranet.photos.prepare import prepare_folder
+
+        table = prepare_folder(
+            self.photos, self.out, labels=self.labels, dataset=self.dataset, size_px=self.size, workers=self.workers
+        )
+        failed = table[table["status"] != "ok"]
+        for file, status, reason in failed[["file", "status", "reason"]].head(10).itertuples(index=False):
+            print(f"  {status}: {file}: {reason}")
+        if len(failed) > 10:
+            print(f"  … and {len(failed) - 10} more; see the column reason of {self.out / 'manifest.csv'}")
+        print(f"{len(table) - len(failed)} of {len(table)} photos prepared, {len(failed)} not usable: {self.out}")
+        return 1 if len(failed) else 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Divide prepared photos into train, validation, calibration and test; photos of one patient stay together."""
+
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder, whose manifest gets the split."""
+    config: OmitArgPrefixes[SplitConfig] = field(default_factory=SplitConfig)
+
+    def run(self) -> int:
+        """Write the split into the manifest and show it."""
+        from biranet.learning.split import check_split, describe_split, split_photos
+        from biranet.manifest import fold_columns, read_manifest, write_manifest
+
+        table = split_photos(read_manifest(self.prepared), self.config)
+        columns = fold_columns(table) or ["split"]
+        for column in columns:
+            check_split(table, column)
+        write_manifest(self.prepared, table)
+        for column in columns:
+            print(describe_split(table, column))
+        return 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model on prepared photos.
+
+    Settings come from the defaults below, then from the recipe, then from the flags.
+    """
+
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder."""
+    out: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Folder for the run; runs/<date-time> when not given."""
+    recipe: Annotated[Path | None, arg(metavar="FILE")] = None
+    """TOML file with settings."""
+    resume: bool = False
+    """Go on with the run in --out, with its own settings, from where it stopped."""
+    config: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+    @classmethod
+    def defaults(cls, arguments: Sequence[str]) -> "Train":
+        """Read the recipe, or the settings of the run to resume, before the other flags."""
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        early.add_argument("--recipe", type=Path)
+        early.add_argument("--out", type=Path)
+        early.add_argument("--resume", action="store_true")
+        try:
+            known, _ = early.parse_known_args(arguments)
+        except argparse.ArgumentError:
+            return cls()  # the parser of the whole command says it better
+        if known.resume:
+            if known.out is None:
+                raise InputError("--resume needs the run folder: biranet train --resume --out RUN")
+            if known.recipe is not None:
+                raise InputError("--resume keeps the settings of the run; leave --recipe out")
+            stored = read_json(known.out / "config.json")
+            return cls(prepared=Path(stored["prepared"]), config=train_config_from(stored["train"], str(known.out)))
+        return cls(config=read_recipe(known.recipe)) if known.recipe else cls()
+
+    def run(self) -> int:
+        """Train, and say where the result is."""
+        from biranet.learning.train import train
+
+        if self.resume and self.config != (kept := Train.defaults(["--resume", "--out", str(self.out)]).config):
+            raise InputError(
+                f"--resume keeps the settings of the run; leave out what differs: {_difference(self.config, kept)}"
+            )
+        run = self.out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+        progress = train(self.prepared, run, self.config, resume=self.resume)
+        if progress.best_kappa is None:
+            print(f"Done. The model is {run / 'last.safetensors'}")
+        else:
+            print(
+                f"Done. The best model is {run / 'best.safetensors'}: validation kappa {progress.best_kappa:.3f} "
+                f"after epoch {progress.best_epoch}"
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on photos it has not learned from, or measure anyone's table of predictions."""
+
+    checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
+    """Model to measure, such as RUN/best.safetensors."""
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder with graded photos."""
+    predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
+    """Tables of predictions to measure instead of a model; several, such as those of all folds, are pooled."""
+    out: Annotated[Path, arg(metavar="REPORT")] = Path("report")
+    """Folder for report.html, metrics.json and predictions.csv."""
+    split: Literal["train", "validation", "calibration", "test", "all"] = "test"
+    """Part of the split to measure on."""
+    workers: int = 2
+    """Processes that load photos."""
+    no_cuda: bool = False
+    """Compute on the CPU even where there is a GPU."""
+
+    def run(self) -> int:
+        """Write the report and print its main figures."""
+        from biranet.evaluation.predictions import read_predictions
+        from biranet.evaluation.report import write_report
+
+        if (self.checkpoint is None) == (not self.predictions):
+            raise InputError("give either a CHECKPOINT with a PREPARED folder, or --predictions FILE")
+        if self.checkpoint is not None:
+            from biranet.inference.evaluate import evaluate_checkpoint
+
+            metrics = evaluate_checkpoint(
+                self.checkpoint, self.prepared, self.out, part=self.split, workers=self.workers, no_cuda=self.no_cuda
+            )
+        else:
+            names = ", ".join(map(str, self.predictions))
+            metrics = write_report(
+                self.out, read_predictions(*self.predictions), title="Evaluation", facts={"Predictions": names}
+            )
+        print(_summary(metrics))
+        print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
+
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|CSV")]
+    """Picture files, folders of them, or CSV files with a column `file`."""
+    checkpoint: Annotated[Path, arg(metavar="FILE")]
+    """Model to grade with, such as RUN/best.safetensors."""
+    out: Annotated[Path, arg(metavar="FILE")] = Path("grades.csv")
+    """Table to write."""
+    attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder for one picture per photo of what the model looked at."""
+    batch_size: int = 16
+    """Photos at a time."""
+    workers: int = 2
+    """Processes that prepare photos."""
+    no_cuda: bool = False
+    """Compute on the CPU even where there is a GPU."""
+
+    def run(self) -> int:
+        """Write the table row by row."""
+        from tqdm import tqdm
+
+        from biranet.inference.grader import TABLE_COLUMNS, Grader
+        from biranet.inference.inputs import list_photos, save_picture
+
+        files = list_photos(self.photos)
+        grader = Grader.load(self.checkpoint, no_cuda=self.no_cuda)
+        failed = referred = 0
+        with whole_file(self.out) as beside, beside.open("w", newline="", encoding="utf-8") as table:
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(TABLE_COLUMNS)
+            answers = grader.grade_many(files, batch_size=self.batch_size, workers=self.workers)
+            for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
+                writer.writerow(answer.row())
+                failed += answer.grade is None
+                referred += answer.decision == "refer"
+                if self.attention is not None:
+                    save_picture(self.attention, number, answer)
+        done = len(files) - failed
+        print(
+            f"{done} of {len(files)} photos graded, {referred} to refer, {failed} not usable: {self.out}\n{DISCLAIMER}"
+        )
+        return 1 if failed else 0
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "prepare": Prepare,
+    "split": Split,
+    "train": Train,
+    "evaluate": Evaluate,
+    "grade": Grade,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: Words after the program's name; those of this process when not given.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(arguments)
+    except (BiranetError, PhotoError) as error:
+        print(f"biranet: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("biranet: stopped", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        status = 0  # the reader of our output, such as head, has seen enough
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"biranet {version('biranet')}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise InputError(f"there is no command {name!r}; the commands are: {', '.join(COMMANDS)}")
+    settings: dict[str, Any] = {}
+    if name == "train" and not {"-h", "--help"} & set(rest):
+        settings["default"] = Train.defaults(rest)
+    command = tyro.cli(
+        COMMANDS[name], prog=f"biranet {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,), **settings
+    )
+    return command.run()
+
+
+def _overview() -> str:
+    lines = [f"  {name:10}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: biranet COMMAND …      (biranet COMMAND --help says all of a command)",
+            "",
+            "Grade diabetic retinopathy from fundus photographs with BiRA-Net.",
+            "",
+            *lines,
+            "",
+            DISCLAIMER,
+        ]
+    )
+
+
+def _difference(given: TrainConfig, kept: TrainConfig) -> str:
+    """Name the settings that differ between two configurations."""
+    from pandas import json_normalize
+
+    ours, theirs = (json_normalize(dataclasses.asdict(config)).iloc[0].to_dict() for config in (given, kept))
+    return ", ".join(
+        f"{name} is {ours[name]} here and {theirs[name]} in the run"
+        for name in ours
+        if str(ours[name]) != str(theirs[name])
+    )
+
+
+def _summary(metrics: dict[str, Any]) -> str:
+    """The figures people ask for first, one a line."""
+    names = {
+        "quadratic_weighted_kappa": "quadratic weighted kappa",
+        "aca": "average classification accuracy",
+        "accuracy": "accuracy (= micro-F1)",
+        "macro_f1": "macro-F1",
+        "referable_auc": "referable AUC",
+        "referable_sensitivity": "referable sensitivity",
+        "referable_specificity": "referable specificity",
+    }
+    lines = [f"{metrics['n']} photos"]
+    for key, name in names.items():
+        value = metrics[key]
+        text = f"not defined: {metrics['undefined'][key]}" if value is None else f"{value:.3f}"
+        interval = metrics.get("ci", {}).get(key)
+        lines.append(f"  {name:32} {text}{f'  [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''}")
+    return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""From photographs to grades, for every front end: the same preparation, batches and decoder as in training."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from biranet.errors import PhotoError
+from biranet.grades import GRADES, REFERABLE_GRADE
+from biranet.learning.checkpoint import Card, load_checkpoint
+from biranet.learning.data import NO_GRADE, Batch
+from biranet.learning.predict import choose_device, decode, predict_batch
+from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
+from biranet.learning.workers import start_worker
+from biranet.photos.overlay import overlay_attention
+from biranet.photos.prepare import decode_prepared, prepare_photo
+
+TABLE_COLUMNS = ("file", "status", "reason", "predicted_grade", *(f"p{grade}" for grade in GRADES), "decision")
+"""Columns of `grades.csv`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model says of one photo, or why it says nothing.
+
+    Attributes:
+        file: The photo's name, as it was given.
+        status: `ok`, or why there is no grade: `unreadable` or `no_field`.
+        reason: One sentence where the status is not `ok`.
+        grade: 0 to 4; None without a grade, like all that follows.
+        probabilities: Of the five grades, (5,), float32, summing to 1.
+        attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
+        photo: What the network saw, (H, H, 3), RGB, uint8.
+    """
+
+    file: str
+    status: str = "ok"
+    reason: str = ""
+    grade: int | None = None
+    probabilities: NDArray[np.float32] | None = None
+    attention: NDArray[np.float32] | None = None
+    photo: Pixels | None = None
+
+    @property
+    def decision(self) -> str:
+        """`refer` from moderate DR on, `do not refer` below; empty without a grade."""
+        if self.grade is None:
+            return ""
+        return "refer" if self.grade >= REFERABLE_GRADE else "do not refer"
+
+    def row(self) -> list[str]:
+        """The row of `grades.csv`, in the order of `TABLE_COLUMNS`."""
+        shares = (
+            ["" for _ in GRADES] if self.probabilities is None else [f"{share:.9g}" for share in self.probabilities]
+        )
+        grade = "" if self.grade is None else str(self.grade)
+        return [self.file, self.status, self.reason, grade, *shares, self.decision]
+
+    def picture(self) -> Pixels | None:
+        """The photo beside its overlay with the attention of each stream, (H, n * H, 3); None without a grade."""
+        if self.photo is None or self.attention is None:
+            return None
+        return np.concatenate([self.photo, *(overlay_attention(self.photo, mask) for mask in self.attention)], axis=1)
+
+
+class Grader:
+    """Grades photographs with a trained model.
+
+    Args:
+        model: The model, a plain `nn.Module` that returns `Output`.
+        card: Its description: image size, normalisation, preparation, decoder.
+        device: Where it computes.
+    """
+
+    def __init__(self, model: nn.Module, card: Card, device: torch.device) -> None:
+        self.model = model.to(device).eval()
+        self.card = card
+        self.device = device
+
+    @classmethod
+    def load(cls, checkpoint: Path | str, *, no_cuda: bool = False) -> "Grader":
+        """Read a checkpoint.
+
+        Args:
+            checkpoint: A file that training wrote, such as `RUN/best.safetensors`.
+            no_cuda: Compute on the CPU even where there is a GPU.
+
+        Raises:
+            InputError: If it cannot be used.
+        """
+        model, card = load_checkpoint(Path(checkpoint))
+        return cls(model, card, choose_device(no_cuda))
+
+    def grade(self, photo: Path | str | Image.Image | Pixels) -> Prediction:
+        """Grade one photo.
+
+        Args:
+            photo: A file, a PIL picture, or RGB pixels (H, W, 3), uint8, as taken: not cut, not resized.
+
+        Returns:
+            Grade, probabilities and attention.
+
+        Raises:
+            PhotoError: If the photo cannot be read or has no field.
+        """
+        is_file = isinstance(photo, (str, Path))
+        source = Path(photo) if is_file else _as_png(photo)
+        seen = _prepare(source, self.card)
+        return next(self._answer([str(photo) if is_file else ""], _collate(self.card, [(0, seen)])))
+
+    def grade_many(self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2) -> Iterator[Prediction]:
+        """Grade any number of photos in bounded memory.
+
+        Args:
+            files: Picture files.
+            batch_size: Photos at a time.
+            workers: Processes that prepare photos.
+
+        Yields:
+            One prediction per file, in order. A photo that cannot be used has a status and a reason.
+        """
+        photos = _PhotoFiles(files, self.card)
+        loader = DataLoader(
+            photos,
+            batch_size=batch_size,
+            num_workers=workers,
+            collate_fn=partial(_collate, self.card),
+            worker_init_fn=start_worker,
+        )
+        for loaded in loader:
+            yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
+
+    def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
+        answers = predict_batch(self.model, loaded.batch, self.device) if len(loaded.batch.rows) else None
+        for place, (name, seen) in enumerate(zip(names, loaded.seen, strict=True)):
+            if isinstance(seen, PhotoError) or answers is None:
+                yield Prediction(name, getattr(seen, "status", "unreadable"), str(seen))
+                continue
+            position = int(np.flatnonzero(answers.rows == place)[0])
+            shares = answers.probabilities[position]
+            grade = int(decode(shares, self.card.decoder))
+            yield Prediction(name, "ok", "", grade, shares, answers.attention[position], seen)
+
+
+class _Loaded(NamedTuple):
+    """Photos of one batch.
+
+    Attributes:
+        rows: Their positions among all files.
+        seen: What the network shall see of each, or why it cannot.
+        batch: The images of those that can be graded; its rows are positions in `seen`.
+    """
+
+    rows: list[int]
+    seen: list[Pixels | PhotoError]
+    batch: Batch
+
+
+class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
+    """Photo files, prepared as they are read."""
+
+    def __init__(self, files: Sequence[Path], card: Card) -> None:
+        self.files, self.card = files, card
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: int) -> tuple[int, Pixels | PhotoError]:
+        try:
+            return row, _prepare(self.files[row], self.card)
+        except PhotoError as error:
+            return row, error
+
+
+def _prepare(source: Path | bytes, card: Card) -> Pixels:
+    """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
+    return resize(decode_prepared(prepare_photo(source, card.preparation).jpeg), card.image_size)
+
+
+def _collate(card: Card, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loaded:
+    rows, seen = zip(*samples, strict=True)
+    good = [place for place, each in enumerate(seen) if not isinstance(each, PhotoError)]
+    normalisation = Normalisation(card.mean, card.std)
+    images = [to_image(seen[place], normalisation) for place in good]
+    stacked = torch.stack(images) if images else torch.empty(0, 3, card.image_size, card.image_size)
+    return _Loaded(list(rows), list(seen), Batch(stacked, torch.full((len(good),), NO_GRADE), torch.tensor(good)))
+
+
+def _as_png(photo: Image.Image | Pixels) -> bytes:
+    """Encode a picture in memory without loss, so that it takes the way of a file."""
+    encoded = io.BytesIO()
+    (photo if isinstance(photo, Image.Image) else Image.fromarray(photo)).save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()

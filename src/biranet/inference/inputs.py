@@ -1,0 +1,59 @@
+"""What people give to `biranet grade`, and the pictures they get."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from biranet.errors import InputError
+from biranet.files import whole_file
+from biranet.inference.grader import Prediction
+from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.tables import read_table
+
+
+def list_photos(given: Sequence[Path]) -> list[Path]:
+    """List the photo files behind paths.
+
+    Args:
+        given: Files, folders (searched whole, in the order of their names), or CSV files with a column `file` whose paths
+            are relative to the CSV.
+
+    Returns:
+        The files, in order. A file that is named but missing stays in: it gets its row.
+
+    Raises:
+        InputError: If a path does not exist, or there is no photo.
+    """
+    files: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file()
+            )
+            if not inside:
+                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}")
+            files += inside
+        elif path.suffix.lower() == ".csv":
+            files += [path.parent / name for name in read_table(path, ["file"])["file"]]
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path} does not exist; give a photo, a folder of photos or a CSV")
+    if not files:
+        raise InputError("no photos were given; name photos, folders of photos or CSV files")
+    return files
+
+
+def save_picture(folder: Path, number: int, answer: Prediction) -> None:
+    """Write the photo beside its attention, as `00000_NAME.jpg`; nothing for a photo without a grade.
+
+    Args:
+        folder: Where to.
+        number: Position of the photo in the table, from 0: names may come twice.
+        answer: The prediction.
+    """
+    picture = answer.picture()
+    if picture is not None:
+        with whole_file(folder / f"{number:05d}_{Path(answer.file).stem}.jpg") as beside:
+            Image.fromarray(picture).save(beside, quality=90)
