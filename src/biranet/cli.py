@@ -63,7 +63,7 @@ class Prepare:
     labels: Annotated[Path | None, arg(metavar="FILE")] = None
     """CSV with the columns file, grade and, where known, group (photos of one patient)."""
     dataset: Literal["auto", "folder", "classes", "csv", "lists"] = "auto"
-    """Layout of the labels: none, class folders, a CSV, or the lists TrainSet.txt and ValidSet.txt; auto recognises it."""
+    """Layout of the labels: none, class folders, a CSV, or TrainSet.txt and ValidSet.txt; auto recognises it."""
     size: int = 610
     """Side of the stored squares in pixels."""
     workers: int = 2
@@ -298,7 +298,7 @@ def _run(arguments: list[str]) -> int:
     settings: dict[str, Any] = {}
     if name == "train" and not {"-h", "--help"} & set(rest):
         settings["default"] = Train.defaults(rest)
-    command = tyro.cli(
+    command: Command = tyro.cli(
         COMMANDS[name], prog=f"biranet {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,), **settings
     )
     return command.run()

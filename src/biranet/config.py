@@ -22,7 +22,7 @@ class ModelConfig:
     __pydantic_config__ = _STRICT
 
     model: Literal["biranet", "ranet", "plain"] = "biranet"
-    """Architecture: two attention streams and a bilinear head, one attention stream, or the trunk with average pooling."""
+    """Architecture: two attention streams and a bilinear head, one stream, or the trunk with average pooling."""
     trunk: str = "resnet50"
     """Any timm model with feature maps, by its timm name."""
     pretrained: bool = True
@@ -30,7 +30,7 @@ class ModelConfig:
     trunk_weights: Path | None = None
     """Local file with the trunk's weights (safetensors, or a PyTorch state dict) instead of the download."""
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
-    """Last layers that are not trained: up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), …"""
+    """Do not train layers up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), 16 or 32."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DataConfig:
     balance: bool = True
     """Whether to draw training photos so that every grade is seen about equally often."""
     class_weights: tuple[float, float, float, float, float] | None = None
-    """Relative chance of one photo of grade 0 1 2 3 4 to be drawn; from the manifest's own frequencies when not given."""
+    """Relative chance of one photo of grade 0 1 2 3 4 to be drawn; from the manifest when not given."""
     draws_per_epoch: int | None = None
     """Photos drawn in one epoch; the number of training photos when not given."""
     workers: int = 2
@@ -81,7 +81,7 @@ class OptimiserConfig:
     weight_decay: float = 1e-8
     """Weight decay."""
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    """A tenth of the rate after 6 epochs without a better validation kappa; warm-up, then a cosine to zero; or constant."""
+    """A tenth of the rate after 6 epochs without a better validation kappa; warm-up and cosine; or constant."""
     clip_norm: float | None = None
     """Scale gradients down to this norm where they exceed it."""
 

@@ -1,7 +1,8 @@
 """What can go wrong, in one sentence each.
 
-Every error a user can cause is a `BiranetError`: its message says what is wrong, where, and what to do. The command line
-prints the message alone and ends with the error's `exit_status`; a traceback always means a fault of the program.
+Every error a user can cause is a `BiranetError`: its message says what is wrong, where, and what to do. The command
+line prints the message alone and ends with the error's `exit_status`; a traceback always means a fault of the
+program.
 """
 
 

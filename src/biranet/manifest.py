@@ -37,7 +37,8 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
     path = prepared / MANIFEST_NAME
     if not path.is_file():
         raise InputError(
-            f"{prepared} holds no {MANIFEST_NAME}; make it from your photographs with: biranet prepare PHOTOS {prepared}"
+            f"{prepared} holds no {MANIFEST_NAME}; "
+            f"make it from your photographs with: biranet prepare PHOTOS {prepared}"
         )
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)

@@ -19,8 +19,8 @@ from biranet.grades import GRADES, REFERABLE_GRADE
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import choose_device, decode, predict_batch
+from biranet.learning.signals import start_worker
 from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
-from biranet.learning.workers import start_worker
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
 
@@ -112,10 +112,8 @@ class Grader:
         Raises:
             PhotoError: If the photo cannot be read or has no field.
         """
-        is_file = isinstance(photo, (str, Path))
-        source = Path(photo) if is_file else _as_png(photo)
-        seen = _prepare(source, self.card)
-        return next(self._answer([str(photo) if is_file else ""], _collate(self.card, [(0, seen)])))
+        name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _as_png(photo))
+        return next(self._answer([name], _collate(self.card, [(0, _prepare(source, self.card))])))
 
     def grade_many(self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2) -> Iterator[Prediction]:
         """Grade any number of photos in bounded memory.
@@ -140,15 +138,17 @@ class Grader:
             yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
 
     def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
-        answers = predict_batch(self.model, loaded.batch, self.device) if len(loaded.batch.rows) else None
-        for place, (name, seen) in enumerate(zip(names, loaded.seen, strict=True)):
-            if isinstance(seen, PhotoError) or answers is None:
-                yield Prediction(name, getattr(seen, "status", "unreadable"), str(seen))
-                continue
-            position = int(np.flatnonzero(answers.rows == place)[0])
-            shares = answers.probabilities[position]
-            grade = int(decode(shares, self.card.decoder))
-            yield Prediction(name, "ok", "", grade, shares, answers.attention[position], seen)
+        graded: Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]] = iter(())
+        if len(loaded.batch.rows):
+            answers = predict_batch(self.model, loaded.batch, self.device)
+            grades = decode(answers.probabilities, self.card.decoder)
+            graded = iter(zip(grades.tolist(), answers.probabilities, answers.attention, strict=True))
+        for name, seen in zip(names, loaded.seen, strict=True):
+            if isinstance(seen, PhotoError):
+                yield Prediction(name, seen.status, str(seen))
+            else:
+                grade, probabilities, attention = next(graded)
+                yield Prediction(name, "ok", "", grade, probabilities, attention, seen)
 
 
 class _Loaded(NamedTuple):
@@ -157,7 +157,7 @@ class _Loaded(NamedTuple):
     Attributes:
         rows: Their positions among all files.
         seen: What the network shall see of each, or why it cannot.
-        batch: The images of those that can be graded; its rows are positions in `seen`.
+        batch: The images of those that can be graded, in order; its rows are positions in `seen`.
     """
 
     rows: list[int]

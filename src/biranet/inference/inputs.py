@@ -16,8 +16,8 @@ def list_photos(given: Sequence[Path]) -> list[Path]:
     """List the photo files behind paths.
 
     Args:
-        given: Files, folders (searched whole, in the order of their names), or CSV files with a column `file` whose paths
-            are relative to the CSV.
+        given: Files, folders (searched whole, in the order of their names), or CSV files with a column `file` whose
+            paths are relative to the CSV.
 
     Returns:
         The files, in order. A file that is named but missing stays in: it gets its row.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from biranet.config import DataConfig
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADE_COUNT
+from biranet.learning.signals import start_worker
 from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
-from biranet.learning.workers import start_worker
 from biranet.photos.prepare import decode_prepared
 
 NO_GRADE = -1
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
     rows: Tensor
 
 
-class PreparedPhotos(Dataset[Batch]):
+class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
     """The prepared photos of a table, as images.
 
     Args:
@@ -117,9 +117,10 @@ class PreparedPhotos(Dataset[Batch]):
 def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: int) -> NDArray[np.int64]:
     """Choose the photos of one epoch, in order.
 
-    Balanced: each draw falls on a photo with a chance proportional to the weight of its grade, with repetition. The weight
-    is one over the number of photos of that grade, or what `config.class_weights` says. Not balanced: every photo once, in
-    random order, then again from the start where more draws are asked for.
+    Balanced: each draw falls on a photo with a chance proportional to the weight of its grade, with repetition. The
+        weight
+    is one over the number of photos of that grade, or what `config.class_weights` says. Not balanced: every photo
+    once, in random order, then again from the start where more draws are asked for.
 
     Args:
         grades: Grades of the training photos, (n,).
@@ -154,8 +155,8 @@ def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: i
 class TrainingBatches(Sampler[list[Draw]]):
     """The batches of an epoch, from any batch on.
 
-    Which photos, in which order and with which augmentation depends on seed, epoch and position alone, so a resumed epoch
-    goes on exactly where it stopped. Several processes share each batch.
+    Which photos, in which order and with which augmentation depends on seed, epoch and position alone, so a resumed
+    epoch goes on exactly where it stopped. Several processes share each batch.
 
     Args:
         grades: Grades of the training photos, (n,).
@@ -219,7 +220,7 @@ def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: 
         batches: Which of them, in which batches.
         workers: Number of processes; 0 loads in this one.
     """
-    return DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         photos,
         batch_sampler=batches,
         num_workers=workers,
@@ -228,6 +229,7 @@ def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: 
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+    return loader
 
 
 cv2.setNumThreads(1)  # the worker processes are the parallelism

@@ -6,8 +6,8 @@ Source: the loss of BiRA-Net (Zhao et al., ICIP 2019). For a photo of grade y, p
 
 and the batch's loss is the mean. The weight has no gradient (argmax has none); the log-likelihood has.
 
-The weights lie between 1/15 and 1/3 and average 1/5 over predictions, so at one learning rate the loss moves the network
-five times less than cross-entropy does. `scale="unit"` is the same loss times five.
+The weights lie between 1/15 and 1/3 and average 1/5 over predictions, so at one learning rate the loss moves the
+network five times less than cross-entropy does. `scale="unit"` is the same loss times five.
 """
 
 from typing import Literal
@@ -22,7 +22,8 @@ from biranet.grades import GRADE_COUNT
 def _check(logits: Tensor, grades: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] != GRADE_COUNT or grades.shape != logits.shape[:1]:
         raise ValueError(
-            f"the loss takes logits (B, {GRADE_COUNT}) and grades (B,), not {tuple(logits.shape)} and {tuple(grades.shape)}"
+            f"the loss takes logits (B, {GRADE_COUNT}) and grades (B,), "
+            f"not {tuple(logits.shape)} and {tuple(grades.shape)}"
         )
     if len(grades) == 0:
         raise ValueError("the loss of an empty batch is not defined")

@@ -11,15 +11,16 @@ The way of a batch of images (B, 3, H, W) through BiRA-Net:
     head      bilinear form on the two stream vectors                      logits: (B, 5)
 
 Source: Zhao et al., "BiRA-Net: Bilinear Attention Net for Diabetic Retinopathy Grading", ICIP 2019, arXiv:1905.06312,
-as far as the authors' code and figure show it. Our readings: the layout of Net-B; and signed square root, L2 norm and one
-Linear after the outer product.
+as far as the authors' code and figure show it. Our readings: the layout of Net-B; and signed square root, L2 norm and
+one Linear after the outer product.
 
 Departures, all of them on purpose:
 
-1. The head multiplies the normalised bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the gradient
-   of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
-2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm factorise,
-   so the head is a bilinear form on two normalised vectors: same values, same gradients, C times less memory.
+1. The head multiplies the normalised bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the
+   gradient of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
+2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm
+   factorise, so the head is a bilinear form on two normalised vectors: same values, same gradients, C times less
+   memory.
 3. Frozen layers are one module that both streams share, because frozen copies stay identical. Their BatchNorm stays in
    evaluation mode.
 4. Attention pooling and the head compute in float32 under mixed precision.
@@ -37,7 +38,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.learning.trunk import load_trunk
 
 EPSILON = 1e-6
-"""Keeps the signed square root, the norm and the attention's denominator away from zero; per vector, not per product."""
+"""Keeps signed square root, norm and the attention's denominator off zero; acts per vector, not per product."""
 
 
 class Output(NamedTuple):
@@ -262,7 +263,9 @@ class FrozenStem(nn.Sequential):
     def forward(self, image: Tensor) -> Tensor:
         """Compute the features without recording for gradients."""
         with torch.no_grad():
-            return super().forward(image)
+            for layer in self:
+                image = layer(image)
+        return image
 
 
 def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:

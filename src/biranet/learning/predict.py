@@ -57,7 +57,7 @@ def decode(probabilities: NDArray[np.float32], decoder: str) -> NDArray[np.int64
     """
     if decoder != "argmax":
         raise InputError(f"the checkpoint asks for the decoder {decoder!r}, which this biranet does not have")
-    return probabilities.argmax(axis=-1)
+    return np.asarray(probabilities.argmax(axis=-1), dtype=np.int64)
 
 
 @torch.inference_mode()

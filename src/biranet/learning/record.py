@@ -56,11 +56,12 @@ class Record:
         """Show the first photos with the attention of each stream.
 
         Args:
-            model: In evaluation mode, on `device`.
+            model: On `device`; put into evaluation mode.
             photos: Where the photos come from.
             device: Where the model is.
             epoch: Epoch, from 1.
         """
+        model.eval()
         for row in range(min(PHOTOS_SHOWN, len(photos))):
             image, _, _ = photos[Draw(row)]
             photo = photos.photo(row)

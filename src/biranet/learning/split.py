@@ -20,16 +20,17 @@ OFFICIAL = "official_split"
 def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
 
-    Photos of one group stay together, and so do byte-identical photos; every part gets its share of every grade as far as
-    the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its train part.
+    Photos of one group stay together, and so do byte-identical photos; every part gets its share of every grade as
+    far as the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its train
+    part.
 
     Args:
         table: A manifest.
         config: Shares, number of folds, seed.
 
     Returns:
-        The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split. Photos
-        that cannot be used have no part.
+        The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split.
+        Photos that cannot be used have no part.
 
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biranet.errors import InputError
@@ -34,6 +36,22 @@ class Progress:
     confusion: list[list[int]] = field(default_factory=lambda: [[0] * GRADE_COUNT for _ in range(GRADE_COUNT)])
     best_kappa: float | None = None
     best_epoch: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean loss over the photos of the epoch so far."""
+        return self.loss_sum / max(1, int(np.sum(self.confusion)))
+
+    def add_batch(self, loss_sum: float, confusion: NDArray[np.int64]) -> None:
+        """Count a finished batch.
+
+        Args:
+            loss_sum: Sum of the loss over its photos.
+            confusion: Grades against predictions, (5, 5).
+        """
+        self.batch += 1
+        self.loss_sum += loss_sum
+        self.confusion = (np.array(self.confusion) + confusion).tolist()
 
     def start_epoch(self, epoch: int) -> None:
         """Begin an epoch with empty sums."""

@@ -4,7 +4,7 @@ import difflib
 import warnings
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import timm
 import torch
@@ -83,14 +83,13 @@ def load_trunk(config: ModelConfig) -> Trunk:
         if not download:
             raise InputError(f"--trunk {config.trunk}: timm gives no feature maps of this model ({error})") from error
         raise InputError(
-            f"cannot download the ImageNet weights of the trunk {config.trunk} ({type(error).__name__}); give them as a "
-            "file with --trunk-weights FILE, or start from random weights with --no-pretrained --freeze none"
+            f"cannot download the ImageNet weights of the trunk {config.trunk} ({type(error).__name__}); give them as "
+            "a file with --trunk-weights FILE, or start from random weights with --no-pretrained --freeze none"
         ) from error
     if config.trunk_weights is not None:
         _load_weights(network, config.trunk, config.trunk_weights)
-    info = network.feature_info.info[-1]
     layers, stages = _sequence(network)
-    return Trunk(layers, info["num_chs"], stages, config.trunk)
+    return Trunk(layers, network.feature_info.channels()[-1], stages, config.trunk)
 
 
 class _LastFeatureMap(nn.Module):
@@ -112,6 +111,7 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
     Feature networks either run through their children in order (`FeatureListNet`) or hold them in a sequence called
     `blocks` (EfficientNet, MobileNetV3). Others, with their own order or channels last, are kept whole.
     """
+    features: list[dict[str, Any]] = cast(Any, network.feature_info).info
     in_order = isinstance(network, timm.models.FeatureListNet) and network.output_fmt == "NCHW"
     blocks = getattr(network, "blocks", None)
     if not in_order and not isinstance(blocks, nn.Sequential):
@@ -123,9 +123,12 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
         else:
             layers[name] = child
     names = list(layers)
-    ends = {info["reduction"]: names.index(info["module"].replace(".", "_")) + 1 for info in network.feature_info.info}
-    stages = {STAGE_OF_STRIDE[stride]: end for stride, end in ends.items() if stride in STAGE_OF_STRIDE}
-    last = ends[network.feature_info.info[-1]["reduction"]]
+    ends = [names.index(info["module"].replace(".", "_")) + 1 for info in features]
+    strides = [info["reduction"] for info in features]
+    stages = {
+        STAGE_OF_STRIDE[stride]: end for stride, end in zip(strides, ends, strict=True) if stride in STAGE_OF_STRIDE
+    }
+    last = ends[-1]
     return nn.Sequential(OrderedDict(list(layers.items())[:last])), stages
 
 

@@ -1,0 +1,111 @@
+"""The run folder, and what must hold before a training may begin in it."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.config import SplitConfig, TrainConfig
+from biranet.errors import InputError
+from biranet.files import read_json, write_json
+from biranet.learning.split import check_split, describe_split, split_photos
+from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest, write_manifest
+
+CONFIG_NAME = "config.json"
+STATE_NAME = "state.safetensors"
+BEST_NAME = "best.safetensors"
+LAST_NAME = "last.safetensors"
+
+
+def epoch_name(epoch: int) -> str:
+    """Name of the checkpoint kept after an epoch, counted from 1."""
+    return f"epoch_{epoch:03d}.safetensors"
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = ("biranet", "torch", "timm", "numpy", "opencv-python-headless", "pillow")
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+def split_column(config: TrainConfig) -> str:
+    """Name of the manifest's column with the split to train on."""
+    return "split" if config.fold is None else f"{FOLD_PREFIX}{config.fold}"
+
+
+def ensure_split(prepared: Path, config: TrainConfig) -> str:
+    """Write a split into a manifest that has none.
+
+    Args:
+        prepared: The prepared folder.
+        config: Its seed is the split's seed; with a fold nothing is written.
+
+    Returns:
+        A sentence that tells of the split made; empty where there was one.
+    """
+    table = read_manifest(prepared)
+    if config.fold is not None or (graded_photos(table)["split"] != "").any():
+        return ""
+    table = split_photos(table, SplitConfig(seed=config.seed))
+    write_manifest(prepared, table)
+    return f"The manifest had no split; made one by group with seed {config.seed}. {describe_split(table)}"
+
+
+def read_split_photos(prepared: Path, config: TrainConfig) -> pd.DataFrame:
+    """Read the graded photos with the split to train on.
+
+    Args:
+        prepared: The prepared folder.
+        config: Names the fold; its schedule says whether a validation part is needed.
+
+    Returns:
+        Rows of the manifest.
+
+    Raises:
+        InputError: If there is no such fold, nothing to train on, or no validation part where one is needed.
+        RefusedError: If a patient or a photo stands in two parts.
+    """
+    table, column = read_manifest(prepared), split_column(config)
+    if column not in table:
+        raise InputError(f"{prepared} has no fold {config.fold}; make folds with: biranet split {prepared} --folds 5")
+    check_split(table, column)
+    photos = graded_photos(table)
+    if not (photos[column] == "train").any():
+        raise InputError(
+            f"{prepared} has no graded photos in the train part; see the column {column!r} of its manifest"
+        )
+    if config.optimiser.schedule == "plateau" and not (photos[column] == "validation").any():
+        raise InputError(
+            "--schedule plateau follows the validation kappa, and there is no validation part; "
+            "use --schedule cosine or constant, or make a split with a validation part"
+        )
+    return photos
+
+
+def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool) -> None:
+    """Begin a run folder, or check that a run can go on.
+
+    Args:
+        run: The run folder.
+        prepared: The prepared folder.
+        config: All settings; written as JSON.
+        photos: The photos with their split.
+        resume: Whether the run goes on.
+
+    Raises:
+        InputError: If the folder holds another run, or the photos have changed since the run began.
+    """
+    path, column = run / CONFIG_NAME, split_column(config)
+    digest = hashlib.sha256(photos[["file", "sha256", "grade", column]].to_csv(index=False).encode()).hexdigest()
+    if resume:
+        if not (run / STATE_NAME).exists():
+            raise InputError(f"{run} holds no saved state to go on from; delete it and train anew")
+        if read_json(path)["photos_sha256"] != digest:
+            raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
+    elif path.exists():
+        raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
+    else:
+        origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}
+        write_json(path, {"train": dataclasses.asdict(config), **origin})

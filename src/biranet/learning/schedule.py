@@ -1,0 +1,88 @@
+"""How the weights move: the optimiser, and its learning rate over time."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from biranet.config import OptimiserConfig
+
+WARM_UP_FRACTION = 0.1
+MOMENTUM = 0.9
+
+
+def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """Build the optimiser over the weights that are not frozen.
+
+    Args:
+        model: The model.
+        config: Names the optimiser, its rate and its weight decay.
+    """
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay)
+
+
+class Schedule:
+    """The learning rate over time.
+
+    Args:
+        optimiser: Whose rate is set.
+        config: Names the schedule and the base rate.
+        steps: Steps of the whole training.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer, config: OptimiserConfig, steps: int) -> None:
+        self.optimiser, self.config, self.steps = optimiser, config, steps
+        self.plateau = (
+            torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=6)
+            if config.schedule == "plateau"
+            else None
+        )
+
+    @property
+    def lr(self) -> float:
+        """The rate of the last step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def before_step(self, step: int) -> None:
+        """Set the rate of a step, counted from 0 over the whole training."""
+        if self.config.schedule == "cosine":
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.config.lr * cosine_factor(step, self.steps)
+
+    def after_epoch(self, validation_kappa: float) -> None:
+        """Lower the rate where the validation kappa has stopped rising."""
+        if self.plateau is not None:
+            self.plateau.step(validation_kappa)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State as plain values."""
+        return {} if self.plateau is None else self.plateau.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take a state back."""
+        if self.plateau is not None:
+            self.plateau.load_state_dict(state)
+
+
+def cosine_factor(step: int, steps: int) -> float:
+    """Rise linearly over the first tenth of the steps, then fall to zero along a half cosine.
+
+    Args:
+        step: Step, from 0.
+        steps: All steps.
+
+    Returns:
+        Factor on the base rate, in [0, 1].
+
+    Example:
+        >>> [round(cosine_factor(step, 100), 2) for step in (0, 9, 10, 55, 99)]
+        [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm_up = max(1, round(WARM_UP_FRACTION * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
