@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -80,5 +81,9 @@ def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all. Floats keep nine digits, enough for a float32."""
+    # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
+    words = [column.astype(str) for _, column in table.items() if not pd.api.types.is_numeric_dtype(column)]
+    torn = any(column.str.contains("\r", regex=False).any() for column in words)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
     with whole_file(path) as beside:
-        table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n")
+        table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n", quoting=quoting)

@@ -111,7 +111,9 @@ def test_the_same_photo_gives_the_same_field():
 BLANK = np.zeros((200, 300, 3), np.uint8)
 TEXT = cv2.putText(BLANK.copy(), "no photo today", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2)
 STRIP = cv2.rectangle(BLANK.copy(), (10, 80), (290, 110), (200,) * 3, -1)
-ANGLE = cv2.rectangle(cv2.rectangle(BLANK.copy(), (50, 20), (70, 180), (200,) * 3, -1), (50, 160), (210, 180), (200,) * 3, -1)
+ANGLE = cv2.rectangle(
+    cv2.rectangle(BLANK.copy(), (50, 20), (70, 180), (200,) * 3, -1), (50, 160), (210, 180), (200,) * 3, -1
+)
 
 
 @pytest.mark.parametrize(

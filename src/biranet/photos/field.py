@@ -57,7 +57,7 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     height_px, width_px = photo.shape[:2]
     scale = min(1.0, _THUMBNAIL_PX / max(height_px, width_px))
     columns, rows = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    thumbnail = cv2.resize(photo, (columns, rows), interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    thumbnail = np.asarray(cv2.resize(photo, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     _check_contrast(thumbnail)
     # Fields are red: the brightest channel keeps their dark parts above the background.
     left, top, right, bottom = _field_box(thumbnail.max(axis=2))

@@ -28,8 +28,8 @@ def overlay_attention(prepared: npt.NDArray[np.uint8], attention: npt.NDArray[np
         True
     """
     height_px, width_px = prepared.shape[:2]
-    # Linear interpolation cannot leave [0, 1] as cubic could.
-    enlarged = cv2.resize(attention.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(attention.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_CUBIC)
+    # Cubic interpolation is smooth, but it overshoots a little beside a peak.
     levels = np.rint(enlarged.clip(0, 1) * 255).astype(np.uint8)
     colours = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, :, ::-1]
     blended = (1 - _OPACITY) * prepared + _OPACITY * colours

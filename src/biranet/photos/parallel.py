@@ -4,9 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
@@ -51,7 +52,8 @@ def in_processes(
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
         while True:
-            running |= {pool.submit(function, task) for task in islice(waiting, 4 * workers - len(running))}
+            with _interrupts_held():
+                running |= {pool.submit(function, task) for task in islice(waiting, 4 * workers - len(running))}
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -65,10 +67,21 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait a moment, and let processes started meanwhile not have it at all, not even while they start.
+
+    Ctrl-C reaches the whole group of processes: the main one ends the run, the workers finish what they have begun.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
     cv2.setNumThreads(1)
-    # Ctrl-C reaches the whole group of processes: the main one ends the run, the workers finish what they have begun.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     main = multiprocessing.parent_process()
     if main is not None:
         # A main process that is killed cannot tell its workers: without this they would wait for ever.

@@ -202,6 +202,7 @@ def prepare_folder(
     listed = read_labels(photos, labels, dataset)
     _check_out(photos, out, preparation)
     write_json(out / PREPARATION_NAME, preparation.as_dict())
+    killed = (out / _JOURNAL_NAME).exists()
     earlier = _earlier_outcomes(out)
     same_size: dict[str, list[Outcome]] = {}
     for outcome in earlier.values():
@@ -224,6 +225,9 @@ def prepare_folder(
             journal.flush()
             bar.update()
     _write(out, [_row(photo, done[photo.file]) for photo in listed])
+    if killed:
+        for partial in out.rglob(".*.partial.*"):
+            partial.unlink(missing_ok=True)
     (out / _JOURNAL_NAME).unlink()
     return read_manifest(out)
 
@@ -270,8 +274,6 @@ def _earlier_outcomes(out: Path) -> dict[str, Outcome]:
                 found[row["file"]] = {name: row[name] for name in _OUTCOME}
             except (ValueError, KeyError, TypeError):
                 continue  # The line that the kill tore; its photo is prepared again.
-        for partial in (out / "images").glob("*/.*.partial.jpg"):
-            partial.unlink()
     return found
 
 

@@ -1,0 +1,95 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from biranet.errors import InputError
+from biranet.photos.parallel import in_processes
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from biranet.photos.parallel import in_processes
+
+def slow(number):
+    time.sleep(0.05)
+    return number
+
+if __name__ == "__main__":
+    for number in in_processes(slow, range(1000), workers=2):
+        Path(f"{number}.done").touch()
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_task_is_done_once(workers):
+    assert sorted(in_processes(abs, range(-40, 0), workers)) == list(range(1, 41))
+    assert list(in_processes(abs, [], workers)) == []
+
+
+def test_tasks_are_not_taken_before_they_are_needed():
+    taken = []
+    results = in_processes(abs, (taken.append(number) or number for number in range(1000)), workers=2)
+    next(results)
+    assert len(taken) <= 8
+    results.close()
+    assert len(taken) <= 8
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_task_comes_out_as_it_is(workers):
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(in_processes(int, ["1", "x"], workers))
+
+
+def test_a_worker_that_dies_is_one_sentence():
+    with pytest.raises(InputError, match="fewer --workers"):
+        list(in_processes(os._exit, [3, 3], workers=2))
+
+
+@pytest.fixture
+def child(tmp_path):
+    """A run of slow tasks under way, in a session of its own."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_for(lambda: any(tmp_path.glob("*.done")))
+        yield process
+        process.kill()
+
+
+def test_ctrl_c_ends_the_run_and_its_workers_without_their_tracebacks(child):
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode != 0
+    assert errors.count("Traceback") == 1
+    assert "KeyboardInterrupt" in errors
+    _wait_for(lambda: not _session_lives(child.pid))
+
+
+def test_workers_do_not_outlive_a_killed_run(child):
+    child.kill()
+    _wait_for(lambda: not _session_lives(child.pid))
+
+
+def _wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def _session_lives(session):
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[3] == str(session) and fields[0] != "Z":
+            return True
+    return False
