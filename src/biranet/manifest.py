@@ -9,7 +9,12 @@ from biranet.tables import parse_grades, read_table, write_table
 
 MANIFEST_NAME = "manifest.csv"
 
-COLUMNS = ("file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256")
+OFFICIAL_SPLIT = "official_split"
+"""Column with the part that the data set was published with; empty where it has none. `biranet split` starts from it."""
+
+COLUMNS = (
+    "file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256", OFFICIAL_SPLIT,
+)  # fmt: skip
 """The columns every manifest has, in this order; crop geometry and the label file's further columns follow."""
 
 STATUSES = ("ok", "ungradable", "unreadable", "no_field")
@@ -43,7 +48,8 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
     parts = ("", *SPLITS)
-    for column, allowed in [("status", STATUSES), *((name, parts) for name in ("split", *fold_columns(table)))]:
+    with_parts = ("split", OFFICIAL_SPLIT, *fold_columns(table))
+    for column, allowed in [("status", STATUSES), *((name, parts) for name in with_parts)]:
         wrong = table[~table[column].isin(allowed)]
         if len(wrong):
             row, value = wrong.index[0], wrong[column].iloc[0]

@@ -11,11 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from biranet.config import SplitConfig
 from biranet.errors import InputError, RefusedError
 from biranet.grades import GRADE_COUNT, GRADES
-from biranet.manifest import FOLD_PREFIX, SPLITS, graded_photos
-
-OFFICIAL = "official_split"
-"""Column with the split that the data set was published with, where it was."""
-
+from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 
 def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
@@ -40,7 +36,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
         )
-    official = photos[OFFICIAL] if OFFICIAL in photos else pd.Series("", index=photos.index)
+    official = photos[OFFICIAL_SPLIT]
     free = official.isin(["", "train"])
     table = table.drop(columns=[name for name in table.columns if name.startswith(FOLD_PREFIX)])
     cut = {"validation": config.validation, "calibration": config.calibration}

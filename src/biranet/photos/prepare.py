@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from biranet.errors import InputError, PhotoError
 from biranet.files import read_json, write_bytes, write_json
-from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, read_manifest, write_manifest
+from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT, read_manifest, write_manifest
 from biranet.photos.datasets import PREPARATION_NAME, LabelledPhoto, read_labels
 from biranet.photos.field import Field, cut_field, find_field
 from biranet.photos.parallel import in_processes
@@ -337,6 +337,7 @@ def _row(photo: LabelledPhoto, outcome: Outcome) -> dict[str, str]:
     labels = dataclasses.asdict(photo)
     further = labels.pop("further")
     row = dict.fromkeys((*COLUMNS, *GEOMETRY_COLUMNS), "") | outcome | labels
+    row[OFFICIAL_SPLIT] = photo.split
     row["grade"] = "" if photo.grade is None else str(photo.grade)
     for name, value in further.items():
         while name in row or name.startswith(FOLD_PREFIX):
