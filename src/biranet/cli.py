@@ -230,11 +230,11 @@ class Grade:
         """Write the table row by row."""
         from tqdm import tqdm
 
-        from biranet.inference.grader import TABLE_COLUMNS, Grader
+        from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, save_picture
 
         files = list_photos(self.photos)
-        grader = Grader.load(self.checkpoint, no_cuda=self.no_cuda)
+        grader = load(self.checkpoint, no_cuda=self.no_cuda)
         failed = referred = 0
         with whole_file(self.out) as beside, beside.open("w", newline="", encoding="utf-8") as table:
             writer = csv.writer(table, lineterminator="\n")

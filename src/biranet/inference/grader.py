@@ -86,20 +86,6 @@ class Grader:
         self.card = card
         self.device = device
 
-    @classmethod
-    def load(cls, checkpoint: Path | str, *, no_cuda: bool = False) -> "Grader":
-        """Read a checkpoint.
-
-        Args:
-            checkpoint: A file that training wrote, such as `RUN/best.safetensors`.
-            no_cuda: Compute on the CPU even where there is a GPU.
-
-        Raises:
-            InputError: If it cannot be used.
-        """
-        model, card = load_checkpoint(Path(checkpoint))
-        return cls(model, card, choose_device(no_cuda))
-
     def grade(self, photo: Path | str | Image.Image | Pixels) -> Prediction:
         """Grade one photo.
 
@@ -149,6 +135,23 @@ class Grader:
             else:
                 grade, probabilities, attention = next(graded)
                 yield Prediction(name, "ok", "", grade, probabilities, attention, seen)
+
+
+def load(checkpoint: Path | str, *, no_cuda: bool = False) -> Grader:
+    """Read a checkpoint into a grader.
+
+    Args:
+        checkpoint: A file that training wrote, such as `RUN/best.safetensors`.
+        no_cuda: Compute on the CPU even where there is a GPU.
+
+    Returns:
+        The grader; its `model` is the plain `nn.Module`.
+
+    Raises:
+        InputError: If the checkpoint cannot be used.
+    """
+    model, card = load_checkpoint(Path(checkpoint))
+    return Grader(model, card, choose_device(no_cuda))
 
 
 class _Loaded(NamedTuple):

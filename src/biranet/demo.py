@@ -1,0 +1,80 @@
+"""The whole chain on drawn photographs, in a few minutes: what `biranet demo` runs."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from biranet.config import DataConfig, ModelConfig, OptimiserConfig, SplitConfig, TrainConfig
+from biranet.errors import InputError
+from biranet.files import write_json
+from biranet.grades import DISCLAIMER
+
+PHOTOS = 500
+SEED = 1
+SIZE_PX = 128
+MARK = "demo.json"
+"""Marks a folder as a demo's, which the next demo may replace."""
+
+CONFIG = TrainConfig(
+    model=ModelConfig(trunk="resnet10t", pretrained=False, freeze="none"),
+    data=DataConfig(image_size=SIZE_PX, batch_size=16),
+    optimiser=OptimiserConfig(loss_scale="unit", optimiser="adamw", lr=1e-3, weight_decay=1e-2, schedule="cosine"),
+    epochs=14,
+)
+"""A small BiRA-Net from random weights: there is nothing to download."""
+
+
+def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
+    """Draw photographs, and prepare, split, train, evaluate and grade them.
+
+    Args:
+        out: Folder for all of it; an earlier demo in it is replaced.
+        say: Where the story goes, line by line.
+
+    Returns:
+        The metrics on the test part.
+
+    Raises:
+        InputError: If `out` holds something that is not a demo.
+    """
+    from biranet.inference.evaluate import evaluate_checkpoint
+    from biranet.inference.grader import load
+    from biranet.learning.run import BEST_NAME
+    from biranet.learning.split import describe_split, split_photos
+    from biranet.learning.train import train
+    from biranet.manifest import read_manifest, write_manifest
+    from biranet.photos.prepare import prepare_folder
+    from biranet.photos.synthetic import draw_folder
+
+    started = time.monotonic()
+    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+        raise InputError(f"{out} holds something else than a demo; choose another folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    write_json(out / MARK, {"demo": True})
+
+    say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
+    labels = draw_folder(out / "photos", PHOTOS, seed=SEED)
+    say(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")
+    prepared = out / "prepared"
+    prepare_folder(out / "photos", prepared, labels=labels, size_px=SIZE_PX, workers=2)
+    say("3/6  Splitting them by patient")
+    table = split_photos(read_manifest(prepared), SplitConfig(seed=SEED))
+    write_manifest(prepared, table)
+    say(f"     {describe_split(table)}")
+    say("4/6  Training a small BiRA-Net from random weights (most of the time goes here)")
+    run = out / "run"
+    train(prepared, run, CONFIG)
+    say("5/6  Evaluating the best epoch on patients it has never seen")
+    metrics = evaluate_checkpoint(run / BEST_NAME, prepared, out / "report")
+    say("6/6  Grading five new photographs")
+    fresh = draw_folder(out / "new", 5, seed=SEED + 1, photos_per_group=1).parent
+    for answer in load(run / BEST_NAME).grade_many(sorted(fresh.glob("*.jpg"))):
+        say(f"     {Path(answer.file).name}: grade {answer.grade}, {answer.decision}")
+    kappa = metrics["quadratic_weighted_kappa"]
+    say(
+        f"Done in {time.monotonic() - started:.0f} s. Quadratic weighted kappa on the test part: {kappa:.3f}\n"
+        f"Open the report: {(out / 'report' / 'report.html').resolve()}\n{DISCLAIMER}"
+    )
+    return metrics
