@@ -1,0 +1,251 @@
+"""The eye that a drawn photo shows: anatomy without lesions, and the brushes to paint on it.
+
+An eye is laid out in eye coordinates: the field is the unit circle, x points to the nose, y down. Shapes become masks by
+integer drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Points = NDArray[np.float64]
+Random = np.random.Generator
+Colour = tuple[float, float, float]
+
+DISC_RADIUS = 0.135
+AVASCULAR_RADIUS = 0.13
+
+# What passes through (red, green, blue): blood takes green and blue, so it looks dark red on the orange ground.
+VEIN: Colour = (0.68, 0.42, 0.52)
+ARTERY: Colour = (0.84, 0.58, 0.60)
+
+_FINE = 2
+"""Masks are this much larger than the photo and averaged down, which keeps thin vessels smooth."""
+_SHIFT = 4
+"""Fraction bits of the coordinates given to OpenCV."""
+_LESION_RADIUS = 0.86
+"""Lesions lie within this distance of the field's centre."""
+
+
+class Eye:
+    """Where an eye lies in a photo, its large vessels, and brushes in eye coordinates.
+
+    Attributes:
+        shape: Height and width of the photo in pixels.
+        centre: x and y of the field's centre in pixels.
+        radius: Radius of the field in pixels.
+        disc: Centre of the optic disc in eye coordinates.
+        fovea: Centre of the macula in eye coordinates.
+        veins: The four large veins as (path, width at its start, width at its end) in eye coordinates.
+    """
+
+    def __init__(self, seed: int, shape: tuple[int, int]) -> None:
+        # Two streams of chance: the patient and the camera are those of both eyes, the rest is this eye's own.
+        patient, random = np.random.default_rng([seed // 2, 1]), np.random.default_rng([seed, 2])
+        height, width = self.shape = shape
+        cut = patient.random() < 0.4 and width > 1.15 * height
+        share = patient.uniform(1.04, 1.16) if cut else patient.uniform(0.86, 0.97)
+        self.radius = min(share * height, 0.97 * width) / 2
+        slack = np.array([width / 2 - self.radius, 0.02 * height if cut else max(height / 2 - self.radius, 0)])
+        self.centre = np.array([width, height]) / 2 + random.uniform(-0.7, 0.7, 2) * slack
+        tilt, mirror = random.uniform(-0.12, 0.12), (1 if seed % 2 else -1)
+        along, aside = np.cos(tilt), np.sin(tilt)
+        self._axes = self.radius * np.array([[mirror * along, aside], [-mirror * aside, along]])
+        self.fovea = random.uniform((-0.40, -0.04), (-0.02, 0.10))
+        self.disc = self.fovea + random.uniform((0.62, -0.12), (0.70, -0.02))
+        self.veins: list[tuple[Points, float, float]] = []
+        self._veins, self._arteries, self._reflex = self.blank(), self.blank(), self.blank()
+        calibre = patient.uniform(0.85, 1.15)
+        for vein in (False, True):
+            for side in (-1, 1):
+                for nasal in (False, True):
+                    self._arcade(random, vein, side, nasal, calibre)
+
+    def blank(self) -> Pixels:
+        """Make an empty mask to draw on."""
+        return np.zeros((self.shape[0] * _FINE, self.shape[1] * _FINE), np.uint8)
+
+    def pixels(self, points: Points) -> Points:
+        """Turn eye coordinates (n, 2) into photo pixels (n, 2)."""
+        return np.asarray(self.centre + points @ self._axes.T)
+
+    def stroke(self, mask: Pixels, path: Points, width: float, end_width: float | None = None) -> None:
+        """Draw a line of a width in field radii, which narrows to `end_width` where given."""
+        points = self._fixed(path)
+        pieces = 1 if end_width is None else max(1, len(path) // 5)
+        for piece in range(pieces):
+            here = width if end_width is None else width + (end_width - width) * piece / pieces
+            first, last = ((len(path) - 1) * turn // pieces for turn in (piece, piece + 1))
+            thickness = max(1, round(here * self.radius * _FINE))
+            cv2.polylines(mask, [points[first : last + 1]], False, 255, thickness, cv2.LINE_AA, _SHIFT)
+
+    def fill(self, mask: Pixels, outline: Points) -> None:
+        """Fill a polygon."""
+        cv2.fillPoly(mask, [self._fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
+
+    def blob(self, random: Random, mask: Pixels, place: Points, radius: float, ragged: float = 0.0) -> None:
+        """Fill a roundish patch whose outline waves by about `ragged` of its radius."""
+        angles = np.arange(18) * (2 * np.pi / 18)
+        waves = sum(np.sin(wave * angles + random.uniform(0, 6)) / wave for wave in (2, 3, 5))
+        reach = radius * (1 + ragged * waves)
+        self.fill(mask, place + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
+
+    def absorb(self, image: Floats, mask: Pixels, passes: Colour, blur: float = 0.0) -> None:
+        """Let `passes` of the light through where the mask is; `blur` its edge by that many field radii."""
+        window, layer = self._layer(mask, blur)
+        image[window] *= 1 - layer * (1 - as_planes(passes))
+
+    def cover(self, image: Floats, mask: Pixels, colour: Colour, opacity: float = 1.0, blur: float = 0.0) -> None:
+        """Paint `colour` where the mask is; `blur` its edge by that many field radii."""
+        window, layer = self._layer(mask, blur)
+        image[window] += opacity * layer * (as_planes(colour) - image[window])
+
+    def places(self, random: Random, count: int, quadrant: int | None = None) -> Points:
+        """Find places (count, 2) for lesions in the visible field, or one quadrant of it, off the disc and the fovea."""
+        found = np.empty((0, 2))
+        first, span = (0.0, 2 * np.pi) if quadrant is None else (quadrant * np.pi / 2, np.pi / 2)
+        while len(found) < count:
+            turn, reach = first + span * random.random(4 * count), _LESION_RADIUS * np.sqrt(random.random(4 * count))
+            points = reach[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
+            rows, margin = self.pixels(points)[:, 1], 0.04 * self.radius
+            good = (rows > margin) & (rows < self.shape[0] - margin)
+            good &= np.hypot(*(points - self.disc).T) > 1.35 * DISC_RADIUS
+            good &= np.hypot(*(points - self.fovea).T) > 0.08
+            found = np.concatenate([found, points[good]])
+        return found[:count]
+
+    def ground(self, seed: int) -> Floats:
+        """Paint the eye evenly lit: pigment, choroid, macula, disc and vessels; (3, H, W), 0 to 1."""
+        patient, random = np.random.default_rng([seed // 2, 4]), np.random.default_rng([seed, 5])
+        red = patient.uniform(0.72, 0.86)
+        green = red * patient.uniform(0.44, 0.62)
+        texture = 1 + 0.06 * self.mottle(random, 0.25) + 0.05 * self.mottle(random, 0.045)
+        image = as_planes((red, green, green * patient.uniform(0.25, 0.70))) * texture
+        # Bright ridges of random texture are the choroid between its vessels, seen where the pigment is thin.
+        choroid = patient.uniform(0.0, 0.35) * (0.18 - np.abs(self.mottle(random, 0.11)))
+        image *= 1 + choroid * as_planes((0.6, 1.0, 0.8))
+        macula = self._around(self.fovea, 0.26) * patient.uniform(0.7, 1.3)
+        image *= 1 - macula * as_planes((0.20, 0.34, 0.30))
+
+        disc, cup, pale = self.blank(), self.blank(), patient.uniform(0.0, 1.0)
+        turn = np.arange(40) * (2 * np.pi / 40)
+        ring = DISC_RADIUS * np.stack([np.cos(turn), patient.uniform(1.04, 1.18) * np.sin(turn)], 1)
+        self.fill(disc, self.disc + ring)
+        self.fill(cup, self.disc + (-0.01, 0.0) + patient.uniform(0.35, 0.6) * ring)
+        rim = (0.97, 0.68 + 0.12 * pale, 0.36 + 0.24 * pale)
+        image += 0.25 * self._around(self.disc, 0.24) * (as_planes(rim) - image)
+        self.cover(image, disc, rim, 0.88, blur=0.014)
+        self.cover(image, cup, (1.0, 0.92, 0.70 + 0.15 * pale), 0.75, blur=0.022)
+        self.absorb(image, self._arteries, ARTERY)
+        self.absorb(image, self._veins, VEIN)
+        self.cover(image, self._reflex, (0.95, 0.66, 0.42), 0.3)
+        return image
+
+    def mottle(self, random: Random, cell: float) -> Floats:
+        """Make a smooth random texture (H, W) from -1 to 1 whose patches measure `cell` field radii."""
+        cell_px = max(cell * self.radius, 2.0)
+        rows, columns = (int(side / cell_px) + 3 for side in self.shape)
+        grid = random.integers(0, 256, (rows, columns), np.uint8)
+        rough = cv2.resize(grid, (4 * columns, 4 * rows), interpolation=cv2.INTER_LINEAR_EXACT)
+        smooth = cv2.GaussianBlur(rough, (0, 0), 1.6)
+        return np.asarray(2 * as_share(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1)
+
+    def from_centre(self, place: Points | None = None) -> tuple[Floats, Floats]:
+        """Measure right (1, W) and down (H, 1) from the field's centre, or a place in the eye, in field radii."""
+        x, y = self.pixels(np.zeros(2) if place is None else place) / self.radius
+        columns, rows = (np.arange(side) / self.radius for side in self.shape[::-1])
+        return (columns - x).astype(np.float32)[None, :], (rows - y).astype(np.float32)[:, None]
+
+    def _around(self, place: Points, radius: float) -> Floats:
+        across, down = self.from_centre(place)
+        return np.asarray(1 / (1 + (across**2 + down**2) / radius**2) ** 2)
+
+    def _fixed(self, points: Points) -> NDArray[np.int32]:
+        return np.rint((self.pixels(points) + 0.5) * (_FINE << _SHIFT)).astype(np.int32)
+
+    def _layer(self, mask: Pixels, blur: float) -> tuple[tuple[slice, slice, slice], Floats]:
+        """Average a mask down to the photo; only the window of the photo where it holds anything, for speed."""
+        sigma = max(blur * self.radius, 0.45)
+        left, top, width, height = cv2.boundingRect(mask)
+        if not width:
+            return (slice(3), slice(0), slice(0)), np.zeros((0, 0), np.float32)
+        margin = int(4 * sigma) + 2
+        rows = slice(max(top // _FINE - margin, 0), min((top + height) // _FINE + margin, self.shape[0]))
+        columns = slice(max(left // _FINE - margin, 0), min((left + width) // _FINE + margin, self.shape[1]))
+        part = mask[_FINE * rows.start : _FINE * rows.stop, _FINE * columns.start : _FINE * columns.stop]
+        small = cv2.resize(part, None, fx=1 / _FINE, fy=1 / _FINE, interpolation=cv2.INTER_AREA)
+        return (slice(3), rows, columns), as_share(cv2.GaussianBlur(small, (0, 0), sigma))
+
+    def _arcade(self, random: Random, vein: bool, side: int, nasal: bool, calibre: float) -> None:
+        """Grow one of the eight large vessels from the disc, around the macula or to the nose, with its branches."""
+        mask = self._veins if vein else self._arteries
+        width = calibre * random.uniform(0.022, 0.028) * (1.25 if vein else 0.9) * (0.8 if nasal else 1.0)
+        apart = 0.08 if vein else 0.0
+        if nasal:
+            bends = np.array([(0, 0), (0.05 + apart, side * 0.22), (0.22, side * 0.42), (0.5 + apart, side * 0.8)])
+            knots = self.disc + bends
+        else:
+            top = side * (random.uniform(0.48, 0.62) + apart)
+            bends = np.array([(0, 0), (0.02 - apart, top * 0.9), (0.22, top * 1.25), (-1.0, top * 0.75)])
+            knots = np.array([self.disc, self.disc, self.fovea, self.fovea]) + bends
+        knots = knots + random.normal(0, 0.04, (4, 2)) * np.array([[0.3], [1], [1], [1]])
+        t = np.linspace(0, 1, 36)[:, None]
+        path = (
+            (1 - t) ** 3 * knots[0] + 3 * t * (1 - t) ** 2 * knots[1] + 3 * t**2 * (1 - t) * knots[2] + t**3 * knots[3]
+        )
+        waves = np.sin(t * random.uniform(8, 22, 2) + random.uniform(0, 6, 2)) * np.sin(np.pi * t)
+        path = path + waves * random.uniform(0.008, 0.022)
+        self.stroke(mask, path, width, 0.45 * width)
+        if vein:
+            self.veins.append((path, width, 0.45 * width))
+        else:
+            self.stroke(self._reflex, path[3:24], 0.3 * width)
+        turn = random.choice([-1, 1])
+        for place in np.linspace(0.16, 0.8, 3 if nasal else 5) + random.uniform(-0.05, 0.05):
+            turn = -turn
+            here = width * (1 - 0.55 * place)
+            length = random.uniform(0.3, 0.75) * (1.1 - 0.4 * place)
+            self._branch(random, mask, path, place, turn, here * random.uniform(0.5, 0.8), length, True)
+
+    def _branch(
+        self,
+        random: Random,
+        mask: Pixels,
+        parent: Points,
+        place: float,
+        turn: int,
+        width: float,
+        length: float,
+        twigs: bool,
+    ) -> None:
+        index = min(int(place * (len(parent) - 1)), len(parent) - 2)
+        along = parent[index + 1] - parent[index]
+        steps = max(5, int(length / 0.04))
+        angle = turn * random.uniform(0.5, 0.95)
+        headings = np.arctan2(along[1], along[0]) + angle * (1 - random.uniform(0, 0.7) * np.arange(steps) / steps)
+        headings += np.cumsum(random.normal(0, 0.14, steps))
+        path = parent[index] + np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0) * (length / steps)
+        path = np.concatenate([parent[index : index + 1], path])
+        inside = np.flatnonzero(np.hypot(*(path - self.fovea).T) < AVASCULAR_RADIUS)
+        path = path[: inside[0]] if len(inside) else path
+        if len(path) < 4:
+            return
+        width = max(width, 0.007)
+        self.stroke(mask, path, width, 0.6 * width)
+        if twigs:
+            for where in random.uniform(0.2, 0.75, random.integers(1, 3)):
+                self._branch(random, mask, path, where, random.choice([-1, 1]), 0.65 * width, 0.5 * length, False)
+
+
+def as_share(values: NDArray[Any]) -> Floats:
+    """Turn 0 to 255 into 0 to 1."""
+    return values.astype(np.float32) / np.float32(255)
+
+
+def as_planes(colour: Colour) -> Floats:
+    """Turn a colour into planes (3, 1, 1). Pictures are planes (3, H, W): numpy's loops over rows are the long ones."""
+    return np.array(colour, np.float32)[:, None, None]

@@ -1,0 +1,279 @@
+"""Fundus photographs drawn by code: graded, deterministic, free of patients; for the demo and the tests.
+
+Lesions are added to an eye by the definitions of the grade, and a camera takes the photo. Two rules make the drawings
+useful:
+
+* Everything but the lesions depends on the seed alone, so one seed drawn at five grades is one eye growing worse.
+* A camera exposes for the whole picture. So does this one: each colour channel of a photo with lesions gets the tone
+  curve that gives it the histogram of the same eye without them. Brightness and colour tell nothing about the grade;
+  where the dark and the bright stand does.
+
+Lesions are larger than in life against the field, so that they survive a prepared photo of 128 px.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from biranet.errors import InputError
+from biranet.files import write_bytes
+from biranet.grades import GRADES
+from biranet.photos.drawn_eye import DISC_RADIUS, VEIN, Colour, Eye, Floats, Pixels, Points, as_planes, as_share
+from biranet.tables import write_table
+
+# Light that passes through (blood in the retina, new vessels), and colours that cover what is behind.
+_HAEMORRHAGE: Colour = (0.50, 0.22, 0.34)
+_NEW_VESSEL: Colour = (0.70, 0.28, 0.40)
+_EXUDATE: Colour = (0.98, 0.86, 0.48)
+_COTTON_WOOL: Colour = (0.96, 0.84, 0.64)
+_POOLED_BLOOD: Colour = (0.36, 0.05, 0.05)
+
+
+class _Lesions:
+    """The lesions of one grade on an eye, as masks by what they look like."""
+
+    def __init__(self, eye: Eye, grade: int, seed: int) -> None:
+        self.eye = eye
+        self.random = np.random.default_rng([seed, 3])
+        self.blood, self.beads, self.vessels, self.exudates, self.wool, self.pool = (eye.blank() for _ in range(6))
+        severe = self.random.random() < 0.4 if grade == 4 else grade == 3
+        if grade >= 1:
+            self._microaneurysms()
+        if grade >= 2:
+            self._moderate()
+        if severe:
+            self._severe()
+        if grade == 4:
+            self._proliferative()
+
+    def paint(self, ground: Floats) -> Floats:
+        """Lay the lesions over a picture of the eye."""
+        image = ground.copy()
+        self.eye.absorb(image, self.beads, VEIN)
+        self.eye.cover(image, self.wool, _COTTON_WOOL, 0.7, blur=0.022)
+        self.eye.cover(image, self.exudates, _EXUDATE)
+        self.eye.absorb(image, self.blood, _HAEMORRHAGE, blur=0.005)
+        self.eye.absorb(image, self.vessels, _NEW_VESSEL)
+        self.eye.cover(image, self.pool, _POOLED_BLOOD, 0.93, blur=0.006)
+        return image
+
+    def _one_of(self, first: int, end: int) -> int:
+        return int(self.random.integers(first, end))
+
+    def _microaneurysms(self) -> None:
+        for place in self.eye.places(self.random, self._one_of(6, 15)):
+            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.016, 0.021))
+
+    def _haemorrhages(self, count: int, quadrant: int, largest: float) -> None:
+        for place in self.eye.places(self.random, count, quadrant):
+            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, largest), 0.22)
+
+    def _moderate(self) -> None:
+        """More than microaneurysms: some haemorrhages, and hard exudates or cotton-wool spots or both."""
+        for quadrant in self.random.permutation(4)[: self._one_of(2, 4)]:
+            self._haemorrhages(self._one_of(2, 5), quadrant, 0.05)
+        kind = self._one_of(0, 3)
+        if kind != 0:
+            for _ in range(self._one_of(1, 4)):
+                self._exudate_cluster()
+        if kind != 1:
+            for place in self.eye.places(self.random, self._one_of(2, 5)):
+                self.eye.blob(self.random, self.wool, place, self.random.uniform(0.045, 0.075), 0.35)
+
+    def _exudate_cluster(self) -> None:
+        centre = self.eye.fovea + self.random.normal(0, 0.25, 2)
+        reach = self.random.uniform(0.07, 0.15)
+        for turn in self.random.uniform(0, 6) + self.random.uniform(0, 4.5, self._one_of(14, 32)):
+            place = centre + reach * self.random.uniform(0.3, 1.2) * np.array([np.cos(turn), np.sin(turn)])
+            if np.hypot(*(place - self.eye.disc)) > 1.3 * DISC_RADIUS:
+                self.eye.blob(self.random, self.exudates, place, 0.022 * self.random.uniform(0.4, 1.0), 0.3)
+
+    def _severe(self) -> None:
+        """The 4-2-1 rule: more than 20 haemorrhages in each quadrant, beading in two or more, IRMA in one or more."""
+        for quadrant in range(4):
+            self._haemorrhages(self._one_of(21, 27), quadrant, 0.038)
+        for number in self.random.permutation(4)[: self._one_of(2, 5)]:
+            path, width, end_width = self.eye.veins[number]
+            for index in range(7, 30, 3):
+                radius = 0.9 * (width + (end_width - width) * index / len(path))
+                self.eye.blob(self.random, self.beads, path[index], radius)
+        for place in self.eye.places(self.random, self._one_of(1, 4)):
+            for _ in range(4):
+                headings = self.random.uniform(0, 2 * np.pi) + np.cumsum(self.random.normal(0, 0.7, 12))
+                path = place + 0.018 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0)
+                self.eye.stroke(self.vessels, path, 0.010)
+
+    def _proliferative(self) -> None:
+        """New vessels at the disc or elsewhere, in front of the retina; often blood pooled there, with a level."""
+        where = self._one_of(0, 3)
+        if where != 0:
+            self._frond(self.eye.disc, 2 * np.pi, self.random.uniform(0.24, 0.32))
+        if where != 1:
+            for number in self.random.permutation(4)[: self._one_of(1, 3)]:
+                base = self.eye.veins[number][0][self._one_of(12, 20)]
+                self._frond(base, 4.0, self.random.uniform(0.22, 0.3))
+        if self.random.random() < 0.6:
+            half = self.random.uniform(0.15, 0.26)
+            turn = np.linspace(0, np.pi, 24)
+            depth = half * self.random.uniform(0.6, 1.0) * (1 + 0.04 * self.random.normal(0, 1, 24))
+            place = self.eye.fovea + self.random.uniform((-0.3, -0.45), (0.3, 0.45))
+            self.eye.fill(self.pool, place + np.stack([half * np.cos(turn), depth * np.sin(turn) ** 0.7], 1))
+
+    def _frond(self, base: Points, fan: float, length: float) -> None:
+        """Draw a fan of fine wandering loops that leave and return to a vessel."""
+        towards_centre = np.arctan2(-base[1], -base[0])
+        theta = np.linspace(0, 2 * np.pi, 26)
+        for turn in towards_centre + fan * self.random.uniform(-0.5, 0.5, 13):
+            reach = length * self.random.uniform(0.35, 1.1)
+            out, across = reach * (1 - np.cos(theta)) / 2, reach * self.random.uniform(0.12, 0.35) * np.sin(theta)
+            bend = turn + self.random.normal(0, 0.6) * out / reach
+            bend += 0.12 * np.sin(theta * self.random.uniform(2, 5) + self.random.uniform(0, 6))
+            loop = [out * np.cos(bend) - across * np.sin(bend), out * np.sin(bend) + across * np.cos(bend)]
+            self.eye.stroke(self.vessels, base + np.stack(loop, 1), 0.010)
+
+
+def _expose_alike(image: Pixels, model: Pixels, field: Pixels) -> Pixels:
+    """Give each plane of `image` the tone curve that brings its histogram in the field to that of `model`."""
+    planes = []
+    for pair in zip(image, model, strict=True):
+        counts = [cv2.calcHist([plane], [0], field, [256], [0, 256]).ravel().astype(np.int64) for plane in pair]
+        below, wanted = (np.cumsum(count) - count / 2 for count in counts)
+        # The small slope keeps the levels apart that the model does not have.
+        curve = np.interp(below, wanted + np.arange(256) * 1e-6, np.arange(256.0))
+        planes.append(cv2.LUT(pair[0], np.rint(curve).astype(np.uint8)))
+    return np.stack(planes)
+
+
+def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256) -> Pixels:
+    """Draw one fundus photograph.
+
+    Args:
+        grade: Grade of the lesions, 0 to 4.
+        seed: At least 0. Seeds 2k and 2k + 1 are the left and the right eye of one drawn patient, taken by one camera.
+        width_px: Width of the photo in pixels, at least 32.
+        height_px: Height of the photo in pixels, at least 32.
+
+    Returns:
+        RGB photo (height_px, width_px, 3), uint8: a round lit field on a dark ground. The same arguments give the same
+        photo.
+
+    Raises:
+        InputError: If the grade, the seed or the size is not allowed.
+
+    Source:
+        Lesions by the definitions of Wilkinson et al., Ophthalmology 110 (2003) 1677-1682, in our words: 0 none,
+        1 microaneurysms only, 2 more than microaneurysms but less than severe, 3 any of more than 20 haemorrhages in
+        each of four quadrants, venous beading in two, intraretinal microvascular abnormalities (IRMA) in one (here: all
+        of them, in quadrants about the field's centre), 4 new vessels or preretinal haemorrhage. The drawing is ours.
+
+    Example:
+        >>> draw_photo(grade=2, seed=7).shape
+        (256, 320, 3)
+    """
+    if grade not in GRADES:
+        raise InputError(f"{grade!r} is not a grade from {GRADES[0]} to {GRADES[-1]}")
+    if seed < 0:
+        raise InputError(f"the seed of a drawn photo must be at least 0, not {seed}")
+    if min(width_px, height_px) < 32:
+        raise InputError(f"a drawn photo must measure at least 32 x 32 px, not {width_px} x {height_px}")
+    eye = Eye(seed, (height_px, width_px))
+    patient, random = np.random.default_rng([seed // 2, 6]), np.random.default_rng([seed, 7])
+    across, down = eye.from_centre()
+    away = across**2 + down**2
+    light = 1 - random.uniform(0.12, 0.3) * away - random.uniform(0.0, 0.14) * away**2
+    light += random.uniform(-0.1, 0.1) * across + random.uniform(-0.1, 0.1) * down
+    light *= 1 + 0.06 * eye.mottle(random, 0.5)
+    ground = eye.ground(seed)
+    photo = _eight_bits(ground * light)
+    if grade:
+        field = (away <= 1).astype(np.uint8)
+        photo = _expose_alike(_eight_bits(_Lesions(eye, grade, seed).paint(ground) * light), photo, field)
+    tone = as_share(photo)
+    tone *= 1 + random.uniform(-0.25, 0.3) * (1 - tone)
+    red, green, blue = random.uniform(0.72, 1.1) * patient.uniform((0.93, 0.88, 0.8), (1.07, 1.12, 1.2))
+    tone *= as_planes((red, green, blue))
+    # Stray light from the edge of the pupil: a pale crescent on one side.
+    side = random.uniform(0, 2 * np.pi)
+    crescent = np.clip(across * float(np.cos(side)) + down * float(np.sin(side)) - 0.45, 0, 1) ** 2
+    tone += random.uniform(0, 0.5) * crescent * as_planes((0.9, 0.6, 0.3))
+    edge = np.clip((1 - np.sqrt(away)) * eye.radius + 0.5, 0, 1)
+    np.clip(tone, 0, 1, out=tone)
+    tone *= edge
+    tone += patient.uniform(0.008, 0.03)
+    tone += random.uniform(0.004, 0.014) * random.standard_normal(eye.shape, np.float32) * (0.3 + edge)
+    return np.ascontiguousarray(_eight_bits(tone).transpose(1, 2, 0))
+
+
+def _eight_bits(image: Floats) -> Pixels:
+    levels = np.clip(image, 0, 1)
+    levels *= 255
+    return np.asarray(np.rint(levels, out=levels), np.uint8)
+
+
+def draw_folder(
+    out: Path,
+    count: int,
+    *,
+    seed: int = 1,
+    grades: Sequence[int] | None = None,
+    photos_per_group: int = 2,
+    width_px: int = 320,
+    height_px: int = 256,
+) -> Path:
+    """Draw a folder of graded photos with a label file, ready for `biranet prepare`.
+
+    Args:
+        out: Folder to write to; it is made where missing.
+        count: Number of photos, at least 1.
+        seed: Which patients are drawn, at least 0; other seeds, other patients.
+        grades: Grade of each photo, `count` of them, the photos of a patient after each other. When not given, all
+            grades are equally frequent and the two eyes of a patient differ by one grade at most.
+        photos_per_group: 2 for both eyes of a patient, 1 for one.
+        width_px: Width of the photos in pixels.
+        height_px: Height of the photos in pixels.
+
+    Returns:
+        The path of `labels.csv` in `out`, with the columns `file,grade,group,eye`. The photos lie beside it as JPEG.
+
+    Raises:
+        InputError: If a setting is not allowed or a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> labels = draw_folder(Path(tempfile.mkdtemp()), 2, grades=[0, 4], width_px=64, height_px=64)
+        >>> print(labels.read_text())
+        file,grade,group,eye
+        drawn_0001_left.jpg,0,drawn_0001,left
+        drawn_0001_right.jpg,4,drawn_0001,right
+        <BLANKLINE>
+    """
+    if count < 1 or seed < 0:
+        raise InputError(f"the number of photos must be at least 1 and the seed at least 0, not {count} and {seed}")
+    if photos_per_group not in (1, 2):
+        raise InputError(f"a drawn patient has 1 or 2 photos, not {photos_per_group}")
+    grades = _balanced_grades(count) if grades is None else list(grades)
+    if len(grades) != count:
+        raise InputError(f"{len(grades)} grades were given for {count} photos")
+    rows = []
+    for number, grade in enumerate(grades):
+        patient = number // photos_per_group
+        # With one photo a patient, left and right eyes alternate between patients.
+        right = number % 2
+        group, eye = f"drawn_{patient + 1:04d}", ("left", "right")[right]
+        photo = draw_photo(grade, 2 * (seed * 1_000_000 + patient) + right, width_px, height_px)
+        _, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        write_bytes(out / f"{group}_{eye}.jpg", data.tobytes())
+        rows.append({"file": f"{group}_{eye}.jpg", "grade": grade, "group": group, "eye": eye})
+    labels = out / "labels.csv"
+    write_table(labels, pd.DataFrame(rows))
+    return labels
+
+
+def _balanced_grades(count: int) -> list[int]:
+    # Over five patients every grade stands once left and once right, at most one grade from its fellow.
+    right = ((0, 2, 1, 4, 3), (1, 0, 2, 3, 4), (0, 1, 3, 2, 4))
+    cycle = [grade for order in right for pair in zip(GRADES, order, strict=True) for grade in pair]
+    return [cycle[number % len(cycle)] for number in range(count)]
