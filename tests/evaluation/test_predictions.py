@@ -168,6 +168,11 @@ def test_tables_in_memory_are_checked(changed: dict[str, object], sentence: str)
     assert sentence in str(refused.value)
 
 
+def test_an_empty_table_is_refused() -> None:
+    with pytest.raises(InputError, match="here has no rows"):
+        check_predictions(predictions().head(0), "here")
+
+
 def test_a_refused_table_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no column 'group'"):
         write_predictions(tmp_path / "p.csv", predictions().drop(columns="group"))

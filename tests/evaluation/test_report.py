@@ -198,7 +198,7 @@ def test_what_is_not_defined_says_why(tmp_path: Path) -> None:
     assert "Quadratic weighted kappa not defined every photo has one and the same grade" in page.text
     assert "Referable sensitivity not defined no photo is referable" in page.text
     assert "not defined the predictions hold no probabilities" in page.text
-    assert "no interval: the groups do not differ" in page.text
+    assert "no interval: resampling changes nothing" in page.text
     assert "None" not in page.text
     assert "nan" not in page.text
     assert "in 2 groups" not in page.text
@@ -209,6 +209,18 @@ def test_few_photos_make_a_page(tmp_path: Path, rows: int) -> None:
     metrics, page = written(tmp_path, predictions().head(rows))
     assert metrics["n"] == rows
     assert "None" not in page.text
+
+
+def test_large_counts_stay_in_their_cells(tmp_path: Path) -> None:
+    """At 0.65 em a bold digit, a count must fit into its cell of 62 units."""
+    grade = np.zeros(120_000, int)
+    table = pd.DataFrame({"file": np.arange(120_000).astype(str), "grade": grade, "predicted_grade": grade})
+    _, page = written(tmp_path, table.assign(group=table["file"].str[:4]))
+    assert re.search(r"Of 120,000 photos in [\d,]+ groups, 120,000 \(", page.text)
+    source = (tmp_path / "report.html").read_text()
+    sizes = re.findall(r'class="count"[^>]*font-size:([\d.]+)px">(\d+)<', source)
+    assert [count for _, count in sizes] == ["120000"]
+    assert float(sizes[0][0]) * 0.65 * 6 < 62
 
 
 def test_a_refused_table_leaves_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "picture": data_uri}
+    environment.filters |= {"percent": percent, "picture": data_uri, "thousands": "{:,}".format}
     matrix = np.array(metrics["confusion_matrix"])
     off = (table["predicted_grade"] - table["grade"]).abs()
     return environment.get_template("report.html.jinja").render(
@@ -166,7 +166,7 @@ def _page(
 
 
 def _counted(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> str:
-    return f"{part.sum()} of {whole.sum()} photos"
+    return f"{part.sum():,} of {whole.sum():,} photos"
 
 
 def percent(share: float) -> str:
