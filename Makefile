@@ -1,0 +1,59 @@
+# One command per intention. Everything lives in .venv, pinned by requirements.lock; the second `make setup` does nothing.
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+# Two processes with one thread each: with more threads they would only wait for one another.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+COVERAGE = --cov --cov-report=term
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format ci test-ci lock clean
+.DELETE_ON_ERROR:
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Install everything into .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "biranet needs Python 3.11 or newer: name one with PYTHON=..., for example: make setup PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Run the whole chain on drawn photographs, and say where the report is
+	$(BIN)/biranet demo
+
+test: setup ## Run the tests, except those marked slow
+	$(PYTEST) -m "not slow" $(COVERAGE)
+
+test-slow: setup ## Run the tests marked slow: kills, fuzzing, big trees
+	$(PYTEST) -m slow
+
+check: setup ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Lay out the code and repair what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+ci: check test-ci ## Do what CI does: check, all quick tests, and the slow ones marked sample
+
+test-ci: setup
+	$(PYTEST) -m "not slow or sample" $(COVERAGE)
+
+lock: setup ## Pin anew what pyproject.toml asks for; other pins stay
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## Remove what tests, checks and the demo left; .venv stays
+	rm -rf build demo htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
