@@ -141,8 +141,10 @@ class Train:
                 raise InputError("--resume needs the run folder: biranet train --resume --out RUN")
             if known.recipe is not None:
                 raise InputError("--resume keeps the settings of the run; leave --recipe out")
-            stored = read_json(known.out / "config.json")
-            return cls(prepared=Path(stored["prepared"]), config=train_config_from(stored["train"], str(known.out)))
+            stored = read_json(path := known.out / "config.json")
+            if not isinstance(stored, dict) or not {"prepared", "train"} <= stored.keys():
+                raise InputError(f"{path} does not hold the settings of a training; it may have been edited by hand")
+            return cls(prepared=Path(stored["prepared"]), config=train_config_from(stored["train"], str(path)))
         return cls(config=read_recipe(known.recipe)) if known.recipe else cls()
 
     def run(self) -> int:
@@ -191,6 +193,9 @@ class Evaluate:
 
         if (self.checkpoint is None) == (not self.predictions):
             raise InputError("give either a CHECKPOINT with a PREPARED folder, or --predictions FILE")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"--out {self.out} is a file; name a folder for the report")
+        _check_counts(workers=(self.workers, 0))
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -233,11 +238,16 @@ class Grade:
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, save_picture
 
+        if self.out.is_dir():
+            raise InputError(f"--out {self.out} is a folder; name a file for the table")
+        _check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
         files = list_photos(self.photos)
+        # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
+        torn = any("\r" in str(file) for file in files)
         grader = load(self.checkpoint, no_cuda=self.no_cuda)
         failed = referred = 0
         with whole_file(self.out) as beside, beside.open("w", newline="", encoding="utf-8") as table:
-            writer = csv.writer(table, lineterminator="\n")
+            writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL if torn else csv.QUOTE_MINIMAL)
             writer.writerow(TABLE_COLUMNS)
             answers = grader.grade_many(files, batch_size=self.batch_size, workers=self.workers)
             for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
@@ -295,12 +305,11 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise InputError(f"there is no command {name!r}; the commands are: {', '.join(COMMANDS)}")
-    settings: dict[str, Any] = {}
-    if name == "train" and not {"-h", "--help"} & set(rest):
-        settings["default"] = Train.defaults(rest)
-    command: Command = tyro.cli(
-        COMMANDS[name], prog=f"biranet {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,), **settings
-    )
+    settings: dict[str, Any] = {"config": (tyro.conf.FlagCreatePairsOff,)}
+    if name == "train" and not {"-h", "--help"} & set(rest) and (defaults := Train.defaults(rest)) != Train():
+        # A recipe or a run may have turned a flag around, so now both of its forms have a meaning.
+        settings = {"default": defaults}
+    command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
     return command.run()
 
 
@@ -317,6 +326,13 @@ def _overview() -> str:
             DISCLAIMER,
         ]
     )
+
+
+def _check_counts(**counts: tuple[int, int]) -> None:
+    """Refuse flags whose value is below the lowest; both by the flag's name."""
+    for name, (value, lowest) in counts.items():
+        if value < lowest:
+            raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
 def _difference(given: TrainConfig, kept: TrainConfig) -> str:

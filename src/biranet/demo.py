@@ -49,7 +49,7 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     from biranet.photos.synthetic import draw_folder
 
     started = time.monotonic()
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+    if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
         raise InputError(f"{out} holds something else than a demo; choose another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
     write_json(out / MARK, {"demo": True})

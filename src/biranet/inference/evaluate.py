@@ -36,7 +36,12 @@ def evaluate_checkpoint(
     table = graded_photos(read_manifest(prepared))
     check_preparation(prepared, card)
     if part != "all":
-        parts = table[card.split_column] if card.split_column in table else table["split"]
+        if card.split_column not in table:
+            raise InputError(
+                f"{checkpoint} was trained on the split {card.split_column!r}, which {prepared} does not have, so "
+                "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
+            )
+        parts = table[card.split_column]
         counts = parts[parts != ""].value_counts()
         table = table[parts == part]
         if table.empty:
@@ -53,7 +58,7 @@ def evaluate_checkpoint(
         "Model": f"{card.model.model}, trunk {card.model.trunk}, {card.image_size} px",
         "Checkpoint": f"{checkpoint}, epoch {card.epoch}{chosen}",
         "Trained on": card.trained_on,
-        "Photos": f"{prepared}, part {part} of the column {card.split_column!r}",
+        "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {card.split_column!r}'}",
         "Decoder": card.decoder,
         "Software": f"biranet {importlib.metadata.version('biranet')}",
     }

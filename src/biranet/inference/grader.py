@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from biranet.errors import PhotoError
+from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES, REFERABLE_GRADE
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
@@ -96,9 +97,10 @@ class Grader:
             Grade, probabilities and attention.
 
         Raises:
+            InputError: If pixels are not what they should be.
             PhotoError: If the photo cannot be read or has no field.
         """
-        name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _as_png(photo))
+        name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
         return next(self._answer([name], _collate(self.card, [(0, _prepare(source, self.card))])))
 
     def grade_many(self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2) -> Iterator[Prediction]:
@@ -198,8 +200,23 @@ def _collate(card: Card, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loa
     return _Loaded(list(rows), list(seen), Batch(stacked, torch.full((len(good),), NO_GRADE), torch.tensor(good)))
 
 
-def _as_png(photo: Image.Image | Pixels) -> bytes:
+def _encode(photo: Image.Image | Pixels) -> bytes:
     """Encode a picture in memory without loss, so that it takes the way of a file."""
+    if isinstance(photo, Image.Image):
+        picture = photo
+        # As for files: unreadable EXIF says nothing about the pixels.
+        with suppress(Exception):
+            picture = ImageOps.exif_transpose(photo)
+        if picture.mode in ("CMYK", "YCbCr", "HSV"):
+            picture = picture.convert("RGB")
+    else:
+        if photo.dtype != np.uint8 or photo.shape[2:] != (3,) or photo.size == 0:
+            raise InputError(f"pixels must be RGB, (H, W, 3), uint8, not {photo.shape}, {photo.dtype}")
+        picture = Image.fromarray(photo)
     encoded = io.BytesIO()
-    (photo if isinstance(photo, Image.Image) else Image.fromarray(photo)).save(encoded, "PNG", compress_level=1)
+    # PNG holds no 32-bit greys.
+    if picture.mode in ("I", "F"):
+        picture.save(encoded, "TIFF")
+    else:
+        picture.save(encoded, "PNG", compress_level=1)
     return encoded.getvalue()

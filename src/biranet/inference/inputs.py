@@ -8,6 +8,7 @@ from PIL import Image
 from biranet.errors import InputError
 from biranet.files import whole_file
 from biranet.inference.grader import Prediction
+from biranet.photos.datasets import PhotoFolder
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.tables import read_table
 
@@ -16,24 +17,22 @@ def list_photos(given: Sequence[Path]) -> list[Path]:
     """List the photo files behind paths.
 
     Args:
-        given: Files, folders (searched whole, in the order of their names), or CSV files with a column `file` whose
-            paths are relative to the CSV.
+        given: Files, folders (searched as `biranet prepare` does, in the order of their names), or CSV files with a
+            column `file` whose paths are relative to the CSV.
 
     Returns:
         The files, in order. A file that is named but missing stays in: it gets its row.
 
     Raises:
-        InputError: If a path does not exist, or there is no photo.
+        InputError: If a path does not exist or is not UTF-8, or there is no photo.
     """
     files: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file()
-            )
+            inside = PhotoFolder(path, None).files
             if not inside:
                 raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}")
-            files += inside
+            files += [path / name for name in inside]
         elif path.suffix.lower() == ".csv":
             files += [path.parent / name for name in read_table(path, ["file"])["file"]]
         elif path.exists():
@@ -42,6 +41,11 @@ def list_photos(given: Sequence[Path]) -> list[Path]:
             raise InputError(f"{path} does not exist; give a photo, a folder of photos or a CSV")
     if not files:
         raise InputError("no photos were given; name photos, folders of photos or CSV files")
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the file name {str(file)!r} is not UTF-8; rename the file") from None
     return files
 
 
