@@ -1,0 +1,105 @@
+"""What do the shared stem and the bilinear form save? Training steps, measured in turns in one run.
+
+python benchmarks/model.py [--out results.json]
+
+Peers: two separate copies of the frozen stem, as the method is usually drawn; the written-out outer product (B, C*C)
+with one Linear. Only the ratios count; the seconds are those of the machine.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from biranet.config import ModelConfig
+from biranet.learning.loss import grading_loss
+from biranet.learning.model import BilinearHead, build_model
+
+ROUNDS = 7
+
+
+class SeparateStems(nn.Module):
+    """The same network with a copy of the stem for each stream."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.stem_b = model, copy.deepcopy(model.stem)
+
+    def forward(self, image: Tensor) -> Tensor:
+        vector_a, _ = self.model.stream_a(self.model.stem(image))
+        vector_b, _ = self.model.stream_b(self.stem_b(image))
+        return self.model.head(vector_a, vector_b)
+
+
+class WrittenOut(nn.Module):
+    """The head as it is usually written: outer product, signed square root, norm, Linear."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels * channels, 5)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        product = (a[:, :, None] * b[:, None, :]).flatten(1)
+        root = product.sign() * (product.abs() + 1e-12).sqrt()
+        return self.linear(nn.functional.normalize(root))
+
+
+def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
+    """Time two things in turns and return medians and their ratio."""
+    seconds: list[list[float]] = [[], []]
+    for turn in range(ROUNDS + 1):
+        for place, work in enumerate((first, second)):
+            started = time.perf_counter()
+            work()
+            if turn:  # the first turn warms up
+                seconds[place].append(time.perf_counter() - started)
+    ours, peer = (statistics.median(values) for values in seconds)
+    ratio = statistics.median(b / a for a, b in zip(*seconds, strict=True))
+    return {"ours_seconds": round(ours, 4), "peer_seconds": round(peer, 4), "peer_over_ours": round(ratio, 3)}
+
+
+def step(forward: Callable[[], Tensor]) -> Callable[[], None]:
+    grades = torch.arange(8) % 5
+    return lambda: grading_loss(forward(), grades).backward()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    results = {}
+    images = torch.rand(8, 3, 224, 224)
+    for trunk in ("tf_efficientnet_lite0", "resnet18"):
+        model = build_model(ModelConfig(trunk=trunk, pretrained=False)).train()
+        separate = SeparateStems(model)
+        results[f"shared stem, {trunk}, 224 px"] = in_turns(
+            step(lambda model=model: model(images).logits), step(lambda separate=separate: separate(images))
+        )
+    for channels in (320, 2048):
+        a, b = (torch.rand(8, channels, requires_grad=True) for _ in range(2))
+        head, written_out = BilinearHead(channels), WrittenOut(channels)
+        results[f"bilinear form, C = {channels}"] = in_turns(
+            step(lambda head=head, a=a, b=b: head(a, b)), step(lambda peer=written_out, a=a, b=b: peer(a, b))
+        )
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    report = {
+        "commit": commit.strip(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "results": results,
+    }
+    print(json.dumps(report, indent=2))
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
