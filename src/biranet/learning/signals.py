@@ -34,10 +34,9 @@ def stop_signals() -> Iterator[list[int]]:
 def start_worker(_number: int) -> None:
     """Set a worker process of a data loader up.
 
-    Ctrl-C reaches every process of the terminal; only the main one may act on it, and it needs its workers until the
-    state is saved. SIGTERM, with which the loader ends its workers, must not run the handler inherited from the main
-    process.
+    Ctrl-C reaches every process of the terminal, and a job scheduler ends all processes of a job. Only the main one may act
+    on it, and it needs its workers until the batch is done and the state is saved. Workers end when it does.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
