@@ -1,7 +1,7 @@
 """The eye that a drawn photo shows: anatomy without lesions, and the brushes to paint on it.
 
-An eye is laid out in eye coordinates: the field is the unit circle, x points to the nose, y down. Shapes become masks by
-integer drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
+An eye is laid out in eye coordinates: the field is the unit circle, x points to the nose, y down. Shapes become masks
+by integer drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ DISC_RADIUS = 0.135
 AVASCULAR_RADIUS = 0.13
 
 # What passes through (red, green, blue): blood takes green and blue, so it looks dark red on the orange ground.
-VEIN: Colour = (0.68, 0.42, 0.52)
-ARTERY: Colour = (0.84, 0.58, 0.60)
+VEIN: Colour = (0.70, 0.44, 0.54)
+ARTERY: Colour = (0.86, 0.62, 0.64)
 
 _FINE = 2
 """Masks are this much larger than the photo and averaged down, which keeps thin vessels smooth."""
@@ -105,7 +105,7 @@ class Eye:
         image[window] += opacity * layer * (as_planes(colour) - image[window])
 
     def places(self, random: Random, count: int, quadrant: int | None = None) -> Points:
-        """Find places (count, 2) for lesions in the visible field, or one quadrant of it, off the disc and the fovea."""
+        """Find places (count, 2) for lesions in the visible field or a quadrant of it, off the disc and the fovea."""
         found = np.empty((0, 2))
         first, span = (0.0, 2 * np.pi) if quadrant is None else (quadrant * np.pi / 2, np.pi / 2)
         while len(found) < count:
@@ -205,11 +205,11 @@ class Eye:
         else:
             self.stroke(self._reflex, path[3:24], 0.3 * width)
         turn = random.choice([-1, 1])
-        for place in np.linspace(0.16, 0.8, 3 if nasal else 5) + random.uniform(-0.05, 0.05):
+        for place in np.linspace(0.16, 0.8, 2 if nasal else 4) + random.uniform(-0.05, 0.05):
             turn = -turn
             here = width * (1 - 0.55 * place)
             length = random.uniform(0.3, 0.75) * (1.1 - 0.4 * place)
-            self._branch(random, mask, path, place, turn, here * random.uniform(0.5, 0.8), length, True)
+            self._branch(random, mask, path, place, turn, here * random.uniform(0.45, 0.75), length, True)
 
     def _branch(
         self,
@@ -237,7 +237,7 @@ class Eye:
         width = max(width, 0.007)
         self.stroke(mask, path, width, 0.6 * width)
         if twigs:
-            for where in random.uniform(0.2, 0.75, random.integers(1, 3)):
+            for where in random.uniform(0.2, 0.75, random.integers(0, 3)):
                 self._branch(random, mask, path, where, random.choice([-1, 1]), 0.65 * width, 0.5 * length, False)
 
 

@@ -173,8 +173,7 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
         >>> draw_photo(grade=2, seed=7).shape
         (256, 320, 3)
     """
-    if grade not in GRADES:
-        raise InputError(f"{grade!r} is not a grade from {GRADES[0]} to {GRADES[-1]}")
+    _check_grade(grade)
     if seed < 0:
         raise InputError(f"the seed of a drawn photo must be at least 0, not {seed}")
     if min(width_px, height_px) < 32:
@@ -257,6 +256,8 @@ def draw_folder(
     grades = _balanced_grades(count) if grades is None else list(grades)
     if len(grades) != count:
         raise InputError(f"{len(grades)} grades were given for {count} photos")
+    for grade in grades:
+        _check_grade(grade)
     rows = []
     for number, grade in enumerate(grades):
         patient = number // photos_per_group
@@ -270,6 +271,11 @@ def draw_folder(
     labels = out / "labels.csv"
     write_table(labels, pd.DataFrame(rows))
     return labels
+
+
+def _check_grade(grade: int) -> None:
+    if grade not in GRADES:
+        raise InputError(f"{grade} is not a grade from {GRADES[0]} to {GRADES[-1]}")
 
 
 def _balanced_grades(count: int) -> list[int]:
