@@ -5,6 +5,7 @@ TOML override the defaults, and the command line overrides the recipe.
 """
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,8 @@ class DataConfig:
             _at_least(self, draws_per_epoch=1)
         if self.class_weights is not None and not self.balance:
             raise InputError("--class-weights sets the chance of each grade to be drawn, which --no-balance turns off")
-        if self.class_weights is not None and not (min(self.class_weights) >= 0 < max(self.class_weights)):
+        weights = self.class_weights
+        if weights is not None and not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
             raise InputError("--class-weights must be five numbers of at least 0, one of them above 0")
 
 
@@ -86,7 +88,7 @@ class OptimiserConfig:
     """Scale gradients down to this norm where they exceed it."""
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise InputError(f"--lr must be above 0, not {self.lr}")
         _at_least(self, weight_decay=0)
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -148,12 +150,13 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         shares = (self.validation, self.calibration, self.test)
-        if min(shares) < 0 or sum(shares) >= 1:
+        if not (min(shares) >= 0 and sum(shares) < 1):
             raise InputError(
                 "--validation, --calibration and --test must be at least 0 and leave something to train on"
             )
-        if self.folds is not None and self.folds < 2:
-            raise InputError(f"--folds must be at least 2, not {self.folds}")
+        if self.folds is not None:
+            _at_least(self, folds=2)
+        _at_least(self, seed=0)
 
 
 def _at_least(config: Any, **lowest: float) -> None:
@@ -204,7 +207,7 @@ def read_recipe(path: Path) -> TrainConfig:
         InputError: If the file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror or error}") from error
     except ValueError as error:

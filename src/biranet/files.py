@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             "so make room or choose another place and run the command again"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        # Where the folder itself is impossible, this fails too, and would hide the sentence above.
+        with suppress(OSError):
+            beside.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -10,7 +10,7 @@ from biranet.tables import parse_grades, read_table, write_table
 MANIFEST_NAME = "manifest.csv"
 
 OFFICIAL_SPLIT = "official_split"
-"""Column with the part that the data set was published with; empty where it has none. `biranet split` starts from it."""
+"""Column with the part that the data set was published with; empty without one. `biranet split` starts from it."""
 
 COLUMNS = (
     "file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256", OFFICIAL_SPLIT,

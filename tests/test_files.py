@@ -1,0 +1,165 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from biranet.errors import InputError
+from biranet.files import read_json, whole_file, write_bytes, write_json
+
+
+def names(folder):
+    return {item.name for item in folder.iterdir()}
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A disk of 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"only root can mount a tiny disk: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def small_files_only():
+    """No file of this process may grow beyond 4 KiB: a full disk for those who cannot mount one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Without this the kernel would end the process instead of refusing the write.
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_file_stands_whole_with_its_missing_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "note.bin"
+    write_bytes(path, b"all of it")
+    assert path.read_bytes() == b"all of it"
+    assert names(path.parent) == {"note.bin"}
+
+
+def test_the_suffix_stays_last_because_libraries_choose_a_format_by_it(tmp_path):
+    with whole_file(tmp_path / "weights.safetensors") as beside:
+        assert beside.suffix == ".safetensors"
+        assert beside.parent == tmp_path
+        beside.touch()
+
+
+def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    with whole_file(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_an_error_in_the_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as beside:
+        beside.write_text("half")
+        _ = 1 / 0
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"note.txt"}
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    # A rename that survives a power cut while the bytes do not would leave an empty file under the right name.
+    events = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (events.append("flushed"), fsync(number)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("renamed"), replace(self, to)))
+    write_bytes(tmp_path / "note.txt", b"x")
+    assert events == ["flushed", "renamed"]
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tiny_disk):
+    path = tiny_disk / "table.csv"
+    write_bytes(path, b"old")
+    with pytest.raises(InputError, match=r"No space left on device.*unchanged"):
+        write_bytes(path, bytes(1_000_000))
+    assert path.read_bytes() == b"old"
+    assert names(tiny_disk) == {"table.csv"}
+    write_bytes(path, bytes(10_000))
+    assert path.stat().st_size == 10_000
+
+
+def test_a_write_that_stops_halfway_is_one_sentence_and_the_old_file_stays(tmp_path, small_files_only):
+    path = tmp_path / "table.csv"
+    write_bytes(path, b"old")
+    with pytest.raises(InputError, match="File too large"):
+        write_bytes(path, bytes(10_000))
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == {"table.csv"}
+
+
+def test_a_kill_before_the_rename_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    program = (
+        "import sys, time; from pathlib import Path; from biranet.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as beside:\n"
+        "    beside.write_text('new'); print('written', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "written\n"
+        writer.kill()
+    assert writer.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    # What the killed writer leaves has another name, hidden, and does not stand in the way of the next.
+    (left,) = names(tmp_path) - {"note.txt"}
+    assert left.startswith(".note.") and left.endswith(".partial.txt")
+    write_bytes(path, b"new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("place", ["file/note.txt", "file/a/note.txt", "folder", "n" * 300])
+def test_an_impossible_place_is_one_sentence(tmp_path, place):
+    (tmp_path / "file").write_text("a file where a folder should be")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=f"cannot write .*{place}: "):
+        write_bytes(tmp_path / place, b"x")
+    assert names(tmp_path) == {"file", "folder"}
+
+
+def test_json_goes_out_and_comes_back(tmp_path):
+    path = tmp_path / "value.json"
+    value = {"name": 'é, "quoted", 🙂', "share": 0.1, "none": None, "list": [1, 2.5, True]}
+    write_json(path, value)
+    assert read_json(path) == value
+    assert "🙂" in path.read_text(encoding="utf-8")
+    assert path.read_bytes().endswith(b"}\n")
+
+
+def test_json_holds_paths_as_text_and_refuses_what_json_has_no_word_for(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, {"weights": Path("a/b")})
+    assert json.loads(path.read_text()) == {"weights": "a/b"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"loss": float("nan")})
+    assert json.loads(path.read_text()) == {"weights": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read .*No such file"), (b"", "not valid JSON"), (b'{"a": ', "not valid JSON"), (b"\xff", "JSON")],
+)
+def test_json_that_is_missing_or_broken_is_one_sentence(tmp_path, content, words):
+    path = tmp_path / "value.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        read_json(path)
+    assert "value.json" in str(caught.value)

@@ -1,0 +1,152 @@
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biranet.errors import InputError
+from biranet.tables import parse_grades, read_table, write_table
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    """Function that writes a table as given and says where it is."""
+
+    def write(content):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_every_value_stays_the_text_it_was(table_file):
+    table = read_table(table_file("file,group,note\n001.jpg,001,NA\n2.jpg,1e3,\n3.jpg, null ,nan\n"), ["file"])
+    assert table.to_dict("list") == {
+        "file": ["001.jpg", "2.jpg", "3.jpg"],
+        "group": ["001", "1e3", " null "],
+        "note": ["NA", "", "nan"],
+    }
+
+
+def test_the_index_is_the_row_that_a_spreadsheet_shows(table_file):
+    table = read_table(table_file("file\na\n\nb\n,\n  \nc\n"))
+    assert list(table.index) == [2, 4, 7]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbffile,grade\na.jpg,1\n",
+        b'\xef\xbb\xbf"file","grade"\r\n"a.jpg","1"\r\n',
+        b"file,grade,,\na.jpg,1,,\n",
+        b" file , grade\na.jpg,1",
+        b"file,grade\na.jpg,1,,,\n",
+        b",file,grade\n0,a.jpg,1\n",
+        b"file,grade\n\n\na.jpg,1\n\n",
+    ],
+    ids=[
+        "byte-order mark",
+        "mark and quotes",
+        "trailing commas",
+        "spaces",
+        "long row",
+        "nameless index",
+        "empty lines",
+    ],
+)
+def test_tables_as_programs_write_them(table_file, content):
+    assert read_table(table_file(content), ["file", "grade"]).to_dict("records") == [{"file": "a.jpg", "grade": "1"}]
+
+
+def test_a_short_row_has_empty_values_at_its_end(table_file):
+    table = read_table(table_file("file,grade,group\na.jpg\nb.jpg,1\n"))
+    assert table.to_dict("list") == {"file": ["a.jpg", "b.jpg"], "grade": ["", "1"], "group": ["", ""]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file,grade\na.jpg,1\nb,c.jpg,2\n", "row 3: 3 values for 2 columns"),
+        ("file,grade,file\na.jpg,1,b.jpg\n", "two columns named 'file'"),
+        ("file,grade, grade \na.jpg,1,1\n", "two columns named 'grade'"),
+        ("image,level\na,1\n", "no column 'file'; its columns are: image, level"),
+        ("file;grade\na;1\n", "no column 'file'; its columns are: file;grade"),
+        ("", "no column 'file'; its columns are: none"),
+        ("\n\n", "no column 'file'; its columns are: none"),
+        ("file,grade\n", "no rows below its header"),
+        ("file,grade\n,\n  ,\n", "no rows below its header"),
+        (b"file,grade\ncaf\xe9.jpg,1\n", "not a CSV table in UTF-8"),
+        ("file,grade\na,1\n".encode("utf-16"), "not a CSV table in UTF-8"),
+        ('file,grade\n"a.jpg,1\n', "not a CSV table in UTF-8"),
+    ],
+)
+def test_what_is_no_table_is_one_sentence_with_the_file(table_file, content, words):
+    path = table_file(content)
+    with pytest.raises(InputError, match=words) as caught:
+        read_table(path, ["file", "grade"])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["missing.csv", "."])
+def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path, place):
+    with pytest.raises(InputError, match="cannot read"):
+        read_table(tmp_path / place)
+
+
+def test_a_grade_of_7_names_file_row_and_column(table_file):
+    path = table_file("file,dr grade\na.jpg,1\n\nb.jpg,7\nc.jpg,9\n")
+    with pytest.raises(InputError) as caught:
+        parse_grades(read_table(path), "dr grade", path)
+    assert str(caught.value) == f"{path}, row 4, column 'dr grade': '7' is not a grade from 0 to 4"
+
+
+def test_grades_keep_their_rows_and_their_gaps(table_file):
+    path = table_file("file,grade\na,0\n\nb,\nc,4.0\n")
+    grades = parse_grades(read_table(path), "grade", path)
+    assert str(grades.dtype) == "Int64"
+    assert list(grades.index) == [2, 4, 5]
+    assert grades.isna().tolist() == [False, True, False]
+    assert grades.dropna().tolist() == [0, 4]
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows=st.lists(st.tuples(cells.filter(str.strip), cells), min_size=1, max_size=4))
+def test_any_text_goes_out_and_comes_back(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "round_trip.csv"
+    write_table(path, pd.DataFrame(rows, columns=["file", "note"], dtype=object))
+    assert list(read_table(path).itertuples(index=False, name=None)) == rows
+    # Not only our own reader must find the rows.
+    with path.open(newline="", encoding="utf-8") as file:
+        assert [tuple(row) for row in csv.reader(file)][1:] == rows
+
+
+def test_numbers_come_back_exactly(tmp_path):
+    path = tmp_path / "numbers.csv"
+    probabilities = np.random.default_rng(1).random(1000, dtype=np.float32)
+    grades = pd.array([0, None, 4] * 333 + [1], dtype="Int64")
+    write_table(path, pd.DataFrame({"p0": probabilities, "grade": grades}))
+    back = read_table(path)
+    assert np.array_equal(back["p0"].astype(np.float32), probabilities)
+    assert back["grade"].tolist()[:3] == ["0", "", "4"]
+
+
+def test_lines_end_alike_on_every_machine(tmp_path):
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"file": ["a", "b"], "grade": [1, 2]}))
+    assert path.read_bytes() == b"file,grade\na,1\nb,2\n"
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_table(path, pd.DataFrame({"file": ["caf\udce9.jpg"]}))
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["table.csv"]
