@@ -6,6 +6,8 @@ Nothing heavy is imported before a command runs, so help and mistakes answer at 
 import argparse
 import csv
 import dataclasses
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -282,6 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _run(arguments)
+        sys.stdout.flush()
     except (BiranetError, PhotoError) as error:
         print(f"biranet: {error}", file=sys.stderr)
         status = error.exit_status
@@ -289,7 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("biranet: stopped", file=sys.stderr)
         status = 130
     except BrokenPipeError:
-        status = 0  # the reader of our output, such as head, has seen enough
+        # The reader of our output, such as head, has seen enough. The flush at the end must not complain of it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     sys.exit(status)
 
 
