@@ -60,7 +60,7 @@ def grading_loss(logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"]
     )
     distance = (torch.arange(GRADE_COUNT, device=grades.device) - grades[:, None]).abs() + 1
     predicted = logits.detach().argmax(dim=1, keepdim=True)
-    weight = distance.gather(1, predicted).squeeze(1) / distance.sum(dim=1)
+    weight = distance.gather(1, predicted).squeeze(1).to(log_likelihood.dtype) / distance.sum(dim=1)
     if scale == "unit":
         weight = weight * GRADE_COUNT
     return -(weight * log_likelihood).mean()

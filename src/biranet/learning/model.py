@@ -223,7 +223,8 @@ class RANet(nn.Module):
         """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
         features = self.trunk(self.stem(image))
         mask = self.net_a(features)
-        return Output(_full_precision(self.head(attention_pool(features, mask))), mask)
+        pooled = attention_pool(features, mask).to(features.dtype)
+        return Output(_full_precision(self.head(pooled)), mask)
 
 
 class PlainNet(nn.Module):

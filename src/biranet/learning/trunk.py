@@ -54,6 +54,9 @@ class Trunk(NamedTuple):
             raise InputError(f"--freeze {stage}: the trunk {self.name} has no {stage}; {known}")
         children = list(self.layers.named_children())
         end = self.stages[stage]
+        # An activation that works in place, behind the cut, would change the features under the other stream.
+        while end < len(children) and getattr(children[end][1], "inplace", False):
+            end += 1
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
@@ -137,9 +140,9 @@ def _load_weights(network: nn.Module, name: str, path: Path) -> None:
     given = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
     wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
-    # timm writes a.0.b as a_0.b in feature networks.
-    by_name = {key.removeprefix("module.").replace(".", "_"): value for key, value in given.items()}
-    matched = {key: by_name.get(key.replace(".", "_")) for key in wanted}
+    # timm writes a.0.b as a_0.b in feature networks, and wraps those it keeps whole; data-parallel training wraps too.
+    by_name = {key.removeprefix("module.").removeprefix("model.").replace(".", "_"): value for key, value in given.items()}
+    matched = {key: by_name.get(key.removeprefix("model.").replace(".", "_")) for key in wanted}
     if any(value is None for value in matched.values()):
         # Ports of one network to another library keep the order. A safetensors file has none.
         ordered = list(given.values()) if path.suffix != ".safetensors" else []

@@ -1,0 +1,423 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from biranet.config import ModelConfig
+from biranet.learning.loss import grading_loss
+from biranet.learning.model import (
+    EPSILON,
+    Attention,
+    BilinearHead,
+    BiraNet,
+    FrozenStem,
+    PlainNet,
+    RANet,
+    Stream,
+    attention_pool,
+    build_model,
+    signed_sqrt,
+)
+from biranet.learning.trunk import load_trunk
+
+CHANNELS = 6  # of the small trunk
+
+
+def _head(channels, scale=None):
+    torch.manual_seed(3)
+    return BilinearHead(channels, scale).double()
+
+
+def _vectors(kind, channels=8, count=7):
+    """Pairs of stream vectors (B, C) in float64."""
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2, count, channels, generator=generator, dtype=torch.float64)
+    if kind == "relu":
+        return a.relu(), b.relu()
+    if kind == "zeros":
+        a[0], b[1], a[2], b[2] = 0, 0, 0, 0
+    return a, b
+
+
+def _written_out(head, a, b):
+    """Outer product, signed square root, L2 norm, flatten, scale, Linear; both epsilons act per vector."""
+    outer = a[:, :, None] * b[:, None, :]
+    root = outer / ((a.abs() + EPSILON).sqrt()[:, :, None] * (b.abs() + EPSILON).sqrt()[:, None, :])
+
+    def squared_norm(vector):
+        return (vector**2 / (vector.abs() + EPSILON)).sum(dim=1) + EPSILON
+
+    unit = root / (squared_norm(a) * squared_norm(b)).sqrt()[:, None, None]
+    linear = nn.Linear(unit[0].numel(), 5, dtype=a.dtype)
+    linear.weight, linear.bias = nn.Parameter(head.weight.detach().flatten(1)), nn.Parameter(head.bias.detach())
+    return linear, linear(head.scale * unit.flatten(1))
+
+
+@pytest.mark.parametrize("kind", ["signed", "relu", "zeros"])
+def test_head_equals_the_written_out_bilinear_pooling(kind):
+    head = _head(8)
+    ours = [vector.requires_grad_() for vector in _vectors(kind)]
+    theirs = [vector.requires_grad_() for vector in _vectors(kind)]
+    logits = head(*ours)
+    linear, expected = _written_out(head, *theirs)
+    torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
+
+    towards = torch.linspace(-1, 1, logits.numel(), dtype=torch.float64).view_as(logits)
+    (logits * towards).sum().backward()
+    (expected * towards).sum().backward()
+    gradients = [vector.grad for vector in ours] + [head.weight.grad.flatten(1), head.bias.grad]
+    references = [vector.grad for vector in theirs] + [linear.weight.grad, linear.bias.grad]
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert torch.isfinite(gradient).all()
+        # At exact zeros the gradients are large: the root's slope there is 1 / sqrt(epsilon).
+        torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-11)
+
+
+def test_head_is_signed_square_root_and_l2_norm_away_from_zero():
+    head = _head(8)
+    a, b = (vector.sign() * (vector.abs() + 0.1) for vector in _vectors("signed"))
+    outer = torch.einsum("bi,bj->bij", a, b).flatten(1)
+    unit = nn.functional.normalize(outer.sign() * outer.abs().sqrt())
+    expected = math.sqrt(8) * unit @ head.weight.flatten(1).T + head.bias
+    torch.testing.assert_close(head(a, b), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_head_agrees_with_finite_differences():
+    head = _head(4)
+    a, b = (vector.requires_grad_() for vector in _vectors("signed", channels=4, count=3))
+    assert torch.autograd.gradcheck(head, (a, b))
+
+
+def test_signed_square_root_is_odd_and_keeps_the_sign():
+    values = torch.linspace(-9, 9, 41, dtype=torch.float64)
+    assert torch.equal(signed_sqrt(-values), -signed_sqrt(values))
+    torch.testing.assert_close(signed_sqrt(values), values.sign() * values.abs().sqrt(), rtol=1e-5, atol=1e-3)
+
+
+def test_swapping_the_streams_transposes_the_bilinear_form():
+    head = _head(8)
+    swapped = copy.deepcopy(head)
+    swapped.weight.data = head.weight.data.mT.contiguous()
+    a, b = _vectors("signed")
+    torch.testing.assert_close(head(a, b), swapped(b, a), rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(head(a, b), head(b, a))
+
+
+def test_both_streams_matter_as_vectors():
+    # A re-implementation multiplies the outer product with its own transpose: there b enters only as a number.
+    head, (a, b) = _head(8), _vectors("signed")
+    assert not torch.allclose(head(a, b), head(a, b.flip(1)))
+    assert not torch.allclose(head(a, b), head(a.flip(1), b))
+
+
+class _LargestTensor(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that any operation makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function, _types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+def test_head_never_makes_the_bilinear_vector():
+    channels, count = 512, 64
+    head = BilinearHead(channels)
+    a, b = (torch.rand(count, channels, requires_grad=True) for _ in range(2))
+    with _LargestTensor() as seen:
+        head(a, b).sum().backward()
+    assert seen.largest <= head.weight.numel() < count * channels * channels
+
+
+def _fit_head(scale, steps=60):
+    """What the published recipe makes of a head on vectors that are easy to tell apart: before, after, share right."""
+    torch.manual_seed(0)
+    channels, grades = 256, torch.arange(5).repeat(4)
+    centre = torch.rand(2, 5, channels)
+    a, b = (centre[stream, grades] + 0.05 * torch.rand(len(grades), channels) for stream in range(2))
+    head = BilinearHead(channels, scale)
+    optimiser = torch.optim.SGD(head.parameters(), lr=2e-4, momentum=0.9)
+
+    def surprise():  # the grading loss itself jumps where a prediction changes
+        return nn.functional.cross_entropy(head(a, b), grades).item()
+
+    before = surprise()
+    for _ in range(steps):
+        optimiser.zero_grad()
+        grading_loss(head(a, b), grades).backward()
+        optimiser.step()
+    return before, surprise(), (head(a, b).argmax(dim=1) == grades).float().mean().item()
+
+
+def test_head_learns_at_the_published_learning_rate():
+    before, after, right = _fit_head(scale=None)
+    assert right == 1
+    assert before == pytest.approx(math.log(5), abs=0.1)
+    assert after < before - 0.1
+
+
+def test_without_the_scale_the_head_would_hardly_move():
+    before, after, _ = _fit_head(scale=1.0)
+    with_before, with_after, _ = _fit_head(scale=None)
+    assert after == pytest.approx(before, abs=0.005)
+    assert with_before - with_after > 50 * (before - after)
+
+
+def test_a_mask_of_ones_gives_the_plain_average():
+    features = torch.randn(2, 5, 3, 4)
+    torch.testing.assert_close(attention_pool(features, torch.ones(2, 1, 3, 4)), features.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 5)])
+def test_attention_pooling_is_the_weighted_mean_of_the_cells(size):
+    # The released code multiplied mask and features as matrices, which square maps allow.
+    features, mask = torch.randn(2, 3, *size, dtype=torch.float64), torch.rand(2, 1, *size, dtype=torch.float64)
+    ours = attention_pool(features, mask).numpy()
+    for photo in range(2):
+        for channel in range(3):
+            expected = np.average(features[photo, channel].numpy(), weights=mask[photo, 0].numpy())
+            assert ours[photo, channel] == pytest.approx(expected, rel=1e-12)
+
+
+def test_attention_pooling_of_a_single_lit_cell_is_that_cell():
+    features, mask = torch.randn(1, 7, 4, 4), torch.zeros(1, 1, 4, 4)
+    mask[0, 0, 2, 1] = 0.3
+    torch.testing.assert_close(attention_pool(features, mask)[0], features[0, :, 2, 1])
+
+
+def test_attention_pooling_does_not_depend_on_the_mask_s_scale():
+    features, mask = torch.randn(2, 5, 3, 4), torch.rand(2, 1, 3, 4)
+    torch.testing.assert_close(attention_pool(features, mask), attention_pool(features, 0.01 * mask))
+
+
+def test_a_mask_of_zeros_is_finite_with_its_gradients():
+    features = torch.randn(2, 5, 3, 4, requires_grad=True)
+    mask = torch.zeros(2, 1, 3, 4, requires_grad=True)
+    pooled = attention_pool(features, mask)
+    pooled.sum().backward()
+    assert torch.equal(pooled, torch.zeros(2, 5))
+    assert torch.isfinite(features.grad).all()
+    assert torch.isfinite(mask.grad).all()
+
+
+def test_half_precision_is_pooled_in_single():
+    features, mask = torch.randn(1, 4, 20, 20).bfloat16(), torch.rand(1, 1, 20, 20).bfloat16()
+    pooled = attention_pool(features, mask)
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(pooled, attention_pool(features.float(), mask.float()))
+
+
+def test_net_a_has_the_published_layers():
+    layers = list(Attention(32))
+    kinds = [nn.BatchNorm2d, nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.Conv2d, nn.Sigmoid]
+    assert [type(layer) for layer in layers] == kinds
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in convolutions] == [(32, 64), (64, 16), (16, 8), (8, 1)]
+    assert {layer.kernel_size for layer in convolutions} == {(1, 1)}
+    assert layers[0].num_features == 32
+
+
+def test_attention_lies_between_0_and_1_and_looks_at_each_cell_alone():
+    net_a = Attention(8).eval()
+    features = 100 * torch.randn(2, 8, 3, 5)
+    mask = net_a(features)
+    assert mask.shape == (2, 1, 3, 5)
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    torch.testing.assert_close(net_a(features.flip(3)), mask.flip(3))
+
+
+def test_a_stream_is_the_mean_of_attended_and_overall():
+    torch.manual_seed(0)
+    stream = Stream(nn.Identity(), 4).eval()
+    features = torch.randn(3, 4, 2, 5)
+    vector, mask = stream(features)
+    attended = (features * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3))
+    weight, bias = stream.net_b[0].weight[:, :, 0, 0], stream.net_b[0].bias
+    overall = (torch.einsum("dc,bchw->bdhw", weight, features) + bias[None, :, None, None]).relu().mean(dim=(2, 3))
+    torch.testing.assert_close(vector, (attended + overall) / 2)
+    assert [type(layer) for layer in stream.net_b] == [nn.Conv2d, nn.ReLU]
+
+
+def test_biranet_joins_its_two_streams(small_trunk):
+    torch.manual_seed(0)
+    model = BiraNet(small_trunk(), small_trunk(), CHANNELS).eval()
+    image = torch.rand(2, 3, 16, 24)
+    vector_a, mask_a = model.stream_a(image)
+    vector_b, mask_b = model.stream_b(image)
+    logits, attention = model(image)
+    assert torch.equal(logits, model.head(vector_a, vector_b))
+    assert torch.equal(attention, torch.cat([mask_a, mask_b], dim=1))
+    assert not torch.equal(mask_a, mask_b)
+    assert model.head.scale == pytest.approx(CHANNELS**0.5)
+
+
+def test_ranet_is_one_stream_with_a_small_classifier(small_trunk):
+    torch.manual_seed(0)
+    model = RANet(small_trunk(), CHANNELS).eval()
+    image = torch.rand(2, 3, 16, 24)
+    features = model.trunk(image)
+    mask = model.net_a(features)
+    pooled = (features * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3))
+    first, dropout, second = model.head
+    logits, attention = model(image)
+    torch.testing.assert_close(logits, second(first(pooled)))
+    assert torch.equal(attention, mask)
+    assert (first.in_features, first.out_features, dropout.p, second.out_features) == (CHANNELS, 256, 0.5, 5)
+    model.head.train()
+    assert not torch.equal(model(image).logits, model(image).logits)
+
+
+def test_the_plain_control_averages_and_has_no_attention(small_trunk):
+    model = PlainNet(small_trunk(), CHANNELS).eval()
+    image = torch.rand(2, 3, 16, 24)
+    logits, attention = model(image)
+    torch.testing.assert_close(logits, model.head(model.trunk(image).mean(dim=(2, 3))))
+    assert attention.shape == (2, 0, 4, 6)
+
+
+STREAMS = {BiraNet: 2, RANet: 1, PlainNet: 0}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [(1, 64, 64), (1, 61, 64), (1, 33, 47), (3, 47, 90)])
+def test_every_size_and_a_batch_of_one_keep_their_dimensions(small_model, size, training):
+    count, height, width = size
+    logits, attention = small_model.train(training)(torch.rand(count, 3, height, width))
+    cells = (math.ceil(height / 4), math.ceil(width / 4))
+    assert logits.shape == (count, 5)
+    assert attention.shape == (count, STREAMS[type(small_model)], *cells)
+    grading_loss(logits, torch.zeros(count, dtype=torch.long)).backward()
+
+
+def test_a_photo_alone_gets_the_answer_it_gets_in_company(small_model):
+    images = torch.rand(3, 3, 32, 32)
+    together = small_model.eval()(images)
+    alone = small_model(images[1:2])
+    torch.testing.assert_close(alone.logits, together.logits[1:2])
+    torch.testing.assert_close(alone.attention, together.attention[1:2])
+
+
+def test_every_parameter_gets_a_gradient(small_model):
+    logits, _ = small_model.train()(torch.rand(8, 3, 32, 32))
+    grading_loss(logits, torch.arange(8) % 5).backward()
+    without = [name for name, weight in small_model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
+@pytest.mark.parametrize("trunk", ["test_resnet", "test_efficientnet"])
+def test_every_parameter_of_a_timm_trunk_gets_a_gradient(name, trunk):
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(model=name, trunk=trunk, pretrained=False, freeze="none")).train()
+    for weight in model.parameters():
+        if not weight.any():  # timm starts some scales at zero, which keeps gradients from what lies behind them
+            nn.init.ones_(weight)
+    grading_loss(model(torch.rand(4, 3, 64, 64)).logits, torch.arange(4)).backward()
+    without = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert without == []
+
+
+def test_bf16_is_finite_and_graded_in_single(small_model):
+    images, grades = torch.rand(4, 3, 32, 32), torch.arange(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, attention = small_model.train()(images)
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(attention).all()
+    grading_loss(logits, grades).backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in small_model.parameters())
+
+    whole = copy.deepcopy(small_model).bfloat16()
+    whole.zero_grad()
+    logits = whole(images.bfloat16()).logits
+    assert logits.dtype == torch.float32
+    grading_loss(logits, grades).backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in whole.parameters())
+
+
+def test_the_head_computes_in_single_under_autocast():
+    head = BilinearHead(64)
+    a, b = torch.rand(2, 4, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head(a, b), head(a, b).float())
+        mixed = head(a, b)
+    assert torch.equal(mixed, head(a, b))
+
+
+def _frozen_at_stage2(name="biranet"):
+    """A model on test_resnet whose first layers are frozen, as after loading pretrained weights."""
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(model=name, trunk="test_resnet", pretrained=False, freeze="stage2"))
+    for module in model.stem.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model
+
+
+def test_the_frozen_stem_is_computed_once_a_batch():
+    model = _frozen_at_stage2()
+    calls = []
+    model.stem.conv1.register_forward_hook(lambda *_: calls.append(1))
+    model(torch.rand(2, 3, 64, 64))
+    assert len(calls) == 1
+    assert [name for name, _ in model.stem.named_children()][-1] == "layer2"
+    assert next(iter(model.stream_a.trunk.named_children()))[0] == "layer3"
+
+
+def test_the_shared_stem_equals_two_frozen_ones():
+    model = _frozen_at_stage2()
+    apart = BiraNet(
+        nn.Sequential(copy.deepcopy(model.stem), copy.deepcopy(model.stream_a.trunk)),
+        nn.Sequential(copy.deepcopy(model.stem), copy.deepcopy(model.stream_b.trunk)),
+        96,
+    )
+    apart.head.load_state_dict(model.head.state_dict())
+    for ours, theirs in [(model.stream_a, apart.stream_a), (model.stream_b, apart.stream_b)]:
+        theirs.net_a.load_state_dict(ours.net_a.state_dict())
+        theirs.net_b.load_state_dict(ours.net_b.state_dict())
+    images, grades = torch.rand(4, 3, 64, 64), torch.arange(4)
+    shared, separate = model.train()(images), apart.train()(images)
+    assert torch.equal(shared.logits, separate.logits)
+    assert torch.equal(shared.attention, separate.attention)
+    grading_loss(shared.logits, grades).backward()
+    grading_loss(separate.logits, grades).backward()
+    ours = [weight.grad for weight in model.parameters() if weight.requires_grad]
+    theirs = [weight.grad for weight in apart.parameters() if weight.requires_grad]
+    assert len(ours) == len(theirs) > 0
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
+def test_training_leaves_the_frozen_stem_as_it_is(name):
+    model = _frozen_at_stage2(name)
+    before = {key: value.clone() for key, value in model.stem.state_dict().items()}
+    rest = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("stem.")}
+    optimiser = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    for _ in range(2):
+        model.train()
+        grading_loss(model(torch.rand(4, 3, 64, 64)).logits, torch.arange(4)).backward()
+        optimiser.step()
+    assert isinstance(model.stem, FrozenStem)
+    assert not any(module.training for module in model.stem.modules())
+    assert all(weight.grad is None and not weight.requires_grad for weight in model.stem.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.stem.state_dict().items())
+    assert any(not torch.equal(model.state_dict()[key], value) for key, value in rest.items())
+    assert any("running_mean" in key and not torch.equal(model.state_dict()[key], rest[key]) for key in rest)
+
+
+def test_the_streams_have_trunks_of_their_own_that_start_alike_where_weights_are_given(tmp_path):
+    config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")
+    file = tmp_path / "weights.pt"
+    torch.save(load_trunk(config).layers.state_dict(), file)
+    model = build_model(ModelConfig(trunk="test_resnet", trunk_weights=file, freeze="stage2"))
+    a, b = model.stream_a.trunk.state_dict(), model.stream_b.trunk.state_dict()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert {id(weight) for weight in model.stream_a.parameters()}.isdisjoint(map(id, model.stream_b.parameters()))
