@@ -141,7 +141,9 @@ def _load_weights(network: nn.Module, name: str, path: Path) -> None:
     wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
     # timm writes a.0.b as a_0.b in feature networks, and wraps those it keeps whole; data-parallel training wraps too.
-    by_name = {key.removeprefix("module.").removeprefix("model.").replace(".", "_"): value for key, value in given.items()}
+    by_name = {
+        key.removeprefix("module.").removeprefix("model.").replace(".", "_"): value for key, value in given.items()
+    }
     matched = {key: by_name.get(key.removeprefix("model.").replace(".", "_")) for key in wanted}
     if any(value is None for value in matched.values()):
         # Ports of one network to another library keep the order. A safetensors file has none.
