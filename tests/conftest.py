@@ -1,7 +1,10 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -46,3 +49,78 @@ def prepared(drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("prepared") / "prepared"
     prepare_folder(drawn_photos, folder, labels=drawn_photos / "labels.csv", size_px=64)
     return folder
+
+
+@pytest.fixture(scope="session")
+def split_folder(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared photographs, divided into parts; read only, so copy it to change it."""
+    from biranet.config import SplitConfig
+    from biranet.learning.split import split_photos
+    from biranet.manifest import read_manifest, write_manifest
+
+    folder = tmp_path_factory.mktemp("split") / "prepared"
+    shutil.copytree(prepared, folder)
+    write_manifest(folder, split_photos(read_manifest(folder), SplitConfig()))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BiRA-Net of 64 px with random weights, which tells the photographs apart; read only."""
+    import torch
+
+    from biranet.config import ModelConfig
+    from biranet.learning.checkpoint import Card, save_checkpoint
+    from biranet.learning.data import Draw
+    from biranet.learning.model import build_model
+    from biranet.learning.predict import card_photos
+    from biranet.learning.transforms import trunk_normalisation
+    from biranet.manifest import read_manifest
+    from biranet.photos.prepare import read_preparation
+
+    config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")
+    card = Card(config, 64, *trunk_normalisation(config.trunk), read_preparation(prepared), trained_on="drawn")
+    photos = card_photos(card, prepared, read_manifest(prepared))
+    torch.manual_seed(3)
+    model = build_model(config).eval()
+    with torch.no_grad():
+        # Random weights hardly tell photos apart; so the head is centred on these photos and made larger.
+        logits = model(torch.stack([photos[Draw(row)][0] for row in range(len(photos))])).logits
+        larger = 1 / logits.std(dim=0)
+        model.head.weight.mul_(larger[:, None, None])
+        model.head.bias.copy_((model.head.bias - logits.mean(dim=0)) * larger)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_checkpoint(path, model, card)
+    return path
+
+
+class Answer(NamedTuple):
+    """What a command said and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def biranet(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Function that runs the command line in this process; a traceback fails the test."""
+    from biranet.cli import main
+
+    def run(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Answer(ended.value.code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """Function from a folder to its files, path to bytes; an empty folder counts as one, too."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): b"" if path.is_dir() else path.read_bytes() for path in folder.rglob("*")
+    }

@@ -1,0 +1,134 @@
+"""Measuring a checkpoint: the right photos, the right figures, and the same answers as grading."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from biranet.errors import InputError, RefusedError
+from biranet.inference.evaluate import evaluate_checkpoint
+from biranet.inference.grader import load
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.manifest import read_manifest, write_manifest
+
+PROBABILITIES = [f"p{grade}" for grade in range(5)]
+
+
+@pytest.fixture(scope="module")
+def report(checkpoint, split_folder, tmp_path_factory):
+    """Metrics as returned, and the folder of a report on the test part."""
+    out = tmp_path_factory.mktemp("evaluated") / "report"
+    return evaluate_checkpoint(checkpoint, split_folder, out, workers=0), out
+
+
+def test_report_folder_holds_the_three_files(report):
+    metrics, out = report
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions.csv", "report.html"]
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+
+
+def test_exactly_the_asked_part_is_measured(report, split_folder):
+    metrics, out = report
+    manifest = read_manifest(split_folder)
+    expected = manifest[manifest["split"] == "test"]
+    predictions = pd.read_csv(out / "predictions.csv")
+    assert 0 < metrics["n"] == len(expected) < len(manifest)
+    assert predictions["file"].tolist() == expected["file"].tolist()
+    assert predictions["grade"].tolist() == expected["grade"].tolist()
+    assert predictions["group"].tolist() == expected["group"].tolist()
+    assert predictions["sha256"].tolist() == expected["sha256"].tolist()
+
+
+def test_grading_the_photos_gives_the_same(report, checkpoint, drawn_photos):
+    predictions = pd.read_csv(report[1] / "predictions.csv")
+    files = [drawn_photos / name for name in predictions["file"]]
+    graded = list(load(checkpoint).grade_many(files, batch_size=32, workers=0))
+    np.testing.assert_allclose(predictions[PROBABILITIES], [each.probabilities for each in graded], atol=1e-6)
+    assert predictions["predicted_grade"].tolist() == [each.grade for each in graded]
+    assert predictions["predicted_grade"].nunique() > 2
+
+
+def test_figures_are_those_of_the_predictions(report):
+    from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+
+    metrics, out = report
+    table = pd.read_csv(out / "predictions.csv")
+    truth, predicted = table["grade"], table["predicted_grade"]
+    assert metrics["accuracy"] == pytest.approx((truth == predicted).mean())
+    assert metrics["aca"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+    kappa = cohen_kappa_score(truth, predicted, labels=range(5), weights="quadratic")
+    assert metrics["quadratic_weighted_kappa"] == pytest.approx(kappa)
+
+
+def test_page_says_what_was_measured(report, checkpoint, split_folder):
+    page = (report[1] / "report.html").read_text()
+    assert "Evaluation of biranet" in page and "test_resnet, 64 px" in page and str(checkpoint) in page
+    assert f"{split_folder}, part test of the column" in page
+    assert page.count("data:image/jpeg;base64,") % 3 == 0 and "data:image/jpeg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
+
+
+def test_all_takes_every_graded_photo(checkpoint, prepared, tmp_path):
+    metrics = evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", part="all", workers=0)
+    assert metrics["n"] == len(read_manifest(prepared))
+    assert f"{prepared}, all" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_part_without_photos_names_the_parts(checkpoint, prepared, split_folder, tmp_path):
+    with pytest.raises(InputError, match="no graded photos in the part 'test'; its parts are: none; run biranet split"):
+        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", workers=0)
+    copy = tmp_path / "copy"
+    shutil.copytree(split_folder, copy)
+    table = read_manifest(copy)
+    table["split"] = table["split"].replace("test", "train")
+    write_manifest(copy, table)
+    with pytest.raises(InputError, match=r"its parts are: train \(\d+\), "):
+        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", workers=0)
+    assert not (tmp_path / "report").exists()
+
+
+def test_folder_without_grades_is_refused(checkpoint, prepared, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(prepared, copy)
+    write_manifest(copy, read_manifest(copy).assign(grade=""))
+    with pytest.raises(InputError, match="has no graded photos; give grades"):
+        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", part="all", workers=0)
+
+
+def of_fold(checkpoint, folder, number):
+    """The same model, as if a fold had trained it."""
+    model, card = load_checkpoint(checkpoint)
+    path = folder / f"fold_{number}.safetensors"
+    save_checkpoint(path, model, dataclasses.replace(card, split_column=f"fold_{number}"))
+    return path
+
+
+def test_fold_model_is_measured_on_its_own_test_part(checkpoint, split_folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(split_folder, copy)
+    table = read_manifest(copy)
+    table["fold_2"] = ["test" if row % 5 == 0 else "train" for row in range(len(table))]
+    write_manifest(copy, table)
+    evaluate_checkpoint(of_fold(checkpoint, tmp_path, 2), copy, tmp_path / "report", workers=0)
+    measured = pd.read_csv(tmp_path / "report" / "predictions.csv")["file"].tolist()
+    assert measured == table["file"][::5].tolist() != table["file"][table["split"] == "test"].tolist()
+
+
+def test_fold_model_is_not_measured_on_another_split(checkpoint, split_folder, tmp_path):
+    """Its test part is not known there: photos it learned from would be among those measured."""
+    model = of_fold(checkpoint, tmp_path, 1)
+    with pytest.raises(InputError, match=r"trained on the split 'fold_1', which .* does not have"):
+        evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
+    assert evaluate_checkpoint(model, split_folder, tmp_path / "report", part="all", workers=0)["n"] == 40
+
+
+def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_path):
+    from biranet.photos.prepare import prepare_folder
+
+    prepare_folder(drawn_photos, tmp_path / "prepared", labels=drawn_photos / "labels.csv", size_px=72, progress=False)
+    with pytest.raises(RefusedError, match=r"size_px=72.*size_px=64.*prepare them again with --size 64"):
+        evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", workers=0)
+    assert not (tmp_path / "report").exists()

@@ -1,0 +1,267 @@
+"""Grading: any way in gives the same answer, every photo gets an answer, and no part of the field is lost."""
+
+import io
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from biranet.errors import InputError, PhotoError
+from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
+from biranet.learning.predict import card_photos
+from biranet.manifest import read_manifest
+from biranet.photos.read import read_photo
+from biranet.photos.synthetic import draw_photo
+
+
+@pytest.fixture(scope="module")
+def grader(checkpoint):
+    return load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def files(drawn_photos):
+    return sorted(drawn_photos.glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def answers(grader, files):
+    return list(grader.grade_many(files, workers=0))
+
+
+def same(one, other):
+    """Whether two predictions are the same to the bit."""
+    return (
+        one.grade == other.grade
+        and np.array_equal(one.probabilities, other.probabilities)
+        and np.array_equal(one.attention, other.attention)
+        and np.array_equal(one.photo, other.photo)
+    )
+
+
+def test_photos_get_different_answers(answers):
+    """Or the comparisons below would say nothing."""
+    assert {answer.grade for answer in answers} == {0, 1, 2, 3, 4}
+
+
+def test_prediction_holds_what_it_promises(answers):
+    for answer in answers:
+        assert (answer.status, answer.reason) == ("ok", "")
+        assert answer.probabilities.shape == (5,) and answer.probabilities.dtype == np.float32
+        assert answer.probabilities.sum() == pytest.approx(1, abs=1e-6) and answer.probabilities.min() >= 0
+        assert answer.grade == answer.probabilities.argmax()
+        assert answer.attention.shape == (2, 2, 2) and answer.attention.dtype == np.float32
+        assert answer.attention.min() >= 0 and answer.attention.max() <= 1
+        assert answer.photo.shape == (64, 64, 3) and answer.photo.dtype == np.uint8
+
+
+def test_grading_sees_the_pixels_of_the_prepared_folder(grader, prepared, answers):
+    table = read_manifest(prepared)
+    stored = card_photos(grader.card, prepared, table)
+    names = [f"{answer.file.rsplit('/', 1)[1]}" for answer in answers]
+    assert sorted(table["file"]) == names
+    for row, file in enumerate(table["file"]):
+        np.testing.assert_array_equal(stored.photo(row), answers[names.index(file)].photo)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 0), (64, 0), (16, 2)])
+def test_answers_do_not_depend_on_batches_and_workers(grader, files, answers, batch_size, workers):
+    again = list(grader.grade_many(files, batch_size=batch_size, workers=workers))
+    assert [answer.file for answer in again] == [str(file) for file in files]
+    for one, other in zip(answers, again, strict=True):
+        np.testing.assert_array_equal(one.photo, other.photo)
+        # Sums run in another order in another batch, and this head is some hundred times as steep as a trained one.
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+        np.testing.assert_allclose(one.attention, other.attention, atol=1e-6)
+
+
+def test_file_picture_and_pixels_give_the_same(grader, files, tmp_path):
+    pixels = read_photo(files[0])
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(file)
+    of_file = grader.grade(file)
+    assert of_file.file == str(file)
+    with Image.open(file) as picture:
+        assert same(of_file, grader.grade(picture))
+    assert same(of_file, grader.grade(str(file)))
+    assert same(of_file, grader.grade(pixels))
+    assert same(of_file, grader.grade(np.asfortranarray(pixels)))
+    assert not np.array_equal(of_file.photo, grader.grade(files[1]).photo)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", "jpg"), ("L", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("I;16", "png"), ("F", "tif")],
+)
+def test_picture_in_any_mode_is_graded_like_its_file(grader, files, tmp_path, mode, suffix):
+    with Image.open(files[0]) as picture:
+        if mode == "I;16":
+            picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+        else:
+            picture = picture.convert(mode)
+        file = tmp_path / f"photo.{suffix}"
+        picture.save(file)
+    with Image.open(file) as picture:
+        assert picture.mode == mode
+        assert same(grader.grade(file), grader.grade(picture))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_picture_is_graded_upright_like_its_file(grader, files, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    file = tmp_path / "photo.jpg"
+    with Image.open(files[0]) as picture:
+        picture.save(file, exif=exif, quality=95)
+    with Image.open(file) as picture:
+        assert same(grader.grade(file), grader.grade(picture))
+
+
+def test_identifiers_in_a_picture_do_not_matter(grader, files):
+    encoded = io.BytesIO()
+    with Image.open(files[0]) as picture:
+        exif = Image.Exif()
+        exif[0x10E] = "Jane Doe, born 1950"
+        picture.save(encoded, "PNG", exif=exif)
+        assert same(grader.grade(picture), grader.grade(Image.open(encoded)))
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((40, 40), np.uint8),
+        np.zeros((40, 40, 4), np.uint8),
+        np.zeros((1, 40, 40, 3), np.uint8),
+        np.zeros((40, 40, 3), np.float32),
+        np.zeros((0, 40, 3), np.uint8),
+    ],
+    ids=lambda pixels: f"{pixels.shape}-{pixels.dtype}",
+)
+def test_what_is_no_photo_is_refused(grader, pixels):
+    with pytest.raises(InputError, match=r"pixels must be RGB, \(H, W, 3\), uint8, not "):
+        grader.grade(pixels)
+
+
+def test_grade_raises_where_a_photo_cannot_be_used(grader, tmp_path):
+    with pytest.raises(PhotoError, match="no such file") as missing:
+        grader.grade(tmp_path / "missing.jpg")
+    assert missing.value.status == "unreadable"
+    with pytest.raises(PhotoError, match="black") as black:
+        grader.grade(np.zeros((60, 80, 3), np.uint8))
+    assert black.value.status == "no_field"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_photos_that_fail_get_their_row_and_change_no_other(grader, files, answers, tmp_path, batch_size):
+    (tmp_path / "text.jpg").write_text("hello")
+    Image.new("RGB", (60, 80)).save(tmp_path / "black.png")
+    bad = [tmp_path / "text.jpg", tmp_path / "black.png", tmp_path / "missing.jpg"]
+    mixed = [bad[0], bad[1], files[0], bad[2], files[1]]
+    rows = list(grader.grade_many(mixed, batch_size=batch_size, workers=0))
+    assert [row.file for row in rows] == [str(file) for file in mixed]
+    assert [row.status for row in rows] == ["unreadable", "no_field", "ok", "unreadable", "ok"]
+    for row, right in ((rows[2], answers[0]), (rows[4], answers[1])):
+        np.testing.assert_allclose(row.probabilities, right.probabilities, atol=1e-5)
+        np.testing.assert_array_equal(row.photo, right.photo)
+    for row in (rows[0], rows[1], rows[3]):
+        assert row.reason and row.grade is row.probabilities is row.attention is row.photo is row.picture() is None
+        assert row.decision == "" and row.row() == [row.file, row.status, row.reason, *[""] * 7]
+
+
+def test_only_failing_photos_are_no_reason_to_stop(grader, tmp_path):
+    missing = [tmp_path / f"{number}.jpg" for number in range(3)]
+    assert [row.status for row in grader.grade_many(missing, workers=0)] == ["unreadable"] * 3
+    assert list(grader.grade_many([], workers=0)) == []
+
+
+def test_answers_come_as_they_are_made(grader, files):
+    """Ten million photos must not be held in memory."""
+    seen = []
+
+    class Watched(list):
+        def __getitem__(self, row):
+            seen.append(row)
+            return super().__getitem__(row)
+
+    answers = grader.grade_many(Watched(files), batch_size=2, workers=0)
+    next(answers)
+    assert max(seen) < 4
+    answers.close()
+
+
+@pytest.mark.parametrize(("place_x", "columns"), [(24, slice(0, 6)), (296, slice(58, 64))], ids=["left", "right"])
+def test_wide_photo_keeps_its_sides(grader, place_x, columns):
+    """The released code cut the centre square out of a wide photo: lesions at the sides were lost."""
+    photo = np.zeros((200, 320, 3), np.uint8)
+    cv2.circle(photo, (160, 100), 150, (170, 90, 40), -1)
+    with_lesion = photo.copy()
+    cv2.circle(with_lesion, (place_x, 100), 8, (60, 10, 10), -1)
+    centre = slice((320 - 200) // 2, (320 + 200) // 2)
+    assert np.array_equal(photo[:, centre], with_lesion[:, centre])
+
+    healthy, ill = grader.grade(photo), grader.grade(with_lesion)
+    change = np.abs(healthy.photo.astype(int) - ill.photo).max(axis=2)
+    assert change[:, columns].max() > 50
+    assert healthy.probabilities.tolist() != ill.probabilities.tolist()
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(64, 64), (321, 123), (123, 321), (1000, 700), (33, 47)])
+def test_photos_of_any_size_and_shape_are_graded(grader, width_px, height_px):
+    answer = grader.grade(draw_photo(2, 5, width_px, height_px))
+    assert answer.photo.shape == (64, 64, 3) and answer.grade in range(5)
+
+
+def test_decision_follows_the_grade():
+    assert [Prediction("a", grade=grade).decision for grade in range(5)] == ["do not refer"] * 2 + ["refer"] * 3
+    assert Prediction("a", "unreadable", "why").decision == ""
+
+
+def test_row_has_the_columns_of_the_table_and_full_digits(answers):
+    answer = answers[0]
+    row = dict(zip(TABLE_COLUMNS, answer.row(), strict=True))
+    assert ",".join(TABLE_COLUMNS) == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision"
+    assert (row["file"], row["status"], row["reason"]) == (answer.file, "ok", "")
+    assert (row["predicted_grade"], row["decision"]) == (str(answer.grade), answer.decision)
+    read = np.array([row[f"p{grade}"] for grade in range(5)], dtype=np.float32)
+    np.testing.assert_array_equal(read, answer.probabilities)
+
+
+def test_picture_shows_the_photo_and_each_stream(answers):
+    picture = answers[0].picture()
+    assert picture.shape == (64, 3 * 64, 3) and picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture[:, :64], answers[0].photo)
+    assert not np.array_equal(picture[:, 64:128], answers[0].photo)
+
+
+def test_grader_holds_a_plain_module_ready_to_use(grader):
+    assert isinstance(grader.model, torch.nn.Module) and not grader.model.training
+    with torch.inference_mode():
+        output = grader.model(torch.zeros(1, 3, 64, 64))
+    assert output.logits.shape == (1, 5)
+
+
+def test_dropout_is_off(grader, files):
+    assert same(grader.grade(files[0]), grader.grade(files[0]))
+
+
+def test_load_takes_text_and_refuses_what_is_missing(checkpoint, tmp_path):
+    assert load(str(checkpoint)).card.image_size == 64
+    with pytest.raises(InputError, match="is no file"):
+        load(tmp_path / "none.safetensors")
+
+
+def test_unknown_decoder_is_refused(checkpoint, files):
+    import dataclasses
+
+    grader = load(checkpoint)
+    grader.card = dataclasses.replace(grader.card, decoder="expected")
+    with pytest.raises(InputError, match="decoder 'expected'"):
+        grader.grade(files[0])
+
+
+def test_rows_make_a_table_that_pandas_reads(answers):
+    table = pd.DataFrame([answer.row() for answer in answers], columns=TABLE_COLUMNS)
+    assert table["p0"].astype(float).between(0, 1).all()

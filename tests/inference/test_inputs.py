@@ -1,0 +1,98 @@
+"""What people give to `biranet grade`."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from biranet.errors import InputError
+from biranet.inference.grader import Prediction
+from biranet.inference.inputs import list_photos, save_picture
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "clinic"
+    for name in ("b.jpg", "a.PNG", "sub/c.tif", "sub/deep/d.jpeg", "notes.txt", ".hidden.jpg", ".trash/e.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_folder_is_searched_whole_in_the_order_of_names(photos):
+    names = ["a.PNG", "b.jpg", "sub/c.tif", "sub/deep/d.jpeg"]
+    assert list_photos([photos]) == [photos / name for name in names]
+
+
+def test_prepared_folder_inside_is_passed_by(photos):
+    (photos / "prepared").mkdir()
+    (photos / "prepared" / "preparation.json").write_text("{}")
+    (photos / "prepared" / "cut.jpg").write_bytes(b"x")
+    assert photos / "prepared" / "cut.jpg" not in list_photos([photos])
+
+
+def test_given_order_is_kept_and_nothing_is_dropped(photos):
+    table = photos / "list.csv"
+    table.write_text("grade,file\n1,sub/c.tif\n,missing.jpg\n2,b.jpg\n")
+    given = [photos / "b.jpg", table, photos / "sub", photos / "notes.txt"]
+    assert list_photos(given) == [
+        photos / "b.jpg",
+        *(photos / name for name in ("sub/c.tif", "missing.jpg", "b.jpg", "sub/c.tif", "sub/deep/d.jpeg", "notes.txt")),
+    ]
+
+
+def test_absolute_paths_in_a_csv_stay(photos, tmp_path):
+    table = tmp_path / "elsewhere.CSV"
+    table.write_text(f"file\n{photos / 'b.jpg'}\n")
+    assert list_photos([table]) == [photos / "b.jpg"]
+
+
+def test_what_cannot_be_listed_is_refused(photos, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = tmp_path / "list.csv"
+    table.write_text("name\nb.jpg\n")
+    for given, words in [
+        ([], "no photos were given"),
+        ([empty], "holds no photos; known are"),
+        ([tmp_path / "none.jpg"], "does not exist"),
+        ([photos, tmp_path / "none"], "does not exist"),
+        ([tmp_path / "none.csv"], "cannot read"),
+        ([table], "no column 'file'; its columns are: name"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            list_photos(given)
+
+
+def test_names_that_no_table_can_hold_are_refused(photos):
+    bad = photos / "bad\udcff.jpg"
+    bad.write_bytes(b"x")
+    for given in (bad, photos):
+        with pytest.raises(InputError, match=r"not UTF-8; rename the file"):
+            list_photos([given])
+
+
+def test_picture_is_saved_under_number_and_name(tmp_path):
+    photo = np.full((32, 32, 3), 90, np.uint8)
+    answer = Prediction(
+        "there/eye.1.jpg",
+        grade=1,
+        probabilities=np.full(5, 0.2, np.float32),
+        attention=np.array([[[0.0, 1.0]], [[1.0, 0.0]]], np.float32),
+        photo=photo,
+    )
+    save_picture(tmp_path / "new" / "folder", 7, answer)
+    save_picture(tmp_path / "new" / "folder", 12, answer)
+    names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
+    assert names == ["00007_eye.1.jpg", "00012_eye.1.jpg"]
+    with Image.open(tmp_path / "new" / "folder" / names[0]) as picture:
+        assert picture.size == (96, 32)
+        # One stream looks right, the other left: their pictures are mirrored, up to JPEG.
+        pixels = np.asarray(picture).astype(int)
+    first, second = pixels[:, 32:64], pixels[:, 64:]
+    assert np.abs(first - second).mean() > 10
+    assert np.abs(first - second[:, ::-1]).mean() < 6
+
+
+def test_no_picture_without_a_grade(tmp_path):
+    save_picture(tmp_path / "folder", 0, Prediction("a.jpg", "unreadable", "why"))
+    assert not (tmp_path / "folder").exists()
