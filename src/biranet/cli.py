@@ -150,7 +150,7 @@ class Train:
         return cls(config=read_recipe(known.recipe)) if known.recipe else cls()
 
     def run(self) -> int:
-        """Train, and say where the result is."""
+        """Train in the run folder."""
         from biranet.learning.train import train
 
         if self.resume and self.config != (kept := Train.defaults(["--resume", "--out", str(self.out)]).config):
@@ -158,14 +158,7 @@ class Train:
                 f"--resume keeps the settings of the run; leave out what differs: {_difference(self.config, kept)}"
             )
         run = self.out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
-        progress = train(self.prepared, run, self.config, resume=self.resume)
-        if progress.best_kappa is None:
-            print(f"Done. The model is {run / 'last.safetensors'}")
-        else:
-            print(
-                f"Done. The best model is {run / 'best.safetensors'}: validation kappa {progress.best_kappa:.3f} "
-                f"after epoch {progress.best_epoch}"
-            )
+        train(self.prepared, run, self.config, resume=self.resume)
         return 0
 
 

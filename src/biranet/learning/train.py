@@ -210,6 +210,13 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
             say(_line(row, better=better))
     if record is not None:
         record.close()
+    if progress.best_kappa is None:
+        say(f"Done. The model is {run / LAST_NAME}")
+    else:
+        say(
+            f"Done. The best model is {run / BEST_NAME}: validation kappa {progress.best_kappa:.3f} "
+            f"after epoch {progress.best_epoch}"
+        )
     return progress
 
 
