@@ -1,6 +1,7 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,25 @@ def checkpoint(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_checkpoint(path, model, card)
     return path
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Flags of a training of one epoch that takes a second."""
+    return shlex.split(
+        "--trunk test_resnet --no-pretrained --freeze none --image-size 64 --workers 0 --epochs 1 --batch-size 8"
+    )
+
+
+@pytest.fixture(scope="session")
+def run_folder(split_folder: Path, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of one epoch, finished; read only."""
+    from biranet.cli import main
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", str(split_folder), "--out", str(run), *small])
+    return run
 
 
 class Answer(NamedTuple):

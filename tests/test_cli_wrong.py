@@ -1,0 +1,239 @@
+"""Whatever the command line is wrongly given, it answers with one clear sentence and leaves no trace."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from biranet.manifest import read_manifest, write_manifest
+
+
+def words(text):
+    """Text without line breaks and frames."""
+    return " ".join(re.sub("[─-╿]", " ", text).split())
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
+    """The working folder, with photos, a prepared folder, a model, and much that is wrong."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(split_folder, "prepared")
+    (tmp_path / "photos").symlink_to(drawn_photos)
+    (tmp_path / "model.safetensors").symlink_to(checkpoint)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.safetensors").write_text("hello")
+    (tmp_path / "names.csv").write_text("name,grade\ndrawn_0001_left.jpg,1\n")
+    (tmp_path / "seven.csv").write_text("file,grade\ndrawn_0001_left.jpg,7\n")
+    (tmp_path / "unknown.toml").write_text("[data]\nimagesize = 64\n")
+    (tmp_path / "broken.toml").write_text("epochs =\n")
+    rows = {
+        "nine": "a.jpg,9,1,.2,.2,.2,.2,.2",
+        "nan": "a.jpg,1,1,.2,.2,nan,.2,.2",
+        "sum": "a.jpg,1,1,.4,.4,.4,.4,.4",
+        "good": "a.jpg,1,1,.2,.2,.2,.2,.2",
+    }
+    for name, row in rows.items():
+        (tmp_path / f"p_{name}.csv").write_text(f"file,grade,predicted_grade,p0,p1,p2,p3,p4\n{row}\n")
+    return tmp_path
+
+
+MODEL = "model.safetensors"
+WRONG = {
+    # command line (SMALL stands for the settings of a small training): words of the one sentence that answers
+    "nonsense": "there is no command 'nonsense'; the commands are: demo, prepare,",
+    "prepare photos out --nonsense": "Unrecognized options: --nonsense",
+    "prepare photos": "Missing from biranet prepare",
+    "prepare nowhere out": "there is no folder nowhere",
+    "prepare text.safetensors out": "is not a folder",
+    "prepare empty out": "empty holds no photographs",
+    "prepare prepared out": "was prepared by biranet already",
+    "prepare photos photos": "holds the photographs; name another folder",
+    "prepare photos text.safetensors": "is a file; name a folder",
+    "prepare photos out --labels nowhere.csv": "there is no label file nowhere.csv",
+    "prepare photos out --labels names.csv": "names.csv has no column 'file'; its columns are: name, grade",
+    "prepare photos out --labels seven.csv": "seven.csv, row 2, column 'grade': '7' is not a grade from 0 to 4",
+    "prepare photos out --size 5": "--size must be at least 32 pixels, not 5",
+    "prepare photos out --workers 0": "--workers must be at least 1, not 0",
+    "prepare photos prepared --size 65": "prepared was prepared at 64 px",
+    "split nowhere": "nowhere holds no manifest.csv",
+    "split prepared --folds 1": "--folds must be at least 2, not 1",
+    "split prepared --folds 100": "20 groups of photos cannot be divided into 100 parts",
+    "split prepared --test 0.9": "leave something to train on",
+    "train nowhere SMALL": "nowhere holds no manifest.csv",
+    "train prepared SMALL --image-size 65": "--image-size 65 is larger than the prepared photos, which are 64 px",
+    "train prepared SMALL --trunk resnett50": "timm has no such model; did you mean resnet50",
+    "train prepared --image-size 64": "cannot download the ImageNet weights of the trunk resnet50",
+    "train prepared SMALL --freeze stage2": "would keep layers at random values for ever",
+    "train prepared SMALL --trunk-weights nowhere.pth": "--trunk-weights nowhere.pth: no such file",
+    "train prepared SMALL --epochs 0": "--epochs must be at least 1, not 0",
+    "train prepared SMALL --epochs many": "Error parsing --epochs: invalid literal",
+    "train prepared SMALL --loss nonsense": "--loss",
+    "train prepared SMALL --fold 1": "prepared has no fold 1; make folds with: biranet split prepared --folds 5",
+    "train prepared SMALL --out text.safetensors": "cannot write text.safetensors/config.json",
+    "train prepared --recipe unknown.toml": "no setting 'data.imagesize'; known here are: image_size, batch_size",
+    "train prepared --recipe broken.toml": "broken.toml is not valid TOML",
+    "train prepared --recipe nowhere.toml": "cannot read the recipe nowhere.toml",
+    "train prepared --resume": "--resume needs the run folder",
+    "train --resume --out nowhere": "cannot read nowhere/config.json",
+    "train --resume --out nowhere --recipe unknown.toml": "leave --recipe out",
+    "evaluate": "give either a CHECKPOINT with a PREPARED folder, or --predictions FILE",
+    f"evaluate {MODEL} prepared --predictions p_good.csv": "give either a CHECKPOINT",
+    "evaluate prepared": "prepared is no file; give a checkpoint",
+    "evaluate text.safetensors prepared": "text.safetensors is not a checkpoint of biranet, or it is damaged",
+    f"evaluate {MODEL} nowhere": "nowhere holds no manifest.csv",
+    f"evaluate {MODEL} prepared --split nonsense": "--split",
+    f"evaluate {MODEL} prepared --workers -1": "--workers must be at least 0, not -1",
+    f"evaluate {MODEL} prepared --out text.safetensors": "text.safetensors is a file; name a folder",
+    "evaluate --predictions nowhere.csv": "cannot read nowhere.csv",
+    "evaluate --predictions p_nine.csv": "p_nine.csv, row 2, column 'grade': '9' is not a grade from 0 to 4",
+    "evaluate --predictions p_nan.csv": "p_nan.csv, row 2, column 'p2': 'nan' is not a probability",
+    "evaluate --predictions p_sum.csv": "p_sum.csv, row 2, columns 'p0' to 'p4': they sum to 2, not to 1",
+    "evaluate --predictions p_good.csv p_good.csv": "'a.jpg' stands in p_good.csv and again in p_good.csv",
+    "grade photos": "Missing from biranet grade",
+    f"grade --checkpoint {MODEL}": "no photos were given",
+    f"grade nowhere.jpg --checkpoint {MODEL}": "nowhere.jpg does not exist",
+    f"grade empty --checkpoint {MODEL}": "empty holds no photos",
+    f"grade names.csv --checkpoint {MODEL}": "names.csv has no column 'file'",
+    "grade photos --checkpoint text.safetensors": "text.safetensors is not a checkpoint of biranet",
+    "grade photos --checkpoint nowhere.safetensors": "nowhere.safetensors is no file",
+    f"grade photos --checkpoint {MODEL} --batch-size 0": "--batch-size must be at least 1, not 0",
+    f"grade photos --checkpoint {MODEL} --workers -1": "--workers must be at least 0, not -1",
+    f"grade photos --checkpoint {MODEL} --out empty": "--out empty is a folder; name a file",
+    f"grade photos --checkpoint {MODEL} --out text.safetensors/x.csv": "cannot write text.safetensors/x.csv",
+    f"grade photos --checkpoint {MODEL} --workers 0 --attention seven.csv": "cannot write seven.csv/00000",
+    "demo --out prepared": "prepared holds something else than a demo",
+    "demo --out text.safetensors": "text.safetensors holds something else than a demo",
+}  # fmt: skip
+
+
+def assert_one_sentence(answer, sentence, status=2):
+    assert answer.status == status
+    assert sentence in words(answer.err)
+    assert "Traceback" not in answer.err and "Error(" not in answer.err
+    if answer.err.startswith("biranet: "):
+        assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_use_is_answered_by_a_sentence_and_leaves_no_trace(biranet, small, place, tree, line):
+    before = tree(place)
+    answer = biranet(*(word for part in line.split() for word in (small if part == "SMALL" else [part])))
+    assert_one_sentence(answer, WRONG[line])
+    assert tree(place) == before
+
+
+def rewritten(checkpoint, path, **header):
+    """Copy a checkpoint with another header."""
+    from biranet.learning.checkpoint import read_tensors, write_tensors
+
+    tensors, stored = read_tensors(checkpoint, "a checkpoint")
+    write_tensors(path, tensors, stored | header)
+
+
+def test_checkpoint_of_another_version(biranet, place, checkpoint):
+    rewritten(checkpoint, place / "later.safetensors", version=2)
+    sentence = "later.safetensors is a checkpoint of version 2, and this program reads version 1"
+    assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
+    assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
+    assert not (place / "report").exists() and not (place / "grades.csv").exists()
+
+
+def test_state_of_a_training_is_no_checkpoint(biranet, place, run_folder):
+    answer = biranet("grade", "photos", "--checkpoint", run_folder / "state.safetensors")
+    assert_one_sentence(answer, "is not a checkpoint; give RUN/best.safetensors")
+
+
+def test_photos_of_another_size_are_refused(biranet, place, tree):
+    assert (
+        biranet("prepare", "photos", "larger", "--labels", "photos/labels.csv", "--size", 72, "--workers", 1).status
+        == 0
+    )
+    before = tree(place)
+    answer = biranet("evaluate", MODEL, "larger", "--split", "all")
+    assert_one_sentence(answer, "prepare them again with --size 64", status=1)
+    assert tree(place) == before
+
+
+def test_empty_part_names_the_parts(biranet, place):
+    table = read_manifest(place / "prepared")
+    write_manifest(place / "prepared", table.assign(split=table["split"].replace("test", "train")))
+    assert_one_sentence(
+        biranet("evaluate", MODEL), "prepared has no graded photos in the part 'test'; its parts are: train"
+    )
+    assert not (place / "report").exists()
+
+
+def test_torn_split_is_refused(biranet, small, place, tree):
+    """One patient in two parts: the figures would be too good to be true."""
+    table = read_manifest(place / "prepared")
+    pair = table[(table["split"] == "train") & table["group"].duplicated()].index[0]
+    table.loc[pair, "split"] = "test"
+    write_manifest(place / "prepared", table)
+    before = tree(place)
+    answer = biranet("train", "prepared", "--out", "run", *small)
+    assert_one_sentence(answer, f"the group {table.loc[pair, 'group']} stands in more than one part", status=1)
+    assert tree(place) == before
+
+
+def test_finished_run_is_not_overwritten(biranet, small, place, run_folder, tree):
+    before = tree(run_folder)
+    answer = biranet("train", "prepared", "--out", run_folder, *small)
+    assert_one_sentence(answer, "already holds a training; go on with it by --resume")
+    assert tree(run_folder) == before
+
+
+def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree):
+    before = tree(run_folder)
+    answer = biranet("train", "--resume", "--out", run_folder, "--epochs", 3, "--lr", 0.5, "--model", "plain")
+    assert_one_sentence(answer, "--resume keeps the settings of the run; leave out what differs: ")
+    for difference in ("epochs is 3 here and 1 in", "optimiser.lr is 0.5 here and 0.0002 in", "model.model is plain"):
+        assert difference in answer.err
+    assert "seed" not in answer.err and tree(run_folder) == before
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}'])
+def test_resume_from_a_config_that_is_none(biranet, place, content):
+    (place / "run").mkdir()
+    (place / "run" / "config.json").write_text(content)
+    answer = biranet("train", "--resume", "--out", "run")
+    assert_one_sentence(answer, "run/config.json does not hold the settings of a training")
+
+
+def test_resume_after_the_photos_changed(biranet, place, run_folder):
+    shutil.copytree(run_folder, "run")
+    stored = json.loads((place / "run" / "config.json").read_text())
+    (place / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
+    table = read_manifest(place / "prepared")
+    table.loc[table.index[0], "grade"] = 4 - int(table["grade"].iloc[0])
+    write_manifest(place / "prepared", table)
+    assert_one_sentence(biranet("train", "--resume", "--out", "run"), "have changed since run began; train anew")
+
+
+def test_demo_leaves_what_is_not_its_own(biranet, place):
+    (place / "empty" / "thesis.txt").write_text("years of work")
+    assert_one_sentence(biranet("demo", "--out", "empty"), "choose another folder with --out")
+    assert (place / "empty" / "thesis.txt").read_text() == "years of work"
+
+
+# The table of grades
+
+
+def test_odd_names_stay_one_row_each(biranet, place):
+    names = ["cr\rinside.jpg", "nl\ninside.jpg", 'q"uo,te.jpg', "ümläut 😀.jpg", " space .jpg"]
+    (place / "odd").mkdir()
+    for name in names:
+        shutil.copy(place / "photos" / "drawn_0001_left.jpg", place / "odd" / name)
+    assert biranet("grade", "odd", "--checkpoint", MODEL, "--workers", 0).status == 0
+    table = pd.read_csv("grades.csv", dtype=str, keep_default_na=False)
+    assert table["file"].tolist() == [f"odd/{name}" for name in sorted(names)]
+    assert set(table["status"]) == {"ok"} and table["p0"].nunique() == 1
+
+
+def test_names_that_are_not_utf8_are_refused(biranet, place):
+    (place / "odd").mkdir()
+    (place / "odd" / "bad\udcff.jpg").write_bytes(b"x")
+    for given in ("odd", "odd/bad\udcff.jpg"):
+        assert_one_sentence(biranet("grade", given, "--checkpoint", MODEL), "is not UTF-8; rename the file")
+    assert not (place / "grades.csv").exists()
