@@ -67,6 +67,7 @@ def test_grading_sees_the_pixels_of_the_prepared_folder(grader, prepared, answer
         np.testing.assert_array_equal(stored.photo(row), answers[names.index(file)].photo)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # a machine may have one processor only
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 0), (64, 0), (16, 2)])
 def test_answers_do_not_depend_on_batches_and_workers(grader, files, answers, batch_size, workers):
     again = list(grader.grade_many(files, batch_size=batch_size, workers=workers))

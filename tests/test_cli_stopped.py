@@ -1,0 +1,263 @@
+"""Commands that are stopped from outside: a full disk, Ctrl-C, SIGTERM, a reader that has seen enough.
+
+What is there is whole, what to do is said, and doing it ends as if nothing had happened.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from biranet.photos.synthetic import draw_folder
+
+LONG = "--epochs 12 --batch-size 4 --draws-per-epoch 16 --workers 1"
+"""A training with twelve chances to be stopped; it loads photos in another process, as in life."""
+
+
+def comparable(tree):
+    """Files of a run that must be the same to the bit, however it came to its end."""
+    return {name: data for name, data in tree.items() if name.endswith(".safetensors") or name.endswith("config.json")}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
+    """The working folder, with photos, a prepared folder and a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to(drawn_photos)
+    (tmp_path / "prepared").symlink_to(split_folder)
+    (tmp_path / "model.safetensors").symlink_to(checkpoint)
+    return tmp_path
+
+
+# A full disk
+
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+
+    def mount(self, kib):
+        return subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", self.path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def grow(self, kib):
+        subprocess.run(["mount", "-o", f"remount,size={kib}k", self.path], check=True)
+
+    def fill(self):
+        """Leave no space at all."""
+        with (self.path / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+            while True:
+                filler.write(bytes(4096))
+
+
+@pytest.fixture
+def disk(place):
+    """Function that mounts a file system of so many KiB."""
+    found = Disk(place / "disk")
+
+    def mount(kib):
+        mounted = found.mount(kib)
+        if mounted.returncode:
+            pytest.skip(f"a full disk needs the right to mount one: {mounted.stderr.strip()}")
+        return found
+
+    yield mount
+    # One process may still be closing its files there; the mount then goes with the last of them.
+    subprocess.run(["umount", "--lazy", found.path], capture_output=True, check=False)
+
+
+def assert_no_space(answer):
+    assert answer.status == 2
+    assert re.fullmatch(r"biranet: cannot write \S+: No space left on device; .*make room.*\n", answer.err)
+
+
+def partial_files(folder):
+    return [path.name for path in folder.rglob("*") if "partial" in path.name]
+
+
+def test_prepare_goes_on_after_room_was_made(biranet, place, disk, tree):
+    disk = disk(400)
+    command = ["prepare", "photos", disk.path / "out", "--labels", "photos/labels.csv", "--size", 256, "--workers", 1]
+    assert_no_space(biranet(*command))
+    left = tree(disk.path / "out")
+    assert "manifest.csv" not in left and partial_files(disk.path) == []
+    finished = {name for name in left if name.endswith(".jpg")}
+    assert 0 < len(finished) < 40
+
+    disk.grow(64 * 1024)
+    touched = {name: (disk.path / "out" / name).stat().st_mtime_ns for name in finished}
+    assert biranet(*command).status == 0
+    assert touched == {name: (disk.path / "out" / name).stat().st_mtime_ns for name in finished}
+    command[2] = "undisturbed"
+    assert biranet(*command).status == 0
+    assert tree(disk.path / "out") == tree(place / "undisturbed")
+
+
+def test_train_on_a_full_disk_keeps_the_last_state_and_goes_on(biranet, small, place, disk, tree):
+    """Room for one state (6.5 MB) and two checkpoints (3.3 MB each), but not for the next state beside the first."""
+    disk = disk(16 * 1024)
+    command = ["train", "prepared", "--out", disk.path / "run", *small, "--epochs", 2]
+    assert_no_space(biranet(*command))
+    assert partial_files(disk.path) == []
+    left = tree(disk.path / "run")
+    assert {"config.json", "state.safetensors", "last.safetensors"} <= left.keys()
+
+    disk.grow(128 * 1024)
+    assert biranet("train", "--resume", "--out", disk.path / "run").status == 0
+    command[3] = "undisturbed"
+    assert biranet(*command).status == 0
+    assert comparable(tree(disk.path / "run")) == comparable(tree(place / "undisturbed"))
+
+
+def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, place, disk, tree):
+    disk = disk(1024)
+    assert_no_space(biranet("train", "prepared", "--out", disk.path / "run", *small))
+    left = tree(disk.path / "run")
+    assert partial_files(disk.path) == [] and not any(name.endswith(".safetensors") for name in left)
+
+
+@pytest.mark.parametrize("kib", [4, 12, 20], ids=lambda kib: f"{kib}KiB")
+def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, kib):
+    disk = disk(kib)
+    assert_no_space(biranet("evaluate", "model.safetensors", "--workers", 0, "--out", disk.path / "report"))
+    assert partial_files(disk.path) == []
+    assert biranet("evaluate", "model.safetensors", "--workers", 0, "--out", "undisturbed").status == 0
+    for file in (disk.path / "report").iterdir():
+        assert file.read_bytes() == (place / "undisturbed" / file.name).read_bytes()
+
+
+def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
+    disk = disk(64)
+    table = disk.path / "grades.csv"
+    table.write_text("an earlier table\n")
+    disk.fill()
+    command = ["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--out", table]
+    assert_no_space(biranet(*command))
+    assert table.read_text() == "an earlier table\n" and partial_files(disk.path) == []
+    (disk.path / "filler").unlink()
+    assert biranet(*command).status == 0
+    assert len(table.read_text().splitlines()) == 41
+
+
+def test_attention_pictures_on_a_full_disk_keep_the_old_table(biranet, place, disk):
+    disk = disk(64)
+    (place / "grades.csv").write_text("an earlier table\n")
+    disk.fill()
+    answer = biranet(
+        *["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--attention", disk.path / "looked"]
+    )
+    assert_no_space(answer)
+    assert (place / "grades.csv").read_text() == "an earlier table\n"
+
+
+# Signals
+
+
+def start(*arguments):
+    """Start the real command line in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "biranet", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_training_says_how_to_go_on_and_that_very_command_works(biranet, small, place, tree, number):
+    command = ["train", "prepared", "--out", "run", *small, *shlex.split(LONG)]
+    process = start(*command)
+    for line in process.stdout:
+        if line.startswith("epoch   1 "):
+            break
+    # Ctrl-C reaches every process of the group, the loader's too; SIGTERM comes from a scheduler, to the main one.
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    said = re.fullmatch(
+        r"biranet: stopped in epoch (\d+) of 12, after batch \d of 4; everything is saved\. Go on with: biranet (.*)\n",
+        err,
+    )
+    assert said, err
+    assert 1 <= int(said[1]) < 12
+
+    assert biranet(*shlex.split(said[2])).status == 0
+    command[3] = "undisturbed"
+    assert biranet(*command).status == 0
+    assert comparable(tree(place / "run")) == comparable(tree(place / "undisturbed"))
+    assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 12
+
+
+def test_prepare_goes_on_after_ctrl_c(biranet, place, tree):
+    draw_folder(place / "many", 200, width_px=96, height_px=96)
+    command = ["prepare", "many", "out", "--labels", "many/labels.csv", "--size", 64]
+    process = start(*command)
+    journal = place / "out" / "progress.jsonl"
+    until = time.monotonic() + 300
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (130, "biranet: stopped\n")
+    assert not (place / "out" / "manifest.csv").exists() and partial_files(place / "out") == []
+    # What was under way was still written, but what is in the journal counts.
+    finished = [place / "out" / json.loads(line)["prepared"] for line in journal.read_text().splitlines()]
+    assert 0 < len(finished) < 200
+
+    touched = {path: path.stat().st_mtime_ns for path in finished}
+    assert biranet(*command, "--workers", 1).status == 0
+    assert touched == {path: path.stat().st_mtime_ns for path in finished}
+    shutil.move("out", "resumed")
+    assert biranet(*command, "--workers", 1).status == 0
+    assert tree(place / "out") == tree(place / "resumed")
+
+
+def test_grading_that_is_stopped_keeps_the_old_table(biranet, place, monkeypatch):
+    from biranet.inference import inputs
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inputs, "save_picture", stop)
+    (place / "grades.csv").write_text("an earlier table\n")
+    answer = biranet(*shlex.split("grade photos --checkpoint model.safetensors --workers 0 --attention looked"))
+    assert answer == (130, "", "biranet: stopped\n")
+    assert (place / "grades.csv").read_text() == "an earlier table\n" and partial_files(place) == []
+
+
+@pytest.mark.parametrize("command", ["--help", "train --help", "split prepared"])
+def test_reader_that_has_seen_enough_gets_no_complaint(place, command, split_folder):
+    (place / "prepared").unlink()
+    shutil.copytree(split_folder, place / "prepared")
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-m", "biranet", *command.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
