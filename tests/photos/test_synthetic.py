@@ -13,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from biranet.errors import InputError
 from biranet.photos import synthetic
@@ -24,6 +25,8 @@ from biranet.tables import parse_grades, read_table
 Pixels = npt.NDArray[np.uint8]
 SHAPE = (256, 320)
 SEEDS = range(8)
+NEW_VESSEL_SPAN = 0.385
+"""Field radii: haemorrhages that flow together stay smaller, fronds of new vessels are larger."""
 
 
 def fingerprint(photo: Pixels) -> str:
@@ -122,7 +125,7 @@ def test_two_eyes_share_the_camera_of_their_patient() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_grade_1_has_microaneurysms_only(seed: int) -> None:
     places, spans = spots(1, seed)
-    assert 3 <= len(places) <= 14
+    assert 4 <= len(places) <= 16
     assert spans.max() < 0.11
     assert brightened(1, seed) == 0
 
@@ -132,7 +135,7 @@ def test_grade_2_has_more_but_not_in_all_four_quadrants(seed: int) -> None:
     _, spans = spots(2, seed)
     assert brightened(2, seed) > 20 or spans.max() > 0.06
     assert len(spans) < 40
-    assert spans.max() < 0.3
+    assert spans.max() < NEW_VESSEL_SPAN
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -146,7 +149,7 @@ def test_grade_3_has_many_haemorrhages_in_each_quadrant(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_grade_4_has_new_vessels_or_pooled_blood(seed: int) -> None:
     _, spans = spots(4, seed)
-    assert spans.max() > 0.25
+    assert spans.max() > NEW_VESSEL_SPAN
 
 
 def global_statistics(photo: Pixels) -> list[float]:
@@ -175,7 +178,8 @@ def kappas_from_statistics(count: int) -> list[float]:
         make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
     )
     patients = np.arange(count) // 2
-    guesses = [cross_val_predict(model, table, grades, groups=patients, cv=GroupKFold(5)) for model in models]
+    with threadpool_limits(1):
+        guesses = [cross_val_predict(model, table, grades, groups=patients, cv=GroupKFold(5)) for model in models]
     return [cohen_kappa_score(grades, guess, weights="quadratic", labels=range(5)) for guess in guesses]
 
 
@@ -185,19 +189,20 @@ def test_brightness_and_colour_cannot_tell_the_grade() -> None:
 
 def test_without_the_exposure_brightness_and_colour_could_tell_the_grade(monkeypatch: pytest.MonkeyPatch) -> None:
     # Shows that the classifiers above are strong enough to find what there is to find.
-    monkeypatch.setattr(synthetic, "_expose_alike", lambda image, model, field: image)
+    monkeypatch.setattr(synthetic, "_expose_alike", lambda *_: np.arange(4096, dtype=np.float32))
     assert max(kappas_from_statistics(120)) > 0.4
 
 
-def test_the_histogram_of_a_channel_is_that_of_the_model() -> None:
+def test_the_tone_curve_brings_the_histogram_to_that_of_the_model() -> None:
     random = np.random.default_rng(3)
-    model = random.integers(40, 200, (3, 60, 80), np.uint8)
-    image = np.clip(random.normal(120, 30, (3, 60, 80)), 0, 255).astype(np.uint8)
+    model = random.integers(600, 3200, (60, 80), np.uint16)
+    image = np.clip(random.normal(2000, 400, (60, 80)), 0, 4095).astype(np.uint16)
     field = np.ones((60, 80), np.uint8)
-    alike = synthetic._expose_alike(image, model, field)
+    curve = synthetic._expose_alike(image, model, field)
     shares = np.linspace(0.05, 0.95, 19)
-    assert np.abs(np.quantile(alike, shares, axis=(1, 2)) - np.quantile(model, shares, axis=(1, 2))).max() <= 4
-    assert np.array_equal(synthetic._expose_alike(model, model, field), model)
+    assert np.abs(np.quantile(curve[image], shares) - np.quantile(model, shares)).max() < 10
+    assert np.abs(synthetic._expose_alike(model, model, field)[model] - model).max() < 1
+    assert (np.diff(curve) >= 0).all()
 
 
 def test_a_folder_holds_both_eyes_of_each_patient_and_all_grades(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The eye that a drawn photo shows: anatomy without lesions, and the brushes to paint on it.
 
-An eye is laid out in eye coordinates: the field is the unit circle, x points to the nose, y down. Shapes become masks
-by integer drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
+An eye is laid out in eye coordinates: the field is the unit circle, x points to the nose, y down. It is painted in one
+plane, how much light comes back; the pigment's palette gives each brightness its colour. Shapes become masks by integer
+drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
 """
 
 from typing import Any
@@ -14,14 +15,15 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
 Random = np.random.Generator
-Colour = tuple[float, float, float]
 
 DISC_RADIUS = 0.135
 AVASCULAR_RADIUS = 0.13
+GROUND = 0.42
+"""Brightness of the bare retina."""
 
-# What passes through (red, green, blue): blood takes green and blue, so it looks dark red on the orange ground.
-VEIN: Colour = (0.70, 0.44, 0.54)
-ARTERY: Colour = (0.86, 0.62, 0.64)
+VEIN = 0.44
+"""Share of the light that passes a vein."""
+_ARTERY = 0.62
 
 _FINE = 2
 """Masks are this much larger than the photo and averaged down, which keeps thin vessels smooth."""
@@ -94,15 +96,15 @@ class Eye:
         reach = radius * (1 + ragged * waves)
         self.fill(mask, place + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
 
-    def absorb(self, image: Floats, mask: Pixels, passes: Colour, blur: float = 0.0) -> None:
-        """Let `passes` of the light through where the mask is; `blur` its edge by that many field radii."""
+    def absorb(self, image: Floats, mask: Pixels, passes: float, blur: float = 0.0) -> None:
+        """Let the share `passes` of the light through where the mask is; `blur` its edge by that many field radii."""
         window, layer = self._layer(mask, blur)
-        image[window] *= 1 - layer * (1 - as_planes(passes))
+        image[window] *= 1 - layer * (1 - passes)
 
-    def cover(self, image: Floats, mask: Pixels, colour: Colour, opacity: float = 1.0, blur: float = 0.0) -> None:
-        """Paint `colour` where the mask is; `blur` its edge by that many field radii."""
+    def cover(self, image: Floats, mask: Pixels, level: float, opacity: float = 1.0, blur: float = 0.0) -> None:
+        """Paint brightness `level` where the mask is; `blur` its edge by that many field radii."""
         window, layer = self._layer(mask, blur)
-        image[window] += opacity * layer * (as_planes(colour) - image[window])
+        image[window] += opacity * layer * (level - image[window])
 
     def places(self, random: Random, count: int, quadrant: int | None = None) -> Points:
         """Find places (count, 2) for lesions in the visible field or a quadrant of it, off the disc and the fovea."""
@@ -119,30 +121,24 @@ class Eye:
         return found[:count]
 
     def ground(self, seed: int) -> Floats:
-        """Paint the eye evenly lit: pigment, choroid, macula, disc and vessels; (3, H, W), 0 to 1."""
+        """Paint the eye evenly lit: pigment, choroid, macula, disc and vessels; (H, W), 0 to 1."""
         patient, random = np.random.default_rng([seed // 2, 4]), np.random.default_rng([seed, 5])
-        red = patient.uniform(0.72, 0.86)
-        green = red * patient.uniform(0.44, 0.62)
-        texture = 1 + 0.06 * self.mottle(random, 0.25) + 0.05 * self.mottle(random, 0.045)
-        image = as_planes((red, green, green * patient.uniform(0.25, 0.70))) * texture
+        image: Floats = np.float32(GROUND) * (1 + 0.06 * self.mottle(random, 0.25) + 0.05 * self.mottle(random, 0.045))
         # Bright ridges of random texture are the choroid between its vessels, seen where the pigment is thin.
-        choroid = patient.uniform(0.0, 0.35) * (0.18 - np.abs(self.mottle(random, 0.11)))
-        image *= 1 + choroid * as_planes((0.6, 1.0, 0.8))
-        macula = self._around(self.fovea, 0.26) * patient.uniform(0.7, 1.3)
-        image *= 1 - macula * as_planes((0.20, 0.34, 0.30))
+        image *= 1 + patient.uniform(0.0, 0.35) * (0.18 - np.abs(self.mottle(random, 0.11)))
+        image *= 1 - 0.33 * patient.uniform(0.7, 1.3) * self._around(self.fovea, 0.26)
 
-        disc, cup, pale = self.blank(), self.blank(), patient.uniform(0.0, 1.0)
+        disc, cup = self.blank(), self.blank()
         turn = np.arange(40) * (2 * np.pi / 40)
         ring = DISC_RADIUS * np.stack([np.cos(turn), patient.uniform(1.04, 1.18) * np.sin(turn)], 1)
         self.fill(disc, self.disc + ring)
         self.fill(cup, self.disc + (-0.01, 0.0) + patient.uniform(0.35, 0.6) * ring)
-        rim = (0.97, 0.68 + 0.12 * pale, 0.36 + 0.24 * pale)
-        image += 0.25 * self._around(self.disc, 0.24) * (as_planes(rim) - image)
-        self.cover(image, disc, rim, 0.88, blur=0.014)
-        self.cover(image, cup, (1.0, 0.92, 0.70 + 0.15 * pale), 0.75, blur=0.022)
-        self.absorb(image, self._arteries, ARTERY)
+        image += 0.25 * self._around(self.disc, 0.24) * (0.75 - image)
+        self.cover(image, disc, patient.uniform(0.70, 0.80), 0.9, blur=0.014)
+        self.cover(image, cup, 0.94, 0.8, blur=0.022)
+        self.absorb(image, self._arteries, _ARTERY)
         self.absorb(image, self._veins, VEIN)
-        self.cover(image, self._reflex, (0.95, 0.66, 0.42), 0.3)
+        self.cover(image, self._reflex, 0.5, 0.3)
         return image
 
     def mottle(self, random: Random, cell: float) -> Floats:
@@ -152,7 +148,7 @@ class Eye:
         grid = random.integers(0, 256, (rows, columns), np.uint8)
         rough = cv2.resize(grid, (4 * columns, 4 * rows), interpolation=cv2.INTER_LINEAR_EXACT)
         smooth = cv2.GaussianBlur(rough, (0, 0), 1.6)
-        return np.asarray(2 * as_share(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1)
+        return np.asarray(2 * _as_share(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1)
 
     def from_centre(self, place: Points | None = None) -> tuple[Floats, Floats]:
         """Measure right (1, W) and down (H, 1) from the field's centre, or a place in the eye, in field radii."""
@@ -167,18 +163,18 @@ class Eye:
     def _fixed(self, points: Points) -> NDArray[np.int32]:
         return np.rint((self.pixels(points) + 0.5) * (_FINE << _SHIFT)).astype(np.int32)
 
-    def _layer(self, mask: Pixels, blur: float) -> tuple[tuple[slice, slice, slice], Floats]:
+    def _layer(self, mask: Pixels, blur: float) -> tuple[tuple[slice, slice], Floats]:
         """Average a mask down to the photo; only the window of the photo where it holds anything, for speed."""
         sigma = max(blur * self.radius, 0.45)
         left, top, width, height = cv2.boundingRect(mask)
         if not width:
-            return (slice(3), slice(0), slice(0)), np.zeros((0, 0), np.float32)
+            return (slice(0), slice(0)), np.zeros((0, 0), np.float32)
         margin = int(4 * sigma) + 2
         rows = slice(max(top // _FINE - margin, 0), min((top + height) // _FINE + margin, self.shape[0]))
         columns = slice(max(left // _FINE - margin, 0), min((left + width) // _FINE + margin, self.shape[1]))
         part = mask[_FINE * rows.start : _FINE * rows.stop, _FINE * columns.start : _FINE * columns.stop]
         small = cv2.resize(part, None, fx=1 / _FINE, fy=1 / _FINE, interpolation=cv2.INTER_AREA)
-        return (slice(3), rows, columns), as_share(cv2.GaussianBlur(small, (0, 0), sigma))
+        return (rows, columns), _as_share(cv2.GaussianBlur(small, (0, 0), sigma))
 
     def _arcade(self, random: Random, vein: bool, side: int, nasal: bool, calibre: float) -> None:
         """Grow one of the eight large vessels from the disc, around the macula or to the nose, with its branches."""
@@ -241,11 +237,23 @@ class Eye:
                 self._branch(random, mask, path, where, random.choice([-1, 1]), 0.65 * width, 0.5 * length, False)
 
 
-def as_share(values: NDArray[Any]) -> Floats:
-    """Turn 0 to 255 into 0 to 1."""
-    return values.astype(np.float32) / np.float32(255)
+def _as_share(levels: NDArray[Any]) -> Floats:
+    return levels.astype(np.float32) / np.float32(255)
 
 
-def as_planes(colour: Colour) -> Floats:
-    """Turn a colour into planes (3, 1, 1). Pictures are planes (3, H, W): numpy's loops over rows are the long ones."""
-    return np.array(colour, np.float32)[:, None, None]
+def palette(patient: Random, levels: int) -> Floats:
+    """Choose a pigment: the colour of each of `levels` brightnesses from 0 to 1, (levels, 3), RGB, 0 to 1.
+
+    What darkens the ground is blood and pigment, which leave most of the red and least of the green; what is brighter
+    than the ground pales to the yellow of exudates and the disc's rim, and to the white of its cup.
+    """
+    green = np.arange(levels) / (levels - 1)
+    red, green_share, blue_share = patient.uniform((0.66, 0.8, 0.25), (0.86, 1.06, 0.75))
+    ground = np.array([red, GROUND * green_share, GROUND * blue_share])
+    rim = np.array([0.98, 0.77, patient.uniform(0.32, 0.54)])
+    cup = np.array([1.0, 0.94, patient.uniform(0.58, 0.82)])
+    root = np.sqrt(np.minimum(green / GROUND, 1))
+    dark = ground * np.stack([(root + np.sqrt(root)) / 2, root**2, root * np.sqrt(root)], 1)
+    stops = np.stack([ground, ground, rim, cup, np.ones(3)])
+    pale = np.stack([np.interp(green, [0, GROUND, 0.75, 0.94, 1], stops[:, channel]) for channel in range(3)], 1)
+    return np.asarray(np.where(green[:, None] < GROUND, dark, pale), np.float32)

@@ -4,9 +4,9 @@ Lesions are added to an eye by the definitions of the grade, and a camera takes 
 useful:
 
 * Everything but the lesions depends on the seed alone, so one seed drawn at five grades is one eye growing worse.
-* A camera exposes for the whole picture. So does this one: each colour channel of a photo with lesions gets the tone
-  curve that gives it the histogram of the same eye without them. Brightness and colour tell nothing about the grade;
-  where the dark and the bright stand does.
+* A camera exposes for the whole picture. So does this one: a photo with lesions gets the tone curve that gives it the
+  histogram of the same eye without them, and colour follows brightness. Brightness and colour tell nothing about the
+  grade; where the dark and the bright stand does.
 
 Lesions are larger than in life against the field, so that they survive a prepared photo of 128 px.
 """
@@ -17,19 +17,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.grades import GRADES
-from biranet.photos.drawn_eye import DISC_RADIUS, VEIN, Colour, Eye, Floats, Pixels, Points, as_planes, as_share
+from biranet.photos.drawn_eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, palette
 from biranet.tables import write_table
 
-# Light that passes through (blood in the retina, new vessels), and colours that cover what is behind.
-_HAEMORRHAGE: Colour = (0.50, 0.22, 0.34)
-_NEW_VESSEL: Colour = (0.70, 0.28, 0.40)
-_EXUDATE: Colour = (0.98, 0.86, 0.48)
-_COTTON_WOOL: Colour = (0.96, 0.84, 0.64)
-_POOLED_BLOOD: Colour = (0.36, 0.05, 0.05)
+# The share of the light that passes blood in the retina and new vessels; the brightness of what covers the retina.
+_HAEMORRHAGE = 0.28
+_NEW_VESSEL = 0.34
+_EXUDATE = 0.84
+_COTTON_WOOL = 0.80
+_POOLED_BLOOD = 0.10
+
+_Levels = NDArray[np.uint16]
+_LEVELS = 4096
+"""Steps of brightness before the camera's eight bits."""
 
 
 class _Lesions:
@@ -39,7 +44,7 @@ class _Lesions:
         self.eye = eye
         self.random = np.random.default_rng([seed, 3])
         self.blood, self.beads, self.vessels, self.exudates, self.wool, self.pool = (eye.blank() for _ in range(6))
-        severe = self.random.random() < 0.4 if grade == 4 else grade == 3
+        severe = self.random.random() < 0.6 if grade == 4 else grade == 3
         if grade >= 1:
             self._microaneurysms()
         if grade >= 2:
@@ -64,8 +69,8 @@ class _Lesions:
         return int(self.random.integers(first, end))
 
     def _microaneurysms(self) -> None:
-        for place in self.eye.places(self.random, self._one_of(6, 15)):
-            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.016, 0.021))
+        for place in self.eye.places(self.random, self._one_of(8, 17)):
+            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, 0.022))
 
     def _haemorrhages(self, count: int, quadrant: int, largest: float) -> None:
         for place in self.eye.places(self.random, count, quadrant):
@@ -110,13 +115,13 @@ class _Lesions:
         """New vessels at the disc or elsewhere, in front of the retina; often blood pooled there, with a level."""
         where = self._one_of(0, 3)
         if where != 0:
-            self._frond(self.eye.disc, 2 * np.pi, self.random.uniform(0.24, 0.32))
+            self._frond(self.eye.disc, 2 * np.pi, self.random.uniform(0.27, 0.36))
         if where != 1:
             for number in self.random.permutation(4)[: self._one_of(1, 3)]:
                 base = self.eye.veins[number][0][self._one_of(12, 20)]
-                self._frond(base, 4.0, self.random.uniform(0.22, 0.3))
-        if self.random.random() < 0.6:
-            half = self.random.uniform(0.15, 0.26)
+                self._frond(base, 4.0, self.random.uniform(0.25, 0.34))
+        if self.random.random() < 0.7:
+            half = self.random.uniform(0.18, 0.28)
             turn = np.linspace(0, np.pi, 24)
             depth = half * self.random.uniform(0.6, 1.0) * (1 + 0.04 * self.random.normal(0, 1, 24))
             place = self.eye.fovea + self.random.uniform((-0.3, -0.45), (0.3, 0.45))
@@ -132,19 +137,16 @@ class _Lesions:
             bend = turn + self.random.normal(0, 0.6) * out / reach
             bend += 0.12 * np.sin(theta * self.random.uniform(2, 5) + self.random.uniform(0, 6))
             loop = [out * np.cos(bend) - across * np.sin(bend), out * np.sin(bend) + across * np.cos(bend)]
-            self.eye.stroke(self.vessels, base + np.stack(loop, 1), 0.010)
+            self.eye.stroke(self.vessels, base + np.stack(loop, 1), 0.012)
 
 
-def _expose_alike(image: Pixels, model: Pixels, field: Pixels) -> Pixels:
-    """Give each plane of `image` the tone curve that brings its histogram in the field to that of `model`."""
-    planes = []
-    for pair in zip(image, model, strict=True):
-        counts = [cv2.calcHist([plane], [0], field, [256], [0, 256]).ravel().astype(np.int64) for plane in pair]
-        below, wanted = (np.cumsum(count) - count / 2 for count in counts)
-        # The small slope keeps the levels apart that the model does not have.
-        curve = np.interp(below, wanted + np.arange(256) * 1e-6, np.arange(256.0))
-        planes.append(cv2.LUT(pair[0], np.rint(curve).astype(np.uint8)))
-    return np.stack(planes)
+def _expose_alike(image: _Levels, model: _Levels, field: Pixels) -> Floats:
+    """Find the tone curve (_LEVELS,) that brings the histogram of `image` in the field to that of `model`."""
+    counts = [cv2.calcHist([levels], [0], field, [_LEVELS], [0, _LEVELS]).ravel() for levels in (image, model)]
+    below, wanted = (np.cumsum(count.astype(np.float64)) - count / 2 for count in counts)
+    # The small slope keeps the levels apart that the model does not have.
+    curve = np.interp(below, wanted + np.arange(_LEVELS) * 1e-6, np.arange(_LEVELS))
+    return np.asarray(curve, np.float32)
 
 
 def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256) -> Pixels:
@@ -186,30 +188,33 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
     light += random.uniform(-0.1, 0.1) * across + random.uniform(-0.1, 0.1) * down
     light *= 1 + 0.06 * eye.mottle(random, 0.5)
     ground = eye.ground(seed)
-    photo = _eight_bits(ground * light)
+    levels = healthy = _levels(ground * light)
+    curve = np.arange(_LEVELS, dtype=np.float32)
     if grade:
-        field = (away <= 1).astype(np.uint8)
-        photo = _expose_alike(_eight_bits(_Lesions(eye, grade, seed).paint(ground) * light), photo, field)
-    tone = as_share(photo)
+        levels = _levels(_Lesions(eye, grade, seed).paint(ground) * light)
+        curve = _expose_alike(levels, healthy, (away <= 1).astype(np.uint8))
+    # The film's contrast, then the colours; both are tables over the levels, so they cost nothing.
+    tone = curve / (_LEVELS - 1)
     tone *= 1 + random.uniform(-0.25, 0.3) * (1 - tone)
-    red, green, blue = random.uniform(0.72, 1.1) * patient.uniform((0.93, 0.88, 0.8), (1.07, 1.12, 1.2))
-    tone *= as_planes((red, green, blue))
+    colours = palette(patient, _LEVELS)[np.rint(tone * (_LEVELS - 1)).astype(np.int64)]
+    colours *= random.uniform(0.72, 1.1)
+    photo = colours[levels]
     # Stray light from the edge of the pupil: a pale crescent on one side.
     side = random.uniform(0, 2 * np.pi)
     crescent = np.clip(across * float(np.cos(side)) + down * float(np.sin(side)) - 0.45, 0, 1) ** 2
-    tone += random.uniform(0, 0.5) * crescent * as_planes((0.9, 0.6, 0.3))
-    edge = np.clip((1 - np.sqrt(away)) * eye.radius + 0.5, 0, 1)
-    np.clip(tone, 0, 1, out=tone)
-    tone *= edge
-    tone += patient.uniform(0.008, 0.03)
-    tone += random.uniform(0.004, 0.014) * random.standard_normal(eye.shape, np.float32) * (0.3 + edge)
-    return np.ascontiguousarray(_eight_bits(tone).transpose(1, 2, 0))
+    photo += random.uniform(0, 0.5) * crescent[..., None] * np.array([0.9, 0.6, 0.3], np.float32)
+    np.clip(photo, 0, 1, out=photo)
+    edge = np.clip((1 - np.sqrt(away)) * eye.radius + 0.5, 0, 1)[..., None]
+    photo *= edge
+    photo += patient.uniform(0.008, 0.03)
+    photo += random.uniform(0.004, 0.014) * random.standard_normal((height_px, width_px, 1), np.float32) * (0.3 + edge)
+    np.clip(photo, 0, 1, out=photo)
+    photo *= 255
+    return np.asarray(np.rint(photo, out=photo), np.uint8)
 
 
-def _eight_bits(image: Floats) -> Pixels:
-    levels = np.clip(image, 0, 1)
-    levels *= 255
-    return np.asarray(np.rint(levels, out=levels), np.uint8)
+def _levels(image: Floats) -> _Levels:
+    return np.asarray(np.rint(np.clip(image, 0, 1) * (_LEVELS - 1)), np.uint16)
 
 
 def draw_folder(
