@@ -193,7 +193,7 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
     if grade:
         levels = _levels(_Lesions(eye, grade, seed).paint(ground) * light)
         curve = _expose_alike(levels, healthy, (away <= 1).astype(np.uint8))
-    # The film's contrast, then the colours; both are tables over the levels, so they cost nothing.
+    # The camera's contrast, then the colours; both are tables over the levels, so they cost nothing.
     tone = curve / (_LEVELS - 1)
     tone *= 1 + random.uniform(-0.25, 0.3) * (1 - tone)
     colours = palette(patient, _LEVELS)[np.rint(tone * (_LEVELS - 1)).astype(np.int64)]
