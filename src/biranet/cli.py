@@ -153,10 +153,10 @@ class Train:
         """Train in the run folder."""
         from biranet.learning.train import train
 
-        if self.resume and self.config != (kept := Train.defaults(["--resume", "--out", str(self.out)]).config):
-            raise InputError(
-                f"--resume keeps the settings of the run; leave out what differs: {_difference(self.config, kept)}"
-            )
+        if self.resume:
+            kept = Train.defaults(["--resume", "--out", str(self.out)]).config
+            if differences := _differences(self.config, kept):
+                raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
         run = self.out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
         train(self.prepared, run, self.config, resume=self.resume)
         return 0
@@ -333,15 +333,15 @@ def _check_counts(**counts: tuple[int, int]) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
-def _difference(given: TrainConfig, kept: TrainConfig) -> str:
-    """Name the settings that differ between two configurations."""
+def _differences(given: TrainConfig, kept: TrainConfig) -> str:
+    """Name the settings that differ between two configurations, but for those that leave no trace in the result."""
     from pandas import json_normalize
 
     ours, theirs = (json_normalize(dataclasses.asdict(config)).iloc[0].to_dict() for config in (given, kept))
     return ", ".join(
         f"{name} is {ours[name]} here and {theirs[name]} in the run"
         for name in ours
-        if str(ours[name]) != str(theirs[name])
+        if str(ours[name]) != str(theirs[name]) and name not in ("data.workers", "save_minutes")
     )
 
 

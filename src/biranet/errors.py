@@ -37,6 +37,7 @@ class PhotoError(BiranetError):
 
     Attributes:
         status: Status for the table: `unreadable` or `no_field`.
+        reason: What is wrong, in one sentence; also the text of the error.
 
     Example:
         >>> PhotoError("unreadable", "the file is empty").status
@@ -44,5 +45,9 @@ class PhotoError(BiranetError):
     """
 
     def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(status, reason)  # both, so that it passes between processes
         self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason

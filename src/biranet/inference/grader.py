@@ -20,7 +20,7 @@ from biranet.grades import GRADES, REFERABLE_GRADE
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import choose_device, decode, predict_batch
-from biranet.learning.signals import start_worker
+from biranet.learning.signals import living_workers, start_worker
 from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
@@ -122,8 +122,9 @@ class Grader:
             collate_fn=partial(_collate, self.card),
             worker_init_fn=start_worker,
         )
-        for loaded in loader:
-            yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
+        with living_workers("grade again, perhaps with fewer --workers"):
+            for loaded in loader:
+                yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
 
     def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
         graded: Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]] = iter(())

@@ -1,11 +1,14 @@
 """Signals: the main process finishes its batch before it obeys them, its workers leave them to it."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import cv2
+
+from biranet.errors import InputError
 
 
 @contextmanager
@@ -31,12 +34,34 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def living_workers(advice: str) -> Iterator[None]:
+    """Say in one sentence that a worker process of a data loader died, which it does where memory runs out.
+
+    Args:
+        advice: What to do then.
+
+    Raises:
+        InputError: If one died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process that loads photos was ended from outside or ran out of memory; {advice}"
+        ) from error
+
+
 def start_worker(_number: int) -> None:
     """Set a worker process of a data loader up.
 
-    Ctrl-C reaches every process of the terminal, and a job scheduler ends all processes of a job. Only the main one may act
-    on it, and it needs its workers until the batch is done and the state is saved. Workers end when it does.
+    Ctrl-C, and a signal to a whole job, reach every process of the group. Only the main one may act on it, and it needs
+    its workers until the batch is done and the state is saved, so they leave the group. They end when it does.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The loader ends its workers by SIGTERM, which must not run the handler inherited from the main process.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)

@@ -42,7 +42,7 @@ from biranet.learning.run import (
     split_column,
 )
 from biranet.learning.schedule import Schedule, make_optimiser
-from biranet.learning.signals import stop_signals
+from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
 from biranet.photos.prepare import read_preparation
@@ -123,7 +123,8 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
     if choosing.empty:
         say("There is no validation part: no epoch is chosen, the last one is the result.")
     save()
-    with stop_signals() as stopped:
+    advice = f"the last save stands. Go on, perhaps with fewer --workers: biranet train --resume --out {run}"
+    with stop_signals() as stopped, living_workers(advice):
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
                 say(f"Stopped early: no better validation kappa in {config.early_stop} epochs.")
