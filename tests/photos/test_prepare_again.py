@@ -122,6 +122,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     assert tree(out) == tree(whole)
 
 
+@pytest.mark.sample
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path, run, tree, photo_bytes):
     photos, out = tmp_path / "photos", tmp_path / "out"
