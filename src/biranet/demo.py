@@ -11,19 +11,19 @@ from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.grades import DISCLAIMER
 
-PHOTOS = 500
+PHOTOS = 700
 SEED = 1
 SIZE_PX = 128
 MARK = "demo.json"
 """Marks a folder as a demo's, which the next demo may replace."""
 
 CONFIG = TrainConfig(
-    model=ModelConfig(trunk="resnet10t", pretrained=False, freeze="none"),
+    model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
     data=DataConfig(image_size=SIZE_PX, batch_size=16),
-    optimiser=OptimiserConfig(loss_scale="unit", optimiser="adamw", lr=1e-3, weight_decay=1e-2, schedule="cosine"),
-    epochs=14,
+    optimiser=OptimiserConfig(loss_scale="unit", optimiser="adamw", lr=4e-3, weight_decay=1e-2, schedule="cosine"),
+    epochs=20,
 )
-"""A small BiRA-Net from random weights: there is nothing to download."""
+"""A BiRA-Net on two of timm's smallest ResNets, from random weights: there is nothing to download."""
 
 
 def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
