@@ -13,14 +13,15 @@ from typing import Any, Literal
 
 from biranet.errors import InputError
 
-_STRICT = {"extra": "forbid"}
+STRICT = {"extra": "forbid"}
+"""Makes pydantic refuse keys that a dataclass does not have."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """What is trained."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     model: Literal["biranet", "ranet", "plain"] = "biranet"
     """Architecture: two attention streams and a bilinear head, one stream, or the trunk with average pooling."""
@@ -38,7 +39,7 @@ class ModelConfig:
 class DataConfig:
     """What the network sees."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     image_size: int = 610
     """Side of the square image in pixels; at most the size the photos were prepared at."""
@@ -70,7 +71,7 @@ class DataConfig:
 class OptimiserConfig:
     """How the weights move."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     loss: Literal["grading", "ce"] = "grading"
     """Grading loss, which weighs an error by its distance in grades, or cross-entropy."""
@@ -99,7 +100,7 @@ class OptimiserConfig:
 class TrainConfig:
     """One training: model, data, optimiser, and how long."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from biranet.config import ModelConfig
+from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.learning.model import build_model
@@ -43,6 +43,9 @@ class Card:
         trained_on: Name of the training data.
         software: Versions of the packages it was trained with.
     """
+
+    # A key that is not known may change what the grades mean, so it must not be passed over.
+    __pydantic_config__ = STRICT
 
     model: ModelConfig
     image_size: int
