@@ -1,0 +1,84 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from biranet.config import ModelConfig
+from biranet.errors import InputError, RefusedError
+from biranet.learning.checkpoint import Card
+from biranet.learning.model import build_model
+from biranet.learning.predict import card_photos, check_preparation, decode, predict_photos
+from biranet.manifest import graded_photos, read_manifest
+from biranet.photos.prepare import read_preparation
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(5)
+    return build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")).eval()
+
+
+@pytest.fixture
+def card(prepared):
+    return Card(
+        model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
+        image_size=64,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        preparation=read_preparation(prepared),
+    )
+
+
+def answers(model, card, prepared, table, **how):
+    return predict_photos(model, card, card_photos(card, prepared, table), table, device=CPU, **how)
+
+
+def test_the_table_has_the_photos_in_order_with_probabilities_that_sum_to_one(model, card, prepared):
+    table = graded_photos(read_manifest(prepared)).iloc[::-1].reset_index(drop=True)
+    found = answers(model, card, prepared, table, workers=0)
+    fixed = ["file", "group", "grade", "predicted_grade", "p0", "p1", "p2", "p3", "p4"]
+    assert list(found.columns[: len(fixed)]) == fixed
+    assert set(table.columns) <= set(found.columns)
+    assert found["file"].tolist() == table["file"].tolist()
+    assert found["grade"].tolist() == table["grade"].tolist()
+    shares = found[["p0", "p1", "p2", "p3", "p4"]].to_numpy()
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert found["predicted_grade"].tolist() == shares.argmax(axis=1).tolist()
+    assert len(np.unique(shares[:, 0])) > 10  # each photo has its own answer
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 0), (7, 2)])
+def test_answers_do_not_depend_on_batches_and_workers(model, card, prepared, batch_size, workers):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    one, other = (
+        answers(model, card, prepared, table, workers=0),
+        answers(model.train(), card, prepared, table, batch_size=batch_size, workers=workers),
+    )
+    for grade in range(5):
+        np.testing.assert_allclose(one[f"p{grade}"], other[f"p{grade}"], atol=1e-5)
+
+
+def test_equal_probabilities_give_the_lower_grade():
+    shares = np.array([[0.2] * 5, [0.1, 0.4, 0.0, 0.4, 0.1], [0, 0, 0, 0, 1]], dtype=np.float32)
+    assert decode(shares, "argmax").tolist() == [0, 1, 4]
+
+
+def test_a_decoder_this_program_lacks_is_refused():
+    with pytest.raises(InputError, match="decoder 'median'"):
+        decode(np.ones((1, 5), dtype=np.float32), "median")
+
+
+@pytest.mark.parametrize("setting", ["size_px", "jpeg_quality"])
+def test_photos_prepared_otherwise_are_refused(card, prepared, tmp_path, setting):
+    check_preparation(prepared, card)
+    folder = tmp_path / "prepared"
+    shutil.copytree(prepared, folder)
+    path = folder / "preparation.json"
+    path.write_text(json.dumps(dataclasses.asdict(card.preparation) | {setting: 90}))
+    with pytest.raises(RefusedError, match="prepare them again with --size 64"):
+        check_preparation(folder, card)
