@@ -13,6 +13,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.grades import GRADE_COUNT, GRADES
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 
+
 def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
 
