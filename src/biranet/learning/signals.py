@@ -62,6 +62,5 @@ def start_worker(_number: int) -> None:
     """
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The loader ends its workers by SIGTERM, which must not run the handler inherited from the main process.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # SIGTERM stays with torch, whose handler lets the main process end a worker without calling that an error.
     cv2.setNumThreads(1)

@@ -1,0 +1,254 @@
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from biranet.config import DataConfig
+from biranet.errors import InputError
+from biranet.learning.data import (
+    NO_GRADE,
+    Draw,
+    InOrder,
+    PreparedPhotos,
+    TrainingBatches,
+    draw_rows,
+    load_batches,
+)
+from biranet.learning.transforms import Normalisation, to_image
+from biranet.manifest import graded_photos, read_manifest
+
+NORMALISATION = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+GRADES = np.repeat(np.arange(5), [400, 60, 120, 10, 10])
+
+
+@pytest.fixture
+def table(prepared):
+    return graded_photos(read_manifest(prepared)).reset_index(drop=True)
+
+
+@pytest.fixture
+def photos(prepared, table):
+    return PreparedPhotos(prepared, table, 64, NORMALISATION, "fundus")
+
+
+def _frequencies(rows, grades=GRADES):
+    return np.bincount(grades[rows], minlength=5) / len(rows)
+
+
+def _batches(grades, seed=1, epoch=0, first=0, process=0, processes=1, **config):
+    sampler = TrainingBatches(grades, DataConfig(**config), seed, process, processes)
+    sampler.epoch, sampler.first = epoch, first
+    return list(sampler)
+
+
+def test_balanced_draws_fall_on_every_grade_alike():
+    # The released code gave the five weights of the grades to the sampler as weights of the photos.
+    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
+    np.testing.assert_allclose(_frequencies(rows), 0.2, atol=0.015)
+
+
+def test_photos_of_one_grade_are_drawn_alike():
+    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
+    drawn = np.bincount(rows, minlength=len(GRADES))[GRADES == 4]
+    assert drawn.min() > 300
+    assert drawn.max() < 500
+
+
+def test_balance_leaves_out_grades_without_photos():
+    grades = np.array([0, 0, 0, 3])
+    rows = draw_rows(grades, DataConfig(draws_per_epoch=8000), seed=1, epoch=0)
+    np.testing.assert_allclose(_frequencies(rows, grades), [0.5, 0, 0, 0.5, 0], atol=0.02)
+
+
+def test_class_weights_are_chances_of_one_photo():
+    weights = (1.0, 10.0, 8.0, 20.0, 21.0)
+    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000, class_weights=weights), seed=1, epoch=0)
+    chances = np.array(weights) * np.bincount(GRADES)
+    np.testing.assert_allclose(_frequencies(rows), chances / chances.sum(), atol=0.015)
+
+
+def test_published_weights_balance_eyepacs():
+    grades = np.repeat(np.arange(5), [25810, 2443, 5292, 873, 708])
+    config = DataConfig(class_weights=(1, 10, 8, 20, 21), draws_per_epoch=32_000)
+    frequencies = _frequencies(draw_rows(grades, config, seed=1, epoch=0), grades)
+    assert frequencies.min() > 0.1
+    assert frequencies.max() < 0.4
+
+
+def test_a_weight_of_zero_leaves_a_grade_out():
+    config = DataConfig(class_weights=(0, 1, 1, 0, 1))
+    assert set(GRADES[draw_rows(GRADES, config, seed=1, epoch=0)]) == {1, 2, 4}
+
+
+def test_weights_that_leave_nothing_are_refused():
+    with pytest.raises(InputError, match="gives no grade among the training photos a chance"):
+        draw_rows(np.array([0, 0, 1]), DataConfig(class_weights=(0, 0, 1, 1, 1)), seed=1, epoch=0)
+
+
+def test_without_balance_every_photo_comes_once_in_random_order():
+    rows = draw_rows(GRADES, DataConfig(balance=False), seed=1, epoch=0)
+    assert sorted(rows) == list(range(len(GRADES)))
+    assert list(rows) != sorted(rows)
+
+
+@pytest.mark.parametrize("draws", [7, 10, 25])
+def test_without_balance_more_draws_begin_anew(draws):
+    rows = draw_rows(np.zeros(10, np.int64), DataConfig(balance=False, draws_per_epoch=draws), seed=1, epoch=0)
+    counts = np.bincount(rows, minlength=10)
+    assert len(rows) == draws
+    assert set(counts) <= {draws // 10, -(-draws // 10)}
+    assert list(rows[:10]) != list(rows[10:20])
+
+
+@pytest.mark.parametrize(("draws", "expected"), [(None, len(GRADES)), (17, 17)])
+@pytest.mark.parametrize("balance", [True, False])
+def test_an_epoch_has_as_many_draws_as_asked_for(balance, draws, expected):
+    rows = draw_rows(GRADES, DataConfig(balance=balance, draws_per_epoch=draws), seed=1, epoch=0)
+    assert len(rows) == expected
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_draws_follow_seed_and_epoch(balance):
+    config = DataConfig(balance=balance)
+    first = draw_rows(GRADES, config, seed=1, epoch=0)
+    np.testing.assert_array_equal(first, draw_rows(GRADES, config, seed=1, epoch=0))
+    assert not np.array_equal(first, draw_rows(GRADES, config, seed=1, epoch=1))
+    assert not np.array_equal(first, draw_rows(GRADES, config, seed=2, epoch=0))
+
+
+@pytest.mark.parametrize("count", [20, 21, 24])
+def test_batches_hold_all_draws_in_order(count):
+    batches = _batches(np.zeros(count, np.int64), batch_size=5)
+    assert [len(batch) for batch in batches] == [5] * (count // 5) + ([count % 5] if count % 5 else [])
+    draws = [draw for batch in batches for draw in batch]
+    assert [draw.row for draw in draws] == list(draw_rows(np.zeros(count, np.int64), DataConfig(), seed=1, epoch=0))
+    assert [draw.key for draw in draws] == [(1, 0, position) for position in range(count)]
+    assert len(TrainingBatches(np.zeros(count, np.int64), DataConfig(batch_size=5), seed=1)) == len(batches)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 5])
+def test_a_resumed_epoch_goes_on_where_it_stopped(first):
+    whole = _batches(GRADES[:23], epoch=4, batch_size=5)
+    assert _batches(GRADES[:23], epoch=4, first=first, batch_size=5) == whole[first:]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_shares_of_all_processes_are_the_batch(processes):
+    whole = _batches(GRADES, epoch=2, batch_size=8)
+    shares = [
+        _batches(GRADES, epoch=2, batch_size=8, process=number, processes=processes) for number in range(processes)
+    ]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(draw for part in parts for draw in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_in_order_gives_every_photo_once_without_augmentation():
+    batches = list(InOrder(11, 4))
+    assert batches == [[Draw(row) for row in rows] for rows in (range(4), range(4, 8), range(8, 11))]
+    assert len(InOrder(11, 4)) == 3
+    assert all(draw.key is None for batch in batches for draw in batch)
+
+
+def test_a_photo_becomes_an_image_with_its_grade(prepared, table, photos):
+    assert len(photos) == 40
+    for row in (0, 17):
+        image, grade, number = photos[Draw(row)]
+        pixels = np.array(Image.open(prepared / table["prepared"][row]))
+        assert torch.equal(image, to_image(pixels, NORMALISATION))
+        assert (grade, number) == (table["grade"][row], row)
+
+
+def test_a_photo_without_a_grade_says_so(prepared, table):
+    table["grade"] = pd.array([pd.NA, *table["grade"][1:]], dtype="Int64")
+    photos = PreparedPhotos(prepared, table, 64, NORMALISATION)
+    assert photos[Draw(0)][1] == NO_GRADE
+    assert photos[Draw(1)][1] == table["grade"][1]
+
+
+def test_a_photo_drawn_twice_gives_two_images(photos):
+    first, second = (photos[Draw(3, (1, 0, position))][0] for position in (5, 6))
+    again = photos[Draw(3, (1, 0, 5))][0]
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, photos[Draw(3, (1, 1, 5))][0])
+    assert not torch.equal(first, photos[Draw(3)][0])
+
+
+def test_in_a_balanced_epoch_repeated_photos_differ(photos):
+    draws = [draw for batch in _batches(np.zeros(3, np.int64), draws_per_epoch=30) for draw in batch]
+    images = {photos[draw][0].numpy().tobytes() for draw in draws}
+    assert len({draw.row for draw in draws}) == 3
+    assert len(images) == 30
+
+
+def test_without_augmentation_the_key_changes_nothing(prepared, table):
+    photos = PreparedPhotos(prepared, table, 64, NORMALISATION, "none")
+    assert torch.equal(photos[Draw(3, (1, 0, 5))][0], photos[Draw(3)][0])
+
+
+def _load(photos, workers, first=0, epochs=(0, 1)):
+    sampler = TrainingBatches(photos.grades, DataConfig(batch_size=12), seed=1)
+    loader = load_batches(photos, sampler, workers)
+    batches = []
+    for epoch in epochs:
+        sampler.epoch, sampler.first = epoch, first
+        batches += list(loader)
+    return batches
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_do_not_change_a_bit(photos, workers):
+    torch.manual_seed(workers)
+    here, there = _load(photos, 0), _load(photos, workers)
+    assert len(here) == len(there) == 8
+    for ours, theirs in zip(here, there, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+    assert not torch.equal(here[0].images, here[4].images)
+
+
+def test_a_resumed_epoch_loads_the_same_remaining_batches(photos):
+    whole, rest = _load(photos, 0, epochs=(3,)), _load(photos, 0, first=2, epochs=(3,))
+    assert len(rest) == 2
+    for ours, theirs in zip(whole[2:], rest, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def test_batches_have_the_declared_shapes(photos):
+    batch = _load(photos, 0)[0]
+    assert (batch.images.shape, batch.images.dtype) == ((12, 3, 64, 64), torch.float32)
+    assert (batch.grades.shape, batch.grades.dtype) == ((12,), torch.int64)
+    assert torch.equal(batch.grades, torch.tensor(photos.grades[batch.rows.numpy()]))
+
+
+def test_a_smaller_image_is_resized(prepared, table):
+    large, small = (PreparedPhotos(prepared, table, size, NORMALISATION).photo(0) for size in (64, 32))
+    np.testing.assert_array_equal(small, cv2.resize(large, (32, 32), interpolation=cv2.INTER_AREA))
+
+
+def test_an_image_larger_than_the_stored_one_is_refused(prepared, table):
+    photos = PreparedPhotos(prepared, table, 65, NORMALISATION)
+    with pytest.raises(InputError, match=r"--image-size 65 is larger than the prepared photos, which are 64 px"):
+        photos.photo(0)
+
+
+@pytest.mark.parametrize(
+    ("damage", "workers"), [("missing", 0), ("empty", 0), ("truncated", 0), ("text", 0), ("missing", 1)]
+)
+def test_a_damaged_prepared_photo_is_named(prepared, table, tmp_path, damage, workers):
+    copy = tmp_path / "prepared"
+    shutil.copytree(prepared, copy)
+    path = copy / table["prepared"][1]
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"no picture at all"}[damage])
+    photos = PreparedPhotos(copy, table[:4], 64, NORMALISATION)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        list(load_batches(photos, InOrder(4, 2), workers))
+    assert str(path) in str(caught.value)
+    assert "biranet prepare" in str(caught.value)
