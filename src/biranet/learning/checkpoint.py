@@ -87,6 +87,8 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
+            if not isinstance(header, dict):
+                raise ValueError("the header is no JSON object")
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error

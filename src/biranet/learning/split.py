@@ -51,6 +51,8 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
         table["split"] = split.reindex(table.index, fill_value="")
         return table
 
+    if not free.any():
+        raise InputError("no photos are left to train on; the official split has no train part")
     fold = _allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
     for number in range(config.folds):
         split = pd.Series("", index=photos.index)
@@ -64,6 +66,8 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
 
 def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArray[np.str_]:
     """Name the part of every photo: the given shares, and train for the rest."""
+    if photos.empty:
+        raise InputError("no photos are left to train on; the official split has no train part")
     parts = ["train", *shares]
     numbers = _allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
     if not (numbers == 0).any():
@@ -74,27 +78,30 @@ def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArra
 def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArray[np.int64]:
     """Give every photo the number of a part, whole groups at a time, so that each part has its share of each grade.
 
-    Greedy: the groups that matter most to a grade first, each to the part where it brings the grade counts nearest to
-    their targets.
+    Greedy: the groups that matter most to a grade first, each to the part where it brings the numbers of photos, of
+    each grade and in all, nearest to their targets. Distances are relative to the target, so that all parts fill at
+    the same pace: a large part that still lacks common grades does not take the rare ones of the others.
     """
     unit = _units(photos)
-    counts = np.zeros((unit.max() + 1, GRADE_COUNT))
+    counts = np.zeros((unit.max() + 1, GRADE_COUNT + 1))
     np.add.at(counts, (unit, photos["grade"].to_numpy(dtype=int)), 1)
+    counts[:, GRADE_COUNT] = counts.sum(axis=1)
     if len(counts) < sum(share > 0 for share in shares):
         raise InputError(f"{len(counts)} groups of photos cannot be divided into {len(shares)} parts")
     total = np.maximum(counts.sum(axis=0), 1)
-    missing = np.outer(shares, total)
+    wanted = np.array([index for index, share in enumerate(shares) if share > 0])
+    target = np.outer(np.array(shares)[wanted], total)
+    missing = target.copy()
     # A random order first, so that the seed decides among equals; the stable sort keeps it.
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-(counts[order] / total).max(axis=1), kind="stable")]
     part = np.empty(len(counts), dtype=np.int64)
     for number in order:
         group = counts[number]
-        # How much nearer to its target each part comes: the difference of squared distances, grade by grade.
-        gain = (group * (2 * missing - group) / total).sum(axis=1)
-        gain[np.equal(shares, 0)] = -np.inf
-        part[number] = gain.argmax()
-        missing[part[number]] -= group
+        # How much nearer to its target each part comes: the difference of squared distances.
+        nearest = (group * (2 * missing - group) / target).sum(axis=1).argmax()
+        part[number] = wanted[nearest]
+        missing[nearest] -= group
     return part[unit]
 
 

@@ -1,0 +1,150 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from biranet.config import OptimiserConfig
+from biranet.errors import InputError
+from biranet.learning.loss import grading_loss
+from biranet.learning.model import BiraNet, PlainNet
+from biranet.learning.schedule import Schedule, make_optimiser
+from biranet.learning.state import Progress, load_state, save_state
+
+CHANNELS = 6  # of the small trunk
+
+
+def _step(model, optimiser, step):
+    torch.manual_seed(step)
+    images, grades = torch.rand(4, 3, 32, 32), torch.randint(5, (4,))
+    optimiser.zero_grad()
+    grading_loss(model.train()(images).logits, grades, "unit").backward()
+    optimiser.step()
+
+
+@pytest.fixture
+def make(small_trunk):
+    """Function from the optimiser's settings to a model with its optimiser, always from the same start."""
+
+    def build(**settings):
+        torch.manual_seed(0)
+        model = BiraNet(small_trunk(), small_trunk(), CHANNELS)
+        return model, make_optimiser(model, OptimiserConfig(lr=0.05, **settings))
+
+    return build
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_training_goes_on_to_the_same_bits(make, tmp_path, name, steps):
+    model, optimiser = make(optimiser=name, weight_decay=1e-2)
+    for step in range(steps):
+        _step(model, optimiser, step)
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(batch=steps))
+    other, its_optimiser = make(optimiser=name, weight_decay=1e-2)
+    progress, _ = load_state(tmp_path / "state.safetensors", other, its_optimiser)
+    assert progress.batch == steps
+    for step in range(steps, steps + 3):
+        _step(model, optimiser, step)
+        _step(other, its_optimiser, step)
+    ours, theirs = model.state_dict(), other.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_saving_disturbs_nothing(make, tmp_path):
+    (model, optimiser), (plain, plain_optimiser) = make(), make()
+    for step in range(3):
+        _step(model, optimiser, step)
+        _step(plain, plain_optimiser, step)
+        save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress())
+    assert all(torch.equal(value, plain.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_progress_comes_back_whole(make, tmp_path):
+    model, optimiser = make()
+    progress = Progress(epoch=4, best_kappa=0.1 + 0.2, best_epoch=3)
+    progress.add_batch(1 / 3, np.eye(5, dtype=np.int64))
+    progress.add_batch(2 / 3, np.ones((5, 5), dtype=np.int64))
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, progress)
+    found, _ = load_state(tmp_path / "state.safetensors", model, optimiser)
+    assert found == progress
+    assert (found.batch, found.loss_sum, found.mean_loss) == (2, 1.0, 1 / 30)
+
+
+def test_an_epoch_begins_with_empty_sums_and_keeps_the_best():
+    progress = Progress(epoch=4, batch=7, loss_sum=3.0, confusion=[[1] * 5] * 5, best_kappa=0.5, best_epoch=3)
+    progress.start_epoch(5)
+    assert progress == Progress(epoch=5, best_kappa=0.5, best_epoch=3)
+    assert progress.mean_loss == 0
+
+
+def test_the_learning_rate_comes_back(make, tmp_path):
+    model, optimiser = make()
+    schedule = Schedule(optimiser, OptimiserConfig(lr=0.05), steps=100)
+    fresh = schedule.state_dict()
+    save_state(tmp_path / "fresh.safetensors", model, optimiser, fresh, Progress())
+    assert load_state(tmp_path / "fresh.safetensors", model, optimiser)[1] == fresh
+    for _ in range(8):
+        schedule.after_epoch(0.5)
+    assert schedule.lr == pytest.approx(0.005)
+    save_state(tmp_path / "state.safetensors", model, optimiser, schedule.state_dict(), Progress())
+    other, its_optimiser = make()
+    again = Schedule(its_optimiser, OptimiserConfig(lr=0.05), steps=100)
+    again.load_state_dict(load_state(tmp_path / "state.safetensors", other, its_optimiser)[1])
+    assert again.lr == schedule.lr
+    for kappa in [0.5] * 7:
+        schedule.after_epoch(kappa)
+        again.after_epoch(kappa)
+        assert again.lr == schedule.lr
+    assert again.lr == pytest.approx(0.0005)
+
+
+def test_the_state_of_another_model_or_optimiser_is_refused(make, small_trunk, tmp_path):
+    model, optimiser = make()
+    _step(model, optimiser, 0)
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress())
+    other = PlainNet(small_trunk(), CHANNELS)
+    with pytest.raises(InputError, match="belongs to another model or optimiser"):
+        load_state(path, other, make_optimiser(other, OptimiserConfig()))
+    frozen = copy.deepcopy(model)
+    frozen.stream_a.requires_grad_(False)
+    with pytest.raises(InputError, match="belongs to another model or optimiser"):
+        load_state(path, frozen, make_optimiser(frozen, OptimiserConfig()))
+
+
+def test_what_is_no_state_is_refused(make, tmp_path):
+    model, optimiser = make()
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(InputError, match="is no file; give a training state"):
+        load_state(path, model, optimiser)
+    path.write_bytes(b"words")
+    with pytest.raises(InputError, match="is not a training state of biranet, or it is damaged"):
+        load_state(path, model, optimiser)
+    for header in ('{"format": "biranet-checkpoint", "version": 1}', '{"format": "biranet-training-state"}', "[]"):
+        save_file({"model.a": torch.zeros(1)}, path, {"biranet": header})
+        with pytest.raises(InputError, match="is not a training state"):
+            load_state(path, model, optimiser)
+
+
+def test_a_truncated_state_is_refused(make, tmp_path):
+    model, optimiser = make()
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="damaged"):
+        load_state(path, model, optimiser)
+
+
+def test_the_state_holds_tensors_and_json_only(make, tmp_path):
+    model, optimiser = make(optimiser="adamw")
+    _step(model, optimiser, 0)
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress())
+    names = set(load_file(path))
+    assert {f"model.{name}" for name in model.state_dict()} < names
+    assert {name.split(".")[0] for name in names} == {"model", "optimiser"}
+    with safe_open(path, framework="pt") as file:
+        assert set(file.metadata()) == {"biranet"}
