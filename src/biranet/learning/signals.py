@@ -46,8 +46,9 @@ def living_workers(advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # Only workers are connected to; one that dies handing a batch over breaks the connection before torch notices.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise InputError(
             f"a process that loads photos was ended from outside or ran out of memory; {advice}"
