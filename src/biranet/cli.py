@@ -73,8 +73,10 @@ class Prepare:
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
+        from biranet.manifest import MANIFEST_NAME, has_split, read_manifest
         from biranet.photos.prepare import prepare_folder
 
+        was_split = (self.out / MANIFEST_NAME).is_file() and has_split(read_manifest(self.out))
         table = prepare_folder(
             self.photos, self.out, labels=self.labels, dataset=self.dataset, size_px=self.size, workers=self.workers
         )
@@ -83,7 +85,13 @@ class Prepare:
             print(f"  {status}: {file}: {reason}")
         if len(failed) > 10:
             print(f"  … and {len(failed) - 10} more; see the column reason of {self.out / 'manifest.csv'}")
-        print(f"{len(table) - len(failed)} of {len(table)} photos prepared, {len(failed)} not usable: {self.out}")
+        graded = int(table["grade"].notna().sum())
+        print(
+            f"{len(table) - len(failed)} of {len(table)} photos prepared ({graded} with a grade), "
+            f"{len(failed)} not usable: {self.out}"
+        )
+        if was_split and not has_split(table):
+            print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
         return 1 if len(failed) else 0
 
 

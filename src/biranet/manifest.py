@@ -1,5 +1,6 @@
 """The manifest: one row per photo that was given to `biranet prepare`, in `manifest.csv` of the prepared folder."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -72,6 +73,26 @@ def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
 def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that can be learned from or scored: status `ok`, with a grade."""
     return table[(table["status"] == "ok") & table["grade"].notna()]
+
+
+def has_split(table: pd.DataFrame) -> bool:
+    """Whether a manifest holds a split or folds."""
+    return bool(fold_columns(table)) or bool((table["split"] != "").any())
+
+
+def learned_digest(table: pd.DataFrame, column: str) -> str:
+    """Sum up which photos a model learns from, or is chosen on, under a split.
+
+    Args:
+        table: A manifest.
+        column: Column with the split.
+
+    Returns:
+        SHA-256 over the hashes of the photos in the train and validation parts; their order does not matter.
+    """
+    photos = graded_photos(table)
+    hashes = photos.loc[photos[column].isin(["train", "validation"]), "sha256"]
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
 def fold_columns(table: pd.DataFrame) -> list[str]:

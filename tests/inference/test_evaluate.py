@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from biranet.config import SplitConfig
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
-from biranet.manifest import read_manifest, write_manifest
+from biranet.learning.split import split_photos
+from biranet.manifest import learned_digest, read_manifest, write_manifest
 
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
 
@@ -102,7 +104,7 @@ def of_fold(checkpoint, folder, number):
     """The same model, as if a fold had trained it."""
     model, card = load_checkpoint(checkpoint)
     path = folder / f"fold_{number}.safetensors"
-    save_checkpoint(path, model, dataclasses.replace(card, split_column=f"fold_{number}"))
+    save_checkpoint(path, model, dataclasses.replace(card, split_column=f"fold_{number}", learned_digest=""))
     return path
 
 
@@ -115,6 +117,21 @@ def test_fold_model_is_measured_on_its_own_test_part(checkpoint, split_folder, t
     evaluate_checkpoint(of_fold(checkpoint, tmp_path, 2), copy, tmp_path / "report", workers=0)
     measured = pd.read_csv(tmp_path / "report" / "predictions.csv")["file"].tolist()
     assert measured == table["file"][::5].tolist() != table["file"][table["split"] == "test"].tolist()
+
+
+def test_model_is_not_measured_on_a_split_made_after_it_was_trained(checkpoint, split_folder, tmp_path):
+    model, card = load_checkpoint(checkpoint)
+    table = read_manifest(split_folder)
+    trained = tmp_path / "trained.safetensors"
+    save_checkpoint(trained, model, dataclasses.replace(card, learned_digest=learned_digest(table, "split")))
+    evaluate_checkpoint(trained, split_folder, tmp_path / "report", workers=0)
+    copy = tmp_path / "copy"
+    shutil.copytree(split_folder, copy)
+    write_manifest(copy, split_photos(table, SplitConfig(seed=2)))
+    with pytest.raises(RefusedError, match="is not the one .* was trained on"):
+        evaluate_checkpoint(trained, copy, tmp_path / "again", workers=0)
+    assert not (tmp_path / "again").exists()
+    assert evaluate_checkpoint(trained, copy, tmp_path / "all", part="all", workers=0)["n"] == 40
 
 
 def test_fold_model_is_not_measured_on_another_split(checkpoint, split_folder, tmp_path):

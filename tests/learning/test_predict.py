@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import shutil
@@ -82,3 +83,11 @@ def test_photos_prepared_otherwise_are_refused(card, prepared, tmp_path, setting
     path.write_text(json.dumps(dataclasses.asdict(card.preparation) | {setting: 90}))
     with pytest.raises(RefusedError, match="prepare them again with --size 64"):
         check_preparation(folder, card)
+
+
+def test_a_model_that_diverged_is_refused_instead_of_grading_everything_0(model, card, prepared):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    diverged = copy.deepcopy(model)
+    diverged.head.bias.data[2] = float("nan")
+    with pytest.raises(InputError, match="are not finite numbers: its training has diverged"):
+        answers(diverged, card, prepared, table, workers=0)

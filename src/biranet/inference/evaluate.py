@@ -4,12 +4,12 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from biranet.errors import InputError
+from biranet.errors import InputError, RefusedError
 from biranet.evaluation.report import write_report
 from biranet.inference.panels import draw_panels
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import card_photos, check_preparation, choose_device, predict_photos
-from biranet.manifest import graded_photos, read_manifest
+from biranet.manifest import graded_photos, learned_digest, read_manifest
 
 
 def evaluate_checkpoint(
@@ -30,7 +30,7 @@ def evaluate_checkpoint(
 
     Raises:
         InputError: If the checkpoint or the folder cannot be used, or the part is empty.
-        RefusedError: If the photos were prepared otherwise than the model's training photos.
+        RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     model, card = load_checkpoint(checkpoint)
     table = graded_photos(read_manifest(prepared))
@@ -40,6 +40,11 @@ def evaluate_checkpoint(
             raise InputError(
                 f"{checkpoint} was trained on the split {card.split_column!r}, which {prepared} does not have, so "
                 "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
+            )
+        if card.learned_digest not in ("", learned_digest(table, card.split_column)):
+            raise RefusedError(
+                f"the split {card.split_column!r} of {prepared} is not the one {checkpoint} was trained on, so its "
+                f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"
             )
         parts = table[card.split_column]
         counts = parts[parts != ""].value_counts()

@@ -40,6 +40,7 @@ class Card:
         epoch: Epochs of training it has had.
         validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
         split_column: Column of the manifest with the split it was trained on.
+        learned_digest: Which photos it learned from or was chosen on; see `biranet.manifest.learned_digest`.
         trained_on: Name of the training data.
         software: Versions of the packages it was trained with.
     """
@@ -56,6 +57,7 @@ class Card:
     epoch: int = 0
     validation_kappa: float | None = None
     split_column: str = "split"
+    learned_digest: str = ""
     trained_on: str = ""
     software: dict[str, str] = dataclasses.field(default_factory=dict)
 

@@ -188,7 +188,9 @@ class TrainingBatches(Sampler[list[Draw]]):
         draws = [Draw(int(row), (self.seed, self.epoch, position)) for position, row in enumerate(rows)]
         size = self.config.batch_size
         for start in range(self.first * size, len(draws), size):
-            yield draws[start : start + size][self.process :: self.processes]
+            batch = draws[start : start + size]
+            # A last batch smaller than the number of processes still gives each of them a photo.
+            yield batch[self.process :: self.processes] or batch[:1]
 
 
 class InOrder(Sampler[list[Draw]]):

@@ -19,8 +19,8 @@ Departures, all of them on purpose:
 1. The head multiplies the normalised bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the
    gradient of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
 2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm
-   factorise, so the head is a bilinear form on two normalised vectors: same values, same gradients, C times less
-   memory.
+   factorise, so the head is a bilinear form on two normalised vectors: same values and gradients, and
+   (B, 5, C) is the largest tensor.
 3. Frozen layers are one module that both streams share, because frozen copies stay identical. Their BatchNorm stays in
    evaluation mode.
 4. Attention pooling and the head compute in float32 under mixed precision.

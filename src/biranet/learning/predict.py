@@ -68,10 +68,17 @@ def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predi
         model: Returns `Output`; in evaluation mode, on `device`.
         batch: Images with their rows.
         device: Where the model is.
+
+    Raises:
+        InputError: If an answer is NaN, which argmax would take for grade 0.
     """
     output = model(batch.images.to(device, non_blocking=True))
-    probabilities = output.logits.float().softmax(dim=1)
-    return Predicted(batch.rows.numpy(), probabilities.cpu().numpy(), output.attention.float().cpu().numpy())
+    probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        raise InputError(
+            "the model's answers are not finite numbers: its training has diverged; train again with a lower --lr"
+        )
+    return Predicted(batch.rows.numpy(), probabilities, output.attention.float().cpu().numpy())
 
 
 def check_preparation(prepared: Path, card: Card) -> None:

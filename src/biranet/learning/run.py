@@ -104,7 +104,7 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             raise InputError(f"{run} holds no saved state to go on from; delete it and train anew")
         if read_json(path)["photos_sha256"] != digest:
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
-    elif path.exists():
+    elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
     else:
         origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}

@@ -10,6 +10,7 @@ A run folder holds: `config.json`, `state.safetensors` (to resume), `best.safete
 
 import dataclasses
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from biranet.learning.schedule import Schedule, make_optimiser
 from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
+from biranet.manifest import learned_digest
 from biranet.photos.prepare import read_preparation
 
 
@@ -108,6 +110,7 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
         std=normalisation.std,
         preparation=read_preparation(prepared),
         split_column=split_column(config),
+        learned_digest=learned_digest(table, split_column(config)),
         trained_on=", ".join(sorted(set(learning["source"]))),
         software=software_versions(),
     )
@@ -123,8 +126,11 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
     if choosing.empty:
         say("There is no validation part: no epoch is chosen, the last one is the result.")
     save()
-    advice = f"the last save stands. Go on, perhaps with fewer --workers: biranet train --resume --out {run}"
-    with stop_signals() as stopped, living_workers(advice):
+    go_on = f"biranet train --resume --out {shlex.quote(str(run))}"
+    with (
+        stop_signals() as stopped,
+        living_workers(f"the last save stands. Go on, perhaps with fewer --workers: {go_on}"),
+    ):
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
                 say(f"Stopped early: no better validation kappa in {config.early_stop} epochs.")
@@ -167,7 +173,7 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
                     bar.close()
                     raise InterruptedRunError(
                         f"stopped in epoch {epoch + 1} of {config.epochs}, after batch {progress.batch} of "
-                        f"{len(batches)}; everything is saved. Go on with: biranet train --resume --out {run}"
+                        f"{len(batches)}; everything is saved. Go on with: {go_on}"
                     )
                 if time.monotonic() - saved > 60 * config.save_minutes:
                     save()
@@ -209,6 +215,10 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
                 record.add_attention(model, choosing_photos if len(choosing) else photos, device, epoch + 1)
             save()
             say(_line(row, better=better))
+            if _any(stopped, accelerator) and epoch + 1 < config.epochs:
+                raise InterruptedRunError(
+                    f"stopped after epoch {epoch + 1} of {config.epochs}; everything is saved. Go on with: {go_on}"
+                )
     if record is not None:
         record.close()
     if progress.best_kappa is None:
