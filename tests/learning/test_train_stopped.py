@@ -1,6 +1,6 @@
 """Trainings that are ended from outside at every point there is; resumed, they end like one that was not.
 
-`test_train.py` stops them at batches, by SIGTERM; here are the other ways to go.
+`test_train_resumed.py` stops them at batches, by SIGTERM; here are the other ways to go.
 """
 
 import multiprocessing

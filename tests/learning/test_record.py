@@ -1,0 +1,101 @@
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.record import Record, read_history
+from biranet.learning.transforms import Normalisation
+from biranet.manifest import graded_photos, read_manifest
+
+CPU = torch.device("cpu")
+
+
+def _row(epoch, **more):
+    return {"epoch": epoch, "lr": 0.1 / epoch, "validation_kappa": 0.2 * epoch, **more}
+
+
+def _events(run):
+    found = EventAccumulator(str(run / "tensorboard"), size_guidance={"images": 0})
+    found.Reload()
+    return found
+
+
+@pytest.fixture
+def photos(prepared):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    return PreparedPhotos(prepared, table[:6], 64, Normalisation((0.5,) * 3, (0.5,) * 3))
+
+
+def test_a_run_without_an_epoch_has_no_history(tmp_path):
+    assert read_history(tmp_path) == []
+
+
+def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
+    record = Record(tmp_path, epochs_done=0)
+    for epoch in (1, 2):
+        record.add_epoch(_row(epoch))
+    record.close()
+    assert read_history(tmp_path) == [_row(1), _row(2)]
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [_row(1), _row(2)]
+    events = _events(tmp_path)
+    assert set(events.Tags()["scalars"]) == {"lr", "validation_kappa"}
+    assert [(event.step, event.value) for event in events.Scalars("validation_kappa")] == [
+        (1, pytest.approx(0.2)),
+        (2, pytest.approx(0.4)),
+    ]
+
+
+def test_what_was_recorded_after_the_last_save_is_dropped(tmp_path):
+    first = Record(tmp_path, epochs_done=0)
+    for epoch in (1, 2, 3):
+        first.add_epoch(_row(epoch))
+    first.close()
+    again = Record(tmp_path, epochs_done=1)
+    again.add_epoch(_row(2, again=1.0))
+    again.close()
+    assert read_history(tmp_path) == [_row(1), _row(2, again=1.0)]
+    assert [event.step for event in _events(tmp_path).Scalars("lr")] == [1, 2]
+
+
+def test_what_was_not_measured_stays_null(tmp_path):
+    record = Record(tmp_path, epochs_done=0)
+    record.add_epoch(_row(1) | {"validation_kappa": None})
+    record.close()
+    assert read_history(tmp_path)[0]["validation_kappa"] is None
+    assert _events(tmp_path).Tags()["scalars"] == ["lr"]
+
+
+def test_history_is_json_that_every_reader_takes(tmp_path):
+    record = Record(tmp_path, epochs_done=0)
+    record.add_epoch(_row(1))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record.add_epoch(_row(2, train_loss=float("nan")))
+    record.close()
+    assert read_history(tmp_path) == [_row(1)]
+
+
+def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, small_model):
+    # Batch normalisation shows it: showing must not move its statistics.
+    before = {key: value.clone() for key, value in small_model.state_dict().items()}
+    record = Record(tmp_path, epochs_done=0)
+    record.add_attention(small_model.train(), photos, CPU, epoch=3)
+    record.close()
+    assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())
+    streams = small_model(torch.zeros(1, 3, 64, 64)).attention.shape[1]
+    events = _events(tmp_path)
+    assert events.Tags()["images"] == [f"attention/{number}" for number in range(4)]
+    for number in range(4):
+        (picture,) = events.Images(f"attention/{number}")
+        assert (picture.step, picture.width, picture.height) == (3, 64 * (1 + streams), 64)
+
+
+def test_fewer_photos_than_places_are_all_shown(tmp_path, prepared, small_model):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    few = PreparedPhotos(prepared, table[:2], 64, Normalisation((0.5,) * 3, (0.5,) * 3))
+    record = Record(tmp_path, epochs_done=0)
+    record.add_attention(small_model, few, CPU, epoch=1)
+    record.close()
+    assert len(_events(tmp_path).Tags()["images"]) == 2
