@@ -128,7 +128,7 @@ def test_model_is_not_measured_on_a_split_made_after_it_was_trained(checkpoint, 
     copy = tmp_path / "copy"
     shutil.copytree(split_folder, copy)
     write_manifest(copy, split_photos(table, SplitConfig(seed=2)))
-    with pytest.raises(RefusedError, match="is not the one .* was trained on"):
+    with pytest.raises(RefusedError, match=r"is not the one .* was trained on"):
         evaluate_checkpoint(trained, copy, tmp_path / "again", workers=0)
     assert not (tmp_path / "again").exists()
     assert evaluate_checkpoint(trained, copy, tmp_path / "all", part="all", workers=0)["n"] == 40
