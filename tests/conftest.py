@@ -1,6 +1,7 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
 import os
+import signal
 import shlex
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,8 @@ REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] /
 
 # One thread a process: the test run itself is parallel, and sums then have one order on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A run started in the background inherits that Ctrl-C is ignored; tests of Ctrl-C, and what they start, need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may reach for a hub; a missing file must fail at once, not after retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
