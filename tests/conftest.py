@@ -1,9 +1,9 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
 import os
-import signal
 import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
