@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from biranet.errors import PhotoError
-from biranet.photos.read import PHOTO_SUFFIXES, read_photo
+from biranet.photos.read import PHOTO_SUFFIXES, read_photo, read_scaled
 
 ORIENTATIONS = {
     1: lambda stored: stored,
@@ -20,6 +20,8 @@ ORIENTATIONS = {
     7: lambda stored: stored.transpose(1, 0, 2)[::-1, ::-1],
     8: lambda stored: np.rot90(stored, 1),
 }
+
+UNDO = ORIENTATIONS | {6: ORIENTATIONS[8], 8: ORIENTATIONS[6]}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,35 @@ def test_orientation_is_applied_once(pixels, orientation, suffix):
     assert np.abs(read.astype(int) - expected).max() <= (8 if suffix == "JPEG" else 0)
     assert read.flags.c_contiguous
     assert read.flags.writeable
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(("least_px", "scale"), [(1, 8), (19, 4), (34, 2), (67, 1), (600, 1)])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(orientation, mode, least_px, scale):
+    ramp = np.linspace(0, 255, 203 * 133 * 3).reshape(133, 203, 3).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(ramp).convert(mode), "JPEG", quality=95, exif=exif.tobytes())
+    whole, scaled = read_photo(data), read_scaled(data, least_px)
+    assert (scaled.height_px, scaled.width_px) == whole.shape[:2]
+    assert scaled.pixels.shape == (-(-whole.shape[0] // scale), -(-whole.shape[1] // scale), 3)
+    assert np.abs(scaled.pixels - shrunk(whole, scale, orientation)).mean() <= (1.5 if scale > 1 else 0)
+
+
+def shrunk(whole, scale, orientation):
+    """Means of scale x scale pixels, from the corner where the stored picture begins."""
+    stored = UNDO[orientation](whole)
+    height, width = stored.shape[:2]
+    padded = np.pad(stored, ((0, -height % scale), (0, -width % scale), (0, 0)), mode="edge").astype(float)
+    rows, columns = padded.shape[0] // scale, padded.shape[1] // scale
+    return ORIENTATIONS[orientation](padded.reshape(rows, scale, columns, scale, 3).mean(axis=(1, 3)))
+
+
+def test_other_formats_are_read_whole(pixels):
+    scaled = read_scaled(encoded(Image.fromarray(pixels), "PNG"), 10)
+    assert (scaled.pixels == pixels).all()
+    assert (scaled.width_px, scaled.height_px) == (120, 80)
 
 
 def test_unreadable_exif_does_not_lose_the_picture(pixels):
