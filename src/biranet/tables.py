@@ -1,7 +1,9 @@
-"""Reading and writing the tables that people exchange: CSV in, CSV out, every value a string until it is asked for."""
+"""Reading and writing the tables that people exchange: every value is a string until it is asked for."""
 
 import csv
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,40 +13,41 @@ from biranet.errors import InputError
 from biranet.files import whole_file
 from biranet.grades import parse_grade
 
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV file without guessing: `001` stays `001`, and `NA` is a word.
+    """Read a table without guessing: `001` stays `001`, and `NA` is a word.
 
     Args:
-        path: A CSV file in UTF-8, with or without a byte-order mark, with a header line.
+        path: A text table in UTF-8, with or without a byte-order mark, with a header line: its values are separated by
+            commas, semicolons or tabs, whichever the header holds; where it holds several kinds or none, by tabs in
+            a file that ends in .tsv, .tab or .txt, else by commas. Or a Parquet file, which ends in .parquet; its
+            columns of lists, structures or bytes are left out.
         columns: Columns that must be there.
 
     Returns:
         The table, all strings; a missing value is an empty string. Nameless columns, which trailing commas make, are
-        left out.
+        left out. The index is the row that a spreadsheet shows, the header being row 1; in a Parquet file, which has no
+        header line, the first row is row 1.
 
     Raises:
         InputError: If the file is missing, is no table, has no rows or lacks a column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file, strict=True))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
+    if path.suffix.lower() == ".parquet":
+        table = _read_parquet(path)
+        _check_columns(path, [str(name) for name in table.columns], columns)
+        if table.empty:
+            raise InputError(f"{path} has no rows")
+        return table
+    rows = _read_rows(path)
     header = [name.strip() for name in rows[0]] if rows else []
     named = [position for position, name in enumerate(header) if name]
     names = [header[position] for position in named]
-    missing = [name for name in columns if name not in names]
-    if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(names) or 'none'}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path} has two columns named {twice!r}; rename one of them")
-    body = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(cell.strip() for cell in row)]
+    _check_columns(path, names, columns)
+    body = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
     for number, row in body:
-        if any(cell.strip() for cell in row[len(header) :]):
+        if len(row) > len(header) and any(map(str.strip, row[len(header) :])):
             raise InputError(f"{path}, row {number}: {len(row)} values for {len(header)} columns")
     if not body:
         raise InputError(f"{path} has no rows below its header")
@@ -54,6 +57,96 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         columns=pd.Index(names, dtype=object),
         dtype=object,
     )
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """Read the column names of a table; nothing where a file is no table that can be read."""
+    if path.suffix.lower() == ".parquet":
+        try:
+            return tuple(_plain_columns(path))
+        except InputError:
+            return ()
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            head = file.read(_HEAD_CHARACTERS)
+        first = next(csv.reader(io.StringIO(head, newline=""), delimiter=_separator(path, head)), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return ()
+    return tuple(name.strip() for name in first if name.strip())
+
+
+_HEAD_CHARACTERS = 65_536
+"""No header line is longer."""
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        separator = _separator(path, text[:_HEAD_CHARACTERS])
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
+    if separator != ",":
+        for number, row in enumerate(rows, start=1):
+            if len(row) == 1 < len(rows[0]) and "," in row[0]:
+                raise InputError(
+                    f"{path}, row {number}: {row[0]!r} is separated by commas, but the header by "
+                    f"{_SEPARATORS[separator]}; separate all rows alike"
+                )
+    return rows
+
+
+def _separator(path: Path, head: str) -> str:
+    header = re.sub(r'"[^"]*"', "", head).splitlines()[:1]
+    held = [separator for separator in _SEPARATORS if separator in "".join(header)]
+    if len(held) == 1:
+        return held[0]
+    return "\t" if path.suffix.lower() in (".tsv", ".tab", ".txt") else ","
+
+
+def _plain_columns(path: Path) -> list[str]:
+    """The columns of a Parquet file that hold plain values: no lists, no structures, no pictures."""
+    try:
+        from pyarrow import types  # type: ignore[import-untyped]
+        from pyarrow.parquet import read_schema  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError(
+            f"reading {path} needs pyarrow; install it with: pip install 'biranet[parquet]', or save the table as CSV"
+        ) from None
+    try:
+        schema = read_schema(path)
+    except FileNotFoundError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # A damaged file makes pyarrow raise errors of many kinds.
+        raise InputError(f"{path} is not a Parquet table") from error
+    kinds = (types.is_nested, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    return [column.name for column in schema if not any(kind(column.type) for kind in kinds)]
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    names = _plain_columns(path)
+    try:
+        table = pd.read_parquet(path, engine="pyarrow", dtype_backend="pyarrow", columns=names)
+    except Exception as error:
+        raise InputError(f"{path} is not a Parquet table that can be read") from error
+    texts = [
+        ["" if value is None or value is pd.NA else str(value) for value in table[name].tolist()] for name in names
+    ]
+    return pd.DataFrame(
+        dict(zip(names, texts, strict=True)), index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object
+    )
+
+
+def _check_columns(path: Path, names: list[str], columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(names) or 'none'}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path} has two columns named {twice!r}; rename one of them")
 
 
 def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
@@ -87,3 +180,48 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
     with whole_file(path) as beside:
         table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n", quoting=quoting)
+
+
+def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Read a CSV file that this program wrote, row by row, in memory for one row.
+
+    Args:
+        path: A CSV file in UTF-8 with a header line.
+        columns: Columns that must be there.
+
+    Yields:
+        The cells of each row by column.
+
+    Raises:
+        InputError: If the file cannot be read or lacks a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            missing = set(columns) - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(f"{path} has no column {min(missing)!r}; it was changed, or another version wrote it")
+            yield from reader
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Write a table as CSV (UTF-8, LF), whole or not at all, in memory for one row.
+
+    Args:
+        path: Where to.
+        columns: The columns, in order.
+        rows: The cells of each row by column.
+    """
+    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
+        plain, quoted = (
+            csv.writer(file, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        plain.writerow(columns)
+        for row in rows:
+            cells = [row[name] for name in columns]
+            (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)

@@ -1,0 +1,131 @@
+"""Layouts that belong to no data set: folders, folders named by grade, tables with any columns, the original lists."""
+
+from pathlib import PurePosixPath
+
+from biranet.errors import InputError
+from biranet.grades import GRADES, parse_grade
+from biranet.manifest import SPLITS
+from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, graded
+from biranet.photos.datasets.rows import list_rows, table_rows
+
+LISTS = {"TrainSet.txt": "train", "ValidSet.txt": "validation"}
+"""The two lists of the original release, and the part of the split that each holds."""
+
+COLUMNS = ("file", "grade", "group", "eye", "split", "source")
+"""The columns of a table that mean something; `file` and `grade` must be there, all others are passed through."""
+
+_SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
+_GRADE_FOLDERS = frozenset(str(grade) for grade in GRADES)
+
+
+def _recognises_folder(folder: PhotoFolder) -> str:
+    return "no labels lie among the photos" if folder.labels is None else ""
+
+
+def _read_folder(folder: PhotoFolder) -> Rows:
+    _no_labels(folder, "folder")
+    for file in folder.files:
+        yield folder.photo(file, None), None
+
+
+def _split_and_folders(file: str) -> tuple[str, tuple[str, ...]]:
+    """The part of the split that the outermost folder names, and the folders below it."""
+    folders = PurePosixPath(file).parts[:-1]
+    split = _SPLIT_NAMES.get(folders[0].lower(), "") if folders else ""
+    return split, folders[1:] if split else folders
+
+
+def _recognises_classes(folder: PhotoFolder) -> str:
+    for file in folder.files if folder.labels is None else ():
+        folders = _split_and_folders(file)[1]
+        if folders and folders[0] in _GRADE_FOLDERS:
+            return f"a folder is named {folders[0]}"
+    return ""
+
+
+def _read_classes(folder: PhotoFolder) -> Rows:
+    _no_labels(folder, "classes")
+    for file in folder.files:
+        split, folders = _split_and_folders(file)
+        try:
+            grade = parse_grade(folders[0]) if folders else None
+        except InputError as error:
+            raise InputError(
+                f"{folder.path / file}: the folder name {error}; if the folders are not grades, say --dataset folder"
+            ) from error
+        yield folder.photo(file, grade, split=split), None
+
+
+def _recognises_table(folder: PhotoFolder) -> str:
+    if folder.labels is None or folder.labels.is_dir() or folder.labels not in folder.headers:
+        return ""
+    return f"{folder.labels.name} is a table"
+
+
+def _read_table(folder: PhotoFolder) -> Rows:
+    path = folder.labels
+    if path is None:
+        raise InputError("the layout 'csv' needs a label file; name it with --labels")
+    ours = folder.columns
+    for name in ours:
+        if name not in COLUMNS:
+            raise InputError(f"--columns {name}=…: there is no column {name!r} to fill; known are {', '.join(COLUMNS)}")
+    header = folder.headers.get(path, ())
+    has = f"{path} has the columns: {', '.join(header) or 'none'}"
+    for name, theirs in ours.items():
+        if theirs not in header:
+            raise InputError(f"--columns {name}={theirs}: there is no column {theirs!r}; {has}")
+    for name in ("file", "grade"):
+        if ours.get(name, name) not in header:
+            raise InputError(f"there is no column {name!r}; {has}; say which one it is with --columns {name}=NAME")
+    theirs_of = {name: ours.get(name, name) for name in COLUMNS if ours.get(name, name) in header}
+    for place, values, further in table_rows(path, list(theirs_of.values())):
+        cells = dict(zip(theirs_of, values, strict=True))
+        split = cells.get("split", "")
+        if split and split.lower() not in _SPLIT_NAMES:
+            raise InputError(
+                f"{place}, column {theirs_of['split']!r}: {split!r} is not one of {', '.join(SPLITS)}; "
+                "rename the column if it means something else"
+            )
+        yield (
+            folder.photo(
+                folder.find(cells["file"], place),
+                graded(cells["grade"], place, theirs_of["grade"]),
+                group=cells.get("group", ""),
+                eye=cells.get("eye", ""),
+                split=_SPLIT_NAMES.get(split.lower(), ""),
+                source=cells.get("source", ""),
+                further=further,
+            ),
+            place,
+        )
+
+
+def _recognises_lists(folder: PhotoFolder) -> str:
+    lists = [path.name for path in folder.label_files if path.name in LISTS]
+    return f"{' and '.join(sorted(set(lists)))} lie there" if lists else ""
+
+
+def _read_lists(folder: PhotoFolder) -> Rows:
+    lists = [path for path in folder.label_files if path.name in LISTS]
+    if folder.labels is not None and not folder.labels.is_dir():
+        lists = [folder.labels]
+    if not lists:
+        raise InputError(f"{folder.labels or folder.path} holds neither of the lists {' and '.join(LISTS)}")
+    for path in lists:
+        for place, name, text in list_rows(path):
+            split = LISTS.get(path.name, "")
+            yield folder.photo(folder.find(name, place), graded(text, place), split=split), place
+
+
+def _no_labels(folder: PhotoFolder, name: str) -> None:
+    if folder.labels is not None:
+        raise InputError(f"the layout {name!r} has no label file, but {folder.labels} was given; leave one of them out")
+
+
+FOLDER = Layout("a folder of photos without labels", _recognises_folder, _read_folder)
+CLASSES = Layout("folders named 0 to 4", _recognises_classes, _read_classes)
+TABLE = Layout(
+    "a table with the columns file and grade, or others named with --columns", _recognises_table, _read_table
+)
+TWO_LISTS = Layout(f"the lists {' and '.join(LISTS)}", _recognises_lists, _read_lists)

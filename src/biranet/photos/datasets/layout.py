@@ -1,0 +1,258 @@
+"""What every layout of labels is made of: a photo with its labels, the folder it is looked for in, and the layout."""
+
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from biranet.errors import InputError
+from biranet.grades import parse_grade
+from biranet.photos.datasets.scan import Scan, outside, scan
+from biranet.tables import read_header
+
+EYES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
+"""How people write the side of an eye, in lower case, and how the manifest does."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """What is known of a photo before it is opened.
+
+    Attributes:
+        file: Path relative to the folder of photos, with forward slashes. It may not exist or lead out of the folder:
+            see `outside`.
+        grade: 0 to 4, or None where it is not graded.
+        group: Photos of one patient or visit share it; empty where neither labels nor name tell.
+        eye: `left`, `right`, what the labels say, or empty.
+        split: One of `biranet.manifest.SPLITS`, or empty.
+        source: Where the photo comes from, for example a hospital or a data set.
+        ungradable: Why the labels say that it cannot be graded, or empty.
+        further: All other columns of the label file.
+    """
+
+    file: str
+    grade: int | None
+    group: str
+    eye: str
+    split: str
+    source: str
+    ungradable: str = ""
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """All photos of a folder with what is known of them.
+
+    Attributes:
+        photos: One entry a photo, in a fixed order: that of the label files, or by name.
+        dataset: Name of the layout, a key of `DATASETS`.
+        why: How the layout was recognised, in one clause; or that it was asked for.
+        whole: The photos are square cut-outs of the field already, so that no field is looked for.
+    """
+
+    photos: list[LabelledPhoto]
+    dataset: str
+    why: str
+    whole: bool
+
+
+class Place(NamedTuple):
+    """A row of a label file, counted from 1 as an editor shows it."""
+
+    path: Path
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.path}, row {self.row}"
+
+
+Rows = Iterator[tuple[LabelledPhoto, Place | None]]
+"""Photos, each with the row that names it, or None where no label file does."""
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """A folder of photos and the labels given with it.
+
+    Attributes:
+        path: The folder.
+        labels: The label file, or the folder that holds the label files, if one was given.
+        columns: For tables with columns of any name: our column, and theirs.
+    """
+
+    path: Path
+    labels: Path | None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """All photo files in the folder and below, sorted; hidden files and prepared folders are passed by."""
+        return self._scan.photos
+
+    @cached_property
+    def label_files(self) -> list[Path]:
+        """The label file that was given, or all files that may be one: below what was given, or among the photos."""
+        if self.labels is None:
+            return [self.path / name for name in self._scan.labels]
+        if self.labels.is_dir():
+            return [self.labels / name for name in scan(self.labels).labels]
+        return [self.labels]
+
+    @cached_property
+    def headers(self) -> dict[Path, tuple[str, ...]]:
+        """The columns of those label files that are tables."""
+        lists = {".txt", ".npz"} if self.labels is None or self.labels.is_dir() else set()
+        found = {path: read_header(path) for path in self.label_files if path.suffix.lower() not in lists}
+        return {path: header for path, header in found.items() if header}
+
+    def tables(self, *columns: str) -> list[Path]:
+        """Those label files that have all these columns."""
+        return [path for path, header in self.headers.items() if set(columns) <= set(header)]
+
+    def holds(self, file: str) -> bool:
+        """Tell whether a photo is there, in the folder."""
+        if file in self._known:
+            return True
+        # Path.is_file raises where a name is longer than a file system takes.
+        return os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
+
+    @cached_property
+    def _scan(self) -> Scan:
+        return scan(self.path)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """Photo files by name with and without suffix, folders left out."""
+        names: dict[str, list[str]] = {}
+        for file in self.files:
+            name = file[file.rfind("/") + 1 :]
+            names.setdefault(name, []).append(file)
+            names.setdefault(_stem(name), []).append(file)
+        return names
+
+    def find(
+        self,
+        name: str,
+        place: Place,
+        *,
+        any_suffix: bool = False,
+        among: Callable[[str], bool] | None = None,
+    ) -> str:
+        """Find the photo that a label file means.
+
+        Args:
+            name: Path from the folder, or its last part or parts; with or without suffix.
+            place: Where it stands, for the error.
+            any_suffix: A file with another suffix is meant as well, as where a set was converted.
+            among: Tells of a file whether it can be meant at all.
+
+        Returns:
+            The path relative to the folder; `name` itself if there is no such photo.
+
+        Raises:
+            InputError: If there is no name, or several photos could be meant.
+        """
+        name = name.strip()
+        if not name or "\0" in name:
+            raise InputError(f"{place}: there is no file name, but {name!r}; give every row the name of its photo")
+        if name in self._known and (among is None or among(name)):
+            return name
+        meant = self._meant(name, among)
+        if not meant:
+            name = self._inside(name)
+            if name in self._known and (among is None or among(name)):
+                return name
+            meant = self._meant(name, among)
+        if not meant and any_suffix:
+            meant = self._meant(_stem(name), among)
+        if len(meant) > 1:
+            raise InputError(f"{place}: {name!r} could be {meant[0]} or {meant[1]}; write the path from {self.path}")
+        return meant[0] if meant else name
+
+    def _meant(self, name: str, among: Callable[[str], bool] | None) -> list[str]:
+        found = self._by_name.get(name[name.rfind("/") + 1 :], [])
+        if "/" in name:
+            end = f"/{name}"
+            found = [file for file in found if f"/{file}".endswith(end) or f"/{_stem(file)}".endswith(end)]
+        return found if among is None else [file for file in found if among(file)]
+
+    def _inside(self, name: str) -> str:
+        """The path from the folder, where an absolute path, or one with steps up, ends inside."""
+        top = os.path.normpath(self.path)
+        inside = Path(os.path.normpath(self.path / name))
+        return inside.relative_to(top).as_posix() if inside.is_relative_to(top) else name
+
+    def photo(
+        self,
+        file: str,
+        grade: int | None,
+        *,
+        group: str = "",
+        eye: str = "",
+        split: str = "",
+        source: str = "",
+        ungradable: str = "",
+        further: Mapping[str, str] | None = None,
+    ) -> LabelledPhoto:
+        """Describe a photo; what the labels leave open comes from its name: `10_left` is the left eye of group `10`."""
+        named = _NAMED_EYE.search(file)
+        return LabelledPhoto(
+            file=file,
+            grade=grade,
+            group=group or (named[1] if named else ""),
+            eye=EYES.get(eye.lower(), eye) or (named[2].lower() if named else ""),
+            split=split,
+            source=source or self._name,
+            ungradable=ungradable,
+            further=_NOTHING if further is None else further,
+        )
+
+    @cached_property
+    def _name(self) -> str:
+        return self.path.resolve().name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which photos and their labels lie in a folder.
+
+    Attributes:
+        marks: What the folder is known by, in words.
+        recognises: Says by what, in one clause, a folder is known to be laid out so; empty where it is not.
+        read: Reads the labels, in a fixed order.
+        whole: The photos are square cut-outs of the field already.
+    """
+
+    marks: str
+    recognises: Callable[[PhotoFolder], str]
+    read: Callable[[PhotoFolder], Rows]
+    whole: bool = False
+
+
+_NAMED_EYE = re.compile(r"([^/]+)_(left|right)(?:\.[^./]*)?$", re.IGNORECASE)
+_NOTHING: Mapping[str, str] = {}
+
+
+def _stem(file: str) -> str:
+    return posixpath.splitext(file)[0]
+
+
+def graded(text: str, place: Place, column: str = "") -> int | None:
+    """Read the grade in a row of a label file.
+
+    Raises:
+        InputError: If it is no grade; the sentence names file, row and value.
+    """
+    try:
+        return parse_grade(text)
+    except InputError as error:
+        raise InputError(f"{place}{f', column {column!r}' if column else ''}: {error}") from error

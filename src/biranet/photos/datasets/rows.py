@@ -1,0 +1,71 @@
+"""The rows of label files: tables with columns, and lists of `name grade`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from biranet.errors import InputError
+from biranet.photos.datasets.layout import Place
+from biranet.tables import read_table
+
+Row = tuple[Place, list[str], Mapping[str, str]]
+"""Where it stands, its values in the columns that were asked for, and all others by their column."""
+
+
+def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Read the rows of a table.
+
+    Args:
+        path: A table as `biranet.tables.read_table` takes it.
+        columns: Columns whose values are asked for; they must be there.
+
+    Yields:
+        The rows from top to bottom; values without the spaces around them. Rows whose other values are equal share
+        them, so that a large table stays small.
+
+    Raises:
+        InputError: If it is no such table.
+    """
+    table = read_table(path, columns)
+    others = [name for name in table.columns if name not in columns]
+    shared: dict[tuple[str, ...], Mapping[str, str]] = {}
+    asked = zip(*(table[name].str.strip().tolist() for name in columns), strict=True)
+    rest = table[others].to_numpy().tolist()
+    for row, values, further in zip(table.index.tolist(), asked, rest, strict=True):
+        key = tuple(further)
+        if key not in shared:
+            shared[key] = dict(zip(others, further, strict=True))
+        yield Place(path, row), list(values), shared[key]
+
+
+def list_rows(path: Path) -> Iterator[tuple[Place, str, str]]:
+    """Read the lines `name grade` of a list; empty lines are passed by.
+
+    Args:
+        path: A text file in UTF-8, its lines ended as on any system.
+
+    Yields:
+        Where it stands, the name, which may hold spaces, and the text of the grade.
+
+    Raises:
+        InputError: If it cannot be read, or a line is something else.
+    """
+    for row, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        name, _, text = line.strip().replace("\t", " ").rpartition(" ")
+        place = Place(path, row)
+        if not name.strip():
+            raise InputError(f"{place}: {line.strip()!r} is not a name and a grade with a space between")
+        yield place, name.strip(), text
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a text file line by line.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
