@@ -200,7 +200,7 @@ def test_a_thumbnail_in_the_exif_is_not_the_end_of_the_photo(pixels):
         (b"", "empty"),
         (b"file,grade\n1,2\n", "not a picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-        (bytes(128) + b"DICM" + bytes(50), "DICOM file, which is not read yet; export it as JPEG, PNG or TIFF"),
+        (bytes(128) + b"DICM" + bytes(50), "is a DICOM file without a photograph"),
         (bytes(4000), "not a picture"),
     ],
 )

@@ -5,6 +5,7 @@ colour profile is not applied.
 """
 
 import io
+import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from biranet.errors import PhotoError
-
-PIXEL_LIMIT = 150_000_000
-"""Largest photo in pixels. The largest fundus cameras make 50 million; a hostile file can claim any number."""
+from biranet.photos.archive import is_item, read_item
+from biranet.photos.colours import as_rgb, deep_as_rgb, is_deep
+from biranet.photos.cut_short import why_not_whole
+from biranet.photos.dicom import decode_dicom, is_dicom
+from biranet.photos.jpeg import decode_jpeg
+from biranet.photos.limits import PIXEL_LIMIT, check_bytes, check_pixels
 
 PHOTO_SUFFIXES = frozenset(
     f".{name}"
@@ -31,6 +35,12 @@ PHOTO_SUFFIXES = frozenset(
 # Named one by one, because others start outside programs (EPS) or are no photographs.
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000")
 
+_STARTS = {
+    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+    b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP", b"\0\0\0\x0cjP": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000",
+}  # fmt: skip
+"""How files begin, for the reason why one whose head is damaged cannot be read."""
+
 _LYING = (5, 6, 7, 8)
 """The EXIF orientations in which width and height change places."""
 
@@ -39,7 +49,8 @@ def read_source(source: Path | bytes) -> bytes:
     """Read the bytes of a photo file.
 
     Args:
-        source: A file, or its bytes, which are returned as they are.
+        source: A file; an item of an archive, as `biranet.photos.archive` names them; or bytes, which are returned
+            as they are.
 
     Returns:
         The bytes; at least one.
@@ -51,10 +62,15 @@ def read_source(source: Path | bytes) -> bytes:
         data = source
     else:
         try:
-            if source.exists() and not source.is_file():
+            if is_item(source):
+                return read_item(source)
+            state = source.stat()
+            # Never opened, because a pipe or a device would be waited for.
+            if not stat.S_ISREG(state.st_mode):
                 raise PhotoError("unreadable", "is not a file")
+            check_bytes(state.st_size)
             data = source.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
             raise PhotoError("unreadable", "no such file") from None
         except PermissionError:
             raise PhotoError("unreadable", "no permission to read the file") from None
@@ -116,53 +132,52 @@ def read_scaled(source: Path | bytes, least_px: int) -> ScaledPhoto:
 
 def _read(source: Path | bytes, least_px: int | None) -> ScaledPhoto:
     data = read_source(source)
-    if data[128:132] == b"DICM":
-        raise PhotoError("unreadable", "is a DICOM file, which is not read yet; export it as JPEG, PNG or TIFF")
     # Decoders warn about odd metadata and large sizes: the first is of no interest here, the second is refused below.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _decode(data, least_px)
+            return _whole(decode_dicom(data)) if is_dicom(data) else _decode(data, least_px)
         except PhotoError:
             raise
-        except UnidentifiedImageError:
-            raise PhotoError("unreadable", "is not a picture in a format that is read (JPEG, PNG, TIFF, …)") from None
         except Image.DecompressionBombError:
-            raise _too_large() from None
+            raise PhotoError("unreadable", f"has more than {PIXEL_LIMIT // 1_000_000} million pixels") from None
         except Exception as error:  # A damaged file makes decoders raise anything: one photo must not end a run.
             # Without the decoder's own words, which may quote metadata.
-            raise PhotoError("unreadable", "is damaged or cut short") from error
+            kind = next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
+            if kind is None and isinstance(error, UnidentifiedImageError):
+                reason = "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"
+            else:
+                reason = why_not_whole(data, kind or "")
+            raise PhotoError("unreadable", reason) from error
 
 
 def _decode(data: bytes, least_px: int | None) -> ScaledPhoto:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-        stored = picture.size
-        if stored[0] * stored[1] > PIXEL_LIMIT:
-            raise _too_large()
-        _check_whole(data, picture.format)
-        if least_px is not None:
-            picture.draft(None, (least_px, least_px))
-        picture.load()
+        check_pixels(picture.width, picture.height)
+        if picture.format not in ("JPEG", "MPO"):
+            return _whole(_decode_whole(data, picture))
+        pixels = decode_jpeg(data, picture, least_px)
         orientation = _orientation(picture)
-        pixels = _turn_upright(_as_rgb(picture), orientation)
-    width_px, height_px = stored[::-1] if orientation in _LYING else stored
-    return ScaledPhoto(pixels, width_px, height_px)
+        width_px, height_px = picture.size[::-1] if orientation in _LYING else picture.size
+    return ScaledPhoto(_turn_upright(pixels, orientation), width_px, height_px)
 
 
-def _check_whole(data: bytes, kind: str | None) -> None:
-    """Refuse a file that stops early, perhaps filled up with zeros, for which decoders invent the missing part."""
-    if kind in ("JPEG", "MPO"):
-        # libjpeg fills what is missing with grey and only murmurs; a whole JPEG has an end marker after its last scan.
-        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-            raise PhotoError("unreadable", "is damaged or cut short")
-    elif kind == "PNG":
+def _whole(pixels: npt.NDArray[np.uint8]) -> ScaledPhoto:
+    return ScaledPhoto(pixels, pixels.shape[1], pixels.shape[0])
+
+
+def _decode_whole(data: bytes, picture: Image.Image) -> npt.NDArray[np.uint8]:
+    if picture.format == "PNG":
         # Reading skips the checksums; this compares them, and raises.
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            picture.verify()
-
-
-def _too_large() -> PhotoError:
-    return PhotoError("unreadable", f"has more than {PIXEL_LIMIT // 1_000_000} million pixels")
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
+            again.verify()
+    deep, orientation = is_deep(picture), _orientation(picture)
+    picture.load()
+    if deep:
+        # Pillow has shown that the file is whole; OpenCV keeps its depth.
+        return _turn_upright(deep_as_rgb(data), orientation)
+    # Loading has turned a TIFF upright, and then its orientation is 1.
+    return _turn_upright(as_rgb(picture), _orientation(picture))
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -180,22 +195,3 @@ def _turn_upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArra
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return np.repeat(_as_grey8(np.asarray(picture))[:, :, None], 3, axis=2)
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.new("RGB", layer.size)
-        picture.paste(layer, mask=layer.getchannel("A"))
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _as_grey8(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    numbers = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0).clip(min=0)
-    # Cameras store 10, 12 or 14 bits in 16 without saying so: the largest value tells. Floats mostly lie in 0 to 1.
-    depths = [1.0] if numbers.max() <= 1 and values.dtype.kind == "f" else []
-    depths += [2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
-    white = next((depth for depth in depths if numbers.max() <= depth), float(numbers.max()))
-    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""What a file stores as grey, palette, CMYK, transparent or deep pixels becomes RGB in 8 bits."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from biranet.errors import PhotoError
+
+_PHOTOMETRIC, _PLANAR, _BITS = 262, 284, 258
+"""Tags of a TIFF: which value is white, whether each colour lies in a plane of its own, bits of each sample."""
+
+
+def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Convert what Pillow decodes.
+
+    Args:
+        picture: Any mode; of 16 bits a colour only the upper 8 are left, see `deep_as_rgb`.
+
+    Returns:
+        Pixels (H, W, 3), uint8, transparency on black.
+    """
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        grey = as_8_bits(np.asarray(picture))
+        # Pillow turns a negative only where it has 8 bits.
+        negative = picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+        return np.repeat((255 - grey if negative else grey)[:, :, None], 3, axis=2)
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = Image.new("RGB", layer.size)
+        picture.paste(layer, mask=layer.getchannel("A"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Tell whether a picture, opened and not loaded, stores colours in more than 8 bits.
+
+    Raises:
+        PhotoError: If it does so in a layout that neither Pillow nor OpenCV reads.
+    """
+    if picture.format == "TIFF":
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        deep = len(tags.get(_BITS, ())) > 1 and max(tags[_BITS]) > 8 and picture.mode != "CMYK"
+        if deep and tags.get(_PLANAR) == 2:
+            raise PhotoError("unreadable", "is a TIFF of 16-bit colours in separate planes; save it interleaved")
+        return bool(deep)
+    return picture.format == "PNG" and picture.mode != "I;16" and str(picture.tile[0].args).endswith(";16B")  # type: ignore[attr-defined]
+
+
+def deep_as_rgb(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode a PNG or TIFF with 16 bits a colour; one white level serves all colours.
+
+    Args:
+        data: The file, which must be whole.
+
+    Returns:
+        Pixels (H, W, 3), uint8, transparency on black, as they lie.
+    """
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
+        raise ValueError("OpenCV does not read it")
+    pixels = as_8_bits(values[:, :, 2::-1])
+    if values.shape[2] == 4:
+        opaque = 2 ** (8 * values.itemsize) - 1
+        pixels = np.rint(pixels * (values[:, :, 3:].astype(np.float32) / opaque)).astype(np.uint8)
+    return pixels
+
+
+def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Scale deep values to 8 bits.
+
+    Cameras store 10, 12 or 14 bits in 16 without saying so: the largest value tells. Floats mostly lie in 0 to 1.
+
+    Args:
+        values: Integers or floats of any shape; what is negative or no number becomes black.
+
+    Returns:
+        Values of the same shape, uint8.
+
+    Source:
+        Our reading.
+
+    Example:
+        >>> as_8_bits(np.array([0, 2048, 4095], np.uint16)).tolist()
+        [0, 128, 255]
+    """
+    numbers = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0).clip(min=0)
+    depths = [1.0] if numbers.max() <= 1 and values.dtype.kind == "f" else []
+    depths += [2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+    white = next((depth for depth in depths if numbers.max() <= depth), float(numbers.max()))
+    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)
