@@ -70,7 +70,7 @@ def _of_jpeg(data: bytes) -> float | None:
 
 def _of_png(data: bytes) -> float | None:
     width_px, height_px, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    if interlaced:
+    if interlaced or b"IEND" in data[-12:]:
         return None
     row_bytes = 1 + -(-width_px * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] // 8)
     packed, at = b"", 8
