@@ -173,7 +173,7 @@ def test_wrong_use(tmp_path):
     assert "not a folder" in refusal(photos / "a.jpg")
     assert "no photographs" in refusal(tmp_path / "empty")
     assert "no label file" in refusal(photos, tmp_path / "gone.csv")
-    assert "known are: auto, lists, csv, classes, folder" in refusal(photos, None, "kaggle")
+    assert "known are: auto, eyepacs, aptos" in refusal(photos, None, "kaggle")
     assert "needs a label file" in refusal(photos, None, "csv")
     assert "has no label file" in refusal(photos, labels, "classes")
     (tmp_path / "l.xlsx").write_bytes(b"PK\x03\x04\xff")
@@ -183,10 +183,6 @@ def test_wrong_use(tmp_path):
     assert "neither of the lists" in refusal(photos, None, "lists")
     (photos / "preparation.json").write_text("{}")
     assert "prepared by biranet already" in refusal(photos)
-
-
-def test_every_layout_is_known_by_name():
-    assert list(DATASETS) == ["lists", "csv", "classes", "folder"]
 
 
 @pytest.mark.real

@@ -7,13 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
+from biranet.photos import PREPARATION_NAME
+from biranet.photos.datasets.arrays import RETINAMNIST
+from biranet.photos.datasets.clinics import DEEPDRID, IDRID, MESSIDOR2
 from biranet.photos.datasets.general import CLASSES, FOLDER, TABLE, TWO_LISTS
+from biranet.photos.datasets.kaggle import APTOS, EYEPACS
 from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoFolder, Place
-from biranet.photos.datasets.scan import PREPARATION_NAME, outside
+from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
+from biranet.photos.datasets.scan import outside
 
-__all__ = ["DATASETS", "PREPARATION_NAME", "LabelledPhoto", "Labels", "PhotoFolder", "outside", "read_labels"]
+__all__ = ["DATASETS", "LabelledPhoto", "Labels", "PhotoFolder", "outside", "read_labels"]
 
-PUBLISHED: dict[str, Layout] = {"lists": TWO_LISTS}
+PUBLISHED: dict[str, Layout] = {
+    "eyepacs": EYEPACS,
+    "aptos": APTOS,
+    "messidor2": MESSIDOR2,
+    "idrid": IDRID,
+    "ddr": DDR,
+    "deepdrid": DEEPDRID,
+    "fgadr": FGADR,
+    "retinamnist": RETINAMNIST,
+    "gdrbench": GDRBENCH,
+    "lists": TWO_LISTS,
+}
 """Layouts of data sets as they are published."""
 
 GENERAL: dict[str, Layout] = {"csv": TABLE, "classes": CLASSES, "folder": FOLDER}

@@ -7,6 +7,7 @@ from biranet.grades import GRADES, parse_grade
 from biranet.manifest import SPLITS
 from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, graded
 from biranet.photos.datasets.rows import list_rows, table_rows
+from biranet.tables import read_table
 
 LISTS = {"TrainSet.txt": "train", "ValidSet.txt": "validation"}
 """The two lists of the original release, and the part of the split that each holds."""
@@ -15,11 +16,12 @@ COLUMNS = ("file", "grade", "group", "eye", "split", "source")
 """The columns of a table that mean something; `file` and `grade` must be there, all others are passed through."""
 
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
+_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet")
 _GRADE_FOLDERS = frozenset(str(grade) for grade in GRADES)
 
 
 def _recognises_folder(folder: PhotoFolder) -> str:
-    return "no labels lie among the photos" if folder.labels is None else ""
+    return "no label file was given, and no known one lies among the photos" if folder.labels is None else ""
 
 
 def _read_folder(folder: PhotoFolder) -> Rows:
@@ -57,20 +59,24 @@ def _read_classes(folder: PhotoFolder) -> Rows:
 
 
 def _recognises_table(folder: PhotoFolder) -> str:
-    if folder.labels is None or folder.labels.is_dir() or folder.labels not in folder.headers:
+    path = folder.labels
+    # A table that cannot be read is one by its name: reading it then says what is wrong with it.
+    if path is None or path.is_dir() or not (path in folder.headers or path.suffix.lower() in _TABLE_SUFFIXES):
         return ""
-    return f"{folder.labels.name} is a table"
+    return f"{path.name} is a table"
 
 
 def _read_table(folder: PhotoFolder) -> Rows:
     path = folder.labels
     if path is None:
         raise InputError("the layout 'csv' needs a label file; name it with --labels")
+    if path.is_dir():
+        raise InputError(f"the layout 'csv' needs a label file, but {path} is a folder; name the file in it")
     ours = folder.columns
     for name in ours:
         if name not in COLUMNS:
             raise InputError(f"--columns {name}=…: there is no column {name!r} to fill; known are {', '.join(COLUMNS)}")
-    header = folder.headers.get(path, ())
+    header = folder.headers.get(path) or read_table(path).columns.tolist()
     has = f"{path} has the columns: {', '.join(header) or 'none'}"
     for name, theirs in ours.items():
         if theirs not in header:

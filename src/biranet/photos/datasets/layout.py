@@ -12,6 +12,7 @@ from typing import NamedTuple
 from biranet.errors import InputError
 from biranet.grades import parse_grade
 from biranet.photos.datasets.scan import Scan, outside, scan
+from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.tables import read_header
 
 EYES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
@@ -98,10 +99,15 @@ class PhotoFolder:
     def label_files(self) -> list[Path]:
         """The label file that was given, or all files that may be one: below what was given, or among the photos."""
         if self.labels is None:
-            return [self.path / name for name in self._scan.labels]
+            return self.label_files_inside
         if self.labels.is_dir():
             return [self.labels / name for name in scan(self.labels).labels]
         return [self.labels]
+
+    @cached_property
+    def label_files_inside(self) -> list[Path]:
+        """All files among the photos that may hold labels."""
+        return [self.path / name for name in self._scan.labels]
 
     @cached_property
     def headers(self) -> dict[Path, tuple[str, ...]]:
@@ -120,6 +126,14 @@ class PhotoFolder:
             return True
         # Path.is_file raises where a name is longer than a file system takes.
         return os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
+
+    def head(self, file: str, size_bytes: int) -> bytes:
+        """Read the beginning of a photo; nothing where it is not there, in the folder."""
+        try:
+            with (self.path / file).open("rb") as opened:
+                return b"" if outside(self.path, file) else opened.read(size_bytes)
+        except OSError:
+            return b""  # Why it cannot be read is for the reader of photos to say.
 
     @cached_property
     def _scan(self) -> Scan:
@@ -172,7 +186,7 @@ class PhotoFolder:
             if name in self._known and (among is None or among(name)):
                 return name
             meant = self._meant(name, among)
-        if not meant and any_suffix:
+        if not meant and any_suffix and posixpath.splitext(name)[1].lower() in PHOTO_SUFFIXES:
             meant = self._meant(_stem(name), among)
         if len(meant) > 1:
             raise InputError(f"{place}: {name!r} could be {meant[0]} or {meant[1]}; write the path from {self.path}")
@@ -236,6 +250,64 @@ class Layout:
     recognises: Callable[[PhotoFolder], str]
     read: Callable[[PhotoFolder], Rows]
     whole: bool = False
+
+
+def published(
+    marks: str,
+    label_files: Callable[[PhotoFolder], list[Path]],
+    read: Callable[[PhotoFolder, Path], Rows],
+    *,
+    whole: bool = False,
+) -> Layout:
+    """Make the layout of a data set that is known by its label files.
+
+    Args:
+        marks: What the label files are, in words, for `Layout.marks` and the errors.
+        label_files: Finds the label files of the data set.
+        read: Reads one of them.
+        whole: See `Layout`.
+    """
+
+    def recognises(folder: PhotoFolder) -> str:
+        found = label_files(folder)
+        return f"{found[0].name} is {marks}" if found else ""
+
+    def read_all(folder: PhotoFolder) -> Rows:
+        found = label_files(folder)
+        if not found:
+            raise InputError(f"{folder.labels or folder.path} holds no label file of this layout, which is {marks}")
+        for path in found:
+            yield from read(folder, path)
+
+    return Layout(marks, recognises, read_all, whole)
+
+
+_PART = re.compile(
+    r"(?<![A-Za-z])(?:(?P<train>(?i:train|training))|(?P<validation>(?i:val|valid|validation))|"
+    r"(?P<test>(?i:test|testing|evaluation)))(?![a-z])"
+)
+
+
+def part_named(text: str) -> str:
+    """Find the part of a split that the name of a file or folder speaks of.
+
+    Args:
+        text: A name, or a path, of which the innermost part counts.
+
+    Returns:
+        `train`, `validation`, `test` or nothing.
+
+    Example:
+        >>> part_named("a. IDRiD_Disease Grading_Training Labels"), part_named("testLabels15"), part_named("latest")
+        ('train', 'test', '')
+    """
+    named = list(_PART.finditer(text))
+    return named[-1].lastgroup or "" if named else ""
+
+
+def among_part(split: str) -> Callable[[str], bool]:
+    """Leave out photos whose folders speak of another part: some sets give the same names to photos of two parts."""
+    return lambda file: part_named(posixpath.dirname(file)) in ("", split) if split else True
 
 
 _NAMED_EYE = re.compile(r"([^/]+)_(left|right)(?:\.[^./]*)?$", re.IGNORECASE)

@@ -37,11 +37,12 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         yield Place(path, row), list(values), shared[key]
 
 
-def list_rows(path: Path) -> Iterator[tuple[Place, str, str]]:
+def list_rows(path: Path, separator: str = " ") -> Iterator[tuple[Place, str, str]]:
     """Read the lines `name grade` of a list; empty lines are passed by.
 
     Args:
         path: A text file in UTF-8, its lines ended as on any system.
+        separator: What stands between name and grade; a tab will do as well.
 
     Yields:
         Where it stands, the name, which may hold spaces, and the text of the grade.
@@ -49,22 +50,18 @@ def list_rows(path: Path) -> Iterator[tuple[Place, str, str]]:
     Raises:
         InputError: If it cannot be read, or a line is something else.
     """
-    for row, line in enumerate(read_lines(path), start=1):
+    between = "a space" if separator == " " else repr(separator)
+    for row, line in enumerate(_read_lines(path), start=1):
         if not line.strip():
             continue
-        name, _, text = line.strip().replace("\t", " ").rpartition(" ")
+        name, _, text = line.strip().replace("\t", separator).rpartition(separator)
         place = Place(path, row)
         if not name.strip():
-            raise InputError(f"{place}: {line.strip()!r} is not a name and a grade with a space between")
-        yield place, name.strip(), text
+            raise InputError(f"{place}: {line.strip()!r} is not a name and a grade with {between} between")
+        yield place, name.strip(), text.strip()
 
 
-def read_lines(path: Path) -> list[str]:
-    """Read a text file line by line.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

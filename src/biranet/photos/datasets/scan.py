@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
+from biranet.photos import PREPARATION_NAME
 from biranet.photos.read import PHOTO_SUFFIXES
-
-PREPARATION_NAME = "preparation.json"
-"""Marks a prepared folder; the scan for photos passes it by."""
 
 LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet", ".npz"})
 """Endings, in lower case, of files that may hold labels."""

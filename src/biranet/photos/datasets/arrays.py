@@ -1,0 +1,77 @@
+"""RetinaMNIST: photos and labels as arrays in one file."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from biranet.errors import InputError
+from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, graded, published
+
+_PARTS = {"train": "train", "val": "validation", "test": "test"}
+"""Parts as the names of the arrays have them, and as the manifest has them."""
+
+
+def _parts(path: Path) -> list[str]:
+    """The parts that an `.npz` file holds; none where it is something else."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = set(packed.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return []
+    return [part for part in _PARTS if {f"{part}_images.npy", f"{part}_labels.npy"} <= names]
+
+
+def _array_files(folder: PhotoFolder) -> list[Path]:
+    # All sets of MedMNIST have these arrays; only this one holds grades.
+    return [
+        path
+        for path in folder.label_files
+        if path.suffix.lower() == ".npz"
+        and (path.name.lower().startswith("retinamnist") or path == folder.labels)
+        and _parts(path)
+    ]
+
+
+def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:
+    files = _array_files(folder)
+    if len(files) > 1:
+        raise InputError(f"{files[0]} and {files[1]} hold the same photos; name one of them with --labels")
+    if not path.resolve().is_relative_to(folder.path.resolve()):
+        raise InputError(f"{path} holds the photos as well as the labels; give the folder that it is in as PHOTOS")
+    inside = path.resolve().relative_to(folder.path.resolve()).as_posix()
+    for part in _parts(path):
+        labels, count = _read_labels(path, part)
+        if labels.shape not in ((count,), (count, 1)):
+            raise InputError(f"{path}: {part}_images holds {count} photos, {part}_labels an array {labels.shape}")
+        for item, label in enumerate(labels.reshape(-1).tolist()):
+            place = Place(path / f"{part}_labels", item)
+            photo = folder.photo(
+                f"{inside}/{part}_images/{item:04d}",
+                graded(str(label), place),
+                split=_PARTS[part],
+                source="retinamnist",
+            )
+            yield photo, place
+
+
+def _read_labels(path: Path, part: str) -> tuple[np.ndarray, int]:
+    """The labels of a part, and how many photos it has, which are not read for that."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            with packed.open(f"{part}_labels.npy") as file:
+                labels = np.lib.format.read_array(file, allow_pickle=False)
+            with packed.open(f"{part}_images.npy") as file:
+                major, _ = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged: {part}_images or {part}_labels cannot be read; fetch it anew") from error
+    if len(shape) not in (3, 4) or dtype != np.uint8:
+        raise InputError(f"{path}: {part}_images is an array {shape} of {dtype}, not of pictures of 8 bits")
+    return labels, shape[0]
+
+
+RETINAMNIST = published(
+    "an array file with train_images and train_labels, or those of val or test", _array_files, _read_arrays, whole=True
+)

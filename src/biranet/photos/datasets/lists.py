@@ -1,0 +1,106 @@
+"""Sets whose labels are lists of a name and a grade: DDR, FGADR and the domains of GDRBench."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from biranet.errors import InputError
+from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, among_part, graded, published
+from biranet.photos.datasets.rows import list_rows
+from biranet.photos.read import PHOTO_SUFFIXES
+
+_DDR_LISTS = {"train.txt": "train", "valid.txt": "validation", "test.txt": "test"}
+_DDR_UNGRADABLE = "5"
+_GDRBENCH_LIST = re.compile(r"(?P<domain>[A-Za-z0-9]+)_(?:(?P<train>train)|(?P<validation>crossval))\.txt")
+_DEEPDR_NAME = re.compile(r"(?P<patient>\d+)_(?P<eye>[lr])\d")
+
+
+def _first_name(path: Path) -> str:
+    """The first name in a list; empty where the file is something else."""
+    try:
+        return next((name for _, name, text in list_rows(path) if text.isdigit()), "")
+    except InputError:
+        return ""
+
+
+def _ddr_files(folder: PhotoFolder) -> list[Path]:
+    return [
+        path
+        for path in folder.label_files
+        if path.name in _DDR_LISTS and PurePosixPath(_first_name(path)).suffix.lower() in PHOTO_SUFFIXES
+    ]
+
+
+def _read_ddr(folder: PhotoFolder, path: Path) -> Rows:
+    split = _DDR_LISTS[path.name]
+    in_part = among_part(split)
+
+    def among(file: str) -> bool:
+        # The other two tasks of the set come with some of the same photos.
+        return in_part(file) and "lesion_" not in file
+
+    for place, name, text in list_rows(path):
+        gradable = text != _DDR_UNGRADABLE
+        photo = folder.photo(
+            folder.find(name, place, any_suffix=True, among=among),
+            graded(text, place) if gradable else None,
+            split=split,
+            source="ddr",
+            ungradable="" if gradable else "the graders of the data set found it ungradable",
+        )
+        yield photo, place
+
+
+def _fgadr_files(folder: PhotoFolder) -> list[Path]:
+    return [path for path in folder.label_files if path.name == "DR_Seg_Grading_Label.csv"]
+
+
+def _read_fgadr(folder: PhotoFolder, path: Path) -> Rows:
+    for place, name, text in list_rows(path, separator=","):
+        # Masks of the lesions have the names of their photos.
+        file = folder.find(name, place, any_suffix=True, among=lambda file: "_Masks/" not in file)
+        yield folder.photo(file, graded(text, place), source="fgadr"), place
+
+
+def _gdrbench_files(folder: PhotoFolder) -> list[Path]:
+    return [
+        path
+        for path in folder.label_files
+        if (named := _GDRBENCH_LIST.fullmatch(path.name)) and _first_name(path).startswith(f"{named['domain']}/")
+    ]
+
+
+def _read_gdrbench(folder: PhotoFolder, path: Path) -> Rows:
+    named = _GDRBENCH_LIST.fullmatch(path.name)
+    domain, split = (named["domain"], named.lastgroup or "") if named else ("", "")
+    for place, name, text in list_rows(path):
+        file = _gdrbench_photo(folder, name, place)
+        # Other domains have no patient in the name, or have it as `10_left`, which `photo` reads.
+        patient = _DEEPDR_NAME.fullmatch(PurePosixPath(name).stem) if domain == "DEEPDR" else None
+        photo = folder.photo(
+            file,
+            graded(text, place),
+            group=f"{domain} {patient['patient']}" if patient else "",
+            eye=patient["eye"] if patient else "",
+            split=split,
+            source=domain,
+        )
+        yield photo, place
+
+
+def _gdrbench_photo(folder: PhotoFolder, name: str, place: Place) -> str:
+    def among(file: str) -> bool:
+        return not f"/{file}".rpartition("/masks/")[1]
+
+    file = folder.find(name, place, any_suffix=True, among=among)
+    if folder.holds(file):
+        return file
+    # Where the folder of photos is that of one domain, the list still begins with its name.
+    below = folder.find(name.partition("/")[2] or name, place, any_suffix=True, among=among)
+    return below if folder.holds(below) else file
+
+
+DDR = published("one of the lists train.txt, valid.txt and test.txt", _ddr_files, _read_ddr)
+FGADR = published("the list DR_Seg_Grading_Label.csv", _fgadr_files, _read_fgadr)
+GDRBENCH = published(
+    "a list of one domain, named DOMAIN_train.txt or DOMAIN_crossval.txt", _gdrbench_files, _read_gdrbench
+)

@@ -1,0 +1,111 @@
+import pytest
+
+from biranet.photos.datasets import LabelledPhoto, read_labels
+
+EYEPACS = {
+    "trainLabels.csv": "image,level\n10_left,0\n10_right,0\n13_left,4\n",
+    "retinopathy_solution.csv": "image,level,Usage\n1_left,0,Private\n1_right,2,Public\n",
+    "sampleSubmission.csv": "image,level\n1_left,0\n1_right,0\n",
+}
+APTOS_IDS = ("000c1434d8d7", "001639a390f0", "0024cdab0c1e", "0005cfc8afb6")
+
+
+def test_eyepacs_as_published(photos, lay):
+    files = ["train/10_left.jpeg", "train/10_right.jpeg", "train/13_left.jpeg", "test/1_left.jpeg", "test/1_right.jpeg"]
+    lay(photos, *files, "train/15_left.jpeg", texts=EYEPACS)
+    found = read_labels(photos)
+    assert (found.dataset, found.whole) == ("eyepacs", False)
+    assert found.why == "retinopathy_solution.csv is a table with the columns image and level"
+    assert {photo.file: photo for photo in found.photos} == {
+        photo.file: photo
+        for photo in (
+            LabelledPhoto("train/10_left.jpeg", 0, "10", "left", "train", "eyepacs"),
+            LabelledPhoto("train/10_right.jpeg", 0, "10", "right", "train", "eyepacs"),
+            LabelledPhoto("train/13_left.jpeg", 4, "13", "left", "train", "eyepacs"),
+            LabelledPhoto("test/1_left.jpeg", 0, "1", "left", "test", "eyepacs", further={"Usage": "Private"}),
+            LabelledPhoto("test/1_right.jpeg", 2, "1", "right", "test", "eyepacs", further={"Usage": "Public"}),
+        )
+    }
+
+
+def test_eyepacs_labels_given_and_photos_converted(photos, lay, tmp_path):
+    lay(photos, "10_left.png", "10_right.png", "13_left.png")
+    lay(tmp_path, texts=EYEPACS)
+    for labels in (tmp_path / "trainLabels.csv", tmp_path / "renamed.csv"):
+        (tmp_path / "trainLabels.csv").rename(labels)
+        found = read_labels(photos, labels)
+        assert [photo.grade for photo in found.photos] == [0, 0, 4]
+        assert {photo.split for photo in found.photos} == {"train" if labels.name == "trainLabels.csv" else ""}
+        labels.rename(tmp_path / "trainLabels.csv")
+
+
+def test_the_example_of_a_submission_is_no_label_file(photos, lay, refusal):
+    lay(photos, "1_left.jpeg", texts={"sampleSubmission.csv": EYEPACS["sampleSubmission.csv"]})
+    assert read_labels(photos).dataset == "folder"
+    assert "holds no label file" in refusal(photos, dataset="eyepacs")
+
+
+def test_the_same_patient_in_two_files_is_refused_once_named(photos, lay, refusal):
+    lay(photos, "10_left.jpeg", "10_right.jpeg", "13_left.jpeg", texts=EYEPACS)
+    (photos / "trainLabels_cropped.csv").write_text("image,level\n10_left,1\n")
+    message = refusal(photos)
+    assert message.endswith(
+        f"trainLabels_cropped.csv, row 2: the photo '10_left.jpeg' has grade 1 here and grade 0 in "
+        f"{photos / 'trainLabels.csv'}, row 2; leave the right row"
+    )
+
+
+def test_aptos_as_published(photos, lay):
+    train, other, test, _ = APTOS_IDS
+    texts = {
+        "train.csv": f"id_code,diagnosis\n{train},2\n{other},4\n",
+        "test.csv": f"id_code\n{test}\n",
+        "sample_submission.csv": f"id_code,diagnosis\n{test},0\n",
+    }
+    lay(photos, f"train_images/{train}.png", f"train_images/{other}.png", f"test_images/{test}.png", texts=texts)
+    found = read_labels(photos)
+    assert found.dataset == "aptos"
+    assert found.photos == [
+        LabelledPhoto(f"test_images/{test}.png", None, "", "", "test", "aptos"),
+        LabelledPhoto(f"train_images/{train}.png", 2, "", "", "train", "aptos"),
+        LabelledPhoto(f"train_images/{other}.png", 4, "", "", "train", "aptos"),
+    ]
+
+
+def test_aptos_in_three_files(photos, lay):
+    parts = {"train_1.csv": "train", "valid.csv": "val", "test.csv": "test"}
+    texts = {
+        file: f"id_code,diagnosis\n{name},{grade}\n"
+        for grade, (file, name) in enumerate(zip(parts, APTOS_IDS, strict=False))
+    }
+    names = [f"{part}_images/{part}_images/{name}.png" for part, name in zip(parts.values(), APTOS_IDS, strict=False)]
+    found = read_labels(lay(photos, *names, texts=texts)).photos
+    assert {(photo.file, photo.grade, photo.split) for photo in found} == {
+        (names[0], 0, "train"),
+        (names[1], 1, "validation"),
+        (names[2], 2, "test"),
+    }
+
+
+def test_other_sets_in_the_columns_of_aptos_are_not_taken_for_it(photos, lay, refusal):
+    lay(photos, "007-0004-000.jpg", texts={"DR_grading.csv": "id_code,diagnosis\n007-0004-000.jpg,0\n"})
+    assert read_labels(photos).dataset == "folder"
+    labels = photos / "DR_grading.csv"
+    assert "--columns file=NAME" in refusal(photos, labels)
+    found = read_labels(photos, labels, columns={"file": "id_code", "grade": "diagnosis"})
+    assert [(photo.file, photo.grade) for photo in found.photos] == [("007-0004-000.jpg", 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "image,level\n10_left,0\n10_right,7\n",
+            "trainLabels.csv, row 3, column 'level': '7' is not a grade",
+        ),
+        ("image,level\n10_left,0\n,1\n", "trainLabels.csv, row 3: there is no file name"),
+        ("image,level\n10_left,0\n10_left,0\n", "trainLabels.csv, row 3: the photo '10_left.jpeg' stands in row 2 too"),
+    ],
+)
+def test_wrong_rows_are_named(photos, lay, refusal, text, words):
+    assert words in refusal(lay(photos, "10_left.jpeg", "10_right.jpeg", texts={"trainLabels.csv": text}))
