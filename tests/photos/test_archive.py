@@ -101,7 +101,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, shape):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members, members.open("images.npy", "w") as member:
         member.write(head.getvalue())
-        for _ in range(200):
+        for _ in range(20):
             member.write(bytes(1_000_000))
     assert reason(path / "images" / "0")
 

@@ -171,13 +171,11 @@ def _decode_whole(data: bytes, picture: Image.Image) -> npt.NDArray[np.uint8]:
         # Reading skips the checksums; this compares them, and raises.
         with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
             again.verify()
-    deep, orientation = is_deep(picture), _orientation(picture)
+    deep = is_deep(picture)
     picture.load()
-    if deep:
-        # Pillow has shown that the file is whole; OpenCV keeps its depth.
-        return _turn_upright(deep_as_rgb(data), orientation)
-    # Loading has turned a TIFF upright, and then its orientation is 1.
-    return _turn_upright(as_rgb(picture), _orientation(picture))
+    # Loading has shown that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
+    pixels = deep_as_rgb(data) if deep else as_rgb(picture)
+    return _turn_upright(pixels, _orientation(picture))
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -1,0 +1,79 @@
+import io
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from biranet.errors import PhotoError
+from biranet.photos.jpeg import check_jpeg
+from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.synthetic import draw_photo
+
+
+def encoded(pixels, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return draw_photo(3, 4, 480, 400)
+
+
+def with_pillow(data, least_px):
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft("RGB", (least_px, least_px))
+        return np.array(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("least_px", [30, 60, 150, 300])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_pixels_are_those_of_pillow(photo, least_px, subsampling):
+    data = encoded(photo, subsampling=subsampling, quality=90)
+    expected = with_pillow(data, least_px)
+    # The two may be built with different versions of the same library.
+    assert read_scaled(data, least_px).pixels.shape == expected.shape
+    assert np.abs(read_scaled(data, least_px).pixels.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("loss", ["zeros", "other"])
+def test_a_lost_block_is_noticed_at_every_scale(photo, progressive, loss):
+    data = encoded(photo, quality=92, progressive=progressive)
+    rng, start = random.Random(1), data.index(b"\xff\xda") + 14
+    noticed = 0
+    for _ in range(40):
+        at = rng.randrange(start, len(data) - 600)
+        other = rng.randrange(start, len(data) - 600)
+        lost = data[:at] + (bytes(512) if loss == "zeros" else data[other : other + 512]) + data[at + 512 :]
+        for least_px in (None, 50):
+            try:
+                _ = read_photo(lost) if least_px is None else read_scaled(lost, least_px)
+            except PhotoError:
+                noticed += 1
+    # Pillow alone notices none. A foreign block may happen to fit, and one in a late scan to change hardly anything.
+    assert noticed >= (48 if progressive else 70)
+
+
+def test_too_many_scans_are_refused(photo):
+    data = encoded(photo[:16, :16], progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    end = data.rindex(b"\xff\xd9")
+    with pytest.raises(PhotoError, match="more than 200 scans"):
+        read_photo(data[:scan] + 250 * data[scan:end] + data[end:])
+
+
+def test_a_jpeg_in_another_file_is_checked(photo):
+    data = encoded(photo)
+    check_jpeg(data)
+    with pytest.raises(PhotoError, match="cut short"):
+        check_jpeg(data[: len(data) // 2])
+
+
+@pytest.mark.real
+def test_no_real_photo_is_called_damaged(real_data):
+    # Not for how they look, but because a false alarm would lose a photo.
+    for path in [*sorted((real_data / "originals").rglob("*.[jJ]*"))[::4], *(real_data / "odd_formats").glob("*.jpg")]:
+        assert min(read_scaled(path, 100).pixels.shape[:2]) >= 100
