@@ -1,4 +1,5 @@
 import csv
+import sys
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biranet.errors import InputError
-from biranet.tables import parse_grades, read_table, write_table
+from biranet.tables import parse_grades, read_header, read_table, write_table
 
 
 @pytest.fixture
@@ -59,6 +60,101 @@ def test_the_index_is_the_row_that_a_spreadsheet_shows(table_file):
 )
 def test_tables_as_programs_write_them(table_file, content):
     assert read_table(table_file(content), ["file", "grade"]).to_dict("records") == [{"file": "a.jpg", "grade": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "file;grade;note\na.jpg;1;b, c\n"),
+        ("a.csv", "file\tgrade\tnote\na.jpg\t1\tb, c\n"),
+        ("a.tsv", "file\tgrade\tnote\na.jpg\t1\tb, c\n"),
+        ("a.TAB", 'file\tgrade\tnote\n"a.jpg"\t1\t"b, c"\n'),
+        ("a.tsv", 'file,grade,note\na.jpg,1,"b, c"\n'),
+        ("a.txt", 'file\tgrade\t"note"\na.jpg\t1\tb, c\n'),
+        ("a.csv", '"file";"grade";"note"\na.jpg;1;b, c\n'),
+    ],
+)
+def test_values_are_separated_as_the_header_says(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content)
+    assert read_table(path).to_dict("records") == [{"file": "a.jpg", "grade": "1", "note": "b, c"}]
+    assert read_header(path) == ("file", "grade", "note")
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "columns"),
+    [
+        ("a.csv", 'file,"grade; tab\tor comma,",c\n', ("file", "grade; tab\tor comma,", "c")),
+        ("a.csv", "file,left;right\n", ("file", "left;right")),
+        ("a.tsv", "file\tleft;right, both\n", ("file", "left;right, both")),
+        ("a.tsv", "file\n", ("file",)),
+        ("a.csv", ",file,,\n", ("file",)),
+        ("a.csv", "", ()),
+    ],
+)
+def test_headers_that_hold_several_separators_go_by_the_ending(tmp_path, name, header, columns):
+    path = tmp_path / name
+    path.write_text(header)
+    assert read_header(path) == columns
+
+
+def test_the_header_of_what_is_no_table_is_empty(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    for name in ("a.csv", "a.parquet", "gone.csv", "gone.parquet", "."):
+        assert read_header(tmp_path / name) == ()
+
+
+@pytest.fixture
+def parquet_file(tmp_path):
+    """A Parquet table with values of every kind, and its rows as text."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame(
+        {
+            "file": ["001.jpg", "b.jpg", None],
+            "grade": pd.array([3, None, 0], dtype="Int64"),
+            "score": [3.0, None, 0.5],
+            "seen": [True, False, True],
+            "on": pd.to_datetime(["2020-01-02", None, "2021-03-04"]).date,
+            "picture": [b"\xff\xd8", b"", None],
+            "boxes": [[1, 2], [], None],
+            "image": [{"bytes": b"\xff", "path": "a"}, None, None],
+        }
+    ).to_parquet(path)
+    return path
+
+
+def test_parquet_values_become_text(parquet_file):
+    table = read_table(parquet_file, ["file", "grade"])
+    assert table.to_dict("list") == {
+        "file": ["001.jpg", "b.jpg", ""],
+        "grade": ["3", "", "0"],
+        "score": ["3.0", "", "0.5"],
+        "seen": ["True", "False", "True"],
+        "on": ["2020-01-02", "", "2021-03-04"],
+    }
+    assert list(table.index) == [1, 2, 3]
+    assert read_header(parquet_file) == tuple(table.columns)
+    assert parse_grades(table, "grade", parquet_file).tolist() == [3, pd.NA, 0]
+
+
+def test_wrong_parquet(parquet_file, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no column 'level'; its columns are: file, grade"):
+        read_table(parquet_file, ["level"])
+    with pytest.raises(InputError, match=r"cannot read .*gone\.parquet"):
+        read_table(tmp_path / "gone.parquet")
+    pd.DataFrame({"file": []}).to_parquet(tmp_path / "empty.parquet")
+    with pytest.raises(InputError, match=r"empty\.parquet has no rows"):
+        read_table(tmp_path / "empty.parquet")
+    data = parquet_file.read_bytes()
+    for damaged in (data[:-40], data[:4] + bytes(len(data) - 200) + data[-196:]):
+        parquet_file.write_bytes(damaged)
+        with pytest.raises(InputError, match="is not a Parquet table"):
+            read_table(parquet_file)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"needs pyarrow; install it with: pip install 'biranet\[parquet\]'"):
+        read_table(parquet_file)
 
 
 def test_a_short_row_has_empty_values_at_its_end(table_file):

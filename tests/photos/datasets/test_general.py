@@ -1,136 +1,208 @@
-from pathlib import Path
-
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from biranet.errors import InputError
-from biranet.photos.datasets import DATASETS, LabelledPhoto, read_labels
+from biranet.photos.datasets import LabelledPhoto, outside, read_labels
+from biranet.tables import write_table
 
 
-def make(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"not opened here")
-    return folder
+def test_a_plain_folder_has_no_grades(tmp_path, lay):
+    photos = lay(tmp_path / "clinic", "b.jpg", "a/c.PNG", "a/12_left.dcm", texts={"notes.txt": "seen on Monday"})
+    found = read_labels(photos)
+    assert (found.dataset, found.whole) == ("folder", False)
+    assert found.photos == [
+        LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic"),
+        LabelledPhoto("a/c.PNG", None, "", "", "", "clinic"),
+        LabelledPhoto("b.jpg", None, "", "", "", "clinic"),
+    ]
 
 
-def table(path: Path, text: str) -> Path:
-    path.write_bytes(text.encode())
-    return path
+def test_photos_that_lead_out_of_the_folder_keep_their_rows(photos, lay, tmp_path):
+    lay(tmp_path / "elsewhere", "z.jpg")
+    lay(photos, "a.jpg")
+    (photos / "link").symlink_to(tmp_path / "elsewhere")
+    assert [photo.file for photo in read_labels(photos).photos] == ["a.jpg", "link"]
 
 
-def refusal(photos, labels=None, dataset="auto"):
-    with pytest.raises(InputError) as caught:
-        read_labels(photos, labels, dataset)
-    return str(caught.value)
+def test_class_folders(photos, lay):
+    lay(photos, "0/10_left.jpeg", "0/10_right.jpeg", "4/11_left.jpeg", "lone.jpg")
+    found = read_labels(photos)
+    assert (found.dataset, found.why) == ("classes", "a folder is named 0")
+    assert [(photo.grade, photo.group, photo.eye) for photo in found.photos] == [
+        (0, "10", "left"),
+        (0, "10", "right"),
+        (4, "11", "left"),
+        (None, "", ""),
+    ]
 
 
-def test_a_plain_folder_has_no_grades(tmp_path):
-    photos = make(tmp_path / "clinic", "b.jpg", "a/c.PNG", "a/d.dcm", "notes.txt", ".hidden.jpg", "._b.jpg", ".x/e.jpg")
-    found = read_labels(photos).photos
-    assert [photo.file for photo in found] == ["a/c.PNG", "a/d.dcm", "b.jpg"]
-    assert found[0] == LabelledPhoto("a/c.PNG", None, "", "", "", "clinic")
-
-
-def test_prepared_folders_inside_are_passed_by(tmp_path):
-    photos = make(tmp_path, "a.jpg", "prepared/preparation.json", "prepared/images/ab/abc.jpg")
-    assert [photo.file for photo in read_labels(photos).photos] == ["a.jpg"]
-
-
-def test_class_folders(tmp_path):
-    photos = make(tmp_path, "0/10_left.jpeg", "0/10_right.jpeg", "4/11_left.jpeg", "lone.jpg")
-    found = {photo.file: photo for photo in read_labels(photos).photos}
-    assert [photo.grade for photo in found.values()] == [0, 0, 4, None]
-    assert {(photo.group, photo.eye) for photo in found.values()} == {
-        ("10", "left"),
-        ("10", "right"),
-        ("11", "left"),
-        ("", ""),
-    }
-
-
-def test_class_folders_within_parts(tmp_path):
-    photos = make(tmp_path, "train/0/a.jpg", "valid/3/b.jpg", "Test/4/deeper/c.jpg")
+def test_class_folders_within_parts(photos, lay):
+    lay(photos, "train/0/a.jpg", "valid/3/b.jpg", "Test/4/deeper/c.jpg")
     found = [(photo.file, photo.grade, photo.split) for photo in read_labels(photos).photos]
-    assert sorted(found) == [
+    assert found == [
         ("Test/4/deeper/c.jpg", 4, "test"),
         ("train/0/a.jpg", 0, "train"),
         ("valid/3/b.jpg", 3, "validation"),
     ]
 
 
-def test_a_class_folder_that_is_no_grade(tmp_path):
-    message = refusal(make(tmp_path, "0/a.jpg", "7/b.jpg"))
+def test_a_class_folder_that_is_no_grade(photos, lay, refusal):
+    lay(photos, "0/a.jpg", "7/b.jpg")
+    message = refusal(photos)
     assert "'7' is not a grade" in message
     assert "b.jpg" in message
     assert "--dataset folder" in message
-    assert len(read_labels(tmp_path, None, "folder").photos) == 2
+    assert len(read_labels(photos, dataset="folder").photos) == 2
 
 
-def test_csv_with_all_columns(tmp_path):
-    photos = make(tmp_path / "photos", "x/one.jpg", "two.png")
+def test_a_table_with_all_columns(photos, lay, tmp_path):
+    lay(photos, "x/one.jpg", "two.png")
     text = (
         "\ufefffile,grade,group,eye,split,source,dme,sha256\r\n"
         "x/one.jpg,3.0,p 7,OD,valid,north,1,abc\r\n\r\n"
         "two,,p8,L,,,,\r\n"
     )
-    found = read_labels(photos, table(tmp_path / "l.csv", text), "auto").photos
-    assert found == [
+    lay(tmp_path, texts={"l.csv": text})
+    found = read_labels(photos, tmp_path / "l.csv")
+    assert (found.dataset, found.why) == ("csv", "l.csv is a table")
+    assert found.photos == [
         LabelledPhoto("x/one.jpg", 3, "p 7", "right", "validation", "north", further={"dme": "1", "sha256": "abc"}),
         LabelledPhoto("two.png", None, "p8", "left", "", "photos", further={"dme": "", "sha256": ""}),
     ]
 
 
-def test_csv_finds_photos_however_they_are_named(tmp_path):
-    photos = make(tmp_path, "a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg")
-    named = ["001", "dots.v2", "b/odd.xyz", str(photos / "c.d/IMG.jpg")]
-    text = "file,grade\n" + "\n".join(f"{name},1" for name in named) + "\n"
-    found = [photo.file for photo in read_labels(photos, table(tmp_path / "l.csv", text), "csv").photos]
-    assert found == ["a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg"]
+def test_photos_are_found_however_they_are_named(photos, lay, tmp_path):
+    lay(photos, "a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg", "e/f/same.jpg", "e/g/same.jpg")
+    named = ["001", "dots.v2", "b/odd.xyz", str(photos / "c.d/IMG.jpg"), "f/same", "b/../e/g/same.jpg"]
+    lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(f"{name},1\n" for name in named)})
+    found = [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos]
+    assert found == ["a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg", "e/f/same.jpg", "e/g/same.jpg"]
 
 
-def test_csv_names_with_everything_in_them(tmp_path):
-    names = ["a b.jpg", "comma,.jpg", 'quote".jpg', "line\nbreak.jpg", "😀.jpg"]
-    photos = make(tmp_path / "photos", *names)
-    cells = ['"' + name.replace('"', '""') + '",2' for name in names]
-    labels = table(tmp_path / "l.csv", "file,grade\n" + "\n".join(cells) + "\n")
-    assert [photo.file for photo in read_labels(photos, labels).photos] == names
+def test_names_with_everything_in_them(photos, lay, tmp_path):
+    names = ["a b.jpg", "comma,.jpg", 'quote".jpg', "line\nbreak.jpg", "😀.jpg", "semi;colon.jpg", "tab\t.jpg"]
+    lay(photos, *names)
+    cells = ['"' + name.replace('"', '""') + '",2\n' for name in names]
+    lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(cells)})
+    assert [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos] == names
 
 
-def test_a_photo_that_is_not_there_stays_in_the_list(tmp_path):
-    photos = make(tmp_path / "photos", "a.jpg")
-    (tmp_path / "outside.jpg").write_bytes(b"x")
-    text = "file,grade\na.jpg,1\ngone.jpg,2\n../outside.jpg,2\n"
-    found = read_labels(photos, table(tmp_path / "l.csv", text), "auto").photos
-    assert [photo.file for photo in found] == ["a.jpg", "gone.jpg", "../outside.jpg"]
+def test_a_photo_that_is_not_there_stays_in_the_list(photos, lay, tmp_path):
+    lay(photos, "a.jpg")
+    lay(tmp_path, "outside.jpg")
+    names = ["a.jpg", "gone.jpg", "../outside.jpg", "/etc/hostname", "x" * 5000]
+    lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(f"{name},1\n" for name in names)})
+    assert [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos] == names
+
+
+def test_photos_outside_are_no_photos_of_the_folder(photos, lay, tmp_path, refusal):
+    lay(photos, "a.jpg")
+    lay(tmp_path, "outside.jpg", texts={"l.csv": "file,grade\n../outside.jpg,1\n"})
+    assert "none of the photos" in refusal(photos, tmp_path / "l.csv")
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["..", "../a.jpg", "/", "~", "a.jpg/b", "./a", "sub/../a.jpg", "\n", "a.jpg ", "x" * 300, "sub", "%s", "*.jpg"]
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(names, st.sampled_from(["0", "4", "", "5", "x"])), max_size=5))
+def test_any_names_are_rows_or_one_sentence(tmp_path_factory, rows):
+    photos = tmp_path_factory.getbasetemp() / "any_names"
+    (photos / "sub").mkdir(parents=True, exist_ok=True)
+    (photos / "a.jpg").touch()
+    labels = photos / "l.csv"
+    write_table(labels, pd.DataFrame([("a.jpg", "1"), *rows], columns=["file", "grade"], dtype=object))
+    try:
+        found = read_labels(photos, labels).photos
+    except InputError as error:
+        assert f"{labels}, row " in str(error)
+        return
+    kept = [grade for name, grade in rows if name.strip() or grade]
+    assert [photo.grade for photo in found] == [1, *(int(grade) if grade else None for grade in kept)]
+    for photo in found:
+        assert outside(photos, photo.file) == (photo.file.startswith(("/", "../")) or photo.file == "..")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("name,grade\na.jpg,1\n", ["no column 'file'", "name, grade", "--columns file=NAME"]),
-        ("file,label\na.jpg,1\n", ["no column 'grade'"]),
-        ("file,grade\na.jpg,1\nb.jpg,7\n", ["l.csv", "row 3", "'7'", "0 to 4"]),
+        ("file,label\na.jpg,1\n", ["no column 'grade'", "--columns grade=NAME"]),
+        ("file,grade\na.jpg,1\nb.jpg,7\n", ["l.csv, row 3, column 'grade': '7' is not a grade from 0 to 4"]),
         ("file,grade\na.jpg,mild\n", ["row 2", "'mild'"]),
         ("file,grade,split\na.jpg,1,later\n", ["row 2", "'split'", "'later'", "calibration"]),
-        ("file,grade\na.jpg,1\n a.jpg ,2\n", ["l.csv, row 3: the photo 'a.jpg' has grade 2 here and grade 1 in row 2"]),
+        ("file,grade\na.jpg,1\n a.jpg ,1\n", ["l.csv, row 3: the photo 'a.jpg' stands in row 2 too"]),
+        ("file,grade\na,1\n\na.jpg,2\n", ["row 4: the photo 'a.jpg' has grade 2 here and grade 1 in row 2"]),
+        ("file,grade\na,1\na.jpg,\n", ["row 3: the photo 'a.jpg' has no grade here and grade 1 in row 2"]),
         ("file,grade\ntwin,1\n", ["row 2", "x/twin.jpg", "y/twin.jpg"]),
         ("file,grade\n,1\n", ["row 2", "no file name"]),
+        ("file,grade\na\0.jpg,1\n", ["row 2", "no file name"]),
         ("file,grade\ngone.jpg,1\nlost.jpg,1\n", ["none of the photos", "'gone.jpg'"]),
+        (b"file,grade\ncaf\xe9.jpg,1\n", ["not a CSV table in UTF-8"]),
+        ("", ["no rows", "l.csv"]),
     ],
 )
-def test_wrong_csv(tmp_path, text, words):
-    photos = make(tmp_path / "photos", "a.jpg", "b.jpg", "x/twin.jpg", "y/twin.jpg")
-    message = refusal(photos, table(tmp_path / "l.csv", text))
+def test_wrong_tables(photos, lay, tmp_path, refusal, text, words):
+    lay(photos, "a.jpg", "b.jpg", "x/twin.jpg", "y/twin.jpg")
+    message = refusal(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv")
     for word in words:
         assert word in message
 
 
-def test_the_two_lists(tmp_path):
-    photos = make(tmp_path / "photos", "train/10_left.jpeg", "train/10_right.jpeg", "valid/21_left.jpeg")
-    lists = tmp_path / "lists"
-    lists.mkdir()
-    table(lists / "TrainSet.txt", "10_left 0\r\n\r\n10_right 3\r\n")
-    table(lists / "ValidSet.txt", "21_left 4\r\n\r\n")
+COLUMNS = {"file": "Image name", "grade": "level", "group": "Patient", "eye": "side"}
+
+
+@pytest.mark.parametrize(("name", "separator"), [("l.csv", ","), ("l.csv", ";"), ("l.tsv", "\t"), ("l.txt", "\t")])
+def test_columns_of_any_name_with_any_separator(photos, lay, tmp_path, name, separator):
+    rows = (
+        ("Image name", "level", "Patient", "side", "grade"),
+        ("a", "3", "p1", "OS", "mild"),
+        ("b", "", "p2", "", ""),
+    )
+    lay(photos, "a.jpg", "b.jpg")
+    lay(tmp_path, texts={name: "".join(separator.join(row) + "\n" for row in rows)})
+    found = read_labels(photos, tmp_path / name, columns=COLUMNS)
+    assert (found.dataset, found.why) == ("csv", "its columns were named")
+    assert found.photos == [
+        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", further={"grade": "mild"}),
+        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", further={"grade": ""}),
+    ]
+
+
+def test_parquet(photos, lay, tmp_path):
+    frame = pd.DataFrame({"id": ["a", "b"], "level": [3.0, None], "n": [7, 8]})
+    pytest.importorskip("pyarrow")
+    frame.to_parquet(tmp_path / "l.parquet")
+    lay(photos, "a.jpg", "b.jpg")
+    found = read_labels(photos, tmp_path / "l.parquet", columns={"file": "id", "grade": "level"}).photos
+    assert [(photo.file, photo.grade, photo.further) for photo in found] == [
+        ("a.jpg", 3, {"n": "7"}),
+        ("b.jpg", None, {"n": "8"}),
+    ]
+
+
+def test_wrong_columns(photos, lay, tmp_path, refusal):
+    labels = lay(tmp_path, texts={"l.csv": "image,level\na,1\n"}) / "l.csv"
+    lay(photos, "a.jpg")
+    message = refusal(photos, labels, columns={"photo": "image"})
+    assert "there is no column 'photo' to fill; known are file, grade, group, eye, split, source" in message
+    message = refusal(photos, labels, columns={"file": "image", "grade": "dr"})
+    assert "--columns grade=dr: there is no column 'dr'" in message
+    assert "has the columns: image, level" in message
+    assert "the layout 'eyepacs' has its own columns" in refusal(photos, labels, "eyepacs", {"file": "image"})
+    assert "name it with --labels" in refusal(photos, columns={"file": "image"})
+
+
+def test_the_two_lists(photos, lay, tmp_path):
+    lay(photos, "train/10_left.jpeg", "train/10_right.jpeg", "valid/21_left.jpeg")
+    lists = lay(
+        tmp_path / "lists",
+        texts={"TrainSet.txt": "10_left 0\r\n\r\n10_right 3\r\n", "ValidSet.txt": "21_left 4\r\n\r\n"},
+    )
     expected = [
         ("train/10_left.jpeg", 0, "10", "left", "train"),
         ("train/10_right.jpeg", 3, "10", "right", "train"),
@@ -138,7 +210,9 @@ def test_the_two_lists(tmp_path):
     ]
 
     def seen(labels, dataset="auto"):
-        return [(p.file, p.grade, p.group, p.eye, p.split) for p in read_labels(photos, labels, dataset).photos]
+        found = read_labels(photos, labels, dataset)
+        assert found.dataset == "lists"
+        return [(photo.file, photo.grade, photo.group, photo.eye, photo.split) for photo in found.photos]
 
     assert seen(lists) == expected
     assert seen(lists / "ValidSet.txt") == expected[2:]
@@ -148,41 +222,32 @@ def test_the_two_lists(tmp_path):
     assert seen(None, "lists") == expected
 
 
+def test_a_list_of_any_name_has_no_part(photos, lay, tmp_path):
+    lay(photos, "10_left.jpeg", "a b\t c.jpg", "😀.jpg")
+    lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\na b\t c.jpg\t 1\n😀  0"})
+    found = read_labels(photos, tmp_path / "mine.txt", "lists").photos
+    assert found == [
+        LabelledPhoto("10_left.jpeg", 2, "10", "left", "", "photos"),
+        LabelledPhoto("a b\t c.jpg", 1, "", "", "", "photos"),
+        LabelledPhoto("😀.jpg", 0, "", "", "", "photos"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("10_left 0\r\n\r\n10_right 7\r\n", ["TrainSet.txt", "row 3", "'7'"]),
+        ("10_left 0\r\n\r\n10_right 7\r\n", ["TrainSet.txt, row 3: '7' is not a grade"]),
         ("10_left\n", ["row 1", "'10_left'"]),
         ("\r\n", ["names no photos"]),
         ("10_left 0\n10_left\t1\n", ["row 2", "grade 1 here and grade 0 in row 1"]),
         ("10_left 1\n10_left 1\n", ["row 2", "stands in row 1 too"]),
     ],
 )
-def test_wrong_lists(tmp_path, text, words):
-    photos = make(tmp_path / "photos", "10_left.jpeg", "10_right.jpeg")
-    message = refusal(photos, table(tmp_path / "TrainSet.txt", text))
+def test_wrong_lists(photos, lay, tmp_path, refusal, text, words):
+    lay(photos, "10_left.jpeg", "10_right.jpeg")
+    message = refusal(photos, lay(tmp_path, texts={"TrainSet.txt": text}) / "TrainSet.txt")
     for word in words:
         assert word in message
-
-
-def test_wrong_use(tmp_path):
-    photos = make(tmp_path / "photos", "a.jpg")
-    labels = table(tmp_path / "l.csv", "file,grade\na,1\n")
-    (tmp_path / "empty").mkdir()
-    assert "there is no folder" in refusal(tmp_path / "gone")
-    assert "not a folder" in refusal(photos / "a.jpg")
-    assert "no photographs" in refusal(tmp_path / "empty")
-    assert "no label file" in refusal(photos, tmp_path / "gone.csv")
-    assert "known are: auto, eyepacs, aptos" in refusal(photos, None, "kaggle")
-    assert "needs a label file" in refusal(photos, None, "csv")
-    assert "has no label file" in refusal(photos, labels, "classes")
-    (tmp_path / "l.xlsx").write_bytes(b"PK\x03\x04\xff")
-    message = refusal(photos, tmp_path / "l.xlsx")
-    assert "no layout fits" in message
-    assert all(f"{name} has" in message for name in DATASETS)
-    assert "neither of the lists" in refusal(photos, None, "lists")
-    (photos / "preparation.json").write_text("{}")
-    assert "prepared by biranet already" in refusal(photos)
 
 
 @pytest.mark.real

@@ -37,32 +37,29 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         yield Place(path, row), list(values), shared[key]
 
 
-def list_rows(path: Path, separator: str = " ") -> Iterator[tuple[Place, str, str]]:
+def list_rows(path: Path, separator: str | None = None) -> Iterator[tuple[Place, str, str]]:
     """Read the lines `name grade` of a list; empty lines are passed by.
 
     Args:
         path: A text file in UTF-8, its lines ended as on any system.
-        separator: What stands between name and grade; a tab will do as well.
+        separator: What stands between name and grade; spaces and tabs where it is None.
 
     Yields:
-        Where it stands, the name, which may hold spaces, and the text of the grade.
+        Where it stands, the name, which may hold the separator, and the text of the grade.
 
     Raises:
         InputError: If it cannot be read, or a line is something else.
     """
-    between = "a space" if separator == " " else repr(separator)
-    for row, line in enumerate(_read_lines(path), start=1):
-        if not line.strip():
-            continue
-        name, _, text = line.strip().replace("\t", separator).rpartition(separator)
-        place = Place(path, row)
-        if not name.strip():
-            raise InputError(f"{place}: {line.strip()!r} is not a name and a grade with {between} between")
-        yield place, name.strip(), text.strip()
-
-
-def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
+    for row, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = Place(path, row)
+        cells = line.strip().rsplit(separator, 1)
+        if len(cells) < 2:
+            between = "a space" if separator is None else repr(separator)
+            raise InputError(f"{place}: {line.strip()!r} is not a name and a grade with {between} between")
+        yield place, cells[0].strip(), cells[1].strip()

@@ -1,0 +1,112 @@
+import tracemalloc
+
+import pytest
+
+from biranet.photos.datasets import DATASETS, LabelledPhoto, read_labels
+from biranet.photos.datasets.layout import part_named
+
+IDS = "id_code,diagnosis\n000c1434d8d7,1\n"
+LEVELS = "image,level\n10_left,1\n"
+
+
+def test_two_sets_in_one_folder_are_refused_by_both_names(photos, lay, refusal):
+    lay(photos, "10_left.jpeg", "000c1434d8d7.png", texts={"train.csv": IDS, "trainLabels.csv": LEVELS})
+    message = refusal(photos)
+    for words in ("eyepacs (trainLabels.csv is", "aptos (train.csv is", "--dataset eyepacs or --dataset aptos"):
+        assert words in message
+    assert read_labels(photos, dataset="aptos").photos[0].source == "aptos"
+    assert read_labels(photos, photos / "trainLabels.csv").dataset == "eyepacs"
+
+
+def test_a_published_set_goes_before_class_folders(photos, lay):
+    lay(photos, "0/10_left.jpeg", "1/11_left.jpeg")
+    assert read_labels(photos).dataset == "classes"
+    lay(photos, texts={"trainLabels.csv": LEVELS})
+    found = read_labels(photos)
+    assert (found.dataset, len(found.photos)) == ("eyepacs", 1)
+
+
+def test_what_was_asked_for_is_done(photos, lay):
+    lay(photos, "10_left.jpeg", texts={"trainLabels.csv": LEVELS})
+    found = read_labels(photos, dataset="eyepacs")
+    assert (found.dataset, found.why) == ("eyepacs", "it was asked for")
+    assert read_labels(photos, dataset="folder").photos[0].grade is None
+
+
+def test_wrong_use(photos, lay, tmp_path, refusal):
+    lay(photos, "a.jpg")
+    lay(tmp_path, texts={"l.csv": "file,grade\na,1\n", "l.xlsx": b"PK\x03\x04\xff", "lists/a.csv": "file,grade\na,1\n"})
+    (tmp_path / "empty").mkdir()
+    assert "there is no folder" in refusal(tmp_path / "gone")
+    assert "not a folder" in refusal(photos / "a.jpg")
+    assert "no photographs" in refusal(tmp_path / "empty")
+    assert "no label file" in refusal(photos, tmp_path / "gone.csv")
+    assert f"known are: auto, {', '.join(DATASETS)}" in refusal(photos, None, "kaggle")
+    assert "needs a label file" in refusal(photos, None, "csv")
+    assert "is a folder; name the file in it" in refusal(photos, tmp_path / "lists", "csv")
+    assert "has no label file" in refusal(photos, tmp_path / "l.csv", "classes")
+    assert "has no label file" in refusal(photos, tmp_path / "l.csv", "folder")
+    assert "neither of the lists" in refusal(photos, None, "lists")
+    lay(photos, texts={"preparation.json": "{}"})
+    assert "prepared by biranet already" in refusal(photos)
+
+
+@pytest.mark.parametrize("name", ["l.xlsx", "lists"])
+def test_where_no_layout_fits_the_sentence_says_what_was_looked_for(photos, lay, tmp_path, refusal, name):
+    lay(photos, "a.jpg")
+    lay(tmp_path, texts={"l.xlsx": b"PK\x03\x04\xff", "lists/a.csv": "file,grade\na,1\n"})
+    message = refusal(photos, tmp_path / name)
+    assert f"no layout fits {tmp_path / name}" in message
+    for dataset, layout in DATASETS.items():
+        assert f"{dataset} has {layout.marks}" in message
+
+
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if name not in ("csv", "classes", "folder", "lists")])
+def test_a_published_set_without_its_labels_is_refused(photos, lay, refusal, dataset):
+    lay(photos, "a.jpg", texts={"other.csv": "a,b\n1,2\n"})
+    assert f"holds no label file of this layout, which is {DATASETS[dataset].marks}" in refusal(photos, dataset=dataset)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("train", "train"),
+        ("trainLabels", "train"),
+        ("train_1", "train"),
+        ("regular-fundus-training", "train"),
+        ("a. IDRiD_Disease Grading_Training Labels", "train"),
+        ("valid", "validation"),
+        ("val_images/val_images", "validation"),
+        ("b. Testing Set", "test"),
+        ("Online-Challenge1&2-Evaluation/Images/347", "test"),
+        ("train/test", "test"),
+        ("latest", ""),
+        ("retraining", ""),
+        ("trainee", ""),
+        ("contest photos", ""),
+        ("", ""),
+    ],
+)
+def test_the_part_that_a_name_speaks_of(text, part):
+    assert part_named(text) == part
+
+
+def test_a_photo_takes_little_memory(photos, lay, tmp_path):
+    """What stays in memory for every photo: its name, its group, and one object; all else is shared."""
+    rows = 5_000
+    names = [f"{row}_left" for row in range(rows)]
+    lay(photos, "0_left.jpeg")
+    lay(tmp_path, texts={"l.csv": "image,level,Usage\n" + "".join(f"{name},1,Private\n" for name in names)})
+    tracemalloc.start()
+    found = read_labels(photos, tmp_path / "l.csv").photos
+    held_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == rows
+    assert held_bytes / rows < 350
+    assert peak_bytes / rows < 2_000
+    assert found[0].further is found[-1].further
+
+
+def test_labels_are_frozen():
+    with pytest.raises(AttributeError):
+        LabelledPhoto("a.jpg", 1, "", "", "", "").grade = 2
