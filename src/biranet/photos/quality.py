@@ -24,7 +24,7 @@ LEAST_FUNDUS_SCORE = 0.3
 MOST_OVEREXPOSED_FRACTION = 0.1
 LEAST_VISIBLE_FRACTION = 0.6
 LEAST_CONTRAST_FRACTION = 0.004
-LEAST_SHARPNESS_RATIO = 0.48
+LEAST_SHARPNESS_RATIO = 0.46
 
 _Mask = npt.NDArray[np.uint8]
 _Pixels = npt.NDArray[np.uint8]
@@ -37,6 +37,7 @@ _CLIPPED_WHITE = 250
 _CLIPPED_BLACK = 5
 _NOISE_LEVEL = 4.0
 _BAND_FLOOR = 0.001
+_TINY = 1e-9
 _TINT_SPREAD = 0.006
 
 
@@ -192,9 +193,11 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
     visible = _visible(level, inscribed)
     if not visible.any():
         return Quality(0.0, 0.0, 1.0, 0.0, 0.0, None, 0.0)
+    disc, radius = inscribed, _SIDE_PX / 2
     circle = _full_circle(visible)
-    disc = inscribed if circle is None else _disc(*circle)
-    radius = _SIDE_PX / 2 if circle is None else circle[2]
+    # The visible part lies within its circle; else the arc was that of a shadow.
+    if circle is not None and cv2.countNonZero(visible & _disc(*circle)) > 0.9 * cv2.countNonZero(visible):
+        disc, radius = _disc(*circle), circle[2]
     greens = _shares(green, visible)
     sharpness, contrast = _focus(green, visible)
     return Quality(
@@ -249,7 +252,8 @@ def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
         radius = float(np.sqrt(solution[2] + (centre**2).sum()))
         off = np.abs(np.linalg.norm(shifted - centre, axis=1) - radius)
         points = points[off <= most_off_px]
-    if not 0.35 * _SIDE_PX < radius < 1.5 * _SIDE_PX or len(points) < 0.9 * radius:
+    # The square holds no more than the visible part needs, so a smaller circle is not the field's; 35 degrees are an arc.
+    if not 0.47 * _SIDE_PX < radius < 1.5 * _SIDE_PX or len(points) < 0.6 * radius:
         return None
     return float(middle[0] + centre[0]), float(middle[1] + centre[1]), radius + 0.5
 
@@ -271,9 +275,9 @@ def _focus(green: _Pixels, visible: _Mask) -> tuple[float, float]:
     # The structure tensor says how much weaker detail is in its weakest direction: motion blurs along one alone.
     across, upright, mixed = (float(part) / max(1, len(along)) for part in (along @ along, down @ down, along @ down))
     least = (across + upright) / 2 - np.hypot((across - upright) / 2, mixed)
-    evenness = (max(0.0, least) + _BAND_FLOOR**2) / ((across + upright) / 2 + _BAND_FLOOR**2)
-    ratio = (_spread(fine[within]) + _BAND_FLOOR) / (coarse + _BAND_FLOOR)
-    return ratio * float(np.sqrt(evenness)), coarse
+    evenness = (max(0.0, least) + _TINY) / ((across + upright) / 2 + _TINY)
+    ratio = (_spread(fine[within]) ** 2 + _BAND_FLOOR**2) / (coarse**2 + _BAND_FLOOR**2)
+    return float(np.sqrt(ratio * evenness)), coarse
 
 
 def _over_local_brightness(green: _Pixels, visible: _Mask) -> tuple[_Floats, _Floats]:
