@@ -195,6 +195,7 @@ def read_case(data: bytes, least_px: int | None) -> str:
         pixels = read_photo(data) if least_px is None else read_scaled(data, least_px).pixels
     except PhotoError as error:
         assert error.status == "unreadable"
+        assert "memory" not in error.reason
         return error.reason
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
@@ -222,7 +223,7 @@ def _run_cases(seed: int, first: int, last: int, pipe: Connection) -> None:
             pipe.send(("ended", case, name, read_case(data, least_px)))
         except Exception as error:
             pipe.send(("raised", case, name, f"{type(error).__name__}: {error}"))
-    pipe.send(("done", last, "", ""))
+    pipe.send(("done", last, "", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
 
 
 def outcomes(seed: int, cases: int) -> Iterator[tuple[str, int, str, str, float]]:
@@ -230,6 +231,7 @@ def outcomes(seed: int, cases: int) -> Iterator[tuple[str, int, str, str, float]
 
     Yields:
         What happened (`ended`, `raised`, `died`, `hung`), the number of the case, its format, the outcome, seconds.
+        Last `done`, with the most memory in MiB that the child took, as the outcome.
     """
     context, first = multiprocessing.get_context("spawn"), 0
     while first < cases:
@@ -257,6 +259,7 @@ def outcomes(seed: int, cases: int) -> Iterator[tuple[str, int, str, str, float]
                 begun, started = case, time.perf_counter()
             elif what == "done":
                 first = case
+                yield what, case, "", str(outcome), 0.0
                 break
             else:
                 yield what, case, name, outcome, time.perf_counter() - started
@@ -271,8 +274,11 @@ def main() -> None:
     arguments = parser.parse_args()
     formats: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     reasons: collections.Counter[str] = collections.Counter()
-    finds, slowest, started = [], (0.0, 0), time.perf_counter()
+    finds, slowest, memory_mib, started = [], (0.0, 0), "", time.perf_counter()
     for what, case, name, outcome, seconds in outcomes(arguments.seed, arguments.cases):
+        if what == "done":
+            memory_mib = outcome
+            continue
         formats[name]["read" if outcome == "read" else "refused" if what == "ended" else what] += 1
         slowest = max(slowest, (seconds, case))
         if what == "ended":
@@ -285,6 +291,7 @@ def main() -> None:
         "seed": arguments.seed,
         "seconds": round(time.perf_counter() - started),
         "slowest": {"seconds": round(slowest[0], 2), "case": slowest[1]},
+        "most_memory_mib": memory_mib,
         "formats": {name: dict(counts) for name, counts in sorted(formats.items())},
         "reasons": dict(reasons.most_common(40)),
         "finds": finds,

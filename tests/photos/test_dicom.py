@@ -149,10 +149,10 @@ def test_jpeg_2000(pixels, colours):
     assert (read == stored.reshape(80, 120, -1)).all()
 
 
-@pytest.mark.parametrize("colours", ["YBR_FULL_422", "MONOCHROME2"])
+@pytest.mark.parametrize("colours", ["YBR_FULL_422", "RGB", "MONOCHROME2"])
 def test_jpeg(pixels, colours):
     stored = pixels[:, :, 0].copy() if colours == "MONOCHROME2" else pixels
-    frame = encoded(stored, "JPEG", quality=95)
+    frame = encoded(stored, "JPEG", quality=95, keep_rgb=colours == "RGB")
     read = read_photo(written(dataset(frame, colours, syntax=JPEG, shape=(80, 120))))
     assert np.abs(read.astype(int) - read_photo(frame)).max() <= 3
 

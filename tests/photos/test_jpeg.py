@@ -57,6 +57,22 @@ def test_a_lost_block_is_noticed_at_every_scale(photo, progressive, loss):
     assert noticed >= (48 if progressive else 70)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_stands_behind_the_end_or_in_the_head_is_no_damage(photo, progressive):
+    data = encoded(photo, progressive=progressive, icc_profile=b"a profile " * 20)
+    whole = read_photo(data)
+    for odd in (
+        data + b"\xff\xda of a film, as telephones add one",
+        data + bytes(1000),
+        data.replace(b"ICC_PROFILE\0\1\1", b"ICC_PROFILE\0\7\1"),
+        data.replace(b"\xff\xdb", b"junk\xff\xdb", 1),
+    ):
+        assert odd != data
+        assert (read_photo(odd) == whole).all()
+        with pytest.raises(PhotoError, match="cut short"):
+            read_photo(odd[: len(data) // 2])
+
+
 def test_too_many_scans_are_refused(photo):
     data = encoded(photo[:16, :16], progressive=True)
     scan = data.rindex(b"\xff\xda")

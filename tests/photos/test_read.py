@@ -201,6 +201,9 @@ def test_a_thumbnail_in_the_exif_is_not_the_end_of_the_photo(pixels):
         (b"", "empty"),
         (b"file,grade\n1,2\n", "not a picture"),
         (b"<!DOCTYPE html><title>404</title>", "not a picture"),
+        (b"BMW is not a picture, and this is a text", "not a picture"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "not a picture"),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", "cut short"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
         (bytes(128) + b"DICM" + bytes(50), "is a DICOM file without a photograph"),
         (bytes(4000), "not a picture"),
@@ -238,6 +241,14 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(2_000_000_000)  # takes no room on the disk
     assert reason(path) == "is a file of more than 1 GB"
+
+
+def test_too_little_memory_is_no_damage(pixels, monkeypatch):
+    def fail(picture):
+        raise MemoryError
+
+    monkeypatch.setattr("biranet.photos.read.as_rgb", fail)
+    assert reason(encoded(Image.fromarray(pixels), "PNG")) == "needs more memory than there is"
 
 
 def test_a_file_that_vanishes_midway(tmp_path, monkeypatch):

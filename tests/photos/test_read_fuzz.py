@@ -137,6 +137,7 @@ def test_a_find_can_be_made_again():
 @pytest.mark.slow
 def test_many_damaged_files_neither_crash_nor_hang_nor_fill_the_memory():
     found = list(fuzz.outcomes(seed=2, cases=20_000))
+    assert found.pop()[0] == "done"
     assert len(found) == 20_000
     assert {what for what, *_ in found} == {"ended"}
     assert {outcome == "read" for _, _, _, outcome, _ in found} == {True, False}

@@ -4,6 +4,8 @@ libjpeg fills what it cannot decode with grey and only murmurs, and Pillow and O
 simplejpeg decodes with the same library to the same pixels and raises.
 """
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -16,8 +18,11 @@ from biranet.photos.cut_short import jpeg_stops_early, why_not_whole
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode of a JPEG, and what simplejpeg calls it."""
 
-_DAMAGE = ("Corrupt JPEG data", "Premature end", "Unsupported marker")
-"""How libjpeg's words begin where pixels are lost; what else it murmurs about leaves the picture whole."""
+_DAMAGE = re.compile(
+    r"Corrupt JPEG data: (?!bad ICC|\d+ extraneous bytes before marker 0x(?:e|fe|db|c0|c2))"
+    r"|Premature end|Inconsistent progression"
+)
+"""How libjpeg's words begin where pixels are lost. Colour profile and head are none of them."""
 
 _SCAN_LIMIT = 200
 """A progressive JPEG has about ten scans. Each costs a pass over the picture, and a hostile file can hold millions."""
@@ -38,7 +43,6 @@ def decode_jpeg(data: bytes, picture: Image.Image, least_px: int | None) -> npt.
         PhotoError: If the file is cut short or its data damaged.
         Exception: What Pillow raises for a file that it cannot decode either.
     """
-    _check_ends(data)
     if "progressive" in picture.info and data.count(b"\xff\xda") > _SCAN_LIMIT:
         raise PhotoError("unreadable", f"is a JPEG with more than {_SCAN_LIMIT} scans, which no camera writes")
     shorter_px = min(picture.size)
@@ -47,9 +51,8 @@ def decode_jpeg(data: bytes, picture: Image.Image, least_px: int | None) -> npt.
     try:
         pixels = simplejpeg.decode_jpeg(data, _COLOURS[picture.mode], min_height=height_px, min_width=width_px)
     except ValueError as error:
-        if str(error).startswith(_DAMAGE):
-            raise _damaged() from None
-        # Odd, but perhaps not damaged: Pillow takes what simplejpeg is too strict for.
+        _check_damage(data, str(error))
+        # Odd, but not known to be damaged: Pillow takes what simplejpeg is too strict for.
         picture.draft(None, (width_px or picture.width, height_px or picture.height))
         return as_rgb(picture)
     if picture.mode == "L":
@@ -66,18 +69,14 @@ def check_jpeg(data: bytes) -> None:
     Raises:
         PhotoError: If the file is cut short or its data damaged.
     """
-    _check_ends(data)
     try:
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
     except ValueError as error:
-        if str(error).startswith(_DAMAGE):
-            raise _damaged() from None
+        _check_damage(data, str(error))
 
 
-def _check_ends(data: bytes) -> None:
+def _check_damage(data: bytes, words: str) -> None:
     if jpeg_stops_early(data):
-        raise PhotoError("unreadable", why_not_whole(data, "JPEG"))
-
-
-def _damaged() -> PhotoError:
-    return PhotoError("unreadable", "is damaged: some of its data cannot be decoded")
+        raise PhotoError("unreadable", why_not_whole(data, "JPEG")) from None
+    if _DAMAGE.match(words):
+        raise PhotoError("unreadable", "is damaged: some of its data cannot be decoded") from None

@@ -5,6 +5,7 @@ colour profile is not applied.
 """
 
 import io
+import re
 import stat
 import warnings
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from biranet.errors import PhotoError
 from biranet.photos.archive import is_item, read_item
@@ -36,8 +37,8 @@ PHOTO_SUFFIXES = frozenset(
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000")
 
 _STARTS = {
-    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
-    b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP", b"\0\0\0\x0cjP": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000",
+    "JPEG": rb"\xff\xd8\xff", "PNG": rb"\x89PNG", "TIFF": rb"II[*+]\0|MM\0[*+]", "WEBP": rb"RIFF.{4}WEBP",
+    "GIF": rb"GIF8", "BMP": rb"BM.{4}\0{4}", "PPM": rb"P[1-6]\s", "JPEG2000": rb"\0\0\0\x0cjP|\xff\x4f\xff\x51",
 }  # fmt: skip
 """How files begin, for the reason why one whose head is damaged cannot be read."""
 
@@ -141,10 +142,12 @@ def _read(source: Path | bytes, least_px: int | None) -> ScaledPhoto:
             raise
         except Image.DecompressionBombError:
             raise PhotoError("unreadable", f"has more than {PIXEL_LIMIT // 1_000_000} million pixels") from None
+        except MemoryError:
+            raise PhotoError("unreadable", "needs more memory than there is") from None
         except Exception as error:  # A damaged file makes decoders raise anything: one photo must not end a run.
             # Without the decoder's own words, which may quote metadata.
-            kind = next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
-            if kind is None and isinstance(error, UnidentifiedImageError):
+            kind = next((kind for kind, start in _STARTS.items() if re.match(start, data, re.DOTALL)), None)
+            if kind is None and not is_dicom(data):
                 reason = "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"
             else:
                 reason = why_not_whole(data, kind or "")
