@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 
 import pytest
 from PIL import Image
@@ -59,6 +60,14 @@ def test_messidor2_in_the_other_columns_and_another_format(photos, lay, tmp_path
     assert found.dataset == "messidor2"
     assert [photo.grade for photo in found.photos] == [0, 3, None, 2]
     assert all((photos / photo.file).is_file() for photo in found.photos)
+
+
+def test_messidor2_what_is_ungradable_has_no_grade(photos, lay):
+    lay(
+        photos, *MESSIDOR_FILES, texts={"messidor_data.csv": MESSIDOR.replace("IM003718.jpg,,,0", "IM003718.jpg,3,1,0")}
+    )
+    photo = read_labels(photos).photos[2]
+    assert (photo.grade, photo.ungradable) == (None, "the graders of the data set found it ungradable")
 
 
 def test_messidor2_gradable_is_yes_or_no(photos, lay, refusal):
@@ -134,6 +143,15 @@ def test_idrid_comments_outside_are_not_read(idrid, tmp_path):
     photo.symlink_to(tmp_path / "elsewhere.jpg")
     found = read_labels(idrid).photos
     assert [bool(photo.group) for photo in found] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "missing"])
+def test_idrid_photos_that_cannot_be_read_keep_their_rows(idrid, kind):
+    photo = idrid / "1. Original Images/a. Training Set/IDRiD_001.jpg"
+    photo.unlink()
+    {"pipe": os.mkfifo, "folder": os.mkdir, "missing": str}[kind](photo)
+    found = read_labels(idrid).photos
+    assert [(photo.grade, bool(photo.group)) for photo in found] == [(3, False), (0, True), (4, True), (1, False)]
 
 
 def test_deepdrid_as_published(photos, lay):

@@ -3,7 +3,7 @@ import tracemalloc
 import pytest
 
 from biranet.photos.datasets import DATASETS, LabelledPhoto, read_labels
-from biranet.photos.datasets.layout import part_named
+from biranet.photos.datasets.parts import part_named
 
 IDS = "id_code,diagnosis\n000c1434d8d7,1\n"
 LEVELS = "image,level\n10_left,1\n"

@@ -39,6 +39,12 @@ def test_eyepacs_labels_given_and_photos_converted(photos, lay, tmp_path):
         labels.rename(tmp_path / "trainLabels.csv")
 
 
+def test_a_dot_in_a_name_is_not_the_ending_of_a_converted_photo(photos, lay):
+    text = "image,level\n10_left.jpeg,3\n11_left.v2,1\n"
+    found = read_labels(lay(photos, "10_left.png", "11_left.png", texts={"trainLabels.csv": text})).photos
+    assert [photo.file for photo in found] == ["10_left.png", "11_left.v2"]
+
+
 def test_the_example_of_a_submission_is_no_label_file(photos, lay, refusal):
     lay(photos, "1_left.jpeg", texts={"sampleSubmission.csv": EYEPACS["sampleSubmission.csv"]})
     assert read_labels(photos).dataset == "folder"

@@ -107,6 +107,11 @@ def test_gdrbench_as_published(photos, lay):
     } == expected
 
 
+def test_lists_of_something_else_are_not_gdrbench(photos, lay):
+    lay(photos, "a.jpg", texts={"DDR_train.txt": "a.jpg 0\n", "my_DDR_train.txt": "DDR/a.jpg 0\n"})
+    assert read_labels(photos).dataset == "folder"
+
+
 def test_one_domain_of_gdrbench(photos, lay, tmp_path):
     lay(photos, "DDR/pdr/007-0004-000.jpg")
     lay(tmp_path, texts=GDRBENCH)

@@ -15,6 +15,13 @@ def test_hidden_files_and_prepared_folders_are_passed_by(photos, lay):
     assert found.labels == ["a/x.npz", "l.csv"]
 
 
+def test_pipes_are_no_label_files(photos, lay):
+    lay(photos, "a.jpg")
+    os.mkfifo(photos / "trainLabels.csv")
+    assert scan(photos).labels == []
+    assert read_labels(photos).dataset == "folder"
+
+
 def test_links_out_of_the_tree_are_listed_and_not_followed(photos, lay, tmp_path):
     lay(tmp_path / "elsewhere", "z.jpg", "deep/y.jpg")
     lay(photos, "a.jpg")

@@ -4,7 +4,8 @@ import posixpath
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import EYES, PhotoFolder, Rows, among_part, graded, part_named, published
+from biranet.photos.datasets.layout import EYES, PhotoFolder, Rows, graded, published
+from biranet.photos.datasets.parts import among_part, part_named
 from biranet.photos.datasets.rows import table_rows
 from biranet.photos.metadata import comment_group
 from biranet.tables import read_header

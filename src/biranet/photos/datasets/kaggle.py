@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from biranet.photos.datasets.layout import PhotoFolder, Rows, graded, part_named, published
+from biranet.photos.datasets.layout import PhotoFolder, Rows, graded, published
+from biranet.photos.datasets.parts import part_named
 from biranet.photos.datasets.rows import table_rows
 
 
@@ -29,9 +30,8 @@ def _aptos_files(folder: PhotoFolder) -> list[Path]:
     found = []
     for path in folder.tables("id_code"):
         header = set(folder.headers[path])
-        labels = header == {"id_code"} or ("diagnosis" in header and "adjudicated_gradable" not in header)
-        # Copies of other sets have these columns as well; the names of the photos tell them apart.
-        if labels and not _is_sample(path):
+        # Other sets come with these columns as well; the names of the photos tell them apart.
+        if (header == {"id_code"} or "diagnosis" in header) and not _is_sample(path):
             names = (values[0] for _, values, _ in table_rows(path, ("id_code",)))
             if re.fullmatch(r"[0-9a-f]{12}(\.png)?", next(names)):
                 found.append(path)

@@ -18,6 +18,9 @@ from biranet.tables import read_header
 EYES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
 """How people write the side of an eye, in lower case, and how the manifest does."""
 
+_NAMED_EYE = re.compile(r"([^/]+)_(left|right)(?:\.[^./]*)?$", re.IGNORECASE)
+_NOTHING: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledPhoto:
@@ -129,9 +132,12 @@ class PhotoFolder:
 
     def head(self, file: str, size_bytes: int) -> bytes:
         """Read the beginning of a photo; nothing where it is not there, in the folder."""
+        path = self.path / file
+        if not os.path.isfile(path) or outside(self.path, file):  # noqa: PTH113
+            return b""
         try:
-            with (self.path / file).open("rb") as opened:
-                return b"" if outside(self.path, file) else opened.read(size_bytes)
+            with path.open("rb") as opened:
+                return opened.read(size_bytes)
         except OSError:
             return b""  # Why it cannot be read is for the reader of photos to say.
 
@@ -167,7 +173,7 @@ class PhotoFolder:
             name: Path from the folder, or its last part or parts; with or without suffix.
             place: Where it stands, for the error.
             any_suffix: A file with another suffix is meant as well, as where a set was converted.
-            among: Tells of a file whether it can be meant at all.
+            among: Tells of a file whether a name that is not its path can mean it.
 
         Returns:
             The path relative to the folder; `name` itself if there is no such photo.
@@ -178,12 +184,12 @@ class PhotoFolder:
         name = name.strip()
         if not name or "\0" in name:
             raise InputError(f"{place}: there is no file name, but {name!r}; give every row the name of its photo")
-        if name in self._known and (among is None or among(name)):
+        if name in self._known:
             return name
         meant = self._meant(name, among)
         if not meant:
             name = self._inside(name)
-            if name in self._known and (among is None or among(name)):
+            if name in self._known:
                 return name
             meant = self._meant(name, among)
         if not meant and any_suffix and posixpath.splitext(name)[1].lower() in PHOTO_SUFFIXES:
@@ -280,38 +286,6 @@ def published(
             yield from read(folder, path)
 
     return Layout(marks, recognises, read_all, whole)
-
-
-_PART = re.compile(
-    r"(?<![A-Za-z])(?:(?P<train>(?i:train|training))|(?P<validation>(?i:val|valid|validation))|"
-    r"(?P<test>(?i:test|testing|evaluation)))(?![a-z])"
-)
-
-
-def part_named(text: str) -> str:
-    """Find the part of a split that the name of a file or folder speaks of.
-
-    Args:
-        text: A name, or a path, of which the innermost part counts.
-
-    Returns:
-        `train`, `validation`, `test` or nothing.
-
-    Example:
-        >>> part_named("a. IDRiD_Disease Grading_Training Labels"), part_named("testLabels15"), part_named("latest")
-        ('train', 'test', '')
-    """
-    named = list(_PART.finditer(text))
-    return named[-1].lastgroup or "" if named else ""
-
-
-def among_part(split: str) -> Callable[[str], bool]:
-    """Leave out photos whose folders speak of another part: some sets give the same names to photos of two parts."""
-    return lambda file: part_named(posixpath.dirname(file)) in ("", split) if split else True
-
-
-_NAMED_EYE = re.compile(r"([^/]+)_(left|right)(?:\.[^./]*)?$", re.IGNORECASE)
-_NOTHING: Mapping[str, str] = {}
 
 
 def _stem(file: str) -> str:

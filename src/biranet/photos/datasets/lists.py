@@ -4,7 +4,8 @@ import re
 from pathlib import Path, PurePosixPath
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, among_part, graded, published
+from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, graded, published
+from biranet.photos.datasets.parts import among_part
 from biranet.photos.datasets.rows import list_rows
 from biranet.photos.read import PHOTO_SUFFIXES
 

@@ -78,7 +78,7 @@ def scan(root: Path) -> Scan:
                 suffix = posixpath.splitext(entry.name)[1].lower()
                 if suffix in PHOTO_SUFFIXES:
                     photos.append(name)
-                elif suffix in LABEL_SUFFIXES:
+                elif suffix in LABEL_SUFFIXES and entry.is_file():
                     labels.append(name)
     for name in photos:
         try:
