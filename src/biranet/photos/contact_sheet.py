@@ -1,0 +1,103 @@
+"""Show the photos that the rule for ungradable photos refused, or came nearest to refusing, on one page to look at."""
+
+import heapq
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from biranet.files import whole_file
+from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure
+
+_COLUMNS = 10
+_TILE_PX = 208
+_GAP_PX = 8
+_LINE_PX = 14
+_FONT_PX = 11
+_INK = "#202020"
+_REFUSED_INK = "#b00020"
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+class _Tile(NamedTuple):
+    """One photo: whether it is gradable and by what margin, where its picture is, and the lines under it."""
+
+    order: tuple[bool, float]
+    prepared: str
+    lines: tuple[str, str, str]
+
+
+def write_contact_sheet(prepared: Path, table: pd.DataFrame, path: Path, count: int = 50) -> None:
+    """Draw the worst photos of a prepared folder: the ungradable first, the clearest on top, then the least gradable.
+
+    Under each photo stand its file name, shortened; what was decided; and the measure that decided, with its value.
+    Photos whose field was not found, or that could not be read, were not measured and are left out. One picture is in
+    memory at a time.
+
+    Args:
+        prepared: The prepared folder.
+        table: Its manifest, or rows of it, with `file`, `prepared`, `status`, `reason` and `QUALITY_COLUMNS`.
+        path: Where the sheet shall stand, a JPEG.
+        count: How many photos are shown at most, at least 1.
+
+    Raises:
+        InputError: If the sheet cannot be written.
+    """
+    font = ImageFont.load_default(_FONT_PX)
+    measured = table[table[QUALITY_COLUMNS[0]] != ""].astype(str)
+    rows = [{str(name): value for name, value in row.items()} for row in measured.to_dict("records")]
+    tiles = heapq.nsmallest(count, (_tile(row, font) for row in rows), key=lambda tile: tile.order)
+    columns = min(_COLUMNS, max(1, len(tiles)))
+    lines = -(-max(1, len(tiles)) // columns)
+    step_x, step_y = _TILE_PX + _GAP_PX, _TILE_PX + 3 * _LINE_PX + _GAP_PX
+    sheet = Image.new("RGB", (columns * step_x + _GAP_PX, lines * step_y + _GAP_PX), "white")
+    draw = ImageDraw.Draw(sheet)
+    if not tiles:
+        draw.text((_GAP_PX, _GAP_PX), "no photo was measured", _INK, font)
+    for number, tile in enumerate(tiles):
+        left, top = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
+        sheet.paste(_picture(prepared / tile.prepared if tile.prepared else None), (left, top))
+        for place, line in enumerate(tile.lines):
+            ink = _INK if tile.order[0] or not place else _REFUSED_INK
+            draw.text((left, top + _TILE_PX + 1 + place * _LINE_PX), line, ink, font)
+    with whole_file(path) as beside:
+        sheet.save(beside, "JPEG", quality=85)
+
+
+def _tile(row: Mapping[str, str], font: _Font) -> _Tile:
+    measure, margin, missed = weakest_measure(Quality.from_cells(row))
+    reason = row["reason"] or missed
+    # Ungradable photos may have been kept on request; the reason tells them.
+    verdict = reason if row["status"] == "ungradable" else f"kept: {reason}" if reason else "gradable"
+    value = f"{measure.replace('_', ' ')} {float(row[measure]):.2f}"
+    return _Tile((not reason, margin), row["prepared"], (_shown(row["file"], font, True), _shown(verdict, font), value))
+
+
+def _shown(text: str, font: _Font, from_end: bool = False) -> str:
+    """Shorten a text to the width of a tile; in the built-in font's plain letters, others lose accents or become `?`."""
+    apart = unicodedata.normalize("NFKD", text)
+    plain = "".join(
+        letter if letter.isascii() and letter.isprintable() else "?"
+        for letter in apart
+        if not unicodedata.combining(letter)
+    )
+    shown, kept = plain, len(plain)
+    while font.getlength(shown) > _TILE_PX:
+        kept -= 1
+        shown = f"...{plain[len(plain) - kept :]}" if from_end else f"{plain[:kept]}..."
+    return shown
+
+
+def _picture(path: Path | None) -> Image.Image:
+    """The prepared picture at the size of a tile; plain grey where there is none, or it cannot be read."""
+    tile = Image.new("RGB", (_TILE_PX, _TILE_PX), "#d0d0d0")
+    if path is not None:
+        with suppress(OSError), Image.open(path) as picture:
+            picture.draft("RGB", (_TILE_PX, _TILE_PX))
+            tile.paste(picture.convert("RGB").resize((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS))
+    return tile
