@@ -1,4 +1,5 @@
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_wrong_use(photos, lay, tmp_path, refusal):
     assert "neither of the lists" in refusal(photos, None, "lists")
     lay(photos, texts={"preparation.json": "{}"})
     assert "prepared by biranet already" in refusal(photos)
+
+
+def test_the_docs_have_a_command_and_a_row_for_every_layout():
+    text = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    first, second = text.split("## What is read")
+    for name in DATASETS:
+        assert f"\n| `{name}` | `biranet prepare " in first
+        assert f"\n| `{name}` | " in second
 
 
 @pytest.mark.parametrize("name", ["l.xlsx", "lists"])

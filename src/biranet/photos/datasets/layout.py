@@ -195,7 +195,9 @@ class PhotoFolder:
         if not meant and any_suffix and posixpath.splitext(name)[1].lower() in PHOTO_SUFFIXES:
             meant = self._meant(_stem(name), among)
         if len(meant) > 1:
-            raise InputError(f"{place}: {name!r} could be {meant[0]} or {meant[1]}; write the path from {self.path}")
+            raise InputError(
+                f"{place}: {name!r} could be {meant[0]!r} or {meant[1]!r}; write the path from {self.path}"
+            )
         return meant[0] if meant else name
 
     def _meant(self, name: str, among: Callable[[str], bool] | None) -> list[str]:
