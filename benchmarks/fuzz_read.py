@@ -189,7 +189,7 @@ MUTATORS: tuple[Callable[[bytearray, bytes, random.Random], bytes], ...] = (
 )  # fmt: skip
 
 
-def read_case(data: bytes, least_px: int | None) -> str:
+def read_case(data: bytes | Path, least_px: int | None) -> str:
     """Read a file as the program does; what comes back must be a photo or a `PhotoError`."""
     try:
         pixels = read_photo(data) if least_px is None else read_scaled(data, least_px).pixels

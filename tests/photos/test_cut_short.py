@@ -1,4 +1,7 @@
 import io
+import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -62,3 +65,18 @@ def test_damage_in_the_middle_is_not_called_cut_short(pixels, kind):
     data = bytearray(encoded(pixels, kind))
     data[len(data) // 2 : len(data) // 2 + 1000] = bytes(1000)
     assert reason(bytes(data)).startswith("is damaged")
+
+
+def test_what_a_bomb_claims_is_not_unpacked():
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", 10, 10, 8, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(100_000_000), 9)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed)
+    tracemalloc.start()
+    try:
+        assert reason(data[:-100]) == "is damaged or cut short"
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,11 +1,14 @@
 import io
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
@@ -243,10 +246,26 @@ def test_pydicom_keeps_quiet(pixels, caplog):
 
 
 def test_reading_other_photos_does_not_import_pydicom(pixels):
-    import subprocess
-
     code = "import sys, biranet.photos.read; sys.exit('pydicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "difference"),
+    [
+        ("SC_rgb_dcmtk_+eb+cr.dcm", 2),
+        ("SC_rgb_jpeg_dcmtk.dcm", 2),
+        ("SC_rgb_jpeg_lossy_gdcm.dcm", 4),
+        ("SC_rgb_gdcm_KY.dcm", 0),
+        ("SC_ybr_full_422_uncompressed.dcm", 2),
+        ("SC_rgb_rle_16bit.dcm", 0.5),
+    ],
+)
+def test_files_of_other_programs_show_the_same_bars(name, difference):
+    # DCMTK and GDCM wrote the same test picture, which comes with pydicom, in many ways.
+    bars = read_photo(Path(get_testdata_file("SC_rgb_rle.dcm", download=False)))
+    read = read_photo(Path(get_testdata_file(name, download=False)))
+    assert np.abs(read.astype(int) - bars).mean() <= difference
 
 
 @pytest.mark.real

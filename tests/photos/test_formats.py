@@ -1,5 +1,6 @@
 """Every kind of file that cameras and archives write comes out in the colours that were put in."""
 
+import base64
 import io
 import struct
 
@@ -170,6 +171,18 @@ def test_a_jpeg_with_an_odd_head_is_whole(pixels):
     assert odd != data
     assert difference(read_photo(odd), read_photo(data)) == 0
     assert difference(read_scaled(odd, 20).pixels, read_scaled(data, 20).pixels) == 0
+
+
+def test_a_jpeg_with_arithmetic_coding():
+    # 16 x 16 pixels by `cjpeg -arithmetic -quality 90 -sample 1x1`: no library at hand writes it.
+    data = base64.b85decode(
+        b"|JeWF01!$>Nk#wx0RR9200961|JwjV00RO70|EjA0|NsD0|NvF2n7WM1O*BQ2L=cX3JeSj3JVJj4iXRz4iOFu3lJ6%5fc;@6%`B*7Z?^47!ni}"
+        b"6#v@*LjeN>1O)^I2?YfS6b%av6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6cqo-"
+        b"01*fP5C9MZ0TBQK5di}c0sqVZ3IGrg1pyEd1^?Or3<CiG0ucid06zf#0L&!)z$wfb?)|Oz@Yk#6Y!|n$*m4ejJw^LV5HyXWUKzO1A|BHzG5Lsd"
+        b"wcJd2X%<@zbIX4!W$z9BH#hZdJs5!h*#"
+    )
+    ramp = np.tile(np.linspace(20, 235, 16).astype(np.uint8), (16, 1))
+    assert difference(read_photo(data), np.stack([ramp, ramp.T, 255 - ramp], axis=2)) <= 8
 
 
 def test_a_very_wide_jpeg():

@@ -62,6 +62,20 @@ def test_a_damaged_file_is_a_photo_or_a_reason(name, other, seed):
     fuzz.read_case(fuzz.mutate(FILES[name], FILES[other], random.Random(seed)), seed % 3 * 10 or None)
 
 
+def test_a_damaged_archive_is_a_photo_or_a_reason(tmp_path):
+    np.savez_compressed(
+        tmp_path / "whole.npz", images=np.random.default_rng(0).integers(0, 255, (9, 8, 7, 3), np.uint8)
+    )
+    whole = (tmp_path / "whole.npz").read_bytes()
+    outcomes = set()
+    for seed in range(300):
+        path = tmp_path / f"{seed}.npz"
+        path.write_bytes(fuzz.mutate(whole, FILES["png"], random.Random(seed)))
+        outcomes.add(fuzz.read_case(path / "images" / "3", None))
+    assert "read" in outcomes
+    assert len(outcomes) > 1
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(("gif", "ppm", "jpeg 2000"))])
 @given(share=st.floats(0, 0.8))
 def test_a_file_that_is_cut_short_is_refused(name, share):

@@ -61,8 +61,8 @@ def jpeg_stops_early(data: bytes) -> bool:
 def _of_jpeg(data: bytes) -> float | None:
     if not jpeg_stops_early(data):
         return None
-    # What a broken download filled with zeros is no part of the picture.
-    pixels = simplejpeg.decode_jpeg(data.rstrip(b"\0"), "GRAY", strict=False)[:, :, 0]
+    # At 1/8, because the size is only claimed. What a broken download filled with zeros is no part of the picture.
+    pixels = simplejpeg.decode_jpeg(data.rstrip(b"\0"), "GRAY", min_height=1, min_width=1, strict=False)[:, :, 0]
     # libjpeg leaves what is missing at the middle of the range. Of a progressive file all may be there, but coarse.
     there = np.flatnonzero((pixels != 128).any(axis=1))
     return min(0.99, (int(there[-1]) + 1) / len(pixels)) if there.size else 0.0
@@ -73,15 +73,15 @@ def _of_png(data: bytes) -> float | None:
     if interlaced or b"IEND" in data[-12:]:
         return None
     row_bytes = 1 + -(-width_px * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] // 8)
-    packed, at = b"", 8
-    while at + 8 < len(data):
-        length, name = struct.unpack(">I4s", data[at : at + 8])
-        packed += data[at + 8 : at + 8 + length] if name == b"IDAT" else b""
-        at += 12 + length
-    unpack, unpacked_bytes = zlib.decompressobj(), 0
+    unpack, unpacked_bytes, at = zlib.decompressobj(), 0, 8
     with suppress(zlib.error):
-        for start in range(0, len(packed), 256):
-            unpacked_bytes += len(unpack.decompress(packed[start : start + 256]))
+        # Little by little, up to the first byte that cannot be unpacked, and never more than the picture holds.
+        while at + 8 < len(data) and unpacked_bytes < row_bytes * height_px:
+            length, name = struct.unpack(">I4s", data[at : at + 8])
+            body = data[at + 8 : at + 8 + length] if name == b"IDAT" else b""
+            for start in range(0, len(body), 256):
+                unpacked_bytes += len(unpack.decompress(body[start : start + 256], 1_000_000))
+            at += 12 + length
     return float(unpacked_bytes // row_bytes / height_px)
 
 

@@ -53,7 +53,7 @@ def decode_jpeg(data: bytes, picture: Image.Image, least_px: int | None) -> npt.
     except ValueError as error:
         _check_damage(data, str(error))
         # Odd, but not known to be damaged: Pillow takes what simplejpeg is too strict for.
-        picture.draft(None, (width_px or picture.width, height_px or picture.height))
+        picture.draft(None, (picture.width // scale, picture.height // scale))
         return as_rgb(picture)
     if picture.mode == "L":
         return np.repeat(pixels, 3, axis=2)

@@ -116,7 +116,8 @@ def read_photo(source: Path | bytes) -> npt.NDArray[np.uint8]:
 def read_scaled(source: Path | bytes, least_px: int) -> ScaledPhoto:
     """Read a photo as upright RGB, a JPEG at the smallest scale that is still large enough.
 
-    A JPEG is decoded at 1, 1/2, 1/4 or 1/8 for a fraction of the time; each pixel is the mean of those it stands for.
+    A JPEG is decoded at 1, 1/2, 1/4 or 1/8 for a fraction of the time; each pixel is about the mean of those it stands
+    for, in the last row and column as the file stores them perhaps of fewer.
 
     Args:
         source: A picture file, or its bytes, as for `read_photo`.
