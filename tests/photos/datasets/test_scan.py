@@ -87,8 +87,7 @@ def test_inside(photos, lay, name):
     assert not outside(photos, f"{photos}/a.jpg")
 
 
-def test_a_hundred_thousand_files_take_seconds(photos):
-    """Names only: a folder of 100,000 links to nothing is made fast, and is listed as photos are."""
+def test_the_time_for_a_photo_is_microseconds(photos):
     for folder in range(10):
         (photos / str(folder)).mkdir()
     # One file has many names, which costs a fraction of many files.
@@ -100,5 +99,5 @@ def test_a_hundred_thousand_files_take_seconds(photos):
     started = time.process_time()
     assert len(PhotoFolder(photos, None).files) == 20_001
     assert len({photo.group for photo in read_labels(photos).photos}) == 10_000
-    # A tenth of what the same would take at 100 microseconds a photo and pass; measured: 0.4 s.
+    # 200 microseconds a photo, listed and read: 100,000 would take 20 s. Measured: 20 microseconds.
     assert time.process_time() - started < 4
