@@ -49,8 +49,8 @@ def write_contact_sheet(prepared: Path, table: pd.DataFrame, path: Path, count: 
         InputError: If the sheet cannot be written.
     """
     font = ImageFont.load_default(_FONT_PX)
-    measured = table[table[QUALITY_COLUMNS[0]] != ""].astype(str)
-    rows = [{str(name): value for name, value in row.items()} for row in measured.to_dict("records")]
+    measured = table[table[QUALITY_COLUMNS[0]] != ""]
+    rows = [{str(name): str(value) for name, value in row.items()} for row in measured.to_dict("records")]
     tiles = heapq.nsmallest(count, (_tile(row, font) for row in rows), key=lambda tile: tile.order)
     columns = min(_COLUMNS, max(1, len(tiles)))
     lines = -(-max(1, len(tiles)) // columns)
@@ -79,17 +79,14 @@ def _tile(row: Mapping[str, str], font: _Font) -> _Tile:
 
 
 def _shown(text: str, font: _Font, from_end: bool = False) -> str:
-    """Shorten a text to the width of a tile; in the built-in font's plain letters, others lose accents or become `?`."""
-    apart = unicodedata.normalize("NFKD", text)
-    plain = "".join(
-        letter if letter.isascii() and letter.isprintable() else "?"
-        for letter in apart
-        if not unicodedata.combining(letter)
-    )
-    shown, kept = plain, len(plain)
-    while font.getlength(shown) > _TILE_PX:
-        kept -= 1
-        shown = f"...{plain[len(plain) - kept :]}" if from_end else f"{plain[:kept]}..."
+    """Shorten a text to a tile's width, in letters that the built-in font has: accents are lost, the rest is `?`."""
+    letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
+    plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
+    shown = plain
+    for kept in range(min(len(plain), _TILE_PX), 0, -1):
+        if len(shown) <= _TILE_PX and font.getlength(shown) <= _TILE_PX:
+            break
+        shown = f"...{plain[-kept:]}" if from_end else f"{plain[:kept]}..."
     return shown
 
 
