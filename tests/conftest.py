@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,8 @@ REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] /
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A run started in the background inherits that Ctrl-C is ignored; tests of Ctrl-C, and what they start, need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Group keys of the tests' own, not the user's: one for the whole run, so that a test and what it starts agree.
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"biranet-tests-{os.getuid()}"))
 # No test may reach for a hub; a missing file must fail at once, not after retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -48,7 +51,7 @@ def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn photographs, prepared at 64 px; read only, so copy it to change it."""
-    from biranet.photos.prepare import prepare_folder
+    from biranet.photos.folder import prepare_folder
 
     folder = tmp_path_factory.mktemp("prepared") / "prepared"
     prepare_folder(drawn_photos, folder, labels=drawn_photos / "labels.csv", size_px=64)

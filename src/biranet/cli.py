@@ -23,6 +23,12 @@ from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.files import read_json, whole_file
 from biranet.grades import DISCLAIMER
 
+DatasetName = Literal[
+    "auto", "eyepacs", "aptos", "messidor2", "idrid", "ddr", "deepdrid", "retinamnist", "fgadr", "gdrbench", "lists",
+    "csv", "classes", "folder",
+]  # fmt: skip
+"""The layouts of `biranet.photos.datasets.DATASETS`, which help must not wait for."""
+
 PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
 
 
@@ -59,40 +65,54 @@ class Prepare:
     """
 
     photos: Annotated[Positional[Path], arg(metavar="PHOTOS")]
-    """Folder of photographs: class folders 0 to 4, or any folder together with a CSV of grades."""
+    """Folder of photographs: a published data set, class folders 0 to 4, or any folder with a table of grades."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder for the prepared photos and their manifest.csv."""
     labels: Annotated[Path | None, arg(metavar="FILE")] = None
-    """CSV with the columns file, grade and, where known, group (photos of one patient)."""
-    dataset: Literal["auto", "folder", "classes", "csv", "lists"] = "auto"
-    """Layout of the labels: none, class folders, a CSV, or TrainSet.txt and ValidSet.txt; auto recognises it."""
+    """Table (CSV, TSV or Parquet) with the columns file, grade and, where known, group (photos of one patient); or the
+    label file of a published data set, where it does not lie among the photos."""
+    dataset: DatasetName = "auto"
+    """Layout of photos and labels; auto recognises it and says how."""
+    columns: Annotated[str, arg(metavar="OURS=THEIRS,…")] = ""
+    """What the columns of the table are called, for example file=image,grade=level,group=patient."""
     size: int = 610
     """Side of the stored squares in pixels."""
+    keep_ungradable: bool = False
+    """Use ungradable photos like all others; why they are ungradable still stands in the manifest."""
     workers: int = 2
     """Processes that prepare photos."""
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
-        from biranet.manifest import MANIFEST_NAME, has_split, read_manifest
-        from biranet.photos.prepare import prepare_folder
+        from biranet.manifest import MANIFEST_NAME
+        from biranet.photos.folder import CONTACT_SHEET_NAME, prepare_folder
 
-        was_split = (self.out / MANIFEST_NAME).is_file() and has_split(read_manifest(self.out))
-        table = prepare_folder(
-            self.photos, self.out, labels=self.labels, dataset=self.dataset, size_px=self.size, workers=self.workers
+        summary = prepare_folder(
+            self.photos,
+            self.out,
+            labels=self.labels,
+            dataset=self.dataset,
+            columns=_pairs(self.columns, "--columns"),
+            size_px=self.size,
+            keep_ungradable=self.keep_ungradable,
+            workers=self.workers,
         )
-        failed = table[table["status"] != "ok"]
-        for file, status, reason in failed[["file", "status", "reason"]].head(10).itertuples(index=False):
+        print(f"Layout: {summary.dataset} ({summary.why})")
+        for file, status, reason in summary.failures:
             print(f"  {status}: {file}: {reason}")
-        if len(failed) > 10:
-            print(f"  … and {len(failed) - 10} more; see the column reason of {self.out / 'manifest.csv'}")
-        graded = int(table["grade"].notna().sum())
+        failed = summary.photos - summary.statuses["ok"]
+        if failed > len(summary.failures):
+            left = failed - len(summary.failures)
+            print(f"  … and {left} more; see the column reason of {self.out / MANIFEST_NAME}")
         print(
-            f"{len(table) - len(failed)} of {len(table)} photos prepared ({graded} with a grade), "
-            f"{len(failed)} not usable: {self.out}"
+            f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
+            f"{failed} not usable: {self.out}"
         )
-        if was_split and not has_split(table):
+        if summary.measured:
+            print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
+        if summary.split_dropped:
             print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
-        return 1 if len(failed) else 0
+        return 1 if failed else 0
 
 
 @dataclass(frozen=True)
@@ -339,6 +359,19 @@ def _check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, lowest) in counts.items():
         if value < lowest:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
+
+
+def _pairs(text: str, flag: str) -> dict[str, str]:
+    """Read `ours=theirs,ours=theirs`; a name with a comma stands in double quotes together with its `ours=`."""
+    pairs = {}
+    for item in next(csv.reader([text]), []):
+        ours, equals, theirs = (part.strip() for part in item.partition("="))
+        if not (ours and equals and theirs):
+            raise InputError(f"{flag} is a list such as file=image,grade=level, and {item!r} is no part of one")
+        if ours in pairs:
+            raise InputError(f"{flag} names {ours!r} twice")
+        pairs[ours] = theirs
+    return pairs
 
 
 def _differences(given: TrainConfig, kept: TrainConfig) -> str:

@@ -45,7 +45,7 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     from biranet.learning.split import describe_split, split_photos
     from biranet.learning.train import train
     from biranet.manifest import read_manifest, write_manifest
-    from biranet.photos.prepare import prepare_folder
+    from biranet.photos.folder import prepare_folder
     from biranet.photos.synthetic import draw_folder
 
     started = time.monotonic()

@@ -143,7 +143,7 @@ def test_fold_model_is_not_measured_on_another_split(checkpoint, split_folder, t
 
 
 def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_path):
-    from biranet.photos.prepare import prepare_folder
+    from biranet.photos.folder import prepare_folder
 
     prepare_folder(drawn_photos, tmp_path / "prepared", labels=drawn_photos / "labels.csv", size_px=72, progress=False)
     with pytest.raises(RefusedError, match=r"size_px=72.*size_px=64.*prepare them again with --size 64"):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biranet.photos.prepare import prepare_folder
+from biranet.manifest import read_manifest
+from biranet.photos.folder import prepare_folder
 
 
 def _encoded(picture, suffix="PNG", **options):
@@ -40,10 +41,11 @@ def tree():
 
 @pytest.fixture
 def run():
-    """Function that prepares a folder at 64 px without a progress bar."""
+    """Function that prepares a folder at 64 px without a progress bar, and returns the manifest."""
 
     def prepare_small(photos: Path, out: Path, **options):
-        return prepare_folder(photos, out, size_px=64, progress=False, **options)
+        prepare_folder(photos, out, **{"size_px": 64, "progress": False} | options)
+        return read_manifest(out)
 
     return prepare_small
 

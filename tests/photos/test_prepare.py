@@ -1,7 +1,6 @@
 import hashlib
 import io
 import json
-import shutil
 
 import cv2
 import numpy as np
@@ -9,17 +8,8 @@ import pytest
 from PIL import Image
 
 from biranet.errors import InputError, PhotoError
-from biranet.manifest import COLUMNS
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.prepare import (
-    GEOMETRY_COLUMNS,
-    JPEG_QUALITY,
-    Preparation,
-    decode_prepared,
-    prepare_folder,
-    prepare_photo,
-    read_preparation,
-)
+from biranet.photos.prepare import JPEG_QUALITY, Preparation, decode_prepared, prepare_photo
 from biranet.photos.read import read_photo
 
 
@@ -64,122 +54,92 @@ def test_preparation_survives_json():
             Preparation.from_dict(values, "here")
 
 
-def test_the_folder(photos, tmp_path, run):
-    out = tmp_path / "out"
-    table = run(photos, out)
-    assert list(table.columns) == [*COLUMNS, *GEOMETRY_COLUMNS]
-    assert sorted(table["file"]) == list(table["file"])
-    assert set(table["file"]) == {path.relative_to(photos).as_posix() for path in photos.rglob("*.*")}
-    reasons = {row["file"]: (row["status"], row["reason"]) for _, row in table.iterrows() if row["status"] != "ok"}
-    assert reasons["empty.jpg"] == ("unreadable", "the file is empty")
-    assert reasons["text.jpg"][0] == "unreadable"
-    assert "not a picture" in reasons["text.jpg"][1]
-    assert reasons["black.png"] == ("no_field", "the photo is black")
-    assert len(reasons) == 3
-    ok = table[table["status"] == "ok"].set_index("file")
-    for file, row in ok.iterrows():
-        data = (photos / file).read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        assert row["prepared"] == f"images/{sha256[:2]}/{sha256}.jpg"
-        expected = prepare_photo(data, Preparation(size_px=64))
-        assert (out / row["prepared"]).read_bytes() == expected.jpeg
-        assert int(row["field_side_px"]) == expected.field.side_px
-    assert ok.loc["copy.png", "prepared"] == ok.loc["a b.png", "prepared"]
-    assert ok.loc["9_left.png", "group"] == ok.loc["9_right.png", "group"] == "9"
-    assert set(table["source"]) == {"clinic"}
-    assert read_preparation(out) == Preparation(size_px=64)
-    assert {path.name for path in out.iterdir()} == {"images", "manifest.csv", "preparation.json"}
+def test_another_version_is_named_whatever_else_it_says():
+    with pytest.raises(InputError, match="here was made by version 1 of the preparation, this is version"):
+        Preparation.from_dict({"version": 1, "size_px": 610, "jpeg_quality": 95}, "here")
 
 
-def test_labels_come_through(photos, tmp_path, run):
-    labels = tmp_path / "labels.csv"
-    labels.write_text("file,grade,group,dme,status,fold_0,width_px\na b,2,p1,1,done,x,77\ngone.png,1,p2,0,done,x,77\n")
-    table = run(photos, tmp_path / "out", labels=labels)
-    assert list(table.columns)[-4:] == ["dme", "label_status", "label_fold_0", "label_width_px"]
-    first, second = (row for _, row in table.iterrows())
-    assert (first["grade"], first["group"], first["label_status"], first["width_px"]) == (2, "p1", "done", "120")
-    assert (second["status"], second["reason"], second["sha256"]) == ("unreadable", "no such file", "")
-    assert (second["file"], second["grade"]) == ("gone.png", 1)
+def large_photo(radius_px, side_px=1600, **options):
+    """A JPEG whose field has this radius, with detail in it."""
+    rows, columns = np.mgrid[:side_px, :side_px] - side_px / 2
+    lit = np.hypot(rows, columns) < radius_px
+    wave = 120 + 60 * np.sin(rows / 9) * np.cos(columns / 11)
+    photo = np.where(lit[:, :, None], wave[:, :, None] * np.array([1, 0.6, 0.3]), 0).astype(np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(photo).save(encoded, "JPEG", quality=95, subsampling=0, **options)
+    return encoded.getvalue()
 
 
-def test_the_number_of_workers_changes_nothing(photos, tmp_path, run, tree):
-    run(photos, tmp_path / "one")
-    run(photos, tmp_path / "three", workers=3)
-    assert tree(tmp_path / "one") == tree(tmp_path / "three")
+@pytest.mark.parametrize("radius_px", [780, 500, 260, 200])
+def test_a_jpeg_decoded_small_gives_what_the_full_decode_gives(radius_px):
+    data = large_photo(radius_px)
+    prepared = prepare_photo(data, Preparation(size_px=400))
+    full = cut_field(read_photo(data), prepared.field, 400)
+    inside = full.max(axis=2) > 30
+    difference = (decode_prepared(prepared.jpeg).astype(float) - full)[inside]
+    assert 10 * np.log10(255**2 / (difference**2).mean()) > 38
+    assert abs(prepared.field.side_px - 2 * radius_px) < 40
+    assert (prepared.width_px, prepared.height_px) == (1600, 1600)
 
 
-def test_wrong_use_makes_nothing(photos, tmp_path, run):
-    out = tmp_path / "out"
-    labels = tmp_path / "labels.csv"
-    labels.write_text("file,grade\na b,7\n")
-    for options in ({"labels": labels}, {"labels": tmp_path / "gone.csv"}, {"workers": 0}, {"dataset": "x"}):
-        with pytest.raises(InputError):
-            run(photos, out, **options)
-    with pytest.raises(InputError, match="at least 32"):
-        prepare_folder(photos, out, size_px=9)
-    with pytest.raises(InputError, match="there is no folder"):
-        run(tmp_path / "gone", out)
-    assert not out.exists()
+def test_a_small_field_in_a_large_photo_is_decoded_large_enough(monkeypatch):
+    from biranet.photos import prepare
+
+    sides, original = [], prepare.cut_field
+
+    def noting(pixels, field, size_px):
+        sides.append(field.side_px)
+        return original(pixels, field, size_px)
+
+    monkeypatch.setattr(prepare, "cut_field", noting)
+    prepare_photo(large_photo(260), Preparation(size_px=500))
+    assert min(sides) >= 500
+    sides.clear()
+    prepare_photo(large_photo(780), Preparation(size_px=64))
+    assert max(sides) < 900
 
 
-def test_folders_that_cannot_be_prepared_into(photos, tmp_path, run, tree):
-    with pytest.raises(InputError, match="holds the photographs"):
-        run(photos, photos)
-    with pytest.raises(InputError, match="is a file"):
-        run(photos, photos / "text.jpg")
-    foreign = tmp_path / "foreign"
-    foreign.mkdir()
-    (foreign / "manifest.csv").write_text("mine\n1\n")
-    with pytest.raises(InputError, match="not ours"):
-        run(photos, foreign)
-    assert tree(foreign) == {"manifest.csv": b"mine\n1\n"}
+def test_the_field_is_in_pixels_of_the_upright_photo():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rows, columns = np.mgrid[:1200, :2000]
+    photo = np.where((np.hypot(rows - 600, columns - 1300) < 500)[:, :, None], np.array([190, 90, 40]), 0)
+    encoded = io.BytesIO()
+    Image.fromarray(photo.astype(np.uint8)).save(encoded, "JPEG", exif=exif.tobytes())
+    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=200))
+    assert (prepared.width_px, prepared.height_px) == (1200, 2000)
+    field = prepared.field
+    assert abs(field.left_px + field.side_px / 2 - 600) < 20
+    assert abs(field.top_px + field.side_px / 2 - 1300) < 20
 
 
-def test_another_size_is_refused(photos, tmp_path, run, tree):
-    out = tmp_path / "out"
-    run(photos, out)
-    before = tree(out)
-    with pytest.raises(InputError, match=r"prepared at 64 px .* --size 64"):
-        prepare_folder(photos, out, size_px=80)
-    assert tree(out) == before
+def test_a_square_cut_out_is_taken_whole_and_not_measured():
+    pixels = np.random.default_rng(1).integers(0, 255, (28, 28, 3), dtype=np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=56, whole=True))
+    assert (prepared.field.left_px, prepared.field.top_px, prepared.field.side_px) == (0, 0, 28)
+    expected = cv2.resize(pixels, (56, 56), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(decode_prepared(prepared.jpeg).astype(float) - expected).mean() < 4
+    assert prepared.quality is None
 
 
-def test_a_prepared_folder_inside_the_photos_is_not_scanned(photos, run):
-    first = run(photos, photos / "prepared")
-    assert len(run(photos, photos / "prepared")) == len(first)
-
-
-def test_nothing_is_printed_where_there_is_no_terminal(photos, tmp_path, capfd):
-    prepare_folder(photos, tmp_path / "out", size_px=64)
-    assert capfd.readouterr() == ("", "")
+def test_a_black_cut_out_is_still_a_photo_and_a_wide_one_is_padded():
+    encoded = io.BytesIO()
+    Image.new("RGB", (40, 20), (9, 99, 200)).save(encoded, "PNG")
+    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=40, whole=True))
+    decoded = decode_prepared(prepared.jpeg)
+    assert (prepared.field.left_px, prepared.field.top_px, prepared.field.side_px) == (0, -10, 40)
+    assert decoded[:8].max() < 12 and decoded[-8:].max() < 12
+    assert np.abs(decoded[20].astype(int) - [9, 99, 200]).max() < 8
 
 
 @pytest.mark.real
-def test_all_originals(real_data, tmp_path):
-    photos = real_data / "originals"
-    table = prepare_folder(photos, tmp_path, labels=photos / "index.csv", size_px=128, workers=2, progress=False)
-    assert len(table) == 44
-    assert set(table["status"]) == {"ok"}
-    assert table["grade"].notna().all()
-    for _, row in table.iterrows():
-        with Image.open(photos / row["file"]) as picture:
-            picture.draft("RGB", (picture.width // 4, picture.height // 4))
-            lit = cv2.GaussianBlur(np.asarray(picture)[:, :, 0], (0, 0), 2) > 45
-        columns, rows = (4 * np.nonzero(lit.mean(axis=axis) > 0.02)[0] for axis in (0, 1))
-        left, top, side = (int(row[f"field_{name}_px"]) for name in ("left", "top", "side"))
-        assert left <= columns[0] < columns[-1] < left + side
-        assert top <= rows[0] < rows[-1] < top + side
-        # 3 % of the side is as close as a thumbnail of 256 px and a faint halo allow.
-        assert side <= 1.06 * (columns[-1] - columns[0])
-        assert decode_prepared((tmp_path / row["prepared"]).read_bytes()).shape == (128, 128, 3)
-
-
-@pytest.mark.real
-def test_every_odd_format_has_a_row(real_data, tmp_path):
-    copy = tmp_path / "odd"
-    shutil.copytree(real_data / "odd_formats", copy)
-    table = prepare_folder(copy, tmp_path / "out", size_px=128, progress=False).set_index("file")
-    assert len(table) == len(list(copy.iterdir()))
-    assert table.loc["issue_3.dcm", "status"] == "unreadable"
-    assert "DICOM" in table.loc["issue_3.dcm", "reason"]
-    assert (table.drop(index="issue_3.dcm")["status"] == "ok").all()
+def test_the_worst_original_loses_little_to_the_small_decode(real_data):
+    for path in sorted((real_data / "originals").glob("*/*.jpg"))[::7]:
+        prepared = prepare_photo(path, Preparation())
+        full = cut_field(read_photo(path), prepared.field, 610)
+        rows, columns = np.mgrid[:610, :610] - 304.5
+        inside = (np.hypot(rows, columns) < 300) & (full.max(axis=2) > 20)
+        difference = (decode_prepared(prepared.jpeg).astype(float) - full)[inside]
+        assert 10 * np.log10(255**2 / (difference**2).mean()) >= 40

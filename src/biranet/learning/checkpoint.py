@@ -19,6 +19,7 @@ from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.learning.model import build_model
+from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.photos.prepare import Preparation
 
 FORMAT = "biranet-checkpoint"
@@ -130,6 +131,12 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
         )
     try:
         card = TypeAdapter(Card).validate_python(header)
+        if card.preparation.version != PREPARATION_VERSION:
+            raise InputError(
+                f"{path} was trained on photos prepared by version {card.preparation.version} of the preparation, and "
+                f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
+                "use the biranet that wrote it, or train again"
+            )
         model = build_model(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
         model.load_state_dict(tensors)
     except (ValidationError, RuntimeError) as error:

@@ -1,29 +1,33 @@
 """A second run, a killed one, and what changes in between."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from biranet.errors import InputError
+from biranet.errors import InputError, PhotoError
 from biranet.manifest import read_manifest, write_manifest
-from biranet.photos import prepare
+from biranet.photos import store
 
 
 @pytest.fixture
 def counted(monkeypatch):
     """One entry for each time that a photo is really prepared, not taken from an earlier run."""
     calls = []
-    original = prepare.prepare_photo
+    original = store.prepare_photo
 
     def counting(*args):
         calls.append(args)
         return original(*args)
 
-    monkeypatch.setattr(prepare, "prepare_photo", counting)
+    monkeypatch.setattr(store, "prepare_photo", counting)
     return calls
 
 
@@ -94,7 +98,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     run(photos, whole)
     everything = len(counted)
     counted.clear()
-    original = prepare.prepare_photo
+    original = store.prepare_photo
 
     def interrupted(*args):
         if len(counted) == 3:
@@ -102,7 +106,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
         return original(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(prepare, "prepare_photo", interrupted)
+        patch.setattr(store, "prepare_photo", interrupted)
         run(photos, out)
     assert not (out / "manifest.csv").exists()
     journal = (out / "progress.jsonl").read_bytes()
@@ -113,7 +117,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     (out / "images" / "00" / ".abc.99.partial.jpg").write_bytes(b"half")
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(prepare, "prepare_photo", interrupted)
+        patch.setattr(store, "prepare_photo", interrupted)
         run(photos, out)
     assert len(counted) == 3
     run(photos, out)
@@ -122,43 +126,119 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     assert tree(out) == tree(whole)
 
 
+SCRIPT = """
+import sys
+from pathlib import Path
+from biranet.photos.folder import prepare_folder
+
+if __name__ == "__main__":
+    prepare_folder(Path("photos"), Path("out"), size_px=64, workers=2)
+"""
+
+
+@pytest.fixture
+def many(tmp_path, photo_bytes):
+    """Prepares 300 photos in another process, in a session of its own."""
+    (tmp_path / "photos").mkdir()
+    for seed in range(300):
+        (tmp_path / "photos" / f"{seed:03}.png").write_bytes(photo_bytes(seed))
+    (tmp_path / "script.py").write_text(SCRIPT)
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "script.py"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+    return start
+
+
+def _written(journal):
+    try:
+        return journal.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
 @pytest.mark.sample
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_the_same(tmp_path, run, tree, photo_bytes):
-    photos, out = tmp_path / "photos", tmp_path / "out"
-    photos.mkdir()
-    for seed in range(400):
-        (photos / f"{seed:03}.png").write_bytes(photo_bytes(seed))
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from pathlib import Path\n"
-        "from biranet.photos.prepare import prepare_folder\n"
-        "if __name__ == '__main__':\n"
-        "    prepare_folder(Path('photos'), Path('out'), size_px=64, workers=2)\n"
-    )
-    journal = out / "progress.jsonl"
-    with subprocess.Popen([sys.executable, script], cwd=tmp_path, stderr=subprocess.DEVNULL) as child:
-        deadline = time.monotonic() + 60
-        while not (journal.exists() and journal.stat().st_size > 2000):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        child.kill()
-    assert 0 < journal.read_bytes().count(b"\n") < 400
-    run(photos, out, workers=2)
-    run(photos, tmp_path / "whole")
+def test_a_run_killed_twenty_times_goes_on_and_ends_the_same(many, tmp_path, run, tree):
+    out, journal, rng = tmp_path / "out", tmp_path / "out" / "progress.jsonl", np.random.default_rng(0)
+    # Twenty random points over all photos, and a random moment after each: reading, writing, renaming.
+    points, killed = sorted(rng.integers(0, 280, 20)), 0
+    for point in points:
+        with many() as child:
+            deadline = time.monotonic() + 120
+            while child.poll() is None and _written(journal) < point:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.03))
+            assert child.poll() is None
+            # Workers and all, or the main process alone: its workers then end by themselves.
+            os.killpg(child.pid, signal.SIGKILL) if rng.random() < 0.5 else child.kill()
+            killed += 1
+        assert not (out / "manifest.csv").exists()
+    assert killed == 20
+    run(tmp_path / "photos", out, workers=2)
+    run(tmp_path / "photos", tmp_path / "whole")
     assert tree(out) == tree(tmp_path / "whole")
 
 
-def test_a_locked_photo_is_tried_again(photos, tmp_path, monkeypatch, run):
-    original = Path.read_bytes
+def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, tmp_path, run, tree):
+    with many() as child:
+        deadline = time.monotonic() + 60
+        while _written(tmp_path / "out" / "progress.jsonl") < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with pytest.raises(InputError, match=r"another biranet prepare is at work in .*out; wait"):
+            run(tmp_path / "photos", tmp_path / "out")
+        assert child.wait(120) == 0
+    run(tmp_path / "photos", tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
-    def locked(self):
-        if self.name == "a b.png":
-            raise PermissionError(13, "Permission denied")
-        return original(self)
+
+@pytest.mark.slow
+def test_a_hundred_thousand_photos_take_hardly_more_memory_than_a_thousand(tmp_path, photo_bytes):
+    """The largest process of all, in KiB, as the system counts it."""
+    script = (
+        "import resource, runpy, sys\n"
+        "if __name__ == '__main__':\n"
+        "    runpy.run_path('script.py', run_name='__main__')\n"
+        "    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)\n"
+        "    print(max(resource.getrusage(who).ru_maxrss for who in whose))\n"
+    )
+    (tmp_path / "measure.py").write_text(script)
+    (tmp_path / "script.py").write_text(SCRIPT.replace("size_px=64", "size_px=32"))
+    (tmp_path / "photos").mkdir()
+    picture = io.BytesIO()
+    Image.open(io.BytesIO(photo_bytes(1))).save(picture, "JPEG", quality=50)
+    head, body = picture.getvalue()[:2], picture.getvalue()[2:]
+    peaks, done = [], 0
+    for count in (1_000, 100_000):
+        for number in range(done, count):
+            note = f"{number:08}".encode()
+            data = head + b"\xff\xfe\x00\x0a" + note + body
+            (tmp_path / "photos" / f"{number:08}.jpg").write_bytes(data)
+        done = count
+        answer = subprocess.run(
+            [sys.executable, "measure.py"], cwd=tmp_path, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        peaks.append(int(answer.stdout))
+    with (tmp_path / "out" / "manifest.csv").open(encoding="utf-8") as manifest:
+        assert sum(1 for _ in manifest) == 100_001
+    # Names and labels: less than 1 KiB a photo. Pixels would be 10 KiB, rows of the manifest 2 KiB.
+    assert peaks[1] - peaks[0] < 99_000
+
+
+def test_a_locked_photo_is_tried_again(photos, tmp_path, monkeypatch, run):
+    original = store.read_source
+
+    def locked(source):
+        if source.name == "a b.png":
+            raise PhotoError("unreadable", "no permission to read the file")
+        return original(source)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", locked)
+        patch.setattr(store, "read_source", locked)
         table = run(photos, tmp_path / "out").set_index("file")
     assert table.loc["a b.png", "reason"] == "no permission to read the file"
     assert run(photos, tmp_path / "out").set_index("file").loc["a b.png", "status"] == "ok"

@@ -1,0 +1,167 @@
+"""How fast are photos prepared, and what does the speed cost? Measured in turns in one run.
+
+python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 6] [--out results.json]
+
+ORIGINALS: a folder of full-size JPEG photographs. One process, from files on disk:
+
+* ours: `prepare_folder`: field found, padded, resized to 610, written, measured, entered in the manifest;
+* plain: full decode, Resize(610), CenterCrop(610), as in torchvision; nothing is written;
+* box: full decode, bounding box of what is lit, Lanczos to 610 x 610; nothing is written;
+* limit: the scaled decode alone.
+
+Then one worker against two, start-up included, on copies of the photographs that differ by a comment. Last, the
+peak signal-to-noise ratio of each stored photo, inside the field, against the full decode cut to the same square and
+averaged over areas. Only the ratios count; the seconds are those of the machine.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from biranet.photos.folder import MEASURED_COLUMNS, prepare_folder
+from biranet.tables import read_rows
+
+SIZE_PX = 610
+
+
+def plain() -> Callable[[Path], None]:
+    # Here, because the worker processes import this file too, and need no torch.
+    import torch
+    from torchvision.transforms import v2
+
+    torch.set_num_threads(1)
+    transform = v2.Compose([v2.Resize(SIZE_PX), v2.CenterCrop(SIZE_PX)])
+
+    def prepare(file: Path) -> None:
+        with Image.open(file) as picture:
+            transform(picture.convert("RGB"))
+
+    return prepare
+
+
+def box(file: Path) -> None:
+    with Image.open(file) as picture:
+        photo = np.asarray(picture.convert("RGB"))
+    lit = photo.max(axis=2) > 15
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    part = photo[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    Image.fromarray(part).resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+
+
+def limit(file: Path) -> None:
+    with Image.open(file) as picture:
+        picture.draft("RGB", (SIZE_PX, SIZE_PX))
+        picture.load()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def prepared_anew(photos: Path, out: Path, workers: int = 1) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
+
+
+def copies(files: list[Path], count: int, folder: Path) -> Path:
+    """A folder with each photo so many times, each copy with a comment of its own: no two files are identical."""
+    for number in range(count):
+        for place, file in enumerate(files):
+            note = f"{number}".encode()
+            segment = b"\xff\xfe" + (len(note) + 2).to_bytes(2, "big") + note
+            data = file.read_bytes()
+            (folder / f"{place:03}_{number}.jpg").write_bytes(data[:2] + segment + data[2:])
+    return folder
+
+
+def psnr(file: Path, stored: Path, row: dict[str, str]) -> float:
+    """Of a stored photo against the full decode, in dB, inside the circle of the field and the frame of the photo."""
+    left, top, side = (int(row[f"field_{name}_px"]) for name in ("left", "top", "side"))
+    with Image.open(file) as picture:
+        photo = np.asarray(picture.convert("RGB").crop((left, top, left + side, top + side)))
+        inside = np.asarray(Image.new("L", picture.size, 255).crop((left, top, left + side, top + side)))
+    reference, frame = (cv2.resize(each, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for each in (photo, inside))
+    rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX] - (SIZE_PX - 1) / 2
+    counted = (np.hypot(rows, columns) < SIZE_PX / 2) & (np.asarray(frame) == 255)
+    with Image.open(stored) as picture:
+        difference = np.asarray(picture).astype(float) - np.asarray(reference)
+    mean_square: NDArray[np.float64] = np.mean(difference[counted] ** 2)
+    return float(10 * np.log10(255**2 / mean_square))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("originals", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    files = sorted(arguments.originals.rglob("*.jpg"))
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) / "out"
+        photos = copies(files, 1, _made(Path(temporary) / "photos"))
+        prepare_plain = plain()
+        ways: dict[str, Callable[[], object]] = {
+            "ours": lambda: prepared_anew(photos, out),
+            "plain": lambda: [prepare_plain(file) for file in files],
+            "box": lambda: [box(file) for file in files],
+            "limit": lambda: [limit(file) for file in files],
+        }
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(arguments.rounds + 1):
+            for name, way in ways.items():
+                spent = seconds(way)
+                if turn:  # the first turn warms up
+                    taken[name].append(spent)
+        rows = list(read_rows(out / "manifest.csv", MEASURED_COLUMNS))
+        quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
+        many = copies(files, arguments.copies, _made(Path(temporary) / "many"))
+        scaling = []
+        for _ in range(arguments.rounds):
+            one, two = (seconds(lambda workers=workers: prepared_anew(many, out, workers)) for workers in (1, 2))
+            scaling.append(one / two)
+    ratio = {
+        name: round(statistics.median(peer / ours for ours, peer in zip(taken["ours"], taken[name], strict=True)), 2)
+        for name in ("plain", "box", "limit")
+    }
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    report = {
+        "commit": commit.strip(),
+        "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
+        "photos": len(files),
+        "photos_per_second": {name: round(len(files) / statistics.median(spent), 1) for name, spent in taken.items()},
+        "ours_over_plain": ratio["plain"],
+        "ours_over_box": ratio["box"],
+        "ours_over_limit": ratio["limit"],
+        "two_workers_over_one": round(statistics.median(scaling), 2),
+        "two_workers_photos": arguments.copies * len(files),
+        "psnr_worst_db": round(min(quality), 1),
+        "psnr_median_db": round(statistics.median(quality), 1),
+    }
+    print(json.dumps(report, indent=2))
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()

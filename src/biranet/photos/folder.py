@@ -1,0 +1,273 @@
+"""From a folder of photos to prepared squares and a manifest: one run, or many that each go on where the last ended.
+
+A prepared folder holds `manifest.csv`, `preparation.json` and `images/<two digits>/<sha256 of the photo file>.jpg`.
+While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses nothing.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from biranet.errors import InputError
+from biranet.files import write_json
+from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
+from biranet.photos import PREPARATION_NAME
+from biranet.photos.contact_sheet import write_contact_sheet
+from biranet.photos.datasets import LabelledPhoto, outside, read_labels
+from biranet.photos.journal import Journal, Outcome, open_journal
+from biranet.photos.parallel import in_processes
+from biranet.photos.prepare import Preparation, read_preparation
+from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure, why_ungradable
+from biranet.photos.store import MEASURED_COLUMNS, OUTCOME_COLUMNS, Task, still_stored, store_photo
+from biranet.tables import read_rows, write_rows
+
+CONTACT_SHEET_NAME = "contact_sheet.jpg"
+"""Picture of the least gradable photos, in the prepared folder."""
+
+CONTACT_SHEET_PHOTOS = 50
+
+_OWN = (*COLUMNS, *MEASURED_COLUMNS)
+_SEEN = ("source_bytes", "source_mtime_ns")
+_SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a folder of photos.
+
+    Attributes:
+        dataset: Layout of the labels.
+        why: How it was recognised; empty where it was named.
+        statuses: Number of photos by status.
+        graded: Number of photos with a grade.
+        failures: File, status and reason of the first photos that are not `ok`.
+        measured: Whether there is a contact sheet, for which at least one photo must have been measured.
+        split_dropped: Whether the manifest had a split and lost it, because photos or labels have changed.
+    """
+
+    dataset: str
+    why: str
+    statuses: Mapping[str, int]
+    graded: int
+    failures: tuple[tuple[str, str, str], ...]
+    measured: bool
+    split_dropped: bool
+
+    @property
+    def photos(self) -> int:
+        """Number of photos in all."""
+        return sum(self.statuses.values())
+
+
+def prepare_folder(
+    photos: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    dataset: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    size_px: int = 610,
+    keep_ungradable: bool = False,
+    workers: int = 1,
+    progress: bool = True,
+) -> Summary:
+    """Prepare all photos of a folder, or those that are new or changed since the last run.
+
+    A photo that cannot be used becomes a row with a status and a reason. Labels are always taken anew. A split that
+    `biranet split` wrote stays as long as nothing else in the manifest changes. Memory grows with the number of photos
+    only by their names and labels.
+
+    Args:
+        photos: Folder of photos.
+        out: The prepared folder, new or from an earlier run at the same size.
+        labels: Label file, see `biranet.photos.datasets.read_labels`.
+        dataset: Layout of the labels, a key of `biranet.photos.datasets.DATASETS` or `auto`.
+        columns: Names of the label file's columns, by ours, for example `{"grade": "level"}`.
+        size_px: Side of the prepared squares, at least 32.
+        keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
+        workers: Processes that prepare photos; the result is the same for any number.
+        progress: Show a bar where standard error is a terminal.
+
+    Returns:
+        What became of the photos; the manifest is in `out`.
+
+    Raises:
+        InputError: If folder, labels or size are wrong, another run is at work in `out`, or the disk is full.
+    """
+    if workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers}")
+    Preparation(size_px=size_px)  # before the labels of a large folder are read
+    listed = read_labels(photos, labels, dataset, columns or {})
+    preparation = Preparation(size_px=size_px, whole=listed.whole)
+    _check_out(photos, out, preparation)
+    write_json(out / PREPARATION_NAME, preparation.as_dict())
+    with open_journal(out, OUTCOME_COLUMNS) as journal:
+        split = _know_manifest(out / MANIFEST_NAME, journal)
+        bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
+        tasks = _tasks(photos, listed.photos, out, preparation, journal, bar.update)
+        with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:
+            for file, outcome in outcomes:
+                journal.add(file, outcome)
+                bar.update()
+        names = _further_columns(listed.photos)
+        rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
+        kept = split and _same_but_split(out / MANIFEST_NAME, rows())
+        if not kept:
+            write_rows(out / MANIFEST_NAME, [*_OWN, *names.values()], rows())
+        if journal.resumed:
+            for partial_file in out.rglob(".*.partial.*"):
+                partial_file.unlink(missing_ok=True)
+        failures = ((row["file"], row["status"], row["reason"]) for row in rows() if row["status"] != "ok")
+        return Summary(
+            dataset=listed.dataset,
+            why=listed.why,
+            statuses=Counter(row["status"] for row in rows()),
+            graded=sum(photo.grade is not None for photo in listed.photos),
+            failures=tuple(islice(failures, _SHOWN_FAILURES)),
+            measured=_show_worst(out, rows()),
+            split_dropped=split and not kept,
+        )
+
+
+def _check_out(photos: Path, out: Path, preparation: Preparation) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the prepared photos")
+    if out.resolve() == photos.resolve():
+        raise InputError(f"{out} holds the photographs; name another folder for the prepared photos")
+    if (out / PREPARATION_NAME).exists():
+        made = read_preparation(out)
+        if made.whole != preparation.whole:
+            raise InputError(f"{out} holds photos of another kind of data set; name another folder")
+        if made != preparation:
+            raise InputError(
+                f"{out} was prepared at {made.size_px} px and JPEG quality {made.jpeg_quality}, not at "
+                f"{preparation.size_px} px and {preparation.jpeg_quality}; "
+                f"name another folder, or give --size {made.size_px}"
+            )
+    elif (out / MANIFEST_NAME).exists():
+        raise InputError(f"{out} holds a {MANIFEST_NAME} that is not ours; name another folder for the prepared photos")
+
+
+def _know_manifest(path: Path, journal: Journal) -> bool:
+    """Take what an earlier run found into the journal, and tell whether its manifest has a split that we made."""
+    split = False
+    if path.exists():
+        for row in read_rows(path, _OWN):
+            outcome = {name: row[name] for name in OUTCOME_COLUMNS}
+            if row["prepared"]:
+                # Whether a prepared photo is gradable is decided anew, from its measures.
+                outcome |= {"status": "ok", "reason": ""}
+            if journal.find(row["file"]) is None:
+                journal.know(row["file"], outcome)
+            split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
+    return split
+
+
+def _tasks(
+    photos: Path,
+    listed: list[LabelledPhoto],
+    out: Path,
+    preparation: Preparation,
+    journal: Journal,
+    passed: Callable[[], object],
+) -> Iterator[Task]:
+    """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
+    for photo in listed:
+        seen = _look_at(photos / photo.file)
+        outcome = journal.find(photo.file)
+        if outcome and seen["source_bytes"] and seen.items() <= outcome.items() and still_stored(out, outcome):
+            passed()
+            continue
+        known = journal.alike(seen["source_bytes"]) if seen["source_bytes"] else []
+        yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused=_refused(photos, photo.file))
+
+
+def _look_at(path: Path) -> Outcome:
+    try:
+        state = path.stat()
+    except NotADirectoryError:
+        return _look_at(path.parent)  # a photo inside an archive
+    except (OSError, ValueError):
+        return dict.fromkeys(_SEEN, "")
+    return dict(zip(_SEEN, (str(state.st_size), str(state.st_mtime_ns)), strict=True))
+
+
+def _refused(photos: Path, file: str) -> str:
+    if outside(photos, file):
+        return "lies outside the folder of photos; copy it there, or give the folder that it lies in"
+    return ""
+
+
+def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:
+    """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
+    columns: dict[str, str] = {}
+    for name in dict.fromkeys(name for photo in listed for name in photo.further):
+        column = name
+        while column in _OWN or column in columns.values() or _is_split(column):
+            column = f"label_{column}"
+        columns[name] = column
+    return columns
+
+
+def _rows(
+    listed: list[LabelledPhoto], names: Mapping[str, str], journal: Journal, *, keep_ungradable: bool
+) -> Iterator[dict[str, str]]:
+    """The rows of the manifest, in the order of the labels."""
+    empty = dict.fromkeys((*_OWN, *names.values()), "")
+    for photo in listed:
+        row = empty | (journal.find(photo.file) or {})
+        if row["status"] == "ok":
+            measured = any(row[name] for name in QUALITY_COLUMNS)
+            row["reason"] = photo.ungradable or (why_ungradable(Quality.from_cells(row)) if measured else "")
+            if row["reason"] and not keep_ungradable:
+                row["status"] = "ungradable"
+        row |= {
+            "file": photo.file,
+            "grade": "" if photo.grade is None else str(photo.grade),
+            "group": photo.group or row["header_group"] or photo.file,
+            "eye": photo.eye or row["header_eye"],
+            "source": photo.source,
+            "split": photo.split,
+            OFFICIAL_SPLIT: photo.split,
+        }
+        yield row | {names[name]: value for name, value in photo.further.items()}
+
+
+def _show_worst(out: Path, rows: Iterator[dict[str, str]]) -> bool:
+    """Draw the contact sheet of the least gradable photos, and tell whether there were any to draw."""
+    path = out / CONTACT_SHEET_NAME
+    measured = (row for row in rows if any(row[name] for name in QUALITY_COLUMNS))
+    worst = heapq.nsmallest(
+        CONTACT_SHEET_PHOTOS, measured, key=lambda row: weakest_measure(Quality.from_cells(row)).margin
+    )
+    if worst:
+        write_contact_sheet(out, pd.DataFrame(worst), path)
+    else:
+        path.unlink(missing_ok=True)
+    return bool(worst)
+
+
+def _is_split(name: str) -> bool:
+    return name == "split" or name.startswith(FOLD_PREFIX)
+
+
+def _same_but_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
+    """Whether a manifest holds these rows, with a split that does not contradict theirs."""
+    old = read_rows(path)
+    for row in rows:
+        was = next(old, {})
+        split = was.get("split", "")
+        if row["split"] not in ("", split):
+            return False
+        theirs, ours = ({name: value for name, value in each.items() if not _is_split(name)} for each in (was, row))
+        if theirs != ours:
+            return False
+    return next(old, None) is None

@@ -1,0 +1,127 @@
+"""What became of each photo, on disk: it survives a kill, keeps others out, and costs no memory.
+
+While a run lasts, the prepared folder holds `progress.jsonl`, one line a photo. To look up photos by name, the journal
+and the manifest of an earlier run are also held in a temporary database, which vanishes with the process.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from biranet.errors import InputError
+
+JOURNAL_NAME = "progress.jsonl"
+
+Outcome = dict[str, str]
+"""What became of a photo: cells of the manifest by column."""
+
+_ALIKE_LIMIT = 16
+
+
+class Journal:
+    """The outcomes of this run and of earlier ones; made by `open_journal`.
+
+    Attributes:
+        resumed: Whether an earlier run did not come to its end.
+    """
+
+    def __init__(self, file: TextIO, index: sqlite3.Connection, *, resumed: bool) -> None:
+        self.resumed = resumed
+        self._file, self._index = file, index
+
+    def know(self, file: str, outcome: Outcome) -> None:
+        """Take an outcome that is on disk already, such as a row of the manifest, into the index."""
+        cells = json.dumps(outcome)
+        self._index.execute(
+            "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", (file, outcome.get("source_bytes", ""), cells)
+        )
+
+    def add(self, file: str, outcome: Outcome) -> None:
+        """Write an outcome down; from here on a kill does not lose it."""
+        self._file.write(json.dumps({"file": file, **outcome}) + "\n")
+        self._file.flush()
+        self.know(file, outcome)
+
+    def find(self, file: str) -> Outcome | None:
+        """The outcome of a photo, or None."""
+        found = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def alike(self, source_bytes: str) -> list[Outcome]:
+        """Some outcomes of files of this length: one of them may be the same photo under another name."""
+        found = self._index.execute(
+            "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _ALIKE_LIMIT)
+        )
+        return [json.loads(cells) for (cells,) in found]
+
+
+@contextmanager
+def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
+    """Open the journal of a prepared folder, for this process alone, and delete it when all went well.
+
+    Args:
+        folder: The prepared folder; it exists.
+        columns: What an outcome holds; lines of the journal without them, or torn by a kill, count for nothing.
+
+    Yields:
+        The journal, with the outcomes of a run that did not come to its end.
+
+    Raises:
+        InputError: If another process is at work in the folder, or there is no room to write.
+    """
+    path, columns = folder / JOURNAL_NAME, tuple(columns)
+    try:
+        with _locked(path) as file, closing(sqlite3.connect("", isolation_level=None)) as index:
+            # Nothing of this needs to survive: a new run builds it again.
+            index.execute("PRAGMA synchronous = OFF")
+            index.execute("PRAGMA journal_mode = OFF")
+            index.execute("CREATE TABLE outcome (file TEXT PRIMARY KEY, source_bytes TEXT, cells TEXT) WITHOUT ROWID")
+            index.execute("CREATE INDEX by_length ON outcome (source_bytes)")
+            file.seek(0)
+            journal = Journal(file, index, resumed=False)
+            last = ""
+            for last in file:
+                journal.resumed = True
+                try:
+                    row = json.loads(last)
+                    journal.know(row["file"], {name: row[name] for name in columns})
+                except (ValueError, KeyError, TypeError):
+                    continue  # The line that the kill tore; its photo is prepared again.
+            if last and not last.endswith("\n"):
+                file.write("\n")
+            yield journal
+            path.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; make room and run the command again, "
+            "finished photos are kept"
+        ) from error
+    except sqlite3.Error as error:
+        raise InputError(
+            f"cannot write temporary files in {tempfile.gettempdir()}: {error}; make room, or name another folder "
+            "in the variable TMPDIR, and run the command again; finished photos are kept"
+        ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[TextIO]:
+    """Open a file for this process alone; the system lets go of it when the process ends, however it ends."""
+    while True:
+        with path.open("a+", encoding="utf-8", errors="replace", newline="\n") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another biranet prepare is at work in {path.parent}; wait until it has ended, "
+                    "or name another folder for the prepared photos"
+                ) from None
+            # Between our opening and locking it, the other may have come to its end and deleted it.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                yield file
+                return
