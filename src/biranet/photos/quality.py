@@ -114,7 +114,8 @@ def weakest_measure(quality: Quality) -> Weakness:
 
     Returns:
         The first limit that is missed, in the order in which one fault hides the next: nothing can be said about the
-        colour of a dark photo, nor about the focus of one that shows no retina. Where none is missed, the closest one.
+        colour of a dark or a white photo, nor about the focus of one that shows no retina. Where none is missed, the
+        closest one.
 
     Source:
         Ours. The limits were chosen on one of two sets of graded photos, see docs/gradability.md.
@@ -122,12 +123,12 @@ def weakest_measure(quality: Quality) -> Weakness:
     visible_percent = int(100 * quality.visible_fraction)
     checks = [
         Weakness("brightness_fraction", quality.brightness_fraction / LEAST_BRIGHTNESS_FRACTION, "too dark"),
-        Weakness("fundus_score", quality.fundus_score / LEAST_FUNDUS_SCORE, "does not look like a fundus photograph"),
         Weakness(
             "overexposed_fraction",
             MOST_OVEREXPOSED_FRACTION / max(quality.overexposed_fraction, 1e-6),
             "overexposed",
         ),
+        Weakness("fundus_score", quality.fundus_score / LEAST_FUNDUS_SCORE, "does not look like a fundus photograph"),
         Weakness(
             "visible_fraction",
             quality.visible_fraction / LEAST_VISIBLE_FRACTION,
