@@ -19,6 +19,8 @@ MEASURED_PX = 384
 LEAST_FOCUS_PX = 96
 """Smallest field in the file, in pixels, whose focus is judged: a smaller one has no fine detail, sharp or not."""
 
+# The limits of the rule. They are lenient: the graded photos on which they were chosen all pass. docs/gradability.md
+# says how often each fault is caught.
 LEAST_BRIGHTNESS_FRACTION = 0.15
 LEAST_FUNDUS_SCORE = 0.3
 MOST_OVEREXPOSED_FRACTION = 0.1
@@ -33,12 +35,16 @@ _Floats = npt.NDArray[np.float32]
 _SIDE_PX = MEASURED_PX // 2
 _BLACK_LEVEL = 12
 _LIT_FRACTION = 0.2
+"""Share of the bright parts below which a part is not lit; the edge of a good photo is darker than its middle."""
 _CLIPPED_WHITE = 250
 _CLIPPED_BLACK = 5
 _NOISE_LEVEL = 4.0
+"""Added to green before it is divided by its surroundings, or the noise of dark photos would count as detail."""
 _BAND_FLOOR = 0.001
+"""Added to both bands, so that a photo with nothing on it has a sharpness of 1."""
 _TINY = 1e-9
 _TINT_SPREAD = 0.006
+"""Spread of the colour shares below which a photo is grey or of one tint; JPEG makes 0.003 of a grey one."""
 
 
 @dataclass(frozen=True)
