@@ -55,10 +55,15 @@ def place(tmp_path, monkeypatch, drawn_photos):
 def test_chain_by_the_real_command_line(place, small):
     """Names of files and columns are those that others read: they are fixed."""
     out = real("prepare", "photos", "prepared", "--labels", "photos/labels.csv", "--size", 64)
-    assert out == "40 of 40 photos prepared (40 with a grade), 0 not usable: prepared\n"
+    assert out == (
+        "Layout: csv (labels.csv is a table)\n"
+        "40 of 40 photos prepared (40 with a grade), 0 not usable: prepared\n"
+        "The least gradable ones, to look at: prepared/contact_sheet.jpg\n"
+    )
     fixed = ["file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256"]
     assert header(place / "prepared" / "manifest.csv")[:10] == fixed
     assert sorted(path.name for path in (place / "prepared").iterdir()) == [
+        "contact_sheet.jpg",
         "images",
         "manifest.csv",
         "preparation.json",
@@ -256,9 +261,8 @@ def test_photos_that_fail_get_rows_and_status_1(place, biranet, checkpoint, draw
     )
 
     answer = biranet("prepare", "mixed", "prepared", "--size", 64, "--workers", 1)
-    assert answer.status == 1 and answer.out.endswith(
-        "2 of 5 photos prepared (0 with a grade), 3 not usable: prepared\n"
-    )
+    assert answer.status == 1
+    assert "\n2 of 5 photos prepared (0 with a grade), 3 not usable: prepared\n" in answer.out
     table = read_manifest(place / "prepared")
     assert dict(zip(table["file"], table["status"], strict=True)) == statuses
 
@@ -333,7 +337,8 @@ def test_chain_on_real_photographs(place, biranet, real_data):
     chosen[["file", "grade", "group", "source", "dme"]].to_csv("labels.csv", index=False)
 
     answer = biranet("prepare", real_data, "prepared", "--labels", "labels.csv", "--size", 128)
-    assert (answer.status, answer.out) == (0, "60 of 60 photos prepared (60 with a grade), 0 not usable: prepared\n")
+    assert answer.status == 0
+    assert "60 of 60 photos prepared (60 with a grade), 0 not usable: prepared\n" in answer.out
     table = read(place / "prepared" / "manifest.csv")
     assert table[["file", "grade", "group", "source", "dme"]].equals(
         chosen[["file", "grade", "group", "source", "dme"]].reset_index(drop=True)

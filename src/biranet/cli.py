@@ -247,6 +247,8 @@ class Grade:
     """Table to write."""
     attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder for one picture per photo of what the model looked at."""
+    keep_ungradable: bool = False
+    """Grade ungradable photos like all others, instead of saying why they are ungradable."""
     batch_size: int = 16
     """Photos at a time."""
     workers: int = 2
@@ -272,7 +274,9 @@ class Grade:
         with whole_file(self.out) as beside, beside.open("w", newline="", encoding="utf-8") as table:
             writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL if torn else csv.QUOTE_MINIMAL)
             writer.writerow(TABLE_COLUMNS)
-            answers = grader.grade_many(files, batch_size=self.batch_size, workers=self.workers)
+            answers = grader.grade_many(
+                files, batch_size=self.batch_size, workers=self.workers, keep_ungradable=self.keep_ungradable
+            )
             for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
                 writer.writerow(answer.row())
                 failed += answer.grade is None

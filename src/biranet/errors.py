@@ -36,7 +36,7 @@ class PhotoError(BiranetError):
     """One photo cannot be used. It becomes a row with a status and a reason; it never ends a run.
 
     Attributes:
-        status: Status for the table: `unreadable` or `no_field`.
+        status: Status for the table: `unreadable`, `no_field` or `ungradable`.
         reason: What is wrong, in one sentence; also the text of the error.
 
     Example:

@@ -203,7 +203,10 @@ def test_wide_photo_keeps_its_sides(grader, place_x, columns):
     centre = slice((320 - 200) // 2, (320 + 200) // 2)
     assert np.array_equal(photo[:, centre], with_lesion[:, centre])
 
-    healthy, ill = grader.grade(photo), grader.grade(with_lesion)
+    # Drawn as a plain disc, it has none of the structure that a gradable photo shows.
+    with pytest.raises(PhotoError, match="shows no structure"):
+        grader.grade(photo)
+    healthy, ill = (grader.grade(each, keep_ungradable=True) for each in (photo, with_lesion))
     change = np.abs(healthy.photo.astype(int) - ill.photo).max(axis=2)
     assert change[:, columns].max() > 50
     assert healthy.probabilities.tolist() != ill.probabilities.tolist()

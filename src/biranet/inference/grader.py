@@ -24,6 +24,7 @@ from biranet.learning.signals import living_workers, start_worker
 from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
+from biranet.photos.quality import why_ungradable
 
 TABLE_COLUMNS = ("file", "status", "reason", "predicted_grade", *(f"p{grade}" for grade in GRADES), "decision")
 """Columns of `grades.csv`."""
@@ -35,7 +36,7 @@ class Prediction:
 
     Attributes:
         file: The photo's name, as it was given.
-        status: `ok`, or why there is no grade: `unreadable` or `no_field`.
+        status: `ok`, or why there is no grade: `unreadable`, `no_field` or `ungradable`.
         reason: One sentence where the status is not `ok`.
         grade: 0 to 4; None without a grade, like all that follows.
         probabilities: Of the five grades, (5,), float32, summing to 1.
@@ -87,34 +88,39 @@ class Grader:
         self.card = card
         self.device = device
 
-    def grade(self, photo: Path | str | Image.Image | Pixels) -> Prediction:
+    def grade(self, photo: Path | str | Image.Image | Pixels, *, keep_ungradable: bool = False) -> Prediction:
         """Grade one photo.
 
         Args:
             photo: A file, a PIL picture, or RGB pixels (H, W, 3), uint8, as taken: not cut, not resized.
+            keep_ungradable: Grade it even if it is too dark, too blurred or no fundus photo.
 
         Returns:
             Grade, probabilities and attention.
 
         Raises:
             InputError: If pixels are not what they should be.
-            PhotoError: If the photo cannot be read or has no field.
+            PhotoError: If the photo cannot be read, has no field or is ungradable.
         """
         name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
-        return next(self._answer([name], _collate(self.card, [(0, _prepare(source, self.card))])))
+        prepared = _prepare(source, self.card, keep_ungradable=keep_ungradable)
+        return next(self._answer([name], _collate(self.card, [(0, prepared)])))
 
-    def grade_many(self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2) -> Iterator[Prediction]:
+    def grade_many(
+        self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2, keep_ungradable: bool = False
+    ) -> Iterator[Prediction]:
         """Grade any number of photos in bounded memory.
 
         Args:
             files: Picture files.
             batch_size: Photos at a time.
             workers: Processes that prepare photos.
+            keep_ungradable: Grade photos even if they are too dark, too blurred or no fundus photos.
 
         Yields:
             One prediction per file, in order. A photo that cannot be used has a status and a reason.
         """
-        photos = _PhotoFiles(files, self.card)
+        photos = _PhotoFiles(files, self.card, keep_ungradable=keep_ungradable)
         loader = DataLoader(
             photos,
             batch_size=batch_size,
@@ -174,22 +180,25 @@ class _Loaded(NamedTuple):
 class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
     """Photo files, prepared as they are read."""
 
-    def __init__(self, files: Sequence[Path], card: Card) -> None:
-        self.files, self.card = files, card
+    def __init__(self, files: Sequence[Path], card: Card, *, keep_ungradable: bool) -> None:
+        self.files, self.card, self.keep_ungradable = files, card, keep_ungradable
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, row: int) -> tuple[int, Pixels | PhotoError]:
         try:
-            return row, _prepare(self.files[row], self.card)
+            return row, _prepare(self.files[row], self.card, keep_ungradable=self.keep_ungradable)
         except PhotoError as error:
             return row, error
 
 
-def _prepare(source: Path | bytes, card: Card) -> Pixels:
+def _prepare(source: Path | bytes, card: Card, *, keep_ungradable: bool) -> Pixels:
     """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
-    return resize(decode_prepared(prepare_photo(source, card.preparation).jpeg), card.image_size)
+    prepared = prepare_photo(source, card.preparation)
+    if prepared.quality is not None and not keep_ungradable and (reason := why_ungradable(prepared.quality)):
+        raise PhotoError("ungradable", reason)
+    return resize(decode_prepared(prepared.jpeg), card.image_size)
 
 
 def _collate(card: Card, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loaded:
