@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -20,7 +21,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.config import SplitConfig, TrainConfig, read_recipe, train_config_from
 from biranet.errors import BiranetError, InputError, PhotoError
-from biranet.files import read_json, whole_file
+from biranet.files import read_json
 from biranet.grades import DISCLAIMER
 
 DatasetName = Literal[
@@ -262,27 +263,27 @@ class Grade:
 
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, save_picture
+        from biranet.tables import write_rows
 
         if self.out.is_dir():
             raise InputError(f"--out {self.out} is a folder; name a file for the table")
         _check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
         files = list_photos(self.photos)
-        # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
-        torn = any("\r" in str(file) for file in files)
         grader = load(self.checkpoint, no_cuda=self.no_cuda)
-        failed = referred = 0
-        with whole_file(self.out) as beside, beside.open("w", newline="", encoding="utf-8") as table:
-            writer = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL if torn else csv.QUOTE_MINIMAL)
-            writer.writerow(TABLE_COLUMNS)
+        counts: Counter[str] = Counter()
+
+        def rows() -> Iterator[dict[str, str]]:
             answers = grader.grade_many(
                 files, batch_size=self.batch_size, workers=self.workers, keep_ungradable=self.keep_ungradable
             )
             for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
-                writer.writerow(answer.row())
-                failed += answer.grade is None
-                referred += answer.decision == "refer"
+                yield answer.row()
+                counts[answer.decision] += 1
                 if self.attention is not None:
                     save_picture(self.attention, number, answer)
+
+        write_rows(self.out, TABLE_COLUMNS, rows())
+        failed, referred = counts[""], counts["refer"]
         done = len(files) - failed
         print(
             f"{done} of {len(files)} photos graded, {referred} to refer, {failed} not usable: {self.out}\n{DISCLAIMER}"

@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -174,12 +173,15 @@ def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all. Floats keep nine digits, enough for a float32."""
-    # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
-    words = [column.astype(str) for _, column in table.items() if not pd.api.types.is_numeric_dtype(column)]
-    torn = any(column.str.contains("\r", regex=False).any() for column in words)
-    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if torn else csv.QUOTE_MINIMAL
-    with whole_file(path) as beside:
-        table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n", quoting=quoting)
+    names = [str(name) for name in table.columns]
+    columns = [_as_cells(column) for _, column in table.items()]
+    write_rows(path, names, (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)))
+
+
+def _as_cells(column: pd.Series) -> list[str]:
+    """Write the values of a column; missing ones as nothing."""
+    text = "{:.9g}".format if pd.api.types.is_float_dtype(column) else str
+    return ["" if missing else text(value) for value, missing in zip(column, column.isna(), strict=True)]
 
 
 def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:

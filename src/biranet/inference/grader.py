@@ -59,13 +59,12 @@ class Prediction:
             return ""
         return "refer" if self.grade >= REFERABLE_GRADE else "do not refer"
 
-    def row(self) -> list[str]:
-        """The row of `grades.csv`, in the order of `TABLE_COLUMNS`."""
-        shares = (
-            ["" for _ in GRADES] if self.probabilities is None else [f"{share:.9g}" for share in self.probabilities]
-        )
+    def row(self) -> dict[str, str]:
+        """The row of `grades.csv`: cells by the names in `TABLE_COLUMNS`."""
+        shares = [""] * len(GRADES) if self.probabilities is None else [f"{share:.9g}" for share in self.probabilities]
         grade = "" if self.grade is None else str(self.grade)
-        return [self.file, self.status, self.reason, grade, *shares, self.decision]
+        cells = (self.file, self.status, self.reason, grade, *shares, self.decision)
+        return dict(zip(TABLE_COLUMNS, cells, strict=True))
 
     def picture(self) -> Pixels | None:
         """The photo beside its overlay with the attention of each stream, (H, n * H, 3); None without a grade."""
