@@ -1,0 +1,247 @@
+"""A fingerprint by which copies of a photo are found, however they were stored, resized, turned or mirrored.
+
+The photo is laid out in rings about the centre of its field. Turning it shifts every ring along itself, mirroring turns
+the ring's direction around, and neither changes the strength of the ring's waves: these strengths are the fingerprint.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from biranet.errors import InputError
+from biranet.photos.field import _circle_through
+
+THRESHOLD = 0.28
+"""Largest distance between the fingerprints of near-identical photos; docs/audit.md says how it was chosen."""
+
+_COARSE_PX = 128
+_UPRIGHT_PX = 96
+"""Side of the picture in which the field fills the square and from which the rings are taken."""
+_RINGS, _WAVES = 10, 12
+_RING_RADII = np.linspace(0.12, 0.86, _RINGS)
+"""Radii of the rings as shares of the field's. The rim is left out: there copies differ most."""
+_WEIGHTS = np.sqrt(np.arange(1, _WAVES + 1))
+"""Of the waves with 1, 2, … crests a ring. Natural pictures have more of the slow ones, and tell less by them."""
+_STEPS = 512
+"""Whole numbers for a strength of 1; all strengths of a photo have the sum of squares 1, so few pass 255 / 512."""
+_LEAST_STRENGTH = 1.0
+"""Below it the field shows nothing but noise; a single bright spot on a plain field has 1.2, photographs 1.4 to 2.8."""
+
+_ALL_COMPARED = 2048
+_TREES, _LEAF, _AXES = 96, 64, 24
+_MOST_LINKS = 32
+
+_Floats = npt.NDArray[np.float32]
+
+
+def fingerprint(square: npt.NDArray[np.uint8]) -> str:
+    """Describe what a photo shows, so that its copies can be found among many.
+
+    Args:
+        square: Pixels (S, S, 3), uint8, RGB: the square around the field, padded with black, S about 384.
+
+    Returns:
+        `10 * 12` bytes as 240 hexadecimal digits; empty where the field is so plain that nothing can be told from it.
+
+    Source:
+        The Fourier-Mellin idea of Casasent and Psaltis, Applied Optics 15 (1976) 1795-1799, without its step for size,
+        since the field gives the size. The details are ours.
+
+    Example:
+        >>> square = np.zeros((384, 384, 3), np.uint8)
+        >>> _ = cv2.circle(square, (192, 192), 180, (150, 80, 40), -1)
+        >>> fingerprint(square)
+        ''
+        >>> _ = cv2.circle(square, (120, 160), 30, (250, 220, 120), -1)
+        >>> len(fingerprint(square)), fingerprint(square) == fingerprint(np.rot90(square))
+        (240, True)
+    """
+    grey = cv2.cvtColor(np.ascontiguousarray(square), cv2.COLOR_RGB2GRAY)
+    coarse = cv2.resize(grey, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    rings = _polar(_even_out(_upright(coarse)), 96, _UPRIGHT_PX // 2, _UPRIGHT_PX / 2)
+    waves = np.fft.rfft(rings, axis=0)[1 : _WAVES + 1] / len(rings)
+    strengths = np.abs(waves @ _ring_windows()).T * _WEIGHTS
+    norm = float(np.linalg.norm(strengths))
+    if norm < _LEAST_STRENGTH:
+        return ""
+    return np.rint(strengths * (_STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
+
+
+def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Find the photos that are copies of each other, in a time that grows little faster than their number.
+
+    Up to 2,048 different fingerprints are all compared. More are divided by 96 random trees, and compared within the
+    leaves; benchmarks/audit.py measures which share of the pairs is found so, and docs/audit.md tells it.
+
+    Args:
+        fingerprints: From `fingerprint`; an empty one is like no other.
+
+    Returns:
+        Positions (m, 2), int64, the smaller first, sorted: pairs whose distance is at most `THRESHOLD`. Where very many
+        are alike, not all pairs are listed, but enough to link them: equal fingerprints each with the first of them,
+        and no photo with more than 32 others at a time.
+
+    Raises:
+        InputError: If one is not what `fingerprint` gives.
+
+    Source:
+        Randomised k-d trees on principal axes: Silpa-Anan and Hartley, CVPR 2008, doi 10.1109/CVPR.2008.4587638. They
+        search one nearest neighbour through a queue; we compare all that meet in a leaf.
+
+    Example:
+        >>> near_identical(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
+        [[0, 3]]
+    """
+    given = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
+    if len(given) < 2:
+        return np.empty((0, 2), np.int64)
+    rows = np.stack([_parse(fingerprints[place]) for place in given])
+    distinct, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    copies = np.flatnonzero(first[which] != np.arange(len(rows)))
+    close = first[_close_pairs(distinct)]
+    found = np.concatenate([np.column_stack([first[which[copies]], copies]), close])
+    return np.unique(np.sort(given[found], axis=1), axis=0)
+
+
+def distance(one: str, other: str) -> float:
+    """Distance between two fingerprints, 0 to about 1.4; near-identical photos have at most `THRESHOLD`."""
+    return float(np.linalg.norm(_parse(one).astype(np.float64) - _parse(other))) / _STEPS
+
+
+def _parse(text: str) -> npt.NDArray[np.uint8]:
+    try:
+        row = np.frombuffer(bytes.fromhex(text), np.uint8)
+    except ValueError:
+        row = np.empty(0, np.uint8)
+    if len(row) != _RINGS * _WAVES:
+        raise InputError(f"{text[:40]!r} is not the fingerprint of a photo; prepare the photos again")
+    return row
+
+
+def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Pairs (m, 2) of rows no further apart than `THRESHOLD`, sorted."""
+    count = len(distinct)
+    if count <= _ALL_COMPARED:
+        return _pairs_within(distinct, np.arange(count)[None])
+    found = np.empty(0, np.int64)
+    for leaves in _leaves(distinct):
+        ends = np.stack([found // count, found % count])
+        links = np.bincount(ends.ravel(), minlength=count)
+        linked = connected_components(coo_matrix((np.ones(len(found)), ends), shape=(count, count)), directed=False)[1]
+        one, other = _pairs_within(distinct, leaves).T
+        wanted = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (linked[one] != linked[other])
+        found = np.union1d(found, (one * count + other)[wanted])
+    return np.column_stack([found // count, found % count])
+
+
+def _leaves(distinct: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.int64]]:
+    """Divide the rows in half again and again, differently for every tree; rows of the leaves, padded with `count`."""
+    count = len(distinct)
+    centred = distinct - distinct.mean(axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, -_AXES:]
+    depth = int(np.ceil(np.log2(count / _LEAF)))
+    padding = -count % 2**depth
+    turned = np.concatenate([centred @ axes, np.full((padding, _AXES), np.inf)])
+    random = np.random.default_rng(0)
+    for _ in range(_TREES):
+        leaves = np.arange(len(turned))[None]
+        for axis in random.choice(_AXES, depth, replace=depth > _AXES):
+            order = np.argpartition(turned[leaves, axis], leaves.shape[1] // 2, axis=1)
+            leaves = np.take_along_axis(leaves, order, axis=1).reshape(2 * len(leaves), -1)
+        yield np.sort(leaves, axis=1).clip(max=count)
+
+
+def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Pairs (m, 2) of rows in the same leaf no further apart than `THRESHOLD`, the smaller first."""
+    size = leaves.shape[1]
+    later = np.triu(np.ones((size, size), np.bool_), 1)
+    found = []
+    for some in np.array_split(leaves, max(1, leaves.size * size // 4_000_000)):
+        # Sums of products of bytes are whole numbers below 2^24, which float32 holds exactly, in any order of adding.
+        points = distinct[some.clip(max=len(distinct) - 1)].astype(np.float32)
+        products = points @ points.transpose(0, 2, 1)
+        squares = np.einsum("lii->li", products)
+        near = squares[:, :, None] + squares[:, None, :] - 2 * products <= (THRESHOLD * _STEPS) ** 2
+        near &= later & (some < len(distinct))[:, None, :]
+        near &= near.cumsum(axis=2, dtype=np.int32) <= _MOST_LINKS
+        leaf, one, other = np.nonzero(near)
+        found.append(np.column_stack([some[leaf, one], some[leaf, other]]))
+    return np.concatenate(found)
+
+
+def _upright(coarse: _Floats) -> _Floats:
+    """Cut so that the circle of the field fills the square, even where the photo shows only a part of the circle."""
+    x, y, radius = _field_circle(coarse)
+    scale = _UPRIGHT_PX / 2 / radius
+    shift_x, shift_y = (_UPRIGHT_PX / 2 - 0.5 - scale * centre for centre in (x, y))
+    move = np.array([[scale, 0, shift_x], [0, scale, shift_y]], np.float32)
+    return np.asarray(cv2.warpAffine(coarse, move, (_UPRIGHT_PX, _UPRIGHT_PX), flags=cv2.INTER_LINEAR), np.float32)
+
+
+def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
+    """Centre x, y and radius of the field, from the steepest step to darkness along rays from the middle."""
+    half, angles, radii = _COARSE_PX / 2, 96, 80
+    reach = 1.25 * half
+    rays = np.log(_polar(coarse, angles, radii, reach) + 6)
+    steps = rays[:, :-4] - rays[:, 4:]
+    inner = int(0.45 * radii)
+    steepest = steps[:, inner:].argmax(axis=1)
+    clear = steps[np.arange(angles), inner + steepest] > 0.35
+    radius = (steepest + inner + 2) * reach / radii
+    angle = np.arange(angles) * (2 * np.pi / angles)
+    outline = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]) + half - 0.5
+    circle = _circle_through(outline[clear], (_COARSE_PX, _COARSE_PX), _COARSE_PX)
+    if circle is None or max(abs(circle[0] - half), abs(circle[1] - half)) > 0.15 * _COARSE_PX:
+        return half - 0.5, half - 0.5, half
+    return circle
+
+
+def _even_out(upright: _Floats) -> _Floats:
+    """Take away light and contrast: what is left says how much brighter or darker a place is than those around it."""
+    quarter = _UPRIGHT_PX // 5
+    ground = float(np.median(upright[quarter:-quarter, quarter:-quarter]))
+    lit = np.clip((upright / (0.3 * ground + 1) - 0.7) / 0.6, 0, 1).astype(np.float32)
+    lit = np.asarray(
+        cv2.erode(lit, np.ones((5, 5)), borderType=cv2.BORDER_CONSTANT, borderValue=0),  # the rim is no detail
+        np.float32,
+    )
+    level = np.log(upright + 6).astype(np.float32)
+    share = _around(lit) + 1e-3
+    detail = (level - _around(level * lit) / share) * lit
+    detail = detail / np.sqrt(_around(detail * detail) / share + 1e-5)
+    return np.asarray(cv2.GaussianBlur(np.clip(detail, -3, 3), (0, 0), 1), np.float32)
+
+
+def _around(values: _Floats) -> _Floats:
+    """Mean over the surroundings of every pixel: two box filters, nearly a Gaussian of 4 pixels, for less time."""
+    for _ in range(2):
+        values = np.asarray(cv2.blur(values, (9, 9), borderType=cv2.BORDER_CONSTANT), np.float32)
+    return values
+
+
+def _polar(picture: _Floats, angles: int, radii: int, reach_px: float) -> _Floats:
+    """The picture along rays from its middle, (angles, radii); black beyond its edges."""
+    maps = _polar_maps(len(picture), angles, radii, reach_px)
+    return np.asarray(cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+
+
+@functools.cache
+def _polar_maps(side_px: int, angles: int, radii: int, reach_px: float) -> tuple[_Floats, _Floats]:
+    angle = np.arange(angles)[:, None] * (2 * np.pi / angles)
+    radius = np.arange(radii) * (reach_px / radii)
+    middle = side_px / 2 - 0.5
+    x, y = (middle + radius * turn(angle) for turn in (np.cos, np.sin))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+@functools.cache
+def _ring_windows() -> npt.NDArray[np.float64]:
+    """Weights (radii, rings) with which the values at all radii are averaged into rings."""
+    radii, centres = np.arange(_UPRIGHT_PX // 2)[:, None], _RING_RADII * _UPRIGHT_PX / 2
+    weights = np.maximum(0, 1 - np.abs(radii - centres) / (centres[1] - centres[0]))
+    return np.asarray(weights / weights.sum(axis=0))
