@@ -52,7 +52,7 @@ WRONG = {
     "prepare photos photos": "holds the photographs; name another folder",
     "prepare photos text.safetensors": "is a file; name a folder",
     "prepare photos out --labels nowhere.csv": "there is no label file nowhere.csv",
-    "prepare photos out --labels names.csv": "there is no column 'file'; names.csv has the columns: name, grade; say which",
+    "prepare photos out --labels names.csv": "there is no column 'file'; names.csv has the columns: name, grade; say",
     "prepare photos out --labels seven.csv": "seven.csv, row 2, column 'grade': '7' is not a grade from 0 to 4",
     "prepare photos out --size 5": "--size must be at least 32 pixels, not 5",
     "prepare photos out --workers 0": "--workers must be at least 1, not 0",

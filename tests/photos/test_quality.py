@@ -206,6 +206,24 @@ def test_a_field_cut_at_top_and_bottom_and_a_photo_without_a_circle_are_normal()
     assert why_ungradable(measure(without_circle)) == ""
 
 
+def test_a_bite_out_of_the_arc_does_not_change_the_circle():
+    photo = drawn(2, 600, 600)[:, :300]
+    bitten = photo.copy()
+    bitten[60:150, 60:160] = 0
+    assert measure(bitten).visible_fraction == pytest.approx(measure(photo).visible_fraction, abs=0.03)
+
+
+def test_an_eyelid_is_no_circle_of_the_field():
+    # A photo without a round field, an eyelid over its upper part: the dark arc bounds what is not the field.
+    photo = cv2.resize(drawn(2, 600, 600)[190:410, 190:410], (600, 600))
+    cv2.circle(photo, (300, -300), 450, (3, 2, 1), -1)
+    rows, columns = np.indices((600, 600)) - 299.5
+    circle = np.hypot(rows, columns) < 300
+    share = (circle & (photo.max(axis=2) > 10)).sum() / circle.sum()
+    quality = measure_quality(cv2.resize(photo, (MEASURED_PX, MEASURED_PX), interpolation=cv2.INTER_AREA))
+    assert quality.visible_fraction == pytest.approx(share, abs=0.02)
+
+
 # The rule
 
 
@@ -311,6 +329,34 @@ def test_other_pictures_do_not_look_like_a_fundus_photograph(name):
     assert why_ungradable(measure(NOT_FUNDUS[name])) == "does not look like a fundus photograph"
 
 
+def textured(photo):
+    checks = np.indices(photo.shape[:2]).sum(axis=0) // 20 % 2
+    return dimmed(photo, np.where(checks, 1.0, 0.3)[:, :, None])
+
+
+def two_coloured(photo):
+    mixed = photo.copy()
+    mixed[:, : photo.shape[1] * 2 // 5] = photo[:, : photo.shape[1] * 2 // 5, ::-1]
+    return mixed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda photo: photo[:, :, [2, 1, 0]], id="blue"),
+        pytest.param(lambda photo: photo[:, :, [1, 0, 2]], id="green"),
+        pytest.param(lambda photo: photo[:, :, [0, 2, 1]], id="magenta"),
+        pytest.param(two_coloured, id="two colours"),
+        pytest.param(textured, id="chequered"),
+    ],
+)
+def test_a_round_picture_of_other_colours_or_texture_does_not_look_like_a_fundus_photograph(change):
+    for seed in SEEDS:
+        photo = np.ascontiguousarray(change(drawn(seed)))
+        assert measure(photo).fundus_score < 0.6 * measure(drawn(seed)).fundus_score
+        assert why_ungradable(measure(photo)) == "does not look like a fundus photograph"
+
+
 def test_a_red_disc_without_anything_on_it_shows_no_structure():
     disc = cv2.circle(np.zeros((300, 400, 3), np.uint8), (200, 150), 140, (170, 80, 40), -1)
     assert why_ungradable(measure(disc)) == "shows no structure"
@@ -329,14 +375,17 @@ def test_real_graded_photos_pass(real_data):
 @pytest.mark.real
 def test_real_photos_spoiled_are_mostly_caught(real_data):
     paths = sorted((real_data / "images512").rglob("*.jpg"))[5::60]
-    caught = {"out of focus": 0, "too dark": 0, "visible": 0}
+    caught = {"out of focus": 0, "too dark": 0, "cut": 0, "in shadow": 0}
     for path in paths:
         photo = read_photo(path)
         field = find_field(photo)
         caught["out of focus"] += why_ungradable(measure(blur(photo, 0.03))) == "out of focus"
         caught["too dark"] += why_ungradable(measure(dimmed(photo, 0.12))) == "too dark"
         half = np.ascontiguousarray(photo[:, : field.left_px + field.side_px // 2])
-        caught["visible"] += why_ungradable(measure(half)).endswith("is visible")
+        caught["cut"] += why_ungradable(measure(half)).endswith("is visible")
+        columns = np.arange(photo.shape[1]) - field.left_px - 0.55 * field.side_px
+        light = 0.02 + 0.98 / (1 + np.exp(-columns / (0.03 * field.side_px)))
+        caught["in shadow"] += why_ungradable(measure(dimmed(photo, light[None, :, None]))).endswith("is visible")
     assert len(paths) == 13
     assert min(caught.values()) >= 12, caught
 
