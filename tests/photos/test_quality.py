@@ -207,10 +207,15 @@ def test_a_field_cut_at_top_and_bottom_and_a_photo_without_a_circle_are_normal()
 
 
 def test_a_bite_out_of_the_arc_does_not_change_the_circle():
-    photo = drawn(2, 600, 600)[:, :300]
-    bitten = photo.copy()
-    bitten[60:150, 60:160] = 0
-    assert measure(bitten).visible_fraction == pytest.approx(measure(photo).visible_fraction, abs=0.03)
+    photo = drawn(2, 600, 600)
+    rows, columns = np.indices((600, 600)) - 299.5
+    circle = np.hypot(rows, columns) < find_field(photo).side_px / 2
+    lit = circle.copy()
+    for picture in (photo, lit):
+        picture[60:240, :130] = 0
+        picture[:, 300:] = 0
+    share = lit.sum() / circle.sum()
+    assert measure(photo[:, :300]).visible_fraction == pytest.approx(share, abs=0.03)
 
 
 def test_an_eyelid_is_no_circle_of_the_field():
