@@ -294,6 +294,24 @@ def test_a_bomb_of_any_format(suffix):
     assert reason(huge) == "has more than 150 million pixels"
 
 
+@pytest.mark.parametrize("suffix", ["GIF", "WEBP", "TIFF"])
+def test_a_short_file_cannot_claim_many_pixels(suffix, pixels):
+    data = encoded(
+        Image.fromarray(pixels[:40]).quantize(8), suffix, save_all=True, append_images=[Image.new("P", (120, 40))]
+    )
+    huge = data
+    for size in (120, 40):
+        for form in ("<H", "<I"):
+            huge = huge.replace(struct.pack(form, size), struct.pack(form, 12_000))
+        huge = huge.replace(struct.pack("<I", size - 1)[:3], struct.pack("<I", 11_999)[:3])
+    assert huge != data
+    assert f"claims 144 million pixels in {len(data)} bytes" in reason(huge)
+
+
+def test_a_large_black_photo_is_not_taken_for_a_bomb():
+    assert read_photo(encoded(Image.new("RGB", (4000, 3000)), "PNG")).shape == (3000, 4000, 3)
+
+
 def test_text_that_unpacks_without_end(pixels):
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Comment", "a" * 100_000_000, zip=True)

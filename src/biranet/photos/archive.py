@@ -70,5 +70,5 @@ def _load(archive: Path, name: str, mtime_ns: int, file_bytes: int) -> npt.NDArr
             "unreadable",
             f"is in an array of {photos.dtype} with shape {photos.shape}; photos are uint8, (n, h, w, 3) or (n, h, w)",
         )
-    check_pixels(photos.shape[2], photos.shape[1])
+    check_pixels(photos.shape[2], photos.shape[1], photos.nbytes)
     return photos

@@ -116,7 +116,7 @@ def _check_photograph(dataset: "Dataset") -> None:
         raise PhotoError("unreadable", "is a DICOM file of another modality than photography (OP, XC, OT)")
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
         raise PhotoError("unreadable", "is a DICOM file without a photograph")
-    check_pixels(dataset.Columns, dataset.Rows)
+    check_pixels(dataset.Columns, dataset.Rows, len(dataset.PixelData))
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax or (syntax.is_compressed and syntax not in _PLUGINS):
         name = syntax.name if syntax.is_transfer_syntax else "a syntax of its own"

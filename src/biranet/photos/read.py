@@ -157,7 +157,7 @@ def _read(source: Path | bytes, least_px: int | None) -> ScaledPhoto:
 
 def _decode(data: bytes, least_px: int | None) -> ScaledPhoto:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-        check_pixels(picture.width, picture.height)
+        check_pixels(picture.width, picture.height, len(data))
         if picture.format not in ("JPEG", "MPO"):
             return _whole(_decode_whole(data, picture))
         pixels = decode_jpeg(data, picture, least_px)
