@@ -14,7 +14,6 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from biranet.errors import InputError
-from biranet.photos.field import _circle_through
 
 THRESHOLD = 0.28
 """Largest distance between the fingerprints of near-identical photos; docs/audit.md says how it was chosen."""
@@ -194,11 +193,25 @@ def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
     clear = steps[np.arange(angles), inner + steepest] > 0.35
     radius = (steepest + inner + 2) * reach / radii
     angle = np.arange(angles) * (2 * np.pi / angles)
-    outline = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]) + half - 0.5
-    circle = _circle_through(outline[clear], (_COARSE_PX, _COARSE_PX), _COARSE_PX)
-    if circle is None or max(abs(circle[0] - half), abs(circle[1] - half)) > 0.15 * _COARSE_PX:
-        return half - 0.5, half - 0.5, half
-    return circle
+    outline = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+    # Where the photo's own edge cuts the field, the rays end early, inside the circle.
+    arc = outline[clear & (np.abs(outline) < half - 2).all(axis=1)].astype(np.float32)
+    x, y, found = 0.0, 0.0, half
+    for _ in range(2):
+        if len(arc) < angles // 4:
+            break
+        # The smallest circle around them all finds the arc, and the circle of least squares through the arc is steadier.
+        # Then once more without what lies outside it, such as a tag on the rim.
+        (x, y), around = cv2.minEnclosingCircle(arc)
+        arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) > around - 3]
+        equations = np.column_stack([arc, np.ones(len(arc))])
+        centre_x2, centre_y2, rest = np.linalg.lstsq(equations, (arc**2).sum(axis=1), rcond=None)[0]
+        x, y = centre_x2 / 2, centre_y2 / 2
+        found = float(np.sqrt(max(rest + x**2 + y**2, 1)))
+        arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) < found + 1]
+    if not 0.6 * half < found < 1.6 * half:
+        x, y, found = 0.0, 0.0, half
+    return float(x) + half - 0.5, float(y) + half - 0.5, found
 
 
 def _even_out(upright: _Floats) -> _Floats:
