@@ -249,7 +249,7 @@ def _show_worst(out: Path, rows: Iterator[dict[str, str]]) -> bool:
         CONTACT_SHEET_PHOTOS, measured, key=lambda row: weakest_measure(Quality.from_cells(row)).margin
     )
     if worst:
-        write_contact_sheet(out, pd.DataFrame(worst), path)
+        write_contact_sheet(out, pd.DataFrame(worst, dtype=object), path)
     else:
         path.unlink(missing_ok=True)
     return bool(worst)
