@@ -117,8 +117,31 @@ class Prepare:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Look for what makes results wrong or gives people away: copies, conflicting labels, leaks, identifiers.
+
+    Training asks the same before it begins, and refuses leaks between parts.
+    """
+
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder; all findings, with all files, go to its audit.json."""
+
+    def run(self) -> int:
+        """Print the findings, write them down, and say whether training would be refused."""
+        from biranet.files import write_json
+        from biranet.manifest import read_manifest
+        from biranet.photos.audit import AUDIT_NAME, as_json, audit, describe
+
+        table = read_manifest(self.prepared)
+        findings = audit(table)
+        write_json(self.prepared / AUDIT_NAME, as_json(table, findings))
+        print(f"{describe(findings)}\n{len(table)} photos audited; all files: {self.prepared / AUDIT_NAME}")
+        return 1 if any(finding.refuses for finding in findings) else 0
+
+
+@dataclass(frozen=True)
 class Split:
-    """Divide prepared photos into train, validation, calibration and test; photos of one patient stay together."""
+    """Divide prepared photos into train, validation, calibration and test; patients and copies stay together."""
 
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder, whose manifest gets the split."""
@@ -126,13 +149,13 @@ class Split:
 
     def run(self) -> int:
         """Write the split into the manifest and show it."""
-        from biranet.learning.split import check_split, describe_split, split_photos
+        from biranet.learning.split import describe_split, split_photos
         from biranet.manifest import fold_columns, read_manifest, write_manifest
+        from biranet.photos.audit import audit, refuse_leaks
 
         table = split_photos(read_manifest(self.prepared), self.config)
         columns = fold_columns(table) or ["split"]
-        for column in columns:
-            check_split(table, column)
+        refuse_leaks(audit(table, columns))
         write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))
@@ -294,6 +317,7 @@ class Grade:
 COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "prepare": Prepare,
+    "audit": Audit,
     "split": Split,
     "train": Train,
     "evaluate": Evaluate,

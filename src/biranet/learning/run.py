@@ -10,8 +10,9 @@ import pandas as pd
 from biranet.config import SplitConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
-from biranet.learning.split import check_split, describe_split, split_photos
+from biranet.learning.split import describe_split, split_photos
 from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest, write_manifest
+from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 
 CONFIG_NAME = "config.json"
 STATE_NAME = "state.safetensors"
@@ -53,24 +54,25 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
     return f"The manifest had no split; made one by group with seed {config.seed}. {describe_split(table)}"
 
 
-def read_split_photos(prepared: Path, config: TrainConfig) -> pd.DataFrame:
-    """Read the graded photos with the split to train on.
+def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame, str]:
+    """Read the graded photos with the split to train on, after an audit.
 
     Args:
         prepared: The prepared folder.
         config: Names the fold; its schedule says whether a validation part is needed.
 
     Returns:
-        Rows of the manifest.
+        Rows of the manifest, and what the audit warns of, empty where there is nothing.
 
     Raises:
         InputError: If there is no such fold, nothing to train on, or no validation part where one is needed.
-        RefusedError: If a patient or a photo stands in two parts.
+        RefusedError: If a patient, a photo or a copy of it stands in two parts.
     """
     table, column = read_manifest(prepared), split_column(config)
     if column not in table:
         raise InputError(f"{prepared} has no fold {config.fold}; make folds with: biranet split {prepared} --folds 5")
-    check_split(table, column)
+    findings = audit(table, [column])
+    refuse_leaks(findings)
     photos = graded_photos(table)
     if not (photos[column] == "train").any():
         raise InputError(
@@ -81,7 +83,7 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> pd.DataFrame:
             "--schedule plateau follows the validation kappa, and there is no validation part; "
             "use --schedule cosine or constant, or make a split with a validation part"
         )
-    return photos
+    return photos, describe_warnings(findings, prepared)
 
 
 def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool) -> None:

@@ -5,21 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from biranet.config import SplitConfig
-from biranet.errors import InputError, RefusedError
+from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADES
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
+from biranet.photos.audit import copies, linked
+
+_SHOWN = "shown"
+"""Column with the number of what a photo shows, for as long as the division lasts."""
 
 
 def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
 
-    Photos of one group stay together, and so do byte-identical photos; every part gets its share of every grade as
-    far as the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its train
-    part.
+    Photos of one group stay together, and so do identical and near-identical photos; every part gets its share of every
+    grade as far as the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its
+    train part.
 
     Args:
         table: A manifest.
@@ -32,7 +34,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
     """
-    photos = graded_photos(table)
+    photos = graded_photos(table.assign(**{_SHOWN: copies(table)}))
     if photos.empty:
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
@@ -106,14 +108,10 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
 
 
 def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
-    """Number what must stay together: photos connected by a common group or by identical bytes."""
-    group, identical = (pd.factorize(photos[column])[0] for column in ("group", "sha256"))
-    edges = coo_matrix(
-        (np.ones(len(photos)), (group, identical + group.max() + 1)),
-        shape=(size := group.max() + identical.max() + 2, size),
-    )
-    labels = connected_components(edges, directed=False)[1][group]
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    """Number what must stay together: photos connected by a common group, or by showing the same."""
+    group, shown = (pd.factorize(photos[column])[0] for column in ("group", _SHOWN))
+    first = group.max() + 1
+    return linked(first + shown.max() + 1, np.column_stack([group, first + shown]))[group]
 
 
 def describe_split(table: pd.DataFrame, column: str = "split") -> str:
@@ -131,27 +129,3 @@ def describe_split(table: pd.DataFrame, column: str = "split") -> str:
             counts = np.bincount(grades, minlength=GRADE_COUNT)
             parts.append(f"{part} {len(grades)} ({'/'.join(map(str, counts))})")
     return f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
-
-
-def check_split(table: pd.DataFrame, column: str = "split") -> None:
-    """Refuse a split in which a patient or a photo stands in two parts.
-
-    Args:
-        table: A manifest.
-        column: Column with the split.
-
-    Raises:
-        RefusedError: If one does; the message names two of the files.
-    """
-    photos = graded_photos(table)
-    photos = photos[photos[column].isin(SPLITS)]
-    for key, what in (("group", "the group"), ("sha256", "byte-identical photos with sha256")):
-        parts = photos.groupby(key)[column].nunique()
-        torn = parts[parts > 1]
-        if len(torn):
-            first = photos[photos[key] == torn.index[0]].drop_duplicates(column)
-            where = " and ".join(f"{file} ({part})" for file, part in zip(first["file"], first[column], strict=True))
-            raise RefusedError(
-                f"{what} {torn.index[0]} stands in more than one part of the split: {where}; {len(torn)} such in all. "
-                "Results on it would be too good to be true: make a new split with `biranet split`"
-            )

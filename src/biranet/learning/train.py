@@ -75,7 +75,9 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
     if accelerator.is_main_process and (made := ensure_split(prepared, config)):
         say(made)
     accelerator.wait_for_everyone()
-    table = read_split_photos(prepared, config)
+    table, warnings = read_split_photos(prepared, config)
+    if warnings:
+        say(warnings)
     part = table[split_column(config)]
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
     normalisation = trunk_normalisation(config.model.trunk)

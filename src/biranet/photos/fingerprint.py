@@ -200,7 +200,7 @@ def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
     for _ in range(2):
         if len(arc) < angles // 4:
             break
-        # The smallest circle around them all finds the arc, and the circle of least squares through the arc is steadier.
+        # The smallest circle around them all finds the arc; the circle of least squares through the arc is steadier.
         # Then once more without what lies outside it, such as a tag on the rim.
         (x, y), around = cv2.minEnclosingCircle(arc)
         arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) > around - 3]

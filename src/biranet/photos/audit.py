@@ -1,0 +1,284 @@
+"""The audit: what in a manifest would make results too good to be true, or give people away.
+
+A pure function of the manifest's table. The command line prints its findings and writes them to `audit.json`; training
+asks it before it begins.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from biranet.errors import RefusedError
+from biranet.manifest import OFFICIAL_SPLIT, SPLITS, fold_columns, graded_photos
+from biranet.photos.fingerprint import near_identical
+
+AUDIT_NAME = "audit.json"
+"""The file in the prepared folder that holds all findings."""
+
+_EYES = ("left", "right")
+_SHOWN = 3
+_TOO_GOOD = "Results on it would be too good to be true"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that the audit found.
+
+    Attributes:
+        kind: What it is, such as `byte-identical files`.
+        refuses: Whether training is refused for it.
+        count: How many cases there are.
+        cases: The files of each case.
+        sentence: What was found, with the first case as example, and what to do.
+    """
+
+    kind: str
+    refuses: bool
+    count: int
+    cases: list[list[str]]
+    sentence: str
+
+
+def audit(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Finding]:
+    """Look for copies, contradictions, leaks between parts, and identifiers.
+
+    Copies and contradictions are looked for among all photos, leaks among those that are graded and usable.
+
+    Args:
+        table: A manifest; where it is of an older version and lacks columns, what they would show is not found, and a
+            finding says so.
+        columns: Columns with the splits to look at; `split` and all folds when not given.
+
+    Returns:
+        What was found, first what training is refused for; empty where all is well.
+
+    Example:
+        >>> table = pd.DataFrame({
+        ...     "file": ["a.jpg", "b.jpg"], "status": "ok", "grade": [0, 2], "group": ["1", "2"], "eye": "left",
+        ...     "split": "", "official_split": "", "sha256": "00", "fingerprint": "01" * 120,
+        ...     "identifiers": ["", "EXIF: date"],
+        ... })
+        >>> [(finding.kind, finding.count, finding.refuses) for finding in audit(table)]
+        [('byte-identical files', 1, False), ('conflicting grades', 1, False), ('identifiers', 1, False)]
+    """
+    findings: list[Finding] = []
+    shown = copies(table)
+    for column in ["split", *fold_columns(table)] if columns is None else columns:
+        findings += _leaks(table, shown, column)
+    findings += _copies(table, shown)
+    findings += _identifiers(table)
+    usable = table[table["status"] == "ok"]
+    unseen = usable.loc[_cells(usable, "fingerprint") == "", "file"]
+    if len(unseen):
+        findings.append(
+            _finding(
+                "no fingerprint",
+                [[file] for file in unseen],
+                "{n} photos have no fingerprint, such as {first}: near-identical copies of them are not found. Prepare "
+                "them again with this version; a photo without any detail in its field never gets one",
+            )
+        )
+    return findings
+
+
+def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Number what the photos show: rows with the same bytes, or linked by near-identical ones, have the same number.
+
+    Args:
+        table: A manifest; without a column `fingerprint` only identical bytes count.
+
+    Returns:
+        Numbers (rows,), int64, from 0.
+    """
+    near = near_identical(_cells(table, "fingerprint").tolist())
+    return linked(len(table), np.concatenate([_same(table, "sha256"), near]))
+
+
+def linked(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Number what pairs connect, directly or through others.
+
+    Args:
+        count: How many things there are.
+        pairs: Positions (m, 2) of things that belong together.
+
+    Returns:
+        Numbers (count,), int64, from 0 in the order in which they first occur.
+
+    Example:
+        >>> linked(4, np.array([[0, 2]])).tolist()
+        [0, 1, 0, 2]
+    """
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int64)
+
+
+def refuse_leaks(findings: Sequence[Finding]) -> None:
+    """Refuse to go on where a finding says so.
+
+    Raises:
+        RefusedError: With the sentence of the first such finding.
+    """
+    for finding in findings:
+        if finding.refuses:
+            raise RefusedError(finding.sentence)
+
+
+def describe_warnings(findings: Sequence[Finding], prepared: Path) -> str:
+    """Tell in one line what was found that does not stop a training; empty where there is nothing."""
+    warnings = ", ".join(f"{finding.kind} ({finding.count})" for finding in findings if not finding.refuses)
+    return f"The audit warns of: {warnings}; see all with: biranet audit {prepared}" if warnings else ""
+
+
+def describe(findings: Sequence[Finding]) -> str:
+    """Lay out the findings as a table for people: kind, cases, whether training is refused, the sentence."""
+    if not findings:
+        return "The audit found nothing."
+    width = max(len(finding.kind) for finding in findings)
+    lines = [f"{'found':{width}}  {'cases':>6}  training"]
+    for finding in findings:
+        lines.append(f"{finding.kind:{width}}  {finding.count:6}  {'refused' if finding.refuses else 'allowed'}")
+        lines.append(f"    {finding.sentence}.")
+    return "\n".join(lines)
+
+
+def as_json(table: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The findings as plain values, with all files."""
+    return {
+        "photos": len(table),
+        "refused": any(finding.refuses for finding in findings),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+
+
+def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> list[Finding]:
+    """What stands in more than one part of a split; `shown` numbers what the photos show."""
+    numbers = pd.Series(shown, table.index)
+    photos = graded_photos(table)
+    photos = photos[photos[column].isin(SPLITS)]
+    if photos[column].nunique() < 2:
+        return []
+    where = "" if column == "split" else f" ({column})"
+    found: list[Finding] = []
+    seen: set[frozenset[str]] = set()
+    for kind, what, key in (
+        ("group", "the group {key}", photos["group"]),
+        ("byte-identical photo", "byte-identical photos with sha256 {key}", _cells(photos, "sha256")),
+        ("near-identical photo", "one photo in near-identical copies", numbers[photos.index]),
+    ):
+        torn = [
+            (name, part)
+            for name, part in photos.groupby(key, sort=False)
+            if part[column].nunique() > 1 and name != "" and frozenset(part["file"]) not in seen
+        ]
+        if not torn:
+            continue
+        # What tears as a whole group, or as identical bytes, need not be told again as near-identical.
+        seen |= {frozenset(part["file"]) for _, part in torn}
+        name, part = torn[0]
+        first = part.drop_duplicates(column)
+        names = " and ".join(f"{file} ({place})" for file, place in zip(first["file"], first[column], strict=True))
+        official = part[OFFICIAL_SPLIT]
+        advice = "make a new split with `biranet split`"
+        if official[official != ""].nunique() > 1:
+            advice = (
+                "the published parts divide them, so give these photos one part in the split column of the label file, "
+                "or leave that column out, and prepare and split again"
+            )
+        found.append(
+            Finding(
+                f"{kind} in several parts{where}",
+                True,
+                len(torn),
+                [part["file"].tolist() for _, part in torn],
+                f"{what.format(key=name)} stands in more than one part of the split{where}: {names}; "
+                f"{len(torn)} such in all. {_TOO_GOOD}: {advice}",
+            )
+        )
+    return found
+
+
+def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
+    """Copies, and what their labels contradict."""
+    identical, sets = linked(len(table), _same(table, "sha256")), _sets(shown)
+    files = table["file"].to_numpy()
+    found = [
+        _finding(
+            "byte-identical files",
+            [files[rows].tolist() for rows in _sets(identical)],
+            "{n} photos are there more than once, byte for byte, such as {first}. They count as often as they are "
+            "there: delete the copies, or keep them if that is meant; a split keeps them together",
+        ),
+        _finding(
+            "near-identical photos",
+            [files[rows].tolist() for rows in sets if len(set(identical[rows])) > 1],
+            "{n} photos are there in several versions, such as {first}: compressed, resized, turned or exposed anew. "
+            "Look at them side by side and keep one of each; a split keeps them together",
+        ),
+        _finding(
+            "conflicting grades",
+            [files[rows].tolist() for rows in sets if table["grade"].iloc[rows].nunique() > 1],
+            "{n} photos have several grades, such as {first}. One of them must be wrong: ask for the right one, or "
+            "leave these photos out",
+        ),
+        _finding(
+            "one eye as left and right",
+            [files[rows].tolist() for rows in sets if set(_EYES) <= set(table["eye"].iloc[rows])],
+            "{n} photos are called left in one place and right in another, such as {first}. One of them must be wrong, "
+            "or mirrored: correct the labels",
+        ),
+    ]
+    return [finding for finding in found if finding.count]
+
+
+def _identifiers(table: pd.DataFrame) -> list[Finding]:
+    texts = _cells(table, "identifiers")
+    files = table.loc[texts != "", "file"].tolist()
+    if not files:
+        return []
+    places = [place.partition(": ") for cell in texts[texts != ""] for place in cell.split("; ")]
+    kinds = Counter(f"{place}: {kind}" for place, _, found in places for kind in found.split(", "))
+    counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+    sentence = (
+        f"{{n}} files hold in their headers what looks like a person, a date or a place, such as {{first}}. By place: "
+        f"{counts}. None of it was carried over into the prepared folder; clean the originals before you give them away"
+    )
+    return [_finding("identifiers", [[file] for file in files], sentence)]
+
+
+def _finding(kind: str, cases: list[list[str]], sentence: str) -> Finding:
+    first = cases[0] if cases else []
+    names = " and ".join(first[:_SHOWN]) + (f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else "")
+    # Not by format, since the names of files may hold braces.
+    sentence = sentence.replace("{n}", str(len(cases))).replace("{first}", names)
+    return Finding(kind, False, len(cases), cases, sentence)
+
+
+def _cells(table: pd.DataFrame, column: str) -> "pd.Series[str]":
+    """A column of texts; empty where an older version did not write it."""
+    return table[column] if column in table else pd.Series("", index=table.index, dtype=object)
+
+
+def _same(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
+    """Pairs (m, 2) of rows with the same text, each with the first of them."""
+    cells = _cells(table, column).to_numpy()
+    named = np.flatnonzero(cells != "")
+    numbers, texts = pd.factorize(cells[named])
+    first = np.full(len(texts), len(cells))
+    np.minimum.at(first, numbers, named)
+    return np.column_stack([first[numbers], named]).astype(np.int64)
+
+
+def _sets(numbers: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Positions that share a number, for all numbers that occur twice or more, in order."""
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
