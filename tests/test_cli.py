@@ -70,7 +70,7 @@ def test_public_names_are_the_real_ones():
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
-    assert {"demo", "prepare", "split", "train", "evaluate", "grade"} == set(cli.COMMANDS)
+    assert {"demo", "prepare", "audit", "split", "train", "evaluate", "grade"} == set(cli.COMMANDS)
     for name, command in cli.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
     assert "not a medical device" in answer.out
