@@ -83,8 +83,8 @@ def audit(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Fin
             _finding(
                 "no fingerprint",
                 [[file] for file in unseen],
-                "{n} photos have no fingerprint, such as {first}: near-identical copies of them are not found. Prepare "
-                "them again with this version; a photo without any detail in its field never gets one",
+                "{first} has no fingerprint, so its near-identical copies are not found; {n} such in all. Prepare the "
+                "photos again with this version; a photo without any detail in its field never gets one",
             )
         )
     return findings
@@ -214,26 +214,26 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
         _finding(
             "byte-identical files",
             [files[rows].tolist() for rows in _sets(identical)],
-            "{n} photos are there more than once, byte for byte, such as {first}. They count as often as they are "
-            "there: delete the copies, or keep them if that is meant; a split keeps them together",
+            "{first} are the same file, byte for byte; {n} such in all. A photo counts as often as it is there: delete "
+            "the copies, or keep them where that is meant; a split keeps them together",
         ),
         _finding(
             "near-identical photos",
             [files[rows].tolist() for rows in sets if len(set(identical[rows])) > 1],
-            "{n} photos are there in several versions, such as {first}: compressed, resized, turned or exposed anew. "
-            "Look at them side by side and keep one of each; a split keeps them together",
+            "{first} show the same, compressed, resized, turned or exposed anew; {n} such in all. Look at them side by "
+            "side and keep one of each; a split keeps them together",
         ),
         _finding(
             "conflicting grades",
             [files[rows].tolist() for rows in sets if table["grade"].iloc[rows].nunique() > 1],
-            "{n} photos have several grades, such as {first}. One of them must be wrong: ask for the right one, or "
-            "leave these photos out",
+            "{first} show the same and have different grades; {n} such in all. One must be wrong: ask for the right "
+            "one, or leave these photos out",
         ),
         _finding(
             "one eye as left and right",
             [files[rows].tolist() for rows in sets if set(_EYES) <= set(table["eye"].iloc[rows])],
-            "{n} photos are called left in one place and right in another, such as {first}. One of them must be wrong, "
-            "or mirrored: correct the labels",
+            "{first} show the same and are called left here and right there; {n} such in all. One must be wrong, or "
+            "mirrored: correct the labels",
         ),
     ]
     return [finding for finding in found if finding.count]
@@ -248,8 +248,8 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
     kinds = Counter(f"{place}: {kind}" for place, _, found in places for kind in found.split(", "))
     counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
     sentence = (
-        f"{{n}} files hold in their headers what looks like a person, a date or a place, such as {{first}}. By place: "
-        f"{counts}. None of it was carried over into the prepared folder; clean the originals before you give them away"
+        f"{{first}} holds in its header what looks like a person, a date or a place; {{n}} such in all: {counts}. "
+        "None of it was carried over into the prepared folder; clean the originals before you give them away"
     )
     return [_finding("identifiers", [[file] for file in files], sentence)]
 

@@ -42,7 +42,10 @@ _ENCODER = re.compile(
     r"|imagemagick|photoshop|irfanview|microsoft|matlab|ascii|olympus|sony|canon|nikon|kodak|topcon|zeiss|kowa)",
     _CASELESS,
 )
-_VERSION = re.compile(r"\b(?:(?:firmware|version|ver|rev|build|release)\b\W*)+[\w.:/-]*|\bv\d[\w.:/-]*", _CASELESS)
+_VERSION = re.compile(
+    r"\b(?:(?:firmware|version|ver|rev|build|release)\b\W*)+[\w.:/-]*(?:\W{1,3}\d{4}[:.-]\d\d[:.-]\d\d)?|\bv\d[\w.:/-]*",
+    _CASELESS,
+)
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _YEAR, _MONTH_NUMBER, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
@@ -124,18 +127,22 @@ def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
         >>> kinds_in_text("CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90")
         set()
     """
-    found = set()
+    found: set[str] = set()
+    if is_nothing(text):
+        return found
     if _EMAIL.search(text):
         found.add("contact")
     if is_encoder(text) and not _LABELLED_NAME.search(text):
         return found
-    rest = _VERSION.sub(" ", _EMAIL.sub(" ", text))
+    rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
     for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
-        rest, count = pattern.subn(" ", rest)
+        rest, count = pattern.subn("\n", rest)
         if count:
             found.add(kind)
-    words = rest.strip(" \t\r\n,;:.-_/#()")
-    if names and (_LABELLED_NAME.search(text) or (_WHOLE_NAME.fullmatch(words) and not _NO_NAMES.search(words))):
+    lines = [line.strip(" \t\r,;:.-_/#()") for line in rest.split("\n")]
+    if names and (
+        _LABELLED_NAME.search(text) or any(_WHOLE_NAME.fullmatch(line) and not _NO_NAMES.search(line) for line in lines)
+    ):
         found.add("name")
     return found
 
