@@ -1,0 +1,223 @@
+import io
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from biranet.errors import InputError
+from biranet.photos import fingerprint as module
+from biranet.photos.field import cut_field, find_field
+from biranet.photos.fingerprint import THRESHOLD, distance, fingerprint, near_identical
+from biranet.photos.read import read_photo
+from biranet.photos.synthetic import draw_photo
+
+BYTES = 120
+
+
+def print_of(photo):
+    return fingerprint(cut_field(np.ascontiguousarray(photo), find_field(np.ascontiguousarray(photo)), 384))
+
+
+def compressed(photo, quality):
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=quality)
+    return read_photo(file.getvalue())
+
+
+def turned(photo, degrees):
+    """The photo turned about its middle, on a canvas that holds all of it."""
+    height, width = photo.shape[:2]
+    side = int(np.hypot(height, width)) + 2
+    move = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    move[:, 2] += (side - width) / 2, (side - height) / 2
+    return cv2.warpAffine(photo, move, (side, side), flags=cv2.INTER_LINEAR)
+
+
+def exposed(photo, gamma):
+    return cv2.LUT(photo, np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8))
+
+
+def cut_3_percent(photo):
+    field = find_field(photo)
+    less = round(0.03 * field.side_px)
+    left, top = max(0, field.left_px) + less, max(0, field.top_px) + less
+    right = min(photo.shape[1], field.left_px + field.side_px) - less
+    bottom = min(photo.shape[0], field.top_px + field.side_px) - less
+    return photo[top:bottom, left:right]
+
+
+COPIES = {
+    "quality 30": lambda photo: compressed(photo, 30),
+    "half the size": lambda photo: cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "twice the size": lambda photo: cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),
+    "7 degrees": lambda photo: turned(photo, 7),
+    "33 degrees": lambda photo: turned(photo, 33),
+    "90 degrees": lambda photo: np.rot90(photo),
+    "180 degrees": lambda photo: np.rot90(photo, 2),
+    "mirrored": lambda photo: photo[:, ::-1],
+    "gamma 0.8": lambda photo: exposed(photo, 0.8),
+    "gamma 1.25": lambda photo: exposed(photo, 1.25),
+    "3 % cut off": cut_3_percent,
+    "wider border": lambda photo: cv2.copyMakeBorder(photo, 40, 10, 90, 20, cv2.BORDER_CONSTANT),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Photos of 30 drawn eyes of 15 patients."""
+    return [draw_photo(seed % 5, seed) for seed in range(30)]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_is_near_and_other_eyes_are_not(drawn, name):
+    prints = [print_of(photo) for photo in drawn]
+    copies = [print_of(COPIES[name](photo)) for photo in drawn[:12]]
+    for place, copy in enumerate(copies):
+        others = [distance(copy, other) for other in prints]
+        assert np.argmin(others) == place
+        assert others[place] <= THRESHOLD < sorted(others)[1]
+
+
+def test_a_turned_or_mirrored_square_hardly_differs(drawn):
+    square = cut_field(drawn[0], find_field(drawn[0]), 384)
+    for same in (np.rot90(square), np.rot90(square, 2), square[::-1], square[:, ::-1]):
+        assert distance(fingerprint(square), fingerprint(same)) < 0.12
+
+
+@pytest.mark.parametrize("size", [(160, 128), (64, 64)])
+def test_small_drawn_photos_are_not_linked(size):
+    prints = [print_of(draw_photo(seed % 5, seed, *size)) for seed in range(150)]
+    assert all(prints)
+    assert len(near_identical(prints)) == 0
+
+
+def test_a_plain_field_has_no_fingerprint_and_links_nothing():
+    square = np.zeros((384, 384, 3), np.uint8)
+    cv2.circle(square, (192, 192), 185, (150, 80, 40), -1)
+    noise = np.random.default_rng(0).integers(0, 2, square.shape, dtype=np.uint8)
+    assert fingerprint(square) == fingerprint(np.zeros_like(square)) == fingerprint(np.full_like(square, 200)) == ""
+    assert len(near_identical([fingerprint(square), fingerprint(square + noise), ""])) == 0
+
+
+def test_pictures_that_differ_by_turning_one_spot_are_one_photo():
+    """A spot that moves along a circle about the middle of a plain field cannot be told from a turned photo."""
+
+    def spot(radius, degrees):
+        square = np.zeros((384, 384, 3), np.uint8)
+        cv2.circle(square, (192, 192), 185, (150, 80, 40), -1)
+        place = 192 + radius * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+        cv2.circle(square, np.rint(place).astype(int).tolist(), 24, (250, 220, 120), -1)
+        return fingerprint(square)
+
+    assert distance(spot(80, 0), spot(80, 140)) < THRESHOLD < distance(spot(80, 0), spot(140, 0))
+
+
+def _texts(rows):
+    return [bytes(row).hex() for row in rows]
+
+
+def _all_pairs(rows):
+    numbers = rows.astype(np.int64)
+    return [
+        [i, j]
+        for i, j in itertools.combinations(range(len(rows)), 2)
+        if ((numbers[i] - numbers[j]) ** 2).sum() <= (THRESHOLD * 512) ** 2
+    ]
+
+
+def _crowd(random, count):
+    """Random fingerprints, spread like those of photos, a third of them copies of others at all distances."""
+    rows = np.abs(random.normal(40, 26, (count, BYTES)))
+    third = count // 3
+    change = random.standard_normal((third, BYTES))
+    change *= random.uniform(0, 1.3 * THRESHOLD * 512, (third, 1)) / np.linalg.norm(change, axis=1, keepdims=True)
+    rows[:third] = rows[third : 2 * third] + change
+    return np.rint(rows).clip(0, 255).astype(np.uint8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 90))
+def test_pairs_are_those_of_comparing_all(seed, count):
+    random = np.random.default_rng(seed)
+    rows = random.permutation(_crowd(random, count))
+    assert near_identical(_texts(rows)).tolist() == _all_pairs(rows)
+
+
+def test_trees_find_what_comparing_all_finds(monkeypatch):
+    rows = _crowd(np.random.default_rng(5), 6000)
+    trees = near_identical(_texts(rows))
+    monkeypatch.setattr(module, "_ALL_COMPARED", 6000)
+    everything = near_identical(_texts(rows))
+    assert len(everything) > 1400
+    missed = set(map(tuple, everything.tolist())) - set(map(tuple, trees.tolist()))
+    assert set(map(tuple, trees.tolist())) <= set(map(tuple, everything.tolist()))
+    assert len(missed) <= 0.005 * len(everything)
+
+
+@pytest.mark.parametrize("count", [300, 4000])
+def test_the_order_of_photos_does_not_matter(count):
+    random = np.random.default_rng(2)
+    rows = _crowd(random, count)
+    order = random.permutation(count)
+    pairs = near_identical(_texts(rows[order]))
+    assert np.unique(np.sort(order[pairs], axis=1), axis=0).tolist() == near_identical(_texts(rows)).tolist()
+
+
+def test_many_equal_photos_make_few_pairs_and_one_set():
+    rows = _crowd(np.random.default_rng(3), 9)
+    texts = [_texts(rows)[-1]] * 5000 + ["", *_texts(rows)]
+    pairs = near_identical(texts)
+    assert [0, 4999] in pairs.tolist()
+    assert len(pairs) < 5100
+    # So do thousands that are nearly equal, which no comparison of bytes would link.
+    random = np.random.default_rng(4)
+    near = (rows[-1] + random.integers(0, 4, (2500, BYTES))).clip(0, 255).astype(np.uint8)
+    pairs = near_identical(_texts(near))
+    assert len(pairs) < 50 * 2500
+    reached, links = {0}, {}
+    for one, other in pairs.tolist():
+        links.setdefault(one, []).append(other)
+        links.setdefault(other, []).append(one)
+    waiting = [0]
+    while waiting:
+        new = set(links.get(waiting.pop(), [])) - reached
+        reached |= new
+        waiting += new
+    assert len(reached) == 2500
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["00" * BYTES]])
+def test_nothing_to_compare(texts):
+    assert near_identical(texts).shape == (0, 2)
+
+
+@pytest.mark.parametrize("text", ["abc", "zz" * BYTES, "00" * (BYTES - 1)])
+def test_what_is_no_fingerprint_is_refused(text):
+    with pytest.raises(InputError, match="is not the fingerprint of a photo"):
+        near_identical([text, "00" * BYTES])
+
+
+@pytest.mark.real
+def test_originals_are_near_their_small_copies_and_far_from_all_others(real_data):
+    originals = sorted((real_data / "originals").rglob("*.jpg"))[::6]
+    by_name = {path.name: path for path in (real_data / "images512").rglob("*.jpg")}
+    small = [print_of(read_photo(by_name[path.name])) for path in originals]
+    for place, path in enumerate(originals):
+        large = print_of(read_photo(path))
+        others = [distance(large, other) for other in small]
+        assert np.argmin(others) == place
+        assert others[place] < 0.2 < THRESHOLD < sorted(others)[1]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", COPIES)
+def test_real_copies_are_near(real_data, name):
+    photos = [read_photo(path) for path in sorted((real_data / "images512").rglob("*.jpg"))[7::60]]
+    prints = [print_of(photo) for photo in photos]
+    assert len(near_identical(prints)) == 0
+    for photo, own in zip(photos, prints, strict=True):
+        assert distance(print_of(COPIES[name](photo)), own) <= THRESHOLD
