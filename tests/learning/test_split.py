@@ -10,7 +10,6 @@ from biranet.learning.split import describe_split, split_photos
 from biranet.manifest import SPLITS, graded_photos
 from biranet.photos.audit import audit
 
-
 # Fingerprints of pictures that have nothing to do with each other.
 PRINTS = [bytes(row).hex() for row in np.random.default_rng(0).integers(0, 90, (41, 120), dtype=np.uint8)]
 
