@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from biranet.photos.copies import THRESHOLD, near_identical
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.fingerprint import THRESHOLD, fingerprint, near_identical
+from biranet.photos.fingerprint import STEPS, fingerprint
 from biranet.photos.read import PHOTO_SUFFIXES, read_photo
 
-STEPS = 512
 COMPARED_ALL_UP_TO = 20_000
 
 

@@ -4,14 +4,14 @@ python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 6] [--out results.
 
 ORIGINALS: a folder of full-size JPEG photographs. One process, from files on disk:
 
-* ours: `prepare_folder`: field found, padded, resized to 610, written, measured, entered in the manifest;
+* ours: `prepare_folder`: field found, padded, resized to 610, written, measured, entered in the manifest; with one
+  worker and with two, all start-up included, on copies of the photographs that differ by a comment;
 * plain: full decode, Resize(610), CenterCrop(610), as in torchvision; nothing is written;
 * box: full decode, bounding box of what is lit, Lanczos to 610 x 610; nothing is written;
 * limit: the scaled decode alone.
 
-Then one worker against two, start-up included, on copies of the photographs that differ by a comment. Last, the
-peak signal-to-noise ratio of each stored photo, inside the field, against the full decode cut to the same square and
-averaged over areas. Only the ratios count; the seconds are those of the machine.
+Last, the peak signal-to-noise ratio of each stored photo, inside the field, against the full decode cut to the same
+square and averaged over areas. Only the ratios count; the seconds are those of the machine.
 """
 
 import argparse
@@ -72,13 +72,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def prepared_anew(photos: Path, out: Path, workers: int = 1) -> None:
+def prepared_anew(photos: Path, out: Path, workers: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
     prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
 
 
 def copies(files: list[Path], count: int, folder: Path) -> Path:
     """A folder with each photo so many times, each copy with a comment of its own: no two files are identical."""
+    folder.mkdir()
     for number in range(count):
         for place, file in enumerate(files):
             note = f"{number}".encode()
@@ -113,54 +114,44 @@ def main() -> None:
     cv2.setNumThreads(1)
     files = sorted(arguments.originals.rglob("*.jpg"))
     with tempfile.TemporaryDirectory() as temporary:
-        out = Path(temporary) / "out"
-        photos = copies(files, 1, _made(Path(temporary) / "photos"))
+        out, photos = Path(temporary) / "out", copies(files, arguments.copies, Path(temporary) / "photos")
         prepare_plain = plain()
-        ways: dict[str, Callable[[], object]] = {
-            "ours": lambda: prepared_anew(photos, out),
-            "plain": lambda: [prepare_plain(file) for file in files],
-            "box": lambda: [box(file) for file in files],
-            "limit": lambda: [limit(file) for file in files],
+        ways: dict[str, tuple[int, Callable[[], object]]] = {
+            "ours": (arguments.copies * len(files), lambda: prepared_anew(photos, out, 1)),
+            "ours, two workers": (arguments.copies * len(files), lambda: prepared_anew(photos, out, 2)),
+            "plain": (len(files), lambda: [prepare_plain(file) for file in files]),
+            "box": (len(files), lambda: [box(file) for file in files]),
+            "limit": (len(files), lambda: [limit(file) for file in files]),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(arguments.rounds + 1):
-            for name, way in ways.items():
-                spent = seconds(way)
+            for name, (count, way) in ways.items():
+                spent = seconds(way) / count
                 if turn:  # the first turn warms up
                     taken[name].append(spent)
-        rows = list(read_rows(out / "manifest.csv", MEASURED_COLUMNS))
+        rows = list(read_rows(out / "manifest.csv", MEASURED_COLUMNS))[:: arguments.copies]
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
-        many = copies(files, arguments.copies, _made(Path(temporary) / "many"))
-        scaling = []
-        for _ in range(arguments.rounds):
-            one, two = (seconds(lambda workers=workers: prepared_anew(many, out, workers)) for workers in (1, 2))
-            scaling.append(one / two)
-    ratio = {
-        name: round(statistics.median(peer / ours for ours, peer in zip(taken["ours"], taken[name], strict=True)), 2)
-        for name in ("plain", "box", "limit")
-    }
+
+    def times(name: str, of: str) -> float:
+        """How many times as fast as another way one way is, turn by turn."""
+        return round(statistics.median(b / a for a, b in zip(taken[name], taken[of], strict=True)), 2)
+
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
         "commit": commit.strip(),
         "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
-        "photos": len(files),
-        "photos_per_second": {name: round(len(files) / statistics.median(spent), 1) for name, spent in taken.items()},
-        "ours_over_plain": ratio["plain"],
-        "ours_over_box": ratio["box"],
-        "ours_over_limit": ratio["limit"],
-        "two_workers_over_one": round(statistics.median(scaling), 2),
-        "two_workers_photos": arguments.copies * len(files),
+        "photos": {name: count for name, (count, _) in ways.items()},
+        "photos_per_second": {name: round(1 / statistics.median(spent), 1) for name, spent in taken.items()},
+        "ours_over_plain": times("ours", "plain"),
+        "ours_over_box": times("ours", "box"),
+        "ours_over_limit": times("ours", "limit"),
+        "two_workers_over_one": times("ours, two workers", "ours"),
         "psnr_worst_db": round(min(quality), 1),
         "psnr_median_db": round(statistics.median(quality), 1),
     }
     print(json.dumps(report, indent=2))
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 if __name__ == "__main__":

@@ -100,3 +100,4 @@ def test_drawn_photos_hold_nothing_to_find(biranet, split_folder, tmp_path):
     shutil.copytree(split_folder, folder)
     answer = biranet("audit", folder)
     assert answer == (0, f"The audit found nothing.\n40 photos audited; all files: {folder / 'audit.json'}\n", "")
+    assert biranet("audit", folder / "manifest.csv") == answer

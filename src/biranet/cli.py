@@ -124,18 +124,19 @@ class Audit:
     """
 
     prepared: PreparedFolder = Path("prepared")
-    """Prepared folder; all findings, with all files, go to its audit.json."""
+    """Prepared folder, or the manifest.csv in it; all findings, with all files, go to its audit.json."""
 
     def run(self) -> int:
         """Print the findings, write them down, and say whether training would be refused."""
         from biranet.files import write_json
-        from biranet.manifest import read_manifest
+        from biranet.manifest import MANIFEST_NAME, read_manifest
         from biranet.photos.audit import AUDIT_NAME, as_json, audit, describe
 
-        table = read_manifest(self.prepared)
+        prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
+        table = read_manifest(prepared)
         findings = audit(table)
-        write_json(self.prepared / AUDIT_NAME, as_json(table, findings))
-        print(f"{describe(findings)}\n{len(table)} photos audited; all files: {self.prepared / AUDIT_NAME}")
+        write_json(prepared / AUDIT_NAME, as_json(table, findings))
+        print(f"{describe(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0
 
 

@@ -44,6 +44,11 @@ def kinds(findings):
     return {finding.kind: finding.cases for finding in findings}
 
 
+def test_an_eye_that_the_header_of_the_file_denies():
+    table = manifest(4, eye=["left", "right", "left", ""], header_eye=["right", "right", "", "left"])
+    assert kinds(audit(table)) == {"eye other than in the header": [["0.jpg"]]}
+
+
 def test_nothing_is_found_where_all_is_well():
     table = manifest(4, split=["train", "train", "validation", "test"])
     assert audit(table) == []

@@ -10,7 +10,8 @@ from biranet.config import SplitConfig
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADES
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
-from biranet.photos.audit import copies, linked
+from biranet.photos.audit import copies
+from biranet.photos.copies import linked
 
 _SHOWN = "shown"
 """Column with the number of what a photo shows, for as long as the division lasts."""

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from biranet.errors import RefusedError
 from biranet.manifest import OFFICIAL_SPLIT, SPLITS, fold_columns, graded_photos
-from biranet.photos.fingerprint import near_identical
+from biranet.photos.copies import linked, near_identical
 
 AUDIT_NAME = "audit.json"
 """The file in the prepared folder that holds all findings."""
@@ -101,24 +99,6 @@ def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     """
     near = near_identical(_cells(table, "fingerprint").tolist())
     return linked(len(table), np.concatenate([_same(table, "sha256"), near]))
-
-
-def linked(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Number what pairs connect, directly or through others.
-
-    Args:
-        count: How many things there are.
-        pairs: Positions (m, 2) of things that belong together.
-
-    Returns:
-        Numbers (count,), int64, from 0 in the order in which they first occur.
-
-    Example:
-        >>> linked(4, np.array([[0, 2]])).tolist()
-        [0, 1, 0, 2]
-    """
-    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int64)
 
 
 def refuse_leaks(findings: Sequence[Finding]) -> None:
@@ -235,8 +215,20 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
             "{first} show the same and are called left here and right there; {n} such in all. One must be wrong, or "
             "mirrored: correct the labels",
         ),
+        _finding(
+            "eye other than in the header",
+            [[file] for file in files[_eye_contradicted(table)]],
+            "{first} is called left or right by its labels and the other by the header of its file; {n} such in all. "
+            "One must be wrong: correct the labels",
+        ),
     ]
     return [finding for finding in found if finding.count]
+
+
+def _eye_contradicted(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which rows (n,) have an eye that the header of the file denies."""
+    eye, header = table["eye"], _cells(table, "header_eye")
+    return np.asarray(eye.isin(_EYES) & header.isin(_EYES) & (eye != header))
 
 
 def _identifiers(table: pd.DataFrame) -> list[Finding]:

@@ -5,18 +5,10 @@ the ring's direction around, and neither changes the strength of the ring's wave
 """
 
 import functools
-from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-
-from biranet.errors import InputError
-
-THRESHOLD = 0.28
-"""Largest distance between the fingerprints of near-identical photos; docs/audit.md says how it was chosen."""
 
 _COARSE_PX = 128
 _UPRIGHT_PX = 96
@@ -26,14 +18,13 @@ _RING_RADII = np.linspace(0.12, 0.86, _RINGS)
 """Radii of the rings as shares of the field's. The rim is left out: there copies differ most."""
 _WEIGHTS = np.sqrt(np.arange(1, _WAVES + 1))
 """Of the waves with 1, 2, … crests a ring. Natural pictures have more of the slow ones, and tell less by them."""
-_STEPS = 512
+STEPS = 512
 """Whole numbers for a strength of 1; all strengths of a photo have the sum of squares 1, so few pass 255 / 512."""
 _LEAST_STRENGTH = 1.0
 """Below it the field shows nothing but noise; a single bright spot on a plain field has 1.2, photographs 1.4 to 2.8."""
 
-_ALL_COMPARED = 2048
-_TREES, _LEAF, _AXES = 96, 64, 24
-_MOST_LINKS = 32
+FINGERPRINT_BYTES = _RINGS * _WAVES
+"""Length of a fingerprint."""
 
 _Floats = npt.NDArray[np.float32]
 
@@ -45,7 +36,8 @@ def fingerprint(square: npt.NDArray[np.uint8]) -> str:
         square: Pixels (S, S, 3), uint8, RGB: the square around the field, padded with black, S about 384.
 
     Returns:
-        `10 * 12` bytes as 240 hexadecimal digits; empty where the field is so plain that nothing can be told from it.
+        `FINGERPRINT_BYTES` bytes as 240 hexadecimal digits; empty where the field is so plain that nothing can be told
+        from it.
 
     Source:
         The Fourier-Mellin idea of Casasent and Psaltis, Applied Optics 15 (1976) 1795-1799, without its step for size,
@@ -68,109 +60,7 @@ def fingerprint(square: npt.NDArray[np.uint8]) -> str:
     norm = float(np.linalg.norm(strengths))
     if norm < _LEAST_STRENGTH:
         return ""
-    return np.rint(strengths * (_STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
-
-
-def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Find the photos that are copies of each other, in a time that grows little faster than their number.
-
-    Up to 2,048 different fingerprints are all compared. More are divided by 96 random trees, and compared within the
-    leaves; benchmarks/audit.py measures which share of the pairs is found so, and docs/audit.md tells it.
-
-    Args:
-        fingerprints: From `fingerprint`; an empty one is like no other.
-
-    Returns:
-        Positions (m, 2), int64, the smaller first, sorted: pairs whose distance is at most `THRESHOLD`. Where very many
-        are alike, not all pairs are listed, but enough to link them: equal fingerprints each with the first of them,
-        and no photo with more than 32 others at a time.
-
-    Raises:
-        InputError: If one is not what `fingerprint` gives.
-
-    Source:
-        Randomised k-d trees on principal axes: Silpa-Anan and Hartley, CVPR 2008, doi 10.1109/CVPR.2008.4587638. They
-        search one nearest neighbour through a queue; we compare all that meet in a leaf.
-
-    Example:
-        >>> near_identical(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
-        [[0, 3]]
-    """
-    given = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
-    if len(given) < 2:
-        return np.empty((0, 2), np.int64)
-    rows = np.stack([_parse(fingerprints[place]) for place in given])
-    distinct, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    copies = np.flatnonzero(first[which] != np.arange(len(rows)))
-    close = first[_close_pairs(distinct)]
-    found = np.concatenate([np.column_stack([first[which[copies]], copies]), close])
-    return np.unique(np.sort(given[found], axis=1), axis=0)
-
-
-def distance(one: str, other: str) -> float:
-    """Distance between two fingerprints, 0 to about 1.4; near-identical photos have at most `THRESHOLD`."""
-    return float(np.linalg.norm(_parse(one).astype(np.float64) - _parse(other))) / _STEPS
-
-
-def _parse(text: str) -> npt.NDArray[np.uint8]:
-    try:
-        row = np.frombuffer(bytes.fromhex(text), np.uint8)
-    except ValueError:
-        row = np.empty(0, np.uint8)
-    if len(row) != _RINGS * _WAVES:
-        raise InputError(f"{text[:40]!r} is not the fingerprint of a photo; prepare the photos again")
-    return row
-
-
-def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Pairs (m, 2) of rows no further apart than `THRESHOLD`, sorted."""
-    count = len(distinct)
-    if count <= _ALL_COMPARED:
-        return _pairs_within(distinct, np.arange(count)[None])
-    found = np.empty(0, np.int64)
-    for leaves in _leaves(distinct):
-        ends = np.stack([found // count, found % count])
-        links = np.bincount(ends.ravel(), minlength=count)
-        linked = connected_components(coo_matrix((np.ones(len(found)), ends), shape=(count, count)), directed=False)[1]
-        one, other = _pairs_within(distinct, leaves).T
-        wanted = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (linked[one] != linked[other])
-        found = np.union1d(found, (one * count + other)[wanted])
-    return np.column_stack([found // count, found % count])
-
-
-def _leaves(distinct: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.int64]]:
-    """Divide the rows in half again and again, differently for every tree; rows of the leaves, padded with `count`."""
-    count = len(distinct)
-    centred = distinct - distinct.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, -_AXES:]
-    depth = int(np.ceil(np.log2(count / _LEAF)))
-    padding = -count % 2**depth
-    turned = np.concatenate([centred @ axes, np.full((padding, _AXES), np.inf)])
-    random = np.random.default_rng(0)
-    for _ in range(_TREES):
-        leaves = np.arange(len(turned))[None]
-        for axis in random.choice(_AXES, depth, replace=depth > _AXES):
-            order = np.argpartition(turned[leaves, axis], leaves.shape[1] // 2, axis=1)
-            leaves = np.take_along_axis(leaves, order, axis=1).reshape(2 * len(leaves), -1)
-        yield np.sort(leaves, axis=1).clip(max=count)
-
-
-def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Pairs (m, 2) of rows in the same leaf no further apart than `THRESHOLD`, the smaller first."""
-    size = leaves.shape[1]
-    later = np.triu(np.ones((size, size), np.bool_), 1)
-    found = []
-    for some in np.array_split(leaves, max(1, leaves.size * size // 4_000_000)):
-        # Sums of products of bytes are whole numbers below 2^24, which float32 holds exactly, in any order of adding.
-        points = distinct[some.clip(max=len(distinct) - 1)].astype(np.float32)
-        products = points @ points.transpose(0, 2, 1)
-        squares = np.einsum("lii->li", products)
-        near = squares[:, :, None] + squares[:, None, :] - 2 * products <= (THRESHOLD * _STEPS) ** 2
-        near &= later & (some < len(distinct))[:, None, :]
-        near &= near.cumsum(axis=2, dtype=np.int32) <= _MOST_LINKS
-        leaf, one, other = np.nonzero(near)
-        found.append(np.column_stack([some[leaf, one], some[leaf, other]]))
-    return np.concatenate(found)
+    return np.rint(strengths * (STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
 
 
 def _upright(coarse: _Floats) -> _Floats:
