@@ -1,6 +1,6 @@
 """How fast are photos prepared, and what does the speed cost? Measured in turns in one run.
 
-python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 6] [--out results.json]
+python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 12] [--out results.json]
 
 ORIGINALS: a folder of full-size JPEG photographs. One process, from files on disk:
 
@@ -30,14 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biranet.photos.folder import MEASURED_COLUMNS, prepare_folder
-from biranet.tables import read_rows
-
 SIZE_PX = 610
 
 
+# What follows is imported where it is used: worker processes import this file too, and need none of it.
+
+
 def plain() -> Callable[[Path], None]:
-    # Here, because the worker processes import this file too, and need no torch.
     import torch
     from torchvision.transforms import v2
 
@@ -73,6 +72,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def prepared_anew(photos: Path, out: Path, workers: int) -> None:
+    from biranet.photos.folder import prepare_folder
+
     shutil.rmtree(out, ignore_errors=True)
     prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
 
@@ -105,10 +106,12 @@ def psnr(file: Path, stored: Path, row: dict[str, str]) -> float:
 
 
 def main() -> None:
+    from biranet.tables import read_rows
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("originals", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--copies", type=int, default=12)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -129,7 +132,7 @@ def main() -> None:
                 spent = seconds(way) / count
                 if turn:  # the first turn warms up
                     taken[name].append(spent)
-        rows = list(read_rows(out / "manifest.csv", MEASURED_COLUMNS))[:: arguments.copies]
+        rows = list(read_rows(out / "manifest.csv"))[:: arguments.copies]
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
 
     def times(name: str, of: str) -> float:
