@@ -61,11 +61,14 @@ def test_only_what_is_new_or_changed_is_done(photos, tmp_path, counted, run, tre
     assert tree(fresh).items() <= tree(out).items()
 
 
-def test_a_lost_prepared_image_is_made_again(photos, tmp_path, run, tree):
+def test_a_lost_or_torn_prepared_image_is_made_again(photos, tmp_path, run, tree):
     out = tmp_path / "out"
     table = run(photos, out)
     before = tree(out)
-    (out / table[table["status"] == "ok"]["prepared"].iloc[0]).unlink()
+    images = [out / name for name in table[table["status"] == "ok"]["prepared"].unique()]
+    images[0].unlink()
+    images[1].write_bytes(images[1].read_bytes()[:-9])
+    images[2].write_bytes(b"")
     run(photos, out)
     assert tree(out) == before
 

@@ -5,6 +5,7 @@ While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses
 """
 
 import heapq
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -117,6 +118,8 @@ def prepare_folder(
             for file, outcome in outcomes:
                 journal.add(file, outcome)
                 bar.update()
+        # The manifest must not name an image that a power failure could still take away.
+        os.sync()
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
         kept = split and _same_but_split(out / MANIFEST_NAME, rows())
