@@ -1,5 +1,6 @@
 """Do the same thing to many photos in several processes, with bounded memory and a clean end."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
@@ -15,6 +16,14 @@ from typing import TypeVar
 import cv2
 
 from biranet.errors import InputError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of these settings in glibc's malloc.h."""
+
+_LARGEST_KEPT_BYTES, _KEPT_BYTES = 32 * 2**20, 128 * 2**20
+
+_BATCH = 4
+"""Tasks that go to a worker at a time: handing them over one by one would cost as much as a twentieth of a photo."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -44,21 +53,23 @@ def in_processes(
         [1, 2]
     """
     if workers == 1:
+        _keep_freed_memory()
         yield from map(function, tasks)
         return
     waiting = iter(tasks)
-    running: set[Future[Result]] = set()
+    running: set[Future[list[Result]]] = set()
     # Processes start anew (spawn), because a fork would copy the threads of OpenCV half.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
         while True:
             with _interrupts_held():
-                running |= {pool.submit(function, task) for task in islice(waiting, 4 * workers - len(running))}
+                while len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
+                    running.add(pool.submit(_apply, function, batch))
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                yield future.result()
+                yield from future.result()
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process died, most likely for lack of memory; run the command again with fewer --workers"
@@ -80,12 +91,29 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _apply(function: Callable[[Task], Result], batch: list[Task]) -> list[Result]:
+    return [function(task) for task in batch]
+
+
 def _start_worker() -> None:
     cv2.setNumThreads(1)
+    _keep_freed_memory()
     main = multiprocessing.parent_process()
     if main is not None:
         # A main process that is killed cannot tell its workers: without this they would wait for ever.
         threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep the memory of one photo for the next.
+
+    Left to itself, glibc gives megabytes back to the system as soon as they are freed, and the system fills them with
+    zeros when they are asked for again: a sixth of the time of preparing a photo. Other systems are left as they are.
+    """
+    with suppress(OSError, AttributeError):
+        setting = ctypes.CDLL(None).mallopt
+        setting(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
+        setting(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _end_with(main: BaseProcess) -> None:
