@@ -1,6 +1,6 @@
-"""How fast are photos prepared, and what does the speed cost? Measured in turns in one run.
+"""How fast are photos prepared, and what does the speed cost? Measured in turns, each in a process of its own.
 
-python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 12] [--out results.json]
+python benchmarks/prepare.py ORIGINALS [--rounds 5] [--copies 24] [--out results.json]
 
 ORIGINALS: a folder of full-size JPEG photographs. One process, from files on disk:
 
@@ -20,6 +20,7 @@ import platform
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIZE_PX = 610
+TWO = "ours, two workers"
+WAYS = ("ours", TWO, "plain", "box", "limit")
 
 
 # What follows is imported where it is used: worker processes import this file too, and need none of it.
@@ -65,17 +68,28 @@ def limit(file: Path) -> None:
         picture.load()
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def prepared_anew(photos: Path, out: Path, workers: int) -> None:
     from biranet.photos.folder import prepare_folder
 
-    shutil.rmtree(out, ignore_errors=True)
     prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
+
+
+def time_way(name: str, files: list[Path], photos: Path, out: Path) -> float:
+    """Seconds a photo of one way, in this process, which has done nothing else before."""
+    cv2.setNumThreads(1)
+    if name.startswith("ours"):
+        from biranet.photos import folder  # noqa: F401 (importing is not what is timed)
+
+        shutil.rmtree(out, ignore_errors=True)
+        started = time.perf_counter()
+        prepared_anew(photos, out, 2 if name == TWO else 1)
+        return (time.perf_counter() - started) / len(list(photos.iterdir()))
+    way = {"plain": plain, "box": lambda: box, "limit": lambda: limit}[name]()
+    way(files[0])  # warms up
+    started = time.perf_counter()
+    for file in files:
+        way(file)
+    return (time.perf_counter() - started) / len(files)
 
 
 def copies(files: list[Path], count: int, folder: Path) -> Path:
@@ -105,33 +119,38 @@ def psnr(file: Path, stored: Path, row: dict[str, str]) -> float:
     return float(10 * np.log10(255**2 / mean_square))
 
 
+def in_turns(originals: Path, photos: Path, out: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds a photo of each way, by turn; each time in a new process, so that no way profits from another."""
+    taken: dict[str, list[float]] = {name: [] for name in WAYS}
+    for turn in range(rounds + 1):
+        for name in WAYS:
+            command = [sys.executable, __file__, originals, "--way", name, "--photos", photos, "--prepared", out]
+            answer = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+            if turn:  # the first turn fills the system's caches
+                taken[name].append(float(answer.stdout))
+    return taken
+
+
 def main() -> None:
     from biranet.tables import read_rows
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("originals", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--copies", type=int, default=12)
+    parser.add_argument("--copies", type=int, default=24)
     parser.add_argument("--out", type=Path)
+    # One way alone, timed: what this script asks of itself.
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--photos", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--prepared", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    cv2.setNumThreads(1)
     files = sorted(arguments.originals.rglob("*.jpg"))
+    if arguments.way is not None:
+        print(time_way(arguments.way, files, arguments.photos, arguments.prepared))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         out, photos = Path(temporary) / "out", copies(files, arguments.copies, Path(temporary) / "photos")
-        prepare_plain = plain()
-        ways: dict[str, tuple[int, Callable[[], object]]] = {
-            "ours": (arguments.copies * len(files), lambda: prepared_anew(photos, out, 1)),
-            "ours, two workers": (arguments.copies * len(files), lambda: prepared_anew(photos, out, 2)),
-            "plain": (len(files), lambda: [prepare_plain(file) for file in files]),
-            "box": (len(files), lambda: [box(file) for file in files]),
-            "limit": (len(files), lambda: [limit(file) for file in files]),
-        }
-        taken: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(arguments.rounds + 1):
-            for name, (count, way) in ways.items():
-                spent = seconds(way) / count
-                if turn:  # the first turn warms up
-                    taken[name].append(spent)
+        taken = in_turns(arguments.originals, photos, out, arguments.rounds)
         rows = list(read_rows(out / "manifest.csv"))[:: arguments.copies]
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
 
@@ -143,12 +162,12 @@ def main() -> None:
     report = {
         "commit": commit.strip(),
         "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
-        "photos": {name: count for name, (count, _) in ways.items()},
+        "photos": {"ours": arguments.copies * len(files), "others": len(files)},
         "photos_per_second": {name: round(1 / statistics.median(spent), 1) for name, spent in taken.items()},
         "ours_over_plain": times("ours", "plain"),
         "ours_over_box": times("ours", "box"),
         "ours_over_limit": times("ours", "limit"),
-        "two_workers_over_one": times("ours, two workers", "ours"),
+        "two_workers_over_one": times(TWO, "ours"),
         "psnr_worst_db": round(min(quality), 1),
         "psnr_median_db": round(statistics.median(quality), 1),
     }
