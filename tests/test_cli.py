@@ -8,12 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 import biranet as package
-from biranet import cli, config
+from biranet import commands, config
 from biranet.config import DataConfig, ModelConfig, OptimiserConfig, SplitConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,8 @@ def test_help_and_mistakes_import_nothing_heavy():
     """They answer at once because of what they leave out; time itself is not measured here."""
     script = """
 import sys
-from biranet.cli import COMMANDS, main
+from biranet.cli import main
+from biranet.commands import COMMANDS
 HEAVY = {"torch", "torchvision", "timm", "accelerate", "pandas", "sklearn", "scipy", "matplotlib", "cv2", "PIL"}
 helps = [[name, "--help"] for name in COMMANDS]
 for words in [[], ["--help"], ["--version"], *helps, ["nonsense"], ["train", "--nonsense"], ["train", "--epochs", "0"]]:
@@ -70,8 +72,8 @@ def test_public_names_are_the_real_ones():
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
-    assert {"demo", "prepare", "audit", "split", "train", "evaluate", "grade"} == set(cli.COMMANDS)
-    for name, command in cli.COMMANDS.items():
+    assert {"demo", "prepare", "audit", "split", "train", "evaluate", "grade"} == set(commands.COMMANDS)
+    for name, command in commands.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
     assert "not a medical device" in answer.out
     assert biranet() == (2, answer.out, "")
@@ -88,7 +90,9 @@ def documented_settings(command):
     found = []
     for item in dataclasses.fields(command):
         if item.name == "config":
-            kinds = [SplitConfig] if command is cli.Split else [TrainConfig, ModelConfig, DataConfig, OptimiserConfig]
+            kinds = (
+                [SplitConfig] if command is commands.Split else [TrainConfig, ModelConfig, DataConfig, OptimiserConfig]
+            )
             for kind in kinds:
                 found += documented_settings(kind)
     body = ast.parse(inspect.getsource(command)).body[0].body
@@ -98,12 +102,19 @@ def documented_settings(command):
     return found
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_layout_can_be_named():
+    from biranet.commands import DatasetName
+    from biranet.photos.datasets import DATASETS
+
+    assert set(typing.get_args(DatasetName)) == {"auto", *DATASETS}
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     answer = biranet(name, "--help")
     assert (answer.status, answer.err) == (0, "")
-    assert words(inspect.getdoc(cli.COMMANDS[name]).splitlines()[0]) in words(answer.out)
-    settings = documented_settings(cli.COMMANDS[name])
+    assert words(inspect.getdoc(commands.COMMANDS[name]).splitlines()[0]) in words(answer.out)
+    settings = documented_settings(commands.COMMANDS[name])
     assert settings
     positional = {"photos", "prepared", "checkpoint"} | ({"out"} if name == "prepare" else set())
     for setting, text in settings:
