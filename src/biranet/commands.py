@@ -148,11 +148,13 @@ class Split:
         """Write the split into the manifest and show it."""
         from biranet.learning.split import describe_split, split_photos
         from biranet.manifest import fold_columns, read_manifest, write_manifest
-        from biranet.photos.audit import audit, refuse_leaks
+        from biranet.photos.audit import audit, copies, refuse_leaks
 
-        table = split_photos(read_manifest(self.prepared), self.config)
+        table = read_manifest(self.prepared)
+        shown = copies(table)
+        table = split_photos(table, self.config, shown)
         columns = fold_columns(table) or ["split"]
-        refuse_leaks(audit(table, columns))
+        refuse_leaks(audit(table, columns, shown))
         write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))

@@ -75,11 +75,6 @@ def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["status"] == "ok") & table["grade"].notna()]
 
 
-def has_split(table: pd.DataFrame) -> bool:
-    """Whether a manifest holds a split or folds."""
-    return bool(fold_columns(table)) or bool((table["split"] != "").any())
-
-
 def learned_digest(table: pd.DataFrame, column: str) -> str:
     """Sum up which photos a model learns from, or is chosen on, under a split.
 

@@ -161,3 +161,10 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
     write_manifest(folder, table)
     with pytest.raises(InputError, match=r"the photos, grades or split in .* have changed since"):
         train(folder, finished, tiny_config(), resume=True)
+
+
+@pytest.mark.parametrize("text", ['{"prepared": "prepared", "train": {}}', '["photos_sha256"]'])
+def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finished, text, tiny_config):
+    (finished / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json does not say which photos the run learns from .* train anew"):
+        train(folder, finished, tiny_config(), resume=True)

@@ -11,6 +11,7 @@ from biranet.config import SplitConfig
 from biranet.errors import RefusedError
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
+from biranet.photos import audit as audit_module
 from biranet.photos.audit import as_json, audit, copies, describe, describe_warnings, refuse_leaks
 from biranet.photos.folder import prepare_folder
 
@@ -96,6 +97,29 @@ def test_what_stands_in_two_parts_is_refused_by_name(columns, kind, words):
         refuse_leaks(audit(unused))
 
 
+def test_every_torn_key_is_told_once_and_in_the_order_of_the_rows():
+    random = np.random.default_rng(5)
+    table = manifest(
+        120,
+        group=[f"g{number}" if number else "" for number in random.integers(0, 50, 120)],
+        sha256=[f"s{number}" for number in random.integers(0, 90, 120)],
+        split=random.choice(["train", "validation", "test", ""], 120),
+    ).sample(frac=1, random_state=1)
+    found = kinds(finding for finding in audit(table) if finding.refuses)
+    rows = [(row.file, row.group, row.sha256, row.split) for row in table.itertuples() if row.split]
+    told = []
+    for kind, place in (("group in several parts", 1), ("byte-identical photo in several parts", 2)):
+        keys = [key for key in dict.fromkeys(row[place] for row in rows) if key]
+        sets = [[row for row in rows if row[place] == key] for key in keys]
+        expected = [[row[0] for row in same] for same in sets if len({row[3] for row in same}) > 1]
+        expected = [files for files in expected if set(files) not in told]
+        assert len(expected) > 5
+        assert found.pop(kind) == expected
+        told += [set(files) for files in expected]
+    # Nothing is near-identical but what is identical, and that has been told.
+    assert found == {}
+
+
 def test_published_parts_that_divide_a_visit_get_other_advice():
     split = ["train", "test", "train"]
     table = manifest(3, group=["v", "v", "w"], split=split, official_split=split)
@@ -141,6 +165,17 @@ def test_copies_and_what_contradicts_them():
     assert line.startswith("The audit warns of: byte-identical files (1), near-identical photos (1), ")
     assert line.endswith("biranet audit prep")
     assert "\n" not in line
+
+
+def test_copies_that_are_known_are_not_looked_for_again(biranet, split_folder, tmp_path, monkeypatch):
+    table = manifest(4, fingerprint=[PRINTS[0], PRINTS[1], PRINTS[4], ""], grade=[0, 1, 2, 3])
+    assert audit(table, shown=copies(table)) == audit(table)
+    searches = []
+    search = audit_module.near_identical
+    monkeypatch.setattr(audit_module, "near_identical", lambda prints: searches.append(prints) or search(prints))
+    folder = shutil.copytree(split_folder, tmp_path / "prepared")
+    assert biranet("split", folder, "--folds", 3).status == 0
+    assert [len(prints) for prints in searches] == [40]
 
 
 def test_the_order_of_rows_changes_no_case():

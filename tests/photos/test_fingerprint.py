@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biranet.photos.copies import THRESHOLD, distance, near_identical
+from biranet.photos.copies import THRESHOLD, near_identical
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.fingerprint import fingerprint
+from biranet.photos.fingerprint import STEPS, fingerprint
 from biranet.photos.read import read_photo
 from biranet.photos.synthetic import draw_photo
 
@@ -16,6 +16,11 @@ BYTES = 120
 
 def print_of(photo):
     return fingerprint(cut_field(np.ascontiguousarray(photo), find_field(np.ascontiguousarray(photo)), 384))
+
+
+def distance(one, other):
+    one, other = (np.frombuffer(bytes.fromhex(text), np.uint8).astype(float) for text in (one, other))
+    return np.linalg.norm(one - other) / STEPS
 
 
 def compressed(photo, quality):

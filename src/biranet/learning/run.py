@@ -11,7 +11,7 @@ from biranet.config import SplitConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
-from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest, write_manifest
+from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 
 CONFIG_NAME = "config.json"
@@ -45,10 +45,18 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
 
     Returns:
         A sentence that tells of the split made; empty where there was one.
+
+    Raises:
+        InputError: If there are folds instead, which a new split would delete, or the photos cannot be divided.
     """
     table = read_manifest(prepared)
     if config.fold is not None or (graded_photos(table)["split"] != "").any():
         return ""
+    if folds := fold_columns(table):
+        raise InputError(
+            f"{prepared} is divided into folds 0 to {len(folds) - 1}; say which one to train on with --fold, "
+            f"or replace them by one split with: biranet split {prepared}"
+        )
     table = split_photos(table, SplitConfig(seed=config.seed))
     write_manifest(prepared, table)
     return f"The manifest had no split; made one by group with seed {config.seed}. {describe_split(table)}"
@@ -97,14 +105,21 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
         resume: Whether the run goes on.
 
     Raises:
-        InputError: If the folder holds another run, or the photos have changed since the run began.
+        InputError: If the folder holds another run, the photos have changed since the run began, or its settings do not
+            say which they were.
     """
     path, column = run / CONFIG_NAME, split_column(config)
     digest = hashlib.sha256(photos[["file", "sha256", "grade", column]].to_csv(index=False).encode()).hexdigest()
     if resume:
         if not (run / STATE_NAME).exists():
             raise InputError(f"{run} holds no saved state to go on from; delete it and train anew")
-        if read_json(path)["photos_sha256"] != digest:
+        stored = read_json(path)
+        if not isinstance(stored, dict) or "photos_sha256" not in stored:
+            raise InputError(
+                f"{path} does not say which photos the run learns from (photos_sha256); "
+                "it may have been edited by hand, so train anew"
+            )
+        if stored["photos_sha256"] != digest:
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")

@@ -17,7 +17,7 @@ _SHOWN = "shown"
 """Column with the number of what a photo shows, for as long as the division lasts."""
 
 
-def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
 
     Photos of one group stay together, and so do identical and near-identical photos; every part gets its share of every
@@ -27,6 +27,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     Args:
         table: A manifest.
         config: Shares, number of folds, seed.
+        shown: What `copies` found in this table, (rows,), int64; looked for when not given.
 
     Returns:
         The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split.
@@ -35,7 +36,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
     """
-    photos = graded_photos(table.assign(**{_SHOWN: copies(table)}))
+    photos = graded_photos(table.assign(**{_SHOWN: copies(table) if shown is None else shown}))
     if photos.empty:
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"

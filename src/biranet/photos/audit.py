@@ -46,7 +46,9 @@ class Finding:
     sentence: str
 
 
-def audit(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Finding]:
+def audit(
+    table: pd.DataFrame, columns: Sequence[str] | None = None, shown: npt.NDArray[np.int64] | None = None
+) -> list[Finding]:
     """Look for copies, contradictions, leaks between parts, and identifiers.
 
     Copies and contradictions are looked for among all photos, leaks among those that are graded and usable.
@@ -55,6 +57,7 @@ def audit(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Fin
         table: A manifest; where it is of an older version and lacks columns, what they would show is not found, and a
             finding says so.
         columns: Columns with the splits to look at; `split` and all folds when not given.
+        shown: What `copies` found in this table, (rows,), int64; looked for when not given.
 
     Returns:
         What was found, first what training is refused for; empty where all is well.
@@ -69,7 +72,7 @@ def audit(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Fin
         [('byte-identical files', 1, False), ('conflicting grades', 1, False), ('identifiers', 1, False)]
     """
     findings: list[Finding] = []
-    shown = copies(table)
+    shown = copies(table) if shown is None else shown
     for column in ["split", *fold_columns(table)] if columns is None else columns:
         findings += _leaks(table, shown, column)
     findings += _copies(table, shown)
@@ -154,10 +157,12 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
         ("byte-identical photo", "byte-identical photos with sha256 {key}", _cells(photos, "sha256")),
         ("near-identical photo", "one photo in near-identical copies", numbers[photos.index]),
     ):
+        # Rows are gathered only for keys that are torn, hardly ever any: to do so for every key takes seconds.
+        tears = (photos[column].groupby(key).transform("nunique") > 1) & (key != "")
         torn = [
             (name, part)
-            for name, part in photos.groupby(key, sort=False)
-            if part[column].nunique() > 1 and name != "" and frozenset(part["file"]) not in seen
+            for name, part in photos[tears].groupby(key[tears], sort=False)
+            if frozenset(part["file"]) not in seen
         ]
         if not torn:
             continue

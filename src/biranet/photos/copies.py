@@ -55,11 +55,6 @@ def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.unique(np.sort(given[found], axis=1), axis=0)
 
 
-def distance(one: str, other: str) -> float:
-    """Distance between two fingerprints, 0 to about 1.4; near-identical photos have at most `THRESHOLD`."""
-    return float(np.linalg.norm(_parse(one).astype(np.float64) - _parse(other))) / STEPS
-
-
 def linked(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Number what pairs connect, directly or through others.
 
