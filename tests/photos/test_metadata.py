@@ -1,10 +1,12 @@
 import hmac
 import io
+import logging
 import multiprocessing
 import re
 import stat
 import struct
 import time
+import warnings
 import zlib
 
 import pytest
@@ -233,6 +235,70 @@ def test_a_jpeg_costs_little_time():
     assert min(times) < 0.002
 
 
+LENGTH = 60_000
+HOSTILE = {
+    "crosses": "X" * 40 + " Clinic",
+    "removed": "anonym" * 500 + "!a?",
+    "removed apart": "anonym!1" * (LENGTH // 8) + "a",
+    "one word": "A" * LENGTH,
+    "words": "Aa " * (LENGTH // 3) + "1",
+    "initials": "A." * (LENGTH // 2),
+    "signs": "-" * LENGTH + "a",
+    "spaces": "dr" + " " * LENGTH + "1",
+    "months": "jan" * (LENGTH // 3),
+    "digits": "1" * LENGTH + "a",
+    "days": "1 " * (LENGTH // 2) + "jan",
+    "degrees": "1.2345" + " " * LENGTH + "1.2345",
+    "mail": "a.@" * (LENGTH // 3),
+    "tags": "<a" * (LENGTH // 2),
+    "long tag": "<" + "a" * LENGTH,
+    "attributes": "<a " + "b:c=" * (LENGTH // 4),
+}
+
+
+def _look_into_all_headers(text):
+    hostile = text.encode()
+    xmp = b"http://ns.adobe.com/xap/1.0/\0"
+    for data in (
+        jpeg_with(0xFE, hostile),
+        saved(exif=exif(inner={"UserComment": b"ASCII\0\0\0" + hostile})),
+        saved(exif=exif({"Artist": text})),
+        jpeg_with(0xE1, xmp + hostile),
+        jpeg_with(0xE1, xmp + b"<dc:title>" + hostile),
+        jpeg_with(0xE1, xmp + b"<a dc:title='" + hostile + b"'>"),
+        jpeg_with(0xE5, hostile),
+        png_with(b"tEXt", b"Comment\0" + hostile),
+        png_with(b"tEXt", hostile + b"\0" + hostile),
+        png_with(b"zTXt", b"XML:com.adobe.xmp\0\0" + zlib.compress(hostile * 16)),
+    ):
+        identifiers(data)
+    comment_group(jpeg_with(0xFE, hostile))
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_stalls_the_search(text, own_key):
+    looking = multiprocessing.get_context("fork").Process(target=_look_into_all_headers, args=(text,))
+    looking.start()
+    looking.join(20)
+    code = looking.exitcode
+    looking.kill()
+    looking.join()
+    assert code == 0, "took more than 20 seconds, where less than one is usual" if code is None else "failed"
+
+
+def test_long_texts_still_tell():
+    assert identifiers(jpeg_with(0xFE, HOSTILE["crosses"].encode())) == "comment: place"
+    long = "Jane Doe, born 12.03.2019" + " and more words" * 1000
+    assert identifiers(saved(comment=long.encode())) == "comment: date"
+    assert identifiers(saved(comment=b"\0" * 5000 + b"Jane Doe")) == "comment: name"
+    for text in ("XXXX", "xx!xx 12", "Anonymous", "anonymous 12", "anon-7", "n/a", "nonenone", "De-Identified", "00_0"):
+        assert kinds_in_field("Artist", text) == set(), text
+    for text in ("Xaver", "none left", "Anonymous Jane", "0a"):
+        assert kinds_in_field("Artist", text) == {"name"}, text
+    for text in ("Anne-Marie O’Hara Doe", "A. Doe", "DOE, J. JANE"):
+        assert kinds_in_text(text) == {"name"}, text
+
+
 def test_the_key_is_made_once_for_its_user_alone(own_key):
     first = keyed_hash(NATIONAL_NUMBER)
     assert re.fullmatch(r"k[0-9a-f]{16}", first)
@@ -309,6 +375,55 @@ def _dicom(path, **changes):
     file = io.BytesIO()
     header.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def _small_dicom():
+    """A header without pixels that names patient and eye; the explicit syntax, with preamble and head."""
+    pydicom = pytest.importorskip("pydicom")
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1", "1.2.3"
+    made = pydicom.dataset.FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    made.SpecificCharacterSet, made.SOPClassUID = "ISO_IR 100", meta.MediaStorageSOPClassUID
+    made.PatientName, made.PatientID, made.PatientBirthDate = "Doe^Jane", NATIONAL_NUMBER, "19400101"
+    made.InstanceNumber, made.ImageLaterality = "7777", "R"
+    return made
+
+
+def _written(made, **options):
+    import pydicom
+
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, made, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_dicom_file_without_preamble_tells_the_same(own_key, implicit):
+    made = _small_dicom()
+    whole = _written(made, enforce_file_format=True)
+    made.preamble = None
+    del made.file_meta
+    bare = _written(made, implicit_vr=implicit, little_endian=True)
+    assert b"DICM" not in bare
+    for data in (whole, whole[132:], bare):
+        assert dicom_identity(data) == (keyed_hash(NATIONAL_NUMBER), "right")
+        assert identifiers(data) == "DICOM: name, number, date"
+
+
+@pytest.mark.parametrize("preamble", [True, False])
+def test_words_of_a_dicom_header_are_never_said_aloud(own_key, capfd, caplog, preamble):
+    data = _written(_small_dicom(), enforce_file_format=True)[0 if preamble else 132 :]
+    odd = data.replace(b"7777", b"Jane").replace(b"ISO_IR 100", b"Jane_Roe87")
+    assert odd.count(b"Jane") == 3
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert dicom_identity(odd) == (keyed_hash(NATIONAL_NUMBER), "right")
+        assert identifiers(odd).startswith("DICOM: name, number, date")
+    assert not warned
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+    assert not logging.getLogger("pydicom").disabled
 
 
 @pytest.mark.real

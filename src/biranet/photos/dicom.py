@@ -63,7 +63,7 @@ def decode_dicom(data: bytes) -> npt.NDArray[np.uint8]:
         import pydicom  # noqa: F401  (late, because it takes longer to import than a photo to read)
     except ImportError:
         raise PhotoError("unreadable", 'is a DICOM file; to read it: pip install "biranet[dicom]"') from None
-    with _quiet():
+    with quiet():
         dataset = _open(data)
         _check_photograph(dataset)
         values = _decode_frame(dataset)
@@ -71,7 +71,7 @@ def decode_dicom(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep pydicom's log, which may quote the header, from the user's handlers."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True

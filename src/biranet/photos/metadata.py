@@ -14,13 +14,18 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, TiffTags
 
 from biranet.errors import InputError
+from biranet.photos.dicom import is_dicom, quiet
 from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 KEY_BYTES = 32
 """Length of the secret key."""
@@ -30,6 +35,9 @@ _Field = tuple[str, str, str | bytes]
 """Place, name of the field, what stands in it; bytes where the layout is not known."""
 
 _MOST_TEXT_BYTES = 1_000_000
+_MOST_XMP_BYTES = 250_000
+"""Four times what one segment of a JPEG holds."""
+
 _MOST_PAGES = 16
 _IPTC_NAMES = {
     5: "title", 25: "keywords", 55: "date created", 62: "date digitised", 80: "by-line", 85: "by-line title",
@@ -37,8 +45,8 @@ _IPTC_NAMES = {
     116: "copyright", 118: "contact", 120: "caption", 122: "caption writer",
 }  # fmt: skip
 
-_XMP_TAG = re.compile(r"<([\w.:-]+)([^<>]*)>([^<]*)")
-_XMP_ATTRIBUTE = re.compile(r"""\s(?!xmlns:|rdf:)[\w.-]+:([\w.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_XMP_TAG = re.compile(r"<([\w.:-]++)([^<>]*+)>([^<]*+)")
+_XMP_ATTRIBUTE = re.compile(r"""\s(?!xmlns:|rdf:)[\w.-]++:([\w.-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 
 
 def identifiers(data: bytes) -> str:
@@ -123,16 +131,14 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
     Raises:
         InputError: If the key cannot be read or made.
     """
-    if data[128:132] != b"DICM":
+    if not is_dicom(data):
         return "", ""
     try:
-        import pydicom
-
-        header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
-        patient, name, born, eye, other = (
-            str(header.get(keyword) or "").strip()
-            for keyword in ("PatientID", "PatientName", "PatientBirthDate", "ImageLaterality", "Laterality")
-        )
+        with _dicom_header(data) as header:
+            patient, name, born, eye, other = (
+                str(header.get(keyword) or "").strip()
+                for keyword in ("PatientID", "PatientName", "PatientBirthDate", "ImageLaterality", "Laterality")
+            )
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
         return "", ""
     if is_nothing(patient):
@@ -186,7 +192,7 @@ def _fields(data: bytes) -> Iterator[_Field]:
             yield from _jpeg_fields(marker, segment)
     elif data[:8] == b"\x89PNG\r\n\x1a\n":
         yield from _png_fields(data)
-    elif data[128:132] == b"DICM":
+    elif is_dicom(data):
         yield from _dicom_fields(data)
     else:
         yield from _picture_fields(data)
@@ -255,7 +261,7 @@ def _tag_fields(place: str, name: str, value: object) -> Iterator[_Field]:
 
 
 def _xmp_fields(data: bytes) -> Iterator[_Field]:
-    text = data.decode("utf-8", "replace")
+    text = data[:_MOST_XMP_BYTES].decode("utf-8", "replace")
     outer = ""
     for tag, attributes, content in _XMP_TAG.findall(text):
         prefix, _, name = tag.rpartition(":")
@@ -338,18 +344,30 @@ def _picture_fields(data: bytes) -> Iterator[_Field]:
             yield from _exif_tags(picture.getexif(), "TIFF tags", names)
 
 
-def _dicom_fields(data: bytes) -> Iterator[_Field]:
+@contextmanager
+def _dicom_header(data: bytes) -> Iterator["Dataset"]:
+    """Open the header of a DICOM file, with or without a preamble.
+
+    Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
+    the block neither is heard.
+    """
     import pydicom
 
-    header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
-    for element in header.iterall():
-        text = str(element.value or "")
-        if element.VR == "PN":
-            yield "DICOM", "patient name", text.replace("^", " ")
-        elif element.VR in ("DA", "DT"):
-            yield "DICOM", "date", text
-        elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
-            yield "DICOM", element.keyword or "private", text
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("ignore")
+        yield pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
+
+
+def _dicom_fields(data: bytes) -> Iterator[_Field]:
+    with _dicom_header(data) as header:
+        for element in header.iterall():
+            text = str(element.value or "")
+            if element.VR == "PN":
+                yield "DICOM", "patient name", text.replace("^", " ")
+            elif element.VR in ("DA", "DT"):
+                yield "DICOM", "date", text
+            elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
+                yield "DICOM", element.keyword or "private", text
 
 
 def _as_text(data: bytes) -> str:

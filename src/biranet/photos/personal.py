@@ -2,12 +2,19 @@
 
 Judged by pattern alone, so a rare name passes by and a harmless number may be reported: it is a warning for people who
 can look, not a proof.
+
+A header may be written to stall whoever reads it. So no pattern takes more time than in proportion to the text: what it
+may repeat without end it never gives back (`*+`, `++`), and what may start anywhere is bounded. Groups are not
+possessive, because Python before 3.11.5 matches those wrongly.
 """
 
 import re
 
 KINDS = ("name", "number", "contact", "date", "place")
 """What can be found, in the order in which it is told; a `number` may stand for a person, a visit or a camera."""
+
+_MOST_CHARACTERS = 4000
+"""A longer text is searched up to here: words that people write are shorter."""
 
 _CASELESS = re.IGNORECASE
 
@@ -31,36 +38,38 @@ _TECHNICAL = re.compile(
 _FREE = re.compile(r"comment|description|title|subject|caption|headline|keywords|documentname|pagename|^$")
 
 _NOTHING = re.compile(
-    r"[\W0_]*|(none|null|n/?a|unknown|removed|deleted|blank|empty|default|de-?identified|(anon(ym\w*)?|x+)[\W\d]*)+",
+    r"[\W0_]*+|(none|null|n/?a|unknown|removed|deleted|blank|empty|default|de-?identified"
+    r"|(anonym\w*+|anon|x++)[\W\d]*+)+",
     _CASELESS,
 )
 """What stands in a field that was emptied, such as 000000 or Anonymous."""
 
 _ENCODER = re.compile(
-    r"\W*(created (by|with|in)|creator:|(optimi[sz]ed|compressed|processed|generated|written|converted|saved) (by|with)"
-    r"|file written by|lav[cf]\d|libjpeg|jpeg|intel\(r\)|lead tech|handmade software|acd systems|adobe|gimp|xv "
+    r"\W*+(created (by|with|in)|creator:"
+    r"|(optimi[sz]ed|compressed|processed|generated|written|converted|saved) (by|with)|file written by"
+    r"|lav[cf]\d|libjpeg|jpeg|intel\(r\)|lead tech|handmade software|acd systems|adobe|gimp|xv "
     r"|imagemagick|photoshop|irfanview|microsoft|matlab|ascii|olympus|sony|canon|nikon|kodak|topcon|zeiss|kowa)",
     _CASELESS,
 )
 _VERSION = re.compile(
-    r"\b(?:(?:firmware|version|ver|rev|build|release)\b\W*)+[\w.:/-]*(?:\W{1,3}\d{4}[:.-]\d\d[:.-]\d\d)?|\bv\d[\w.:/-]*",
+    r"\b(?:(?:firmware|version|ver|rev|build|release)\b\W*+)+[\w.:/-]*+(?:\W{1,3}\d{4}[:.-]\d\d[:.-]\d\d)?|\bv\d[\w.:/-]*+",
     _CASELESS,
 )
 
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,9}"
 _YEAR, _MONTH_NUMBER, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
-_TIME = r"(?:[T _:-]*\d{1,2}:?\d\d(?::?\d\d)?)?"
+_TIME = r"(?:[T _:-]*+\d{1,2}:?\d\d(?::?\d\d)?)?"
 _DATE = re.compile(
     rf"(?<![\d.])(?:{_YEAR}([:./-]){_MONTH_NUMBER}\1{_DAY}|{_DAY}([./-]){_DAY}\2{_YEAR}|{_DAY}/{_DAY}/\d\d"
-    rf"|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|{_DAY}[ .-]*{_MONTH}[ ,.-]*{_YEAR}"
-    rf"|{_MONTH} {_DAY},? *{_YEAR}){_TIME}(?![\d])",
+    rf"|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|{_DAY}[ .-]*+{_MONTH}[ ,.-]*+{_YEAR}"
+    rf"|{_MONTH} {_DAY},? *+{_YEAR}){_TIME}(?![\d])",
     _CASELESS,
 )
 _STAMP = re.compile(rf"(?<!\d){_YEAR}[:-](?:0[1-9]|1[0-2])[:-](?:0[1-9]|[12]\d|3[01])[ T]\d\d:\d\d")
-_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{2,24}")
-_PHONE = re.compile(r"\+\d[\d ()/-]{7,18}\d|\b(?:tel|phone|mobile)\b\W*\d[\d ()/-]{4,18}\d", _CASELESS)
+_EMAIL = re.compile(r"[\w.+-]{1,64}+@[\w-]{1,64}+\.[\w.]{2,24}")
+_PHONE = re.compile(r"\+\d[\d ()/-]{7,18}\d|\b(?:tel|phone|mobile)\b\W*+\d[\d ()/-]{4,18}\d", _CASELESS)
 _NUMBER = re.compile(
-    r"(?<![\w.])[a-z]{0,3}\d(?:[ /-]?\d){6,24}[a-z]?(?!\.?\w)|^\W*\d{4,}\W*$"
+    r"(?<![\w.])[a-z]{0,3}\d(?:[ /-]?\d){6,24}[a-z]?(?!\.?\w)|^\W*+\d{4,}+\W*+$"
     r"|\b(?:patient|pat|mrn|ssn|nhs|id|case|record|chart)\b\W{0,3}(?:id|no|nr|number)?\W{0,3}[a-z]{0,3}\d{3,}"
     r"|\b[a-z]{6}\d\d[a-z]\d\d[a-z]\d{3}[a-z]\b",  # the last one: an Italian tax code
     _CASELESS,
@@ -68,15 +77,15 @@ _NUMBER = re.compile(
 _PLACE = re.compile(
     r"\b(?:hospital|clinic|klini[ck]|cl[ií]nica|h[oô]pital|universi\w+|institut\w*|street"
     r"|stra(?:ss|ß)e|eye cent(?:er|re))"
-    r"|-?\d{1,3}\.\d{4,}\s*[,;]\s*-?\d{1,3}\.\d{4,}|\d{1,3}\s*°\s*\d",
+    r"|-?\d{1,3}\.\d{4,}+\s*+[,;]\s*+-?\d{1,3}\.\d{4,}|\d{1,3}\s*+°\s*+\d",
     _CASELESS,
 )
 _LABELLED_NAME = re.compile(
-    r"\b(?:patient|pat|name|surname|nom|nombre|mr|mrs|ms|dr|prof)\b[\s.:=]+(?-i:[^\W\d_a-z])[^\W\d_]+|[^\W\d_]{2,}\^[^\W\d_]",
+    r"\b(?:patient|pat|name|surname|nom|nombre|mr|mrs|ms|dr|prof)\b[\s.:=]++(?-i:[^\W\d_a-z])[^\W\d_]|[^\W\d_]{2}\^[^\W\d_]",
     _CASELESS,
 )
 _WHOLE_NAME = re.compile(
-    r"(?:[^\W\d_a-z][^\W\d_]*[.'’-]?[^\W\d_]*[\s,;]+){1,3}[^\W\d_a-z][^\W\d_]+|[\u3400-\u9fff]{2,4}"
+    r"(?:[^\W\d_a-z][^\W\d_]*+(?:[.'’-][^\W\d_]*+)?[\s,;]++){1,3}[^\W\d_a-z][^\W\d_]++|[\u3400-\u9fff]{2,4}"
 )
 _NO_NAMES = re.compile(
     r"\b(?:camera|digital|image|photo\w*|picture|fundus|retina\w*|left|right|eye|macula|disc|centre|center|field|color|colour"
@@ -112,7 +121,7 @@ def kinds_in_field(field: str, text: str) -> set[str]:
 
 
 def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
-    """Name what a free text holds.
+    """Name what a free text holds, in its first 4,000 characters.
 
     Args:
         text: Words of a person or a program.
@@ -130,6 +139,7 @@ def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
     found: set[str] = set()
     if is_nothing(text):
         return found
+    text = text[:_MOST_CHARACTERS]
     if _EMAIL.search(text):
         found.add("contact")
     if is_encoder(text) and not _LABELLED_NAME.search(text):
@@ -150,7 +160,7 @@ def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
 def kinds_in_bytes(data: bytes) -> set[str]:
     """Name what stands readable among bytes of an unknown layout: only what is hardly ever there by chance."""
     text = data.decode("latin-1")
-    kinds = {"date": _STAMP, "contact": re.compile(r"[a-z][\w.+-]{2,64}@[\w-]{3,64}\.(?:com|org|net|edu|[a-z]{2})\b")}
+    kinds = {"date": _STAMP, "contact": re.compile(r"[a-z][\w.+-]{2,64}+@[\w-]{3,64}+\.(?:com|org|net|edu|[a-z]{2})\b")}
     return {kind for kind, pattern in kinds.items() if pattern.search(text)}
 
 
