@@ -218,7 +218,8 @@ def test_prepare_goes_on_after_ctrl_c(biranet, place, tree):
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (130, "biranet: stopped\n")
+    assert process.returncode == 130
+    assert err == "biranet: stopped; finished photos are kept, so run the same command again\n"
     assert not (place / "out" / "manifest.csv").exists() and partial_files(place / "out") == []
     # What was under way was still written, but what is in the journal counts.
     finished = [place / "out" / json.loads(line)["prepared"] for line in journal.read_text().splitlines()]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biranet.errors import InputError
-from biranet.tables import parse_grades, read_header, read_table, write_table
+from biranet.tables import parse_grades, read_header, read_rows, read_table, write_table
 
 
 @pytest.fixture
@@ -21,6 +21,15 @@ def table_file(tmp_path):
         return path
 
     return write
+
+
+def test_rows_with_more_values_than_columns_are_refused_and_a_byte_order_mark_is_not(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("\ufefffile,grade\na.jpg,1\nb.jpg,2,3\n", encoding="utf-8")
+    rows = read_rows(path, ["file"])
+    assert next(rows) == {"file": "a.jpg", "grade": "1"}
+    with pytest.raises(InputError, match=r"rows\.csv, line 3: there are more values than columns"):
+        next(rows)
 
 
 def test_every_value_stays_the_text_it_was(table_file):

@@ -1,5 +1,6 @@
 """The command line: finds the command, lets tyro parse its flags, runs it, and ends with its status."""
 
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Words after the program's name; those of this process when not given.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a letter gets another one, not a traceback.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = _run(arguments)
         sys.stdout.flush()

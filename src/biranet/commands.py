@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.config import SplitConfig, TrainConfig, read_recipe, train_config_from
-from biranet.errors import InputError
+from biranet.errors import InputError, InterruptedRunError
 from biranet.files import read_json
 from biranet.grades import DISCLAIMER
 
@@ -84,19 +84,23 @@ class Prepare:
         from biranet.manifest import MANIFEST_NAME
         from biranet.photos.folder import CONTACT_SHEET_NAME, prepare_folder
 
-        summary = prepare_folder(
-            self.photos,
-            self.out,
-            labels=self.labels,
-            dataset=self.dataset,
-            columns=_pairs(self.columns, "--columns"),
-            size_px=self.size,
-            keep_ungradable=self.keep_ungradable,
-            workers=self.workers,
-        )
+        try:
+            summary = prepare_folder(
+                self.photos,
+                self.out,
+                labels=self.labels,
+                dataset=self.dataset,
+                columns=_pairs(self.columns, "--columns"),
+                size_px=self.size,
+                keep_ungradable=self.keep_ungradable,
+                workers=self.workers,
+            )
+        except KeyboardInterrupt:
+            raise InterruptedRunError("stopped; finished photos are kept, so run the same command again") from None
         print(f"Layout: {summary.dataset} ({summary.why})")
         for file, status, reason in summary.failures:
-            print(f"  {status}: {file}: {reason}")
+            # A name may hold line breaks, or orders to the terminal.
+            print(f"  {status}: {file if file.isprintable() else ascii(file)}: {reason}")
         failed = summary.photos - summary.statuses["ok"]
         if failed > len(summary.failures):
             left = failed - len(summary.failures)
@@ -105,6 +109,13 @@ class Prepare:
             f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
             f"{failed} not usable: {self.out}"
         )
+        if summary.unlisted:
+            print(f"{summary.unlisted} further photos in {self.photos} have no row in the labels and are left out.")
+        if summary.strangers:
+            print(
+                f"{summary.strangers} photos are of unknown patients, so each is its own group, and two eyes of one "
+                "patient may come to stand in different parts; a column group in the labels prevents that."
+            )
         if summary.measured:
             print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
         if summary.split_dropped:

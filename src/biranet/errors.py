@@ -27,7 +27,7 @@ class RefusedError(BiranetError):
 
 
 class InterruptedRunError(BiranetError):
-    """A training was stopped from outside after its state was saved; the message says how to go on."""
+    """Work was stopped from outside after its state was saved; the message says how to go on."""
 
     exit_status = 130
 

@@ -16,8 +16,9 @@ def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
 
     Args:
         path: Where the file shall stand; missing parent folders are made.
-        synced: Wait until it is on the disk, so that a power failure does not lose it either. Who writes thousands of
-            files does without, and calls `os.sync` before anything names them.
+        synced: Wait until the bytes are on the disk before the file gets its name, so that a power failure does not
+            leave half of it either. Who writes thousands of files does without, and calls `os.sync` before anything
+            names them.
 
     Yields:
         A path beside `path` to write to. It is renamed when the block ends, deleted when it raises.

@@ -198,12 +198,15 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
         InputError: If the file cannot be read or lacks a column.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
                 raise InputError(f"{path} has no column {min(missing)!r}; it was changed, or another version wrote it")
-            yield from reader
+            for row in reader:
+                if None in row:
+                    raise InputError(f"{path}, line {reader.line_num}: there are more values than columns")
+                yield row
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -172,6 +172,24 @@ def test_photos_without_an_official_part_are_divided_with_the_train_part():
     assert set(split["split"]) == set(SPLITS)
 
 
+def test_photos_that_give_a_more_guarded_official_part_away_are_left_out():
+    official = ["test", "train", "", "train", "validation", "train", "train", "", "train", "train"]
+    groups = [0, 0, 0, 1, 1, 2, 3, 4, 5, 6]
+    table = _table([0, 1, 2, 3, 4, 0, 1, 2, 3, 4], groups, official=official)
+    split = split_photos(table, SplitConfig(calibration=0))["split"].tolist()
+    # Group 0 stands in test: its train photo and the one without a part must not be learned from. Group 1 is chosen on.
+    assert split[:5] == ["test", "", "", "", "validation"]
+    assert set(split[5:]) == {"train"}
+    assert "3 photos are in no part, to keep the published parts apart" in describe_split(table.assign(split=split))
+
+
+def test_patients_in_headers_stay_together():
+    table = _table([0, 1] * 20).assign(header_group=["k1"] * 10 + [""] * 30)
+    split = split_photos(table, SplitConfig())["split"]
+    assert split[:10].nunique() == 1
+    assert split[10:].nunique() == 4
+
+
 def test_folds_leave_official_test_photos_out():
     table = _many(patients=100)
     official = table["group"].str[1:].astype(int) < 30

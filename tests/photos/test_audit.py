@@ -120,11 +120,9 @@ def test_every_torn_key_is_told_once_and_in_the_order_of_the_rows():
     assert found == {}
 
 
-def test_published_parts_that_divide_a_visit_get_other_advice():
-    split = ["train", "test", "train"]
-    table = manifest(3, group=["v", "v", "w"], split=split, official_split=split)
-    with pytest.raises(RefusedError, match="the published parts divide them, so give these photos one part"):
-        refuse_leaks(audit(table))
+def test_a_patient_in_headers_is_not_divided_either():
+    table = manifest(4, header_group=["k1", "k1", "", ""], split=["train", "test", "train", "test"])
+    assert kinds(audit(table)) == {"patient in headers in several parts": [["0.jpg", "1.jpg"]]}
 
 
 def test_a_fresh_split_is_never_refused():
@@ -277,5 +275,13 @@ def test_the_real_photos_hold_one_eye_exposed_twice_and_no_false_pair(real_data,
     parts = pd.Series("train", table.index)
     parts[first] = "test"
     write_manifest(tmp_path / "prepared", table.assign(split=parts, official_split=parts))
-    with pytest.raises(RefusedError, match=r"the group g\w+ stands .* the published parts divide them"):
-        refuse_leaks(audit(read_manifest(tmp_path / "prepared")))
+    table = read_manifest(tmp_path / "prepared")
+    with pytest.raises(RefusedError, match=r"the group g\w+ stands .* make a new split"):
+        refuse_leaks(audit(table))
+    # A new split keeps the published test part whole, and leaves out whatever would give it away.
+    divided = split_photos(table, SplitConfig())
+    refuse_leaks(audit(divided))
+    assert set(divided.loc[parts == "test", "split"]) == {"test"}
+    assert set(divided.loc[parts == "train", "split"]) == {"", "train", "validation", "calibration"}
+    mates = table["group"].isin(table.loc[parts == "test", "group"]) & (parts == "train")
+    assert (divided["split"] == "").equals(mates)

@@ -82,6 +82,8 @@ def test_folders_that_cannot_be_prepared_into(photos, tmp_path, run, tree):
         run(photos, photos)
     with pytest.raises(InputError, match="is a file"):
         run(photos, photos / "text.jpg")
+    with pytest.raises(InputError, match="not around them"):
+        run(photos, photos.parent)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "manifest.csv").write_text("mine\n1\n")
@@ -269,7 +271,13 @@ def test_the_summary_counts(photos, tmp_path):
     assert summary.statuses == {"ok": 9, "unreadable": 2, "no_field": 1}
     assert {file for file, _, _ in summary.failures} == {"empty.jpg", "text.jpg", "black.png"}
     assert (summary.graded, summary.dataset, summary.split_dropped) == (0, "folder", False)
+    assert (summary.strangers, summary.unlisted) == (10, 0)
     assert summary.why
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,grade,group\na b,1,p\ntext,2,q\ngone,3,r\n")
+    summary = prepare_folder(photos, tmp_path / "out", labels=labels, size_px=64, progress=False)
+    assert summary.statuses == {"ok": 1, "unreadable": 2}
+    assert (summary.graded, summary.strangers, summary.unlisted) == (1, 0, 10)
 
 
 def test_nothing_of_a_header_is_carried_over(tmp_path, run, photo_bytes, tree):

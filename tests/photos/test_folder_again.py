@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from biranet.config import SplitConfig
 from biranet.errors import InputError, PhotoError
+from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
-from biranet.photos import store
+from biranet.photos import folder, store
+from biranet.photos.folder import prepare_folder
+from biranet.photos.prepare import read_preparation
 
 
 @pytest.fixture
@@ -34,10 +38,12 @@ def counted(monkeypatch):
 def test_the_second_run_does_nothing_and_changes_nothing(photos, tmp_path, counted, run, tree):
     out = tmp_path / "out"
     run(photos, out)
-    before, calls = tree(out), len(counted)
-    assert calls > 0
+    before = tree(out)
+    assert len(counted) == 10
+    counted.clear()
     run(photos, out)
-    assert len(counted) == calls
+    # The text, which could not be read: what reads more kinds of files may have been installed meanwhile.
+    assert [data for data, _ in counted] == [b"hello"]
     assert tree(out) == before
 
 
@@ -94,6 +100,62 @@ def test_a_split_stays_while_nothing_else_changes(photos, tmp_path, run, photo_b
     assert set(read_manifest(out)["fold_0"]) == {"test"}
     (photos / "new.png").write_bytes(photo_bytes(5))
     assert set(run(photos, out)["split"]) == {""}
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_a_split_beside_an_official_one_stays_too(photos, tmp_path, run, folds):
+    labels, out = tmp_path / "labels.csv", tmp_path / "out"
+    names = sorted(path.name for path in photos.glob("*.png") if path.name not in ("black.png", "return\r.png"))
+    rows = [f'"{name.replace(chr(34), chr(34) * 2)}",{place % 5},train' for place, name in enumerate(names)]
+    # A photo that cannot be used has an official part, and none of ours: in published sets the normal case.
+    labels.write_text("\n".join(["file,grade,split", *rows, "text.jpg,1,train"]))
+    run(photos, out, labels=labels)
+    divided = split_photos(read_manifest(out), SplitConfig(validation=0, calibration=0, folds=folds))
+    write_manifest(out, divided)
+    before = (out / "manifest.csv").read_bytes()
+    assert not prepare_folder(photos, out, labels=labels, size_px=64, progress=False).split_dropped
+    assert (out / "manifest.csv").read_bytes() == before
+
+
+def test_a_run_at_another_size_at_once_changes_nothing(many, tmp_path, run):
+    with many() as child:
+        deadline = time.monotonic() + 60
+        while _written(tmp_path / "out" / "progress.jsonl") < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="another biranet prepare is at work"):
+            run(tmp_path / "photos", tmp_path / "out", size_px=80)
+        assert read_preparation(tmp_path / "out").size_px == 64
+        assert child.wait(120) == 0
+
+
+def test_what_other_programs_leave_in_the_folder_is_left_alone(photos, tmp_path, run):
+    out = tmp_path / "out"
+    theirs = out / "run" / ".last.77.partial.safetensors"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"a training")
+    ours = out / "images" / "00" / ".abc.1.partial.jpg"
+    ours.parent.mkdir(parents=True)
+    ours.write_bytes(b"half")
+    (out / "progress.jsonl").touch()  # a run that was killed before its first photo
+    run(photos, out)
+    assert theirs.exists()
+    assert not ours.exists()
+
+
+def test_a_refused_run_leaves_no_trace_and_the_images_reach_the_disk_before_the_manifest(
+    photos, tmp_path, run, monkeypatch, tree
+):
+    order, sync, write = [], os.sync, folder.write_rows
+    monkeypatch.setattr(os, "sync", lambda: (order.append("synced"), sync()))
+    monkeypatch.setattr(folder, "write_rows", lambda *given: (order.append("listed"), write(*given)))
+    run(photos, tmp_path / "out")
+    run(photos, tmp_path / "out")
+    assert order == ["synced", "listed", "listed"]
+    before = tree(tmp_path / "out")
+    with pytest.raises(InputError, match="prepared at 64 px"):
+        run(photos, tmp_path / "out", size_px=80)
+    assert tree(tmp_path / "out") == before
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypatch, counted, run, tree):
@@ -167,9 +229,11 @@ def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, tm
     out, journal, rng = tmp_path / "out", tmp_path / "out" / "progress.jsonl", np.random.default_rng(0)
     # Random points over all photos, and a random moment after each: reading, writing, renaming.
     for point in sorted(rng.integers(0, 250, kills)):
+        before = _written(journal)
         with many() as child:
             deadline = time.monotonic() + 120
-            while child.poll() is None and _written(journal) < point:
+            # At least one photo more than before, or the kill would come before the run has begun.
+            while child.poll() is None and _written(journal) < max(point, before + 1):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.03))

@@ -104,6 +104,24 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
         pass
 
 
+def test_a_full_disk_is_one_sentence_wherever_it_is_noticed(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"cannot write .*progress\.jsonl: .*full; make room and run the command again"),
+        open_journal(tmp_path, COLUMNS) as journal,
+    ):
+        journal._index.execute("PRAGMA max_page_count = 8")
+        for number in range(10_000):
+            journal.add(f"photo {number}", outcome("ok"))
+    with open_journal(tmp_path, COLUMNS) as journal:
+        assert journal.find("photo 0") == outcome("ok")
+
+
+def test_errors_of_the_work_itself_pass_as_they_are(tmp_path):
+    with pytest.raises(OSError, match="no more processes"), open_journal(tmp_path, COLUMNS):
+        raise OSError(11, "no more processes")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_grow_with_the_photos(tmp_path):
     script = (

@@ -46,6 +46,15 @@ def test_an_error_of_a_task_comes_out_as_it_is(workers):
         list(in_processes(int, ["1", "x"], workers))
 
 
+def test_what_is_finished_before_a_failure_is_given_first():
+    found = []
+    with pytest.raises(ValueError, match="invalid literal"):
+        for number in in_processes(int, [*map(str, range(4)), *["x"] * 4, *map(str, range(4, 40))], workers=2):
+            found.append(number)
+    assert {0, 1, 2, 3} <= set(found)
+    assert len(found) < 40
+
+
 def test_a_worker_that_dies_is_one_sentence():
     with pytest.raises(InputError, match="fewer --workers"):
         list(in_processes(os._exit, [3, 3], workers=2))

@@ -10,8 +10,12 @@ from biranet.config import SplitConfig
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADES
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
+from biranet.photos import HEADER_GROUP
 from biranet.photos.audit import copies
 from biranet.photos.copies import linked
+
+_GUARDED = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
+"""How well the photos of an official part are guarded against those of others."""
 
 _SHOWN = "shown"
 """Column with the number of what a photo shows, for as long as the division lasts."""
@@ -22,7 +26,8 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
 
     Photos of one group stay together, and so do identical and near-identical photos; every part gets its share of every
     grade as far as the groups allow. Parts of an official split are kept: only the parts it lacks are cut, from its
-    train part.
+    train part. Where an official split divides what belongs together, the most guarded part (test, then calibration,
+    then validation) keeps its photos, and the others are left out.
 
     Args:
         table: A manifest.
@@ -31,7 +36,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
 
     Returns:
         The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split.
-        Photos that cannot be used have no part.
+        Photos that cannot be used, or are left out, have no part.
 
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
@@ -41,6 +46,8 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
         )
+    if config.folds is None:
+        photos = photos[~_given_away(photos)]
     official = photos[OFFICIAL_SPLIT]
     free = official.isin(["", "train"])
     table = table.drop(columns=[name for name in table.columns if name.startswith(FOLD_PREFIX)])
@@ -109,11 +116,22 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
     return part[unit]
 
 
+def _given_away(photos: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which photos belong together with photos of a more guarded official part, and would give it away."""
+    guard = photos[OFFICIAL_SPLIT].map(_GUARDED)
+    return np.asarray(guard < guard.groupby(_units(photos)).transform("max"))
+
+
 def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
-    """Number what must stay together: photos connected by a common group, or by showing the same."""
-    group, shown = (pd.factorize(photos[column])[0] for column in ("group", _SHOWN))
-    first = group.max() + 1
-    return linked(first + shown.max() + 1, np.column_stack([group, first + shown]))[group]
+    """Number what must stay together: photos connected by a common group or patient, or by showing the same."""
+    pairs = []
+    for column in ("group", HEADER_GROUP, _SHOWN):
+        if column not in photos:  # a manifest of an older version
+            continue
+        numbers = pd.factorize(photos[column])[0]
+        first = np.unique(numbers, return_index=True)[1]
+        pairs.append(np.column_stack([first[numbers], np.arange(len(photos))])[photos[column] != ""])
+    return linked(len(photos), np.concatenate(pairs))
 
 
 def describe_split(table: pd.DataFrame, column: str = "split") -> str:
@@ -130,4 +148,6 @@ def describe_split(table: pd.DataFrame, column: str = "split") -> str:
         if len(grades):
             counts = np.bincount(grades, minlength=GRADE_COUNT)
             parts.append(f"{part} {len(grades)} ({'/'.join(map(str, counts))})")
-    return f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
+    line = f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
+    left = int((photos[column] == "").sum())
+    return f"{line}; {left} photos are in no part, to keep the published parts apart" if left else line

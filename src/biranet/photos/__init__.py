@@ -2,3 +2,6 @@
 
 PREPARATION_NAME = "preparation.json"
 """Marks a prepared folder, which the scan for photos passes by."""
+
+HEADER_GROUP = "header_group"
+"""Column of the manifest with the patient whom the header of the photo's file names, as keyed hash, or nothing."""

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.errors import RefusedError
-from biranet.manifest import OFFICIAL_SPLIT, SPLITS, fold_columns, graded_photos
+from biranet.manifest import SPLITS, fold_columns, graded_photos
+from biranet.photos import HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
 
 AUDIT_NAME = "audit.json"
@@ -154,6 +155,7 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
     seen: set[frozenset[str]] = set()
     for kind, what, key in (
         ("group", "the group {key}", photos["group"]),
+        ("patient in headers", "the patient {key} in the headers of files", _cells(photos, HEADER_GROUP)),
         ("byte-identical photo", "byte-identical photos with sha256 {key}", _cells(photos, "sha256")),
         ("near-identical photo", "one photo in near-identical copies", numbers[photos.index]),
     ):
@@ -171,13 +173,6 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
         name, part = torn[0]
         first = part.drop_duplicates(column)
         names = " and ".join(f"{file} ({place})" for file, place in zip(first["file"], first[column], strict=True))
-        official = part[OFFICIAL_SPLIT]
-        advice = "make a new split with `biranet split`"
-        if official[official != ""].nunique() > 1:
-            advice = (
-                "the published parts divide them, so give these photos one part in the split column of the label file, "
-                "or leave that column out, and prepare and split again"
-            )
         found.append(
             Finding(
                 f"{kind} in several parts{where}",
@@ -185,7 +180,7 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
                 len(torn),
                 [part["file"].tolist() for _, part in torn],
                 f"{what.format(key=name)} stands in more than one part of the split{where}: {names}; "
-                f"{len(torn)} such in all. {_TOO_GOOD}: {advice}",
+                f"{len(torn)} such in all. {_TOO_GOOD}: make a new split with `biranet split`",
             )
         )
     return found

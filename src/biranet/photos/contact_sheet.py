@@ -2,12 +2,11 @@
 
 import heapq
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from biranet.files import whole_file
@@ -25,14 +24,14 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class _Tile(NamedTuple):
-    """One photo: whether it is gradable and by what margin, where its picture is, and the lines under it."""
+    """One photo: whether it is ungradable, where its picture is, and the lines under it."""
 
-    order: tuple[bool, float]
+    refused: bool
     prepared: str
     lines: tuple[str, str, str]
 
 
-def write_contact_sheet(prepared: Path, table: pd.DataFrame, path: Path, count: int = 50) -> None:
+def write_contact_sheet(prepared: Path, rows: Iterable[Mapping[str, str]], path: Path, count: int = 50) -> bool:
     """Draw the worst photos of a prepared folder: the ungradable first, the clearest on top, then the least gradable.
 
     Under each photo stand its file name, shortened; what was decided; and the measure that decided, with its value.
@@ -41,41 +40,52 @@ def write_contact_sheet(prepared: Path, table: pd.DataFrame, path: Path, count: 
 
     Args:
         prepared: The prepared folder.
-        table: Its manifest, or rows of it, with `file`, `prepared`, `status`, `reason` and `QUALITY_COLUMNS`.
-        path: Where the sheet shall stand, a JPEG.
+        rows: Rows of its manifest, with `file`, `prepared`, `status`, `reason` and `QUALITY_COLUMNS`.
+        path: Where the sheet shall stand, a JPEG; deleted where no photo was measured.
         count: How many photos are shown at most, at least 1.
+
+    Returns:
+        Whether there is a sheet.
 
     Raises:
         InputError: If the sheet cannot be written.
     """
     font = ImageFont.load_default(_FONT_PX)
-    measured = table[table[QUALITY_COLUMNS[0]] != ""]
-    rows = [{str(name): str(value) for name, value in row.items()} for row in measured.to_dict("records")]
-    tiles = heapq.nsmallest(count, (_tile(row, font) for row in rows), key=lambda tile: tile.order)
-    columns = min(_COLUMNS, max(1, len(tiles)))
-    lines = -(-max(1, len(tiles)) // columns)
+    measured = (row for row in rows if row[QUALITY_COLUMNS[0]])
+    worst = heapq.nsmallest(count, measured, key=_order)
+    if not worst:
+        path.unlink(missing_ok=True)
+        return False
+    tiles = [_tile(row, font) for row in worst]
+    columns = min(_COLUMNS, len(tiles))
+    lines = -(-len(tiles) // columns)
     step_x, step_y = _TILE_PX + _GAP_PX, _TILE_PX + 3 * _LINE_PX + _GAP_PX
     sheet = Image.new("RGB", (columns * step_x + _GAP_PX, lines * step_y + _GAP_PX), "white")
     draw = ImageDraw.Draw(sheet)
-    if not tiles:
-        draw.text((_GAP_PX, _GAP_PX), "no photo was measured", _INK, font)
     for number, tile in enumerate(tiles):
         left, top = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
         sheet.paste(_picture(prepared / tile.prepared if tile.prepared else None), (left, top))
         for place, line in enumerate(tile.lines):
-            ink = _INK if tile.order[0] or not place else _REFUSED_INK
+            ink = _REFUSED_INK if tile.refused and place else _INK
             draw.text((left, top + _TILE_PX + 1 + place * _LINE_PX), line, ink, font)
     with whole_file(path) as beside:
         sheet.save(beside, "JPEG", quality=85)
+    return True
+
+
+def _order(row: Mapping[str, str]) -> tuple[bool, float]:
+    """Where a photo stands on the sheet: the ungradable first, then by the margin of the measure that decided."""
+    weakness = weakest_measure(Quality.from_cells(row))
+    return not (row["reason"] or weakness.reason), weakness.margin
 
 
 def _tile(row: Mapping[str, str], font: _Font) -> _Tile:
-    measure, margin, missed = weakest_measure(Quality.from_cells(row))
+    measure, _, missed = weakest_measure(Quality.from_cells(row))
     reason = row["reason"] or missed
     # Ungradable photos may have been kept on request; the reason tells them.
     verdict = reason if row["status"] == "ungradable" else f"kept: {reason}" if reason else "gradable"
     value = f"{measure.replace('_', ' ')} {float(row[measure]):.2f}"
-    return _Tile((not reason, margin), row["prepared"], (_shown(row["file"], font, True), _shown(verdict, font), value))
+    return _Tile(bool(reason), row["prepared"], (_shown(row["file"], font, True), _shown(verdict, font), value))
 
 
 def _shown(text: str, font: _Font, from_end: bool = False) -> str:

@@ -1,39 +1,34 @@
 """From a folder of photos to prepared squares and a manifest: one run, or many that each go on where the last ended.
 
 A prepared folder holds `manifest.csv`, `preparation.json` and `images/<two digits>/<sha256 of the photo file>.jpg`.
-While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses nothing.
+While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses only the few photos under way.
 """
 
-import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
 
 from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
-from biranet.photos import PREPARATION_NAME
+from biranet.photos import HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
 from biranet.photos.prepare import Preparation, read_preparation
-from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure, why_ungradable
+from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import MEASURED_COLUMNS, OUTCOME_COLUMNS, Task, still_stored, store_photo
 from biranet.tables import read_rows, write_rows
 
 CONTACT_SHEET_NAME = "contact_sheet.jpg"
 """Picture of the least gradable photos, in the prepared folder."""
-
-CONTACT_SHEET_PHOTOS = 50
 
 _OWN = (*COLUMNS, *MEASURED_COLUMNS)
 _SEEN = ("source_bytes", "source_mtime_ns")
@@ -48,7 +43,9 @@ class Summary:
         dataset: Layout of the labels.
         why: How it was recognised; empty where it was named.
         statuses: Number of photos by status.
-        graded: Number of photos with a grade.
+        graded: Number of photos that are `ok` and have a grade.
+        strangers: Number of photos of whose patient nothing is known: each is its own group.
+        unlisted: Number of photo files in the folder that the labels do not name.
         failures: File, status and reason of the first photos that are not `ok`.
         measured: Whether there is a contact sheet, for which at least one photo must have been measured.
         split_dropped: Whether the manifest had a split and lost it, because photos or labels have changed.
@@ -58,6 +55,8 @@ class Summary:
     why: str
     statuses: Mapping[str, int]
     graded: int
+    strangers: int
+    unlisted: int
     failures: tuple[tuple[str, str, str], ...]
     measured: bool
     split_dropped: bool
@@ -108,43 +107,77 @@ def prepare_folder(
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns or {})
     preparation = Preparation(size_px=size_px, whole=listed.whole)
-    _check_out(photos, out, preparation)
-    write_json(out / PREPARATION_NAME, preparation.as_dict())
-    with open_journal(out, OUTCOME_COLUMNS) as journal:
+    _check_place(photos, out)
+    with open_journal(_made(out), OUTCOME_COLUMNS) as journal:
+        _check_earlier(out, preparation)
+        write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)
         bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
         tasks = _tasks(photos, listed.photos, out, preparation, journal, bar.update)
+        stored = False
         with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:
             for file, outcome in outcomes:
                 journal.add(file, outcome)
                 bar.update()
-        # The manifest must not name an image that a power failure could still take away.
-        os.sync()
+                stored = stored or outcome["status"] == "ok"
+        if stored:
+            # The manifest must not name an image that a power failure could still take away.
+            os.sync()
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
         kept = split and _same_but_split(out / MANIFEST_NAME, rows())
         if not kept:
             write_rows(out / MANIFEST_NAME, [*_OWN, *names.values()], rows())
         if journal.resumed:
-            for partial_file in out.rglob(".*.partial.*"):
-                partial_file.unlink(missing_ok=True)
-        failures = ((row["file"], row["status"], row["reason"]) for row in rows() if row["status"] != "ok")
-        return Summary(
-            dataset=listed.dataset,
-            why=listed.why,
-            statuses=Counter(row["status"] for row in rows()),
-            graded=sum(photo.grade is not None for photo in listed.photos),
-            failures=tuple(islice(failures, _SHOWN_FAILURES)),
-            measured=_show_worst(out, rows()),
-            split_dropped=split and not kept,
-        )
+            for half in (*out.glob(".*.partial.*"), *out.glob("images/*/.*.partial.*")):
+                half.unlink(missing_ok=True)
+        statuses: Counter[str] = Counter()
+        failures: list[tuple[str, str, str]] = []
+        graded = strangers = 0
+
+        def counted() -> Iterator[dict[str, str]]:
+            nonlocal graded, strangers
+            for row in rows():
+                statuses[row["status"]] += 1
+                graded += row["status"] == "ok" and row["grade"] != ""
+                strangers += row["group"] == row["file"]
+                if row["status"] != "ok" and len(failures) < _SHOWN_FAILURES:
+                    failures.append((row["file"], row["status"], row["reason"]))
+                yield row
+
+        measured = write_contact_sheet(out, counted(), out / CONTACT_SHEET_NAME)
+    return Summary(
+        dataset=listed.dataset,
+        why=listed.why,
+        statuses=statuses,
+        graded=graded,
+        strangers=strangers,
+        unlisted=listed.unlisted,
+        failures=tuple(failures),
+        measured=measured,
+        split_dropped=split and not kept,
+    )
 
 
-def _check_out(photos: Path, out: Path, preparation: Preparation) -> None:
+def _check_place(photos: Path, out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the prepared photos")
     if out.resolve() == photos.resolve():
         raise InputError(f"{out} holds the photographs; name another folder for the prepared photos")
+    if photos.resolve().is_relative_to(out.resolve()):
+        # The scan passes prepared folders by, so these photos would never be found again.
+        raise InputError(f"{photos} lies in {out}; name a folder for the prepared photos that is not around them")
+
+
+def _made(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror or error}; choose another place") from error
+    return out
+
+
+def _check_earlier(out: Path, preparation: Preparation) -> None:
     if (out / PREPARATION_NAME).exists():
         made = read_preparation(out)
         if made.whole != preparation.whole:
@@ -186,7 +219,7 @@ def _tasks(
     for photo in listed:
         seen = _look_at(photos / photo.file)
         outcome = journal.find(photo.file)
-        if outcome and seen["source_bytes"] and seen.items() <= outcome.items() and still_stored(out, outcome):
+        if outcome and seen.items() <= outcome.items() and still_stored(out, outcome):
             passed()
             continue
         known = journal.alike(seen["source_bytes"]) if seen["source_bytes"] else []
@@ -235,7 +268,7 @@ def _rows(
         row |= {
             "file": photo.file,
             "grade": "" if photo.grade is None else str(photo.grade),
-            "group": photo.group or row["header_group"] or photo.file,
+            "group": photo.group or row[HEADER_GROUP] or photo.file,
             "eye": photo.eye or row["header_eye"],
             "source": photo.source,
             "split": photo.split,
@@ -244,32 +277,15 @@ def _rows(
         yield row | {names[name]: value for name, value in photo.further.items()}
 
 
-def _show_worst(out: Path, rows: Iterator[dict[str, str]]) -> bool:
-    """Draw the contact sheet of the least gradable photos, and tell whether there were any to draw."""
-    path = out / CONTACT_SHEET_NAME
-    measured = (row for row in rows if any(row[name] for name in QUALITY_COLUMNS))
-    worst = heapq.nsmallest(
-        CONTACT_SHEET_PHOTOS, measured, key=lambda row: weakest_measure(Quality.from_cells(row)).margin
-    )
-    if worst:
-        write_contact_sheet(out, pd.DataFrame(worst, dtype=object), path)
-    else:
-        path.unlink(missing_ok=True)
-    return bool(worst)
-
-
 def _is_split(name: str) -> bool:
     return name == "split" or name.startswith(FOLD_PREFIX)
 
 
 def _same_but_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
-    """Whether a manifest holds these rows, with a split that does not contradict theirs."""
+    """Whether a manifest holds these rows, whatever its split; the parts of an official one are among the rows."""
     old = read_rows(path)
     for row in rows:
         was = next(old, {})
-        split = was.get("split", "")
-        if row["split"] not in ("", split):
-            return False
         theirs, ours = ({name: value for name, value in each.items() if not _is_split(name)} for each in (was, row))
         if theirs != ours:
             return False

@@ -1,16 +1,15 @@
 """What became of each photo, on disk: it survives a kill, keeps others out, and costs no memory.
 
 While a run lasts, the prepared folder holds `progress.jsonl`, one line a photo. To look up photos by name, the journal
-and the manifest of an earlier run are also held in a temporary database, which vanishes with the process.
+and the manifest of an earlier run are also held in a database beside it, which vanishes with the process.
 """
 
 import fcntl
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +20,7 @@ JOURNAL_NAME = "progress.jsonl"
 Outcome = dict[str, str]
 """What became of a photo: cells of the manifest by column."""
 
+_INDEX_NAME = ".progress.sqlite"
 _ALIKE_LIMIT = 16
 
 
@@ -31,33 +31,35 @@ class Journal:
         resumed: Whether an earlier run did not come to its end.
     """
 
-    def __init__(self, file: TextIO, index: sqlite3.Connection, *, resumed: bool) -> None:
+    def __init__(self, path: Path, file: TextIO, index: sqlite3.Connection, *, resumed: bool) -> None:
         self.resumed = resumed
-        self._file, self._index = file, index
+        self._path, self._file, self._index = path, file, index
 
     def know(self, file: str, outcome: Outcome) -> None:
         """Take an outcome that is on disk already, such as a row of the manifest, into the index."""
-        cells = json.dumps(outcome)
-        self._index.execute(
-            "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", (file, outcome.get("source_bytes", ""), cells)
-        )
+        row = (file, outcome.get("source_bytes", ""), json.dumps(outcome))
+        with _trouble_told(self._path):
+            self._index.execute("INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", row)
 
     def add(self, file: str, outcome: Outcome) -> None:
         """Write an outcome down; from here on a kill does not lose it."""
-        self._file.write(json.dumps({"file": file, **outcome}) + "\n")
-        self._file.flush()
+        with _trouble_told(self._path):
+            self._file.write(json.dumps({"file": file, **outcome}) + "\n")
+            self._file.flush()
         self.know(file, outcome)
 
     def find(self, file: str) -> Outcome | None:
         """The outcome of a photo, or None."""
-        found = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
+        with _trouble_told(self._path):
+            found = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
         return None if found is None else json.loads(found[0])
 
     def alike(self, source_bytes: str) -> list[Outcome]:
         """Some outcomes of files of this length: one of them may be the same photo under another name."""
-        found = self._index.execute(
-            "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _ALIKE_LIMIT)
-        )
+        with _trouble_told(self._path):
+            found = self._index.execute(
+                "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _ALIKE_LIMIT)
+            ).fetchall()
         return [json.loads(cells) for (cells,) in found]
 
 
@@ -76,36 +78,57 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
         InputError: If another process is at work in the folder, or there is no room to write.
     """
     path, columns = folder / JOURNAL_NAME, tuple(columns)
-    try:
-        with _locked(path) as file, closing(sqlite3.connect("", isolation_level=None)) as index:
-            # Nothing of this needs to survive: a new run builds it again.
-            index.execute("PRAGMA synchronous = OFF")
-            index.execute("PRAGMA journal_mode = OFF")
-            index.execute("CREATE TABLE outcome (file TEXT PRIMARY KEY, source_bytes TEXT, cells TEXT) WITHOUT ROWID")
-            index.execute("CREATE INDEX by_length ON outcome (source_bytes)")
-            file.seek(0)
-            journal = Journal(file, index, resumed=False)
-            last = ""
-            for last in file:
-                journal.resumed = True
-                try:
-                    row = json.loads(last)
-                    journal.know(row["file"], {name: row[name] for name in columns})
-                except (ValueError, KeyError, TypeError):
-                    continue  # The line that the kill tore; its photo is prepared again.
-            if last and not last.endswith("\n"):
-                file.write("\n")
+    with ExitStack() as opened:
+        with _trouble_told(path):
+            resumed = path.exists()
+            file = opened.enter_context(_locked(path))
+            index = opened.enter_context(_index(folder / _INDEX_NAME))
+        journal = Journal(path, file, index, resumed=resumed)
+        file.seek(0)
+        last = ""
+        for last in file:
+            try:
+                row = json.loads(last)
+                outcome = {name: row[name] for name in columns}
+                journal.know(row["file"], outcome)
+            except (ValueError, KeyError, TypeError):
+                continue  # The line that the kill tore; its photo is prepared again.
+        if last and not last.endswith("\n"):
+            file.write("\n")
+        try:
             yield journal
-            path.unlink()
-    except OSError as error:
+        except BaseException:
+            # Nothing was done, so there is nothing to go on with.
+            if not path.stat().st_size:
+                path.unlink()
+            raise
+        path.unlink()
+
+
+@contextmanager
+def _index(path: Path) -> Iterator[sqlite3.Connection]:
+    """An empty database that nobody else sees and that needs to survive nothing: a new run builds it again."""
+    path.unlink(missing_ok=True)
+    # No locks, which network file systems may not have: the journal's own keeps others out.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?nolock=1", uri=True, isolation_level=None)) as index:
+        index.execute("PRAGMA synchronous = OFF")
+        index.execute("PRAGMA journal_mode = OFF")
+        index.execute("CREATE TABLE outcome (file TEXT PRIMARY KEY, source_bytes TEXT, cells TEXT) WITHOUT ROWID")
+        index.execute("CREATE INDEX by_length ON outcome (source_bytes)")
+        # Without a name it is gone with the process, however that ends.
+        path.unlink()
+        yield index
+
+
+@contextmanager
+def _trouble_told(path: Path) -> Iterator[None]:
+    """Turn what a full or broken disk does to the journal or its index into one sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; make room and run the command again, "
-            "finished photos are kept"
-        ) from error
-    except sqlite3.Error as error:
-        raise InputError(
-            f"cannot write temporary files in {tempfile.gettempdir()}: {error}; make room, or name another folder "
-            "in the variable TMPDIR, and run the command again; finished photos are kept"
+            f"cannot write {path}: {reason}; make room and run the command again, finished photos are kept"
         ) from error
 
 

@@ -35,7 +35,7 @@ def in_processes(
     """Apply a function to tasks, in processes if there is more than one worker.
 
     Only a few tasks a worker are under way at a time, so memory does not grow with their number. Closing the generator
-    drops what has not begun and waits for what has.
+    drops what has not begun and waits for what has. Where a task fails, what is under way is finished and given first.
 
     Args:
         function: A function of a module, which a new process can import.
@@ -60,16 +60,25 @@ def in_processes(
     running: set[Future[list[Result]]] = set()
     # Processes start anew (spawn), because a fork would copy the threads of OpenCV half.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    failure: Exception | None = None
     try:
         while True:
-            with _interrupts_held():
-                while len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
+            while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
+                with _interrupts_held():
                     running.add(pool.submit(_apply, function, batch))
             if not running:
-                return
+                break
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                yield from future.result()
+                try:
+                    results = future.result()
+                except Exception as error:
+                    # Not yet raised: what others have finished meanwhile shall not be lost.
+                    failure = failure or error
+                else:
+                    yield from results
+        if failure is not None:
+            raise failure
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process died, most likely for lack of memory; run the command again with fewer --workers"
@@ -80,7 +89,7 @@ def in_processes(
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait a moment, and let processes started meanwhile not have it at all, not even while they start.
+    """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
 
     Ctrl-C reaches the whole group of processes: the main one ends the run, the workers finish what they have begun.
     """

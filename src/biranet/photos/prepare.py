@@ -5,21 +5,22 @@
 """
 
 import dataclasses
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from biranet.errors import InputError
+from biranet.errors import InputError, PhotoError
 from biranet.files import read_json
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.field import Field, cut_field, find_field
 from biranet.photos.fingerprint import fingerprint
+from biranet.photos.limits import check_pixels
 from biranet.photos.quality import MEASURED_PX, Quality, measure_quality
 from biranet.photos.read import read_photo, read_scaled, read_source
 
@@ -85,10 +86,10 @@ class Prepared:
 
     Attributes:
         jpeg: Bytes of the prepared image, without metadata.
-        field: The square that was cut, in pixels of the upright photo.
+        field: The square that was cut, in pixels of the upright photo; up to 7 of them off where a JPEG was turned
+            whose sides are no multiples of 8.
         width_px: Width of the upright photo.
         height_px: Height of the upright photo.
-        sha256: Hash of the photo file's bytes, hexadecimal.
         quality: How gradable the photo is; None where photos come as square cut-outs.
         fingerprint: Tells near-identical photos; see `biranet.photos.fingerprint`.
     """
@@ -97,7 +98,6 @@ class Prepared:
     field: Field
     width_px: int
     height_px: int
-    sha256: str
     quality: Quality | None
     fingerprint: str
 
@@ -117,17 +117,24 @@ def prepare_photo(source: Path | bytes, preparation: Preparation) -> Prepared:
     Raises:
         PhotoError: If the photo cannot be read or has no field.
     """
-    data = read_source(source)
+    try:
+        return _prepare(read_source(source), preparation)
+    except (MemoryError, cv2.error):
+        raise PhotoError("unreadable", "needs more memory than there is") from None
+
+
+def _prepare(data: bytes, preparation: Preparation) -> Prepared:
     needed_px = least_px = max(preparation.size_px, MEASURED_PX)
     while True:
         photo = read_scaled(data, least_px)
         height_px, width_px = photo.pixels.shape[:2]
         if preparation.whole:
             side_px = max(width_px, height_px)
+            check_pixels(side_px, side_px, len(data))
             field = Field(-((side_px - width_px) // 2), -((side_px - height_px) // 2), side_px)
         else:
             field = find_field(photo.pixels)
-        # libjpeg shrinks by whole factors: one decoded pixel stands for so many of the photo, also at its edges.
+        # libjpeg shrinks by whole factors: one decoded pixel stands for so many of the photo.
         scale = round(photo.width_px / width_px)
         if scale == 1 or field.side_px >= needed_px:
             break
@@ -142,7 +149,6 @@ def prepare_photo(source: Path | bytes, preparation: Preparation) -> Prepared:
         field=Field(field.left_px * scale, field.top_px * scale, field.side_px * scale),
         width_px=photo.width_px,
         height_px=photo.height_px,
-        sha256=hashlib.sha256(data).hexdigest(),
         quality=None if preparation.whole else measure_quality(measured, field.side_px * scale),
         fingerprint=fingerprint(measured),
     )

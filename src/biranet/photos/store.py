@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biranet.errors import PhotoError
 from biranet.files import write_bytes
+from biranet.photos import HEADER_GROUP
 from biranet.photos.journal import Outcome
 from biranet.photos.metadata import dicom_identity, identifiers
 from biranet.photos.prepare import Preparation, prepare_photo
@@ -21,7 +22,7 @@ GEOMETRY_COLUMNS = (
 )  # fmt: skip
 """Columns of the manifest after `biranet.manifest.COLUMNS`: the photo's size, its field, and the file as last seen."""
 
-HEADER_COLUMNS = ("identifiers", "header_group", "header_eye")
+HEADER_COLUMNS = ("identifiers", HEADER_GROUP, "header_eye")
 """What the file's header holds: kinds of identifiers; a DICOM's patient as keyed hash, and its eye."""
 
 MEASURED_COLUMNS = (*GEOMETRY_COLUMNS, *QUALITY_COLUMNS, "fingerprint", *HEADER_COLUMNS)
@@ -74,14 +75,13 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
             raise PhotoError("unreadable", task.refused)
         data = read_source(task.source)
     except PhotoError as error:
-        # Without a trace of the file as seen, so that it is tried again: permissions change without a new date.
-        return task.file, _NOTHING | {"status": error.status, "reason": str(error)}
+        return task.file, _NOTHING | task.seen | {"status": error.status, "reason": str(error)}
     sha256 = hashlib.sha256(data).hexdigest()
     for outcome in task.known:
         if outcome["sha256"] == sha256 and still_stored(task.out, outcome):
             return task.file, outcome | task.seen
     group, eye = dicom_identity(data)
-    header = {"identifiers": identifiers(data), "header_group": group, "header_eye": eye}
+    header = {"identifiers": identifiers(data), HEADER_GROUP: group, "header_eye": eye}
     found = _NOTHING | task.seen | {"sha256": sha256} | header
     try:
         prepared = prepare_photo(data, task.preparation)
@@ -105,9 +105,12 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
 
 
 def still_stored(out: Path, outcome: Outcome) -> bool:
-    """Whether an outcome still stands: its image, if it has one, is in the prepared folder, to its last byte."""
+    """Whether an outcome still stands: its image, if it has one, is in the prepared folder and has its end.
+
+    An unreadable photo is always tried again: permissions change, and what reads more kinds of files can be installed.
+    """
     if outcome["status"] != "ok":
-        return True
+        return outcome["status"] == "no_field"
     try:
         with (out / outcome["prepared"]).open("rb") as image:
             # A power failure in the middle of a run may have left a file that was written without its end.

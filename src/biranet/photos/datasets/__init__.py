@@ -72,7 +72,9 @@ def read_labels(
     else:
         why = "it was asked for"
     layout = DATASETS[dataset]
-    return Labels(_collect(folder, layout), dataset, why, layout.whole)
+    found = _collect(folder, layout)
+    named = {photo.file for photo in found}
+    return Labels(found, dataset, why, layout.whole, unlisted=sum(file not in named for file in folder.files))
 
 
 def _open(photos: Path, labels: Path | None, columns: Mapping[str, str]) -> PhotoFolder:

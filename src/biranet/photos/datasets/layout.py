@@ -57,12 +57,14 @@ class Labels:
         dataset: Name of the layout, a key of `DATASETS`.
         why: How the layout was recognised, in one clause; or that it was asked for.
         whole: The photos are square cut-outs of the field already, so that no field is looked for.
+        unlisted: How many photo files are in the folder that no label names; they are left out.
     """
 
     photos: list[LabelledPhoto]
     dataset: str
     why: str
     whole: bool
+    unlisted: int = 0
 
 
 class Place(NamedTuple):
