@@ -87,7 +87,7 @@ def _read_rows(path: Path) -> list[list[str]]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
+        raise InputError(f"{path} is not a CSV table in UTF-8 ({error}); save it as CSV in UTF-8") from error
     if separator != ",":
         for number, row in enumerate(rows, start=1):
             if len(row) == 1 < len(rows[0]) and "," in row[0]:

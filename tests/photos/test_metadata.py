@@ -70,6 +70,24 @@ def png_with(kind, content):
     return data[:-12] + chunk + data[-12:]
 
 
+@pytest.mark.parametrize(
+    ("comment", "found"),
+    [
+        (b"Topcon 12.03.2019", "comment: date"),
+        (b"Canon 2019:03:12 10:00:00", "comment: date"),
+        (b"Kowa VX-10 Patient: 004512", "comment: number"),
+        (b"Topcon TRC-50", ""),
+        (b"CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90", ""),
+        (b"LEAD Technologies Inc. V1.01", ""),
+    ],
+)
+def test_what_people_write_behind_a_signature_is_seen(comment, found):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", comment=comment)
+    assert identifiers(file.getvalue()) == found
+    assert bool(comment_group(file.getvalue())) == bool(found)
+
+
 def test_what_a_program_writes_by_itself_is_not_reported():
     plain = exif({"Make": "Canon", "Model": "Canon EOS 20D", "Software": "Firmware 2019:03:12", "Orientation": 1})
     assert identifiers(saved()) == ""

@@ -17,6 +17,11 @@ from biranet.photos.copies import linked
 _GUARDED = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
 """How well the photos of an official part are guarded against those of others."""
 
+_NOTHING_FREE = (
+    "no photos are left to train on: the official split has no train part, or all of its patients stand in other parts "
+    "too; prepare again without the split, or with other groups"
+)
+
 _SHOWN = "shown"
 """Column with the number of what a photo shows, for as long as the division lasts."""
 
@@ -63,7 +68,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
         return table
 
     if not free.any():
-        raise InputError("no photos are left to train on; the official split has no train part")
+        raise InputError(_NOTHING_FREE)
     fold = _allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
     for number in range(config.folds):
         split = pd.Series("", index=photos.index)
@@ -78,7 +83,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
 def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArray[np.str_]:
     """Name the part of every photo: the given shares, and train for the rest."""
     if photos.empty:
-        raise InputError("no photos are left to train on; the official split has no train part")
+        raise InputError(_NOTHING_FREE)
     parts = ["train", *shares]
     numbers = _allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
     if not (numbers == 0).any():

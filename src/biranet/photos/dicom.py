@@ -29,7 +29,6 @@ _PLUGINS = dict.fromkeys((*_JPEG, *_JPEG_2000), "pillow") | {"1.2.840.10008.1.2.
 """Compressed transfer syntaxes that are read, and by what; others, which may give other pixels, are not asked."""
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-"""Not read: pydicom unpacks it before anything can be looked at, and a hostile file unpacks to any size."""
 
 _TOMOGRAPHY = ("OPT", "OCT")
 _PHOTOGRAPHY = ("OP", "XC", "OT", "GM", "ES", "SC", "")
@@ -81,9 +80,12 @@ def quiet() -> Iterator[None]:
         logger.disabled = disabled
 
 
-def _open(data: bytes) -> "Dataset":
-    from pydicom import dcmread, uid
-    from pydicom.dataset import FileMetaDataset
+def refuse_deflated(data: bytes) -> None:
+    """Refuse a DICOM file that pydicom would unpack as a whole, to any size, before anything can be looked at.
+
+    Raises:
+        PhotoError: If it is one.
+    """
     from pydicom.filereader import read_dataset, read_preamble
 
     file = io.BytesIO(data)
@@ -93,6 +95,13 @@ def _open(data: bytes) -> "Dataset":
         raise PhotoError(
             "unreadable", f"is a DICOM file compressed as a whole (Deflated), which is not read; {_INSTEAD}"
         )
+
+
+def _open(data: bytes) -> "Dataset":
+    from pydicom import dcmread, uid
+    from pydicom.dataset import FileMetaDataset
+
+    refuse_deflated(data)
     dataset = dcmread(io.BytesIO(data), force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         # A file without its head: how it was written tells the syntax, and what is compressed always has a head.

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from PIL import ExifTags, Image, TiffTags
 
 from biranet.errors import InputError
-from biranet.photos.dicom import is_dicom, quiet
-from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field
+from biranet.photos.dicom import is_dicom, quiet, refuse_deflated
+from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field, kinds_in_text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -113,7 +113,7 @@ def comment_group(data: bytes) -> str:
     """
     for marker, segment in _jpeg_segments(data):
         text = _as_text(segment)
-        if marker == 0xFE and not is_nothing(text) and not is_encoder(text):
+        if marker == 0xFE and not is_nothing(text) and (not is_encoder(text) or kinds_in_text(text)):
             return keyed_hash(text)
     return ""
 
@@ -355,6 +355,7 @@ def _dicom_header(data: bytes) -> Iterator["Dataset"]:
 
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
+        refuse_deflated(data)
         yield pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
 
 

@@ -142,15 +142,15 @@ def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
     text = text[:_MOST_CHARACTERS]
     if _EMAIL.search(text):
         found.add("contact")
-    if is_encoder(text) and not _LABELLED_NAME.search(text):
-        return found
+    # Behind a program's signature or a camera's name people still write dates and numbers.
+    signed = is_encoder(text) and not _LABELLED_NAME.search(text)
     rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
     for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
         rest, count = pattern.subn("\n", rest)
-        if count:
+        if count and not (signed and kind == "place"):
             found.add(kind)
     lines = [line.strip(" \t\r,;:.-_/#()") for line in rest.split("\n")]
-    if names and (
+    if (names and not signed) and (
         _LABELLED_NAME.search(text) or any(_WHOLE_NAME.fullmatch(line) and not _NO_NAMES.search(line) for line in lines)
     ):
         found.add("name")

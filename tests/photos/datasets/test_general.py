@@ -8,6 +8,45 @@ from biranet.photos.datasets import LabelledPhoto, outside, read_labels
 from biranet.tables import write_table
 
 
+def test_names_written_on_another_system_find_their_photos(tmp_path):
+    (tmp_path / "Eyes").mkdir()
+    for name in ("Eyes/A.jpg", "b.JPG", "c.jpg", "C.JPG"):
+        (tmp_path / name).touch()
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,grade\nEyes\\A.jpg,1\nB.jpg,2\nc.jpg,3\nC.JPG,4\n")
+    found = read_labels(tmp_path, labels).photos
+    assert [(photo.file, photo.grade) for photo in found] == [
+        ("Eyes/A.jpg", 1),
+        ("b.JPG", 2),
+        ("c.jpg", 3),
+        ("C.JPG", 4),
+    ]
+    labels.write_text("file,grade\nc.JPG,1\n")
+    with pytest.raises(InputError, match=r"'c\.JPG' could be 'C\.JPG' or 'c\.jpg'"):
+        read_labels(tmp_path, labels)
+
+
+def test_dicom_files_are_found_without_an_ending(tmp_path):
+    for name in ("IM000001", "1.2.840.7", "README", "notes.2024"):
+        (tmp_path / name).write_bytes(b"words" if name[0] in "Rn" else bytes(128) + b"DICM")
+    assert [photo.file for photo in read_labels(tmp_path).photos] == ["1.2.840.7", "IM000001"]
+
+
+def test_a_table_of_grades_among_the_photos_is_pointed_at(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "labels.csv").write_text("file,grade\na.jpg,1\n")
+    labels = read_labels(tmp_path)
+    assert labels.dataset == "folder"
+    assert labels.why.endswith(f"{tmp_path / 'labels.csv'} looks like a table of grades: name it with --labels")
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "labels.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"labels\.xlsx is a spreadsheet; save it as CSV in UTF-8"):
+        read_labels(tmp_path, tmp_path / "labels.xlsx")
+
+
 def test_a_plain_folder_has_no_grades(tmp_path, lay):
     photos = lay(tmp_path / "clinic", "b.jpg", "a/c.PNG", "a/12_left.dcm", texts={"notes.txt": "seen on Monday"})
     found = read_labels(photos)

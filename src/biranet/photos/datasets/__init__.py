@@ -86,6 +86,8 @@ def _open(photos: Path, labels: Path | None, columns: Mapping[str, str]) -> Phot
         raise InputError(f"{photos} was prepared by biranet already; give the folder of the photographs as taken")
     if labels is not None and not labels.exists():
         raise InputError(f"there is no label file {labels}")
+    if labels is not None and labels.suffix.lower() in (".xlsx", ".xls", ".ods", ".numbers"):
+        raise InputError(f"{labels} is a spreadsheet; save it as CSV in UTF-8, and name that file")
     return PhotoFolder(photos, labels, columns)
 
 

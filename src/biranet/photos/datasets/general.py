@@ -21,7 +21,11 @@ _GRADE_FOLDERS = frozenset(str(grade) for grade in GRADES)
 
 
 def _recognises_folder(folder: PhotoFolder) -> str:
-    return "no label file was given, and no known one lies among the photos" if folder.labels is None else ""
+    if folder.labels is not None:
+        return ""
+    why = "no label file was given, and no known one lies among the photos"
+    tables = folder.tables("file", "grade")
+    return f"{why}; {tables[0]} looks like a table of grades: name it with --labels" if tables else why
 
 
 def _read_folder(folder: PhotoFolder) -> Rows:

@@ -161,6 +161,14 @@ class PhotoFolder:
             names.setdefault(_stem(name), []).append(file)
         return names
 
+    @cached_property
+    def _by_folded_name(self) -> dict[str, list[str]]:
+        """Photo files by name in small letters, folders left out."""
+        names: dict[str, list[str]] = {}
+        for file in self.files:
+            names.setdefault(file[file.rfind("/") + 1 :].casefold(), []).append(file)
+        return names
+
     def find(
         self,
         name: str,
@@ -172,7 +180,8 @@ class PhotoFolder:
         """Find the photo that a label file means.
 
         Args:
-            name: Path from the folder, or its last part or parts; with or without suffix.
+            name: Path from the folder, or its last part or parts; with or without suffix. Where no file has it, case
+                does not matter, and backslashes are slashes.
             place: Where it stands, for the error.
             any_suffix: A file with another suffix is meant as well, as where a set was converted.
             among: Tells of a file whether a name that is not its path can mean it.
@@ -196,6 +205,11 @@ class PhotoFolder:
             meant = self._meant(name, among)
         if not meant and any_suffix and posixpath.splitext(name)[1].lower() in PHOTO_SUFFIXES:
             meant = self._meant(_stem(name), among)
+        if not meant:
+            # Written on another system: backslashes between folders, large letters for small ones.
+            end = f"/{name.replace(chr(92), '/').casefold()}"
+            alike = self._by_folded_name.get(end[end.rfind("/") + 1 :], [])
+            meant = [file for file in alike if f"/{file.casefold()}".endswith(end) and (among is None or among(file))]
         if len(meant) > 1:
             raise InputError(
                 f"{place}: {name!r} could be {meant[0]!r} or {meant[1]!r}; write the path from {self.path}"

@@ -1,4 +1,4 @@
-"""What lies in a folder of photos: one pass over the names, without opening a file and without leaving the folder."""
+"""What lies in a folder of photos: one pass over the names, without leaving the folder."""
 
 import os
 import posixpath
@@ -76,7 +76,7 @@ def scan(root: Path) -> Scan:
                 links.append(name)
             else:
                 suffix = posixpath.splitext(entry.name)[1].lower()
-                if suffix in PHOTO_SUFFIXES:
+                if suffix in PHOTO_SUFFIXES or _is_nameless_dicom(entry, suffix):
                     photos.append(name)
                 elif suffix in LABEL_SUFFIXES and entry.is_file():
                     labels.append(name)
@@ -86,6 +86,17 @@ def scan(root: Path) -> Scan:
         except UnicodeEncodeError:
             raise InputError(f"{root}: the file name {name!r} is not UTF-8; rename the file") from None
     return Scan(sorted(photos), sorted(labels))
+
+
+def _is_nameless_dicom(entry: "os.DirEntry[str]", suffix: str) -> bool:
+    """Whether a file without an ending, or with a number for one, as archives name them, is marked as DICOM."""
+    if suffix.strip(".0123456789") or not entry.is_file():
+        return False
+    try:
+        with open(entry.path, "rb") as file:  # noqa: PTH123 (many thousands of them, as strings)
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def outside(root: Path, file: str) -> bool:
