@@ -103,6 +103,15 @@ def test_turning_the_photo_turns_the_field(turn):
     assert abs(straight.side_px - turned.side_px) <= 4
 
 
+def test_a_sheet_of_photographs_is_refused_and_a_field_beside_small_print_is_not():
+    eye, _ = draw(300, 300, 150, 150, 120)
+    with pytest.raises(PhotoError, match="several large lit parts"):
+        find_field(np.concatenate([eye, eye, eye], axis=1))
+    small = cv2.resize(eye, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    beside = np.concatenate([eye, np.concatenate([small, np.zeros_like(small)])], axis=1)
+    assert_holds(find_field(beside), (30, 30, 270, 270), spare_fraction=0.06)
+
+
 def test_the_same_photo_gives_the_same_field():
     photo, _ = draw(300, 450, 200, 160, 170, dim=0.7, noise=10)
     assert find_field(photo) == find_field(photo.copy())

@@ -13,6 +13,7 @@ _THUMBNAIL_PX = 256
 _BLACK_LEVEL = 20
 _LEAST_CONTRAST = 8
 _LEAST_AREA_FRACTION = 0.04
+_MOST_SECOND_FRACTION = 0.5
 _LEAST_SIDES_RATIO = 0.4
 _LEAST_SOLIDITY = 0.6
 _LEAST_ARC_FRACTION = 0.4
@@ -47,7 +48,7 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
         The square, centred on the part of the field that is in the photo.
 
     Raises:
-        PhotoError: With status `no_field` if the photo is black, all one colour, or has no round lit part.
+        PhotoError: With status `no_field` if the photo is black, all one colour, has no round lit part, or several.
 
     Example:
         >>> photo = np.zeros((100, 160, 3), np.uint8)
@@ -131,6 +132,10 @@ def _field_box(level: npt.NDArray[np.uint8]) -> tuple[float, float, float, float
     left, top, width, height, area = (int(value) for value in stats[part])
     if area < _LEAST_AREA_FRACTION * level.size:
         raise PhotoError("no_field", "the photo has no large lit part")
+    others = np.delete(stats[1:, cv2.CC_STAT_AREA], part - 1)
+    if (others > _MOST_SECOND_FRACTION * area).any():
+        # A sheet of several photographs: to take one of them would be a silent choice.
+        raise PhotoError("no_field", "the photo has several large lit parts, as a sheet of photographs has; cut it up")
     contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0, :]
     # The outline runs through pixel centres; half a pixel around it is what the counted area covers.
