@@ -36,7 +36,7 @@ TWO = "ours, two workers"
 WAYS = ("ours", TWO, "plain", "box", "limit")
 
 
-# What follows is imported where it is used: worker processes import this file too, and need none of it.
+# torch, and our own tables, are imported where they are used: worker processes import this file too, and need neither.
 
 
 def plain() -> Callable[[Path], None]:

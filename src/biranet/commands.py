@@ -17,7 +17,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.config import SplitConfig, TrainConfig, read_recipe, train_config_from
 from biranet.errors import InputError, InterruptedRunError
-from biranet.files import read_json
+from biranet.files import printable, read_json
 from biranet.grades import DISCLAIMER
 
 DatasetName = Literal[
@@ -99,8 +99,7 @@ class Prepare:
             raise InterruptedRunError("stopped; finished photos are kept, so run the same command again") from None
         print(f"Layout: {summary.dataset} ({summary.why})")
         for file, status, reason in summary.failures:
-            # A name may hold line breaks, or orders to the terminal.
-            print(f"  {status}: {file if file.isprintable() else ascii(file)}: {reason}")
+            print(f"  {status}: {printable(file)}: {reason}")
         failed = summary.photos - summary.statuses["ok"]
         if failed > len(summary.failures):
             left = failed - len(summary.failures)

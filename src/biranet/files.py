@@ -54,6 +54,16 @@ def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
             beside.unlink()
 
 
+def printable(name: str) -> str:
+    r"""Write a file's name on one line of a terminal: line breaks, and orders to the terminal, are written out.
+
+    Example:
+        >>> print(printable("a\nb.jpg"), printable("ü.jpg"))
+        'a\nb.jpg' ü.jpg
+    """
+    return name if name.isprintable() else ascii(name)
+
+
 def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
     """Write bytes whole or not at all; see `whole_file`."""
     with whole_file(path, synced=synced) as beside:

@@ -100,7 +100,12 @@ def test_an_overexposed_field_that_fills_the_photo_is_not_one_colour():
 def test_turning_the_photo_turns_the_field(turn):
     photo, _ = draw(300, 450, 200, 160, 120, dim=0.5, noise=3, tag=True)
     straight, turned = find_field(photo), find_field(np.ascontiguousarray(np.rot90(photo, turn)))
+    left, top, (height, width) = straight.left_px, straight.top_px, photo.shape[:2]
+    for _ in range(turn):  # a quarter to the left
+        left, top, height, width = top, width - left - straight.side_px, width, height
     assert abs(straight.side_px - turned.side_px) <= 4
+    assert abs(left - turned.left_px) <= 4
+    assert abs(top - turned.top_px) <= 4
 
 
 def test_a_sheet_of_photographs_is_refused_and_a_field_beside_small_print_is_not():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.errors import RefusedError
+from biranet.files import printable
 from biranet.manifest import SPLITS, fold_columns, graded_photos
 from biranet.photos import HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
@@ -172,7 +173,9 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
         seen |= {frozenset(part["file"]) for _, part in torn}
         name, part = torn[0]
         first = part.drop_duplicates(column)
-        names = " and ".join(f"{file} ({place})" for file, place in zip(first["file"], first[column], strict=True))
+        names = " and ".join(
+            f"{printable(file)} ({place})" for file, place in zip(first["file"], first[column], strict=True)
+        )
         found.append(
             Finding(
                 f"{kind} in several parts{where}",
@@ -248,7 +251,9 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
 
 def _finding(kind: str, cases: list[list[str]], sentence: str) -> Finding:
     first = cases[0] if cases else []
-    names = " and ".join(first[:_SHOWN]) + (f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else "")
+    names = " and ".join(map(printable, first[:_SHOWN])) + (
+        f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
+    )
     # Not by format, since the names of files may hold braces.
     sentence = sentence.replace("{n}", str(len(cases))).replace("{first}", names)
     return Finding(kind, False, len(cases), cases, sentence)

@@ -26,6 +26,26 @@ def test_names_written_on_another_system_find_their_photos(tmp_path):
         read_labels(tmp_path, labels)
 
 
+def test_patient_and_eye_are_read_from_the_usual_endings_of_names(tmp_path):
+    for name in (
+        "10_left.jpg",
+        "10_RIGHT.jpg",
+        "p7_L.png",
+        "p7_r.png",
+        "q_OS.jpg",
+        "q_od.jpg",
+        "x_color.jpg",
+        "left.jpg",
+    ):
+        (tmp_path / name).touch()
+    found = {photo.file: (photo.group, photo.eye) for photo in read_labels(tmp_path).photos}
+    assert found == {
+        "10_left.jpg": ("10", "left"), "10_RIGHT.jpg": ("10", "right"), "p7_L.png": ("p7", "left"),
+        "p7_r.png": ("p7", "right"), "q_OS.jpg": ("q", "left"), "q_od.jpg": ("q", "right"),
+        "x_color.jpg": ("", ""), "left.jpg": ("", ""),
+    }  # fmt: skip
+
+
 def test_dicom_files_are_found_without_an_ending(tmp_path):
     for name in ("IM000001", "1.2.840.7", "README", "notes.2024"):
         (tmp_path / name).write_bytes(b"words" if name[0] in "Rn" else bytes(128) + b"DICM")

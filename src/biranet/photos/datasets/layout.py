@@ -18,7 +18,7 @@ from biranet.tables import read_header
 EYES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
 """How people write the side of an eye, in lower case, and how the manifest does."""
 
-_NAMED_EYE = re.compile(r"([^/]+)_(left|right)(?:\.[^./]*)?$", re.IGNORECASE)
+_NAMED_EYE = re.compile(r"([^/]+)_(left|right|l|r|os|od)(?:\.[^./]*)?$", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -241,13 +241,16 @@ class PhotoFolder:
         ungradable: str = "",
         further: Mapping[str, str] | None = None,
     ) -> LabelledPhoto:
-        """Describe a photo; what the labels leave open comes from its name: `10_left` is the left eye of group `10`."""
+        """Describe a photo; what the labels leave open comes from its name: `10_left` is the left eye of group `10`.
+
+        So are `10_L` and `10_OS`.
+        """
         named = _NAMED_EYE.search(file)
         return LabelledPhoto(
             file=file,
             grade=grade,
             group=group or (named[1] if named else ""),
-            eye=EYES.get(eye.lower(), eye) or (named[2].lower() if named else ""),
+            eye=EYES.get(eye.lower(), eye) or (EYES[named[2].lower()] if named else ""),
             split=split,
             source=source or self._name,
             ungradable=ungradable,
