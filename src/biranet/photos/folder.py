@@ -114,13 +114,13 @@ def prepare_folder(
         split = _know_manifest(out / MANIFEST_NAME, journal)
         bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
         tasks = _tasks(photos, listed.photos, out, preparation, journal, bar.update)
-        stored = False
+        unsynced = journal.resumed
         with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:
             for file, outcome in outcomes:
                 journal.add(file, outcome)
                 bar.update()
-                stored = stored or outcome["status"] == "ok"
-        if stored:
+                unsynced = unsynced or outcome["status"] == "ok"
+        if unsynced:
             # The manifest must not name an image that a power failure could still take away.
             os.sync()
         names = _further_columns(listed.photos)
@@ -131,32 +131,38 @@ def prepare_folder(
         if journal.resumed:
             for half in (*out.glob(".*.partial.*"), *out.glob("images/*/.*.partial.*")):
                 half.unlink(missing_ok=True)
-        statuses: Counter[str] = Counter()
-        failures: list[tuple[str, str, str]] = []
-        graded = strangers = 0
-
-        def counted() -> Iterator[dict[str, str]]:
-            nonlocal graded, strangers
-            for row in rows():
-                statuses[row["status"]] += 1
-                graded += row["status"] == "ok" and row["grade"] != ""
-                strangers += row["group"] == row["file"]
-                if row["status"] != "ok" and len(failures) < _SHOWN_FAILURES:
-                    failures.append((row["file"], row["status"], row["reason"]))
-                yield row
-
-        measured = write_contact_sheet(out, counted(), out / CONTACT_SHEET_NAME)
+        tally = _Tally()
+        measured = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
     return Summary(
         dataset=listed.dataset,
         why=listed.why,
-        statuses=statuses,
-        graded=graded,
-        strangers=strangers,
+        statuses=tally.statuses,
+        graded=tally.graded,
+        strangers=tally.strangers,
         unlisted=listed.unlisted,
-        failures=tuple(failures),
+        failures=tuple(tally.failures),
         measured=measured,
         split_dropped=split and not kept,
     )
+
+
+class _Tally:
+    """What is counted while the rows of a manifest pass by."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.failures: list[tuple[str, str, str]] = []
+        self.graded = self.strangers = 0
+
+    def count(self, rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
+        """Count rows, and pass them on."""
+        for row in rows:
+            self.statuses[row["status"]] += 1
+            self.graded += row["status"] == "ok" and row["grade"] != ""
+            self.strangers += row["group"] == row["file"]
+            if row["status"] != "ok" and len(self.failures) < _SHOWN_FAILURES:
+                self.failures.append((row["file"], row["status"], row["reason"]))
+            yield row
 
 
 def _check_place(photos: Path, out: Path) -> None:
