@@ -160,6 +160,29 @@ class SplitConfig:
         _at_least(self, seed=0)
 
 
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How predictions are measured."""
+
+    seed: int = 1
+    """Seed of the bootstrap resamples."""
+    stratify: bool = False
+    """Resample groups within their worst true grade, so that the mix of grades stays as it is."""
+    referable_prevalence: float | None = None
+    """Share of referable photos that PPV and NPV are given for; that of the photos measured when not given."""
+    any_dr_prevalence: float | None = None
+    """Share of photos with any DR (grade 1 and above) that PPV and NPV are given for; likewise."""
+    by: tuple[str, ...] = ()
+    """Columns whose values make subgroups; columns of many numbers, such as a quality, are divided into thirds."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, seed=0)
+        for name in ("referable_prevalence", "any_dr_prevalence"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share < 1:
+                raise InputError(f"--{name.replace('_', '-')} must lie between 0 and 1, not {share}")
+
+
 def _at_least(config: Any, **lowest: float) -> None:
     for name, bound in lowest.items():
         value = getattr(config, name)
