@@ -14,6 +14,9 @@ GRADE_COUNT = len(GRADES)
 REFERABLE_GRADE = 2
 """The lowest grade that is referred to an ophthalmologist (moderate DR)."""
 
+DECISIONS = ("do not refer", "ask a human", "refer")
+"""What can be decided about a photo, the gravest last."""
+
 DISCLAIMER = "Research software, not a medical device: do not base a diagnosis or a treatment on it."
 """Stands on every page and at the end of every command that prints grades."""
 
