@@ -103,7 +103,7 @@ def documented_settings(command):
 
 
 def test_every_layout_can_be_named():
-    from biranet.commands import DatasetName
+    from biranet.commands.photos import DatasetName
     from biranet.photos.datasets import DATASETS
 
     assert set(typing.get_args(DatasetName)) == {"auto", *DATASETS}

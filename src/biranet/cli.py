@@ -9,7 +9,9 @@ from typing import Any
 
 import tyro
 
-from biranet.commands import COMMANDS, Command, Train
+from biranet.commands import COMMANDS
+from biranet.commands.flags import Command
+from biranet.commands.train import Train
 from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.grades import DISCLAIMER
 

@@ -1,0 +1,22 @@
+"""The commands: one dataclass each, whose fields are its flags and whose docstrings are its help.
+
+Nothing heavy is imported before a command runs, so help and mistakes answer at once.
+"""
+
+from biranet.commands.demo import Demo
+from biranet.commands.evaluate import Evaluate
+from biranet.commands.flags import Command
+from biranet.commands.grade import Grade
+from biranet.commands.photos import Audit, Prepare, Split
+from biranet.commands.train import Train
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "prepare": Prepare,
+    "audit": Audit,
+    "split": Split,
+    "train": Train,
+    "evaluate": Evaluate,
+    "grade": Grade,
+}
+"""By the word that is typed, in the order of the work."""

@@ -1,0 +1,25 @@
+"""The command that shows everything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Draw photographs, and run the whole chain on them: prepare, split, train, evaluate, grade.
+
+    Takes a few minutes on two processors and needs nothing but this program.
+    """
+
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
+    """Folder for everything the demo makes; an earlier demo in it is replaced."""
+
+    def run(self) -> int:
+        """Run the chain and say where the report is."""
+        from biranet.demo import run_demo
+
+        run_demo(self.out)
+        return 0

@@ -1,0 +1,68 @@
+"""The command that grades photographs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from biranet.commands.flags import check_counts
+from biranet.errors import InputError
+from biranet.grades import DISCLAIMER
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
+
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|CSV")]
+    """Picture files, folders of them, or CSV files with a column `file`."""
+    checkpoint: Annotated[Path, arg(metavar="FILE")]
+    """Model to grade with, such as RUN/best.safetensors."""
+    out: Annotated[Path, arg(metavar="FILE")] = Path("grades.csv")
+    """Table to write."""
+    attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder for one picture per photo of what the model looked at."""
+    keep_ungradable: bool = False
+    """Grade ungradable photos like all others, instead of saying why they are ungradable."""
+    batch_size: int = 16
+    """Photos at a time."""
+    workers: int = 2
+    """Processes that prepare photos."""
+    no_cuda: bool = False
+    """Compute on the CPU even where there is a GPU."""
+
+    def run(self) -> int:
+        """Write the table row by row."""
+        from tqdm import tqdm
+
+        from biranet.inference.grader import TABLE_COLUMNS, load
+        from biranet.inference.inputs import list_photos, save_picture
+        from biranet.tables import write_rows
+
+        if self.out.is_dir():
+            raise InputError(f"--out {self.out} is a folder; name a file for the table")
+        check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
+        files = list_photos(self.photos)
+        grader = load(self.checkpoint, no_cuda=self.no_cuda)
+        counts: Counter[str] = Counter()
+
+        def rows() -> Iterator[dict[str, str]]:
+            answers = grader.grade_many(
+                files, batch_size=self.batch_size, workers=self.workers, keep_ungradable=self.keep_ungradable
+            )
+            for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
+                yield answer.row()
+                counts[answer.decision] += 1
+                if self.attention is not None:
+                    save_picture(self.attention, number, answer)
+
+        write_rows(self.out, TABLE_COLUMNS, rows())
+        failed, referred = counts[""], counts["refer"]
+        done = len(files) - failed
+        print(
+            f"{done} of {len(files)} photos graded, {referred} to refer, {failed} not usable: {self.out}\n{DISCLAIMER}"
+        )
+        return 1 if failed else 0

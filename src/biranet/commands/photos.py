@@ -1,0 +1,149 @@
+"""The commands on photographs before anything learns: prepare, audit, split."""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from biranet.commands.flags import PreparedFolder
+from biranet.config import SplitConfig
+from biranet.errors import InputError, InterruptedRunError
+from biranet.files import printable
+
+DatasetName = Literal[
+    "auto", "eyepacs", "aptos", "messidor2", "idrid", "ddr", "deepdrid", "retinamnist", "fgadr", "gdrbench", "lists",
+    "csv", "classes", "folder",
+]  # fmt: skip
+"""The layouts of `biranet.photos.datasets.DATASETS`, which help must not wait for."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Cut photographs to their field, make them square and small, and list them in a manifest.
+
+    Photos that cannot be used get a row with the reason. Running it again does only what is new.
+    """
+
+    photos: Annotated[Positional[Path], arg(metavar="PHOTOS")]
+    """Folder of photographs: a published data set, class folders 0 to 4, or any folder with a table of grades."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder for the prepared photos and their manifest.csv."""
+    labels: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Table (CSV, TSV or Parquet) with the columns file, grade and, where known, group (photos of one patient); or the
+    label file of a published data set, where it does not lie among the photos."""
+    dataset: DatasetName = "auto"
+    """Layout of photos and labels; auto recognises it and says how."""
+    columns: Annotated[str, arg(metavar="OURS=THEIRS,…")] = ""
+    """What the columns of the table are called, for example file=image,grade=level,group=patient."""
+    size: int = 610
+    """Side of the stored squares in pixels."""
+    keep_ungradable: bool = False
+    """Use ungradable photos like all others; why they are ungradable still stands in the manifest."""
+    workers: int = 2
+    """Processes that prepare photos."""
+
+    def run(self) -> int:
+        """Prepare the folder and say what became of its photos."""
+        from biranet.manifest import MANIFEST_NAME
+        from biranet.photos.folder import CONTACT_SHEET_NAME, prepare_folder
+
+        try:
+            summary = prepare_folder(
+                self.photos,
+                self.out,
+                labels=self.labels,
+                dataset=self.dataset,
+                columns=_pairs(self.columns, "--columns"),
+                size_px=self.size,
+                keep_ungradable=self.keep_ungradable,
+                workers=self.workers,
+            )
+        except KeyboardInterrupt:
+            raise InterruptedRunError("stopped; finished photos are kept, so run the same command again") from None
+        print(f"Layout: {summary.dataset} ({summary.why})")
+        for file, status, reason in summary.failures:
+            print(f"  {status}: {printable(file)}: {reason}")
+        failed = summary.photos - summary.statuses["ok"]
+        if failed > len(summary.failures):
+            left = failed - len(summary.failures)
+            print(f"  … and {left} more; see the column reason of {self.out / MANIFEST_NAME}")
+        print(
+            f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
+            f"{failed} not usable: {self.out}"
+        )
+        if summary.unlisted:
+            print(f"{summary.unlisted} further photos in {self.photos} have no row in the labels and are left out.")
+        if summary.strangers:
+            print(
+                f"{summary.strangers} photos are of unknown patients, so each is its own group, and two eyes of one "
+                "patient may come to stand in different parts; a column group in the labels prevents that."
+            )
+        if summary.measured:
+            print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
+        if summary.split_dropped:
+            print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
+        return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Look for what makes results wrong or gives people away: copies, conflicting labels, leaks, identifiers.
+
+    Training asks the same before it begins, and refuses leaks between parts.
+    """
+
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder, or the manifest.csv in it; all findings, with all files, go to its audit.json."""
+
+    def run(self) -> int:
+        """Print the findings, write them down, and say whether training would be refused."""
+        from biranet.files import write_json
+        from biranet.manifest import MANIFEST_NAME, read_manifest
+        from biranet.photos.audit import AUDIT_NAME, as_json, audit, describe
+
+        prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
+        table = read_manifest(prepared)
+        findings = audit(table)
+        write_json(prepared / AUDIT_NAME, as_json(table, findings))
+        print(f"{describe(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
+        return 1 if any(finding.refuses for finding in findings) else 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Divide prepared photos into train, validation, calibration and test; patients and copies stay together."""
+
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder, whose manifest gets the split."""
+    config: OmitArgPrefixes[SplitConfig] = field(default_factory=SplitConfig)
+
+    def run(self) -> int:
+        """Write the split into the manifest and show it."""
+        from biranet.learning.split import describe_split, split_photos
+        from biranet.manifest import fold_columns, read_manifest, write_manifest
+        from biranet.photos.audit import audit, copies, refuse_leaks
+
+        table = read_manifest(self.prepared)
+        shown = copies(table)
+        table = split_photos(table, self.config, shown)
+        columns = fold_columns(table) or ["split"]
+        refuse_leaks(audit(table, columns, shown))
+        write_manifest(self.prepared, table)
+        for column in columns:
+            print(describe_split(table, column))
+        return 0
+
+
+def _pairs(text: str, flag: str) -> dict[str, str]:
+    """Read `ours=theirs,ours=theirs`; a name with a comma stands in double quotes together with its `ours=`."""
+    pairs = {}
+    for item in next(csv.reader([text]), []):
+        ours, equals, theirs = (part.strip() for part in item.partition("="))
+        if not (ours and equals and theirs):
+            raise InputError(f"{flag} is a list such as file=image,grade=level, and {item!r} is no part of one")
+        if ours in pairs:
+            raise InputError(f"{flag} names {ours!r} twice")
+        pairs[ours] = theirs
+    return pairs
