@@ -143,7 +143,7 @@ def test_pooling_refuses_a_photo_that_stands_in_two_tables(tmp_path: Path) -> No
 def test_pooling_refuses_tables_with_and_without_probabilities(tmp_path: Path, order: tuple[str, str]) -> None:
     written(tmp_path, GOOD, name="1.csv")
     written(tmp_path, "b.png,0,0", header="file,grade,predicted_grade", name="2.csv")
-    with pytest.raises(InputError, match=r"1\.csv has probabilities and .*2\.csv has none"):
+    with pytest.raises(InputError, match=r"1\.csv has a column 'p0' and .*2\.csv has none"):
         read_predictions(*(tmp_path / name for name in order))
 
 

@@ -1,17 +1,19 @@
 """The predictions table: one row per photo with its true grade, the predicted one and, where known, the probabilities.
 
 Everything in this room starts from this table, so that what a model learned and how it is judged stay apart: a table
-that another program wrote is measured exactly as ours.
+that another program wrote is measured exactly as ours. What our own rules answered for a photo (decision, set of
+grades, operating points) stands in columns too, so that tables of folds, each with its own rules, can be pooled.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from biranet.errors import InputError
-from biranet.grades import GRADES
+from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.tables import parse_grades, read_table, write_table
 
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
@@ -20,22 +22,90 @@ PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
 COLUMNS = ("file", "group", "grade", "predicted_grade", *PROBABILITIES)
 """The fixed columns, in this order; `grade` is the truth. Further columns follow and are passed through."""
 
+ANSWER_COLUMNS = ("temperature", "decision", "lowest_grade", "highest_grade")
+"""What our rules answered, all of them or none: the temperature that `p0` to `p4` have been divided by, what is to be
+done, and the ends of the prediction set."""
+
+POINT_PREFIX = "refer_"
+"""Begins the columns that say, 1 or 0, whether a photo would be referred at an operating point; its name follows."""
+
 SUM_TOLERANCE = 1e-3
 """How far the five probabilities of a photo may be from summing to 1, as rounding in a table makes them."""
+
+
+def has_probabilities(table: pd.DataFrame) -> bool:
+    """Say whether a predictions table holds the probabilities of the five grades."""
+    return set(PROBABILITIES) <= set(table.columns)
+
+
+def probabilities(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Take the probabilities out of a predictions table.
+
+    Args:
+        table: A predictions table with probabilities.
+
+    Returns:
+        (N, 5) float64 in [0, 1]: photos, grades.
+
+    Example:
+        >>> probabilities(pd.DataFrame({"p0": [0.5], "p1": [0.2], "p2": [0.1], "p3": [0.1], "p4": [0.1]})).shape
+        (1, 5)
+    """
+    return table[list(PROBABILITIES)].to_numpy(np.float64)
+
+
+def referable_score(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Add up the probabilities of the grades to refer: p2 + p3 + p4.
+
+    Args:
+        table: A predictions table with probabilities.
+
+    Returns:
+        (N,) float64, at most 1 but for rounding.
+    """
+    return _sum_from(table, REFERABLE_GRADE)
+
+
+def any_dr_score(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Add up the probabilities of the grades with any retinopathy: p1 + p2 + p3 + p4.
+
+    Args:
+        table: A predictions table with probabilities.
+
+    Returns:
+        (N,) float64, at most 1 but for rounding.
+    """
+    return _sum_from(table, 1)
+
+
+def has_answers(table: pd.DataFrame) -> bool:
+    """Say whether a predictions table holds what our rules answered, the columns `ANSWER_COLUMNS`."""
+    return set(ANSWER_COLUMNS) <= set(table.columns)
+
+
+def point_columns(table: pd.DataFrame) -> list[str]:
+    """Name the columns of operating points, in the order of the table.
+
+    Example:
+        >>> point_columns(pd.DataFrame(columns=["file", "decision", "refer_youden"]))
+        ['refer_youden']
+    """
+    return [str(name) for name in table.columns if str(name).startswith(POINT_PREFIX)]
 
 
 def read_predictions(*paths: Path) -> pd.DataFrame:
     """Read predictions and pool them, for example the tables of five folds.
 
     Only `file`, `grade` and `predicted_grade` must be there. Where `group` is missing or empty, a photo is a group of
-    its own; the probabilities may be missing, all five together.
+    its own; the probabilities may be missing, all five together, and so may the answers of our rules.
 
     Args:
-        paths: CSV files; no photo may stand in two of them.
+        paths: CSV files; no photo may stand in two of them, and what is measured must stand in all of them.
 
     Returns:
-        One table, the fixed columns first: `grade` and `predicted_grade` of dtype int64, `p0` to `p4` of dtype float64
-        in [0, 1], everything else strings.
+        One table, the fixed columns first, then the answers where there are any. `grade`, `predicted_grade`,
+        `lowest_grade`, `highest_grade` and the operating points are of dtype int64, `p0` to `p4` (in [0, 1]) and
+        `temperature` (above 0) of dtype float64, everything else strings.
 
     Raises:
         InputError: If a file cannot be read or `check_predictions` refuses it; the sentence names file, row and column.
@@ -44,9 +114,8 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
         raise InputError("no predictions were given; name at least one predictions.csv")
     tables = [_read_one(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
-        if ("p0" in table) != ("p0" in tables[0]):
-            with_them, without = (path, paths[0]) if "p0" in table else (paths[0], path)
-            raise InputError(f"{with_them} has probabilities and {without} has none; they cannot be pooled")
+        _refuse_other_columns(tables[0], paths[0], table, path)
+        _refuse_other_columns(table, path, tables[0], paths[0])
     pooled = pd.concat(tables, ignore_index=True)
     origins = np.repeat([str(path) for path in paths], [len(table) for table in tables])
     twice = np.flatnonzero(pooled["file"].duplicated())
@@ -65,20 +134,15 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
     """Refuse a predictions table that cannot be measured.
 
     Args:
-        table: Columns `file`, `group`, `grade`, `predicted_grade`, and all of `p0` to `p4` or none; its index is the
-            row that the error names.
+        table: Columns `file`, `group`, `grade`, `predicted_grade`, all of `p0` to `p4` or none, and all answers
+            (`ANSWER_COLUMNS` and any operating points) or none; its index is the row that the error names.
         origin: Where the table comes from, for the error.
 
     Raises:
         InputError: If there are no rows, a column is missing, a photo stands there twice, a name is empty, a grade is
-            not 0 to 4, or probabilities are not in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`.
+            not 0 to 4, probabilities are not in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`, or an answer is none.
     """
-    probabilities = [name for name in PROBABILITIES if name in table]
-    expected = COLUMNS if probabilities else COLUMNS[: -len(PROBABILITIES)]
-    missing = [name for name in expected if name not in table]
-    if missing:
-        hint = " (give all five probabilities or none)" if missing[0] in PROBABILITIES else ""
-        raise InputError(f"{origin} has no column {missing[0]!r}{hint}")
+    _refuse_missing_columns(table, origin)
     if not len(table):
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
     for column in ("file", "group"):
@@ -86,18 +150,19 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
         _refuse_first(table, empty, origin, column, "is empty")
     _refuse_first(table, table["file"].duplicated(), origin, "file", "stands there twice; a photo is scored once")
     for column in ("grade", "predicted_grade"):
-        wrong = ~table[column].isin(GRADES)
-        _refuse_first(table, wrong, origin, column, f"is not a grade from {GRADES[0]} to {GRADES[-1]}")
-    for column in probabilities:
-        _refuse_first(table, ~table[column].between(0, 1), origin, column, "is not a probability from 0 to 1")
-    if probabilities:
-        total = table[probabilities].astype("float64").sum(axis="columns")
+        _refuse_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
+    if has_probabilities(table):
+        for column in PROBABILITIES:
+            _refuse_first(table, ~table[column].between(0, 1), origin, column, _NO_PROBABILITY)
+        total = table[list(PROBABILITIES)].astype("float64").sum(axis="columns")
         wrong = (total - 1).abs() > SUM_TOLERANCE
         if wrong.any():
             row = table.index[wrong][0]
             raise InputError(
                 f"{origin}, row {row}, columns 'p0' to 'p4': they sum to {total[wrong].iloc[0]:.6g}, not to 1"
             )
+    if has_answers(table):
+        _check_answers(table, origin)
 
 
 def write_predictions(path: Path, table: pd.DataFrame) -> None:
@@ -114,26 +179,94 @@ def write_predictions(path: Path, table: pd.DataFrame) -> None:
     write_table(path, _fixed_columns_first(table))
 
 
+_NO_GRADE = f"is not a grade from {GRADES[0]} to {GRADES[-1]}"
+_NO_PROBABILITY = "is not a probability from 0 to 1"
+_NO_TEMPERATURE = "is not a temperature, a number above 0"
+_NO_POINT = "is neither 1 (refer) nor 0, as in every column whose name begins with 'refer_'"
+
+
+def _check_answers(table: pd.DataFrame, origin: str) -> None:
+    temperature = table["temperature"]
+    wrong = ~((temperature > 0) & (temperature < np.inf))
+    _refuse_first(table, wrong, origin, "temperature", _NO_TEMPERATURE)
+    wrong = ~table["decision"].isin(DECISIONS)
+    _refuse_first(table, wrong, origin, "decision", f"is not one of the decisions {', '.join(DECISIONS)}")
+    for column in ("lowest_grade", "highest_grade"):
+        _refuse_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
+    below = table["highest_grade"] < table["lowest_grade"]
+    _refuse_first(table, below, origin, "highest_grade", "is below 'lowest_grade'")
+    for column in point_columns(table):
+        _refuse_first(table, ~table[column].isin((0, 1)), origin, column, _NO_POINT)
+
+
 def _read_one(path: Path) -> pd.DataFrame:
     table = read_table(path, ("file", "grade", "predicted_grade"))
-    for column in ("grade", "predicted_grade"):
-        grades = parse_grades(table, column, path)
-        _refuse_first(table, grades.isna(), str(path), column, "is not a grade: every photo needs both to be scored")
-        table[column] = grades.astype("int64")
-    for column in PROBABILITIES:
-        if column in table:
-            numbers = pd.to_numeric(table[column], errors="coerce")
-            _refuse_first(table, numbers.isna(), str(path), column, "is not a probability from 0 to 1")
-            table[column] = numbers.astype("float64")
     groups = table["group"] if "group" in table else table["file"]
     table["group"] = groups.where(groups.str.strip() != "", table["file"])
+    _refuse_missing_columns(table, str(path))
+    answered = has_answers(table)
+    for column in ("grade", "predicted_grade", *(("lowest_grade", "highest_grade") if answered else ())):
+        table[column] = _as_grades(table, column, path)
+    for column in PROBABILITIES if has_probabilities(table) else ():
+        table[column] = _as_numbers(table, column, path, _NO_PROBABILITY)
+    if answered:
+        table["temperature"] = _as_numbers(table, "temperature", path, _NO_TEMPERATURE)
+        for column in point_columns(table):
+            numbers = _as_numbers(table, column, path, _NO_POINT)
+            _refuse_first(table, ~numbers.isin((0, 1)), str(path), column, _NO_POINT)
+            table[column] = numbers.astype("int64")
     check_predictions(table, str(path))
     return _fixed_columns_first(table)
 
 
+def _as_grades(table: pd.DataFrame, column: str, path: Path) -> "pd.Series[int]":
+    # Few texts are different, so each is read once; the first row that holds it is the one to name.
+    different = table.drop_duplicates(column)
+    grades = parse_grades(different, column, path)
+    _refuse_first(different, grades.isna(), str(path), column, "is not a grade: every photo needs one to be scored")
+    return table[column].map(dict(zip(different[column], grades, strict=True))).astype("int64")
+
+
+def _as_numbers(table: pd.DataFrame, column: str, path: Path, why: str) -> "pd.Series[float]":
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    comma = table[column].str.contains(",", regex=False)
+    _refuse_first(table, numbers.isna() & comma, str(path), column, "has a comma; write decimals with a point, as 0.25")
+    _refuse_first(table, numbers.isna(), str(path), column, why)
+    return numbers.astype("float64")
+
+
+def _refuse_missing_columns(table: pd.DataFrame, origin: str) -> None:
+    """Refuse a table that lacks a column, or holds only some of those that go together."""
+    found = [str(name) for name in table.columns]
+    needed, why = list(COLUMNS[: -len(PROBABILITIES)]), ""
+    if set(needed) <= set(found) and set(PROBABILITIES) & set(found):
+        needed, why = list(PROBABILITIES), " (give all five probabilities or none)"
+    if set(needed) <= set(found) and (set(ANSWER_COLUMNS) & set(found) or point_columns(table)):
+        held = [name for name in found if name in ANSWER_COLUMNS or name.startswith(POINT_PREFIX)]
+        needed = list(ANSWER_COLUMNS)
+        why = f" beside {held[0]!r} (give all of {', '.join(ANSWER_COLUMNS)} or none, or give {held[0]!r} another name)"
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(found) or 'none'}")
+
+
+def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:
+    """Refuse to pool where something that is measured stands in the first table alone."""
+    for column in (*PROBABILITIES, *ANSWER_COLUMNS, *point_columns(first)):
+        if column in first and column not in second:
+            raise InputError(
+                f"{first_path} has a column {column!r} and {second_path} has none, so they cannot be pooled; "
+                "let the same command write both"
+            )
+
+
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
-    fixed = [name for name in COLUMNS if name in table]
-    return table[[*fixed, *(name for name in table.columns if name not in COLUMNS)]]
+    fixed = [name for name in (*COLUMNS, *ANSWER_COLUMNS, *point_columns(table)) if name in table]
+    return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
+
+
+def _sum_from(table: pd.DataFrame, lowest: int) -> npt.NDArray[np.float64]:
+    return probabilities(table)[:, lowest:].sum(axis=1)
 
 
 def _refuse_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:
