@@ -1,0 +1,114 @@
+"""Pages: templates beside this file, rendered to one HTML file that needs no script and nothing from a network.
+
+How a number is written is decided here once, so that it looks alike on every page.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from biranet.grades import DISCLAIMER, GRADE_NAMES, GRADES, REFERABLE_GRADE
+
+ABSENT = "–"
+"""Stands where there is no value."""
+
+
+def render_page(template: str, values: Mapping[str, Any]) -> str:
+    """Render a page that extends `page.html.jinja`.
+
+    Args:
+        template: File name of the template, beside this module.
+        values: What the template shows; `title` must be among it. The grades, their names and the disclaimer are there
+            for every page.
+
+    Returns:
+        The page as HTML. What comes from outside is escaped.
+
+    Raises:
+        jinja2.UndefinedError: If the template asks for a value that is not there.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "thousands": thousands, "decimal": decimal, "interval": interval}
+    environment.globals |= {
+        "disclaimer": DISCLAIMER,
+        "grades": GRADES,
+        "names": GRADE_NAMES,
+        "referable": REFERABLE_GRADE,
+    }
+    return environment.get_template(template).render(values)
+
+
+def percent(share: float) -> str:
+    """Write a share in whole per cent; what is not all or nothing is not rounded to it.
+
+    Args:
+        share: In [0, 1].
+
+    Returns:
+        The text, with a space that does not break.
+
+    Example:
+        >>> [percent(share).replace(chr(160), " ") for share in (0.0, 0.001, 0.634, 0.999, 1.0)]
+        ['0 %', '<1 %', '63 %', '>99 %', '100 %']
+    """
+    rounded = round(100 * share)
+    if share > 0 and rounded == 0:
+        return "<1\N{NO-BREAK SPACE}%"
+    if share < 1 and rounded == 100:
+        return ">99\N{NO-BREAK SPACE}%"
+    return f"{rounded}\N{NO-BREAK SPACE}%"
+
+
+def thousands(count: int) -> str:
+    """Write a count with a comma between thousands.
+
+    Example:
+        >>> thousands(50_000)
+        '50,000'
+    """
+    return f"{count:,}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Write a number with a fixed count of decimals and a true minus sign.
+
+    Args:
+        value: The number, or None where it is not defined.
+        digits: Decimals.
+
+    Returns:
+        The text; `ABSENT` for None. No negative zero.
+
+    Example:
+        >>> decimal(0.7345, 2), decimal(-0.25, 1), decimal(-0.0001, 2), decimal(None)
+        ('0.73', '−0.2', '0.00', '–')
+    """
+    if value is None:
+        return ABSENT
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}" if float(text) else "")
+
+
+def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
+    """Write an interval.
+
+    Args:
+        ends: (low, high), or None where there is none.
+        digits: Decimals.
+
+    Returns:
+        The text; empty for None.
+
+    Example:
+        >>> interval((0.61, 0.7777), 2), interval(None)
+        ('0.61 to 0.78', '')
+    """
+    return "" if ends is None else f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"
