@@ -266,7 +266,8 @@ def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sum_from(table: pd.DataFrame, lowest: int) -> npt.NDArray[np.float64]:
-    return probabilities(table)[:, lowest:].sum(axis=1)
+    score: npt.NDArray[np.float64] = probabilities(table)[:, lowest:].sum(axis=1)
+    return score
 
 
 def _refuse_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:
