@@ -155,8 +155,9 @@ def apply_temperature(shares: npt.ArrayLike, temperature: npt.ArrayLike) -> Floa
     """
     with np.errstate(divide="ignore"):
         logits = np.log(np.asarray(shares, np.float64)) / np.asarray(temperature, np.float64)
-    powers: Floats = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    calibrated: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return calibrated
 
 
 def expected_grade(shares: Floats) -> Floats:
