@@ -1,0 +1,146 @@
+"""The same measures for parts of the photos: each camera, each source, each eye, the blurred and the sharp.
+
+A good figure over all photos can hide a camera on which the model fails. The parts are small, so each comes with its
+size and its intervals, and says where it is too small to conclude anything.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from biranet.config import EvaluationConfig
+from biranet.errors import InputError
+from biranet.evaluation.intervals import measure_with_intervals
+
+MEASURES = (
+    "quadratic_weighted_kappa",
+    "aca",
+    "accuracy",
+    "mean_absolute_grade_error",
+    "referable_auc",
+    "referable_sensitivity",
+    "referable_specificity",
+    "expected_calibration_error",
+)
+"""What is measured in a subgroup, by key in `metrics.json`."""
+
+FEW = 20
+"""A subgroup of fewer photos is marked: one more error would move its shares by more than five hundredths."""
+
+MOST_VALUES = 12
+"""With more values than this, a column of numbers is divided into thirds; of another, the rarest values are joined."""
+
+UNASKED = ("source", "eye")
+"""The columns that make subgroups where none are named and they have 2 to `MOST_VALUES` values."""
+
+EMPTY = "(empty)"
+"""The value of a cell with nothing in it."""
+
+
+def measure_subgroups(table: pd.DataFrame, config: EvaluationConfig | None = None) -> list[dict[str, Any]]:
+    """Measure each part that the values of a column make.
+
+    Args:
+        table: A predictions table with its pass-through columns.
+        config: How to measure; `by` names the columns, else `UNASKED`.
+
+    Returns:
+        One item a subgroup, column after column: `column`, `value`, `n` photos, `groups`, `few` (fewer than `FEW`
+        photos), the `MEASURES`, `ci` and `undefined` for them.
+
+    Raises:
+        InputError: If a named column is not there.
+
+    Example:
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"group": ["a", "b", "c"], "grade": [0, 2, 2], "predicted_grade": [0, 2, 1]})
+        >>> parts = measure_subgroups(table.assign(source=["clinic", "clinic", "van"]))
+        >>> [(part["value"], part["n"], part["accuracy"]) for part in parts]
+        [('clinic', 2, 1.0), ('van', 1, 0.0)]
+    """
+    config = config or EvaluationConfig()
+    missing = [column for column in config.by if column not in table]
+    if missing:
+        raise InputError(
+            f"--by {missing[0]}: the predictions have no such column; they have: {', '.join(map(str, table.columns))}"
+        )
+    parts = []
+    for column in dict.fromkeys(config.by or (name for name in UNASKED if name in table and _divides(table[name]))):
+        value_of_row, values = divide(table[column])
+        for value in values:
+            parts.append({"column": column, "value": value, **_measure_part(table[value_of_row == value], config)})
+    return parts
+
+
+def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Name the subgroup of each row.
+
+    Args:
+        column: One value a row, as a table holds it.
+
+    Returns:
+        The subgroup of each row, and all subgroups in order: by number, or by name. A column of numbers with more than
+        `MOST_VALUES` values makes thirds of equal size, but equal numbers stay together. In another column with more
+        values, the rarest make one subgroup together, the last before empty cells.
+
+    Example:
+        >>> import pandas as pd
+        >>> divide(pd.Series(["9", "10", ""]))[1]
+        ['9', '10', '(empty)']
+        >>> divide(pd.Series([str(value / 100) for value in range(30)]))[1]
+        ['lowest third (0 to 0.09)', 'middle third (0.1 to 0.19)', 'highest third (0.2 to 0.29)']
+    """
+    texts = column.astype(str).str.strip()
+    filled = texts[texts != ""]
+    counts = filled.value_counts()
+    numbers = {text: _number(text) for text in counts.index}
+    if None not in numbers.values():
+        ordered = sorted(counts.index, key=lambda text: (numbers[text], text))
+        if len(counts) > MOST_VALUES:
+            names, ordered = _thirds(filled.map(numbers).astype("float64"))
+        else:
+            names = filled
+    else:
+        frequent = sorted(counts.index, key=lambda text: (-counts[text], text))
+        kept = frequent if len(frequent) <= MOST_VALUES else frequent[: MOST_VALUES - 1]
+        others = f"({len(frequent) - len(kept)} others)"
+        names = filled.where(filled.isin(kept), others)
+        ordered = [*sorted(kept), *([others] if len(kept) < len(frequent) else [])]
+    return names.reindex(column.index, fill_value=EMPTY), [*ordered, *([EMPTY] if len(filled) < len(texts) else [])]
+
+
+def _thirds(numbers: "pd.Series[float]") -> tuple[pd.Series, list[str]]:
+    edges = np.quantile(numbers, [1 / 3, 2 / 3])
+    third_of_row = np.searchsorted(edges, numbers, side="left")
+    words = ("lowest", "middle", "highest")
+    # Where many numbers are equal, a third can be empty.
+    parts = {third: numbers[third_of_row == third] for third in range(3) if (third_of_row == third).any()}
+    names = {third: f"{words[third]} third ({part.min():.4g} to {part.max():.4g})" for third, part in parts.items()}
+    return pd.Series([names[third] for third in third_of_row], index=numbers.index), list(names.values())
+
+
+def _divides(column: pd.Series) -> bool:
+    texts = column.astype(str).str.strip()
+    return 2 <= texts[texts != ""].nunique() <= MOST_VALUES
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _measure_part(part: pd.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
+    measured = measure_with_intervals(part.reset_index(drop=True), config)
+    return {
+        "n": measured["n"],
+        "groups": measured["groups"],
+        "few": measured["n"] < FEW,
+        **{key: measured[key] for key in MEASURES},
+        "ci": {key: measured["ci"].get(key) for key in MEASURES},
+        "undefined": {key: reason for key, reason in measured["undefined"].items() if key in MEASURES},
+    }
