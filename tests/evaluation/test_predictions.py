@@ -1,5 +1,6 @@
 """The predictions table is read as it was written, and refused in one sentence where it cannot be measured."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,20 @@ import pandas as pd
 import pytest
 
 from biranet.errors import InputError
-from biranet.evaluation.predictions import COLUMNS, check_predictions, read_predictions, write_predictions
+from biranet.evaluation.predictions import (
+    ANSWER_COLUMNS,
+    COLUMNS,
+    any_dr_score,
+    check_predictions,
+    has_answers,
+    has_probabilities,
+    point_columns,
+    probabilities,
+    read_predictions,
+    referable_score,
+    write_predictions,
+)
+from biranet.tables import read_table
 
 HEADER = "file,group,grade,predicted_grade,p0,p1,p2,p3,p4"
 
@@ -28,6 +42,19 @@ def predictions(**changed: object) -> pd.DataFrame:
             **changed,
         }
     )
+
+
+def answered(**changed: object) -> pd.DataFrame:
+    """Predictions with what our rules answered, as two folds with rules of their own leave it."""
+    answers: dict[str, object] = {
+        "refer_youden": [0, 1, 1],
+        "temperature": [1.37, 1.37, 0.8],
+        "highest_grade": [1, 3, 4],
+        "lowest_grade": [0, 2, 4],
+        "decision": ["do not refer", "ask a human", "refer"],
+        "refer_cost_5": [0, 1, 1],
+    }
+    return predictions(**(answers | changed))
 
 
 def written(folder: Path, *rows: str, header: str = HEADER, name: str = "predictions.csv") -> Path:
@@ -53,6 +80,36 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert table["file"].tolist() == predictions()["file"].tolist()
     assert table["group"].tolist() == ["007", "007", "8"]
     assert table["camera"].tolist() == ["001", "NA", ""]
+
+
+def test_answers_are_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, answered())
+    table = read_predictions(path)
+    points = ["refer_youden", "refer_cost_5"]
+    assert list(table.columns) == [*COLUMNS, *ANSWER_COLUMNS, *points, "camera"]
+    assert has_answers(table) and point_columns(table) == points
+    assert table["temperature"].dtype == np.float64
+    assert {table[name].dtype for name in ("lowest_grade", "highest_grade", *points)} == {np.dtype("int64")}
+    for column in (*ANSWER_COLUMNS, *points):
+        assert table[column].tolist() == answered()[column].tolist(), column
+
+
+def test_a_table_without_operating_points_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, answered().drop(columns=["refer_youden", "refer_cost_5"]))
+    table = read_predictions(path)
+    assert has_answers(table) and point_columns(table) == []
+
+
+def test_scores_add_up_probabilities() -> None:
+    table = predictions()
+    assert has_probabilities(table) and not has_answers(table)
+    assert not has_probabilities(table.drop(columns="p4"))
+    assert probabilities(table).dtype == np.float64
+    np.testing.assert_allclose(probabilities(table)[1], [0.1, 0.1, 0.4, 0.3, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(referable_score(table), [0.2, 0.8, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(any_dr_score(table), [0.3, 0.9, 0.8], rtol=1e-6)
 
 
 def test_probabilities_survive_as_float32(tmp_path: Path) -> None:
@@ -147,6 +204,66 @@ def test_pooling_refuses_tables_with_and_without_probabilities(tmp_path: Path, o
         read_predictions(*(tmp_path / name for name in order))
 
 
+@pytest.mark.parametrize("order", [("1.csv", "2.csv"), ("2.csv", "1.csv")])
+@pytest.mark.parametrize("column", ["temperature", "refer_cost_5"])
+def test_pooling_refuses_answers_in_one_table_only(tmp_path: Path, order: tuple[str, str], column: str) -> None:
+    """What would be filled up with nothing is not measured on a part of the photos without saying so."""
+    write_predictions(tmp_path / "1.csv", answered())
+    dropped = [*ANSWER_COLUMNS, "refer_youden", "refer_cost_5"] if column == "temperature" else [column]
+    write_predictions(tmp_path / "2.csv", answered(file=["x", "y", "z"]).drop(columns=dropped))
+    with pytest.raises(InputError, match=rf"1\.csv has a column '{column}' and .*2\.csv has none"):
+        read_predictions(*(tmp_path / name for name in order))
+
+
+def test_pooling_keeps_the_rules_of_each_fold(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "1.csv", answered(temperature=1.5))
+    write_predictions(tmp_path / "2.csv", answered(temperature=0.5, file=["x", "y", "z"]))
+    table = read_predictions(tmp_path / "1.csv", tmp_path / "2.csv")
+    assert table["temperature"].tolist() == [1.5] * 3 + [0.5] * 3
+    assert table["refer_youden"].tolist() == [0, 1, 1] * 2
+
+
+ANSWERS = "file,grade,predicted_grade,temperature,decision,lowest_grade,highest_grade,refer_youden"
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a,0,0,0,refer,0,1,0", "row 2, column 'temperature': '0.0' is not a temperature, a number above 0"),
+        ("a,0,0,inf,refer,0,1,0", "row 2, column 'temperature': 'inf' is not a temperature"),
+        ("a,0,0,,refer,0,1,0", "row 2, column 'temperature': '' is not a temperature"),
+        ("a,0,0,1,Refer,0,1,0", "column 'decision': 'Refer' is not one of the decisions do not refer, ask a human, re"),
+        ("a,0,0,1,,0,1,0", "row 2, column 'decision': '' is not one of the decisions"),
+        ("a,0,0,1,refer,5,5,0", "row 2, column 'lowest_grade': '5' is not a grade from 0 to 4"),
+        ("a,0,0,1,refer,0,,0", "row 2, column 'highest_grade': '' is not a grade"),
+        ("a,0,0,1,refer,2,1,0", "row 2, column 'highest_grade': '1' is below 'lowest_grade'"),
+        ("a,0,0,1,refer,0,1,2", "row 2, column 'refer_youden': '2' is neither 1 (refer) nor 0"),
+        ("a,0,0,1,refer,0,1,0.5", "row 2, column 'refer_youden': '0.5' is neither"),
+        ("a,0,0,1,refer,0,1,yes", "row 2, column 'refer_youden': 'yes' is neither"),
+        ("a,0,0,1,refer,0,1,", "row 2, column 'refer_youden': '' is neither"),
+    ],
+)
+def test_bad_answers_are_named(tmp_path: Path, row: str, sentence: str) -> None:
+    path = written(tmp_path, row, header=ANSWERS)
+    with pytest.raises(InputError, match=r"predictions\.csv, row 2, column") as refused:
+        read_predictions(path)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("column", ANSWER_COLUMNS)
+def test_some_answers_are_not_enough(tmp_path: Path, column: str) -> None:
+    """Nor is a column of somebody else's taken for an answer without a word."""
+    header = f"file,grade,predicted_grade,{column}"
+    with pytest.raises(InputError, match=rf"has no column '\w+' beside '{column}' \(give all of .* or none, or give"):
+        read_predictions(written(tmp_path, "a.png,0,0,1", header=header))
+
+
+def test_an_operating_point_alone_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.png,0,0,1 May", header="file,grade,predicted_grade,refer_date")
+    with pytest.raises(InputError, match=r"has no column 'temperature' beside 'refer_date' .*another name"):
+        read_predictions(path)
+
+
 def test_nothing_to_read() -> None:
     with pytest.raises(InputError, match="no predictions were given"):
         read_predictions()
@@ -177,3 +294,37 @@ def test_a_refused_table_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no column 'group'"):
         write_predictions(tmp_path / "p.csv", predictions().drop(columns="group"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"temperature": np.nan}, "here, row 0, column 'temperature': 'nan'"),
+        ({"temperature": [1.0, -1.0, 1.0]}, "row 1, column 'temperature': '-1.0'"),
+        ({"decision": ["refer", None, "refer"]}, "row 1, column 'decision': "),
+        ({"lowest_grade": [0, 4, 4]}, "row 1, column 'highest_grade': '3' is below 'lowest_grade'"),
+        ({"refer_youden": [0, 1, 7]}, "row 2, column 'refer_youden': '7'"),
+    ],
+)
+def test_answers_in_memory_are_checked(changed: dict[str, object], sentence: str) -> None:
+    check_predictions(answered(), "here")
+    with pytest.raises(InputError) as refused:
+        check_predictions(answered(**changed), "here")
+    assert sentence in str(refused.value)
+
+
+def test_many_photos_are_read_at_once(tmp_path: Path) -> None:
+    """A look at each cell in Python would take many times as long as reading the file does."""
+    photos = 50_000
+    drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=photos)
+    table = pd.DataFrame({"file": np.arange(photos).astype(str), "group": "g", "predicted_grade": drawn.argmax(axis=1)})
+    table["grade"] = table["predicted_grade"].to_numpy()[::-1]
+    table[list(COLUMNS[4:])] = drawn
+    path = tmp_path / "p.csv"
+    write_predictions(path, table)
+    durations = []
+    for read in (lambda: read_table(path), lambda: read_predictions(path)):
+        begun = time.process_time()
+        read()
+        durations.append(time.process_time() - begun)
+    assert durations[1] < 4 * durations[0]

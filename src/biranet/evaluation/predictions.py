@@ -229,9 +229,10 @@ def _as_grades(table: pd.DataFrame, column: str, path: Path) -> "pd.Series[int]"
 
 def _as_numbers(table: pd.DataFrame, column: str, path: Path, why: str) -> "pd.Series[float]":
     numbers = pd.to_numeric(table[column], errors="coerce")
-    comma = table[column].str.contains(",", regex=False)
-    _refuse_first(table, numbers.isna() & comma, str(path), column, "has a comma; write decimals with a point, as 0.25")
-    _refuse_first(table, numbers.isna(), str(path), column, why)
+    unread = numbers.isna()
+    if unread.any() and "," in table.loc[unread, column].iloc[0]:
+        why = "has a comma; write decimals with a point, as in 0.25"
+    _refuse_first(table, unread, str(path), column, why)
     return numbers.astype("float64")
 
 
