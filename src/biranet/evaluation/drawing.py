@@ -1,4 +1,4 @@
-"""Where values lie on a drawing: axes, ticks and labels that keep out of each other's way."""
+"""Where values lie on a drawing: axes and their ticks."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -75,29 +75,3 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
-
-
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move labels on a line apart, as little as need be.
-
-    Args:
-        wanted: Where each label would stand, rising.
-        gap: Least distance between two.
-        low: None stands below.
-        high: None stands above, where there is room for all.
-
-    Returns:
-        Where each stands, in the same order.
-
-    Example:
-        >>> spread([10, 11, 90], 15, 0, 100), spread([95, 99], 15, 0, 100)
-        ([10, 25, 90], [85, 100])
-    """
-    places: list[float] = []
-    for place in wanted:
-        places.append(max(place, places[-1] + gap if places else low))
-    limit = high
-    for number in reversed(range(len(places))):
-        places[number] = max(min(places[number], limit), low + number * gap)
-        limit = places[number] - gap
-    return places

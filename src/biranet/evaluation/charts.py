@@ -1,0 +1,268 @@
+"""The charts of the report: from a predictions table to what `charts.html.jinja` draws, in px and words.
+
+Each function returns None where the table does not hold what the chart shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from biranet.evaluation.curves import Reliability, reliability, risk_coverage, roc_points, thin
+from biranet.evaluation.drawing import Axes, ticks
+from biranet.evaluation.meanings import point_name
+from biranet.evaluation.predictions import (
+    POINT_PREFIX,
+    any_dr_score,
+    has_answers,
+    has_probabilities,
+    point_columns,
+    probabilities,
+    referable_score,
+)
+from biranet.evaluation.rules import raw_probabilities
+from biranet.grades import DECISIONS, REFERABLE_GRADE
+
+FIRST_SHOWN = 20
+"""The risk-coverage curve is drawn from this many photos on: among the first few, one mistake is half of them."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: What it shows.
+        path: The `d` of its SVG path.
+        ends: Where single values are marked, (x, y, radius) in px.
+    """
+
+    name: str
+    path: str
+    marks: Sequence[tuple[float, float, float]] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One marked point of a chart with its label.
+
+    Attributes:
+        name: What it is.
+        x: Value on the horizontal axis.
+        y: Value on the vertical axis.
+        label: Where its label begins on the drawing, (x, y) in px.
+    """
+
+    name: str
+    x: float
+    y: float
+    label: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Axes and what lies on them.
+
+    Attributes:
+        axes: The axes.
+        lines: The lines, the most important first.
+        points: Marked points.
+        x_ticks: Values marked on the horizontal axis.
+        y_ticks: Values marked on the vertical axis.
+    """
+
+    axes: Axes
+    lines: Sequence[Line]
+    points: Sequence[Point] = ()
+    x_ticks: Sequence[float] = (0, 0.2, 0.4, 0.6, 0.8, 1)
+    y_ticks: Sequence[float] = (0, 0.2, 0.4, 0.6, 0.8, 1)
+
+
+def roc_chart(table: pd.DataFrame) -> Chart | None:
+    """Draw the ROC curves of referable photos and of any retinopathy, with the operating points.
+
+    Args:
+        table: A predictions table.
+
+    Returns:
+        The curves that are defined, the referable one first; None without probabilities, or where no curve is defined.
+        The points belong to the referable curve: each operating point as the table's columns say, and the referral by
+        predicted grade.
+    """
+    if not has_probabilities(table):
+        return None
+    axes = Axes(50, 12, 350, 350)
+    truth = table["grade"].to_numpy()
+    kinds = {
+        "referable (grade 2 and above)": (truth >= REFERABLE_GRADE, referable_score(table)),
+        "any retinopathy (grade 1 and above)": (truth >= 1, any_dr_score(table)),
+    }
+    lines = [
+        Line(name, axes.path(thin(roc_points(positive, score))))
+        for name, (positive, score) in kinds.items()
+        if positive.any() and not positive.all()
+    ]
+    referable = truth >= REFERABLE_GRADE
+    if not lines or referable.all() or not referable.any():
+        return Chart(axes, lines) if lines else None
+    referred = {point_name(name.removeprefix(POINT_PREFIX)): table[name] == 1 for name in point_columns(table)}
+    referred["by the predicted grade"] = table["predicted_grade"] >= REFERABLE_GRADE
+    places = sorted(
+        (float(who[~referable].mean()), float(who[referable].mean()), name) for name, who in referred.items()
+    )
+    # Labels stand one above the other in the corner below the curve, the leftmost point's at the bottom, so that no
+    # line to a label crosses another.
+    gap = min(20.0, 280 / len(places))
+    points = [
+        Point(name, x, y, (axes.x(0.46), axes.bottom - 14 - gap * number)) for number, (x, y, name) in enumerate(places)
+    ]
+    return Chart(axes, lines, points)
+
+
+@dataclass(frozen=True)
+class ReliabilityChart:
+    """The reliability diagram, with a strip of bars below that shows where the photos are.
+
+    Attributes:
+        chart: The diagram; its first line is what is used, a second one what it was before calibration.
+        bins: The bins behind the first line.
+        before: Those behind the second, or None.
+        bars: (x, y, width, height) in px of one bar for each bin of the first line.
+    """
+
+    chart: Chart
+    bins: Reliability
+    before: Reliability | None
+    bars: Sequence[tuple[float, float, float, float]]
+
+
+def reliability_chart(table: pd.DataFrame) -> ReliabilityChart | None:
+    """Draw how often the most probable grade is right, by how probable it is said to be.
+
+    Args:
+        table: A predictions table.
+
+    Returns:
+        The diagram, with the probabilities before calibration where a temperature was applied; None without
+        probabilities.
+    """
+    if not has_probabilities(table):
+        return None
+    axes, strip = Axes(50, 12, 350, 350), Axes(50, 400, 350, 44)
+    grade = table["grade"].to_numpy()
+    bins = reliability(probabilities(table), grade)
+    calibrated = "temperature" in table and bool((table["temperature"] != 1).any())
+    before = reliability(raw_probabilities(table), grade) if calibrated else None
+    named = {"after calibration" if calibrated else "as predicted": bins, "before calibration": before}
+    lines = [_reliability_line(axes, name, each) for name, each in named.items() if each is not None]
+    tallest = bins.photos.max()
+    bars = [
+        (
+            strip.x(low) + 1,
+            strip.y(photos / tallest),
+            round(strip.x(high) - strip.x(low) - 2, 1),
+            round(strip.bottom - strip.y(photos / tallest), 1),
+        )
+        for low, high, photos in zip(bins.low, bins.high, bins.photos, strict=True)
+    ]
+    return ReliabilityChart(Chart(axes, lines), bins, before, bars)
+
+
+def _reliability_line(axes: Axes, name: str, bins: Reliability) -> Line:
+    radius = 2.5 + 5.5 * np.sqrt(bins.photos / bins.photos.max())
+    corners = list(zip(bins.confidence.tolist(), bins.right_fraction.tolist(), strict=True))
+    marks = [(axes.x(x), axes.y(y), round(float(size), 1)) for (x, y), size in zip(corners, radius, strict=True)]
+    return Line(name, axes.path(corners), marks)
+
+
+def risk_chart(table: pd.DataFrame) -> Chart | None:
+    """Draw how many referrals are wrong among the surest photos, against how many photos are decided.
+
+    Args:
+        table: A predictions table.
+
+    Returns:
+        The curve, from `FIRST_SHOWN` photos on; the points are all photos by their predicted grade and, where the table
+        has decisions, what the rule decides. None without probabilities.
+    """
+    if not has_probabilities(table):
+        return None
+    referable = table["grade"].to_numpy() >= REFERABLE_GRADE
+    referred = table["predicted_grade"].to_numpy() >= REFERABLE_GRADE
+    coverage, risk = risk_coverage(referable_score(table), referred, referable)
+    shown = coverage >= min(FIRST_SHOWN, len(table)) / len(table)
+    curve = np.stack([coverage, risk], axis=1)[shown]
+    places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
+    if has_answers(table):
+        decided = (table["decision"] != DECISIONS[1]).to_numpy()
+        if decided.any():
+            wrong = ((table["decision"] == DECISIONS[2]).to_numpy() != referable)[decided]
+            places.append((float(decided.mean()), float(wrong.mean()), "the decisions of the rule"))
+    highest = max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
+    y_ticks = ticks(0, highest * 1.15)
+    axes = Axes(50, 12, 350, 260, y_range=(0, highest * 1.15))
+    unit = curve / [1, axes.y_range[1]]
+    line = Line("share of wrong referrals", axes.path(thin(unit) * [1, axes.y_range[1]]))
+    return Chart(axes, [line], _labelled(axes, places), y_ticks=y_ticks)
+
+
+def _labelled(axes: Axes, places: Sequence[tuple[float, float, str]]) -> list[Point]:
+    """Label points of the risk-coverage curve above or below them, where the curve is not: it rises to the right."""
+    points = []
+    for x, y, name in places:
+        below = axes.y(y) + 40 < axes.bottom
+        at = min(max(axes.x(x), axes.left + 10), axes.right - 8)
+        points.append(Point(name, x, y, (at, axes.y(y) + 24 if below else axes.y(y) - 14)))
+    return points
+
+
+def history_charts(history: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:
+    """Draw what was measured after each epoch of the training.
+
+    Args:
+        history: One row an epoch: `epoch`, and numbers or None by name; those that end in `_loss` or `_kappa` are
+            drawn.
+
+    Returns:
+        A chart for `loss` and one for `kappa`, where there are such numbers.
+    """
+    charts = {}
+    for kind in ("loss", "kappa"):
+        names = [name for name in dict.fromkeys(key for row in history for key in row) if name.endswith(f"_{kind}")]
+        # The validation curve is what is decided by, so it comes first.
+        names.sort(key=lambda name: not name.startswith("validation"))
+        curves = {
+            name: [(float(row["epoch"]), float(row[name])) for row in history if row.get(name) is not None]
+            for name in names
+        }
+        curves = {name: corners for name, corners in curves.items() if corners}
+        if not curves:
+            continue
+        values = [y for corners in curves.values() for _, y in corners]
+        epochs = [x for corners in curves.values() for x, _ in corners]
+        low, high = min(0.0, *values), max(values) if kind == "loss" else 1.0
+        x_range = (min(epochs), max(max(epochs), min(epochs) + 1))
+        axes = Axes(50, 12, 350, 200, x_range=x_range, y_range=(low, max(high * 1.05, low + 1e-6)))
+        lines = [
+            Line(name.replace("_", " "), axes.path(corners), [(axes.x(x), axes.y(y), 2.5) for x, y in corners])
+            for name, corners in curves.items()
+        ]
+        whole = [tick for tick in ticks(*x_range) if tick == int(tick)]
+        charts[kind] = Chart(axes, lines, x_ticks=whole, y_ticks=ticks(*axes.y_range))
+    return charts
+
+
+def decision_counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Count the photos with each decision.
+
+    Args:
+        table: A predictions table with decisions.
+
+    Returns:
+        (3, 5): rows as in `DECISIONS`, a column for each true grade.
+    """
+    grades = table["grade"].to_numpy()
+    return np.stack([np.bincount(grades[(table["decision"] == word).to_numpy()], minlength=5) for word in DECISIONS])
