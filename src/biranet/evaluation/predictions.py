@@ -5,6 +5,7 @@ that another program wrote is measured exactly as ours. What our own rules answe
 grades, operating points) stands in columns too, so that tables of folds, each with its own rules, can be pooled.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,8 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
         InputError: If there are no rows, a column is missing, a photo stands there twice, a name is empty, a grade is
             not 0 to 4, probabilities are not in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`, or an answer is none.
     """
-    _refuse_missing_columns(table, origin)
+    _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
+    _refuse_parts(table, origin)
     if not len(table):
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
     for column in ("file", "group"):
@@ -201,9 +203,9 @@ def _check_answers(table: pd.DataFrame, origin: str) -> None:
 
 def _read_one(path: Path) -> pd.DataFrame:
     table = read_table(path, ("file", "grade", "predicted_grade"))
+    _refuse_parts(table, str(path))
     groups = table["group"] if "group" in table else table["file"]
     table["group"] = groups.where(groups.str.strip() != "", table["file"])
-    _refuse_missing_columns(table, str(path))
     answered = has_answers(table)
     for column in ("grade", "predicted_grade", *(("lowest_grade", "highest_grade") if answered else ())):
         table[column] = _as_grades(table, column, path)
@@ -236,19 +238,21 @@ def _as_numbers(table: pd.DataFrame, column: str, path: Path, why: str) -> "pd.S
     return numbers.astype("float64")
 
 
-def _refuse_missing_columns(table: pd.DataFrame, origin: str) -> None:
-    """Refuse a table that lacks a column, or holds only some of those that go together."""
+def _refuse_missing(table: pd.DataFrame, needed: Sequence[str], origin: str, why: str = "") -> None:
     found = [str(name) for name in table.columns]
-    needed, why = list(COLUMNS[: -len(PROBABILITIES)]), ""
-    if set(needed) <= set(found) and set(PROBABILITIES) & set(found):
-        needed, why = list(PROBABILITIES), " (give all five probabilities or none)"
-    if set(needed) <= set(found) and (set(ANSWER_COLUMNS) & set(found) or point_columns(table)):
-        held = [name for name in found if name in ANSWER_COLUMNS or name.startswith(POINT_PREFIX)]
-        needed = list(ANSWER_COLUMNS)
-        why = f" beside {held[0]!r} (give all of {', '.join(ANSWER_COLUMNS)} or none, or give {held[0]!r} another name)"
     missing = [name for name in needed if name not in found]
     if missing:
-        raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(found) or 'none'}")
+        raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(found)}")
+
+
+def _refuse_parts(table: pd.DataFrame, origin: str) -> None:
+    """Refuse some of the columns that go together, without the others."""
+    if not set(PROBABILITIES).isdisjoint(table.columns):
+        _refuse_missing(table, PROBABILITIES, origin, " (give all five probabilities or none)")
+    answers = [*(name for name in ANSWER_COLUMNS if name in table), *point_columns(table)]
+    if answers:
+        ways = f"give all of {', '.join(ANSWER_COLUMNS)} or none, or give {answers[0]!r} another name"
+        _refuse_missing(table, ANSWER_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
 
 
 def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:

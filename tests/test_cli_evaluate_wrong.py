@@ -1,0 +1,207 @@
+"""Whatever table `evaluate --predictions` is given, it measures it or says in one sentence where it is wrong."""
+
+import json
+
+import pytest
+
+COLUMNS = "file,group,grade,predicted_grade,p0,p1,p2,p3,p4"
+ANSWERS = f"{COLUMNS},temperature,decision,lowest_grade,highest_grade,refer_youden"
+PLAIN = "file,grade,predicted_grade"
+ROWS = [
+    "a_left.jpg,ann,0,0,0.7,0.1,0.1,0.05,0.05",
+    "a_right.jpg,ann,2,2,0.1,0.2,0.4,0.2,0.1",
+    "b_left.jpg,bob,1,2,0.1,0.3,0.4,0.1,0.1",
+    "c_left.jpg,cem,4,3,0,0,0.1,0.6,0.3",
+]
+ANSWERED = f"{ROWS[0]},1.2,do not refer,0,1,0"
+GOOD = "\n".join([COLUMNS, *ROWS])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder, so that no long path stands in a sentence."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lines(*rows, header=COLUMNS):
+    return "\n".join([header, *rows, ""])
+
+
+def instead(column, value, row=ROWS[1], header=COLUMNS):
+    """A good row with one other cell, below another good one."""
+    cells = row.split(",")
+    cells[header.split(",").index(column)] = value
+    first = ROWS[0] if header == COLUMNS else f"z_left.jpg,{ANSWERED.partition(',')[2]}"
+    return lines(first, ",".join(cells), header=header)
+
+
+def answer_instead(column, value):
+    return instead(column, value, row=ANSWERED, header=ANSWERS)
+
+
+WRONG = {
+    # what is wrong: the file, and the words of the one sentence that answers
+    "no bytes": ("", "p.csv has no column 'file'; its columns are: none"),
+    "no rows": (lines(), "p.csv has no rows below its header"),
+    "empty rows": (lines(",,,,,,,,", ""), "p.csv has no rows below its header"),
+    "no header": ("\n".join(ROWS), "has no column 'file'; its columns are: a_left.jpg, ann, 0, 0, 0.7, 0.1,"),
+    "no truth": (
+        lines("a.jpg,2,0.5", header="image,prediction,score"),
+        "p.csv has no column 'file'; its columns are: image, prediction, score",
+    ),
+    "no prediction": (lines("a.jpg,2", header="file,grade"), "has no column 'predicted_grade'; its columns are: fi"),
+    "grades of another program": (
+        lines("a.jpg,ok,2", header="file,status,predicted_grade"),
+        "p.csv has no column 'grade'; its columns are: file, status, predicted_grade",
+    ),
+    "capitals": (lines("a.jpg,2,2", header="File,Grade,Prediction"), "its columns are: File, Grade, Prediction"),
+    "a column twice": (lines("a.jpg,2,2,1", header=f"{PLAIN},grade"), "p.csv has two columns named 'grade'"),
+    "three probabilities": (
+        lines("a.jpg,2,2,.2,.4,.4", header=f"{PLAIN},p0,p1,p2"),
+        "p.csv has no column 'p3' (give all five probabilities or none); its columns are: file, grade, "
+        "predicted_grade, p0, p1, p2\n",
+    ),
+    "too many cells": (lines(*ROWS, "d.jpg,dan,1,1,0,1,0,0,0,0.3"), "p.csv, row 6: 10 values for 9 columns"),
+    "no file": (instead("file", ""), "p.csv, row 3, column 'file': '' is empty"),
+    "the same file": (instead("file", "a_left.jpg"), "row 3, column 'file': 'a_left.jpg' stands there twice"),
+    "grade 5": (instead("grade", "5"), "p.csv, row 3, column 'grade': '5' is not a grade from 0 to 4"),
+    "grade -1": (instead("grade", "-1"), "p.csv, row 3, column 'grade': '-1' is not a grade from 0 to 4"),
+    "grade 1.5": (instead("grade", "1.5"), "p.csv, row 3, column 'grade': '1.5' is not a grade from 0 to 4"),
+    "grade in words": (instead("grade", "mild"), "p.csv, row 3, column 'grade': 'mild' is not a grade from 0 to 4"),
+    "no grade": (instead("grade", ""), "p.csv, row 3, column 'grade': '' is not a grade: every photo needs one"),
+    "grade NaN": (instead("grade", "NaN"), "p.csv, row 3, column 'grade': 'NaN' is not a grade from 0 to 4"),
+    "prediction 9": (instead("predicted_grade", "9"), "p.csv, row 3, column 'predicted_grade': '9' is not a grade"),
+    "no prediction of one": (instead("predicted_grade", " "), "row 3, column 'predicted_grade': ' ' is not a grade"),
+    "probability NaN": (instead("p2", "nan"), "p.csv, row 3, column 'p2': 'nan' is not a probability from 0 to 1"),
+    "probability infinite": (instead("p2", "inf"), "p.csv, row 3, column 'p2': 'inf' is not a probability from 0 to 1"),
+    "no probability": (instead("p4", ""), "p.csv, row 3, column 'p4': '' is not a probability from 0 to 1"),
+    "probability in words": (instead("p4", "low"), "p.csv, row 3, column 'p4': 'low' is not a probability from 0 to 1"),
+    "per cent": (instead("p2", "40"), "p.csv, row 3, column 'p2': '40.0' is not a probability from 0 to 1"),
+    "below nothing": (instead("p2", "-0.4"), "p.csv, row 3, column 'p2': '-0.4' is not a probability from 0 to 1"),
+    "sum": (instead("p2", "0.5"), "p.csv, row 3, columns 'p0' to 'p4': they sum to 1.1, not to 1"),
+    "logits": (instead("p0", "3.2"), "p.csv, row 3, column 'p0': '3.2' is not a probability from 0 to 1"),
+    "decimal commas": (
+        "file;grade;predicted_grade;p0;p1;p2;p3;p4\na.jpg;2;2;0,1;0,2;0,4;0,2;0,1\n",
+        "p.csv, row 2, column 'p0': '0,1' has a comma; write decimals with a point, as in 0.25",
+    ),
+    "mixed separators": (
+        "file;grade;predicted_grade\na.jpg;2;2\nb.jpg,2,2\n",
+        "p.csv, row 3: 'b.jpg,2,2' is separated by commas, but the header by semicolons; separate all rows alike",
+    ),
+    "an open quote": (lines(*ROWS[:2], '"b.jpg,bob,1,1,0,1,0,0,0'), "p.csv is not a CSV table in UTF-8"),
+    "temperature 0": (answer_instead("temperature", "0"), "p.csv, row 3, column 'temperature': '0.0' is not a tempera"),
+    "another decision": (
+        answer_instead("decision", "maybe"),
+        "p.csv, row 3, column 'decision': 'maybe' is not one of the decisions do not refer, ask a human, refer",
+    ),
+    "upside down": (answer_instead("lowest_grade", "3"), "row 3, column 'highest_grade': '1' is below 'lowest_grade'"),
+    "half": (answer_instead("refer_youden", "0.5"), "row 3, column 'refer_youden': '0.5' is neither 1 (refer) nor 0"),
+    "a decision alone": (
+        lines("a.jpg,2,2,refer", header=f"{PLAIN},decision"),
+        "p.csv has no column 'temperature' beside 'decision' (give all of temperature, decision, lowest_grade, ",
+    ),
+}  # fmt: skip
+"""The index of a table is the row that a spreadsheet shows: the header is row 1."""
+
+
+def assert_refused(answer, sentence, place):
+    assert answer.status == 2
+    assert answer.err.startswith("biranet: ") and answer.err.count("\n") == 1
+    assert sentence in answer.err
+    assert not (place / "report").exists()
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_table_is_answered_by_a_sentence(biranet, place, what):
+    content, sentence = WRONG[what]
+    (place / "p.csv").write_text(content, encoding="utf-8")
+    assert_refused(biranet("evaluate", "--predictions", "p.csv"), sentence, place)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("p.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", "p.xlsx is not a CSV table in UTF-8"),
+        ("p.csv", GOOD.encode("utf-16"), "p.csv is not a CSV table in UTF-8"),
+        ("p.csv", GOOD.replace("ann", "\xe5sa").encode("latin-1"), "p.csv is not a CSV table in UTF-8"),
+        ("p.csv", b"\x00" * 64, "p.csv"),
+        ("p.parquet", GOOD.encode(), "p.parquet is not a Parquet table"),
+    ],
+    ids=["a workbook", "UTF-16", "Latin-1", "zeros", "no Parquet"],
+)
+def test_other_kinds_of_file(biranet, place, name, content, sentence):
+    (place / name).write_bytes(content)
+    assert_refused(biranet("evaluate", "--predictions", name), sentence, place)
+
+
+def test_no_file_and_a_folder(biranet, place):
+    (place / "folder").mkdir()
+    assert_refused(biranet("evaluate", "--predictions", "nowhere.csv"), "cannot read nowhere.csv: No such file", place)
+    assert_refused(biranet("evaluate", "--predictions", "folder"), "cannot read folder: Is a directory", place)
+
+
+POOLED = {
+    "the same photo": (COLUMNS, ROWS[0], "'a_left.jpg' stands in p.csv and again in q.csv; a photo is scored once"),
+    "no probabilities": (PLAIN, "d.jpg,1,1", "p.csv has a column 'p0' and q.csv has none, so they cannot be pooled"),
+    "answers": (ANSWERS, f"d{ANSWERED}", "q.csv has a column 'temperature' and p.csv has none, so they cannot be "),
+    "a bad second one": (COLUMNS, ROWS[0].replace(",ann,0", ",ann,7"), "q.csv, row 2, column 'grade': '7' is not a gr"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", POOLED)
+def test_tables_that_do_not_go_together(biranet, place, what):
+    header, row, sentence = POOLED[what]
+    (place / "p.csv").write_text(GOOD)
+    (place / "q.csv").write_text(lines(row, header=header))
+    assert_refused(biranet("evaluate", "--predictions", "p.csv", "q.csv"), sentence, place)
+
+
+def measured(biranet, place, content, name="p.csv"):
+    (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    answer = biranet("evaluate", "--predictions", name)
+    assert answer.status == 0, answer.err
+    return json.loads((place / "report" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GOOD.replace(",", ";"),
+        GOOD.replace(",", "\t"),
+        "\ufeff" + GOOD.replace("\n", "\r\n") + "\r\n\r\n",
+        "\n".join(f"{line},,," for line in GOOD.split("\n")) + "\n,,,,,,,,,,,\n",
+        GOOD.replace(",0,0,0.7", ", 0.0 ,0,0.7"),
+        "\n".join([GOOD.split("\n")[0], *GOOD.split("\n")[:0:-1]]),
+    ],
+    ids=["semicolons", "tabs", "byte-order mark and CRLF", "empty columns and rows", "spaces", "other order"],
+)
+def test_tables_as_spreadsheets_write_them_are_measured_alike(biranet, place, content):
+    expected = measured(biranet, place, GOOD)
+    assert expected["n"] == 4
+    assert measured(biranet, place, content) == expected
+
+
+def test_a_table_without_probabilities_is_measured_and_says_what_is_missing(biranet, place):
+    table = "\n".join(",".join(line.split(",")[:4]) for line in GOOD.split("\n"))
+    metrics = measured(biranet, place, table)
+    assert metrics["referable_sensitivity"] == 1
+    assert metrics["referable_auc"] is None
+    assert metrics["undefined"]["referable_auc"] == "the predictions hold no probabilities"
+
+
+@pytest.mark.parametrize(("grade", "which"), [(4, "every"), (0, "no")])
+def test_photos_of_one_class_are_measured_and_say_what_is_not_defined(biranet, place, grade, which):
+    rows = [f"{number}.jpg,{grade},{number % 5},.2,.2,.2,.2,.2" for number in range(6)]
+    metrics = measured(biranet, place, lines(*rows, header=f"{PLAIN},p0,p1,p2,p3,p4"))
+    assert metrics["quadratic_weighted_kappa"] == 0
+    assert metrics["referable_auc"] is None
+    assert f"{which} photo is referable" in metrics["undefined"]["referable_auc"]
+    assert "no photo has grade" in metrics["undefined"]["recall_per_grade"]
+
+
+def test_one_photo_is_measured(biranet, place):
+    metrics = measured(biranet, place, lines(ROWS[0]))
+    assert metrics["n"] == metrics["accuracy"] == 1
+    assert metrics["quadratic_weighted_kappa"] is None
+    assert "one and the same grade" in metrics["undefined"]["quadratic_weighted_kappa"]
