@@ -241,6 +241,27 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             better="neither",
             shape=_BY_GRADE,
         ),
+        "patients.n": Meaning(
+            "Patients",
+            "How many patients were measured: those whose eye is known for each of their photos.",
+            high=None,
+            better="neither",
+            count=True,
+        ),
+        "patients.both_eyes": Meaning(
+            "Patients with both eyes",
+            "How many of the patients measured have photos of both eyes.",
+            high=None,
+            better="neither",
+            count=True,
+        ),
+        "patients.left_out": Meaning(
+            "Patients left out",
+            "How many patients have a photo of an unknown eye, and are not measured.",
+            high=None,
+            better="neither",
+            count=True,
+        ),
     }
 )
 """Every number of `metrics.json` by its key, in the order of the page; what stands there once for each operating point,

@@ -1,0 +1,173 @@
+"""The published description of `metrics.json`, for programs that read it: a JSON Schema, made from `MEANINGS`.
+
+`docs/metrics.schema.json` holds it. It describes what is there today and allows more, since keys may follow. What a
+schema cannot say: a number that is null has its reason in `undefined`, under its key.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from biranet.evaluation.meanings import MEANINGS, Meaning
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""The version of JSON Schema."""
+
+Schema = dict[str, Any]
+
+
+def metrics_schema() -> Schema:
+    """Describe the content of `metrics.json`.
+
+    Returns:
+        A JSON Schema (draft 2020-12), plain values only.
+
+    Example:
+        >>> metrics_schema()["$defs"]["measures"]["properties"]["aca"]["title"]
+        'Average classification accuracy'
+    """
+    return {
+        "$schema": DIALECT,
+        "title": "metrics.json of biranet",
+        "description": "Every number of a report. What is not defined is null, and `undefined` says why.",
+        "$ref": "#/$defs/measures",
+        "properties": {
+            "patients": _patients(),
+            "subgroups": {"description": "The photos by the values of columns.", "type": "array", "items": _subgroup()},
+            "notes": _texts("What must be known before the numbers are read."),
+            "facts": {
+                "description": "What was measured, and how.",
+                "type": "object",
+                "additionalProperties": {"anyOf": [{"type": "string"}, _texts("Several.")]},
+            },
+        },
+        "required": ["patients", "subgroups", "notes", "facts"],
+        "$defs": {"measures": _measures(), "interval": _interval()},
+    }
+
+
+def _measures() -> Schema:
+    whole = {key: meaning for key, meaning in MEANINGS.items() if "." not in key}
+    properties = {
+        **_numbers(whole),
+        "prevalence": _object(
+            "What the predictive values are given for.",
+            _numbers(_inside("prevalence"))
+            | {
+                "stated": _object(
+                    "Whether it was stated; if not, it is that of the photos measured.",
+                    {key: {"type": "boolean"} for key in _inside("prevalence")},
+                )
+            },
+        ),
+        "before_calibration": _section("before_calibration", "As it was before the temperature was applied."),
+        "operating_points": {
+            "description": "Referral at each operating point, by its name.",
+            "type": ["object", "null"],
+            "additionalProperties": _section("operating_points", "One operating point.", kind="object"),
+        },
+        "prediction_sets": _section("prediction_sets", "Sets of neighbouring grades."),
+        "decisions": _section("decisions", "Refer, do not refer, or ask a human."),
+        "ci": _intervals(whole),
+        "ci_method": {"description": "How the intervals were made.", "type": "string"},
+        "undefined": _undefined(),
+        "disclaimer": {"type": "string"},
+    }
+    return _object("What is measured of a table of predictions.", properties)
+
+
+def _patients() -> Schema:
+    combined = {"anyOf": [{"$ref": "#/$defs/measures"}, {"type": "null"}]}
+    return _object(
+        "The same by patient; `file` and `group` are then the patient.",
+        {
+            "reason": {"description": "Why there is nothing here, or null.", "type": ["string", "null"]},
+            **_numbers(_inside("patients")),
+            "worst_eye": {"description": "A patient is as ill as the worse eye.", **combined},
+            "mean": {"description": "The probabilities of a patient's eyes are averaged.", **combined},
+        },
+    )
+
+
+def _subgroup() -> Schema:
+    whole = {key: meaning for key, meaning in MEANINGS.items() if "." not in key}
+    always = {
+        "column": {"description": "The column that makes the subgroup.", "type": "string"},
+        "value": {"description": "Its value there, or a range of values.", "type": "string"},
+        "few": {"description": "Whether there are too few photos to conclude anything.", "type": "boolean"},
+        "ci": _intervals(whole),
+        "undefined": _undefined(),
+    }
+    described = _object("One subgroup, with a choice of measures.", always | _numbers(whole))
+    return described | {"required": [*always, "n", "groups"]}
+
+
+def _section(name: str, description: str, kind: str | None = None) -> Schema:
+    """A part that may be missing as a whole, with intervals of its own."""
+    inside = _inside(name)
+    section = _object(description, _numbers(inside) | {"ci": _intervals(inside)})
+    return section | {"type": kind or ["object", "null"]}
+
+
+def _inside(section: str) -> dict[str, Meaning]:
+    prefix = f"{section}."
+    return {key.removeprefix(prefix): meaning for key, meaning in MEANINGS.items() if key.startswith(prefix)}
+
+
+def _numbers(meanings: Mapping[str, Meaning]) -> Schema:
+    return {key: _number(meaning) for key, meaning in meanings.items()}
+
+
+def _number(meaning: Meaning) -> Schema:
+    bounds = {"minimum": meaning.low, "maximum": meaning.high}
+    number: Schema = {"type": "integer" if meaning.count else ["number", "null"]}
+    number |= {name: bound for name, bound in bounds.items() if bound is not None}
+    return {"title": meaning.name, "description": meaning.sentence, **_list_of(number, meaning.shape)}
+
+
+def _intervals(meanings: Mapping[str, Meaning]) -> Schema:
+    """Intervals by key, for what has them; counts have none."""
+    interval = {"$ref": "#/$defs/interval"}
+    return {
+        "description": "The ends of 95 % intervals.",
+        "type": "object",
+        "properties": {
+            key: _list_of(interval, meaning.shape) for key, meaning in meanings.items() if not meaning.count
+        },
+    }
+
+
+def _interval() -> Schema:
+    return {
+        "description": "The lower and the upper end; null where the photos cannot tell.",
+        "type": ["array", "null"],
+        "items": {"type": "number"},
+        "minItems": 2,
+        "maxItems": 2,
+    }
+
+
+def _list_of(item: Schema, shape: tuple[int, ...]) -> Schema:
+    for length in reversed(shape):
+        item = {"type": "array", "items": item, "minItems": length, "maxItems": length}
+    return item
+
+
+def _object(description: str, properties: Schema) -> Schema:
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+def _undefined() -> Schema:
+    return {
+        "description": "Why a number is null, or a grade of a list (named in the reason), by key.",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    }
+
+
+def _texts(description: str) -> Schema:
+    return {"description": description, "type": "array", "items": {"type": "string"}}
