@@ -1,0 +1,208 @@
+"""Fitting all rules on one table: temperature, grades, operating points and prediction sets.
+
+The table holds photos that the model neither learned from nor was chosen on: a calibration part, or out-of-fold
+predictions. What is promised is promised for the photos of a new group. A group drawn at random and then one of its
+photos: that photo's grade lies in its set, and a referable one is referred, at least nine times in ten, whatever the
+model, as long as new groups come as those of the table did. Groups count alike, large or small. The temperature is
+fitted on the same photos, a fault too small to be seen in simulations; where the model was trained anew on all photos
+after its out-of-fold predictions, the promise is an experience, no theorem.
+"""
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.errors import InputError, RefusedError
+from biranet.evaluation.calibration import fit_grade_thresholds, fit_temperature
+from biranet.evaluation.predictions import check_predictions
+from biranet.evaluation.rules import (
+    ALL_GRADES,
+    REFER_ALL,
+    REFER_NONE,
+    SENSITIVITY_POINT,
+    SPECIFICITY_POINT,
+    Floats,
+    OperatingPoint,
+    Rules,
+    apply_temperature,
+    decode,
+    expected_grade,
+    gathered_before,
+    raw_probabilities,
+    referable_probability,
+)
+from biranet.grades import REFERABLE_GRADE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COVERAGE = 0.90
+"""How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
+at the other."""
+
+LEAST_GROUPS = 9
+"""The fewest groups that can promise it: the new, tenth group may be the worst of the ten."""
+
+_DECIMALS = 9
+"""Scores closer than a table's digits are one score, and thresholds stand clear of it."""
+
+
+def fit_rules(
+    table: "pd.DataFrame", *, decoder: Literal["argmax", "expected_grade"] = "argmax", miss_cost: float = 5.0
+) -> Rules:
+    """Fit everything that turns the model's probabilities into answers.
+
+    Args:
+        table: A predictions table with probabilities; a temperature that was applied to them is undone first. Its
+            predicted grades are not used.
+        decoder: How probabilities become a grade.
+        miss_cost: What a referable photo that is not referred costs, in needless referrals.
+
+    Returns:
+        The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
+        specificity) and `cost_<miss_cost>` (lowest cost of these photos). Where fewer than nine groups have referable
+        photos, `sensitivity_90` refers all; where fewer than nine have others, `specificity_90` refers none.
+
+    Raises:
+        InputError: If the table is refused by `check_predictions`, holds no probabilities, fewer than `LEAST_GROUPS`
+            groups, or only referable photos or none; or the cost is not above 0.
+    """
+    if not 0 < miss_cost < math.inf:
+        raise InputError(f"the cost of a missed photo must be a number above 0, not {miss_cost}")
+    check_predictions(table, "the table to fit rules on")
+    raw = raw_probabilities(table)
+    grades, groups = table["grade"].to_numpy(np.int64), table["group"].to_numpy(str)
+    referable, group_count = grades >= REFERABLE_GRADE, len(np.unique(groups))
+    if group_count < LEAST_GROUPS:
+        raise InputError(
+            f"the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(table)} photos to fit "
+            f"them on are of {group_count}; make a larger calibration part"
+        )
+    if referable.all() or not referable.any():
+        which = "all of them are" if referable.all() else "none of them is"
+        raise InputError(
+            f"the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the {len(table)} "
+            f"photos to fit them on {which} referable; make a larger calibration part"
+        )
+    temperature = fit_temperature(raw, grades)
+    shares = apply_temperature(raw, temperature)
+    thresholds = None
+    if decoder == "expected_grade":
+        thresholds = fit_grade_thresholds(expected_grade(shares), grades, groups)
+    graded = Rules(temperature, decoder, thresholds)
+    score = referable_probability(shares).round(_DECIMALS)
+    points = {
+        SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
+        SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
+        "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
+        f"cost_{miss_cost:g}": cheapest_threshold(score, referable, miss_cost, 1.0),
+    }
+    before = gathered_before(shares, decode(raw, graded))[np.arange(len(grades)), grades]
+    return Rules(
+        temperature,
+        decoder,
+        thresholds,
+        tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
+        min(group_quantile(before, groups) + 10.0**-_DECIMALS, ALL_GRADES),
+        f"{len(table)} photos in {group_count} groups",
+    )
+
+
+def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
+    """Find the score that a photo of a new group exceeds at most once in ten times.
+
+    Each of the G groups weighs 1 / (G + 1), divided among its photos, and the new group weighs as much, at infinity.
+
+    Args:
+        scores: (N,), at least one.
+        groups: Group of each photo, (N,).
+
+    Returns:
+        The lowest score up to which the scores weigh `COVERAGE`; infinity where there is none, as with fewer than nine
+        groups.
+
+    Source:
+        Lee, Barber and Willett, Distribution-Free Inference with Hierarchical Data, arXiv:2306.06342 (2023), the method
+        they call HCP.
+
+    Example:
+        >>> group_quantile(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), list("abcdefghi"))
+        9.0
+    """
+    _, group_of_photo, sizes = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
+    order = np.argsort(scores)
+    weights = np.cumsum(1 / sizes[group_of_photo[order]])
+    # A millionth of a photo is rounding: thirds of a group must add up to the group.
+    enough = np.flatnonzero(weights >= COVERAGE * (len(sizes) + 1) - 1e-6)
+    return float(scores[order[enough[0]]]) if len(enough) else math.inf
+
+
+def cheapest_threshold(
+    score: Floats, referable: npt.NDArray[np.bool_], miss_cost: float, needless_cost: float
+) -> float:
+    """Find the threshold at which missed and needless referrals cost least.
+
+    Args:
+        score: Probability of a referable grade, (N,).
+        referable: Whether the photo is referable, (N,).
+        miss_cost: What a referable photo below the threshold costs.
+        needless_cost: What another photo at or above it costs.
+
+    Returns:
+        `REFER_ALL`, `REFER_NONE`, or the middle between two neighbouring scores; of equals the one that refers most.
+
+    Example:
+        >>> cheapest_threshold(np.array([0.1, 0.3, 0.4, 0.9]), np.array([False, True, False, True]), 5, 1)
+        0.2
+    """
+    scores, place = np.unique(score, return_inverse=True)
+    # With the k lowest of the different scores below the threshold.
+    missed = np.append(0, np.bincount(place, referable, len(scores)).cumsum())
+    spared = np.append(0, np.bincount(place, ~referable, len(scores)).cumsum())
+    costs = miss_cost * missed - needless_cost * spared
+    # Costs that differ by rounding alone are equal.
+    best = int(np.flatnonzero(costs <= costs.min() + 1e-9 * (miss_cost + needless_cost))[0])
+    thresholds = np.concatenate([[REFER_ALL], (scores[:-1] + scores[1:]) / 2, [REFER_NONE]])
+    return float(thresholds[best])
+
+
+def refuse_shared(calibration: "pd.DataFrame", test: "pd.DataFrame") -> None:
+    """Refuse to measure rules on photos or groups that they were fitted on.
+
+    Args:
+        calibration: The predictions table that rules were fitted on.
+        test: The predictions table they are to be measured on.
+
+    Raises:
+        RefusedError: If a photo, by name or by the hash of its file, or a group stands in both.
+    """
+    for column, what in (("file", "photo"), ("sha256", "photo with the hash"), ("group", "group")):
+        if column not in calibration or column not in test:
+            continue
+        held = calibration[column]
+        shared = test[column].isin(held[held != ""])
+        if shared.any():
+            raise RefusedError(
+                f"the {what} {test.loc[shared, column].iloc[0]!r} stands in the calibration table and in the one to be "
+                "measured, so the figures would be too good; fit the rules on photos of other patients"
+            )
+
+
+def _sensitive_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> float:
+    """Find the highest threshold that new referable photos reach nine times in ten.
+
+    It stands halfway to the next lower score of any photo, where it refers no more of these photos.
+    """
+    lowest = -group_quantile(-score[referable], groups[referable])
+    return REFER_ALL if lowest <= 0 else float((lowest + score[score < lowest].max(initial=0.0)) / 2)
+
+
+def _specific_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> float:
+    """Find the lowest threshold that new photos that are not referable stay below nine times in ten.
+
+    It stands halfway to the next higher score of any photo, where it refers no fewer of these photos.
+    """
+    highest = group_quantile(score[~referable], groups[~referable])
+    return REFER_NONE if highest >= 1 else float((highest + score[score > highest].min(initial=1.0)) / 2)
