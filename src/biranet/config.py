@@ -97,14 +97,31 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
+class CalibrationConfig:
+    """How a trained model's probabilities become grades and decisions."""
+
+    __pydantic_config__ = STRICT
+
+    decoder: Literal["argmax", "expected_grade"] = "argmax"
+    """The grade: the most probable one, or the mean over the probabilities, cut at thresholds that are fitted."""
+    miss_cost: float = 5.0
+    """How many needless referrals weigh as much as one referable photo that is missed, for the point of least cost."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.miss_cost < math.inf:
+            raise InputError(f"--miss-cost must be above 0, not {self.miss_cost}")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
-    """One training: model, data, optimiser, and how long."""
+    """One training: model, data, optimiser, how long, and how its answers are calibrated."""
 
     __pydantic_config__ = STRICT
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     epochs: int = 10
     """Passes over the training photos (or over --draws-per-epoch draws)."""
     seed: int = 1

@@ -1,5 +1,6 @@
 """Grading: any way in gives the same answer, every photo gets an answer, and no part of the field is lost."""
 
+import dataclasses
 import io
 
 import cv2
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from biranet.errors import InputError, PhotoError
+from biranet.evaluation.rules import OperatingPoint, Rules
 from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
 from biranet.learning.predict import card_photos
 from biranet.manifest import read_manifest
@@ -50,7 +52,7 @@ def test_photos_get_different_answers(answers):
 def test_prediction_holds_what_it_promises(answers):
     for answer in answers:
         assert (answer.status, answer.reason) == ("ok", "")
-        assert answer.probabilities.shape == (5,) and answer.probabilities.dtype == np.float32
+        assert answer.probabilities.shape == (5,) and answer.probabilities.dtype == np.float64
         assert answer.probabilities.sum() == pytest.approx(1, abs=1e-6) and answer.probabilities.min() >= 0
         assert answer.grade == answer.probabilities.argmax()
         assert answer.attention.shape == (2, 2, 2) and answer.attention.dtype == np.float32
@@ -169,7 +171,7 @@ def test_photos_that_fail_get_their_row_and_change_no_other(grader, files, answe
         np.testing.assert_array_equal(row.photo, right.photo)
     for row in (rows[0], rows[1], rows[3]):
         assert row.reason and row.grade is row.probabilities is row.attention is row.photo is row.picture() is None
-        assert row.decision == "" and list(row.row().values()) == [row.file, row.status, row.reason, *[""] * 7]
+        assert row.decision == "" and list(row.row().values()) == [row.file, row.status, row.reason, *[""] * 9]
 
 
 def test_only_failing_photos_are_no_reason_to_stop(grader, tmp_path):
@@ -218,20 +220,46 @@ def test_photos_of_any_size_and_shape_are_graded(grader, width_px, height_px):
     assert answer.photo.shape == (64, 64, 3) and answer.grade in range(5)
 
 
-def test_decision_follows_the_grade():
-    assert [Prediction("a", grade=grade).decision for grade in range(5)] == ["do not refer"] * 2 + ["refer"] * 3
+def test_decision_of_a_model_without_rules_follows_the_grade(answers):
+    assert {answer.grade for answer in answers} > {1, 2}
+    for answer in answers:
+        assert answer.decision == ("refer" if answer.grade >= 2 else "do not refer") and answer.grade_range is None
     assert Prediction("a", "unreadable", "why").decision == ""
+
+
+def test_rules_of_the_checkpoint_decide(checkpoint, files, answers):
+    """The written-out rule: sure and of the same mind as the grade, or a human is asked."""
+    grader = load(checkpoint)
+    low, high = 0.45, 0.7
+    points = (OperatingPoint("sensitivity_90", low), OperatingPoint("specificity_90", high))
+    rules = Rules(operating_points=points, set_threshold=0.3, fitted_on="nothing real")
+    grader.card = dataclasses.replace(grader.card, rules=rules)
+    decided = list(grader.grade_many(files, workers=0))
+    for answer, plain in zip(decided, answers, strict=True):
+        assert answer.grade == plain.grade
+        score = answer.probabilities[2:].sum()
+        if score >= high and answer.grade >= 2:
+            assert answer.decision == "refer"
+        elif score < low and answer.grade < 2:
+            assert answer.decision == "do not refer"
+        else:
+            assert answer.decision == "ask a human"
+        lowest, highest = answer.grade_range
+        assert lowest <= answer.grade <= highest
+        assert list(answer.row().values())[-3:] == [answer.decision, str(lowest), str(highest)]
+    assert {"ask a human"} < {answer.decision for answer in decided}
+    assert len({answer.grade_range for answer in decided}) > 2
 
 
 def test_row_has_the_columns_of_the_table_and_full_digits(answers):
     answer = answers[0]
     row = answer.row()
     assert tuple(row) == TABLE_COLUMNS
-    assert ",".join(TABLE_COLUMNS) == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision"
+    assert ",".join(TABLE_COLUMNS) == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade"
     assert (row["file"], row["status"], row["reason"]) == (answer.file, "ok", "")
     assert (row["predicted_grade"], row["decision"]) == (str(answer.grade), answer.decision)
-    read = np.array([row[f"p{grade}"] for grade in range(5)], dtype=np.float32)
-    np.testing.assert_array_equal(read, answer.probabilities)
+    read = np.array([float(row[f"p{grade}"]) for grade in range(5)])
+    np.testing.assert_allclose(read, answer.probabilities, rtol=1e-8)
 
 
 def test_picture_shows_the_photo_and_each_stream(answers):
@@ -256,15 +284,6 @@ def test_load_takes_text_and_refuses_what_is_missing(checkpoint, tmp_path):
     assert load(str(checkpoint)).card.image_size == 64
     with pytest.raises(InputError, match="is no file"):
         load(tmp_path / "none.safetensors")
-
-
-def test_unknown_decoder_is_refused(checkpoint, files):
-    import dataclasses
-
-    grader = load(checkpoint)
-    grader.card = dataclasses.replace(grader.card, decoder="expected")
-    with pytest.raises(InputError, match="decoder 'expected'"):
-        grader.grade(files[0])
 
 
 def test_rows_make_a_table_that_pandas_reads(answers):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from biranet.config import ModelConfig, OptimiserConfig
 from biranet.errors import InputError
+from biranet.evaluation.rules import OperatingPoint, Rules
 from biranet.learning.checkpoint import Card, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from biranet.learning.model import build_model
 from biranet.learning.schedule import make_optimiser
@@ -30,6 +31,14 @@ def _card(**settings):
         preparation=Preparation(size_px=64),
         epoch=3,
         validation_kappa=0.625,
+        rules=Rules(
+            temperature=1.7,
+            decoder="expected_grade",
+            grade_thresholds=(0.4, 1.5, 2.6, 3.5),
+            operating_points=(OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6)),
+            set_threshold=0.8,
+            fitted_on="10 photos in 9 groups",
+        ),
         trained_on="drawn",
         software={"torch": "2"},
     )
@@ -143,10 +152,10 @@ def test_a_training_state_is_no_checkpoint(tmp_path):
         load_checkpoint(tmp_path / "state.safetensors")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_version_is_refused(file, version):
     _rewrite(file, version=version)
-    with pytest.raises(InputError, match=rf"a checkpoint of version {version}, and this program reads version 1"):
+    with pytest.raises(InputError, match=rf"a checkpoint of version {version}, and this program reads version 2"):
         load_checkpoint(file)
 
 
@@ -162,6 +171,9 @@ def test_another_version_is_refused(file, version):
         {"preparation": {"size_px": 1}},
         {"preparation": None},
         {"surprise": 1},
+        {"rules": {"decoder": "median"}},
+        {"rules": {"temperature": 0.0}},
+        {"rules": {"temperature": 2.0, "surprise": 1}},
     ],
 )
 def test_a_changed_header_is_refused(file, changes):

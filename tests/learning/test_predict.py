@@ -9,9 +9,11 @@ import torch
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError, RefusedError
+from biranet.evaluation.predictions import check_predictions
+from biranet.evaluation.rules import OperatingPoint, Rules, raw_probabilities
 from biranet.learning.checkpoint import Card
 from biranet.learning.model import build_model
-from biranet.learning.predict import card_photos, check_preparation, decode, predict_photos
+from biranet.learning.predict import card_photos, check_preparation, predict_photos
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.prepare import read_preparation
 
@@ -64,14 +66,34 @@ def test_answers_do_not_depend_on_batches_and_workers(model, card, prepared, bat
         np.testing.assert_allclose(one[f"p{grade}"], other[f"p{grade}"], atol=1e-5)
 
 
-def test_equal_probabilities_give_the_lower_grade():
-    shares = np.array([[0.2] * 5, [0.1, 0.4, 0.0, 0.4, 0.1], [0, 0, 0, 0, 1]], dtype=np.float32)
-    assert decode(shares, "argmax").tolist() == [0, 1, 4]
+RULES = Rules(
+    temperature=2.5,
+    operating_points=(OperatingPoint("sensitivity_90", 0.4), OperatingPoint("specificity_90", 0.6)),
+    set_threshold=0.5,
+    fitted_on="nothing real",
+)
 
 
-def test_a_decoder_this_program_lacks_is_refused():
-    with pytest.raises(InputError, match="decoder 'median'"):
-        decode(np.ones((1, 5), dtype=np.float32), "median")
+def test_rules_add_their_answers_and_leave_the_grades(model, card, prepared):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    plain = answers(model, card, prepared, table, workers=0)
+    ruled = answers(model, dataclasses.replace(card, rules=RULES), prepared, table, workers=0)
+    added = ["temperature", "decision", "lowest_grade", "highest_grade", "refer_sensitivity_90", "refer_specificity_90"]
+    assert ruled.columns.tolist() == [*plain.columns[:9], *added, *plain.columns[9:]]
+    assert ruled["predicted_grade"].tolist() == plain["predicted_grade"].tolist()
+    np.testing.assert_allclose(raw_probabilities(ruled), raw_probabilities(plain), atol=1e-12)
+    # What softens by 2.5: the logarithms of two shares come so much nearer.
+    spread = [np.log(each["p4"] / each["p0"]).to_numpy() for each in (plain, ruled)]
+    np.testing.assert_allclose(spread[0], 2.5 * spread[1], atol=1e-9)
+    check_predictions(ruled, "here")
+
+
+def test_columns_of_the_labels_are_not_taken_for_answers(model, card, prepared):
+    table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    labelled = table.assign(decision="laser", p0="x", refer_to="dr. who", temperature="", camera="a")
+    found = answers(model, card, prepared, labelled, workers=0)
+    assert found.equals(answers(model, card, prepared, table.assign(camera="a"), workers=0))
+    check_predictions(found, "here")
 
 
 @pytest.mark.parametrize("setting", ["size_px", "jpeg_quality"])

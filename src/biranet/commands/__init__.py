@@ -4,7 +4,7 @@ Nothing heavy is imported before a command runs, so help and mistakes answer at 
 """
 
 from biranet.commands.demo import Demo
-from biranet.commands.evaluate import Evaluate
+from biranet.commands.evaluate import Calibrate, Compare, Evaluate
 from biranet.commands.flags import Command
 from biranet.commands.grade import Grade
 from biranet.commands.photos import Audit, Prepare, Split
@@ -16,7 +16,9 @@ COMMANDS: dict[str, type[Command]] = {
     "audit": Audit,
     "split": Split,
     "train": Train,
+    "calibrate": Calibrate,
     "evaluate": Evaluate,
+    "compare": Compare,
     "grade": Grade,
 }
 """By the word that is typed, in the order of the work."""

@@ -1,14 +1,65 @@
-"""The commands that measure: evaluate."""
+"""The commands that judge a model: calibrate, evaluate, compare."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import PreparedFolder, check_counts
+from biranet.config import CalibrationConfig, EvaluationConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
+
+ReportFolder = Annotated[Path, arg(metavar="REPORT")]
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Fit a model's temperature, thresholds and prediction sets, and write them into its checkpoint.
+
+    Training does so by itself where the split has a calibration part. All front ends answer by what is fitted here.
+    """
+
+    checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]
+    """Model to calibrate, such as RUN/best.safetensors; what was fitted before is forgotten."""
+    prepared: PreparedFolder = Path("prepared")
+    """Prepared folder the model was trained on, whose calibration part is used."""
+    predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
+    """Tables of out-of-fold predictions to fit on instead, such as the predictions.csv of every fold."""
+    config: OmitArgPrefixes[CalibrationConfig] = field(default_factory=CalibrationConfig)
+    workers: int = 2
+    """Processes that load photos."""
+    no_cuda: bool = False
+    """Compute on the CPU even where there is a GPU."""
+
+    def run(self) -> int:
+        """Fit the rules and show them."""
+        from biranet.evaluation.predictions import read_predictions
+        from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
+        from biranet.learning.predict import choose_device
+        from biranet.manifest import read_manifest
+
+        check_counts(workers=(self.workers, 0))
+        if self.predictions:
+            rules = calibrate_on_predictions(
+                self.checkpoint, read_predictions(*self.predictions), self.config, origin=_names(self.predictions)
+            )
+        else:
+            rules = calibrate_on_part(
+                self.checkpoint,
+                self.prepared,
+                read_manifest(self.prepared),
+                self.config,
+                device=choose_device(self.no_cuda),
+                workers=self.workers,
+            )
+        print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
+        for point in rules.operating_points:
+            print(f"  {point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}")
+        print(f"Written into {self.checkpoint}")
+        return 0
 
 
 @dataclass(frozen=True)
@@ -21,10 +72,14 @@ class Evaluate:
     """Prepared folder with graded photos."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions to measure instead of a model; several, such as those of all folds, are pooled."""
-    out: Annotated[Path, arg(metavar="REPORT")] = Path("report")
+    calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
+    """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
+    --predictions on; grades are scored as given."""
+    out: ReportFolder = Path("report")
     """Folder for report.html, metrics.json and predictions.csv."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
+    config: OmitArgPrefixes[EvaluationConfig] = field(default_factory=EvaluationConfig)
     workers: int = 2
     """Processes that load photos."""
     no_cuda: bool = False
@@ -32,31 +87,81 @@ class Evaluate:
 
     def run(self) -> int:
         """Write the report and print its main figures."""
-        from biranet.evaluation.predictions import read_predictions
-        from biranet.evaluation.report import write_report
-
         if (self.checkpoint is None) == (not self.predictions):
             raise InputError("give either a CHECKPOINT with a PREPARED folder, or --predictions FILE")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"--out {self.out} is a file; name a folder for the report")
+        if self.calibration and not self.predictions:
+            raise InputError("--calibration belongs to --predictions; a checkpoint is calibrated by: biranet calibrate")
+        _check_folder(self.out)
         check_counts(workers=(self.workers, 0))
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
             metrics = evaluate_checkpoint(
-                self.checkpoint, self.prepared, self.out, part=self.split, workers=self.workers, no_cuda=self.no_cuda
+                self.checkpoint,
+                self.prepared,
+                self.out,
+                part=self.split,
+                config=self.config,
+                workers=self.workers,
+                no_cuda=self.no_cuda,
             )
         else:
-            names = ", ".join(map(str, self.predictions))
-            metrics = write_report(
-                self.out, read_predictions(*self.predictions), title="Evaluation", facts={"Predictions": names}
-            )
-        print(_summary(metrics))
+            metrics = self._measure_predictions()
+        print("\n".join([*_summary(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 
+    def _measure_predictions(self) -> dict[str, Any]:
+        from biranet.evaluation.decisions import fit_rules, refuse_shared
+        from biranet.evaluation.predictions import read_predictions
+        from biranet.evaluation.report import write_report
+        from biranet.evaluation.rules import apply_rules
+        from biranet.version import command_line, software_version
 
-def _summary(metrics: dict[str, Any]) -> str:
+        table = read_predictions(*self.predictions)
+        facts = {"Predictions": _names(self.predictions)}
+        if self.calibration:
+            calibration = read_predictions(*self.calibration)
+            refuse_shared(calibration, table)
+            rules = fit_rules(calibration)
+            table = apply_rules(table, rules)
+            facts["Rules"] = f"fitted on {rules.fitted_on} of {_names(self.calibration)}; grades are scored as given"
+        facts["Measured with"] = f"biranet {software_version()}"
+        facts["Command"] = command_line()
+        return write_report(self.out, table, title="Evaluation", config=self.config, facts=facts)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare predictions of the same photos, photo by photo: differences with intervals, and the published table."""
+
+    predictions: Annotated[Positional[tuple[Path, ...]], arg(metavar="PREDICTIONS")]
+    """Two or more tables of predictions; the first is what the others are compared with."""
+    out: ReportFolder = Path("comparison")
+    """Folder for comparison.html and comparison.json."""
+    config: OmitArgPrefixes[EvaluationConfig] = field(default_factory=EvaluationConfig)
+
+    def run(self) -> int:
+        """Write the comparison and print its main figures."""
+        from biranet.evaluation.compare import describe_comparison, write_comparison
+
+        _check_folder(self.out)
+        comparison = write_comparison(self.out, self.predictions, self.config)
+        print(describe_comparison(comparison))
+        print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
+        return 0
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; name a folder for the report")
+
+
+def _summary(metrics: dict[str, Any]) -> list[str]:
     """The figures people ask for first, one a line."""
     names = {
         "quadratic_weighted_kappa": "quadratic weighted kappa",
@@ -73,4 +178,4 @@ def _summary(metrics: dict[str, Any]) -> str:
         text = f"not defined: {metrics['undefined'][key]}" if value is None else f"{value:.3f}"
         interval = metrics.get("ci", {}).get(key)
         lines.append(f"  {name:32} {text}{f'  [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''}")
-    return "\n".join(lines)
+    return lines

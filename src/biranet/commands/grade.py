@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from biranet.commands.flags import check_counts
 from biranet.errors import InputError
-from biranet.grades import DISCLAIMER
+from biranet.grades import DECISIONS, DISCLAIMER
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,8 @@ class Grade:
                     save_picture(self.attention, number, answer)
 
         write_rows(self.out, TABLE_COLUMNS, rows())
-        failed, referred = counts[""], counts["refer"]
-        done = len(files) - failed
-        print(
-            f"{done} of {len(files)} photos graded, {referred} to refer, {failed} not usable: {self.out}\n{DISCLAIMER}"
-        )
+        failed = counts[""]
+        decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
+        print(f"{len(files) - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
+        print(f"Decisions: {decided or 'none'}\n{DISCLAIMER}")
         return 1 if failed else 0

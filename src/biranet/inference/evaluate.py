@@ -1,27 +1,47 @@
 """Measuring a checkpoint: its predictions on one part of the split, and the report on them."""
 
-import importlib.metadata
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from biranet.errors import InputError, RefusedError
+import pandas as pd
+
+from biranet.config import EvaluationConfig
 from biranet.evaluation.report import write_report
+from biranet.evaluation.rules import Rules
 from biranet.inference.panels import draw_panels
-from biranet.learning.checkpoint import load_checkpoint
+from biranet.inference.readings import record_reading
+from biranet.learning.checkpoint import Card, load_checkpoint
+from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import card_photos, check_preparation, choose_device, predict_photos
-from biranet.manifest import graded_photos, learned_digest, read_manifest
+from biranet.learning.record import read_history
+from biranet.learning.split import describe_split
+from biranet.manifest import learned_digest, read_manifest
+from biranet.photos.audit import audit
+from biranet.version import command_line, software_version
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, prepared: Path, out: Path, *, part: str = "test", workers: int = 2, no_cuda: bool = False
+    checkpoint: Path,
+    prepared: Path,
+    out: Path,
+    *,
+    part: str = "test",
+    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 (frozen)
+    workers: int = 2,
+    no_cuda: bool = False,
 ) -> dict[str, Any]:
     """Grade one part of the prepared photos and write the report.
+
+    Reading a test part is written down in the prepared folder, and the report says how often it was read before.
 
     Args:
         checkpoint: The model.
         prepared: Prepared folder with graded photos.
         out: Folder for the report.
         part: Part of the split the checkpoint was trained on, or `all`.
+        config: How to measure.
         workers: Processes that load photos.
         no_cuda: Compute on the CPU even where there is a GPU.
 
@@ -33,39 +53,78 @@ def evaluate_checkpoint(
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     model, card = load_checkpoint(checkpoint)
-    table = graded_photos(read_manifest(prepared))
+    manifest = read_manifest(prepared)
     check_preparation(prepared, card)
-    if part != "all":
-        if card.split_column not in table:
-            raise InputError(
-                f"{checkpoint} was trained on the split {card.split_column!r}, which {prepared} does not have, so "
-                "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
-            )
-        if card.learned_digest not in ("", learned_digest(table, card.split_column)):
-            raise RefusedError(
-                f"the split {card.split_column!r} of {prepared} is not the one {checkpoint} was trained on, so its "
-                f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"
-            )
-        parts = table[card.split_column]
-        counts = parts[parts != ""].value_counts()
-        table = table[parts == part]
-        if table.empty:
-            known = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none; run biranet split"
-            raise InputError(f"{prepared} has no graded photos in the part {part!r}; its parts are: {known}")
-    elif table.empty:
-        raise InputError(f"{prepared} has no graded photos; give grades with: biranet prepare … --labels FILE")
-    table = table.reset_index(drop=True)
+    photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
     device = choose_device(no_cuda)
     model.to(device)
-    predictions = predict_photos(model, card, card_photos(card, prepared, table), table, device=device, workers=workers)
-    chosen = "" if card.validation_kappa is None else f", validation kappa {card.validation_kappa:.3f}"
-    facts = {
-        "Model": f"{card.model.model}, trunk {card.model.trunk}, {card.image_size} px",
-        "Checkpoint": f"{checkpoint}, epoch {card.epoch}{chosen}",
-        "Trained on": card.trained_on,
-        "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {card.split_column!r}'}",
-        "Decoder": card.decoder,
-        "Software": f"biranet {importlib.metadata.version('biranet')}",
+    predictions = predict_photos(
+        model, card, card_photos(card, prepared, photos), photos, device=device, workers=workers
+    )
+    notes = list(_notes(card, manifest, photos, part))
+    if card.split_column in photos and (photos[card.split_column] == "test").any():
+        notes.append(record_reading(prepared, card.split_column, checkpoint).sentence())
+    return write_report(
+        out,
+        predictions,
+        title=f"Evaluation of {card.model.model}",
+        config=config,
+        panels=list(draw_panels(model, card, prepared, predictions, device)),
+        facts=_facts(checkpoint, card, prepared, manifest, part),
+        history=read_history(checkpoint.parent),
+        notes=notes,
+    )
+
+
+def _notes(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame, part: str) -> Iterator[str]:
+    """What a reader must know before the first figure."""
+    if part in ("train", "all") and card.split_column in manifest:
+        learned = int((photos[card.split_column] == "train").sum())
+        if learned and card.learned_digest == learned_digest(manifest, card.split_column):
+            yield f"The model has learned from {learned} of these photos: the figures say nothing of new patients."
+    if part == "validation" and card.validation_kappa is not None:
+        yield (
+            f"These photos chose the epoch ({card.epoch}) of this model, so the figures are too good; "
+            "the test part has had no say in it."
+        )
+    if part == "calibration" and card.rules != Rules():
+        yield "Temperature, thresholds and prediction sets were fitted on these photos, so their figures are too good."
+    if card.rules == Rules():
+        yield (
+            "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. "
+            "Fit its rules with: biranet calibrate"
+        )
+
+
+def _facts(checkpoint: Path, card: Card, prepared: Path, manifest: pd.DataFrame, part: str) -> dict[str, Any]:
+    """How the figures came about, by name; a list where there are several sentences."""
+    column, rules = card.split_column, card.rules
+    has_split = column in manifest
+    chosen = (
+        "the last one; there was no validation part to choose by"
+        if card.validation_kappa is None
+        else f"chosen on the validation part, where its kappa of {card.validation_kappa:.3f} is therefore too good"
+    )
+    findings = audit(manifest, [column] if has_split else [])
+    return {
+        "Model": f"{card.model.model}, trunk {card.model.trunk}, images of {card.image_size} px",
+        "Checkpoint": f"{checkpoint}, sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()}",
+        "Epoch": f"{card.epoch}, {chosen}",
+        "Trained on": f"{card.trained_on}, seed {card.seed}",
+        "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
+        "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
+        "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
+        "Decoder": rules.decoder
+        + (
+            f", thresholds {', '.join(f'{end:.3f}' for end in rules.grade_thresholds)}"
+            if rules.grade_thresholds
+            else ""
+        ),
+        "Rules": f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}"
+        if rules.fitted_on
+        else "none fitted",
+        "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
+        "Trained with": ", ".join(f"{name} {version}" for name, version in card.software.items()),
+        "Measured with": f"biranet {software_version()}",
+        "Command": command_line(),
     }
-    panels = list(draw_panels(model, card, prepared, predictions, device))
-    return write_report(out, predictions, title=f"Evaluation of {card.model.model}", panels=panels, facts=facts)

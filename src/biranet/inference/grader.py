@@ -1,5 +1,6 @@
-"""From photographs to grades, for every front end: the same preparation, batches and decoder as in training."""
+"""From photographs to grades, for every front end: the same preparation, batches and rules as in measuring."""
 
+import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,17 +17,21 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from biranet.errors import InputError, PhotoError
-from biranet.grades import GRADES, REFERABLE_GRADE
+from biranet.evaluation.predictions import PROBABILITIES
+from biranet.evaluation.rules import answer
+from biranet.grades import GRADES
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
-from biranet.learning.predict import choose_device, decode, predict_batch
+from biranet.learning.predict import choose_device, predict_batch
 from biranet.learning.signals import living_workers, start_worker
 from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
 from biranet.photos.quality import why_ungradable
 
-TABLE_COLUMNS = ("file", "status", "reason", "predicted_grade", *(f"p{grade}" for grade in GRADES), "decision")
+TABLE_COLUMNS = (
+    "file", "status", "reason", "predicted_grade", *PROBABILITIES, "decision", "lowest_grade", "highest_grade",
+)  # fmt: skip
 """Columns of `grades.csv`."""
 
 
@@ -38,8 +43,12 @@ class Prediction:
         file: The photo's name, as it was given.
         status: `ok`, or why there is no grade: `unreadable`, `no_field` or `ungradable`.
         reason: One sentence where the status is not `ok`.
-        grade: 0 to 4; None without a grade, like all that follows.
-        probabilities: Of the five grades, (5,), float32, summing to 1.
+        grade: 0 to 4, by the decoder of the checkpoint; None without a grade, like all that follows.
+        probabilities: Of the five grades, calibrated, (5,), float64, summing to 1.
+        decision: `refer`, `do not refer` or `ask a human`; empty without a grade. A model that was not calibrated
+            refers by the grade alone: from moderate DR on.
+        grade_range: Lowest and highest grade of the prediction set, which holds the true grade of 9 photos in 10; None
+            where the model was not calibrated.
         attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
         photo: What the network saw, (H, H, 3), RGB, uint8.
     """
@@ -48,22 +57,18 @@ class Prediction:
     status: str = "ok"
     reason: str = ""
     grade: int | None = None
-    probabilities: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    decision: str = ""
+    grade_range: tuple[int, int] | None = None
     attention: NDArray[np.float32] | None = None
     photo: Pixels | None = None
-
-    @property
-    def decision(self) -> str:
-        """`refer` from moderate DR on, `do not refer` below; empty without a grade."""
-        if self.grade is None:
-            return ""
-        return "refer" if self.grade >= REFERABLE_GRADE else "do not refer"
 
     def row(self) -> dict[str, str]:
         """The row of `grades.csv`: cells by the names in `TABLE_COLUMNS`."""
         shares = [""] * len(GRADES) if self.probabilities is None else [f"{share:.9g}" for share in self.probabilities]
         grade = "" if self.grade is None else str(self.grade)
-        cells = (self.file, self.status, self.reason, grade, *shares, self.decision)
+        ends = ("", "") if self.grade_range is None else map(str, self.grade_range)
+        cells = (self.file, self.status, self.reason, grade, *shares, self.decision, *ends)
         return dict(zip(TABLE_COLUMNS, cells, strict=True))
 
     def picture(self) -> Pixels | None:
@@ -78,7 +83,7 @@ class Grader:
 
     Args:
         model: The model, a plain `nn.Module` that returns `Output`.
-        card: Its description: image size, normalisation, preparation, decoder.
+        card: Its description: image size, normalisation, preparation, rules.
         device: Where it computes.
     """
 
@@ -132,17 +137,27 @@ class Grader:
                 yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
 
     def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
-        graded: Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]] = iter(())
-        if len(loaded.batch.rows):
-            answers = predict_batch(self.model, loaded.batch, self.device)
-            grades = decode(answers.probabilities, self.card.decoder)
-            graded = iter(zip(grades.tolist(), answers.probabilities, answers.attention, strict=True))
+        graded = self._predictions(loaded.batch) if len(loaded.batch.rows) else iter(())
         for name, seen in zip(names, loaded.seen, strict=True):
             if isinstance(seen, PhotoError):
                 yield Prediction(name, seen.status, str(seen))
             else:
-                grade, probabilities, attention = next(graded)
-                yield Prediction(name, "ok", "", grade, probabilities, attention, seen)
+                yield dataclasses.replace(next(graded), file=name, photo=seen)
+
+    def _predictions(self, batch: Batch) -> Iterator[Prediction]:
+        predicted = predict_batch(self.model, batch, self.device)
+        answers = answer(predicted.probabilities, self.card.rules)
+        has_sets = self.card.rules.set_threshold is not None
+        for row, attention in enumerate(predicted.attention):
+            ends = int(answers.lowest[row]), int(answers.highest[row])
+            yield Prediction(
+                "",
+                grade=int(answers.grades[row]),
+                probabilities=answers.probabilities[row],
+                decision=str(answers.decisions[row]),
+                grade_range=ends if has_sets else None,
+                attention=attention,
+            )
 
 
 def load(checkpoint: Path | str, *, no_cuda: bool = False) -> Grader:

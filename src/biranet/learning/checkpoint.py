@@ -1,7 +1,7 @@
 """Checkpoints: a model and all that is needed to use it rightly, in one safetensors file. Nothing is ever unpickled.
 
 The tensors are the weights. The header holds a `Card` as JSON: architecture, image size, normalisation, how photos must
-be prepared, and the decoder that turns probabilities into a grade.
+be prepared, and the rules that turn probabilities into grades and decisions.
 """
 
 import dataclasses
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError
+from biranet.evaluation.rules import Rules
 from biranet.files import write_bytes
 from biranet.learning.model import build_model
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.photos.prepare import Preparation
 
 FORMAT = "biranet-checkpoint"
-VERSION = 1
+VERSION = 2
 _HEADER = "biranet"
 
 
@@ -37,12 +38,13 @@ class Card:
         mean: Mean of R, G, B on a 0-1 scale, subtracted from the image.
         std: Standard deviation of R, G, B, by which it is divided.
         preparation: How photos must be prepared; others are refused.
-        decoder: Name of the rule that turns probabilities into a grade.
+        rules: How probabilities become grades and decisions; those of `Rules()` until something is fitted.
         epoch: Epochs of training it has had.
         validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
         split_column: Column of the manifest with the split it was trained on.
         learned_digest: Which photos it learned from or was chosen on; see `biranet.manifest.learned_digest`.
         trained_on: Name of the training data.
+        seed: Seed of the training.
         software: Versions of the packages it was trained with.
     """
 
@@ -54,12 +56,13 @@ class Card:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     preparation: Preparation
-    decoder: str = "argmax"
+    rules: Rules = dataclasses.field(default_factory=Rules)
     epoch: int = 0
     validation_kappa: float | None = None
     split_column: str = "split"
     learned_digest: str = ""
     trained_on: str = ""
+    seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
 
 

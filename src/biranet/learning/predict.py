@@ -1,4 +1,4 @@
-"""Grading with a trained model: one batched iterator and one decoder, for every table and every front end."""
+"""Grading with a trained model: one batched iterator and one set of rules, for every table and every front end."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +11,9 @@ from torch import nn
 from tqdm import tqdm
 
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.predictions import COLUMNS
-from biranet.grades import GRADES
+from biranet.evaluation.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
+from biranet.evaluation.rules import answer, answer_columns
+from biranet.grades import GRADE_COUNT
 from biranet.learning.checkpoint import Card
 from biranet.learning.data import Batch, InOrder, PreparedPhotos, load_batches
 from biranet.learning.transforms import Normalisation
@@ -36,28 +37,6 @@ class Predicted(NamedTuple):
 def choose_device(no_cuda: bool = False) -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() and not no_cuda else "cpu")
-
-
-def decode(probabilities: NDArray[np.float32], decoder: str) -> NDArray[np.int64]:
-    """Turn probabilities into grades, by the rule a checkpoint names.
-
-    Args:
-        probabilities: (…, 5).
-        decoder: `argmax`: the most probable grade, the lower one of equals.
-
-    Returns:
-        Grades 0 to 4, (…).
-
-    Raises:
-        InputError: If there is no such decoder.
-
-    Example:
-        >>> decode(np.array([[0.1, 0.2, 0.4, 0.2, 0.1]], dtype=np.float32), "argmax")
-        array([2])
-    """
-    if decoder != "argmax":
-        raise InputError(f"the checkpoint asks for the decoder {decoder!r}, which this biranet does not have")
-    return np.asarray(probabilities.argmax(axis=-1), dtype=np.int64)
 
 
 @torch.inference_mode()
@@ -109,7 +88,7 @@ def predict_photos(
 
     Args:
         model: On `device`.
-        card: Names the decoder.
+        card: Holds the rules.
         photos: The photos of `table`, in its order.
         table: Rows of a manifest.
         device: Where the model is.
@@ -117,17 +96,22 @@ def predict_photos(
         workers: Processes that load photos.
 
     Returns:
-        The predictions table: `file, group, grade, predicted_grade, p0 … p4`, then the manifest's further columns.
+        The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
+        fitted (see `biranet.evaluation.rules`), then the manifest's further columns.
     """
     model.eval()
-    probabilities = np.zeros((len(table), len(GRADES)), dtype=np.float32)
+    probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
     loader = load_batches(photos, InOrder(len(table), batch_size), workers)
     for batch in tqdm(loader, desc="grading", unit="batch", disable=None, leave=False):
-        answer = predict_batch(model, batch, device)
-        probabilities[answer.rows] = answer.probabilities
-    columns = {f"p{grade}": probabilities[:, grade] for grade in GRADES}
-    answers = table.assign(predicted_grade=decode(probabilities, card.decoder), **columns)
-    return answers[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]].reset_index(drop=True)
+        predicted = predict_batch(model, batch, device)
+        probabilities[predicted.rows] = predicted.probabilities
+    answers = answer(probabilities, card.rules)
+    shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
+    said = {"predicted_grade": answers.grades, **shares, **answer_columns(answers, card.rules)}
+    # A column of the labels that is called like an answer is none, and would be taken for one.
+    foreign = [name for name in (*ANSWER_COLUMNS, *point_columns(table)) if name in table]
+    predictions = table.drop(columns=foreign).assign(**said)
+    return predictions[list(dict.fromkeys([*COLUMNS, *said, *predictions.columns]))].reset_index(drop=True)
 
 
 def card_photos(card: Card, prepared: Path, table: pd.DataFrame) -> PreparedPhotos:

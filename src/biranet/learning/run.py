@@ -13,6 +13,7 @@ from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
 from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
+from biranet.version import software_version
 
 CONFIG_NAME = "config.json"
 STATE_NAME = "state.safetensors"
@@ -27,8 +28,8 @@ def epoch_name(epoch: int) -> str:
 
 def software_versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
-    packages = ("biranet", "torch", "timm", "numpy", "opencv-python-headless", "pillow")
-    return {name: importlib.metadata.version(name) for name in packages}
+    packages = ("torch", "timm", "numpy", "opencv-python-headless", "pillow")
+    return {"biranet": software_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 
 def split_column(config: TrainConfig) -> str:

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from biranet.config import TrainConfig
 from biranet.errors import InputError, InterruptedRunError
-from biranet.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
+from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
+from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import Card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
 from biranet.learning.loss import CrossEntropy, GradingLoss
@@ -46,7 +47,7 @@ from biranet.learning.schedule import Schedule, make_optimiser
 from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
-from biranet.manifest import learned_digest
+from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 
 
@@ -114,6 +115,7 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
         split_column=split_column(config),
         learned_digest=learned_digest(table, split_column(config)),
         trained_on=", ".join(sorted(set(learning["source"]))),
+        seed=config.seed,
         software=software_versions(),
     )
 
@@ -221,13 +223,16 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
                 raise InterruptedRunError(
                     f"stopped after epoch {epoch + 1} of {config.epochs}; everything is saved. Go on with: {go_on}"
                 )
+    result = LAST_NAME if progress.best_kappa is None else BEST_NAME
     if record is not None:
         record.close()
+        say(_calibrate(run / result, prepared, config, device))
+    accelerator.wait_for_everyone()
     if progress.best_kappa is None:
-        say(f"Done. The model is {run / LAST_NAME}")
+        say(f"Done. The model is {run / result}")
     else:
         say(
-            f"Done. The best model is {run / BEST_NAME}: validation kappa {progress.best_kappa:.3f} "
+            f"Done. The best model is {run / result}: validation kappa {progress.best_kappa:.3f} "
             f"after epoch {progress.best_epoch}"
         )
     return progress
@@ -236,6 +241,20 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
 def early_stop_reached(progress: Progress, early_stop: int) -> bool:
     """Say whether this many epochs have passed since the best one; never where there is no best one or no limit."""
     return early_stop > 0 and progress.best_epoch > 0 and progress.epoch - progress.best_epoch >= early_stop
+
+
+def _calibrate(checkpoint: Path, prepared: Path, config: TrainConfig, device: torch.device) -> str:
+    """Fit the rules of the resulting model where there are photos for it, and tell of it."""
+    table = read_manifest(prepared)
+    if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
+        return "There is no calibration part, so no temperature, thresholds or prediction sets: see biranet calibrate."
+    try:
+        rules = calibrate_on_part(
+            checkpoint, prepared, table, config.calibration, device=device, workers=config.data.workers
+        )
+    except InputError as error:  # what has been learned is worth more than its rules
+        return f"The model could not be calibrated: {error}"
+    return f"Calibrated on {rules.fitted_on}: temperature {rules.temperature:.2f}"
 
 
 def _precision(config: TrainConfig) -> str:

@@ -1,0 +1,40 @@
+"""Which biranet this is and how it was called, for reports: release, commit, command line."""
+
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+
+def software_version() -> str:
+    """Name the release, and the commit in a checkout.
+
+    Returns:
+        For example `0.1.0`, or `0.1.0, commit 1a2b3c4d5e6f`, or `0.1.0, commit 1a2b3c4d5e6f with changes`.
+
+    Example:
+        >>> software_version().startswith(version("biranet"))
+        True
+    """
+    release = version("biranet")
+    here = Path(__file__)
+    # Installed below somebody else's checkout, this file is not one of theirs.
+    if not _git(here.parent, "ls-files", here.name):
+        return release
+    changes = " with changes" if _git(here.parent, "status", "--porcelain", "--untracked-files=no") else ""
+    return f"{release}, commit {_git(here.parent, 'rev-parse', '--short=12', 'HEAD')}{changes}"
+
+
+def command_line() -> str:
+    """The command that this process was started with, as one would type it again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git says; nothing where it is not installed or knows no checkout here."""
+    try:
+        said = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
