@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from biranet.config import ModelConfig, SplitConfig
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
+from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import BiraNet, build_model

@@ -1,0 +1,273 @@
+"""Measures that a confusion matrix determines, as pure functions of it.
+
+Each is written once, over any leading axes, so that a training epoch, the final report and 2,000 bootstrap resamples
+all use the same lines; scikit-learn takes one pair of label lists at a time, so the tests hold every measure to it.
+
+In a confusion matrix the row is the true grade and the column the predicted one. Entries may be fractional weights. A
+value that is not defined is NaN.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.errors import InputError
+from biranet.grades import GRADE_COUNT, GRADES
+
+Matrix = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]
+
+
+def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Count the photos of each true grade that were given each grade.
+
+    Args:
+        truth: (N,) whole numbers 0 to 4, the true grades.
+        predicted: (N,) whole numbers 0 to 4, the predicted grades.
+
+    Returns:
+        (5, 5) counts of dtype int64: row = truth, column = prediction.
+
+    Raises:
+        InputError: If the lengths differ or a value is no grade.
+
+    Example:
+        >>> confusion_matrix([0, 0, 4], [0, 1, 4]).diagonal().tolist()
+        [1, 0, 0, 0, 1]
+    """
+    pair = [np.asarray(grades) for grades in (truth, predicted)]
+    if pair[0].ndim != 1 or pair[0].shape != pair[1].shape:
+        raise InputError(
+            f"truth and prediction must be two lists of one length, not {pair[0].shape} and {pair[1].shape}"
+        )
+    for grades in pair:
+        if not np.isin(grades, GRADES).all():
+            raise InputError(f"every grade must be a whole number from {GRADES[0]} to {GRADES[-1]}")
+    rows, columns = (grades.astype(np.int64) for grades in pair)
+    counts = np.bincount(rows * GRADE_COUNT + columns, minlength=GRADE_COUNT**2)
+    return counts.reshape(GRADE_COUNT, GRADE_COUNT).astype(np.int64)
+
+
+def quadratic_weighted_kappa(matrix: Matrix) -> Values:
+    """Measure agreement beyond chance, an error counting by the square of its distance in grades.
+
+    With O the matrix, n its sum, r and c its row and column sums and d = i - j:
+    `kappa = 1 - n * sum(d^2 * O) / sum(d^2 * outer(r, c))`.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights of at least 0.
+
+    Returns:
+        (...) float64, at most 1: 1 for perfect agreement, exactly 0 where whole counts hold one predicted or one true
+        grade only. NaN where it is not defined: for an empty matrix, and where truth and prediction are both one and
+        the same grade, which leaves no disagreement that chance could have made. (One grade against another is 0.)
+
+    Source:
+        Cohen, Weighted kappa, Psychological Bulletin 70 (1968); the measure of the EyePACS 2015 competition.
+
+    Example:
+        >>> float(quadratic_weighted_kappa(np.diag([5, 1, 3, 0, 2])))
+        1.0
+    """
+    grades = np.arange(GRADE_COUNT)
+    squared_distance = (grades[:, None] - grades) ** 2
+    rows, columns = matrix.sum(-1), matrix.sum(-2)
+    observed = matrix.sum((-2, -1)) * (squared_distance * matrix).sum((-2, -1))
+    by_chance = (squared_distance * rows[..., :, None] * columns[..., None, :]).sum((-2, -1))
+    return 1.0 - share(observed, by_chance)
+
+
+def accuracy(matrix: Matrix) -> Values:
+    """Measure the share of photos with the right grade.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (...) in [0, 1]; NaN for an empty matrix. Micro-F1 is the same number, as every photo has one grade.
+    """
+    return share(_right(matrix).sum(-1), matrix.sum((-2, -1)))
+
+
+def recall_per_grade(matrix: Matrix) -> Values:
+    """Measure, for each true grade, the share of its photos with the right grade.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (..., 5) in [0, 1]; NaN for a grade that no photo has.
+    """
+    return share(_right(matrix), matrix.sum(-1))
+
+
+def precision_per_grade(matrix: Matrix) -> Values:
+    """Measure, for each predicted grade, the share of its photos that truly have it.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (..., 5) in [0, 1]; NaN for a grade that no photo was given.
+    """
+    return share(_right(matrix), matrix.sum(-2))
+
+
+def average_classification_accuracy(matrix: Matrix) -> Values:
+    """Average the recall over the grades present in the truth (ACA, also called balanced accuracy).
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (...) in [0, 1]; NaN for an empty matrix.
+    """
+    return _mean_where(recall_per_grade(matrix), matrix.sum(-1) > 0)
+
+
+def macro_f1(matrix: Matrix) -> Values:
+    """Average the F1 of each grade over the grades that occur, in the truth or among the predictions.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (...) in [0, 1]; NaN for an empty matrix. A grade that is only predicted, or never, counts 0: these are
+        scikit-learn's own defaults for `f1_score(average="macro")`.
+    """
+    sizes = matrix.sum(-1) + matrix.sum(-2)
+    return _mean_where(share(2 * _right(matrix), sizes), sizes > 0)
+
+
+def macro_f1_of_means(matrix: Matrix) -> Values:
+    """Combine macro precision P and macro recall R to 2PR / (P + R), the other number that papers call macro-F1.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (...) in [0, 1]; NaN for an empty matrix. P and R are means over the same grades as in `macro_f1`, 0 standing in
+        for what a grade leaves undefined, as scikit-learn has it; P = R = 0 gives 0.
+
+    Source:
+        Our reading of "Macro-F1" in the paper's table, whose value lies above both of its other columns.
+    """
+    right, occurs = _right(matrix), matrix.sum(-1) + matrix.sum(-2) > 0
+    precision, recall = (_mean_where(np.nan_to_num(share(right, matrix.sum(axis))), occurs) for axis in (-2, -1))
+    combined = share(2 * precision * recall, precision + recall)
+    return np.where(np.isnan(precision), np.nan, np.nan_to_num(combined))
+
+
+def mean_absolute_grade_error(matrix: Matrix) -> Values:
+    """Average how many grades the predictions are off.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+
+    Returns:
+        (...) in [0, 4], in grades; NaN for an empty matrix.
+
+    Example:
+        >>> float(mean_absolute_grade_error(confusion_matrix([0, 1, 4], [0, 2, 2])))
+        1.0
+    """
+    grades = np.arange(GRADE_COUNT)
+    distance = np.abs(grades[:, None] - grades)
+    return share((distance * matrix).sum((-2, -1)), matrix.sum((-2, -1)))
+
+
+def two_by_two(matrix: Matrix, lowest: int) -> Matrix:
+    """Reduce five grades to two: below a grade, and from that grade on.
+
+    Args:
+        matrix: (..., 5, 5) counts or weights.
+        lowest: The lowest grade that counts as ill, 1 to 4; `REFERABLE_GRADE` for referral.
+
+    Returns:
+        (..., 2, 2) of the same dtype: row = truth, column = prediction, 0 = below, 1 = from `lowest` on.
+
+    Example:
+        >>> two_by_two(confusion_matrix([0, 1, 2, 3], [0, 2, 2, 1]), 2).tolist()
+        [[1, 1], [1, 1]]
+    """
+    below = np.add.reduceat(matrix, [0, lowest], axis=-2)
+    return np.add.reduceat(below, [0, lowest], axis=-1)
+
+
+def screening_shares(counts: Matrix, prevalence: float | None) -> dict[str, Values]:
+    """Measure how well the ill are found and the others left alone.
+
+    Args:
+        counts: (..., 2, 2) counts or weights: row = truth, column = what was said, 0 = healthy, 1 = ill.
+        prevalence: Share of the ill, in (0, 1), among those that the predictive values are wanted for; None: as among
+            the photos counted.
+
+    Returns:
+        (...) in [0, 1] by name: `sensitivity` (of the ill, the share called ill), `specificity` (of the others, the
+        share not called ill), `ppv` (of those called ill, the share that is) and `npv` (of those not called ill, the
+        share that is not). NaN where there is nobody to take the share of.
+
+    Source:
+        Predictive values at a stated prevalence are Bayes' rule; at that of the photos it is the plain share.
+
+    Example:
+        >>> shares = screening_shares(np.array([[80, 20], [1, 9]]), 0.5)
+        >>> round(float(shares["ppv"]), 3)  # 0.9 / (0.9 + 0.2)
+        0.818
+    """
+    healthy, ill = counts[..., 0, :], counts[..., 1, :]
+    specificity = share(healthy[..., 0], healthy.sum(-1))
+    sensitivity = share(ill[..., 1], ill.sum(-1))
+    if prevalence is None:
+        ppv, npv = share(ill[..., 1], counts[..., 1].sum(-1)), share(healthy[..., 0], counts[..., 0].sum(-1))
+    else:
+        found, missed = prevalence * sensitivity, prevalence * (1 - sensitivity)
+        spared, needless = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
+        ppv, npv = share(found, found + needless), share(spared, spared + missed)
+    return {"sensitivity": sensitivity, "specificity": specificity, "ppv": ppv, "npv": npv}
+
+
+MATRIX_MEASURES: Mapping[str, Callable[[Matrix], Values]] = MappingProxyType(
+    {
+        "aca": average_classification_accuracy,
+        "accuracy": accuracy,
+        "micro_f1": accuracy,
+        "macro_f1": macro_f1,
+        "macro_f1_of_means": macro_f1_of_means,
+        "quadratic_weighted_kappa": quadratic_weighted_kappa,
+        "mean_absolute_grade_error": mean_absolute_grade_error,
+        "recall_per_grade": recall_per_grade,
+        "precision_per_grade": precision_per_grade,
+    }
+)
+"""The measures of five grades, by their key in `metrics.json`."""
+
+
+def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:
+    """Divide, with NaN where the whole is nothing.
+
+    Args:
+        part: Of any shape, from 0 to `whole`.
+        whole: Of a shape that goes with it.
+
+    Returns:
+        Their quotient, float64.
+
+    Example:
+        >>> share([1, 0], [4, 0]).tolist()
+        [0.25, nan]
+    """
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    shares: Values = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
+
+
+def _right(matrix: Matrix) -> Values:
+    return np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
+
+
+def _mean_where(values: Values, counted: npt.NDArray[np.bool_]) -> Values:
+    return share(np.where(counted, values, 0).sum(-1), counted.sum(-1))

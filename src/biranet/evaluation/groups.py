@@ -1,0 +1,121 @@
+"""Whole groups, in an order that neither the order of the rows nor any name decides, and draws of them.
+
+Photos of one patient resemble each other, so it is groups that are drawn again and again, with replacement. A drawn
+data set is nothing but a weight for each group: how often it was drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.evaluation.predictions import COLUMNS, point_columns
+from biranet.grades import DECISIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Weights = npt.NDArray[np.int32]
+"""(G, B): how often each of G groups was drawn in each of B data sets. A column is a data set."""
+
+BLOCK = 2**20
+"""Weights of photos that are handled together: enough for whole-array arithmetic, few enough for a core's cache."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which photos belong together.
+
+    Args:
+        order: (N,) places of the table's rows such that groups stand together.
+        sizes: (G,) photos in each group, in that order.
+        strata: Numbers of neighbouring groups that are drawn among themselves; their sum is G.
+    """
+
+    order: npt.NDArray[np.intp]
+    sizes: npt.NDArray[np.intp]
+    strata: tuple[int, ...]
+
+    @property
+    def starts(self) -> npt.NDArray[np.intp]:
+        """(G,) place of each group's first photo within `order`."""
+        return np.cumsum(self.sizes) - self.sizes
+
+    @property
+    def of_photo(self) -> npt.NDArray[np.intp]:
+        """(N,) number of the group of each photo, in the order of `order`."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+
+def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) -> Groups:
+    """Put the groups of one table, or of several tables of the same photos, in the order of their content.
+
+    Args:
+        tables: Predictions tables whose rows are the same photos in the same order.
+        stratify: Whether groups are drawn only among those with the same worst true grade.
+
+    Returns:
+        The groups. Groups with equal content, which may be exchanged without any effect, stand in any order.
+
+    Example:
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"group": ["b", "a", "b"], "grade": [0, 3, 1], "predicted_grade": [0, 3, 1]})
+        >>> arrange_groups([table]).order.tolist()
+        [0, 2, 1]
+    """
+    content = np.column_stack([column for table in tables for column in _content(table)])
+    rank = np.empty(len(content), np.intp)
+    order = np.lexsort(content.T[::-1])
+    differs = (np.diff(content[order], axis=0) != 0).any(axis=1)
+    rank[order] = np.concatenate([[0], np.cumsum(differs)])
+
+    _, group = np.unique(tables[0]["group"].to_numpy(str), return_inverse=True)
+    by_group = np.lexsort((rank, group))
+    sizes = np.bincount(group)
+    ends = np.cumsum(sizes)
+    truth = tables[0]["grade"].to_numpy()
+    worst = np.maximum.reduceat(truth[by_group], ends - sizes) if stratify else np.zeros(len(sizes), np.intp)
+    ranks, worst_of = rank[by_group].tolist(), worst.tolist()
+    contents = [
+        (worst, ranks[end - size : end])
+        for worst, size, end in zip(worst_of, sizes.tolist(), ends.tolist(), strict=True)
+    ]
+    turn = sorted(range(len(contents)), key=contents.__getitem__)
+    pieces = np.split(by_group, ends[:-1])
+    strata = tuple(np.unique(worst, return_counts=True)[1].tolist())
+    return Groups(np.concatenate([pieces[place] for place in turn]), sizes[turn], strata)
+
+
+def draw_weights(groups: Groups, resamples: int, seed: int) -> Iterator[Weights]:
+    """Draw data sets of as many groups as there are, with replacement, in blocks.
+
+    Args:
+        groups: The groups; where there are strata, each keeps its number of groups.
+        resamples: How many data sets.
+        seed: Seed of the draws.
+
+    Yields:
+        (G, B) weights; the widths B sum to `resamples`.
+    """
+    random = np.random.default_rng(seed)
+    width = max(8, BLOCK // len(groups.order))
+    for start in range(0, resamples, width):
+        block = np.empty((len(groups.sizes), min(width, resamples - start)), np.int32)
+        first = 0
+        for count in groups.strata:
+            for column in range(block.shape[1]):
+                drawn = random.integers(count, size=count)
+                block[first : first + count, column] = np.bincount(drawn, minlength=count)
+            first += count
+        yield block
+
+
+def _content(table: "pd.DataFrame") -> list[npt.NDArray[np.float64]]:
+    """All that is measured, as numbers; the columns of operating points in the order of their names."""
+    fixed = [name for name in (*COLUMNS[2:], "temperature", "lowest_grade", "highest_grade") if name in table]
+    columns = [table[name].to_numpy(np.float64) for name in (*fixed, *sorted(point_columns(table)))]
+    if "decision" in table:
+        columns.append(table["decision"].map(DECISIONS.index).to_numpy(np.float64))
+    return columns

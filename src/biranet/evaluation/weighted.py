@@ -1,0 +1,225 @@
+"""Every measure as a function of the weights of groups.
+
+A table is summed up once: what each group adds to each count and each mean, and the orders that the areas under curves
+need. From there, the value of every measure for one set of weights or for two thousand is a matrix product, a running
+sum and a division. Weights of one give the plain value, weights drawn at random give what the bootstrap wants. Both
+come out of `Tabulated.measure`, so an interval can never be that of another definition.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.config import EvaluationConfig
+from biranet.evaluation.confusion import MATRIX_MEASURES, Values, screening_shares, share, two_by_two
+from biranet.evaluation.groups import Groups, Weights
+from biranet.evaluation.predictions import (
+    POINT_PREFIX,
+    any_dr_score,
+    has_answers,
+    has_probabilities,
+    point_columns,
+    probabilities,
+    referable_score,
+)
+from biranet.evaluation.ranking import Ranking, RiskOrder, order_by_confidence, rank
+from biranet.evaluation.rules import raw_probabilities
+from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BINS = 15
+"""Bins of equal width in the expected calibration error."""
+
+SMALLEST_PROBABILITY = 1e-12
+"""What stands in the logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
+
+ANY_DR_GRADE = 1
+"""The lowest grade that is retinopathy."""
+
+SCREENINGS = {"referable": REFERABLE_GRADE, "any_dr": ANY_DR_GRADE}
+"""The two questions of five grades that have a yes and a no, with the lowest grade that means yes."""
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """A predictions table, summed up.
+
+    Args:
+        sums: By name, (G, ...) what each group adds: counts of photos and sums over photos.
+        rankings: By key of the measure, the photos in the order of their scores; empty without probabilities.
+        risk: The photos in falling order of confidence, where there are decisions and probabilities.
+        prevalences: By screening, the stated share of the ill, or None.
+    """
+
+    sums: Mapping[str, Values]
+    rankings: Mapping[str, Ranking]
+    risk: RiskOrder | None
+    prevalences: Mapping[str, float | None]
+
+    def measure(self, weights: Weights) -> dict[str, Values]:
+        """Evaluate every measure that the table allows.
+
+        Args:
+            weights: (G, B) weights of groups; see `biranet.evaluation.groups`.
+
+        Returns:
+            By key, with points in it for a place inside a section (`operating_points.youden.sensitivity`): (B,), or
+            (B, 5) where there is one value a grade. NaN where a value is not defined.
+        """
+        values = _measure_sums(_weigh(self.sums, weights), self.prevalences)
+        areas = {key: ranking.area(weights) for key, ranking in self.rankings.items()}
+        if areas:
+            values |= {f"{name}_auc": areas[f"{name}_auc"] for name in SCREENINGS}
+            each = np.stack([areas[f"one_vs_rest_auc.{grade}"] for grade in GRADES], axis=-1)
+            known = ~np.isnan(each)
+            values["one_vs_rest_auc"] = each
+            values["mean_one_vs_rest_auc"] = share(np.where(known, each, 0).sum(-1), known.sum(-1))
+        if self.risk is not None:
+            values["decisions.area_under_risk_coverage"] = self.risk.area(weights)
+        return values
+
+    def value(self) -> dict[str, Values]:
+        """Evaluate every measure of the table as it is, every group counting once: of shape () or (5,), by key."""
+        once = np.ones((len(self.sums["confusion"]), 1), np.int32)
+        return {key: values[0] for key, values in self.measure(once).items()}
+
+    def groups_measured(self) -> dict[str, npt.NDArray[np.intp]]:
+        """Count, for every measure, the groups with photos that it is about.
+
+        Returns:
+            By key, of shape () or (5,): for a share, the groups that hold a photo it is a share of (photos of grade 3,
+            for its recall); for an area under the ROC curve, the groups with photos to find or those with others,
+            whichever are fewer; for all else, all groups.
+        """
+        # For each group alone, a share is undefined exactly where the group has no photo for it.
+        alone = _measure_sums(self.sums, dict.fromkeys(SCREENINGS))
+        counts = {key: (~np.isnan(values)).sum(0) for key, values in alone.items()}
+        total = np.array(len(self.sums["confusion"]))
+        counts["quadratic_weighted_kappa"] = total
+        if self.rankings:
+            counts |= {f"{name}_auc": np.array(self.rankings[f"{name}_auc"].fewer_groups) for name in SCREENINGS}
+            counts["one_vs_rest_auc"] = np.array([self.rankings[f"one_vs_rest_auc.{k}"].fewer_groups for k in GRADES])
+            counts["mean_one_vs_rest_auc"] = total
+        if self.risk is not None:
+            counts["decisions.area_under_risk_coverage"] = total
+        return counts
+
+
+def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) -> Tabulated:
+    """Sum a predictions table up.
+
+    Args:
+        table: A predictions table; see `biranet.evaluation.predictions`.
+        groups: Its groups, as `arrange_groups` puts them in order.
+        config: The prevalences that predictive values are given for.
+
+    Returns:
+        What the measures are computed from.
+    """
+    table = table.iloc[groups.order]
+    truth, predicted = (table[name].to_numpy(np.int64) for name in ("grade", "predicted_grade"))
+    referable = truth >= REFERABLE_GRADE
+    columns = {"confusion": _one_hot(truth * GRADE_COUNT + predicted, GRADE_COUNT, GRADE_COUNT)}
+    rankings, risk = {}, None
+    if has_probabilities(table):
+        shares = probabilities(table)
+        columns |= _losses(shares, truth)
+        if "temperature" in table and (table["temperature"] != 1).any():
+            before = _losses(raw_probabilities(table), truth)
+            columns |= {f"before_calibration.{name}": column for name, column in before.items()}
+        scores = {"referable_auc": referable_score(table), "any_dr_auc": any_dr_score(table)}
+        to_find = {f"{name}_auc": truth >= lowest for name, lowest in SCREENINGS.items()}
+        for grade in GRADES:
+            scores[f"one_vs_rest_auc.{grade}"] = shares[:, grade]
+            to_find[f"one_vs_rest_auc.{grade}"] = truth == grade
+        rankings = {key: rank(scores[key], to_find[key], groups.of_photo) for key in scores}
+        if has_answers(table):
+            confidence = np.maximum(scores["referable_auc"], 1 - scores["referable_auc"])
+            wrong = (predicted >= REFERABLE_GRADE) != referable
+            risk = order_by_confidence(confidence, wrong, groups.of_photo)
+    for name in point_columns(table):
+        key = f"operating_points.{name.removeprefix(POINT_PREFIX)}"
+        columns[key] = _one_hot(2 * referable + table[name].to_numpy(np.int64), 2, 2)
+    if has_answers(table):
+        decision = table["decision"].map(DECISIONS.index).to_numpy(np.int64)
+        columns["decisions"] = _one_hot(len(DECISIONS) * referable + decision, 2, len(DECISIONS))
+        lowest, highest = (table[name].to_numpy(np.int64) for name in ("lowest_grade", "highest_grade"))
+        columns["prediction_sets.held"] = (
+            _one_hot(truth, GRADE_COUNT) * ((lowest <= truth) & (truth <= highest))[:, None]
+        )
+        columns["prediction_sets.size"] = _one_hot(highest - lowest, GRADE_COUNT)
+    sums = {name: np.add.reduceat(column, groups.starts, axis=0) for name, column in columns.items()}
+    return Tabulated(sums, rankings, risk, {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS})
+
+
+def _losses(shares: Values, truth: npt.NDArray[np.int64]) -> dict[str, Values]:
+    """(N, ...) what each photo adds to the sums behind the three measures of probabilities."""
+    confidence, chosen = shares.max(axis=1), shares.argmax(axis=1)
+    of_truth = np.take_along_axis(shares, truth[:, None], axis=1)[:, 0]
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    return {
+        "brier": ((shares - _one_hot(truth, GRADE_COUNT)) ** 2).sum(axis=1),
+        "negative_log_likelihood": -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)),
+        "overconfidence": _one_hot(bins, BINS) * (confidence - (chosen == truth))[:, None],
+    }
+
+
+def _measure_sums(sums: Mapping[str, Values], prevalences: Mapping[str, float | None]) -> dict[str, Values]:
+    """Everything that is a function of weighted sums, over one leading axis."""
+    matrix = sums["confusion"]
+    photos = matrix.sum((-2, -1))
+    values = {name: function(matrix) for name, function in MATRIX_MEASURES.items()}
+    for name, lowest in SCREENINGS.items():
+        shares = screening_shares(two_by_two(matrix, lowest), prevalences[name])
+        values |= {f"{name}_{key}": value for key, value in shares.items()}
+    for section in ("", "before_calibration."):
+        if f"{section}brier" in sums:
+            gaps = np.abs(sums[f"{section}overconfidence"]).sum(-1)
+            values[f"{section}expected_calibration_error"] = share(gaps, photos)
+            for name in (f"{section}brier", f"{section}negative_log_likelihood"):
+                values[name] = share(sums[name], photos)
+    for section in [name for name in sums if name.startswith("operating_points.")]:
+        shares = screening_shares(sums[section], prevalences["referable"])
+        shares["referred_fraction"] = share(sums[section][..., 1].sum(-1), photos)
+        values |= {f"{section}.{key}": value for key, value in shares.items()}
+    if "decisions" in sums:
+        values |= {f"decisions.{key}": value for key, value in _decided(sums["decisions"]).items()}
+        held, sizes = sums["prediction_sets.held"], sums["prediction_sets.size"]
+        values["prediction_sets.coverage"] = share(held.sum(-1), photos)
+        values["prediction_sets.coverage_per_grade"] = share(held, matrix.sum(-1))
+        values["prediction_sets.mean_size"] = share((sizes * np.arange(1, GRADE_COUNT + 1)).sum(-1), photos)
+        values["prediction_sets.size_fractions"] = share(sizes, photos[..., None])
+    return values
+
+
+def _decided(counts: Values) -> dict[str, Values]:
+    """Shares of (..., 2, 3) counts: not referable or referable, and the three decisions."""
+    needless, missed = counts[..., 0, 2], counts[..., 1, 0]
+    asked, photos = counts[..., 1].sum(-1), counts.sum((-2, -1))
+    return {
+        "asked_fraction": share(asked, photos),
+        "decided_error_fraction": share(needless + missed, photos - asked),
+        "missed_fraction": share(missed, counts[..., 1, :].sum(-1)),
+        "needless_fraction": share(needless, counts[..., 0, :].sum(-1)),
+    }
+
+
+def _weigh(sums: Mapping[str, Values], weights: Weights) -> dict[str, Values]:
+    """(B, ...) weighted sums of (G, ...) sums."""
+    table = np.column_stack([each.reshape(len(each), -1) for each in sums.values()])
+    weighted = (table.T @ weights.astype(np.float64)).T
+    ends = np.cumsum([each[0].size for each in sums.values()])
+    parts = np.split(weighted, ends[:-1], axis=1)
+    return {name: part.reshape(-1, *sums[name].shape[1:]) for name, part in zip(sums, parts, strict=True)}
+
+
+def _one_hot(places: npt.NDArray[np.int64], *shape: int) -> Values:
+    """(N, *shape) zeros with a one at each photo's place in the flattened shape."""
+    cells = math.prod(shape)
+    return np.eye(cells)[places].reshape(-1, *shape)
