@@ -1,8 +1,7 @@
 """From photos to patients: the photos of both eyes become one answer, which is measured like any other.
 
 A screening programme refers people, not photographs: a patient is as ill as the worse eye, and a false alarm in one eye
-sends both to the ophthalmologist. So measures by patient stand beside those by photo, where it is known whose photos they
-are (`group`) and of which eye (`eye`).
+sends both to the ophthalmologist. So measures by patient stand beside those by photo, where groups and eyes are known.
 """
 
 from typing import TYPE_CHECKING, Any, Literal

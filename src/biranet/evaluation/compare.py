@@ -1,0 +1,307 @@
+"""Two or more models on the same photos: what each measures, how they differ, and how sure the difference is.
+
+Two models are mostly wrong on the same hard photos, so a difference is known better than either value. Therefore the
+same draws of groups serve all tables, and the interval is that of the difference; whether the intervals of two values
+overlap says little.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from biranet.config import EvaluationConfig
+from biranet.errors import InputError
+from biranet.evaluation.differences import chart_differences, list_differences, shortened
+from biranet.evaluation.intervals import LEVEL, measure_with_intervals, paired_differences
+from biranet.evaluation.meanings import meaning_of
+from biranet.evaluation.page import render_page
+from biranet.evaluation.predictions import has_answers, read_predictions
+from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
+from biranet.files import write_bytes, write_json
+from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
+from biranet.tables import read_table
+
+Tables = Mapping[str, pd.DataFrame]
+"""Predictions by the name of what made them, the first being what the others are compared with."""
+
+
+OVERVIEW = (
+    "quadratic_weighted_kappa",
+    "aca",
+    "accuracy",
+    "mean_absolute_grade_error",
+    "referable_auc",
+    "referable_sensitivity",
+    "referable_specificity",
+    "expected_calibration_error",
+    "negative_log_likelihood",
+)
+"""The measures that stand side by side at the top of the page."""
+
+
+def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """Read predictions to compare, and name each by what tells its path from the others.
+
+    Args:
+        paths: Files that `read_predictions` reads, each of all photos; at least two.
+
+    Returns:
+        The tables by name, in order.
+
+    Raises:
+        InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same` refuses
+            them; the sentence names file, row and column.
+    """
+    if len(paths) < 2:
+        raise InputError("comparing needs at least two predictions files, each of all photos")
+    resolved = [path.resolve() for path in paths]
+    for position, path in enumerate(resolved):
+        if path in resolved[:position]:
+            raise InputError(f"{paths[position]} is given twice; name each predictions file once")
+    # The index of a table as it was read is the row in the file, which the pooled predictions no longer know.
+    by_path = {str(path): read_predictions(path).set_index(read_table(path).index) for path in paths}
+    check_same(by_path)
+    return dict(zip(short_names(resolved), by_path.values(), strict=True))
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Shorten different paths to what tells them apart.
+
+    Args:
+        paths: Different absolute paths.
+
+    Returns:
+        A name for each: its path without the folders that all share, at the beginning and, with equal file names, at
+        the end. Suffixes are left out where the names stay different.
+
+    Example:
+        >>> short_names([Path("/runs/a/report/predictions.csv"), Path("/runs/b/report/predictions.csv")])
+        ['a', 'b']
+        >>> short_names([Path("/runs/first.csv"), Path("/runs/second.csv")])
+        ['first', 'second']
+    """
+    without = [path.with_suffix("") for path in paths]
+    parts = [path.parts for path in (without if len(set(without)) == len(paths) else paths)]
+    for _ in ("beginning", "end"):
+        alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))
+        # Something must be left of the shortest.
+        shared = min(len(list(alike)), min(map(len, parts)) - 1)
+        parts = [part[shared:][::-1] for part in parts]
+    return ["/".join(part) for part in parts]
+
+
+def check_same(tables: Tables) -> None:
+    """Refuse tables that do not hold the same photos, with the same truth and the same groups.
+
+    Args:
+        tables: Predictions tables by name; the index of each is the row that the error names.
+
+    Raises:
+        InputError: If they differ; the sentence names both tables, row and column.
+    """
+    (first_name, first), *others = tables.items()
+    rows = pd.Series(first.index, index=first["file"])
+    for name, table in others:
+        unknown = ~table["file"].isin(rows.index)
+        if unknown.all():
+            raise InputError(
+                f"{name} and {first_name} share no photo: {name}, row {table.index[0]}, column 'file' holds "
+                f"{table['file'].iloc[0]!r}; compare predictions for the same photos"
+            )
+        missing = ~first["file"].isin(table["file"])
+        for found, here, there, absent in ((unknown, name, first_name, table), (missing, first_name, name, first)):
+            if found.any():
+                raise InputError(
+                    f"{here}, row {absent.index[found][0]}, column 'file': {absent['file'][found].iloc[0]!r} does not "
+                    f"stand in {there} ({found.sum():,} such photos); compare predictions for the same photos"
+                )
+        other = first.set_index("file").loc[table["file"]]
+        for column, hint in (
+            ("grade", "the truth must be the same"),
+            ("group", "copy the column into the table that knows less, so that both know whose photos they are"),
+        ):
+            wrong = table[column].to_numpy() != other[column].to_numpy()
+            if wrong.any():
+                row = int(np.flatnonzero(wrong)[0])
+                file = table["file"].iloc[row]
+                raise InputError(
+                    f"{name}, row {table.index[row]}, column {column!r}: {table[column].iloc[row]} for {file!r}, but "
+                    f"{other[column].iloc[row]} in {first_name}, row {rows[file]}; {hint}"
+                )
+
+
+def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str, Any]:
+    """Measure every table, and how each differs from the first.
+
+    Args:
+        tables: At least two predictions tables of the same photos, by name, in any order of rows.
+        config: How to measure.
+
+    Returns:
+        The content of `comparison.json`: `n` photos, `groups`, `names`; `measures`, by name what
+        `measure_with_intervals` answers; `differences`, by the name of each table after the first, that table minus the
+        first, by key of the measure: `difference` and `ci`, each None where it is not defined; `referral`, by the same
+        names, for each rule the photos by what became of them (see `disagreements`); `original_table`, the table of the
+        paper on BiRA-Net, whose rows say where they were measured; what else must be known to read it.
+
+    Raises:
+        InputError: If `check_same` refuses the tables.
+    """
+    if len(tables) < 2:
+        raise InputError("comparing needs at least two predictions tables")
+    check_same(tables)
+    config = config or EvaluationConfig()
+    first_name, *other_names = tables
+    photos = tables[first_name]["file"]
+    same = {
+        name: table.iloc[pd.Index(table["file"]).get_indexer(photos)].reset_index(drop=True)
+        for name, table in tables.items()
+    }
+    measures = {name: measure_with_intervals(table, config) for name, table in same.items()}
+    differences = paired_differences(list(same.values()), config)
+    first = measures[first_name]
+    return {
+        "n": first["n"],
+        "groups": first["groups"],
+        "names": list(tables),
+        "measures": measures,
+        "differences": dict(zip(other_names, differences, strict=True)),
+        "referral": {name: _referral(same[first_name], same[name]) for name in other_names},
+        "original_table": original_table(measures),
+        "original_table_note": PUBLISHED_NOTE,
+        "ci_method": first["ci_method"],
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def write_comparison(
+    out: Path, tables: Tables, *, config: EvaluationConfig | None = None, facts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write `comparison.json` and `comparison.html` into a folder.
+
+    Args:
+        out: The folder; made where missing. Files of these names are replaced, each whole or not at all.
+        tables: At least two predictions tables of the same photos, by name, as `read_tables` answers.
+        config: How to measure.
+        facts: How the tables were made and compared (files, versions, command), by its name.
+
+    Returns:
+        The content of `comparison.json`: that of `compare`, and the `facts`.
+
+    Raises:
+        InputError: If the tables are refused or a file cannot be written.
+    """
+    comparison = {**compare(tables, config), "facts": dict(facts or {})}
+    first, *others = comparison["names"]
+    measures = comparison["measures"]
+    sections = []
+    for name in others:
+        rows = list_differences(comparison["differences"][name], measures[first], measures[name])
+        section = {"name": name, "rows": rows, "chart": chart_differences(rows)}
+        kappa = next(row for row in rows if row.key == "quadratic_weighted_kappa")
+        sections.append({**section, "kappa": kappa, "referral": comparison["referral"][name]})
+    values = {
+        "title": f"{first} compared with {', '.join(others)}",
+        "comparison": comparison,
+        "first": first,
+        "sections": sections,
+        "overview": {key: meaning_of(key) for key in OVERVIEW},
+        "level": LEVEL,
+        "shortened": shortened,
+    }
+    page = render_page("compare.html.jinja", values)
+    write_json(out / "comparison.json", comparison)
+    write_bytes(out / "comparison.html", page.encode())
+    return comparison
+
+
+def disagreements(first: pd.DataFrame, other: pd.DataFrame, rule: str) -> list[dict[str, Any]]:
+    """Count the photos by what each of two models did with them.
+
+    Args:
+        first: A predictions table.
+        other: Another one, of the same photos in the same order.
+        rule: The column that says what is done: `predicted_grade` (refer from grade 2 on) or `decision`.
+
+    Returns:
+        One item for each pair of outcomes: that of `first` and that of `other` (`right`, `wrong`, and with decisions
+        also `asked`), and how many photos of a `referable` and of a `not_referable` grade had it.
+
+    Example:
+        >>> grades = pd.DataFrame({"grade": [0, 3, 4], "predicted_grade": [0, 3, 1]})
+        >>> for item in disagreements(grades, grades.assign(predicted_grade=[2, 2, 2]), "predicted_grade"):
+        ...     print(item)
+        {'first': 'right', 'other': 'right', 'referable': 1, 'not_referable': 0}
+        {'first': 'right', 'other': 'wrong', 'referable': 0, 'not_referable': 1}
+        {'first': 'wrong', 'other': 'right', 'referable': 1, 'not_referable': 0}
+        {'first': 'wrong', 'other': 'wrong', 'referable': 0, 'not_referable': 0}
+    """
+    referable = first["grade"].to_numpy() >= REFERABLE_GRADE
+    of_first, of_other = (_outcomes(table, rule) for table in (first, other))
+    outcomes = ("right", "wrong") if rule == "predicted_grade" else ("right", "asked", "wrong")
+    items = []
+    for pair in itertools.product(outcomes, outcomes):
+        had = (of_first == pair[0]) & (of_other == pair[1])
+        counts = {"referable": int((had & referable).sum()), "not_referable": int((had & ~referable).sum())}
+        items.append({"first": pair[0], "other": pair[1], **counts})
+    return items
+
+
+def original_table(measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Set what was measured into the table of the paper on BiRA-Net.
+
+    Args:
+        measures: By name what `measure` answers.
+
+    Returns:
+        Rows with `model`, `source` ("measured here" or "reported elsewhere"), `n` (None where it is not known), `aca`,
+        `macro_f1`, `macro_f1_of_means`, `micro_f1`. A reported macro-F1 stands under `macro_f1_as_reported` alone, as
+        nobody here knows its definition.
+    """
+    columns = ("aca", "macro_f1", "macro_f1_of_means", "micro_f1")
+    measured = [
+        {
+            "model": name,
+            "source": "measured here",
+            "n": values["n"],
+            **{column: values[column] for column in columns},
+            "macro_f1_as_reported": None,
+        }
+        for name, values in measures.items()
+    ]
+    reported = [
+        {
+            "model": row.model,
+            "source": "reported elsewhere",
+            "n": None,
+            **dict.fromkeys(columns),
+            "aca": row.aca,
+            "micro_f1": row.micro_f1,
+            "macro_f1_as_reported": row.macro_f1,
+        }
+        for row in PUBLISHED
+    ]
+    return [*measured, *reported]
+
+
+def _referral(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+    decided = has_answers(first) and has_answers(other)
+    return {
+        "predicted_grade": disagreements(first, other, "predicted_grade"),
+        "decision": disagreements(first, other, "decision") if decided else None,
+    }
+
+
+def _outcomes(table: pd.DataFrame, rule: str) -> npt.NDArray[np.str_]:
+    referable = table["grade"].to_numpy() >= REFERABLE_GRADE
+    if rule == "predicted_grade":
+        return np.where((table["predicted_grade"].to_numpy() >= REFERABLE_GRADE) == referable, "right", "wrong")
+    no, ask, yes = DECISIONS
+    decisions = table["decision"].to_numpy(str)
+    right = decisions == np.where(referable, yes, no)
+    return np.where(decisions == ask, "asked", np.where(right, "right", "wrong"))
