@@ -84,7 +84,7 @@ def record_reading(prepared: Path, column: str, checkpoint: Path) -> Readings:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """The lines that are whole; a kill may have cut the last one."""
-    if not path.exists():
+    if not path.is_file():
         return []
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

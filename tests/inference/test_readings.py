@@ -1,0 +1,84 @@
+"""Every reading of a test part leaves a line, is counted by run, and survives kills and read-only folders."""
+
+import json
+import shutil
+
+import pytest
+
+from biranet.inference.readings import READINGS_NAME, Readings, record_reading
+
+
+@pytest.fixture
+def place(checkpoint, tmp_path):
+    """A folder with `prepared` and two runs, each with a model."""
+    (tmp_path / "prepared").mkdir()
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        shutil.copy(checkpoint, tmp_path / run / "best.safetensors")
+    return tmp_path
+
+
+def read(place, run, column="split", name="best"):
+    return record_reading(place / "prepared", column, place / run / f"{name}.safetensors")
+
+
+def test_readings_are_counted_by_run_and_by_split(place):
+    shutil.copy(place / "first" / "best.safetensors", place / "first" / "last.safetensors")
+    assert read(place, "first") == Readings(0, 0, recorded=True)
+    assert read(place, "first", name="last") == Readings(1, 0, recorded=True)
+    assert read(place, "second") == Readings(0, 2, recorded=True)
+    assert read(place, "first") == Readings(2, 1, recorded=True)
+    assert read(place, "first", column="fold_0") == Readings(0, 0, recorded=True)
+
+
+def test_a_reading_says_what_was_read_when(place):
+    import hashlib
+    import time
+
+    before = time.time()
+    read(place, "first")
+    row = json.loads((place / "prepared" / READINGS_NAME).read_text())
+    assert row.keys() == {"when", "split_column", "run", "checkpoint", "sha256"}
+    assert row["sha256"] == hashlib.sha256((place / "first" / "best.safetensors").read_bytes()).hexdigest()
+    assert (row["run"], row["checkpoint"]) == (str((place / "first").resolve()), "best.safetensors")
+    import calendar
+
+    when = calendar.timegm(time.strptime(row["when"], "%Y-%m-%dT%H:%M:%SZ"))
+    assert int(before) <= when <= time.time()
+
+
+def test_the_same_run_by_another_way_is_the_same_run(place, monkeypatch):
+    read(place, "first")
+    monkeypatch.chdir(place / "first")
+    from pathlib import Path
+
+    assert record_reading(place / "prepared", "split", Path("best.safetensors")).by_run == 1
+
+
+@pytest.mark.parametrize("tail", ['{"when": "2026-', "null\n", "[]", "\xff\xfe"])
+def test_a_line_cut_by_a_kill_hides_no_other(place, tail):
+    read(place, "first")
+    with (place / "prepared" / READINGS_NAME).open("a", encoding="latin-1") as file:
+        file.write(tail)
+    assert read(place, "first").by_run == 1
+    assert read(place, "first").by_run == 2
+
+
+def test_a_folder_that_cannot_be_written_is_told_of(place):
+    (place / "prepared" / READINGS_NAME).mkdir()  # root may write anywhere, but not into a folder
+    found = read(place, "first")
+    assert found == Readings(0, 0, recorded=False)
+    assert "could not be written down" in found.sentence()
+
+
+@pytest.mark.parametrize(
+    ("by_run", "by_others", "said"),
+    [
+        (0, 0, "The test part had not been read before."),
+        (1, 0, "had been read once before by this run: "),
+        (0, 1, "had been read once before by others: "),
+        (2, 5, "had been read 2 times before by this run and 5 times by others: "),
+    ],
+)
+def test_the_sentence_counts(by_run, by_others, said):
+    assert said in Readings(by_run, by_others, recorded=True).sentence()
