@@ -262,7 +262,7 @@ def decision_counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
         table: A predictions table with decisions.
 
     Returns:
-        (3, 5): rows as in `DECISIONS`, a column for each true grade.
+        (3, 2): rows as in `DECISIONS`; photos that are not referable, and those that are.
     """
-    grades = table["grade"].to_numpy()
-    return np.stack([np.bincount(grades[(table["decision"] == word).to_numpy()], minlength=5) for word in DECISIONS])
+    referable = (table["grade"] >= REFERABLE_GRADE).to_numpy()
+    return np.stack([np.bincount(referable[(table["decision"] == word).to_numpy()], minlength=2) for word in DECISIONS])

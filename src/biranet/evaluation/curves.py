@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
+from biranet.evaluation.weighted import BINS
 
-RELIABILITY_BINS = 15
-"""Bins of equal width over the confidences 0 to 1, the same as in the expected calibration error."""
+Values = npt.NDArray[np.float64]
 
 LINE_TOLERANCE = 5e-4
 """How far a drawn curve may be from the true one: a sixth of a pixel on a chart of 330 pixels."""
@@ -80,11 +79,11 @@ def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliabil
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == grade
     # Probabilities that were rounded may exceed 1 by as much, and 1 itself belongs to the last bin.
-    place = np.minimum((confidence * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-    photos = np.bincount(place, minlength=RELIABILITY_BINS)
-    sums = [np.bincount(place, weights=values, minlength=RELIABILITY_BINS) for values in (confidence, right)]
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    photos = np.bincount(place, minlength=BINS)
+    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right)]
     used = photos > 0
-    edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    edges = np.linspace(0, 1, BINS + 1)
     return Reliability(
         edges[:-1][used],
         edges[1:][used],

@@ -3,16 +3,24 @@
 How a number is written is decided here once, so that it looks alike on every page.
 """
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 from biranet.grades import DISCLAIMER, GRADE_NAMES, GRADES, REFERABLE_GRADE
 
 ABSENT = "–"
 """Stands where there is no value."""
+
+PICTURE_SIZE_PX = 320
+"""Longer side of a picture on a page: sharp on a phone's screen, and some 15 kB each."""
 
 
 def render_page(template: str, values: Mapping[str, Any]) -> str:
@@ -36,7 +44,8 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "thousands": thousands, "decimal": decimal, "interval": interval}
+    for written in (percent, thousands, decimal, compact, interval, picture):
+        environment.filters[written.__name__] = written
     environment.globals |= {
         "disclaimer": DISCLAIMER,
         "grades": GRADES,
@@ -97,6 +106,22 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "\N{MINUS SIGN}" if float(text) else "")
 
 
+def compact(value: float | None) -> str:
+    """Write a number of any size with four digits.
+
+    Args:
+        value: The number, or None where there is none.
+
+    Returns:
+        The text; `ABSENT` for None.
+
+    Example:
+        >>> compact(0.000123456), compact(12), compact(None)
+        ('0.0001235', '12', '–')
+    """
+    return ABSENT if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
 def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
     """Write an interval.
 
@@ -112,3 +137,19 @@ def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
         ('0.61 to 0.78', '')
     """
     return "" if ends is None else f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"
+
+
+def picture(pixels: npt.NDArray[np.uint8]) -> str:
+    """Put a picture into a page as JPEG, at most `PICTURE_SIZE_PX` wide and high.
+
+    Args:
+        pixels: (H, W, 3), uint8, RGB.
+
+    Returns:
+        A `data:` address.
+    """
+    image = Image.fromarray(pixels)
+    image.thumbnail((PICTURE_SIZE_PX, PICTURE_SIZE_PX), Image.Resampling.LANCZOS)
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=82, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"
