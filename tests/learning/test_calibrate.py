@@ -1,0 +1,182 @@
+"""Rules are fitted on the right photos, by the right probabilities, and end up in the checkpoint and nowhere else."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from biranet.config import CalibrationConfig
+from biranet.errors import InputError, RefusedError
+from biranet.evaluation.decisions import fit_rules
+from biranet.evaluation.rules import Rules
+from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.predict import card_photos, predict_photos
+from biranet.manifest import graded_photos, learned_digest, read_manifest, write_manifest
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(prepared, tmp_path_factory):
+    """The drawn photos, of which the second half of the patients is the calibration part."""
+    folder = tmp_path_factory.mktemp("halves") / "prepared"
+    shutil.copytree(prepared, folder)
+    table = read_manifest(folder)
+    groups = sorted(table["group"].unique())
+    table["split"] = np.where(table["group"].isin(groups[len(groups) // 2 :]), "calibration", "train")
+    write_manifest(folder, table)
+    return folder
+
+
+@pytest.fixture
+def model_file(checkpoint, tmp_path):
+    return shutil.copy(checkpoint, tmp_path / "best.safetensors")
+
+
+def calibrate(path, folder, **settings):
+    table = read_manifest(folder)
+    return calibrate_on_part(path, folder, table, CalibrationConfig(**settings), device=CPU, workers=0)
+
+
+def predictions(path, folder, part):
+    """What the model says of a part, without any rules."""
+    model, card = load_checkpoint(path)
+    table = graded_photos(read_manifest(folder))
+    table = table[table["split"] == part].reset_index(drop=True)
+    raw = dataclasses.replace(card, rules=Rules())
+    return predict_photos(model, raw, card_photos(raw, folder, table), table, device=CPU, workers=0)
+
+
+@pytest.mark.parametrize("decoder", ["argmax", "expected_grade"])
+def test_rules_are_those_of_the_calibration_part_and_stand_in_the_checkpoint(model_file, folder, decoder):
+    weights, before = load_checkpoint(model_file)
+    rules = calibrate(model_file, folder, decoder=decoder, miss_cost=3.0)
+    expected = fit_rules(predictions(model_file, folder, "calibration"), decoder=decoder, miss_cost=3.0)
+    assert dataclasses.replace(rules, fitted_on=expected.fitted_on) == expected
+    assert rules.fitted_on.startswith("20 photos in 10 groups of the calibration part")
+    assert rules.temperature != 1 and rules.decoder == decoder
+    after, card = load_checkpoint(model_file)
+    assert card == dataclasses.replace(before, rules=rules)
+    for ours, theirs in zip(weights.state_dict().values(), after.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert [path.name for path in model_file.parent.iterdir()] == [model_file.name]
+
+
+def test_no_other_part_has_a_say(model_file, folder, tmp_path):
+    """Grades of the train part are turned around: the rules stay the same."""
+    rules = calibrate(model_file, folder)
+    other = tmp_path / "prepared"
+    shutil.copytree(folder, other)
+    table = read_manifest(other)
+    table.loc[table["split"] == "train", "grade"] = 4 - table.loc[table["split"] == "train", "grade"]
+    write_manifest(other, table)
+    again = calibrate(model_file, other)
+    assert dataclasses.replace(again, fitted_on="") == dataclasses.replace(rules, fitted_on="")
+
+
+def test_calibrating_twice_is_calibrating_once(model_file, folder):
+    first = calibrate(model_file, folder)
+    once = model_file.read_bytes()
+    assert calibrate(model_file, folder) == first
+    assert model_file.read_bytes() == once
+
+
+def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, folder):
+    """Tables of folds hold probabilities to which each fold's own temperature was applied: it is undone."""
+    raw = predictions(model_file, folder, "calibration")
+    rules = calibrate_on_predictions(model_file, raw, CalibrationConfig(), origin="oof.csv")
+    assert "of oof.csv" in rules.fitted_on and "empirical" in rules.fitted_on
+    calibrate(model_file, folder, decoder="expected_grade")
+    model, card = load_checkpoint(model_file)
+    table = graded_photos(read_manifest(folder))
+    table = table[table["split"] == "calibration"].reset_index(drop=True)
+    softened = predict_photos(model, card, card_photos(card, folder, table), table, device=CPU, workers=0)
+    assert not np.allclose(softened["p0"], raw["p0"], atol=1e-3)
+    again = calibrate_on_predictions(model_file, softened, CalibrationConfig(), origin="oof.csv")
+    assert again.temperature == pytest.approx(rules.temperature, abs=1e-6)
+    assert load_checkpoint(model_file)[1].rules == again
+
+
+def test_a_split_made_after_the_training_is_refused(model_file, folder, tmp_path):
+    model, card = load_checkpoint(model_file)
+    digest = learned_digest(read_manifest(folder), "split")
+    save_checkpoint(model_file, model, dataclasses.replace(card, learned_digest=digest))
+    calibrate(model_file, folder)
+    other = tmp_path / "prepared"
+    shutil.copytree(folder, other)
+    table = read_manifest(other)
+    write_manifest(other, table.assign(split=table["split"].iloc[::-1].to_numpy()))
+    before = model_file.read_bytes()
+    with pytest.raises(RefusedError, match=r"is not the one .* was trained on"):
+        calibrate(model_file, other)
+    assert model_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "train"}, r"no graded photos in the part 'calibration'; its parts are: train \(40\)"),
+        ({"group": "one"}, r"at least 9 groups \(patients\), and the 20 photos to fit them on are of 1"),
+        ({"grade": 0}, "of the 20 photos to fit them on none of them is referable"),
+    ],
+)
+def test_what_cannot_be_fitted_on_leaves_the_checkpoint_alone(model_file, folder, tmp_path, change, message):
+    other = tmp_path / "prepared"
+    shutil.copytree(folder, other)
+    write_manifest(other, read_manifest(other).assign(**change))
+    before = model_file.read_bytes()
+    with pytest.raises(InputError, match=message):
+        calibrate(model_file, other)
+    assert model_file.read_bytes() == before
+
+
+def test_predictions_without_probabilities_are_refused(model_file, folder):
+    table = predictions(model_file, folder, "calibration").drop(columns=[f"p{grade}" for grade in range(5)])
+    with pytest.raises(InputError, match="hold no probabilities"):
+        calibrate_on_predictions(model_file, table, CalibrationConfig(), origin="oof.csv")
+
+
+def test_training_calibrates_its_result_on_the_command_line(biranet, folder, small, tmp_path, tree):
+    """The best epoch where there is a validation part, else the last one; a resumed run ends in the same bytes."""
+    other = tmp_path / "prepared"
+    shutil.copytree(folder, other)
+    answer = biranet(
+        "train", other, "--out", tmp_path / "last", *small, "--schedule", "constant", "--decoder", "expected_grade"
+    )
+    assert answer.status == 0 and "Calibrated on 20 photos in 10 groups" in answer.out
+    assert load_checkpoint(tmp_path / "last" / "last.safetensors")[1].rules.decoder == "expected_grade"
+
+    table = read_manifest(other)
+    first = table["group"].unique()[:3]
+    write_manifest(other, table.assign(split=table["split"].where(~table["group"].isin(first), "validation")))
+    answer = biranet("train", other, "--out", tmp_path / "best", *small, "--miss-cost", "2")
+    assert answer.status == 0 and "temperature " in answer.out
+    names = ["best.safetensors", "last.safetensors"]
+    rules = [load_checkpoint(tmp_path / "best" / name)[1].rules for name in names]
+    assert rules[0].operating_points[-1].name == "cost_2" and rules[1] == Rules()
+    done = tree(tmp_path / "best")
+    assert biranet("train", "--resume", "--out", tmp_path / "best").status == 0
+    assert {name: tree(tmp_path / "best")[name] for name in names} == {name: done[name] for name in names}
+
+
+def test_a_run_that_cannot_be_calibrated_is_not_lost(biranet, split_folder, small, tmp_path):
+    answer = biranet("train", split_folder, "--out", tmp_path / "run", *small)
+    assert answer.status == 0 and "The model could not be calibrated: the rules need photos of at least" in answer.out
+    assert "Done. The best model is" in answer.out
+
+
+def test_the_command_shows_and_writes_the_rules(biranet, model_file, folder, tmp_path):
+    answer = biranet("calibrate", model_file, folder, "--workers", "0", "--no-cuda")
+    rules = load_checkpoint(model_file)[1].rules
+    assert answer.status == 0 and f"temperature {rules.temperature:.3f}, decoder argmax" in answer.out
+    for point in rules.operating_points:
+        assert f"{point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}" in answer.out
+    table = predictions(model_file, folder, "calibration")
+    table.to_csv(tmp_path / "oof.csv", index=False)
+    answer = biranet("calibrate", model_file, "--predictions", tmp_path / "oof.csv")
+    assert answer.status == 0 and f"{tmp_path / 'oof.csv'}" in load_checkpoint(model_file)[1].rules.fitted_on
+    pd.testing.assert_frame_equal(predictions(model_file, folder, "calibration"), table)  # the raw answers stay
