@@ -206,7 +206,7 @@ def write_comparison(
         kappa = next(row for row in rows if row.key == "quadratic_weighted_kappa")
         sections.append({**section, "kappa": kappa, "referral": comparison["referral"][name]})
     values = {
-        "title": f"{first} compared with {', '.join(others)}",
+        "title": f"{', '.join(others)} compared with {first}",
         "comparison": comparison,
         "first": first,
         "sections": sections,

@@ -154,7 +154,7 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
         return None
     ends = [abs(end) for item in shown for end in (item.difference or 0, *(item.ci or ()))]
     reach = max(LEAST_REACH, 1.08 * max(ends))
-    axes = Axes(14, 34, 412, ROW_PX * len(shown), x_range=(-reach, reach))
+    axes = Axes(8, 34, 396, ROW_PX * len(shown), x_range=(-reach, reach))
     rows = [(item, axes.top + ROW_PX * (number + 0.72)) for number, item in enumerate(shown)]
     return DifferenceChart(axes, ticks(-reach, reach, 5), rows)
 
