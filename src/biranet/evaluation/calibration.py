@@ -16,7 +16,7 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 """Bounds of the temperature. Where every photo is right, surer is always better, and nothing else would stop it."""
 
 LEAST_PROBABILITY = 1e-12
-"""Probabilities below it count as this much, or one photo with a probability of 0 for its grade would decide alone."""
+"""Lower probabilities count as this much in the likelihood, or one photo with a probability of 0 would decide alone."""
 
 EVEN_THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
 """Thresholds that round the expected grade: where the fit starts from, and what few photos are drawn towards."""
@@ -37,8 +37,9 @@ def fit_temperature(raw: Floats, grades: Grades) -> float:
         grades: True grades, (N,).
 
     Returns:
-        A temperature from `LOWEST_TEMPERATURE` to `HIGHEST_TEMPERATURE`. The likelihood is convex in its inverse, so
-        this is the best one there is, and never worse than 1 on these photos.
+        A temperature from `LOWEST_TEMPERATURE` to `HIGHEST_TEMPERATURE`. What is minimised is convex in the inverse of
+        the temperature, so this is the best one there is, and never worse than 1 on these photos. A photo whose grade
+        has a probability of 0 has no say, as no temperature changes that.
 
     Source:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
@@ -48,22 +49,27 @@ def fit_temperature(raw: Floats, grades: Grades) -> float:
         >>> round(fit_temperature(sure, np.array([0, 0, 0, 1])), 3)  # 3 of 4, so 0.75 is right
         2.0
     """
-    logits = np.log(np.maximum(apply_temperature(raw, 1.0), LEAST_PROBABILITY))
-    of_truth = logits[np.arange(len(grades)), grades].mean()
+    possible = raw[np.arange(len(grades)), grades] > 0
+    if not possible.any():
+        return 1.0
+    shares, of_photo = apply_temperature(raw[possible], 1.0), grades[possible]
+    # A grade without probability adds nothing, whatever its logit is.
+    logits = np.log(np.where(shares > 0, shares, 1.0))
+    of_truth = logits[np.arange(len(of_photo)), of_photo].mean()
 
     def slope(inverse: float) -> float:
         """How the mean negative log-likelihood changes with the inverse temperature: it never falls with it."""
-        shares = apply_temperature(np.exp(logits), 1 / inverse)
-        return float((shares * logits).sum(axis=1).mean() - of_truth)
+        return float((apply_temperature(shares, 1 / inverse) * logits).sum(axis=1).mean() - of_truth)
 
     least, most = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
     if slope(least) >= 0:
-        return HIGHEST_TEMPERATURE
-    if slope(most) <= 0:
-        return LOWEST_TEMPERATURE
-    temperature = 1 / float(brentq(slope, least, most, xtol=1e-12))
-    better = _log_loss(raw, grades, temperature) < _log_loss(raw, grades, 1.0)
-    return temperature if better else 1.0
+        temperature = HIGHEST_TEMPERATURE
+    elif slope(most) <= 0:
+        temperature = LOWEST_TEMPERATURE
+    else:
+        temperature = 1 / float(brentq(slope, least, most, xtol=1e-12))
+    # Rounding, and probabilities below the least one, can make what is measured differ from what is convex.
+    return temperature if _log_loss(raw, grades, temperature) < _log_loss(raw, grades, 1.0) else 1.0
 
 
 def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike) -> tuple[float, float, float, float]:
