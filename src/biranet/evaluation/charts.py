@@ -94,7 +94,7 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
     """
     if not has_probabilities(table):
         return None
-    axes = Axes(50, 12, 350, 350)
+    axes = Axes(54, 12, 348, 350)
     truth = table["grade"].to_numpy()
     kinds = {
         "referable (grade 2 and above)": (truth >= REFERABLE_GRADE, referable_score(table)),
@@ -113,12 +113,11 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
     places = sorted(
         (float(who[~referable].mean()), float(who[referable].mean()), name) for name, who in referred.items()
     )
-    # Labels stand one above the other in the corner below the curve, the leftmost point's at the bottom, so that no
-    # line to a label crosses another.
-    gap = min(20.0, 280 / len(places))
-    points = [
-        Point(name, x, y, (axes.x(0.46), axes.bottom - 14 - gap * number)) for number, (x, y, name) in enumerate(places)
-    ]
+    # Labels stand one above the other below the curve, the leftmost point's at the bottom, so that no line to a label
+    # crosses another.
+    gap = min(21.0, 200 / len(places))
+    lowest = axes.y(0.45) + gap * len(places) / 2
+    points = [Point(name, x, y, (axes.x(0.46), lowest - gap * number)) for number, (x, y, name) in enumerate(places)]
     return Chart(axes, lines, points)
 
 
@@ -151,7 +150,7 @@ def reliability_chart(table: pd.DataFrame) -> ReliabilityChart | None:
     """
     if not has_probabilities(table):
         return None
-    axes, strip = Axes(50, 12, 350, 350), Axes(50, 400, 350, 44)
+    axes, strip = Axes(54, 12, 348, 350), Axes(54, 400, 348, 44)
     grade = table["grade"].to_numpy()
     bins = reliability(probabilities(table), grade)
     calibrated = "temperature" in table and bool((table["temperature"] != 1).any())
@@ -201,22 +200,13 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
         if decided.any():
             wrong = ((table["decision"] == DECISIONS[2]).to_numpy() != referable)[decided]
             places.append((float(decided.mean()), float(wrong.mean()), "the decisions of the rule"))
-    highest = max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
-    y_ticks = ticks(0, highest * 1.15)
-    axes = Axes(50, 12, 350, 260, y_range=(0, highest * 1.15))
-    unit = curve / [1, axes.y_range[1]]
-    line = Line("share of wrong referrals", axes.path(thin(unit) * [1, axes.y_range[1]]))
-    return Chart(axes, [line], _labelled(axes, places), y_ticks=y_ticks)
-
-
-def _labelled(axes: Axes, places: Sequence[tuple[float, float, str]]) -> list[Point]:
-    """Label points of the risk-coverage curve above or below them, where the curve is not: it rises to the right."""
-    points = []
-    for x, y, name in places:
-        below = axes.y(y) + 40 < axes.bottom
-        at = min(max(axes.x(x), axes.left + 10), axes.right - 8)
-        points.append(Point(name, x, y, (at, axes.y(y) + 24 if below else axes.y(y) - 14)))
-    return points
+    # Room above for the labels: the curve mostly rises to the right, so they stand in the upper left corner.
+    high = 1.3 * max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
+    axes = Axes(54, 12, 348, 260, y_range=(0, high))
+    line = Line("share of wrong referrals", axes.path(thin(curve / [1, high]) * [1, high]))
+    places.sort(key=lambda place: -place[1])
+    points = [Point(name, x, y, (axes.x(0.68), axes.top + 22 + 22 * row)) for row, (x, y, name) in enumerate(places)]
+    return Chart(axes, [line], points, y_ticks=ticks(0, high))
 
 
 def history_charts(history: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:
@@ -245,7 +235,7 @@ def history_charts(history: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:
         epochs = [x for corners in curves.values() for x, _ in corners]
         low, high = min(0.0, *values), max(values) if kind == "loss" else 1.0
         x_range = (min(epochs), max(max(epochs), min(epochs) + 1))
-        axes = Axes(50, 12, 350, 200, x_range=x_range, y_range=(low, max(high * 1.05, low + 1e-6)))
+        axes = Axes(54, 12, 348, 200, x_range=x_range, y_range=(low, max(high * 1.05, low + 1e-6)))
         lines = [
             Line(name.replace("_", " "), axes.path(corners), [(axes.x(x), axes.y(y), 2.5) for x, y in corners])
             for name, corners in curves.items()

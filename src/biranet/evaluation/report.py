@@ -18,6 +18,7 @@ from biranet.evaluation.charts import (
     risk_chart,
     roc_chart,
 )
+from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import LEVEL, measure_with_intervals
 from biranet.evaluation.listing import list_numbers, look_up
 from biranet.evaluation.meanings import MEANINGS, point_name
@@ -178,6 +179,7 @@ def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "headlines": HEADLINES,
         "patient_keys": BY_PATIENT,
         "level": LEVEL,
+        "coverage": COVERAGE,
         "few": FEW,
         "first_shown": FIRST_SHOWN,
     }
@@ -187,6 +189,7 @@ def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Ma
     matrix = np.array(metrics["confusion_matrix"])
     off = (table["predicted_grade"] - table["grade"]).abs()
     temperatures = sorted(set(table["temperature"])) if "temperature" in table else []
+    validated = [row for row in history if row.get("validation_kappa") is not None]
     return {
         "true_counts": matrix.sum(axis=1).tolist(),
         "predicted_counts": matrix.sum(axis=0).tolist(),
@@ -199,6 +202,11 @@ def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Ma
         "decisions": list(zip(DECISIONS, decision_counts(table).tolist(), strict=True)) if metrics["decisions"] else [],
         "temperatures": ", ".join(f"{each:.3g}" for each in temperatures),
         "history_charts": history_charts(history),
+        "subgroups": {
+            column: [part for part in metrics["subgroups"] if part["column"] == column]
+            for column in dict.fromkeys(part["column"] for part in metrics["subgroups"])
+        },
+        "best": max(validated, key=lambda row: row["validation_kappa"], default=None),
         "history_columns": [name for name in dict.fromkeys(key for row in history for key in row) if name != "epoch"],
         "mistakes": worst_mistakes(table).to_dict("records"),
     }
