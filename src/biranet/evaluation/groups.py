@@ -4,7 +4,7 @@ Photos of one patient resemble each other, so it is groups that are drawn again 
 data set is nothing but a weight for each group: how often it was drawn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,28 +88,45 @@ def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) 
     return Groups(np.concatenate([pieces[place] for place in turn]), sizes[turn], strata)
 
 
-def draw_weights(groups: Groups, resamples: int, seed: int) -> Iterator[Weights]:
-    """Draw data sets of as many groups as there are, with replacement, in blocks.
+def block_widths(groups: Groups, resamples: int) -> list[int]:
+    """Divide resamples into blocks that are drawn and measured together.
+
+    Args:
+        groups: The groups.
+        resamples: How many data sets there shall be.
+
+    Returns:
+        The data sets of each block; they do not depend on the machine, so neither do the draws.
+    """
+    width = max(8, BLOCK // len(groups.order))
+    return [min(width, resamples - start) for start in range(0, resamples, width)]
+
+
+def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
+    """Draw data sets of as many groups as there are, with replacement.
 
     Args:
         groups: The groups; where there are strata, each keeps its number of groups.
-        resamples: How many data sets.
+        width: B, how many data sets.
         seed: Seed of the draws.
 
-    Yields:
-        (G, B) weights; the widths B sum to `resamples`.
+    Returns:
+        (G, B) weights.
+
+    Example:
+        >>> groups = Groups(np.arange(6), np.array([2, 1, 3]), strata=(1, 2))
+        >>> weights = draw_weights(groups, 100, [1])
+        >>> weights.sum(axis=0).tolist() == [3] * 100, weights[0].tolist() == [1] * 100
+        (True, True)
     """
     random = np.random.default_rng(seed)
-    width = max(8, BLOCK // len(groups.order))
-    for start in range(0, resamples, width):
-        block = np.empty((len(groups.sizes), min(width, resamples - start)), np.int32)
-        first = 0
-        for count in groups.strata:
-            for column in range(block.shape[1]):
-                drawn = random.integers(count, size=count)
-                block[first : first + count, column] = np.bincount(drawn, minlength=count)
-            first += count
-        yield block
+    weights = np.empty((width, len(groups.sizes)), np.int32)
+    first = 0
+    for count in groups.strata:
+        for row in weights:
+            row[first : first + count] = np.bincount(random.integers(count, size=count), minlength=count)
+        first += count
+    return np.ascontiguousarray(weights.T)
 
 
 def _content(table: "pd.DataFrame") -> list[npt.NDArray[np.float64]]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.groups import Groups, arrange_groups, draw_weights
+from biranet.evaluation.bounds import LEVEL, percentile_interval, reflected_interval, share_interval
+from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,
     LISTS,
@@ -20,26 +20,18 @@ from biranet.evaluation.metrics import (
     arrange_measures,
     checked_confusion,
     into_sections,
-    plain_value,
     with_gaps,
 )
-from biranet.evaluation.weighted import Tabulated, tabulate
+from biranet.evaluation.weighted import SCREENINGS, Tabulated, tabulate
 from biranet.grades import GRADES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Values = npt.NDArray[np.float64]
-Interval = list[float]
 
 RESAMPLES = 2000
 """Resamples; an end of a 95 % interval then moves with the seed by about 2 % of the interval's width."""
-
-LEVEL = 0.95
-"""How often such an interval shall hold the true value."""
-
-SAME = 1e-12
-"""Resamples that differ by no more than this differ by rounding."""
 
 THREADS = 2
 """Blocks of resamples that are worked on at once; the result does not depend on it."""
@@ -49,7 +41,13 @@ SHARES = (
     *("sensitivity", "specificity", "ppv", "npv", "referred_fraction", "coverage", "coverage_per_grade"),
     *("size_fractions", "asked_fraction", "decided_error_fraction", "missed_fraction", "needless_fraction"),
 )
-"""Measures that are a share of photos, by the end of their key: at 0 or 1 they have an exact interval."""
+"""Measures that are a share of photos, by the end of their key; they have an interval at 0 and 1 too."""
+
+LIKE_SHARES = (
+    *("aca", "macro_f1", "macro_f1_of_means", "auc", "one_vs_rest_auc", "mean_one_vs_rest_auc"),
+    "area_under_risk_coverage",
+)
+"""Measures that are shares of pairs or averages of shares. At 0 and 1 they have none: of how many, nobody knows."""
 
 
 def measure_with_intervals(
@@ -73,10 +71,11 @@ def measure_with_intervals(
     matrix = checked_confusion(table)
     groups = arrange_groups([table], stratify=config.stratify)
     tabulated = tabulate(table, groups, config)
-    measures = arrange_measures(table, config, matrix, len(groups.sizes), tabulated.value())
+    values = tabulated.value()
+    measures = arrange_measures(table, config, matrix, len(groups.sizes), values)
     (drawn,) = _resample([tabulated], groups, config.seed, resamples)
     counts = tabulated.groups_measured()
-    found = {key: _each(key, drawn[key], counts[key], config) for key in drawn}
+    found = {key: _interval(key, values[key], drawn[key], counts[key], config) for key in values}
     nested = into_sections(with_gaps(found))
     measures["ci"] = {key: nested[key] for key in KEYS}
     for section in SECTIONS:
@@ -86,10 +85,12 @@ def measure_with_intervals(
         elif measures[section] is not None:
             measures[section]["ci"] = nested[section]
     measures["ci_method"] = (
-        f"{100 * LEVEL:.0f} % percentile bootstrap over {len(groups.sizes):,} groups, {resamples:,} resamples"
-        f"{', drawn within the worst true grade of a group' if config.stratify else ''}; percentiles widened for the "
-        "number of groups that a measure is about; for a share that is 0 or 1 in every resample the exact "
-        "(Clopper-Pearson) interval of so many groups; none where all resamples give the same other value"
+        f"{100 * LEVEL:.0f} % bootstrap over {len(groups.sizes):,} groups, {resamples:,} resamples"
+        f"{', drawn within the worst true grade of a group' if config.stratify else ''}. Shares, areas and averages of "
+        "shares: the exact (Clopper-Pearson) interval of a share with the variance of the resamples (Korn and "
+        "Graubard); a share of 0 or 1: that of as many groups as it is about. Everything else: percentiles, widened "
+        "for few groups; for the expected calibration error, which leans upwards, reflected. None where all resamples "
+        "give the same other value."
     )
     return measures
 
@@ -115,69 +116,73 @@ def paired_differences(
     first_value, *values = (_flat(each.value()) for each in tabulated)
     first_drawn, *drawn = (_flat(each) for each in _resample(tabulated, groups, config.seed, resamples))
     first_counts, *counts = (_flat(each.groups_measured()) for each in tabulated)
-    differences = []
-    for value, draws, count in zip(values, drawn, counts, strict=True):
-        keys = [key for key in first_value if key in value]
-        found = {key: value[key] - first_value[key] for key in keys}
-        differences.append(
-            {
-                key: {
-                    "difference": plain_value(found[key]),
-                    "ci": _percentiles(draws[key] - first_drawn[key], int(min(count[key], first_counts[key])))
-                    if not np.isnan(found[key])
-                    else None,
-                }
-                for key in keys
-            }
-        )
-    return differences
+    return [
+        {
+            key: _difference(
+                key,
+                float(value[key] - first_value[key]),
+                draws[key] - first_drawn[key],
+                int(min(count[key], first_counts[key])),
+            )
+            for key in first_value
+            if key in value
+        }
+        for value, draws, count in zip(values, drawn, counts, strict=True)
+    ]
 
 
 def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resamples: int) -> list[dict[str, Values]]:
     """(R,) or (R, 5) values of every measure of every table, all in the same drawn data sets."""
+    widths = block_widths(groups, resamples)
+
+    def measure_block(number: int) -> list[dict[str, Values]]:
+        weights = draw_weights(groups, widths[number], [seed, number])
+        return [each.measure(weights) for each in tabulated]
+
     with ThreadPoolExecutor(THREADS) as threads:
-        blocks = list(
-            threads.map(
-                lambda weights: [each.measure(weights) for each in tabulated], draw_weights(groups, resamples, seed)
-            )
-        )
+        blocks = list(threads.map(measure_block, range(len(widths))))
     return [
         {key: np.concatenate([block[place][key] for block in blocks]) for key in blocks[0][place]}
         for place in range(len(tabulated))
     ]
 
 
-def _each(key: str, values: Values, groups: npt.NDArray[np.intp], config: EvaluationConfig) -> Any:
+def _interval(key: str, value: Values, drawn: Values, groups: npt.NDArray[np.intp], config: EvaluationConfig) -> Any:
     """[low, high] or None of one measure; a list of such where there is a value for each grade."""
-    if values.ndim > 1:
-        return [_each(key, values[:, grade], groups[grade], config) for grade in GRADES]
-    known = values[~np.isnan(values)]
-    exact = known.size > 0 and known.min() == known.max() and known[0] in (0, 1) and _is_plain_share(key, config)
-    return _exact(known[0], int(groups)) if exact else _percentiles(values, int(groups))
-
-
-def _is_plain_share(key: str, config: EvaluationConfig) -> bool:
-    stated = config.any_dr_prevalence if key.startswith("any_dr") else config.referable_prevalence
-    if key.endswith(("ppv", "npv")) and stated is not None:
-        return False
-    return key.endswith(SHARES)
-
-
-def _percentiles(values: Values, groups: int) -> Interval | None:
-    """Take the percentiles of resamples, further out the fewer groups there are."""
-    known = values[~np.isnan(values)]
-    if known.size == 0 or groups < 2 or np.ptp(known) < SAME:
+    if value.ndim:
+        return [_interval(key, value[grade], drawn[:, grade], groups[grade], config) for grade in GRADES]
+    number, count = float(value), int(groups)
+    name = _ending(key)
+    if np.isnan(number):
         return None
-    further = np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, (1 - LEVEL) / 2)
-    tail = float(ndtr(further))
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return [float(low), float(high)]
+    if name == "expected_calibration_error":
+        ends = reflected_interval(number, drawn, count)
+        return ends and [max(0.0, ends[0]), ends[1]]
+    if name not in SHARES + LIKE_SHARES:
+        return percentile_interval(drawn, count)
+    if number in (0, 1) and (name in LIKE_SHARES or _at_stated_prevalence(key, config)):
+        return None
+    return share_interval(number, drawn, count)
 
 
-def _exact(share: float, groups: int) -> Interval:
-    """The Clopper-Pearson interval of none or all of so many groups."""
-    reach = float(((1 - LEVEL) / 2) ** (1 / groups))
-    return [reach, 1.0] if share == 1 else [0.0, 1 - reach]
+def _ending(key: str) -> str:
+    """What a measure is, without its section and its screening: `sensitivity`, `auc`, `aca`."""
+    name = key.rpartition(".")[2]
+    return next((name.removeprefix(f"{each}_") for each in SCREENINGS if name.startswith(each)), name)
+
+
+def _at_stated_prevalence(key: str, config: EvaluationConfig) -> bool:
+    """Whether it is a predictive value that is no plain share of photos."""
+    stated = config.any_dr_prevalence if key.startswith("any_dr") else config.referable_prevalence
+    return stated is not None and key.endswith(("ppv", "npv"))
+
+
+def _difference(key: str, value: float, drawn: Values, groups: int) -> dict[str, Any]:
+    if np.isnan(value):
+        return {"difference": None, "ci": None}
+    reflect = key.endswith("expected_calibration_error")
+    ends = reflected_interval(value, drawn, groups) if reflect else percentile_interval(drawn, groups)
+    return {"difference": value, "ci": ends}
 
 
 def _flat(values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -189,8 +194,3 @@ def _flat(values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]
         else:
             flat[key] = value
     return flat
-
-
-def bootstrap_intervals(table: "pd.DataFrame") -> Any:
-    """Stand in until the report no longer asks for it."""
-    return measure_with_intervals(table)["ci"]

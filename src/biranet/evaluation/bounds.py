@@ -1,0 +1,113 @@
+"""From the values of drawn data sets to the two ends of a 95 % interval.
+
+How a measure varies from one drawn set of groups to the next is known from the draws. The ends come from there in the
+way that held the true value best in simulations of clustered photos:
+
+- Shares (of photos, of pairs, or averages of shares) have a skewed spread near 0 and 1, where the percentiles of the
+  draws are too hopeful: at 150 groups they held a sensitivity of 0.96 in 91 of 100 data sets, and erred on the side
+  that flatters. They get the exact interval of a binomial share with the same variance as the draws have.
+- Everything else gets percentiles, further out the fewer groups there are.
+- The expected calibration error is too high by chance alone, in the draws twice: its percentiles are reflected.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betaincinv, ndtr, ndtri, stdtrit
+
+Values = npt.NDArray[np.float64]
+Interval = list[float]
+
+LEVEL = 0.95
+"""How often an interval shall hold the true value. In simulations of 25 to 400 groups of one to three photos, shares
+and areas held it in 93 to 100 of 100 data sets, kappa and the losses in 92 to 96, the expected calibration error in 80
+(25 groups) to 90: read that one as a rough guide."""
+
+TAIL = (1 - LEVEL) / 2
+
+SAME = 1e-12
+"""Values that differ by no more than this differ by rounding."""
+
+
+def share_interval(value: float, drawn: Values, groups: int) -> Interval | None:
+    """Bound a share by the exact interval of a binomial share that varies as much.
+
+    Args:
+        value: The share, in [0, 1].
+        drawn: (R,) its values in drawn data sets, NaN where it is not defined.
+        groups: Number of groups that hold photos it is a share of.
+
+    Returns:
+        [low, high]; for a share of 0 or 1, that of none or all of `groups`. None where the draws do not vary otherwise.
+
+    Source:
+        Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts estimated
+        from survey data, Survey Methodology 24 (1998); the variance is the bootstrap's.
+
+    Example:
+        >>> [round(end, 3) for end in share_interval(1.0, np.ones(9), 12)]  # 12 of 12
+        [0.735, 1.0]
+    """
+    if value in (0, 1):
+        return _binomial(value, groups)
+    known = drawn[~np.isnan(drawn)]
+    if groups < 2 or np.ptp(known) < SAME:
+        return None
+    # The draws vary less than data sets do, by (groups - 1) / groups, and few groups show their variance badly.
+    variance = known.var() * groups / (groups - 1)
+    return _binomial(value, value * (1 - value) / variance * (ndtri(TAIL) / stdtrit(groups - 1, TAIL)) ** 2)
+
+
+def percentile_interval(drawn: Values, groups: int) -> Interval | None:
+    """Bound a measure by percentiles of its values in drawn data sets.
+
+    Args:
+        drawn: (R,) the values, NaN where the measure is not defined.
+        groups: Number of groups that the measure is about.
+
+    Returns:
+        [low, high], or None where the draws do not vary or there is one group.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; further out for few groups: the
+        expanded percentile interval of Hesterberg, What Teachers Should Know about the Bootstrap (2014).
+
+    Example:
+        >>> low, high = percentile_interval(np.arange(1001.0), 10**6)
+        >>> round(low), round(high)
+        (25, 975)
+    """
+    known = drawn[~np.isnan(drawn)]
+    if groups < 2 or not known.size or np.ptp(known) < SAME:
+        return None
+    tail = float(ndtr(np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, TAIL)))
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return [float(low), float(high)]
+
+
+def reflected_interval(value: float, drawn: Values, groups: int) -> Interval | None:
+    """Bound a measure whose draws are off to one side as the value itself is.
+
+    Args:
+        value: The value.
+        drawn: (R,) its values in drawn data sets.
+        groups: Number of groups.
+
+    Returns:
+        The percentiles reflected at the value, so that a lean of the draws counts against it; never without the value.
+
+    Source:
+        The basic interval of Davison and Hinkley, Bootstrap Methods and their Application (1997), section 5.2.
+
+    Example:
+        >>> reflected_interval(0.5, np.linspace(0.5, 0.7, 9), 10**6)[1]
+        0.5
+    """
+    ends = percentile_interval(drawn, groups)
+    return ends and [min(value, 2 * value - ends[1]), max(value, 2 * value - ends[0])]
+
+
+def _binomial(share: float, size: float) -> Interval:
+    """The Clopper-Pearson interval, for sizes that need not be whole."""
+    low = 0.0 if share == 0 else float(betaincinv(share * size, (1 - share) * size + 1, TAIL))
+    high = 1.0 if share == 1 else float(betaincinv(share * size + 1, (1 - share) * size, 1 - TAIL))
+    return [low, high]
