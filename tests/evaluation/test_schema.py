@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,16 @@ def test_reports_are_as_the_schema_says(report: dict[str, Any]) -> None:
     for schema in (metrics_schema(), closed(metrics_schema())):
         faults = [f"{fault.json_path}: {fault.message}" for fault in Draft202012Validator(schema).iter_errors(report)]
         assert faults == []
+
+
+def test_the_report_on_a_model_is_as_the_schema_says(checkpoint: Path, split_folder: Path, tmp_path: Path) -> None:
+    prepared, out = tmp_path / "prepared", tmp_path / "report"
+    shutil.copytree(split_folder, prepared)
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", str(checkpoint), str(prepared), "--out", str(out), "--workers", "0", "--no-cuda"])
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    Draft202012Validator(closed(metrics_schema())).validate(metrics)
+    assert metrics["facts"] and metrics["notes"]
 
 
 def numbers(measures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
