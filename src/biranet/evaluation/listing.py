@@ -20,6 +20,7 @@ GROUPS = {
     "Operating points": ("operating_points.",),
     "Decisions": ("decisions.",),
     "Prediction sets": ("prediction_sets.",),
+    "Patients": ("patients.",),
 }
 """The headings of the list and how the keys below them begin; below the first, all others."""
 
