@@ -1,252 +1,299 @@
-"""Every measure agrees with scikit-learn, and with what it means."""
+"""Every key of `metrics.json` agrees with scikit-learn or the written-out formula, and what is missing says why."""
 
-import subprocess
-import sys
+import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 from sklearn import metrics as reference
 
+from biranet.config import EvaluationConfig
 from biranet.errors import InputError
-from biranet.evaluation import metrics
-from biranet.evaluation.metrics import MATRIX_MEASURES, confusion_matrix, measure, quadratic_weighted_kappa
+from biranet.evaluation.metrics import KEYS, measure
+from biranet.evaluation.rules import raw_probabilities
+
+Draw = Callable[..., pd.DataFrame]
 
 GRADES = [0, 1, 2, 3, 4]
+BARE = ["file", "group", "grade", "predicted_grade"]
+PROBABILITIES = [f"p{grade}" for grade in GRADES]
 
-grade_pairs = st.lists(st.tuples(st.sampled_from(GRADES), st.sampled_from(GRADES)), min_size=1, max_size=60)
 
-
-def table(pairs: list[tuple[int, int]], seed: int = 0, decimals: int = 2) -> pd.DataFrame:
-    """A table with few distinct probabilities, so that the area under the curve meets ties."""
+def graded(pairs: list[tuple[int, int]]) -> pd.DataFrame:
+    """Predictions without probabilities."""
     truth, predicted = np.array(pairs).T
-    drawn = np.random.default_rng(seed).dirichlet(np.ones(5), size=len(pairs)).round(decimals)
-    named = {f"p{grade}": drawn[:, grade] for grade in GRADES}
-    return pd.DataFrame(
-        {"file": np.arange(len(pairs)).astype(str), "grade": truth, "predicted_grade": predicted, **named}
+    files = np.arange(len(pairs)).astype(str)
+    return pd.DataFrame({"file": files, "group": files, "grade": truth, "predicted_grade": predicted})
+
+
+def sure(truth: list[int]) -> pd.DataFrame:
+    """Perfect predictions with all of the probability on the true grade."""
+    table = graded([(grade, grade) for grade in truth])
+    return table.assign(**{f"p{grade}": (table["grade"] == grade).astype(float) for grade in GRADES})
+
+
+def written_out_calibration_error(shares: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> float:
+    """The definition, bin by bin: share of the photos times the distance of mean confidence and accuracy."""
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
+    error = 0.0
+    for place in range(15):
+        low, high = place / 15, (place + 1) / 15
+        inside = (confidence >= low) & ((confidence < high) | (place == 14))
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    return error
+
+
+def losses(shares: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> dict[str, float]:
+    return {
+        "expected_calibration_error": written_out_calibration_error(shares, truth),
+        "brier": float(
+            np.mean([reference.mean_squared_error(np.eye(5)[y], p) * 5 for y, p in zip(truth, shares, strict=True)])
+        ),
+        "negative_log_likelihood": reference.log_loss(truth, shares.clip(1e-12), labels=GRADES),
+    }
+
+
+def by_scikit_learn(table: pd.DataFrame) -> dict[str, Any]:
+    truth, predicted, shares = (table[name].to_numpy() for name in ("grade", "predicted_grade", PROBABILITIES))
+    expected: dict[str, Any] = {
+        "n": len(table),
+        "groups": table["group"].nunique(),
+        "quadratic_weighted_kappa": reference.cohen_kappa_score(truth, predicted, labels=GRADES, weights="quadratic"),
+        "recall_per_grade": reference.recall_score(truth, predicted, average=None).tolist(),
+        "confusion_matrix": reference.confusion_matrix(truth, predicted, labels=GRADES).tolist(),
+        "one_vs_rest_auc": [reference.roc_auc_score(truth == grade, shares[:, grade]) for grade in GRADES],
+        "mean_one_vs_rest_auc": reference.roc_auc_score(truth, shares, multi_class="ovr"),
+        "prevalence": {"referable": np.mean(truth >= 2), "any_dr": np.mean(truth >= 1)},
+        **losses(shares, truth),
+        "before_calibration": losses(raw_probabilities(table), truth),
+    }
+    for name, lowest in (("referable", 2), ("any_dr", 1)):
+        ill, called = truth >= lowest, predicted >= lowest
+        expected |= {
+            f"{name}_auc": reference.roc_auc_score(ill, shares[:, lowest:].sum(axis=1)),
+            **{f"{name}_{key}": value for key, value in screening(ill, called).items()},
+        }
+    referable = truth >= 2
+    points = {}
+    for name in ("youden", "cost_2.5"):
+        called = table[f"refer_{name}"].to_numpy() == 1
+        points[name] = {**screening(referable, called), "referred_fraction": called.mean()}
+    inside = ((table["lowest_grade"] <= truth) & (truth <= table["highest_grade"])).to_numpy()
+    size = (table["highest_grade"] - table["lowest_grade"] + 1).to_numpy()
+    decision = table["decision"].to_numpy()
+    decided = decision != "ask a human"
+    return expected | {
+        "operating_points": points,
+        "prediction_sets": {
+            "coverage": inside.mean(),
+            "coverage_per_grade": [inside[truth == grade].mean() for grade in GRADES],
+            "mean_size": size.mean(),
+            "size_fractions": [np.mean(size == each) for each in range(1, 6)],
+        },
+        "decisions": {
+            "asked_fraction": 1 - decided.mean(),
+            "decided_error_fraction": np.mean((decision[decided] == "refer") != referable[decided]),
+            "missed_fraction": np.mean(decision[referable] == "do not refer"),
+            "needless_fraction": np.mean(decision[~referable] == "refer"),
+        },
+    }
+
+
+def screening(ill: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> dict[str, float]:
+    return {
+        "sensitivity": reference.recall_score(ill, called),
+        "specificity": reference.recall_score(~ill, ~called),
+        "ppv": reference.precision_score(ill, called),
+        "npv": reference.precision_score(~ill, ~called),
+    }
+
+
+def assert_agrees(found: Any, expected: Any, where: str = "") -> None:
+    if isinstance(expected, dict):
+        for key, value in expected.items():
+            assert_agrees(found[key], value, f"{where}.{key}")
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-12, err_msg=where)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_agrees_with_scikit_learn(draw_table: Draw, seed: int) -> None:
+    table = draw_table(120, seed=seed, rounded=seed % 2 == 1)
+    assert_agrees(measure(table), by_scikit_learn(table))
+
+
+def test_a_stated_prevalence_changes_the_predictive_values_alone(draw_table: Draw) -> None:
+    table = draw_table(80, seed=5)
+    plain, stated = (measure(table, EvaluationConfig(referable_prevalence=share)) for share in (None, 0.05))
+    sensitivity, specificity = stated["referable_sensitivity"], stated["referable_specificity"]
+    found = 0.05 * sensitivity
+    assert stated["referable_ppv"] == pytest.approx(found / (found + 0.95 * (1 - specificity)))
+    assert stated["referable_npv"] == pytest.approx(
+        0.95 * specificity / (0.95 * specificity + 0.05 * (1 - sensitivity))
+    )
+    assert stated["prevalence"] == plain["prevalence"] | {
+        "referable": 0.05,
+        "stated": {"referable": True, "any_dr": False},
+    }
+    changed = {key for key in plain if plain[key] != stated[key]}
+    assert changed == {"referable_ppv", "referable_npv", "operating_points", "prevalence"}
+    assert stated["operating_points"]["youden"]["ppv"] < plain["operating_points"]["youden"]["ppv"]
+    # At the prevalence of the photos, Bayes' rule gives the plain shares.
+    share = plain["prevalence"]["referable"]
+    assert measure(table, EvaluationConfig(referable_prevalence=share))["referable_ppv"] == pytest.approx(
+        plain["referable_ppv"]
     )
 
 
-def by_scikit_learn(predictions: pd.DataFrame) -> dict[str, Any]:
-    truth, predicted = predictions["grade"], predictions["predicted_grade"]
-    referable, called = truth >= 2, predicted >= 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        precision, recall, _, _ = reference.precision_recall_fscore_support(
-            truth, predicted, average="macro", zero_division=0
-        )
-        return {
-            "aca": reference.balanced_accuracy_score(truth, predicted),
-            "accuracy": reference.accuracy_score(truth, predicted),
-            "micro_f1": reference.f1_score(truth, predicted, average="micro", labels=GRADES),
-            "macro_f1": reference.f1_score(truth, predicted, average="macro", zero_division=0),
-            "macro_f1_of_means": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-            "quadratic_weighted_kappa": reference.cohen_kappa_score(
-                truth, predicted, labels=GRADES, weights="quadratic", replace_undefined_by=np.nan
-            ),
-            "confusion_matrix": reference.confusion_matrix(truth, predicted, labels=GRADES).tolist(),
-            "recall_per_grade": reference.recall_score(
-                truth, predicted, labels=GRADES, average=None, zero_division=np.nan
-            ).tolist(),
-            "referable_sensitivity": reference.recall_score(referable, called, zero_division=np.nan),
-            "referable_specificity": reference.recall_score(~referable, ~called, zero_division=np.nan),
-            "referable_auc": reference.roc_auc_score(referable, predictions[["p2", "p3", "p4"]].sum(axis=1)),
-        }
+def test_the_calibration_error_is_of_the_likeliest_grade_not_of_the_predicted_one() -> None:
+    table = graded([(2, 0), (2, 0), (1, 0), (1, 0)])
+    table = table.assign(**dict.fromkeys(PROBABILITIES, 0.0)).assign(p1=0.2, p2=0.8)
+    # Grade 2 has 0.8 and is right in half of the photos, whatever was predicted.
+    assert measure(table)["expected_calibration_error"] == pytest.approx(0.3)
 
 
-@settings(deadline=None)
-@given(grade_pairs, st.integers(0, 1000))
-def test_agrees_with_scikit_learn(pairs: list[tuple[int, int]], seed: int) -> None:
-    predictions = table(pairs, seed)
-    ours = measure(predictions)
-    for name, expected in by_scikit_learn(predictions).items():
-        found = np.array(ours[name], dtype=float)
-        np.testing.assert_allclose(found, np.array(expected, dtype=float), atol=1e-12, err_msg=name)
+def test_a_confident_mistake_stays_finite() -> None:
+    table = sure([0, 4]).assign(p0=[0.0, 0.0], p4=[1.0, 1.0])
+    measures = measure(table)
+    assert measures["negative_log_likelihood"] == pytest.approx(-np.log(1e-12) / 2)
+    assert measures["brier"] == 1.0
 
 
-def written_out_kappa(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
-    """The textbook form, photo by photo: mean squared distance against that of all pairs."""
-    observed = np.mean((truth.astype(float) - predicted) ** 2)
-    by_chance = np.mean((truth[:, None].astype(float) - predicted[None, :]) ** 2)
-    return float(1 - observed / by_chance)
+def test_the_risk_of_the_surest_photos_comes_first() -> None:
+    table = sure([0, 0, 3, 3]).assign(p0=[0.9, 0.4, 0.0, 0.3], p3=[0.1, 0.6, 1.0, 0.7])
+    table = table.assign(predicted_grade=[0, 3, 3, 3], temperature=1.0, decision="ask a human")
+    table = table.assign(lowest_grade=0, highest_grade=4)
+    # The surest three are right, the least sure one is wrong: risks 0, 0, 0, 1/4.
+    measures = measure(table)
+    assert measures["decisions"]["area_under_risk_coverage"] == pytest.approx(1 / 16)
+    assert measures["decisions"]["asked_fraction"] == 1.0
+    assert measures["undefined"]["decisions.decided_error_fraction"] == "every photo was left to a human"
 
 
-@given(grade_pairs)
-def test_kappa_is_the_written_out_formula(pairs: list[tuple[int, int]]) -> None:
-    truth, predicted = np.array(pairs).T
-    assume(len(set(truth) | set(predicted)) > 1)
-    found = float(quadratic_weighted_kappa(confusion_matrix(truth, predicted)))
-    assert found == pytest.approx(written_out_kappa(truth, predicted), abs=1e-12)
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 50), shuffle=st.integers(0, 2**20))
+def test_the_order_of_photos_changes_nothing(draw_table: Draw, seed: int, shuffle: int) -> None:
+    table = draw_table(12, seed=seed, rounded=True)
+    assert measure(table.sample(frac=1, random_state=shuffle)) == measure(table)
 
 
-def test_a_known_table() -> None:
-    matrix = np.zeros((5, 5), dtype=np.int64)
-    matrix[0, 0], matrix[0, 1], matrix[2, 2], matrix[4, 0] = 6, 2, 3, 1
-    # By hand: n = 12, sum d^2 O = 2 + 16 = 18; rows 8 0 3 0 1, columns 7 2 3 0 0; sum d^2 r c =
-    # 8 (2 + 12) + 3 (28 + 2) + 1 (112 + 18 + 12) = 112 + 90 + 142 = 344.
-    assert float(quadratic_weighted_kappa(matrix)) == pytest.approx(1 - 12 * 18 / 344)
-    assert float(metrics.accuracy(matrix)) == 9 / 12
-    assert float(metrics.average_classification_accuracy(matrix)) == pytest.approx((6 / 8 + 1 + 0) / 3)
-    # Grade 1 occurs only as a prediction and counts 0; grade 3 does not occur.
-    assert float(metrics.macro_f1(matrix)) == pytest.approx((12 / 15 + 0 + 1 + 0) / 4)
-    precision, recall = (6 / 7 + 0 + 1 + 0) / 4, (6 / 8 + 0 + 1 + 0) / 4
-    assert float(metrics.macro_f1_of_means(matrix)) == pytest.approx(2 * precision * recall / (precision + recall))
-    assert float(metrics.referable_sensitivity(matrix)) == 3 / 4
-    assert float(metrics.referable_specificity(matrix)) == 1.0
-
-
-def test_rows_are_the_truth() -> None:
-    assert confusion_matrix([3, 3], [1, 1])[3, 1] == 2
-    assert confusion_matrix([3, 3], [1, 1]).dtype == np.int64
-
-
-counts = npst.arrays(np.int64, (5, 5), elements=st.integers(0, 40))
-
-
-@given(npst.arrays(np.int64, (3, 2, 5, 5), elements=st.integers(0, 5)))
-def test_measures_run_over_leading_axes(stack: npt.NDArray[np.int64]) -> None:
-    for name, function in MATRIX_MEASURES.items():
-        one_by_one = [[function(matrix) for matrix in row] for row in stack]
-        np.testing.assert_array_equal(function(stack), one_by_one, err_msg=name)
-
-
-@given(counts, st.floats(0.01, 100))
-def test_weights_only_count_relative_to_each_other(matrix: npt.NDArray[np.int64], factor: float) -> None:
-    for name, function in MATRIX_MEASURES.items():
-        np.testing.assert_allclose(function(matrix * factor), function(matrix), atol=1e-9, err_msg=name)
-
-
-@given(counts)
-def test_measures_stay_in_range_and_kappa_is_symmetric(matrix: npt.NDArray[np.int64]) -> None:
-    for name, function in MATRIX_MEASURES.items():
-        value = function(matrix)
-        assert np.isnan(value) or (-1 if name == "quadratic_weighted_kappa" else 0) <= value <= 1, name
-    # Turning the scale round (4 - g) and exchanging the two graders change nothing for kappa.
-    np.testing.assert_allclose(quadratic_weighted_kappa(matrix[::-1, ::-1]), quadratic_weighted_kappa(matrix))
-    np.testing.assert_allclose(quadratic_weighted_kappa(matrix.T), quadratic_weighted_kappa(matrix))
-
-
-@settings(deadline=None)
-@given(grade_pairs, st.randoms())
-def test_the_order_of_photos_changes_nothing(pairs: list[tuple[int, int]], random: Any) -> None:
-    predictions = table(pairs)
-    order = list(range(len(pairs)))
-    random.shuffle(order)
-    assert measure(predictions.iloc[order]) == measure(predictions)
-
-
-@given(st.lists(st.sampled_from(GRADES), min_size=1, max_size=40))
-def test_perfect_predictions_score_one(truth: list[int]) -> None:
-    values = measure(table([(grade, grade) for grade in truth]))
-    for name in MATRIX_MEASURES:
-        assert values[name] in (1.0, None), name
-    assert (values["quadratic_weighted_kappa"] is None) == (len(set(truth)) == 1)
-
-
-@given(st.lists(st.sampled_from(GRADES), min_size=2, max_size=40), st.sampled_from(GRADES))
-def test_one_predicted_grade_has_kappa_zero(truth: list[int], always: int) -> None:
-    assume(set(truth) != {always})
-    matrix = confusion_matrix(truth, [always] * len(truth))
-    assert float(quadratic_weighted_kappa(matrix)) == 0.0
-    assert float(quadratic_weighted_kappa(matrix.T)) == 0.0
-    assert float(metrics.average_classification_accuracy(matrix)) == ((always in truth) / len(set(truth)))
-
-
-def test_kappa_stays_exact_for_ten_million_photos() -> None:
-    matrix = np.zeros((5, 5), dtype=np.int64)
-    matrix[:, 2] = [7_345_679, 1_234_567, 900_001, 300_007, 219_746]
-    assert float(quadratic_weighted_kappa(matrix)) == 0.0
-
-
-def test_a_larger_error_costs_more_kappa() -> None:
-    near, far = (confusion_matrix([0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 4, wrong]) for wrong in (1, 4))
-    assert quadratic_weighted_kappa(near) > quadratic_weighted_kappa(far)
-
-
-def test_keys_are_the_published_ones() -> None:
-    values = measure(table([(0, 0), (2, 1), (4, 4)]))
-    assert list(values) == [
-        *["n", "aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"],
-        *["recall_per_grade", "confusion_matrix", "referable_auc", "referable_sensitivity", "referable_specificity"],
-        *["undefined", "disclaimer"],
+def test_keys_are_the_published_ones(draw_table: Draw) -> None:
+    whole = measure(draw_table(60, seed=1))
+    shares = ["sensitivity", "specificity", "ppv", "npv"]
+    assert list(whole) == [
+        *["n", "groups", "aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"],
+        *["mean_absolute_grade_error", "recall_per_grade", "precision_per_grade"],
+        *["referable_auc", *(f"referable_{share}" for share in shares)],
+        *["any_dr_auc", *(f"any_dr_{share}" for share in shares), "one_vs_rest_auc", "mean_one_vs_rest_auc"],
+        *["expected_calibration_error", "brier", "negative_log_likelihood", "confusion_matrix", "prevalence"],
+        *["before_calibration", "operating_points", "prediction_sets", "decisions", "undefined", "disclaimer"],
     ]
-    assert values["n"] == 3
-    assert values["recall_per_grade"] == [1.0, None, 0.0, None, 1.0]
-    assert values["undefined"] == {"recall_per_grade": "no photo has grade 1 or 3"}
+    assert list(whole["before_calibration"]) == ["expected_calibration_error", "brier", "negative_log_likelihood"]
+    assert list(whole["operating_points"]) == ["youden", "cost_2.5"]
+    assert list(whole["operating_points"]["cost_2.5"]) == [*shares, "referred_fraction"]
+    assert list(whole["prediction_sets"]) == ["coverage", "coverage_per_grade", "mean_size", "size_fractions"]
+    assert list(whole["decisions"]) == [
+        *["asked_fraction", "decided_error_fraction", "missed_fraction", "needless_fraction"],
+        "area_under_risk_coverage",
+    ]
+    assert list(measure(draw_table(60, seed=1)[BARE])) == list(whole)
+    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
 
 
-def test_the_referable_score_is_p2_p3_p4() -> None:
-    rows = [[0.6, 0.0, 0.4, 0.0, 0.0], [0.4, 0.2, 0.0, 0.4, 0.0], [0.1, 0.4, 0.0, 0.0, 0.5], [0.1, 0.9, 0.0, 0.0, 0.0]]
-    predictions = pd.DataFrame(
-        {
-            "grade": [0, 2, 3, 1],
-            "predicted_grade": 1,
-            **dict(zip(["p0", "p1", "p2", "p3", "p4"], np.transpose(rows), strict=True)),
-        }
-    )
-    # Referable scores: .4 and .5 against .4 and 0: three of four pairs in order, one tie.
-    assert measure(predictions)["referable_auc"] == 0.875
+def test_without_probabilities_there_are_grades_and_a_sentence(draw_table: Draw) -> None:
+    table = draw_table(60, seed=2)
+    whole, bare = measure(table), measure(table[BARE])
+    probabilistic = {key for key in KEYS if "auc" in key} | set(losses(np.eye(5), np.arange(5)))
+    for key in KEYS:
+        if key in probabilistic:
+            assert bare[key] in (None, [None] * 5), key
+            assert bare["undefined"][key] == "the predictions hold no probabilities"
+        else:
+            assert bare[key] == whole[key], key
+    assert bare["undefined"]["before_calibration"] == "the predictions hold no probabilities"
+    unanswered = measure(table[[*BARE, *PROBABILITIES]])
+    assert unanswered["undefined"] == {
+        "before_calibration": "no temperature was applied to the probabilities",
+        "operating_points": "the predictions hold no operating points",
+        "prediction_sets": "the predictions hold no prediction sets",
+        "decisions": "the predictions hold no decisions",
+    }
+    assert measure(table.assign(temperature=1.0))["before_calibration"] is None
 
 
 def test_undefined_is_null_with_a_reason() -> None:
-    healthy = measure(table([(0, 0), (0, 0)]))
+    healthy, ill, one = measure(sure([0, 0])), measure(sure([3, 4])), measure(graded([(3, 3), (3, 3)]))
     assert healthy["quadratic_weighted_kappa"] is healthy["referable_auc"] is healthy["referable_sensitivity"] is None
     assert healthy["referable_specificity"] == 1.0
-    assert healthy["undefined"]["quadratic_weighted_kappa"] == "every photo has one and the same grade and was given it"
-    assert (
-        healthy["undefined"]["referable_auc"]
-        == healthy["undefined"]["referable_sensitivity"]
-        == "no photo is referable"
-    )
-    ill = measure(table([(3, 3), (4, 0)]))
+    reasons = healthy["undefined"]
+    assert reasons["quadratic_weighted_kappa"] == "every photo has one and the same grade and was given it"
+    assert reasons["referable_auc"] == reasons["referable_sensitivity"] == "no photo is referable"
+    assert reasons["any_dr_auc"] == reasons["any_dr_sensitivity"] == "no photo has any DR"
+    assert reasons["referable_ppv"] == "no photo was given a referable grade"
+    assert reasons["any_dr_ppv"] == "no photo was given a grade of any DR"
+    assert reasons["recall_per_grade"] == "no photo has grade 1 or 2 or 3 or 4"
+    assert reasons["precision_per_grade"] == "no photo was given grade 1 or 2 or 3 or 4"
+    assert reasons["mean_one_vs_rest_auc"] == "every photo has one and the same grade"
+    assert reasons["one_vs_rest_auc"] == "either no photo or every photo has grade 0 or 1 or 2 or 3 or 4"
     assert ill["undefined"]["referable_auc"] == ill["undefined"]["referable_specificity"] == "every photo is referable"
-    bare = measure(table([(0, 0), (3, 3)])[["grade", "predicted_grade"]])
-    assert bare["referable_auc"] is None
-    assert bare["undefined"]["referable_auc"] == "the predictions hold no probabilities"
-    for values in (healthy, ill, bare):
-        empty = {
-            name
-            for name, value in values.items()
-            if value is None or value == [] or (isinstance(value, list) and None in value)
-        }
-        assert empty == set(values["undefined"])
+    assert ill["undefined"]["any_dr_npv"] == "every photo was given a grade of any DR"
+    assert ill["quadratic_weighted_kappa"] == 1.0
+    assert one["undefined"]["quadratic_weighted_kappa"] == "every photo has one and the same grade and was given it"
 
 
-@pytest.mark.parametrize(
-    ("truth", "predicted", "sentence"),
-    [
-        ([0, 5], [0, 0], "whole number from 0 to 4"),
-        ([0, 1], [0, -1], "whole number from 0 to 4"),
-        ([0, 1.5], [0, 1], "whole number from 0 to 4"),
-        ([0, np.nan], [0, 1], "whole number from 0 to 4"),
-        ([0, 1], [0], "one length"),
-        ([[0, 1]], [[0, 1]], "two lists"),
-    ],
-)
-def test_bad_grades_are_refused(truth: list[Any], predicted: list[Any], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        confusion_matrix(truth, predicted)
+def test_a_stated_prevalence_needs_both_classes() -> None:
+    stated = measure(graded([(0, 0), (0, 3)]), EvaluationConfig(referable_prevalence=0.2))
+    assert stated["referable_ppv"] is stated["referable_npv"] is None
+    assert stated["undefined"]["referable_ppv"] == "no photo is referable"
+    plain = measure(graded([(0, 0), (0, 3)]))
+    assert (plain["referable_ppv"], plain["referable_npv"]) == (0.0, 1.0)
 
 
-def test_an_empty_table_is_refused_and_an_empty_matrix_undefined() -> None:
+def gaps(measures: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in measures.items():
+        if isinstance(value, dict):
+            found |= gaps(value, f"{prefix}{key}.")
+        elif value is None or (isinstance(value, list) and None in value):
+            found.add(f"{prefix}{key}")
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 1000), columns=st.sampled_from(["bare", "probabilities", "all"]), stated=st.booleans())
+def test_every_gap_has_its_reason_and_nothing_else_has(draw_table: Draw, seed: int, columns: str, stated: bool) -> None:
+    """Of one to three patients, where nearly everything can be missing."""
+    table = draw_table(1 + seed % 3, seed=seed)
+    if columns != "all":
+        table = table[BARE + PROBABILITIES * (columns == "probabilities")]
+    config = EvaluationConfig(referable_prevalence=0.1 if stated else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measures = measure(table, config)
+    reasons = measures.pop("undefined")
+    assert gaps(measures) == set(reasons)
+    assert all(reason and "{" not in reason for reason in reasons.values())
+
+
+@given(st.lists(st.sampled_from(GRADES), min_size=1, max_size=40))
+def test_perfect_predictions_score_best(truth: list[int]) -> None:
+    measures = measure(sure(truth))
+    lower = {"mean_absolute_grade_error", "expected_calibration_error", "brier", "negative_log_likelihood"}
+    for key in KEYS:
+        best = 0 if key in lower else 1
+        values = measures[key] if isinstance(measures[key], list) else [measures[key]]
+        assert all(value in (best, None) for value in values), key
+
+
+def test_an_empty_table_is_refused() -> None:
     with pytest.raises(InputError, match="no predictions"):
-        measure(table([(0, 0)]).iloc[:0])
-    for name, function in MATRIX_MEASURES.items():
-        assert np.isnan(function(np.zeros((5, 5)))), name
-
-
-def test_importing_and_kappa_are_light() -> None:
-    code = (
-        "import sys\nfrom biranet.evaluation import metrics as m\n"
-        "m.quadratic_weighted_kappa(m.confusion_matrix([0], [2]))\n"
-        "print(sorted({'torch', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)))"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
+        measure(graded([(0, 0)]).iloc[:0])
+    with pytest.raises(InputError, match="whole number from 0 to 4"):
+        measure(graded([(0, 5)]))

@@ -1,0 +1,87 @@
+"""Weights of groups mean what they say: a group of weight 3 counts as three groups like it, in every measure."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from biranet.config import EvaluationConfig
+from biranet.evaluation.groups import arrange_groups, draw_weights
+from biranet.evaluation.metrics import measure
+from biranet.evaluation.weighted import tabulate
+
+Draw = Callable[..., pd.DataFrame]
+
+
+def repeated(table: pd.DataFrame, times: dict[str, int]) -> pd.DataFrame:
+    """The table with each group as often as it is to be counted, under names of their own."""
+    parts = [
+        rows.assign(group=f"{name}, {copy}", file=rows["file"] + f" {copy}")
+        for name, rows in table.groupby("group")
+        for copy in range(times[str(name)])
+    ]
+    return pd.concat(parts)
+
+
+def numbers(measures: dict[str, object], prefix: str = "") -> dict[str, float]:
+    """Every number of a `metrics.json` under one key each, NaN for null."""
+    flat: dict[str, float] = {}
+    for key, value in measures.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= numbers(value, f"{name}.")
+        elif isinstance(value, list) and not isinstance(value[0], list):
+            flat |= {f"{name}.{place}": np.nan if each is None else each for place, each in enumerate(value)}
+        elif value is None or isinstance(value, float):
+            flat[name] = np.nan if value is None else value
+    return flat
+
+
+@pytest.mark.parametrize("rounded", [False, True], ids=["distinct scores", "many equal scores"])
+@pytest.mark.parametrize("prevalence", [None, 0.1])
+def test_weights_are_repeated_groups(draw_table: Draw, rounded: bool, prevalence: float | None) -> None:
+    config = EvaluationConfig(referable_prevalence=prevalence)
+    table = draw_table(25, seed=11, rounded=rounded)
+    groups = arrange_groups([table])
+    names = table["group"].to_numpy()[groups.order][groups.starts]
+    weights = draw_weights(groups, 6, [3])
+    weighted = tabulate(table, groups, config).measure(weights)
+    for place, drawn in enumerate(weights.T):
+        expected = numbers(measure(repeated(table, dict(zip(names, drawn, strict=True))), config))
+        found = {
+            f"{key}.{grade}" if value.ndim > 1 else key: each
+            for key, value in weighted.items()
+            for grade, each in enumerate(np.atleast_1d(value[place]))
+        }
+        assert len(found) > 60
+        assert set(expected) - set(found) == {"prevalence.referable", "prevalence.any_dr"}
+        for key, value in found.items():
+            np.testing.assert_allclose(value, expected[key], atol=1e-12, err_msg=key)
+
+
+def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
+    table = draw_table(40, seed=12)
+    groups = arrange_groups([table])
+    counts = tabulate(table, groups, EvaluationConfig()).groups_measured()
+
+    def holding(photos: "pd.Series[bool]") -> int:
+        return int(table.loc[photos, "group"].nunique())
+
+    grade, predicted, decision = table["grade"], table["predicted_grade"], table["decision"]
+    by_grade = [holding(grade == each) for each in range(5)]
+    assert counts["recall_per_grade"].tolist() == by_grade
+    assert counts["prediction_sets.coverage_per_grade"].tolist() == by_grade
+    assert counts["precision_per_grade"].tolist() == [holding(predicted == each) for each in range(5)]
+    assert counts["one_vs_rest_auc"].tolist() == [
+        min(count, holding(grade != each)) for each, count in enumerate(by_grade)
+    ]
+    assert counts["any_dr_specificity"] == by_grade[0]
+    assert counts["referable_auc"] == min(holding(grade >= 2), holding(grade < 2))
+    assert counts["referable_ppv"] == holding(predicted >= 2)
+    assert counts["operating_points.youden.npv"] == holding(table["refer_youden"] == 0)
+    assert counts["decisions.missed_fraction"] == holding(grade >= 2)
+    assert counts["decisions.decided_error_fraction"] == holding(decision != "ask a human")
+    for key in ("aca", "quadratic_weighted_kappa", "brier", "decisions.area_under_risk_coverage"):
+        assert counts[key] == 40, key
+    assert set(counts) == set(tabulate(table, groups, EvaluationConfig()).value())
