@@ -38,6 +38,7 @@ from biranet.evaluation.predictions import write_predictions
 from biranet.grades import DECISIONS, DISCLAIMER
 
 P = [f"p{grade}" for grade in range(5)]
+COLUMNS = ["file", "group", "grade", "predicted_grade"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 NASTY = "<img src=x onerror=alert(1)>\"'&"
 
@@ -338,12 +339,17 @@ def test_all_that_is_charted_is_better_higher() -> None:
 
 
 def test_two_files_that_agree(tmp_path: Path) -> None:
-    tables = read_tables(written(tmp_path, baseline=predictions(sharpness=2.0), new=predictions(1)))
-    comparison = write_comparison(tmp_path / "out", tables, facts={"Command": "biranet compare"})
+    paths = written(tmp_path, baseline=predictions(sharpness=2.0), new=predictions(1))
+    comparison = write_comparison(tmp_path / "out", paths, facts={"Command": "biranet compare"})
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.html", "comparison.json"]
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == comparison
-    assert {key: comparison[key] for key in compare(tables)} == compare(tables)
-    assert comparison["facts"] == {"Command": "biranet compare"}
+    again = compare(read_tables(paths))
+    assert {key: comparison[key] for key in again} == again
+    assert comparison["facts"] == {
+        "Predictions of baseline": str(paths[0]),
+        "Predictions of new": str(paths[1]),
+        "Command": "biranet compare",
+    }
     assert comparison["disclaimer"] == DISCLAIMER
     text = Page(tmp_path / "out" / "comparison.html").text
     assert "new compared with baseline" in text
@@ -375,8 +381,9 @@ def test_two_files_that_agree(tmp_path: Path) -> None:
 
 
 def test_the_same_input_makes_the_same_bytes(tmp_path: Path) -> None:
+    paths = written(tmp_path, first=predictions(), other=predictions(1))
     for name in ("a", "b"):
-        write_comparison(tmp_path / name, {"first": predictions(), "other": predictions(1)})
+        write_comparison(tmp_path / name, paths)
     for file in ("comparison.json", "comparison.html"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -384,7 +391,7 @@ def test_the_same_input_makes_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("others", [1, 3])
 def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, others: int) -> None:
     tables = {f"model {number}": predictions(number, answers=number != 2) for number in range(1 + others)}
-    method = write_comparison(tmp_path, tables)["ci_method"]
+    method = write_comparison(tmp_path, written(tmp_path, **tables))["ci_method"]
     source = (tmp_path / "comparison.html").read_text()
     assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", source)
     page = Page(tmp_path / "comparison.html")
@@ -406,7 +413,7 @@ def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, others: in
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
-    write_comparison(tmp_path, {NASTY: predictions(), "b": predictions(1)}, facts={NASTY: NASTY})
+    write_comparison(tmp_path, written(tmp_path, **{NASTY: predictions(), "b": predictions(1)}), facts={NASTY: NASTY})
     page = Page(tmp_path / "comparison.html")
     assert "img" not in {tag for tag, _ in page.tags}
     assert f"b compared with {NASTY}" in page.text
@@ -414,7 +421,8 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 def test_what_is_missing_says_so(tmp_path: Path) -> None:
     grades = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [1, 1], "predicted_grade": [1, 1]})
-    method = write_comparison(tmp_path, {"first": grades, "other": grades})["ci_method"]
+    comparison = write_comparison(tmp_path, written(tmp_path, first=grades, other=grades))
+    method = comparison["ci_method"]
     text = Page(tmp_path / "comparison.html").text
     assert "The kappa of other cannot be compared with that of first: every photo has one and the same grade" in text
     assert "the predictions hold no probabilities" in text
@@ -423,8 +431,36 @@ def test_what_is_missing_says_so(tmp_path: Path) -> None:
     assert not re.search(r"\bNone\b|\bnan\b", text.replace(method, ""))
 
 
+def test_the_command_line_compares(tmp_path: Path, biranet: Callable[..., Any]) -> None:
+    paths = written(tmp_path, first=predictions(sharpness=2.0), other=predictions(1), grades=predictions(2)[COLUMNS])
+    answer = biranet("compare", *paths, "--out", tmp_path / "out", "--seed", 4)
+    assert answer.status == 0, answer.err
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert comparison["names"] == ["first", "other", "grades"]
+    assert comparison["differences"] == compare(read_tables(paths), EvaluationConfig(seed=4))["differences"]
+    assert "240 photos in 120 groups; 95 % intervals\nother minus first\n" in answer.out
+    assert str(tmp_path / "out" / "comparison.html") in answer.out
+    for key in ("quadratic_weighted_kappa", "referable_auc"):
+        found = comparison["differences"]["other"][key]
+        low, high = found["ci"]
+        assert f"= {found['difference']:+.3f}  [{low:+.3f}, {high:+.3f}]" in answer.out
+    assert "Referable AUC" not in answer.out.split("grades minus first")[1]
+
+
+def test_the_command_line_refuses_in_one_sentence(tmp_path: Path, biranet: Callable[..., Any]) -> None:
+    paths = written(tmp_path, first=predictions(), other=predictions().assign(grade=0))
+    answer = biranet("compare", *paths, "--out", tmp_path / "out")
+    assert answer.status == 2
+    assert re.search(
+        r"other\.csv, row \d+, column 'grade': 0 for '\d+\.png', but \d in \S+first\.csv, row \d", answer.err
+    )
+    assert not (tmp_path / "out").exists()
+    assert biranet("compare", paths[0], "--out", tmp_path / "out").status == 2
+
+
 def test_lines_lie_where_the_numbers_are(tmp_path: Path) -> None:
-    comparison = write_comparison(tmp_path, {"first": predictions(), "other": predictions(1, sharpness=2.0)})
+    paths = written(tmp_path, first=predictions(), other=predictions(1, sharpness=2.0))
+    comparison = write_comparison(tmp_path, paths)
     source = (tmp_path / "comparison.html").read_text()
     (chart,) = re.findall(r'<svg class="chart".*?</svg>', source, re.DOTALL)
     # The marked ticks give the scale.

@@ -16,8 +16,9 @@ import pandas as pd
 
 from biranet.config import EvaluationConfig
 from biranet.errors import InputError
-from biranet.evaluation.differences import chart_differences, list_differences, shortened
-from biranet.evaluation.intervals import LEVEL, measure_with_intervals, paired_differences
+from biranet.evaluation.bounds import LEVEL
+from biranet.evaluation.differences import Difference, chart_differences, charted, list_differences, shortened
+from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.meanings import meaning_of
 from biranet.evaluation.page import render_page
 from biranet.evaluation.predictions import has_answers, read_predictions
@@ -180,31 +181,32 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
 
 
 def write_comparison(
-    out: Path, tables: Tables, *, config: EvaluationConfig | None = None, facts: Mapping[str, str] | None = None
+    out: Path, paths: Sequence[Path], config: EvaluationConfig | None = None, *, facts: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Write `comparison.json` and `comparison.html` into a folder.
+    """Compare predictions files, and write `comparison.json` and `comparison.html` into a folder.
 
     Args:
         out: The folder; made where missing. Files of these names are replaced, each whole or not at all.
-        tables: At least two predictions tables of the same photos, by name, as `read_tables` answers.
+        paths: At least two predictions files of the same photos; the first is what the others are compared with.
         config: How to measure.
-        facts: How the tables were made and compared (files, versions, command), by its name.
+        facts: How this was compared (versions, command), by its name.
 
     Returns:
         The content of `comparison.json`: that of `compare`, and the `facts`.
 
     Raises:
-        InputError: If the tables are refused or a file cannot be written.
+        InputError: If the files cannot be read or compared, or nothing can be written.
     """
-    comparison = {**compare(tables, config), "facts": dict(facts or {})}
+    tables = read_tables(paths)
+    files = {f"Predictions of {name}": str(path) for name, path in zip(tables, paths, strict=True)}
+    comparison = {**compare(tables, config), "facts": {**files, **(facts or {})}}
     first, *others = comparison["names"]
-    measures = comparison["measures"]
     sections = []
     for name in others:
-        rows = list_differences(comparison["differences"][name], measures[first], measures[name])
-        section = {"name": name, "rows": rows, "chart": chart_differences(rows)}
+        rows = _rows(comparison, name)
         kappa = next(row for row in rows if row.key == "quadratic_weighted_kappa")
-        sections.append({**section, "kappa": kappa, "referral": comparison["referral"][name]})
+        section = {"name": name, "rows": rows, "chart": chart_differences(rows), "kappa": kappa}
+        sections.append({**section, "referral": comparison["referral"][name]})
     values = {
         "title": f"{', '.join(others)} compared with {first}",
         "comparison": comparison,
@@ -218,6 +220,25 @@ def write_comparison(
     write_json(out / "comparison.json", comparison)
     write_bytes(out / "comparison.html", page.encode())
     return comparison
+
+
+def describe_comparison(comparison: Mapping[str, Any]) -> str:
+    """Write the main differences for a terminal.
+
+    Args:
+        comparison: What `compare` answers.
+
+    Returns:
+        A paragraph for each table after the first: both values of a measure, their difference, and its interval.
+    """
+    first, *others = comparison["names"]
+    lines = [f"{comparison['n']} photos in {comparison['groups']} groups; {100 * LEVEL:.0f} % intervals"]
+    for name in others:
+        lines.append(f"{name} minus {first}")
+        for row in charted(_rows(comparison, name)):
+            interval = f"  [{row.ci[0]:+.3f}, {row.ci[1]:+.3f}]" if row.ci else ""
+            lines.append(f"  {row.meaning.name:32} {row.other:.3f} - {row.first:.3f} = {row.difference:+.3f}{interval}")
+    return "\n".join(lines)
 
 
 def disagreements(first: pd.DataFrame, other: pd.DataFrame, rule: str) -> list[dict[str, Any]]:
@@ -287,6 +308,11 @@ def original_table(measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
         for row in PUBLISHED
     ]
     return [*measured, *reported]
+
+
+def _rows(comparison: Mapping[str, Any], name: str) -> list[Difference]:
+    measures = comparison["measures"]
+    return list_differences(comparison["differences"][name], measures[comparison["names"][0]], measures[name])
 
 
 def _referral(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def list_differences(
             value_at(other, key),
             found["difference"],
             found["ci"],
-            first["undefined"].get(key) or other["undefined"].get(key) or "",
+            "" if found["difference"] is not None else _why_undefined(key, first, other),
         )
         for key, found in differences.items()
     ]
@@ -121,7 +121,10 @@ def value_at(metrics: Mapping[str, Any], key: str) -> Any:
         key: The way to it, with points between; the name of an operating point may have points in it.
 
     Returns:
-        The number, or None where there is none.
+        The number, or None where it is not defined.
+
+    Raises:
+        KeyError: If there is no such number, as in a section that a table does not have.
 
     Example:
         >>> value_at({"operating_points": {"cost_2.5": {"ppv": 0.5}}}, "operating_points.cost_2.5.ppv")
@@ -133,10 +136,14 @@ def value_at(metrics: Mapping[str, Any], key: str) -> Any:
     point, _, leaf = rest.rpartition(".")
     value: Any = metrics
     for step in filter(None, (section, point, leaf)):
-        if value is None:
-            return None
-        value = value[int(step)] if isinstance(value, list) else value.get(step)
+        value = value[int(step)] if isinstance(value, list) else value[step]
     return value
+
+
+def charted(differences: Sequence[Difference]) -> list[Difference]:
+    """Pick the measures in `CHARTED`, in that order; those that are not defined are left out."""
+    by_key = {item.key: item for item in differences if item.difference is not None}
+    return [by_key[key] for key in CHARTED if key in by_key]
 
 
 def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | None:
@@ -148,8 +155,7 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
     Returns:
         The chart; None where none of them is defined.
     """
-    by_key = {item.key: item for item in differences if item.difference is not None}
-    shown = [by_key[key] for key in CHARTED if key in by_key]
+    shown = charted(differences)
     if not shown:
         return None
     ends = [abs(end) for item in shown for end in (item.difference or 0, *(item.ci or ()))]
@@ -167,3 +173,9 @@ def shortened(name: str) -> str:
         ('resnet50', '…26-11-24/resnet50')
     """
     return name if len(name) <= LABEL_CHARACTERS else f"…{name[1 - LABEL_CHARACTERS :]}"
+
+
+def _why_undefined(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The reason that stands there for the number itself, or for the list that it is in."""
+    reasons = [metrics["undefined"].get(name) for name in (key, key.rpartition(".")[0]) for metrics in (first, other)]
+    return next(filter(None, reasons), "")
