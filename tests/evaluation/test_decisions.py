@@ -1,5 +1,6 @@
 """Rules fitted on some groups keep their promises for new ones; simulations with known truth show how well."""
 
+import dataclasses
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -149,10 +150,12 @@ def test_no_threshold_costs_less(photos: list[tuple[float, bool]], miss_cost: fl
     assert (score >= found).tolist() == (score >= most).tolist()
 
 
-def test_youden_is_the_top_of_the_roc_curve() -> None:
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_youden_is_the_top_of_the_roc_curve(lowest: int) -> None:
+    """Whatever the mix of grades: without grade 0 five times as many photos are referable as not."""
     table = draw(80, seed=4)
-    rules = fit_rules(table)
-    answers = answer(raw_probabilities(table), rules)
+    table = table[table["grade"] >= lowest]
+    answers = answer(raw_probabilities(table), fit_rules(table))
     referable = table["grade"].to_numpy() >= 2
     false, true, _ = roc_curve(referable, answers.probabilities[:, 2:].sum(axis=1))
     chosen = answers.referred["youden"]
@@ -166,21 +169,39 @@ def test_a_dearer_miss_refers_more() -> None:
     assert found[0] > found[-1]
 
 
+def promised(right: npt.NDArray[np.bool_], table: pd.DataFrame, where: npt.NDArray[np.bool_]) -> float:
+    """How often it is right for the groups of a table and a new one, if it is wrong for the new one."""
+    groups = table["group"][where].nunique()
+    return mean_of_groups(right, table, where) * groups / (groups + 1)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_points_are_the_furthest_that_keep_the_promise(seed: int) -> None:
-    """On the photos they were fitted on, with a new group at its worst; one step further would break it."""
     table = draw(30, seed)
     rules = fit_rules(table)
-    answers = answer(raw_probabilities(table), rules)
-    score, referable = answers.probabilities[:, 2:].sum(axis=1), table["grade"].to_numpy() >= 2
+    score = answer(raw_probabilities(table), rules).probabilities[:, 2:].sum(axis=1)
+    ill = table["grade"].to_numpy() >= 2
     sensitive, specific = (point.threshold for point in rules.operating_points[:2])
+    further = score[score >= sensitive].min(), score[score < specific].max()
+    assert promised(score >= sensitive, table, ill) >= 0.9 > promised(score > further[0], table, ill)
+    assert promised(score < specific, table, ~ill) >= 0.9 > promised(score < further[1], table, ~ill)
 
-    def promised(right: npt.NDArray[np.bool_], where: npt.NDArray[np.bool_]) -> float:
-        groups = table["group"][where].nunique()
-        return mean_of_groups(right, table, where) * groups / (groups + 1)
 
-    assert promised(score >= sensitive, referable) >= 0.9 > promised(score > score[score >= sensitive].min(), referable)
-    assert promised(score < specific, ~referable) >= 0.9 > promised(score < score[score < specific].max(), ~referable)
+@pytest.mark.parametrize("decoder", ["argmax", "expected_grade"])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_sets_are_the_smallest_that_keep_the_promise(seed: int, decoder: Decoder) -> None:
+    table = draw(30, seed, sharpness=2.0)
+    table["grade"] = np.minimum(table["grade"] + 1, 4)  # so that the two decoders give other grades
+    grades, everyone = table["grade"].to_numpy(), np.ones(len(table), dtype=bool)
+    rules = fit_rules(table, decoder=decoder)
+    assert rules.set_threshold is not None
+
+    def holds(threshold: float) -> npt.NDArray[np.bool_]:
+        answers = answer(raw_probabilities(table), dataclasses.replace(rules, set_threshold=threshold))
+        return (answers.lowest <= grades) & (grades <= answers.highest)
+
+    assert promised(holds(rules.set_threshold), table, everyone) >= 0.9
+    assert promised(holds(rules.set_threshold - 1e-8), table, everyone) < 0.9
 
 
 @pytest.mark.parametrize("parts", [5, 10, 20])
