@@ -140,6 +140,11 @@ def test_two_different_files_are_needed(tmp_path: Path) -> None:
         compare({"only": predictions()})
 
 
+def test_subgroups_are_refused_rather_than_passed_over() -> None:
+    with pytest.raises(InputError, match="--by: models are compared on all photos"):
+        compare({"first": predictions(), "other": predictions(1)}, EvaluationConfig(by=("eye",)))
+
+
 def changed(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Change a cell in the eighth row, whose number in a spreadsheet is 9."""
     return lambda table: table.assign(**{column: table[column].where(table.index != 7, value)})
@@ -358,6 +363,7 @@ def test_two_files_that_agree(tmp_path: Path) -> None:
         comparison["differences"]["new"], comparison["measures"]["baseline"], comparison["measures"]["new"]
     )
     assert {row.verdict for row in rows} >= {"better", "unclear"}
+    assert sorted(row.key for row in rows) == sorted(comparison["differences"]["new"])
     for row in rows:
         assert row.difference is not None
         sign = "+" if float(f"{row.difference:.3f}") > 0 else ""

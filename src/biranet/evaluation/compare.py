@@ -151,12 +151,14 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         paper on BiRA-Net, whose rows say where they were measured; what else must be known to read it.
 
     Raises:
-        InputError: If `check_same` refuses the tables.
+        InputError: If `check_same` refuses the tables, or `config` asks for subgroups.
     """
+    config = config or EvaluationConfig()
+    if config.by:
+        raise InputError("--by: models are compared on all photos, not in subgroups; leave it out")
     if len(tables) < 2:
         raise InputError("comparing needs at least two predictions tables")
     check_same(tables)
-    config = config or EvaluationConfig()
     first_name, *other_names = tables
     photos = tables[first_name]["file"]
     same = {

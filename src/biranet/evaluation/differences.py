@@ -97,8 +97,10 @@ def list_differences(
         other: Those of the other.
 
     Returns:
-        One item for each key, in order.
+        One item for each key, in the order of `metrics.json`.
     """
+    places = {key: place for place, key in enumerate(first)}
+    in_order = sorted(differences.items(), key=lambda item: places[item[0].partition(".")[0]])
     return [
         Difference(
             key,
@@ -109,7 +111,7 @@ def list_differences(
             found["ci"],
             "" if found["difference"] is not None else _why_undefined(key, first, other),
         )
-        for key, found in differences.items()
+        for key, found in in_order
     ]
 
 
