@@ -65,7 +65,7 @@ def look_up(metrics: Mapping[str, Any], *path: str | int) -> Number:
         path: The way to the number: keys, and places in lists.
 
     Returns:
-        The number. What stands in a section that is not there is not defined either.
+        The number. The reason of a list holds for its places.
 
     Example:
         >>> metrics = {"recall": [0.5, None], "ci": {"recall": [[0.2, 0.8], None]}, "undefined": {"recall": "no photo"}}
@@ -77,16 +77,14 @@ def look_up(metrics: Mapping[str, Any], *path: str | int) -> Number:
     value: Any = metrics
     ends: Any = None
     for step in path:
-        if value is None:
-            break
         # Each section has the intervals of its own numbers; a list of numbers has a list of intervals.
         ends = value.get("ci", {}).get(step) if isinstance(value, Mapping) else ends and ends[step]
         value = value[step]
     if value is not None:
         return Number(value, (ends[0], ends[1]) if ends else None)
-    reasons = metrics["undefined"]
     keys = [".".join(map(str, path[:length])) for length in range(len(path), 0, -1)]
-    return Number(None, reason=next((reasons[key] for key in keys if key in reasons), "not measured"))
+    reasons = [metrics["undefined"][key] for key in keys if key in metrics["undefined"]]
+    return Number(None, reason=reasons[0])
 
 
 def list_numbers(metrics: Mapping[str, Any]) -> dict[str, list[Row]]:

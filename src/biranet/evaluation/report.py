@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import EvaluationConfig
+from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -19,7 +20,7 @@ from biranet.evaluation.charts import (
     roc_chart,
 )
 from biranet.evaluation.decisions import COVERAGE
-from biranet.evaluation.intervals import LEVEL, measure_with_intervals
+from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.listing import list_numbers, look_up
 from biranet.evaluation.meanings import MEANINGS, point_name
 from biranet.evaluation.page import render_page
