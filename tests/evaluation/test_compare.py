@@ -473,6 +473,7 @@ def test_lines_lie_where_the_numbers_are(tmp_path: Path) -> None:
     ticks = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">([+−]?[\d.]+)<', chart)
     places, values = zip(*((float(x), float(value.replace("−", "-"))) for x, value in ticks), strict=True)
     slope, offset = np.polyfit(places, values, 1)
+    assert all(20 <= x <= 412 - 20 for x in places)
     lines = re.findall(r'<path class="line (\w+)" d="M([\d.]+) ([\d.]+)H([\d.]+)"', chart)
     shown = {key: comparison["differences"]["other"][key] for key in CHARTED}
     assert len(lines) == len(CHARTED)

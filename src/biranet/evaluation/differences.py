@@ -164,7 +164,8 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
     reach = max(LEAST_REACH, 1.08 * max(ends))
     axes = Axes(8, 34, 396, ROW_PX * len(shown), x_range=(-reach, reach))
     rows = [(item, axes.top + ROW_PX * (number + 0.72)) for number, item in enumerate(shown)]
-    return DifferenceChart(axes, ticks(-reach, reach, 5), rows)
+    # A label at the very edge would be cut off.
+    return DifferenceChart(axes, ticks(-0.93 * reach, 0.93 * reach, 5), rows)
 
 
 def shortened(name: str) -> str:
