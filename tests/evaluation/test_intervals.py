@@ -1,143 +1,293 @@
 """Intervals come from whole groups, agree with a slow loop, and hold the true value as often as they say."""
 
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, f1_score
+from scipy.stats import binomtest
+from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
-from biranet.evaluation.intervals import MEASURES, bootstrap_intervals, kinds_of_groups, resample_confusion
-from biranet.evaluation.metrics import MATRIX_MEASURES, confusion_matrix, measure
+from biranet.config import EvaluationConfig
+from biranet.evaluation import intervals
+from biranet.evaluation.bounds import percentile_interval, share_interval
+from biranet.evaluation.groups import arrange_groups, block_widths, draw_weights
+from biranet.evaluation.intervals import measure_with_intervals, paired_differences
+from biranet.evaluation.metrics import KEYS, measure
 
-CONFUSION = np.array(
-    [
-        [0.30, 0.04, 0.03, 0.00, 0.01],
-        [0.04, 0.06, 0.04, 0.01, 0.00],
-        [0.03, 0.04, 0.15, 0.04, 0.02],
-        [0.00, 0.01, 0.03, 0.06, 0.02],
-        [0.00, 0.00, 0.01, 0.01, 0.05],
-    ]
-)
-"""Chances of each pair of true and predicted grade, for drawing data sets whose true measures are known."""
+Draw = Callable[..., pd.DataFrame]
+Measures = dict[str, Any]
 
-
-def draw(groups: int, photos: int, seed: int) -> pd.DataFrame:
-    """Groups whose photos all have the same true and predicted grade: the strongest resemblance there is."""
-    cells = np.random.default_rng(seed).choice(25, size=groups, p=CONFUSION.ravel() / CONFUSION.sum())
-    truth, predicted = np.divmod(np.repeat(cells, photos), 5)
-    names = [f"patient {number}" for number in np.repeat(np.arange(groups), photos)]
-    return pd.DataFrame({"group": names, "grade": truth, "predicted_grade": predicted})
+BARE = ["file", "group", "grade", "predicted_grade"]
 
 
-def mixed(seed: int = 0) -> pd.DataFrame:
-    """Groups of one to four photos with grades of their own."""
-    random = np.random.default_rng(seed)
-    names = np.repeat(np.arange(60), random.integers(1, 5, size=60))
-    truth = random.integers(0, 5, size=len(names))
-    predicted = np.clip(truth + random.integers(-1, 2, size=len(names)), 0, 4)
-    return pd.DataFrame({"group": names.astype(str), "grade": truth, "predicted_grade": predicted})
+def flat(measures: Measures, *, ends: bool) -> dict[str, Any]:
+    """Values, or their intervals, by key with points between."""
+    found: dict[str, Any] = {}
+    sections = {"": measures, **{f"{name}.": measures[name] for name in ("before_calibration", "decisions")}}
+    sections["prediction_sets."] = measures["prediction_sets"]
+    points = measures["operating_points"] or {}
+    sections |= {f"operating_points.{name}.": point for name, point in points.items()}
+    for prefix, section in sections.items():
+        for key, interval in (section["ci"] if section else {}).items():
+            value = section[key]
+            each = zip(value, interval, strict=True) if isinstance(value, list) else [(value, interval)]
+            for place, pair in enumerate(each):
+                found[f"{prefix}{key}.{place}" if isinstance(value, list) else f"{prefix}{key}"] = pair[ends]
+    return found
 
 
-def test_kinds_of_groups_hold_every_photo() -> None:
-    predictions = mixed()
-    kinds, counts = kinds_of_groups(predictions)
-    expected = confusion_matrix(predictions["grade"], predictions["predicted_grade"])
-    np.testing.assert_array_equal((kinds * counts[:, None, None]).sum(0), expected)
-    assert counts.sum() == 60
-    assert len(np.unique(kinds.reshape(len(kinds), -1), axis=0)) == len(kinds)
-
-
-def test_agrees_with_a_slow_loop_over_the_same_draws() -> None:
-    predictions, resamples, seed = mixed(), 30, 7
-    kinds, counts = kinds_of_groups(predictions)
-    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    slow: dict[str, list[float]] = {"quadratic_weighted_kappa": [], "aca": [], "accuracy": [], "macro_f1": []}
-    for times in drawn:
-        labels = [
-            cell
-            for kind, often in zip(kinds, times, strict=True)
-            for cell in np.ndindex(5, 5)
-            for _ in range(kind[cell] * often)
-        ]
-        truth, predicted = zip(*labels, strict=True)
+def test_agrees_with_a_slow_loop_over_the_same_draws(draw_table: Draw) -> None:
+    """Photo by photo with scikit-learn, for one measure of each kind."""
+    table, resamples = draw_table(30, seed=1), 40
+    groups = arrange_groups([table])
+    (width,) = block_widths(groups, resamples)
+    weights = draw_weights(groups, width, [1, 0])
+    truth, predicted = (table[name].to_numpy()[groups.order] for name in ("grade", "predicted_grade"))
+    shares = table[[f"p{grade}" for grade in range(5)]].to_numpy()[groups.order]
+    slow: dict[str, list[float]] = {"quadratic_weighted_kappa": [], "referable_auc": [], "brier": []}
+    for drawn in weights.T:
+        photos = np.repeat(np.arange(len(truth)), drawn[groups.of_photo])
         slow["quadratic_weighted_kappa"].append(
-            cohen_kappa_score(truth, predicted, labels=[0, 1, 2, 3, 4], weights="quadratic")
+            cohen_kappa_score(truth[photos], predicted[photos], labels=range(5), weights="quadratic")
         )
-        slow["aca"].append(balanced_accuracy_score(truth, predicted))
-        slow["accuracy"].append(accuracy_score(truth, predicted))
-        slow["macro_f1"].append(f1_score(truth, predicted, average="macro"))
-    fast = resample_confusion(predictions, resamples, seed)
-    intervals = bootstrap_intervals(predictions, resamples=resamples, seed=seed)
-    for name, values in slow.items():
-        np.testing.assert_allclose(MATRIX_MEASURES[name](fast), values, atol=1e-12, err_msg=name)
-        assert intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5])), name
+        slow["referable_auc"].append(roc_auc_score(truth[photos] >= 2, shares[photos, 2:].sum(axis=1)))
+        slow["brier"].append(
+            sum(brier_score_loss(truth[photos] == grade, shares[photos, grade], pos_label=True) for grade in range(5))
+        )
+    measures = measure_with_intervals(table, resamples=resamples)
+    for key in ("quadratic_weighted_kappa", "brier"):
+        assert measures["ci"][key] == pytest.approx(percentile_interval(np.array(slow[key]), 30)), key
+    fewer = min(table.loc[table["grade"] >= 2, "group"].nunique(), table.loc[table["grade"] < 2, "group"].nunique())
+    assert measures["ci"]["referable_auc"] == pytest.approx(
+        share_interval(measures["referable_auc"], np.array(slow["referable_auc"]), fewer)
+    )
 
 
-def test_drawing_kinds_is_drawing_groups() -> None:
-    """Compare with an ordinary bootstrap that draws the groups one by one."""
-    predictions = mixed()
-    rows = [part.index.to_numpy() for _, part in predictions.groupby("group")]
-    random = np.random.default_rng(0)
-    kappas = []
-    for _ in range(3000):
-        chosen = predictions.loc[np.concatenate([rows[place] for place in random.integers(60, size=60)])]
-        matrix = confusion_matrix(chosen["grade"].to_numpy(), chosen["predicted_grade"].to_numpy())
-        kappas.append(float(MATRIX_MEASURES["quadratic_weighted_kappa"](matrix)))
-    interval = bootstrap_intervals(predictions, resamples=3000)["quadratic_weighted_kappa"]
-    assert interval is not None
-    width = interval[1] - interval[0]
-    np.testing.assert_allclose(interval, np.percentile(kappas, [2.5, 97.5]), atol=0.08 * width)
+def test_the_values_are_those_without_intervals(draw_table: Draw) -> None:
+    table = draw_table(50, seed=2)
+    config = EvaluationConfig(referable_prevalence=0.2, stratify=True)
+    measures = measure_with_intervals(table, config, resamples=20)
+    assert json.loads(json.dumps(measures, allow_nan=False)) == measures
+    assert list(measures.pop("ci")) == list(KEYS)
+    assert "within the worst true grade" in measures.pop("ci_method")
+    for section in ("before_calibration", "prediction_sets", "decisions"):
+        assert list(measures[section].pop("ci")) == list(measures[section])
+    for point in measures["operating_points"].values():
+        assert list(point.pop("ci")) == list(point)
+    assert measures == measure(table, config)
 
 
-@pytest.mark.parametrize("name", ["quadratic_weighted_kappa", "aca", "accuracy"])
-def test_covers_the_true_value(name: str) -> None:
-    true = float(MATRIX_MEASURES[name](CONFUSION))
-    held = 0
-    for seed in range(300):
-        interval = bootstrap_intervals(draw(groups=150, photos=2, seed=seed), resamples=300)[name]
-        assert interval is not None
-        held += interval[0] <= true <= interval[1]
-    # 95 % of 300 is 285; four standard deviations of such a count are 15, and the bootstrap itself is a little narrow.
-    assert 0.89 <= held / 300 <= 0.995
+@pytest.mark.parametrize("stratify", [False, True])
+def test_every_value_lies_in_its_interval(draw_table: Draw, stratify: bool) -> None:
+    measures = measure_with_intervals(draw_table(150, seed=3), EvaluationConfig(stratify=stratify), resamples=400)
+    values, ends = (flat(measures, ends=ends) for ends in (False, True))
+    assert len(values) > 60
+    for key, value in values.items():
+        assert ends[key] is not None, key
+        assert ends[key][0] <= value <= ends[key][1], key
+        assert ends[key][0] < ends[key][1], key
 
 
-def test_photos_of_one_patient_are_not_taken_for_independent() -> None:
-    """Four copies of a photo in one group tell nothing new; as groups of their own they would halve the interval."""
-    single, copies = draw(groups=200, photos=1, seed=3), draw(groups=200, photos=4, seed=3)
-    apart = copies.assign(group=np.arange(800).astype(str))
-    widths = []
-    for predictions in (single, copies, apart):
-        interval = bootstrap_intervals(predictions)["quadratic_weighted_kappa"]
-        assert interval is not None
-        widths.append(interval[1] - interval[0])
-    assert widths[1] == pytest.approx(widths[0])
-    assert widths[2] == pytest.approx(widths[0] / 2, rel=0.15)
+def test_the_seed_decides_and_nothing_else(draw_table: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = draw_table(60, seed=4)
+    measures = measure_with_intervals(table, resamples=100)
+    other = table.assign(group="z" + table["group"].str[::-1]).sample(frac=1, random_state=0)
+    assert measure_with_intervals(other, resamples=100) == measures
+    assert measure_with_intervals(table, EvaluationConfig(seed=2), resamples=100)["ci"] != measures["ci"]
+    monkeypatch.setattr(intervals, "THREADS", 1)
+    assert measure_with_intervals(table, resamples=100) == measures
 
 
-def test_the_value_lies_inside_and_the_seed_decides() -> None:
-    predictions = mixed()
-    intervals, values = bootstrap_intervals(predictions), measure(predictions)
-    assert list(intervals) == list(MEASURES)
-    for name, interval in intervals.items():
-        assert interval is not None
-        assert 0 < interval[0] < values[name] < interval[1] < 1, name
-    assert bootstrap_intervals(predictions) == intervals
-    assert bootstrap_intervals(predictions, seed=2) != intervals
+def test_photos_of_one_patient_are_not_taken_for_independent(draw_table: Draw) -> None:
+    """Four copies of a patient's photos tell nothing new; as patients of their own they would halve the interval."""
+    table = draw_table(200, seed=5)
+    copies = pd.concat([table.assign(file=table["file"] + str(copy)) for copy in range(4)])
+    apart = copies.assign(group=copies["group"] + copies["file"].str[-1])
+    widths = [
+        np.ptp(measure_with_intervals(each, resamples=1000)["ci"][key])
+        for key in ("quadratic_weighted_kappa", "accuracy", "referable_auc", "brier")
+        for each in (table, copies, apart)
+    ]
+    for single, copied, separate in np.reshape(widths, (-1, 3)):
+        assert copied == pytest.approx(single, rel=0.15)
+        assert separate == pytest.approx(single / 2, rel=0.15)
 
 
-def test_neither_row_order_nor_group_names_matter() -> None:
-    predictions = mixed()
-    other = predictions.assign(group="z" + predictions["group"]).sample(frac=1, random_state=0)
-    assert bootstrap_intervals(other) == bootstrap_intervals(predictions)
+def test_strata_narrow_what_the_mix_of_grades_widens(draw_table: Draw) -> None:
+    table = draw_table(100, seed=6)
+    free, within = (
+        measure_with_intervals(table, EvaluationConfig(stratify=stratify), resamples=1000)["decisions"]["ci"]
+        for stratify in (False, True)
+    )
+    # Who is asked about depends on the grade, so part of its spread is the mix of grades.
+    assert np.ptp(within["area_under_risk_coverage"]) > 0
+    assert np.ptp(within["asked_fraction"]) < np.ptp(free["asked_fraction"])
+
+
+def graded(pairs: list[tuple[int, int]], groups: list[int] | None = None) -> pd.DataFrame:
+    truth, predicted = np.array(pairs).T
+    files = np.arange(len(pairs)).astype(str)
+    group = files if groups is None else np.array(groups).astype(str)
+    return pd.DataFrame({"file": files, "group": group, "grade": truth, "predicted_grade": predicted})
+
+
+def exact(right: int, of: int) -> Any:
+    found = binomtest(right, of).proportion_ci(method="exact")
+    return pytest.approx([found.low, found.high])
+
+
+def test_all_or_none_has_the_exact_interval_of_its_groups() -> None:
+    # Seven photos of grade 3 of four patients, all found; eight healthy eyes of eight patients, one of them called ill.
+    table = graded([(3, 3)] * 7 + [(0, 0)] * 7 + [(0, 2)], [1, 1, 2, 2, 3, 3, 4, *range(11, 19)])
+    ends = measure_with_intervals(table)["ci"]
+    assert ends["recall_per_grade"][3] == ends["referable_sensitivity"] == exact(4, 4)
+    assert ends["precision_per_grade"][2] == exact(0, 1)
+    assert ends["precision_per_grade"][0] == ends["referable_npv"] == exact(7, 7)
+    assert ends["recall_per_grade"][1] is None
+    stated = measure_with_intervals(table, EvaluationConfig(referable_prevalence=0.1))
+    assert stated["referable_npv"] == 1.0
+    assert stated["ci"]["referable_npv"] is None
 
 
 @pytest.mark.parametrize(
-    "predictions",
+    "table",
     [
-        mixed().assign(group="one patient"),
-        mixed().assign(predicted_grade=lambda table: table["grade"]),
-        pd.DataFrame({"group": ["a", "b"], "grade": [2, 2], "predicted_grade": [2, 2]}),
+        graded([(0, 0), (2, 1), (3, 4)], [1, 1, 1]),
+        graded([(2, 2), (2, 2)]),
+        graded([(0, 1)]),
     ],
-    ids=["one group", "no error", "one grade"],
+    ids=["one group", "one grade", "one photo"],
 )
-def test_no_variation_means_no_interval(predictions: pd.DataFrame) -> None:
-    assert set(bootstrap_intervals(predictions, resamples=200).values()) == {None}
+def test_no_variation_means_no_interval(table: pd.DataFrame) -> None:
+    measures = measure_with_intervals(table, resamples=200)
+    for key in ("quadratic_weighted_kappa", "macro_f1", "mean_absolute_grade_error", "referable_auc"):
+        assert measures["ci"][key] is None, key
+    if measures["accuracy"] not in (0, 1):
+        assert measures["ci"]["accuracy"] is None
+
+
+def test_a_table_without_probabilities_has_intervals_of_grades_alone(draw_table: Draw) -> None:
+    measures = measure_with_intervals(draw_table(50, seed=7)[BARE], resamples=50)
+    for key in KEYS:
+        missing = measures[key] in (None, [None] * 5)
+        assert (measures["ci"][key] in (None, [None] * 5)) == missing, key
+
+
+def test_differences_are_of_the_same_draws(draw_table: Draw) -> None:
+    first, second = (draw_table(80, seed=8, skill=skill) for skill in (1.2, 0.9))
+    alone = [flat(measure_with_intervals(table, resamples=300), ends=False) for table in (first, second)]
+    ends = [flat(measure_with_intervals(table, resamples=300), ends=True) for table in (first, second)]
+    itself, found = paired_differences([first, first.sample(frac=1, random_state=1), second], resamples=300)
+    assert set(found) == set(alone[0])
+    for key, difference in found.items():
+        assert difference["difference"] == pytest.approx(alone[1][key] - alone[0][key], abs=1e-12), key
+        assert itself[key] == {"difference": pytest.approx(0, abs=1e-12), "ci": None}, key
+    (back,) = paired_differences([second, first.sample(frac=1, random_state=2)], resamples=300)
+    for key in ("accuracy", "brier", "referable_auc", "expected_calibration_error"):
+        assert back[key]["difference"] == pytest.approx(-found[key]["difference"]), key
+    # The two models err on the same hard photos, so their difference is known better than either.
+    for key in ("brier", "negative_log_likelihood", "referable_auc"):
+        assert np.ptp(found[key]["ci"]) < min(np.ptp(each[key]) for each in ends), key
+
+
+def test_differences_of_what_only_one_table_holds(draw_table: Draw) -> None:
+    first, second = draw_table(40, seed=9), draw_table(40, seed=9, skill=0.9)
+    (found,) = paired_differences([first, second[BARE]], resamples=20)
+    assert set(found) == set(paired_differences([first[BARE], second[BARE]], resamples=20)[0])
+    never = second.assign(predicted_grade=0)
+    (undefined,) = paired_differences([first, never], resamples=20)
+    assert undefined["precision_per_grade.4"] == {"difference": None, "ci": None}
+
+
+def held(ends: list[float] | None, true: float) -> bool:
+    return ends is not None and ends[0] <= true <= ends[1]
+
+
+@pytest.fixture(scope="module")
+def truth(draw_table: Draw) -> Callable[[float], dict[str, float]]:
+    """True values, which so many patients that chance hardly matters give."""
+
+    @cache
+    def values(skill: float) -> dict[str, float]:
+        return flat(measure_with_intervals(draw_table(60_000, seed=10**6, skill=skill), resamples=8), ends=False)
+
+    return values
+
+
+NOMINAL = 0.94
+LEANING = {"expected_calibration_error": 0.80, "before_calibration.expected_calibration_error": 0.85}
+"""How often an interval holds the true value at the least, as `LEVEL` tells."""
+
+COVERED = (
+    *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1", "recall_per_grade.1", "recall_per_grade.4"),
+    *("precision_per_grade.3", "referable_sensitivity", "referable_specificity", "referable_ppv", "any_dr_npv"),
+    *("referable_auc", "one_vs_rest_auc.4", "brier", "negative_log_likelihood", "before_calibration.brier"),
+    *("operating_points.cost_2.5.sensitivity", "prediction_sets.coverage", "prediction_sets.mean_size"),
+    *("decisions.missed_fraction", "decisions.area_under_risk_coverage", *LEANING),
+)
+
+
+def too_rarely(counts: dict[str, int], sets: int) -> dict[str, float]:
+    """What held the true value so rarely that chance alone does not explain it: three standard deviations."""
+    least = {key: LEANING.get(key, NOMINAL) for key in counts}
+    return {
+        key: count / sets
+        for key, count in counts.items()
+        if count / sets < least[key] - 3 * np.sqrt(least[key] * (1 - least[key]) / sets)
+    }
+
+
+def test_intervals_hold_the_true_value(draw_table: Draw, truth: Callable[[float], dict[str, float]]) -> None:
+    """With 60 patients of one to three photos that resemble each other."""
+    true, counts = truth(1.2), dict.fromkeys(COVERED, 0)
+    for seed in range(120):
+        ends = flat(measure_with_intervals(draw_table(60, seed=seed), resamples=200), ends=True)
+        for key in COVERED:
+            counts[key] += held(ends[key], true[key])
+    assert too_rarely(counts, 120) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [30, 150])
+def test_every_interval_holds_the_true_value(
+    draw_table: Draw, truth: Callable[[float], dict[str, float]], groups: int
+) -> None:
+    """Every measure, and every difference of two models, in 300 data sets."""
+    true, other = truth(1.2), truth(0.9)
+    counts: dict[str, list[bool]] = {}
+    for seed in range(300):
+        first, second = (draw_table(groups, seed=seed, skill=skill) for skill in (1.2, 0.9))
+        for key, ends in flat(measure_with_intervals(first, resamples=500), ends=True).items():
+            if ends is not None and true[key] not in (0, 1):
+                counts.setdefault(key, []).append(held(ends, true[key]))
+        (differences,) = paired_differences([first, second], resamples=500)
+        for key, found in differences.items():
+            if found["ci"] is not None and true[key] not in (0, 1):
+                counts.setdefault(f"difference: {key}", []).append(held(found["ci"], other[key] - true[key]))
+    # Of a rare grade, and of two models that nearly agree, not every data set has an interval.
+    often = {key: held_in for key, held_in in counts.items() if len(held_in) > 150}
+    assert len(often) > 80
+    rare = {
+        key: (len(held_in), np.mean(held_in))
+        for key, held_in in often.items()
+        if too_rarely({key: sum(held_in)}, len(held_in))
+    }
+    assert rare == {}
+
+
+def test_intervals_are_not_simply_wide(draw_table: Draw, truth: Callable[[float], dict[str, float]]) -> None:
+    """Where copies are taken for patients they are too narrow, and what is far from the truth lies outside."""
+    kappa = truth(1.2)["quadratic_weighted_kappa"]
+    apart = far = 0
+    for seed in range(60):
+        table = draw_table(60, seed=seed)[BARE]
+        far += held(measure_with_intervals(table, resamples=200)["ci"]["quadratic_weighted_kappa"], kappa - 0.2)
+        copies = pd.concat([table, table.assign(file=table["file"] + "again")])
+        ends = measure_with_intervals(copies.assign(group=copies["file"]), resamples=200)["ci"]
+        apart += held(ends["quadratic_weighted_kappa"], kappa)
+    assert apart < 51
+    assert far < 15

@@ -50,7 +50,7 @@ class Groups:
 
 
 def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) -> Groups:
-    """Put the groups of one table, or of several tables of the same photos, in the order of their content.
+    """Put the groups of one table, or of several tables of the same photos, in order: by worst grade, then by content.
 
     Args:
         tables: Predictions tables whose rows are the same photos in the same order.
@@ -76,7 +76,7 @@ def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) 
     sizes = np.bincount(group)
     ends = np.cumsum(sizes)
     truth = tables[0]["grade"].to_numpy()
-    worst = np.maximum.reduceat(truth[by_group], ends - sizes) if stratify else np.zeros(len(sizes), np.intp)
+    worst = np.maximum.reduceat(truth[by_group], ends - sizes)
     ranks, worst_of = rank[by_group].tolist(), worst.tolist()
     contents = [
         (worst, ranks[end - size : end])
@@ -84,7 +84,7 @@ def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) 
     ]
     turn = sorted(range(len(contents)), key=contents.__getitem__)
     pieces = np.split(by_group, ends[:-1])
-    strata = tuple(np.unique(worst, return_counts=True)[1].tolist())
+    strata = tuple(np.unique(worst, return_counts=True)[1].tolist()) if stratify else (len(sizes),)
     return Groups(np.concatenate([pieces[place] for place in turn]), sizes[turn], strata)
 
 

@@ -3,7 +3,7 @@
 Photos of one patient resemble each other, so whole groups are drawn, with replacement, as many as there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.bounds import LEVEL, percentile_interval, reflected_interval, share_interval
+from biranet.evaluation.bounds import (
+    LEVEL,
+    percentile_interval,
+    reflected_interval,
+    share_interval,
+    student_interval,
+)
 from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,
-    LISTS,
     SECTIONS,
     arrange_measures,
     checked_confusion,
@@ -107,28 +112,26 @@ def paired_differences(
 
     Returns:
         For each table but the first, by key (`aca`, `recall_per_grade.3`, `operating_points.youden.ppv`):
-        `difference`, the table's value minus that of the first, or None, and `ci`, its interval, or None.
+        `difference`, the table's value minus that of the first, or None, and `ci`, its interval, or None where it does
+        not vary. Keys that one of the two tables does not have are left out.
     """
     config = config or EvaluationConfig()
     tables = [table.set_index("file", drop=False).loc[tables[0]["file"].to_list()] for table in tables]
     groups = arrange_groups(tables, stratify=config.stratify)
     tabulated = [tabulate(table, groups, config) for table in tables]
-    first_value, *values = (_flat(each.value()) for each in tabulated)
-    first_drawn, *drawn = (_flat(each) for each in _resample(tabulated, groups, config.seed, resamples))
-    first_counts, *counts = (_flat(each.groups_measured()) for each in tabulated)
-    return [
-        {
-            key: _difference(
+    values = [each.value() for each in tabulated]
+    counts = [each.groups_measured() for each in tabulated]
+    drawn = _resample(tabulated, groups, config.seed, resamples)
+    differences: list[dict[str, dict[str, Any]]] = [{} for _ in tables[1:]]
+    for place, found in enumerate(differences, 1):
+        for key in [key for key in values[0] if key in values[place]]:
+            found |= _differences(
                 key,
-                float(value[key] - first_value[key]),
-                draws[key] - first_drawn[key],
-                int(min(count[key], first_counts[key])),
+                values[place][key] - values[0][key],
+                drawn[place][key] - drawn[0][key],
+                np.minimum(counts[place][key], counts[0][key]),
             )
-            for key in first_value
-            if key in value
-        }
-        for value, draws, count in zip(values, drawn, counts, strict=True)
-    ]
+    return differences
 
 
 def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resamples: int) -> list[dict[str, Values]]:
@@ -177,20 +180,16 @@ def _at_stated_prevalence(key: str, config: EvaluationConfig) -> bool:
     return stated is not None and key.endswith(("ppv", "npv"))
 
 
-def _difference(key: str, value: float, drawn: Values, groups: int) -> dict[str, Any]:
-    if np.isnan(value):
-        return {"difference": None, "ci": None}
-    reflect = key.endswith("expected_calibration_error")
-    ends = reflected_interval(value, drawn, groups) if reflect else percentile_interval(drawn, groups)
-    return {"difference": value, "ci": ends}
-
-
-def _flat(values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Give each grade of a list a key of its own."""
-    flat: dict[str, npt.NDArray[Any]] = {}
-    for key, value in values.items():
-        if value.shape[-1:] == (len(GRADES),) and key.rpartition(".")[2] in LISTS:
-            flat |= {f"{key}.{grade}": value[..., grade] for grade in GRADES}
-        else:
-            flat[key] = value
-    return flat
+def _differences(key: str, value: Values, drawn: Values, groups: npt.NDArray[np.intp]) -> dict[str, dict[str, Any]]:
+    """Differences and their intervals by key; each grade has a key of its own where there is a value for each."""
+    names = [f"{key}.{grade}" for grade in GRADES] if value.ndim else [key]
+    bound = 1.0 if _ending(key) in SHARES + LIKE_SHARES else np.inf
+    columns = drawn.reshape(len(drawn), -1).T
+    found: dict[str, dict[str, Any]] = {}
+    for name, number, column, count in zip(names, np.ravel(value), columns, np.ravel(groups), strict=True):
+        if np.isnan(number):
+            found[name] = {"difference": None, "ci": None}
+            continue
+        ends = student_interval(float(number), column, int(count))
+        found[name] = {"difference": float(number), "ci": ends and [max(-bound, ends[0]), min(bound, ends[1])]}
+    return found
