@@ -286,8 +286,8 @@ def test_intervals_are_not_simply_wide(draw_table: Draw, truth: Callable[[float]
     for seed in range(60):
         table = draw_table(60, seed=seed)[BARE]
         far += held(measure_with_intervals(table, resamples=200)["ci"]["quadratic_weighted_kappa"], kappa - 0.2)
-        copies = pd.concat([table, table.assign(file=table["file"] + "again")])
+        copies = pd.concat([table.assign(file=table["file"] + str(copy)) for copy in range(4)])
         ends = measure_with_intervals(copies.assign(group=copies["file"]), resamples=200)["ci"]
         apart += held(ends["quadratic_weighted_kappa"], kappa)
-    assert apart < 51
+    assert apart < 48
     assert far < 15
