@@ -21,6 +21,7 @@ from biranet.evaluation.predictions import read_predictions, write_predictions
 from biranet.evaluation.rules import (
     REFER_ALL,
     REFER_NONE,
+    Rules,
     answer,
     apply_rules,
     raw_probabilities,
@@ -284,6 +285,30 @@ def test_promises_hold_for_new_groups() -> None:
         assert found[name].mean() < 0.95, name
     assert found["asked"].mean() < 0.45
     assert found["set size"].mean() < 3.2
+
+
+def covered(table: pd.DataFrame, rules: Rules) -> float:
+    answered = apply_rules(table, rules)
+    inside = table["grade"].between(answered["lowest_grade"], answered["highest_grade"]).to_numpy()
+    return mean_of_groups(inside, table, np.ones(len(table), dtype=bool))
+
+
+def test_sets_around_the_grades_of_another_program_hold_too() -> None:
+    """A program that gives a grade below the most probable one: its sets must be fitted around its grades."""
+    held = []
+    for seed in range(60):
+        tables = [draw(groups, seed + groups, sharpness=2.0) for groups in (60, 400)]
+        calibration, new = (each.assign(predicted_grade=(each["predicted_grade"] - 1).clip(0)) for each in tables)
+        held.append(covered(new, fit_rules(calibration, keep_grades=True)))
+    assert 0.90 - 3 * np.std(held) / math.sqrt(60) <= np.mean(held) < 0.95
+    # Where the most probable grade is right 96 times in 100, a set around it need hold no other grade.
+    graded = np.arange(100) % 5
+    truth = np.where(np.arange(100) % 25 == 3, (graded + 2) % 5, graded)
+    table = as_table(np.eye(5)[graded] * 0.8 + 0.04, truth, np.arange(100))
+    low = table.assign(predicted_grade=np.maximum(graded - 1, 0))
+    assert covered(table, fit_rules(table)) == 0.96
+    assert covered(low, fit_rules(low, keep_grades=True)) >= 0.96
+    assert covered(low, fit_rules(low)) < 0.3
 
 
 @pytest.mark.slow

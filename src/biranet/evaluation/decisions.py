@@ -50,15 +50,20 @@ _DECIMALS = 9
 
 
 def fit_rules(
-    table: "pd.DataFrame", *, decoder: Literal["argmax", "expected_grade"] = "argmax", miss_cost: float = 5.0
+    table: "pd.DataFrame",
+    *,
+    decoder: Literal["argmax", "expected_grade"] = "argmax",
+    miss_cost: float = 5.0,
+    keep_grades: bool = False,
 ) -> Rules:
     """Fit everything that turns the model's probabilities into answers.
 
     Args:
-        table: A predictions table with probabilities; a temperature that was applied to them is undone first. Its
-            predicted grades are not used.
+        table: A predictions table with probabilities; a temperature that was applied to them is undone first.
         decoder: How probabilities become a grade.
         miss_cost: What a referable photo that is not referred costs, in needless referrals.
+        keep_grades: Fit the sets to start at the table's predicted grades, as `apply_rules` does with those of another
+            program; else they start at the grades of the decoder, and the table's are not used.
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
@@ -99,7 +104,8 @@ def fit_rules(
         "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
         f"cost_{miss_cost:g}": cheapest_threshold(score, referable, miss_cost, 1.0),
     }
-    before = gathered_before(shares, decode(raw, graded))[np.arange(len(grades)), grades]
+    starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
+    before = gathered_before(shares, starts)[np.arange(len(grades)), grades]
     return Rules(
         temperature,
         decoder,
