@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.config import SplitConfig
+from biranet.config import EvaluationConfig, SplitConfig
 from biranet.errors import InputError, RefusedError
+from biranet.evaluation.rules import Rules
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
@@ -67,10 +68,108 @@ def test_figures_are_those_of_the_predictions(report):
 
 def test_page_says_what_was_measured(report, checkpoint, split_folder):
     page = (report[1] / "report.html").read_text()
-    assert "Evaluation of biranet" in page and "test_resnet, 64 px" in page and str(checkpoint) in page
+    assert "Evaluation of biranet" in page and "test_resnet, images of 64 px" in page and str(checkpoint) in page
     assert f"{split_folder}, part test of the column" in page
     assert page.count("data:image/jpeg;base64,") % 3 == 0 and "data:image/jpeg" in page
     assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
+
+
+def test_facts_say_how_the_figures_came_about(report, checkpoint, split_folder):
+    import hashlib
+
+    from biranet.learning.split import describe_split
+    from biranet.version import software_version
+
+    facts = report[0]["facts"]
+    assert hashlib.sha256(checkpoint.read_bytes()).hexdigest() in facts["Checkpoint"]
+    assert facts["Split"] == describe_split(read_manifest(split_folder))
+    assert facts["Trained on"] == "drawn, seed 1" and facts["Decoder"] == "argmax"
+    assert facts["Measured with"] == f"biranet {software_version()}"
+    assert facts["Epoch"].startswith("0, the last one; there was no validation part")
+    assert facts["Command"] and facts["Audit"]
+
+
+def notes(metrics):
+    return " ".join(metrics["notes"])
+
+
+def test_every_reading_of_the_test_part_is_counted(checkpoint, split_folder, tmp_path, tree):
+    prepared, run = tmp_path / "prepared", tmp_path / "run"
+    shutil.copytree(split_folder, prepared)
+    (prepared / "test_readings.jsonl").unlink(missing_ok=True)
+    run.mkdir()
+    model = shutil.copy(checkpoint, run / "best.safetensors")
+    said = [notes(evaluate_checkpoint(model, prepared, tmp_path / "report", workers=0)) for _ in range(2)]
+    assert "had not been read before" in said[0] and "read once before by this run" in said[1]
+    other = notes(evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", workers=0))
+    assert "read 2 times before by others" in other and "read 2 times before by others" in (
+        tmp_path / "report" / "report.html"
+    ).read_text().replace("\n", " ")
+    # Other parts are no reading; all photos are.
+    before = tree(prepared)
+    assert "test part" not in notes(evaluate_checkpoint(model, prepared, tmp_path / "report", part="train", workers=0))
+    assert tree(prepared) == before
+    everything = notes(evaluate_checkpoint(model, prepared, tmp_path / "report", part="all", workers=0))
+    assert "read 2 times before by this run and once by others" in everything
+
+
+def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
+    prepared = tmp_path / "prepared"
+    shutil.copytree(split_folder, prepared)
+    (prepared / "test_readings.jsonl").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="--by camera: "):
+        evaluate_checkpoint(
+            checkpoint, prepared, tmp_path / "report", config=EvaluationConfig(by=("camera",)), workers=0
+        )
+    assert not (prepared / "test_readings.jsonl").exists() and not (tmp_path / "report").exists()
+
+
+def chosen(checkpoint, split_folder, folder, **card_changes):
+    """The same model, as a training on the split would have left it."""
+    model, card = load_checkpoint(checkpoint)
+    digest = learned_digest(read_manifest(split_folder), "split")
+    save_checkpoint(
+        folder / "best.safetensors", model, dataclasses.replace(card, learned_digest=digest, **card_changes)
+    )
+    return folder / "best.safetensors"
+
+
+def test_figures_that_are_too_good_say_so(checkpoint, split_folder, tmp_path):
+    rules = Rules(temperature=2.0, fitted_on="20 photos")
+    model = chosen(checkpoint, split_folder, tmp_path, epoch=7, validation_kappa=0.5, rules=rules)
+
+    def said(part):
+        metrics = evaluate_checkpoint(model, split_folder, tmp_path / "report", part=part, workers=0)
+        return notes(metrics), metrics["facts"]
+
+    assert "These photos chose the epoch (7)" in said("validation")[0]
+    assert "were fitted on these photos" in said("calibration")[0]
+    learned = int((read_manifest(split_folder)["split"] == "train").sum())
+    for part in ("train", "all"):
+        assert f"has learned from {learned} of these photos" in said(part)[0]
+    text, facts = said("test")
+    assert "learned" not in text and "fitted" not in text and "chose the epoch" not in text
+    assert "7, chosen on the validation part, where its kappa of 0.500 is therefore too good" in facts["Epoch"]
+    assert facts["Rules"] == "fitted on 20 photos, temperature 2.000"
+
+
+def test_a_model_without_rules_says_so(report):
+    assert "was not calibrated" in notes(report[0]) and report[0]["facts"]["Rules"] == "none fitted"
+
+
+def test_history_of_the_run_is_on_the_page(checkpoint, split_folder, tmp_path):
+    model = chosen(checkpoint, split_folder, tmp_path)
+    rows = [
+        {"epoch": epoch, "lr": 1e-3, "train_loss": 1 / epoch, "train_kappa": 0.1 * epoch, "validation_kappa": 0.2}
+        for epoch in range(1, 8)
+    ]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "There is no history of a training" not in page and f'<th scope="row">{len(rows)}</th>' in page
+    (tmp_path / "history.jsonl").unlink()
+    evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
+    assert "There is no history of a training" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_all_takes_every_graded_photo(checkpoint, prepared, tmp_path):

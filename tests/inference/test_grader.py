@@ -255,7 +255,10 @@ def test_row_has_the_columns_of_the_table_and_full_digits(answers):
     answer = answers[0]
     row = answer.row()
     assert tuple(row) == TABLE_COLUMNS
-    assert ",".join(TABLE_COLUMNS) == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade"
+    assert (
+        ",".join(TABLE_COLUMNS)
+        == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade"
+    )
     assert (row["file"], row["status"], row["reason"]) == (answer.file, "ok", "")
     assert (row["predicted_grade"], row["decision"]) == (str(answer.grade), answer.decision)
     read = np.array([float(row[f"p{grade}"]) for grade in range(5)])
