@@ -123,7 +123,7 @@ class Evaluate:
         if self.calibration:
             calibration = read_predictions(*self.calibration)
             refuse_shared(calibration, table)
-            rules = fit_rules(calibration)
+            rules = fit_rules(calibration, keep_grades=True)
             table = apply_rules(table, rules)
             facts["Rules"] = f"fitted on {rules.fitted_on} of {_names(self.calibration)}; grades are scored as given"
         facts["Measured with"] = f"biranet {software_version()}"
