@@ -14,17 +14,19 @@ def draw_table() -> Callable[..., pd.DataFrame]:
     """Draws predictions for a number of patients, of one to three photos each, by the seed of a data set.
 
     Two photos of a patient mostly have one grade, and what is hard about one is hard about the other. Probabilities
-    are rounded to two decimals where asked for, so that scores are equal often.
+    are rounded to two decimals where asked for, so that scores are equal often. A rival is another model that was
+    shown the same photos: it has noise of its own on top.
     """
 
-    def draw(groups: int, seed: int, *, skill: float = 1.2, rounded: bool = False) -> pd.DataFrame:
+    def draw(groups: int, seed: int, *, rounded: bool = False, rival: float = 0.0) -> pd.DataFrame:
         random = np.random.default_rng(seed)
         group = np.repeat(np.arange(groups), random.integers(1, 4, groups))
         n = len(group)
         usual = random.choice(5, groups, p=SHARES)
         truth = np.where(random.random(n) < 0.7, usual[group], random.choice(5, n, p=SHARES))
         noise = random.normal(0, 1, (groups, 5))[group] + random.normal(0, 1, (n, 5))
-        logits = skill * (0.9 * noise - 1.2 * np.abs(truth[:, None] - np.arange(5)))
+        logits = 1.2 * (0.9 * noise - 1.2 * np.abs(truth[:, None] - np.arange(5)))
+        logits += rival * np.random.default_rng([seed, 1]).normal(0, 1, (n, 5))
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         if rounded:
             shares = shares.round(2)

@@ -9,6 +9,7 @@ come out of `Tabulated.measure`, so an interval can never be that of another def
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ class Tabulated:
             By key, with points in it for a place inside a section (`operating_points.youden.sensitivity`): (B,), or
             (B, 5) where there is one value a grade. NaN where a value is not defined.
         """
-        values = _measure_sums(_weigh(self.sums, weights), self.prevalences)
+        values = _measure_sums(self._weigh(weights), self.prevalences)
         areas = {key: ranking.area(weights) for key, ranking in self.rankings.items()}
         if areas:
             values |= {f"{name}_auc": areas[f"{name}_auc"] for name in SCREENINGS}
@@ -109,6 +110,20 @@ class Tabulated:
         if self.risk is not None:
             counts["decisions.area_under_risk_coverage"] = total
         return counts
+
+    @cached_property
+    def _columns(self) -> Values:
+        """(G, S) all sums side by side, so that one matrix product weighs them all."""
+        return np.column_stack([each.reshape(len(each), -1) for each in self.sums.values()])
+
+    def _weigh(self, weights: Weights) -> dict[str, Values]:
+        """(B, ...) weighted sums by name."""
+        weighted = (self._columns.T @ weights.astype(np.float64)).T
+        ends = np.cumsum([each[0].size for each in self.sums.values()])
+        parts = np.split(weighted, ends[:-1], axis=1)
+        return {
+            name: part.reshape(-1, *each.shape[1:]) for (name, each), part in zip(self.sums.items(), parts, strict=True)
+        }
 
 
 def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) -> Tabulated:
@@ -208,15 +223,6 @@ def _decided(counts: Values) -> dict[str, Values]:
         "missed_fraction": share(missed, counts[..., 1, :].sum(-1)),
         "needless_fraction": share(needless, counts[..., 0, :].sum(-1)),
     }
-
-
-def _weigh(sums: Mapping[str, Values], weights: Weights) -> dict[str, Values]:
-    """(B, ...) weighted sums of (G, ...) sums."""
-    table = np.column_stack([each.reshape(len(each), -1) for each in sums.values()])
-    weighted = (table.T @ weights.astype(np.float64)).T
-    ends = np.cumsum([each[0].size for each in sums.values()])
-    parts = np.split(weighted, ends[:-1], axis=1)
-    return {name: part.reshape(-1, *sums[name].shape[1:]) for name, part in zip(sums, parts, strict=True)}
 
 
 def _one_hot(places: npt.NDArray[np.int64], *shape: int) -> Values:
