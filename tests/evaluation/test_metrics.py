@@ -226,6 +226,9 @@ def test_without_probabilities_there_are_grades_and_a_sentence(draw_table: Draw)
         "decisions": "the predictions hold no decisions",
     }
     assert measure(table.assign(temperature=1.0))["before_calibration"] is None
+    answered = measure(table.drop(columns=PROBABILITIES))
+    assert answered["decisions"] == whole["decisions"] | {"area_under_risk_coverage": None}
+    assert answered["undefined"]["decisions.area_under_risk_coverage"] == "the predictions hold no probabilities"
 
 
 def test_undefined_is_null_with_a_reason() -> None:
@@ -267,12 +270,14 @@ def gaps(measures: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 1000), columns=st.sampled_from(["bare", "probabilities", "all"]), stated=st.booleans())
-def test_every_gap_has_its_reason_and_nothing_else_has(draw_table: Draw, seed: int, columns: str, stated: bool) -> None:
+@given(seed=st.integers(0, 1000), answers=st.booleans(), probabilities=st.booleans(), stated=st.booleans())
+def test_every_gap_has_its_reason_and_nothing_else_has(
+    draw_table: Draw, seed: int, answers: bool, probabilities: bool, stated: bool
+) -> None:
     """Of one to three patients, where nearly everything can be missing."""
     table = draw_table(1 + seed % 3, seed=seed)
-    if columns != "all":
-        table = table[BARE + PROBABILITIES * (columns == "probabilities")]
+    table = table.drop(columns=PROBABILITIES * (not probabilities))
+    table = table.drop(columns=[name for name in table if name not in BARE + PROBABILITIES and not answers])
     config = EvaluationConfig(referable_prevalence=0.1 if stated else None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -81,8 +81,9 @@ class Tabulated:
             known = ~np.isnan(each)
             values["one_vs_rest_auc"] = each
             values["mean_one_vs_rest_auc"] = share(np.where(known, each, 0).sum(-1), known.sum(-1))
-        if self.risk is not None:
-            values["decisions.area_under_risk_coverage"] = self.risk.area(weights)
+        if "decisions" in self.sums:
+            unknown = np.full(weights.shape[1], np.nan)
+            values["decisions.area_under_risk_coverage"] = self.risk.area(weights) if self.risk else unknown
         return values
 
     def value(self) -> dict[str, Values]:
@@ -107,7 +108,7 @@ class Tabulated:
             counts |= {f"{name}_auc": np.array(self.rankings[f"{name}_auc"].fewer_groups) for name in SCREENINGS}
             counts["one_vs_rest_auc"] = np.array([self.rankings[f"one_vs_rest_auc.{k}"].fewer_groups for k in GRADES])
             counts["mean_one_vs_rest_auc"] = total
-        if self.risk is not None:
+        if "decisions" in self.sums:
             counts["decisions.area_under_risk_coverage"] = total
         return counts
 
