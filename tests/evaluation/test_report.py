@@ -253,6 +253,13 @@ MISSING = {
         "There are no sets of grades: the predictions hold no prediction sets.",
         "There is no before and after: no temperature was applied to the probabilities.",
     ),
+    "answers without probabilities": (
+        lambda table: table.drop(columns=[f"p{grade}" for grade in range(5)]),
+        "There is no ROC curve: the predictions hold no probabilities.",
+        "sensitivity of at least 0.90",
+        "Photos by decision",
+        "How large the sets are",
+    ),
     "no groups": (
         lambda table: table.assign(group=table["file"]),
         "Of 120 photos, ",

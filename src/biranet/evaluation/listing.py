@@ -6,8 +6,8 @@ from typing import Any
 
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of
 
-GROUPS = {
-    "Grades": "",
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Grades": (),
     "Referral and any retinopathy": ("referable_", "any_dr_", "prevalence."),
     "Probabilities": (
         "one_vs_rest_",
@@ -100,7 +100,7 @@ def list_numbers(metrics: Mapping[str, Any]) -> dict[str, list[Row]]:
     for plain, meaning in MEANINGS.items():
         if len(meaning.shape) > 1:
             continue
-        heading = next((name for name, begins in GROUPS.items() if begins and plain.startswith(begins)), "Grades")
+        heading = next((name for name, begins in GROUPS.items() if plain.startswith(begins)), "Grades")
         for number, path in enumerate(_paths(metrics, plain, meaning)):
             key = ".".join(map(str, path))
             listed[heading].append(Row(key, meaning_of(key), look_up(metrics, *path), first=number == 0))
