@@ -14,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import InputError
-from biranet.grades import GRADE_COUNT, GRADES
+from biranet.grades import GRADE_COUNT, GRADES, REFERABLE_GRADE
 
 Matrix = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
+
+
+SCREENINGS: Mapping[str, int] = MappingProxyType({"referable": REFERABLE_GRADE, "any_dr": 1})
+"""The two questions of five grades that have a yes and a no, with the lowest grade that means yes."""
 
 
 def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[np.int64]:

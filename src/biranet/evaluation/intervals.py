@@ -18,6 +18,7 @@ from biranet.evaluation.bounds import (
     share_interval,
     student_interval,
 )
+from biranet.evaluation.confusion import SCREENINGS
 from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,
@@ -27,7 +28,7 @@ from biranet.evaluation.metrics import (
     into_sections,
     with_gaps,
 )
-from biranet.evaluation.weighted import SCREENINGS, Tabulated, tabulate
+from biranet.evaluation.weighted import Tabulated, tabulate
 from biranet.grades import GRADES
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def measure_with_intervals(
 
     Returns:
         What `measure` returns, and `ci`: by key, [low, high] or None, or a list of such over grades; likewise a `ci`
-        within each section and each operating point; and `ci_method`, one sentence.
+        within each section and each operating point; and `ci_method`, how they were made.
 
     Raises:
         InputError: If the table is empty or a grade is not 0 to 4.

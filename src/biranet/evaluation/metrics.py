@@ -11,10 +11,10 @@ import numpy as np
 
 from biranet.config import EvaluationConfig
 from biranet.errors import InputError
-from biranet.evaluation.confusion import confusion_matrix
+from biranet.evaluation.confusion import SCREENINGS, confusion_matrix
 from biranet.evaluation.groups import arrange_groups
 from biranet.evaluation.reasons import why_missing, why_undefined
-from biranet.evaluation.weighted import SCREENINGS, tabulate
+from biranet.evaluation.weighted import tabulate
 from biranet.grades import DISCLAIMER, GRADES
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ PROBABILITY_KEYS = tuple(
 )
 """Those among them that need probabilities."""
 
-LISTS = ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc", "coverage_per_grade", "size_fractions")
-"""The keys under which a list of five values stands, one a grade (one a size for `size_fractions`)."""
+LISTS = ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc")
+"""Those among them that are lists of five values, one a grade."""
 
 SECTIONS = ("before_calibration", "operating_points", "prediction_sets", "decisions")
 """The parts of `metrics.json` that a table may have or not."""
@@ -102,7 +102,7 @@ def arrange_measures(
     """
     plain = with_gaps({key: plain_value(value) for key, value in values.items()})
     found = into_sections(plain)
-    shares = {"referable": float(matrix[2:].sum() / matrix.sum()), "any_dr": float(matrix[1:].sum() / matrix.sum())}
+    shares = {name: float(matrix[lowest:].sum() / matrix.sum()) for name, lowest in SCREENINGS.items()}
     stated = {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS}
     stated_names = [name for name, share in stated.items() if share is not None]
     return {

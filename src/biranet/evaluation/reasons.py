@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from biranet.evaluation.confusion import SCREENINGS
 from biranet.evaluation.predictions import has_answers, has_probabilities, point_columns
-from biranet.grades import GRADES, REFERABLE_GRADE
+from biranet.grades import GRADES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +23,10 @@ OF_GRADES = {
 }
 """Why a list over grades has a gap; the grades follow."""
 
-ILL = {
-    "referable": (REFERABLE_GRADE, "no photo is referable", "every photo is referable", "given a referable grade"),
-    "any_dr": (1, "no photo has any DR", "every photo has DR", "given a grade of any DR"),
-}
-"""The two screenings: lowest grade, what to say where nobody or everybody is ill, and what a positive result is."""
+NOBODY = {"referable": "no photo is referable", "any_dr": "no photo has any DR"}
+EVERYBODY = {"referable": "every photo is referable", "any_dr": "every photo has DR"}
+POSITIVE = {"referable": "given a referable grade", "any_dr": "given a grade of any DR"}
+"""What to say where nobody or everybody is ill, and what a positive result of a screening is."""
 
 
 def why_undefined(
@@ -82,24 +82,24 @@ def why_missing(table: "pd.DataFrame") -> dict[str, str]:
 
 
 def _clauses(truth: npt.NDArray[np.int64], stated: tuple[str, ...]) -> dict[str, str]:
-    """What is wrong with each measure, if it has no value."""
+    """What is wrong with each measure, if it has no value; those of operating points without the point's name."""
     clauses = {
         "quadratic_weighted_kappa": "every photo has one and the same grade and was given it",
         "mean_one_vs_rest_auc": "every photo has one and the same grade",
         "decisions.decided_error_fraction": "every photo was left to a human",
+        "decisions.missed_fraction": NOBODY["referable"],
+        "decisions.needless_fraction": EVERYBODY["referable"],
     }
-    for name, (lowest, nobody, everybody, positive) in ILL.items():
+    for name, lowest in SCREENINGS.items():
         ill = truth >= lowest
-        of_class = everybody if ill.all() else nobody
-        no_ppv, no_npv = (of_class, of_class) if name in stated and (ill.all() or not ill.any()) else ("no", "every")
-        shares = {"sensitivity": nobody, "specificity": everybody, "ppv": no_ppv, "npv": no_npv}
-        for prefix, said in ((f"{name}_", positive), ("operating_points.", "referred"))[: 1 + (name == "referable")]:
-            clauses |= {
-                f"{prefix}{key}": f"{clause} photo was {said}" if clause in ("no", "every") else clause
-                for key, clause in shares.items()
-            }
-        clauses[f"{name}_auc"] = of_class
-    return clauses | {
-        "decisions.missed_fraction": ILL["referable"][1],
-        "decisions.needless_fraction": ILL["referable"][2],
-    }
+        one_class = NOBODY[name] if not ill.any() else EVERYBODY[name] if ill.all() else ""
+        positives = {f"{name}_": POSITIVE[name]} | ({"operating_points.": "referred"} if name == "referable" else {})
+        for prefix, positive in positives.items():
+            clauses[f"{prefix}sensitivity"] = NOBODY[name]
+            clauses[f"{prefix}specificity"] = EVERYBODY[name]
+            # At a stated prevalence the predictive values come from the two shares above, and need both.
+            by_class = one_class if name in stated else ""
+            clauses[f"{prefix}ppv"] = by_class or f"no photo was {positive}"
+            clauses[f"{prefix}npv"] = by_class or f"every photo was {positive}"
+        clauses[f"{name}_auc"] = one_class
+    return clauses

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.confusion import MATRIX_MEASURES, Values, screening_shares, share, two_by_two
+from biranet.evaluation.confusion import MATRIX_MEASURES, SCREENINGS, Values, screening_shares, share, two_by_two
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.predictions import (
     POINT_PREFIX,
@@ -39,12 +39,6 @@ BINS = 15
 
 SMALLEST_PROBABILITY = 1e-12
 """What stands in the logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
-
-ANY_DR_GRADE = 1
-"""The lowest grade that is retinopathy."""
-
-SCREENINGS = {"referable": REFERABLE_GRADE, "any_dr": ANY_DR_GRADE}
-"""The two questions of five grades that have a yes and a no, with the lowest grade that means yes."""
 
 
 @dataclass(frozen=True)
