@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from biranet.evaluation.intervals import bootstrap_intervals
-from biranet.evaluation.metrics import measure
+from biranet.evaluation.intervals import measure_with_intervals
 
 predictions = pd.DataFrame(
     {
@@ -13,7 +12,7 @@ predictions = pd.DataFrame(
         "predicted_grade": [min(4, patient % 5 + (patient % 3 == 0)) for patient in range(30) for _ in range(2)],
     }
 )
-metrics = measure(predictions)
-low, high = bootstrap_intervals(predictions)["quadratic_weighted_kappa"]
+metrics = measure_with_intervals(predictions)
+low, high = metrics["ci"]["quadratic_weighted_kappa"]
 print(f"kappa {metrics['quadratic_weighted_kappa']:.3f} [{low:.3f}, {high:.3f}], ACA {metrics['aca']:.3f}")
 print(f"no AUC: {metrics['undefined']['referable_auc']}")
