@@ -15,7 +15,7 @@ import pytest
 
 import biranet as package
 from biranet import commands, config
-from biranet.config import DataConfig, ModelConfig, OptimiserConfig, SplitConfig, TrainConfig
+from biranet.config import DataConfig, ModelConfig, OptimiserConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,7 +72,8 @@ def test_public_names_are_the_real_ones():
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
-    assert {"demo", "prepare", "audit", "split", "train", "evaluate", "grade"} == set(commands.COMMANDS)
+    names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare", "grade"}
+    assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
     assert "not a medical device" in answer.out
@@ -86,19 +87,15 @@ def test_version(biranet):
 
 
 def documented_settings(command):
-    """Settings of a command with their docstrings, read from the source: (flag, docstring, default)."""
+    """Settings of a command, and of the configurations in it, read from the source: (name, docstring)."""
     found = []
     for item in dataclasses.fields(command):
-        if item.name == "config":
-            kinds = (
-                [SplitConfig] if command is commands.Split else [TrainConfig, ModelConfig, DataConfig, OptimiserConfig]
-            )
-            for kind in kinds:
-                found += documented_settings(kind)
-    body = ast.parse(inspect.getsource(command)).body[0].body
-    for setting, text in itertools.pairwise(body):
-        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            found.append((setting.target.id, inspect.cleandoc(text.value.value)))
+        if dataclasses.is_dataclass(item.default_factory):
+            found += documented_settings(item.default_factory)
+    for kind in filter(dataclasses.is_dataclass, command.__mro__):
+        for setting, text in itertools.pairwise(ast.parse(inspect.getsource(kind)).body[0].body):
+            if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
+                found.append((setting.target.id, inspect.cleandoc(text.value.value)))
     return found
 
 
@@ -116,7 +113,9 @@ def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     assert words(inspect.getdoc(commands.COMMANDS[name]).splitlines()[0]) in words(answer.out)
     settings = documented_settings(commands.COMMANDS[name])
     assert settings
-    positional = {"photos", "prepared", "checkpoint"} | ({"out"} if name == "prepare" else set())
+    positional = {"photos", "prepared", "checkpoint"} | {"prepare": {"out"}, "compare": {"predictions"}}.get(
+        name, set()
+    )
     for setting, text in settings:
         assert words(text) in words(answer.out), setting
         if setting not in positional:

@@ -1,5 +1,6 @@
 """The version names the commit of this checkout, and never that of somebody else's."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import biranet.version
-from biranet.version import command_line, software_version
+from biranet.version import how_measured, software_version
 
 
 def git(folder, *arguments):
@@ -52,4 +53,7 @@ def test_without_git_there_is_the_release(monkeypatch):
 
 def test_the_command_line_can_be_typed_again(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/biranet", "evaluate", "my run/best.safetensors"])
-    assert command_line() == "biranet evaluate 'my run/best.safetensors'"
+    said = how_measured()
+    assert said["Command"] == "biranet evaluate 'my run/best.safetensors'"
+    assert said["Measured with"] == f"biranet {software_version()}"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", said["Date"])

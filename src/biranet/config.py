@@ -189,8 +189,6 @@ class EvaluationConfig:
     """Share of referable photos that PPV and NPV are given for; that of the photos measured when not given."""
     any_dr_prevalence: float | None = None
     """Share of photos with any DR (grade 1 and above) that PPV and NPV are given for; likewise."""
-    by: tuple[str, ...] = ()
-    """Columns whose values make subgroups; columns of many numbers, such as a quality, are divided into thirds."""
 
     def __post_init__(self) -> None:
         _at_least(self, seed=0)
@@ -198,6 +196,14 @@ class EvaluationConfig:
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
                 raise InputError(f"--{name.replace('_', '-')} must lie between 0 and 1, not {share}")
+
+
+@dataclass(frozen=True)
+class ReportConfig(EvaluationConfig):
+    """How predictions are measured, as a whole and in parts."""
+
+    by: tuple[str, ...] = ()
+    """Columns whose values make subgroups; columns of many numbers, such as a quality, are divided into thirds."""
 
 
 def _at_least(config: Any, **lowest: float) -> None:

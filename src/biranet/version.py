@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,9 +27,17 @@ def software_version() -> str:
     return f"{release}, commit {_git(here.parent, 'rev-parse', '--short=12', 'HEAD')}{changes}"
 
 
-def command_line() -> str:
-    """The command that this process was started with, as one would type it again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+def how_measured() -> dict[str, str]:
+    """Say by what, when and how a report was made.
+
+    Returns:
+        The release, the day (UTC) and the command as one would type it again, by name.
+    """
+    return {
+        "Measured with": f"biranet {software_version()}",
+        "Date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "Command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
 
 
 def _git(folder: Path, *arguments: str) -> str:

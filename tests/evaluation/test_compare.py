@@ -94,11 +94,6 @@ def test_two_different_files_are_needed(tmp_path: Path) -> None:
         compare({"only": predictions()})
 
 
-def test_subgroups_are_refused_rather_than_passed_over() -> None:
-    with pytest.raises(InputError, match="--by: models are compared on all photos"):
-        compare({"first": predictions(), "other": predictions(1)}, EvaluationConfig(by=("eye",)))
-
-
 def changed(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Change a cell in the eighth row, whose number in a spreadsheet is 9."""
     return lambda table: table.assign(**{column: table[column].where(table.index != 7, value)})

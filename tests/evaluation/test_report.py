@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from biranet.config import EvaluationConfig
+from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.page import PICTURE_SIZE_PX
@@ -109,7 +109,7 @@ def written(out: Path, table: pd.DataFrame, **more: Any) -> tuple[dict[str, Any]
 
 
 def test_three_files_that_agree(tmp_path: Path) -> None:
-    out, config = tmp_path / "new" / "report", EvaluationConfig(seed=7, by=("camera",))
+    out, config = tmp_path / "new" / "report", ReportConfig(seed=7, by=("camera",))
     notes, facts = ["The test part was read once before."], {"Seed": "1", "Split": ["train 3", "test 4"]}
     metrics, _ = written(out, whole(), config=config, notes=notes, facts=facts, history=HISTORY)
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions.csv", "report.html"]
@@ -157,7 +157,7 @@ def test_the_page_is_well_made(tmp_path: Path) -> None:
 
 
 def test_tables_and_charts_can_be_read_aloud(tmp_path: Path) -> None:
-    _, page = written(tmp_path, whole(), config=EvaluationConfig(by=("camera",)), history=HISTORY)
+    _, page = written(tmp_path, whole(), config=ReportConfig(by=("camera",)), history=HISTORY)
     assert {attributes.get("scope") for attributes in page.all("th")} <= {"row", "col", "rowgroup"}
     charts = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
     assert len(charts) == 7
@@ -227,7 +227,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
 
 
 def test_everything_has_its_place(tmp_path: Path) -> None:
-    config = EvaluationConfig(by=("camera",))
+    config = ReportConfig(by=("camera",))
     metrics, page = written(tmp_path, whole(), config=config, history=HISTORY, panels=[panel()])
     assert "missing" not in {attributes.get("class") for _, attributes in page.tags}
     assert "Some subgroups have fewer than 20 photos" in page.text

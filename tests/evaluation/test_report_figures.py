@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as oracle
 
-from biranet.config import EvaluationConfig
+from biranet.config import ReportConfig
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import meaning_of, point_name
 from biranet.evaluation.predictions import read_predictions
@@ -26,7 +26,7 @@ from biranet.evaluation.rules import OperatingPoint, Rules, answer, answer_colum
 GRADES = list(range(5))
 NAMES = ["no DR", "mild", "moderate", "severe", "proliferative"]
 PROBABILITIES = [f"p{grade}" for grade in GRADES]
-CONFIG = EvaluationConfig(seed=4, referable_prevalence=0.08, by=("camera", "sharpness"))
+CONFIG = ReportConfig(seed=4, referable_prevalence=0.08, by=("camera", "sharpness"))
 HISTORY = [
     {"epoch": 1, "lr": 0.0002, "train_loss": 0.31, "train_kappa": 0.402, "validation_kappa": None},
     {"epoch": 2, "lr": 0.0002, "train_loss": 0.22, "train_kappa": 0.611, "validation_kappa": 0.573},

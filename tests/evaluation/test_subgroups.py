@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from biranet.config import EvaluationConfig
+from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.subgroups import EMPTY, FEW, MEASURES, MOST_VALUES, divide, measure_subgroups
@@ -34,7 +34,7 @@ def predictions(rows: int = 150) -> pd.DataFrame:
 
 def test_each_is_measured_as_if_it_were_alone() -> None:
     table = predictions()
-    parts = measure_subgroups(table, EvaluationConfig(by=("camera", "eye")))
+    parts = measure_subgroups(table, ReportConfig(by=("camera", "eye")))
     assert [(part["column"], part["value"], part["n"], part["few"]) for part in parts] == [
         ("camera", "A", 111, False),
         ("camera", "B", FEW - 1, True),
@@ -54,7 +54,7 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
 
 def test_what_is_not_defined_in_a_subgroup_says_why() -> None:
     table = predictions().assign(ill=lambda rows: np.where(rows["grade"] >= 2, "yes", "no"))
-    healthy, _ = measure_subgroups(table, EvaluationConfig(by=("ill",)))
+    healthy, _ = measure_subgroups(table, ReportConfig(by=("ill",)))
     assert healthy["referable_sensitivity"] is None
     assert healthy["undefined"]["referable_sensitivity"] == "no photo is referable"
     assert set(healthy["undefined"]) <= set(MEASURES)
@@ -77,17 +77,17 @@ def test_source_and_eye_unless_others_are_named() -> None:
 
 
 def test_a_column_named_twice_counts_once() -> None:
-    assert len(measure_subgroups(predictions(), EvaluationConfig(by=("eye", "eye")))) == 2
+    assert len(measure_subgroups(predictions(), ReportConfig(by=("eye", "eye")))) == 2
 
 
 def test_a_missing_column_is_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"--by kamera: the predictions have no such column; they have: p0, .*camera"):
-        measure_subgroups(predictions(), EvaluationConfig(by=("camera", "kamera")))
+    with pytest.raises(InputError, match=r"--by kamera: there is no such column; the columns are: p0, .*camera"):
+        measure_subgroups(predictions(), ReportConfig(by=("camera", "kamera")))
 
 
 def test_many_numbers_make_thirds() -> None:
     table = predictions()
-    parts = measure_subgroups(table, EvaluationConfig(by=("sharpness",)))
+    parts = measure_subgroups(table, ReportConfig(by=("sharpness",)))
     assert [part["n"] for part in parts] == [50, 50, 50]
     numbers = np.sort(table["sharpness"].astype(float))
     for part, word, third in zip(parts, ("lowest", "middle", "highest"), np.split(numbers, 3), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.config import EvaluationConfig, SplitConfig
+from biranet.config import ReportConfig, SplitConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
 from biranet.inference.evaluate import evaluate_checkpoint
@@ -118,9 +118,7 @@ def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
     shutil.copytree(split_folder, prepared)
     (prepared / "test_readings.jsonl").unlink(missing_ok=True)
     with pytest.raises(InputError, match="--by camera: "):
-        evaluate_checkpoint(
-            checkpoint, prepared, tmp_path / "report", config=EvaluationConfig(by=("camera",)), workers=0
-        )
+        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", config=ReportConfig(by=("camera",)), workers=0)
     assert not (prepared / "test_readings.jsonl").exists() and not (tmp_path / "report").exists()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import PreparedFolder, check_counts
-from biranet.config import CalibrationConfig, EvaluationConfig
+from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 
@@ -79,7 +79,7 @@ class Evaluate:
     """Folder for report.html, metrics.json and predictions.csv."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
-    config: OmitArgPrefixes[EvaluationConfig] = field(default_factory=EvaluationConfig)
+    config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
     workers: int = 2
     """Processes that load photos."""
     no_cuda: bool = False
@@ -116,7 +116,7 @@ class Evaluate:
         from biranet.evaluation.predictions import read_predictions
         from biranet.evaluation.report import write_report
         from biranet.evaluation.rules import apply_rules
-        from biranet.version import command_line, software_version
+        from biranet.version import how_measured
 
         table = read_predictions(*self.predictions)
         facts = {"Predictions": _names(self.predictions)}
@@ -126,9 +126,7 @@ class Evaluate:
             rules = fit_rules(calibration, keep_grades=True)
             table = apply_rules(table, rules)
             facts["Rules"] = f"fitted on {rules.fitted_on} of {_names(self.calibration)}; grades are scored as given"
-        facts["Measured with"] = f"biranet {software_version()}"
-        facts["Command"] = command_line()
-        return write_report(self.out, table, title="Evaluation", config=self.config, facts=facts)
+        return write_report(self.out, table, title="Evaluation", config=self.config, facts={**facts, **how_measured()})
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,10 @@ class Compare:
     def run(self) -> int:
         """Write the comparison and print its main figures."""
         from biranet.evaluation.compare import describe_comparison, write_comparison
+        from biranet.version import how_measured
 
         _check_folder(self.out)
-        comparison = write_comparison(self.out, self.predictions, self.config)
+        comparison = write_comparison(self.out, self.predictions, self.config, facts=how_measured())
         print(describe_comparison(comparison))
         print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
         return 0

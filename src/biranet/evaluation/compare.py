@@ -154,8 +154,6 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         InputError: If `check_same` refuses the tables, or `config` asks for subgroups.
     """
     config = config or EvaluationConfig()
-    if config.by:
-        raise InputError("--by: models are compared on all photos, not in subgroups; leave it out")
     if len(tables) < 2:
         raise InputError("comparing needs at least two predictions tables")
     check_same(tables)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.config import EvaluationConfig
+from biranet.config import ReportConfig
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.charts import (
     FIRST_SHOWN,
@@ -96,7 +96,7 @@ def write_report(
     predictions: pd.DataFrame,
     *,
     title: str,
-    config: EvaluationConfig | None = None,
+    config: ReportConfig | None = None,
     panels: Sequence[Panel] = (),
     facts: Facts | None = None,
     history: Sequence[Mapping[str, Any]] = (),
@@ -120,7 +120,7 @@ def write_report(
     Raises:
         InputError: If the table is refused, a subgroup's column is not there, or a file cannot be written.
     """
-    config = config or EvaluationConfig()
+    config = config or ReportConfig()
     write_predictions(out / "predictions.csv", predictions)
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
     table = read_predictions(out / "predictions.csv")

@@ -5,12 +5,13 @@ size and its intervals, and says where it is too small to conclude anything.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from biranet.config import EvaluationConfig
+from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 
@@ -39,7 +40,20 @@ EMPTY = "(empty)"
 """The value of a cell with nothing in it."""
 
 
-def measure_subgroups(table: pd.DataFrame, config: EvaluationConfig | None = None) -> list[dict[str, Any]]:
+def check_columns(table: pd.DataFrame, by: Sequence[str]) -> None:
+    """Refuse columns that a table of photos does not have.
+
+    Raises:
+        InputError: If one of them is not there.
+    """
+    missing = [column for column in by if column not in table]
+    if missing:
+        raise InputError(
+            f"--by {missing[0]}: there is no such column; the columns are: {', '.join(map(str, table.columns))}"
+        )
+
+
+def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -> list[dict[str, Any]]:
     """Measure each part that the values of a column make.
 
     Args:
@@ -60,12 +74,8 @@ def measure_subgroups(table: pd.DataFrame, config: EvaluationConfig | None = Non
         >>> [(part["value"], part["n"], part["accuracy"]) for part in parts]
         [('clinic', 2, 1.0), ('van', 1, 0.0)]
     """
-    config = config or EvaluationConfig()
-    missing = [column for column in config.by if column not in table]
-    if missing:
-        raise InputError(
-            f"--by {missing[0]}: the predictions have no such column; they have: {', '.join(map(str, table.columns))}"
-        )
+    config = config or ReportConfig()
+    check_columns(table, config.by)
     parts = []
     for column in dict.fromkeys(config.by or (name for name in UNASKED if name in table and _divides(table[name]))):
         value_of_row, values = divide(table[column])

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import EvaluationConfig
+from biranet.config import ReportConfig
 from biranet.evaluation.report import write_report
 from biranet.evaluation.rules import Rules
+from biranet.evaluation.subgroups import check_columns
 from biranet.inference.panels import draw_panels
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import Card, load_checkpoint
@@ -19,7 +20,7 @@ from biranet.learning.record import read_history
 from biranet.learning.split import describe_split
 from biranet.manifest import learned_digest, read_manifest
 from biranet.photos.audit import audit
-from biranet.version import command_line, software_version
+from biranet.version import how_measured
 
 
 def evaluate_checkpoint(
@@ -28,7 +29,7 @@ def evaluate_checkpoint(
     out: Path,
     *,
     part: str = "test",
-    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 (frozen)
+    config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     workers: int = 2,
     no_cuda: bool = False,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def evaluate_checkpoint(
     model, card = load_checkpoint(checkpoint)
     manifest = read_manifest(prepared)
     check_preparation(prepared, card)
+    check_columns(manifest, config.by)
     photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
     device = choose_device(no_cuda)
     model.to(device)
@@ -125,6 +127,5 @@ def _facts(checkpoint: Path, card: Card, prepared: Path, manifest: pd.DataFrame,
         else "none fitted",
         "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
         "Trained with": ", ".join(f"{name} {version}" for name, version in card.software.items()),
-        "Measured with": f"biranet {software_version()}",
-        "Command": command_line(),
+        **how_measured(),
     }

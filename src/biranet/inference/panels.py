@@ -14,7 +14,7 @@ from biranet.learning.data import Draw
 from biranet.learning.predict import card_photos, predict_batch
 from biranet.photos.overlay import overlay_attention
 
-MISTAKES_SHOWN = 6
+MISTAKES_SHOWN = 10
 
 
 def choose_rows(predictions: pd.DataFrame) -> list[int]:
