@@ -20,8 +20,8 @@ from biranet.evaluation.compare import (
     read_tables,
     short_names,
 )
-from biranet.evaluation.differences import CHARTED, value_at
 from biranet.evaluation.intervals import measure_with_intervals
+from biranet.evaluation.pages.differences import CHARTED, value_at
 from biranet.evaluation.predictions import write_predictions
 from biranet.grades import DECISIONS
 

@@ -19,7 +19,7 @@ from PIL import Image
 from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.page import PICTURE_SIZE_PX
+from biranet.evaluation.pages.page import PICTURE_SIZE_PX
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.predictions import read_predictions
 from biranet.evaluation.report import Panel, worst_mistakes, write_report

@@ -17,10 +17,10 @@ import pandas as pd
 from biranet.config import EvaluationConfig
 from biranet.errors import InputError
 from biranet.evaluation.bounds import LEVEL
-from biranet.evaluation.differences import Difference, chart_differences, charted, list_differences, shortened
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.meanings import meaning_of
-from biranet.evaluation.page import render_page
+from biranet.evaluation.pages.differences import Difference, chart_differences, charted, list_differences, shortened
+from biranet.evaluation.pages.page import render_page
 from biranet.evaluation.predictions import has_answers, read_predictions
 from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json

@@ -11,7 +11,10 @@ import pandas as pd
 
 from biranet.config import ReportConfig
 from biranet.evaluation.bounds import LEVEL
-from biranet.evaluation.charts import (
+from biranet.evaluation.decisions import COVERAGE
+from biranet.evaluation.intervals import measure_with_intervals
+from biranet.evaluation.meanings import MEANINGS, point_name
+from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
     history_charts,
@@ -19,11 +22,8 @@ from biranet.evaluation.charts import (
     risk_chart,
     roc_chart,
 )
-from biranet.evaluation.decisions import COVERAGE
-from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.listing import list_numbers, look_up
-from biranet.evaluation.meanings import MEANINGS, point_name
-from biranet.evaluation.page import render_page
+from biranet.evaluation.pages.listing import list_numbers, look_up
+from biranet.evaluation.pages.page import render_page
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.predictions import has_probabilities, probabilities, read_predictions, write_predictions
 from biranet.evaluation.subgroups import FEW, measure_subgroups

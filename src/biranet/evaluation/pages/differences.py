@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from biranet.evaluation.drawing import Axes, ticks
 from biranet.evaluation.meanings import Meaning, meaning_of
+from biranet.evaluation.pages.drawing import Axes, ticks
 
 Verdict = Literal["better", "worse", "changed", "unclear", "none"]
 """What an interval says of the second model: it leaves out 0 on the good or the bad side, or on a side of which nobody

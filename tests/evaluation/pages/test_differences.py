@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from biranet.evaluation.compare import compare, read_tables, write_comparison
-from biranet.evaluation.differences import CHARTED, LEAST_REACH, Difference, chart_differences, list_differences
 from biranet.evaluation.meanings import meaning_of
-from biranet.evaluation.page import decimal
+from biranet.evaluation.pages.differences import CHARTED, LEAST_REACH, Difference, chart_differences, list_differences
+from biranet.evaluation.pages.page import decimal
 from biranet.evaluation.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
 from biranet.grades import DISCLAIMER
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from biranet.evaluation.charts import (
+from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     Chart,
     decision_counts,
@@ -19,7 +19,7 @@ from biranet.evaluation.charts import (
     risk_chart,
     roc_chart,
 )
-from biranet.evaluation.drawing import Axes, ticks
+from biranet.evaluation.pages.drawing import Axes, ticks
 from biranet.evaluation.rules import OperatingPoint, Rules, answer, answer_columns
 
 GRADES = np.arange(5)

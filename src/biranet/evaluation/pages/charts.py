@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.evaluation.curves import Reliability, reliability, risk_coverage, roc_points, thin
-from biranet.evaluation.drawing import Axes, ticks
 from biranet.evaluation.meanings import point_name
+from biranet.evaluation.pages.drawing import Axes, ticks
 from biranet.evaluation.predictions import (
     POINT_PREFIX,
     any_dr_score,
