@@ -108,8 +108,8 @@ def test_scores_add_up_probabilities() -> None:
     assert not has_probabilities(table.drop(columns="p4"))
     assert probabilities(table).dtype == np.float64
     np.testing.assert_allclose(probabilities(table)[1], [0.1, 0.1, 0.4, 0.3, 0.1], rtol=1e-6)
-    np.testing.assert_allclose(referable_score(table), [0.2, 0.8, 0.6], rtol=1e-6)
-    np.testing.assert_allclose(any_dr_score(table), [0.3, 0.9, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(referable_score(probabilities(table)), [0.2, 0.8, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(any_dr_score(probabilities(table)), [0.3, 0.9, 0.8], rtol=1e-6)
 
 
 def test_probabilities_survive_as_float32(tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 
+from biranet.evaluation.predictions import SMALLEST_PROBABILITY
 from biranet.evaluation.rules import Floats, Grades, apply_temperature
 from biranet.grades import GRADE_COUNT
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 """Bounds of the temperature. Where every photo is right, surer is always better, and nothing else would stop it."""
-
-LEAST_PROBABILITY = 1e-12
-"""Lower probabilities count as this much in the likelihood, or one photo with a probability of 0 would decide alone."""
 
 EVEN_THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
 """Thresholds that round the expected grade: where the fit starts from, and what few photos are drawn towards."""
@@ -180,4 +178,4 @@ def _summed(costs: Floats, starts: npt.NDArray[np.intp]) -> float:
 
 def _log_loss(raw: Floats, grades: Grades, temperature: float) -> float:
     of_truth = apply_temperature(raw, temperature)[np.arange(len(grades)), grades]
-    return float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean())
+    return float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).mean())

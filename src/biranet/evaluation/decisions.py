@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.calibration import fit_grade_thresholds, fit_temperature
-from biranet.evaluation.predictions import check_predictions
+from biranet.evaluation.predictions import check_predictions, referable_score
 from biranet.evaluation.rules import (
     ALL_GRADES,
     REFER_ALL,
@@ -31,7 +31,6 @@ from biranet.evaluation.rules import (
     expected_grade,
     gathered_before,
     raw_probabilities,
-    referable_probability,
 )
 from biranet.grades import REFERABLE_GRADE
 
@@ -97,7 +96,7 @@ def fit_rules(
     if decoder == "expected_grade":
         thresholds = fit_grade_thresholds(expected_grade(shares), grades, groups)
     graded = Rules(temperature, decoder, thresholds)
-    score = referable_probability(shares).round(_DECIMALS)
+    score = referable_score(shares).round(_DECIMALS)
     points = {
         SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
         SPECIFICITY_POINT: _specific_threshold(score, referable, groups),

@@ -30,6 +30,9 @@ done, and the ends of the prediction set."""
 POINT_PREFIX = "refer_"
 """Begins the columns that say, 1 or 0, whether a photo would be referred at an operating point; its name follows."""
 
+SMALLEST_PROBABILITY = 1e-12
+"""What stands in a logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
+
 SUM_TOLERANCE = 1e-3
 """How far the five probabilities of a photo may be from summing to 1, as rounding in a table makes them."""
 
@@ -55,28 +58,30 @@ def probabilities(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     return table[list(PROBABILITIES)].to_numpy(np.float64)
 
 
-def referable_score(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Add up the probabilities of the grades to refer: p2 + p3 + p4.
+def referable_score(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Add up the probabilities of the grades to refer: the score that every referral is decided by.
 
     Args:
-        table: A predictions table with probabilities.
+        shares: Probabilities of the five grades, (…, 5), summing to 1.
 
     Returns:
-        (N,) float64, at most 1 but for rounding.
+        p2 + p3 + p4, (…) float64, at most 1 but for rounding.
     """
-    return _sum_from(table, REFERABLE_GRADE)
+    score: npt.NDArray[np.float64] = shares[..., REFERABLE_GRADE:].sum(axis=-1)
+    return score
 
 
-def any_dr_score(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Add up the probabilities of the grades with any retinopathy: p1 + p2 + p3 + p4.
+def any_dr_score(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Add up the probabilities of the grades with any retinopathy.
 
     Args:
-        table: A predictions table with probabilities.
+        shares: Probabilities of the five grades, (…, 5), summing to 1.
 
     Returns:
-        (N,) float64, at most 1 but for rounding.
+        p1 + p2 + p3 + p4, (…) float64, at most 1 but for rounding.
     """
-    return _sum_from(table, 1)
+    score: npt.NDArray[np.float64] = shares[..., 1:].sum(axis=-1)
+    return score
 
 
 def has_answers(table: pd.DataFrame) -> bool:
@@ -268,11 +273,6 @@ def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.Data
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
     fixed = [name for name in (*COLUMNS, *ANSWER_COLUMNS, *point_columns(table)) if name in table]
     return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
-
-
-def _sum_from(table: pd.DataFrame, lowest: int) -> npt.NDArray[np.float64]:
-    score: npt.NDArray[np.float64] = probabilities(table)[:, lowest:].sum(axis=1)
-    return score
 
 
 def _refuse_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:

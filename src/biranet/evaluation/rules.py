@@ -27,6 +27,7 @@ from biranet.evaluation.predictions import (
     has_probabilities,
     point_columns,
     probabilities,
+    referable_score,
 )
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 
@@ -173,19 +174,6 @@ def expected_grade(shares: Floats) -> Floats:
     return mean
 
 
-def referable_probability(shares: Floats) -> Floats:
-    """Add the probabilities of the referable grades: the score every referral is decided by.
-
-    Args:
-        shares: Probabilities of the five grades, (…, 5), summing to 1.
-
-    Returns:
-        p2 + p3 + p4, (…) in [0, 1] up to rounding.
-    """
-    score: Floats = shares[..., REFERABLE_GRADE:].sum(axis=-1)
-    return score
-
-
 def decode(raw: npt.NDArray[np.floating], rules: Rules) -> Grades:
     """Turn probabilities into grades, by the decoder that the rules name.
 
@@ -261,7 +249,7 @@ def answer(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = 
         inside = gathered_before(shares, grades) <= rules.set_threshold
         lowest = np.asarray(inside.argmax(axis=1), np.int64)
         highest = lowest + inside.sum(axis=1) - 1
-    score = referable_probability(shares)
+    score = referable_score(shares)
     referred = {point.name: score >= point.threshold for point in rules.operating_points}
     return Answers(shares, grades, _decide(score, grades, rules), lowest, highest, referred)
 

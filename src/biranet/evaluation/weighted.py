@@ -20,6 +20,7 @@ from biranet.evaluation.confusion import MATRIX_MEASURES, SCREENINGS, Values, sc
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.predictions import (
     POINT_PREFIX,
+    SMALLEST_PROBABILITY,
     any_dr_score,
     has_answers,
     has_probabilities,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Bins of equal width in the expected calibration error."""
-
-SMALLEST_PROBABILITY = 1e-12
-"""What stands in the logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
         if "temperature" in table and (table["temperature"] != 1).any():
             before = _losses(raw_probabilities(table), truth)
             columns |= {f"before_calibration.{name}": column for name, column in before.items()}
-        scores = {"referable_auc": referable_score(table), "any_dr_auc": any_dr_score(table)}
+        scores = {"referable_auc": referable_score(shares), "any_dr_auc": any_dr_score(shares)}
         to_find = {f"{name}_auc": truth >= lowest for name, lowest in SCREENINGS.items()}
         for grade in GRADES:
             scores[f"one_vs_rest_auc.{grade}"] = shares[:, grade]

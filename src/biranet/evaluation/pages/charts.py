@@ -97,8 +97,8 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
     axes = Axes(54, 12, 348, 350)
     truth = table["grade"].to_numpy()
     kinds = {
-        "referable (grade 2 and above)": (truth >= REFERABLE_GRADE, referable_score(table)),
-        "any retinopathy (grade 1 and above)": (truth >= 1, any_dr_score(table)),
+        "referable (grade 2 and above)": (truth >= REFERABLE_GRADE, referable_score(probabilities(table))),
+        "any retinopathy (grade 1 and above)": (truth >= 1, any_dr_score(probabilities(table))),
     }
     lines = [
         Line(name, axes.path(thin(roc_points(positive, score))))
@@ -191,7 +191,7 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
         return None
     referable = table["grade"].to_numpy() >= REFERABLE_GRADE
     referred = table["predicted_grade"].to_numpy() >= REFERABLE_GRADE
-    coverage, risk = risk_coverage(referable_score(table), referred, referable)
+    coverage, risk = risk_coverage(referable_score(probabilities(table)), referred, referable)
     shown = coverage >= min(FIRST_SHOWN, len(table)) / len(table)
     curve = np.stack([coverage, risk], axis=1)[shown]
     places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
