@@ -4,7 +4,6 @@ import itertools
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from biranet.evaluation.pages.differences import CHARTED, LEAST_REACH, Differenc
 from biranet.evaluation.pages.page import decimal
 from biranet.evaluation.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
 from biranet.grades import DISCLAIMER
+from html_page import Page
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
 NASTY = "<img src=x onerror=alert(1)>\"'&"
 
 Draw = Callable[..., pd.DataFrame]
@@ -50,38 +49,6 @@ def written(folder: Path, **tables: pd.DataFrame) -> list[Path]:
     for path, table in zip(paths, tables.values(), strict=True):
         write_predictions(path, table)
     return paths
-
-
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text; every tag must be closed in its turn."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +87,7 @@ def test_two_files_that_agree(tmp_path: Path, first: pd.DataFrame) -> None:
         "Command": "biranet compare",
     }
     assert comparison["disclaimer"] == DISCLAIMER
-    text = Page(tmp_path / "out" / "comparison.html").text
+    text = Page((tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")).text
     assert "new compared with baseline" in text
     assert f"Two models on the same {len(first)} photos of 120 groups." in text
     rows = list_differences(
@@ -162,7 +129,7 @@ def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, first: pd.
     method = write_comparison(tmp_path, written(tmp_path, **tables))["ci_method"]
     source = (tmp_path / "comparison.html").read_text()
     assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", source)
-    page = Page(tmp_path / "comparison.html")
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for tag, attributes in page.tags:
@@ -182,7 +149,7 @@ def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, first: pd.
 
 def test_names_are_escaped(tmp_path: Path, first: pd.DataFrame) -> None:
     write_comparison(tmp_path, written(tmp_path, **{NASTY: first, "b": improved(first)}), facts={NASTY: NASTY})
-    page = Page(tmp_path / "comparison.html")
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     assert "img" not in {tag for tag, _ in page.tags}
     assert f"b compared with {NASTY}" in page.text
 
@@ -191,7 +158,7 @@ def test_what_is_missing_says_so(tmp_path: Path) -> None:
     grades = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [1, 1], "predicted_grade": [1, 1]})
     comparison = write_comparison(tmp_path, written(tmp_path, first=grades, other=grades))
     method = comparison["ci_method"]
-    text = Page(tmp_path / "comparison.html").text
+    text = Page((tmp_path / "comparison.html").read_text(encoding="utf-8")).text
     assert "The kappa of other cannot be compared with that of first: every photo has one and the same grade" in text
     assert "the predictions hold no probabilities" in text
     assert "Two models on the same 2 photos." in text
