@@ -1,0 +1,167 @@
+"""Every measure of a predictions table by other code than ours: scikit-learn, or the sum written out."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as oracle
+
+GRADES = list(range(5))
+PROBABILITIES = [f"p{grade}" for grade in GRADES]
+
+
+def share(part: Any, whole: Any) -> float | None:
+    return float(np.sum(part) / np.sum(whole)) if np.sum(whole) else None
+
+
+def yes_or_no(ill: Any, said: Any, prevalence: float | None) -> dict[str, float | None]:
+    sensitivity, specificity = share(ill & said, ill), share(~ill & ~said, ~ill)
+    if prevalence is None:
+        ppv, npv = share(ill & said, said), share(~ill & ~said, ~said)
+    else:
+        assert sensitivity is not None and specificity is not None
+        found, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+        missed, calm = (1 - sensitivity) * prevalence, specificity * (1 - prevalence)
+        ppv = found / (found + alarms) if found + alarms else None
+        npv = calm / (calm + missed) if calm + missed else None
+    return {"sensitivity": sensitivity, "specificity": specificity, "ppv": ppv, "npv": npv}
+
+
+def auc(ill: Any, score: Any) -> float | None:
+    return None if ill.all() or not ill.any() else float(oracle.roc_auc_score(ill, score))
+
+
+def bins_of(p: Any, truth: Any) -> list[tuple[int, int, float, float]]:
+    """(bin, photos, mean probability, share that is right) of each of 15 bins that holds photos."""
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == truth
+    found = []
+    for number in range(15):
+        inside = (confidence >= number / 15) & ((confidence < (number + 1) / 15) | (number == 14))
+        if inside.any():
+            found.append((number, int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean())))
+    return found
+
+
+def of_probabilities(p: Any, truth: Any) -> dict[str, float]:
+    return {
+        "expected_calibration_error": sum(n * abs(mean - right) for _, n, mean, right in bins_of(p, truth)) / len(p),
+        "brier": float(np.mean([((row - np.eye(5)[grade]) ** 2).sum() for row, grade in zip(p, truth, strict=True)])),
+        "negative_log_likelihood": float(np.mean([-math.log(row[grade]) for row, grade in zip(p, truth, strict=True)])),
+    }
+
+
+def undone(table: pd.DataFrame) -> Any:
+    powers = table[PROBABILITIES].to_numpy() ** table["temperature"].to_numpy()[:, None]
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def measured(table: pd.DataFrame, referable_prevalence: float | None = None) -> dict[str, Any]:
+    """Every number of a table by its key; predictive values of referral at a prevalence, else that of the table."""
+    truth, said = table["grade"].to_numpy(), table["predicted_grade"].to_numpy()
+    p, matrix = table[PROBABILITIES].to_numpy(), oracle.confusion_matrix(truth, said, labels=GRADES)
+    occurring = {"average": "macro", "zero_division": 0.0}
+    precision, recall = oracle.precision_score(truth, said, **occurring), oracle.recall_score(truth, said, **occurring)
+    found: dict[str, Any] = {
+        "n": len(table),
+        "groups": len(set(table["group"])),
+        "accuracy": oracle.accuracy_score(truth, said),
+        "micro_f1": oracle.f1_score(truth, said, average="micro"),
+        "aca": np.mean([np.mean(said[truth == grade] == grade) for grade in set(truth)]),
+        "macro_f1": oracle.f1_score(truth, said, average="macro"),
+        "macro_f1_of_means": 2 * precision * recall / (precision + recall),
+        "quadratic_weighted_kappa": oracle.cohen_kappa_score(truth, said, labels=GRADES, weights="quadratic"),
+        "mean_absolute_grade_error": oracle.mean_absolute_error(truth, said),
+        "prevalence.referable": referable_prevalence or float(np.mean(truth >= 2)),
+        "prevalence.any_dr": float(np.mean(truth >= 1)),
+        **of_probabilities(p, truth),
+    }
+    for grade in GRADES:
+        found[f"recall_per_grade.{grade}"] = share(matrix[grade, grade], matrix[grade])
+        found[f"precision_per_grade.{grade}"] = share(matrix[grade, grade], matrix[:, grade])
+        found[f"one_vs_rest_auc.{grade}"] = auc(truth == grade, p[:, grade])
+        found |= {f"confusion_matrix.{grade}.{other}": matrix[grade, other] for other in GRADES}
+    areas = [found[f"one_vs_rest_auc.{grade}"] for grade in GRADES]
+    found["mean_one_vs_rest_auc"] = np.mean([area for area in areas if area is not None])
+    for name, lowest, prevalence in (("referable", 2, referable_prevalence), ("any_dr", 1, None)):
+        found[f"{name}_auc"] = auc(truth >= lowest, p[:, lowest:].sum(axis=1))
+        found |= {
+            f"{name}_{key}": value for key, value in yes_or_no(truth >= lowest, said >= lowest, prevalence).items()
+        }
+    if "temperature" in table:
+        before = of_probabilities(undone(table), truth)
+        found |= {f"before_calibration.{key}": value for key, value in before.items()} | answered(
+            table, referable_prevalence
+        )
+    return found
+
+
+def answered(table: pd.DataFrame, referable_prevalence: float | None) -> dict[str, Any]:
+    """Every number that comes from what the rules answered."""
+    truth, found = table["grade"].to_numpy(), {}
+    ill = truth >= 2
+    for column in [name for name in table if name.startswith("refer_")]:
+        referred = table[column].to_numpy() == 1
+        values = yes_or_no(ill, referred, referable_prevalence) | {"referred_fraction": referred.mean()}
+        found |= {f"operating_points.{column.removeprefix('refer_')}.{key}": value for key, value in values.items()}
+    low, high = table["lowest_grade"].to_numpy(), table["highest_grade"].to_numpy()
+    held, size = (low <= truth) & (truth <= high), high - low + 1
+    found |= {"prediction_sets.coverage": held.mean(), "prediction_sets.mean_size": size.mean()}
+    for grade in GRADES:
+        found[f"prediction_sets.coverage_per_grade.{grade}"] = share(held & (truth == grade), truth == grade)
+        found[f"prediction_sets.size_fractions.{grade}"] = np.mean(size == grade + 1)
+    decision = table["decision"].to_numpy()
+    wrong = ((decision == "refer") & ~ill) | ((decision == "do not refer") & ill)
+    score = table[PROBABILITIES[2:]].to_numpy().sum(axis=1)
+    sure, mistaken = np.maximum(score, 1 - score), (table["predicted_grade"].to_numpy() >= 2) != ill
+    found |= {
+        "decisions.asked_fraction": np.mean(decision == "ask a human"),
+        "decisions.decided_error_fraction": share(wrong, decision != "ask a human"),
+        "decisions.missed_fraction": share(wrong & ill, ill),
+        "decisions.needless_fraction": share(wrong & ~ill, ~ill),
+        "decisions.area_under_risk_coverage": np.mean([mistaken[sure >= level].mean() for level in sure]),
+    }
+    return found
+
+
+def by_patient(table: pd.DataFrame, how: str) -> pd.DataFrame:
+    """One row for each patient, all of whom have one photo of each eye."""
+    rows = []
+    for name, photos in table.groupby("group"):
+        row: dict[str, Any] = {"group": name, "grade": photos["grade"].max()}
+        p = photos[PROBABILITIES].to_numpy()
+        if how == "mean":
+            row |= dict(zip(PROBABILITIES, p.mean(axis=0), strict=True)) | {"predicted_grade": p.mean(axis=0).argmax()}
+        else:
+            worst = photos.iloc[(p @ GRADES).argmax()]
+            row |= {column: worst[column] for column in [*PROBABILITIES, "temperature"]}
+            raised = ["predicted_grade", "lowest_grade", "highest_grade", *(c for c in table if c.startswith("refer_"))]
+            row |= {column: photos[column].max() for column in raised}
+            order = ["do not refer", "ask a human", "refer"]
+            row["decision"] = order[max(order.index(word) for word in photos["decision"])]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The numbers of a JSON value by their keys, ends of intervals excepted; undefined ones are None."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in ("ci", "undefined", "stated"):
+                yield from leaves(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from leaves(inner, f"{key}.{place}")
+    elif not isinstance(value, str):
+        yield key, value
+
+
+def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    assert {key for key, value in found.items() if value is None} == {
+        key for key, value in expected.items() if value is None
+    }
+    numbers = {key: value for key, value in expected.items() if value is not None}
+    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-12)
