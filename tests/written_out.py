@@ -1,12 +1,18 @@
-"""Every measure of a predictions table by other code than ours: scikit-learn, or the sum written out."""
+"""Every measure of a predictions table by other code than ours: scikit-learn, or the sum written out.
 
+`python tests/written_out.py REPORT …` checks the folders of reports: whether every number in `metrics.json` that was
+measured by photo comes out of `predictions.csv` again.
+"""
+
+import json
 import math
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from sklearn import metrics as oracle
 
 GRADES = list(range(5))
@@ -159,9 +165,33 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found.keys() == expected.keys()
-    assert {key for key, value in found.items() if value is None} == {
-        key for key, value in expected.items() if value is None
-    }
-    numbers = {key: value for key, value in expected.items() if value is not None}
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-12)
+    """Hold numbers to others, by their keys; all that differ are named."""
+    differing = [
+        f"{key}: {found.get(key, 'missing')}, not {expected.get(key, 'there')}"
+        for key in {**found, **expected}
+        if not (key in found and key in expected and _equal(found[key], expected[key]))
+    ]
+    if differing:
+        raise AssertionError("; ".join(differing))
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def check(report: Path) -> int:
+    """Compare a report with its predictions, and count the numbers that agree; others are an error."""
+    metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    prevalence = metrics["prevalence"]
+    stated = prevalence["referable"] if prevalence["stated"]["referable"] else None
+    elsewhere = ("patients", "subgroups", "notes", "facts")
+    found = {key: value for key, value in leaves(metrics) if key.split(".")[0] not in elsewhere}
+    same(found, measured(pd.read_csv(report / "predictions.csv"), stated))
+    return len(found)
+
+
+if __name__ == "__main__":
+    for folder in sys.argv[1:]:
+        print(f"{folder}: {check(Path(folder))} numbers come out of predictions.csv again")

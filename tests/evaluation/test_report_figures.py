@@ -4,9 +4,13 @@ Other code is scikit-learn where it has the measure, and written-out sums where 
 by the product's own code, a second time, with the same seed.
 """
 
+import functools
 import json
+import operator
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +29,7 @@ from written_out import (
     PROBABILITIES,
     bins_of,
     by_patient,
+    check,
     leaves,
     measured,
     same,
@@ -70,6 +75,7 @@ def graded(patients: int = 120, seed: int = 3) -> pd.DataFrame:
 
 
 class Written(NamedTuple):
+    folder: Path
     metrics: dict[str, Any]
     page: str
     table: pd.DataFrame
@@ -82,19 +88,24 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     write_report(out, graded(), title="Figures", config=CONFIG, history=HISTORY)
     table = pd.read_csv(out / "predictions.csv")
     again = measure_with_intervals(read_predictions(out / "predictions.csv"), CONFIG)
-    return Written(json.loads((out / "metrics.json").read_text()), (out / "report.html").read_text(), table, again)
+    return Written(out, json.loads((out / "metrics.json").read_text()), (out / "report.html").read_text(), table, again)
 
 
 def test_every_number_by_photo(written: Written) -> None:
-    found = {
-        key: value
-        for key, value in leaves(written.metrics)
-        if key.split(".")[0] not in ("patients", "subgroups", "notes", "facts")
-    }
-    assert len(found) > 100
-    same(found, measured(written.table, PREVALENCE))
+    assert check(written.folder) > 100
     assert written.metrics["prevalence"]["stated"] == {"referable": True, "any_dr": False}
     assert written.metrics["undefined"] == {}
+
+
+@pytest.mark.parametrize("key", ["quadratic_weighted_kappa", "operating_points.youden.npv", "recall_per_grade.3"])
+def test_a_number_that_was_changed_is_noticed(written: Written, tmp_path: Path, key: str) -> None:
+    shutil.copy(written.folder / "predictions.csv", tmp_path)
+    metrics = json.loads((written.folder / "metrics.json").read_text())
+    *path, last = (int(step) if step.isdigit() else step for step in key.split("."))
+    functools.reduce(operator.getitem, path, metrics)[last] += 0.0001
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(AssertionError, match=f"^{key}: [^;]*$"):
+        check(tmp_path)
 
 
 def test_every_number_by_patient(written: Written) -> None:
