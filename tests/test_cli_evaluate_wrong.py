@@ -97,6 +97,10 @@ WRONG = {
     ),
     "upside down": (answer_instead("lowest_grade", "3"), "row 3, column 'highest_grade': '1' is below 'lowest_grade'"),
     "half": (answer_instead("refer_youden", "0.5"), "row 3, column 'refer_youden': '0.5' is neither 1 (refer) nor 0"),
+    "a point without a name": (
+        lines(ANSWERED, header=ANSWERS.replace("youden", "")),
+        "p.csv, column 'refer_': an operating point must have a name, as in 'refer_youden'",
+    ),
     "a decision alone": (
         lines("a.jpg,2,2,refer", header=f"{PLAIN},decision"),
         "p.csv has no column 'temperature' beside 'decision' (give all of temperature, decision, lowest_grade, ",
@@ -157,6 +161,41 @@ def test_tables_that_do_not_go_together(biranet, place, what):
     assert_refused(biranet("evaluate", "--predictions", "p.csv", "q.csv"), sentence, place)
 
 
+FITTED_ON = [
+    f"{number}.jpg,patient {number},{grade},{grade},{','.join('0.6' if seat == grade else '0.1' for seat in range(5))}"
+    for number, grade in enumerate([0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
+]
+CALIBRATIONS = {
+    # what is wrong: the table to fit on, and the words of the one sentence that answers
+    "too few patients": (lines(*FITTED_ON[:8]), "c.csv: the rules need photos of at least 9 groups (patients), and th"),
+    "one class": (lines(*(f"{number}.jpg,,0,0,1,0,0,0,0" for number in range(9))), "c.csv: the rules need referable ph"),
+    "no probabilities": (lines("x.jpg,1,1", header=PLAIN), "c.csv: the predictions hold no probabilities"),
+    "a photo of both": (
+        lines(*FITTED_ON, ROWS[1].replace("ann", "")),
+        "p.csv, photo 'a_right.jpg', column 'file': 'a_right.jpg' stands in c.csv too, so the figures would be too goo",
+    ),
+    "a patient of both": (
+        lines(*FITTED_ON, ROWS[2].replace("b_left", "b_right")),
+        "p.csv, photo 'b_left.jpg', column 'group': 'bob' stands in c.csv too, so the figures would be too good",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CALIBRATIONS)
+def test_wrong_tables_to_fit_rules_on(biranet, place, what):
+    content, sentence = CALIBRATIONS[what]
+    (place / "p.csv").write_text(GOOD)
+    (place / "c.csv").write_text(content)
+    assert_refused(biranet("evaluate", "--predictions", "p.csv", "--calibration", "c.csv"), sentence, place)
+
+
+def test_rules_for_a_table_without_probabilities(biranet, place):
+    (place / "p.csv").write_text(lines("a.jpg,1,1", header=PLAIN))
+    (place / "c.csv").write_text(lines(*FITTED_ON))
+    answer = biranet("evaluate", "--predictions", "p.csv", "--calibration", "c.csv")
+    assert_refused(answer, "p.csv: the predictions hold no probabilities", place)
+
+
 def measured(biranet, place, content, name="p.csv"):
     (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
     answer = biranet("evaluate", "--predictions", name)
@@ -180,6 +219,12 @@ def test_tables_as_spreadsheets_write_them_are_measured_alike(biranet, place, co
     expected = measured(biranet, place, GOOD)
     assert expected["n"] == 4
     assert measured(biranet, place, content) == expected
+
+
+def test_spaces_around_a_group_make_no_other_group(biranet, place):
+    expected = measured(biranet, place, GOOD.replace(",bob,", ",ann,"))
+    assert expected["groups"] == 2
+    assert measured(biranet, place, GOOD.replace(",bob,", ", ann ,")) == expected
 
 
 def test_a_table_without_probabilities_is_measured_and_says_what_is_missing(biranet, place):

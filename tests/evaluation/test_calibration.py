@@ -1,6 +1,7 @@
 """The temperature is the best there is; grade thresholds are good for photos that they were not fitted on."""
 
 import itertools
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_the_order_of_photos_does_not_matter() -> None:
     expected = expected_grade(raw)
     found = fit_grade_thresholds(expected, grades, groups)
     assert fit_grade_thresholds(expected[order], grades[order], [f"z{group}" for group in -groups[order]]) == found
+
+
+def test_the_length_of_a_name_does_not_matter() -> None:
+    raw, grades = draw(300, seed=2, sure=3.0)
+    groups = [str(photo // 3) for photo in range(300)]
+    tracemalloc.start()
+    found = fit_grade_thresholds(expected_grade(raw), grades, ["z" * 100_000, *groups[1:]])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10_000_000
+    assert found == fit_grade_thresholds(expected_grade(raw), grades, ["z", *groups[1:]])
 
 
 def best_by_trial(expected: Floats, grades: Grades) -> float:

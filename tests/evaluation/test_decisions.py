@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +84,18 @@ def test_neither_order_nor_names_nor_predicted_grades_matter() -> None:
     assert found.grade_thresholds == pytest.approx(rules.grade_thresholds, rel=1e-6)
     for ours, theirs in zip(rules.operating_points, found.operating_points, strict=True):
         assert theirs.threshold == pytest.approx(ours.threshold, rel=1e-6)
+
+
+def test_one_long_name_of_a_group_costs_its_own_length_only() -> None:
+    """Text of one width for all photos would make 120 MB of the 300 photos, and of more photos more than there is."""
+    table = draw(70, seed=2)[:300]
+    named = table.assign(group=table["group"].replace("0", "z" * 100_000))
+    tracemalloc.start()
+    found = fit_rules(named, decoder="expected_grade")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10_000_000
+    assert found == fit_rules(table, decoder="expected_grade")
 
 
 def test_rules_fitted_again_from_their_own_file_are_the_same(tmp_path: Path) -> None:
@@ -353,6 +366,7 @@ def with_nan(table: pd.DataFrame) -> pd.DataFrame:
         (lambda table: table[table["group"].astype(int) < 8], "photos of at least 9 groups .* are of 8;"),
         (lambda table: table.iloc[:0], "no rows"),
         (with_nan, "row 7, column 'p2'"),
+        (lambda table: table.assign(p2=table["p2"].astype(str)), "row 0, column 'p2': '0.* is text, not a number"),
         (lambda table: table.assign(p1=0.5), "they sum to"),
         (lambda table: table.assign(grade=5), "column 'grade': '5'"),
         (lambda table: table.assign(file="one.png"), "column 'file': 'one.png'"),
@@ -361,6 +375,8 @@ def with_nan(table: pd.DataFrame) -> pd.DataFrame:
 def test_tables_that_fit_nothing_are_refused(change: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         fit_rules(change(draw(30, seed=8)))
+    with pytest.raises(InputError, match=f"^folds.csv(:|,| has) .*{sentence}"):
+        fit_rules(change(draw(30, seed=8)), origin="folds.csv")
 
 
 @pytest.mark.parametrize("cost", [0, -1, math.nan, math.inf])
@@ -380,6 +396,9 @@ def test_photos_and_groups_of_the_calibration_part_are_not_measured() -> None:
     for column, value in (("file", photo), ("group", group), ("sha256", digest)):
         shared = rest.copy()
         shared.loc[shared.index[3], column] = value
-        with pytest.raises(RefusedError, match=f"'{value}' stands in the calibration table and in the one"):
+        where = f"photo '{shared['file'].iloc[3]}', column '{column}': '{value}' stands in"
+        with pytest.raises(RefusedError, match=f"^the table to measure, {where} the calibration table too, so"):
             refuse_shared(few, shared)
+        with pytest.raises(RefusedError, match=f"^new.csv, {where} old.csv too, so"):
+            refuse_shared(few, shared, calibration_origin="old.csv", measured_origin="new.csv")
     refuse_shared(few.drop(columns="sha256"), rest)

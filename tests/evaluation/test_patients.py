@@ -13,6 +13,7 @@ from biranet.config import EvaluationConfig
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import combine, measure_patients
 from biranet.evaluation.predictions import check_predictions
+from biranet.evaluation.rules import Rules, decode
 from biranet.grades import DECISIONS
 
 P = [f"p{grade}" for grade in range(5)]
@@ -120,6 +121,28 @@ def test_one_photo_a_patient_changes_nothing() -> None:
     for key in ("quadratic_weighted_kappa", "referable_auc", "brier", "recall_per_grade", "n"):
         assert mean[key] == expected[key], key
     assert mean["decisions"] is None
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000))
+def test_a_patient_of_one_photo_keeps_the_grade_of_any_decoder(seed: int) -> None:
+    table = drawn(30, seed=seed).drop_duplicates("group").sort_values("group")
+    rules = Rules(temperature=2.0, decoder="expected_grade", grade_thresholds=(0.5, 1.5, 2.5, 3.5))
+    graded = table.assign(predicted_grade=decode(table[P].to_numpy(), rules))
+    assert (graded["predicted_grade"] != table["predicted_grade"]).any()
+    assert combine(graded, "mean")["predicted_grade"].tolist() == graded["predicted_grade"].tolist()
+    pd.testing.assert_frame_equal(combine(graded, "mean")[P], combine(table, "mean")[P])
+
+
+def test_one_grade_that_is_not_the_most_probable_makes_the_mean_one_of_grades() -> None:
+    # The mean of ann's probabilities is highest at grade 2. Her left eye was given 4, her right 1 and 3: so 3.
+    other = HAND_MADE.assign(predicted_grade=[4, 1, 3, 0])
+    assert combine(other, "mean")["predicted_grade"].tolist() == [3, 0]
+    # Of equals the lower grade is the most probable one, as it is for `argmax`.
+    halves = pd.DataFrame({"group": "ann", "eye": ["left", "right"], "grade": 1, "predicted_grade": [0, 3]})
+    halves[P] = [[0.5, 0.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.4, 0.6, 0.0]]
+    assert combine(halves, "mean")["predicted_grade"].tolist() == [2]
+    assert combine(halves.assign(predicted_grade=[2, 3]), "mean")["predicted_grade"].tolist() == [3]
 
 
 def test_patients_are_measured_beside_photos() -> None:

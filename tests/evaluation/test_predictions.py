@@ -134,6 +134,16 @@ def test_a_photo_without_group_is_its_own(tmp_path: Path) -> None:
     assert read_predictions(path)["group"].tolist() == ["a.png", "ann"]
 
 
+def test_spaces_around_names_make_no_other_photo_or_group(tmp_path: Path) -> None:
+    header = "file,group,grade,predicted_grade"
+    rows = ["a.png,ann,0,1", " b.png , ann,1,1", "c.png,ann ,1,1", "d.png ,  ,1,1"]
+    table = read_predictions(written(tmp_path, *rows, header=header))
+    assert table["file"].tolist() == ["a.png", "b.png", "c.png", "d.png"]
+    assert table["group"].tolist() == ["ann", "ann", "ann", "d.png"]
+    with pytest.raises(InputError, match=r"row 3, column 'file': 'a\.png' stands there twice"):
+        read_predictions(written(tmp_path, rows[0], "a.png ,bob,1,1", header=header))
+
+
 def test_folds_are_pooled_in_order(tmp_path: Path) -> None:
     first = written(tmp_path, "a.png,g,0,1,x", header="file,group,grade,predicted_grade,eye", name="1.csv")
     second = written(tmp_path, "b.png,g,2,1", header="file,group,grade,predicted_grade", name="2.csv")
@@ -151,7 +161,7 @@ GOOD = "a.png,g,0,0,1,0,0,0,0"
     ("rows", "sentence"),
     [
         ([GOOD, "a.png,g,1,0,1,0,0,0,0"], "row 3, column 'file': 'a.png' stands there twice"),
-        ([GOOD, " ,g,1,0,1,0,0,0,0"], "row 3, column 'file': ' ' is empty"),
+        ([GOOD, " ,g,1,0,1,0,0,0,0"], "row 3, column 'file': '' is empty"),
         (["a.png,g,7,0,1,0,0,0,0"], "row 2, column 'grade': '7' is not a grade from 0 to 4"),
         (["a.png,g,2.5,0,1,0,0,0,0"], "row 2, column 'grade': '2.5' is not a grade"),
         (["a.png,g,,0,1,0,0,0,0"], "row 2, column 'grade': '' is not a grade"),
@@ -264,6 +274,16 @@ def test_an_operating_point_alone_is_refused(tmp_path: Path) -> None:
         read_predictions(path)
 
 
+@pytest.mark.parametrize("column", ["refer_", "refer_ "])
+def test_an_operating_point_needs_a_name(tmp_path: Path, column: str) -> None:
+    path = written(tmp_path, "a,0,0,1,refer,0,1,0", header=ANSWERS.replace("refer_youden", column))
+    sentence = "column 'refer_': an operating point must have a name, as in 'refer_youden'"
+    with pytest.raises(InputError, match=rf"predictions\.csv, {sentence}"):
+        read_predictions(path)
+    with pytest.raises(InputError, match="here, column 'refer_"):
+        check_predictions(answered(**{column: 0}), "here")
+
+
 def test_nothing_to_read() -> None:
     with pytest.raises(InputError, match="no predictions were given"):
         read_predictions()
@@ -276,6 +296,9 @@ def test_nothing_to_read() -> None:
         ({"predicted_grade": pd.Series([0, None, 1], dtype="Int64")}, "row 1, column 'predicted_grade'"),
         ({"group": ["a", None, "b"]}, "row 1, column 'group'"),
         ({"p3": [0.1, np.nan, 0.2]}, "row 1, column 'p3': 'nan'"),
+        ({"p3": ["0.1", "0.3", "0.2"]}, "here, row 0, column 'p3': '0.1' is text, not a number"),
+        ({"p3": pd.Series([0.1, "much", 0.2], dtype=object)}, "row 1, column 'p3': 'much' is text, not a number"),
+        ({"p3": pd.Series([0.1, None, 0.2], dtype=object)}, "row 1, column 'p3': 'None' is not a probability"),
     ],
 )
 def test_tables_in_memory_are_checked(changed: dict[str, object], sentence: str) -> None:
@@ -301,6 +324,7 @@ def test_a_refused_table_is_not_written(tmp_path: Path) -> None:
     [
         ({"temperature": np.nan}, "here, row 0, column 'temperature': 'nan'"),
         ({"temperature": [1.0, -1.0, 1.0]}, "row 1, column 'temperature': '-1.0'"),
+        ({"temperature": "1.5"}, "row 0, column 'temperature': '1.5' is text, not a number"),
         ({"decision": ["refer", None, "refer"]}, "row 1, column 'decision': "),
         ({"lowest_grade": [0, 4, 4]}, "row 1, column 'highest_grade': '3' is below 'lowest_grade'"),
         ({"refer_youden": [0, 1, 7]}, "row 2, column 'refer_youden': '7'"),

@@ -282,8 +282,10 @@ def test_every_row_has_its_own_temperature() -> None:
 
 def test_without_probabilities_no_rules_apply() -> None:
     bare = table(random_shares(3)).drop(columns=["p0", "p1", "p2", "p3", "p4"])
-    with pytest.raises(InputError, match="the predictions hold no probabilities"):
+    with pytest.raises(InputError, match=r"^the predictions table: the predictions hold no probabilities"):
         apply_rules(bare, FITTED)
+    with pytest.raises(InputError, match=r"^new\.csv: the predictions hold no probabilities"):
+        apply_rules(bare, FITTED, origin="new.csv")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     order = np.lexsort((grades, expected))
     expected, grades = expected[order], grades[order]
     # Groups are numbered as they appear, so that their names do not matter.
-    group_of_photo, names = pd.factorize(np.asarray(groups, str)[order])
+    group_of_photo, names = pd.factorize(np.asarray(groups, object)[order])
     random = np.random.default_rng(0)
     draws = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_RESAMPLES)
     fits = [maximise_kappa(expected, grades, times[group_of_photo].astype(np.float64)) for times in draws]

@@ -4,21 +4,22 @@ The table holds photos that the model neither learned from nor was chosen on: a 
 predictions. What is promised is promised for the photos of a new group. A group drawn at random and then one of its
 photos: that photo's grade lies in its set, and a referable one is referred, at least nine times in ten, whatever the
 model, as long as new groups come as those of the table did. Groups count alike, large or small. The temperature is
-fitted on the same photos, a fault too small to be seen in simulations; where the model was trained anew on all photos
-after its out-of-fold predictions, the promise is an experience, no theorem.
+fitted on the same photos, and so are the thresholds of the expected grade, where that decoder says at which grade a set
+starts: a fault too small to be seen in simulations. Where the model was trained anew on all photos after its
+out-of-fold predictions, the promise is an experience, no theorem.
 """
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.calibration import fit_grade_thresholds, fit_temperature
 from biranet.evaluation.predictions import check_predictions, referable_score
 from biranet.evaluation.rules import (
-    ALL_GRADES,
     REFER_ALL,
     REFER_NONE,
     SENSITIVITY_POINT,
@@ -34,9 +35,6 @@ from biranet.evaluation.rules import (
 )
 from biranet.grades import REFERABLE_GRADE
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 COVERAGE = 0.90
 """How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
 at the other."""
@@ -49,11 +47,12 @@ _DECIMALS = 9
 
 
 def fit_rules(
-    table: "pd.DataFrame",
+    table: pd.DataFrame,
     *,
     decoder: Literal["argmax", "expected_grade"] = "argmax",
     miss_cost: float = 5.0,
     keep_grades: bool = False,
+    origin: str = "the calibration table",
 ) -> Rules:
     """Fit everything that turns the model's probabilities into answers.
 
@@ -63,6 +62,7 @@ def fit_rules(
         miss_cost: What a referable photo that is not referred costs, in needless referrals.
         keep_grades: Fit the sets to start at the table's predicted grades, as `apply_rules` does with those of another
             program; else they start at the grades of the decoder, and the table's are not used.
+        origin: Where the table comes from, for the errors.
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
@@ -75,20 +75,21 @@ def fit_rules(
     """
     if not 0 < miss_cost < math.inf:
         raise InputError(f"the cost of a missed photo must be a number above 0, not {miss_cost}")
-    check_predictions(table, "the table to fit rules on")
-    raw = raw_probabilities(table)
-    grades, groups = table["grade"].to_numpy(np.int64), table["group"].to_numpy(str)
-    referable, group_count = grades >= REFERABLE_GRADE, len(np.unique(groups))
-    if group_count < LEAST_GROUPS:
+    check_predictions(table, origin)
+    raw = raw_probabilities(table, origin=origin)
+    grades = table["grade"].to_numpy(np.int64)
+    groups, names = pd.factorize(table["group"])
+    if len(names) < LEAST_GROUPS:
         raise InputError(
-            f"the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(table)} photos to fit "
-            f"them on are of {group_count}; make a larger calibration part"
+            f"{origin}: the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(table)} "
+            f"photos to fit them on are of {len(names)}; make a larger calibration part"
         )
+    referable = grades >= REFERABLE_GRADE
     if referable.all() or not referable.any():
         which = "all of them are" if referable.all() else "none of them is"
         raise InputError(
-            f"the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the {len(table)} "
-            f"photos to fit them on {which} referable; make a larger calibration part"
+            f"{origin}: the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the "
+            f"{len(table)} photos to fit them on {which} referable; make a larger calibration part"
         )
     temperature = fit_temperature(raw, grades)
     shares = apply_temperature(raw, temperature)
@@ -110,8 +111,8 @@ def fit_rules(
         decoder,
         thresholds,
         tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
-        min(group_quantile(before, groups) + 10.0**-_DECIMALS, ALL_GRADES),
-        f"{len(table)} photos in {group_count} groups",
+        group_quantile(before, groups) + 10.0**-_DECIMALS,
+        f"{len(table)} photos in {len(names)} groups",
     )
 
 
@@ -136,7 +137,8 @@ def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
         >>> group_quantile(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), list("abcdefghi"))
         9.0
     """
-    _, group_of_photo, sizes = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
+    group_of_photo, _ = pd.factorize(np.asarray(groups, object))
+    sizes = np.bincount(group_of_photo)
     order = np.argsort(scores)
     weights = np.cumsum(1 / sizes[group_of_photo[order]])
     # A millionth of a photo is rounding: thirds of a group must add up to the group.
@@ -173,29 +175,39 @@ def cheapest_threshold(
     return float(thresholds[best])
 
 
-def refuse_shared(calibration: "pd.DataFrame", test: "pd.DataFrame") -> None:
+def refuse_shared(
+    calibration: pd.DataFrame,
+    measured: pd.DataFrame,
+    *,
+    calibration_origin: str = "the calibration table",
+    measured_origin: str = "the table to measure",
+) -> None:
     """Refuse to measure rules on photos or groups that they were fitted on.
 
     Args:
         calibration: The predictions table that rules were fitted on.
-        test: The predictions table they are to be measured on.
+        measured: The predictions table they are to be measured on.
+        calibration_origin: Where the first comes from, for the error.
+        measured_origin: Where the second comes from, for the error.
 
     Raises:
-        RefusedError: If a photo, by name or by the hash of its file, or a group stands in both.
+        RefusedError: If a photo, by name or by the hash of its file, or a group stands in both. The sentence names the
+            photo, not its row: pooled tables no longer know their rows.
     """
-    for column, what in (("file", "photo"), ("sha256", "photo with the hash"), ("group", "group")):
-        if column not in calibration or column not in test:
+    for column in ("file", "sha256", "group"):
+        if column not in calibration or column not in measured:
             continue
         held = calibration[column]
-        shared = test[column].isin(held[held != ""])
-        if shared.any():
+        shared = measured[measured[column].isin(held[held != ""])]
+        if len(shared):
+            photo, value = shared["file"].iloc[0], shared[column].iloc[0]
             raise RefusedError(
-                f"the {what} {test.loc[shared, column].iloc[0]!r} stands in the calibration table and in the one to be "
-                "measured, so the figures would be too good; fit the rules on photos of other patients"
+                f"{measured_origin}, photo {photo!r}, column {column!r}: {value!r} stands in {calibration_origin} too, "
+                "so the figures would be too good; fit the rules on photos of other patients"
             )
 
 
-def _sensitive_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> float:
+def _sensitive_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> float:
     """Find the highest threshold that new referable photos reach nine times in ten.
 
     It stands halfway to the next lower score of any photo, where it refers no more of these photos.
@@ -204,7 +216,7 @@ def _sensitive_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups
     return REFER_ALL if lowest <= 0 else float((lowest + score[score < lowest].max(initial=0.0)) / 2)
 
 
-def _specific_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> float:
+def _specific_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> float:
     """Find the lowest threshold that new photos that are not referable stay below nine times in ten.
 
     It stands halfway to the next higher score of any photo, where it refers no fewer of these photos.

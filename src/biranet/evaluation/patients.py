@@ -18,7 +18,8 @@ from biranet.evaluation.predictions import (
     point_columns,
     probabilities,
 )
-from biranet.grades import DECISIONS, GRADES
+from biranet.evaluation.rules import expected_grade
+from biranet.grades import DECISIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +79,12 @@ def combine(table: "pd.DataFrame", how: How) -> "pd.DataFrame":
     the patient's set; it may hold the truth less often than the sets of photos do.
 
     `mean` averages the probabilities, within each eye first, so that an eye that was photographed twice counts as much
-    as the other; the predicted grade is the most probable one, the lower of equals. Averaged are the probabilities as
-    they stand in the table, so after the temperature. Without probabilities the predicted grades are averaged the same
-    way and rounded, halves to the graver grade. Operating points and sets were fitted for single photos, and a mean is
-    nearer the middle than a single photo, so `mean` decides nothing.
+    as the other. Averaged are the probabilities as they stand in the table, so after the temperature. The predicted
+    grade is the most probable one, the lower of equals, where that is so for every photo of the table. Where it is not,
+    as with the decoder of the expected grade, or there are no probabilities, the predicted grades are averaged the same
+    way and rounded, halves to the graver grade: so a patient with one photo keeps its grade, whatever gave it.
+    Operating points and sets were fitted for single photos, and a mean is nearer the middle than a single photo, so
+    `mean` decides nothing.
 
     Args:
         table: A predictions table with a column `eye`; a patient is a `group`.
@@ -112,7 +115,7 @@ def combine(table: "pd.DataFrame", how: How) -> "pd.DataFrame":
 def _worst_eye(table: "pd.DataFrame") -> "pd.DataFrame":
     patients = table.groupby("group")
     combined = patients[["predicted_grade"]].max()
-    expected = probabilities(table) @ np.array(GRADES) if has_probabilities(table) else table["predicted_grade"]
+    expected = expected_grade(probabilities(table)) if has_probabilities(table) else table["predicted_grade"]
     # Of photos with one expected grade, the one with the most on the highest grades, whatever the order of the rows.
     order = ["expected", *(name for name in reversed(PROBABILITIES) if name in table)]
     worst = table.assign(expected=expected).sort_values(order).drop_duplicates("group", keep="last").set_index("group")
@@ -125,11 +128,11 @@ def _worst_eye(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _mean(table: "pd.DataFrame") -> "pd.DataFrame":
-    averaged = [*PROBABILITIES] if has_probabilities(table) else ["predicted_grade"]
+    averaged = ["predicted_grade", *(name for name in PROBABILITIES if name in table)]
     by_eye = table[averaged].groupby([table["group"], _eyes(table)]).mean()
     combined = by_eye.groupby(level=0).mean()
-    if has_probabilities(table):
-        grades = combined.to_numpy().argmax(axis=1)
+    if has_probabilities(table) and (table["predicted_grade"] == probabilities(table).argmax(axis=1)).all():
+        grades = probabilities(combined).argmax(axis=1)
     else:
         grades = np.floor(combined["predicted_grade"].to_numpy() + 0.5)
     return combined.assign(predicted_grade=grades.astype(np.int64))

@@ -103,7 +103,8 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
     """Read predictions and pool them, for example the tables of five folds.
 
     Only `file`, `grade` and `predicted_grade` must be there. Where `group` is missing or empty, a photo is a group of
-    its own; the probabilities may be missing, all five together, and so may the answers of our rules.
+    its own; spaces around the names of files and groups are no part of them. The probabilities may be missing, all five
+    together, and so may the answers of our rules.
 
     Args:
         paths: CSV files; no photo may stand in two of them, and what is measured must stand in all of them.
@@ -123,13 +124,13 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
         _refuse_other_columns(tables[0], paths[0], table, path)
         _refuse_other_columns(table, path, tables[0], paths[0])
     pooled = pd.concat(tables, ignore_index=True)
-    origins = np.repeat([str(path) for path in paths], [len(table) for table in tables])
+    origins = np.repeat(np.arange(len(paths)), [len(table) for table in tables])
     twice = np.flatnonzero(pooled["file"].duplicated())
     if len(twice):
         name = pooled["file"].iloc[twice[0]]
         first = np.flatnonzero(pooled["file"] == name)[0]
         raise InputError(
-            f"column 'file': {name!r} stands in {origins[first]} and again in {origins[twice[0]]}; "
+            f"column 'file': {name!r} stands in {paths[origins[first]]} and again in {paths[origins[twice[0]]]}; "
             "a photo is scored once, so pool only tables of different photos"
         )
     # Only one of the pooled tables may have a pass-through column; its cells in the others are empty, as in any CSV.
@@ -146,7 +147,8 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
 
     Raises:
         InputError: If there are no rows, a column is missing, a photo stands there twice, a name is empty, a grade is
-            not 0 to 4, probabilities are not in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`, or an answer is none.
+            not 0 to 4, probabilities are no numbers in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`, an answer is
+            none, or the column of an operating point does not name it.
     """
     _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
     _refuse_parts(table, origin)
@@ -160,6 +162,7 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
         _refuse_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
     if has_probabilities(table):
         for column in PROBABILITIES:
+            _refuse_texts(table, origin, column)
             _refuse_first(table, ~table[column].between(0, 1), origin, column, _NO_PROBABILITY)
         total = table[list(PROBABILITIES)].astype("float64").sum(axis="columns")
         wrong = (total - 1).abs() > SUM_TOLERANCE
@@ -193,6 +196,7 @@ _NO_POINT = "is neither 1 (refer) nor 0, as in every column whose name begins wi
 
 
 def _check_answers(table: pd.DataFrame, origin: str) -> None:
+    _refuse_texts(table, origin, "temperature")
     temperature = table["temperature"]
     wrong = ~((temperature > 0) & (temperature < np.inf))
     _refuse_first(table, wrong, origin, "temperature", _NO_TEMPERATURE)
@@ -209,8 +213,9 @@ def _check_answers(table: pd.DataFrame, origin: str) -> None:
 def _read_one(path: Path) -> pd.DataFrame:
     table = read_table(path, ("file", "grade", "predicted_grade"))
     _refuse_parts(table, str(path))
-    groups = table["group"] if "group" in table else table["file"]
-    table["group"] = groups.where(groups.str.strip() != "", table["file"])
+    table["file"] = table["file"].str.strip()
+    groups = table["group"].str.strip() if "group" in table else table["file"]
+    table["group"] = groups.where(groups != "", table["file"])
     answered = has_answers(table)
     for column in ("grade", "predicted_grade", *(("lowest_grade", "highest_grade") if answered else ())):
         table[column] = _as_grades(table, column, path)
@@ -258,6 +263,9 @@ def _refuse_parts(table: pd.DataFrame, origin: str) -> None:
     if answers:
         ways = f"give all of {', '.join(ANSWER_COLUMNS)} or none, or give {answers[0]!r} another name"
         _refuse_missing(table, ANSWER_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
+    for column in point_columns(table):
+        if not column.removeprefix(POINT_PREFIX).strip():
+            raise InputError(f"{origin}, column {column!r}: an operating point must have a name, as in 'refer_youden'")
 
 
 def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:
@@ -273,6 +281,13 @@ def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.Data
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
     fixed = [name for name in (*COLUMNS, *ANSWER_COLUMNS, *point_columns(table)) if name in table]
     return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
+
+
+def _refuse_texts(table: pd.DataFrame, origin: str, column: str) -> None:
+    """Refuse text where only numbers can be compared, even text that reads like one."""
+    if not pd.api.types.is_numeric_dtype(table[column]):
+        texts = table[column].map(lambda value: isinstance(value, str))
+        _refuse_first(table, texts, origin, column, "is text, not a number")
 
 
 def _refuse_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:

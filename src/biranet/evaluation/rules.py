@@ -273,11 +273,12 @@ def answer_columns(answers: Answers, rules: Rules) -> dict[str, npt.NDArray[np.g
     return dict(zip(ANSWER_COLUMNS, columns, strict=True)) | points
 
 
-def raw_probabilities(table: "pd.DataFrame") -> Floats:
+def raw_probabilities(table: "pd.DataFrame", *, origin: str = "the predictions table") -> Floats:
     """Read the probabilities as the model gave them, before any temperature.
 
     Args:
         table: A predictions table with probabilities.
+        origin: Where the table comes from, for the error.
 
     Returns:
         (N, 5) float64, summing to 1: the temperature in the table's column of that name is undone.
@@ -286,17 +287,21 @@ def raw_probabilities(table: "pd.DataFrame") -> Floats:
         InputError: If the table holds no probabilities.
     """
     if not has_probabilities(table):
-        raise InputError("the predictions hold no probabilities (columns 'p0' to 'p4'), so no rules can be applied")
+        raise InputError(
+            f"{origin}: the predictions hold no probabilities (columns 'p0' to 'p4'), so rules can be neither fitted "
+            "nor applied"
+        )
     applied = table["temperature"].to_numpy(np.float64)[:, None] if "temperature" in table else 1.0
     return apply_temperature(probabilities(table), 1 / applied)
 
 
-def apply_rules(table: "pd.DataFrame", rules: Rules) -> "pd.DataFrame":
+def apply_rules(table: "pd.DataFrame", rules: Rules, *, origin: str = "the predictions table") -> "pd.DataFrame":
     """Answer the photos of a predictions table anew.
 
     Args:
         table: A predictions table with probabilities; a temperature that was applied to them is undone first.
         rules: The rules.
+        origin: Where the table comes from, for the error.
 
     Returns:
         The table with calibrated probabilities and the answer columns of these rules instead of those it had; its
@@ -305,7 +310,7 @@ def apply_rules(table: "pd.DataFrame", rules: Rules) -> "pd.DataFrame":
     Raises:
         InputError: If the table holds no probabilities.
     """
-    answers = answer(raw_probabilities(table), rules, table["predicted_grade"].to_numpy(np.int64))
+    answers = answer(raw_probabilities(table, origin=origin), rules, table["predicted_grade"].to_numpy(np.int64))
     shares = {name: answers.probabilities[:, grade] for name, grade in zip(PROBABILITIES, GRADES, strict=True)}
     stale = [name for name in (*ANSWER_COLUMNS, *point_columns(table)) if name in table]
     return table.drop(columns=stale).assign(**shares, **answer_columns(answers, rules))
