@@ -172,14 +172,32 @@ def test_predictions_of_several_files_are_pooled(evaluated, biranet):
     parts = [json.loads((evaluated / f"report_{part}" / "metrics.json").read_text()) for part in ("test", "train")]
     matrices = np.array([part["confusion_matrix"] for part in parts])
     assert metrics["confusion_matrix"] == matrices.sum(axis=0).tolist()
+    # A referee still sees which models these are, on what they were measured, and how often.
+    assert metrics["notes"][0] == "2 tables are pooled here: no single model has these figures."
+    assert any(note.startswith(f"{files[0]}: The test part had") for note in metrics["notes"])
+    for file, part in zip(files, ("test", "train"), strict=True):
+        assert any(fact.startswith("Checkpoint: ") for fact in metrics["facts"][file])
+        assert any(fact.startswith("Photos: ") and f"part {part} of" in fact for fact in metrics["facts"][file])
+
+
+def test_the_table_that_is_measured_is_not_replaced(evaluated, biranet):
+    before = (evaluated / "report_test" / "predictions.csv").read_bytes()
+    answer = biranet(
+        *("evaluate", "--predictions", "report_train/predictions.csv", "report_test/../report_test/predictions.csv"),
+        *("--out", "report_test"),
+    )
+    assert answer.status == 2 and "report_test/predictions.csv, which it is to measure; choose another" in answer.err
+    assert (evaluated / "report_test" / "predictions.csv").read_bytes() == before
 
 
 def test_table_of_another_program_is_measured(place, biranet):
     (place / "theirs.csv").write_text("predicted_grade,file,grade\n0,a.jpg,0\n4,b.jpg,4\n1,c.jpg,2\n")
     answer = biranet("evaluate", "--predictions", "theirs.csv", "--out", "report")
     assert answer.status == 0
-    assert "accuracy (= micro-F1)            0.667" in answer.out
-    assert "referable AUC                    not defined: " in answer.out
+    assert "3 photos\n" in answer.out and "Accuracy                         0.667" in answer.out
+    assert "Referable AUC                    not defined: " in answer.out
+    assert "Each photo counts as a patient of its own" in answer.out
+    assert "No photo has grade 1 or 3: nothing is known of it" in answer.out
 
 
 def test_folds_are_trained_and_measured_each_on_its_own(place, biranet, small, prepared):

@@ -54,6 +54,8 @@ def test_without_git_there_is_the_release(monkeypatch):
 def test_the_command_line_can_be_typed_again(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/biranet", "evaluate", "my run/best.safetensors"])
     said = how_measured()
+    monkeypatch.setattr(sys, "argv", ["/site-packages/biranet/__main__.py", "evaluate"])
+    assert how_measured()["Command"] == "python -m biranet evaluate"
     assert said["Command"] == "biranet evaluate 'my run/best.safetensors'"
-    assert said["Measured with"] == f"biranet {software_version()}"
+    assert said["Measured with"].startswith(f"biranet {software_version()}, numpy ")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", said["Date"])

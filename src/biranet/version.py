@@ -34,10 +34,15 @@ def how_measured() -> dict[str, str]:
         The release, the day (UTC) and the command as one would type it again, by name.
     """
     return {
-        "Measured with": f"biranet {software_version()}",
+        "Measured with": f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
         "Date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "Command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "Command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
     }
+
+
+def _program(path: Path) -> list[str]:
+    """What to type for a program: its name, or `python -m` where a package was run."""
+    return ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biranet.inference.panels import MISTAKES_SHOWN, choose_rows, draw_panels
+from biranet.evaluation.report import WORST
+from biranet.inference.panels import choose_rows, draw_panels
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import card_photos, predict_photos
 from biranet.manifest import read_manifest
@@ -18,6 +19,7 @@ def predictions(rows):
     table = pd.DataFrame(rows, columns=["grade", "predicted_grade", "sure"])
     shares = np.repeat(((1 - table["sure"]) / 4).to_numpy()[:, None], 5, axis=1)
     shares[np.arange(len(table)), table["predicted_grade"]] = table["sure"]
+    table["file"] = [f"{row}.jpg" for row in range(len(table))]
     return table.assign(**{f"p{grade}": shares[:, grade] for grade in range(5)})
 
 
@@ -45,7 +47,7 @@ def test_choice_has_no_repetition_and_nothing_worse_is_left_out(rows):
     wrong = [row for row in chosen if off[row]]
     right = [row for row in chosen if not off[row]]
     assert len(set(chosen)) == len(chosen) and chosen == wrong + right
-    assert len(wrong) == min(MISTAKES_SHOWN, (off > 0).sum())
+    assert len(wrong) == min(WORST, (off > 0).sum())
     assert sorted(off[wrong], reverse=True) == sorted(off, reverse=True)[: len(wrong)]
     assert table["grade"].iloc[right].tolist() == sorted(set(table["grade"][off == 0]))
     for row in right:

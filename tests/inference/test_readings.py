@@ -14,7 +14,7 @@ def place(checkpoint, tmp_path):
     (tmp_path / "prepared").mkdir()
     for run in ("first", "second"):
         (tmp_path / run).mkdir()
-        shutil.copy(checkpoint, tmp_path / run / "best.safetensors")
+        (tmp_path / run / "best.safetensors").write_bytes(checkpoint.read_bytes() + run.encode())
     return tmp_path
 
 
@@ -29,6 +29,13 @@ def test_readings_are_counted_by_run_and_by_split(place):
     assert read(place, "second") == Readings(0, 2, recorded=True)
     assert read(place, "first") == Readings(2, 1, recorded=True)
     assert read(place, "first", column="fold_0") == Readings(0, 0, recorded=True)
+
+
+def test_a_copy_of_a_checkpoint_is_the_same_run(place):
+    read(place, "first")
+    (place / "third").mkdir()
+    shutil.copy(place / "first" / "best.safetensors", place / "third")
+    assert read(place, "third") == Readings(1, 0, recorded=True)
 
 
 def test_a_reading_says_what_was_read_when(place):
@@ -76,8 +83,8 @@ def test_a_folder_that_cannot_be_written_is_told_of(place):
     [
         (0, 0, "The test part had not been read before."),
         (1, 0, "had been read once before by this run: "),
-        (0, 1, "had been read once before by others: "),
-        (2, 5, "had been read 2 times before by this run and 5 times by others: "),
+        (0, 1, "had been read once before by other runs: "),
+        (2, 5, "had been read 2 times before by this run and 5 times by other runs: "),
     ],
 )
 def test_the_sentence_counts(by_run, by_others, said):

@@ -42,6 +42,10 @@ def calibrate(path, folder, **settings):
     return calibrate_on_part(path, folder, table, CalibrationConfig(**settings), device=CPU, workers=0)
 
 
+def out_of_fold(path, folder, table):
+    return calibrate_on_predictions(path, folder, read_manifest(folder), table, CalibrationConfig())
+
+
 def predictions(path, folder, part):
     """What the model says of a part, without any rules."""
     model, card = load_checkpoint(path)
@@ -60,7 +64,9 @@ def test_rules_are_those_of_the_calibration_part_and_stand_in_the_checkpoint(mod
     assert rules.fitted_on.startswith("20 photos in 10 groups of the calibration part")
     assert rules.temperature != 1 and rules.decoder == decoder
     after, card = load_checkpoint(model_file)
-    assert card == dataclasses.replace(before, rules=rules)
+    table = read_manifest(folder)
+    fitted = table.loc[table["split"] == "calibration", "sha256"].str[:12]
+    assert card == dataclasses.replace(before, rules=rules, calibrated_on=tuple(sorted(fitted)))
     for ours, theirs in zip(weights.state_dict().values(), after.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
     assert [path.name for path in model_file.parent.iterdir()] == [model_file.name]
@@ -88,15 +94,16 @@ def test_calibrating_twice_is_calibrating_once(model_file, folder):
 def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, folder):
     """Tables of folds hold probabilities to which each fold's own temperature was applied: it is undone."""
     raw = predictions(model_file, folder, "calibration")
-    rules = calibrate_on_predictions(model_file, raw, CalibrationConfig(), origin="oof.csv")
-    assert "of oof.csv" in rules.fitted_on and "empirical" in rules.fitted_on
+    rules = out_of_fold(model_file, folder, raw)
+    assert str(folder) in rules.fitted_on and "empirical" in rules.fitted_on
+    assert len(load_checkpoint(model_file)[1].calibrated_on) == len(raw)
     calibrate(model_file, folder, decoder="expected_grade")
     model, card = load_checkpoint(model_file)
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == "calibration"].reset_index(drop=True)
     softened = predict_photos(model, card, card_photos(card, folder, table), table, device=CPU, workers=0)
     assert not np.allclose(softened["p0"], raw["p0"], atol=1e-3)
-    again = calibrate_on_predictions(model_file, softened, CalibrationConfig(), origin="oof.csv")
+    again = out_of_fold(model_file, folder, softened)
     assert again.temperature == pytest.approx(rules.temperature, abs=1e-6)
     assert load_checkpoint(model_file)[1].rules == again
 
@@ -137,7 +144,25 @@ def test_what_cannot_be_fitted_on_leaves_the_checkpoint_alone(model_file, folder
 def test_predictions_without_probabilities_are_refused(model_file, folder):
     table = predictions(model_file, folder, "calibration").drop(columns=[f"p{grade}" for grade in range(5)])
     with pytest.raises(InputError, match="hold no probabilities"):
-        calibrate_on_predictions(model_file, table, CalibrationConfig(), origin="oof.csv")
+        out_of_fold(model_file, folder, table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "other.jpg"}, r"column 'file': 'other\.jpg' is not a graded photo of .*; name the prepared folder"),
+        ({"grade": 4}, r"column 'grade': 4 for '.*', which has the grade \d in "),
+    ],
+)
+def test_predictions_of_another_data_set_are_refused(model_file, folder, change, message):
+    table = predictions(model_file, folder, "calibration")
+    row = table.index[table["grade"] != 4][0]
+    for column, value in change.items():
+        table.loc[row, column] = value
+    before = model_file.read_bytes()
+    with pytest.raises(InputError, match=message):
+        out_of_fold(model_file, folder, table)
+    assert model_file.read_bytes() == before
 
 
 def test_training_calibrates_its_result_on_the_command_line(biranet, folder, small, tmp_path, tree):
@@ -162,10 +187,16 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
     assert biranet("train", "--resume", "--out", tmp_path / "best").status == 0
     assert {name: tree(tmp_path / "best")[name] for name in names} == {name: done[name] for name in names}
 
+    # What somebody fits afterwards is kept when the finished run is resumed.
+    assert biranet("calibrate", tmp_path / "best" / names[0], other, "--decoder", "expected_grade").status == 0
+    kept = tree(tmp_path / "best")[names[0]]
+    assert "keeps its rules" in biranet("train", "--resume", "--out", tmp_path / "best").out
+    assert tree(tmp_path / "best")[names[0]] == kept
+
 
 def test_a_run_that_cannot_be_calibrated_is_not_lost(biranet, split_folder, small, tmp_path):
     answer = biranet("train", split_folder, "--out", tmp_path / "run", *small)
-    assert answer.status == 0 and "The model could not be calibrated: the rules need photos of at least" in answer.out
+    assert answer.status == 0 and "The model could not be calibrated: the calibration part (split) of" in answer.out
     assert "Done. The best model is" in answer.out
 
 
@@ -177,6 +208,6 @@ def test_the_command_shows_and_writes_the_rules(biranet, model_file, folder, tmp
         assert f"{point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}" in answer.out
     table = predictions(model_file, folder, "calibration")
     table.to_csv(tmp_path / "oof.csv", index=False)
-    answer = biranet("calibrate", model_file, "--predictions", tmp_path / "oof.csv")
-    assert answer.status == 0 and f"{tmp_path / 'oof.csv'}" in load_checkpoint(model_file)[1].rules.fitted_on
+    answer = biranet("calibrate", model_file, folder, "--predictions", tmp_path / "oof.csv")
+    assert answer.status == 0 and "out-of-fold predictions" in load_checkpoint(model_file)[1].rules.fitted_on
     pd.testing.assert_frame_equal(predictions(model_file, folder, "calibration"), table)  # the raw answers stay

@@ -27,7 +27,7 @@ class Calibrate:
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder the model was trained on, whose calibration part is used."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
-    """Tables of out-of-fold predictions to fit on instead, such as the predictions.csv of every fold."""
+    """Tables of out-of-fold predictions of photos in PREPARED to fit on instead, such as those of every fold."""
     config: OmitArgPrefixes[CalibrationConfig] = field(default_factory=CalibrationConfig)
     workers: int = 2
     """Processes that load photos."""
@@ -42,15 +42,15 @@ class Calibrate:
         from biranet.manifest import read_manifest
 
         check_counts(workers=(self.workers, 0))
+        table = read_manifest(self.prepared)
         if self.predictions:
-            rules = calibrate_on_predictions(
-                self.checkpoint, read_predictions(*self.predictions), self.config, origin=_names(self.predictions)
-            )
+            predictions = read_predictions(*self.predictions)
+            rules = calibrate_on_predictions(self.checkpoint, self.prepared, table, predictions, self.config)
         else:
             rules = calibrate_on_part(
                 self.checkpoint,
                 self.prepared,
-                read_manifest(self.prepared),
+                table,
                 self.config,
                 device=choose_device(self.no_cuda),
                 workers=self.workers,
@@ -75,6 +75,8 @@ class Evaluate:
     calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
     --predictions on; grades are scored as given."""
+    miss_cost: float = 5.0
+    """With --calibration: how many needless referrals weigh as much as one referable photo that is missed."""
     out: ReportFolder = Path("report")
     """Folder for report.html, metrics.json and predictions.csv."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
@@ -113,20 +115,39 @@ class Evaluate:
 
     def _measure_predictions(self) -> dict[str, Any]:
         from biranet.evaluation.decisions import fit_rules, refuse_shared
+        from biranet.evaluation.origin import describe_tables
         from biranet.evaluation.predictions import read_predictions
         from biranet.evaluation.report import write_report
         from biranet.evaluation.rules import apply_rules
         from biranet.version import how_measured
 
+        if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions):
+            raise InputError(
+                f"the report would replace {self.out / 'predictions.csv'}, which it is to measure; "
+                "choose another folder with --out"
+            )
         table = read_predictions(*self.predictions)
-        facts = {"Predictions": _names(self.predictions)}
+        facts, notes = describe_tables(self.predictions)
+        rules_facts: dict[str, str | list[str]] = {}
         if self.calibration:
             calibration = read_predictions(*self.calibration)
-            refuse_shared(calibration, table)
-            rules = fit_rules(calibration, keep_grades=True)
-            table = apply_rules(table, rules)
-            facts["Rules"] = f"fitted on {rules.fitted_on} of {_names(self.calibration)}; grades are scored as given"
-        return write_report(self.out, table, title="Evaluation", config=self.config, facts={**facts, **how_measured()})
+            origins = _names(self.calibration), _names(self.predictions)
+            refuse_shared(calibration, table, calibration_origin=origins[0], measured_origin=origins[1])
+            rules = fit_rules(calibration, miss_cost=self.miss_cost, keep_grades=True, origin=origins[0])
+            table = apply_rules(table, rules, origin=origins[1])
+            rules_facts = {
+                "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
+                "grades are scored as given",
+                "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points],
+            }
+        return write_report(
+            self.out,
+            table,
+            title=f"Evaluation of {_names(self.predictions)}",
+            config=self.config,
+            facts={**facts, **rules_facts, **how_measured()},
+            notes=notes,
+        )
 
 
 @dataclass(frozen=True)
@@ -160,21 +181,22 @@ def _check_folder(out: Path) -> None:
         raise InputError(f"--out {out} is a file; name a folder for the report")
 
 
+HEADLINES = (
+    *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1"),
+    *("referable_auc", "referable_sensitivity", "referable_specificity"),
+)
+"""The figures people ask for first."""
+
+
 def _summary(metrics: dict[str, Any]) -> list[str]:
-    """The figures people ask for first, one a line."""
-    names = {
-        "quadratic_weighted_kappa": "quadratic weighted kappa",
-        "aca": "average classification accuracy",
-        "accuracy": "accuracy (= micro-F1)",
-        "macro_f1": "macro-F1",
-        "referable_auc": "referable AUC",
-        "referable_sensitivity": "referable sensitivity",
-        "referable_specificity": "referable specificity",
-    }
-    lines = [f"{metrics['n']} photos"]
-    for key, name in names.items():
-        value = metrics[key]
+    """The first figures, one a line."""
+    from biranet.evaluation.meanings import MEANINGS
+
+    lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
+    for key in HEADLINES:
+        value, interval = metrics[key], metrics["ci"][key]
         text = f"not defined: {metrics['undefined'][key]}" if value is None else f"{value:.3f}"
-        interval = metrics.get("ci", {}).get(key)
-        lines.append(f"  {name:32} {text}{f'  [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''}")
+        lines.append(
+            f"  {MEANINGS[key].name:32} {text}{f'  [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''}"
+        )
     return lines

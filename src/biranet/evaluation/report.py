@@ -1,6 +1,6 @@
 """The report on a predictions table: the table, its measures as JSON, and one page that opens without a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.predictions import has_probabilities, probabilities, read_predictions, write_predictions
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import write_bytes, write_json
-from biranet.grades import DECISIONS
+from biranet.grades import DECISIONS, GRADES
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -58,8 +58,8 @@ BY_PATIENT = (
 )
 """The measures that stand by photo and by patient side by side."""
 
-MISTAKES_LISTED = 10
-"""Worst mistakes that are named where there are no pictures of them."""
+WORST = 10
+"""Mistakes that are shown: as pictures, or by their names where there are none."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Panel:
         attention: One picture like `photo` for each stream: the photo with the stream's attention laid over it.
         truth: True grade, or None where it is not known.
         predicted: Predicted grade.
+        answer: What else was said of it, such as probability, decision and set of grades.
     """
 
     caption: str
@@ -79,6 +80,7 @@ class Panel:
     attention: Sequence[Pixels]
     truth: int | None
     predicted: int
+    answer: str = ""
 
     def __post_init__(self) -> None:
         for picture in (self.photo, *self.attention):
@@ -112,7 +114,8 @@ def write_report(
         panels: Photos to show, the worst mistakes first.
         facts: What was measured and how: checkpoint, part of the split, audit, versions, command, commit.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
-        notes: Sentences that must be read before the figures, such as how often the test part was read before.
+        notes: Sentences that must be read before the figures, such as how often the test part was read before; those
+            that the table gives reason for are added.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes` and `facts`.
@@ -128,7 +131,7 @@ def write_report(
         **measure_with_intervals(table, config),
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        "notes": list(notes),
+        "notes": [*notes, *_table_notes(table)],
         "facts": {name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
     }
     write_json(out / "metrics.json", metrics)
@@ -145,6 +148,22 @@ def write_report(
     return metrics
 
 
+def _table_notes(table: pd.DataFrame) -> Iterator[str]:
+    """What the table itself shows that a reader must know first."""
+    photos, groups = len(table), table["group"].nunique()
+    if 1 < photos == groups:
+        yield (
+            "Each photo counts as a patient of its own, since no two have one group: where patients have several of "
+            "these photos, the intervals are too narrow."
+        )
+    present = sorted(set(table["grade"]))
+    if absent := [str(grade) for grade in GRADES if grade not in present]:
+        yield (
+            f"No photo has grade {' or '.join(absent)}: nothing is known of it, and figures averaged over grades, such "
+            f"as ACA, are over {'the other ' + str(len(present)) if len(present) > 1 else 'the only one there is'}."
+        )
+
+
 def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
     """Choose the mistakes that are most grades off, of equal ones those with the most probable wrong grade.
 
@@ -152,8 +171,8 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         table: A predictions table.
 
     Returns:
-        At most `MISTAKES_LISTED` rows `file`, `grade`, `predicted_grade` and, with probabilities, `sureness`: the
-        probability of the predicted grade.
+        At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade` and, with
+        probabilities, `sureness`: the probability of the predicted grade.
 
     Example:
         >>> grades = pd.DataFrame({"file": ["a", "b", "c"], "grade": [0, 2, 4], "predicted_grade": [0, 1, 1]})
@@ -168,7 +187,7 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         rows["sureness"] = probabilities(table)[np.arange(len(table)), rows["predicted_grade"]]
         order, columns = ["off", "sureness"], [*columns, "sureness"]
     worst = rows[rows["off"] > 0].sort_values(order, ascending=False, kind="stable")
-    return worst.head(MISTAKES_LISTED)[columns]
+    return worst.head(WORST)[columns]
 
 
 def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:

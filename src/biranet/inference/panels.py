@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from biranet.evaluation.report import Panel
-from biranet.grades import GRADES
+from biranet.evaluation.predictions import PROBABILITIES, probabilities
+from biranet.evaluation.report import Panel, worst_mistakes
 from biranet.learning.checkpoint import Card
 from biranet.learning.data import Draw
 from biranet.learning.predict import card_photos, predict_batch
 from biranet.photos.overlay import overlay_attention
-
-MISTAKES_SHOWN = 10
 
 
 def choose_rows(predictions: pd.DataFrame) -> list[int]:
@@ -26,13 +25,13 @@ def choose_rows(predictions: pd.DataFrame) -> list[int]:
     Returns:
         Positions in the table.
     """
-    table = predictions.reset_index(drop=True)
-    off = (table["predicted_grade"] - table["grade"]).abs()
-    sureness = table[[f"p{grade}" for grade in GRADES]].max(axis=1)
-    order = table.assign(off=off, sureness=sureness).sort_values(["off", "sureness"], ascending=False, kind="stable")
-    wrong = order[order["off"] > 0].index[:MISTAKES_SHOWN].tolist()
-    right = order[order["off"] == 0].drop_duplicates("grade").sort_values("grade").index.tolist()
-    return [*wrong, *right]
+    wrong = worst_mistakes(predictions).index.tolist()
+    answers = predictions[["grade", "predicted_grade"]].reset_index(drop=True)
+    answers["sureness"] = probabilities(predictions)[range(len(answers)), answers["predicted_grade"]]
+    right = answers[answers["grade"] == answers["predicted_grade"]].sort_values(
+        ["grade", "sureness"], ascending=[True, False], kind="stable"
+    )
+    return [*wrong, *right.drop_duplicates("grade").index.tolist()]
 
 
 def draw_panels(
@@ -61,4 +60,12 @@ def draw_panels(
             attention=[overlay_attention(photo, mask) for mask in answer.attention[0]],
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
+            answer=_answer(row),
         )
+
+
+def _answer(row: "pd.Series[Any]") -> str:
+    sureness = f"probability {row[PROBABILITIES[row['predicted_grade']]]:.2f}"
+    if "decision" not in row:
+        return sureness
+    return f"{sureness}, decision: {row['decision']}, set of grades: {row['lowest_grade']} to {row['highest_grade']}"

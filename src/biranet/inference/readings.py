@@ -20,7 +20,7 @@ class Readings:
     """How often a test part had been read before.
 
     Attributes:
-        by_run: Times by checkpoints of the same run folder.
+        by_run: Times by this checkpoint, or another one in its folder.
         by_others: Times by other runs.
         recorded: Whether this reading could be written down.
     """
@@ -36,14 +36,14 @@ class Readings:
             >>> Readings(by_run=0, by_others=0, recorded=True).sentence()
             'The test part had not been read before.'
             >>> Readings(by_run=1, by_others=3, recorded=True).sentence()[:76]
-            'The test part had been read once before by this run and 3 times by others: w'
+            'The test part had been read once before by this run and 3 times by other r'
         """
         unknown = "" if self.recorded else " This reading could not be written down: the prepared folder is read-only."
         if not self.by_run + self.by_others:
             return f"The test part had not been read before.{unknown}"
         times = {count: "once" if count == 1 else f"{count} times" for count in (self.by_run, self.by_others)}
         by_whom = [f"{times[self.by_run]} before by this run"] * (self.by_run > 0)
-        by_whom += [f"{times[self.by_others]}{'' if self.by_run else ' before'} by others"] * (self.by_others > 0)
+        by_whom += [f"{times[self.by_others]}{'' if self.by_run else ' before'} by other runs"] * (self.by_others > 0)
         return (
             f"The test part had been read {' and '.join(by_whom)}: whatever was changed because of what they saw "
             f"makes these figures too good.{unknown}"
@@ -62,13 +62,16 @@ def record_reading(prepared: Path, column: str, checkpoint: Path) -> Readings:
         How often the part was read before.
     """
     path, run = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
-    earlier = [row["run"] == run for row in _read(path) if row.get("split_column") == column]
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    earlier = [
+        row["run"] == run or row.get("sha256") == digest for row in _read(path) if row.get("split_column") == column
+    ]
     row = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "split_column": column,
         "run": run,
         "checkpoint": checkpoint.name,
-        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "sha256": digest,
     }
     try:
         # Lines are only ever added, so that two evaluations at once lose none.

@@ -11,11 +11,13 @@ import pandas as pd
 import torch
 
 from biranet.config import CalibrationConfig
+from biranet.errors import InputError
 from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.rules import Rules
-from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import Card, load_checkpoint, photo_key, save_checkpoint
 from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import card_photos, check_preparation, predict_photos
+from biranet.manifest import graded_photos
 
 CALIBRATION = "calibration"
 """The part of the split that rules are fitted on."""
@@ -54,35 +56,54 @@ def calibrate_on_part(
     predictions = predict_photos(
         model.to(device), raw, card_photos(raw, prepared, photos), photos, device=device, workers=workers
     )
-    rules = _fit(predictions, config, f"of the calibration part ({card.split_column}) of {prepared}")
-    save_checkpoint(checkpoint, model, dataclasses.replace(card, rules=rules))
-    return rules
+    card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {prepared}")
+    save_checkpoint(checkpoint, model, card)
+    return card.rules
 
 
 def calibrate_on_predictions(
-    checkpoint: Path, predictions: pd.DataFrame, config: CalibrationConfig, *, origin: str
+    checkpoint: Path, prepared: Path, table: pd.DataFrame, predictions: pd.DataFrame, config: CalibrationConfig
 ) -> Rules:
     """Fit rules on predictions of photos that the models behind them had not seen, and write them into a checkpoint.
 
     Args:
         checkpoint: The model; its file is replaced, whole or not at all.
-        predictions: Out-of-fold predictions of models trained likewise, with probabilities. What was fitted on folds
-            holds for this model in experience only: it has learned from these photos, and more of them.
+        prepared: Prepared folder with the photos of the predictions.
+        table: Its manifest.
+        predictions: Out-of-fold predictions of models trained likewise, with probabilities; nothing shows whether they
+            are. What was fitted on folds holds for this model in experience only: it may have learned from these
+            photos.
         config: Decoder and cost.
-        origin: Where the predictions come from, in words.
 
     Returns:
         The rules.
 
     Raises:
-        InputError: If there are no probabilities, or too few photos.
+        InputError: If a photo is not one of the folder with its grade, or there are no probabilities or too few photos.
     """
     model, card = load_checkpoint(checkpoint)
-    rules = _fit(predictions, config, f"of {origin} (other models' out-of-fold predictions: empirical)")
-    save_checkpoint(checkpoint, model, dataclasses.replace(card, rules=rules))
-    return rules
+    known = graded_photos(table).drop_duplicates("file").set_index("file")
+    strangers = predictions[~predictions["file"].isin(known.index)]
+    if len(strangers):
+        raise InputError(
+            f"the predictions, column 'file': {strangers['file'].iloc[0]!r} is not a graded photo of {prepared}; name "
+            "the prepared folder that these predictions are of"
+        )
+    photos = known.loc[predictions["file"]]
+    changed = predictions[photos["grade"].to_numpy(int) != predictions["grade"].to_numpy(int)]
+    if len(changed):
+        file, grade = changed["file"].iloc[0], changed["grade"].iloc[0]
+        raise InputError(
+            f"the predictions, column 'grade': {grade} for {file!r}, which has the grade {known.loc[file, 'grade']} in "
+            f"{prepared}; name the prepared folder that these predictions are of"
+        )
+    predictions = predictions.assign(sha256=photos["sha256"].to_numpy())
+    card = _fit(card, predictions, config, f"out-of-fold predictions of {prepared} (so what they promise is empirical)")
+    save_checkpoint(checkpoint, model, card)
+    return card.rules
 
 
-def _fit(predictions: pd.DataFrame, config: CalibrationConfig, whose: str) -> Rules:
-    rules = fit_rules(predictions, decoder=config.decoder, miss_cost=config.miss_cost)
-    return dataclasses.replace(rules, fitted_on=f"{rules.fitted_on} {whose}")
+def _fit(card: Card, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> Card:
+    rules = fit_rules(predictions, decoder=config.decoder, miss_cost=config.miss_cost, origin=origin)
+    rules = dataclasses.replace(rules, fitted_on=f"{rules.fitted_on} of {origin}")
+    return dataclasses.replace(card, rules=rules, calibrated_on=tuple(sorted(predictions["sha256"].map(photo_key))))

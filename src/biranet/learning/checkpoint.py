@@ -39,6 +39,7 @@ class Card:
         std: Standard deviation of R, G, B, by which it is divided.
         preparation: How photos must be prepared; others are refused.
         rules: How probabilities become grades and decisions; those of `Rules()` until something is fitted.
+        calibrated_on: The `photo_key` of every photo the rules were fitted on.
         epoch: Epochs of training it has had.
         validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
         split_column: Column of the manifest with the split it was trained on.
@@ -57,6 +58,7 @@ class Card:
     std: tuple[float, float, float]
     preparation: Preparation
     rules: Rules = dataclasses.field(default_factory=Rules)
+    calibrated_on: tuple[str, ...] = ()
     epoch: int = 0
     validation_kappa: float | None = None
     split_column: str = "split"
@@ -64,6 +66,11 @@ class Card:
     trained_on: str = ""
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def photo_key(sha256: str) -> str:
+    """Shorten the hash of a photo: among a million photos two have one key once in 500 times."""
+    return sha256[:12]
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

@@ -23,10 +23,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from biranet.config import TrainConfig
-from biranet.errors import InputError, InterruptedRunError
+from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
+from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
-from biranet.learning.checkpoint import Card, save_checkpoint
+from biranet.learning.checkpoint import Card, load_checkpoint, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import build_model
@@ -245,6 +246,8 @@ def early_stop_reached(progress: Progress, early_stop: int) -> bool:
 
 def _calibrate(checkpoint: Path, prepared: Path, config: TrainConfig, device: torch.device) -> str:
     """Fit the rules of the resulting model where there are photos for it, and tell of it."""
+    if load_checkpoint(checkpoint)[1].rules != Rules():
+        return "The model was calibrated before and keeps its rules."
     table = read_manifest(prepared)
     if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
         return "There is no calibration part, so no temperature, thresholds or prediction sets: see biranet calibrate."
@@ -252,7 +255,7 @@ def _calibrate(checkpoint: Path, prepared: Path, config: TrainConfig, device: to
         rules = calibrate_on_part(
             checkpoint, prepared, table, config.calibration, device=device, workers=config.data.workers
         )
-    except InputError as error:  # what has been learned is worth more than its rules
+    except (InputError, RefusedError) as error:  # what has been learned is worth more than its rules
         return f"The model could not be calibrated: {error}"
     return f"Calibrated on {rules.fitted_on}: temperature {rules.temperature:.2f}"
 

@@ -1,0 +1,94 @@
+"""Where the figures of a report come from: which photos had a say in the model, and how all of it was made."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from biranet.evaluation.rules import Rules
+from biranet.learning.checkpoint import Card, photo_key
+from biranet.learning.split import describe_split
+from biranet.manifest import learned_digest
+from biranet.photos.audit import audit
+from biranet.version import how_measured
+
+
+def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
+    """Say what a reader must know before the first figure: which of the photos had a say in the model.
+
+    Args:
+        card: Of the model that is measured.
+        manifest: All photos of the prepared folder.
+        photos: Those that are measured.
+
+    Yields:
+        A sentence for each thing that makes the figures too good, or leaves that unknown.
+    """
+    column = card.split_column
+    if column in manifest and card.learned_digest == learned_digest(manifest, column):
+        if learned := int((photos[column] == "train").sum()):
+            yield f"The model has learned from {learned} of these photos: the figures say nothing of new patients."
+        if card.validation_kappa is not None and (choosing := int((photos[column] == "validation").sum())):
+            yield (
+                f"{choosing} of these photos chose the epoch ({card.epoch}) of this model, so the figures are too "
+                "good; the test part has had no say in it."
+            )
+    elif card.learned_digest:
+        yield (
+            "Nobody knows from here whether the model has learned from some of these photos: they are not divided as "
+            "the photos were that it was trained on."
+        )
+    if card.rules == Rules():
+        yield (
+            "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. "
+            "Fit its rules with: biranet calibrate"
+        )
+    elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
+        yield (
+            f"Temperature, thresholds and prediction sets were fitted on {fitted} of these photos, so the figures that "
+            "come from them are too good."
+        )
+
+
+def describe_origin(
+    checkpoint: Path, card: Card, prepared: Path, manifest: pd.DataFrame, part: str
+) -> dict[str, str | list[str]]:
+    """Say how the figures came about.
+
+    Args:
+        checkpoint: The model's file.
+        card: Its description.
+        prepared: The prepared folder.
+        manifest: Its photos.
+        part: What was measured: a part of the split, or `all`.
+
+    Returns:
+        What stands under "How this was measured", by name; a list where there are several sentences.
+    """
+    column, rules = card.split_column, card.rules
+    has_split = column in manifest
+    chosen = "the last one; there was no validation part to choose by"
+    if card.validation_kappa is not None:
+        chosen = (
+            "chosen on the validation part, where its kappa (of the most probable grades) of "
+            f"{card.validation_kappa:.3f} is therefore too good"
+        )
+    findings = audit(manifest, [column] if has_split else [])
+    fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"
+    ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
+    origin: dict[str, Any] = {
+        "Model": f"{card.model.model}, trunk {card.model.trunk}, images of {card.image_size} px",
+        "Checkpoint": f"{checkpoint}, sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()}",
+        "Epoch": f"{card.epoch}, {chosen}",
+        "Trained on": f"{card.trained_on}, seed {card.seed}",
+        "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
+        "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
+        "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
+        "Decoder": f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
+        "Rules": fitted,
+        "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
+        "Trained with": ", ".join(f"{name} {version}" for name, version in card.software.items()),
+    }
+    return {**origin, **how_measured()}
