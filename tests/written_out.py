@@ -25,10 +25,10 @@ def share(part: Any, whole: Any) -> float | None:
 
 def yes_or_no(ill: Any, said: Any, prevalence: float | None) -> dict[str, float | None]:
     sensitivity, specificity = share(ill & said, ill), share(~ill & ~said, ~ill)
+    ppv = npv = None
     if prevalence is None:
         ppv, npv = share(ill & said, said), share(~ill & ~said, ~said)
-    else:
-        assert sensitivity is not None and specificity is not None
+    elif sensitivity is not None and specificity is not None:
         found, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
         missed, calm = (1 - sensitivity) * prevalence, specificity * (1 - prevalence)
         ppv = found / (found + alarms) if found + alarms else None
@@ -55,7 +55,24 @@ def of_probabilities(p: Any, truth: Any) -> dict[str, float]:
     return {
         "expected_calibration_error": sum(n * abs(mean - right) for _, n, mean, right in bins_of(p, truth)) / len(p),
         "brier": float(np.mean([((row - np.eye(5)[grade]) ** 2).sum() for row, grade in zip(p, truth, strict=True)])),
-        "negative_log_likelihood": float(np.mean([-math.log(row[grade]) for row, grade in zip(p, truth, strict=True)])),
+        "negative_log_likelihood": float(
+            np.mean([-math.log(max(row[grade], 1e-12)) for row, grade in zip(p, truth, strict=True)])
+        ),
+    }
+
+
+def of_scores(p: Any, truth: Any, said: Any) -> dict[str, float | None]:
+    """The areas, and what is measured of probabilities."""
+    found: dict[str, float | None] = {f"one_vs_rest_auc.{grade}": auc(truth == grade, p[:, grade]) for grade in GRADES}
+    areas = [area for area in found.values() if area is not None]
+    score = p[:, 2:].sum(axis=1)
+    sure, mistaken = np.maximum(score, 1 - score), (said >= 2) != (truth >= 2)
+    return found | {
+        "mean_one_vs_rest_auc": float(np.mean(areas)) if areas else None,
+        "referable_auc": auc(truth >= 2, score),
+        "any_dr_auc": auc(truth >= 1, p[:, 1:].sum(axis=1)),
+        "area_under_risk_coverage": float(np.mean([mistaken[sure >= level].mean() for level in sure])),
+        **of_probabilities(p, truth),
     }
 
 
@@ -64,10 +81,15 @@ def undone(table: pd.DataFrame) -> Any:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def measured(table: pd.DataFrame, referable_prevalence: float | None = None) -> dict[str, Any]:
-    """Every number of a table by its key; predictive values of referral at a prevalence, else that of the table."""
+def measured(
+    table: pd.DataFrame, referable_prevalence: float | None = None, any_dr_prevalence: float | None = None
+) -> dict[str, Any]:
+    """Every number of a table by its key; predictive values at a prevalence where it is stated, else that of the table.
+
+    What the table gives no ground for is None, a section under its own name.
+    """
     truth, said = table["grade"].to_numpy(), table["predicted_grade"].to_numpy()
-    p, matrix = table[PROBABILITIES].to_numpy(), oracle.confusion_matrix(truth, said, labels=GRADES)
+    matrix = oracle.confusion_matrix(truth, said, labels=GRADES)
     occurring = {"average": "macro", "zero_division": 0.0}
     precision, recall = oracle.precision_score(truth, said, **occurring), oracle.recall_score(truth, said, **occurring)
     found: dict[str, Any] = {
@@ -77,41 +99,48 @@ def measured(table: pd.DataFrame, referable_prevalence: float | None = None) -> 
         "micro_f1": oracle.f1_score(truth, said, average="micro"),
         "aca": np.mean([np.mean(said[truth == grade] == grade) for grade in set(truth)]),
         "macro_f1": oracle.f1_score(truth, said, average="macro"),
-        "macro_f1_of_means": 2 * precision * recall / (precision + recall),
-        "quadratic_weighted_kappa": oracle.cohen_kappa_score(truth, said, labels=GRADES, weights="quadratic"),
+        "macro_f1_of_means": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
+        "quadratic_weighted_kappa": None
+        if len({*truth, *said}) == 1
+        else oracle.cohen_kappa_score(truth, said, labels=GRADES, weights="quadratic"),
         "mean_absolute_grade_error": oracle.mean_absolute_error(truth, said),
         "prevalence.referable": referable_prevalence or float(np.mean(truth >= 2)),
-        "prevalence.any_dr": float(np.mean(truth >= 1)),
-        **of_probabilities(p, truth),
+        "prevalence.any_dr": any_dr_prevalence or float(np.mean(truth >= 1)),
     }
     for grade in GRADES:
         found[f"recall_per_grade.{grade}"] = share(matrix[grade, grade], matrix[grade])
         found[f"precision_per_grade.{grade}"] = share(matrix[grade, grade], matrix[:, grade])
-        found[f"one_vs_rest_auc.{grade}"] = auc(truth == grade, p[:, grade])
         found |= {f"confusion_matrix.{grade}.{other}": matrix[grade, other] for other in GRADES}
-    areas = [found[f"one_vs_rest_auc.{grade}"] for grade in GRADES]
-    found["mean_one_vs_rest_auc"] = np.mean([area for area in areas if area is not None])
-    for name, lowest, prevalence in (("referable", 2, referable_prevalence), ("any_dr", 1, None)):
-        found[f"{name}_auc"] = auc(truth >= lowest, p[:, lowest:].sum(axis=1))
+    for name, lowest, prevalence in (("referable", 2, referable_prevalence), ("any_dr", 1, any_dr_prevalence)):
         found |= {
             f"{name}_{key}": value for key, value in yes_or_no(truth >= lowest, said >= lowest, prevalence).items()
         }
-    if "temperature" in table:
+    if "p0" in table:
+        found |= of_scores(table[PROBABILITIES].to_numpy(), truth, said)
+    else:
+        # The keys are those of any photo at all.
+        found |= dict.fromkeys(of_scores(np.eye(5)[[0]], np.array([0]), np.array([0])))
+    if "p0" in table and "temperature" in table and (table["temperature"] != 1).any():
         before = of_probabilities(undone(table), truth)
-        found |= {f"before_calibration.{key}": value for key, value in before.items()} | answered(
-            table, referable_prevalence
-        )
-    return found
+        found |= {f"before_calibration.{key}": value for key, value in before.items()}
+    else:
+        found["before_calibration"] = None
+    return found | answered(table, referable_prevalence)
 
 
 def answered(table: pd.DataFrame, referable_prevalence: float | None) -> dict[str, Any]:
     """Every number that comes from what the rules answered."""
     truth, found = table["grade"].to_numpy(), {}
     ill = truth >= 2
-    for column in [name for name in table if name.startswith("refer_")]:
+    points = [name for name in table if name.startswith("refer_")]
+    if not points:
+        found["operating_points"] = None
+    for column in points:
         referred = table[column].to_numpy() == 1
         values = yes_or_no(ill, referred, referable_prevalence) | {"referred_fraction": referred.mean()}
         found |= {f"operating_points.{column.removeprefix('refer_')}.{key}": value for key, value in values.items()}
+    if "decision" not in table:
+        return found | {"prediction_sets": None, "decisions": None}
     low, high = table["lowest_grade"].to_numpy(), table["highest_grade"].to_numpy()
     held, size = (low <= truth) & (truth <= high), high - low + 1
     found |= {"prediction_sets.coverage": held.mean(), "prediction_sets.mean_size": size.mean()}
@@ -120,14 +149,11 @@ def answered(table: pd.DataFrame, referable_prevalence: float | None) -> dict[st
         found[f"prediction_sets.size_fractions.{grade}"] = np.mean(size == grade + 1)
     decision = table["decision"].to_numpy()
     wrong = ((decision == "refer") & ~ill) | ((decision == "do not refer") & ill)
-    score = table[PROBABILITIES[2:]].to_numpy().sum(axis=1)
-    sure, mistaken = np.maximum(score, 1 - score), (table["predicted_grade"].to_numpy() >= 2) != ill
     found |= {
         "decisions.asked_fraction": np.mean(decision == "ask a human"),
         "decisions.decided_error_fraction": share(wrong, decision != "ask a human"),
         "decisions.missed_fraction": share(wrong & ill, ill),
         "decisions.needless_fraction": share(wrong & ~ill, ~ill),
-        "decisions.area_under_risk_coverage": np.mean([mistaken[sure >= level].mean() for level in sure]),
     }
     return found
 
@@ -155,7 +181,7 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """The numbers of a JSON value by their keys, ends of intervals excepted; undefined ones are None."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name not in ("ci", "undefined", "stated"):
+            if name not in ("ci", "bootstrap", "undefined", "stated"):
                 yield from leaves(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for place, inner in enumerate(value):
@@ -185,10 +211,12 @@ def check(report: Path) -> int:
     """Compare a report with its predictions, and count the numbers that agree; others are an error."""
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     prevalence = metrics["prevalence"]
-    stated = prevalence["referable"] if prevalence["stated"]["referable"] else None
+    stated = [prevalence[name] if prevalence["stated"][name] else None for name in ("referable", "any_dr")]
     elsewhere = ("patients", "subgroups", "notes", "facts")
     found = {key: value for key, value in leaves(metrics) if key.split(".")[0] not in elsewhere}
-    same(found, measured(pd.read_csv(report / "predictions.csv"), stated))
+    # Names are text: 001 is not 1, and NA is a name.
+    table = pd.read_csv(report / "predictions.csv", dtype={"file": str, "group": str}, keep_default_na=False)
+    same(found, measured(table, *stated))
     return len(found)
 
 

@@ -86,5 +86,6 @@ def test_draws_that_do_not_vary_show_nothing(drawn: np.ndarray) -> None:
 
 def test_one_group_shows_nothing() -> None:
     assert share_interval(0.5, 0.5 + 0.1 * DRAWS, 1) is None
+    assert share_interval(0.5, np.full(5, np.nan), 30) is None
     assert percentile_interval(DRAWS, 1) is None
     assert percentile_interval(np.full(5, np.nan), 30) is None

@@ -115,8 +115,7 @@ def test_the_curve_of_risk_has_the_measured_area() -> None:
     columns = {f"p{k}": probabilities[:, k] for k in range(5)}
     predicted = probabilities.argmax(axis=1)
     table = pd.DataFrame(columns).assign(group=np.arange(250), grade=grade, predicted_grade=predicted)
-    answers = table.assign(temperature=1.0, decision="refer", lowest_grade=predicted, highest_grade=predicted)
     score = probabilities[:, 2:].sum(axis=1)
     coverage, risk = risk_coverage(score, predicted >= 2, grade >= 2)
     area = (np.diff(coverage, prepend=0) * risk).sum()
-    assert area == pytest.approx(measure(answers)["decisions"]["area_under_risk_coverage"], abs=1e-12)
+    assert area == pytest.approx(measure(table)["area_under_risk_coverage"], abs=1e-12)

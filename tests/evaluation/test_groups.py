@@ -1,5 +1,6 @@
 """Groups are drawn whole, within their stratum, and by their content alone."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_strata_are_the_worst_grades(draw_table: Draw) -> None:
     weights = draw_weights(groups, 20, [1])
     first = np.cumsum((0, *groups.strata))
     for start, end, count in zip(first, first[1:], groups.strata, strict=False):
-        assert (weights[start:end].sum(axis=0) == count).all()
+        np.testing.assert_allclose(weights[start:end].sum(axis=0), count)
 
 
 def test_every_group_is_drawn_equally_often() -> None:
@@ -56,6 +57,23 @@ def test_every_group_is_drawn_equally_often() -> None:
     # A weight is binomial (8, 1/8): mean 1, variance 7/8.
     np.testing.assert_allclose(weights.mean(axis=1), 1, atol=5 * np.sqrt(7 / 8 / 20_000))
     np.testing.assert_allclose(weights.var(axis=1), 7 / 8, rtol=0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_a_stratum_varies_as_its_groups_do(count: int) -> None:
+    """The mean of a stratum's groups has the variance that one estimates from them: their own by n - 1, by n."""
+    weights = draw_weights(Groups(np.arange(50 + count), np.ones(50 + count, np.intp), (50, count)), 20_000, [6])
+    values = np.random.default_rng(0).normal(0, 1, count)
+    expected = values.var(ddof=1) / count if count > 1 else 0
+    assert (values @ weights[50:] / count).var() == pytest.approx(expected, rel=0.05)
+
+
+def test_one_long_name_takes_its_own_room_alone() -> None:
+    table = pd.DataFrame({"group": [*map(str, range(20_000)), "x" * 10_000], "grade": 0, "predicted_grade": 0})
+    tracemalloc.start()
+    assert len(arrange_groups([table]).sizes) == 20_001
+    assert tracemalloc.get_traced_memory()[1] < 100e6  # every name in the room of the longest: 800 MB
+    tracemalloc.stop()
 
 
 def test_blocks_make_up_the_resamples() -> None:

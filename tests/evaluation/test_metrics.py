@@ -172,7 +172,7 @@ def test_the_risk_of_the_surest_photos_comes_first() -> None:
     table = table.assign(lowest_grade=0, highest_grade=4)
     # The surest three are right, the least sure one is wrong: risks 0, 0, 0, 1/4.
     measures = measure(table)
-    assert measures["decisions"]["area_under_risk_coverage"] == pytest.approx(1 / 16)
+    assert measures["area_under_risk_coverage"] == pytest.approx(1 / 16)
     assert measures["decisions"]["asked_fraction"] == 1.0
     assert measures["undefined"]["decisions.decided_error_fraction"] == "every photo was left to a human"
 
@@ -192,17 +192,22 @@ def test_keys_are_the_published_ones(draw_table: Draw) -> None:
         *["mean_absolute_grade_error", "recall_per_grade", "precision_per_grade"],
         *["referable_auc", *(f"referable_{share}" for share in shares)],
         *["any_dr_auc", *(f"any_dr_{share}" for share in shares), "one_vs_rest_auc", "mean_one_vs_rest_auc"],
-        *["expected_calibration_error", "brier", "negative_log_likelihood", "confusion_matrix", "prevalence"],
+        *[
+            "area_under_risk_coverage",
+            "expected_calibration_error",
+            "brier",
+            "negative_log_likelihood",
+            "confusion_matrix",
+            "prevalence",
+        ],
         *["before_calibration", "operating_points", "prediction_sets", "decisions", "undefined", "disclaimer"],
     ]
     assert list(whole["before_calibration"]) == ["expected_calibration_error", "brier", "negative_log_likelihood"]
     assert list(whole["operating_points"]) == ["youden", "cost_2.5"]
     assert list(whole["operating_points"]["cost_2.5"]) == [*shares, "referred_fraction"]
     assert list(whole["prediction_sets"]) == ["coverage", "coverage_per_grade", "mean_size", "size_fractions"]
-    assert list(whole["decisions"]) == [
-        *["asked_fraction", "decided_error_fraction", "missed_fraction", "needless_fraction"],
-        "area_under_risk_coverage",
-    ]
+    fractions = ["asked_fraction", "decided_error_fraction", "missed_fraction", "needless_fraction"]
+    assert list(whole["decisions"]) == fractions
     assert list(measure(draw_table(60, seed=1)[BARE])) == list(whole)
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
 
@@ -211,6 +216,7 @@ def test_without_probabilities_there_are_grades_and_a_sentence(draw_table: Draw)
     table = draw_table(60, seed=2)
     whole, bare = measure(table), measure(table[BARE])
     probabilistic = {key for key in KEYS if "auc" in key} | set(losses(np.eye(5), np.arange(5)))
+    probabilistic.add("area_under_risk_coverage")
     for key in KEYS:
         if key in probabilistic:
             assert bare[key] in (None, [None] * 5), key
@@ -227,8 +233,9 @@ def test_without_probabilities_there_are_grades_and_a_sentence(draw_table: Draw)
     }
     assert measure(table.assign(temperature=1.0))["before_calibration"] is None
     answered = measure(table.drop(columns=PROBABILITIES))
-    assert answered["decisions"] == whole["decisions"] | {"area_under_risk_coverage": None}
-    assert answered["undefined"]["decisions.area_under_risk_coverage"] == "the predictions hold no probabilities"
+    assert answered["decisions"] == whole["decisions"]
+    # What the surest photos risk is a matter of probabilities and grades, whether or not there are decisions.
+    assert unanswered["area_under_risk_coverage"] == whole["area_under_risk_coverage"] is not None
 
 
 def test_undefined_is_null_with_a_reason() -> None:
@@ -291,6 +298,7 @@ def test_every_gap_has_its_reason_and_nothing_else_has(
 def test_perfect_predictions_score_best(truth: list[int]) -> None:
     measures = measure(sure(truth))
     lower = {"mean_absolute_grade_error", "expected_calibration_error", "brier", "negative_log_likelihood"}
+    lower.add("area_under_risk_coverage")
     for key in KEYS:
         best = 0 if key in lower else 1
         values = measures[key] if isinstance(measures[key], list) else [measures[key]]

@@ -82,6 +82,6 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     assert counts["operating_points.youden.npv"] == holding(table["refer_youden"] == 0)
     assert counts["decisions.missed_fraction"] == holding(grade >= 2)
     assert counts["decisions.decided_error_fraction"] == holding(decision != "ask a human")
-    for key in ("aca", "quadratic_weighted_kappa", "brier", "decisions.area_under_risk_coverage"):
+    for key in ("quadratic_weighted_kappa", "brier", "area_under_risk_coverage"):
         assert counts[key] == 40, key
     assert set(counts) == set(tabulate(table, groups, EvaluationConfig()).value())

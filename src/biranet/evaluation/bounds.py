@@ -32,7 +32,7 @@ SAME = 1e-12
 """Values that differ by no more than this differ by rounding."""
 
 
-def share_interval(value: float, drawn: Values, groups: int) -> Interval | None:
+def share_interval(value: float, drawn: Values, groups: float) -> Interval | None:
     """Bound a share by the exact interval of a binomial share that varies as much.
 
     Args:
@@ -54,14 +54,14 @@ def share_interval(value: float, drawn: Values, groups: int) -> Interval | None:
     if value in (0, 1):
         return _binomial(value, groups)
     known = drawn[~np.isnan(drawn)]
-    if groups < 2 or np.ptp(known) < SAME:
+    if groups < 2 or not known.size or np.ptp(known) < SAME:
         return None
     # The draws vary less than data sets do, by (groups - 1) / groups, and few groups show their variance badly.
     variance = known.var() * groups / (groups - 1)
     return _binomial(value, value * (1 - value) / variance * (ndtri(TAIL) / stdtrit(groups - 1, TAIL)) ** 2)
 
 
-def percentile_interval(drawn: Values, groups: int) -> Interval | None:
+def percentile_interval(drawn: Values, groups: float) -> Interval | None:
     """Bound a measure by percentiles of its values in drawn data sets.
 
     Args:
@@ -88,7 +88,7 @@ def percentile_interval(drawn: Values, groups: int) -> Interval | None:
     return [float(low), float(high)]
 
 
-def reflected_interval(value: float, drawn: Values, groups: int) -> Interval | None:
+def reflected_interval(value: float, drawn: Values, groups: float) -> Interval | None:
     """Bound a measure whose draws are off to one side as the value itself is.
 
     Args:
@@ -110,7 +110,7 @@ def reflected_interval(value: float, drawn: Values, groups: int) -> Interval | N
     return ends and [min(value, 2 * value - ends[1]), max(value, 2 * value - ends[0])]
 
 
-def student_interval(value: float, drawn: Values, groups: int) -> Interval | None:
+def student_interval(value: float, drawn: Values, groups: float) -> Interval | None:
     """Bound a difference by Student's interval.
 
     Args:

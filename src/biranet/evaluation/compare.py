@@ -151,7 +151,7 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         paper on BiRA-Net, whose rows say where they were measured; what else must be known to read it.
 
     Raises:
-        InputError: If `check_same` refuses the tables, or `config` asks for subgroups.
+        InputError: If there are fewer than two tables, or `check_same` refuses them.
     """
     config = config or EvaluationConfig()
     if len(tables) < 2:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biranet.evaluation.weighted import BINS
+from biranet.evaluation.weighted import BINS, bin_by_confidence
 
 Values = npt.NDArray[np.float64]
 
@@ -76,10 +76,7 @@ def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliabil
         >>> bins.photos.tolist(), bins.right_fraction.tolist()
         ([1, 1], [1.0, 0.0])
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == grade
-    # Probabilities that were rounded may exceed 1 by as much, and 1 itself belongs to the last bin.
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    place, confidence, right = bin_by_confidence(probabilities, grade)
     photos = np.bincount(place, minlength=BINS)
     sums = [np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right)]
     used = photos > 0

@@ -6,19 +6,17 @@ data set is nothing but a weight for each group: how often it was drawn.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from biranet.evaluation.predictions import COLUMNS, point_columns
 from biranet.grades import DECISIONS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Weights = npt.NDArray[np.int32]
-"""(G, B): how often each of G groups was drawn in each of B data sets. A column is a data set."""
+Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
+"""(G, B): how often each of G groups counts in each of B data sets, 0 or at least 1. A column is a data set. Whole
+numbers, but for draws within strata."""
 
 BLOCK = 2**20
 """Weights of photos that are handled together: enough for whole-array arithmetic, few enough for a core's cache."""
@@ -49,7 +47,7 @@ class Groups:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
 
-def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) -> Groups:
+def arrange_groups(tables: Sequence[pd.DataFrame], *, stratify: bool = False) -> Groups:
     """Put the groups of one table, or of several tables of the same photos, in order: by worst grade, then by content.
 
     Args:
@@ -71,7 +69,8 @@ def arrange_groups(tables: "Sequence[pd.DataFrame]", *, stratify: bool = False) 
     differs = (np.diff(content[order], axis=0) != 0).any(axis=1)
     rank[order] = np.concatenate([[0], np.cumsum(differs)])
 
-    _, group = np.unique(tables[0]["group"].to_numpy(str), return_inverse=True)
+    # Not as an array of text, whose every cell would take the room of the longest name.
+    group, _ = pd.factorize(tables[0]["group"])
     by_group = np.lexsort((rank, group))
     sizes = np.bincount(group)
     ends = np.cumsum(sizes)
@@ -105,31 +104,40 @@ def block_widths(groups: Groups, resamples: int) -> list[int]:
 def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
     """Draw data sets of as many groups as there are, with replacement.
 
+    Drawn as many times as it has groups, a small stratum would vary too little: by half, where it has two. So from a
+    stratum of n groups n - 1 are drawn, each counting n / (n - 1) times. A stratum of one group shows no spread.
+
     Args:
-        groups: The groups; where there are strata, each keeps its number of groups.
+        groups: The groups; where there are strata, each keeps its sum of weights.
         width: B, how many data sets.
         seed: Seed of the draws.
 
     Returns:
         (G, B) weights.
 
+    Source:
+        Rao and Wu, Resampling inference with complex survey data, Journal of the American Statistical Association 83
+        (1988), for the draws within strata.
+
     Example:
         >>> groups = Groups(np.arange(6), np.array([2, 1, 3]), strata=(1, 2))
-        >>> weights = draw_weights(groups, 100, [1])
-        >>> weights.sum(axis=0).tolist() == [3] * 100, weights[0].tolist() == [1] * 100
-        (True, True)
+        >>> draw_weights(groups, 100, [1])[:, :4].tolist()
+        [[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 2.0], [0.0, 2.0, 2.0, 0.0]]
     """
     random = np.random.default_rng(seed)
-    weights = np.empty((width, len(groups.sizes)), np.int32)
+    within = len(groups.strata) > 1
+    weights: Weights = np.empty((width, len(groups.sizes)), np.float64 if within else np.int32)
     first = 0
     for count in groups.strata:
+        draws = count - 1 if within and count > 1 else count
         for row in weights:
-            row[first : first + count] = np.bincount(random.integers(count, size=count), minlength=count)
+            drawn = np.bincount(random.integers(count, size=draws), minlength=count)
+            row[first : first + count] = drawn * (count / draws) if within else drawn
         first += count
     return np.ascontiguousarray(weights.T)
 
 
-def _content(table: "pd.DataFrame") -> list[npt.NDArray[np.float64]]:
+def _content(table: pd.DataFrame) -> list[npt.NDArray[np.float64]]:
     """All that is measured, as numbers; the columns of operating points in the order of their names."""
     fixed = [name for name in (*COLUMNS[2:], "temperature", "lowest_grade", "highest_grade") if name in table]
     columns = [table[name].to_numpy(np.float64) for name in (*fixed, *sorted(point_columns(table)))]

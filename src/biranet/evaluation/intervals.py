@@ -68,7 +68,8 @@ def measure_with_intervals(
 
     Returns:
         What `measure` returns, and `ci`: by key, [low, high] or None, or a list of such over grades; likewise a `ci`
-        within each section and each operating point; and `ci_method`, how they were made.
+        within each section and each operating point; `bootstrap`, the `seed`, the number of `resamples` and whether
+        they were drawn within strata (`stratify`); and `ci_method`, how the intervals were made.
 
     Raises:
         InputError: If the table is empty or a grade is not 0 to 4.
@@ -90,6 +91,7 @@ def measure_with_intervals(
                 point["ci"] = nested[section][name]
         elif measures[section] is not None:
             measures[section]["ci"] = nested[section]
+    measures["bootstrap"] = {"seed": config.seed, "resamples": resamples, "stratify": config.stratify}
     measures["ci_method"] = (
         f"{100 * LEVEL:.0f} % bootstrap over {len(groups.sizes):,} groups, {resamples:,} resamples"
         f"{', drawn within the worst true grade of a group' if config.stratify else ''}. Shares, areas and averages of "
@@ -151,11 +153,11 @@ def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resampl
     ]
 
 
-def _interval(key: str, value: Values, drawn: Values, groups: npt.NDArray[np.intp], config: EvaluationConfig) -> Any:
+def _interval(key: str, value: Values, drawn: Values, groups: Values, config: EvaluationConfig) -> Any:
     """[low, high] or None of one measure; a list of such where there is a value for each grade."""
     if value.ndim:
         return [_interval(key, value[grade], drawn[:, grade], groups[grade], config) for grade in GRADES]
-    number, count = float(value), int(groups)
+    number, count = float(value), float(groups)
     name = _ending(key)
     if np.isnan(number):
         return None
@@ -181,7 +183,7 @@ def _at_stated_prevalence(key: str, config: EvaluationConfig) -> bool:
     return stated is not None and key.endswith(("ppv", "npv"))
 
 
-def _differences(key: str, value: Values, drawn: Values, groups: npt.NDArray[np.intp]) -> dict[str, dict[str, Any]]:
+def _differences(key: str, value: Values, drawn: Values, groups: Values) -> dict[str, dict[str, Any]]:
     """Differences and their intervals by key; each grade has a key of its own where there is a value for each."""
     names = [f"{key}.{grade}" for grade in GRADES] if value.ndim else [key]
     bound = 1.0 if _ending(key) in SHARES + LIKE_SHARES else np.inf
@@ -191,6 +193,6 @@ def _differences(key: str, value: Values, drawn: Values, groups: npt.NDArray[np.
         if np.isnan(number):
             found[name] = {"difference": None, "ci": None}
             continue
-        ends = student_interval(float(number), column, int(count))
+        ends = student_interval(float(number), column, float(count))
         found[name] = {"difference": float(number), "ci": ends and [max(-bound, ends[0]), min(bound, ends[1])]}
     return found

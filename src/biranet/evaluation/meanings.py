@@ -178,6 +178,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "mean_one_vs_rest_auc": Meaning(
             "One-versus-rest AUC, mean", "Mean of the one-versus-rest AUC over the grades in which it is defined."
         ),
+        "area_under_risk_coverage": Meaning(
+            "Area under the risk-coverage curve",
+            "Share of wrong referrals among the surest photos, averaged over every share of photos that could be "
+            "decided.",
+            better="lower",
+        ),
         **_PROBABILITIES,
         "prevalence.referable": Meaning(
             "Prevalence of referable grades",
@@ -216,12 +222,6 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "decisions.needless_fraction": Meaning(
             "Needless", "Of the photos not to refer (grades 0 and 1), the share told 'refer'.", better="lower"
-        ),
-        "decisions.area_under_risk_coverage": Meaning(
-            "Area under the risk-coverage curve",
-            "Share of wrong referrals among the surest photos, averaged over every share of photos that could be "
-            "decided.",
-            better="lower",
         ),
         "prediction_sets.coverage": Meaning(
             "Coverage", "Share of photos whose true grade lies in their set of grades.", better="neither"

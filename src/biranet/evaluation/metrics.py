@@ -25,13 +25,12 @@ KEYS = (
     *("aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"),
     *("mean_absolute_grade_error", "recall_per_grade", "precision_per_grade"),
     *(f"{name}_{share}" for name in SCREENINGS for share in ("auc", "sensitivity", "specificity", "ppv", "npv")),
-    *("one_vs_rest_auc", "mean_one_vs_rest_auc", "expected_calibration_error", "brier", "negative_log_likelihood"),
+    *("one_vs_rest_auc", "mean_one_vs_rest_auc", "area_under_risk_coverage"),
+    *("expected_calibration_error", "brier", "negative_log_likelihood"),
 )
 """The measures of photos that stand at the top of `metrics.json`, in this order."""
 
-PROBABILITY_KEYS = tuple(
-    key for key in KEYS if "auc" in key or key in ("expected_calibration_error", "brier", "negative_log_likelihood")
-)
+PROBABILITY_KEYS = (*(key for key in KEYS if "auc" in key), *KEYS[KEYS.index("area_under_risk_coverage") :])
 """Those among them that need probabilities."""
 
 LISTS = ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc")

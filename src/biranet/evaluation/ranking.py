@@ -1,7 +1,6 @@
 """Measures of an order of photos, for many sets of weights at once: the areas under two curves.
 
-Sorting is done once; what remains for each set of weights is a running sum. Weights are whole numbers, so the sums are
-exact.
+Sorting is done once; what remains for each set of weights is a running sum, exact where weights are whole numbers.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from biranet.evaluation.confusion import share
 
 Values = npt.NDArray[np.float64]
-Weights = npt.NDArray[np.int32]
+Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class Ranking:
         """Measure the chance that a photo to find has the higher score than another one, a tie counting half.
 
         Args:
-            weights: (G, B), whole numbers of at least 0: the weight of each group's photos, for B sets of weights.
+            weights: (G, B), each 0 or at least 1: the weight of each group's photos, for B sets of weights.
 
         Returns:
             (B,) in [0, 1]; NaN where one of the two kinds has no weight.
         """
-        sums = np.zeros((len(self.others) + 1, weights.shape[1]), np.int32)
+        sums = np.zeros((len(self.others) + 1, weights.shape[1]), weights.dtype)
         np.cumsum(weights.take(self.others, axis=0), axis=0, out=sums[1:])
         found = weights.take(self.found, axis=0)
         halves = sums.take(self.below, axis=0) + sums.take(self.not_above, axis=0)
@@ -101,7 +100,7 @@ class RiskOrder:
             (B,) in [0, 1]; NaN where there is no weight.
         """
         covered, wrong = (
-            np.zeros((len(places) + 1, weights.shape[1]), np.int32) for places in (self.groups, self.wrong)
+            np.zeros((len(places) + 1, weights.shape[1]), weights.dtype) for places in (self.groups, self.wrong)
         )
         np.cumsum(weights.take(self.groups, axis=0), axis=0, out=covered[1:])
         np.cumsum(weights.take(self.groups[self.wrong], axis=0), axis=0, out=wrong[1:])

@@ -47,7 +47,6 @@ def why_undefined(
     clauses = _clauses(truth, tuple(stated))
     if not has_probabilities(table):
         clauses |= dict.fromkeys(needing_probabilities, NO_PROBABILITIES)
-        clauses["decisions.area_under_risk_coverage"] = NO_PROBABILITIES
     reasons = {}
     for key, value in values.items():
         section, _, name = key.rpartition(".")

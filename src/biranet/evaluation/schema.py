@@ -68,6 +68,14 @@ def _measures() -> Schema:
         "prediction_sets": _section("prediction_sets", "Sets of neighbouring grades."),
         "decisions": _section("decisions", "Refer, do not refer, or ask a human."),
         "ci": _intervals(whole),
+        "bootstrap": _object(
+            "What makes the same intervals again.",
+            {
+                "seed": {"description": "Seed of the draws.", "type": "integer"},
+                "resamples": {"description": "How many data sets were drawn.", "type": "integer", "minimum": 1},
+                "stratify": {"description": "Whether groups were drawn within strata.", "type": "boolean"},
+            },
+        ),
         "ci_method": {"description": "How the intervals were made.", "type": "string"},
         "undefined": _undefined(),
         "disclaimer": {"type": "string"},

@@ -46,7 +46,7 @@ class Tabulated:
     Args:
         sums: By name, (G, ...) what each group adds: counts of photos and sums over photos.
         rankings: By key of the measure, the photos in the order of their scores; empty without probabilities.
-        risk: The photos in falling order of confidence, where there are decisions and probabilities.
+        risk: The photos in falling order of confidence, where there are probabilities.
         prevalences: By screening, the stated share of the ill, or None.
     """
 
@@ -73,9 +73,8 @@ class Tabulated:
             known = ~np.isnan(each)
             values["one_vs_rest_auc"] = each
             values["mean_one_vs_rest_auc"] = share(np.where(known, each, 0).sum(-1), known.sum(-1))
-        if "decisions" in self.sums:
-            unknown = np.full(weights.shape[1], np.nan)
-            values["decisions.area_under_risk_coverage"] = self.risk.area(weights) if self.risk else unknown
+        if self.risk:
+            values["area_under_risk_coverage"] = self.risk.area(weights)
         return values
 
     def value(self) -> dict[str, Values]:
@@ -83,25 +82,29 @@ class Tabulated:
         once = np.ones((len(self.sums["confusion"]), 1), np.int32)
         return {key: values[0] for key, values in self.measure(once).items()}
 
-    def groups_measured(self) -> dict[str, npt.NDArray[np.intp]]:
+    def groups_measured(self) -> dict[str, Values]:
         """Count, for every measure, the groups with photos that it is about.
 
         Returns:
             By key, of shape () or (5,): for a share, the groups that hold a photo it is a share of (photos of grade 3,
             for its recall); for an area under the ROC curve, the groups with photos to find or those with others,
-            whichever are fewer; for all else, all groups.
+            whichever are fewer; for an average over grades, as many as would know it as well, which rare grades make
+            few and no whole number (see `_groups_of_average`); for all else, all groups.
         """
         # For each group alone, a share is undefined exactly where the group has no photo for it.
         alone = _measure_sums(self.sums, dict.fromkeys(SCREENINGS))
-        counts = {key: (~np.isnan(values)).sum(0) for key, values in alone.items()}
-        total = np.array(len(self.sums["confusion"]))
+        counts = {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in alone.items()}
+        total = np.array(len(self.sums["confusion"]), np.float64)
         counts["quadratic_weighted_kappa"] = total
+        average = np.minimum(total, _groups_of_average(counts["recall_per_grade"]))
+        counts |= dict.fromkeys(("aca", "macro_f1", "macro_f1_of_means"), average)
         if self.rankings:
-            counts |= {f"{name}_auc": np.array(self.rankings[f"{name}_auc"].fewer_groups) for name in SCREENINGS}
-            counts["one_vs_rest_auc"] = np.array([self.rankings[f"one_vs_rest_auc.{k}"].fewer_groups for k in GRADES])
-            counts["mean_one_vs_rest_auc"] = total
-        if "decisions" in self.sums:
-            counts["decisions.area_under_risk_coverage"] = total
+            fewer = {key: np.array(ranking.fewer_groups, np.float64) for key, ranking in self.rankings.items()}
+            counts |= {f"{name}_auc": fewer[f"{name}_auc"] for name in SCREENINGS}
+            counts["one_vs_rest_auc"] = np.array([fewer[f"one_vs_rest_auc.{grade}"] for grade in GRADES])
+            counts["mean_one_vs_rest_auc"] = average
+        if self.risk:
+            counts["area_under_risk_coverage"] = total
         return counts
 
     @cached_property
@@ -147,10 +150,8 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
             scores[f"one_vs_rest_auc.{grade}"] = shares[:, grade]
             to_find[f"one_vs_rest_auc.{grade}"] = truth == grade
         rankings = {key: rank(scores[key], to_find[key], groups.of_photo) for key in scores}
-        if has_answers(table):
-            confidence = np.maximum(scores["referable_auc"], 1 - scores["referable_auc"])
-            wrong = (predicted >= REFERABLE_GRADE) != referable
-            risk = order_by_confidence(confidence, wrong, groups.of_photo)
+        confidence = np.maximum(scores["referable_auc"], 1 - scores["referable_auc"])
+        risk = order_by_confidence(confidence, (predicted >= REFERABLE_GRADE) != referable, groups.of_photo)
     for name in point_columns(table):
         key = f"operating_points.{name.removeprefix(POINT_PREFIX)}"
         columns[key] = _one_hot(2 * referable + table[name].to_numpy(np.int64), 2, 2)
@@ -166,15 +167,39 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
     return Tabulated(sums, rankings, risk, {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS})
 
 
+def bin_by_confidence(
+    shares: Values, truth: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Values, npt.NDArray[np.bool_]]:
+    """Sort photos into the bins of the expected calibration error.
+
+    Args:
+        shares: (N, 5) probabilities in [0, 1].
+        truth: (N,) true grades.
+
+    Returns:
+        bins: (N,) the bin of each photo, from 0 on; a bin holds its lower end, the last one its upper end too.
+        confidence: (N,) the probability of the most probable grade.
+        right: (N,) whether that grade, of equals the lowest, is the true one.
+
+    Example:
+        >>> bins, confidence, right = bin_by_confidence(np.array([[0.0, 0.9, 0.1, 0.0, 0.0]]), np.array([1]))
+        >>> bins.tolist(), confidence.tolist(), right.tolist()
+        ([13], [0.9], [True])
+    """
+    confidence = shares.max(axis=1)
+    # Probabilities that were rounded may exceed 1 by as much, and 1 itself belongs to the last bin.
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    return bins, confidence, shares.argmax(axis=1) == truth
+
+
 def _losses(shares: Values, truth: npt.NDArray[np.int64]) -> dict[str, Values]:
     """(N, ...) what each photo adds to the sums behind the three measures of probabilities."""
-    confidence, chosen = shares.max(axis=1), shares.argmax(axis=1)
+    bins, confidence, right = bin_by_confidence(shares, truth)
     of_truth = np.take_along_axis(shares, truth[:, None], axis=1)[:, 0]
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     return {
         "brier": ((shares - _one_hot(truth, GRADE_COUNT)) ** 2).sum(axis=1),
         "negative_log_likelihood": -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)),
-        "overconfidence": _one_hot(bins, BINS) * (confidence - (chosen == truth))[:, None],
+        "overconfidence": _one_hot(bins, BINS) * (confidence - right)[:, None],
     }
 
 
@@ -216,6 +241,26 @@ def _decided(counts: Values) -> dict[str, Values]:
         "missed_fraction": share(missed, counts[..., 1, :].sum(-1)),
         "needless_fraction": share(needless, counts[..., 0, :].sum(-1)),
     }
+
+
+def _groups_of_average(groups: Values) -> Values:
+    """How many groups tell as much of the spread of a mean over grades as the groups of each grade do.
+
+    A mean over grades varies most by the grades that fewest groups have, and of those the spread is known worst.
+
+    Args:
+        groups: (5,) groups that hold photos of each grade, some of at least one.
+
+    Returns:
+        () 1 more than the degrees of freedom: with `n` groups each, (sum of 1 / n)^2 / (sum of 1 / n^3).
+
+    Source:
+        Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2 (1946);
+        our reading: a grade's share varies by 1 / n, and has n degrees of freedom, not n - 1, as other grades help.
+    """
+    present = groups[groups > 0]
+    freedom: Values = np.sum(1 / present) ** 2 / np.sum(1 / present**3)
+    return 1 + freedom
 
 
 def _one_hot(places: npt.NDArray[np.int64], *shape: int) -> Values:

@@ -8,7 +8,7 @@ from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Grades": (),
-    "Referral and any retinopathy": ("referable_", "any_dr_", "prevalence."),
+    "Referral and any retinopathy": ("referable_", "any_dr_", "area_under_risk_coverage", "prevalence."),
     "Probabilities": (
         "one_vs_rest_",
         "mean_one_vs_rest_",
