@@ -82,6 +82,16 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     assert counts["operating_points.youden.npv"] == holding(table["refer_youden"] == 0)
     assert counts["decisions.missed_fraction"] == holding(grade >= 2)
     assert counts["decisions.decided_error_fraction"] == holding(decision != "ask a human")
+    # Averages over grades are known as well as so many groups make them known: fewer than there are, and more than the
+    # rarest grade has.
+    counted = np.array(by_grade)
+    average = 1 + sum(1 / counted) ** 2 / sum(1 / counted**3)
+    assert min(by_grade) < average < 40
+    for key in ("aca", "macro_f1", "macro_f1_of_means", "mean_one_vs_rest_auc"):
+        assert counts[key] == pytest.approx(average), key
     for key in ("quadratic_weighted_kappa", "brier", "area_under_risk_coverage"):
         assert counts[key] == 40, key
+    one_grade = table[table["grade"] == 2]
+    alone = arrange_groups([one_grade])
+    assert tabulate(one_grade, alone, EvaluationConfig()).groups_measured()["aca"] == by_grade[2]
     assert set(counts) == set(tabulate(table, groups, EvaluationConfig()).value())

@@ -126,7 +126,8 @@ def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
     """
     random = np.random.default_rng(seed)
     within = len(groups.strata) > 1
-    weights: Weights = np.empty((width, len(groups.sizes)), np.float64 if within else np.int32)
+    kind: npt.DTypeLike = np.float64 if within else np.int32
+    weights = np.empty((width, len(groups.sizes)), kind)
     first = 0
     for count in groups.strata:
         draws = count - 1 if within and count > 1 else count
@@ -134,7 +135,8 @@ def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
             drawn = np.bincount(random.integers(count, size=draws), minlength=count)
             row[first : first + count] = drawn * (count / draws) if within else drawn
         first += count
-    return np.ascontiguousarray(weights.T)
+    by_group: Weights = np.ascontiguousarray(weights.T)
+    return by_group
 
 
 def _content(table: pd.DataFrame) -> list[npt.NDArray[np.float64]]:

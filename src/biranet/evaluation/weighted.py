@@ -259,8 +259,7 @@ def _groups_of_average(groups: Values) -> Values:
         our reading: a grade's share varies by 1 / n, and has n degrees of freedom, not n - 1, as other grades help.
     """
     present = groups[groups > 0]
-    freedom: Values = np.sum(1 / present) ** 2 / np.sum(1 / present**3)
-    return 1 + freedom
+    return np.asarray(1 + np.sum(1 / present) ** 2 / np.sum(1 / present**3))
 
 
 def _one_hot(places: npt.NDArray[np.int64], *shape: int) -> Values:
