@@ -59,6 +59,7 @@ def test_every_setting_has_a_help_text():
                 "ModelConfig",
                 "DataConfig",
                 "OptimiserConfig",
+                "CalibrationConfig",
             ):
                 name = f"{section.name}.{ast.unparse(statement.target)}"
                 assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), name
