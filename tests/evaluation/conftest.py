@@ -1,12 +1,13 @@
 """Predictions of patients whose photos resemble each other, with everything that a table can hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 
-SHARES = [0.45, 0.1, 0.25, 0.12, 0.08]
+USUAL_MIX = (0.45, 0.1, 0.25, 0.12, 0.08)
+"""Shares of the grades 0 to 4."""
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +19,14 @@ def draw_table() -> Callable[..., pd.DataFrame]:
     shown the same photos: it has noise of its own on top.
     """
 
-    def draw(groups: int, seed: int, *, rounded: bool = False, rival: float = 0.0) -> pd.DataFrame:
+    def draw(
+        groups: int, seed: int, *, rounded: bool = False, rival: float = 0.0, mix: Sequence[float] = USUAL_MIX
+    ) -> pd.DataFrame:
         random = np.random.default_rng(seed)
         group = np.repeat(np.arange(groups), random.integers(1, 4, groups))
         n = len(group)
-        usual = random.choice(5, groups, p=SHARES)
-        truth = np.where(random.random(n) < 0.7, usual[group], random.choice(5, n, p=SHARES))
+        usual = random.choice(5, groups, p=mix)
+        truth = np.where(random.random(n) < 0.7, usual[group], random.choice(5, n, p=mix))
         noise = random.normal(0, 1, (groups, 5))[group] + random.normal(0, 1, (n, 5))
         logits = 1.2 * (0.9 * noise - 1.2 * np.abs(truth[:, None] - np.arange(5)))
         logits += rival * np.random.default_rng([seed, 1]).normal(0, 1, (n, 5))

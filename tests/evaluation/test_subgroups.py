@@ -50,6 +50,10 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     alone = measure_with_intervals(right)
     assert {key: parts[4][key] for key in MEASURES} == {key: alone[key] for key in MEASURES}
     assert parts[4]["ci"] == {key: alone["ci"][key] for key in MEASURES}
+    answered = right.assign(temperature=1.5, decision="refer", lowest_grade=0, highest_grade=4, refer_youden=1)
+    # What is not shown of a subgroup is not measured and changes nothing.
+    by_camera = ReportConfig(by=("camera",))
+    assert measure_subgroups(answered, by_camera) == measure_subgroups(right, by_camera)
 
 
 def test_what_is_not_defined_in_a_subgroup_says_why() -> None:

@@ -60,6 +60,22 @@ def test_weights_are_repeated_groups(draw_table: Draw, rounded: bool, prevalence
             np.testing.assert_allclose(value, expected[key], atol=1e-12, err_msg=key)
 
 
+def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
+    table = draw_table(40, seed=13)
+    whole = tabulate(table, arrange_groups([table]), EvaluationConfig())
+    areas = {key for key in whole.value() if "auc" in key or "risk_coverage" in key}
+    for keys, left in (
+        ({"aca"}, set()),
+        ({"referable_auc"}, {"referable_auc"}),
+        ({"mean_one_vs_rest_auc", "area_under_risk_coverage"}, {"one_vs_rest_auc"}),
+    ):
+        values = whole.only(keys).value()
+        assert set(whole.value()) - set(values) == areas - keys - left
+        assert set(whole.only(keys).groups_measured()) == set(values)
+        for key, value in values.items():
+            np.testing.assert_array_equal(value, whole.value()[key])
+
+
 def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     table = draw_table(40, seed=12)
     groups = arrange_groups([table])

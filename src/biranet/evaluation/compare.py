@@ -64,9 +64,12 @@ def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     for position, path in enumerate(resolved):
         if path in resolved[:position]:
             raise InputError(f"{paths[position]} is given twice; name each predictions file once")
-    # The index of a table as it was read is the row in the file, which the pooled predictions no longer know.
-    by_path = {str(path): read_predictions(path).set_index(read_table(path).index) for path in paths}
-    check_same(by_path)
+    by_path = {str(path): read_predictions(path) for path in paths}
+    try:
+        check_same(by_path)
+    except InputError:
+        # Pooled predictions no longer know the rows of their file, which only this sentence needs.
+        check_same({str(path): by_path[str(path)].set_index(read_table(path).index) for path in paths})
     return dict(zip(short_names(resolved), by_path.values(), strict=True))
 
 
@@ -163,6 +166,8 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         name: table.iloc[pd.Index(table["file"]).get_indexer(photos)].reset_index(drop=True)
         for name, table in tables.items()
     }
+    # Drawn anew for each: so an interval is to the digit that of the model's own report, whose draws depend on its own
+    # predictions alone, while those for all tables at once depend on all.
     measures = {name: measure_with_intervals(table, config) for name, table in same.items()}
     differences = paired_differences(list(same.values()), config)
     first = measures[first_name]

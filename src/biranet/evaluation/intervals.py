@@ -3,7 +3,7 @@
 Photos of one patient resemble each other, so whole groups are drawn, with replacement, as many as there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,16 @@ from biranet.evaluation.confusion import SCREENINGS
 from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,
+    PROBABILITY_KEYS,
     SECTIONS,
     arrange_measures,
     checked_confusion,
     into_sections,
+    plain_value,
+    stated_screenings,
     with_gaps,
 )
+from biranet.evaluation.reasons import why_undefined
 from biranet.evaluation.weighted import Tabulated, tabulate
 from biranet.grades import GRADES
 
@@ -77,12 +81,8 @@ def measure_with_intervals(
     config = config or EvaluationConfig()
     matrix = checked_confusion(table)
     groups = arrange_groups([table], stratify=config.stratify)
-    tabulated = tabulate(table, groups, config)
-    values = tabulated.value()
+    values, found = _estimate(tabulate(table, groups, config), groups, config, resamples)
     measures = arrange_measures(table, config, matrix, len(groups.sizes), values)
-    (drawn,) = _resample([tabulated], groups, config.seed, resamples)
-    counts = tabulated.groups_measured()
-    found = {key: _interval(key, values[key], drawn[key], counts[key], config) for key in values}
     nested = into_sections(with_gaps(found))
     measures["ci"] = {key: nested[key] for key in KEYS}
     for section in SECTIONS:
@@ -101,6 +101,42 @@ def measure_with_intervals(
         "give the same other value."
     )
     return measures
+
+
+def measure_some(
+    table: "pd.DataFrame", keys: Collection[str], config: EvaluationConfig | None = None, *, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Measure a few numbers as `measure_with_intervals` does, without its time for all others.
+
+    Args:
+        table: A predictions table.
+        keys: Which of the single numbers at the top of `metrics.json`.
+        config: As in `measure_with_intervals`.
+        resamples: How many data sets to draw.
+
+    Returns:
+        `n`, `groups`, the numbers by key, their `ci`, and why some are `undefined`.
+
+    Raises:
+        InputError: If the table is empty or a grade is not 0 to 4.
+    """
+    config = config or EvaluationConfig()
+    checked_confusion(table)
+    groups = arrange_groups([table], stratify=config.stratify)
+    values, found = _estimate(tabulate(table, groups, config).only(keys), groups, config, resamples)
+    some = {key: plain_value(values[key]) if key in values else None for key in keys}
+    return {
+        "n": len(table),
+        "groups": len(groups.sizes),
+        **some,
+        "ci": {key: found.get(key) for key in keys},
+        "undefined": why_undefined(
+            table,
+            some,
+            stated_screenings(config),
+            needing_probabilities=[key for key in PROBABILITY_KEYS if key in some],
+        ),
+    }
 
 
 def paired_differences(
@@ -135,6 +171,15 @@ def paired_differences(
                 np.minimum(counts[place][key], counts[0][key]),
             )
     return differences
+
+
+def _estimate(
+    tabulated: Tabulated, groups: Groups, config: EvaluationConfig, resamples: int
+) -> tuple[dict[str, Values], dict[str, Any]]:
+    """The values by key, of shape () or (5,), and their intervals."""
+    values, counts = tabulated.value(), tabulated.groups_measured()
+    (drawn,) = _resample([tabulated], groups, config.seed, resamples)
+    return values, {key: _interval(key, values[key], drawn[key], counts[key], config) for key in values}
 
 
 def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resamples: int) -> list[dict[str, Values]]:

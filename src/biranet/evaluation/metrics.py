@@ -103,7 +103,6 @@ def arrange_measures(
     found = into_sections(plain)
     shares = {name: float(matrix[lowest:].sum() / matrix.sum()) for name, lowest in SCREENINGS.items()}
     stated = {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS}
-    stated_names = [name for name, share in stated.items() if share is not None]
     return {
         "n": len(table),
         "groups": group_count,
@@ -114,10 +113,15 @@ def arrange_measures(
             "stated": {name: stated[name] is not None for name in SCREENINGS},
         },
         **{section: found.get(section) for section in SECTIONS},
-        "undefined": why_undefined(table, plain, stated_names, needing_probabilities=PROBABILITY_KEYS)
+        "undefined": why_undefined(table, plain, stated_screenings(config), needing_probabilities=PROBABILITY_KEYS)
         | why_missing(table),
         "disclaimer": DISCLAIMER,
     }
+
+
+def stated_screenings(config: EvaluationConfig) -> list[str]:
+    """Name the screenings whose prevalence is stated."""
+    return [name for name in SCREENINGS if getattr(config, f"{name}_prevalence") is not None]
 
 
 def with_gaps(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
-from biranet.evaluation.intervals import measure_with_intervals
+from biranet.evaluation.intervals import measure_some
 
 MEASURES = (
     "quadratic_weighted_kappa",
@@ -145,12 +145,5 @@ def _number(text: str) -> float | None:
 
 
 def _measure_part(part: pd.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
-    measured = measure_with_intervals(part.reset_index(drop=True), config)
-    return {
-        "n": measured["n"],
-        "groups": measured["groups"],
-        "few": measured["n"] < FEW,
-        **{key: measured[key] for key in MEASURES},
-        "ci": {key: measured["ci"].get(key) for key in MEASURES},
-        "undefined": {key: reason for key, reason in measured["undefined"].items() if key in MEASURES},
-    }
+    measured = measure_some(part.reset_index(drop=True), MEASURES, config)
+    return {"few": measured["n"] < FEW, **measured}

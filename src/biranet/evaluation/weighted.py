@@ -7,8 +7,8 @@ come out of `Tabulated.measure`, so an interval can never be that of another def
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Bins of equal width in the expected calibration error."""
+
+ONE_VS_REST = tuple(f"one_vs_rest_auc.{grade}" for grade in GRADES)
+"""Keys of the rankings that the list of five areas comes from."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,30 @@ class Tabulated:
         """
         values = _measure_sums(self._weigh(weights), self.prevalences)
         areas = {key: ranking.area(weights) for key, ranking in self.rankings.items()}
-        if areas:
-            values |= {f"{name}_auc": areas[f"{name}_auc"] for name in SCREENINGS}
-            each = np.stack([areas[f"one_vs_rest_auc.{grade}"] for grade in GRADES], axis=-1)
+        of_grades = [areas.pop(key) for key in ONE_VS_REST if key in areas]
+        values |= areas
+        if of_grades:
+            each = np.stack(of_grades, axis=-1)
             known = ~np.isnan(each)
             values["one_vs_rest_auc"] = each
             values["mean_one_vs_rest_auc"] = share(np.where(known, each, 0).sum(-1), known.sum(-1))
         if self.risk:
             values["area_under_risk_coverage"] = self.risk.area(weights)
         return values
+
+    def only(self, keys: Collection[str]) -> "Tabulated":
+        """Leave out the orders of photos, which take most of the time, of all areas but those in `keys`.
+
+        Args:
+            keys: Names of measures; of the areas of single grades there are none or all.
+
+        Returns:
+            The same table, without the measures that need them.
+        """
+        of_grades = "one_vs_rest_auc" in keys or "mean_one_vs_rest_auc" in keys
+        wanted = {*keys, *(ONE_VS_REST if of_grades else ())}
+        rankings = {key: ranking for key, ranking in self.rankings.items() if key in wanted}
+        return replace(self, rankings=rankings, risk=self.risk if "area_under_risk_coverage" in keys else None)
 
     def value(self) -> dict[str, Values]:
         """Evaluate every measure of the table as it is, every group counting once: of shape () or (5,), by key."""
@@ -98,10 +116,10 @@ class Tabulated:
         counts["quadratic_weighted_kappa"] = total
         average = np.minimum(total, _groups_of_average(counts["recall_per_grade"]))
         counts |= dict.fromkeys(("aca", "macro_f1", "macro_f1_of_means"), average)
-        if self.rankings:
-            fewer = {key: np.array(ranking.fewer_groups, np.float64) for key, ranking in self.rankings.items()}
-            counts |= {f"{name}_auc": fewer[f"{name}_auc"] for name in SCREENINGS}
-            counts["one_vs_rest_auc"] = np.array([fewer[f"one_vs_rest_auc.{grade}"] for grade in GRADES])
+        counts |= {key: np.array(ranking.fewer_groups, np.float64) for key, ranking in self.rankings.items()}
+        of_grades = [counts.pop(key) for key in ONE_VS_REST if key in counts]
+        if of_grades:
+            counts["one_vs_rest_auc"] = np.array(of_grades)
             counts["mean_one_vs_rest_auc"] = average
         if self.risk:
             counts["area_under_risk_coverage"] = total
@@ -146,9 +164,8 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
             columns |= {f"before_calibration.{name}": column for name, column in before.items()}
         scores = {"referable_auc": referable_score(shares), "any_dr_auc": any_dr_score(shares)}
         to_find = {f"{name}_auc": truth >= lowest for name, lowest in SCREENINGS.items()}
-        for grade in GRADES:
-            scores[f"one_vs_rest_auc.{grade}"] = shares[:, grade]
-            to_find[f"one_vs_rest_auc.{grade}"] = truth == grade
+        for grade, key in enumerate(ONE_VS_REST):
+            scores[key], to_find[key] = shares[:, grade], truth == grade
         rankings = {key: rank(scores[key], to_find[key], groups.of_photo) for key in scores}
         confidence = np.maximum(scores["referable_auc"], 1 - scores["referable_auc"])
         risk = order_by_confidence(confidence, (predicted >= REFERABLE_GRADE) != referable, groups.of_photo)
