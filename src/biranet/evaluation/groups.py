@@ -122,7 +122,7 @@ def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
     Example:
         >>> groups = Groups(np.arange(6), np.array([2, 1, 3]), strata=(1, 2))
         >>> draw_weights(groups, 100, [1])[:, :4].tolist()
-        [[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 2.0], [0.0, 2.0, 2.0, 0.0]]
+        [[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 2.0, 2.0]]
     """
     random = np.random.default_rng(seed)
     within = len(groups.strata) > 1
