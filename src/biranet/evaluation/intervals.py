@@ -97,9 +97,9 @@ def measure_with_intervals(
         f"{', drawn within the worst true grade of a group (Rao and Wu)' if config.stratify else ''}. Shares, areas "
         "and averages of shares: the exact (Clopper-Pearson) interval of a share with the variance of the resamples "
         "(Korn and Graubard), for averages over grades with the degrees of freedom that rare grades leave "
-        "(Satterthwaite); a share of 0 or 1: that of as many groups as it is about. Everything else: percentiles, widened for few groups; "
-        "for the expected calibration error, which leans upwards, reflected. None where all resamples give the same "
-        "other value."
+        "(Satterthwaite); a share of 0 or 1: that of as many groups as it is about. Everything else: percentiles, "
+        "widened for few groups; for the expected calibration error, which leans upwards, reflected. None where all "
+        "resamples give the same other value."
     )
     return measures
 
