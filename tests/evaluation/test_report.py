@@ -1,6 +1,7 @@
 """The report is whole: three files that agree, and a page that needs nothing else and escapes what it is given."""
 
 import base64
+import dataclasses
 import io
 import itertools
 import json
@@ -178,9 +179,10 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
     table = predictions().assign(file=lambda rows: [NASTY, *rows["file"][1:]])
     _, page = written(tmp_path, table, title=NASTY, panels=[panel(NASTY)], facts={NASTY: NASTY})
     assert len(list(page.all("img"))) == 3
+    grades = "true 2 moderate, predicted 3 severe"
     assert [image["alt"] for image in page.all("img")] == [
-        f"Photo {NASTY}",
-        *(f"Where stream {stream} looked on photo {NASTY}" for stream in (1, 2)),
+        f"Photo {NASTY}, {grades}",
+        *(f"Where stream {stream} looked on photo {NASTY}, {grades}" for stream in (1, 2)),
     ]
     assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
     assert page.text.count(NASTY) == 5
@@ -249,7 +251,7 @@ MISSING = {
         "There is no ROC curve: every photo is referable.",
     ),
     "one photo": (lambda table: table.head(1), "Of 1 photo, "),
-    "three photos": (lambda table: table.head(3), "Of 3 photos in 2 groups, "),
+    "three photos": (lambda table: table.head(3), "Of 3 photos in 2 groups (patients), "),
 }
 
 
@@ -264,8 +266,69 @@ def test_what_is_missing_is_said(tmp_path: Path, case: str) -> None:
     sections = {"before_calibration", "operating_points", "prediction_sets", "decisions"}
     undefined = {key for key, value in metrics.items() if value is None} - sections
     assert undefined <= set(metrics["undefined"])
-    for reason in metrics["undefined"].values():
-        assert reason in page.text
+    counts = np.array(metrics["confusion_matrix"]).sum(axis=1)
+    for key, reason in metrics["undefined"].items():
+        listed = re.search(r"grade (\d(?: or \d)*)$", reason)
+        assert listed or reason in page.text
+        # Each row names its own grade alone, and says whether none or all photos have it.
+        for grade in listed[1].split(" or ") if listed else ():
+            words = reason.replace(
+                "either no photo or every photo", "every photo" if counts[int(grade)] else "no photo"
+            )
+            words = re.sub("grade .*", f"grade {grade}", words)
+            assert re.search(rf" {key}\.{grade} [^–]*– {words} ", page.text), (key, grade)
+
+
+def test_the_contents_name_what_is_there_alone(tmp_path: Path) -> None:
+    config = ReportConfig(by=("camera",))
+    _, page = written(tmp_path / "all", whole(), config=config, history=HISTORY)
+    linked = [link["href"] for link in page.all("a")]
+    assert {f"#{name}" for name in ("probabilities", "patients", "subgroups", "training")} < set(linked)
+    _, page = written(tmp_path / "few", predictions()[GRADES_ONLY])
+    linked = [link["href"] for link in page.all("a")]
+    assert linked == ["#main", "#errors", "#referral", "#photos", "#measures", "#facts"]
+    # What is not there is said in two places alone: for referral, and for all else.
+    classes = [attributes.get("class") or "" for _, attributes in page.tags]
+    assert sum("missing" in name for name in classes) == 2
+
+
+def test_facts_of_files_and_thresholds_can_be_read(tmp_path: Path) -> None:
+    ours = ["sha256 0a1b", "Model: biranet", "Audit: one: two", "Audit: three", "Thresholds: cost_5: 0.1595"]
+    facts = {
+        "a.csv": ours,
+        "b.csv": ["sha256 2c3d"],
+        "Thresholds": ["sensitivity_90: 0.2340", "mine: 0.5"],
+        "Date": "x",
+    }
+    notes = ["a.csv, b.csv: The test part had been read before.", "a.csv: Another one.", "Attention: all."]
+    metrics, page = written(tmp_path, whole(), facts=facts, notes=notes)
+    assert (metrics["facts"], metrics["notes"]) == (facts, notes)
+    assert (
+        "The test part had been read before. About a.csv, b.csv Another one. About a.csv Attention: all. " in page.text
+    )
+    parted = (
+        "a.csv sha256 0a1b Model biranet Audit one: two three Thresholds cost of 5 for a missed one (cost_5): 0.1595"
+    )
+    assert f" {parted} b.csv " in page.text
+    assert "b.csv sha256 2c3d " in page.text
+    assert "Thresholds sensitivity of at least 0.90 (sensitivity_90): 0.2340 mine: 0.5 Date x " in page.text
+    # The section on operating points leads there, where there are any.
+    assert [link["href"] for link in page.all("a")].count("#facts") == 2
+    assert [link["href"] for link in written(tmp_path, whole())[1].all("a")].count("#facts") == 1
+
+
+def test_what_was_said_of_a_photo_stands_below_it(tmp_path: Path) -> None:
+    said = dataclasses.replace(panel(), answer="probability 0.61, decision: refer, set of grades: 2 to 3")
+    _, page = written(tmp_path, predictions(), panels=[said, panel(truth=None)])
+    assert "1 grade off Probability 0.61, decision: refer, set of grades: 2 to 3 a.png" in page.text
+    alts = [image["alt"] for image in page.all("img")]
+    assert alts[0] == "Photo a.png, true 2 moderate, predicted 3 severe"
+    assert alts[3] == "Photo a.png, predicted 3 severe"
+
+
+def test_one_photo_is_no_photos(tmp_path: Path) -> None:
+    metrics, page = written(tmp_path, whole().head(1))
+    assert not re.search(r"\b1 (photos|groups|patients)\b", page.text.replace(metrics["ci_method"].rstrip("."), ""))
 
 
 def test_the_worst_mistakes_are_named(tmp_path: Path) -> None:
@@ -286,7 +349,7 @@ def test_large_counts_stay_in_their_cells(tmp_path: Path) -> None:
     grade = np.zeros(12_000, int)
     table = pd.DataFrame({"file": np.arange(12_000).astype(str), "grade": grade, "predicted_grade": grade})
     _, page = written(tmp_path, table.assign(group=table["file"].str[:4]))
-    assert re.search(r"Of 12,000 photos in [\d,]+ groups, 12,000 \(", page.text)
+    assert re.search(r"Of 12,000 photos in [\d,]+ groups \(patients\), 12,000 \(", page.text)
     source = (tmp_path / "report.html").read_text()
     sizes = re.findall(r'class="count"[^>]*font-size:([\d.]+)px">(\d+)<', source)
     assert [count for _, count in sizes] == ["12000"]

@@ -219,6 +219,8 @@ def printed(metrics: dict[str, Any], values: dict[str, Any], key: str, digits: i
         part = part[section.replace(";", ".")]
     ends = part["ci"][name] if place is None else part["ci"][name][place]
     interval = "no interval" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+    if name == "expected_calibration_error" and ends is not None:
+        interval = f"rough interval {interval}"
     return f"{values[key]:.{digits}f} {interval}"
 
 
@@ -234,7 +236,7 @@ def test_the_list_of_every_number(written: Written) -> None:
         elif key.startswith("prevalence"):
             assert row[1:] == [f"{value:.3f}", ""]
         else:
-            assert " ".join(row[1:]) == printed(written.metrics, values, key)
+            assert " ".join(row[1:]) == printed(written.metrics, values, key).replace("rough interval", "rough:")
 
 
 def test_the_tables(written: Written) -> None:
@@ -288,7 +290,8 @@ def test_the_tables_behind_charts(written: Written) -> None:
     for place in np.lexsort([-sure, -off])[:10]:
         row = written.table.iloc[place]
         grades = [f"{row[column]} {NAMES[row[column]]}" for column in ("grade", "predicted_grade")]
-        assert rows_of(tables, row["file"]) == [[*grades, f"{sure[place]:.3f}"]]
+        answer = [row["decision"], f"{row['lowest_grade']} to {row['highest_grade']}"]
+        assert rows_of(tables, row["file"]) == [[*grades, f"{sure[place]:.3f}", *answer]]
 
 
 def test_the_tables_of_patients_and_subgroups(written: Written) -> None:
@@ -298,6 +301,11 @@ def test_the_tables_of_patients_and_subgroups(written: Written) -> None:
                 "referable_sensitivity", "referable_specificity", "referable_ppv", "referable_npv"):  # fmt: skip
         cells = [printed(metrics["patients"][how], patients[how], key) for how in patients]
         assert rows_of(tables, meaning_of(key).name) == [[printed(metrics, values, key), *cells]]
+    decided = [f"decisions.{name}_fraction" for name in ("asked", "missed", "needless")]
+    for key in [*decided, *(f"operating_points.sensitivity_90.{name}" for name in ("sensitivity", "specificity"))]:
+        by_eye = printed(metrics["patients"]["worst_eye"], patients["worst_eye"], key)
+        row = [printed(metrics, values, key), by_eye, "– a mean decides nothing"]
+        assert rows_of(tables, meaning_of(key).name) == [row]
     for part in metrics["subgroups"]:
         keys = ("quadratic_weighted_kappa", "aca", "referable_auc", "referable_sensitivity", "referable_specificity")
         cells = [printed(part, part, key, 2) for key in keys]
@@ -312,9 +320,9 @@ def test_the_words_and_the_charts(written: Written) -> None:
     truth, said = table["grade"].to_numpy(), table["predicted_grade"].to_numpy()
     off = np.abs(truth - said)
     right, close = int((off == 0).sum()), int((off <= 1).sum())
-    assert f"Of 240 photos in 120 groups, {right} ({100 * right / 240:.0f} %) were given" in text
+    assert f"Of 240 photos in 120 groups (patients), {right} ({100 * right / 240:.0f} %) were given" in text
     assert f"and {close} ({100 * close / 240:.0f} %) a grade at most one step off" in text
-    for key in ("quadratic_weighted_kappa", "aca", "expected_calibration_error", "referable_auc",
+    for key in ("quadratic_weighted_kappa", "aca", "accuracy", "referable_auc",
                 "referable_sensitivity", "referable_specificity"):  # fmt: skip
         value, low, high = values[key], *written.metrics["ci"][key]
         assert f"{meaning_of(key).name} {value:.2f} 95 % interval {low:.2f} to {high:.2f}" in text
@@ -344,7 +352,14 @@ def test_the_words_and_the_charts(written: Written) -> None:
     assert f"All photos, by the predicted grade: 100 % of the photos decided, {everything:.1f} %" in text
     assert f"Mean height over all photos (the area under the curve): {values['area_under_risk_coverage']:.3f}." in text
     coverage, size = values["prediction_sets.coverage"], values["prediction_sets.mean_size"]
-    assert f"they hold it for {100 * coverage:.0f} %, with {size:.2f} grades on average" in text
-    assert "a temperature (0.8, 1.7) that" in text
+    low, high = written.metrics["prediction_sets"]["ci"]["coverage"]
+    lie = "lie" if low <= 0.9 <= high else "do not lie"
+    assert (
+        f"they hold it for {100 * coverage:.0f} % (95 % interval {100 * low:.0f} % to {100 * high:.0f} %, in which the "
+        f"promised 90 % {lie}), with {size:.2f} grades on average" in text
+    )
+    assert "a temperature (0.80, 1.70) that" in text
+    assert f"referable (grade 2 and above), AUC {values['referable_auc']:.3f} " in text
+    assert f"any retinopathy (grade 1 and above), AUC {values['any_dr_auc']:.3f} " in text
     assert "120 patients, 120 of them with both eyes" in text
     assert "The highest validation kappa, 0.573, came after epoch 2." in text

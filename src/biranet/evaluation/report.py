@@ -13,7 +13,7 @@ from biranet.config import ReportConfig
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.meanings import MEANINGS, point_name
+from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
 from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -22,23 +22,27 @@ from biranet.evaluation.pages.charts import (
     risk_chart,
     roc_chart,
 )
-from biranet.evaluation.pages.listing import list_numbers, look_up
+from biranet.evaluation.pages.facts import Facts, list_facts, part_note
+from biranet.evaluation.pages.listing import Number, list_numbers, look_up
 from biranet.evaluation.pages.page import render_page
 from biranet.evaluation.patients import measure_patients
-from biranet.evaluation.predictions import has_probabilities, probabilities, read_predictions, write_predictions
+from biranet.evaluation.predictions import (
+    has_answers,
+    has_probabilities,
+    probabilities,
+    read_predictions,
+    write_predictions,
+)
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES
 
 Pixels = npt.NDArray[np.uint8]
 
-Facts = Mapping[str, str | Sequence[str]]
-"""What was measured and how, by its name; several sentences make a list."""
-
 HEADLINES = (
     "quadratic_weighted_kappa",
     "aca",
-    "expected_calibration_error",
+    "accuracy",
     "referable_auc",
     "referable_sensitivity",
     "referable_specificity",
@@ -46,17 +50,22 @@ HEADLINES = (
 """The measures that stand large at the top of the page."""
 
 BY_PATIENT = (
-    ("quadratic_weighted_kappa",),
-    ("aca",),
-    ("accuracy",),
-    ("mean_absolute_grade_error",),
-    ("referable_auc",),
-    ("referable_sensitivity",),
-    ("referable_specificity",),
-    ("referable_ppv",),
-    ("referable_npv",),
+    "quadratic_weighted_kappa",
+    "aca",
+    "accuracy",
+    "mean_absolute_grade_error",
+    "referable_auc",
+    "referable_sensitivity",
+    "referable_specificity",
+    "referable_ppv",
+    "referable_npv",
+    "decisions.asked_fraction",
+    "decisions.missed_fraction",
+    "decisions.needless_fraction",
+    "operating_points.sensitivity_90.sensitivity",
+    "operating_points.sensitivity_90.specificity",
 )
-"""The measures that stand by photo and by patient side by side."""
+"""The measures that stand by photo and by patient side by side, where there are such by photo."""
 
 WORST = 10
 """Mistakes that are shown: as pictures, or by their names where there are none."""
@@ -171,8 +180,8 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         table: A predictions table.
 
     Returns:
-        At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade` and, with
-        probabilities, `sureness`: the probability of the predicted grade.
+        At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
+        `decision`, `lowest_grade` and `highest_grade`; with probabilities `sureness`: that of the predicted grade.
 
     Example:
         >>> grades = pd.DataFrame({"file": ["a", "b", "c"], "grade": [0, 2, 4], "predicted_grade": [0, 1, 1]})
@@ -180,6 +189,8 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         ['c', 'b']
     """
     columns = ["file", "grade", "predicted_grade"]
+    if has_answers(table):
+        columns += ["decision", "lowest_grade", "highest_grade"]
     rows = table[columns].reset_index(drop=True)
     rows["off"] = (rows["grade"] - rows["predicted_grade"]).abs()
     order = ["off"]
@@ -190,6 +201,23 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
     return worst.head(WORST)[columns]
 
 
+def _by_patient(metrics: Mapping[str, Any]) -> list[tuple[Meaning, list[Number]]]:
+    """What each measure is, by photo, by the worst eye and by the mean of the eyes."""
+    if metrics["patients"]["reason"] is not None:
+        return []
+    parts = [metrics, metrics["patients"]["worst_eye"], metrics["patients"]["mean"]]
+    undecided = Number(None, reason="a mean decides nothing")
+    paths = [(key, key.split(".")) for key in BY_PATIENT]
+    return [
+        (
+            meaning_of(key),
+            [undecided if len(path) > 1 and part[path[0]] is None else look_up(part, *path) for part in parts],
+        )
+        for key, path in paths
+        if len(path) == 1 or path[1] in (metrics[path[0]] or ())
+    ]
+
+
 def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "meanings": MEANINGS,
@@ -197,7 +225,9 @@ def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "look_up": look_up,
         "listed": list_numbers(metrics),
         "headlines": HEADLINES,
-        "patient_keys": BY_PATIENT,
+        "patient_rows": _by_patient(metrics),
+        "notes": [part_note(note, metrics["facts"]) for note in metrics["notes"]],
+        "facts": list_facts(metrics["facts"]),
         "level": LEVEL,
         "coverage": COVERAGE,
         "few": FEW,
@@ -216,11 +246,12 @@ def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Ma
         "right": int((off == 0).sum()),
         "close": int((off <= 1).sum()),
         "probabilities": has_probabilities(table),
+        "answers": has_answers(table),
         "roc": roc_chart(table),
         "reliability": reliability_chart(table),
         "risk": risk_chart(table),
         "decisions": list(zip(DECISIONS, decision_counts(table).tolist(), strict=True)) if metrics["decisions"] else [],
-        "temperatures": ", ".join(f"{each:.3g}" for each in temperatures),
+        "temperatures": ", ".join(f"{each:.2f}" for each in temperatures),
         "history_charts": history_charts(history),
         "subgroups": {
             column: [part for part in metrics["subgroups"] if part["column"] == column]

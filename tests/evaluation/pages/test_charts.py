@@ -1,6 +1,7 @@
 """Charts show the table: lines lie where scikit-learn and written-out sums put them, labels stay on the drawing."""
 
-from itertools import pairwise
+import re
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -81,22 +82,32 @@ def test_labels_stay_apart_and_on_the_drawing(photos: int) -> None:
     table = answered(photos).assign(**{f"refer_{number}": number % 2 for number in range(20)})
     for chart in (roc_chart(table), risk_chart(table)):
         assert chart is not None
-        labels = sorted(point.label[1] for point in chart.points)
-        assert all(after - before > 8 for before, after in pairwise(labels))
-        assert chart.axes.top < labels[0] and labels[-1] < chart.axes.bottom
+        words = {point.label: point.numbers or point.name for point in chart.points}
+        words |= {point.label: point.numbers for point in chart.points if point.numbers}
+        boxes = sorted((y, x, len(text)) for (x, y), text in words.items())
+        assert all(chart.axes.top < y < chart.axes.bottom for y, _, _ in boxes)
+        for (y, x, length), (below, beside, other) in combinations(boxes, 2):
+            assert below - y > 8 or x + 7 * length < beside or beside + 7 * other < x
+    roc = roc_chart(table)
+    assert roc is not None
+    assert all(x + 7 * len(point.numbers) < 412 for point in roc.points for x, _ in [point.label])
 
 
-def test_lines_to_labels_do_not_cross() -> None:
-    chart = roc_chart(answered())
+def test_points_are_numbered_from_left_to_right_and_coinciding_ones_together() -> None:
+    same = answered().assign(refer_again=lambda table: table["refer_specificity_90"])
+    chart = roc_chart(same)
     assert chart is not None
-
-    def side(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-    leads = [((chart.axes.x(point.x), chart.axes.y(point.y)), point.label) for point in chart.points]
-    for number, (a, b) in enumerate(leads):
-        for c, d in leads[:number]:
-            assert not (side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0)
+    places = [(point.x, point.y) for point in chart.points]
+    assert places == sorted(places)
+    numbered = [int(number) for point in chart.points for number in re.findall(r"\d+", point.numbers)]
+    assert numbered == sorted(numbered)
+    first, second = (n for n, point in enumerate(chart.points) if "again" in point.name or "specificity" in point.name)
+    assert (first + 1, places[first]) == (second, places[second])
+    assert chart.points[first].numbers == "" and chart.points[second].numbers == f"{first + 1}, {second + 1}"
+    # With all at one place there is one label with all numbers.
+    nobody = roc_chart(answered().assign(predicted_grade=0, refer_a_name_of_another_program=0, refer_sensitivity_90=0))
+    assert nobody is not None
+    assert [point.numbers for point in nobody.points][:3] == ["", "", "1–3"]
 
 
 def test_reliability_before_and_after() -> None:

@@ -5,6 +5,7 @@ Each function returns None where the table does not hold what the chart shows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ FIRST_SHOWN = 20
 """The risk-coverage curve is drawn from this many photos on: among the first few, one mistake is half of them."""
 
 
+CHARACTER_PX = (9, 16)
+"""Room that a digit takes on the ROC curve, with some air: width and height."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a chart.
@@ -37,12 +42,14 @@ class Line:
     Attributes:
         name: What it shows.
         path: The `d` of its SVG path.
-        ends: Where single values are marked, (x, y, radius) in px.
+        marks: Where single values are marked, (x, y, radius) in px.
+        key: That of the number in `metrics.json` that sums the line up.
     """
 
     name: str
     path: str
     marks: Sequence[tuple[float, float, float]] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,15 @@ class Point:
         x: Value on the horizontal axis.
         y: Value on the vertical axis.
         label: Where its label begins on the drawing, (x, y) in px.
+        numbers: What stands there in place of the name: its number in a list of names, with those of the points beside
+            it; empty where another point's label has its number.
     """
 
     name: str
     x: float
     y: float
     label: tuple[float, float]
+    numbers: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,19 +100,19 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
     Returns:
         The curves that are defined, the referable one first; None without probabilities, or where no curve is defined.
         The points belong to the referable curve: each operating point as the table's columns say, and the referral by
-        predicted grade.
+        predicted grade. They are in order from left to right, and numbered so.
     """
     if not has_probabilities(table):
         return None
     axes = Axes(54, 12, 348, 350)
     truth = table["grade"].to_numpy()
     kinds = {
-        "referable (grade 2 and above)": (truth >= REFERABLE_GRADE, referable_score(probabilities(table))),
-        "any retinopathy (grade 1 and above)": (truth >= 1, any_dr_score(probabilities(table))),
+        "referable": ("referable (grade 2 and above)", truth >= REFERABLE_GRADE, referable_score(probabilities(table))),
+        "any_dr": ("any retinopathy (grade 1 and above)", truth >= 1, any_dr_score(probabilities(table))),
     }
     lines = [
-        Line(name, axes.path(thin(roc_points(positive, score))))
-        for name, (positive, score) in kinds.items()
+        Line(name, axes.path(thin(roc_points(positive, score))), key=f"{kind}_auc")
+        for kind, (name, positive, score) in kinds.items()
         if positive.any() and not positive.all()
     ]
     referable = truth >= REFERABLE_GRADE
@@ -113,12 +123,37 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
     places = sorted(
         (float(who[~referable].mean()), float(who[referable].mean()), name) for name, who in referred.items()
     )
-    # Labels stand one above the other below the curve, the leftmost point's at the bottom, so that no line to a label
-    # crosses another.
-    gap = min(21.0, 200 / len(places))
-    lowest = axes.y(0.45) + gap * len(places) / 2
-    points = [Point(name, x, y, (axes.x(0.46), lowest - gap * number)) for number, (x, y, name) in enumerate(places)]
-    return Chart(axes, lines, points)
+    return Chart(axes, lines, _numbered(axes, places))
+
+
+def _numbered(axes: Axes, places: Sequence[tuple[float, float, str]]) -> list[Point]:
+    """Number points (x, y, name), sorted; those whose labels would lie on each other share one."""
+    groups = [[number] for number in range(len(places))]
+    while True:
+        labels = [_label(axes, places[group[-1]], _numbers(group)) for group in groups]
+        for after, (before, label) in enumerate(pairwise(labels), 1):
+            width = CHARACTER_PX[0] * len(_numbers(groups[after - 1]))
+            if label[0] < before[0] + width and abs(label[1] - before[1]) < CHARACTER_PX[1]:
+                groups[after - 1 : after + 1] = [groups[after - 1] + groups[after]]
+                break
+        else:
+            break
+    return [
+        Point(places[number][2], *places[number][:2], label, _numbers(group) if number == group[-1] else "")
+        for group, label in zip(groups, labels, strict=True)
+        for number in group
+    ]
+
+
+def _numbers(group: Sequence[int]) -> str:
+    first, last = group[0] + 1, group[-1] + 1
+    return str(first) if first == last else f"{first}{', ' if last == first + 1 else '–'}{last}"
+
+
+def _label(axes: Axes, place: tuple[float, float, str], numbers: str) -> tuple[float, float]:
+    """Below and to the right of a point, where the curve is not; but for the corners, inside of the plot."""
+    x, y = axes.x(place[0]), axes.y(place[1])
+    return min(x + 7, axes.right - CHARACTER_PX[0] * len(numbers)), y + 17 if y + 20 < axes.bottom else y - 9
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Numbers of `metrics.json` by their keys: each with its interval, its meaning, or the reason why it is not there."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """The headings of the list and how the keys below them begin; below the first, all others."""
 
 
+EITHER = "either no photo or every photo"
+"""How a reason begins that holds for a list of grades; of a single grade it is known which of the two it is."""
+
+ROUGH = "expected_calibration_error"
+"""The measure, also before calibration, whose interval holds the true value less often than those of the others."""
+
+
 @dataclass(frozen=True)
 class Number:
     """One number.
@@ -33,11 +41,13 @@ class Number:
         value: The number, or None where it is not defined.
         ends: Its interval (low, high), or None where there is none.
         reason: Why it is not defined, in one clause; else empty.
+        rough: Whether the interval must be called rough.
     """
 
     value: float | None
     ends: tuple[float, float] | None = None
     reason: str = ""
+    rough: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +75,16 @@ def look_up(metrics: Mapping[str, Any], *path: str | int) -> Number:
         path: The way to the number: keys, and places in lists.
 
     Returns:
-        The number. The reason of a list holds for its places.
+        The number; also where a whole section on the way to it is not there. The reason of a list names the grades
+        that it is about; that of a number in the list names its own grade alone.
 
     Example:
-        >>> metrics = {"recall": [0.5, None], "ci": {"recall": [[0.2, 0.8], None]}, "undefined": {"recall": "no photo"}}
+        >>> reasons = {"recall": "no photo has grade 1 or 2"}
+        >>> metrics = {"recall": [0.5, None, None], "ci": {"recall": [[0.2, 0.8], None, None]}, "undefined": reasons}
         >>> look_up(metrics, "recall", 0)
-        Number(value=0.5, ends=(0.2, 0.8), reason='')
-        >>> look_up(metrics, "recall", 1)
-        Number(value=None, ends=None, reason='no photo')
+        Number(value=0.5, ends=(0.2, 0.8), reason='', rough=False)
+        >>> look_up(metrics, "recall", 1).reason
+        'no photo has grade 1'
     """
     value: Any = metrics
     ends: Any = None
@@ -80,11 +92,18 @@ def look_up(metrics: Mapping[str, Any], *path: str | int) -> Number:
         # Each section has the intervals of its own numbers; a list of numbers has a list of intervals.
         ends = value.get("ci", {}).get(step) if isinstance(value, Mapping) else ends and ends[step]
         value = value[step]
+        if value is None:
+            break
     if value is not None:
-        return Number(value, (ends[0], ends[1]) if ends else None)
+        return Number(value, (ends[0], ends[1]) if ends else None, rough=path[-1] == ROUGH)
     keys = [".".join(map(str, path[:length])) for length in range(len(path), 0, -1)]
-    reasons = [metrics["undefined"][key] for key in keys if key in metrics["undefined"]]
-    return Number(None, reason=reasons[0])
+    reason = next(metrics["undefined"][key] for key in keys if key in metrics["undefined"])
+    if isinstance(path[-1], int):
+        reason = re.sub(r"grade \d( or \d)*", f"grade {path[-1]}", reason)
+        if reason.startswith(EITHER):
+            which = "no photo" if metrics["recall_per_grade"][path[-1]] is None else "every photo"
+            reason = which + reason.removeprefix(EITHER)
+    return Number(None, reason=reason)
 
 
 def list_numbers(metrics: Mapping[str, Any]) -> dict[str, list[Row]]:
