@@ -181,7 +181,8 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """The numbers of a JSON value by their keys, ends of intervals excepted; undefined ones are None."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name not in ("ci", "bootstrap", "undefined", "stated"):
+            # An operating point may have any name.
+            if key == "operating_points" or name not in ("ci", "bootstrap", "undefined", "stated"):
                 yield from leaves(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for place, inner in enumerate(value):

@@ -115,6 +115,7 @@ OTHER_TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "one grade, always given": lambda table: table.assign(grade=3, predicted_grade=3),
     "never right": lambda table: table.assign(predicted_grade=(table["grade"] + 1) % 5),
     "one photo": lambda table: table.head(1),
+    "a point named ci": lambda table: table.rename(columns={"refer_youden": "refer_ci"}),
     "names like numbers": lambda table: table.assign(group=["1", "01", "NA", "nan", "1.0", ""] * 40),
 }
 
