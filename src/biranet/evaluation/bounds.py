@@ -24,7 +24,7 @@ LEVEL = 0.95
 even mix of grades and with that of screening (2 of 100 photos of grade 4), it did so, where there was one, in 94 to 100
 of 100 data sets for shares, areas, ACA and F1, and in 92 to 97 for kappa and the losses. These are rough guides:
 
-- the area of a rare grade near 1: 89 (0.98, some 15 patients with grade 4), and too high in all the others;
+- the area of a rare grade near 1: 89 (0.98, some 15 patients with grade 4) to 93, and too high in nearly all others;
 - the expected calibration error: 79 (25 groups) to 92;
 - differences of two models: 91 to 100, but 76 to 89 where they rest on a handful of wrong photos (the errors among
   decided photos, the NPV of a sensitive operating point).
