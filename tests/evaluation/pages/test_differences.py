@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from biranet.evaluation.compare import compare, read_tables, write_comparison
 from biranet.evaluation.meanings import meaning_of
@@ -89,14 +90,22 @@ def test_two_files_that_agree(tmp_path: Path, first: pd.DataFrame) -> None:
     assert comparison["disclaimer"] == DISCLAIMER
     text = Page((tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")).text
     assert "new compared with baseline" in text
-    assert f"Two models on the same {len(first)} photos of 120 groups." in text
+    assert f"Two models on the same {len(first)} photos of 120 groups (patients)." in text
     rows = list_differences(
         comparison["differences"]["new"], comparison["measures"]["baseline"], comparison["measures"]["new"]
     )
-    assert {row.verdict for row in rows} >= {"better", "unclear"}
+    assert {row.verdict for row in rows} >= {"better", "unclear", "same"}
     assert sorted(row.key for row in rows) == sorted(comparison["differences"]["new"])
     reading = {"better": "new better", "worse": "baseline better", "changed": "differs", "unclear": "not told apart"}
+    alike = [row for row in rows if row.verdict == "same"]
+    many = "measure is" if len(alike) == 1 else "measures are"
+    folded = " ".join(f"{row.meaning.name}: {decimal(row.first)}" for row in alike)
+    assert f"{len(alike)} {many} the same for both, whichever of these photos are drawn {folded} " in text
     for row in rows:
+        if row.verdict == "same":
+            assert (row.first, row.difference) == (row.other, 0)
+            assert f"{row.meaning.name} {decimal(row.first)}, " not in text
+            continue
         lower = "; lower is better" if row.meaning.better == "lower" else ""
         assert f"{row.meaning.name} {decimal(row.first)}, {decimal(row.other)}{lower} {signed(row.difference)} " in text
         if row.ci:
@@ -111,6 +120,22 @@ def test_two_files_that_agree(tmp_path: Path, first: pd.DataFrame) -> None:
     for row in comparison["original_table"]:
         assert f"{row['model']} {row['source']}" in text
         assert decimal(row["aca"], 4) in text
+
+
+def test_no_difference_in_any_draw_is_the_same() -> None:
+    for ci in (None, (0.0, 0.0)):
+        assert Difference("accuracy", meaning_of("accuracy"), 0.5, 0.5, 0.0, ci).verdict == "same"
+    assert Difference("accuracy", meaning_of("accuracy"), None, 0.5, None, None).verdict == "none"
+
+
+def test_equal_predictions_are_the_same(tmp_path: Path, first: pd.DataFrame) -> None:
+    write_comparison(tmp_path, written(tmp_path, first=first, other=first))
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    kappa = decimal(cohen_kappa_score(first["grade"], first["predicted_grade"], weights="quadratic"))
+    assert f"other and first agree equally well with the true grades: quadratic weighted kappa {kappa}." in page.text
+    assert "There is nothing to draw: each of the main measures is the same for both." in page.text
+    assert "no interval" not in page.text and "not told apart" not in page.text
+    assert page.text.count("the same for both, whichever of these photos are drawn") == 1
 
 
 def test_the_same_input_makes_the_same_bytes(tmp_path: Path, first: pd.DataFrame) -> None:

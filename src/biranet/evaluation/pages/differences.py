@@ -7,9 +7,9 @@ from typing import Any, Literal
 from biranet.evaluation.meanings import Meaning, meaning_of
 from biranet.evaluation.pages.drawing import Axes, ticks
 
-Verdict = Literal["better", "worse", "changed", "unclear", "none"]
+Verdict = Literal["better", "worse", "changed", "unclear", "same", "none"]
 """What an interval says of the second model: it leaves out 0 on the good or the bad side, or on a side of which nobody
-can say whether it is good; it holds 0; or there is no interval."""
+can say whether it is good; it holds 0; no draw of the photos shows any difference; or there is no interval."""
 
 CHARTED = (
     "quadratic_weighted_kappa",
@@ -61,6 +61,8 @@ class Difference:
     @property
     def verdict(self) -> Verdict:
         """What the interval says of the other model."""
+        if self.difference == 0 and not any(self.ci or ()):
+            return "same"
         if self.ci is None:
             return "none"
         low, high = self.ci
