@@ -184,8 +184,8 @@ class EvaluationConfig:
     seed: int = 1
     """Seed of the bootstrap resamples."""
     stratify: bool = False
-    """Resample groups within their worst true grade, so that the mix of grades stays as it is; a grade that is the worst of
-    one group alone then shows no spread."""
+    """Resample groups within their worst true grade, so that the mix of grades stays as it is. A grade that is the
+    worst one of a single group then shows no spread."""
     referable_prevalence: float | None = None
     """Share of referable photos that PPV and NPV are given for; that of the photos measured when not given."""
     any_dr_prevalence: float | None = None
