@@ -132,7 +132,7 @@ def _numbered(axes: Axes, places: Sequence[tuple[float, float, str]]) -> list[Po
     while True:
         labels = [_label(axes, places[group[-1]], _numbers(group)) for group in groups]
         for after, (before, label) in enumerate(pairwise(labels), 1):
-            width = CHARACTER_PX[0] * len(_numbers(groups[after - 1]))
+            width = CHARACTER_PX[0] * (len(_numbers(groups[after - 1])) + 1)
             if label[0] < before[0] + width and abs(label[1] - before[1]) < CHARACTER_PX[1]:
                 groups[after - 1 : after + 1] = [groups[after - 1] + groups[after]]
                 break
