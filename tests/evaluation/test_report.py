@@ -317,6 +317,15 @@ def test_facts_of_files_and_thresholds_can_be_read(tmp_path: Path) -> None:
     assert [link["href"] for link in written(tmp_path, whole())[1].all("a")].count("#facts") == 1
 
 
+def test_cells_of_tables_that_stack_tell_their_heads(tmp_path: Path) -> None:
+    written(tmp_path, whole(), config=ReportConfig(by=("camera",)))
+    tables = re.findall(r'<table class="[^"]*stacked.*?</table>', (tmp_path / "report.html").read_text(), re.DOTALL)
+    assert len(tables) == 6
+    for table in tables:
+        cells = re.findall(r"<td[^>]*>", table)
+        assert cells and all("data-head=" in cell for cell in cells)
+
+
 def test_what_was_said_of_a_photo_stands_below_it(tmp_path: Path) -> None:
     said = dataclasses.replace(panel(), answer="probability 0.61, decision: refer, set of grades: 2 to 3")
     _, page = written(tmp_path, predictions(), panels=[said, panel(truth=None)])

@@ -166,6 +166,8 @@ def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, first: pd.
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    for table in re.findall(r'<table class="[^"]*stacked.*?</table>', source, re.DOTALL):
+        assert all("data-head=" in cell for cell in re.findall(r"<td[^>]*>", table))
     assert sum(attributes.get("role") == "img" for tag, attributes in page.tags if tag == "svg") == others
     assert page.text.count("Decisions are not compared") == (others > 1)
     assert page.text.count(DISCLAIMER) == 2
