@@ -143,7 +143,7 @@ class Evaluate:
         return write_report(
             self.out,
             table,
-            title=f"Evaluation of {_names(self.predictions)}",
+            title=f"Evaluation of {self.predictions[0] if len(self.predictions) == 1 else 'several tables, pooled'}",
             config=self.config,
             facts={**facts, **rules_facts, **how_measured()},
             notes=notes,

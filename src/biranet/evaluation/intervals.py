@@ -93,7 +93,7 @@ def measure_with_intervals(
             measures[section]["ci"] = nested[section]
     measures["bootstrap"] = {"seed": config.seed, "resamples": resamples, "stratify": config.stratify}
     measures["ci_method"] = (
-        f"{100 * LEVEL:.0f} % bootstrap over {len(groups.sizes):,} groups, {resamples:,} resamples"
+        f"{100 * LEVEL:.0f} % bootstrap over groups ({len(groups.sizes):,}), {resamples:,} resamples"
         f"{', drawn within the worst true grade of a group (Rao and Wu)' if config.stratify else ''}. Shares, areas "
         "and averages of shares: the exact (Clopper-Pearson) interval of a share with the variance of the resamples "
         "(Korn and Graubard), for averages over grades with the degrees of freedom that rare grades leave "
