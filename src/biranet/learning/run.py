@@ -11,7 +11,7 @@ from biranet.config import SplitConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
-from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
+from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, fold_columns, graded_photos, read_manifest, write_manifest
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 from biranet.version import software_version
 
@@ -38,11 +38,12 @@ def split_column(config: TrainConfig) -> str:
 
 
 def ensure_split(prepared: Path, config: TrainConfig) -> str:
-    """Write a split into a manifest that has none.
+    """Write a split into a manifest that has none, or only a published one that lacks what the training needs.
 
     Args:
         prepared: The prepared folder.
-        config: Its seed is the split's seed; with a fold nothing is written.
+        config: Its seed is the split's seed; with a fold nothing is written. Its schedule says whether a validation
+            part is needed.
 
     Returns:
         A sentence that tells of the split made; empty where there was one.
@@ -51,7 +52,12 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
         InputError: If there are folds instead, which a new split would delete, or the photos cannot be divided.
     """
     table = read_manifest(prepared)
-    if config.fold is not None or (graded_photos(table)["split"] != "").any():
+    photos = graded_photos(table)
+    none = bool((photos["split"] == "").all())
+    # As `prepare` wrote it: what `biranet split` made is the user's, and stands.
+    published = bool((photos["split"] == photos[OFFICIAL_SPLIT]).all())
+    lacking = _needs_validation(config) and not (photos["split"] == "validation").any()
+    if config.fold is not None or not (none or (published and lacking)):
         return ""
     if folds := fold_columns(table):
         raise InputError(
@@ -60,7 +66,12 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
         )
     table = split_photos(table, SplitConfig(seed=config.seed))
     write_manifest(prepared, table)
-    return f"The manifest had no split; made one by group with seed {config.seed}. {describe_split(table)}"
+    why = "The manifest had no split; made one" if none else "The published split has no validation part; made one"
+    return f"{why} by group with seed {config.seed}. {describe_split(table)}"
+
+
+def _needs_validation(config: TrainConfig) -> bool:
+    return config.optimiser.schedule == "plateau"
 
 
 def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame, str]:
@@ -87,7 +98,7 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
         raise InputError(
             f"{prepared} has no graded photos in the train part; see the column {column!r} of its manifest"
         )
-    if config.optimiser.schedule == "plateau" and not (photos[column] == "validation").any():
+    if _needs_validation(config) and not (photos[column] == "validation").any():
         raise InputError(
             "--schedule plateau follows the validation kappa, and there is no validation part; "
             "use --schedule cosine or constant, or make a split with a validation part"
