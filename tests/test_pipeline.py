@@ -186,7 +186,12 @@ def test_the_table_that_is_measured_is_not_replaced(evaluated, biranet):
         *("evaluate", "--predictions", "report_train/predictions.csv", "report_test/../report_test/predictions.csv"),
         *("--out", "report_test"),
     )
-    assert answer.status == 2 and "report_test/predictions.csv, which it is to measure; choose another" in answer.err
+    assert answer.status == 2 and "report_test/predictions.csv, which it is to read; choose another" in answer.err
+    answer = biranet(
+        *("evaluate", "--predictions", "report_train/predictions.csv", "--calibration", "report_test/predictions.csv"),
+        *("--out", "report_test"),
+    )
+    assert answer.status == 2 and "which it is to read; choose another" in answer.err
     assert (evaluated / "report_test" / "predictions.csv").read_bytes() == before
 
 

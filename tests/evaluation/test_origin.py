@@ -1,42 +1,82 @@
-"""What is known of tables that are measured again is carried over; nothing is made up."""
+"""What is known of tables that are measured again is carried over; nothing is made up or told beyond its time."""
 
 import hashlib
 import json
 
-from biranet.evaluation.origin import describe_tables
+import pandas as pd
+import pytest
+
+from biranet.evaluation.origin import NO_PATIENTS, NO_PHOTO, NOT_CALIBRATED, RULES_FITTED_ON, describe_tables
+from biranet.evaluation.report import write_report
 
 
-def report(folder, notes, facts):
-    folder.mkdir()
-    (folder / "predictions.csv").write_text(f"table of {folder.name}")
-    (folder / "metrics.json").write_text(json.dumps({"n": 1, "notes": notes, "facts": facts}))
+def report(folder, notes, facts, grades=(0, 1, 2, 3, 4)):
+    """The table of a real report."""
+    table = pd.DataFrame({"file": [f"{folder.name}_{grade}.jpg" for grade in grades], "grade": grades})
+    table = table.assign(predicted_grade=table["grade"], group=["p", *table["file"][1:-1], "p"])
+    write_report(folder, table, title="t", notes=notes, facts=facts)
     return folder / "predictions.csv"
+
+
+def sha256(path):
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def test_notes_and_facts_of_reports_are_taken_over(tmp_path):
     one = report(tmp_path / "one", ["both", "only one"], {"Epoch": "3", "Audit": ["a", "b"]})
     two = report(tmp_path / "two", ["both"], {"Epoch": "5"})
     facts, notes = describe_tables([one, two])
-    assert notes == [
-        "2 tables are pooled here: no single model has these figures.",
-        "both",
-        f"{one}: only one",
-    ]
-    sums = [f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in (one, two)]
-    assert facts == {str(one): [sums[0], "Epoch: 3", "Audit: a", "Audit: b"], str(two): [sums[1], "Epoch: 5"]}
+    assert notes == ["2 tables are pooled here: no single model has these figures.", "both", f"{one}: only one"]
+    assert facts == {str(one): [sha256(one), "Epoch: 3", "Audit: a", "Audit: b"], str(two): [sha256(two), "Epoch: 5"]}
     assert describe_tables([two]) == ({str(two): facts[str(two)]}, ["both"])
 
 
-def test_a_table_of_nobodys_report_has_its_hash(tmp_path):
+def test_the_story_of_a_pool_is_kept(tmp_path):
+    files = [report(tmp_path / name, [f"of {name}"], {"Epoch": name}) for name in ("one", "two")]
+    facts, notes = describe_tables(files)
+    pooled = report(tmp_path / "pool", notes, facts)
+    again, said = describe_tables([pooled])
+    assert said == notes
+    for file, name in zip(files, ("one", "two"), strict=True):
+        assert f"{file}: {sha256(file)}" in again[str(pooled)] and f"{file}: Epoch: {name}" in again[str(pooled)]
+    write_report(tmp_path / "last", pd.read_csv(pooled), title="t", notes=said, facts=again)
+    page = (tmp_path / "last" / "report.html").read_text()
+    for file in (*files, pooled):
+        assert sha256(file).removeprefix("sha256 ") in page
+    assert "<ul></ul>" not in page.replace("\n", "").replace(" ", "")
+
+
+def test_notes_end_with_what_they_are_about(tmp_path):
+    kept, rules = "The test part had not been read before.", [f"{NOT_CALIBRATED}: x", f"{RULES_FITTED_ON} 3 photos."]
+    table = report(tmp_path / "one", [kept, *rules], {}, grades=(0, 2, 4))
+    stored = json.loads((tmp_path / "one" / "metrics.json").read_text())["notes"]
+    assert stored[:3] == [kept, *rules] and stored[3].startswith(NO_PHOTO)
+    assert describe_tables([table])[1] == [kept, *rules]
+    assert describe_tables([table], new_rules=True)[1] == [kept]
+
+
+def test_notes_on_a_table_are_said_once(tmp_path):
+    single = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [0, 4], "predicted_grade": [0, 4]})
+    first = write_report(tmp_path / "one", single, title="t")["notes"]
+    assert [note.startswith(start) for note, start in zip(first, (NO_PATIENTS, NO_PHOTO), strict=True)] == [True] * 2
+    notes = describe_tables([tmp_path / "one" / "predictions.csv"])[1]
+    assert write_report(tmp_path / "two", single, title="t", notes=notes)["notes"] == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["{", "[]", "3", '{"facts": 1, "notes": []}', '{"accuracy": 1}', '{"facts": {"n": 5}, "notes": [["x"]]}'],
+)
+def test_a_table_of_nobodys_report_has_its_hash(tmp_path, other):
     table = tmp_path / "predictions.csv"
     table.write_text("x")
-    only_hash = {str(table): [f"sha256 {hashlib.sha256(b'x').hexdigest()}"]}
-    assert describe_tables([table]) == (only_hash, [])
-    for other in ("{", "[]", "3", '{"facts": 1, "notes": []}', '{"accuracy": 1}'):
-        (tmp_path / "metrics.json").write_text(other)
-        assert describe_tables([table]) == (only_hash, [])
-    # Another table that somebody put into the folder of a report is not the one it tells of.
-    (tmp_path / "metrics.json").write_text('{"facts": {"Epoch": "3"}, "notes": ["n"]}')
-    (tmp_path / "mine.csv").write_text("x")
-    assert describe_tables([tmp_path / "mine.csv"])[1] == []
+    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    (tmp_path / "metrics.json").write_text(other)
+    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+
+
+def test_a_table_that_was_put_into_the_folder_of_a_report_is_not_its_own(tmp_path):
+    table = report(tmp_path / "one", ["n"], {"Epoch": "3"})
     assert describe_tables([table])[1] == ["n"]
+    table.write_text(table.read_text() + "\n")
+    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])

@@ -85,7 +85,7 @@ def test_facts_say_how_the_figures_came_about(report, checkpoint, split_folder):
     assert facts["Split"] == describe_split(read_manifest(split_folder))
     assert facts["Trained on"] == "drawn, seed 1" and facts["Decoder"] == "argmax"
     assert facts["Measured with"].startswith(f"biranet {software_version()}, numpy ")
-    assert facts["Epoch"].startswith("0, the last one; there was no validation part")
+    assert facts["Epoch"] == "0, no epoch was chosen, as there was no validation part"
     assert facts["Command"] and facts["Audit"]
 
 
@@ -146,7 +146,7 @@ def test_figures_that_are_too_good_say_so(checkpoint, split_folder, tmp_path):
 
     sentences = {
         "train": f"has learned from {of_part['train']} of these photos",
-        "validation": f"{of_part['validation']} of these photos chose the epoch (7)",
+        "validation": f"The kappa on {of_part['validation']} of these photos had a say",
         "calibration": f"were fitted on {of_part['calibration']} of these photos",
     }
     for part, sentence in sentences.items():
@@ -154,8 +154,10 @@ def test_figures_that_are_too_good_say_so(checkpoint, split_folder, tmp_path):
         assert [each in text for each in sentences.values()] == [each == sentence for each in sentences.values()]
         assert sentence in said("all")[0]
     text, facts = said("test")
-    assert not any(word in text for word in ("learned", "fitted", "chose the epoch"))
-    assert facts["Epoch"].startswith("7, chosen on the validation part, where its kappa")
+    assert not any(word in text for word in ("learned", "fitted", "had a say in how long"))
+    assert facts["Epoch"].startswith(
+        "7, validation kappa (of the most probable grades) 0.500; epochs were chosen by it"
+    )
     assert facts["Rules"] == "fitted on 20 photos, temperature 2.000"
 
     # Where the parts have changed, nobody knows what was learned from; what was fitted on is known by hash.

@@ -147,6 +147,14 @@ def test_predictions_without_probabilities_are_refused(model_file, folder):
         out_of_fold(model_file, folder, table)
 
 
+def test_the_folder_knows_the_patients(model_file, folder):
+    """A table of another program may name none, and both eyes of a patient are no two patients."""
+    table = predictions(model_file, folder, "calibration")
+    rules = out_of_fold(model_file, folder, table.assign(group=table["file"]))
+    assert rules.fitted_on.startswith("20 photos in 10 groups")
+    assert rules == out_of_fold(model_file, folder, table)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

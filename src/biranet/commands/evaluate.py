@@ -75,8 +75,9 @@ class Evaluate:
     calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
     --predictions on; grades are scored as given."""
-    miss_cost: float = 5.0
-    """With --calibration: how many needless referrals weigh as much as one referable photo that is missed."""
+    miss_cost: float | None = None
+    """With --calibration: how many needless referrals weigh as much as one referable photo that is missed; 5 when not
+    given."""
     out: ReportFolder = Path("report")
     """Folder for report.html, metrics.json and predictions.csv."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
@@ -93,6 +94,8 @@ class Evaluate:
             raise InputError("give either a CHECKPOINT with a PREPARED folder, or --predictions FILE")
         if self.calibration and not self.predictions:
             raise InputError("--calibration belongs to --predictions; a checkpoint is calibrated by: biranet calibrate")
+        if self.miss_cost is not None and not self.calibration:
+            raise InputError("--miss-cost belongs to --calibration; for a checkpoint give it to biranet calibrate")
         _check_folder(self.out)
         check_counts(workers=(self.workers, 0))
         if self.checkpoint is not None:
@@ -121,19 +124,20 @@ class Evaluate:
         from biranet.evaluation.rules import apply_rules
         from biranet.version import how_measured
 
-        if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions):
+        if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions + self.calibration):
             raise InputError(
-                f"the report would replace {self.out / 'predictions.csv'}, which it is to measure; "
+                f"the report would replace {self.out / 'predictions.csv'}, which it is to read; "
                 "choose another folder with --out"
             )
         table = read_predictions(*self.predictions)
-        facts, notes = describe_tables(self.predictions)
+        facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
         rules_facts: dict[str, str | list[str]] = {}
         if self.calibration:
             calibration = read_predictions(*self.calibration)
             origins = _names(self.calibration), _names(self.predictions)
             refuse_shared(calibration, table, calibration_origin=origins[0], measured_origin=origins[1])
-            rules = fit_rules(calibration, miss_cost=self.miss_cost, keep_grades=True, origin=origins[0])
+            cost = CalibrationConfig().miss_cost if self.miss_cost is None else self.miss_cost
+            rules = fit_rules(calibration, miss_cost=cost, keep_grades=True, origin=origins[0])
             table = apply_rules(table, rules, origin=origins[1])
             rules_facts = {
                 "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
@@ -181,7 +185,7 @@ def _check_folder(out: Path) -> None:
         raise InputError(f"--out {out} is a file; name a folder for the report")
 
 
-HEADLINES = (
+FIRST_FIGURES = (
     *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1"),
     *("referable_auc", "referable_sensitivity", "referable_specificity"),
 )
@@ -193,7 +197,7 @@ def _summary(metrics: dict[str, Any]) -> list[str]:
     from biranet.evaluation.meanings import MEANINGS
 
     lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
-    for key in HEADLINES:
+    for key in FIRST_FIGURES:
         value, interval = metrics[key], metrics["ci"][key]
         text = f"not defined: {metrics['undefined'][key]}" if value is None else f"{value:.3f}"
         lines.append(

@@ -1,46 +1,69 @@
-"""Where tables of predictions come from: their own hashes, and what the reports they lie in say of them."""
+"""Where tables of predictions come from: their hashes, and what the reports they lie in say of them."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from biranet.errors import InputError
 from biranet.files import read_json
 
-METRICS_NAME = "metrics.json"
-"""Lies beside `predictions.csv` in the folder of a report, and holds its notes and facts."""
+PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
+"""The table in the folder of a report, and the file beside it that holds the notes and facts of that report."""
+
+TABLE_FACT = "Table"
+"""The fact that names the hash of the table that a report was made of."""
+
+NOT_CALIBRATED = "The model was not calibrated"
+RULES_FITTED_ON = "Temperature, thresholds and prediction sets were fitted on"
+"""How the notes on a model's rules begin; they end to be true where other rules are fitted."""
+
+NO_PATIENTS = "Each photo counts as a patient of its own"
+NO_PHOTO = "No photo has grade"
+"""How the notes on a table itself begin; each report finds them out for its own table."""
 
 
-def describe_tables(paths: Sequence[Path]) -> tuple[dict[str, list[str]], list[str]]:
+def table_hash(path: Path) -> str:
+    """Name the content of a table, as the facts do."""
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[dict[str, list[str]], list[str]]:
     """Take over what is known of tables that are measured again, or pooled.
 
     Args:
         paths: Files of predictions that can be read.
+        new_rules: Whether other rules are fitted for them, so that notes on their models' rules hold no more.
 
     Returns:
-        Facts by the name of each file: its hash, and the facts of the report it lies in. Notes: those of these reports,
-        each once, with the files they are about where not all have them; of several tables also that they are pooled.
+        Facts by the name of each file: its hash, and the facts of the report that was made of it. Notes: those of these
+        reports, each once, with the files they are about where not all have them; of several tables also that they are
+        pooled.
     """
+    stale = (NO_PATIENTS, NO_PHOTO, *((NOT_CALIBRATED, RULES_FITTED_ON) if new_rules else ()))
     facts: dict[str, list[str]] = {}
     about: dict[str, list[str]] = {}
     for path in paths:
-        report = _report_beside(path)
-        facts[str(path)] = [f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"]
-        for name, text in report.get("facts", {}).items():
-            facts[str(path)] += [f"{name}: {each}" for each in ([text] if isinstance(text, str) else text)]
-        for note in report.get("notes", []):
-            about.setdefault(note, []).append(str(path))
-    notes = [f"{len(paths)} tables are pooled here: no single model has these figures."] if len(paths) > 1 else []
+        told, notes = _report_of(path)
+        facts[str(path)] = [table_hash(path), *told]
+        for note in notes:
+            if not note.startswith(stale):
+                about.setdefault(note, []).append(str(path))
+    taken_over = [f"{len(paths)} tables are pooled here: no single model has these figures."] if len(paths) > 1 else []
     for note, files in about.items():
-        notes.append(note if len(files) == len(paths) else f"{', '.join(files)}: {note}")
-    return facts, notes
+        taken_over.append(note if len(files) == len(paths) else f"{', '.join(files)}: {note}")
+    return facts, taken_over
 
 
-def _report_beside(path: Path) -> dict[str, dict[str, str | list[str]]]:
-    """The notes and facts of the report that a table is part of; empty where it is part of none."""
+def _report_of(path: Path) -> tuple[list[str], list[str]]:
+    """The facts, one a line, and the notes of the report that was made of a table; nothing where there is none."""
     try:
-        report = read_json(path.with_name(METRICS_NAME))
+        report: Any = read_json(path.with_name(METRICS_NAME))
     except InputError:
-        return {}
-    is_ours = isinstance(report, dict) and isinstance(report.get("facts"), dict) and "notes" in report
-    return report if is_ours and path.name == "predictions.csv" else {}
+        return [], []
+    facts = report.get("facts") if isinstance(report, dict) else None
+    # A table that was put into the folder later is not the one that the report tells of.
+    if not isinstance(facts, dict) or facts.get(TABLE_FACT) != table_hash(path):
+        return [], []
+    listed = {name: [text] if isinstance(text, str) else text for name, text in facts.items() if name != TABLE_FACT}
+    return [f"{name}: {line}" for name, lines in listed.items() for line in lines], report["notes"]

@@ -7,6 +7,7 @@ sends both to the ophthalmologist. So measures by patient stand beside those by 
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.evaluation.intervals import measure_with_intervals
@@ -80,7 +81,8 @@ def combine(table: "pd.DataFrame", how: How) -> "pd.DataFrame":
 
     `mean` averages the probabilities, within each eye first, so that an eye that was photographed twice counts as much
     as the other. Averaged are the probabilities as they stand in the table, so after the temperature. The predicted
-    grade is the most probable one, the lower of equals, where that is so for every photo of the table. Where it is not,
+    grade is the most probable one, the lower of equals, where every photo of the table was given one of its most
+    probable grades. Where not,
     as with the decoder of the expected grade, or there are no probabilities, the predicted grades are averaged the same
     way and rounded, halves to the graver grade: so a patient with one photo keeps its grade, whatever gave it.
     Operating points and sets were fitted for single photos, and a mean is nearer the middle than a single photo, so
@@ -131,11 +133,18 @@ def _mean(table: "pd.DataFrame") -> "pd.DataFrame":
     averaged = ["predicted_grade", *(name for name in PROBABILITIES if name in table)]
     by_eye = table[averaged].groupby([table["group"], _eyes(table)]).mean()
     combined = by_eye.groupby(level=0).mean()
-    if has_probabilities(table) and (table["predicted_grade"] == probabilities(table).argmax(axis=1)).all():
+    if has_probabilities(table) and _most_probable(table).all():
         grades = probabilities(combined).argmax(axis=1)
     else:
         grades = np.floor(combined["predicted_grade"].to_numpy() + 0.5)
     return combined.assign(predicted_grade=grades.astype(np.int64))
+
+
+def _most_probable(table: "pd.DataFrame") -> "npt.NDArray[np.bool_]":
+    """Whether each photo was given its most probable grade, or one of several."""
+    shares = probabilities(table)
+    of_predicted = shares[np.arange(len(table)), table["predicted_grade"].to_numpy(np.int64)]
+    return np.asarray(of_predicted >= shares.max(axis=1))
 
 
 def _eyes(table: "pd.DataFrame") -> "pd.Series":

@@ -14,6 +14,7 @@ from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
+from biranet.evaluation.origin import METRICS_NAME, NO_PATIENTS, NO_PHOTO, PREDICTIONS_NAME, TABLE_FACT, table_hash
 from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -133,24 +134,25 @@ def write_report(
         InputError: If the table is refused, a subgroup's column is not there, or a file cannot be written.
     """
     config = config or ReportConfig()
-    write_predictions(out / "predictions.csv", predictions)
+    write_predictions(out / PREDICTIONS_NAME, predictions)
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
-    table = read_predictions(out / "predictions.csv")
+    table = read_predictions(out / PREDICTIONS_NAME)
     metrics = {
         **measure_with_intervals(table, config),
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
         "notes": [*notes, *_table_notes(table)],
-        "facts": {name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
+        "facts": {
+            **{name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
+            TABLE_FACT: table_hash(out / PREDICTIONS_NAME),
+        },
     }
-    write_json(out / "metrics.json", metrics)
+    write_json(out / METRICS_NAME, metrics)
     values = {
         "title": title,
         "metrics": metrics,
         "panels": panels,
         "history": history,
-        "seed": config.seed,
-        "stratified": config.stratify,
     }
     page = render_page("report.html.jinja", {**values, **_explained(metrics), **_drawn(table, metrics, history)})
     write_bytes(out / "report.html", page.encode())
@@ -162,13 +164,13 @@ def _table_notes(table: pd.DataFrame) -> Iterator[str]:
     photos, groups = len(table), table["group"].nunique()
     if 1 < photos == groups:
         yield (
-            "Each photo counts as a patient of its own, since no two have one group: where patients have several of "
-            "these photos, the intervals are too narrow."
+            f"{NO_PATIENTS}, since no two have one group: where patients have several of these photos, the intervals "
+            "are too narrow."
         )
     present = sorted(set(table["grade"]))
     if absent := [str(grade) for grade in GRADES if grade not in present]:
         yield (
-            f"No photo has grade {' or '.join(absent)}: nothing is known of it, and figures averaged over grades, such "
+            f"{NO_PHOTO} {' or '.join(absent)}: nothing is known of it, and figures averaged over grades, such "
             f"as ACA, are over {'the other ' + str(len(present)) if len(present) > 1 else 'the only one there is'}."
         )
 

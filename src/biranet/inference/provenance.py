@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from biranet.evaluation.origin import NOT_CALIBRATED, RULES_FITTED_ON
 from biranet.evaluation.rules import Rules
 from biranet.learning.checkpoint import Card, photo_key
 from biranet.learning.split import describe_split
@@ -32,8 +33,8 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
             yield f"The model has learned from {learned} of these photos: the figures say nothing of new patients."
         if card.validation_kappa is not None and (choosing := int((photos[column] == "validation").sum())):
             yield (
-                f"{choosing} of these photos chose the epoch ({card.epoch}) of this model, so the figures are too "
-                "good; the test part has had no say in it."
+                f"The kappa on {choosing} of these photos had a say in how long was trained and which epoch was kept, "
+                "so the figures are too good; the test part has had no say in it."
             )
     elif card.learned_digest:
         yield (
@@ -42,14 +43,11 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
         )
     if card.rules == Rules():
         yield (
-            "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. "
+            f"{NOT_CALIBRATED}: its probabilities are as it gave them, and it refers by its grade alone. "
             "Fit its rules with: biranet calibrate"
         )
     elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
-        yield (
-            f"Temperature, thresholds and prediction sets were fitted on {fitted} of these photos, so the figures that "
-            "come from them are too good."
-        )
+        yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
 
 
 def describe_origin(
@@ -69,11 +67,11 @@ def describe_origin(
     """
     column, rules = card.split_column, card.rules
     has_split = column in manifest
-    chosen = "the last one; there was no validation part to choose by"
+    chosen = "no epoch was chosen, as there was no validation part"
     if card.validation_kappa is not None:
         chosen = (
-            "chosen on the validation part, where its kappa (of the most probable grades) of "
-            f"{card.validation_kappa:.3f} is therefore too good"
+            f"validation kappa (of the most probable grades) {card.validation_kappa:.3f}; epochs were chosen by it, so "
+            "it is too good"
         )
     findings = audit(manifest, [column] if has_split else [])
     fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"

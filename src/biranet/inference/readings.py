@@ -35,8 +35,8 @@ class Readings:
         Example:
             >>> Readings(by_run=0, by_others=0, recorded=True).sentence()
             'The test part had not been read before.'
-            >>> Readings(by_run=1, by_others=3, recorded=True).sentence()[:76]
-            'The test part had been read once before by this run and 3 times by other r'
+            >>> Readings(by_run=1, by_others=3, recorded=True).sentence()[:77]
+            'The test part had been read once before by this run and 3 times by other runs'
         """
         unknown = "" if self.recorded else " This reading could not be written down: the prepared folder is read-only."
         if not self.by_run + self.by_others:
@@ -45,7 +45,7 @@ class Readings:
         by_whom = [f"{times[self.by_run]} before by this run"] * (self.by_run > 0)
         by_whom += [f"{times[self.by_others]}{'' if self.by_run else ' before'} by other runs"] * (self.by_others > 0)
         return (
-            f"The test part had been read {' and '.join(by_whom)}: whatever was changed because of what they saw "
+            f"The test part had been read {' and '.join(by_whom)}: whatever was changed because of what was seen "
             f"makes these figures too good.{unknown}"
         )
 

@@ -97,7 +97,8 @@ def calibrate_on_predictions(
             f"the predictions, column 'grade': {grade} for {file!r}, which has the grade {known.loc[file, 'grade']} in "
             f"{prepared}; name the prepared folder that these predictions are of"
         )
-    predictions = predictions.assign(sha256=photos["sha256"].to_numpy())
+    # The folder knows the patients, whatever the table says of them.
+    predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
     card = _fit(card, predictions, config, f"out-of-fold predictions of {prepared} (so what they promise is empirical)")
     save_checkpoint(checkpoint, model, card)
     return card.rules

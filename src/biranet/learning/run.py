@@ -54,7 +54,7 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
     table = read_manifest(prepared)
     photos = graded_photos(table)
     none = bool((photos["split"] == "").all())
-    # As `prepare` wrote it: what `biranet split` made is the user's, and stands.
+    # Parts equal to the published ones count as published, whoever wrote them; any others are the user's, and stand.
     published = bool((photos["split"] == photos[OFFICIAL_SPLIT]).all())
     lacking = _needs_validation(config) and not (photos["split"] == "validation").any()
     if config.fold is not None or not (none or (published and lacking)):

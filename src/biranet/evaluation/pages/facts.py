@@ -47,7 +47,8 @@ def list_facts(facts: Facts) -> list[Fact]:
         >>> [(part.name, part.lines) for part in file.parts]
         [('sha256', ['0a']), ('Seed', ['2']), ('Thresholds', ['cost of 5 for a missed one (cost_5): 0.1', 'x: 0.2'])]
     """
-    return [_fact(name, [text] if isinstance(text, str) else list(text)) for name, text in facts.items()]
+    listed = {name: [text] if isinstance(text, str) else list(text) for name, text in facts.items()}
+    return [_file(name, lines) if _is_of_file(lines) else _fact(name, lines) for name, lines in listed.items()]
 
 
 def part_note(note: str, facts: Facts) -> tuple[str, list[str]]:
@@ -83,8 +84,10 @@ def _is_of_file(text: str | Sequence[str]) -> bool:
 
 
 def _fact(name: str, lines: list[str]) -> Fact:
-    if not _is_of_file(lines):
-        return Fact(name, [_readable(line) for line in lines] if name == THRESHOLDS else lines)
+    return Fact(name, [_readable(line) for line in lines] if name == THRESHOLDS else lines)
+
+
+def _file(name: str, lines: list[str]) -> Fact:
     parts: dict[str, list[str]] = {HASH.strip(): [lines[0].removeprefix(HASH)]}
     for line in lines[1:]:
         part, _, text = line.partition(": ")
