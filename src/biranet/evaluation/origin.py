@@ -23,9 +23,9 @@ NO_PHOTO = "No photo has grade"
 """How the notes on a table itself begin; each report finds them out for its own table."""
 
 
-def table_hash(path: Path) -> str:
-    """Name the content of a table, as the facts do."""
-    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+def name_content(path: Path) -> str:
+    """Name the table of a report with its hash, for `TABLE_FACT`."""
+    return f"{PREDICTIONS_NAME}, {_hash(path)}"
 
 
 def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[dict[str, list[str]], list[str]]:
@@ -45,7 +45,7 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     about: dict[str, list[str]] = {}
     for path in paths:
         told, notes = _report_of(path)
-        facts[str(path)] = [table_hash(path), *told]
+        facts[str(path)] = [_hash(path), *told]
         for note in notes:
             if not note.startswith(stale):
                 about.setdefault(note, []).append(str(path))
@@ -63,7 +63,11 @@ def _report_of(path: Path) -> tuple[list[str], list[str]]:
         return [], []
     facts = report.get("facts") if isinstance(report, dict) else None
     # A table that was put into the folder later is not the one that the report tells of.
-    if not isinstance(facts, dict) or facts.get(TABLE_FACT) != table_hash(path):
+    if not isinstance(facts, dict) or facts.get(TABLE_FACT) != name_content(path):
         return [], []
     listed = {name: [text] if isinstance(text, str) else text for name, text in facts.items() if name != TABLE_FACT}
     return [f"{name}: {line}" for name, lines in listed.items() for line in lines], report["notes"]
+
+
+def _hash(path: Path) -> str:
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"

@@ -14,7 +14,7 @@ from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
-from biranet.evaluation.origin import METRICS_NAME, NO_PATIENTS, NO_PHOTO, PREDICTIONS_NAME, TABLE_FACT, table_hash
+from biranet.evaluation.origin import METRICS_NAME, NO_PATIENTS, NO_PHOTO, PREDICTIONS_NAME, TABLE_FACT, name_content
 from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -144,7 +144,7 @@ def write_report(
         "notes": [*notes, *_table_notes(table)],
         "facts": {
             **{name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
-            TABLE_FACT: table_hash(out / PREDICTIONS_NAME),
+            TABLE_FACT: name_content(out / PREDICTIONS_NAME),
         },
     }
     write_json(out / METRICS_NAME, metrics)
