@@ -235,7 +235,7 @@ def test_the_authors_lists_give_their_parts(place, call, trained_by_the_recipe):
     assert "Training biranet on 128 photos (51 for validation)" in out and "There is no calibration part" in out
     trained_by_the_recipe(place / "runs" / "lists")
     out = call(evaluate)
-    assert out.startswith("51 photos\n") and "51 of these photos chose the epoch" in out
+    assert out.startswith("51 photos\n") and "51 of these photos had a say" in out
 
 
 def keys_in_the_page():
