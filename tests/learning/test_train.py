@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from biranet.config import ModelConfig, SplitConfig
+from biranet.config import ModelConfig, SplitConfig, TrainConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.learning.checkpoint import load_checkpoint
@@ -22,7 +22,7 @@ from biranet.learning.predict import card_photos, predict_photos
 from biranet.learning.record import read_history
 from biranet.learning.split import split_photos
 from biranet.learning.state import Progress
-from biranet.learning.train import early_stop_reached, train
+from biranet.learning.train import _precision, early_stop_reached, train
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 
 
@@ -351,3 +351,12 @@ def test_bf16_trains_too(folder, tmp_path, capsys, reference, tiny_config):
         read_history(reference)[0]["train_loss"], rel=0.05
     )
     assert read_history(tmp_path / "run")[0]["train_loss"] != read_history(reference)[0]["train_loss"]
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "no")])
+def test_auto_precision_leaves_emulated_bf16_alone(monkeypatch, native, expected):
+    """No GPU is asked: what PyTorch says of an old one (emulated bf16) and a new one is put in its place."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert _precision(TrainConfig()) == expected
+    assert _precision(TrainConfig(no_cuda=True)) == _precision(TrainConfig(precision="fp32")) == "no"

@@ -264,7 +264,9 @@ def _precision(config: TrainConfig) -> str:
     if config.precision == "bf16":
         return "bf16"
     on_gpu = torch.cuda.is_available() and not config.no_cuda
-    return "bf16" if config.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported() else "no"
+    # Older GPUs emulate bf16, more slowly than they compute fp32.
+    native = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if config.precision == "auto" and native else "no"
 
 
 def _seed_dropout(seed: int, step: int, process: int) -> None:
