@@ -69,7 +69,7 @@ class Evaluate:
     checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
     """Model to measure, such as RUN/best.safetensors."""
     prepared: PreparedFolder = Path("prepared")
-    """Prepared folder with graded photos."""
+    """Prepared folder with graded photos; or the file of RetinaMNIST, retinamnist.npz, as it was published."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions to measure instead of a model; several, such as those of all folds, are pooled."""
     calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()

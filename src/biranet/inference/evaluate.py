@@ -6,6 +6,7 @@ from typing import Any
 from biranet.config import ReportConfig
 from biranet.evaluation.report import write_report
 from biranet.evaluation.subgroups import check_columns
+from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
 from biranet.inference.panels import draw_panels
 from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
@@ -32,9 +33,9 @@ def evaluate_checkpoint(
 
     Args:
         checkpoint: The model.
-        prepared: Prepared folder with graded photos.
+        prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.archives`.
         out: Folder for the report.
-        part: Part of the split the checkpoint was trained on, or `all`.
+        part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure.
         workers: Processes that load photos.
         no_cuda: Compute on the CPU even where there is a GPU.
@@ -47,6 +48,9 @@ def evaluate_checkpoint(
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     model, card = load_checkpoint(checkpoint)
+    archive = is_archive(prepared)
+    if archive:
+        prepared, part = prepare_archive(prepared, out, part, checkpoint=checkpoint, card=card, workers=workers)
     manifest = read_manifest(prepared)
     check_preparation(prepared, card)
     check_columns(manifest, config.by)
@@ -59,6 +63,7 @@ def evaluate_checkpoint(
     notes = list(warnings(card, manifest, photos))
     if card.split_column in photos and (photos[card.split_column] == "test").any():
         notes.append(record_reading(prepared, card.split_column, checkpoint).sentence())
+        notes += [READINGS_UNKNOWN] * archive
     return write_report(
         out,
         predictions,

@@ -74,7 +74,9 @@ def read_labels(
     layout = DATASETS[dataset]
     found = _collect(folder, layout)
     named = {photo.file for photo in found}
-    return Labels(found, dataset, why, layout.whole, unlisted=sum(file not in named for file in folder.files))
+    # An archive holds its photos itself: what lies beside it is not looked through.
+    unlisted = 0 if layout.whole else sum(file not in named for file in folder.files)
+    return Labels(found, dataset, why, layout.whole, unlisted)
 
 
 def _open(photos: Path, labels: Path | None, columns: Mapping[str, str]) -> PhotoFolder:
@@ -111,7 +113,7 @@ def _recognise(folder: PhotoFolder) -> tuple[str, str]:
 
 def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     """Read all photos of a layout, and refuse labels that contradict each other or belong to other photos."""
-    if not folder.files and not layout.whole:
+    if not layout.whole and not folder.files:
         raise InputError(f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like)")
     found: dict[str, LabelledPhoto] = {}
     places: dict[str, Place] = {}

@@ -1,0 +1,97 @@
+"""Measuring on a published archive: RetinaMNIST's `.npz` as it was downloaded, instead of a prepared folder."""
+
+from pathlib import Path
+
+from biranet.errors import InputError, RefusedError
+from biranet.learning.checkpoint import Card, photo_key
+from biranet.manifest import OFFICIAL_SPLIT, learned_digest, read_manifest, write_manifest
+from biranet.photos import PREPARATION_NAME
+from biranet.photos.datasets import read_labels
+from biranet.photos.folder import prepare_folder
+from biranet.photos.prepare import read_preparation
+
+FOLDER_NAME = "prepared_archive"
+"""Folder in the report's, for the prepared photos of the archive; not `prepared`, which may be the user's own."""
+
+READINGS_UNKNOWN = (
+    "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether it "
+    "was read for other reports."
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a path names an archive of arrays, whether or not it is there.
+
+    Example:
+        >>> is_archive(Path("medmnist/retinamnist.npz")), is_archive(Path("prepared"))
+        (True, False)
+    """
+    return path.suffix.lower() == ".npz" and not path.is_dir()
+
+
+def prepare_archive(
+    archive: Path, out: Path, part: str, *, checkpoint: Path, card: Card, workers: int
+) -> tuple[Path, str]:
+    """Prepare the photos of an archive as a model expects them, in the parts that the archive has.
+
+    Photos that the model was calibrated on become the calibration part, as they were when it was trained, so that the
+    other photos of the train part are those it learned from.
+
+    Args:
+        archive: An `.npz` with `train_images`, `train_labels` and so on, or those of some parts.
+        out: Folder for the report; the photos come into `out/prepared_archive`.
+        part: The part that is asked for.
+        checkpoint: The model's file, for the errors.
+        card: Says how photos must be prepared.
+        workers: Processes that prepare photos.
+
+    Returns:
+        The prepared folder; and the part to measure there, which is `all` where the archive holds nothing else.
+
+    Raises:
+        InputError: If the file is no such archive, or does not hold the part.
+        RefusedError: If the model expects another kind of photos, or has not learned from the archive's train and
+            validation parts although it has some.
+    """
+    archive = archive.resolve()  # a link's photos lie where the file does
+    if not archive.is_file():
+        raise InputError(f"there is no file {archive}")
+    if not card.preparation.whole:
+        raise RefusedError(
+            f"{checkpoint} was trained on photographs that were cut to their field, and {archive} holds squares that "
+            "were cut already; measure a model that was trained on such an archive"
+        )
+    parts = {photo.split for photo in read_labels(archive.parent, archive, "retinamnist").photos}
+    if part not in (*parts, "all", "calibration"):
+        known = " and ".join(name for name in ("train", "validation", "test") if name in parts)
+        raise InputError(
+            f"{archive} holds no photos of the part {part!r}, only of {known}; name one that it holds with --split"
+        )
+    prepared = out / FOLDER_NAME
+    if (prepared / PREPARATION_NAME).exists() and read_preparation(prepared) != card.preparation:
+        raise InputError(f"{prepared} was prepared for another model; choose another folder with --out")
+    prepare_folder(
+        archive.parent,
+        prepared,
+        labels=archive,
+        dataset="retinamnist",
+        size_px=card.preparation.size_px,
+        workers=max(workers, 1),
+        progress=False,
+    )
+    if parts == {part}:
+        return prepared, "all"  # with no other part beside it, there is nothing to tell it from
+    table = read_manifest(prepared)
+    table["split"] = table[OFFICIAL_SPLIT]  # an earlier report may have been on a model with another calibration part
+    calibrated_on = (table["split"] == "train") & table["sha256"].map(photo_key).isin(card.calibrated_on)
+    as_learned = table.assign(split=table["split"].mask(calibrated_on, "calibration"))
+    if card.split_column == "split" and card.learned_digest == learned_digest(as_learned, "split"):
+        table = as_learned
+    elif part != "all" and card.learned_digest not in ("", learned_digest(table, "split")):
+        raise RefusedError(
+            f"the train and validation parts of {archive} are not what {checkpoint} learned from, so nobody knows which "
+            "of its photos the model has seen; train on these parts as they are, without biranet split, or measure an "
+            f"archive that holds the part {part!r} alone"
+        )
+    write_manifest(prepared, table)
+    return prepared, part
