@@ -1,4 +1,4 @@
-"""RetinaMNIST's own file through the real command line: drawn pictures of 28 px, in the arrays of the published file."""
+"""RetinaMNIST's own file through the real command line: drawn pictures of 28 px, in arrays like the published ones."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from biranet.evaluation.rules import Rules
 from biranet.learning.checkpoint import load_checkpoint, photo_key, save_checkpoint
-from biranet.manifest import read_manifest
+from biranet.manifest import learned_digest, read_manifest
 from biranet.photos.synthetic import draw_photo
 
 PARTS = {"train": 12, "val": 6, "test": 8}
@@ -98,7 +98,7 @@ def test_its_pictures_are_graded_as_prepared_ones_are(measure, arrays, trained, 
     ours, theirs = (pd.read_csv(tmp_path / name / "predictions.csv") for name in ("report", "other"))
     shown = ["grade", "predicted_grade", "sha256", *(f"p{grade}" for grade in range(5))]
     pd.testing.assert_frame_equal(ours[shown], theirs[shown])
-    assert "had a say in how long was trained" in " ".join(figures(tmp_path)["notes"]) or len(ours) == PARTS["val"]
+    assert len(ours) == PARTS["val"]
 
 
 def test_a_file_with_the_test_part_alone_is_measured(measure, arrays, tmp_path):
@@ -127,15 +127,11 @@ def test_a_calibration_part_cut_from_the_train_part_stays_one(measure, arrays, t
     model, card = load_checkpoint(trained)
     table = read_manifest(trained.parents[1] / "prepared")
     held_back = table[table["split"] == "train"].iloc[:3]["sha256"]
-    from biranet.manifest import learned_digest
-
     rest = table[~table["sha256"].isin(held_back)]
     path = tmp_path / "calibrated.safetensors"
     keys = tuple(held_back.map(photo_key))
     rules = Rules(temperature=1.5, fitted_on="3 photos")
-    card = dataclasses.replace(
-        card, calibrated_on=keys, rules=rules, learned_digest=learned_digest(rest, "split")
-    )
+    card = dataclasses.replace(card, calibrated_on=keys, rules=rules, learned_digest=learned_digest(rest, "split"))
     save_checkpoint(path, model, card)
     assert measure(arrays, checkpoint=path).status == 0
     assert figures(tmp_path)["n"] == PARTS["test"]
@@ -172,7 +168,10 @@ def test_a_part_that_the_file_lacks(measure, arrays, tmp_path):
     [
         ({"test_labels": np.array([[0]] * 7)}, "test_images holds 8 photos, test_labels an array (7, 1)"),
         ({"test_labels": np.array([[0]] * 7 + [[9]])}, "retinamnist.npz/test_labels, row 7: '9' is not a grade from 0"),
-        ({"test_images": np.zeros((8, 28, 28, 3))}, "test_images is an array (8, 28, 28, 3) of float64, not of pictures"),
+        (
+            {"test_images": np.zeros((8, 28, 28, 3))},
+            "test_images is an array (8, 28, 28, 3) of float64, not of pictures",
+        ),
         ({"test_images": np.array([{}] * 8)}, "not of pictures of 8 bits"),
     ],
 )

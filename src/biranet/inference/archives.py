@@ -14,8 +14,8 @@ FOLDER_NAME = "prepared_archive"
 """Folder in the report's, for the prepared photos of the archive; not `prepared`, which may be the user's own."""
 
 READINGS_UNKNOWN = (
-    "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether it "
-    "was read for other reports."
+    "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether "
+    "it was read for other reports."
 )
 
 
@@ -89,9 +89,9 @@ def prepare_archive(
         table = as_learned
     elif part != "all" and card.learned_digest not in ("", learned_digest(table, "split")):
         raise RefusedError(
-            f"the train and validation parts of {archive} are not what {checkpoint} learned from, so nobody knows which "
-            "of its photos the model has seen; train on these parts as they are, without biranet split, or measure an "
-            f"archive that holds the part {part!r} alone"
+            f"the train and validation parts of {archive} are not what {checkpoint} learned from, so nobody knows "
+            "which of its photos the model has seen; train on these parts as they are, without biranet split, or "
+            f"measure an archive that holds the part {part!r} alone"
         )
     write_manifest(prepared, table)
     return prepared, part
