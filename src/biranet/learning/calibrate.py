@@ -5,16 +5,19 @@ are therefore fitted on the calibration part, which nothing else has looked at, 
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
-from biranet.config import CalibrationConfig
+from biranet.config import CalibrationConfig, ModelConfig
 from biranet.errors import InputError
 from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.rules import Rules
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key, save_checkpoint
+from biranet.learning.model import build_model
 from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import card_photos, check_preparation, predict_photos
 from biranet.manifest import graded_photos
@@ -31,6 +34,7 @@ def calibrate_on_part(
     *,
     device: torch.device,
     workers: int = 2,
+    build: Callable[[ModelConfig], nn.Module] = build_model,
 ) -> Rules:
     """Fit rules on the calibration part, and write them into the checkpoint.
 
@@ -41,6 +45,7 @@ def calibrate_on_part(
         config: Decoder and cost.
         device: Where to compute.
         workers: Processes that load photos.
+        build: What built the model, where `train` was given another function.
 
     Returns:
         The rules.
@@ -49,7 +54,7 @@ def calibrate_on_part(
         InputError: If the part is empty or too small, or holds referable or other photos only.
         RefusedError: If the photos were prepared otherwise, or the split is not the one the model was trained on.
     """
-    model, card = load_checkpoint(checkpoint)
+    model, card = load_checkpoint(checkpoint, build)
     check_preparation(prepared, card)
     photos = photos_of_part(table, CALIBRATION, checkpoint=checkpoint, card=card, prepared=prepared)
     raw = dataclasses.replace(card, rules=Rules())

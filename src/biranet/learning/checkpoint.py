@@ -6,6 +6,7 @@ be prepared, and the rules that turn probabilities into grades and decisions.
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +119,14 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card) -> None:
     write_tensors(path, model.state_dict(), {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)})
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
+def load_checkpoint(
+    path: Path, build: Callable[[ModelConfig], nn.Module] = build_model
+) -> tuple[nn.Module, Card]:
     """Read a checkpoint.
 
     Args:
         path: A file that training wrote.
+        build: What built the model, where `train` was given another function.
 
     Returns:
         The model, on the CPU in evaluation mode, and its card.
@@ -147,7 +151,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
                 f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
                 "use the biranet that wrote it, or train again"
             )
-        model = build_model(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
+        model = build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
         model.load_state_dict(tensors)
     except (ValidationError, RuntimeError) as error:
         raise InputError(

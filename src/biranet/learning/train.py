@@ -12,6 +12,7 @@ import dataclasses
 import math
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from biranet.config import TrainConfig
+from biranet.config import ModelConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
@@ -52,7 +53,14 @@ from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 
 
-def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = False) -> Progress:
+def train(
+    prepared: Path,
+    run: Path,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    build: Callable[[ModelConfig], nn.Module] = build_model,
+) -> Progress:
     """Train a model on prepared photos.
 
     Args:
@@ -60,6 +68,8 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
+        build: Builds the model that `config.model` describes; another function trains a model of your own, which only
+            `load_checkpoint` with that function can read.
 
     Returns:
         How far it came, with the best validation kappa.
@@ -90,7 +100,7 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
 
     # The model and what moves it.
     torch.manual_seed(config.seed)
-    model = build_model(config.model).to(device)
+    model = build(config.model).to(device)
     optimiser = make_optimiser(model, config.optimiser)
     batches = TrainingBatches(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
@@ -227,7 +237,7 @@ def train(prepared: Path, run: Path, config: TrainConfig, *, resume: bool = Fals
     result = LAST_NAME if progress.best_kappa is None else BEST_NAME
     if record is not None:
         record.close()
-        say(_calibrate(run / result, prepared, config, device))
+        say(_calibrate(run / result, prepared, config, device, build))
     accelerator.wait_for_everyone()
     if progress.best_kappa is None:
         say(f"Done. The model is {run / result}")
@@ -244,16 +254,22 @@ def early_stop_reached(progress: Progress, early_stop: int) -> bool:
     return early_stop > 0 and progress.best_epoch > 0 and progress.epoch - progress.best_epoch >= early_stop
 
 
-def _calibrate(checkpoint: Path, prepared: Path, config: TrainConfig, device: torch.device) -> str:
+def _calibrate(
+    checkpoint: Path,
+    prepared: Path,
+    config: TrainConfig,
+    device: torch.device,
+    build: Callable[[ModelConfig], nn.Module],
+) -> str:
     """Fit the rules of the resulting model where there are photos for it, and tell of it."""
-    if load_checkpoint(checkpoint)[1].rules != Rules():
+    if load_checkpoint(checkpoint, build)[1].rules != Rules():
         return "The model was calibrated before and keeps its rules."
     table = read_manifest(prepared)
     if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
         return "There is no calibration part, so no temperature, thresholds or prediction sets: see biranet calibrate."
     try:
         rules = calibrate_on_part(
-            checkpoint, prepared, table, config.calibration, device=device, workers=config.data.workers
+            checkpoint, prepared, table, config.calibration, device=device, workers=config.data.workers, build=build
         )
     except (InputError, RefusedError) as error:  # what has been learned is worth more than its rules
         return f"The model could not be calibrated: {error}"

@@ -1,0 +1,96 @@
+"""The outer folds and, inside each, the inner split that chooses the learning rate; each is a prepared folder.
+
+An inner folder does not list the test photos of its outer fold at all, so no choice can depend on them.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.config import SplitConfig
+from biranet.errors import InputError
+from biranet.files import write_bytes
+from biranet.learning.split import split_photos
+from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
+from biranet.photos.prepare import read_preparation
+from grid import Grid
+
+SPLIT_SEED = 1
+"""Seed of the folds; one for all seeds of the training, so that all tables hold the same test photos by fold."""
+
+
+def inner_folder(out: Path, fold: int) -> Path:
+    """The folder with an outer fold's training photos, divided into train and validation."""
+    return out / "folds" / str(fold) / "inner"
+
+
+def outer_folder(out: Path, fold: int) -> Path:
+    """The folder with all photos, divided into train and test."""
+    return out / "folds" / str(fold) / "outer"
+
+
+def divide(table: pd.DataFrame, grid: Grid) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Divide the photos of a manifest by group into outer folds, and the rest of each once more.
+
+    Args:
+        table: A manifest.
+        grid: Number of folds, share of the validation part.
+
+    Returns:
+        For each fold the inner manifest (`split` is train or validation; no test photo is in it) and the outer one
+        (train or test).
+
+    Raises:
+        InputError: If the photos are of several data sets, or cannot be divided.
+    """
+    sources = sorted(set(graded_photos(table)["source"]))
+    if len(sources) > 1:
+        raise InputError(
+            f"the study is about one data set, and this folder holds photos of {', '.join(sources)}; "
+            "prepare those of IDRiD alone"
+        )
+    divided = split_photos(
+        table, SplitConfig(folds=grid.folds, validation=grid.validation, calibration=0, seed=SPLIT_SEED)
+    )
+    photos = graded_photos(divided)
+    plain = photos.drop(columns=fold_columns(photos))
+    pairs = []
+    for number in range(grid.folds):
+        part = photos[f"{FOLD_PREFIX}{number}"]
+        inner = plain.assign(split=part)[part.isin(["train", "validation"])]
+        outer = plain.assign(split=part.replace("validation", "train"))[part != ""]
+        pairs.append((inner, outer))
+    return pairs
+
+
+def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
+    """Make the prepared folders of all folds; the photos themselves are links to those of `prepared`.
+
+    Args:
+        prepared: The prepared folder, which stays as it is.
+        out: The study's working folder.
+        grid: The grid.
+
+    Returns:
+        The manifest of `prepared`, graded photos only.
+
+    Raises:
+        InputError: If the photos are smaller than the grid's images, or `divide` refuses them.
+    """
+    size = read_preparation(prepared).size_px
+    if size < grid.train.data.image_size:
+        raise InputError(
+            f"{prepared} holds photos of {size} px, and this grid wants {grid.train.data.image_size} px; "
+            f"prepare them with --size {grid.train.data.image_size} or more"
+        )
+    table = read_manifest(prepared)
+    for number, (inner, outer) in enumerate(divide(table, grid)):
+        for folder, manifest in ((inner_folder(out, number), inner), (outer_folder(out, number), outer)):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in prepared.resolve().iterdir():
+                link = folder / path.name
+                if path.is_dir() and not link.is_symlink():
+                    link.symlink_to(path)
+            write_bytes(folder / "preparation.json", (prepared / "preparation.json").read_bytes())
+            write_manifest(folder, manifest)
+    return graded_photos(table)

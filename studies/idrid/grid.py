@@ -1,0 +1,137 @@
+"""The grid: what is trained with which loss, seed and fold, and which learning rates are tried."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from biranet.config import STRICT, TrainConfig
+from biranet.errors import InputError
+from variants import ABLATIONS, ARCHITECTURES, VARIANTS
+
+HERE = Path(__file__).resolve().parent
+
+Loss = Literal["ce", "grading"]
+LOSSES: tuple[Loss, ...] = ("ce", "grading")
+LOSS_TITLES = {"ce": "cross-entropy", "grading": "grading loss"}
+
+BASE: tuple[str, Loss] = ("biranet", "grading")
+"""What the ablations change one thing of, and whose learning rate they take."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training on an outer fold's training groups, and its answers for that fold's test photos."""
+
+    variant: str
+    loss: Loss
+    seed: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.table}_f{self.fold}"
+
+    @property
+    def table(self) -> str:
+        """Name of the table that the cells of all folds make together."""
+        return f"{self.variant}_{self.loss}_s{self.seed}"
+
+    @property
+    def tuned(self) -> "Cell":
+        """The cell whose choice of the learning rate this one takes: itself, or for an ablation BiRA-Net's."""
+        return self if self.variant in ARCHITECTURES else dataclasses.replace(self, variant=BASE[0], loss=BASE[1])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid, as its TOML file says.
+
+    Attributes:
+        rates: Learning rates to choose from, in rising order.
+        seeds: Seeds of the training; the folds are the same for all.
+        folds: Number of outer folds.
+        validation: Share of an outer fold's training photos that chooses the rate, by group.
+        architectures: Those trained with each loss.
+        ablations: What BiRA-Net is changed by.
+        train: Settings that all share.
+    """
+
+    __pydantic_config__ = STRICT
+
+    rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    folds: int
+    validation: float
+    architectures: tuple[str, ...]
+    ablations: tuple[str, ...]
+    train: TrainConfig
+
+    def __post_init__(self) -> None:
+        for name, known in (("architectures", ARCHITECTURES), ("ablations", ABLATIONS)):
+            for each in getattr(self, name):
+                if each not in known:
+                    raise InputError(f"{name}: there is no {each!r}; known are {', '.join(known)}")
+        if BASE[0] not in self.architectures:
+            raise InputError(f"architectures must hold {BASE[0]}, which everything else is compared with")
+        if not self.rates or list(self.rates) != sorted(set(self.rates)):
+            raise InputError("rates must be different learning rates in rising order")
+
+    def cells(self) -> list[Cell]:
+        """All cells in the order in which they run: an ablation after what it is a change of."""
+        pairs = [(name, loss) for name in self.architectures for loss in LOSSES]
+        pairs += [(name, BASE[1]) for name in self.ablations]
+        return [
+            Cell(name, loss, seed, fold) for seed in self.seeds for name, loss in pairs for fold in range(self.folds)
+        ]
+
+    def settings(self, cell: Cell, rate: float) -> TrainConfig:
+        """The settings of one training."""
+        optimiser = dataclasses.replace(self.train.optimiser, loss=cell.loss, lr=rate)
+        config = dataclasses.replace(self.train, optimiser=optimiser, seed=cell.seed, fold=None)
+        return VARIANTS[cell.variant].settings(config)
+
+    def costs(self) -> dict[tuple[Cell, float | None], float]:
+        """Every training in the order in which it runs, with its cost in whole trainings of BiRA-Net.
+
+        Returns:
+            By cell and rate: with a rate, a training on an inner split; with None, the one on the outer fold.
+        """
+        costs: dict[tuple[Cell, float | None], float] = {}
+        for cell in self.cells():
+            for rate in self.rates:
+                costs.setdefault((cell.tuned, rate), VARIANTS[cell.tuned.variant].cost * (1 - self.validation))
+            costs[cell, None] = VARIANTS[cell.variant].cost
+        return costs
+
+
+def read_grid(name: str, trunk_weights: Path | None) -> Grid:
+    """Read a grid by its name, or from a TOML file.
+
+    Args:
+        name: `core`, `full`, or the path of a file.
+        trunk_weights: File with the trunk's weights; the grid's own setting when not given.
+
+    Raises:
+        InputError: If there is no such grid, or it holds what it must not.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    path = Path(name) if name.endswith(".toml") else HERE / f"{name}.toml"
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        grid = TypeAdapter(Grid).validate_python(values)
+    except OSError as error:
+        raise InputError(f"--grid {name}: cannot read {path} ({error.strerror}); give core, full or a file") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    if trunk_weights is None:
+        return grid
+    model = dataclasses.replace(grid.train.model, trunk_weights=trunk_weights)
+    return dataclasses.replace(grid, train=dataclasses.replace(grid.train, model=model))

