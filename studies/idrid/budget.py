@@ -1,0 +1,82 @@
+"""Estimate what a grid costs, from one epoch of each variant; the grid itself is not run.
+
+python studies/idrid/budget.py PREPARED --trunk-weights FILE [--grid core|full] [--results FOLDER]
+
+Writes budget.csv beside the grid's tables. Seconds are those of all processors together, with everything that a
+training does once (reading weights, the audit) counted to its epoch: so the estimate leans upwards.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.errors import BiranetError
+from biranet.learning.train import train
+from biranet.tables import write_table
+from folds import inner_folder, make_folders, outer_folder
+from grid import HERE, Cell, Grid, read_grid
+from variants import VARIANTS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("prepared", metavar="PREPARED", type=Path)
+    parser.add_argument("--trunk-weights", type=Path, metavar="FILE")
+    parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
+    given = parser.parse_args(arguments)
+    try:
+        table = budget(given.prepared, read_grid(given.grid, given.trunk_weights))
+        write_table((given.results or HERE / "results" / Path(given.grid).stem) / "budget.csv", table)
+    except BiranetError as error:
+        print(f"studies/idrid/budget.py: {error}", file=sys.stderr)
+        return error.exit_status
+    print(table.to_string(index=False))
+    print(f"in all {table['hours'].sum():.2f} processor hours")
+    return 0
+
+
+def budget(prepared: Path, grid: Grid) -> pd.DataFrame:
+    """Time one epoch of each kind of training in a grid, and multiply.
+
+    Args:
+        prepared: Prepared folder with the photos.
+        grid: The grid.
+
+    Returns:
+        A row for each variant and part (inner, outer): number of `trainings`, `epochs` of each,
+        `processor_seconds_per_epoch`, and `hours` of processor time in all.
+    """
+    counts = Counter((cell.variant, "outer" if rate is None else "inner") for cell, rate in grid.costs())
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        make_folders(prepared, Path(name), grid)
+        for (variant, part), trainings in counts.items():
+            seconds = _one_epoch(Path(name), grid, variant, part)
+            hours = trainings * grid.train.epochs * seconds / 3600
+            rows.append((variant, part, trainings, grid.train.epochs, round(seconds, 2), round(hours, 3)))
+    columns = ["variant", "part", "trainings", "epochs", "processor_seconds_per_epoch", "hours"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _one_epoch(out: Path, grid: Grid, variant: str, part: str) -> float:
+    settings = grid.settings(Cell(variant, "grading", grid.seeds[0], 0), grid.rates[0])
+    folder = (inner_folder if part == "inner" else outer_folder)(out, 0)
+    started = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):
+        train(folder, out / f"{variant}_{part}", dataclasses.replace(settings, epochs=1), build=VARIANTS[variant].build)
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Make the study's page from the tables alone; every number on it is computed here.
+
+python studies/idrid/page.py [RESULTS] [--out FOLDER]
+
+RESULTS: the tables that run.py wrote; results/core beside this file when not given. Writes README.md and curves.svg
+into --out (this folder when not given), and measures.csv, differences.csv and convergence.csv into RESULTS.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis import KEYS, LEVEL_SHARE, Results, convergence, curves, differences, measures, read_results
+from biranet.errors import BiranetError
+from biranet.evaluation.bounds import LEVEL
+from biranet.evaluation.intervals import RESAMPLES
+from biranet.evaluation.meanings import meaning_of
+from biranet.files import whole_file, write_bytes
+from biranet.tables import write_table
+from grid import HERE, LOSS_TITLES
+from sentences import (
+    ablation_verdict,
+    difference_with_interval,
+    leaves_out_zero,
+    name_of,
+    number,
+    sooner,
+    verdict,
+    with_interval,
+)
+from variants import ARCHITECTURES, VARIANTS
+
+LINES = {"ce": "--", "grading": "-"}
+COLOURS = {"plain": "#777777", "ranet": "#1f77b4", "biranet": "#d62728"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=HERE / "results" / "core")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default=HERE)
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples of each interval")
+    given = parser.parse_args(arguments)
+    try:
+        write_page(given.results, given.out, given.resamples)
+    except BiranetError as error:
+        print(f"studies/idrid/page.py: {error}", file=sys.stderr)
+        return error.exit_status
+    print(f"Written: {given.out / 'README.md'}")
+    return 0
+
+
+def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
+    """Write the page, its drawing, and the tables of the numbers on it.
+
+    Args:
+        results: Folder with the tables; one that holds only budget.csv gives a page that says so.
+        out: Folder for the page.
+        resamples: Bootstrap resamples of each interval.
+
+    Raises:
+        InputError: If a table is missing, or nothing can be written.
+    """
+    values: dict[str, Any] = {"folder": f"results/{results.name}", "results": (results / "settings.csv").exists()}
+    values |= _budget(results / "budget.csv")
+    if values["results"]:
+        found = read_results(results)
+        tables = {
+            "measures": measures(found.tables, resamples),
+            "differences": differences(found.tables, resamples),
+            "convergence": convergence(found),
+        }
+        for name, table in tables.items():
+            write_table(results / f"{name}.csv", table)
+        draw_curves(found, out / "curves.svg")
+        values |= _values(found, **tables)
+    # autoescape would turn the quotes of Markdown into entities
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    page = environment.get_template("page.md.jinja").render(values)
+    write_bytes(out / "README.md", f"{page.strip()}\n".encode())
+
+
+def _values(
+    found: Results, measures: pd.DataFrame, differences: pd.DataFrame, convergence: pd.DataFrame
+) -> dict[str, Any]:
+    settings = found.settings
+    known = differences.dropna(subset=["low"])
+    ablations = differences[differences["question"] == "ablation"]
+    return {
+        "settings": settings,
+        "grades": ", ".join(settings[f"photos_of_grade_{grade}"] for grade in range(5)),
+        "rates": ", ".join(settings["rates"].split()),
+        "validation_percent": f"{100 * float(settings['validation_fraction']):g}",
+        "keys": KEYS,
+        "names": {key: meaning_of(key).name for key in KEYS},
+        "table": [
+            {"title": VARIANTS[variant].title, "loss": LOSS_TITLES[loss], "cells": _cells(rows, with_interval, "value")}
+            for (variant, loss), rows in _grouped(measures, "variant", "loss")
+        ],
+        "paired": [
+            {
+                "first": name_of(first, first_loss),
+                "other": name_of(other, other_loss),
+                "cells": _cells(rows, difference_with_interval, "difference"),
+            }
+            for (first, first_loss, other, other_loss), rows in _grouped(
+                differences[differences["question"] != "ablation"], "first", "first_loss", "other", "other_loss"
+            )
+        ],
+        "ablations": [
+            {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
+            for (other,), rows in _grouped(ablations, "other")
+        ],
+        "ablation_sentences": [ablation_verdict(row) for _, row in _of_kappa(ablations).iterrows()],
+        "short": _short(measures, differences),
+        "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
+        "interval_percent": f"{100 * LEVEL:g}",
+        "level_percent": f"{100 * LEVEL_SHARE:g}",
+        "intervals": len(known),
+        "excluding": sum(leaves_out_zero(low, high) for low, high in zip(known["low"], known["high"], strict=True)),
+        "by_chance": f"{(1 - LEVEL) * len(known):.0f}",
+        "sooner": [sooner(convergence, name) for name in ARCHITECTURES if name in set(convergence["variant"])],
+        "convergence": [
+            {
+                "title": VARIANTS[row["variant"]].title,
+                "loss": LOSS_TITLES[row["loss"]],
+                "seed": row["seed"],
+                "fold": row["fold"],
+                "lr": f"{row['lr']:g}",
+                "final": number(row["final_kappa"]),
+                "epochs": "–" if pd.isna(row["epochs_to_level"]) else row["epochs_to_level"],
+            }
+            for _, row in convergence.iterrows()
+        ],
+        "hours": f"{found.times['seconds'].sum() / 3600:.1f}",
+    }
+
+
+def _grouped(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """The rows with the same texts in some columns, in order of first appearance."""
+    for key, rows in table.groupby(list(columns), sort=False):
+        yield tuple(map(str, key)), rows
+
+
+def _cells(rows: pd.DataFrame, write: Any, column: str) -> list[str]:
+    by_key = rows.set_index("measure").loc[list(KEYS)]
+    return [write(*ends) for ends in zip(by_key[column], by_key["low"], by_key["high"], strict=True)]
+
+
+def _of_kappa(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["measure"] == "quadratic_weighted_kappa"]
+
+
+def _short(measures: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+    """The answers to the three claims, and the model as a whole, by kappa."""
+    kappas = _of_kappa(measures)
+    best = kappas.loc[kappas["value"].idxmax()]
+    said = [
+        f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
+        f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it flatters "
+        "a little.",
+    ]
+    subjects = {
+        "attention": "attention, in a single stream (RA-Net against the plain network),",
+        "bilinear": "the second stream with the bilinear head (BiRA-Net against RA-Net)",
+        "whole": "all of it together (BiRA-Net against the plain network)",
+        "loss": "the grading loss (against cross-entropy)",
+    }
+    for question, subject in subjects.items():
+        for _, row in _of_kappa(differences[differences["question"] == question]).iterrows():
+            where = (
+                f"with {LOSS_TITLES[row['other_loss']]}" if question != "loss" else f"in {VARIANTS[row['other']].title}"
+            )
+            sentence = verdict(row, f"{subject} {where}")
+            said.append(f"{sentence[0].upper()}{sentence[1:]}.")
+    return said
+
+
+def _budget(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"budget": []}
+    table = pd.read_csv(path)
+    rows = [
+        {
+            "title": VARIANTS[row["variant"]].title,
+            "part": row["part"],
+            "trainings": row["trainings"],
+            "epochs": row["epochs"],
+            "seconds": f"{row['processor_seconds_per_epoch']:.1f}",
+            "hours": f"{row['hours']:.2f}",
+        }
+        for _, row in table.iterrows()
+    ]
+    return {"budget": rows, "budget_trainings": table["trainings"].sum(), "budget_hours": f"{table['hours'].sum():.1f}"}
+
+
+def draw_curves(results: Results, path: Path) -> None:
+    """Draw the mean validation kappa after each epoch, one line for each architecture and loss.
+
+    Args:
+        results: The tables.
+        path: An SVG file; the same tables give the same bytes.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylabel="validation kappa, mean over folds and seeds")
+    for (variant, loss), rows in _grouped(curves(results), "variant", "loss"):
+        mean = rows.groupby("epoch")["validation_kappa"].mean()
+        axes.plot(mean.index, mean, LINES[loss], color=COLOURS[variant], label=name_of(variant, loss))
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.3)
+    with mpl.rc_context({"svg.hashsalt": "biranet"}), whole_file(path) as beside:
+        figure.savefig(beside, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

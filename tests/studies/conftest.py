@@ -1,0 +1,69 @@
+"""A grid of the study that takes seconds, on drawn photographs, run once by the real command."""
+
+import contextlib
+import io
+
+import pytest
+
+import run as command
+
+TINY = """
+rates = [1e-3, 1e-2]
+seeds = [1]
+folds = 2
+validation = 0.25
+architectures = ["plain", "biranet"]
+ablations = ["matrix_gate"]
+
+[train]
+epochs = 3
+early_stop = 0
+save_epoch = 1000
+no_cuda = true
+
+[train.model]
+trunk = "test_resnet"
+pretrained = false
+freeze = "none"
+
+[train.data]
+image_size = 64
+batch_size = 8
+workers = 0
+
+[train.optimiser]
+loss_scale = "unit"
+optimiser = "adamw"
+schedule = "cosine"
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_grid(tmp_path_factory):
+    """File of the tiny grid."""
+    path = tmp_path_factory.mktemp("grid") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished_study(prepared, tiny_grid, tmp_path_factory):
+    """Folder of a finished study: `out`, `results`, and what was said in `said.txt`; read only."""
+    folder = tmp_path_factory.mktemp("study")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = command.main(arguments(prepared, tiny_grid, folder))
+    assert status == 0
+    (folder / "said.txt").write_text(said.getvalue())
+    return folder
+
+
+def arguments(prepared, grid, folder):
+    """The words after the command's name for a study in a folder."""
+    return [str(prepared), "--grid", str(grid), "--out", str(folder / "out"), "--results", str(folder / "results")]
+
+
+@pytest.fixture(scope="session")
+def study_arguments():
+    """Function from prepared folder, grid and folder to the words of the command."""
+    return arguments

@@ -1,0 +1,150 @@
+"""The study's page: made from the tables alone, with every number of theirs, and sentences that follow the intervals."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+import page
+from analysis import KEYS, pool_seeds, read_results
+from biranet.config import EvaluationConfig
+from biranet.evaluation.intervals import measure_with_intervals, paired_differences
+from biranet.evaluation.predictions import read_predictions
+from sentences import ablation_verdict, sooner, verdict
+
+
+@pytest.fixture(scope="module")
+def paper(finished_study, tmp_path_factory):
+    """A folder with the page, and `tables` with nothing but CSVs, which it was made of; read only."""
+    folder = tmp_path_factory.mktemp("paper")
+    tables = folder / "tables"
+    shutil.copytree(finished_study / "results", tables)
+    assert all(path.suffix == ".csv" for path in tables.rglob("*") if path.is_file())
+    assert page.main([str(tables), "--out", str(folder)]) == 0
+    return folder
+
+
+def test_every_number_of_the_tables_stands_on_the_page(paper):
+    text = (paper / "README.md").read_text()
+    measures = pd.read_csv(paper / "tables" / "measures.csv")
+    assert len(measures) == 5 * len(KEYS)
+    for row in measures.itertuples():
+        assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in text or pd.isna(row.low)
+        assert f" {row.value:.3f}" in text
+    differences = pd.read_csv(paper / "tables" / "differences.csv")
+    assert set(differences["question"]) == {"whole", "loss", "ablation"}  # there was no RA-Net
+    for row in differences.itertuples():
+        ends = "" if pd.isna(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
+        written = f"{row.difference:+.3f}{ends}"
+        bold = not pd.isna(row.low) and (row.low > 0 or row.high < 0)
+        assert (f"| **{written}** |" if bold else f"| {written} |") in text
+    for row in pd.read_csv(paper / "tables" / "convergence.csv").itertuples():
+        epochs = "–" if pd.isna(row.epochs_to_level) else int(row.epochs_to_level)
+        assert f"| {row.lr:g} | {row.final_kappa:.3f} | {epochs} |" in text
+    settings = pd.read_csv(paper / "tables" / "settings.csv", dtype=str).set_index("name")["value"]
+    for name in ("photos", "groups", "folds", "epochs", "image_size_px", "batch_size", "trunk", "weight_decay"):
+        assert settings[name] in text
+
+
+def test_the_numbers_are_those_of_our_evaluation(paper):
+    tables = [
+        read_predictions(paper / "tables" / "predictions" / f"biranet_{loss}_s1.csv") for loss in ("ce", "grading")
+    ]
+    measured = measure_with_intervals(tables[1])
+    rows = pd.read_csv(paper / "tables" / "measures.csv").query("variant == 'biranet' and loss == 'grading'")
+    for row in rows.itertuples():
+        assert row.value == pytest.approx(measured[row.measure], abs=1e-8)
+        assert [row.low, row.high] == pytest.approx(measured["ci"][row.measure], abs=1e-8)
+    (expected,) = paired_differences(tables, EvaluationConfig())
+    rows = pd.read_csv(paper / "tables" / "differences.csv").query("question == 'loss' and other == 'biranet'")
+    assert rows["difference"].tolist() == pytest.approx([expected[key]["difference"] for key in KEYS], abs=1e-8)
+    assert rows["low"].tolist() == pytest.approx([expected[key]["ci"][0] for key in KEYS], abs=1e-8)
+
+
+def test_the_same_tables_make_the_same_page(paper, tmp_path):
+    assert page.main([str(paper / "tables"), "--out", str(tmp_path)]) == 0
+    for name in ("README.md", "curves.svg"):
+        assert (tmp_path / name).read_bytes() == (paper / name).read_bytes()
+    assert (paper / "curves.svg").read_text().count("<svg") == 1
+
+
+def test_the_page_counts_the_intervals_that_leave_out_0(paper):
+    differences = pd.read_csv(paper / "tables" / "differences.csv").dropna(subset=["low"])
+    excluding = ((differences["low"] > 0) | (differences["high"] < 0)).sum()
+    text = (paper / "README.md").read_text()
+    assert f"Of the {len(differences)} intervals of differences below, {excluding} leave out 0;" in text
+
+
+def row(difference, low, high):
+    return pd.Series({"other": "no_net_b", "difference": difference, "low": low, "high": high})
+
+
+@pytest.mark.parametrize(
+    ("ends", "said", "of_ablation"),
+    [
+        ((0.01, 0.2), "it helps: kappa differs by", "better than BiRA-Net as it is"),
+        ((-0.2, -0.01), "it harms: kappa differs by", "worse than BiRA-Net as it is"),
+        ((-0.01, 0.2), "whether it helps is not shown", "no difference shown"),
+        ((0.0, 0.2), "whether it helps is not shown", "no difference shown"),
+        ((None, None), "no interval can be given", "no interval can be given"),
+    ],
+)
+def test_sentences_follow_the_interval(ends, said, of_ablation):
+    assert said in verdict(row(0.1, *ends), "it")
+    assert of_ablation in ablation_verdict(row(0.1, *ends))
+
+
+def test_the_sentence_on_convergence_counts_pairs():
+    def training(loss, fold, epochs):
+        return {"variant": "plain", "loss": loss, "seed": 1, "fold": fold, "epochs_to_level": epochs}
+
+    reached = {"ce": [5, 4, 3, None], "grading": [2, 4, 6, 1]}
+    rows = [training(loss, fold, epochs) for loss, all_of in reached.items() for fold, epochs in enumerate(all_of)]
+    table = pd.DataFrame(rows).astype({"epochs_to_level": "Int64"})
+    assert sooner(table, "plain") == (
+        "Plain network: mean epochs to 95 % of the final kappa: cross-entropy 4.0, grading loss 4.0; the grading loss "
+        "was earlier in 1, later in 1 and level in 1 of 3 pairs of trainings."
+    )
+    assert "nothing can be said" in sooner(table.query("loss == 'ce' or fold == 3"), "plain")
+
+
+def test_seeds_are_pooled_within_their_groups(paper):
+    found = read_results(paper / "tables")
+    one = found.tables["biranet", "grading"]
+    three = pool_seeds([one, one, one])
+    assert three["file"].is_unique
+    ours, theirs = measure_with_intervals(three), measure_with_intervals(one)
+    # Three times the same answers are no more patients: same values, same width of the intervals.
+    assert ours["groups"] == theirs["groups"]
+    for key in KEYS:
+        assert ours[key] == pytest.approx(theirs[key])
+        assert ours["ci"][key] == pytest.approx(theirs["ci"][key], abs=1e-9)
+
+
+def test_before_the_grid_has_run_the_page_says_so(tmp_path):
+    tables = tmp_path / "core"
+    tables.mkdir()
+    budget = [("biranet", "outer", 10, 13, 12.5, 0.451), ("plain", "inner", 30, 13, 7.0, 0.758)]
+    columns = ["variant", "part", "trainings", "epochs", "processor_seconds_per_epoch", "hours"]
+    pd.DataFrame(budget, columns=columns).to_csv(tables / "budget.csv", index=False)
+    assert page.main([str(tables), "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "README.md").read_text()
+    assert "has not been run yet" in text
+    assert "| BiRA-Net, outer | 10 | 13 | 12.5 | 0.45 |" in text
+    assert "| all | 40 | | | 1.2 |" in text
+    assert "## Results" not in text
+
+
+def test_a_missing_table_is_named(paper, tmp_path, capsys):
+    tables = tmp_path / "tables"
+    shutil.copytree(paper / "tables", tables)
+    (tables / "choices.csv").unlink()
+    assert page.main([str(tables), "--out", str(tmp_path)]) == 2
+    assert "choices.csv" in capsys.readouterr().err
+
+
+def test_the_committed_page_is_that_of_the_committed_tables(tmp_path):
+    core = page.HERE / "results" / "core"
+    shutil.copytree(core, tmp_path / "core")
+    assert page.main([str(tmp_path / "core"), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "README.md").read_bytes() == (page.HERE / "README.md").read_bytes()

@@ -1,0 +1,192 @@
+"""The study's command: what it leaves, that it goes on where it stopped, and what no choice may depend on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import run as command
+from biranet.evaluation.predictions import read_predictions
+from biranet.manifest import graded_photos, read_manifest, write_manifest
+from cells import choose_rate, inner_history, rate_score
+from folds import divide, make_folders
+from grid import LOSSES, Cell, read_grid
+from variants import ABLATIONS, ARCHITECTURES
+
+STUDY = Path(__file__).parents[2] / "studies" / "idrid"
+
+
+def test_every_photo_is_answered_for_once_in_every_table(finished_study, prepared):
+    photos = graded_photos(read_manifest(prepared)).set_index("file")
+    tables = sorted((finished_study / "results" / "predictions").glob("*.csv"))
+    assert [path.stem for path in tables] == [
+        "biranet_ce_s1", "biranet_grading_s1", "matrix_gate_grading_s1", "plain_ce_s1", "plain_grading_s1",
+    ]  # fmt: skip
+    for path in tables:
+        table = read_predictions(path)
+        assert sorted(table["file"]) == sorted(photos.index)
+        assert table["grade"].tolist() == photos.loc[table["file"], "grade"].tolist()
+        assert table["group"].tolist() == photos.loc[table["file"], "group"].tolist()
+        assert table.groupby("group")["fold"].nunique().max() == 1
+
+
+def test_what_is_kept_of_a_finished_study(finished_study):
+    assert not list((finished_study / "out" / "running").iterdir())
+    said = (finished_study / "said.txt").read_text().splitlines()
+    assert said[0] == "40 photos, 10 cells, 26 trainings, 0 done before"
+    assert [f"{number}/26" in line for number, line in enumerate(said[1:-1], 1)] == [True] * 26
+    assert all("h left" in line for line in said[1:-1])
+    epochs = pd.read_csv(finished_study / "results" / "epochs.csv")
+    assert (
+        epochs.groupby(["variant", "loss", "fold", "part", "lr"])["epoch"].agg(list).map(lambda e: e == [1, 2, 3]).all()
+    )
+    assert epochs["validation_kappa"].notna().equals(epochs["part"] == "inner")
+
+
+def test_each_rate_is_chosen_by_its_score_and_used_on_the_outer_fold(finished_study):
+    results = finished_study / "results"
+    choices, epochs = pd.read_csv(results / "choices.csv"), pd.read_csv(results / "epochs.csv")
+    assert set(choices["variant"]) == {"plain", "biranet"}
+    for names, tried in choices.groupby(["variant", "loss", "fold"]):
+        best = tried.sort_values(["score", "lr"], ascending=[False, True])["lr"].iloc[0]
+        assert tried.loc[tried["chosen"] == 1, "lr"].tolist() == [best]
+        variant, loss, fold = names
+        trainings = epochs[(epochs["loss"] == loss) & (epochs["fold"] == fold)]
+        for taker in [variant, "matrix_gate"] if (variant, loss) == ("biranet", "grading") else [variant]:
+            used = trainings[(trainings["part"] == "outer") & (trainings["variant"] == taker)]
+            assert used["lr"].unique().tolist() == [best]
+        inner = trainings[(trainings["part"] == "inner") & (trainings["variant"] == variant)]
+        for rate, score in zip(tried["lr"], tried["score"], strict=True):
+            assert rate_score(inner[inner["lr"] == rate]) == pytest.approx(score, abs=1e-8)
+
+
+def test_a_finished_study_is_not_trained_again(finished_study, prepared, tiny_grid, study_arguments, tmp_path, capsys):
+    copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
+    shutil.rmtree(copy / "results")
+    assert command.main(study_arguments(prepared, tiny_grid, copy)) == 0
+    assert "26 trainings, 26 done before" in capsys.readouterr().out
+    assert _tables(copy, times=True) == _tables(finished_study, times=True)
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
+    finished_study, prepared, tiny_grid, study_arguments, tmp_path
+):
+    words = [sys.executable, str(STUDY / "run.py"), *study_arguments(prepared, tiny_grid, tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for sent, status, enough in ((signal.SIGTERM, 130, 3), (signal.SIGKILL, -signal.SIGKILL, 8)):
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # In the middle of a training: some are finished, and the state of the next one is there.
+        while len(_files(tmp_path, "choices/*.csv")) < enough or not _files(tmp_path, "running/*/state.safetensors"):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == status, said
+        assert _files(tmp_path, "running/*")
+    assert command.main(study_arguments(prepared, tiny_grid, tmp_path)) == 0
+    assert _tables(tmp_path) == _tables(finished_study)
+
+
+def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(prepared, tiny_grid):
+    table = read_manifest(prepared)
+    pairs = divide(table, read_grid(str(tiny_grid), None))
+    tested = []
+    for inner, outer in pairs:
+        test = outer[outer["split"] == "test"]
+        assert not set(test["file"]) & set(inner["file"])
+        assert not set(test["group"]) & set(inner["group"])
+        assert set(inner["split"]) == {"train", "validation"}
+        assert not set(inner[inner["split"] == "train"]["group"]) & set(inner[inner["split"] == "validation"]["group"])
+        assert sorted(inner["file"]) == sorted(outer.loc[outer["split"] == "train", "file"])
+        tested += test["file"].tolist()
+    assert sorted(tested) == sorted(graded_photos(table)["file"])
+
+
+def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
+    finished_study, prepared, tiny_grid, tmp_path
+):
+    grid, copy = read_grid(str(tiny_grid), None), Path(shutil.copytree(prepared, tmp_path / "prepared"))
+    make_folders(copy, tmp_path / "out", grid)
+    outer = read_manifest(tmp_path / "out" / "folds" / "0" / "outer")
+    for name in outer.loc[outer["split"] == "test", "prepared"]:
+        (copy / name).unlink()
+    cell = Cell("plain", "ce", 1, 0)
+    rate = choose_rate(tmp_path / "out", grid, cell, lambda *_: None)
+    for tried in grid.rates:
+        ours, theirs = (
+            pd.read_csv(inner_history(folder, cell, tried)).drop(columns="seconds")
+            for folder in (tmp_path / "out", finished_study / "out")
+        )
+        pd.testing.assert_frame_equal(ours, theirs)
+    choices = pd.read_csv(finished_study / "results" / "choices.csv")
+    chosen = choices.query("variant == 'plain' and loss == 'ce' and fold == 0 and chosen == 1")["lr"]
+    assert chosen.tolist() == [rate]
+
+
+@pytest.mark.parametrize("name", ["core", "full"])
+def test_the_grids_hold_what_the_study_is_about(name):
+    grid = read_grid(name, Path("weights.pth"))
+    cells = grid.cells()
+    assert len(cells) == len(set(cells)) == len(grid.seeds) * 5 * (3 * len(LOSSES) + len(ABLATIONS))
+    assert {cell.variant for cell in cells} == set(ARCHITECTURES) | set(ABLATIONS)
+    assert len(grid.rates) == 3
+    configs = [grid.settings(cell, 1e-3) for cell in cells]
+    assert {config.epochs for config in configs} == {grid.train.epochs}
+    assert {config.optimiser.loss_scale for config in configs} == {"unit"}
+    assert not any(config.early_stop for config in configs)
+    assert (grid.seeds, grid.train.data.image_size) == {"core": ((1,), 160), "full": ((1, 2, 3), 448)}[name]
+
+
+def test_the_core_grid_fits_into_its_time():
+    budget = pd.read_csv(STUDY / "results" / "core" / "budget.csv")
+    grid = read_grid("core", None)
+    wanted = Counter((cell.variant, "outer" if rate is None else "inner") for cell, rate in grid.costs())
+    assert dict(zip(zip(budget["variant"], budget["part"], strict=True), budget["trainings"], strict=True)) == wanted
+    assert (budget["epochs"] == grid.train.epochs).all()
+    seconds = (budget["trainings"] * budget["epochs"] * budget["processor_seconds_per_epoch"]).sum()
+    assert seconds / 3600 == pytest.approx(budget["hours"].sum(), abs=0.01)
+    assert seconds <= 5.5 * 3600
+
+
+def test_what_is_wrong_is_said_in_one_sentence(prepared, tiny_grid, finished_study, study_arguments, tmp_path, capsys):
+    def refused(*words):
+        assert command.main([str(word) for word in words]) == 2
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1
+        return said
+
+    assert "give core, full or a file" in refused(prepared, "--grid", "corr")
+    assert "--trunk-weights is missing" in refused(prepared)
+    strange = tmp_path / "strange.toml"
+    strange.write_text(tiny_grid.read_text().replace("matrix_gate", "matrix_gait"))
+    assert "there is no 'matrix_gait'" in refused(prepared, "--grid", strange, "--out", tmp_path / "a")
+    large = tmp_path / "large.toml"
+    large.write_text(tiny_grid.read_text().replace("image_size = 64", "image_size = 128"))
+    assert "--size 128 or more" in refused(prepared, "--grid", large, "--out", tmp_path / "b")
+    longer = tmp_path / "longer.toml"
+    longer.write_text(tiny_grid.read_text().replace("epochs = 3", "epochs = 4"))
+    assert "begun with other settings" in refused(*study_arguments(prepared, longer, finished_study))
+    mixed = Path(shutil.copytree(prepared, tmp_path / "mixed"))
+    table = read_manifest(mixed)
+    table.loc[0, "source"] = "elsewhere"
+    write_manifest(mixed, table)
+    assert "drawn, elsewhere" in refused(mixed, "--grid", tiny_grid, "--out", tmp_path / "c")
+
+
+def _files(folder, pattern):
+    return list((folder / "out").glob(pattern))
+
+
+def _tables(folder, *, times=False):
+    """The tables of a study by name; without those times in which two runs differ."""
+    paths = (folder / "results").rglob("*.csv")
+    return {path.name: path.read_bytes() for path in paths if times or path.name != "times.csv"}
