@@ -162,11 +162,11 @@ def _of_kappa(table: pd.DataFrame) -> pd.DataFrame:
 def _short(measures: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
     """The answers to the three claims, and the model as a whole, by kappa."""
     kappas = _of_kappa(measures)
-    best = kappas.loc[kappas["value"].idxmax()]
+    best = kappas.sort_values("value", ascending=False, kind="stable").iloc[0]
     said = [
         f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
-        f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it flatters "
-        "a little.",
+        f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it "
+        "flatters a little.",
     ]
     subjects = {
         "attention": "attention, in a single stream (RA-Net against the plain network),",

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -94,8 +95,12 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
         InputError: If something given is wrong, or `out` belongs to another grid or other photos.
         InterruptedRunError: If a signal came; the state was saved.
     """
-    _own(out, grid, read_manifest(prepared))
+    owner = _owner(grid, read_manifest(prepared))
+    path = out / "grid.json"
+    if path.exists() and read_json(path) != owner:
+        raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
     photos = make_folders(prepared, out, grid)
+    write_json(path, owner)
     costs = grid.costs()
     progress = Progress(costs, {key for key in costs if _finished(out, *key)})
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {len(progress.done)} done before")
@@ -105,15 +110,11 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
     print(f"The tables are in {results}; make the page with: python studies/idrid/page.py {results}")
 
 
-def _own(out: Path, grid: Grid, table: pd.DataFrame) -> None:
-    """Write down whose folder `out` is, or refuse one of another grid or of other photos."""
+def _owner(grid: Grid, table: pd.DataFrame) -> Any:
+    """What a working folder belongs to: the settings and the photos, as JSON gives them back."""
     photos = table[["file", "sha256", "group", "grade"]].to_csv(index=False)
     owner = {"grid": dataclasses.asdict(grid), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
-    owner = json.loads(json.dumps(owner, default=str))
-    path = out / "grid.json"
-    if path.exists() and read_json(path) != owner:
-        raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
-    write_json(path, owner)
+    return json.loads(json.dumps(owner, default=str))
 
 
 def _finished(out: Path, cell: Cell, rate: float | None) -> bool:

@@ -14,7 +14,9 @@ from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.model import PlainNet
 from biranet.learning.predict import card_photos, predict_photos
+from biranet.learning.train import train
 from biranet.manifest import graded_photos, learned_digest, read_manifest, write_manifest
 
 CPU = torch.device("cpu")
@@ -200,6 +202,22 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
     kept = tree(tmp_path / "best")[names[0]]
     assert "keeps its rules" in biranet("train", "--resume", "--out", tmp_path / "best").out
     assert tree(tmp_path / "best")[names[0]] == kept
+
+
+def test_a_model_of_your_own_is_trained_calibrated_and_read_by_what_built_it(
+    folder, tmp_path, capsys, tiny_config, small_trunk
+):
+    def build(config):
+        return PlainNet(small_trunk(), channels=6)
+
+    config = tiny_config(epochs=1, optimiser={"schedule": "constant"})
+    train(folder, tmp_path / "run", config, build=build)
+    assert "Calibrated on 20 photos in 10 groups" in capsys.readouterr().out
+    last = tmp_path / "run" / "last.safetensors"
+    model, card = load_checkpoint(last, build)
+    assert isinstance(model, PlainNet) and card.calibrated_on
+    with pytest.raises(InputError, match="do not belong together"):
+        load_checkpoint(last)
 
 
 def test_a_run_that_cannot_be_calibrated_is_not_lost(biranet, split_folder, small, tmp_path):

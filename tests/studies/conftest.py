@@ -16,7 +16,7 @@ architectures = ["plain", "biranet"]
 ablations = ["matrix_gate"]
 
 [train]
-epochs = 3
+epochs = 2
 early_stop = 0
 save_epoch = 1000
 no_cuda = true

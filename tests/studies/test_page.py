@@ -1,4 +1,4 @@
-"""The study's page: made from the tables alone, with every number of theirs, and sentences that follow the intervals."""
+"""The study's page: made from the tables alone, with all of their numbers, and sentences that follow the intervals."""
 
 import shutil
 
