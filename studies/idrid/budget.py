@@ -1,6 +1,6 @@
 """Estimate what a grid costs, from one epoch of each variant; the grid itself is not run.
 
-python studies/idrid/budget.py PREPARED --trunk-weights FILE [--grid core|full] [--results FOLDER]
+OMP_NUM_THREADS=1 python studies/idrid/budget.py PREPARED --trunk-weights FILE [--grid core|full] [--results FOLDER]
 
 Writes budget.csv beside the grid's tables. Seconds are those of all processors together, with everything that a
 training does once (reading weights, the audit) counted to its epoch: so the estimate leans upwards.

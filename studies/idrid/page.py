@@ -23,7 +23,7 @@ from biranet.evaluation.intervals import RESAMPLES
 from biranet.evaluation.meanings import meaning_of
 from biranet.files import whole_file, write_bytes
 from biranet.tables import write_table
-from grid import HERE, LOSS_TITLES
+from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
     ablation_verdict,
     difference_with_interval,
@@ -120,7 +120,7 @@ def _values(
             for (other,), rows in _grouped(ablations, "other")
         ],
         "ablation_sentences": [ablation_verdict(row) for _, row in _of_kappa(ablations).iterrows()],
-        "short": _short(measures, differences),
+        "short": [*_short(measures, differences), sooner(convergence, BASE[0])],
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
         "interval_percent": f"{100 * LEVEL:g}",
         "level_percent": f"{100 * LEVEL_SHARE:g}",

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import shutil
 import signal
 import sys
 import time
@@ -106,6 +107,7 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {len(progress.done)} done before")
     for cell in grid.cells():
         run_cell(out, grid, cell, progress)
+    shutil.rmtree(out / "running", ignore_errors=True)  # what a kill may have left of finished trainings
     collect(out, results, grid, photos)
     print(f"The tables are in {results}; make the page with: python studies/idrid/page.py {results}")
 

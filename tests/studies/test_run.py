@@ -38,7 +38,8 @@ def test_every_photo_is_answered_for_once_in_every_table(finished_study, prepare
 
 
 def test_what_is_kept_of_a_finished_study(finished_study):
-    assert not list((finished_study / "out" / "running").iterdir())
+    assert not (finished_study / "out" / "running").exists()
+    assert not list((finished_study / "out").rglob("*.safetensors"))
     said = (finished_study / "said.txt").read_text().splitlines()
     assert said[0] == "40 photos, 10 cells, 26 trainings, 0 done before"
     assert [f"{number}/26" in line for number, line in enumerate(said[1:-1], 1)] == [True] * 26
