@@ -19,6 +19,7 @@ from biranet.errors import InputError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.meanings import meaning_of
+from biranet.evaluation.metrics import LEADING
 from biranet.evaluation.pages.differences import Difference, chart_differences, charted, list_differences, shortened
 from biranet.evaluation.pages.page import render_page
 from biranet.evaluation.predictions import has_answers, read_predictions
@@ -32,13 +33,7 @@ Tables = Mapping[str, pd.DataFrame]
 
 
 OVERVIEW = (
-    "quadratic_weighted_kappa",
-    "aca",
-    "accuracy",
-    "mean_absolute_grade_error",
-    "referable_auc",
-    "referable_sensitivity",
-    "referable_specificity",
+    *LEADING,
     "expected_calibration_error",
     "negative_log_likelihood",
 )

@@ -36,6 +36,12 @@ PROBABILITY_KEYS = (*(key for key in KEYS if "auc" in key), *KEYS[KEYS.index("ar
 LISTS = ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc")
 """Those among them that are lists of five values, one a grade."""
 
+LEADING = (
+    *("quadratic_weighted_kappa", "aca", "accuracy", "mean_absolute_grade_error"),
+    *("referable_auc", "referable_sensitivity", "referable_specificity"),
+)
+"""Those that every short table begins with: of patients, of subgroups, of models side by side."""
+
 SECTIONS = ("before_calibration", "operating_points", "prediction_sets", "decisions")
 """The parts of `metrics.json` that a table may have or not."""
 

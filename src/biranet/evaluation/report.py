@@ -14,6 +14,7 @@ from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
+from biranet.evaluation.metrics import LEADING
 from biranet.evaluation.origin import METRICS_NAME, NO_PATIENTS, NO_PHOTO, PREDICTIONS_NAME, TABLE_FACT, name_content
 from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
@@ -51,13 +52,7 @@ HEADLINES = (
 """The measures that stand large at the top of the page."""
 
 BY_PATIENT = (
-    "quadratic_weighted_kappa",
-    "aca",
-    "accuracy",
-    "mean_absolute_grade_error",
-    "referable_auc",
-    "referable_sensitivity",
-    "referable_specificity",
+    *LEADING,
     "referable_ppv",
     "referable_npv",
     "decisions.asked_fraction",

@@ -14,15 +14,10 @@ import pandas as pd
 from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
+from biranet.evaluation.metrics import LEADING
 
 MEASURES = (
-    "quadratic_weighted_kappa",
-    "aca",
-    "accuracy",
-    "mean_absolute_grade_error",
-    "referable_auc",
-    "referable_sensitivity",
-    "referable_specificity",
+    *LEADING,
     "expected_calibration_error",
 )
 """What is measured in a subgroup, by key in `metrics.json`."""
