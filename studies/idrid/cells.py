@@ -1,14 +1,16 @@
-"""One cell: choose its learning rate on the inner split, train on the outer fold, answer for the test photos.
+"""The trainings of a cell: some on the inner split choose its learning rate, one on the outer fold gives its answers.
 
 What is finished is a file that is written last and whole, so a run that is started again skips it; a training that was
 stopped goes on from its saved state.
 """
 
 import contextlib
+import fcntl
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -66,61 +68,83 @@ def best_rate(histories: Mapping[float, pd.DataFrame]) -> float:
     return max(histories, key=lambda rate: rate_score(histories[rate]))
 
 
-def choose_rate(out: Path, grid: Grid, cell: Cell, report: Report) -> float:
-    """Choose the learning rate of a cell on the inner split of its fold; of equals the smaller one.
+def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
+    """Choose the learning rate of a cell by the inner trainings of its fold; of equals the smaller one.
 
     Args:
         out: The study's working folder.
         grid: The grid.
         cell: The cell; an ablation takes the choice of BiRA-Net.
-        report: Told of each training made for it.
+
+    Returns:
+        The rate; None while trainings for the choice are missing.
     """
-    cell, histories = cell.tuned, {}
-    for rate in grid.rates:
-        path = inner_history(out, cell, rate)
-        if not path.exists():
-            started = time.monotonic()
-            run = out / "running" / f"{cell.name}_lr{rate:g}"
-            _train(inner_folder(out, cell.fold), run, grid.settings(cell, rate), cell, out)
-            _write_history(path, run)
-            shutil.rmtree(run)
-            history = pd.read_csv(path)
-            report(cell, rate, float(history["validation_kappa"].iloc[-1]), time.monotonic() - started)
-        histories[rate] = pd.read_csv(path)
-    return best_rate(histories)
+    paths = {rate: inner_history(out, cell.tuned, rate) for rate in grid.rates}
+    if not all(path.exists() for path in paths.values()):
+        return None
+    return best_rate({rate: pd.read_csv(path) for rate, path in paths.items()})
 
 
-def run_cell(out: Path, grid: Grid, cell: Cell, report: Report) -> None:
-    """Finish a cell, from wherever it stands.
+def finished(out: Path, cell: Cell, rate: float | None) -> bool:
+    """Whether a training has ended: one on the inner split with a rate, the one on the outer fold with None."""
+    return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
+
+
+def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: Report) -> bool:
+    """Do one training, from wherever it stands, unless it cannot be done now.
+
+    Several processes may share a working folder: the lock on a training's log is its process's claim, and ends with
+    the process, however that ends.
 
     Args:
         out: The study's working folder.
         grid: The grid.
         cell: The cell.
-        report: Told of each training.
+        rate: Learning rate to try on the inner split; None: the chosen one, on the outer fold.
+        report: Told of the training.
+
+    Returns:
+        Whether it was done; not where it is finished, another process is at it, or the choice of its rate is open.
 
     Raises:
         InterruptedRunError: If a signal came; the state was saved.
     """
-    if predictions_file(out, cell).exists():
-        return
-    rate = choose_rate(out, grid, cell, report)
-    started = time.monotonic()
-    folder, run = outer_folder(out, cell.fold), out / "running" / cell.name
-    config = grid.settings(cell, rate)
-    _train(folder, run, config, cell, out)
-    answers = _answers(folder, run, config, cell)
-    _write_history(outer_history(out, cell), run)
-    write_table(predictions_file(out, cell), answers)
-    shutil.rmtree(run)
-    report(cell, None, float((answers["grade"] == answers["predicted_grade"]).mean()), time.monotonic() - started)
+    used = choose_rate(out, grid, cell) if rate is None else rate
+    if used is None:
+        return False
+    name = cell.name if rate is None else f"{cell.name}_lr{rate:g}"
+    with _claim(out / "logs" / f"{name}.txt") as log:
+        if log is None or finished(out, cell, rate):
+            return False
+        started, run = time.monotonic(), out / "running" / name
+        folder, config = (outer_folder if rate is None else inner_folder)(out, cell.fold), grid.settings(cell, used)
+        with contextlib.redirect_stdout(log):
+            train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+        history = pd.DataFrame(read_history(run))
+        if rate is None:
+            answers = _answers(folder, run, config, cell)
+            result = float((answers["grade"] == answers["predicted_grade"]).mean())
+            write_table(outer_history(out, cell), history)
+            write_table(predictions_file(out, cell), answers)
+        else:
+            result = float(history["validation_kappa"].iloc[-1])
+            write_table(inner_history(out, cell, rate), history)
+        shutil.rmtree(run, ignore_errors=True)  # at the very end another process may tidy up at the same time
+    report(cell, rate, result, time.monotonic() - started)
+    return True
 
 
-def _train(folder: Path, run: Path, config: TrainConfig, cell: Cell, out: Path) -> None:
-    log = out / "logs" / f"{cell.name}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-        train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+@contextlib.contextmanager
+def _claim(path: Path) -> Iterator[TextIO | None]:
+    """Open a log for this process alone; None where another one holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file
 
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:
@@ -133,7 +157,3 @@ def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.Dat
         model.to(device), card, card_photos(card, folder, table), table, device=device, workers=config.data.workers
     )
     return answers[list(COLUMNS)]
-
-
-def _write_history(path: Path, run: Path) -> None:
-    write_table(path, pd.DataFrame(read_history(run)))

