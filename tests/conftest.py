@@ -1,6 +1,7 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
 import os
+import runpy
 import shlex
 import shutil
 import signal
@@ -99,6 +100,79 @@ def checkpoint(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_checkpoint(path, model, card)
     return path
+
+
+STAND_IN_CARD = """
+title = "Stand-in"
+summary = "A stand-in that tells drawn photographs apart."
+date = 2026-11-26
+recipe = "random weights, see tests/conftest.py"
+start = "nothing"
+intended_use = "Tests of what ships with the program, in place of the model that was trained on photographs of eyes."
+limits = ["It knows nothing of eyes, and was never meant to know anything of them, or of any other thing.", "Old."]
+licence = "CC BY 4.0"
+
+[data]
+name = "Drawn photographs"
+photographs = 40
+grades = [8, 8, 8, 8, 8]
+licence = "Apache-2.0"
+attribution = "Nobody, Drawn eyes, 2026"
+
+[[metrics]]
+how = "cross-validation, out of fold, 40 photographs"
+[metrics.figures]
+quadratic_weighted_kappa = { value = 0.7, ci = [0.6, 0.75] }
+referable_auc = { value = 0.9, ci = [0.85, 1.0] }
+"operating_points.sensitivity_90.sensitivity" = { value = 0.93, ci = [0.88, 0.97] }
+brier = { value = 0.123, ci = [0.1, 0.2] }
+
+[[metrics]]
+how = "external, 12 photographs of another clinic, read once"
+[metrics.figures]
+quadratic_weighted_kappa = { value = 0.4, ci = [-0.1, 0.7] }
+"""
+
+
+@pytest.fixture(scope="session")
+def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `shipped`: the checkpoint as if it had been trained on the split, with rules, as it would ship."""
+    import dataclasses
+
+    from biranet.evaluation.rules import OperatingPoint, Rules
+    from biranet.inference.models import DEFAULT
+    from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+    from biranet.manifest import learned_digest, read_manifest
+
+    folder = tmp_path_factory.mktemp("shipped")
+    model, card = load_checkpoint(checkpoint)
+    points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
+    rules = Rules(1.5, operating_points=points, set_threshold=0.8, fitted_on="40 drawn photographs")
+    trained = folder / "trained.safetensors"
+    digest = learned_digest(read_manifest(split_folder), "split")
+    save_checkpoint(trained, model, dataclasses.replace(card, rules=rules, learned_digest=digest))
+    # The script is no part of the package.
+    runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "ship.py"))["ship"](
+        trained, split_folder, folder / f"{DEFAULT}.safetensors"
+    )
+    trained.unlink()
+    (folder / f"{DEFAULT}.toml").write_text(STAND_IN_CARD)
+    return folder
+
+
+@pytest.fixture
+def stand_in(_stand_in: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the model that ships, its folder in place of the package's for this process; change it at will."""
+    folder = tmp_path_factory.mktemp("in_place") / "shipped"
+    shutil.copytree(_stand_in, folder)
+    monkeypatch.setattr("biranet.inference.models.SHIPPED", folder)
+    return folder
+
+
+@pytest.fixture
+def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A biranet with which no model ships."""
+    monkeypatch.setattr("biranet.inference.models.SHIPPED", tmp_path / "none")
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def test_public_names_are_the_real_ones():
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
-    names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare", "grade"}
+    names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare", "grade", "models"}
     assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
@@ -113,9 +113,11 @@ def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     assert words(inspect.getdoc(commands.COMMANDS[name]).splitlines()[0]) in words(answer.out)
     settings = documented_settings(commands.COMMANDS[name])
     assert settings
-    positional = {"photos", "prepared", "checkpoint"} | {"prepare": {"out"}, "compare": {"predictions"}}.get(
-        name, set()
-    )
+    positional = {"photos", "prepared", "checkpoint"} | {
+        "prepare": {"out"},
+        "compare": {"predictions"},
+        "models": {"name"},
+    }.get(name, set())
     for setting, text in settings:
         assert words(text) in words(answer.out), setting
         if setting not in positional:

@@ -91,7 +91,7 @@ WRONG = {
     "evaluate --predictions p_nan.csv": "p_nan.csv, row 2, column 'p2': 'nan' is not a probability",
     "evaluate --predictions p_sum.csv": "p_sum.csv, row 2, columns 'p0' to 'p4': they sum to 2, not to 1",
     "evaluate --predictions p_good.csv p_good.csv": "'a.jpg' stands in p_good.csv and again in p_good.csv",
-    "grade photos": "Missing from biranet grade",
+    "grade": "no photos were given",
     f"grade --checkpoint {MODEL}": "no photos were given",
     f"grade nowhere.jpg --checkpoint {MODEL}": "nowhere.jpg does not exist",
     f"grade empty --checkpoint {MODEL}": "empty holds no photos",

@@ -7,6 +7,7 @@ from biranet.commands.demo import Demo
 from biranet.commands.evaluate import Calibrate, Compare, Evaluate
 from biranet.commands.flags import Command
 from biranet.commands.grade import Grade
+from biranet.commands.models import Models
 from biranet.commands.photos import Audit, Prepare, Split
 from biranet.commands.train import Train
 
@@ -20,5 +21,6 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "grade": Grade,
+    "models": Models,
 }
 """By the word that is typed, in the order of the work."""

@@ -67,7 +67,7 @@ class Evaluate:
     """Measure a model on photos it has not learned from, or measure anyone's table of predictions."""
 
     checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
-    """Model to measure, such as RUN/best.safetensors."""
+    """Model to measure: a file such as RUN/best.safetensors, or the name of a model that ships."""
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder with graded photos; or the file of RetinaMNIST, retinamnist.npz, as it was published."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()

@@ -19,8 +19,9 @@ class Grade:
 
     photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|CSV")]
     """Picture files, folders of them, or CSV files with a column `file`."""
-    checkpoint: Annotated[Path, arg(metavar="FILE")]
-    """Model to grade with, such as RUN/best.safetensors."""
+    checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
+    """Model to grade with: a file such as RUN/best.safetensors, or the name of a model that ships; the default one of
+    `biranet models` when not given."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("grades.csv")
     """Table to write."""
     attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -40,13 +41,15 @@ class Grade:
 
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, save_picture
+        from biranet.inference.models import describe_choice, find_checkpoint
         from biranet.tables import write_rows
 
         if self.out.is_dir():
             raise InputError(f"--out {self.out} is a folder; name a file for the table")
         check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
         files = list_photos(self.photos)
-        grader = load(self.checkpoint, no_cuda=self.no_cuda)
+        checkpoint = find_checkpoint(self.checkpoint)
+        grader = load(checkpoint, no_cuda=self.no_cuda)
         counts: Counter[str] = Counter()
 
         def rows() -> Iterator[dict[str, str]]:
@@ -63,5 +66,5 @@ class Grade:
         failed = counts[""]
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
         print(f"{len(files) - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
-        print(f"Decisions: {decided or 'none'}\n{DISCLAIMER}")
+        print(f"Decisions: {decided or 'none'}\nModel: {describe_choice(checkpoint)}\n{DISCLAIMER}")
         return 1 if failed else 0

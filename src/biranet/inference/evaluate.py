@@ -7,6 +7,7 @@ from biranet.config import ReportConfig
 from biranet.evaluation.report import write_report
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
+from biranet.inference.models import find_checkpoint
 from biranet.inference.panels import draw_panels
 from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
@@ -18,7 +19,7 @@ from biranet.manifest import read_manifest
 
 
 def evaluate_checkpoint(
-    checkpoint: Path,
+    checkpoint: Path | str,
     prepared: Path,
     out: Path,
     *,
@@ -32,7 +33,7 @@ def evaluate_checkpoint(
     Reading a test part is written down in the prepared folder, and the report says how often it was read before.
 
     Args:
-        checkpoint: The model.
+        checkpoint: The model: its file, or the name of one that ships.
         prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.archives`.
         out: Folder for the report.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
@@ -47,6 +48,7 @@ def evaluate_checkpoint(
         InputError: If the checkpoint or the folder cannot be used, or the part is empty.
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
+    checkpoint = find_checkpoint(checkpoint)
     model, card = load_checkpoint(checkpoint)
     archive = is_archive(prepared)
     if archive:

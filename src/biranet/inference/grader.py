@@ -20,6 +20,7 @@ from biranet.errors import InputError, PhotoError
 from biranet.evaluation.predictions import PROBABILITIES
 from biranet.evaluation.rules import answer
 from biranet.grades import GRADES
+from biranet.inference.models import find_checkpoint
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import choose_device, predict_batch
@@ -160,11 +161,12 @@ class Grader:
             )
 
 
-def load(checkpoint: Path | str, *, no_cuda: bool = False) -> Grader:
+def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grader:
     """Read a checkpoint into a grader.
 
     Args:
-        checkpoint: A file that training wrote, such as `RUN/best.safetensors`.
+        checkpoint: A file that training wrote, such as `RUN/best.safetensors`; or the name of a model that ships, which
+            `biranet models` lists, its default when not given.
         no_cuda: Compute on the CPU even where there is a GPU.
 
     Returns:
@@ -173,7 +175,7 @@ def load(checkpoint: Path | str, *, no_cuda: bool = False) -> Grader:
     Raises:
         InputError: If the checkpoint cannot be used.
     """
-    model, card = load_checkpoint(Path(checkpoint))
+    model, card = load_checkpoint(find_checkpoint(checkpoint))
     return Grader(model, card, choose_device(no_cuda))
 
 

@@ -1,10 +1,11 @@
 """Where the figures of a report come from: which photos had a say in the model, and how all of it was made."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from biranet.evaluation.origin import NOT_CALIBRATED, RULES_FITTED_ON
@@ -13,6 +14,7 @@ from biranet.learning.checkpoint import Card, photo_key
 from biranet.learning.split import describe_split
 from biranet.manifest import learned_digest
 from biranet.photos.audit import audit
+from biranet.photos.copies import linked, near_identical
 from biranet.version import how_measured
 
 
@@ -36,6 +38,12 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
                 f"The kappa on {choosing} of these photos had a say in how long was trained and which epoch was kept, "
                 "so the figures are too good; the test part has had no say in it."
             )
+    elif card.learned_fingerprints and "fingerprint" in photos:
+        if learned := _count_copies(card.learned_fingerprints, photos["fingerprint"].tolist()):
+            yield (
+                f"The model has learned from {learned} of these photos, as they are or in another version: the figures "
+                "say nothing of new patients."
+            )
     elif card.learned_digest:
         yield (
             "Nobody knows from here whether the model has learned from some of these photos: they are not divided as "
@@ -48,6 +56,12 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
         )
     elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
         yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
+
+
+def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
+    """How many of the measured photos are near-identical to one learned from, directly or through others."""
+    sets = linked(len(learned) + len(measured), near_identical([*learned, *measured]))
+    return int(np.isin(sets[len(learned) :], sets[: len(learned)]).sum())
 
 
 def describe_origin(

@@ -6,7 +6,8 @@ be prepared, and the rules that turn probabilities into grades and decisions.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Card:
         validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
         split_column: Column of the manifest with the split it was trained on.
         learned_digest: Which photos it learned from or was chosen on; see `biranet.manifest.learned_digest`.
+        learned_fingerprints: Fingerprints of the photos it learned from or was chosen on, by which copies of them are
+            known in any prepared folder; only in a model that is given away, see `recipes/ship.py`.
         trained_on: Name of the training data.
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
@@ -64,6 +67,7 @@ class Card:
     validation_kappa: float | None = None
     split_column: str = "split"
     learned_digest: str = ""
+    learned_fingerprints: tuple[str, ...] = ()
     trained_on: str = ""
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -96,6 +100,13 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, An
     Raises:
         InputError: If the file is missing, damaged or of another kind.
     """
+    with _opened(path, what) as (file, header):
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open what `write_tensors` wrote: the file, whose tensors can be asked for, and its header."""
     if not path.is_file():
         raise InputError(f"{path} is no file; give {what}, such as RUN/best.safetensors")
     try:
@@ -103,7 +114,7 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, An
             header = json.loads((file.metadata() or {})[_HEADER])
             if not isinstance(header, dict):
                 raise ValueError("the header is no JSON object")
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+            yield file, header
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error
 
@@ -133,6 +144,33 @@ def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = buil
         InputError: If the file is missing, damaged, no checkpoint, or of a version this program does not read.
     """
     tensors, header = read_tensors(path, "a checkpoint")
+    card = _card(path, header)
+    try:
+        model = build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _altered(path) from error
+    return model.eval(), card
+
+
+def read_card(path: Path) -> Card:
+    """Read what a checkpoint says about itself, and none of its weights.
+
+    Args:
+        path: A file that training wrote.
+
+    Returns:
+        Its card.
+
+    Raises:
+        InputError: As `load_checkpoint`.
+    """
+    with _opened(path, "a checkpoint") as (_, header):
+        pass  # an error in the card is no error of the file
+    return _card(path, header)
+
+
+def _card(path: Path, header: dict[str, Any]) -> Card:
     if header.pop("format", None) != FORMAT:
         raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
     version = header.pop("version", None)
@@ -143,16 +181,16 @@ def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = buil
         )
     try:
         card = TypeAdapter(Card).validate_python(header)
-        if card.preparation.version != PREPARATION_VERSION:
-            raise InputError(
-                f"{path} was trained on photos prepared by version {card.preparation.version} of the preparation, and "
-                f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
-                "use the biranet that wrote it, or train again"
-            )
-        model = build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
-        model.load_state_dict(tensors)
-    except (ValidationError, RuntimeError) as error:
+    except ValidationError as error:
+        raise _altered(path) from error
+    if card.preparation.version != PREPARATION_VERSION:
         raise InputError(
-            f"{path}: its weights and its description do not belong together; the file was changed"
-        ) from error
-    return model.eval(), card
+            f"{path} was trained on photos prepared by version {card.preparation.version} of the preparation, and "
+            f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
+            "use the biranet that wrote it, or train again"
+        )
+    return card
+
+
+def _altered(path: Path) -> InputError:
+    return InputError(f"{path}: its weights and its description do not belong together; the file was changed")

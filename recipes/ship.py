@@ -1,0 +1,49 @@
+"""Make of a trained model the file that ships: half precision, with the fingerprints of what it has learned from.
+
+python recipes/ship.py RUN/last.safetensors prepared src/biranet/shipped/NAME.safetensors
+
+By the fingerprints `biranet evaluate` knows the photos, and copies of them, in anybody's prepared folder. They also
+tell whether a given photo was among them: ship only a model of photos that were published.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from biranet.errors import BiranetError, InputError
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.manifest import graded_photos, learned_digest, read_manifest
+
+
+def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
+    """Write a trained model as one that ships.
+
+    Args:
+        checkpoint: The trained and calibrated model.
+        prepared: The prepared folder it was trained on.
+        out: The file to write.
+
+    Raises:
+        InputError: If the folder is not what the model was trained on, or holds no fingerprints.
+    """
+    model, card = load_checkpoint(checkpoint)
+    photos = graded_photos(read_manifest(prepared))
+    if card.split_column not in photos or card.learned_digest != learned_digest(photos, card.split_column):
+        raise InputError(f"{checkpoint} was not trained on {prepared} as it is; name the folder that it learned from")
+    if "fingerprint" not in photos:
+        raise InputError(f"{prepared} has no fingerprints of its photos; prepare them anew, and train again")
+    learned = photos.loc[photos[card.split_column].isin(["train", "validation"]), "fingerprint"]
+    # A photo too plain for a fingerprint has an empty one.
+    card = dataclasses.replace(card, learned_fingerprints=tuple(sorted(filter(None, learned))))
+    save_checkpoint(out, model.half(), card)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for argument in ("checkpoint", "prepared", "out"):
+        parser.add_argument(argument, type=Path)
+    try:
+        ship(**vars(parser.parse_args()))
+    except BiranetError as error:
+        sys.exit(f"ship: {error}")

@@ -1,0 +1,115 @@
+"""The command that shows the models that ship."""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from biranet.grades import DISCLAIMER
+
+if TYPE_CHECKING:
+    from biranet.inference.models import Figure, ModelCard
+
+WIDTH = 96
+"""Columns of what is printed."""
+
+INTERVALS = "In brackets: 95 % intervals."
+
+MAIN_FIGURES = 2
+"""How many figures of each way of measuring stand in the list of models: the first ones of the card."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the models that ship with biranet, or show the card of one: data, figures, limits, licence."""
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
+    """Model whose card to show."""
+
+    def run(self) -> int:
+        """Print the list or the card."""
+        from biranet.inference.models import DEFAULT, read_model_card, shipped
+
+        if self.name is not None:
+            print("\n".join([*_card(self.name, read_model_card(self.name)), "", f"{INTERVALS}\n{DISCLAIMER}"]))
+            return 0
+        if not shipped():
+            print("No model ships with this biranet, as in a checkout without the weights.")
+            return 0
+        for name in shipped():
+            print("\n".join(_entry(name, read_model_card(name), marked=name == DEFAULT)), end="\n\n")
+        print("The default one is used where no model is named. All of a card: biranet models NAME")
+        print(f"{INTERVALS}\n{DISCLAIMER}")
+        return 0
+
+
+def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
+    """A model in the list."""
+    from biranet.inference.models import find_checkpoint
+
+    yield f"{name}{' (default)' * marked}, {_megabytes(find_checkpoint(name)):.1f} MB"
+    yield from _wrapped(card.summary, "  ")
+    for measured in card.metrics:
+        yield from _wrapped(f"{measured.how}:", "  ")
+        for key, figure in list(measured.figures.items())[:MAIN_FIGURES]:
+            yield f"    {_figure(key, figure)}"
+
+
+def _card(name: str, card: "ModelCard") -> Iterator[str]:
+    """All of a card, with what the checkpoint says of itself."""
+    from biranet.evaluation.meanings import point_name
+    from biranet.inference.models import find_checkpoint
+    from biranet.learning.checkpoint import read_card
+
+    path = find_checkpoint(name)
+    its = read_card(path)
+    data, rules, size_px = card.data, its.rules, its.preparation.size_px
+    fitted_on = rules.fitted_on or "nothing"
+    points = [f"{point.threshold:.3f} for {point_name(point.name)}" for point in rules.operating_points]
+    grades = ", ".join(map(str, data.grades))
+    yield from (f"{name}: {card.title}", "", *_wrapped(card.summary, ""))
+    sections = [
+        ("Network", [f"{its.model.model}, trunk {its.model.trunk}, images of {its.image_size} px"]),
+        ("Photos", [f"prepared at {size_px} px, as by: biranet prepare --size {size_px}"]),
+        ("Rules", [f"decoder {rules.decoder}, temperature {rules.temperature:.3f}", f"fitted on {fitted_on}"]),
+        ("Operating points: refers where p2 + p3 + p4 reaches", points or ["none"]),
+        (
+            "Learned from",
+            [
+                f"{data.name}: {data.photographs} photographs, of grades 0 to 4: {grades}",
+                data.licence,
+                data.attribution,
+            ],
+        ),
+        ("Started from", [card.start]),
+        ("Trained", [f"{card.date}, {card.recipe}"]),
+        *(
+            (f"Measured: {measured.how}", [_figure(*each) for each in measured.figures.items()])
+            for measured in card.metrics
+        ),
+        ("Intended use", [card.intended_use]),
+        ("Limits", [f"- {limit}" for limit in card.limits]),
+        ("Weights", [f"{_megabytes(path):.1f} MB, {card.licence}"]),
+    ]
+    for head, lines in sections:
+        yield from ("", *_wrapped(head, ""))
+        for line in lines:
+            yield from _wrapped(line, "  ", hanging="  " * line.startswith("- "))
+    yield f"  {path}"
+
+
+def _figure(key: str, figure: "Figure") -> str:
+    from biranet.evaluation.meanings import meaning_of
+
+    return f"{meaning_of(key).name:48} {figure.value:.3f}  [{figure.ci[0]:.3f}, {figure.ci[1]:.3f}]"
+
+
+def _megabytes(path: Path) -> float:
+    return path.stat().st_size / 1e6
+
+
+def _wrapped(text: str, indent: str, *, hanging: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + hanging, break_on_hyphens=False)

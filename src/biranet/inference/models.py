@@ -1,0 +1,200 @@
+"""Models that ship with biranet: two files each in the folder `shipped`, so that photos can be graded without training.
+
+`NAME.safetensors` is a checkpoint in half precision; `NAME.toml` is the model's card, which says in words and figures
+what it was made of, what it can do, and what it must not be used for. What the checkpoint says of itself, such as
+trunk, image size or thresholds, stands there alone.
+"""
+
+import datetime
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from biranet.config import STRICT
+from biranet.errors import InputError
+from biranet.evaluation.meanings import meaning_of
+from biranet.grades import GRADE_COUNT
+
+SHIPPED = Path(__file__).parents[1] / "shipped"
+"""Folder of the models that ship; there is none in a checkout that lacks the weights."""
+
+DEFAULT = "idrid_lite0"
+"""Name of the model that is used where none is named."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of `metrics.json` with its 95 % interval, which holds it."""
+
+    __pydantic_config__ = STRICT
+
+    value: float
+    ci: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if not self.ci[0] <= self.value <= self.ci[1]:
+            raise InputError(f"the interval {self.ci[0]} to {self.ci[1]} does not hold the value {self.value}")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures that were measured in one way.
+
+    Attributes:
+        how: On which photos, how many of them, and what had a say in the figures.
+        figures: By key, as in `metrics.json`; those that tell most come first.
+    """
+
+    __pydantic_config__ = STRICT
+
+    how: str
+    figures: dict[str, Figure]
+
+    def __post_init__(self) -> None:
+        if not self.figures:
+            raise InputError(f"{self.how!r} has no figures")
+        for key in self.figures:
+            meaning_of(key)
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """The data that a model has learned from.
+
+    Attributes:
+        name: What it is called.
+        photographs: How many photos of it.
+        grades: Of them, of grade 0, 1, 2, 3 and 4.
+        licence: Under which they were published.
+        attribution: What their licence asks to be said, and the reference.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    photographs: int
+    grades: tuple[int, int, int, int, int]
+    licence: str
+    attribution: str
+
+    def __post_init__(self) -> None:
+        if sum(self.grades) != self.photographs:
+            raise InputError(f"the {GRADE_COUNT} grades are {sum(self.grades)} photographs, not {self.photographs}")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What people must know of a model before they use it.
+
+    Attributes:
+        title: What it is, in a line.
+        summary: What it was made of and can do, in a line.
+        date: Day on which it was trained.
+        recipe: How it was trained, so that it can be trained again.
+        start: The weights that training started from, and their licence.
+        data: What it has learned from.
+        metrics: What was measured; what tells most comes first.
+        intended_use: What it is for, and what not.
+        limits: What is known of where it fails, and what nobody knows of it; sentences.
+        licence: Of the weights.
+    """
+
+    __pydantic_config__ = STRICT
+
+    title: str
+    summary: str
+    date: datetime.date
+    recipe: str
+    start: str
+    data: LearnedFrom
+    metrics: tuple[Measured, ...]
+    intended_use: str
+    limits: tuple[str, ...]
+    licence: str
+
+    def __post_init__(self) -> None:
+        if not (self.metrics and self.limits):
+            raise InputError("a model needs metrics and limits")
+
+
+def shipped() -> tuple[str, ...]:
+    """List the names of the models that ship, the default one first, then by name."""
+    names = (path.stem for path in SHIPPED.glob("*.safetensors"))
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT, name)))
+
+
+def read_model_card(name: str) -> ModelCard:
+    """Read the card of a model that ships.
+
+    Args:
+        name: One of `shipped()`.
+
+    Returns:
+        Its card.
+
+    Raises:
+        InputError: If no such model ships, or its card is missing, no TOML or no card.
+    """
+    if name not in shipped():
+        raise InputError(f"no model {name!r} ships with this biranet; {_known()}")
+    # Imported here, so that `biranet.load` of a file waits for nothing it does not use.
+    from pydantic import TypeAdapter, ValidationError
+
+    path = SHIPPED / f"{name}.toml"
+    try:
+        return TypeAdapter(ModelCard).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read the model card {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} is no model card: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+    except ValueError as error:
+        raise InputError(f"the model card {path} is not valid TOML: {error}") from error
+
+
+def find_checkpoint(given: Path | str | None = None) -> Path:
+    """Find the file of a model that somebody names.
+
+    Args:
+        given: The name of a model that ships, always that model, whatever lies in the working folder (a file of that
+            very name, without suffix, is reached by its whole path); or a path. The default model when not given.
+
+    Returns:
+        The path. That a checkpoint stands there is for `load_checkpoint` to find out.
+
+    Raises:
+        InputError: If it is a word that names neither a file nor a model that ships; or the default is asked for, and
+            does not ship with this biranet.
+    """
+    name = DEFAULT if given is None else str(given)
+    if name in shipped():
+        return SHIPPED / f"{name}.safetensors"
+    if given is None:
+        raise InputError(
+            f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; give a "
+            "checkpoint of your own, such as RUN/best.safetensors"
+        )
+    path = Path(given)
+    if path.name == name and not path.suffix and not path.exists():
+        raise InputError(f"{name!r} is neither a file nor a model that ships with this biranet; {_known()}")
+    return path
+
+
+def describe_choice(checkpoint: Path) -> str:
+    """Say which model a file that `find_checkpoint` found is, in a line.
+
+    Example:
+        >>> describe_choice(Path("runs/first/best.safetensors"))
+        'runs/first/best.safetensors'
+    """
+    if checkpoint.parent != SHIPPED:
+        return str(checkpoint)
+    return (
+        f"{checkpoint.stem}, which ships with biranet; its data, figures and limits: biranet models {checkpoint.stem}"
+    )
+
+
+def _known() -> str:
+    names = shipped()
+    return f"those that do are: {', '.join(names)}" if names else "none does"

@@ -1,0 +1,167 @@
+"""The models that ship, by the command line: what is said of them, and that photos are graded without a checkpoint."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import biranet as package
+from biranet.errors import InputError
+from biranet.evaluation.meanings import MEANINGS
+from biranet.inference.models import DEFAULT, read_model_card, shipped
+from biranet.learning.checkpoint import read_card
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_list_names_size_and_main_figures(stand_in, biranet):
+    answer = biranet("models")
+    assert (answer.status, answer.err) == (0, "")
+    size = (stand_in / f"{DEFAULT}.safetensors").stat().st_size / 1e6
+    lines = answer.out.splitlines()
+    assert lines[0] == f"{DEFAULT} (default), {size:.1f} MB"
+    assert lines[1] == "  A stand-in that tells drawn photographs apart."
+    assert lines[2] == "  cross-validation, out of fold, 40 photographs:"
+    assert lines[3].split("  ")[2:] and lines[3].startswith("    Quadratic weighted kappa ")
+    assert lines[3].endswith(" 0.700  [0.600, 0.750]")
+    assert lines[4].startswith("    Referable AUC ") and lines[4].endswith(" 0.900  [0.850, 1.000]")
+    assert lines[5] == "  external, 12 photographs of another clinic, read once:"
+    assert "0.123" not in answer.out  # a figure that the card has further down
+    assert "biranet models NAME" in answer.out and answer.out.endswith("diagnosis or a treatment on it.\n")
+    assert max(map(len, lines)) <= 100
+
+
+def test_several_are_listed_the_default_one_first(stand_in, biranet):
+    for suffix in (".toml", ".safetensors"):
+        shutil.copy(stand_in / f"{DEFAULT}{suffix}", stand_in / f"another{suffix}")
+    assert shipped() == (DEFAULT, "another")
+    heads = [line for line in biranet("models").out.splitlines() if line.endswith(" MB")]
+    assert [head.split(",")[0] for head in heads] == [f"{DEFAULT} (default)", "another"]
+
+
+def test_card_says_all(stand_in, biranet):
+    answer = biranet("models", DEFAULT)
+    assert (answer.status, answer.err) == (0, "")
+    weights = stand_in / f"{DEFAULT}.safetensors"
+    card, its = read_model_card(DEFAULT), read_card(weights)
+    assert max(len(line) for line in answer.out.splitlines() if str(weights) not in line) <= 100
+    said = " ".join(answer.out.split())
+    data = card.data
+    for text in (card.title, card.summary, card.recipe, card.start, card.intended_use, card.licence, *card.limits):
+        assert " ".join(text.split()) in said, text
+    for text in (data.name, data.licence, data.attribution, "40 photographs, of grades 0 to 4: 8, 8, 8, 8, 8"):
+        assert text in said, text
+    for measured in card.metrics:
+        assert measured.how in said
+        for key, figure in measured.figures.items():
+            row = f"{figure.value:.3f} [{figure.ci[0]:.3f}, {figure.ci[1]:.3f}]"
+            assert f"{MEANINGS[key].name} {row}" in said if key in MEANINGS else row in said
+    assert "Sensitivity, at sensitivity of at least 0.90 0.930 [0.880, 0.970]" in said
+    assert f"\n  {weights}\n" in answer.out  # on one line, to be copied
+    for text in (
+        *("2026-11-26", "biranet, trunk test_resnet, images of 64 px", "biranet prepare --size 64"),
+        *("decoder argmax, temperature 1.500", "fitted on 40 drawn photographs", "not a medical device"),
+        *("0.300 for sensitivity of at least 0.90", "0.600 for specificity of at least 0.90"),
+    ):
+        assert text in said, text
+    assert its.rules.temperature == 1.5
+
+
+def test_a_word_that_names_nothing_gets_a_sentence(
+    stand_in, biranet, drawn_photos, split_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    known = f"those that do are: {DEFAULT}"
+    answer = biranet("models", "nonsense")
+    assert answer == (2, "", f"biranet: no model 'nonsense' ships with this biranet; {known}\n")
+    sentence = f"biranet: 'idird' is neither a file nor a model that ships with this biranet; {known}\n"
+    assert biranet("grade", drawn_photos, "--checkpoint", "idird") == (2, "", sentence)
+    assert biranet("evaluate", "idird", split_folder) == (2, "", sentence)
+    with pytest.raises(InputError, match="'idird' is neither a file"):
+        package.load("idird")
+    # A path is a path, and a folder is no checkpoint.
+    assert "runs/idird is no file; give a checkpoint" in biranet("evaluate", "runs/idird", split_folder).err
+    assert "idird.safetensors is no file" in biranet("evaluate", "idird.safetensors", split_folder).err
+    (tmp_path / "idird").mkdir()
+    assert "idird is no file; give a checkpoint" in biranet("evaluate", "idird", split_folder).err
+    # What ships is not written to.
+    assert f"{DEFAULT} is no file; give a checkpoint" in biranet("calibrate", DEFAULT, split_folder).err
+    assert not (tmp_path / "grades.csv").exists() and not (tmp_path / "report").exists()
+
+
+def test_without_a_model_commands_say_so(no_models, biranet, drawn_photos, split_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sentence = (
+        f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; "
+        "give a checkpoint of your own, such as RUN/best.safetensors"
+    )
+    assert biranet("grade", drawn_photos) == (2, "", f"biranet: {sentence}\n")
+    assert biranet("models") == (0, "No model ships with this biranet, as in a checkout without the weights.\n", "")
+    assert biranet("models", DEFAULT).err == f"biranet: no model '{DEFAULT}' ships with this biranet; none does\n"
+    assert "neither a file nor a model that ships with this biranet; none does" in (
+        biranet("evaluate", DEFAULT, split_folder).err
+    )
+    with pytest.raises(InputError, match="does not ship with this biranet"):
+        package.load()
+    assert not list(tmp_path.iterdir())
+
+
+def test_grading_takes_the_default_model(stand_in, biranet, drawn_photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo = drawn_photos / "drawn_0001_left.jpg"
+    tables = []
+    for flags in ([], ["--checkpoint", DEFAULT], ["--checkpoint", stand_in / f"{DEFAULT}.safetensors"]):
+        answer = biranet("grade", photo, "--workers", 0, *flags)
+        assert (answer.status, answer.err) == (0, "")
+        assert f"Model: {DEFAULT}, which ships with biranet; its data, figures and limits: biranet models" in answer.out
+        tables.append((tmp_path / "grades.csv").read_text())
+    assert len(set(tables)) == 1 and ",ok,," in tables[0]
+    # The same in Python, by name, by file and by nothing.
+    given = [package.load(), package.load(DEFAULT), package.load(stand_in / f"{DEFAULT}.safetensors")]
+    rows = [grader.grade(photo).row() for grader in given]
+    assert rows[0] == rows[1] == rows[2] == pd.read_csv("grades.csv", dtype=str, keep_default_na=False).loc[0].to_dict()
+
+
+def test_a_file_is_named_as_it_was_given(checkpoint, biranet, drawn_photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = biranet("grade", drawn_photos / "drawn_0001_left.jpg", "--workers", 0, "--checkpoint", checkpoint)
+    assert f"\nModel: {checkpoint}\n" in answer.out and "ships" not in answer.out
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+def test_an_installed_wheel_grades_a_photo(stand_in, drawn_photos, tmp_path):
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
+    shutil.copytree(ROOT / "src", source / "src", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.rmtree(source / "src" / "biranet" / "shipped", ignore_errors=True)
+    shutil.copytree(stand_in, source / "src" / "biranet" / "shipped")
+    for kind in ("sdist", "wheel"):
+        build = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", build, tmp_path], cwd=source, check=True, capture_output=True)
+    files = {f"biranet/shipped/{DEFAULT}.{suffix}" for suffix in ("safetensors", "toml")}
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        assert {f"src/{name}" for name in files} <= {name.split("/", 1)[-1] for name in archive.getnames()}
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        assert files <= set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    (tmp_path / "work").mkdir()
+    for command in (["grade", drawn_photos / "drawn_0001_left.jpg"], ["models", DEFAULT]):
+        done = subprocess.run(
+            [sys.executable, "-m", "biranet", *command],
+            cwd=tmp_path / "work",
+            env={"PATH": "", "PYTHONPATH": str(tmp_path / "installed"), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert f"{tmp_path}/installed/biranet/shipped/{DEFAULT}.safetensors" in done.stdout
+    assert pd.read_csv(tmp_path / "work" / "grades.csv")["status"].tolist() == ["ok"]
