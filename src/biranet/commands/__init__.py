@@ -20,7 +20,7 @@ COMMANDS: dict[str, type[Command]] = {
     "calibrate": Calibrate,
     "evaluate": Evaluate,
     "compare": Compare,
-    "grade": Grade,
     "models": Models,
+    "grade": Grade,
 }
 """By the word that is typed, in the order of the work."""
