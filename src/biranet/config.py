@@ -77,6 +77,8 @@ class OptimiserConfig:
     """Grading loss, which weighs an error by its distance in grades, or cross-entropy."""
     loss_scale: Literal["paper", "unit"] = "paper"
     """Scale of the grading loss: as published (mean weight 1/5), or five times that, comparable with cross-entropy."""
+    label_smoothing: float = 0.0
+    """Share of each label that the grades next to it get, half of it each; the paper has none."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum 0.9, or AdamW."""
     lr: float = 2e-4
@@ -92,6 +94,8 @@ class OptimiserConfig:
         if not 0 < self.lr < math.inf:
             raise InputError(f"--lr must be above 0, not {self.lr}")
         _at_least(self, weight_decay=0)
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise InputError(f"--clip-norm must be above 0, not {self.clip_norm}")
 

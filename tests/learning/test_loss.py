@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from biranet.config import OptimiserConfig
 from biranet.grades import GRADES
-from biranet.learning.loss import CrossEntropy, GradingLoss, grading_loss
+from biranet.learning.loss import CrossEntropy, GradingLoss, grading_loss, make_loss
 
 PAIRS = list(itertools.product(GRADES, GRADES))
 
@@ -145,3 +146,27 @@ def test_logits_that_are_no_numbers_raise(loss, value):
 def test_cross_entropy_is_the_usual_one():
     logits, grades = torch.randn(7, 5), torch.arange(7) % 5
     assert torch.equal(CrossEntropy()(logits, grades), functional.cross_entropy(logits, grades))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 0.9])
+def test_smoothed_labels_are_as_written_out(smoothing):
+    half = smoothing / 2
+    for predicted, grade in PAIRS:
+        logits = _logits(predicted, seed=grade)
+        target = [half if abs(other - grade) == 1 else 0.0 for other in range(5)]
+        target[grade] = 1 - sum(target)
+        written = -np.dot(target, logits - np.log(np.exp(logits).sum()))
+        given = torch.tensor(logits)[None], torch.tensor([grade])
+        assert CrossEntropy(smoothing)(*given).item() == pytest.approx(written, rel=1e-6)
+        weight = (abs(predicted - grade) + 1) / sum(abs(j - grade) + 1 for j in range(5))
+        assert GradingLoss("paper", smoothing)(*given).item() == pytest.approx(weight * written, rel=1e-6)
+
+
+def test_the_settings_choose_the_loss():
+    logits, grades = torch.randn(9, 5), torch.arange(9) % 5
+    for config, expected in (
+        (OptimiserConfig(), GradingLoss()),
+        (OptimiserConfig(loss_scale="unit", label_smoothing=0.3), GradingLoss("unit", 0.3)),
+        (OptimiserConfig(loss="ce", label_smoothing=0.3), CrossEntropy(0.3)),
+    ):
+        assert torch.equal(make_loss(config)(logits, grades), expected(logits, grades))

@@ -8,6 +8,9 @@ and the batch's loss is the mean. The weight has no gradient (argmax has none); 
 
 The weights lie between 1/15 and 1/3 and average 1/5 over predictions, so at one learning rate the loss moves the
 network five times less than cross-entropy does. `scale="unit"` is the same loss times five.
+
+Labels may be smoothed, which is not in the paper: graders seldom agree on more than the grade or its neighbour, so a
+share of each label goes to the grades next to it, and `-log p[y]` becomes `-sum over k of q[k] * log p[k]`.
 """
 
 from typing import Literal
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from biranet.config import OptimiserConfig
 from biranet.grades import GRADE_COUNT
 
 
@@ -33,13 +37,42 @@ def _check(logits: Tensor, grades: Tensor) -> None:
         raise FloatingPointError("the logits are not all finite numbers")
 
 
-def grading_loss(logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"] = "paper") -> Tensor:
+def smooth_labels(grades: Tensor, smoothing: float) -> Tensor:
+    """Give a share of each label to its neighbours.
+
+    Args:
+        grades: True grades 0 to 4, integers, (B,).
+        smoothing: Share in [0, 1): each neighbour gets half of it, also where there is but one.
+
+    Returns:
+        q, (B, 5), float32, summing to 1.
+
+    Example:
+        >>> smooth_labels(torch.tensor([0, 2]), 0.2)
+        tensor([[0.9000, 0.1000, 0.0000, 0.0000, 0.0000],
+                [0.0000, 0.1000, 0.8000, 0.1000, 0.0000]])
+    """
+    labels = functional.one_hot(grades, GRADE_COUNT).float()
+    neighbours = functional.pad(labels[:, 1:], (0, 1)) + functional.pad(labels[:, :-1], (1, 0))
+    share = neighbours * smoothing / 2
+    return labels * (1 - share.sum(dim=1, keepdim=True)) + share
+
+
+def _target(grades: Tensor, smoothing: float, dtype: torch.dtype) -> Tensor:
+    """What torch's cross-entropy takes as target: grades as they are, or smoothed labels."""
+    return smooth_labels(grades, smoothing).to(dtype) if smoothing else grades
+
+
+def grading_loss(
+    logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"] = "paper", smoothing: float = 0.0
+) -> Tensor:
     """Weigh the cross-entropy of each photo by the distance in grades of its prediction.
 
     Args:
         logits: Scores before the softmax, (B, 5).
         grades: True grades 0 to 4, integers, (B,).
         scale: `paper`: weights as published; `unit`: five times that, so that the weights average 1 over predictions.
+        smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
 
     Returns:
         The mean over the batch, a scalar of the logits' dtype (float32 for half precision).
@@ -55,9 +88,8 @@ def grading_loss(logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"]
         True
     """
     _check(logits, grades)
-    log_likelihood = -functional.cross_entropy(
-        logits.float() if logits.dtype.itemsize < 4 else logits, grades, reduction="none"
-    )
+    scores = logits.float() if logits.dtype.itemsize < 4 else logits
+    log_likelihood = -functional.cross_entropy(scores, _target(grades, smoothing, scores.dtype), reduction="none")
     distance = (torch.arange(GRADE_COUNT, device=grades.device) - grades[:, None]).abs() + 1
     predicted = logits.detach().argmax(dim=1, keepdim=True)
     weight = distance.gather(1, predicted).squeeze(1).to(log_likelihood.dtype) / distance.sum(dim=1)
@@ -71,25 +103,42 @@ class GradingLoss(nn.Module):
 
     Args:
         scale: `paper` or `unit`; see `grading_loss`.
+        smoothing: Share of each label that goes to its neighbours.
 
     Example:
         >>> GradingLoss(scale="unit")(torch.zeros(2, 5), torch.tensor([0, 0])).item() > 0
         True
     """
 
-    def __init__(self, scale: Literal["paper", "unit"] = "paper") -> None:
+    def __init__(self, scale: Literal["paper", "unit"] = "paper", smoothing: float = 0.0) -> None:
         super().__init__()
         self.scale: Literal["paper", "unit"] = scale
+        self.smoothing = smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, 5) for grades (B,)."""
-        return grading_loss(logits, grades, self.scale)
+        return grading_loss(logits, grades, self.scale, self.smoothing)
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy with the checks of the grading loss, the control."""
+    """Cross-entropy with the checks of the grading loss, the control.
+
+    Args:
+        smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, 5) for grades (B,)."""
         _check(logits, grades)
-        return functional.cross_entropy(logits, grades)
+        return functional.cross_entropy(logits, _target(grades, self.smoothing, logits.dtype))
+
+
+def make_loss(config: OptimiserConfig) -> nn.Module:
+    """Make the loss that a configuration asks for: a module of logits (B, 5) and grades (B,)."""
+    if config.loss == "grading":
+        return GradingLoss(config.loss_scale, config.label_smoothing)
+    return CrossEntropy(config.label_smoothing)

@@ -30,7 +30,7 @@ from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import Card, load_checkpoint, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
-from biranet.learning.loss import CrossEntropy, GradingLoss
+from biranet.learning.loss import make_loss
 from biranet.learning.model import build_model
 from biranet.learning.predict import predict_photos
 from biranet.learning.record import Record
@@ -106,7 +106,7 @@ def train(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
     schedule = Schedule(optimiser, config.optimiser, config.epochs * len(batches))
-    loss_function = GradingLoss(config.optimiser.loss_scale) if config.optimiser.loss == "grading" else CrossEntropy()
+    loss_function = make_loss(config.optimiser)
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
