@@ -152,7 +152,7 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
     digest = learned_digest(read_manifest(split_folder), "split")
     save_checkpoint(trained, model, dataclasses.replace(card, rules=rules, learned_digest=digest))
     # The script is no part of the package.
-    runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "ship.py"))["ship"](
+    runpy.run_path(str(Path(__file__).parents[1] / "studies" / "shipped" / "ship.py"))["ship"](
         trained, split_folder, folder / f"{DEFAULT}.safetensors"
     )
     trained.unlink()

@@ -232,7 +232,7 @@ def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_p
 
 def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, split_folder, tmp_path):
     def ship(*arguments):
-        command = [sys.executable, ROOT / "recipes" / "ship.py", *arguments]
+        command = [sys.executable, ROOT / "studies" / "shipped" / "ship.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     out = tmp_path / "new" / "mine.safetensors"

@@ -47,7 +47,7 @@ class Card:
         split_column: Column of the manifest with the split it was trained on.
         learned_digest: Which photos it learned from or was chosen on; see `biranet.manifest.learned_digest`.
         learned_fingerprints: Fingerprints of the photos it learned from or was chosen on, by which copies of them are
-            known in any prepared folder; only in a model that is given away, see `recipes/ship.py`.
+            known in any prepared folder; only in a model that is given away, see `studies/shipped/ship.py`.
         trained_on: Name of the training data.
         seed: Seed of the training.
         software: Versions of the packages it was trained with.

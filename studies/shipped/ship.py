@@ -1,6 +1,6 @@
 """Make of a trained model the file that ships: half precision, with the fingerprints of what it has learned from.
 
-python recipes/ship.py RUN/last.safetensors prepared src/biranet/shipped/NAME.safetensors
+python studies/shipped/ship.py RUN/last.safetensors prepared src/biranet/shipped/NAME.safetensors
 
 By the fingerprints `biranet evaluate` knows the photos, and copies of them, in anybody's prepared folder. They also
 tell whether a given photo was among them: ship only a model of photos that were published.
@@ -35,7 +35,13 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
         raise InputError(f"{prepared} has no fingerprints of its photos; prepare them anew, and train again")
     learned = photos.loc[photos[card.split_column].isin(["train", "validation"]), "fingerprint"]
     # A photo too plain for a fingerprint has an empty one.
-    card = dataclasses.replace(card, learned_fingerprints=tuple(sorted(filter(None, learned))))
+    card = dataclasses.replace(
+        card,
+        learned_fingerprints=tuple(sorted(filter(None, learned))),
+        # Where files lay on this machine is of no use to others.
+        model=dataclasses.replace(card.model, trunk_weights=None),
+        rules=dataclasses.replace(card.rules, fitted_on=card.rules.fitted_on.replace(str(prepared), card.trained_on)),
+    )
     save_checkpoint(out, model.half(), card)
 
 
