@@ -34,7 +34,8 @@ def test_help_and_mistakes_import_nothing_heavy():
 import sys
 from biranet.cli import main
 from biranet.commands import COMMANDS
-HEAVY = {"torch", "torchvision", "timm", "accelerate", "pandas", "sklearn", "scipy", "matplotlib", "cv2", "PIL"}
+HEAVY = {"torch", "torchvision", "timm", "accelerate", "pandas", "sklearn", "scipy", "matplotlib", "cv2", "PIL",
+         "onnx", "onnxruntime"}
 helps = [[name, "--help"] for name in COMMANDS]
 for words in [[], ["--help"], ["--version"], *helps, ["nonsense"], ["train", "--nonsense"], ["train", "--epochs", "0"]]:
     try:
@@ -72,7 +73,8 @@ def test_public_names_are_the_real_ones():
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
-    names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare", "grade", "models"}
+    names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare"}
+    names |= {"models", "grade", "export"}
     assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
@@ -113,11 +115,8 @@ def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     assert words(inspect.getdoc(commands.COMMANDS[name]).splitlines()[0]) in words(answer.out)
     settings = documented_settings(commands.COMMANDS[name])
     assert settings
-    positional = {"photos", "prepared", "checkpoint"} | {
-        "prepare": {"out"},
-        "compare": {"predictions"},
-        "models": {"name"},
-    }.get(name, set())
+    further = {"prepare": {"out"}, "export": {"out"}, "compare": {"predictions"}, "models": {"name"}}
+    positional = {"photos", "prepared", "checkpoint"} | further.get(name, set())
     for setting, text in settings:
         assert words(text) in words(answer.out), setting
         if setting not in positional:

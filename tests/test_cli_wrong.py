@@ -23,6 +23,7 @@ def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
     (tmp_path / "photos").symlink_to(drawn_photos)
     (tmp_path / "model.safetensors").symlink_to(checkpoint)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "text.safetensors").write_text("hello")
     (tmp_path / "names.csv").write_text("name,grade\ndrawn_0001_left.jpg,1\n")
     (tmp_path / "seven.csv").write_text("file,grade\ndrawn_0001_left.jpg,7\n")
@@ -103,6 +104,15 @@ WRONG = {
     f"grade photos --checkpoint {MODEL} --out empty": "--out empty is a folder; name a file",
     f"grade photos --checkpoint {MODEL} --out text.safetensors/x.csv": "cannot write text.safetensors/x.csv",
     f"grade photos --checkpoint {MODEL} --workers 0 --attention seven.csv": "cannot write seven.csv/00000",
+    f"export {MODEL}": "Missing from biranet export",
+    f"export {MODEL} out.pt": "out.pt: the name of what is exported must end in .onnx or .safetensors",
+    f"export {MODEL} empty": "empty: the name of what is exported must end in .onnx or .safetensors",
+    f"export {MODEL} folder.onnx": "folder.onnx is a folder; name a file",
+    f"export {MODEL} {MODEL}": "model.safetensors is the checkpoint itself; name another file",
+    f"export {MODEL} empty/../{MODEL}": "is the checkpoint itself; name another file",
+    "export nowhere.safetensors out.onnx": "nowhere.safetensors is no file; give a checkpoint",
+    "export text.safetensors out.safetensors": "text.safetensors is not a checkpoint of biranet, or it is damaged",
+    f"export {MODEL} text.safetensors/x.safetensors": "cannot write text.safetensors/x.safetensors",
     "demo --out prepared": "prepared holds something else than a demo",
     "demo --out text.safetensors": "text.safetensors holds something else than a demo",
 }  # fmt: skip

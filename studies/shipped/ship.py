@@ -26,6 +26,7 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
 
     Raises:
         InputError: If the folder is not what the model was trained on, or holds no fingerprints.
+        RefusedError: If a weight does not fit into half precision.
     """
     model, card = load_checkpoint(checkpoint)
     photos = graded_photos(read_manifest(prepared))
@@ -42,7 +43,7 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
         model=dataclasses.replace(card.model, trunk_weights=None),
         rules=dataclasses.replace(card.rules, fitted_on=card.rules.fitted_on.replace(str(prepared), card.trained_on)),
     )
-    save_checkpoint(out, model.half(), card)
+    save_checkpoint(out, model, card, half=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from biranet.config import ModelConfig, OptimiserConfig
-from biranet.errors import InputError
+from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import OperatingPoint, Rules
 from biranet.learning.checkpoint import Card, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from biranet.learning.model import build_model
@@ -71,6 +71,34 @@ def test_a_checkpoint_gives_back_the_same_model_and_card(name, freeze, tmp_path)
     image = torch.rand(2, 3, 64, 64)
     for ours, theirs in zip(loaded(image), model.eval()(image), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
+def test_half_precision_rounds_the_weights_and_nothing_else(name, tmp_path):
+    model, card = _model(model=name), _card(model=name)
+    model.train()(torch.rand(4, 3, 64, 64))
+    save_checkpoint(tmp_path / "a.safetensors", model, card, half=True)
+    loaded, found = load_checkpoint(tmp_path / "a.safetensors")
+    assert found == card
+    weights, counts = model.state_dict(), 0
+    for key, tensor in loaded.state_dict().items():
+        floating = weights[key].is_floating_point()
+        assert tensor.dtype == (torch.float32 if floating else torch.int64)
+        assert torch.equal(tensor, weights[key].half().float() if floating else weights[key])
+        counts += int(not floating)
+    assert counts > 3  # batches that each batch normalisation has seen
+
+
+@pytest.mark.parametrize("value", [65_520.0, -1e30, float("inf"), float("nan")])
+def test_a_weight_that_half_precision_cannot_hold_is_named(file, value):
+    before = file.read_bytes()
+    model = _model()
+    model.stream_a.net_a[0].running_var[1] = 65_504  # the largest there is
+    save_checkpoint(file.with_name("b.safetensors"), model, _card(), half=True)
+    model.stream_b.net_a[0].running_mean[1] = value
+    with pytest.raises(RefusedError, match=r"weights stream_b\.net_a\.0\.running_mean do not fit into half precision"):
+        save_checkpoint(file, model, _card(), half=True)
+    assert file.read_bytes() == before
 
 
 def test_a_model_that_began_with_downloaded_weights_loads_without_them(tmp_path):

@@ -10,6 +10,7 @@ from biranet.learning.transforms import (
     Normalisation,
     augment_fundus,
     flip,
+    normalise,
     resize,
     to_image,
     trunk_normalisation,
@@ -54,6 +55,13 @@ def test_pixels_become_the_written_out_numbers(level, normalisation):
     for channel in range(3):
         expected = (level / 255 - normalisation.mean[channel]) / normalisation.std[channel]
         torch.testing.assert_close(image[channel], torch.full((4, 6), expected))
+
+
+def test_photos_together_become_what_each_becomes():
+    photos = _random(1).integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
+    assert torch.equal(
+        normalise(torch.from_numpy(photos), IMAGENET), torch.stack([to_image(p, IMAGENET) for p in photos])
+    )
 
 
 def test_images_have_the_scale_imagenet_weights_expect():

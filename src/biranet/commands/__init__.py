@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so help and mistakes answer at 
 
 from biranet.commands.demo import Demo
 from biranet.commands.evaluate import Calibrate, Compare, Evaluate
+from biranet.commands.export import Export
 from biranet.commands.flags import Command
 from biranet.commands.grade import Grade
 from biranet.commands.models import Models
@@ -22,5 +23,6 @@ COMMANDS: dict[str, type[Command]] = {
     "compare": Compare,
     "models": Models,
     "grade": Grade,
+    "export": Export,
 }
 """By the word that is typed, in the order of the work."""

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from biranet.config import STRICT, ModelConfig
-from biranet.errors import InputError
+from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
 from biranet.files import write_bytes
 from biranet.learning.model import build_model
@@ -119,15 +119,38 @@ def _opened(path: Path, what: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error
 
 
-def save_checkpoint(path: Path, model: nn.Module, card: Card) -> None:
+def card_header(card: Card) -> dict[str, Any]:
+    """What stands of a card in the header of its checkpoint, keys that say what the header is included."""
+    return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)}
+
+
+def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = False) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: A `.safetensors` file.
         model: The model that `card.model` describes.
         card: Its description.
+        half: Store the floating weights in half precision; `load_checkpoint` makes float32 of them again.
+
+    Raises:
+        RefusedError: If a weight does not fit into half precision.
     """
-    write_tensors(path, model.state_dict(), {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)})
+    tensors = model.state_dict()
+    if half:
+        tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
+    write_tensors(path, tensors, card_header(card))
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    halved = tensor.half()
+    if not halved.isfinite().all():
+        raise RefusedError(
+            f"the weights {name} do not fit into half precision, which ends at 65,504; pass on the checkpoint as it is"
+        )
+    return halved
 
 
 def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> tuple[nn.Module, Card]:

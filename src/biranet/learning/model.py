@@ -245,7 +245,8 @@ class PlainNet(nn.Module):
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalised as the trunk's weights expect; the attention has no streams."""
         features = self.trunk(self.stem(image))
-        no_attention = features.new_empty(len(features), 0, *features.shape[2:])
+        # shape[0] where len() would do: export takes a length for a constant, and the batch would no longer be free.
+        no_attention = features.new_empty(features.shape[0], 0, *features.shape[2:])
         return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
 
 

@@ -36,6 +36,21 @@ def trunk_normalisation(trunk: str) -> Normalisation:
     return Normalisation(tuple(settings.mean), tuple(settings.std))
 
 
+def normalise(pixels: Tensor, normalisation: Normalisation) -> Tensor:
+    """Turn pixels into what the network takes, for any number of photos at once; an exported model begins with this.
+
+    Args:
+        pixels: RGB, (…, H, W, 3), uint8.
+        normalisation: Constants of the trunk.
+
+    Returns:
+        Float32, (…, 3, H, W), normalised.
+    """
+    image = pixels.movedim(-1, -3).float() / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
+    return (image - mean) / std
+
+
 def to_image(photo: Pixels, normalisation: Normalisation) -> Tensor:
     """Turn pixels into what the network takes.
 
@@ -46,9 +61,7 @@ def to_image(photo: Pixels, normalisation: Normalisation) -> Tensor:
     Returns:
         Float32, (3, H, W), normalised.
     """
-    image = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1).float().div_(255)
-    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
-    return image.sub_(mean).div_(std).contiguous()
+    return normalise(torch.from_numpy(np.ascontiguousarray(photo)), normalisation).contiguous()
 
 
 def resize(photo: Pixels, size_px: int) -> Pixels:

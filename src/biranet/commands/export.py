@@ -1,0 +1,44 @@
+"""The command that makes a file for others of a checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from biranet.errors import InputError
+from biranet.grades import DISCLAIMER
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a checkpoint as ONNX for any runtime, or as a checkpoint of half the size."""
+
+    checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]
+    """Model to export, such as RUN/best.safetensors, or the name of one that ships; it stays as it is."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """File to write. FILE.onnx: pixels of prepared photos in, calibrated probabilities and attention out.
+    FILE.safetensors: the same checkpoint in half precision."""
+
+    def run(self) -> int:
+        """Write the file and say how near its answers are to the checkpoint's."""
+        from biranet.inference.models import find_checkpoint
+
+        if self.out.suffix not in (".onnx", ".safetensors"):
+            raise InputError(f"{self.out}: the name of what is exported must end in .onnx or .safetensors")
+        if self.out.is_dir():
+            raise InputError(f"{self.out} is a folder; name a file")
+        checkpoint = find_checkpoint(self.checkpoint)
+        if self.out.resolve() == checkpoint.resolve():
+            raise InputError(f"{self.out} is the checkpoint itself; name another file")
+
+        # Only now, so that mistakes are answered at once.
+        from biranet.inference.export import export_half, export_onnx
+
+        as_onnx = self.out.suffix == ".onnx"
+        exported = (export_onnx if as_onnx else export_half)(checkpoint, self.out)
+        temperature = f"{exported.temperature:.3f}{', applied in the model' if as_onnx else ''}"
+        print(f"Written: {self.out} ({self.out.stat().st_size / 1e6:.1f} MB)")
+        print(f"Largest difference from {checkpoint}: {exported.difference:.1e} (three drawn photos, a black one)")
+        print(f"Temperature: {temperature}\n{DISCLAIMER}")
+        return 0

@@ -1,0 +1,389 @@
+"""Exported models: the answers of `grade`, calibrated, by whatever reads them; and nothing half done."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file
+
+from biranet.config import ModelConfig
+from biranet.evaluation.rules import OperatingPoint, Rules, answer
+from biranet.grades import DISCLAIMER
+from biranet.inference import export
+from biranet.inference.grader import load
+from biranet.learning import model as models
+from biranet.learning.checkpoint import Card, load_checkpoint, read_tensors, save_checkpoint
+from biranet.learning.model import build_model
+from biranet.learning.transforms import trunk_normalisation
+from biranet.manifest import read_manifest
+from biranet.photos.prepare import Preparation
+from biranet.photos.synthetic import draw_photo
+
+PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+
+POINTS = OperatingPoint("sensitivity_90", 0.45), OperatingPoint("specificity_90", 0.7)
+ARGMAX = Rules(2.5, operating_points=POINTS, set_threshold=0.3, fitted_on="nothing real")
+CROSSED = OperatingPoint("sensitivity_90", 0.75), OperatingPoint("specificity_90", 0.35)
+EXPECTED = Rules(0.6, "expected_grade", (0.9, 1.7, 2.2, 3.1), CROSSED, 0.5, "nothing real")
+RULES = {"argmax": ARGMAX, "expected_grade": EXPECTED, "none": Rules()}
+
+
+def with_card(checkpoint, path, **changes):
+    """Copy a checkpoint with another card."""
+    model, card = load_checkpoint(checkpoint)
+    save_checkpoint(path, model, dataclasses.replace(card, **changes))
+    return path
+
+
+@pytest.fixture(scope="module", params=RULES)
+def exported(request, checkpoint, drawn_photos, tmp_path_factory):
+    """A checkpoint with rules, its export, and what `grade` says of the photos: (checkpoint, model.onnx, answers).
+
+    Photos are prepared at 96 px, and the network sees them at 64.
+    """
+    from biranet.cli import main
+
+    folder = tmp_path_factory.mktemp("exported")
+    path = with_card(
+        checkpoint, folder / "best.safetensors", rules=RULES[request.param], preparation=Preparation(size_px=96)
+    )
+    with pytest.raises(SystemExit, match="0"):
+        main(["export", str(path), str(folder / "model.onnx")])
+    assert sorted(each.name for each in folder.iterdir()) == ["best.safetensors", "model.onnx"]
+    return path, folder / "model.onnx", list(load(path).grade_many(sorted(drawn_photos.glob("*.jpg")), workers=0))
+
+
+def run(path, photos):
+    """What an ONNX model says, by the names of its outputs."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = session.run(None, {"image": photos})
+    return dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
+
+
+def pixels(answers):
+    return np.stack([each.photo for each in answers])
+
+
+def shares(answers):
+    return np.stack([each.probabilities for each in answers])
+
+
+# ONNX: the same answers
+
+
+@pytest.mark.parametrize("batch", [1, 40])
+def test_onnx_gives_the_calibrated_probabilities_of_grade(exported, batch):
+    _, path, answers = exported
+    said = run(path, pixels(answers[:batch]))
+    # Sums run in another order in another program, and this head is some hundred times as steep as a trained one.
+    np.testing.assert_allclose(said["probabilities"], shares(answers[:batch]), rtol=0, atol=1e-5)
+    seen = np.stack([each.attention for each in answers[:batch]])
+    np.testing.assert_allclose(said["attention"], seen, rtol=0, atol=1e-5)
+    assert np.ptp(shares(answers), axis=0).min() > 0.1  # the photos differ, or this would say nothing
+
+
+def test_without_its_temperature_it_would_give_others(exported):
+    """The comparison above tells a temperature that is left out, or applied twice."""
+    checkpoint, path, answers = exported
+    temperature = load_checkpoint(checkpoint)[1].rules.temperature
+    said = run(path, pixels(answers))["probabilities"].astype(float)
+    for power in (temperature, 1 / temperature):
+        other = said**power / (said**power).sum(axis=1, keepdims=True)
+        assert (np.abs(other - shares(answers)).max() > 0.1) == (temperature != 1)
+
+
+def test_rules_of_the_metadata_decide_as_grade_does(exported):
+    _, path, answers = exported
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    header = json.loads(session.get_modelmeta().custom_metadata_map["biranet"])
+    rules = TypeAdapter(Rules).validate_python(header["rules"])
+    said = answer(run(path, pixels(answers))["probabilities"], rules)
+    assert said.grades.tolist() == [each.grade for each in answers]
+    assert said.decisions.tolist() == [each.decision for each in answers]
+    if rules.set_threshold is not None:
+        assert list(zip(said.lowest, said.highest, strict=True)) == [each.grade_range for each in answers]
+    assert len(set(said.grades)) == 5 and len(set(said.decisions)) > 1
+
+
+def test_metadata_is_the_header_of_the_checkpoint(exported):
+    checkpoint, path, _ = exported
+    header = json.loads({each.key: each.value for each in onnx.load(path).metadata_props}["biranet"])
+    _, stored = read_tensors(checkpoint, "a checkpoint")
+    assert header.pop("temperature_applied") == stored["rules"]["temperature"]
+    assert header.pop("disclaimer") == DISCLAIMER
+    # What comes out is calibrated already: who applies the rules to it must not do so twice.
+    stored["rules"]["temperature"] = 1.0
+    assert header == stored
+
+
+def test_graph_is_as_it_is_described(exported):
+    _, path, _ = exported
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    described = {
+        each.name: (
+            each.type.tensor_type.elem_type,
+            [d.dim_param or d.dim_value for d in each.type.tensor_type.shape.dim],
+        )
+        for each in (*model.graph.input, *model.graph.output)
+    }
+    assert described == {
+        "image": (onnx.TensorProto.UINT8, ["batch", 64, 64, 3]),
+        "probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
+        "attention": (onnx.TensorProto.FLOAT, ["batch", 2, 2, 2]),
+    }
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
+    assert not any(each.external_data for each in model.graph.initializer)
+    # torch writes the source lines of every node into it.
+    content = path.read_bytes()
+    assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
+
+
+def lively(config, path, image_size=64):
+    """A checkpoint with random weights whose answers differ between photos."""
+    torch.manual_seed(1)
+    model = build_model(config)
+    images = torch.stack(
+        [
+            export.to_image(draw_photo(seed % 5, seed, image_size, image_size), trunk_normalisation(config.trunk))
+            for seed in range(10)
+        ]
+    )
+    with torch.no_grad():
+        for _ in range(30):
+            model.train()(images)
+        logits = model.eval()(images).logits
+        larger = 1 / logits.std(dim=0)
+        last = model.head[-1] if config.model == "ranet" else model.head
+        last.weight.mul_(larger.reshape(-1, *[1] * (last.weight.ndim - 1)))
+        last.bias.copy_((last.bias - logits.mean(dim=0)) * larger)
+    card = Card(config, image_size, *trunk_normalisation(config.trunk), Preparation(size_px=image_size), Rules(1.7))
+    save_checkpoint(path, model, card)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "freeze"),
+    [
+        ("biranet", "test_resnet", "stage2"),
+        ("plain", "test_resnet", "stage1"),
+        ("ranet", "tf_efficientnet_lite0", "stage3"),
+        ("ranet", "test_vit", "none"),
+    ],
+)
+def test_every_architecture_is_exported(biranet, tmp_path, name, trunk, freeze):
+    config = ModelConfig(model=name, trunk=trunk, pretrained=False, freeze=freeze)
+    checkpoint = lively(config, tmp_path / "a.safetensors")
+    said = biranet("export", checkpoint, tmp_path / "a.onnx")
+    assert (said.status, said.err) == (0, "")
+    photos = np.stack([draw_photo(grade, 20 + grade, 64, 64) for grade in range(5)])
+    answers = run(tmp_path / "a.onnx", photos)
+    streams = {"biranet": 2, "ranet": 1, "plain": 0}[name]
+    assert set(answers) == {"probabilities", "attention"} if streams else {"probabilities"}
+
+    # Written out, with nothing of the export's: pixels to image, logits to probabilities.
+    model, card = load_checkpoint(checkpoint)
+    image = (
+        torch.from_numpy(photos).permute(0, 3, 1, 2) / 255 - torch.tensor(card.mean)[:, None, None]
+    ) / torch.tensor(card.std)[:, None, None]
+    with torch.inference_mode():
+        logits, attention = model(image)
+    expected = torch.softmax(logits.double() / 1.7, dim=1).numpy()
+    np.testing.assert_allclose(answers["probabilities"], expected, rtol=0, atol=2e-5)
+    assert np.ptp(expected, axis=0).max() > 0.03
+    if streams:
+        assert answers["attention"].shape[1] == streams
+        np.testing.assert_allclose(answers["attention"], attention.numpy(), rtol=0, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def stored(drawn_photos, tmp_path_factory):
+    """The photos as `prepare` stores them at 96 px, in the order of their names."""
+    from biranet.photos.folder import prepare_folder
+
+    folder = tmp_path_factory.mktemp("stored") / "prepared"
+    prepare_folder(drawn_photos, folder, size_px=96)
+    return [folder / name for name in read_manifest(folder).sort_values("file")["prepared"]]
+
+
+def test_the_program_of_the_page_says_what_grade_says(exported, stored):
+    _, path, answers = exported
+    program = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1].replace("best.onnx", path.name)
+    assert "import biranet" not in program
+    done = subprocess.run(
+        [sys.executable, "-c", program, *stored], cwd=path.parent, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, last = done.stdout.splitlines()
+    assert last == DISCLAIMER
+    for line, name, graded in zip(lines, stored, answers, strict=True):
+        expected = f"{name} {graded.grade} {graded.decision} "
+        assert line.startswith(expected)
+        printed = [float(share) for share in line.removeprefix(expected).split()]
+        np.testing.assert_allclose(printed, graded.probabilities, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("exported", ["argmax"], indirect=True)
+def test_the_real_command_line_replaces_a_file_and_says_what_it_wrote(exported, tmp_path):
+    checkpoint, path, _ = exported
+    before = checkpoint.read_bytes()
+    (tmp_path / "model.onnx").write_bytes(b"of last year")
+    done = subprocess.run(
+        [sys.executable, "-m", "biranet", "export", checkpoint, "model.onnx"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    written, difference, *rest = done.stdout.splitlines()
+    assert written == f"Written: model.onnx ({path.stat().st_size / 1e6:.1f} MB)"
+    found = re.fullmatch(r"Largest difference from (.+): (\S+) \(three drawn photos, a black one\)", difference)
+    assert found[1] == str(checkpoint) and 0 < float(found[2]) < 1e-4
+    assert rest == ["Temperature: 2.500, applied in the model", DISCLAIMER]
+    # The same checkpoint gives the same bytes.
+    assert (tmp_path / "model.onnx").read_bytes() == path.read_bytes()
+    assert checkpoint.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
+
+
+# Half precision
+
+
+def test_half_precision_is_the_same_checkpoint_at_half_the_size(exported, biranet, tmp_path):
+    checkpoint, _, answers = exported
+    half = tmp_path / "half.safetensors"
+    said = biranet("export", checkpoint, half)
+    assert (said.status, said.err) == (0, "")
+    assert 0.49 < half.stat().st_size / checkpoint.stat().st_size < 0.53
+    assert read_tensors(half, "a checkpoint")[1] == read_tensors(checkpoint, "a checkpoint")[1]
+    for name, tensor in load_file(checkpoint).items():
+        stored = load_file(half)[name]
+        assert stored.dtype == (torch.float16 if tensor.is_floating_point() else tensor.dtype)
+        torch.testing.assert_close(stored.to(tensor.dtype), tensor, rtol=2**-11, atol=2**-25)
+
+    grader = load(half)
+    assert {tensor.dtype for tensor in grader.model.state_dict().values()} == {torch.float32, torch.int64}
+    rounded = list(grader.grade_many([Path(each.file) for each in answers], workers=0))
+    assert [each.grade for each in rounded] == [each.grade for each in answers]
+    difference = np.abs(shares(rounded) - shares(answers)).max()
+    assert 1e-5 < difference < 0.02
+    assert f"\nTemperature: {grader.card.rules.temperature:.3f}\n{DISCLAIMER}\n" in said.out
+    printed = float(re.search(r"^Largest difference from .*: (\S+) \(", said.out, re.MULTILINE)[1])
+    assert 1e-5 < printed < 0.02
+
+
+def test_a_model_that_ships_is_exported_by_its_name(biranet, stand_in, tmp_path):
+    """It has half precision already, so it becomes itself."""
+    said = biranet("export", "idrid_lite0", tmp_path / "a.safetensors")
+    assert (said.status, said.err) == (0, "") and "idrid_lite0.safetensors: 0.0e+00 (" in said.out
+    assert (tmp_path / "a.safetensors").read_bytes() == (stand_in / "idrid_lite0.safetensors").read_bytes()
+
+
+def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path):
+    model, card = load_checkpoint(checkpoint)
+    model.stream_b.net_a[0].running_var[3] = 65_520
+    save_checkpoint(tmp_path / "large.safetensors", model, card)
+    said = biranet("export", tmp_path / "large.safetensors", tmp_path / "half.safetensors")
+    assert (said.status, said.out) == (1, "")
+    assert said.err == (
+        "biranet: the weights stream_b.net_a.0.running_var do not fit into half precision, which ends at 65,504; "
+        "pass on the checkpoint as it is\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["large.safetensors"]
+
+
+# What is refused leaves nothing, or what was there
+
+
+@pytest.fixture
+def refused(biranet, checkpoint, tmp_path, tree):
+    """Function that exports a checkpoint as ONNX, which leaves all as it was, and gives what was answered."""
+
+    def ask(given=checkpoint, out="new/a.onnx"):
+        before = tree(tmp_path)
+        said = biranet("export", given, tmp_path / out)
+        assert tree(tmp_path) == before
+        assert said.out == "" and said.err.startswith("biranet: ") and said.err.count("\n") == 1
+        return said
+
+    return ask
+
+
+def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, checkpoint, tmp_path, monkeypatch):
+    def forward(self, pixels):
+        logits, attention = self.model(export.normalise(pixels, self.normalisation))
+        return logits.softmax(dim=1), attention
+
+    monkeypatch.setattr(export._Calibrated, "forward", forward)
+    (tmp_path / "there.onnx").write_bytes(b"of last year")
+    said = refused(with_card(checkpoint, tmp_path / "warm.safetensors", rules=Rules(1.05)), "there.onnx")
+    assert said.status == 1
+    assert re.search(
+        r"warm\.safetensors gives answers that differ by \S+e-0[123], and the limit is 0\.0001, so", said.err
+    )
+    assert "there.onnx was not written" in said.err
+
+
+def test_an_attention_that_differs_is_found(refused, monkeypatch):
+    right = export._Calibrated.forward
+
+    def forward(self, pixels):
+        probabilities, attention = right(self, pixels)
+        return probabilities, attention.flip(1)
+
+    monkeypatch.setattr(export._Calibrated, "forward", forward)
+    assert "gives answers that differ by" in refused().err
+
+
+def test_what_torch_cannot_write_is_told_in_a_sentence(refused, monkeypatch):
+    pool = models.attention_pool
+
+    def by_its_values(features, mask):
+        return pool(features, mask) if mask.mean() > 0.5 else 1 * pool(features, mask)
+
+    monkeypatch.setattr(models, "attention_pool", by_its_values)
+    said = refused()
+    assert said.status == 1
+    assert re.search(
+        r"torch \S+ with onnxscript \S+ cannot write \S+ \(trunk test_resnet\) as ONNX: \w+Error;", said.err
+    )
+
+
+def test_a_model_for_one_size_of_batch_is_not_handed_out(refused, monkeypatch):
+    """As it was while the plain network asked for the length of a batch."""
+    free = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", lambda *given, **named: free(*given, **named | {"dynamic_shapes": None}))
+    said = refused()
+    assert said.status == 1 and "as ONNX: InvalidArgument;" in said.err
+
+
+def test_a_model_too_large_for_one_file(refused, checkpoint, monkeypatch):
+    monkeypatch.setattr(export, "LARGEST_BYTES", 3_000_000)
+    said = refused()
+    assert (said.status, said.err) == (
+        1,
+        f"biranet: {checkpoint} has 0.0 GB of weights, and one ONNX file holds 2; export a .safetensors\n",
+    )
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "onnxscript"])
+def test_without_the_extra_it_is_named(refused, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    said = refused()
+    assert said.status == 2
+    assert said.err == f"biranet: writing ONNX needs {module}; install it with: pip install 'biranet[onnx]'\n"
+
+
+def test_a_model_that_diverged(refused, checkpoint, tmp_path):
+    model, card = load_checkpoint(checkpoint)
+    with torch.no_grad():
+        model.head.bias[0] = float("nan")
+    save_checkpoint(tmp_path / "nan.safetensors", model, card)
+    said = refused(tmp_path / "nan.safetensors")
+    assert said.status == 2 and "answers are not finite numbers: its training has diverged" in said.err
