@@ -15,7 +15,7 @@ import pytest
 import run as command
 from biranet.evaluation.predictions import read_predictions
 from biranet.manifest import graded_photos, read_manifest, write_manifest
-from cells import choose_rate, inner_history, rate_score
+from cells import choose_rate, inner_history, rate_score, run_training
 from folds import divide, make_folders
 from grid import LOSSES, Cell, read_grid
 from variants import ABLATIONS, ARCHITECTURES
@@ -96,6 +96,27 @@ def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
     assert _tables(tmp_path) == _tables(finished_study)
 
 
+@pytest.mark.slow
+@pytest.mark.sample
+def test_processes_that_are_started_together_share_the_work(
+    finished_study, prepared, tiny_grid, study_arguments, tmp_path
+):
+    words = [sys.executable, str(STUDY / "run.py"), *study_arguments(prepared, tiny_grid, tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    processes = [
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    trained = [
+        [line.split(": ")[0].split(" ", 2)[2] for line in out.splitlines() if "h left" in line] for out, _ in said
+    ]
+    assert min(map(len, trained)) > 0
+    assert sum(map(len, trained)) == 26
+    assert _tables(tmp_path) == _tables(finished_study)
+
+
 def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(prepared, tiny_grid):
     table = read_manifest(prepared)
     pairs = divide(table, read_grid(str(tiny_grid), None))
@@ -120,7 +141,10 @@ def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
     for name in outer.loc[outer["split"] == "test", "prepared"]:
         (copy / name).unlink()
     cell = Cell("plain", "ce", 1, 0)
-    rate = choose_rate(tmp_path / "out", grid, cell, lambda *_: None)
+    for tried in grid.rates:
+        assert choose_rate(tmp_path / "out", grid, cell) is None
+        assert run_training(tmp_path / "out", grid, cell, tried, lambda *_: None)
+    rate = choose_rate(tmp_path / "out", grid, cell)
     for tried in grid.rates:
         ours, theirs = (
             pd.read_csv(inner_history(folder, cell, tried)).drop(columns="seconds")
