@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 import card as card_script
 import make as command
-from biranet.config import CalibrationConfig
+from biranet.config import CalibrationConfig, ReportConfig, read_recipe
 from biranet.evaluation.decisions import fit_rules
+from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.predictions import read_predictions
 from biranet.inference import models
 from biranet.learning.checkpoint import read_card
 from biranet.manifest import graded_photos, read_manifest
+from biranet.tables import write_table
 
 RECIPE = """
 epochs = 2
@@ -126,6 +129,32 @@ def test_of_an_external_report_only_numbers_are_kept(made, tmp_path, monkeypatch
     card = tomllib.loads((shipped / f"{models.DEFAULT}.toml").read_text())
     assert [each["how"].split(":")[0] for each in card["metrics"]][1] == "External"
     assert card["metrics"][0]["figures"] == card["metrics"][1]["figures"]
+
+
+def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_path):
+    answers = pd.read_csv(card_script.RESULTS / "out_of_fold.csv", dtype=str)
+    for fold, table in answers.groupby("fold"):
+        write_table(tmp_path / f"fold_{fold}.csv", table)
+    table = command.answered_by_rules_of_the_others(
+        sorted(tmp_path.glob("*.csv")), read_recipe(command.RECIPE).calibration
+    )
+    kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
+    again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
+    for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets", "ci"):
+        assert _rounded(again[key]) == _rounded(kept[key])
+    truth, said = table["grade"], table["predicted_grade"]
+    assert kept["quadratic_weighted_kappa"] == pytest.approx(cohen_kappa_score(truth, said, weights="quadratic"))
+    assert kept["aca"] == pytest.approx(balanced_accuracy_score(truth, said))
+    assert kept["referable_auc"] == pytest.approx(roc_auc_score(truth >= 2, table[["p2", "p3", "p4"]].sum(axis=1)))
+
+
+def _rounded(value):
+    """Values whose last digits hang on the machine."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
