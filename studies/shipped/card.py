@@ -20,10 +20,10 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
 MEASURED = {
-    "cross_validated": "Five-fold cross-validation by visit on the {n} photographs it has learned from: each was "
-    "graded by a model that had not seen its visit, by rules fitted on the other folds. The settings were chosen on "
-    "the same photographs, which flatters the figures a little.",
-    "external": "External: {n} photographs of another clinic and other cameras, read once, after everything was fixed.",
+    "cross_validated": "five-fold cross-validation by visit on the {n} photographs it has learned from (each graded by "
+    "a model that had not seen its visit, by rules fitted on the other folds; the settings were chosen on the same "
+    "photographs, which flatters the figures a little)",
+    "external": "external: {n} photographs of another clinic and camera, read once, after everything was fixed",
 }
 """What was measured, by the name of its file, in the order of the card."""
 

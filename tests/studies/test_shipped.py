@@ -127,7 +127,7 @@ def test_of_an_external_report_only_numbers_are_kept(made, tmp_path, monkeypatch
     assert "facts" not in json.loads(kept)
     assert not any(name in kept for name in pd.read_csv(results / "out_of_fold.csv", dtype=str)["file"])
     card = tomllib.loads((shipped / f"{models.DEFAULT}.toml").read_text())
-    assert [each["how"].split(":")[0] for each in card["metrics"]][1] == "External"
+    assert [each["how"].split(":")[0] for each in card["metrics"]][1] == "external"
     assert card["metrics"][0]["figures"] == card["metrics"][1]["figures"]
 
 
