@@ -16,6 +16,8 @@ What was measured goes to `results/` beside this file, the model to `src/biranet
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -24,12 +26,12 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig, read_recipe
-from biranet.errors import BiranetError
+from biranet.errors import BiranetError, InputError
 from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.predictions import COLUMNS, read_predictions
 from biranet.evaluation.report import write_report
 from biranet.evaluation.rules import apply_rules, decode, raw_probabilities
-from biranet.files import write_bytes
+from biranet.files import read_json, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint
@@ -58,11 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         config = read_recipe(given.recipe)
+        if config.model.pretrained and given.trunk_weights is None:
+            raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, trunk_weights=given.trunk_weights))
         make(given.prepared, config, given.out, given.results, given.shipped)
     except BiranetError as error:
         print(f"studies/shipped/make.py: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("studies/shipped/make.py: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -76,6 +83,7 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         results: Folder for what was measured.
         shipped: Folder for the model.
     """
+    refuse_other_work(prepared, config, out)
     folds = divided(prepared, out / "folds", SplitConfig(folds=FOLDS, validation=0, calibration=0))
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
     write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
@@ -101,6 +109,17 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
     ship(run / LAST_NAME, everything, shipped / f"{DEFAULT}.safetensors")
     write_card(results, shipped)
     print(f"The model is {shipped / DEFAULT}.safetensors; its report: {out / 'report' / 'report.html'}")
+
+
+def refuse_other_work(prepared: Path, config: TrainConfig, out: Path) -> None:
+    """Refuse a working folder that was begun with another recipe or other photos; mark a new one."""
+    photos = read_manifest(prepared)[["file", "sha256", "group", "grade"]].to_csv(index=False)
+    owner = {"config": dataclasses.asdict(config), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
+    owner = json.loads(json.dumps(owner, default=str))
+    path = out / "made_with.json"
+    if path.exists() and read_json(path) != owner:
+        raise InputError(f"{out} was begun with another recipe or other photos (see {path}); choose another --out")
+    write_json(path, owner)
 
 
 def divided(prepared: Path, folder: Path, config: SplitConfig) -> Path:

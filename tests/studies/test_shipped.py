@@ -1,5 +1,6 @@
 """The command that makes the model that ships, on drawn photographs: what it measures, and what it writes."""
 
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -17,8 +18,9 @@ from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.predictions import read_predictions
 from biranet.inference import models
-from biranet.learning.checkpoint import read_card
-from biranet.manifest import graded_photos, read_manifest
+from biranet.inference.evaluate import evaluate_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
+from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
 
 RECIPE = """
@@ -117,18 +119,47 @@ def test_what_was_done_is_not_done_again(made, prepared, tmp_path):
     assert (copy / "out" / "fold_1" / "history.jsonl").read_bytes() == history
 
 
-def test_of_an_external_report_only_numbers_are_kept(made, tmp_path, monkeypatch):
-    results, shipped = tmp_path / "results", tmp_path / "shipped"
-    shutil.copytree(made / "results", results)
+def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prepared, tmp_path, monkeypatch, capsys):
+    results, shipped = (Path(shutil.copytree(made / name, tmp_path / name)) for name in ("results", "shipped"))
     monkeypatch.setattr(card_script, "RESULTS", results)
     monkeypatch.setattr(card_script, "SHIPPED", shipped)
-    assert card_script.main(["--external", str(made / "out" / "report" / "metrics.json")]) == 0
-    kept = (results / "external.json").read_text()
-    assert "facts" not in json.loads(kept)
-    assert not any(name in kept for name in pd.read_csv(results / "out_of_fold.csv", dtype=str)["file"])
-    card = tomllib.loads((shipped / f"{models.DEFAULT}.toml").read_text())
-    assert [each["how"].split(":")[0] for each in card["metrics"]][1] == "external"
-    assert card["metrics"][0]["figures"] == card["metrics"][1]["figures"]
+    model = shipped / f"{models.DEFAULT}.safetensors"
+    metrics = evaluate_checkpoint(
+        model, prepared, tmp_path / "report", part="all", config=ReportConfig(by=("source",)), workers=0
+    )
+    assert metrics["subgroups"]
+    words = ["--external", str(tmp_path / "report" / "metrics.json")]
+    assert card_script.main(words) == 0
+    kept = json.loads((results / "external.json").read_text())
+    assert not {"facts", "notes", "subgroups", "patients"} & set(kept)
+    assert not any(name in json.dumps(kept) for name in read_manifest(prepared)["file"])
+
+    def blocks():
+        return tomllib.loads(model.with_suffix(".toml").read_text())["metrics"]
+
+    assert blocks()[1]["how"].startswith("external") and f"{metrics['n']} photographs" in blocks()[1]["how"]
+    assert blocks()[1]["figures"]["accuracy"]["value"] == pytest.approx(metrics["accuracy"], abs=1e-4)
+
+    # Figures of another model stand on no card, nor can they be kept.
+    net, card = load_checkpoint(model)
+    save_checkpoint(model, net, dataclasses.replace(card, rules=dataclasses.replace(card.rules, temperature=3.0)))
+    assert card_script.main([]) == 0
+    assert "was measured on another model" in capsys.readouterr().out
+    assert len(blocks()) == 1
+    assert card_script.main(words) == 2
+    assert "the report is not one of" in capsys.readouterr().err
+
+
+def test_another_recipe_or_other_photos_are_refused(made, prepared, tmp_path, capsys):
+    copy = Path(shutil.copytree(made, tmp_path / "copy"))
+    (copy / "recipe.toml").write_text(RECIPE.replace("lr = 1e-2", "lr = 2e-2"))
+    assert command.main(_words(prepared, copy)) == 2
+    assert "was begun with another recipe or other photos" in capsys.readouterr().err
+    (copy / "recipe.toml").write_text(RECIPE)
+    fewer = Path(shutil.copytree(prepared, tmp_path / "fewer"))
+    write_manifest(fewer, read_manifest(fewer).iloc[1:])
+    assert command.main(_words(fewer, copy)) == 2
+    assert "was begun with another recipe or other photos" in capsys.readouterr().err
 
 
 def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_path):
@@ -158,9 +189,34 @@ def _rounded(value):
 
 
 def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
-    card_script.write_card(card_script.RESULTS, tmp_path)
     name = f"{models.DEFAULT}.toml"
-    assert (tmp_path / name).read_bytes() == (models.SHIPPED / name).read_bytes()
+    shutil.copytree(models.SHIPPED, tmp_path / "shipped")
+    (tmp_path / "shipped" / name).unlink()
+    card_script.write_card(card_script.RESULTS, tmp_path / "shipped")
+    assert (tmp_path / "shipped" / name).read_bytes() == (models.SHIPPED / name).read_bytes()
+    assert len(models.read_model_card(models.DEFAULT).metrics) == len(card_script.MEASURED)
+
+
+def test_the_model_of_the_package_goes_with_its_answers():
+    answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
+    card, model_card = read_card(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
+    recipe = read_recipe(command.RECIPE)
+    rules = fit_rules(answers, decoder=recipe.calibration.decoder, miss_cost=recipe.calibration.miss_cost)
+    fitted = dataclasses.replace(rules, fitted_on=card.rules.fitted_on)
+    assert _rounded(dataclasses.asdict(card.rules)) == _rounded(dataclasses.asdict(fitted))
+    assert len(card.calibrated_on) == len(card.learned_fingerprints) == len(answers) == model_card.data.photographs
+    assert list(model_card.data.grades) == answers["grade"].value_counts().sort_index().tolist()
+    assert (card.image_size, card.epoch, card.seed) == (recipe.data.image_size, recipe.epochs, recipe.seed)
+    assert dataclasses.replace(recipe.model, trunk_weights=None) == card.model
+    assert "with changes" not in card.software["biranet"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "recipes", "docs", "studies", "src/biranet/shipped"])
+def test_no_figure_was_left_to_be_filled_in(name):
+    path = Path(__file__).parents[2] / name
+    texts = [path] if path.is_file() else [*path.rglob("*.md"), *path.rglob("*.toml")]
+    assert texts
+    assert not [str(text) for text in texts if "TODO" in text.read_text(encoding="utf-8")]
 
 
 def test_a_missing_folder_is_said_in_one_sentence(tmp_path, capsys):

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
+    from biranet.evaluation.rules import Rules
     from biranet.inference.models import Figure, ModelCard
 
 WIDTH = 96
@@ -75,7 +76,8 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
         ("Network", [f"{its.model.model}, trunk {its.model.trunk}, images of {its.image_size} px"]),
         ("Photos", [f"prepared at {size_px} px, as by: biranet prepare --size {size_px}"]),
         ("Rules", [f"decoder {rules.decoder}, temperature {rules.temperature:.3f}", f"fitted on {fitted_on}"]),
-        ("Operating points: refers where p2 + p3 + p4 reaches", points or ["none"]),
+        ("Decisions", [_decision(rules)]),
+        ("Operating points, on p2 + p3 + p4", points or ["none"]),
         (
             "Learned from",
             [
@@ -99,6 +101,18 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
         for line in lines:
             yield from _wrapped(line, "  ", hanging="  " * line.startswith("- "))
     yield f"  {path}"
+
+
+def _decision(rules: "Rules") -> str:
+    from biranet.evaluation.rules import decision_bounds
+
+    if not rules.operating_points:
+        return "refers from grade 2 on"
+    below, above = decision_bounds(rules)
+    return (
+        f"refers where p2 + p3 + p4 reaches {above:.3f} and the grade is 2 or more; does not refer where it is below "
+        f"{below:.3f} and the grade is 0 or 1; else asks a human"
+    )
 
 
 def _figure(key: str, figure: "Figure") -> str:

@@ -316,15 +316,28 @@ def apply_rules(table: "pd.DataFrame", rules: Rules, *, origin: str = "the predi
     return table.drop(columns=stale).assign(**shares, **answer_columns(answers, rules))
 
 
+def decision_bounds(rules: Rules) -> tuple[float, float]:
+    """Find the scores between which a human is asked.
+
+    Args:
+        rules: With operating points.
+
+    Returns:
+        The score p2 + p3 + p4 below which a photo is not referred, and the one from which on it is, each where the
+        grade agrees. Equal where the model tells the photos apart well.
+    """
+    thresholds = {point.name: point.threshold for point in rules.operating_points}
+    below, above = thresholds[SENSITIVITY_POINT], thresholds[SPECIFICITY_POINT]
+    middle = (below + above) / 2
+    # A lower threshold only adds to the sensitivity, a higher one to the specificity: both promises stay.
+    return min(below, middle), max(above, middle)
+
+
 def _decide(score: Floats, grades: Grades, rules: Rules) -> npt.NDArray[np.str_]:
     """Decide by score and grade where there are operating points, else by the grade alone."""
     no, human, refer = DECISIONS
     referable = grades >= REFERABLE_GRADE
     if not rules.operating_points:
         return np.where(referable, refer, no)
-    thresholds = {point.name: point.threshold for point in rules.operating_points}
-    below, above = thresholds[SENSITIVITY_POINT], thresholds[SPECIFICITY_POINT]
-    middle = (below + above) / 2
-    # A lower threshold only adds to the sensitivity, a higher one to the specificity: both promises stay.
-    below, above = min(below, middle), max(above, middle)
+    below, above = decision_bounds(rules)
     return np.select([(score >= above) & referable, (score < below) & ~referable], [refer, no], human)

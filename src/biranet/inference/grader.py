@@ -48,8 +48,8 @@ class Prediction:
         probabilities: Of the five grades, calibrated, (5,), float64, summing to 1.
         decision: `refer`, `do not refer` or `ask a human`; empty without a grade. A model that was not calibrated
             refers by the grade alone: from moderate DR on.
-        grade_range: Lowest and highest grade of the prediction set, which holds the true grade of 9 photos in 10; None
-            where the model was not calibrated.
+        grade_range: Lowest and highest grade of the prediction set, which holds the true grade of 9 photos in 10 like
+            those it was fitted on; None where the model was not calibrated.
         attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
         photo: What the network saw, (H, H, 3), RGB, uint8.
     """
