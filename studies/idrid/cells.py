@@ -15,6 +15,7 @@ from typing import TextIO
 import pandas as pd
 
 from biranet.config import TrainConfig
+from biranet.errors import InputError
 from biranet.evaluation.predictions import COLUMNS
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import card_photos, choose_device, predict_photos
@@ -90,11 +91,44 @@ def finished(out: Path, cell: Cell, rate: float | None) -> bool:
     return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
 
 
+@contextlib.contextmanager
+def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
+    """Open a file for this process alone, among the processes of this machine.
+
+    The claim ends with the process, however that ends; but the loader workers of one that was killed (`workers` > 0)
+    hold it some seconds longer, until they see that they are alone.
+
+    Args:
+        path: The file; it and its folder are made where they are missing.
+        wait: Wait for a process that holds it.
+
+    Yields:
+        The file, to append to; None where another process holds it and `wait` is not given.
+
+    Raises:
+        InputError: If the file cannot be opened, or its file system has no locks.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a", encoding="utf-8"))
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = None
+        except OSError as error:
+            raise InputError(
+                f"cannot lock {path}: {error.strerror or error}; "
+                "choose an --out that can be written, on a file system with locks, such as a disk of this machine"
+            ) from error
+        else:
+            held = file
+        yield held
+
+
 def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: Report) -> bool:
     """Do one training, from wherever it stands, unless it cannot be done now.
 
-    Several processes may share a working folder: the lock on a training's log is its process's claim, and ends with
-    the process, however that ends.
+    Several processes of one machine may share a working folder: the lock on a training's log is its process's claim.
 
     Args:
         out: The study's working folder.
@@ -107,13 +141,14 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
         Whether it was done; not where it is finished, another process is at it, or the choice of its rate is open.
 
     Raises:
+        InputError: If the log cannot be locked.
         InterruptedRunError: If a signal came; the state was saved.
     """
     used = choose_rate(out, grid, cell) if rate is None else rate
     if used is None:
         return False
     name = cell.name if rate is None else f"{cell.name}_lr{rate:g}"
-    with _claim(out / "logs" / f"{name}.txt") as log:
+    with claim(out / "logs" / f"{name}.txt") as log:
         if log is None or finished(out, cell, rate):
             return False
         started, run = time.monotonic(), out / "running" / name
@@ -132,19 +167,6 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
         shutil.rmtree(run, ignore_errors=True)  # at the very end another process may tidy up at the same time
     report(cell, rate, result, time.monotonic() - started)
     return True
-
-
-@contextlib.contextmanager
-def _claim(path: Path) -> Iterator[TextIO | None]:
-    """Open a log for this process alone; None where another one holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield file
 
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:

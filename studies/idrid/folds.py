@@ -63,6 +63,28 @@ def divide(table: pd.DataFrame, grid: Grid) -> list[tuple[pd.DataFrame, pd.DataF
     return pairs
 
 
+def divide_folder(prepared: Path, grid: Grid) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Divide the photos of a prepared folder for a grid by `divide`; nothing is written.
+
+    Args:
+        prepared: The prepared folder.
+        grid: The grid.
+
+    Returns:
+        What `divide` gives.
+
+    Raises:
+        InputError: If the photos are smaller than the grid's images, or `divide` refuses them.
+    """
+    size = read_preparation(prepared).size_px
+    if size < grid.train.data.image_size:
+        raise InputError(
+            f"{prepared} holds photos of {size} px, and this grid wants {grid.train.data.image_size} px; "
+            f"prepare them with --size {grid.train.data.image_size} or more"
+        )
+    return divide(read_manifest(prepared), grid)
+
+
 def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
     """Make the prepared folders of all folds; the photos themselves are links to those of `prepared`.
 
@@ -75,16 +97,9 @@ def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
         The manifest of `prepared`, graded photos only.
 
     Raises:
-        InputError: If the photos are smaller than the grid's images, or `divide` refuses them.
+        InputError: If `divide_folder` refuses the photos; then nothing is made.
     """
-    size = read_preparation(prepared).size_px
-    if size < grid.train.data.image_size:
-        raise InputError(
-            f"{prepared} holds photos of {size} px, and this grid wants {grid.train.data.image_size} px; "
-            f"prepare them with --size {grid.train.data.image_size} or more"
-        )
-    table = read_manifest(prepared)
-    for number, (inner, outer) in enumerate(divide(table, grid)):
+    for number, (inner, outer) in enumerate(divide_folder(prepared, grid)):
         for folder, manifest in ((inner_folder(out, number), inner), (outer_folder(out, number), outer)):
             folder.mkdir(parents=True, exist_ok=True)
             for path in prepared.resolve().iterdir():
@@ -93,4 +108,4 @@ def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
                     link.symlink_to(path)
             write_bytes(folder / "preparation.json", (prepared / "preparation.json").read_bytes())
             write_manifest(folder, manifest)
-    return graded_photos(table)
+    return graded_photos(read_manifest(prepared))

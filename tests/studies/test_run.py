@@ -1,10 +1,14 @@
 """The study's command: what it leaves, that it goes on where it stopped, and what no choice may depend on."""
 
+import errno
+import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,7 +19,7 @@ import pytest
 import run as command
 from biranet.evaluation.predictions import read_predictions
 from biranet.manifest import graded_photos, read_manifest, write_manifest
-from cells import choose_rate, inner_history, rate_score, run_training
+from cells import choose_rate, claim, inner_history, predictions_file, rate_score, run_training
 from folds import divide, make_folders
 from grid import LOSSES, Cell, read_grid
 from variants import ABLATIONS, ARCHITECTURES
@@ -114,7 +118,43 @@ def test_processes_that_are_started_together_share_the_work(
     ]
     assert min(map(len, trained)) > 0
     assert sum(map(len, trained)) == 26
+    counts = [int(count) for out, _ in said for count in re.findall(r" (\d+)/26 ", out)]
+    assert len(counts) == 26
+    assert max(counts) == 26
     assert _tables(tmp_path) == _tables(finished_study)
+
+
+def test_what_other_processes_finish_counts_as_done(finished_study, tiny_grid, tmp_path, capsys):
+    out = Path(shutil.copytree(finished_study / "out", tmp_path / "out", symlinks=True))
+    grid = read_grid(str(tiny_grid), None)
+    for cell in (cells := grid.cells()):
+        predictions_file(out, cell).unlink()
+    costs = grid.costs()
+    progress = command.Progress(out, costs)
+    for cell in cells[:3]:  # the last of them is ours
+        predictions_file(out, cell).touch()
+    progress(cells[2], None, 0.5, costs[cells[2], None] * 3600)
+    hours = sum(costs[cell, None] for cell in cells[3:])
+    said = capsys.readouterr().out
+    assert " 19/26 " in said
+    assert f"about {hours:.1f} h left for one process" in said
+
+
+def test_a_process_looks_whose_folder_it_is_only_when_no_other_is_making_it(
+    prepared, tiny_grid, study_arguments, tmp_path, capsys
+):
+    statuses = []
+    words = study_arguments(prepared, tiny_grid, tmp_path)
+    second = threading.Thread(target=lambda: statuses.append(command.main(words)))
+    with claim(tmp_path / "out" / "lock"):
+        second.start()
+        second.join(2)
+        assert _files(tmp_path, "*") == [tmp_path / "out" / "lock"]
+        (tmp_path / "out" / "grid.json").write_text("{}")
+    second.join(60)
+    assert statuses == [2]
+    assert "begun with other settings" in capsys.readouterr().err
+    assert sorted(path.name for path in _files(tmp_path, "*")) == ["grid.json", "lock"]
 
 
 def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(prepared, tiny_grid):
@@ -181,7 +221,9 @@ def test_the_core_grid_fits_into_its_time():
     assert seconds <= 5.5 * 3600
 
 
-def test_what_is_wrong_is_said_in_one_sentence(prepared, tiny_grid, finished_study, study_arguments, tmp_path, capsys):
+def test_what_is_wrong_is_said_in_one_sentence(
+    prepared, tiny_grid, finished_study, study_arguments, tmp_path, capsys, monkeypatch
+):
     def refused(*words):
         assert command.main([str(word) for word in words]) == 2
         said = capsys.readouterr().err
@@ -206,6 +248,16 @@ def test_what_is_wrong_is_said_in_one_sentence(prepared, tiny_grid, finished_stu
     write_manifest(mixed, table)
     assert f"{table['source'].iloc[1]}, elsewhere; prepare those of IDRiD alone" in refused(
         mixed, "--grid", tiny_grid, "--out", tmp_path / "c"
+    )
+    assert not (tmp_path / "c").exists()
+    assert "lock: Not a directory; choose an --out" in refused(prepared, "--grid", tiny_grid, "--out", tiny_grid / "d")
+
+    def without_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    assert f"lock: {os.strerror(errno.ENOLCK)}; choose an --out" in refused(
+        prepared, "--grid", tiny_grid, "--out", tmp_path / "e"
     )
 
 
