@@ -220,7 +220,10 @@ def test_no_figure_was_left_to_be_filled_in(name):
 
 
 def test_a_missing_folder_is_said_in_one_sentence(tmp_path, capsys):
-    assert command.main([str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    words = [str(tmp_path / "none"), "--out", str(tmp_path / "out")]
+    assert command.main(words) == 2
+    assert "--trunk-weights is missing" in capsys.readouterr().err
+    assert command.main([*words, "--trunk-weights", "weights.pth"]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1 and str(tmp_path / "none") in said
     assert not (tmp_path / "out").exists()
