@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
+import biranet
 import card as card_script
 import make as command
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
@@ -45,6 +46,14 @@ schedule = "cosine"
 [calibration]
 decoder = "expected_grade"
 """
+
+RELEASED = {
+    "IDRiD_004": [0.0046, 0.0214, 0.1576, 0.4966, 0.3198],
+    "IDRiD_186": [0.0163, 0.0507, 0.5344, 0.3430, 0.0556],
+    "IDRiD_276": [0.8619, 0.1214, 0.0148, 0.0016, 0.0002],
+    "IDRiD_369": [0.0118, 0.0235, 0.0837, 0.7638, 0.1172],
+}
+"""Probabilities that the model gave on the day of its release, by photo."""
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +236,12 @@ def test_a_missing_folder_is_said_in_one_sentence(tmp_path, capsys):
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1 and str(tmp_path / "none") in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.real
+def test_the_model_of_the_package_answers_as_when_it_was_released(real_data):
+    grader = biranet.load(no_cuda=True)
+    for name, released in RELEASED.items():
+        answer = grader.grade(real_data / "originals" / "idrid" / f"{name}.jpg")
+        np.testing.assert_allclose(answer.probabilities, released, atol=5e-3)
+        assert answer.attention.shape == (2, 10, 10)
