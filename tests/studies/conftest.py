@@ -6,6 +6,8 @@ import io
 import pytest
 
 import run as command
+from biranet.photos.folder import prepare_folder
+from biranet.photos.synthetic import draw_folder
 
 TINY = """
 rates = [1e-3, 1e-2]
@@ -47,12 +49,21 @@ def tiny_grid(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished_study(prepared, tiny_grid, tmp_path_factory):
-    """Folder of a finished study: `out`, `results`, and what was said in `said.txt`; read only."""
+def external(tmp_path_factory):
+    """16 other drawn photographs, prepared like the first; read only."""
+    folder = tmp_path_factory.mktemp("external")
+    draw_folder(folder / "drawn", 16, seed=8, width_px=160, height_px=128)
+    prepare_folder(folder / "drawn", folder / "prepared", labels=folder / "drawn" / "labels.csv", size_px=64)
+    return folder / "prepared"
+
+
+@pytest.fixture(scope="session")
+def finished_study(prepared, external, tiny_grid, tmp_path_factory):
+    """Folder of a finished study: `out`, `results`, `page`, and what was said in `said.txt`; read only."""
     folder = tmp_path_factory.mktemp("study")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        status = command.main(arguments(prepared, tiny_grid, folder))
+        status = command.main([*arguments(prepared, tiny_grid, folder), "--external", str(external)])
     assert status == 0
     (folder / "said.txt").write_text(said.getvalue())
     return folder
@@ -60,7 +71,8 @@ def finished_study(prepared, tiny_grid, tmp_path_factory):
 
 def arguments(prepared, grid, folder):
     """The words after the command's name for a study in a folder."""
-    return [str(prepared), "--grid", str(grid), "--out", str(folder / "out"), "--results", str(folder / "results")]
+    places = [word for name in ("out", "results", "page") for word in (f"--{name}", str(folder / name))]
+    return [str(prepared), "--grid", str(grid), *places]
 
 
 @pytest.fixture(scope="session")

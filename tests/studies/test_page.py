@@ -28,12 +28,16 @@ def test_every_number_of_the_tables_stands_on_the_page(paper):
     text = (paper / "README.md").read_text()
     measures = pd.read_csv(paper / "tables" / "measures.csv")
     assert len(measures) == 5 * len(KEYS)
+    measures = pd.concat([measures, pd.read_csv(paper / "tables" / "external" / "measures.csv")])
+    assert len(measures) == 9 * len(KEYS)
     for row in measures.itertuples():
         assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in text or pd.isna(row.low)
         assert f" {row.value:.3f}" in text
     differences = pd.read_csv(paper / "tables" / "differences.csv")
     assert set(differences["question"]) == {"whole", "loss", "ablation"}  # there was no RA-Net
-    for row in differences.itertuples():
+    external = pd.read_csv(paper / "tables" / "external" / "differences.csv")
+    assert set(external["question"]) == {"whole", "loss"}
+    for row in pd.concat([differences, external]).itertuples():
         ends = "" if pd.isna(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
         written = f"{row.difference:+.3f}{ends}"
         bold = not pd.isna(row.low) and (row.low > 0 or row.high < 0)
@@ -73,6 +77,15 @@ def test_the_page_counts_the_intervals_that_leave_out_0(paper):
     excluding = ((differences["low"] > 0) | (differences["high"] < 0)).sum()
     text = (paper / "README.md").read_text()
     assert f"Of the {len(differences)} intervals of differences below, {excluding} leave out 0;" in text
+
+
+def test_without_external_photos_the_page_does_not_speak_of_them(paper, tmp_path):
+    shutil.copytree(paper / "tables", tmp_path / "tables")
+    shutil.rmtree(tmp_path / "tables" / "external")
+    assert page.main([str(tmp_path / "tables"), "--out", str(tmp_path)]) == 0
+    assert "## Photographs of another clinic" in (paper / "README.md").read_text()
+    assert "another clinic and" not in (tmp_path / "README.md").read_text()
+    assert "## Photographs of another clinic" not in (tmp_path / "README.md").read_text()
 
 
 def row(difference, low, high):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 import run as command
 from biranet.evaluation.predictions import read_predictions
@@ -45,13 +46,41 @@ def test_what_is_kept_of_a_finished_study(finished_study):
     assert not (finished_study / "out" / "running").exists()
     assert not list((finished_study / "out").rglob("*.safetensors"))
     said = (finished_study / "said.txt").read_text().splitlines()
-    assert said[0] == "40 photos, 10 cells, 26 trainings, 0 done before"
-    assert [f"{number}/26" in line for number, line in enumerate(said[1:-1], 1)] == [True] * 26
+    assert said[0] == "40 photos, 10 cells, 30 trainings, 0 done before"
+    assert [f"{number}/30" in line for number, line in enumerate(said[1:-1], 1)] == [True] * 30
+    assert ["seed 1 all photos: answers" in line for line in said[1:-1]] == [False] * 26 + [True] * 4
     assert all("h left" in line for line in said[1:-1])
     epochs = pd.read_csv(finished_study / "results" / "epochs.csv")
     trainings = epochs.groupby(["variant", "loss", "fold", "part", "lr"])["epoch"].agg(list).tolist()
     assert trainings == [[1, 2]] * 26
     assert epochs["validation_kappa"].notna().equals(epochs["part"] == "inner")
+
+
+def test_the_external_photos_are_answered_by_models_of_all_photos(finished_study, external):
+    results = finished_study / "results" / "external"
+    photos, choices = graded_photos(read_manifest(external)), pd.read_csv(results.parent / "choices.csv")
+    rates = pd.read_csv(results / "rates.csv")
+    pairs = [(variant, loss) for variant in ("plain", "biranet") for loss in LOSSES]
+    assert list(zip(rates["variant"], rates["loss"], strict=True)) == pairs
+    measured = pd.read_csv(results / "measures.csv")
+    for (variant, loss), rate in zip(pairs, rates["lr"], strict=True):
+        name = f"{variant}_{loss}_s1_external"
+        answers = read_predictions(finished_study / "out" / "cells" / name / "predictions.csv")
+        assert sorted(answers["file"]) == sorted(photos["file"])
+        chosen = choices.query("variant == @variant and loss == @loss and chosen == 1")["lr"]
+        assert rate == chosen.mode().min()
+        log = (finished_study / "out" / "logs" / f"{name}.txt").read_text()
+        assert "on 40 photos (0 for validation)" in log
+        kappa = cohen_kappa_score(answers["grade"], answers["predicted_grade"], weights="quadratic")
+        rows = measured.query("variant == @variant and loss == @loss and measure == 'quadratic_weighted_kappa'")
+        assert rows["value"].tolist() == pytest.approx([kappa], abs=1e-8)
+
+
+def test_nothing_that_is_kept_of_the_external_photos_tells_of_a_single_one(finished_study, external):
+    kept = {path.name: path.read_text() for path in (finished_study / "results" / "external").iterdir()}
+    assert sorted(kept) == ["differences.csv", "measures.csv", "rates.csv", "settings.csv"]
+    for photo in graded_photos(read_manifest(external)).itertuples():
+        assert not any(photo.file in text or photo.sha256 in text or photo.group in text for text in kept.values())
 
 
 def test_each_rate_is_chosen_by_its_score_and_used_on_the_outer_fold(finished_study):
@@ -71,12 +100,14 @@ def test_each_rate_is_chosen_by_its_score_and_used_on_the_outer_fold(finished_st
             assert rate_score(inner[inner["lr"] == rate]) == pytest.approx(score, abs=1e-8)
 
 
-def test_a_finished_study_is_not_trained_again(finished_study, prepared, tiny_grid, study_arguments, tmp_path, capsys):
+def test_a_finished_study_is_not_trained_again(
+    finished_study, prepared, external, tiny_grid, study_arguments, tmp_path, capsys
+):
     copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
     shutil.rmtree(copy / "results")
-    assert command.main(study_arguments(prepared, tiny_grid, copy)) == 0
-    assert "26 trainings, 26 done before" in capsys.readouterr().out
-    assert _tables(copy, times=True) == _tables(finished_study, times=True)
+    assert command.main([*study_arguments(prepared, tiny_grid, copy), "--external", str(external)]) == 0
+    assert "30 trainings, 30 done before" in capsys.readouterr().out
+    assert _tables(copy, times=True, external=True) == _tables(finished_study, times=True, external=True)
 
 
 @pytest.mark.slow
@@ -222,7 +253,7 @@ def test_the_core_grid_fits_into_its_time():
 
 
 def test_what_is_wrong_is_said_in_one_sentence(
-    prepared, tiny_grid, finished_study, study_arguments, tmp_path, capsys, monkeypatch
+    prepared, external, tiny_grid, finished_study, study_arguments, tmp_path, capsys, monkeypatch
 ):
     def refused(*words):
         assert command.main([str(word) for word in words]) == 2
@@ -242,6 +273,20 @@ def test_what_is_wrong_is_said_in_one_sentence(
     longer = tmp_path / "longer.toml"
     longer.write_text(tiny_grid.read_text().replace("epochs = 2", "epochs = 4"))
     assert "begun with other settings" in refused(*study_arguments(prepared, longer, finished_study))
+    small = Path(shutil.copytree(external, tmp_path / "small"))
+    (small / "preparation.json").write_text((external / "preparation.json").read_text().replace("64", "32"))
+    asked = (prepared, "--grid", tiny_grid, "--out", tmp_path / "x", "--external")
+    assert "was prepared otherwise" in refused(*asked, small)
+    assert "photos are among those that are learned from, such as drawn_" in refused(*asked, prepared)
+    table = read_manifest(small)
+    (small / "preparation.json").write_text((external / "preparation.json").read_text())
+    write_manifest(small, table.assign(grade=""))
+    assert "holds no graded photo" in refused(*asked, small)
+    assert not (tmp_path / "x").exists()
+    write_manifest(small, table.iloc[1:])
+    assert "external.json); choose another --out" in refused(
+        *study_arguments(prepared, tiny_grid, finished_study), "--external", small
+    )
     mixed = Path(shutil.copytree(prepared, tmp_path / "mixed"))
     table = read_manifest(mixed)
     table.loc[table.index[0], "source"] = "elsewhere"
@@ -265,7 +310,11 @@ def _files(folder, pattern):
     return list((folder / "out").glob(pattern))
 
 
-def _tables(folder, *, times=False):
+def _tables(folder, *, times=False, external=False):
     """The tables of a study by name; without those times in which two runs differ."""
-    paths = (folder / "results").rglob("*.csv")
-    return {path.name: path.read_bytes() for path in paths if times or path.name != "times.csv"}
+    paths = {str(path.relative_to(folder / "results")): path for path in (folder / "results").rglob("*.csv")}
+    return {
+        name: path.read_bytes()
+        for name, path in paths.items()
+        if (times or name != "times.csv") and (external or not name.startswith("external"))
+    }
