@@ -183,6 +183,10 @@ def test_photos_that_give_a_more_guarded_official_part_away_are_left_out():
     assert "3 photos are in no part, to keep the published parts apart" in describe_split(table.assign(split=split))
 
 
+def test_photos_that_were_not_divided_are_not_called_left_out():
+    assert describe_split(_many(patients=2).assign(split="")) == "split: none of the 4 graded photos is in a part"
+
+
 def test_patients_in_headers_stay_together():
     table = _table([0, 1] * 20).assign(header_group=["k1"] * 10 + [""] * 30)
     split = split_photos(table, SplitConfig())["split"]

@@ -153,6 +153,8 @@ def describe_split(table: pd.DataFrame, column: str = "split") -> str:
         if len(grades):
             counts = np.bincount(grades, minlength=GRADE_COUNT)
             parts.append(f"{part} {len(grades)} ({'/'.join(map(str, counts))})")
+    if not parts:
+        return f"{column}: none of the {len(photos)} graded photos is in a part"
     line = f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
     left = int((photos[column] == "").sum())
     return f"{line}; {left} photos are in no part, to keep the published parts apart" if left else line
