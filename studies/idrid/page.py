@@ -2,8 +2,8 @@
 
 python studies/idrid/page.py [RESULTS] [--out FOLDER]
 
-RESULTS: the tables that run.py wrote; results/core beside this file when not given. Writes README.md and curves.svg
-into --out (this folder when not given), and measures.csv, differences.csv and convergence.csv into RESULTS.
+RESULTS: the tables that run.py wrote; results/core beside this file when not given. Writes README.md, differences.svg
+and curves.svg into --out (this folder when not given); measures.csv, differences.csv and convergence.csv into RESULTS.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from analysis import KEYS, LEVEL_SHARE, External, Results, convergence, curves, differences, measures, read_results
 from biranet.errors import BiranetError
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
-    """Write the page, its drawing, and the tables of the numbers on it.
+    """Write the page, its drawings, and the tables of the numbers on it.
 
     Args:
         results: Folder with the tables; one that holds only budget.csv gives a page that says so.
@@ -79,7 +80,8 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
         }
         for name, table in tables.items():
             write_table(results / f"{name}.csv", table)
-        draw_curves(found, out / "curves.svg")
+        _draw_differences(tables["differences"], found.external, out / "differences.svg")
+        _draw_curves(found, out / "curves.svg")
         values |= _values(found, **tables)
     # autoescape would turn the quotes of Markdown into entities
     environment = Environment(
@@ -232,15 +234,51 @@ def _budget(path: Path) -> dict[str, Any]:
     return {"budget": rows, "budget_trainings": table["trainings"].sum(), "budget_hours": f"{table['hours'].sum():.1f}"}
 
 
-def draw_curves(results: Results, path: Path) -> None:
+def _draw_differences(found: pd.DataFrame, external: External | None, path: Path) -> None:
+    """Draw every difference of kappa with its interval, one row each; the external one beside it.
+
+    Args:
+        found: The rows of differences.csv.
+        external: The external test.
+        path: An SVG file; the same tables give the same bytes.
+    """
+    rows = _of_kappa(found).reset_index(drop=True)
+    elsewhere = _of_kappa(external.differences) if external else rows.iloc[:0]
+    pairs = ["first", "first_loss", "other", "other_loss"]
+    figure = Figure(figsize=(9, 1.2 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.add_subplot(xlabel="difference of kappa, and its interval")
+    both = (("this data set", rows, "o", -0.13), ("another clinic", rows[pairs].merge(elsewhere, on=pairs), "s", 0.13))
+    for label, table, marker, aside in both:
+        heights = table[pairs].merge(rows[pairs].reset_index(), on=pairs)["index"] + aside
+        ends = [table["difference"] - table["low"], table["high"] - table["difference"]]
+        colour = "#1f77b4" if marker == "o" else "#e08214"
+        if len(table):
+            axes.errorbar(table["difference"], heights, xerr=ends, fmt=marker, color=colour, capsize=2, label=label)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [_asked(row) for _, row in rows.iterrows()])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
+    _save(figure, path)
+
+
+def _asked(row: pd.Series) -> str:
+    """What a row of differences.csv compares, in few words."""
+    other = VARIANTS[row["other"]].title
+    if row["question"] == "ablation":
+        return f"{other}: minus {VARIANTS[BASE[0]].title}"
+    if row["question"] == "loss":
+        return f"{other}: {LOSS_TITLES[row['other_loss']]} minus {LOSS_TITLES[row['first_loss']]}"
+    return f"{LOSS_TITLES[row['other_loss']]}: {other} minus {VARIANTS[row['first']].title}"
+
+
+def _draw_curves(results: Results, path: Path) -> None:
     """Draw the mean validation kappa after each epoch, one line for each architecture and loss.
 
     Args:
         results: The tables.
         path: An SVG file; the same tables give the same bytes.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel="validation kappa, mean over folds and seeds")
     for (variant, loss), rows in _grouped(curves(results), "variant", "loss"):
@@ -248,6 +286,10 @@ def draw_curves(results: Results, path: Path) -> None:
         axes.plot(mean.index, mean, LINES[loss], color=COLOURS[variant], label=name_of(variant, loss))
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "biranet"}), whole_file(path) as beside:
         figure.savefig(beside, metadata={"Date": None})
 

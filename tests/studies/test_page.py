@@ -67,9 +67,11 @@ def test_the_numbers_are_those_of_our_evaluation(paper):
 
 def test_the_same_tables_make_the_same_page(paper, tmp_path):
     assert page.main([str(paper / "tables"), "--out", str(tmp_path)]) == 0
-    for name in ("README.md", "curves.svg"):
+    for name in ("README.md", "differences.svg", "curves.svg"):
         assert (tmp_path / name).read_bytes() == (paper / name).read_bytes()
-    assert (paper / "curves.svg").read_text().count("<svg") == 1
+    for name in ("differences.svg", "curves.svg"):
+        assert (paper / name).read_text().count("<svg") == 1
+        assert f"]({name})" in (paper / "README.md").read_text()
 
 
 def test_the_page_counts_the_intervals_that_leave_out_0(paper):
