@@ -1,5 +1,6 @@
 """From the tables of a grid to its numbers: measures, paired differences, convergence. No number is made elsewhere."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,12 @@ KEYS = ("quadratic_weighted_kappa", "aca", "macro_f1", "macro_f1_of_means", "mic
 LEVEL_SHARE = 0.95
 """Share of its final kappa at which a training counts as converged."""
 
+LAST_SHARE = 0.25
+"""Share of the epochs, the last ones, whose mean validation kappa is the final one: a single one is too noisy."""
+
+COLLECTED_WITH = "collected_with_"
+"""How the settings begin that say what the tables were written with, not what they depend on."""
+
 Pair = tuple[str, str]
 """A variant and a loss."""
 
@@ -27,11 +34,13 @@ class External:
 
     Attributes:
         settings: How many photos of which grades, by name.
+        rates: The learning rate of each model.
         measures: As `measures` gives them.
         differences: As `differences` gives them.
     """
 
     settings: dict[str, str]
+    rates: pd.DataFrame
     measures: pd.DataFrame
     differences: pd.DataFrame
 
@@ -46,6 +55,7 @@ class Results:
         choices: Every learning rate tried.
         epochs: Every epoch.
         times: Seconds of each training.
+        models: How many weights each variant has, and how many of them are trained.
         external: The external test, where there was one.
     """
 
@@ -54,6 +64,7 @@ class Results:
     choices: pd.DataFrame
     epochs: pd.DataFrame
     times: pd.DataFrame
+    models: pd.DataFrame
     external: External | None
 
 
@@ -64,37 +75,58 @@ def read_results(results: Path) -> Results:
         results: Their folder.
 
     Raises:
-        InputError: If a table is missing.
+        InputError: If a table is missing, or what was measured elsewhere is of other models.
     """
     try:
-        settings = _read_settings(results)
-        choices, epochs, times = (pd.read_csv(results / f"{name}.csv") for name in ("choices", "epochs", "times"))
-        external = _read_external(results / "external")
+        settings = read_settings(results)
+        choices, epochs, times, models = _read(results, "choices", "epochs", "times", "models")
+        external = _read_external(results)
     except OSError as error:
         raise InputError(
             f"{results} does not hold the tables of a finished grid ({error}); run studies/idrid/run.py"
         ) from error
     seeds = settings["seeds"].split()
     tables: dict[Pair, pd.DataFrame] = {}
-    for variant, loss in [
-        *((name, loss) for name in ARCHITECTURES for loss in LOSSES),
-        *((n, BASE[1]) for n in ABLATIONS),
-    ]:
+    for variant, loss in (
+        epochs.loc[epochs["part"] == "outer", ["variant", "loss"]].drop_duplicates().itertuples(index=False, name=None)
+    ):
         paths = [results / "predictions" / f"{variant}_{loss}_s{seed}.csv" for seed in seeds]
-        if paths[0].exists():
-            tables[variant, loss] = pool_seeds([read_predictions(path) for path in paths])
-    return Results(settings, tables, choices, epochs, times, external)
+        tables[variant, loss] = pool_seeds([read_predictions(path) for path in paths])
+    return Results(settings, tables, choices, epochs, times, models, external)
 
 
-def _read_external(folder: Path) -> External | None:
+def _read(folder: Path, *names: str) -> list[pd.DataFrame]:
+    return [pd.read_csv(folder / f"{name}.csv") for name in names]
+
+
+def _read_external(results: Path) -> External | None:
+    folder = results / "external"
     if not folder.exists():
         return None
-    return External(
-        _read_settings(folder), *(pd.read_csv(folder / f"{name}.csv") for name in ("measures", "differences"))
-    )
+    settings = read_settings(folder)
+    if settings["models_digest"] != models_digest(results):
+        raise InputError(
+            f"{folder} holds what was measured of other models than those of {results}; "
+            "run studies/idrid/run.py with --external, or delete it"
+        )
+    return External(settings, *_read(folder, "rates", "measures", "differences"))
 
 
-def _read_settings(folder: Path) -> dict[str, str]:
+def models_digest(results: Path) -> str:
+    """Sum up what the models of a finished grid depend on: its settings, photos and learning rates.
+
+    Args:
+        results: Folder with the tables.
+
+    Returns:
+        SHA-256 of choices.csv, and of settings.csv but for the versions.
+    """
+    settings = [pair for pair in read_settings(results).items() if not pair[0].startswith(COLLECTED_WITH)]
+    return hashlib.sha256(f"{settings}{(results / 'choices.csv').read_text()}".encode()).hexdigest()
+
+
+def read_settings(folder: Path) -> dict[str, str]:
+    """Read settings.csv: the values by name."""
     listed = pd.read_csv(folder / "settings.csv", dtype=str)
     return dict(zip(listed["name"], listed["value"], strict=True))
 
@@ -187,6 +219,19 @@ def curves(results: Results) -> pd.DataFrame:
     return chosen.merge(inner, on=names)[[*names, "epoch", "validation_kappa"]]
 
 
+def final_kappa(kappas: pd.Series) -> float:
+    """The kappa at which a training ends: the mean of the last quarter of its epochs.
+
+    Args:
+        kappas: Validation kappa after each epoch.
+
+    Example:
+        >>> final_kappa(pd.Series([0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.4, 0.6]))
+        0.5
+    """
+    return float(kappas.astype(float).tail(max(1, round(LAST_SHARE * len(kappas)))).mean())
+
+
 def epochs_to_level(kappas: pd.Series) -> int | None:
     """Count the epochs until a training first reaches 95 % of its final kappa.
 
@@ -200,7 +245,7 @@ def epochs_to_level(kappas: pd.Series) -> int | None:
         >>> epochs_to_level(pd.Series([0.2, 0.5, 0.4, 0.5])), epochs_to_level(pd.Series([0.1, 0.0]))
         (2, None)
     """
-    final = kappas.iloc[-1]
+    final = final_kappa(kappas)
     if not final > 0:
         return None
     return int((kappas >= LEVEL_SHARE * final).to_numpy().argmax()) + 1
@@ -210,11 +255,12 @@ def convergence(results: Results) -> pd.DataFrame:
     """How soon each chosen inner training converged.
 
     Returns:
-        Rows `variant, loss, seed, fold, lr, final_kappa, epochs_to_level` (missing where it never rose above 0).
+        Rows `variant, loss, seed, fold, lr, final_kappa, epochs_to_level`; the last one is missing where the final
+        kappa is not above 0.
     """
     rows = []
     names = ["variant", "loss", "seed", "fold", "lr"]
     for key, training in curves(results).groupby(names, sort=False):
         kappas = training.sort_values("epoch")["validation_kappa"]
-        rows.append((*key, kappas.iloc[-1], epochs_to_level(kappas)))
+        rows.append((*key, final_kappa(kappas), epochs_to_level(kappas)))
     return pd.DataFrame(rows, columns=[*names, "final_kappa", "epochs_to_level"]).astype({"epochs_to_level": "Int64"})

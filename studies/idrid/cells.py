@@ -1,9 +1,8 @@
-"""The trainings of a cell: some on the inner split choose its learning rate, one on the outer fold gives its answers.
+"""The trainings of a cell: some on the inner split choose its learning rate, one at that rate is what is measured.
 
-The external test has cells too: they learn from all photos, at the rate that most folds have chosen.
-
-What is finished is a file that is written last and whole, so a run that is started again skips it; a training that was
-stopped goes on from its saved state.
+What is finished is a file that is written last and whole, and that bears the rate in its name: so a run that is started
+again skips it, a choice that changes with further rates is trained anew, and a training that was stopped goes on from
+its saved state.
 """
 
 import contextlib
@@ -18,6 +17,7 @@ from typing import TextIO
 
 import pandas as pd
 
+from analysis import final_kappa
 from biranet.config import TrainConfig
 from biranet.errors import InputError
 from biranet.evaluation.predictions import COLUMNS
@@ -28,15 +28,12 @@ from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
-from folds import external_folder, inner_folder, outer_folder, whole_folder
+from folds import inner_folder, outer_folder, whole_folder
 from grid import Cell, Grid
 from variants import VARIANTS
 
-Report = Callable[[Cell, float | None, float, float], None]
-"""Told of each training that has ended: the cell, the rate where it was an inner training, kappa, seconds."""
-
-LAST_SHARE = 0.25
-"""Share of the epochs, the last ones, whose validation kappas are averaged to choose the rate: one alone is noisy."""
+Report = Callable[[Cell, float | None, float | None, float], None]
+"""Told of each training that has ended: the cell; the rate and the validation kappa of an inner one; seconds."""
 
 
 def inner_history(out: Path, cell: Cell, rate: float) -> Path:
@@ -44,33 +41,23 @@ def inner_history(out: Path, cell: Cell, rate: float) -> Path:
     return out / "choices" / f"{cell.name}_lr{rate:g}.csv"
 
 
-def predictions_file(out: Path, cell: Cell) -> Path:
-    """File with a cell's answers for the test photos of its fold, or the external ones; it is written last."""
-    return out / "cells" / cell.name / "predictions.csv"
+def outer_history(out: Path, cell: Cell, rate: float) -> Path:
+    """File with the epochs of a cell's training at the chosen rate."""
+    return out / "cells" / f"{cell.name}_lr{rate:g}" / "history.csv"
 
 
-def outer_history(out: Path, cell: Cell) -> Path:
-    """File with the epochs of a cell's training."""
-    return out / "cells" / cell.name / "history.csv"
+def result_file(out: Path, cell: Cell, rate: float) -> Path:
+    """File that a cell's training at the chosen rate leaves last.
 
-
-def rate_score(history: pd.DataFrame) -> float:
-    """Score a learning rate by an inner training: the mean validation kappa of its last epochs.
-
-    Args:
-        history: One row an epoch, with `validation_kappa`.
-
-    Example:
-        >>> rate_score(pd.DataFrame({"validation_kappa": [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.4, 0.6]}))
-        0.5
+    Its answers for the test photos of its fold; or, where it has learned from all photos, the model.
     """
-    last = max(1, round(LAST_SHARE * len(history)))
-    return float(history["validation_kappa"].astype(float).tail(last).mean())
+    name = "predictions.csv" if cell.fold is not None else LAST_NAME
+    return outer_history(out, cell, rate).with_name(name)
 
 
 def best_rate(histories: Mapping[float, pd.DataFrame]) -> float:
-    """The learning rate with the highest score; of equals the first."""
-    return max(histories, key=lambda rate: rate_score(histories[rate]))
+    """The learning rate with the highest validation kappa in the end; of equals the first."""
+    return max(histories, key=lambda rate: final_kappa(histories[rate]["validation_kappa"]))
 
 
 def most_frequent(rates: Sequence[float]) -> float:
@@ -107,9 +94,12 @@ def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
     return best_rate({rate: pd.read_csv(path) for rate, path in paths.items()})
 
 
-def finished(out: Path, cell: Cell, rate: float | None) -> bool:
-    """Whether a training has ended: with a rate, one on the inner split; with None, the one whose answers are kept."""
-    return (predictions_file(out, cell) if rate is None else inner_history(out, cell, rate)).exists()
+def finished(out: Path, grid: Grid, cell: Cell, rate: float | None) -> bool:
+    """Whether a training has ended: with a rate, one on the inner split; with None, the one at the chosen rate."""
+    if rate is not None:
+        return inner_history(out, cell, rate).exists()
+    chosen = choose_rate(out, grid, cell)
+    return chosen is not None and result_file(out, cell, chosen).exists()
 
 
 @contextlib.contextmanager
@@ -168,35 +158,52 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
     used = choose_rate(out, grid, cell) if rate is None else rate
     if used is None:
         return False
-    name = cell.name if rate is None else f"{cell.name}_lr{rate:g}"
+    name = _name(cell, rate, used)
     with claim(out / "logs" / f"{name}.txt") as log:
-        if log is None or finished(out, cell, rate):
+        if log is None or finished(out, grid, cell, rate):
             return False
         started, run = time.monotonic(), out / "running" / name
-        learned, answered = _folders(out, cell, rate)
-        config = grid.settings(cell, used)
+        folder, config = _folder(out, cell, rate), grid.settings(cell, used)
         with contextlib.redirect_stdout(log):
-            train(learned, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+            train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
         history = pd.DataFrame(read_history(run))
-        if rate is None:
-            answers = _answers(answered, run, config, cell)
-            result = float((answers["grade"] == answers["predicted_grade"]).mean())
-            write_table(outer_history(out, cell), history)
-            write_table(predictions_file(out, cell), answers)
-        else:
-            result = float(history["validation_kappa"].iloc[-1])
+        kappa = None
+        if rate is not None:
             write_table(inner_history(out, cell, rate), history)
-        shutil.rmtree(run, ignore_errors=True)  # at the very end another process may tidy up at the same time
-    report(cell, rate, result, time.monotonic() - started)
+            kappa = float(history["validation_kappa"].iloc[-1])
+        else:
+            write_table(outer_history(out, cell, used), history)
+            result = result_file(out, cell, used)
+            if cell.fold is None:
+                (run / LAST_NAME).replace(result)
+            else:
+                write_table(result, _answers(folder, run, config, cell))
+        shutil.rmtree(run)
+    report(cell, rate, kappa, time.monotonic() - started)
     return True
 
 
-def _folders(out: Path, cell: Cell, rate: float | None) -> tuple[Path, Path]:
-    """The folder that a training learns from, and the one whose test photos it answers for."""
+def tidy_up(out: Path, grid: Grid, cell: Cell, rate: float | None) -> None:
+    """Remove what a kill has left of a finished training; where another process is at it, let it alone."""
+    used = choose_rate(out, grid, cell) if rate is None else rate
+    assert used is not None
+    run = out / "running" / _name(cell, rate, used)
+    if run.exists():
+        with claim(out / "logs" / f"{run.name}.txt") as log:
+            if log is not None:
+                shutil.rmtree(run)
+
+
+def _name(cell: Cell, rate: float | None, used: float) -> str:
+    """Name of a training among those that are running."""
+    return f"{'outer' if rate is None else 'inner'}_{cell.name}_lr{used:g}"
+
+
+def _folder(out: Path, cell: Cell, rate: float | None) -> Path:
+    """The folder that a training learns from."""
     if cell.fold is None:
-        return whole_folder(out), external_folder(out)
-    folder = (outer_folder if rate is None else inner_folder)(out, cell.fold)
-    return folder, folder
+        return whole_folder(out)
+    return (outer_folder if rate is None else inner_folder)(out, cell.fold)
 
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:

@@ -3,32 +3,32 @@
 predictions/VARIANT_LOSS_sSEED.csv   out-of-fold answers, one row a photo, as `biranet compare` reads them; and `fold`
 choices.csv                          each learning rate tried on an inner split, its score, and whether it was chosen
 epochs.csv                           every epoch of every training: loss, validation kappa where it was an inner one
+models.csv                           weights of each variant, and how many of them are trained
 settings.csv                         what all trainings shared
 times.csv                            seconds of each training; the only table that two runs do not have in common
-external/settings.csv                how many photos of another clinic were answered for
-external/rates.csv                   the learning rate of each model that answered for them
-external/measures.csv, differences.csv   what was measured on them; answers for single photos are not kept
+external/                            what was measured on photos of another clinic; written by external.py
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis import differences, measures, pool_seeds
-from biranet.evaluation.predictions import read_predictions
+from analysis import COLLECTED_WITH, final_kappa
 from biranet.grades import GRADE_COUNT
 from biranet.learning.run import software_versions
 from biranet.tables import write_table
-from cells import best_rate, choose_rate, inner_history, outer_history, predictions_file, rate_score
+from cells import choose_rate, inner_history, outer_history, result_file
 from grid import Cell, Grid
+from variants import VARIANTS
 
 TRAINING = ["variant", "loss", "seed", "fold", "part", "lr"]
 """What names a training in the tables; `part` is inner or outer."""
 
 
 def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
-    """Write the tables of a finished grid.
+    """Write the tables of a finished grid; answers of cells that are in it no more are removed.
 
     Args:
         out: The study's working folder, every cell of which is finished.
@@ -36,63 +36,55 @@ def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
         grid: The grid.
         photos: The graded photos.
     """
-    cells = grid.cells()
-    for name in dict.fromkeys(cell.table for cell in cells):
+    rates = {cell: rate for cell in grid.cells() if (rate := choose_rate(out, grid, cell)) is not None}
+    names = dict.fromkeys(cell.table for cell in rates)
+    for name in names:
         folds = [
-            pd.read_csv(predictions_file(out, cell), dtype={"file": str, "group": str}).assign(fold=cell.fold)
-            for cell in cells
+            pd.read_csv(result_file(out, cell, rate), dtype={"file": str, "group": str}).assign(fold=cell.fold)
+            for cell, rate in rates.items()
             if cell.table == name
         ]
         write_table(results / "predictions" / f"{name}.csv", pd.concat(folds).sort_values("file"))
+    for path in (results / "predictions").glob("*.csv"):
+        if path.stem not in names:
+            path.unlink(missing_ok=True)
 
-    choices, epochs, rates = [], [], {}
-    for cell in dict.fromkeys(cell.tuned for cell in cells):
-        histories = {rate: pd.read_csv(inner_history(out, cell, rate)) for rate in grid.rates}
-        rates[cell] = best_rate(histories)
-        for rate, history in histories.items():
-            chosen = int(rate == rates[cell])
-            choices.append({**_named(cell), "lr": rate, "score": rate_score(history), "chosen": chosen})
+    choices, epochs = [], []
+    for cell in dict.fromkeys(cell.tuned for cell in rates):
+        for rate in grid.rates:
+            history = pd.read_csv(inner_history(out, cell, rate))
+            score, chosen = final_kappa(history["validation_kappa"]), int(rate == rates[cell])
+            choices.append({**_named(cell), "lr": rate, "score": score, "chosen": chosen})
             epochs.append(history.assign(**_named(cell), part="inner", lr=rate))
-    for cell in cells:
-        history = pd.read_csv(outer_history(out, cell))
-        epochs.append(history.assign(**_named(cell), part="outer", lr=rates[cell.tuned]))
+    for cell, rate in rates.items():
+        history = pd.read_csv(outer_history(out, cell, rate))
+        epochs.append(history.assign(**_named(cell), part="outer", lr=rate))
     table = pd.concat([each.astype({"validation_kappa": float}) for each in epochs], ignore_index=True)
     write_table(results / "choices.csv", pd.DataFrame(choices))
     write_table(results / "epochs.csv", table[[*TRAINING, "epoch", "train_loss", "validation_kappa"]])
     write_table(results / "times.csv", table.groupby(TRAINING, sort=False)["seconds"].sum().reset_index())
-    write_table(results / "settings.csv", _settings(grid, photos))
+    write_table(results / "models.csv", _models(grid, list(dict.fromkeys(cell.variant for cell in rates))))
+    write_settings(results, _settings(grid, photos))
 
 
-def collect_external(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
-    """Write the tables of the external test: numbers about all photos, none about a single one.
-
-    Args:
-        out: The study's working folder, every external cell of which is finished.
-        results: Folder for the tables.
-        grid: The grid.
-        photos: The external photos.
-    """
-    cells = grid.external_cells()
-    answers = {
-        pair: pool_seeds([read_predictions(predictions_file(out, cell)) for cell in cells if cell.pair == pair])
-        for pair in dict.fromkeys(cell.pair for cell in cells)
-    }
-    rates = [(cell.variant, cell.loss, cell.seed, choose_rate(out, grid, cell)) for cell in cells]
-    values = {"sources": ", ".join(sorted(set(photos["source"]))), **_counts(photos)}
-    write_table(results / "settings.csv", _listed(values))
-    write_table(results / "rates.csv", pd.DataFrame(rates, columns=["variant", "loss", "seed", "lr"]))
-    write_table(results / "measures.csv", measures(answers))
-    write_table(results / "differences.csv", differences(answers))
+def _models(grid: Grid, names: list[str]) -> pd.DataFrame:
+    rows = []
+    for name in names:
+        variant = VARIANTS[name]
+        config = dataclasses.replace(variant.settings(grid.train).model, pretrained=False, trunk_weights=None)
+        sizes = [(weight.numel(), weight.requires_grad) for weight in variant.build(config).parameters()]
+        rows.append((name, sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)))
+    return pd.DataFrame(rows, columns=["variant", "weights", "trained"])
 
 
 def _named(cell: Cell) -> dict[str, Any]:
     return {"variant": cell.variant, "loss": cell.loss, "seed": cell.seed, "fold": cell.fold}
 
 
-def _settings(grid: Grid, photos: pd.DataFrame) -> pd.DataFrame:
+def _settings(grid: Grid, photos: pd.DataFrame) -> dict[str, Any]:
     train, optimiser = grid.train, grid.train.optimiser
-    values = {
-        **_counts(photos),
+    return {
+        **count_photos(photos),
         "folds": grid.folds,
         "validation_fraction": grid.validation,
         "seeds": " ".join(map(str, grid.seeds)),
@@ -102,16 +94,18 @@ def _settings(grid: Grid, photos: pd.DataFrame) -> pd.DataFrame:
         "image_size_px": train.data.image_size,
         "epochs": train.epochs,
         "batch_size": train.data.batch_size,
+        "augmentation": train.data.augmentation,
         "optimiser": optimiser.optimiser,
         "weight_decay": optimiser.weight_decay,
         "schedule": optimiser.schedule,
         "loss_scale": optimiser.loss_scale,
-        **software_versions(),
+        # Trainings that were begun elsewhere may have been done by others.
+        **{f"{COLLECTED_WITH}{name}": version for name, version in software_versions().items()},
     }
-    return _listed(values)
 
 
-def _counts(photos: pd.DataFrame) -> dict[str, int]:
+def count_photos(photos: pd.DataFrame) -> dict[str, int]:
+    """Count graded photos, their groups, and those of each grade."""
     counts = photos["grade"].astype(int).value_counts().reindex(range(GRADE_COUNT), fill_value=0)
     return {
         "photos": len(photos),
@@ -120,5 +114,7 @@ def _counts(photos: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _listed(values: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({"name": list(values), "value": [str(value) for value in values.values()]})
+def write_settings(folder: Path, values: dict[str, Any]) -> None:
+    """Write settings.csv: names and values as text."""
+    rows = pd.DataFrame({"name": list(values), "value": [str(value) for value in values.values()]})
+    write_table(folder / "settings.csv", rows)

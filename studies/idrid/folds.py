@@ -1,7 +1,7 @@
 """The outer folds and, inside each, the inner split that chooses the learning rate; each is a prepared folder.
 
-An inner folder does not list the test photos of its outer fold at all, so no choice can depend on them. For the
-external test there is a folder with all photos to learn from, and one with photos of another clinic to answer for.
+An inner folder does not list the test photos of its outer fold at all, so no choice can depend on them. One more folder
+has all photos to learn from, for the external test.
 """
 
 from pathlib import Path
@@ -33,11 +33,6 @@ def outer_folder(out: Path, fold: int) -> Path:
 def whole_folder(out: Path) -> Path:
     """The folder with all photos, all of them to learn from."""
     return out / "folds" / "whole"
-
-
-def external_folder(out: Path) -> Path:
-    """The folder with the photos of the external test, all of them to be answered for."""
-    return out / "folds" / "external"
 
 
 def divide(table: pd.DataFrame, grid: Grid) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -118,55 +113,13 @@ def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
     return photos
 
 
-def check_external(external: Path, prepared: Path) -> pd.DataFrame:
-    """Refuse external photos that were prepared otherwise, or are among those that are learned from.
-
-    Args:
-        external: Prepared folder with the photos of another clinic.
-        prepared: Prepared folder with the photos of the study.
-
-    Returns:
-        The manifest of `external`, graded photos only.
-
-    Raises:
-        InputError: If the photos are not fit for an external test.
-    """
-    theirs, ours = read_preparation(external), read_preparation(prepared)
-    if theirs != ours:
-        raise InputError(
-            f"--external {external} was prepared otherwise than {prepared} ({theirs.as_dict()}, not {ours.as_dict()}); "
-            "prepare both with the same settings"
-        )
-    photos = graded_photos(read_manifest(external))
-    if photos.empty:
-        raise InputError(f"--external {external} holds no graded photo; prepare it with --labels")
-    known = set(read_manifest(prepared)["sha256"])
-    both = photos.loc[photos["sha256"].isin(known), "file"]
-    if len(both):
-        raise InputError(
-            f"--external {external}: {len(both)} photos are among those that are learned from, such as {both.iloc[0]}; "
-            "give photos of another clinic"
-        )
-    return photos
-
-
-def make_external_folder(external: Path, out: Path, photos: pd.DataFrame) -> None:
-    """Make the folder of the external test; the photos themselves are links to those of `external`.
-
-    Args:
-        external: The prepared folder, which stays as it is.
-        out: The study's working folder.
-        photos: What `check_external` gave.
-    """
-    _link(external, external_folder(out), photos.drop(columns=fold_columns(photos)).assign(split="test"))
-
-
 def _link(prepared: Path, folder: Path, manifest: pd.DataFrame) -> None:
     """Make a prepared folder with a manifest of its own and links to the photos of another."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in prepared.resolve().iterdir():
         link = folder / path.name
-        if path.is_dir() and not link.is_symlink():
+        if path.is_dir() and not (link.is_symlink() and link.readlink() == path):
+            link.unlink(missing_ok=True)  # the photos have moved
             link.symlink_to(path)
     write_bytes(folder / "preparation.json", (prepared / "preparation.json").read_bytes())
     write_manifest(folder, manifest)

@@ -28,7 +28,7 @@ class Cell:
         variant: What is trained.
         loss: With which loss.
         seed: Seed of the training.
-        fold: The outer fold; None: it learns from all photos, and answers for the external ones.
+        fold: The outer fold; None: it learns from all photos, for the external test.
     """
 
     variant: str
@@ -100,7 +100,7 @@ class Grid:
         ]
 
     def external_cells(self) -> list[Cell]:
-        """The trainings on all photos, whose answers for the external ones are measured."""
+        """The trainings on all photos, for the external test."""
         return [Cell(name, loss, seed, None) for seed in self.seeds for name in self.architectures for loss in LOSSES]
 
     def settings(self, cell: Cell, rate: float) -> TrainConfig:
@@ -116,7 +116,7 @@ class Grid:
             external: Count those of the external test too.
 
         Returns:
-            By cell and rate: with a rate, a training on an inner split; with None, the one whose answers are measured.
+            By cell and rate: with a rate, a training on an inner split; with None, the one that is measured.
         """
         costs: dict[tuple[Cell, float | None], float] = {}
         for cell in self.cells():

@@ -27,7 +27,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
-    ablation_verdict,
+    at_the_edges,
     difference_with_interval,
     leaves_out_zero,
     name_of,
@@ -82,7 +82,7 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
             write_table(results / f"{name}.csv", table)
         _draw_differences(tables["differences"], found.external, out / "differences.svg")
         _draw_curves(found, out / "curves.svg")
-        values |= _values(found, **tables)
+        values |= _values(found, resamples, **tables)
     # autoescape would turn the quotes of Markdown into entities
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -92,10 +92,9 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
 
 
 def _values(
-    found: Results, measures: pd.DataFrame, differences: pd.DataFrame, convergence: pd.DataFrame
+    found: Results, resamples: int, measures: pd.DataFrame, differences: pd.DataFrame, convergence: pd.DataFrame
 ) -> dict[str, Any]:
     settings = found.settings
-    known = differences.dropna(subset=["low"])
     ablations = differences[differences["question"] == "ablation"]
     return {
         "settings": settings,
@@ -110,15 +109,30 @@ def _values(
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
         ],
-        "ablation_sentences": [ablation_verdict(row) for _, row in _of_kappa(ablations).iterrows()],
+        "ablation_sentences": [
+            verdict(row, f"{VARIANTS[row['other']].title}, against BiRA-Net as it is")
+            for _, row in _of_kappa(ablations).iterrows()
+        ],
+        "models": [
+            {
+                "title": VARIANTS[row["variant"]].title,
+                "weights": f"{row['weights'] / 1e6:.2f}",
+                "trained": f"{row['trained'] / 1e6:.2f}",
+            }
+            for _, row in found.models.iterrows()
+        ],
+        "chosen": _chosen(found.choices),
+        "tried": [f"{rate:g}" for rate in sorted(set(found.choices["lr"]))],
+        "at_the_edges": at_the_edges(found.choices),
         "external": found.external and _external(found.external),
+        "whole_elsewhere": _verdicts(found.external.differences, "whole") if found.external else [],
         "short": [_highest(measures), *_verdicts(differences), sooner(convergence, BASE[0])],
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
+        "resamples": f"{resamples:,}",
         "interval_percent": f"{100 * LEVEL:g}",
+        "chance_percent": f"{100 * (1 - LEVEL):g}",
         "level_percent": f"{100 * LEVEL_SHARE:g}",
-        "intervals": len(known),
-        "excluding": sum(leaves_out_zero(low, high) for low, high in zip(known["low"], known["high"], strict=True)),
-        "by_chance": f"{(1 - LEVEL) * len(known):.0f}",
+        **_counted(differences),
         "sooner": [sooner(convergence, name) for name in ARCHITECTURES if name in set(convergence["variant"])],
         "convergence": [
             {
@@ -136,8 +150,37 @@ def _values(
     }
 
 
+def _counted(differences: pd.DataFrame) -> dict[str, int]:
+    """How many intervals of differences there are, how many leave out 0, and the same for kappa alone."""
+    counts = {}
+    for name, table in (("all", differences), ("kappa", _of_kappa(differences))):
+        known = table.dropna(subset=["low"])
+        counts[f"intervals_{name}"] = len(known)
+        counts[f"excluding_{name}"] = sum(map(leaves_out_zero, known["low"], known["high"]))
+    return counts
+
+
+def _chosen(choices: pd.DataFrame) -> list[dict[str, Any]]:
+    """How often each learning rate was chosen, for each architecture and loss."""
+    rates = sorted(set(choices["lr"]))
+    return [
+        {
+            "title": VARIANTS[variant].title,
+            "loss": LOSS_TITLES[loss],
+            "counts": [int(rows.loc[rows["lr"] == rate, "chosen"].sum()) for rate in rates],
+        }
+        for (variant, loss), rows in _grouped(choices, "variant", "loss")
+    ]
+
+
 def _external(external: External) -> dict[str, Any]:
+    rates = [
+        f"{name_of(*pair)}: {' and '.join(f'{rate:g}' for rate in dict.fromkeys(rows['lr']))}"
+        for pair, rows in _grouped(external.rates, "variant", "loss")
+    ]
     return {
+        **_counted(external.differences),
+        "rates": "; ".join(rates),
         "settings": external.settings,
         "grades": _grades(external.settings),
         "table": _measured(external.measures),
@@ -193,26 +236,23 @@ def _highest(measures: pd.DataFrame) -> str:
     return (
         f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
         f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it "
-        "flatters a little."
+        "flatters."
     )
 
 
-def _verdicts(differences: pd.DataFrame) -> list[str]:
-    """The answers to the three claims, and the model as a whole, by kappa."""
-    said = []
+def _verdicts(differences: pd.DataFrame, *questions: str) -> list[str]:
+    """The answers to the questions of the study, or some of them, by kappa."""
     subjects = {
-        "attention": "attention, in a single stream (RA-Net against the plain network),",
-        "bilinear": "the second stream with the bilinear head (BiRA-Net against RA-Net)",
-        "whole": "all of it together (BiRA-Net against the plain network)",
-        "loss": "the grading loss (against cross-entropy)",
+        "attention": "RA-Net (attention, a hidden layer, dropout) against the plain network",
+        "bilinear": "BiRA-Net (a second stream, Net-B, the bilinear head) against RA-Net",
+        "whole": "BiRA-Net against the plain network",
+        "loss": "Grading loss against cross-entropy",
     }
-    for question, subject in subjects.items():
+    said = []
+    for question in questions or subjects:
         for _, row in _of_kappa(differences[differences["question"] == question]).iterrows():
-            where = (
-                f"with {LOSS_TITLES[row['other_loss']]}" if question != "loss" else f"in {VARIANTS[row['other']].title}"
-            )
-            sentence = verdict(row, f"{subject} {where}")
-            said.append(f"{sentence[0].upper()}{sentence[1:]}.")
+            where = VARIANTS[row["other"]].title if question == "loss" else LOSS_TITLES[row["other_loss"]]
+            said.append(verdict(row, f"{subjects[question]}, {where}"))
     return said
 
 

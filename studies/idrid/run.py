@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import shutil
 import signal
 import sys
 import time
@@ -21,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from biranet.errors import BiranetError, InputError
+from biranet.errors import BiranetError, InputError, InterruptedRunError
 from biranet.files import read_json, write_json
 from biranet.manifest import read_manifest
-from cells import claim, finished, run_training
-from collect import collect, collect_external
-from folds import check_external, divide_folder, make_external_folder, make_folders
+from biranet.photos.prepare import read_preparation
+from cells import claim, finished, run_training, tidy_up
+from collect import collect
+from external import check_external, measure_external
+from folds import divide_folder, make_folders
 from grid import HERE, Cell, Grid, read_grid
 from page import write_page
 
@@ -41,28 +40,29 @@ class Progress:
 
     Args:
         out: Working folder; what is finished there counts, whichever process did it.
+        grid: The grid.
         costs: Cost of every training, by `Grid.costs`.
     """
 
-    def __init__(self, out: Path, costs: dict[tuple[Cell, float | None], float]) -> None:
-        self.out, self.costs = out, costs
+    def __init__(self, out: Path, grid: Grid, costs: dict[tuple[Cell, float | None], float]) -> None:
+        self.out, self.grid, self.costs = out, grid, costs
         self.spent_cost = self.spent_seconds = 0.0
 
     def left(self) -> list[tuple[Cell, float | None]]:
         """The trainings that no process has finished yet."""
-        return [key for key in self.costs if not finished(self.out, *key)]
+        return [key for key in self.costs if not finished(self.out, self.grid, *key)]
 
-    def __call__(self, cell: Cell, rate: float | None, result: float, seconds: float) -> None:
-        """Tell of a training that has ended."""
+    def __call__(self, cell: Cell, rate: float | None, kappa: float | None, seconds: float) -> None:
+        """Tell of a training that has ended; of what is to be measured, nothing is said before all of it is there."""
         self.spent_cost += self.costs[cell, rate]
         self.spent_seconds += seconds
         left = self.left()
         hours = sum(self.costs[key] for key in left) * self.spent_seconds / self.spent_cost / 3600
-        what = f"choosing, rate {rate:g}, validation kappa" if rate is not None else "answers, accuracy"
+        what = "to be measured" if rate is None else f"choosing, rate {rate:g}, validation kappa {kappa:.3f}"
         trained_on = "all photos" if cell.fold is None else f"fold {cell.fold}"
         print(
             f"{time.strftime('%H:%M:%S')} {len(self.costs) - len(left)}/{len(self.costs)} {cell.variant} {cell.loss} "
-            f"seed {cell.seed} {trained_on}: {what} {result:.3f}, {seconds:.0f} s; "
+            f"seed {cell.seed} {trained_on}: {what}, {seconds:.0f} s; "
             f"about {hours:.1f} h left for one process",
             flush=True,
         )
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
-    parser.add_argument("--page", type=Path, metavar="FOLDER", default=HERE, help="where the page is written to")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="default: core: this file's folder, else --results")
     given = parser.parse_args(arguments)
     name = Path(given.grid).stem
     try:
@@ -86,14 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
         results = given.results or HERE / "results" / name
         run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), results, given.external)
-        write_page(results, given.page)
-        print(f"Written: {given.page / 'README.md'}, from the tables in {results}")
+        page = given.page or (HERE if given.grid == "core" else results)
+        write_page(results, page)
+        print(f"Written: {page / 'README.md'}, from the tables in {results}")
+    except (InterruptedRunError, KeyboardInterrupt):
+        print("studies/idrid/run.py: stopped; the same command goes on from here", file=sys.stderr)
+        return InterruptedRunError.exit_status
     except BiranetError as error:
         print(f"studies/idrid/run.py: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        print("studies/idrid/run.py: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -113,40 +114,59 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     """
     # What is refused here leaves no folder, and the lock needs one.
     divide_folder(prepared, grid)
-    elsewhere = None if external is None else check_external(external, prepared)
+    if external is not None:
+        check_external(external, prepared)
     with claim(out / "lock", wait=True):
-        _own(out / "grid.json", {"grid": dataclasses.asdict(grid), **_fingerprint(read_manifest(prepared))})
+        _own(out / "begun_with.json", _depends_on(prepared, grid))
         photos = make_folders(prepared, out, grid)
-        if external is not None and elsewhere is not None:
-            _own(out / "external.json", _fingerprint(elsewhere))
-            make_external_folder(external, out, elsewhere)
-    costs = grid.costs(external=elsewhere is not None)
-    progress = Progress(out, costs)
+    costs = grid.costs(external=external is not None)
+    progress = Progress(out, grid, costs)
     done = len(costs) - len(progress.left())
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {done} done before")
     while left := progress.left():
         if not any(run_training(out, grid, *key, progress) for key in left):
             time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
-    shutil.rmtree(out / "running", ignore_errors=True)  # what a kill may have left of finished trainings
-    collect(out, results, grid, photos)
-    if elsewhere is not None:
-        collect_external(out, results / "external", grid, elsewhere)
+    with claim(out / "lock", wait=True):
+        for key in costs:
+            tidy_up(out, grid, *key)
+        collect(out, results, grid, photos)
+        if external is not None:
+            measure_external(external, out, results, grid)
 
 
 def _own(path: Path, owner: dict[str, Any]) -> None:
     """Refuse a working folder that belongs to something else; mark a new one."""
-    as_read = json.loads(json.dumps(owner, default=str))
-    if path.exists() and read_json(path) != as_read:
+    if path.exists() and read_json(path) != owner:
         raise InputError(
             f"{path.parent} was begun with other settings or other photos (see {path}); choose another --out"
         )
-    write_json(path, as_read)
+    write_json(path, owner)
 
 
-def _fingerprint(table: pd.DataFrame) -> dict[str, str]:
-    """What tells the photos of a manifest from others."""
-    photos = table[["file", "sha256", "group", "grade"]].to_csv(index=False)
-    return {"photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
+def _depends_on(prepared: Path, grid: Grid) -> dict[str, Any]:
+    """What every training in a working folder depends on, as JSON gives it back.
+
+    Not so the learning rates, seeds and variants, which may become more, and where the files lie.
+    """
+    photos = read_manifest(prepared)[["file", "sha256", "group", "grade"]].to_csv(index=False)
+    weights = grid.train.model.trunk_weights
+    train = dataclasses.replace(grid.train, model=dataclasses.replace(grid.train.model, trunk_weights=None))
+    owner = {
+        "train": dataclasses.asdict(train),
+        "trunk_weights_sha256": weights and _sha256(weights),
+        "folds": grid.folds,
+        "validation": grid.validation,
+        "preparation": read_preparation(prepared).as_dict(),
+        "photos_sha256": hashlib.sha256(photos.encode()).hexdigest(),
+    }
+    return dict(json.loads(json.dumps(owner, default=str)))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"--trunk-weights {path}: {error.strerror}; give the file with the trunk's weights") from error
 
 
 if __name__ == "__main__":

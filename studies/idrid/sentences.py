@@ -6,8 +6,6 @@ from analysis import LEVEL_SHARE
 from grid import LOSS_TITLES
 from variants import VARIANTS
 
-NOTHING = "not measured"
-
 
 def number(value: float) -> str:
     """Three decimals; a dash where there is nothing."""
@@ -47,43 +45,28 @@ def verdict(row: pd.Series, what: str) -> str:
 
     Args:
         row: A row of differences.csv.
-        what: The subject, such as `the attention`.
+        what: What is compared, such as `RA-Net against the plain network`.
 
     Example:
         >>> row = pd.Series({"difference": 0.1, "low": 0.02, "high": 0.18})
-        >>> verdict(row, "the attention")
-        'the attention helps: kappa differs by +0.100 [+0.020, +0.180]'
-        >>> verdict(row * [1, -1, 1], "the attention")
-        'whether the attention helps is not shown: kappa differs by +0.100 [-0.020, +0.180], which holds 0'
+        >>> verdict(row, "RA-Net against the plain network")
+        'RA-Net against the plain network: ahead, kappa differs by +0.100 [+0.020, +0.180].'
+        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network")[-93:]
+        '+0.100 [-0.020, +0.180]; an advantage above 0.180 or a disadvantage above 0.020 is unlikely.'
     """
     if pd.isna(row["difference"]):
-        return f"whether {what} helps is {NOTHING}"
+        return f"{what}: not measured."
     values = f"kappa differs by {signed(row['difference'])}"
     if pd.isna(row["low"]):
-        return f"whether {what} helps is not shown: {values}, and no interval can be given"
-    values += f" [{signed(row['low'])}, {signed(row['high'])}]"
-    if row["low"] > 0:
-        return f"{what} helps: {values}"
-    if row["high"] < 0:
-        return f"{what} harms: {values}"
-    return f"whether {what} helps is not shown: {values}, which holds 0"
-
-
-def ablation_verdict(row: pd.Series) -> str:
-    """Say what changing one part of BiRA-Net shows.
-
-    Args:
-        row: A row of differences.csv, for kappa.
-    """
-    name = VARIANTS[row["other"]].title
-    values = difference_with_interval(row["difference"], row["low"], row["high"])
-    if pd.isna(row["low"]):
-        return f"{name}: kappa differs by {values}, and no interval can be given."
-    if row["low"] > 0:
-        return f"{name}: better than BiRA-Net as it is, by {values}."
-    if row["high"] < 0:
-        return f"{name}: worse than BiRA-Net as it is, by {values}."
-    return f"{name}: no difference shown, {values}."
+        return f"{what}: nothing shown, {values}, and no interval can be given."
+    low, high = row["low"], row["high"]
+    values += f" [{signed(low)}, {signed(high)}]"
+    if leaves_out_zero(low, high):
+        return f"{what}: {'ahead' if low > 0 else 'behind'}, {values}."
+    return (
+        f"{what}: nothing shown, {values}; an advantage above {number(high)} or a disadvantage above {number(-low)} "
+        "is unlikely."
+    )
 
 
 def sooner(convergence: pd.DataFrame, variant: str) -> str:
@@ -94,14 +77,33 @@ def sooner(convergence: pd.DataFrame, variant: str) -> str:
         variant: An architecture.
     """
     rows = convergence[convergence["variant"] == variant]
-    wide = rows.pivot(index=["seed", "fold"], columns="loss", values="epochs_to_level").dropna()
+    pairs = rows.pivot(index=["seed", "fold"], columns="loss", values=["epochs_to_level", "lr"])
+    wide = pairs["epochs_to_level"].dropna()
+    title = VARIANTS[variant].title
     if wide.empty:
-        return f"{VARIANTS[variant].title}: no training rose above kappa 0 with both losses, so nothing can be said."
+        return f"{title}: no pair of trainings ended above kappa 0 with both losses, so nothing can be said."
     gain = wide["ce"] - wide["grading"]
     earlier, later = int((gain > 0).sum()), int((gain < 0).sum())
     means = ", ".join(f"{LOSS_TITLES[loss]} {float(wide[loss].mean()):.1f}" for loss in ("ce", "grading"))
+    alike = int((pairs["lr"]["ce"] == pairs["lr"]["grading"]).sum())
+    said = (
+        f"{title}: mean epochs to {100 * LEVEL_SHARE:g} % of the final kappa: {means}; the grading loss was earlier in "
+        f"{earlier}, later in {later} and level in {len(gain) - earlier - later} of {len(gain)} pairs of trainings, "
+        f"{alike} of {len(pairs)} at the same rate"
+    )
+    left = len(pairs) - len(wide)
+    return f"{said}; {left} did not end above kappa 0 with both." if left else f"{said}."
+
+
+def at_the_edges(choices: pd.DataFrame) -> str:
+    """Say how often the highest or lowest of the learning rates was the best, so that a better one may lie beyond.
+
+    Args:
+        choices: The rows of choices.csv.
+    """
+    chosen = choices.loc[choices["chosen"] == 1, "lr"]
+    highest, lowest = (int((chosen == end).sum()) for end in (choices["lr"].max(), choices["lr"].min()))
     return (
-        f"{VARIANTS[variant].title}: mean epochs to {100 * LEVEL_SHARE:g} % of the final kappa: {means}; the grading "
-        f"loss was earlier in {earlier}, later in {later} and level in {len(gain) - earlier - later} of {len(gain)} "
-        "pairs of trainings."
+        f"The highest rate was chosen in {highest} of {len(chosen)} cases, the lowest in {lowest}; there a better one "
+        "may lie beyond."
     )

@@ -58,8 +58,11 @@ class MatrixGateStream(Stream):
         """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
         features = self.trunk(image)
         mask = self.net_a(features)
-        gated = torch.matmul(mask, features).mean(dim=(2, 3)) / mask.mean(dim=(2, 3)).clamp_min(EPSILON)
-        return (gated + self.net_b(features).mean(dim=(2, 3))) / 2, mask
+        overall = self.net_b(features).float().mean(dim=(2, 3))
+        with torch.autocast(image.device.type, enabled=False):
+            cells, weights = features.float(), mask.float()
+            gated = torch.matmul(weights, cells).mean(dim=(2, 3)) / weights.mean(dim=(2, 3)).clamp_min(EPSILON)
+        return (gated + overall) / 2, mask
 
 
 class RawHead(BilinearHead):
@@ -81,8 +84,9 @@ class CellStream(Stream):
         """Return the cells' vectors (B, C, h, w) and the attention mask (B, 1, h, w)."""
         features = self.trunk(image)
         mask = self.net_a(features)
-        attended = features * mask / mask.mean(dim=(2, 3), keepdim=True).clamp_min(EPSILON)
-        return (attended + self.net_b(features)) / 2, mask
+        weights = mask.float()
+        attended = features.float() * weights / weights.mean(dim=(2, 3), keepdim=True).clamp_min(EPSILON)
+        return (attended + self.net_b(features).float()) / 2, mask
 
 
 class SpatialHead(nn.Module):
@@ -101,10 +105,11 @@ class SpatialHead(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return logits (B, 5) for the cells' vectors a and b, both (B, C, h, w)."""
-        a, b = a.flatten(2).float(), b.flatten(2).float()
-        product = signed_sqrt((a @ b.transpose(1, 2) / a.shape[2]).flatten(1))
-        norm = (product.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
-        logits: Tensor = self.linear(self.scale * product * norm)
+        a, b = a.flatten(2), b.flatten(2)
+        with torch.autocast(a.device.type, enabled=False):
+            product = signed_sqrt((a @ b.transpose(1, 2) / a.shape[2]).flatten(1))
+            norm = (product.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
+            logits: Tensor = self.linear(self.scale * product * norm)
         return logits
 
 

@@ -6,6 +6,7 @@ import io
 import pytest
 
 import run as command
+from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.folder import prepare_folder
 from biranet.photos.synthetic import draw_folder
 
@@ -54,6 +55,8 @@ def external(tmp_path_factory):
     folder = tmp_path_factory.mktemp("external")
     draw_folder(folder / "drawn", 16, seed=8, width_px=160, height_px=128)
     prepare_folder(folder / "drawn", folder / "prepared", labels=folder / "drawn" / "labels.csv", size_px=64)
+    table = read_manifest(folder / "prepared")
+    write_manifest(folder / "prepared", table.assign(source="elsewhere", group="elsewhere_" + table["group"]))
     return folder / "prepared"
 
 

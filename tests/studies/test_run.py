@@ -15,12 +15,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import cohen_kappa_score
 
+import page
 import run as command
+from analysis import final_kappa
 from biranet.evaluation.predictions import read_predictions
+from biranet.inference.readings import READINGS_NAME
+from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.predict import card_photos, predict_photos
 from biranet.manifest import graded_photos, read_manifest, write_manifest
-from cells import choose_rate, claim, inner_history, predictions_file, rate_score, run_training
+from cells import choose_rate, claim, inner_history, result_file, run_training
 from folds import divide, make_folders
 from grid import LOSSES, Cell, read_grid
 from variants import ABLATIONS, ARCHITECTURES
@@ -43,12 +49,16 @@ def test_every_photo_is_answered_for_once_in_every_table(finished_study, prepare
 
 
 def test_what_is_kept_of_a_finished_study(finished_study):
-    assert not (finished_study / "out" / "running").exists()
-    assert not list((finished_study / "out").rglob("*.safetensors"))
+    assert not _files(finished_study, "running/*")
+    models = sorted(path.parent.name for path in (finished_study / "out").rglob("*.safetensors"))
+    assert [name.split("_lr")[0] for name in models] == [
+        f"{variant}_{loss}_s1_external" for variant in ("biranet", "plain") for loss in LOSSES
+    ]
     said = (finished_study / "said.txt").read_text().splitlines()
     assert said[0] == "40 photos, 10 cells, 30 trainings, 0 done before"
     assert [f"{number}/30" in line for number, line in enumerate(said[1:-1], 1)] == [True] * 30
-    assert ["seed 1 all photos: answers" in line for line in said[1:-1]] == [False] * 26 + [True] * 4
+    assert ["seed 1 all photos: to be measured" in line for line in said[1:-1]] == [False] * 26 + [True] * 4
+    assert ["kappa" in line for line in said[1:-1]].count(True) == 16  # of what is measured, nothing is said
     assert all("h left" in line for line in said[1:-1])
     epochs = pd.read_csv(finished_study / "results" / "epochs.csv")
     trainings = epochs.groupby(["variant", "loss", "fold", "part", "lr"])["epoch"].agg(list).tolist()
@@ -58,27 +68,32 @@ def test_what_is_kept_of_a_finished_study(finished_study):
 
 def test_the_external_photos_are_answered_by_models_of_all_photos(finished_study, external):
     results = finished_study / "results" / "external"
-    photos, choices = graded_photos(read_manifest(external)), pd.read_csv(results.parent / "choices.csv")
+    photos = graded_photos(read_manifest(external)).reset_index(drop=True)
+    choices = pd.read_csv(results.parent / "choices.csv")
     rates = pd.read_csv(results / "rates.csv")
     pairs = [(variant, loss) for variant in ("plain", "biranet") for loss in LOSSES]
     assert list(zip(rates["variant"], rates["loss"], strict=True)) == pairs
     measured = pd.read_csv(results / "measures.csv")
     for (variant, loss), rate in zip(pairs, rates["lr"], strict=True):
-        name = f"{variant}_{loss}_s1_external"
-        answers = read_predictions(finished_study / "out" / "cells" / name / "predictions.csv")
-        assert sorted(answers["file"]) == sorted(photos["file"])
         chosen = choices.query("variant == @variant and loss == @loss and chosen == 1")["lr"]
         assert rate == chosen.mode().min()
-        log = (finished_study / "out" / "logs" / f"{name}.txt").read_text()
+        name = f"{variant}_{loss}_s1_external_lr{rate:g}"
+        log = (finished_study / "out" / "logs" / f"outer_{name}.txt").read_text()
         assert "on 40 photos (0 for validation)" in log
+        model, card = load_checkpoint(finished_study / "out" / "cells" / name / "last.safetensors")
+        images = card_photos(card, external, photos)
+        answers = predict_photos(model, card, images, photos, device=torch.device("cpu"), workers=0)
         kappa = cohen_kappa_score(answers["grade"], answers["predicted_grade"], weights="quadratic")
         rows = measured.query("variant == @variant and loss == @loss and measure == 'quadratic_weighted_kappa'")
         assert rows["value"].tolist() == pytest.approx([kappa], abs=1e-8)
 
 
 def test_nothing_that_is_kept_of_the_external_photos_tells_of_a_single_one(finished_study, external):
-    kept = {path.name: path.read_text() for path in (finished_study / "results" / "external").iterdir()}
-    assert sorted(kept) == ["differences.csv", "measures.csv", "rates.csv", "settings.csv"]
+    tables = (finished_study / "results" / "external").iterdir()
+    kept = {path.name: path.read_text() for path in [*tables, *(finished_study / "page").iterdir()]}
+    assert sorted(kept) == [
+        "README.md", "curves.svg", "differences.csv", "differences.svg", "measures.csv", "rates.csv", "settings.csv",
+    ]  # fmt: skip
     for photo in graded_photos(read_manifest(external)).itertuples():
         assert not any(photo.file in text or photo.sha256 in text or photo.group in text for text in kept.values())
 
@@ -97,17 +112,80 @@ def test_each_rate_is_chosen_by_its_score_and_used_on_the_outer_fold(finished_st
             assert used["lr"].unique().tolist() == [best]
         inner = trainings[(trainings["part"] == "inner") & (trainings["variant"] == variant)]
         for rate, score in zip(tried["lr"], tried["score"], strict=True):
-            assert rate_score(inner[inner["lr"] == rate]) == pytest.approx(score, abs=1e-8)
+            assert final_kappa(inner.loc[inner["lr"] == rate, "validation_kappa"]) == pytest.approx(score, abs=1e-8)
 
 
 def test_a_finished_study_is_not_trained_again(
     finished_study, prepared, external, tiny_grid, study_arguments, tmp_path, capsys
 ):
     copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
-    shutil.rmtree(copy / "results")
+    shutil.rmtree(copy / "results" / "predictions")
+    for path in (copy / "results").glob("*.csv"):
+        path.unlink()
     assert command.main([*study_arguments(prepared, tiny_grid, copy), "--external", str(external)]) == 0
     assert "30 trainings, 30 done before" in capsys.readouterr().out
     assert _tables(copy, times=True, external=True) == _tables(finished_study, times=True, external=True)
+
+
+def test_every_reading_of_the_external_photos_is_written_down_and_none_is_made_twice(
+    finished_study, prepared, external, tiny_grid, study_arguments, tmp_path
+):
+    copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
+    other = Path(shutil.copytree(external, tmp_path / "other"))
+    log = other / READINGS_NAME
+    words = [*study_arguments(prepared, tiny_grid, copy), "--external", str(other)]
+    assert command.main(words) == 0
+    assert log.read_bytes() == (external / READINGS_NAME).read_bytes()  # what was measured stands
+    log.unlink()
+    for before in (0, 4):
+        shutil.rmtree(copy / "results" / "external")
+        assert command.main(words) == 0
+        settings = pd.read_csv(copy / "results" / "external" / "settings.csv", dtype=str).set_index("name")["value"]
+        assert settings["readings_before"] == str(before)
+        assert f"command before: {before}." in (copy / "page" / "README.md").read_text()
+    assert len(log.read_text().split("\n\n")) == 8
+    numbers = [(copy / "results" / "external" / name).read_bytes() for name in ("measures.csv", "differences.csv")]
+    assert numbers == [
+        (finished_study / "results" / "external" / name).read_bytes() for name in ("measures.csv", "differences.csv")
+    ]
+
+
+def test_a_further_rate_trains_only_what_is_new(finished_study, prepared, tiny_grid, study_arguments, tmp_path, capsys):
+    copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
+    shutil.rmtree(copy / "results" / "external")
+    wider = tmp_path / "wider.toml"
+    wider.write_text(tiny_grid.read_text().replace("[1e-3, 1e-2]", "[1e-3, 1e-2, 3e-2]"))
+    assert command.main(study_arguments(prepared, wider, copy)) == 0
+    said = capsys.readouterr().out
+    choices = pd.read_csv(copy / "results" / "choices.csv").query("chosen == 1")
+    moved = choices[choices["lr"] == 3e-2]
+    assert said.count("choosing, rate 0.03") == 8
+    # A choice that moved is trained anew, with the ablation where it is the one of BiRA-Net.
+    anew = len(moved) + len(moved.query("variant == 'biranet' and loss == 'grading'"))
+    assert said.count("to be measured") == anew
+    epochs = pd.read_csv(copy / "results" / "epochs.csv").query("part == 'outer' and variant in ('plain', 'biranet')")
+    used = epochs.drop_duplicates(["variant", "loss", "fold"]).set_index(["variant", "loss", "fold"])["lr"]
+    assert used.to_dict() == choices.set_index(["variant", "loss", "fold"])["lr"].to_dict()
+
+
+def test_what_was_measured_elsewhere_of_other_models_is_refused(finished_study, tmp_path, capsys):
+    results = Path(shutil.copytree(finished_study / "results", tmp_path / "results"))
+    choices = (results / "choices.csv").read_text()
+    (results / "choices.csv").write_text(choices.replace("0.001,", "0.002,"))
+    assert page.main([str(results), "--out", str(tmp_path)]) == 2
+    assert "external holds what was measured of other models than those of" in capsys.readouterr().err
+
+
+def test_answers_of_variants_that_are_in_the_grid_no_more_are_removed(
+    finished_study, prepared, tiny_grid, study_arguments, tmp_path
+):
+    copy = Path(shutil.copytree(finished_study, tmp_path / "copy", symlinks=True))
+    shutil.rmtree(copy / "results" / "external")
+    fewer = tmp_path / "fewer.toml"
+    fewer.write_text(tiny_grid.read_text().replace('["matrix_gate"]', "[]"))
+    assert command.main(study_arguments(prepared, fewer, copy)) == 0
+    assert not (copy / "results" / "predictions" / "matrix_gate_grading_s1.csv").exists()
+    assert "## Ablations" not in (copy / "page" / "README.md").read_text()
 
 
 @pytest.mark.slow
@@ -126,6 +204,8 @@ def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
         process.send_signal(sent)
         _, said = process.communicate(timeout=60)
         assert process.returncode == status, said
+        if sent == signal.SIGTERM:
+            assert said == "studies/idrid/run.py: stopped; the same command goes on from here\n"
         assert _files(tmp_path, "running/*")
     assert command.main(study_arguments(prepared, tiny_grid, tmp_path)) == 0
     assert _tables(tmp_path) == _tables(finished_study)
@@ -158,12 +238,13 @@ def test_processes_that_are_started_together_share_the_work(
 def test_what_other_processes_finish_counts_as_done(finished_study, tiny_grid, tmp_path, capsys):
     out = Path(shutil.copytree(finished_study / "out", tmp_path / "out", symlinks=True))
     grid = read_grid(str(tiny_grid), None)
-    for cell in (cells := grid.cells()):
-        predictions_file(out, cell).unlink()
-    costs = grid.costs()
-    progress = command.Progress(out, costs)
+    paths = {cell: result_file(out, cell, choose_rate(out, grid, cell)) for cell in grid.cells()}
+    for path in paths.values():
+        path.unlink()
+    costs, cells = grid.costs(), list(paths)
+    progress = command.Progress(out, grid, costs)
     for cell in cells[:3]:  # the last of them is ours
-        predictions_file(out, cell).touch()
+        paths[cell].touch()
     progress(cells[2], None, 0.5, costs[cells[2], None] * 3600)
     hours = sum(costs[cell, None] for cell in cells[3:])
     said = capsys.readouterr().out
@@ -181,11 +262,11 @@ def test_a_process_looks_whose_folder_it_is_only_when_no_other_is_making_it(
         second.start()
         second.join(2)
         assert _files(tmp_path, "*") == [tmp_path / "out" / "lock"]
-        (tmp_path / "out" / "grid.json").write_text("{}")
+        (tmp_path / "out" / "begun_with.json").write_text("{}")
     second.join(60)
     assert statuses == [2]
     assert "begun with other settings" in capsys.readouterr().err
-    assert sorted(path.name for path in _files(tmp_path, "*")) == ["grid.json", "lock"]
+    assert sorted(path.name for path in _files(tmp_path, "*")) == ["begun_with.json", "lock"]
 
 
 def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(prepared, tiny_grid):
@@ -277,16 +358,17 @@ def test_what_is_wrong_is_said_in_one_sentence(
     (small / "preparation.json").write_text((external / "preparation.json").read_text().replace("64", "32"))
     asked = (prepared, "--grid", tiny_grid, "--out", tmp_path / "x", "--external")
     assert "was prepared otherwise" in refused(*asked, small)
-    assert "photos are among those that are learned from, such as drawn_" in refused(*asked, prepared)
+    assert "holds photos of drawn0, which is learned from; give photos of another clinic" in refused(*asked, prepared)
+    assert "none.pth: No such file or directory; give the file" in refused(*asked, external, "--trunk-weights", tmp_path / "none.pth")
     table = read_manifest(small)
     (small / "preparation.json").write_text((external / "preparation.json").read_text())
     write_manifest(small, table.assign(grade=""))
     assert "holds no graded photo" in refused(*asked, small)
     assert not (tmp_path / "x").exists()
-    write_manifest(small, table.iloc[1:])
-    assert "external.json); choose another --out" in refused(
-        *study_arguments(prepared, tiny_grid, finished_study), "--external", small
-    )
+    renamed = read_manifest(prepared).assign(source="elsewhere", file=lambda table: "copy_" + table["file"])
+    write_manifest(small, renamed.iloc[:1].assign(group="other"))
+    assert command.main([str(word) for word in (*asked, small)]) == 1
+    assert "shares patients or pictures with" in capsys.readouterr().err
     mixed = Path(shutil.copytree(prepared, tmp_path / "mixed"))
     table = read_manifest(mixed)
     table.loc[table.index[0], "source"] = "elsewhere"

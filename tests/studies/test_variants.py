@@ -60,6 +60,14 @@ def test_every_weight_of_every_variant_learns(name):
     assert all("net_a" in key for key in still), still
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_behind_the_trunk_is_computed_in_full_precision(name):
+    model, image = built(name).eval(), torch.rand(2, 3, 96, 96)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        parts = [model.stream_a(model.stem(image))[0]] if isinstance(model, BiraNet) else []
+        assert all(part.dtype == torch.float32 for part in [*parts, model(image).logits])
+
+
 def test_the_three_architectures_are_those_of_the_product():
     assert [type(built(name)) for name in ARCHITECTURES] == [PlainNet, RANet, BiraNet]
 
