@@ -359,7 +359,9 @@ def test_what_is_wrong_is_said_in_one_sentence(
     asked = (prepared, "--grid", tiny_grid, "--out", tmp_path / "x", "--external")
     assert "was prepared otherwise" in refused(*asked, small)
     assert "holds photos of drawn0, which is learned from; give photos of another clinic" in refused(*asked, prepared)
-    assert "none.pth: No such file or directory; give the file" in refused(*asked, external, "--trunk-weights", tmp_path / "none.pth")
+    assert "none.pth: No such file or directory; give the file" in refused(
+        *asked, external, "--trunk-weights", tmp_path / "none.pth"
+    )
     table = read_manifest(small)
     (small / "preparation.json").write_text((external / "preparation.json").read_text())
     write_manifest(small, table.assign(grade=""))
