@@ -51,8 +51,8 @@ def verdict(row: pd.Series, what: str) -> str:
         >>> row = pd.Series({"difference": 0.1, "low": 0.02, "high": 0.18})
         >>> verdict(row, "RA-Net against the plain network")
         'RA-Net against the plain network: ahead, kappa differs by +0.100 [+0.020, +0.180].'
-        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network")[-93:]
-        '+0.100 [-0.020, +0.180]; an advantage above 0.180 or a disadvantage above 0.020 is unlikely.'
+        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network")[-68:]
+        '[-0.020, +0.180]; more than 0.180 ahead or 0.020 behind is unlikely.'
     """
     if pd.isna(row["difference"]):
         return f"{what}: not measured."
@@ -63,10 +63,7 @@ def verdict(row: pd.Series, what: str) -> str:
     values += f" [{signed(low)}, {signed(high)}]"
     if leaves_out_zero(low, high):
         return f"{what}: {'ahead' if low > 0 else 'behind'}, {values}."
-    return (
-        f"{what}: nothing shown, {values}; an advantage above {number(high)} or a disadvantage above {number(-low)} "
-        "is unlikely."
-    )
+    return f"{what}: nothing shown, {values}; more than {number(high)} ahead or {number(-low)} behind is unlikely."
 
 
 def sooner(convergence: pd.DataFrame, variant: str) -> str:

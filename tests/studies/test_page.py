@@ -126,7 +126,7 @@ def test_without_external_photos_the_page_does_not_speak_of_them(paper, tmp_path
     [
         ((0.01, 0.2), "it: ahead, kappa differs by +0.100 [+0.010, +0.200]."),
         ((-0.2, -0.01), "it: behind, kappa differs by +0.100 [-0.200, -0.010]."),
-        ((-0.01, 0.2), "an advantage above 0.200 or a disadvantage above 0.010 is unlikely."),
+        ((-0.01, 0.2), "more than 0.200 ahead or 0.010 behind is unlikely."),
         ((0.0, 0.2), "it: nothing shown, kappa differs by"),
         ((None, None), "it: nothing shown, kappa differs by +0.100, and no interval can be given."),
     ],
