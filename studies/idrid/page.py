@@ -109,10 +109,7 @@ def _values(
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
         ],
-        "ablation_sentences": [
-            verdict(row, f"{VARIANTS[row['other']].title}, against BiRA-Net as it is")
-            for _, row in _of_kappa(ablations).iterrows()
-        ],
+        "ablation_sentences": _of_ablations(_of_kappa(ablations)),
         "models": [
             {
                 "title": VARIANTS[row["variant"]].title,
@@ -126,7 +123,7 @@ def _values(
         "at_the_edges": at_the_edges(found.choices),
         "external": found.external and _external(found.external),
         "whole_elsewhere": _verdicts(found.external.differences, "whole") if found.external else [],
-        "short": [_highest(measures), *_verdicts(differences), sooner(convergence, BASE[0])],
+        "short": [_highest(measures), *_verdicts(differences), *_telling(ablations), sooner(convergence, BASE[0])],
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
         "resamples": f"{resamples:,}",
         "interval_percent": f"{100 * LEVEL:g}",
@@ -254,6 +251,19 @@ def _verdicts(differences: pd.DataFrame, *questions: str) -> list[str]:
             where = VARIANTS[row["other"]].title if question == "loss" else LOSS_TITLES[row["other_loss"]]
             said.append(verdict(row, f"{subjects[question]}, {where}"))
     return said
+
+
+def _of_ablations(differences: pd.DataFrame) -> list[str]:
+    title = f"against {VARIANTS[BASE[0]].title} as it is"
+    return [verdict(row, f"{VARIANTS[row['other']].title}, {title}") for _, row in differences.iterrows()]
+
+
+def _telling(ablations: pd.DataFrame) -> list[str]:
+    """The ablations whose interval of kappa leaves out 0, and how many do not."""
+    kappas = _of_kappa(ablations)
+    told = kappas[[leaves_out_zero(low, high) for low, high in zip(kappas["low"], kappas["high"], strict=True)]]
+    silent = [f"The other ablations: nothing shown in {len(kappas) - len(told)}."] if len(kappas) > len(told) else []
+    return [*_of_ablations(told), *silent]
 
 
 def _budget(path: Path) -> dict[str, Any]:

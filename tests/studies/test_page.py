@@ -103,10 +103,8 @@ def test_the_page_counts_the_intervals_that_leave_out_0(paper):
     kappas = differences[differences["measure"] == "quadratic_weighted_kappa"]
     of_kappa = ((kappas["low"] > 0) | (kappas["high"] < 0)).sum()
     text = " ".join((paper / "README.md").read_text().split())
-    assert (
-        f"{of_kappa} of the {len(kappas)} differences of kappa leave out 0, and {excluding} of the {len(differences)}"
-        in text
-    )
+    assert f"Of the {len(kappas)} differences of kappa {of_kappa} leave out 0, of those of all" in text
+    assert f"all measures {excluding} of {len(differences)}, which" in text
 
 
 def test_without_external_photos_the_page_does_not_speak_of_them(paper, tmp_path):
