@@ -116,8 +116,9 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     divide_folder(prepared, grid)
     if external is not None:
         check_external(external, prepared)
+    owner = _depends_on(prepared, grid)
     with claim(out / "lock", wait=True):
-        _own(out / "begun_with.json", _depends_on(prepared, grid))
+        _own(out / "begun_with.json", owner)
         photos = make_folders(prepared, out, grid)
     costs = grid.costs(external=external is not None)
     progress = Progress(out, grid, costs)
