@@ -75,10 +75,10 @@ def test_every_recipe_loads_and_says_command_time_and_result(path):
     assert f"--recipe recipes/{path.name}" in header
 
 
-def test_the_paper_recipe_adds_to_the_defaults_what_was_made_for_eyepacs():
+def test_the_paper_recipe_adds_to_the_defaults_what_is_of_its_time_and_of_eyepacs():
     (paper,) = (path for path in RECIPES if path.name == "paper.toml")
     data = DataConfig(augmentation="flips", class_weights=(1, 10, 8, 20, 21), draws_per_epoch=32_000)
-    assert read_recipe(paper) == TrainConfig(data=data)
+    assert read_recipe(paper) == TrainConfig(model=ModelConfig(trunk="resnet50.tv_in1k"), data=data)
 
 
 def test_what_a_recipe_leaves_out_keeps_its_default(recipe):
