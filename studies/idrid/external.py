@@ -4,6 +4,7 @@ They answer when all trainings of the study are finished, all of them together; 
 photos. Only what was measured is kept.
 """
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -61,7 +62,7 @@ def check_external(external: Path, prepared: Path) -> None:
 
 
 def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> None:
-    """Let all models answer, and write what was measured; nothing is read again where these models were measured.
+    """Let all models answer, and write what was measured; what these models have answered for is not read again.
 
     Args:
         external: Prepared folder with the photos, which `check_external` has let pass.
@@ -69,10 +70,18 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         results: Folder with the tables of the study.
         grid: The grid.
     """
-    folder, digest = results / "external", models_digest(results)
-    if (folder / "settings.csv").exists() and read_settings(folder)["models_digest"] == digest:
-        return
     photos = graded_photos(read_manifest(external)).reset_index(drop=True)
+    folder, depends_on = (
+        results / "external",
+        {
+            "models_digest": models_digest(results),
+            "photos_digest": hashlib.sha256(
+                photos[["sha256", "group", "grade"]].to_csv(index=False).encode()
+            ).hexdigest(),
+        },
+    )
+    if (folder / "settings.csv").exists() and depends_on.items() <= read_settings(folder).items():
+        return
     rates = {cell: choose_rate(out, grid, cell) for cell in grid.external_cells()}
     tables: dict[Pair, list[pd.DataFrame]] = {}
     earlier = []
@@ -93,5 +102,5 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
     write_table(folder / "measures.csv", measures(answers))
     write_table(folder / "differences.csv", differences(answers))
     sources = ", ".join(sorted(set(photos["source"])))
-    values = {"sources": sources, **count_photos(photos), "readings_before": earlier[0], "models_digest": digest}
+    values = {"sources": sources, **count_photos(photos), "readings_before": earlier[0], **depends_on}
     write_settings(folder, values)
