@@ -22,8 +22,8 @@ import pandas as pd
 from biranet.errors import BiranetError
 from biranet.learning.train import train
 from biranet.tables import write_table
-from folds import inner_folder, make_folders, outer_folder, whole_folder
-from grid import HERE, Cell, Grid, read_grid
+from folds import folder_of, make_folders
+from grid import HERE, Cell, Grid, Part, read_grid
 from variants import VARIANTS
 
 
@@ -57,7 +57,7 @@ def budget(prepared: Path, grid: Grid) -> pd.DataFrame:
         A row for each variant and part (inner, outer, external): number of `trainings`, `epochs` of each,
         `processor_seconds_per_epoch`, and `hours` of processor time in all.
     """
-    counts = Counter(_part(cell, rate) for cell, rate in grid.costs(external=True))
+    counts = Counter((training.cell.variant, training.part) for training in grid.costs(external=True))
     rows = []
     with tempfile.TemporaryDirectory() as name:
         make_folders(prepared, Path(name), grid)
@@ -69,15 +69,9 @@ def budget(prepared: Path, grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _part(cell: Cell, rate: float | None) -> tuple[str, str]:
-    if cell.fold is None:
-        return cell.variant, "external"
-    return cell.variant, "outer" if rate is None else "inner"
-
-
-def _one_epoch(out: Path, grid: Grid, variant: str, part: str) -> float:
+def _one_epoch(out: Path, grid: Grid, variant: str, part: Part) -> float:
     settings = grid.settings(Cell(variant, "grading", grid.seeds[0], 0), grid.rates[0])
-    folder = {"inner": inner_folder(out, 0), "outer": outer_folder(out, 0), "external": whole_folder(out)}[part]
+    folder = folder_of(out, part, 0)
     started = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         train(folder, out / f"{variant}_{part}", dataclasses.replace(settings, epochs=1), build=VARIANTS[variant].build)

@@ -8,10 +8,11 @@ its saved state.
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -28,12 +29,12 @@ from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
-from folds import inner_folder, outer_folder, whole_folder
-from grid import Cell, Grid
+from folds import folder_of
+from grid import Cell, Grid, Training
 from variants import VARIANTS
 
-Report = Callable[[Cell, float | None, float | None, float], None]
-"""Told of each training that has ended: the cell; the rate and the validation kappa of an inner one; seconds."""
+Report = Callable[[Training, float | None, float], None]
+"""Told of each training that has ended; the validation kappa of an inner one; seconds."""
 
 
 def inner_history(out: Path, cell: Cell, rate: float) -> Path:
@@ -55,11 +56,6 @@ def result_file(out: Path, cell: Cell, rate: float) -> Path:
     return outer_history(out, cell, rate).with_name(name)
 
 
-def best_rate(histories: Mapping[float, pd.DataFrame]) -> float:
-    """The learning rate with the highest validation kappa in the end; of equals the first."""
-    return max(histories, key=lambda rate: final_kappa(histories[rate]["validation_kappa"]))
-
-
 def most_frequent(rates: Sequence[float]) -> float:
     """The rate that occurs most often; of equals the smaller one.
 
@@ -72,7 +68,7 @@ def most_frequent(rates: Sequence[float]) -> float:
 
 
 def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
-    """Choose the learning rate of a cell by the inner trainings of its fold; of equals the smaller one.
+    """Choose the learning rate of a cell by the kappa of its fold's inner trainings; of equals the smaller one.
 
     A cell that learns from all photos takes the rate that most folds have chosen.
 
@@ -91,15 +87,15 @@ def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
     paths = {rate: inner_history(out, cell.tuned, rate) for rate in grid.rates}
     if not all(path.exists() for path in paths.values()):
         return None
-    return best_rate({rate: pd.read_csv(path) for rate, path in paths.items()})
+    return max(paths, key=lambda rate: _score(paths[rate]))
 
 
-def finished(out: Path, grid: Grid, cell: Cell, rate: float | None) -> bool:
-    """Whether a training has ended: with a rate, one on the inner split; with None, the one at the chosen rate."""
-    if rate is not None:
-        return inner_history(out, cell, rate).exists()
-    chosen = choose_rate(out, grid, cell)
-    return chosen is not None and result_file(out, cell, chosen).exists()
+def finished(out: Path, grid: Grid, training: Training) -> bool:
+    """Whether a training has ended."""
+    if training.rate is not None:
+        return inner_history(out, training.cell, training.rate).exists()
+    chosen = choose_rate(out, grid, training.cell)
+    return chosen is not None and result_file(out, training.cell, chosen).exists()
 
 
 @contextlib.contextmanager
@@ -136,7 +132,7 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
         yield held
 
 
-def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: Report) -> bool:
+def run_training(out: Path, grid: Grid, training: Training, report: Report) -> bool:
     """Do one training, from wherever it stands, unless it cannot be done now.
 
     Several processes of one machine may share a working folder: the lock on a training's log is its process's claim.
@@ -144,66 +140,72 @@ def run_training(out: Path, grid: Grid, cell: Cell, rate: float | None, report: 
     Args:
         out: The study's working folder.
         grid: The grid.
-        cell: The cell.
-        rate: Learning rate to try on the inner split; None: the chosen one, on all that the cell learns from.
-        report: Told of the training.
+        training: The training.
+        report: Told of it when it has ended.
 
     Returns:
         Whether it was done; not where it is finished, another process is at it, or the choice of its rate is open.
 
     Raises:
-        InputError: If the log cannot be locked.
+        InputError: If the log cannot be locked, or the training fails, such as one that has diverged.
         InterruptedRunError: If a signal came; the state was saved.
     """
-    used = choose_rate(out, grid, cell) if rate is None else rate
-    if used is None:
+    cell, rate = training.cell, _rate(out, grid, training)
+    if rate is None:
         return False
-    name = _name(cell, rate, used)
+    name = _name(training, rate)
     with claim(out / "logs" / f"{name}.txt") as log:
-        if log is None or finished(out, grid, cell, rate):
+        if log is None or finished(out, grid, training):
             return False
         started, run = time.monotonic(), out / "running" / name
-        folder, config = _folder(out, cell, rate), grid.settings(cell, used)
-        with contextlib.redirect_stdout(log):
-            train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+        folder, config = folder_of(out, training.part, cell.fold), grid.settings(cell, rate)
+        try:
+            with contextlib.redirect_stdout(log):
+                train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+        except InputError as error:
+            raise InputError(f"{training}: {error}") from error
         history = pd.DataFrame(read_history(run))
         kappa = None
-        if rate is not None:
+        if training.part == "inner":
             write_table(inner_history(out, cell, rate), history)
             kappa = float(history["validation_kappa"].iloc[-1])
         else:
-            write_table(outer_history(out, cell, used), history)
-            result = result_file(out, cell, used)
-            if cell.fold is None:
+            write_table(outer_history(out, cell, rate), history)
+            result = result_file(out, cell, rate)
+            if training.part == "external":
                 (run / LAST_NAME).replace(result)
             else:
                 write_table(result, _answers(folder, run, config, cell))
         shutil.rmtree(run)
-    report(cell, rate, kappa, time.monotonic() - started)
+    report(training, kappa, time.monotonic() - started)
     return True
 
 
-def tidy_up(out: Path, grid: Grid, cell: Cell, rate: float | None) -> None:
+def tidy_up(out: Path, grid: Grid, training: Training) -> None:
     """Remove what a kill has left of a finished training; where another process is at it, let it alone."""
-    used = choose_rate(out, grid, cell) if rate is None else rate
-    assert used is not None
-    run = out / "running" / _name(cell, rate, used)
+    rate = _rate(out, grid, training)
+    assert rate is not None
+    run = out / "running" / _name(training, rate)
     if run.exists():
         with claim(out / "logs" / f"{run.name}.txt") as log:
             if log is not None:
                 shutil.rmtree(run)
 
 
-def _name(cell: Cell, rate: float | None, used: float) -> str:
+@functools.cache  # processes that wait for each other look again and again
+def _score(history: Path) -> float:
+    """The validation kappa in the end of an inner training that is finished."""
+    return final_kappa(pd.read_csv(history)["validation_kappa"])
+
+
+def _rate(out: Path, grid: Grid, training: Training) -> float | None:
+    """The rate that a training runs at; None while its choice is open."""
+    return choose_rate(out, grid, training.cell) if training.rate is None else training.rate
+
+
+def _name(training: Training, rate: float) -> str:
     """Name of a training among those that are running."""
-    return f"{'outer' if rate is None else 'inner'}_{cell.name}_lr{used:g}"
-
-
-def _folder(out: Path, cell: Cell, rate: float | None) -> Path:
-    """The folder that a training learns from."""
-    if cell.fold is None:
-        return whole_folder(out)
-    return (outer_folder if rate is None else inner_folder)(out, cell.fold)
+    return f"{training.part}_{training.cell.name}_lr{rate:g}"
 
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:

@@ -14,25 +14,22 @@ from biranet.files import write_bytes
 from biranet.learning.split import split_photos
 from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
 from biranet.photos.prepare import read_preparation
-from grid import Grid
+from grid import Grid, Part
 
 SPLIT_SEED = 1
 """Seed of the folds; one for all seeds of the training, so that all tables hold the same test photos by fold."""
 
 
-def inner_folder(out: Path, fold: int) -> Path:
-    """The folder with an outer fold's training photos, divided into train and validation."""
-    return out / "folds" / str(fold) / "inner"
+def folder_of(out: Path, part: Part, fold: int | None) -> Path:
+    """The prepared folder that a training learns from.
 
-
-def outer_folder(out: Path, fold: int) -> Path:
-    """The folder with all photos, divided into train and test."""
-    return out / "folds" / str(fold) / "outer"
-
-
-def whole_folder(out: Path) -> Path:
-    """The folder with all photos, all of them to learn from."""
-    return out / "folds" / "whole"
+    Args:
+        out: The study's working folder.
+        part: inner: an outer fold's training photos, divided into train and validation; outer: all photos, divided into
+            train and test; external: all photos, all of them to learn from.
+        fold: The outer fold; it does not matter to `external`.
+    """
+    return out / "folds" / ("whole" if part == "external" else f"{fold}/{part}")
 
 
 def divide(table: pd.DataFrame, grid: Grid) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -106,10 +103,10 @@ def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
         InputError: If `divide_folder` refuses the photos; then nothing is made.
     """
     for number, (inner, outer) in enumerate(divide_folder(prepared, grid)):
-        _link(prepared, inner_folder(out, number), inner)
-        _link(prepared, outer_folder(out, number), outer)
+        _link(prepared, folder_of(out, "inner", number), inner)
+        _link(prepared, folder_of(out, "outer", number), outer)
     photos = graded_photos(read_manifest(prepared))
-    _link(prepared, whole_folder(out), photos.drop(columns=fold_columns(photos)).assign(split="train"))
+    _link(prepared, folder_of(out, "external", None), photos.drop(columns=fold_columns(photos)).assign(split="train"))
     return photos
 
 

@@ -16,13 +16,16 @@ Loss = Literal["ce", "grading"]
 LOSSES: tuple[Loss, ...] = ("ce", "grading")
 LOSS_TITLES = {"ce": "cross-entropy", "grading": "grading loss"}
 
+Part = Literal["inner", "outer", "external"]
+"""What a training is for: the choice of a rate, the answers of an outer fold, or those for another clinic's photos."""
+
 BASE: tuple[str, Loss] = ("biranet", "grading")
 """What the ablations change one thing of, and whose learning rate they take."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training on an outer fold's training groups, and its answers for that fold's test photos.
+    """What is trained with which loss and seed, and the outer fold whose test photos it answers for.
 
     Attributes:
         variant: What is trained.
@@ -39,7 +42,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"{self.table}_external" if self.fold is None else f"{self.table}_f{self.fold}"
+        return f"{self.table}_whole" if self.fold is None else f"{self.table}_f{self.fold}"
 
     @property
     def table(self) -> str:
@@ -55,6 +58,32 @@ class Cell:
     def tuned(self) -> "Cell":
         """The cell whose choice of the learning rate this one takes: itself, or for an ablation BiRA-Net's."""
         return self if self.variant in ARCHITECTURES else dataclasses.replace(self, variant=BASE[0], loss=BASE[1])
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a cell.
+
+    Attributes:
+        cell: The cell.
+        rate: Learning rate that is tried on the inner split; None: the one that was chosen, and what is measured.
+    """
+
+    cell: Cell
+    rate: float | None
+
+    @property
+    def part(self) -> Part:
+        """What it is for, which says what it learns from."""
+        if self.rate is not None:
+            return "inner"
+        return "external" if self.cell.fold is None else "outer"
+
+    def __str__(self) -> str:
+        """Say which one it is, for the line about its end."""
+        learns_from = "all photos" if self.cell.fold is None else f"fold {self.cell.fold}"
+        aim = "to be measured" if self.rate is None else f"choosing, rate {self.rate:g}"
+        return f"{self.cell.variant} {self.cell.loss} seed {self.cell.seed} {learns_from}: {aim}"
 
 
 @dataclass(frozen=True)
@@ -109,22 +138,22 @@ class Grid:
         config = dataclasses.replace(self.train, optimiser=optimiser, seed=cell.seed, fold=None)
         return VARIANTS[cell.variant].settings(config)
 
-    def costs(self, *, external: bool = False) -> dict[tuple[Cell, float | None], float]:
+    def costs(self, *, external: bool = False) -> dict[Training, float]:
         """Every training in the order in which it runs, with its cost in whole trainings of BiRA-Net.
 
         Args:
             external: Count those of the external test too.
 
         Returns:
-            By cell and rate: with a rate, a training on an inner split; with None, the one that is measured.
+            By training; a choice that several cells take is made once.
         """
-        costs: dict[tuple[Cell, float | None], float] = {}
+        costs: dict[Training, float] = {}
         for cell in self.cells():
             for rate in self.rates:
-                costs.setdefault((cell.tuned, rate), VARIANTS[cell.tuned.variant].cost * (1 - self.validation))
-            costs[cell, None] = VARIANTS[cell.variant].cost
+                costs.setdefault(Training(cell.tuned, rate), VARIANTS[cell.tuned.variant].cost * (1 - self.validation))
+            costs[Training(cell, None)] = VARIANTS[cell.variant].cost
         if external:
-            costs |= {(cell, None): VARIANTS[cell.variant].cost for cell in self.external_cells()}
+            costs |= {Training(cell, None): VARIANTS[cell.variant].cost for cell in self.external_cells()}
         return costs
 
 

@@ -28,8 +28,8 @@ from cells import claim, finished, run_training, tidy_up
 from collect import collect
 from external import check_external, measure_external
 from folds import divide_folder, make_folders
-from grid import HERE, Cell, Grid, read_grid
-from page import write_page
+from grid import HERE, Grid, Training, read_grid
+from page import page_place, write_page
 
 WAIT_SECONDS = 2.0
 """Before this process looks again for something to do, where other processes are at all that can be done."""
@@ -44,26 +44,24 @@ class Progress:
         costs: Cost of every training, by `Grid.costs`.
     """
 
-    def __init__(self, out: Path, grid: Grid, costs: dict[tuple[Cell, float | None], float]) -> None:
+    def __init__(self, out: Path, grid: Grid, costs: dict[Training, float]) -> None:
         self.out, self.grid, self.costs = out, grid, costs
         self.spent_cost = self.spent_seconds = 0.0
 
-    def left(self) -> list[tuple[Cell, float | None]]:
+    def left(self) -> list[Training]:
         """The trainings that no process has finished yet."""
-        return [key for key in self.costs if not finished(self.out, self.grid, *key)]
+        return [training for training in self.costs if not finished(self.out, self.grid, training)]
 
-    def __call__(self, cell: Cell, rate: float | None, kappa: float | None, seconds: float) -> None:
+    def __call__(self, training: Training, kappa: float | None, seconds: float) -> None:
         """Tell of a training that has ended; of what is to be measured, nothing is said before all of it is there."""
-        self.spent_cost += self.costs[cell, rate]
+        self.spent_cost += self.costs[training]
         self.spent_seconds += seconds
         left = self.left()
-        hours = sum(self.costs[key] for key in left) * self.spent_seconds / self.spent_cost / 3600
-        what = "to be measured" if rate is None else f"choosing, rate {rate:g}, validation kappa {kappa:.3f}"
-        trained_on = "all photos" if cell.fold is None else f"fold {cell.fold}"
+        hours = sum(self.costs[each] for each in left) * self.spent_seconds / self.spent_cost / 3600
+        said = "" if kappa is None else f", validation kappa {kappa:.3f}"
         print(
-            f"{time.strftime('%H:%M:%S')} {len(self.costs) - len(left)}/{len(self.costs)} {cell.variant} {cell.loss} "
-            f"seed {cell.seed} {trained_on}: {what}, {seconds:.0f} s; "
-            f"about {hours:.1f} h left for one process",
+            f"{time.strftime('%H:%M:%S')} {len(self.costs) - len(left)}/{len(self.costs)} {training}{said}, "
+            f"{seconds:.0f} s; about {hours:.1f} h left for one process",
             flush=True,
         )
 
@@ -77,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
-    parser.add_argument("--page", type=Path, metavar="FOLDER", help="default: core: this file's folder, else --results")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="default: as studies/idrid/page.py")
     given = parser.parse_args(arguments)
     name = Path(given.grid).stem
     try:
@@ -86,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
         results = given.results or HERE / "results" / name
         run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), results, given.external)
-        page = given.page or (HERE if given.grid == "core" else results)
+        page = given.page or page_place(results)
         write_page(results, page)
         print(f"Written: {page / 'README.md'}, from the tables in {results}")
     except (InterruptedRunError, KeyboardInterrupt):
@@ -125,11 +123,11 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     done = len(costs) - len(progress.left())
     print(f"{len(photos)} photos, {len(grid.cells())} cells, {len(costs)} trainings, {done} done before")
     while left := progress.left():
-        if not any(run_training(out, grid, *key, progress) for key in left):
+        if not any(run_training(out, grid, training, progress) for training in left):
             time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
     with claim(out / "lock", wait=True):
-        for key in costs:
-            tidy_up(out, grid, *key)
+        for training in costs:
+            tidy_up(out, grid, training)
         collect(out, results, grid, photos)
         if external is not None:
             measure_external(external, out, results, grid)
