@@ -135,7 +135,7 @@ def pool_seeds(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Put the answers of several seeds for the same photos into one table.
 
     A photo then stands in it once for each seed, in the same group, so that whole groups with all their answers are
-    drawn: the interval speaks of patients, for trainings like these.
+    drawn: the interval speaks of other groups, for trainings like these.
 
     Args:
         tables: Predictions tables of the same photos, one a seed.
@@ -174,7 +174,7 @@ def measures(tables: dict[Pair, pd.DataFrame], resamples: int = RESAMPLES) -> pd
 
 def comparisons(tables: dict[Pair, pd.DataFrame]) -> list[tuple[str, Pair, Pair]]:
     """What is compared with what: the question, the first, and the other, whose value is the minuend."""
-    asked: list[tuple[str, Pair, Pair]] = []
+    asked: list[tuple[str, Pair, Pair]] = [("method", ("plain", "ce"), BASE)]
     for loss in LOSSES:
         for question, first, other in (
             ("attention", "plain", "ranet"),

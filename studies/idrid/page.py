@@ -3,7 +3,8 @@
 python studies/idrid/page.py [RESULTS] [--out FOLDER]
 
 RESULTS: the tables that run.py wrote; results/core beside this file when not given. Writes README.md, differences.svg
-and curves.svg into --out (this folder when not given); measures.csv, differences.csv and convergence.csv into RESULTS.
+and curves.svg into --out, measures.csv, differences.csv and convergence.csv into RESULTS. When --out is not given, the
+page of results/core comes into this folder, and every other one beside its tables.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
     at_the_edges,
+    claim,
     difference_with_interval,
     leaves_out_zero,
     name_of,
@@ -38,6 +40,8 @@ from sentences import (
 )
 from variants import ARCHITECTURES, VARIANTS
 
+CORE = HERE / "results" / "core"
+
 LINES = {"ce": "--", "grading": "-"}
 COLOURS = {"plain": "#777777", "ranet": "#1f77b4", "biranet": "#d62728"}
 
@@ -45,17 +49,23 @@ COLOURS = {"plain": "#777777", "ranet": "#1f77b4", "biranet": "#d62728"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=HERE / "results" / "core")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", default=HERE)
+    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=CORE)
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples of each interval")
     given = parser.parse_args(arguments)
+    out = given.out or page_place(given.results)
     try:
-        write_page(given.results, given.out, given.resamples)
+        write_page(given.results, out, given.resamples)
     except BiranetError as error:
         print(f"studies/idrid/page.py: {error}", file=sys.stderr)
         return error.exit_status
-    print(f"Written: {given.out / 'README.md'}")
+    print(f"Written: {out / 'README.md'}")
     return 0
+
+
+def page_place(results: Path) -> Path:
+    """Where the page of some tables belongs: that of the core grid beside the scripts, others beside their tables."""
+    return HERE if results.resolve() == CORE else results
 
 
 def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
@@ -69,7 +79,11 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
     Raises:
         InputError: If a table is missing, or nothing can be written.
     """
-    values: dict[str, Any] = {"folder": f"results/{results.name}", "results": (results / "settings.csv").exists()}
+    values: dict[str, Any] = {
+        "folder": f"results/{results.name}",
+        "up": "../.." if results.name == CORE.name else "../../../..",  # from where the page belongs
+        "results": (results / "settings.csv").exists(),
+    }
     values |= _budget(results / "budget.csv")
     if values["results"]:
         found = read_results(results)
@@ -99,7 +113,6 @@ def _values(
     return {
         "settings": settings,
         "grades": _grades(settings),
-        "rates": ", ".join(settings["rates"].split()),
         "validation_percent": f"{100 * float(settings['validation_fraction']):g}",
         "keys": KEYS,
         "names": {key: meaning_of(key).name for key in KEYS},
@@ -109,7 +122,10 @@ def _values(
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
         ],
-        "ablation_sentences": _of_ablations(_of_kappa(ablations)),
+        "ablation_sentences": [
+            verdict(row, f"{VARIANTS[row['other']].title}, against {VARIANTS[BASE[0]].title} as it is")
+            for _, row in _of_kappa(ablations).iterrows()
+        ],
         "models": [
             {
                 "title": VARIANTS[row["variant"]].title,
@@ -122,8 +138,9 @@ def _values(
         "tried": [f"{rate:g}" for rate in sorted(set(found.choices["lr"]))],
         "at_the_edges": at_the_edges(found.choices),
         "external": found.external and _external(found.external),
-        "whole_elsewhere": _verdicts(found.external.differences, "whole") if found.external else [],
-        "short": [_highest(measures), *_verdicts(differences), *_telling(ablations), sooner(convergence, BASE[0])],
+        "claims": _claims(differences),
+        "claims_elsewhere": _claims(found.external.differences) if found.external else [],
+        "short": [_highest(measures), _telling(ablations), sooner(convergence, BASE[0])],
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
         "resamples": f"{resamples:,}",
         "interval_percent": f"{100 * LEVEL:g}",
@@ -182,7 +199,7 @@ def _external(external: External) -> dict[str, Any]:
         "grades": _grades(external.settings),
         "table": _measured(external.measures),
         "paired": _paired(external.differences),
-        "verdicts": [_highest(external.measures), *_verdicts(external.differences)],
+        "highest": _highest(external.measures),
     }
 
 
@@ -232,38 +249,47 @@ def _highest(measures: pd.DataFrame) -> str:
     best = kappas.sort_values("value", ascending=False, kind="stable").iloc[0]
     return (
         f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
-        f"{with_interval(best['value'], best['low'], best['high'])}. It is the highest of {len(kappas)}, so it "
-        "flatters."
+        f"{with_interval(best['value'], best['low'], best['high'])}; being the highest of {len(kappas)}, it is likely "
+        "too good."
     )
 
 
-def _verdicts(differences: pd.DataFrame, *questions: str) -> list[str]:
-    """The answers to the questions of the study, or some of them, by kappa."""
+def _claims(differences: pd.DataFrame) -> list[str]:
+    """The answers to the questions of the study, by kappa."""
     subjects = {
-        "attention": "RA-Net (attention, a hidden layer, dropout) against the plain network",
-        "bilinear": "BiRA-Net (a second stream, Net-B, the bilinear head) against RA-Net",
-        "whole": "BiRA-Net against the plain network",
-        "loss": "Grading loss against cross-entropy",
+        "method": "The whole method (BiRA-Net, grading loss, against the plain network, cross-entropy)",
+        "attention": "Attention (RA-Net against the plain network; it brings a hidden layer and dropout along)",
+        "bilinear": "Two streams and the bilinear head (BiRA-Net against RA-Net)",
+        "whole": "Both of these (BiRA-Net against the plain network)",
+        "loss": "The grading loss, against cross-entropy",
     }
     said = []
-    for question in questions or subjects:
-        for _, row in _of_kappa(differences[differences["question"] == question]).iterrows():
-            where = VARIANTS[row["other"]].title if question == "loss" else LOSS_TITLES[row["other_loss"]]
-            said.append(verdict(row, f"{subjects[question]}, {where}"))
+    for question, subject in subjects.items():
+        rows = _of_kappa(differences[differences["question"] == question])
+        if len(rows):
+            said.append(claim(rows, subject, [_place(row) for _, row in rows.iterrows()]))
     return said
 
 
-def _of_ablations(differences: pd.DataFrame) -> list[str]:
-    title = f"against {VARIANTS[BASE[0]].title} as it is"
-    return [verdict(row, f"{VARIANTS[row['other']].title}, {title}") for _, row in differences.iterrows()]
+def _place(row: pd.Series) -> str:
+    """What tells a difference from the others that answer the same question."""
+    if row["question"] == "method":
+        return ""
+    return f" ({VARIANTS[row['other']].title if row['question'] == 'loss' else LOSS_TITLES[row['other_loss']]})"
 
 
-def _telling(ablations: pd.DataFrame) -> list[str]:
-    """The ablations whose interval of kappa leaves out 0, and how many do not."""
+def _telling(ablations: pd.DataFrame) -> str:
+    """Which changes of BiRA-Net have an interval of kappa that leaves out 0, and how many have not."""
     kappas = _of_kappa(ablations)
-    told = kappas[[leaves_out_zero(low, high) for low, high in zip(kappas["low"], kappas["high"], strict=True)]]
-    silent = [f"The other ablations: nothing shown in {len(kappas) - len(told)}."] if len(kappas) > len(told) else []
-    return [*_of_ablations(told), *silent]
+    told = [
+        f"{VARIANTS[row['other']].title} ({difference_with_interval(row['difference'], row['low'], row['high'])})"
+        for _, row in kappas.iterrows()
+        if leaves_out_zero(row["low"], row["high"])
+    ]
+    return (
+        f"BiRA-Net with one thing changed, {len(kappas)} versions: kappa differs in {len(told)}"
+        f"{': ' if told else ''}{', '.join(told)}."
+    )
 
 
 def _budget(path: Path) -> dict[str, Any]:
@@ -315,6 +341,8 @@ def _draw_differences(found: pd.DataFrame, external: External | None, path: Path
 def _asked(row: pd.Series) -> str:
     """What a row of differences.csv compares, in few words."""
     other = VARIANTS[row["other"]].title
+    if row["question"] == "method":
+        return f"{name_of(row['other'], row['other_loss'])} minus {name_of(row['first'], row['first_loss'])}"
     if row["question"] == "ablation":
         return f"{other}: minus {VARIANTS[BASE[0]].title}"
     if row["question"] == "loss":

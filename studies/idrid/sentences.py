@@ -1,20 +1,26 @@
 """Sentences that depend on the numbers: what an interval allows to say, and no more."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from analysis import LEVEL_SHARE
-from grid import LOSS_TITLES
-from variants import VARIANTS
+from grid import BASE, LOSS_TITLES
+from variants import ABLATIONS, VARIANTS
 
 
 def number(value: float) -> str:
     """Three decimals; a dash where there is nothing."""
-    return "–" if pd.isna(value) else f"{value:.3f}"
+    return "–" if pd.isna(value) else f"{_rounded(value):.3f}"
 
 
 def signed(value: float) -> str:
     """Three decimals with the sign; a dash where there is nothing."""
-    return "–" if pd.isna(value) else f"{value:+.3f}"
+    return "–" if pd.isna(value) else f"{_rounded(value):+.3f}"
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3) + 0.0  # which turns -0.0 into 0.0
 
 
 def with_interval(value: float, low: float, high: float) -> str:
@@ -36,8 +42,9 @@ def leaves_out_zero(low: float, high: float) -> bool:
 
 
 def name_of(variant: str, loss: str) -> str:
-    """A variant with its loss: `RA-Net, cross-entropy`."""
-    return f"{VARIANTS[variant].title}, {LOSS_TITLES[loss]}"
+    """A variant with its loss: `RA-Net, cross-entropy`; what was changed in BiRA-Net in brackets behind that name."""
+    title = VARIANTS[variant].title
+    return f"{f'{VARIANTS[BASE[0]].title} ({title})' if variant in ABLATIONS else title}, {LOSS_TITLES[loss]}"
 
 
 def verdict(row: pd.Series, what: str) -> str:
@@ -51,8 +58,8 @@ def verdict(row: pd.Series, what: str) -> str:
         >>> row = pd.Series({"difference": 0.1, "low": 0.02, "high": 0.18})
         >>> verdict(row, "RA-Net against the plain network")
         'RA-Net against the plain network: ahead, kappa differs by +0.100 [+0.020, +0.180].'
-        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network")[-68:]
-        '[-0.020, +0.180]; more than 0.180 ahead or 0.020 behind is unlikely.'
+        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network").partition("nothing")[2]
+        ' shown, kappa differs by +0.100 [-0.020, +0.180], which leaves room for 0.020 behind and 0.180 ahead.'
     """
     if pd.isna(row["difference"]):
         return f"{what}: not measured."
@@ -63,7 +70,29 @@ def verdict(row: pd.Series, what: str) -> str:
     values += f" [{signed(low)}, {signed(high)}]"
     if leaves_out_zero(low, high):
         return f"{what}: {'ahead' if low > 0 else 'behind'}, {values}."
-    return f"{what}: nothing shown, {values}; more than {number(high)} ahead or {number(-low)} behind is unlikely."
+    return f"{what}: nothing shown, {values}, which leaves room for {number(-low)} behind and {number(high)} ahead."
+
+
+def claim(rows: pd.DataFrame, what: str, places: Sequence[str]) -> str:
+    """Say what all differences of kappa that a claim rests on show together.
+
+    Args:
+        rows: Rows of differences.csv.
+        what: What is claimed, such as `Attention`.
+        places: What tells the rows from each other, such as ` (cross-entropy)`.
+
+    Example:
+        >>> rows = pd.DataFrame({"difference": [0.1, 0.0], "low": [0.02, -0.1], "high": [0.18, 0.1]})
+        >>> claim(rows, "Attention", [" (cross-entropy)", " (grading loss)"])[:65]
+        '**Attention**: ahead in 1 of 2. Kappa **+0.100 [+0.020, +0.180]**'
+        >>> claim(rows[1:], "Attention", [""])
+        '**Attention**: nothing shown. Kappa +0.000 [-0.100, +0.100].'
+    """
+    counts = {"ahead": int((rows["low"] > 0).sum()), "behind": int((rows["high"] < 0).sum())}
+    shown = " and ".join(f"{name} in {count} of {len(rows)}" for name, count in counts.items() if count)
+    values = [difference_with_interval(*row) for row in rows[["difference", "low", "high"]].to_numpy()]
+    listed = "; ".join(f"{value}{place}" for value, place in zip(values, places, strict=True))
+    return f"**{what}**: {shown or 'nothing shown'}. Kappa {listed}."
 
 
 def sooner(convergence: pd.DataFrame, variant: str) -> str:

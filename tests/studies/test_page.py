@@ -1,5 +1,6 @@
 """The study's page: made from the tables alone, with all of their numbers, and sentences that follow the intervals."""
 
+import json
 import shutil
 
 import pandas as pd
@@ -10,7 +11,7 @@ from analysis import KEYS, pool_seeds, read_results
 from biranet.config import EvaluationConfig
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.predictions import read_predictions
-from sentences import at_the_edges, sooner, verdict
+from sentences import at_the_edges, claim, number, signed, sooner, verdict
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def test_every_number_of_the_tables_stands_on_the_page(paper):
         assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in text or pd.isna(row.low)
         assert f" {row.value:.3f}" in text
     differences = pd.read_csv(paper / "tables" / "differences.csv")
-    assert set(differences["question"]) == {"whole", "loss", "ablation"}  # there was no RA-Net
+    assert set(differences["question"]) == {"method", "whole", "loss", "ablation"}  # there was no RA-Net
     external = pd.read_csv(paper / "tables" / "external" / "differences.csv")
-    assert set(external["question"]) == {"whole", "loss"}
+    assert set(external["question"]) == {"method", "whole", "loss"}
     for row in pd.concat([differences, external]).itertuples():
         ends = "" if pd.isna(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
         written = f"{row.difference:+.3f}{ends}"
@@ -103,8 +104,8 @@ def test_the_page_counts_the_intervals_that_leave_out_0(paper):
     kappas = differences[differences["measure"] == "quadratic_weighted_kappa"]
     of_kappa = ((kappas["low"] > 0) | (kappas["high"] < 0)).sum()
     text = " ".join((paper / "README.md").read_text().split())
-    assert f"Of the {len(kappas)} differences of kappa {of_kappa} leave out 0, of those of all" in text
-    assert f"all measures {excluding} of {len(differences)}, which" in text
+    assert f"Of the {len(kappas)} differences of kappa {of_kappa} leave out 0; over all measures" in text
+    assert f"it is {excluding} of {len(differences)}." in text
 
 
 def test_without_external_photos_the_page_does_not_speak_of_them(paper, tmp_path):
@@ -124,13 +125,48 @@ def test_without_external_photos_the_page_does_not_speak_of_them(paper, tmp_path
     [
         ((0.01, 0.2), "it: ahead, kappa differs by +0.100 [+0.010, +0.200]."),
         ((-0.2, -0.01), "it: behind, kappa differs by +0.100 [-0.200, -0.010]."),
-        ((-0.01, 0.2), "more than 0.200 ahead or 0.010 behind is unlikely."),
+        ((-0.01, 0.2), "which leaves room for 0.010 behind and 0.200 ahead."),
         ((0.0, 0.2), "it: nothing shown, kappa differs by"),
         ((None, None), "it: nothing shown, kappa differs by +0.100, and no interval can be given."),
     ],
 )
 def test_sentences_follow_the_interval(ends, said):
     assert said in verdict(pd.Series({"difference": 0.1, "low": ends[0], "high": ends[1]}), "it")
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [
+        ([(0.01, 0.2), (-0.1, 0.3)], "ahead in 1 of 2"),
+        ([(-0.2, -0.01), (0.01, 0.3)], "ahead in 1 of 2 and behind in 1 of 2"),
+        ([(0.0, 0.2), (None, None)], "nothing shown"),
+    ],
+)
+def test_a_claim_counts_the_comparisons_it_rests_on(ends, shown):
+    rows = pd.DataFrame({"difference": 0.1, "low": [low for low, _ in ends], "high": [high for _, high in ends]})
+    assert claim(rows.astype(float), "It", [" (here)", " (there)"]).startswith(f"**It**: {shown}. Kappa ")
+
+
+def test_the_whole_method_is_compared_with_the_ordinary_way(paper):
+    names = ("plain_ce", "biranet_grading")
+    tables = [read_predictions(paper / "tables" / "predictions" / f"{name}_s1.csv") for name in names]
+    (expected,) = paired_differences(tables, EvaluationConfig())
+    rows = pd.read_csv(paper / "tables" / "differences.csv").query("question == 'method'")
+    assert rows["difference"].tolist() == pytest.approx([expected[key]["difference"] for key in KEYS], abs=1e-8)
+    (kappa,) = rows.query("measure == 'quadratic_weighted_kappa'").itertuples()
+    (said,) = [line for line in (paper / "README.md").read_text().splitlines() if "**The whole method" in line][:1]
+    assert f"{kappa.difference:+.3f} [{kappa.low:+.3f}, {kappa.high:+.3f}]" in said
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign_of_its_own():
+    assert signed(-0.0003) == signed(0.0003) == "+0.000"
+    assert number(-0.0003) == "0.000"
+
+
+def test_the_study_stays_below_the_model_that_ships():
+    core = pd.read_csv(page.HERE / "results" / "core" / "measures.csv").query("measure == 'quadratic_weighted_kappa'")
+    ships = json.loads((page.HERE.parent / "shipped" / "results" / "cross_validated.json").read_text())
+    assert core["value"].max() < ships["quadratic_weighted_kappa"]  # as the page says in words
 
 
 def test_the_sentence_on_convergence_counts_pairs():

@@ -21,6 +21,7 @@ from sklearn.metrics import cohen_kappa_score
 import page
 import run as command
 from analysis import final_kappa
+from biranet.errors import InputError
 from biranet.evaluation.predictions import read_predictions
 from biranet.inference.readings import READINGS_NAME
 from biranet.learning.checkpoint import load_checkpoint
@@ -28,7 +29,7 @@ from biranet.learning.predict import card_photos, predict_photos
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from cells import choose_rate, claim, inner_history, result_file, run_training
 from folds import divide, make_folders
-from grid import LOSSES, Cell, read_grid
+from grid import LOSSES, Cell, Training, read_grid
 from variants import ABLATIONS, ARCHITECTURES
 
 STUDY = Path(__file__).parents[2] / "studies" / "idrid"
@@ -52,7 +53,7 @@ def test_what_is_kept_of_a_finished_study(finished_study):
     assert not _files(finished_study, "running/*")
     models = sorted(path.parent.name for path in (finished_study / "out").rglob("*.safetensors"))
     assert [name.split("_lr")[0] for name in models] == [
-        f"{variant}_{loss}_s1_external" for variant in ("biranet", "plain") for loss in LOSSES
+        f"{variant}_{loss}_s1_whole" for variant in ("biranet", "plain") for loss in LOSSES
     ]
     said = (finished_study / "said.txt").read_text().splitlines()
     assert said[0] == "40 photos, 10 cells, 30 trainings, 0 done before"
@@ -77,8 +78,8 @@ def test_the_external_photos_are_answered_by_models_of_all_photos(finished_study
     for (variant, loss), rate in zip(pairs, rates["lr"], strict=True):
         chosen = choices.query("variant == @variant and loss == @loss and chosen == 1")["lr"]
         assert rate == chosen.mode().min()
-        name = f"{variant}_{loss}_s1_external_lr{rate:g}"
-        log = (finished_study / "out" / "logs" / f"outer_{name}.txt").read_text()
+        name = f"{variant}_{loss}_s1_whole_lr{rate:g}"
+        log = (finished_study / "out" / "logs" / f"external_{name}.txt").read_text()
         assert "on 40 photos (0 for validation)" in log
         model, card = load_checkpoint(finished_study / "out" / "cells" / name / "last.safetensors")
         images = card_photos(card, external, photos)
@@ -148,6 +149,12 @@ def test_every_reading_of_the_external_photos_is_written_down_and_none_is_made_t
     assert numbers == [
         (finished_study / "results" / "external" / name).read_bytes() for name in ("measures.csv", "differences.csv")
     ]
+    # Other photos are measured, although the models are the same.
+    table = read_manifest(other)
+    write_manifest(other, table[table["group"] != table["group"].iloc[0]])
+    assert command.main(words) == 0
+    settings = pd.read_csv(copy / "results" / "external" / "settings.csv", dtype=str).set_index("name")["value"]
+    assert settings["photos"] == str((table["group"] != table["group"].iloc[0]).sum())
 
 
 def test_a_further_rate_trains_only_what_is_new(finished_study, prepared, tiny_grid, study_arguments, tmp_path, capsys):
@@ -245,8 +252,8 @@ def test_what_other_processes_finish_counts_as_done(finished_study, tiny_grid, t
     progress = command.Progress(out, grid, costs)
     for cell in cells[:3]:  # the last of them is ours
         paths[cell].touch()
-    progress(cells[2], None, 0.5, costs[cells[2], None] * 3600)
-    hours = sum(costs[cell, None] for cell in cells[3:])
+    progress(Training(cells[2], None), None, costs[Training(cells[2], None)] * 3600)
+    hours = sum(costs[Training(cell, None)] for cell in cells[3:])
     said = capsys.readouterr().out
     assert " 19/26 " in said
     assert f"about {hours:.1f} h left for one process" in said
@@ -295,7 +302,7 @@ def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
     cell = Cell("plain", "ce", 1, 0)
     for tried in grid.rates:
         assert choose_rate(tmp_path / "out", grid, cell) is None
-        assert run_training(tmp_path / "out", grid, cell, tried, lambda *_: None)
+        assert run_training(tmp_path / "out", grid, Training(cell, tried), lambda *_: None)
     rate = choose_rate(tmp_path / "out", grid, cell)
     for tried in grid.rates:
         ours, theirs = (
@@ -306,6 +313,14 @@ def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
     choices = pd.read_csv(finished_study / "results" / "choices.csv")
     chosen = choices.query("variant == 'plain' and loss == 'ce' and fold == 0 and chosen == 1")["lr"]
     assert chosen.tolist() == [rate]
+
+
+def test_a_training_that_fails_is_named(prepared, tiny_grid, tmp_path):
+    grid, copy = read_grid(str(tiny_grid), None), Path(shutil.copytree(prepared, tmp_path / "prepared"))
+    make_folders(copy, tmp_path / "out", grid)
+    shutil.rmtree(copy / "images")
+    with pytest.raises(InputError, match=r"^plain ce seed 1 fold 0: choosing, rate 0\.001: .*images"):
+        run_training(tmp_path / "out", grid, Training(Cell("plain", "ce", 1, 0), 1e-3), lambda *_: None)
 
 
 @pytest.mark.parametrize("name", ["core", "full"])
@@ -325,7 +340,7 @@ def test_the_grids_hold_what_the_study_is_about(name):
 def test_the_core_grid_fits_into_its_time():
     budget = pd.read_csv(STUDY / "results" / "core" / "budget.csv")
     grid = read_grid("core", None)
-    wanted = Counter((cell.variant, "outer" if rate is None else "inner") for cell, rate in grid.costs())
+    wanted = Counter((training.cell.variant, training.part) for training in grid.costs())
     assert dict(zip(zip(budget["variant"], budget["part"], strict=True), budget["trainings"], strict=True)) == wanted
     assert (budget["epochs"] == grid.train.epochs).all()
     seconds = (budget["trainings"] * budget["epochs"] * budget["processor_seconds_per_epoch"]).sum()
