@@ -329,7 +329,7 @@ def test_the_grids_hold_what_the_study_is_about(name):
     cells = grid.cells()
     assert len(cells) == len(set(cells)) == len(grid.seeds) * 5 * (3 * len(LOSSES) + len(ABLATIONS))
     assert {cell.variant for cell in cells} == set(ARCHITECTURES) | set(ABLATIONS)
-    assert len(grid.rates) == 3
+    assert len(grid.rates) == 4
     configs = [grid.settings(cell, 1e-3) for cell in cells]
     assert {config.epochs for config in configs} == {grid.train.epochs}
     assert {config.optimiser.loss_scale for config in configs} == {"unit"}
@@ -340,12 +340,12 @@ def test_the_grids_hold_what_the_study_is_about(name):
 def test_the_core_grid_fits_into_its_time():
     budget = pd.read_csv(STUDY / "results" / "core" / "budget.csv")
     grid = read_grid("core", None)
-    wanted = Counter((training.cell.variant, training.part) for training in grid.costs())
+    wanted = Counter((training.cell.variant, training.part) for training in grid.costs(external=True))
     assert dict(zip(zip(budget["variant"], budget["part"], strict=True), budget["trainings"], strict=True)) == wanted
     assert (budget["epochs"] == grid.train.epochs).all()
     seconds = (budget["trainings"] * budget["epochs"] * budget["processor_seconds_per_epoch"]).sum()
     assert seconds / 3600 == pytest.approx(budget["hours"].sum(), abs=0.01)
-    assert seconds <= 5.5 * 3600
+    assert seconds <= 6 * 3600
 
 
 def test_what_is_wrong_is_said_in_one_sentence(
