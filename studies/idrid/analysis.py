@@ -51,7 +51,7 @@ class Results:
 
     Attributes:
         settings: What all trainings shared, by name.
-        tables: Out-of-fold predictions by variant and loss; with several seeds each photo stands in it once a seed.
+        tables: Out-of-fold predictions by variant and loss, as `pool` gives them.
         choices: Every learning rate tried.
         epochs: Every epoch.
         times: Seconds of each training.
@@ -91,7 +91,7 @@ def read_results(results: Path) -> Results:
         epochs.loc[epochs["part"] == "outer", ["variant", "loss"]].drop_duplicates().itertuples(index=False, name=None)
     ):
         paths = [results / "predictions" / f"{variant}_{loss}_s{seed}.csv" for seed in seeds]
-        tables[variant, loss] = pool_seeds([read_predictions(path) for path in paths])
+        tables[variant, loss] = pool([read_predictions(path) for path in paths])
     return Results(settings, tables, choices, epochs, times, models, external)
 
 
@@ -131,24 +131,38 @@ def read_settings(folder: Path) -> dict[str, str]:
     return dict(zip(listed["name"], listed["value"], strict=True))
 
 
-def pool_seeds(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put the answers of several seeds for the same photos into one table.
+def pool(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put the answers of several models into one table: those of the folds, and those of several seeds.
 
-    A photo then stands in it once for each seed, in the same group, so that whole groups with all their answers are
-    drawn: the interval speaks of other groups, for trainings like these.
+    With several seeds a photo stands in it once for each, in the same group, so that whole groups with all answers for
+    them are drawn: the interval speaks of other groups, for trainings like these.
+
+    Scores of different models cannot be compared, so each becomes its rank among those of its model, which is where the
+    area under the ROC curve takes them from. Folds have nearly the same mix of grades, and so the area is nearly the
+    mean of those of the folds.
 
     Args:
-        tables: Predictions tables of the same photos, one a seed.
+        tables: Predictions tables of the same photos, one a seed; `fold` says which model of a seed has answered.
+
+    Returns:
+        One table; in place of probabilities `p2` is the rank, in (0, 1], and `p0` what is missing to 1.
 
     Example:
-        >>> one = pd.DataFrame({"file": ["a.jpg"], "group": ["g"]})
-        >>> pool_seeds([one, one])["file"].tolist()
-        ['a.jpg, seed 1', 'a.jpg, seed 2']
+        >>> columns = ["file", "fold", "p0", "p1", "p2", "p3", "p4"]
+        >>> photos = [["a", 0, 0.2, 0, 0, 0, 0.8], ["b", 0, 0.9, 0, 0.1, 0, 0], ["c", 1, 0.7, 0, 0, 0.3, 0]]
+        >>> one = pd.DataFrame(photos, columns=columns)
+        >>> pool([one])["p2"].tolist(), pool([one, one])["file"].tolist()[2:4]
+        ([1.0, 0.5, 1.0], ['c, seed 1', 'a, seed 2'])
     """
-    if len(tables) == 1:
-        return tables[0]
-    named = [table.assign(file=table["file"] + f", seed {number}") for number, table in enumerate(tables, 1)]
-    return pd.concat(named, ignore_index=True)
+    if len(tables) > 1:
+        tables = [table.assign(file=table["file"] + f", seed {number}") for number, table in enumerate(tables, 1)]
+    return pd.concat([_ranked(table) for table in tables], ignore_index=True)
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    scores = table[["p2", "p3", "p4"]].sum(axis=1)
+    ranks = (scores.groupby(table["fold"]) if "fold" in table else scores).rank(pct=True)
+    return table.assign(p0=1 - ranks, p1=0.0, p2=ranks, p3=0.0, p4=0.0)
 
 
 def measures(tables: dict[Pair, pd.DataFrame], resamples: int = RESAMPLES) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import Pair, differences, measures, models_digest, pool_seeds, read_settings
+from analysis import Pair, differences, measures, models_digest, pool, read_settings
 from biranet.errors import InputError, RefusedError
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import load_checkpoint
@@ -96,7 +96,7 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         images = card_photos(card, external, photos)
         table = predict_photos(model.to(device), card, images, photos, device=device, workers=grid.train.data.workers)
         tables.setdefault(cell.pair, []).append(table)
-    answers = {pair: pool_seeds(each) for pair, each in tables.items()}
+    answers = {pair: pool(each) for pair, each in tables.items()}
     named = [(cell.variant, cell.loss, cell.seed, rate) for cell, rate in rates.items()]
     write_table(folder / "rates.csv", pd.DataFrame(named, columns=["variant", "loss", "seed", "lr"]))
     write_table(folder / "measures.csv", measures(answers))

@@ -255,7 +255,7 @@ def _highest(measures: pd.DataFrame) -> str:
 
 
 def _claims(differences: pd.DataFrame) -> list[str]:
-    """The answers to the questions of the study, by kappa."""
+    """The answers to the questions of the study, by kappa and by referable AUC."""
     subjects = {
         "method": "The whole method (BiRA-Net, grading loss, against the plain network, cross-entropy)",
         "attention": "Attention (RA-Net against the plain network; it brings a hidden layer and dropout along)",
@@ -265,9 +265,17 @@ def _claims(differences: pd.DataFrame) -> list[str]:
     }
     said = []
     for question, subject in subjects.items():
-        rows = _of_kappa(differences[differences["question"] == question])
-        if len(rows):
-            said.append(claim(rows, subject, [_place(row) for _, row in rows.iterrows()]))
+        asked = differences[differences["question"] == question]
+        if len(asked):
+            found = [asked[asked["measure"] == key] for key in ("quadratic_weighted_kappa", "referable_auc")]
+            names = ("Kappa", "Referable AUC")
+            said.append(
+                f"**{subject}.** "
+                + " ".join(
+                    claim(rows, name, [_place(row) for _, row in rows.iterrows()])
+                    for name, rows in zip(names, found, strict=True)
+                )
+            )
     return said
 
 

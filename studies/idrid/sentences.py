@@ -74,25 +74,25 @@ def verdict(row: pd.Series, what: str) -> str:
 
 
 def claim(rows: pd.DataFrame, what: str, places: Sequence[str]) -> str:
-    """Say what all differences of kappa that a claim rests on show together.
+    """Say what all differences of a measure that a claim rests on show together.
 
     Args:
         rows: Rows of differences.csv.
-        what: What is claimed, such as `Attention`.
+        what: The measure, such as `Kappa`.
         places: What tells the rows from each other, such as ` (cross-entropy)`.
 
     Example:
         >>> rows = pd.DataFrame({"difference": [0.1, 0.0], "low": [0.02, -0.1], "high": [0.18, 0.1]})
-        >>> claim(rows, "Attention", [" (cross-entropy)", " (grading loss)"])[:65]
-        '**Attention**: ahead in 1 of 2. Kappa **+0.100 [+0.020, +0.180]**'
-        >>> claim(rows[1:], "Attention", [""])
-        '**Attention**: nothing shown. Kappa +0.000 [-0.100, +0.100].'
+        >>> claim(rows, "Kappa", [" (cross-entropy)", " (grading loss)"])[:68]
+        'Kappa: ahead in 1 of 2, **+0.100 [+0.020, +0.180]** (cross-entropy);'
+        >>> claim(rows[1:], "Kappa", [""])
+        'Kappa: nothing shown, +0.000 [-0.100, +0.100].'
     """
     counts = {"ahead": int((rows["low"] > 0).sum()), "behind": int((rows["high"] < 0).sum())}
     shown = " and ".join(f"{name} in {count} of {len(rows)}" for name, count in counts.items() if count)
     values = [difference_with_interval(*row) for row in rows[["difference", "low", "high"]].to_numpy()]
     listed = "; ".join(f"{value}{place}" for value, place in zip(values, places, strict=True))
-    return f"**{what}**: {shown or 'nothing shown'}. Kappa {listed}."
+    return f"{what}: {shown or 'nothing shown'}, {listed}."
 
 
 def sooner(convergence: pd.DataFrame, variant: str) -> str:

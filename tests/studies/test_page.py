@@ -5,9 +5,10 @@ import shutil
 
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import page
-from analysis import KEYS, pool_seeds, read_results
+from analysis import KEYS, pool, read_results
 from biranet.config import EvaluationConfig
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.predictions import read_predictions
@@ -76,7 +77,8 @@ def test_the_choices_are_counted(paper):
 
 def test_the_numbers_are_those_of_our_evaluation(paper):
     tables = [
-        read_predictions(paper / "tables" / "predictions" / f"biranet_{loss}_s1.csv") for loss in ("ce", "grading")
+        pool([read_predictions(paper / "tables" / "predictions" / f"biranet_{loss}_s1.csv")])
+        for loss in ("ce", "grading")
     ]
     measured = measure_with_intervals(tables[1])
     rows = pd.read_csv(paper / "tables" / "measures.csv").query("variant == 'biranet' and loss == 'grading'")
@@ -144,12 +146,12 @@ def test_sentences_follow_the_interval(ends, said):
 )
 def test_a_claim_counts_the_comparisons_it_rests_on(ends, shown):
     rows = pd.DataFrame({"difference": 0.1, "low": [low for low, _ in ends], "high": [high for _, high in ends]})
-    assert claim(rows.astype(float), "It", [" (here)", " (there)"]).startswith(f"**It**: {shown}. Kappa ")
+    assert claim(rows.astype(float), "Kappa", [" (here)", " (there)"]).startswith(f"Kappa: {shown}, ")
 
 
 def test_the_whole_method_is_compared_with_the_ordinary_way(paper):
     names = ("plain_ce", "biranet_grading")
-    tables = [read_predictions(paper / "tables" / "predictions" / f"{name}_s1.csv") for name in names]
+    tables = [pool([read_predictions(paper / "tables" / "predictions" / f"{name}_s1.csv")]) for name in names]
     (expected,) = paired_differences(tables, EvaluationConfig())
     rows = pd.read_csv(paper / "tables" / "differences.csv").query("question == 'method'")
     assert rows["difference"].tolist() == pytest.approx([expected[key]["difference"] for key in KEYS], abs=1e-8)
@@ -188,7 +190,7 @@ def test_the_sentence_on_convergence_counts_pairs():
 def test_seeds_are_pooled_within_their_groups(paper):
     found = read_results(paper / "tables")
     one = found.tables["biranet", "grading"]
-    three = pool_seeds([one, one, one])
+    three = pool([one, one, one])
     assert three["file"].is_unique
     ours, theirs = measure_with_intervals(three), measure_with_intervals(one)
     # Three times the same answers are no more patients: same values, same width of the intervals.
@@ -196,6 +198,19 @@ def test_seeds_are_pooled_within_their_groups(paper):
     for key in KEYS:
         assert ours[key] == pytest.approx(theirs[key])
         assert ours["ci"][key] == pytest.approx(theirs["ci"][key], abs=1e-9)
+
+
+def test_the_referable_auc_is_that_within_the_folds():
+    core = page.HERE / "results" / "core"
+    measured = pd.read_csv(core / "measures.csv").query("measure == 'referable_auc'")
+    assert len(measured) == 14
+    for row in measured.itertuples():
+        table = pd.read_csv(core / "predictions" / f"{row.variant}_{row.loss}_s1.csv")
+        areas = [
+            roc_auc_score(fold["grade"] >= 2, fold[["p2", "p3", "p4"]].sum(axis=1)) for _, fold in table.groupby("fold")
+        ]
+        assert len(areas) == 5
+        assert row.value == pytest.approx(sum(areas) / 5, abs=0.003)
 
 
 def test_before_the_grid_has_run_the_page_says_so(tmp_path):
