@@ -5,7 +5,8 @@ choices.csv                          each learning rate tried on an inner split,
 epochs.csv                           every epoch of every training: loss, validation kappa where it was an inner one
 models.csv                           weights of each variant, and how many of them are trained
 settings.csv                         what all trainings shared
-times.csv                            seconds of each training; the only table that two runs do not have in common
+times.csv                            seconds of each training, those for the external test too; two runs have no other
+                                     table that is not the same
 external/                            what was measured on photos of another clinic; written by external.py
 """
 
@@ -24,7 +25,7 @@ from grid import Cell, Grid
 from variants import VARIANTS
 
 TRAINING = ["variant", "loss", "seed", "fold", "part", "lr"]
-"""What names a training in the tables; `part` is inner or outer."""
+"""What names a training in the tables; `part` is inner, outer or, in times.csv, external."""
 
 
 def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
@@ -62,7 +63,14 @@ def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
     table = pd.concat([each.astype({"validation_kappa": float}) for each in epochs], ignore_index=True)
     write_table(results / "choices.csv", pd.DataFrame(choices))
     write_table(results / "epochs.csv", table[[*TRAINING, "epoch", "train_loss", "validation_kappa"]])
-    write_table(results / "times.csv", table.groupby(TRAINING, sort=False)["seconds"].sum().reset_index())
+    external = [
+        pd.read_csv(path).assign(**_named(cell), part="external", lr=rate)
+        for cell in grid.external_cells()
+        if (rate := choose_rate(out, grid, cell)) is not None and (path := outer_history(out, cell, rate)).exists()
+    ]
+    timed = pd.concat([table, *external], ignore_index=True)
+    sums = timed.groupby(TRAINING, sort=False, dropna=False)["seconds"].sum().reset_index()
+    write_table(results / "times.csv", sums.astype({"fold": "Int64"}))
     write_table(results / "models.csv", _models(grid, list(dict.fromkeys(cell.variant for cell in rates))))
     write_settings(results, _settings(grid, photos))
 

@@ -84,8 +84,9 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
         "up": "../.." if results.name == CORE.name else "../../../..",  # from where the page belongs
         "results": (results / "settings.csv").exists(),
     }
-    values |= _budget(results / "budget.csv")
-    if values["results"]:
+    if not values["results"]:
+        values |= _budget(results / "budget.csv")
+    else:
         found = read_results(results)
         tables = {
             "measures": measures(found.tables, resamples),
@@ -159,6 +160,16 @@ def _values(
                 "epochs": "–" if pd.isna(row["epochs_to_level"]) else row["epochs_to_level"],
             }
             for _, row in convergence.iterrows()
+        ],
+        "times": [
+            {
+                "title": VARIANTS[variant].title,
+                "part": part,
+                "trainings": len(rows),
+                "seconds": f"{rows['seconds'].mean():.0f}",
+                "hours": f"{rows['seconds'].sum() / 3600:.2f}",
+            }
+            for (variant, part), rows in _grouped(found.times, "variant", "part")
         ],
         "hours": f"{found.times['seconds'].sum() / 3600:.1f}",
     }

@@ -338,14 +338,13 @@ def test_the_grids_hold_what_the_study_is_about(name):
 
 
 def test_the_core_grid_fits_into_its_time():
-    budget = pd.read_csv(STUDY / "results" / "core" / "budget.csv")
-    grid = read_grid("core", None)
-    wanted = Counter((training.cell.variant, training.part) for training in grid.costs(external=True))
-    assert dict(zip(zip(budget["variant"], budget["part"], strict=True), budget["trainings"], strict=True)) == wanted
-    assert (budget["epochs"] == grid.train.epochs).all()
-    seconds = (budget["trainings"] * budget["epochs"] * budget["processor_seconds_per_epoch"]).sum()
-    assert seconds / 3600 == pytest.approx(budget["hours"].sum(), abs=0.01)
-    assert seconds <= 6 * 3600
+    times = pd.read_csv(STUDY / "results" / "core" / "times.csv")
+    wanted = Counter(
+        (training.cell.variant, training.part) for training in read_grid("core", None).costs(external=True)
+    )
+    assert Counter(zip(times["variant"], times["part"], strict=True)) == wanted
+    # Each had one thread, so its processor time is not more than its time by the clock.
+    assert times.loc[times["part"] != "external", "seconds"].sum() <= 6 * 3600
 
 
 def test_what_is_wrong_is_said_in_one_sentence(
