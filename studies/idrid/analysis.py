@@ -8,7 +8,7 @@ import pandas as pd
 
 from biranet.errors import InputError
 from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
-from biranet.evaluation.predictions import read_predictions
+from biranet.evaluation.predictions import PROBABILITIES, read_predictions, referable_score
 from grid import BASE, LOSSES
 from variants import ABLATIONS, ARCHITECTURES
 
@@ -137,15 +137,16 @@ def pool(tables: list[pd.DataFrame]) -> pd.DataFrame:
     With several seeds a photo stands in it once for each, in the same group, so that whole groups with all answers for
     them are drawn: the interval speaks of other groups, for trainings like these.
 
-    Scores of different models cannot be compared, so each becomes its rank among those of its model, which is where the
-    area under the ROC curve takes them from. Folds have nearly the same mix of grades, and so the area is nearly the
-    mean of those of the folds.
+    Probabilities of different models are not on one scale, so each referable score becomes its rank within its model, a
+    share. The area under the ROC curve depends on ranks alone; over folds of like mix it is nearly the mean of those of
+    the folds.
 
     Args:
         tables: Predictions tables of the same photos, one a seed; `fold` says which model of a seed has answered.
 
     Returns:
-        One table; in place of probabilities `p2` is the rank, in (0, 1], and `p0` what is missing to 1.
+        One table. `p0` to `p4` are no longer probabilities: `p2` is the rank, in (0, 1], and `p0` what is missing to 1,
+        so of all that is measured from them only the referable AUC means anything.
 
     Example:
         >>> columns = ["file", "fold", "p0", "p1", "p2", "p3", "p4"]
@@ -160,8 +161,8 @@ def pool(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    scores = table[["p2", "p3", "p4"]].sum(axis=1)
-    ranks = (scores.groupby(table["fold"]) if "fold" in table else scores).rank(pct=True)
+    scores = pd.Series(referable_score(table[list(PROBABILITIES)].to_numpy()), index=table.index)
+    ranks = scores.groupby(table["fold"]).rank(pct=True)
     return table.assign(p0=1 - ranks, p1=0.0, p2=ranks, p3=0.0, p4=0.0)
 
 

@@ -5,8 +5,8 @@ choices.csv                          each learning rate tried on an inner split,
 epochs.csv                           every epoch of every training: loss, validation kappa where it was an inner one
 models.csv                           weights of each variant, and how many of them are trained
 settings.csv                         what all trainings shared
-times.csv                            seconds of each training, those for the external test too; two runs have no other
-                                     table that is not the same
+times.csv                            seconds of each training, those for the external test too; two runs differ in this
+                                     table, and in what settings.csv says of the versions
 external/                            what was measured on photos of another clinic; written by external.py
 """
 

@@ -95,7 +95,7 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         device = choose_device(grid.train.no_cuda)
         images = card_photos(card, external, photos)
         table = predict_photos(model.to(device), card, images, photos, device=device, workers=grid.train.data.workers)
-        tables.setdefault(cell.pair, []).append(table)
+        tables.setdefault(cell.pair, []).append(table.assign(fold="none"))
     answers = {pair: pool(each) for pair, each in tables.items()}
     named = [(cell.variant, cell.loss, cell.seed, rate) for cell, rate in rates.items()]
     write_table(folder / "rates.csv", pd.DataFrame(named, columns=["variant", "loss", "seed", "lr"]))

@@ -18,7 +18,18 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from analysis import KEYS, LEVEL_SHARE, External, Results, convergence, curves, differences, measures, read_results
+from analysis import (
+    COLLECTED_WITH,
+    KEYS,
+    LEVEL_SHARE,
+    External,
+    Results,
+    convergence,
+    curves,
+    differences,
+    measures,
+    read_results,
+)
 from biranet.errors import BiranetError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
@@ -28,14 +39,14 @@ from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
+    ahead_or_behind,
     at_the_edges,
-    claim,
     difference_with_interval,
     leaves_out_zero,
     name_of,
     number,
     sooner,
-    verdict,
+    standing,
     with_interval,
 )
 from variants import ARCHITECTURES, VARIANTS
@@ -123,10 +134,6 @@ def _values(
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
         ],
-        "ablation_sentences": [
-            verdict(row, f"{VARIANTS[row['other']].title}, against {VARIANTS[BASE[0]].title} as it is")
-            for _, row in _of_kappa(ablations).iterrows()
-        ],
         "models": [
             {
                 "title": VARIANTS[row["variant"]].title,
@@ -141,14 +148,28 @@ def _values(
         "external": found.external and _external(found.external),
         "claims": _claims(differences),
         "claims_elsewhere": _claims(found.external.differences) if found.external else [],
-        "short": [_highest(measures), _telling(ablations), sooner(convergence, BASE[0])],
+        "short": [_telling(ablations), sooner(convergence, "Convergence, all architectures"), _highest(measures)],
+        "comparisons": len(_of_kappa(differences[differences["question"] != "ablation"])),
+        "standing": {
+            name: ahead_or_behind(rows)
+            for name, rows in _of_two_measures(differences[differences["question"] != "ablation"])
+        },
+        "versions": ", ".join(
+            f"{name.removeprefix(COLLECTED_WITH)} {version}"
+            for name, version in settings.items()
+            if name.startswith(COLLECTED_WITH)
+        ),
         "seeds": "1 seed" if " " not in settings["seeds"] else f"{len(settings['seeds'].split())} seeds",
         "resamples": f"{resamples:,}",
         "interval_percent": f"{100 * LEVEL:g}",
         "chance_percent": f"{100 * (1 - LEVEL):g}",
         "level_percent": f"{100 * LEVEL_SHARE:g}",
         **_counted(differences),
-        "sooner": [sooner(convergence, name) for name in ARCHITECTURES if name in set(convergence["variant"])],
+        "sooner": [
+            sooner(convergence[convergence["variant"] == name], VARIANTS[name].title)
+            for name in ARCHITECTURES
+            if name in set(convergence["variant"])
+        ],
         "convergence": [
             {
                 "title": VARIANTS[row["variant"]].title,
@@ -265,8 +286,14 @@ def _highest(measures: pd.DataFrame) -> str:
     )
 
 
+def _of_two_measures(differences: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of the two measures that the summary speaks of, each with its name."""
+    for name, key in (("Kappa", "quadratic_weighted_kappa"), ("Referable AUC", "referable_auc")):
+        yield name, differences[differences["measure"] == key]
+
+
 def _claims(differences: pd.DataFrame) -> list[str]:
-    """The answers to the questions of the study, by kappa and by referable AUC."""
+    """The answers to the questions of the study."""
     subjects = {
         "method": "The whole method (BiRA-Net, grading loss, against the plain network, cross-entropy)",
         "attention": "Attention (RA-Net against the plain network; it brings a hidden layer and dropout along)",
@@ -278,15 +305,11 @@ def _claims(differences: pd.DataFrame) -> list[str]:
     for question, subject in subjects.items():
         asked = differences[differences["question"] == question]
         if len(asked):
-            found = [asked[asked["measure"] == key] for key in ("quadratic_weighted_kappa", "referable_auc")]
-            names = ("Kappa", "Referable AUC")
-            said.append(
-                f"**{subject}.** "
-                + " ".join(
-                    claim(rows, name, [_place(row) for _, row in rows.iterrows()])
-                    for name, rows in zip(names, found, strict=True)
-                )
-            )
+            answers = [
+                standing(rows, name, [_place(row) for _, row in rows.iterrows()])
+                for name, rows in _of_two_measures(asked)
+            ]
+            said.append(" ".join([f"**{subject}.**", *answers]))
     return said
 
 
@@ -298,17 +321,11 @@ def _place(row: pd.Series) -> str:
 
 
 def _telling(ablations: pd.DataFrame) -> str:
-    """Which changes of BiRA-Net have an interval of kappa that leaves out 0, and how many have not."""
-    kappas = _of_kappa(ablations)
-    told = [
-        f"{VARIANTS[row['other']].title} ({difference_with_interval(row['difference'], row['low'], row['high'])})"
-        for _, row in kappas.iterrows()
-        if leaves_out_zero(row["low"], row["high"])
-    ]
-    return (
-        f"BiRA-Net with one thing changed, {len(kappas)} versions: kappa differs in {len(told)}"
-        f"{': ' if told else ''}{', '.join(told)}."
-    )
+    """By how many measures each change of BiRA-Net is told apart from it."""
+    found = {VARIANTS[other].title: ahead_or_behind(rows) for (other,), rows in _grouped(ablations, "other")}
+    told = [f"{title}: {said} measures" for title, said in found.items() if said != "nothing shown"]
+    silent = f"nothing shown in {len(found) - len(told)}"
+    return f"BiRA-Net with one thing changed, {len(found)} versions. {'; '.join([*told, silent])}."
 
 
 def _budget(path: Path) -> dict[str, Any]:

@@ -11,16 +11,12 @@ from variants import ABLATIONS, VARIANTS
 
 def number(value: float) -> str:
     """Three decimals; a dash where there is nothing."""
-    return "–" if pd.isna(value) else f"{_rounded(value):.3f}"
+    return "–" if pd.isna(value) else f"{value:.3f}"
 
 
 def signed(value: float) -> str:
     """Three decimals with the sign; a dash where there is nothing."""
-    return "–" if pd.isna(value) else f"{_rounded(value):+.3f}"
-
-
-def _rounded(value: float) -> float:
-    return round(value, 3) + 0.0  # which turns -0.0 into 0.0
+    return "–" if pd.isna(value) else f"{value:+.3f}"
 
 
 def with_interval(value: float, low: float, high: float) -> str:
@@ -47,65 +43,47 @@ def name_of(variant: str, loss: str) -> str:
     return f"{f'{VARIANTS[BASE[0]].title} ({title})' if variant in ABLATIONS else title}, {LOSS_TITLES[loss]}"
 
 
-def verdict(row: pd.Series, what: str) -> str:
-    """Say what a difference of kappa shows.
+def standing(rows: pd.DataFrame, measure: str, places: Sequence[str]) -> str:
+    """Say where the second of two models stands in all comparisons that answer one question.
 
     Args:
-        row: A row of differences.csv.
-        what: What is compared, such as `RA-Net against the plain network`.
-
-    Example:
-        >>> row = pd.Series({"difference": 0.1, "low": 0.02, "high": 0.18})
-        >>> verdict(row, "RA-Net against the plain network")
-        'RA-Net against the plain network: ahead, kappa differs by +0.100 [+0.020, +0.180].'
-        >>> verdict(row * [1, -1, 1], "RA-Net against the plain network").partition("nothing")[2]
-        ' shown, kappa differs by +0.100 [-0.020, +0.180], which leaves room for 0.020 behind and 0.180 ahead.'
-    """
-    if pd.isna(row["difference"]):
-        return f"{what}: not measured."
-    values = f"kappa differs by {signed(row['difference'])}"
-    if pd.isna(row["low"]):
-        return f"{what}: nothing shown, {values}, and no interval can be given."
-    low, high = row["low"], row["high"]
-    values += f" [{signed(low)}, {signed(high)}]"
-    if leaves_out_zero(low, high):
-        return f"{what}: {'ahead' if low > 0 else 'behind'}, {values}."
-    return f"{what}: nothing shown, {values}, which leaves room for {number(-low)} behind and {number(high)} ahead."
-
-
-def claim(rows: pd.DataFrame, what: str, places: Sequence[str]) -> str:
-    """Say what all differences of a measure that a claim rests on show together.
-
-    Args:
-        rows: Rows of differences.csv.
-        what: The measure, such as `Kappa`.
+        rows: Rows of differences.csv, all of one measure.
+        measure: Its name.
         places: What tells the rows from each other, such as ` (cross-entropy)`.
 
     Example:
         >>> rows = pd.DataFrame({"difference": [0.1, 0.0], "low": [0.02, -0.1], "high": [0.18, 0.1]})
-        >>> claim(rows, "Kappa", [" (cross-entropy)", " (grading loss)"])[:68]
-        'Kappa: ahead in 1 of 2, **+0.100 [+0.020, +0.180]** (cross-entropy);'
-        >>> claim(rows[1:], "Kappa", [""])
+        >>> standing(rows, "Kappa", [" (here)", " (there)"])
+        'Kappa: ahead in 1 of 2, **+0.100 [+0.020, +0.180]** (here); +0.000 [-0.100, +0.100] (there).'
+        >>> standing(rows[1:], "Kappa", [""])
         'Kappa: nothing shown, +0.000 [-0.100, +0.100].'
     """
-    counts = {"ahead": int((rows["low"] > 0).sum()), "behind": int((rows["high"] < 0).sum())}
-    shown = " and ".join(f"{name} in {count} of {len(rows)}" for name, count in counts.items() if count)
     values = [difference_with_interval(*row) for row in rows[["difference", "low", "high"]].to_numpy()]
     listed = "; ".join(f"{value}{place}" for value, place in zip(values, places, strict=True))
-    return f"{what}: {shown or 'nothing shown'}, {listed}."
+    return f"{measure}: {ahead_or_behind(rows)}, {listed}."
 
 
-def sooner(convergence: pd.DataFrame, variant: str) -> str:
+def ahead_or_behind(rows: pd.DataFrame) -> str:
+    """Count the differences whose interval lies above 0, and those below: `ahead in 1 of 2`.
+
+    Args:
+        rows: Rows of differences.csv.
+    """
+    counts = {"ahead": int((rows["low"] > 0).sum()), "behind": int((rows["high"] < 0).sum())}
+    of_all = f" of {len(rows)}" if len(rows) > 1 else ""
+    said = [f"{name} in {count}{of_all}" if of_all else name for name, count in counts.items() if count]
+    return " and ".join(said) or "nothing shown"
+
+
+def sooner(rows: pd.DataFrame, title: str) -> str:
     """Say how often the grading loss reached its level before cross-entropy did, over folds and seeds.
 
     Args:
-        convergence: The rows of convergence.csv.
-        variant: An architecture.
+        rows: Rows of convergence.csv.
+        title: Whose trainings they are.
     """
-    rows = convergence[convergence["variant"] == variant]
-    pairs = rows.pivot(index=["seed", "fold"], columns="loss", values=["epochs_to_level", "lr"])
+    pairs = rows.pivot(index=["variant", "seed", "fold"], columns="loss", values=["epochs_to_level", "lr"])
     wide = pairs["epochs_to_level"].dropna()
-    title = VARIANTS[variant].title
     if wide.empty:
         return f"{title}: no pair of trainings ended above kappa 0 with both losses, so nothing can be said."
     gain = wide["ce"] - wide["grading"]
