@@ -90,6 +90,13 @@ def choose_rate(out: Path, grid: Grid, cell: Cell) -> float | None:
     return max(paths, key=lambda rate: _score(paths[rate]))
 
 
+def chosen_rate(out: Path, grid: Grid, cell: Cell) -> float:
+    """The learning rate of a cell, once the trainings for its choice are finished."""
+    rate = choose_rate(out, grid, cell)
+    assert rate is not None, f"trainings for the choice of {cell.name} are missing"
+    return rate
+
+
 def finished(out: Path, grid: Grid, training: Training) -> bool:
     """Whether a training has ended."""
     if training.rate is not None:

@@ -20,7 +20,7 @@ from analysis import COLLECTED_WITH, final_kappa
 from biranet.grades import GRADE_COUNT
 from biranet.learning.run import software_versions
 from biranet.tables import write_table
-from cells import choose_rate, inner_history, outer_history, result_file
+from cells import chosen_rate, inner_history, outer_history, result_file
 from grid import Cell, Grid
 from variants import VARIANTS
 
@@ -37,7 +37,7 @@ def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
         grid: The grid.
         photos: The graded photos.
     """
-    rates = {cell: rate for cell in grid.cells() if (rate := choose_rate(out, grid, cell)) is not None}
+    rates = {cell: chosen_rate(out, grid, cell) for cell in grid.cells()}
     names = dict.fromkeys(cell.table for cell in rates)
     for name in names:
         folds = [
@@ -66,7 +66,7 @@ def collect(out: Path, results: Path, grid: Grid, photos: pd.DataFrame) -> None:
     external = [
         pd.read_csv(path).assign(**_named(cell), part="external", lr=rate)
         for cell in grid.external_cells()
-        if (rate := choose_rate(out, grid, cell)) is not None and (path := outer_history(out, cell, rate)).exists()
+        if (path := outer_history(out, cell, rate := chosen_rate(out, grid, cell))).exists()
     ]
     timed = pd.concat([table, *external], ignore_index=True)
     sums = timed.groupby(TRAINING, sort=False, dropna=False)["seconds"].sum().reset_index()

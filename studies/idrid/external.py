@@ -18,7 +18,7 @@ from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.prepare import read_preparation
 from biranet.tables import write_table
-from cells import choose_rate, result_file
+from cells import chosen_rate, result_file
 from collect import count_photos, write_settings
 from grid import Grid
 
@@ -71,22 +71,18 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         grid: The grid.
     """
     photos = graded_photos(read_manifest(external)).reset_index(drop=True)
-    folder, depends_on = (
-        results / "external",
-        {
-            "models_digest": models_digest(results),
-            "photos_digest": hashlib.sha256(
-                photos[["sha256", "group", "grade"]].to_csv(index=False).encode()
-            ).hexdigest(),
-        },
-    )
+    listed = photos[["sha256", "group", "grade"]].to_csv(index=False)
+    depends_on = {
+        "models_digest": models_digest(results),
+        "photos_digest": hashlib.sha256(listed.encode()).hexdigest(),
+    }
+    folder = results / "external"
     if (folder / "settings.csv").exists() and depends_on.items() <= read_settings(folder).items():
         return
-    rates = {cell: choose_rate(out, grid, cell) for cell in grid.external_cells()}
+    rates = {cell: chosen_rate(out, grid, cell) for cell in grid.external_cells()}
     tables: dict[Pair, list[pd.DataFrame]] = {}
     earlier = []
     for cell, rate in rates.items():
-        assert rate is not None
         checkpoint = result_file(out, cell, rate)
         model, card = load_checkpoint(checkpoint)
         check_preparation(external, card)
