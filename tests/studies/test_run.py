@@ -143,7 +143,7 @@ def test_every_reading_of_the_external_photos_is_written_down_and_none_is_made_t
         assert command.main(words) == 0
         settings = pd.read_csv(copy / "results" / "external" / "settings.csv", dtype=str).set_index("name")["value"]
         assert settings["readings_before"] == str(before)
-        assert f"command before: {before}." in (copy / "page" / "README.md").read_text()
+        assert f"had been read {before} times before." in (copy / "page" / "README.md").read_text()
     assert len(log.read_text().split("\n\n")) == 8
     numbers = [(copy / "results" / "external" / name).read_bytes() for name in ("measures.csv", "differences.csv")]
     assert numbers == [
