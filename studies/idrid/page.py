@@ -39,6 +39,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
 from sentences import (
+    NOTHING,
     ahead_or_behind,
     at_the_edges,
     difference_with_interval,
@@ -121,7 +122,8 @@ def _values(
     found: Results, resamples: int, measures: pd.DataFrame, differences: pd.DataFrame, convergence: pd.DataFrame
 ) -> dict[str, Any]:
     settings = found.settings
-    ablations = differences[differences["question"] == "ablation"]
+    is_ablation = differences["question"] == "ablation"
+    ablations, compared = differences[is_ablation], differences[~is_ablation]
     return {
         "settings": settings,
         "grades": _grades(settings),
@@ -129,7 +131,7 @@ def _values(
         "keys": KEYS,
         "names": {key: meaning_of(key).name for key in KEYS},
         "table": _measured(measures),
-        "paired": _paired(differences[differences["question"] != "ablation"]),
+        "paired": _paired(compared),
         "ablations": [
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
             for (other,), rows in _grouped(ablations, "other")
@@ -147,13 +149,9 @@ def _values(
         "at_the_edges": at_the_edges(found.choices),
         "external": found.external and _external(found.external),
         "claims": _claims(differences),
-        "claims_elsewhere": _claims(found.external.differences) if found.external else [],
         "short": [_telling(ablations), sooner(convergence, "Convergence, all architectures"), _highest(measures)],
-        "comparisons": len(_of_kappa(differences[differences["question"] != "ablation"])),
-        "standing": {
-            name: ahead_or_behind(rows)
-            for name, rows in _of_two_measures(differences[differences["question"] != "ablation"])
-        },
+        "comparisons": len(_of_kappa(compared)),
+        "standing": {name: ahead_or_behind(rows) for name, rows in _of_two_measures(compared)},
         "versions": ", ".join(
             f"{name.removeprefix(COLLECTED_WITH)} {version}"
             for name, version in settings.items()
@@ -231,6 +229,7 @@ def _external(external: External) -> dict[str, Any]:
         "grades": _grades(external.settings),
         "table": _measured(external.measures),
         "paired": _paired(external.differences),
+        "claims": _claims(external.differences),
         "highest": _highest(external.measures),
     }
 
@@ -288,8 +287,8 @@ def _highest(measures: pd.DataFrame) -> str:
 
 def _of_two_measures(differences: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of the two measures that the summary speaks of, each with its name."""
-    for name, key in (("Kappa", "quadratic_weighted_kappa"), ("Referable AUC", "referable_auc")):
-        yield name, differences[differences["measure"] == key]
+    yield "Kappa", _of_kappa(differences)
+    yield "Referable AUC", differences[differences["measure"] == "referable_auc"]
 
 
 def _claims(differences: pd.DataFrame) -> list[str]:
@@ -323,8 +322,8 @@ def _place(row: pd.Series) -> str:
 def _telling(ablations: pd.DataFrame) -> str:
     """By how many measures each change of BiRA-Net is told apart from it."""
     found = {VARIANTS[other].title: ahead_or_behind(rows) for (other,), rows in _grouped(ablations, "other")}
-    told = [f"{title}: {said} measures" for title, said in found.items() if said != "nothing shown"]
-    silent = f"nothing shown in {len(found) - len(told)}"
+    told = [f"{title}: {said} measures" for title, said in found.items() if said != NOTHING]
+    silent = f"{NOTHING} in {len(found) - len(told)}"
     return f"BiRA-Net with one thing changed, {len(found)} versions. {'; '.join([*told, silent])}."
 
 

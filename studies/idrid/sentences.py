@@ -8,6 +8,9 @@ from analysis import LEVEL_SHARE
 from grid import BASE, LOSS_TITLES
 from variants import ABLATIONS, VARIANTS
 
+NOTHING = "nothing shown"
+"""Said where no interval leaves out 0."""
+
 
 def number(value: float) -> str:
     """Three decimals; a dash where there is nothing."""
@@ -72,7 +75,7 @@ def ahead_or_behind(rows: pd.DataFrame) -> str:
     counts = {"ahead": int((rows["low"] > 0).sum()), "behind": int((rows["high"] < 0).sum())}
     of_all = f" of {len(rows)}" if len(rows) > 1 else ""
     said = [f"{name} in {count}{of_all}" if of_all else name for name, count in counts.items() if count]
-    return " and ".join(said) or "nothing shown"
+    return " and ".join(said) or NOTHING
 
 
 def sooner(rows: pd.DataFrame, title: str) -> str:
