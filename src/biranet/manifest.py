@@ -1,6 +1,7 @@
 """The manifest: one row per photo that was given to `biranet prepare`, in `manifest.csv` of the prepared folder."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +89,19 @@ def learned_digest(table: pd.DataFrame, column: str) -> str:
     photos = graded_photos(table)
     hashes = photos.loc[photos[column].isin(["train", "validation"]), "sha256"]
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+
+
+def photos_digest(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Sum up what something depends on of a table of photos.
+
+    Args:
+        table: A manifest, or some of its rows.
+        columns: What it depends on.
+
+    Returns:
+        SHA-256 over these columns of all rows, in their order.
+    """
+    return hashlib.sha256(table[list(columns)].to_csv(index=False).encode()).hexdigest()
 
 
 def fold_columns(table: pd.DataFrame) -> list[str]:

@@ -4,7 +4,6 @@ They answer when all trainings of the study are finished, all of them together; 
 photos. Only what was measured is kept.
 """
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import card_photos, check_preparation, choose_device, predict_photos
-from biranet.manifest import graded_photos, read_manifest
+from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.prepare import read_preparation
 from biranet.tables import write_table
@@ -71,10 +70,9 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         grid: The grid.
     """
     photos = graded_photos(read_manifest(external)).reset_index(drop=True)
-    listed = photos[["sha256", "group", "grade"]].to_csv(index=False)
     depends_on = {
         "models_digest": models_digest(results),
-        "photos_digest": hashlib.sha256(listed.encode()).hexdigest(),
+        "photos_digest": photos_digest(photos, ["sha256", "group", "grade"]),
     }
     folder = results / "external"
     if (folder / "settings.csv").exists() and depends_on.items() <= read_settings(folder).items():

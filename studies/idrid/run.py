@@ -22,7 +22,7 @@ from typing import Any
 
 from biranet.errors import BiranetError, InputError, InterruptedRunError
 from biranet.files import read_json, write_json
-from biranet.manifest import read_manifest
+from biranet.manifest import photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 from cells import claim, finished, run_training, tidy_up
 from collect import collect
@@ -147,7 +147,6 @@ def _depends_on(prepared: Path, grid: Grid) -> dict[str, Any]:
 
     Not so the learning rates, seeds and variants, which may become more, and where the files lie.
     """
-    photos = read_manifest(prepared)[["file", "sha256", "group", "grade"]].to_csv(index=False)
     weights = grid.train.model.trunk_weights
     train = dataclasses.replace(grid.train, model=dataclasses.replace(grid.train.model, trunk_weights=None))
     owner = {
@@ -156,7 +155,7 @@ def _depends_on(prepared: Path, grid: Grid) -> dict[str, Any]:
         "folds": grid.folds,
         "validation": grid.validation,
         "preparation": read_preparation(prepared).as_dict(),
-        "photos_sha256": hashlib.sha256(photos.encode()).hexdigest(),
+        "photos_sha256": photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"]),
     }
     return dict(json.loads(json.dumps(owner, default=str)))
 

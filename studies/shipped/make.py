@@ -16,7 +16,6 @@ What was measured goes to `results/` beside this file, the model to `src/biranet
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import shutil
 import sys
@@ -39,7 +38,7 @@ from biranet.learning.predict import card_photos, choose_device, predict_photos
 from biranet.learning.run import LAST_NAME, STATE_NAME, software_versions
 from biranet.learning.split import split_photos
 from biranet.learning.train import train
-from biranet.manifest import graded_photos, read_manifest, write_manifest
+from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
 from biranet.tables import write_table
 from card import RESULTS, write_card
 from ship import ship
@@ -113,8 +112,8 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
 
 def refuse_other_work(prepared: Path, config: TrainConfig, out: Path) -> None:
     """Refuse a working folder that was begun with another recipe or other photos; mark a new one."""
-    photos = read_manifest(prepared)[["file", "sha256", "group", "grade"]].to_csv(index=False)
-    owner = {"config": dataclasses.asdict(config), "photos_sha256": hashlib.sha256(photos.encode()).hexdigest()}
+    digest = photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"])
+    owner = {"config": dataclasses.asdict(config), "photos_sha256": digest}
     owner = json.loads(json.dumps(owner, default=str))
     path = out / "made_with.json"
     if path.exists() and read_json(path) != owner:

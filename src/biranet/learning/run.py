@@ -1,7 +1,6 @@
 """The run folder, and what must hold before a training may begin in it."""
 
 import dataclasses
-import hashlib
 import importlib.metadata
 from pathlib import Path
 
@@ -11,7 +10,15 @@ from biranet.config import SplitConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
-from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, fold_columns, graded_photos, read_manifest, write_manifest
+from biranet.manifest import (
+    FOLD_PREFIX,
+    OFFICIAL_SPLIT,
+    fold_columns,
+    graded_photos,
+    photos_digest,
+    read_manifest,
+    write_manifest,
+)
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 from biranet.version import software_version
 
@@ -121,7 +128,7 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             say which they were.
     """
     path, column = run / CONFIG_NAME, split_column(config)
-    digest = hashlib.sha256(photos[["file", "sha256", "grade", column]].to_csv(index=False).encode()).hexdigest()
+    digest = photos_digest(photos, ["file", "sha256", "grade", column])
     if resume:
         if not (run / STATE_NAME).exists():
             raise InputError(f"{run} holds no saved state to go on from; delete it and train anew")
