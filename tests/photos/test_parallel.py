@@ -3,8 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -63,7 +61,7 @@ def test_a_worker_that_dies_is_one_sentence():
 
 
 @pytest.fixture
-def child(tmp_path):
+def child(tmp_path, wait_for):
     """A run of slow tasks under way, in a session of its own."""
     (tmp_path / "script.py").write_text(SCRIPT)
     # Without coverage, which a signal in the middle of its own locked part would leave waiting for ever.
@@ -76,38 +74,20 @@ def child(tmp_path):
         text=True,
         env=unmeasured,
     ) as process:
-        _wait_for(lambda: any(tmp_path.glob("*.done")))
+        wait_for(lambda: any(tmp_path.glob("*.done")))
         yield process
         process.kill()
 
 
-def test_ctrl_c_ends_the_run_and_its_workers_without_their_tracebacks(child):
+def test_ctrl_c_ends_the_run_and_its_workers_without_their_tracebacks(child, session_lives, wait_for):
     os.killpg(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=30)
     assert child.returncode != 0
     assert errors.count("Traceback") == 1
     assert "KeyboardInterrupt" in errors
-    _wait_for(lambda: not _session_lives(child.pid))
+    wait_for(lambda: not session_lives(child.pid))
 
 
-def test_workers_do_not_outlive_a_killed_run(child):
+def test_workers_do_not_outlive_a_killed_run(child, session_lives, wait_for):
     child.kill()
-    _wait_for(lambda: not _session_lives(child.pid))
-
-
-def _wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
-def _session_lives(session):
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[3] == str(session) and fields[0] != "Z":
-            return True
-    return False
+    wait_for(lambda: not session_lives(child.pid))

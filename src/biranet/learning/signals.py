@@ -9,6 +9,7 @@ from types import FrameType
 import cv2
 
 from biranet.errors import InputError
+from biranet.photos.parallel import end_with_main_process
 
 
 @contextmanager
@@ -62,6 +63,7 @@ def start_worker(_number: int) -> None:
     its workers until the batch is done and the state is saved, so they leave the group. They end when it does.
     """
     os.setpgrp()
+    end_with_main_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # SIGTERM stays with torch, whose handler lets the main process end a worker without calling that an error.
     cv2.setNumThreads(1)

@@ -107,10 +107,22 @@ def _apply(function: Callable[[Task], Result], batch: list[Task]) -> list[Result
 def _start_worker() -> None:
     cv2.setNumThreads(1)
     _keep_freed_memory()
+    end_with_main_process()
+
+
+def end_with_main_process() -> None:
+    """Let this worker process end when its main process does, in whatever way.
+
+    A main process that is killed cannot tell its workers: without this they would wait for ever.
+    """
     main = multiprocessing.parent_process()
     if main is not None:
-        # A main process that is killed cannot tell its workers: without this they would wait for ever.
-        threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+        threading.Thread(target=_end_after, args=(main,), daemon=True).start()
+
+
+def _end_after(main: BaseProcess) -> None:
+    main.join()
+    os._exit(1)
 
 
 def _keep_freed_memory() -> None:
@@ -123,8 +135,3 @@ def _keep_freed_memory() -> None:
         setting = ctypes.CDLL(None).mallopt
         setting(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
         setting(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def _end_with(main: BaseProcess) -> None:
-    main.join()
-    os._exit(1)
