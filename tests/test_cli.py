@@ -203,7 +203,7 @@ def test_every_flag_reaches_its_setting(asked):
             here --out there --batch-size 7 --epochs 3 --lr 0.5 --no-cuda --seed 9 --save-epoch 2 --weight-decay 0.25
             --image-size 128 --model ranet --trunk resnet18 --trunk-weights w.pth --freeze stem --augmentation flips
             --class-weights 1 10 8 20 21 --draws-per-epoch 100 --workers 5 --loss ce --loss-scale unit
-            --label-smoothing 0.1
+            --label-smoothing 0.1 --test-time-flip
             --optimiser adamw --schedule cosine --clip-norm 2 --fold 3 --early-stop 4 --save-minutes 1.5
             --precision bf16
             """
@@ -211,7 +211,7 @@ def test_every_flag_reaches_its_setting(asked):
     )
     assert run == Path("there")
     assert settings == TrainConfig(
-        model=ModelConfig("ranet", "resnet18", True, Path("w.pth"), "stem"),
+        model=ModelConfig("ranet", "resnet18", True, Path("w.pth"), "stem", True),
         data=DataConfig(128, 7, "flips", True, (1, 10, 8, 20, 21), 100, 5),
         optimiser=OptimiserConfig("ce", "unit", 0.1, "adamw", 0.5, 0.25, "cosine", 2),
         epochs=3, seed=9, fold=3, early_stop=4, save_epoch=2, save_minutes=1.5, no_cuda=True, precision="bf16",

@@ -33,6 +33,8 @@ class ModelConfig:
     """Local file with the trunk's weights (safetensors, or a PyTorch state dict) instead of the download."""
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
     """Do not train layers up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), 16 or 32."""
+    test_time_flip: bool = False
+    """Answer with the mean over a photo and its mirror image, which takes twice as long; training stays as it is."""
 
 
 @dataclass(frozen=True)

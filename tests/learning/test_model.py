@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,9 @@ from biranet.learning.loss import grading_loss
 from biranet.learning.model import (
     Attention,
     BiraNet,
+    FlipAverage,
     FrozenStem,
+    Output,
     PlainNet,
     RANet,
     Stream,
@@ -193,6 +196,50 @@ def test_bf16_is_finite_and_graded_in_single(small_model):
     assert logits.dtype == torch.float32
     grading_loss(logits, grades).backward()
     assert all(torch.isfinite(weight.grad).all() for weight in whole.parameters())
+
+
+def test_a_flip_averages_the_answers_for_a_photo_and_its_mirror_image(small_model):
+    images = 3 * torch.rand(4, 3, 32, 40)
+    both = FlipAverage(small_model).eval()
+    said, seen, mirrored = both(images), small_model(images), small_model(images.flip(-1))
+    shares = [each.logits.double().softmax(dim=1) for each in (seen, mirrored)]
+    torch.testing.assert_close(said.logits.double().softmax(dim=1), sum(shares) / 2, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(said.attention, (seen.attention + mirrored.attention.flip(-1)) / 2)
+    assert (shares[0] - shares[1]).abs().max() > 1e-5  # they differ, or this would say nothing
+
+    again = both(images.flip(-1))
+    torch.testing.assert_close(again.logits, said.logits)
+    torch.testing.assert_close(again.attention, said.attention.flip(-1))
+
+
+def test_a_flip_keeps_shares_that_a_float_does_not_hold():
+    class Sure(nn.Module):
+        def forward(self, image):
+            logits = torch.tensor([[0.0, -200.0, -300.0, -400.0, -500.0]])
+            return Output(logits, image.new_zeros(1, 1, 2, 2))
+
+    torch.testing.assert_close(FlipAverage(Sure()).eval()(torch.rand(1, 3, 8, 8)).logits, Sure()(torch.rand(1)).logits)
+
+
+def test_in_training_there_is_no_flip(small_model):
+    images, small = torch.rand(2, 3, 32, 32), small_model.train()
+    torch.manual_seed(0)
+    alone = small(images)
+    torch.manual_seed(0)
+    assert torch.equal(FlipAverage(small)(images).logits, alone.logits)
+
+
+@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
+def test_a_flip_is_added_to_the_same_start_weights(name):
+    config = ModelConfig(model=name, trunk="test_resnet", pretrained=False, freeze="none")
+    models = []
+    for flip in (False, True):
+        torch.manual_seed(0)
+        models.append(build_model(dataclasses.replace(config, test_time_flip=flip)))
+    assert isinstance(models[1], FlipAverage)
+    theirs = models[0].state_dict()
+    assert theirs.keys() == models[1].model.state_dict().keys()
+    assert all(torch.equal(value, theirs[key]) for key, value in models[1].model.state_dict().items())
 
 
 def _frozen_at_stage2(name="biranet"):

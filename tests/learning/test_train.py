@@ -100,6 +100,19 @@ def learned(eight, tmp_path_factory, tiny_config):
     return run
 
 
+def test_a_flip_at_test_time_changes_the_answers_and_not_the_training(eight, learned, tmp_path, tiny_config):
+    train(eight, tmp_path / "run", _by_heart(tiny_config, model={"test_time_flip": True}))
+    ours, theirs = (load_file(run / "last.safetensors") for run in (tmp_path / "run", learned))
+    assert len(ours) == len(theirs)
+    assert all(torch.equal(ours[f"model.{name}"], tensor) for name, tensor in theirs.items())
+    # The answers are others, and the epoch is chosen by them.
+    last = tmp_path / "run" / "last.safetensors"
+    assert read_history(tmp_path / "run")[-1]["validation_kappa"] == _validation_kappa(last, eight)
+    photo = torch.rand(1, 3, 64, 64)
+    answers = [load_checkpoint(path)[0](photo).logits.softmax(dim=1) for path in (last, learned / "last.safetensors")]
+    assert (answers[0] - answers[1]).abs().max() > 1e-4
+
+
 def test_it_learns_eight_photos_by_heart(learned):
     history = read_history(learned)
     assert history[-1]["train_kappa"] > 0.9

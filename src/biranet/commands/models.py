@@ -73,7 +73,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
     grades = ", ".join(map(str, data.grades))
     yield from (f"{name}: {card.title}", "", *_wrapped(card.summary, ""))
     sections = [
-        ("Network", [f"{its.model.model}, trunk {its.model.trunk}, images of {its.image_size} px"]),
+        ("Network", [its.network]),
         ("Photos", [f"prepared at {size_px} px, as by: biranet prepare --size {size_px}"]),
         ("Rules", [f"decoder {rules.decoder}, temperature {rules.temperature:.3f}", f"fitted on {fitted_on}"]),
         ("Decisions", [_decision(rules)]),

@@ -91,7 +91,7 @@ def describe_origin(
     fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
     origin: dict[str, Any] = {
-        "Model": f"{card.model.model}, trunk {card.model.trunk}, images of {card.image_size} px",
+        "Model": card.network,
         "Checkpoint": f"{checkpoint}, sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()}",
         "Epoch": f"{card.epoch}, {chosen}",
         "Trained on": f"{card.trained_on}, seed {card.seed}",

@@ -72,6 +72,12 @@ class Card:
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def network(self) -> str:
+        """What the network is and what it looks at, in words."""
+        flip = "; each answer is the mean over a photo and its mirror image" if self.model.test_time_flip else ""
+        return f"{self.model.model}, trunk {self.model.trunk}, images of {self.image_size} px{flip}"
+
 
 def photo_key(sha256: str) -> str:
     """Shorten the hash of a photo: among a million photos two have one key once in 500 times."""

@@ -270,7 +270,40 @@ class FrozenStem(nn.Sequential):
         return image
 
 
-def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
+class FlipAverage(nn.Module):
+    """A model that answers with the mean over a photo and its mirror image: test-time augmentation by a flip.
+
+    In training mode it is the model alone. In evaluation mode the softmax of its logits is the mean of the two
+    softmaxes, and its attention the mean of the two masks, the second one mirrored back.
+
+    Args:
+        model: Returns `Output`.
+
+    Example:
+        >>> from biranet.config import ModelConfig
+        >>> config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none", test_time_flip=True)
+        >>> model, photo = build_model(config).eval(), torch.rand(1, 3, 64, 64)
+        >>> torch.allclose(model(photo).logits, model(photo.flip(-1)).logits, atol=1e-6)
+        True
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Output:
+        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
+        seen: Output = self.model(image)
+        if self.training:
+            return seen
+        # One after the other: both in one batch would take twice the memory.
+        mirrored: Output = self.model(image.flip(-1))
+        # In logarithms, which a share too small for a float does not leave empty.
+        both = torch.stack([seen.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1)])
+        return Output(both.logsumexp(dim=0) - math.log(2), (seen.attention + mirrored.attention.flip(-1)) / 2)
+
+
+def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet | FlipAverage:
     """Build the model that a configuration describes, start weights included.
 
     Args:
@@ -294,4 +327,5 @@ def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
         _, rest_b = load_trunk(config).cut(config.freeze)
         model = BiraNet(rest, rest_b, trunk.channels, stem)
     # Weights with their channels last make convolutions compute so: a quarter less time on a CPU, other rounding.
-    return model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)
+    return FlipAverage(model) if config.test_time_flip else model
