@@ -23,7 +23,7 @@ from biranet.config import TrainConfig
 from biranet.errors import InputError
 from biranet.evaluation.predictions import COLUMNS
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import card_photos, choose_device, predict_photos
+from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.record import read_history
 from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
@@ -109,8 +109,7 @@ def finished(out: Path, grid: Grid, training: Training) -> bool:
 def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
     """Open a file for this process alone, among the processes of this machine.
 
-    The claim ends with the process, however that ends; but the loader workers of one that was killed (`workers` > 0)
-    hold it some seconds longer, until they see that they are alone.
+    The claim ends with the process, however that ends.
 
     Args:
         path: The file; it and its folder are made where they are missing.
@@ -218,10 +217,8 @@ def _name(training: Training, rate: float) -> str:
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:
     """The predictions table of the test photos, by the model after the last epoch."""
     model, card = load_checkpoint(run / LAST_NAME, VARIANTS[cell.variant].build)
-    device = choose_device(config.no_cuda)
     table = read_manifest(folder)
     table = table[table["split"] == "test"].reset_index(drop=True)
-    answers = predict_photos(
-        model.to(device), card, card_photos(card, folder, table), table, device=device, workers=config.data.workers
-    )
+    device, workers = choose_device(config.no_cuda), config.data.workers
+    answers = predict_photos(model, card, folder, table, device=device, workers=workers)
     return answers[list(COLUMNS)]

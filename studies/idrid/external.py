@@ -12,7 +12,7 @@ from analysis import Pair, differences, measures, models_digest, pool, read_sett
 from biranet.errors import InputError, RefusedError
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import card_photos, check_preparation, choose_device, predict_photos
+from biranet.learning.predict import check_preparation, choose_device, predict_photos
 from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.prepare import read_preparation
@@ -87,8 +87,7 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         readings = record_reading(external, READ_AS, checkpoint)
         earlier.append(readings.by_run + readings.by_others)
         device = choose_device(grid.train.no_cuda)
-        images = card_photos(card, external, photos)
-        table = predict_photos(model.to(device), card, images, photos, device=device, workers=grid.train.data.workers)
+        table = predict_photos(model, card, external, photos, device=device, workers=grid.train.data.workers)
         tables.setdefault(cell.pair, []).append(table.assign(fold="none"))
     answers = {pair: pool(each) for pair, each in tables.items()}
     named = [(cell.variant, cell.loss, cell.seed, rate) for cell, rate in rates.items()]

@@ -34,7 +34,7 @@ from biranet.files import read_json, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import card_photos, choose_device, predict_photos
+from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.run import LAST_NAME, STATE_NAME, software_versions
 from biranet.learning.split import split_photos
 from biranet.learning.train import train
@@ -145,12 +145,10 @@ def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
         run = out / f"fold_{config.fold}"
         train_or_go_on(folds, run, config)
         model, card = load_checkpoint(run / LAST_NAME)
-        device = choose_device(config.no_cuda)
         photos = graded_photos(read_manifest(folds))
         photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
-        table = predict_photos(
-            model.to(device), card, card_photos(card, folds, photos), photos, device=device, workers=config.data.workers
-        )
+        device, workers = choose_device(config.no_cuda), config.data.workers
+        table = predict_photos(model, card, folds, photos, device=device, workers=workers)
         write_table(path, table[list(COLUMNS)].assign(fold=config.fold))
     return path
 

@@ -61,7 +61,7 @@ def panels(checkpoint, prepared):
     table = read_manifest(prepared)
     device = torch.device("cpu")
     photos = card_photos(card, prepared, table)
-    answers = predict_photos(model, card, photos, table, device=device, workers=0)
+    answers = predict_photos(model, card, prepared, table, device=device, workers=0)
     drawn = list(draw_panels(model, card, prepared, answers, device))
     return answers, [photos.photo(row) for row in range(len(table))], drawn
 

@@ -15,7 +15,7 @@ from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.model import PlainNet
-from biranet.learning.predict import card_photos, predict_photos
+from biranet.learning.predict import predict_photos
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, learned_digest, read_manifest, write_manifest
 
@@ -54,7 +54,7 @@ def predictions(path, folder, part):
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == part].reset_index(drop=True)
     raw = dataclasses.replace(card, rules=Rules())
-    return predict_photos(model, raw, card_photos(raw, folder, table), table, device=CPU, workers=0)
+    return predict_photos(model, raw, folder, table, device=CPU, workers=0)
 
 
 @pytest.mark.parametrize("decoder", ["argmax", "expected_grade"])
@@ -103,7 +103,7 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
     model, card = load_checkpoint(model_file)
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == "calibration"].reset_index(drop=True)
-    softened = predict_photos(model, card, card_photos(card, folder, table), table, device=CPU, workers=0)
+    softened = predict_photos(model, card, folder, table, device=CPU, workers=0)
     assert not np.allclose(softened["p0"], raw["p0"], atol=1e-3)
     again = out_of_fold(model_file, folder, softened)
     assert again.temperature == pytest.approx(rules.temperature, abs=1e-6)

@@ -13,7 +13,7 @@ from biranet.evaluation.predictions import check_predictions
 from biranet.evaluation.rules import OperatingPoint, Rules, raw_probabilities
 from biranet.learning.checkpoint import Card
 from biranet.learning.model import build_model
-from biranet.learning.predict import card_photos, check_preparation, predict_photos
+from biranet.learning.predict import check_preparation, predict_photos
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.prepare import read_preparation
 
@@ -38,7 +38,7 @@ def card(prepared):
 
 
 def answers(model, card, prepared, table, **how):
-    return predict_photos(model, card, card_photos(card, prepared, table), table, device=CPU, **how)
+    return predict_photos(model, card, prepared, table, device=CPU, **how)
 
 
 def test_the_table_has_the_photos_in_order_with_probabilities_that_sum_to_one(model, card, prepared):

@@ -18,7 +18,7 @@ from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_ka
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import BiraNet, build_model
-from biranet.learning.predict import card_photos, predict_photos
+from biranet.learning.predict import predict_photos
 from biranet.learning.record import read_history
 from biranet.learning.split import split_photos
 from biranet.learning.state import Progress
@@ -62,9 +62,7 @@ def _validation_kappa(checkpoint, folder):
     model, card = load_checkpoint(checkpoint)
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == "validation"].reset_index(drop=True)
-    answers = predict_photos(
-        model, card, card_photos(card, folder, table), table, device=torch.device("cpu"), workers=0
-    )
+    answers = predict_photos(model, card, folder, table, device=torch.device("cpu"), workers=0)
     kappa = quadratic_weighted_kappa(confusion_matrix(answers["grade"], answers["predicted_grade"]))
     return 0 if math.isnan(kappa) else kappa
 

@@ -25,7 +25,7 @@ from biranet.errors import InputError
 from biranet.evaluation.predictions import read_predictions
 from biranet.inference.readings import READINGS_NAME
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import card_photos, predict_photos
+from biranet.learning.predict import predict_photos
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from cells import choose_rate, claim, inner_history, result_file, run_training
 from folds import divide, make_folders
@@ -82,8 +82,7 @@ def test_the_external_photos_are_answered_by_models_of_all_photos(finished_study
         log = (finished_study / "out" / "logs" / f"external_{name}.txt").read_text()
         assert "on 40 photos (0 for validation)" in log
         model, card = load_checkpoint(finished_study / "out" / "cells" / name / "last.safetensors")
-        images = card_photos(card, external, photos)
-        answers = predict_photos(model, card, images, photos, device=torch.device("cpu"), workers=0)
+        answers = predict_photos(model, card, external, photos, device=torch.device("cpu"), workers=0)
         kappa = cohen_kappa_score(answers["grade"], answers["predicted_grade"], weights="quadratic")
         rows = measured.query("variant == @variant and loss == @loss and measure == 'quadratic_weighted_kappa'")
         assert rows["value"].tolist() == pytest.approx([kappa], abs=1e-8)

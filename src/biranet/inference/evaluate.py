@@ -13,7 +13,7 @@ from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.parts import photos_of_part
-from biranet.learning.predict import card_photos, check_preparation, choose_device, predict_photos
+from biranet.learning.predict import check_preparation, choose_device, predict_photos
 from biranet.learning.record import read_history
 from biranet.manifest import read_manifest
 
@@ -58,10 +58,7 @@ def evaluate_checkpoint(
     check_columns(manifest, config.by)
     photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
     device = choose_device(no_cuda)
-    model.to(device)
-    predictions = predict_photos(
-        model, card, card_photos(card, prepared, photos), photos, device=device, workers=workers
-    )
+    predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers)
     notes = list(warnings(card, manifest, photos))
     if card.split_column in photos and (photos[card.split_column] == "test").any():
         notes.append(record_reading(prepared, card.split_column, checkpoint).sentence())

@@ -19,7 +19,7 @@ from biranet.evaluation.rules import Rules
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key, save_checkpoint
 from biranet.learning.model import build_model
 from biranet.learning.parts import photos_of_part
-from biranet.learning.predict import card_photos, check_preparation, predict_photos
+from biranet.learning.predict import check_preparation, predict_photos
 from biranet.manifest import graded_photos
 
 CALIBRATION = "calibration"
@@ -58,9 +58,7 @@ def calibrate_on_part(
     check_preparation(prepared, card)
     photos = photos_of_part(table, CALIBRATION, checkpoint=checkpoint, card=card, prepared=prepared)
     raw = dataclasses.replace(card, rules=Rules())
-    predictions = predict_photos(
-        model.to(device), raw, card_photos(raw, prepared, photos), photos, device=device, workers=workers
-    )
+    predictions = predict_photos(model, raw, prepared, photos, device=device, workers=workers)
     card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {prepared}")
     save_checkpoint(checkpoint, model, card)
     return card.rules

@@ -77,7 +77,7 @@ def check_preparation(prepared: Path, card: Card) -> None:
 def predict_photos(
     model: nn.Module,
     card: Card,
-    photos: PreparedPhotos,
+    prepared: Path,
     table: pd.DataFrame,
     *,
     device: torch.device,
@@ -87,11 +87,11 @@ def predict_photos(
     """Grade prepared photos.
 
     Args:
-        model: On `device`.
-        card: Holds the rules.
-        photos: The photos of `table`, in its order.
-        table: Rows of a manifest.
-        device: Where the model is.
+        model: Returns `Output`; it is moved to `device`, and left in evaluation mode.
+        card: Holds the rules, and what the images must be like.
+        prepared: The prepared folder.
+        table: Rows of its manifest.
+        device: Where to compute.
         batch_size: Photos at a time.
         workers: Processes that load photos.
 
@@ -99,9 +99,9 @@ def predict_photos(
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
         fitted (see `biranet.evaluation.rules`), then the manifest's further columns.
     """
-    model.eval()
+    model.to(device).eval()
     probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
-    loader = load_batches(photos, InOrder(len(table), batch_size), workers)
+    loader = load_batches(card_photos(card, prepared, table), InOrder(len(table), batch_size), workers)
     for batch in tqdm(loader, desc="grading", unit="batch", disable=None, leave=False):
         predicted = predict_batch(model, batch, device)
         probabilities[predicted.rows] = predicted.probabilities

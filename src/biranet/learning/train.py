@@ -95,7 +95,7 @@ def train(
     normalisation = trunk_normalisation(config.model.trunk)
     size = config.data.image_size
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
-    choosing_photos = PreparedPhotos(prepared, choosing, size, normalisation)
+    shown = PreparedPhotos(prepared, choosing, size, normalisation) if len(choosing) else photos
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     # The model and what moves it.
@@ -204,9 +204,7 @@ def train(
             }
             better = False
             if len(choosing):
-                answers = predict_photos(
-                    model, card, choosing_photos, choosing, device=device, workers=config.data.workers
-                )
+                answers = predict_photos(model, card, prepared, choosing, device=device, workers=config.data.workers)
                 kappa = _kappa(confusion_matrix(answers["grade"], answers["predicted_grade"]))
                 # The processes must not disagree on when to stop, not even by a rounding.
                 kappa = broadcast_object_list([kappa])[0]
@@ -227,7 +225,7 @@ def train(
                 if (epoch + 1) % config.save_epoch == 0:
                     save_checkpoint(run / epoch_name(epoch + 1), model, card)
                 record.add_epoch(row)
-                record.add_attention(model, choosing_photos if len(choosing) else photos, device, epoch + 1)
+                record.add_attention(model, shown, device, epoch + 1)
             save()
             say(_line(row, better=better))
             if _any(stopped, accelerator) and epoch + 1 < config.epochs:
