@@ -35,11 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def wait_for() -> Callable[..., None]:
-    """Function that waits until a condition holds, for a minute at most where no `seconds` are given."""
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    """Function that waits until a condition holds, for a minute at most."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, "waited too long"
             time.sleep(0.01)
@@ -50,6 +50,8 @@ def wait_for() -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def session_lives() -> Callable[[int], bool]:
     """Function that tells whether a process of a session, which `start_new_session` makes, is still alive."""
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("needs /proc")
 
     def lives(session: int) -> bool:
         for entry in Path("/proc").glob("[0-9]*"):

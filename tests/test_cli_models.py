@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import biranet as package
 from biranet.errors import InputError
 from biranet.evaluation.meanings import MEANINGS
 from biranet.inference.models import DEFAULT, read_model_card, shipped
-from biranet.learning.checkpoint import read_card
+from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,7 +70,15 @@ def test_card_says_all(stand_in, biranet):
         *("0.300 for sensitivity of at least 0.90", "0.600 for specificity of at least 0.90"),
     ):
         assert text in said, text
-    assert its.rules.temperature == 1.5
+    assert its.rules.temperature == 1.5 and its.network in said and "mirror image" not in said
+
+
+def test_card_says_that_a_model_answers_for_the_mirror_image_too(stand_in, biranet):
+    path = stand_in / f"{DEFAULT}.safetensors"
+    model, card = load_checkpoint(path)
+    save_checkpoint(path, model, replace(card, model=replace(card.model, test_time_flip=True)))
+    said = " ".join(biranet("models", DEFAULT).out.split())
+    assert "images of 64 px; each answer is the mean of the probabilities for a photo and its mirror image" in said
 
 
 def test_a_word_that_names_nothing_gets_a_sentence(

@@ -34,7 +34,7 @@ class ModelConfig:
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
     """Do not train layers up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), 16 or 32."""
     test_time_flip: bool = False
-    """Answer with the mean over a photo and its mirror image, which takes twice as long; training stays as it is."""
+    """Answer with the mean of the probabilities for a photo and its mirror image; the network then computes twice."""
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,6 @@ def lively(config, path, image_size=64):
     """A checkpoint with random weights whose answers differ between photos."""
     torch.manual_seed(1)
     model = build_model(config)
-    net = model.model if config.test_time_flip else model
     images = torch.stack(
         [
             export.to_image(draw_photo(seed % 5, seed, image_size, image_size), trunk_normalisation(config.trunk))
@@ -161,10 +160,10 @@ def lively(config, path, image_size=64):
     )
     with torch.no_grad():
         for _ in range(30):
-            net.train()(images)
-        logits = net.eval()(images).logits
+            model.train()(images)
+        logits = model.eval()(images).logits
         larger = 1 / logits.std(dim=0)
-        last = net.head[-1] if config.model == "ranet" else net.head
+        last = model.head[-1] if config.model == "ranet" else model.head
         last.weight.mul_(larger.reshape(-1, *[1] * (last.weight.ndim - 1)))
         last.bias.copy_((last.bias - logits.mean(dim=0)) * larger)
     card = Card(config, image_size, *trunk_normalisation(config.trunk), Preparation(size_px=image_size), Rules(1.7))
@@ -178,6 +177,7 @@ def lively(config, path, image_size=64):
         ("biranet", "test_resnet", "stage2", False),
         ("biranet", "test_resnet", "stage2", True),
         ("plain", "test_resnet", "stage1", True),
+        ("biranet", "tf_efficientnet_lite0", "stage4", True),
         ("ranet", "tf_efficientnet_lite0", "stage3", False),
         ("ranet", "test_vit", "none", False),
     ],

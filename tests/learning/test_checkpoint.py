@@ -73,6 +73,32 @@ def test_a_checkpoint_gives_back_the_same_model_and_card(name, freeze, tmp_path)
         assert torch.equal(ours, theirs)
 
 
+def test_a_checkpoint_with_a_flip_has_the_same_weights_and_other_answers(file, tmp_path):
+    loaded, card = load_checkpoint(file)
+    flipping = dataclasses.replace(card, model=dataclasses.replace(card.model, test_time_flip=True))
+    save_checkpoint(tmp_path / "flip.safetensors", loaded, flipping)
+    assert load_file(tmp_path / "flip.safetensors").keys() == load_file(file).keys()
+    images, built = torch.rand(2, 3, 64, 64), []
+
+    def of_ones_own(config):
+        built.append(config)
+        return build_model(config)
+
+    shares = [loaded(view).logits.softmax(dim=1) for view in (images, images.flip(-1))]
+    model, found = load_checkpoint(tmp_path / "flip.safetensors", of_ones_own)
+    torch.testing.assert_close(model(images).logits.softmax(dim=1), (shares[0] + shares[1]) / 2)
+    assert built and not torch.allclose(*shares, atol=1e-4)
+    # What was loaded is written again by the same names.
+    save_checkpoint(tmp_path / "again.safetensors", model, found)
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "flip.safetensors").read_bytes()
+
+    assert card.network == "biranet, trunk test_resnet, images of 64 px"
+    assert (
+        found.network
+        == f"{card.network}; each answer is the mean of the probabilities for a photo and its mirror image"
+    )
+
+
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
 def test_half_precision_rounds_the_weights_and_nothing_else(name, tmp_path):
     model, card = _model(model=name), _card(model=name)

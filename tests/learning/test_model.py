@@ -18,6 +18,7 @@ from biranet.learning.model import (
     PlainNet,
     RANet,
     Stream,
+    as_it_answers,
     attention_pool,
     build_model,
 )
@@ -229,17 +230,18 @@ def test_in_training_there_is_no_flip(small_model):
     assert torch.equal(FlipAverage(small)(images).logits, alone.logits)
 
 
-@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
-def test_a_flip_is_added_to_the_same_start_weights(name):
-    config = ModelConfig(model=name, trunk="test_resnet", pretrained=False, freeze="none")
-    models = []
-    for flip in (False, True):
-        torch.manual_seed(0)
-        models.append(build_model(dataclasses.replace(config, test_time_flip=flip)))
-    assert isinstance(models[1], FlipAverage)
-    theirs = models[0].state_dict()
-    assert theirs.keys() == models[1].model.state_dict().keys()
-    assert all(torch.equal(value, theirs[key]) for key, value in models[1].model.state_dict().items())
+def test_a_flip_leaves_the_weights_their_names(small_model):
+    config, (first, *_) = ModelConfig(), small_model.parameters()
+    assert as_it_answers(small_model, config) is small_model
+    flipping = as_it_answers(small_model, dataclasses.replace(config, test_time_flip=True))
+    assert isinstance(flipping, FlipAverage)
+    before = {name: tensor.clone() for name, tensor in small_model.state_dict().items()}
+    assert list(flipping.state_dict()) == list(before)
+    nn.init.zeros_(first)
+    flipping.load_state_dict(before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in small_model.state_dict().items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        flipping.load_state_dict({})
 
 
 def _frozen_at_stage2(name="biranet"):

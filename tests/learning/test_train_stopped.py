@@ -299,8 +299,7 @@ def kill_often(session_lives, wait_for):
                 process.kill()
                 kills -= 1
                 if process.wait() == -signal.SIGKILL:
-                    # At once: torch's own workers look for their main process every five seconds, and may miss it.
-                    wait_for(lambda session=process.pid: not session_lives(session), seconds=3)
+                    wait_for(lambda session=process.pid: not session_lives(session))
                     for path in run.glob("*.safetensors"):
                         if not path.name.startswith("."):
                             load_file(path)

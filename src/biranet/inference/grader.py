@@ -170,7 +170,8 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
         no_cuda: Compute on the CPU even where there is a GPU.
 
     Returns:
-        The grader; its `model` is the plain `nn.Module`.
+        The grader. Its `model` is an `nn.Module` that returns `Output`; where the checkpoint has a flip at test time, a
+        `FlipAverage`, whose own `model` is the network.
 
     Raises:
         InputError: If the checkpoint cannot be used.

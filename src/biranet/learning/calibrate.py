@@ -73,9 +73,9 @@ def calibrate_on_predictions(
         checkpoint: The model; its file is replaced, whole or not at all.
         prepared: Prepared folder with the photos of the predictions.
         table: Its manifest.
-        predictions: Out-of-fold predictions of models trained likewise, with probabilities; nothing shows whether they
-            are. What was fitted on folds holds for this model in experience only: it may have learned from these
-            photos.
+        predictions: Out-of-fold predictions, with probabilities, of models trained and answering likewise (with the
+            flip at test time, where this one has it); nothing shows whether they are. What was fitted on folds holds
+            for this model in experience only: it may have learned from these photos.
         config: Decoder and cost.
 
     Returns:

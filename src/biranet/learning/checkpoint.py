@@ -21,7 +21,7 @@ from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
 from biranet.files import write_bytes
-from biranet.learning.model import build_model
+from biranet.learning.model import as_it_answers, build_model
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.photos.prepare import Preparation
 
@@ -75,7 +75,11 @@ class Card:
     @property
     def network(self) -> str:
         """What the network is and what it looks at, in words."""
-        flip = "; each answer is the mean over a photo and its mirror image" if self.model.test_time_flip else ""
+        flip = (
+            "; each answer is the mean of the probabilities for a photo and its mirror image"
+            if self.model.test_time_flip
+            else ""
+        )
         return f"{self.model.model}, trunk {self.model.trunk}, images of {self.image_size} px{flip}"
 
 
@@ -175,7 +179,7 @@ def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = buil
     tensors, header = read_tensors(path, "a checkpoint")
     card = _card(path, header)
     try:
-        model = build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None))
+        model = as_it_answers(build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None)), card.model)
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise _altered(path) from error

@@ -10,6 +10,8 @@ The way of a batch of images (B, 3, H, W) through BiRA-Net:
     stream    mean of the two                                              (B, C)
     head      bilinear form on the two stream vectors                      logits: (B, 5)
 
+A model that is to answer for the mirror image of each photo too stands inside `FlipAverage`.
+
 Source: Zhao et al., "BiRA-Net: Bilinear Attention Net for Diabetic Retinopathy Grading", ICIP 2019, arXiv:1905.06312,
 as far as the authors' code and figure show it. Our readings: the layout of Net-B; and signed square root, L2 norm and
 one Linear after the outer product.
@@ -28,7 +30,8 @@ Departures, all of them on purpose:
 
 import math
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -273,17 +276,17 @@ class FrozenStem(nn.Sequential):
 class FlipAverage(nn.Module):
     """A model that answers with the mean over a photo and its mirror image: test-time augmentation by a flip.
 
-    In training mode it is the model alone. In evaluation mode the softmax of its logits is the mean of the two
-    softmaxes, and its attention the mean of the two masks, the second one mirrored back.
+    In training mode it is the model alone. In evaluation mode its logits are the logarithms of the mean probabilities,
+    and its attention the mean of the two masks, the second one mirrored back. Its weights have the model's own names.
 
     Args:
         model: Returns `Output`.
 
     Example:
         >>> from biranet.config import ModelConfig
-        >>> config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none", test_time_flip=True)
-        >>> model, photo = build_model(config).eval(), torch.rand(1, 3, 64, 64)
-        >>> torch.allclose(model(photo).logits, model(photo.flip(-1)).logits, atol=1e-6)
+        >>> model = build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"))
+        >>> flipping, photo = FlipAverage(model).eval(), torch.rand(1, 3, 64, 64)
+        >>> torch.allclose(flipping(photo).logits, flipping(photo.flip(-1)).logits, atol=1e-6)
         True
     """
 
@@ -298,19 +301,37 @@ class FlipAverage(nn.Module):
             return seen
         # One after the other: both in one batch would take twice the memory.
         mirrored: Output = self.model(image.flip(-1))
-        # In logarithms, which a share too small for a float does not leave empty.
-        both = torch.stack([seen.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1)])
-        return Output(both.logsumexp(dim=0) - math.log(2), (seen.attention + mirrored.attention.flip(-1)) / 2)
+        # In logarithms, which a probability too small for a float does not leave empty.
+        both = torch.logaddexp(seen.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1))
+        return Output(both - math.log(2), (seen.attention + mirrored.attention.flip(-1)) / 2)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the weights by the names they have without the flip."""
+        return self.model.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take weights by the names they have without the flip."""
+        return self.model.load_state_dict(state_dict, strict, assign)
 
 
-def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet | FlipAverage:
+def as_it_answers(model: nn.Module, config: ModelConfig) -> nn.Module:
+    """Add to a network what its configuration says of how it answers.
+
+    Args:
+        model: What `build_model`, or a function like it, has made of `config`.
+        config: Says whether there is a flip.
+    """
+    return FlipAverage(model) if config.test_time_flip else model
+
+
+def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
     """Build the model that a configuration describes, start weights included.
 
     Args:
         config: Architecture, trunk, weights and freezing.
 
     Returns:
-        The model, a plain `nn.Module` that returns `Output`.
+        The model, a plain `nn.Module` that returns `Output`; without a flip, which is `as_it_answers`.
 
     Raises:
         InputError: If the trunk is not known, its weights cannot be had or do not fit, or it cannot be cut where
@@ -327,5 +348,4 @@ def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet | FlipAverage
         _, rest_b = load_trunk(config).cut(config.freeze)
         model = BiraNet(rest, rest_b, trunk.channels, stem)
     # Weights with their channels last make convolutions compute so: a quarter less time on a CPU, other rounding.
-    model = model.to(memory_format=torch.channels_last)
-    return FlipAverage(model) if config.test_time_flip else model
+    return model.to(memory_format=torch.channels_last)

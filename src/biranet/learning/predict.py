@@ -87,7 +87,7 @@ def predict_photos(
     """Grade prepared photos.
 
     Args:
-        model: Returns `Output`; it is moved to `device`, and left in evaluation mode.
+        model: Returns `Output`; it is moved to `device` and left there, in evaluation mode.
         card: Holds the rules, and what the images must be like.
         prepared: The prepared folder.
         table: Rows of its manifest.

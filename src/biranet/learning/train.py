@@ -31,8 +31,8 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import Card, load_checkpoint, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
 from biranet.learning.loss import make_loss
-from biranet.learning.model import build_model
-from biranet.learning.predict import predict_photos
+from biranet.learning.model import as_it_answers, build_model
+from biranet.learning.predict import card_photos, predict_photos
 from biranet.learning.record import Record
 from biranet.learning.run import (
     BEST_NAME,
@@ -95,12 +95,11 @@ def train(
     normalisation = trunk_normalisation(config.model.trunk)
     size = config.data.image_size
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
-    shown = PreparedPhotos(prepared, choosing, size, normalisation) if len(choosing) else photos
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     # The model and what moves it.
     torch.manual_seed(config.seed)
-    model = build(config.model).to(device)
+    model = as_it_answers(build(config.model), config.model).to(device)
     optimiser = make_optimiser(model, config.optimiser)
     batches = TrainingBatches(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
@@ -129,6 +128,8 @@ def train(
         seed=config.seed,
         software=software_versions(),
     )
+
+    shown = card_photos(card, prepared, choosing) if len(choosing) else photos
 
     def save() -> None:
         if accelerator.is_main_process:

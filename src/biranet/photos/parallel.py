@@ -113,7 +113,8 @@ def _start_worker() -> None:
 def end_with_main_process() -> None:
     """Let this worker process end when its main process does, in whatever way.
 
-    A main process that is killed cannot tell its workers: without this they would wait for ever.
+    A main process that is killed cannot tell its workers: without this they would wait for ever, or until they next
+    look for it.
     """
     main = multiprocessing.parent_process()
     if main is not None:
@@ -121,6 +122,7 @@ def end_with_main_process() -> None:
 
 
 def _end_after(main: BaseProcess) -> None:
+    # A forked worker holds the pipes of those forked before it, so they end one after the other.
     main.join()
     os._exit(1)
 
