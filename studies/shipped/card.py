@@ -60,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def answers_sha256(checkpoint: Path) -> str:
-    """Sum up what a checkpoint answers by, its weights and its rules, whatever else its header says."""
+    """Sum up what a checkpoint answers by: its weights, its rules, and what the network is and sees."""
     tensors, header = read_tensors(checkpoint, "a checkpoint")
-    total = hashlib.sha256(json.dumps(header["rules"], sort_keys=True).encode())
+    answers_by = {name: header[name] for name in ("rules", "model", "image_size", "mean", "std", "preparation")}
+    total = hashlib.sha256(json.dumps(answers_by, sort_keys=True).encode())
     for name in sorted(tensors):
         total.update(name.encode() + tensors[name].numpy().tobytes())
     return total.hexdigest()

@@ -151,10 +151,13 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
 
     # Figures of another model stand on no card, nor can they be kept.
     net, card = load_checkpoint(model)
-    save_checkpoint(model, net, dataclasses.replace(card, rules=dataclasses.replace(card.rules, temperature=3.0)))
-    assert card_script.main([]) == 0
-    assert "was measured on another model" in capsys.readouterr().out
-    assert len(blocks()) == 1
+    other_rules = dataclasses.replace(card.rules, temperature=3.0)
+    other_look = dataclasses.replace(card.model, test_time_flip=True)
+    for other in (dataclasses.replace(card, rules=other_rules), dataclasses.replace(card, model=other_look)):
+        save_checkpoint(model, net, other)
+        assert card_script.main([]) == 0
+        assert "was measured on another model" in capsys.readouterr().out
+        assert len(blocks()) == 1
     assert card_script.main(words) == 2
     assert "the report is not one of" in capsys.readouterr().err
 
