@@ -109,7 +109,7 @@ def finished(out: Path, grid: Grid, training: Training) -> bool:
 def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
     """Open a file for this process alone, among the processes of this machine.
 
-    The claim ends with the process, however that ends; its loader workers, which inherit the lock, end with it.
+    The claim ends with the process, however that ends; its loader workers, which inherit the lock, end right after it.
 
     Args:
         path: The file; it and its folder are made where they are missing.

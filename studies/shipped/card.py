@@ -28,8 +28,8 @@ MEASURED = {
     "settings were chosen on the same photographs)",
     "external": "external, another clinic and camera: {n} photographs of {groups} patients (S. S. Rahim, Retinal "
     "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), read for these weights twice: without the mirror "
-    "image, and with it, which the out-of-fold answers alone had decided (docs/log.md); the limits of gradability, "
-    "which let all of them pass, had been set with a look at them",
+    "image, and with it, a choice made on out-of-fold answers between the two (docs/log.md); the limits of "
+    "gradability, which let all of them pass, had been set with a look at them",
 }
 """What was measured, by the name of its file, in the order of the card."""
 

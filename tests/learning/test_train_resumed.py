@@ -104,11 +104,11 @@ def test_a_run_that_crashed_goes_on_from_its_last_save(
     assert_same_run(run, reference)
 
 
-def test_dropout_adamw_cosine_and_workers_resume_to_the_same_bits(
+def test_dropout_adamw_cosine_flip_and_workers_resume_to_the_same_bits(
     folder, tmp_path, monkeypatch, tiny_config, same_weights, assert_same_run
 ):
     settings = {
-        "model": {"model": "ranet"},
+        "model": {"model": "ranet", "test_time_flip": True},
         "optimiser": {"optimiser": "adamw", "lr": 1e-3, "schedule": "cosine", "clip_norm": 1.0},
     }
     config = tiny_config(**settings)

@@ -58,7 +58,6 @@ def evaluate_checkpoint(
     check_columns(manifest, config.by)
     photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
     device = choose_device(no_cuda)
-    model.to(device)
     predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers)
     notes = list(warnings(card, manifest, photos))
     if card.split_column in photos and (photos[card.split_column] == "test").any():

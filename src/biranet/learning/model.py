@@ -277,7 +277,8 @@ class FlipAverage(nn.Module):
     """A model that answers with the mean over a photo and its mirror image: test-time augmentation by a flip.
 
     In training mode it is the model alone. In evaluation mode its logits are the logarithms of the mean probabilities,
-    and its attention the mean of the two masks, the second one mirrored back. Its weights have the model's own names.
+    and its attention the mean of the two masks, the second one mirrored back. `state_dict` and `load_state_dict` have
+    the model's own names, so a checkpoint is the same with it and without. It is no part for other modules.
 
     Args:
         model: Returns `Output`.

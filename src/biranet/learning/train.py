@@ -129,6 +129,7 @@ def train(
         software=software_versions(),
     )
 
+    # Whose attention the run shows.
     shown = card_photos(card, prepared, choosing) if len(choosing) else photos
 
     def save() -> None:
