@@ -7,14 +7,12 @@ its saved state.
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 
@@ -27,6 +25,7 @@ from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.record import read_history
 from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
+from biranet.locks import claim
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
 from folds import folder_of
@@ -103,39 +102,6 @@ def finished(out: Path, grid: Grid, training: Training) -> bool:
         return inner_history(out, training.cell, training.rate).exists()
     chosen = choose_rate(out, grid, training.cell)
     return chosen is not None and result_file(out, training.cell, chosen).exists()
-
-
-@contextlib.contextmanager
-def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
-    """Open a file for this process alone, among the processes of this machine.
-
-    The claim ends with the process, however that ends; its loader workers, which inherit the lock, end right after it.
-
-    Args:
-        path: The file; it and its folder are made where they are missing.
-        wait: Wait for a process that holds it.
-
-    Yields:
-        The file, to append to; None where another process holds it and `wait` is not given.
-
-    Raises:
-        InputError: If the file cannot be opened, or its file system has no locks.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(path.open("a", encoding="utf-8"))
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = None
-        except OSError as error:
-            raise InputError(
-                f"cannot lock {path}: {error.strerror or error}; "
-                "choose an --out that can be written, on a file system with locks, such as a disk of this machine"
-            ) from error
-        else:
-            held = file
-        yield held
 
 
 def run_training(out: Path, grid: Grid, training: Training, report: Report) -> bool:

@@ -22,9 +22,10 @@ from typing import Any
 
 from biranet.errors import BiranetError, InputError, InterruptedRunError
 from biranet.files import read_json, write_json
+from biranet.locks import claim
 from biranet.manifest import photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
-from cells import claim, finished, run_training, tidy_up
+from cells import finished, run_training, tidy_up
 from collect import collect
 from external import check_external, measure_external
 from folds import divide_folder, make_folders

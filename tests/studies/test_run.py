@@ -26,8 +26,9 @@ from biranet.evaluation.predictions import read_predictions
 from biranet.inference.readings import READINGS_NAME
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import predict_photos
+from biranet.locks import claim
 from biranet.manifest import graded_photos, read_manifest, write_manifest
-from cells import choose_rate, claim, inner_history, result_file, run_training
+from cells import choose_rate, inner_history, result_file, run_training
 from folds import divide, make_folders
 from grid import LOSSES, Cell, Training, read_grid
 from variants import ABLATIONS, ARCHITECTURES
@@ -392,13 +393,15 @@ def test_what_is_wrong_is_said_in_one_sentence(
         mixed, "--grid", tiny_grid, "--out", tmp_path / "c"
     )
     assert not (tmp_path / "c").exists()
-    assert "lock: Not a directory; choose an --out" in refused(prepared, "--grid", tiny_grid, "--out", tiny_grid / "d")
+    assert "lock: Not a directory; choose a folder with room" in refused(
+        prepared, "--grid", tiny_grid, "--out", tiny_grid / "d"
+    )
 
     def without_locks(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", without_locks)
-    assert f"lock: {os.strerror(errno.ENOLCK)}; choose an --out" in refused(
+    assert f"lock: {os.strerror(errno.ENOLCK)}; choose a folder with room" in refused(
         prepared, "--grid", tiny_grid, "--out", tmp_path / "e"
     )
 

@@ -4,9 +4,7 @@ While a run lasts, the prepared folder holds `progress.jsonl`, one line a photo.
 and the manifest of an earlier run are also held in a database beside it, which vanishes with the process.
 """
 
-import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from biranet.errors import InputError
+from biranet.locks import claim
 
 JOURNAL_NAME = "progress.jsonl"
 
@@ -81,7 +80,12 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
     with ExitStack() as opened:
         with _trouble_told(path):
             resumed = path.exists()
-            file = opened.enter_context(_locked(path))
+            file = opened.enter_context(claim(path))
+            if file is None:
+                raise InputError(
+                    f"another biranet prepare is at work in {folder}; wait until it has ended, "
+                    "or name another folder for the prepared photos"
+                )
             index = opened.enter_context(_index(folder / _INDEX_NAME))
         journal = Journal(path, file, index, resumed=resumed)
         file.seek(0)
@@ -130,21 +134,3 @@ def _trouble_told(path: Path) -> Iterator[None]:
         raise InputError(
             f"cannot write {path}: {reason}; make room and run the command again, finished photos are kept"
         ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[TextIO]:
-    """Open a file for this process alone; the system lets go of it when the process ends, however it ends."""
-    while True:
-        with path.open("a+", encoding="utf-8", errors="replace", newline="\n") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"another biranet prepare is at work in {path.parent}; wait until it has ended, "
-                    "or name another folder for the prepared photos"
-                ) from None
-            # Between our opening and locking it, the other may have come to its end and deleted it.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                yield file
-                return

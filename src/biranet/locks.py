@@ -1,0 +1,63 @@
+"""Files that one process has for itself."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from biranet.errors import InputError
+
+
+@contextmanager
+def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
+    """Open a file for this process alone, among the processes of this machine.
+
+    The system lets go of it when the process ends, however it ends. Processes it has started inherit the lock; those of
+    a data loader end with it.
+
+    Args:
+        path: The file, UTF-8 with line feeds; it and its folder are made where they are missing.
+        wait: Wait for a process that holds it.
+
+    Yields:
+        The file, to read and to append to; None where another process holds it and `wait` is not given.
+
+    Raises:
+        InputError: If the file cannot be opened, or its file system has no locks.
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp()) / "log.txt"
+        >>> with claim(place) as mine, claim(place) as other:
+        ...     mine is None, other is None
+        (False, True)
+    """
+    with ExitStack() as stack:
+        held = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            while held is None:
+                file = stack.enter_context(path.open("a+", encoding="utf-8", errors="replace", newline="\n"))
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _stands_at(path, file):
+                    held = file
+                else:
+                    file.close()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise InputError(
+                f"cannot lock {path}: {error.strerror or error}; choose a folder with room that can be written, on a "
+                "file system with locks, such as a disk of this machine"
+            ) from error
+        yield held
+
+
+def _stands_at(path: Path, file: TextIO) -> bool:
+    """Whether an open file is the one of that name: before it was ours, another process may have deleted it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
