@@ -14,62 +14,49 @@ was stopped. In the working folder of --out:
 What was measured goes to `results/` beside this file, the model to `src/biranet/shipped/`.
 """
 
-import argparse
 import dataclasses
-import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig, read_recipe
-from biranet.errors import BiranetError, InputError
-from biranet.evaluation.decisions import fit_rules
-from biranet.evaluation.predictions import COLUMNS, read_predictions
+from biranet.config import ReportConfig, SplitConfig, TrainConfig
+from biranet.evaluation.predictions import read_predictions
 from biranet.evaluation.report import write_report
-from biranet.evaluation.rules import apply_rules, decode, raw_probabilities
-from biranet.files import read_json, write_bytes, write_json
+from biranet.files import write_bytes
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import choose_device, predict_photos
-from biranet.learning.run import LAST_NAME, STATE_NAME, software_versions
-from biranet.learning.split import split_photos
-from biranet.learning.train import train
-from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
+from biranet.learning.run import LAST_NAME, software_versions
+from biranet.locks import claim
+from biranet.manifest import read_manifest
 from biranet.tables import write_table
-from card import RESULTS, write_card
+from card import write_card
 from ship import ship
-
-FOLDS = 5
-RECIPE = Path(__file__).parents[2] / "recipes" / f"{DEFAULT}.toml"
+from steps import (
+    FOLDS,
+    OUTER,
+    answer_test_part,
+    answered_by_rules_of_the_others,
+    depends_on,
+    divided,
+    exit_status_of,
+    own,
+    parser_of,
+    read_config,
+    train_or_go_on,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--trunk-weights", metavar="FILE", type=Path)
-    parser.add_argument("--recipe", metavar="FILE", type=Path, default=RECIPE)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", DEFAULT))
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
+    parser = parser_of(__doc__)
     parser.add_argument("--shipped", metavar="FOLDER", type=Path, default=SHIPPED, help="where the model is written to")
     given = parser.parse_args(arguments)
-    try:
-        config = read_recipe(given.recipe)
-        if config.model.pretrained and given.trunk_weights is None:
-            raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, trunk_weights=given.trunk_weights))
-        make(given.prepared, config, given.out, given.results, given.shipped)
-    except BiranetError as error:
-        print(f"studies/shipped/make.py: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("studies/shipped/make.py: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status_of(
+        "make.py", lambda: make(given.prepared, read_config(given), given.out, given.results, given.shipped)
+    )
 
 
 def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped: Path) -> None:
@@ -82,13 +69,15 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         results: Folder for what was measured.
         shipped: Folder for the model.
     """
-    refuse_other_work(prepared, config, out)
-    folds = divided(prepared, out / "folds", SplitConfig(folds=FOLDS, validation=0, calibration=0))
+    owner = depends_on(prepared, config)
+    with claim(out / "lock", wait=True):
+        own(out / "made_with.json", owner)
+        folds = divided(prepared, out / "folds", OUTER)
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
     write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
     write_report(
         out / "report",
-        answered_by_rules_of_the_others(answers, config.calibration),
+        answered_by_rules_of_the_others([read_predictions(path) for path in answers], config.calibration),
         title=f"{DEFAULT}, cross-validated",
         config=ReportConfig(),
         facts={
@@ -110,62 +99,15 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
     print(f"The model is {shipped / DEFAULT}.safetensors; its report: {out / 'report' / 'report.html'}")
 
 
-def refuse_other_work(prepared: Path, config: TrainConfig, out: Path) -> None:
-    """Refuse a working folder that was begun with another recipe or other photos; mark a new one."""
-    digest = photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"])
-    owner = {"config": dataclasses.asdict(config), "photos_sha256": digest}
-    owner = json.loads(json.dumps(owner, default=str))
-    path = out / "made_with.json"
-    if path.exists() and read_json(path) != owner:
-        raise InputError(f"{out} was begun with another recipe or other photos (see {path}); choose another --out")
-    write_json(path, owner)
-
-
-def divided(prepared: Path, folder: Path, config: SplitConfig) -> Path:
-    """Copy a prepared folder, and divide the copy."""
-    if not folder.exists():
-        table = split_photos(read_manifest(prepared), config)
-        beside = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(prepared, beside)
-        write_manifest(beside, table)
-        beside.rename(folder)
-    return folder
-
-
-def train_or_go_on(prepared: Path, run: Path, config: TrainConfig) -> None:
-    """Train; where the run was stopped, from there, and where it is finished, not at all."""
-    train(prepared, run, config, resume=(run / STATE_NAME).exists())
-
-
 def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
     """Train on the other folds, and answer for the photos of this one: the file with the answers."""
     path = out / "answers" / f"fold_{config.fold}.csv"
     if not path.exists():
         run = out / f"fold_{config.fold}"
-        train_or_go_on(folds, run, config)
-        model, card = load_checkpoint(run / LAST_NAME)
-        photos = graded_photos(read_manifest(folds))
-        photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
-        device, workers = choose_device(config.no_cuda), config.data.workers
-        table = predict_photos(model, card, folds, photos, device=device, workers=workers)
-        write_table(path, table[list(COLUMNS)].assign(fold=config.fold))
+        with claim(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
+            train_or_go_on(folds, run, config)
+        write_table(path, answer_test_part(folds, *load_checkpoint(run / LAST_NAME), config).assign(fold=config.fold))
     return path
-
-
-def answered_by_rules_of_the_others(paths: Sequence[Path], config: CalibrationConfig) -> pd.DataFrame:
-    """Answer the photos of each fold by rules that were fitted on the answers for all other folds."""
-    tables = []
-    for path in paths:
-        rules = fit_rules(
-            read_predictions(*(other for other in paths if other != path)),
-            decoder=config.decoder,
-            miss_cost=config.miss_cost,
-        )
-        table = read_predictions(path)
-        table = table.assign(predicted_grade=decode(raw_probabilities(table), rules))
-        tables.append(apply_rules(table, rules))
-    return pd.concat(tables, ignore_index=True)
 
 
 if __name__ == "__main__":

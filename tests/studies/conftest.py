@@ -1,4 +1,4 @@
-"""A grid of the study that takes seconds, on drawn photographs, run once by the real command."""
+"""What the studies are tried with: a grid and a recipe that take seconds, on drawn photographs."""
 
 import contextlib
 import io
@@ -39,6 +39,37 @@ loss_scale = "unit"
 optimiser = "adamw"
 schedule = "cosine"
 """
+
+TINY_RECIPE = """
+epochs = 2
+early_stop = 0
+
+[model]
+trunk = "test_resnet"
+pretrained = false
+freeze = "none"
+
+[data]
+image_size = 64
+batch_size = 8
+workers = 0
+
+[optimiser]
+loss = "ce"
+label_smoothing = 0.2
+optimiser = "adamw"
+lr = 1e-2
+schedule = "cosine"
+
+[calibration]
+decoder = "expected_grade"
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    """Text of a recipe for the commands that make the model that ships."""
+    return TINY_RECIPE
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_
 import biranet
 import card as card_script
 import make as command
+import steps
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
 from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.intervals import measure_with_intervals
@@ -23,29 +24,6 @@ from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
-
-RECIPE = """
-epochs = 2
-early_stop = 0
-
-[model]
-trunk = "test_resnet"
-pretrained = false
-freeze = "none"
-
-[data]
-image_size = 64
-batch_size = 8
-workers = 0
-
-[optimiser]
-optimiser = "adamw"
-lr = 1e-2
-schedule = "cosine"
-
-[calibration]
-decoder = "expected_grade"
-"""
 
 RELEASED = {
     "IDRiD_004": [0.0054, 0.0190, 0.1285, 0.5373, 0.3098],
@@ -57,10 +35,10 @@ RELEASED = {
 
 
 @pytest.fixture(scope="module")
-def made(prepared, tmp_path_factory):
+def made(prepared, tiny_recipe, tmp_path_factory):
     """Folder of a finished run of the command: `out`, `results`, `shipped`."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "recipe.toml").write_text(tiny_recipe)
     assert command.main(_words(prepared, folder)) == 0
     return folder
 
@@ -75,7 +53,7 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
     table = pd.read_csv(made / "results" / "out_of_fold.csv", dtype=str)
     assert sorted(table["file"]) == sorted(photos["file"])
     folds = read_manifest(made / "out" / "folds").set_index("file")
-    for fold in range(command.FOLDS):
+    for fold in range(steps.FOLDS):
         answered = table.loc[table["fold"] == str(fold), "file"]
         assert set(folds.loc[answered, f"fold_{fold}"]) == {"test"}
         assert not set(folds.loc[answered, "group"]) & set(folds[folds[f"fold_{fold}"] == "train"]["group"])
@@ -84,7 +62,7 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
 def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
     paths = sorted((made / "out" / "answers").glob("*.csv"))
     config = CalibrationConfig(decoder="expected_grade")
-    table = command.answered_by_rules_of_the_others(paths, config)
+    table = steps.answered_by_rules_of_the_others([read_predictions(path) for path in paths], config)
     for path in paths:
         mine = read_predictions(path)
         rules = fit_rules(read_predictions(*(other for other in paths if other != path)), decoder="expected_grade")
@@ -162,25 +140,24 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
     assert "the report is not one of" in capsys.readouterr().err
 
 
-def test_another_recipe_or_other_photos_are_refused(made, prepared, tmp_path, capsys):
+def test_another_recipe_or_other_photos_are_refused(made, prepared, tiny_recipe, tmp_path, capsys):
     copy = Path(shutil.copytree(made, tmp_path / "copy"))
-    (copy / "recipe.toml").write_text(RECIPE.replace("lr = 1e-2", "lr = 2e-2"))
+    (copy / "recipe.toml").write_text(tiny_recipe.replace("lr = 1e-2", "lr = 2e-2"))
     assert command.main(_words(prepared, copy)) == 2
-    assert "was begun with another recipe or other photos" in capsys.readouterr().err
-    (copy / "recipe.toml").write_text(RECIPE)
+    assert "was begun with other settings or other photos" in capsys.readouterr().err
+    (copy / "recipe.toml").write_text(tiny_recipe)
     fewer = Path(shutil.copytree(prepared, tmp_path / "fewer"))
     write_manifest(fewer, read_manifest(fewer).iloc[1:])
     assert command.main(_words(fewer, copy)) == 2
-    assert "was begun with another recipe or other photos" in capsys.readouterr().err
+    assert "was begun with other settings or other photos" in capsys.readouterr().err
 
 
 def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_path):
     answers = pd.read_csv(card_script.RESULTS / "out_of_fold.csv", dtype=str)
     for fold, table in answers.groupby("fold"):
         write_table(tmp_path / f"fold_{fold}.csv", table)
-    table = command.answered_by_rules_of_the_others(
-        sorted(tmp_path.glob("*.csv")), read_recipe(command.RECIPE).calibration
-    )
+    tables = [read_predictions(path) for path in sorted(tmp_path.glob("*.csv"))]
+    table = steps.answered_by_rules_of_the_others(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
     kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
     again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
     for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets", "ci"):
@@ -212,7 +189,7 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
 def test_the_model_of_the_package_goes_with_its_answers():
     answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
     card, model_card = read_card(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
-    recipe = read_recipe(command.RECIPE)
+    recipe = read_recipe(steps.SHIPPED_RECIPE)
     rules = fit_rules(answers, decoder=recipe.calibration.decoder, miss_cost=recipe.calibration.miss_cost)
     fitted = dataclasses.replace(rules, fitted_on=card.rules.fitted_on)
     assert _rounded(dataclasses.asdict(card.rules)) == _rounded(dataclasses.asdict(fitted))

@@ -1,0 +1,263 @@
+"""Measure what choosing the settings is worth: choose inside each fold, and answer for the fold by the choice.
+
+OMP_NUM_THREADS=1 python studies/shipped/make.py prepared --trunk-weights FILE [--out FOLDER]
+OMP_NUM_THREADS=1 python studies/shipped/nested.py prepared --trunk-weights FILE [--out FOLDER]
+
+The settings of the model that ships were chosen on the photos that measure it. Here each of the five folds of `make.py`
+chooses some of them anew, on the photos it learns from alone: a quarter of these is held back, every setting learns
+from the rest, and the option with the highest kappa on the quarter is the choice; trained on all of them, it answers
+for the fold. The working folder is that of `make.py`, whose trainings are those of the recipe for the folds:
+
+    nested/fold_0/photos/ …     the prepared photos; the manifest lists those that a fold learns from, and in its column
+                                `split` the quarter is `test`
+    nested/fold_0/NAME/ …       answers of a setting: for the quarter (inner); of the recipe and of what was chosen for
+                                the fold, too (outer)
+    nested/chosen/              report of the choices' answers
+    nested/recipe/              report of the recipe's answers with rules of the same kind, to compare with
+
+Rules of a fold are fitted on the quarter, so no rule has seen the photos it answers for. They are worse than those that
+ship: there are fewer photos, and the model that answered for them learned from three quarters of what the other did.
+
+Several processes may be given the same command at once and share the work. Given again, it goes on where it was
+stopped. Answers, choices and figures go to `results/` beside this file.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import pandas as pd
+
+from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
+from biranet.errors import InputError
+from biranet.evaluation.compare import compare
+from biranet.evaluation.predictions import read_predictions
+from biranet.evaluation.report import write_report
+from biranet.files import write_bytes, write_json
+from biranet.inference.models import DEFAULT
+from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.run import LAST_NAME, software_versions
+from biranet.learning.split import split_photos
+from biranet.locks import claim
+from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
+from biranet.tables import write_table
+from options import OPTIONS, RECIPE, SETTINGS, VIEWS, Option, kappa_of, looking, recipe_option, refuse_too_few
+from steps import (
+    FOLDS,
+    OUTER,
+    answer_test_part,
+    answered_by_rules_of,
+    copied,
+    depends_on,
+    divided,
+    exit_status_of,
+    own,
+    parser_of,
+    read_config,
+    train_or_go_on,
+)
+
+INNER = SplitConfig(test=0.25, validation=0, calibration=0)
+"""How the photos that a fold learns from are divided."""
+
+Part = Literal["inner", "outer"]
+"""`inner` learns from three quarters of what `outer` learns from."""
+
+
+class Training(NamedTuple):
+    """A setting in a fold."""
+
+    part: Part
+    fold: int
+    setting: str
+
+    def __str__(self) -> str:
+        return f"fold {self.fold}, {self.setting}, {self.part}"
+
+    def photos(self, out: Path) -> Path:
+        """The prepared folder it learns from; the test part of its division is what it answers for."""
+        return out / "nested" / f"fold_{self.fold}" / "photos" if self.part == "inner" else out / "folds"
+
+    def run(self, out: Path) -> Path:
+        """Its run folder; an outer one of the recipe is that of `make.py`."""
+        if (self.part, self.setting) == ("outer", RECIPE):
+            return out / f"fold_{self.fold}"
+        return out / "nested" / f"fold_{self.fold}" / self.setting / self.part
+
+    def config(self, recipe: TrainConfig) -> TrainConfig:
+        """Its settings."""
+        return dataclasses.replace(SETTINGS[self.setting](recipe), fold=None if self.part == "inner" else self.fold)
+
+    def answers(self, out: Path, view: str) -> Path:
+        """File with its answers."""
+        return out / "nested" / f"fold_{self.fold}" / self.setting / f"{self.part}_{view}.csv"
+
+    def finished(self, out: Path) -> bool:
+        """Whether all its answers are there."""
+        return all(self.answers(out, view).exists() for view in VIEWS)
+
+
+INNER_TRAININGS = [Training("inner", fold, setting) for setting in SETTINGS for fold in range(FOLDS)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    given = parser_of(__doc__).parse_args(arguments)
+    return exit_status_of("nested.py", lambda: nest(given.prepared, read_config(given), given.out, given.results))
+
+
+def nest(prepared: Path, config: TrainConfig, out: Path, results: Path) -> None:
+    """Do what this file is for.
+
+    Args:
+        prepared: The prepared photos; the folder stays as it is.
+        config: The recipe.
+        out: Working folder, that of `make.make`.
+        results: Folder for what was measured.
+
+    Raises:
+        InputError: If something given is wrong, the photos are too few, `out` was begun with something else, or a
+            training fails, such as one that has diverged.
+        InterruptedRunError: If a signal came; the state was saved.
+    """
+    owner = depends_on(prepared, config)
+    for fold, table in enumerate(learned_from(split_photos(read_manifest(prepared), OUTER))):
+        refuse_too_few(table, fold)  # before there is a working folder
+    with claim(out / "lock", wait=True):
+        own(out / "made_with.json", owner)
+        settings = {name: dataclasses.asdict(change(config)) for name, change in SETTINGS.items()}
+        own(out / "nested" / "begun_with.json", {"settings": settings, "inner": dataclasses.asdict(INNER)})
+        folds = divided(prepared, out / "folds", OUTER)
+        for fold, table in enumerate(learned_from(read_manifest(folds))):
+            copied(prepared, Training("inner", fold, RECIPE).photos(out), table)
+    done = sum(training.finished(out) for training in INNER_TRAININGS)
+    print(f"{len(INNER_TRAININGS)} trainings to choose by, {done} done before; then those to answer by", flush=True)
+    for wait in (False, True):  # first what no other process does; then what they leave, once they have ended
+        for training in INNER_TRAININGS:
+            finish(training, out, config, wait=wait)
+        for fold in range(FOLDS):
+            if all(training.finished(out) for training in INNER_TRAININGS if training.fold == fold):
+                for training in outer_trainings(out, fold, config):
+                    finish(training, out, config, wait=wait)
+    with claim(out / "lock", wait=True):
+        collect(out, config, results)
+
+
+def learned_from(folds: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Give for each fold of a manifest that of the photos it learns from, divided for the choice."""
+    plain = folds.drop(columns=fold_columns(folds))
+    for fold in range(FOLDS):
+        yield split_photos(plain[folds[f"{FOLD_PREFIX}{fold}"] == "train"], INNER)
+
+
+def finish(training: Training, out: Path, config: TrainConfig, *, wait: bool) -> None:
+    """Do a training, from wherever it stands, unless it is finished.
+
+    Args:
+        training: The training.
+        out: Working folder.
+        config: The recipe.
+        wait: Where another process is at it, wait for it, and do what it leaves undone; else leave it to that process.
+
+    Raises:
+        InputError: If the training fails.
+        InterruptedRunError: If a signal came; the state was saved.
+    """
+    photos, run, config = training.photos(out), training.run(out), training.config(config)
+    with claim(run.with_suffix(".txt"), wait=wait) as log:
+        if log is None:
+            return
+        if not training.finished(out):
+            started = time.monotonic()
+            try:
+                with contextlib.redirect_stdout(log):
+                    train_or_go_on(photos, run, config)
+                model, card = load_checkpoint(run / LAST_NAME)
+                for view, flip in VIEWS.items():
+                    answers = answer_test_part(photos, looking(model, flip=flip), card, config)
+                    answers = answers.assign(fold=training.fold, setting=training.setting, view=view)
+                    write_table(training.answers(out, view), answers)
+            except InputError as error:
+                raise InputError(f"{training}: {error}") from error
+            print(f"{training}: {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+        if run.is_relative_to(out / "nested"):  # what is not is of use to make.py
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def answers_of(out: Path, part: Part, fold: int, option: Option) -> pd.DataFrame:
+    """The answers of an option for a fold, before any rule."""
+    return read_predictions(Training(part, fold, option.setting).answers(out, option.view))
+
+
+@functools.cache  # what is finished does not change
+def kappas(out: Path, fold: int, calibration: CalibrationConfig) -> dict[Option, float]:
+    """The kappa of every option on the quarter of a fold, once its inner trainings are finished."""
+    return {option: kappa_of(option, answers_of(out, "inner", fold, option), calibration) for option in OPTIONS}
+
+
+def choice(out: Path, fold: int, config: TrainConfig) -> Option:
+    """What a fold chooses, once its inner trainings are finished."""
+    measured = kappas(out, fold, config.calibration)
+    return max(measured, key=measured.__getitem__)
+
+
+def outer_trainings(out: Path, fold: int, config: TrainConfig) -> list[Training]:
+    """Trainings that answer for a fold: the recipe's, and that of the choice where it is another one."""
+    return [Training("outer", fold, name) for name in dict.fromkeys((RECIPE, choice(out, fold, config).setting))]
+
+
+def collect(out: Path, config: TrainConfig, results: Path) -> None:
+    """Write answers, choices and figures.
+
+    Args:
+        out: Working folder, where all is finished.
+        config: The recipe.
+        results: Folder for `nested_inner.csv` and `nested_outer.csv` (answers before any rule), `nested_choices.csv`
+            (kappa of every option), `nested.json` (what was measured of the choices' answers) and
+            `nested_difference.json` (how they differ from the recipe's, paired).
+    """
+    chosen = [choice(out, fold, config) for fold in range(FOLDS)]
+    tables = {}
+    for name, options in (("recipe", [recipe_option(config)] * FOLDS), ("chosen", chosen)):
+        parts = []
+        for fold, option in enumerate(options):
+            quarter, answers = (answers_of(out, part, fold, option) for part in get_args(Part))
+            calibration = dataclasses.replace(config.calibration, decoder=option.decoder)
+            parts.append(answered_by_rules_of(quarter, answers, calibration))
+        tables[name] = pd.concat(parts, ignore_index=True)
+        write_report(
+            out / "nested" / name,
+            tables[name],
+            title=f"{DEFAULT}, {name} inside the folds",
+            config=ReportConfig(),
+            facts={"Measured on": f"{FOLDS} folds by group", **software_versions()},
+            notes=[
+                "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model that "
+                "had not learned from that quarter."
+            ],
+        )
+    write_bytes(results / "nested.json", (out / "nested" / "chosen" / "metrics.json").read_bytes())
+    compared = compare(tables)
+    kept = ("n", "groups", "names", "differences", "ci_method")
+    write_json(results / "nested_difference.json", {key: compared[key] for key in kept})
+    rows = [
+        {"fold": fold, **option._asdict(), "kappa": f"{kappa:.6f}", "chosen": int(option == chosen[fold])}
+        for fold in range(FOLDS)
+        for option, kappa in kappas(out, fold, config.calibration).items()
+    ]
+    write_table(results / "nested_choices.csv", pd.DataFrame(rows))
+    outer = [training for fold in range(FOLDS) for training in outer_trainings(out, fold, config)]
+    for part, trainings in (("inner", sorted(INNER_TRAININGS, key=lambda training: training.fold)), ("outer", outer)):
+        paths = [training.answers(out, view) for training in trainings for view in VIEWS]
+        write_table(results / f"nested_{part}.csv", pd.concat([pd.read_csv(path, dtype=str) for path in paths]))
+    print(f"What was chosen and measured is in {results}; the report: {out / 'nested' / 'chosen' / 'report.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
