@@ -1,4 +1,5 @@
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -74,3 +75,13 @@ def test_a_file_that_cannot_be_claimed_is_one_sentence(tmp_path):
     place = tmp_path / "file" / "folder" / "log.txt"
     with pytest.raises(InputError, match=r"cannot lock .*log\.txt: Not a directory; choose a folder"), claim(place):
         pass
+
+
+def test_a_claim_ends_with_its_block_though_a_process_started_in_it_lives_on(tmp_path):
+    with claim(tmp_path / "log.txt") as file:
+        os.set_inheritable(file.fileno(), True)
+        child = subprocess.Popen(["sleep", "600"], close_fds=False)
+    with claim(tmp_path / "log.txt") as again:
+        assert again is not None
+    child.kill()
+    child.wait()

@@ -14,8 +14,8 @@ from biranet.errors import InputError
 def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
     """Open a file for this process alone, among the processes of this machine.
 
-    The system lets go of it when the process ends, however it ends. Processes it has started inherit the lock; those of
-    a data loader end with it.
+    The system lets go of it when the process ends, however it ends, and with it those it has forked meanwhile, such as
+    the workers of a data loader.
 
     Args:
         path: The file, UTF-8 with line feeds; it and its folder are made where they are missing.
@@ -52,7 +52,11 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
                 f"cannot lock {path}: {error.strerror or error}; choose a folder with room that can be written, on a "
                 "file system with locks, such as a disk of this machine"
             ) from error
-        yield held
+        try:
+            yield held
+        finally:
+            if held is not None:
+                fcntl.flock(held, fcntl.LOCK_UN)  # a process that was started meanwhile would hold on to it
 
 
 def _stands_at(path: Path, file: TextIO) -> bool:

@@ -27,8 +27,8 @@ MEASURED = {
     "a model that had not seen its visit, by rules fitted on the other folds; too good, since the settings were chosen "
     "on the same photographs)",
     "nested": "the same folds, but in each of them loss, smoothing, mirror image and decoder were chosen anew, and "
-    "rules fitted, on a quarter of the photographs it learned from ({n} photographs; figures of this choosing, not of "
-    "this model; all else, such as image size and rate, was chosen on all of them)",
+    "rules fitted, on a quarter of the training photographs, held back for that ({n} photographs; figures of this "
+    "choosing, not of this model; all else, such as image size and rate, was chosen on all of them)",
     "external": "external, another clinic and camera: {n} photographs of {groups} patients (S. S. Rahim, Retinal "
     "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), read for these weights twice: without the mirror "
     "image, and with it, a choice made on out-of-fold answers between the two (docs/log.md); the limits of "

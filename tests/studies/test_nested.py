@@ -278,6 +278,8 @@ def test_the_figures_come_out_of_the_answers_that_are_kept(where, request, tmp_p
     recipe = _figures(results, tmp_path, dict.fromkeys(range(steps.FOLDS), option))
     difference = json.loads((results / "nested_difference.json").read_text())["differences"]["chosen"]
     without = cohen_kappa_score(recipe["grade"], recipe["predicted_grade"], weights="quadratic")
+    kept_recipe = json.loads((results / "nested_recipe.json").read_text())
+    assert kept_recipe["quadratic_weighted_kappa"] == pytest.approx(without)
     assert difference["quadratic_weighted_kappa"]["difference"] == pytest.approx(
         kept["quadratic_weighted_kappa"] - without
     )
