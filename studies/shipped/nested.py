@@ -30,7 +30,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -224,10 +224,13 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
     """
     chosen = [choice(out, fold, config) for fold in range(FOLDS)]
     tables = {}
-    for name, options in (("recipe", [recipe_option(config)] * FOLDS), ("chosen", chosen)):
+    for name, options, kept in (
+        ("recipe", [recipe_option(config)] * FOLDS, "nested_recipe.json"),
+        ("chosen", chosen, "nested.json"),
+    ):
         parts = []
         for fold, option in enumerate(options):
-            quarter, answers = (answers_of(out, part, fold, option) for part in get_args(Part))
+            quarter, answers = answers_of(out, "inner", fold, option), answers_of(out, "outer", fold, option)
             calibration = dataclasses.replace(config.calibration, decoder=option.decoder)
             parts.append(answered_by_rules_of(quarter, answers, calibration))
         tables[name] = pd.concat(parts, ignore_index=True)
@@ -242,11 +245,10 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
                 "had not learned from that quarter."
             ],
         )
-    for name, report in (("nested.json", "chosen"), ("nested_recipe.json", "recipe")):
-        write_bytes(results / name, (out / "nested" / report / "metrics.json").read_bytes())
+        write_bytes(results / kept, (out / "nested" / name / "metrics.json").read_bytes())
     compared = compare(tables)
-    kept = ("n", "groups", "names", "differences", "ci_method")
-    write_json(results / "nested_difference.json", {key: compared[key] for key in kept})
+    about_both = ("n", "groups", "names", "differences", "ci_method")
+    write_json(results / "nested_difference.json", {key: compared[key] for key in about_both})
     rows = [
         {"fold": fold, **option._asdict(), "kappa": f"{kappa:.6f}", "chosen": int(option == chosen[fold])}
         for fold in range(FOLDS)
