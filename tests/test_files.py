@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from biranet.errors import InputError
-from biranet.files import read_json, whole_file, write_bytes, write_json
+from biranet.files import parse_json, parse_toml, read_json, read_regular, whole_file, write_bytes, write_json
 
 
 def names(folder):
@@ -163,3 +163,30 @@ def test_json_that_is_missing_or_broken_is_one_sentence(tmp_path, content, words
     with pytest.raises(InputError, match=words) as caught:
         read_json(path)
     assert "value.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse_json, "[" * 200_000), (parse_toml, "a = " + "[" * 200_000)])
+def test_a_text_nested_without_end_is_a_wrong_value(parse, text):
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse(text)
+
+
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"12345")
+    assert read_regular(file, 5) == b"12345"
+    with pytest.raises(OSError, match="longer than"):
+        read_regular(file, 4)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path, kind):
+    place = tmp_path / "a"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    else:
+        place.mkdir()
+    with pytest.raises(OSError, match="it is no regular file"):
+        read_regular(place, 100)

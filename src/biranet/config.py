@@ -6,12 +6,12 @@ TOML override the defaults, and the command line overrides the recipe.
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from biranet.errors import InputError
+from biranet.files import parse_toml
 
 STRICT = {"extra": "forbid"}
 """Makes pydantic refuse keys that a dataclass does not have."""
@@ -261,7 +261,7 @@ def read_recipe(path: Path) -> TrainConfig:
         InputError: If the file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        values = parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -1,13 +1,19 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Files: whole or not there when written, regular and of bounded length when read."""
 
+import errno
 import json
 import os
+import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from biranet.errors import InputError
+
+LONGEST_JSON_BYTES = 256_000_000
+"""Longest JSON file of ours that is read: findings on a million photos have some hundred megabytes."""
 
 
 @contextmanager
@@ -76,6 +82,64 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+def read_regular(path: Path, limit_bytes: int) -> bytes:
+    """Read a file that comes from outside: a regular one, and no longer than it may be.
+
+    A pipe or a device is never waited for, and a file is never read beyond its limit, whatever its length was before.
+
+    Args:
+        path: The file; a link is followed.
+        limit_bytes: How many bytes it may have at most.
+
+    Returns:
+        All of its bytes.
+
+    Raises:
+        OSError: If it is missing, cannot be read, is no regular file (EINVAL) or is longer (EFBIG).
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> write_bytes(place, b"all of it")
+        >>> read_regular(place, 100)
+        b'all of it'
+    """
+    # Without O_NONBLOCK, opening a pipe waits for somebody to write to it; O_BINARY is Windows'.
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with os.fdopen(opened, "rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {limit_bytes / 1e6:,.0f} MB", str(path))
+    return data
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON from a file that anyone may have written.
+
+    Raises:
+        ValueError: If it is not JSON, or nested more deeply than can be parsed.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML from a file that anyone may have written.
+
+    Raises:
+        ValueError: If it is not TOML, or nested more deeply than can be parsed.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours.
 
@@ -83,7 +147,7 @@ def read_json(path: Path) -> Any:
         InputError: If it is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_regular(path, LONGEST_JSON_BYTES))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -6,13 +6,13 @@ trunk, image size or thresholds, stands there alone.
 """
 
 import datetime
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.config import STRICT
 from biranet.errors import InputError
 from biranet.evaluation.meanings import meaning_of
+from biranet.files import parse_toml
 from biranet.grades import GRADE_COUNT
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -142,7 +142,7 @@ def read_model_card(name: str) -> ModelCard:
 
     path = SHIPPED / f"{name}.toml"
     try:
-        return TypeAdapter(ModelCard).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        return TypeAdapter(ModelCard).validate_python(parse_toml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"cannot read the model card {path}: {error.strerror or error}") from error
     except ValidationError as error:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
-from biranet.files import write_bytes
+from biranet.files import parse_json, write_bytes
 from biranet.learning.model import as_it_answers, build_model
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.photos.prepare import Preparation
@@ -121,7 +121,7 @@ def _opened(path: Path, what: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise InputError(f"{path} is no file; give {what}, such as RUN/best.safetensors")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
+            header = parse_json((file.metadata() or {})[_HEADER])
             if not isinstance(header, dict):
                 raise ValueError("the header is no JSON object")
             yield file, header

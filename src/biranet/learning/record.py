@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from biranet.files import write_bytes
+from biranet.files import parse_json, write_bytes
 from biranet.learning.data import Draw, PreparedPhotos
 from biranet.photos.overlay import overlay_attention
 
@@ -22,7 +22,7 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     path = run / HISTORY_NAME
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 class Record:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from biranet.errors import InputError
+from biranet.files import parse_json
 from biranet.locks import claim
 
 JOURNAL_NAME = "progress.jsonl"
@@ -92,7 +93,7 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
         last = ""
         for last in file:
             try:
-                row = json.loads(last)
+                row = parse_json(last)
                 outcome = {name: row[name] for name in columns}
                 journal.know(row["file"], outcome)
             except (ValueError, KeyError, TypeError):
