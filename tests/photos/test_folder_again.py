@@ -134,12 +134,17 @@ def test_what_other_programs_leave_in_the_folder_is_left_alone(photos, tmp_path,
     theirs = out / "run" / ".last.77.partial.safetensors"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"a training")
-    ours = out / "images" / "00" / ".abc.1.partial.jpg"
-    ours.parent.mkdir(parents=True)
-    ours.write_bytes(b"half")
     (out / "progress.jsonl").touch()  # a run that was killed before its first photo
     run(photos, out)
+    notes = [out / ".note.1.partial.txt", out / "images" / "note.jpg", out / "images" / "00" / ".abc.1.partial.jpg"]
+    ours = out / "images" / "00" / f".{'0' * 64}.1.partial.jpg"
+    ours.parent.mkdir(exist_ok=True)
+    for path in (*notes, ours):
+        path.write_bytes(b"half")
+    (out / "progress.jsonl").touch()  # killed again
+    run(photos, out)
     assert theirs.exists()
+    assert all(path.exists() for path in notes)
     assert not ours.exists()
 
 
@@ -179,7 +184,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     # A kill can tear the last line; what was whole before it still counts, and what comes after it is not spoiled.
     (out / "progress.jsonl").write_bytes(journal + b'{"file": "torn')
     (out / "images" / "00").mkdir(exist_ok=True)
-    (out / "images" / "00" / ".abc.99.partial.jpg").write_bytes(b"half")
+    (out / "images" / "00" / f".{'0' * 64}.99.partial.jpg").write_bytes(b"half")
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(store, "prepare_photo", interrupted)

@@ -82,6 +82,8 @@ class Prepare:
             )
         if summary.measured:
             print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
+        if summary.withdrawn:
+            print(f"{summary.withdrawn} images of photos that are no longer there, or not as they were, are deleted.")
         if summary.split_dropped:
             print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
         return 1 if failed else 0

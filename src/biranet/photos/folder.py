@@ -5,8 +5,9 @@ While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -16,23 +17,33 @@ from tqdm import tqdm
 
 from biranet.errors import InputError
 from biranet.files import write_json
+from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
 from biranet.photos import HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
-from biranet.photos.journal import Journal, Outcome, open_journal
+from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME, Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
 from biranet.photos.prepare import Preparation, read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
-from biranet.photos.store import MEASURED_COLUMNS, OUTCOME_COLUMNS, Task, still_stored, store_photo
+from biranet.photos.store import (
+    MEASURED_COLUMNS,
+    OUTCOME_COLUMNS,
+    PREPARED_SHA256,
+    SEEN_COLUMNS,
+    Task,
+    still_stored,
+    store_photo,
+)
 from biranet.tables import read_rows, write_rows
 
 CONTACT_SHEET_NAME = "contact_sheet.jpg"
 """Picture of the least gradable photos, in the prepared folder."""
 
 _OWN = (*COLUMNS, *MEASURED_COLUMNS)
-_SEEN = ("source_bytes", "source_mtime_ns")
+_FILES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME)
 _SHOWN_FAILURES = 10
+_HALF_IMAGE = re.compile(r"\.[0-9a-f]{64}\.[0-9]+\.partial\.jpg")
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Summary:
         failures: File, status and reason of the first photos that are not `ok`.
         measured: Whether there is a contact sheet, for which at least one photo must have been measured.
         split_dropped: Whether the manifest had a split and lost it, because photos or labels have changed.
+        withdrawn: Number of images that were deleted, because no row names them any more.
     """
 
     dataset: str
@@ -60,6 +72,7 @@ class Summary:
     failures: tuple[tuple[str, str, str], ...]
     measured: bool
     split_dropped: bool
+    withdrawn: int
 
     @property
     def photos(self) -> int:
@@ -81,9 +94,10 @@ def prepare_folder(
 ) -> Summary:
     """Prepare all photos of a folder, or those that are new or changed since the last run.
 
-    A photo that cannot be used becomes a row with a status and a reason. Labels are always taken anew. A split that
-    `biranet split` wrote stays as long as nothing else in the manifest changes. Memory grows with the number of photos
-    only by their names and labels.
+    A photo that cannot be used becomes a row with a status and a reason. Labels are always taken anew. An image that is
+    missing or not what was stored is made again, and one that no row names any more is deleted. A split that
+    `biranet split` wrote stays as long as the photos and their labels do not change. Memory grows with the number of
+    photos only by their names and labels.
 
     Args:
         photos: Folder of photos.
@@ -100,7 +114,8 @@ def prepare_folder(
         What became of the photos; the manifest is in `out`.
 
     Raises:
-        InputError: If folder, labels or size are wrong, another run is at work in `out`, or the disk is full.
+        InputError: If folder, labels or size are wrong, `out` holds something that is not ours where we would write,
+            another run is at work in it, or the disk is full.
     """
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
@@ -108,6 +123,7 @@ def prepare_folder(
     listed = read_labels(photos, labels, dataset, columns or {})
     preparation = Preparation(size_px=size_px, whole=listed.whole)
     _check_place(photos, out)
+    _check_ours(out)
     with open_journal(_made(out), OUTCOME_COLUMNS) as journal:
         _check_earlier(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
@@ -125,14 +141,17 @@ def prepare_folder(
             os.sync()
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
-        kept = split and _same_but_split(out / MANIFEST_NAME, rows())
-        if not kept:
-            write_rows(out / MANIFEST_NAME, [*_OWN, *names.values()], rows())
-        if journal.resumed:
-            for half in (*out.glob(".*.partial.*"), *out.glob("images/*/.*.partial.*")):
-                half.unlink(missing_ok=True)
+        parts = _parts(out / MANIFEST_NAME) if split and _same_photos(out / MANIFEST_NAME, rows()) else None
+        columns = [*_OWN, *names.values()]
+        if parts is None:
+            write_rows(out / MANIFEST_NAME, columns, rows())
+        else:
+            further = [name for name in next(_parts(out / MANIFEST_NAME)) if name not in columns]
+            divided = (row | part for row, part in zip(rows(), parts, strict=True))
+            write_rows(out / MANIFEST_NAME, [*columns, *further], divided)
         tally = _Tally()
         measured = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
+        withdrawn = _sweep(out / IMAGES_NAME, tally.images, resumed=journal.resumed)
     return Summary(
         dataset=listed.dataset,
         why=listed.why,
@@ -142,7 +161,8 @@ def prepare_folder(
         unlisted=listed.unlisted,
         failures=tuple(tally.failures),
         measured=measured,
-        split_dropped=split and not kept,
+        split_dropped=split and parts is None,
+        withdrawn=withdrawn,
     )
 
 
@@ -153,6 +173,7 @@ class _Tally:
         self.statuses: Counter[str] = Counter()
         self.failures: list[tuple[str, str, str]] = []
         self.graded = self.strangers = 0
+        self.images: set[str] = set()
 
     def count(self, rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
         """Count rows, and pass them on."""
@@ -160,6 +181,7 @@ class _Tally:
             self.statuses[row["status"]] += 1
             self.graded += row["status"] == "ok" and row["grade"] != ""
             self.strangers += row["group"] == row["file"]
+            self.images.add(row["prepared"])
             if row["status"] != "ok" and len(self.failures) < _SHOWN_FAILURES:
                 self.failures.append((row["file"], row["status"], row["reason"]))
             yield row
@@ -183,33 +205,64 @@ def _made(out: Path) -> Path:
     return out
 
 
-def _check_earlier(out: Path, preparation: Preparation) -> None:
-    if (out / PREPARATION_NAME).exists():
-        made = read_preparation(out)
-        if made.whole != preparation.whole:
-            raise InputError(f"{out} holds photos of another kind of data set; name another folder")
-        if made != preparation:
+def _check_ours(out: Path) -> None:
+    """Refuse a folder where something that is not ours stands where we would write, before anything is written."""
+    # Looked at before the mark, which another run that begins meanwhile writes before all of them.
+    standing = [name for name in (*_FILES, IMAGES_NAME) if os.path.lexists(out / name)]
+    if os.path.lexists(out / PREPARATION_NAME):
+        read_preparation(out)
+    elif foreign := [name for name in standing if not _is_empty(out / name)]:
+        # A run that was killed at its very start leaves an empty journal.
+        raise InputError(
+            f"{out} holds {foreign[0]} and no {PREPARATION_NAME}, so it is not ours; "
+            "name another folder for the prepared photos"
+        )
+    for name in standing:
+        if not (os.path.isdir if name == IMAGES_NAME else os.path.isfile)(out / name):
+            kind = "folder" if name == IMAGES_NAME else "regular file"
             raise InputError(
-                f"{out} was prepared at {made.size_px} px and JPEG quality {made.jpeg_quality}, not at "
-                f"{preparation.size_px} px and {preparation.jpeg_quality}; "
-                f"name another folder, or give --size {made.size_px}"
+                f"{out / name} is no {kind}; take it away, or name another folder for the prepared photos"
             )
-    elif (out / MANIFEST_NAME).exists():
-        raise InputError(f"{out} holds a {MANIFEST_NAME} that is not ours; name another folder for the prepared photos")
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file or folder holds nothing that could be lost."""
+    try:
+        return not any(path.iterdir()) if path.is_dir() else path.is_file() and not path.stat().st_size
+    except OSError:
+        return False
+
+
+def _check_earlier(out: Path, preparation: Preparation) -> None:
+    if not (out / PREPARATION_NAME).exists():
+        return
+    made = read_preparation(out)
+    if made.whole != preparation.whole:
+        raise InputError(f"{out} holds photos of another kind of data set; name another folder")
+    if made != preparation:
+        raise InputError(
+            f"{out} was prepared at {made.size_px} px and JPEG quality {made.jpeg_quality}, not at "
+            f"{preparation.size_px} px and {preparation.jpeg_quality}; "
+            f"name another folder, or give --size {made.size_px}"
+        )
 
 
 def _know_manifest(path: Path, journal: Journal) -> bool:
-    """Take what an earlier run found into the journal, and tell whether its manifest has a split that we made."""
+    """Take what an earlier run found into the journal, and tell whether its manifest has a split that we made.
+
+    A manifest of an older version, which lacks some of what is found today, tells nothing: its photos are done again.
+    """
     split = False
     if path.exists():
-        for row in read_rows(path, _OWN):
+        for row in read_rows(path, COLUMNS):
+            split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
+            if journal.find(row["file"]) is not None or not row.keys() >= set(OUTCOME_COLUMNS):
+                continue
             outcome = {name: row[name] for name in OUTCOME_COLUMNS}
             if row["prepared"]:
                 # Whether a prepared photo is gradable is decided anew, from its measures.
                 outcome |= {"status": "ok", "reason": ""}
-            if journal.find(row["file"]) is None:
-                journal.know(row["file"], outcome)
-            split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
+            journal.know(row["file"], outcome)
     return split
 
 
@@ -229,6 +282,8 @@ def _tasks(
             passed()
             continue
         known = journal.alike(seen["source_bytes"]) if seen["source_bytes"] else []
+        if outcome:
+            known.insert(0, outcome)
         yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused=_refused(photos, photo.file))
 
 
@@ -238,8 +293,9 @@ def _look_at(path: Path) -> Outcome:
     except NotADirectoryError:
         return _look_at(path.parent)  # a photo inside an archive
     except (OSError, ValueError):
-        return dict.fromkeys(_SEEN, "")
-    return dict(zip(_SEEN, (str(state.st_size), str(state.st_mtime_ns)), strict=True))
+        return dict.fromkeys(SEEN_COLUMNS, "")
+    found = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    return dict(zip(SEEN_COLUMNS, map(str, found), strict=True))
 
 
 def _refused(photos: Path, file: str) -> str:
@@ -287,12 +343,49 @@ def _is_split(name: str) -> bool:
     return name == "split" or name.startswith(FOLD_PREFIX)
 
 
-def _same_but_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
-    """Whether a manifest holds these rows, whatever its split; the parts of an official one are among the rows."""
+def _parts(path: Path) -> Iterator[dict[str, str]]:
+    """The split of a manifest, row by row."""
+    return ({name: value for name, value in row.items() if _is_split(name)} for row in read_rows(path))
+
+
+def _same_photos(path: Path, rows: Iterator[dict[str, str]]) -> bool:
+    """Whether a manifest holds these photos with these labels; the parts of an official split are among the rows.
+
+    When and where the files were last seen does not matter, nor what an older version did not write down.
+    """
     old = read_rows(path)
     for row in rows:
         was = next(old, {})
-        theirs, ours = ({name: value for name, value in each.items() if not _is_split(name)} for each in (was, row))
-        if theirs != ours:
+        of_no_matter = {*SEEN_COLUMNS, PREPARED_SHA256, *(name for name in _OWN if name not in was)}
+        theirs, ours = (
+            {name: value for name, value in each.items() if name not in of_no_matter and not _is_split(name)}
+            for each in (was, row)
+        )
+        if not was or theirs != ours:
             return False
     return next(old, None) is None
+
+
+def _sweep(images: Path, named: Set[str], *, resumed: bool) -> int:
+    """Delete the images that no row of the manifest names, and what a killed run left half-written.
+
+    Returns:
+        The number of images deleted.
+    """
+    deleted = 0
+    for folder in images.glob("[0-9a-f][0-9a-f]"):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        for file in list(folder.iterdir()):
+            place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
+            withdrawn = is_image_place(place, file.stem) and place not in named
+            if withdrawn or (resumed and _HALF_IMAGE.fullmatch(file.name)):
+                try:
+                    file.unlink()
+                except OSError as error:
+                    raise InputError(
+                        f"cannot delete {file}, which no photo needs any more: {error.strerror or error}; "
+                        "delete it, or run the command again where it can be deleted"
+                    ) from error
+                deleted += withdrawn
+    return deleted

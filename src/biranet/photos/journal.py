@@ -20,7 +20,9 @@ JOURNAL_NAME = "progress.jsonl"
 Outcome = dict[str, str]
 """What became of a photo: cells of the manifest by column."""
 
-_INDEX_NAME = ".progress.sqlite"
+INDEX_NAME = ".progress.sqlite"
+"""Name that the database has for a moment, as an empty file, before it has none."""
+
 _ALIKE_LIMIT = 16
 
 
@@ -87,7 +89,7 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
                     f"another biranet prepare is at work in {folder}; wait until it has ended, "
                     "or name another folder for the prepared photos"
                 )
-            index = opened.enter_context(_index(folder / _INDEX_NAME))
+            index = opened.enter_context(_index(folder / INDEX_NAME))
         journal = Journal(path, file, index, resumed=resumed)
         file.seek(0)
         last = ""
@@ -95,7 +97,8 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
             try:
                 row = parse_json(last)
                 outcome = {name: row[name] for name in columns}
-                journal.know(row["file"], outcome)
+                if all(isinstance(cell, str) for cell in (row["file"], *outcome.values())):
+                    journal.know(row["file"], outcome)
             except (ValueError, KeyError, TypeError):
                 continue  # The line that the kill tore; its photo is prepared again.
         if last and not last.endswith("\n"):
@@ -118,10 +121,11 @@ def _index(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?nolock=1", uri=True, isolation_level=None)) as index:
         index.execute("PRAGMA synchronous = OFF")
         index.execute("PRAGMA journal_mode = OFF")
+        index.execute("SELECT * FROM sqlite_master")
+        # Without a name it is gone with the process, however that ends; before it holds anything.
+        path.unlink()
         index.execute("CREATE TABLE outcome (file TEXT PRIMARY KEY, source_bytes TEXT, cells TEXT) WITHOUT ROWID")
         index.execute("CREATE INDEX by_length ON outcome (source_bytes)")
-        # Without a name it is gone with the process, however that ends.
-        path.unlink()
         yield index
 
 

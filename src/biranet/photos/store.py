@@ -4,34 +4,51 @@ Worker processes import this module and what it needs, so it stays free of table
 """
 
 import hashlib
-import os
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import PhotoError
 from biranet.files import write_bytes
+from biranet.images import image_digest, image_place, is_image_place, is_sha256, read_image
 from biranet.photos import HEADER_GROUP
+from biranet.photos.fingerprint import FINGERPRINT_BYTES
 from biranet.photos.journal import Outcome
 from biranet.photos.metadata import dicom_identity, identifiers
 from biranet.photos.prepare import Preparation, prepare_photo
-from biranet.photos.quality import QUALITY_COLUMNS
+from biranet.photos.quality import QUALITY_COLUMNS, Quality
 from biranet.photos.read import read_source
 
-GEOMETRY_COLUMNS = (
-    "width_px", "height_px", "field_left_px", "field_top_px", "field_side_px", "source_bytes", "source_mtime_ns",
-)  # fmt: skip
-"""Columns of the manifest after `biranet.manifest.COLUMNS`: the photo's size, its field, and the file as last seen."""
+GEOMETRY_COLUMNS = ("width_px", "height_px", "field_left_px", "field_top_px", "field_side_px")
+"""Columns of the manifest after `biranet.manifest.COLUMNS`: the photo's size, and its field."""
+
+SEEN_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
+"""The photo's file as last seen: its length, when it was last written and last changed in any way, and its number.
+
+Two files that change places take their length and time along, but not the number. Where any of these differs, the hash of
+the file decides whether it is another one.
+"""
+
+PREPARED_SHA256 = "prepared_sha256"
+"""Column with the `image_digest` of the prepared image; empty where there is none."""
 
 HEADER_COLUMNS = ("identifiers", HEADER_GROUP, "header_eye")
 """What the file's header holds: kinds of identifiers; a DICOM's patient as keyed hash, and its eye."""
 
-MEASURED_COLUMNS = (*GEOMETRY_COLUMNS, *QUALITY_COLUMNS, "fingerprint", *HEADER_COLUMNS)
+MEASURED_COLUMNS = (
+    *(*GEOMETRY_COLUMNS, *SEEN_COLUMNS, *QUALITY_COLUMNS),
+    *("fingerprint", *HEADER_COLUMNS, PREPARED_SHA256),
+)
 """All columns that preparing fills in, after `biranet.manifest.COLUMNS`."""
 
 OUTCOME_COLUMNS = ("prepared", "status", "reason", "sha256", *MEASURED_COLUMNS)
 """What an outcome holds."""
 
-_JPEG_END = b"\xff\xd9"
+_PIXELS = re.compile(r"-?[0-9]{0,9}")
+_FINGERPRINT = re.compile(rf"([0-9a-f]{{{2 * FINGERPRINT_BYTES}}})?")
 _NOTHING = dict.fromkeys(OUTCOME_COLUMNS, "")
 
 
@@ -44,8 +61,8 @@ class Task:
         source: Where it is.
         out: The prepared folder.
         preparation: Size and quality.
-        seen: Length and date of the file as last seen.
-        known: Outcomes of files of the same length: one of them may be the same photo under another name.
+        seen: The file as last seen, by `SEEN_COLUMNS`.
+        known: Outcomes of this file and of others of the same length: one of them may be of the same photo.
         refused: Why the file must not be read; empty where it may.
     """
 
@@ -87,7 +104,8 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
         prepared = prepare_photo(data, task.preparation)
     except PhotoError as error:
         return task.file, found | {"status": error.status, "reason": str(error)}
-    place = f"images/{sha256[:2]}/{sha256}.jpg"
+    place = image_place(sha256)
+    _clear(task.out / place)
     # Waiting for the disk at every photo would cost a tenth of the time; the run waits once, before its manifest.
     write_bytes(task.out / place, prepared.jpeg, synced=False)
     measures = {} if prepared.quality is None else prepared.quality.cells()
@@ -100,21 +118,44 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
         "field_top_px": str(prepared.field.top_px),
         "field_side_px": str(prepared.field.side_px),
         "fingerprint": prepared.fingerprint,
+        PREPARED_SHA256: image_digest(prepared.jpeg),
     }
     return task.file, found | measures | stored
 
 
 def still_stored(out: Path, outcome: Outcome) -> bool:
-    """Whether an outcome still stands: its image, if it has one, is in the prepared folder and has its end.
+    """Whether an outcome still stands: its cells are sound, and its image, if it has one, is the one that was stored.
 
     An unreadable photo is always tried again: permissions change, and what reads more kinds of files can be installed.
     """
-    if outcome["status"] != "ok":
-        return outcome["status"] == "no_field"
+    if outcome["status"] not in ("ok", "no_field") or not _is_sound(outcome):
+        return False
+    if outcome["status"] == "no_field":
+        return outcome["prepared"] == ""
+    if not is_image_place(outcome["prepared"], outcome["sha256"]) or not is_sha256(outcome[PREPARED_SHA256]):
+        return False
     try:
-        with (out / outcome["prepared"]).open("rb") as image:
-            # A power failure in the middle of a run may have left a file that was written without its end.
-            image.seek(-len(_JPEG_END), os.SEEK_END)
-            return image.read() == _JPEG_END
+        read_image(out / outcome["prepared"], outcome[PREPARED_SHA256])
     except OSError:
         return False
+    return True
+
+
+def _is_sound(outcome: Mapping[str, str]) -> bool:
+    """Whether hash and measures have the form in which they were written: anyone may have edited a manifest."""
+    try:
+        measured = any(outcome[name] for name in QUALITY_COLUMNS)
+        values = Quality.from_cells(outcome).cells() if measured else {}
+        finite = all(math.isfinite(float(value)) for value in values.values() if value)
+    except ValueError:
+        return False
+    pixels = all(_PIXELS.fullmatch(outcome[name]) for name in GEOMETRY_COLUMNS)
+    printed = _FINGERPRINT.fullmatch(outcome["fingerprint"]) is not None
+    return is_sha256(outcome["sha256"]) and finite and pixels and printed
+
+
+def _clear(place: Path) -> None:
+    """Take away a link, a pipe or a device that stands in the place of an image: none is to be written through."""
+    if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+        with suppress(OSError):
+            place.unlink()
