@@ -10,6 +10,9 @@ from biranet.files import read_regular
 IMAGES_NAME = "images"
 """Folder of the images, in the prepared folder."""
 
+PREPARED_SHA256 = "prepared_sha256"
+"""Column of the manifest with the `image_digest` of the prepared image; empty where there is none."""
+
 LONGEST_IMAGE_BYTES = 1_000_000_000
 """Longest prepared image that is read; the usual ones have some hundred kilobytes."""
 

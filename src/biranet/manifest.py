@@ -1,12 +1,14 @@
 """The manifest: one row per photo that was given to `biranet prepare`, in `manifest.csv` of the prepared folder."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from biranet.errors import InputError
+from biranet.images import is_image_place
 from biranet.tables import parse_grades, read_table, write_table
 
 MANIFEST_NAME = "manifest.csv"
@@ -39,14 +41,18 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         The table: `grade` as `Int64` (missing where not graded), everything else strings.
 
     Raises:
-        InputError: If the folder or the manifest is missing or a value is not allowed.
+        InputError: If the folder or the manifest is missing, a value is not allowed, or an image is not where that of
+            the photo belongs.
     """
     path = prepared / MANIFEST_NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(
             f"{prepared} holds no {MANIFEST_NAME}; "
             f"make it from your photographs with: biranet prepare PHOTOS {prepared}"
         )
+    if not path.is_file():
+        # A pipe would be waited for.
+        raise InputError(f"{path} is no regular file; take it away, and run `biranet prepare` again")
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
     parts = ("", *SPLITS)
@@ -57,6 +63,12 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
             row, value = wrong.index[0], wrong[column].iloc[0]
             choices = ", ".join(name for name in allowed if name)
             raise InputError(f"{path}, row {row}, column {column!r}: {value!r} is not one of {choices}")
+    for row, place, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
+        if place and not is_image_place(place, sha256):
+            raise InputError(
+                f"{path}, row {row}, column 'prepared': {place!r} is not where the image of this photo stands, by its "
+                "sha256; run `biranet prepare` again to restore it"
+            )
     return table
 
 

@@ -47,7 +47,8 @@ class Prepare:
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
         from biranet.manifest import MANIFEST_NAME
-        from biranet.photos.folder import CONTACT_SHEET_NAME, prepare_folder
+        from biranet.photos.folder import prepare_folder
+        from biranet.photos.place import CONTACT_SHEET_NAME
 
         try:
             summary = prepare_folder(
@@ -103,11 +104,11 @@ class Audit:
         """Print the findings, write them down, and say whether training would be refused."""
         from biranet.files import write_json
         from biranet.manifest import MANIFEST_NAME, read_manifest
-        from biranet.photos.audit import AUDIT_NAME, as_json, audit, describe
+        from biranet.photos.audit import AUDIT_NAME, as_json, audit, audit_images, describe
 
         prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
         table = read_manifest(prepared)
-        findings = audit(table)
+        findings = [*audit_images(prepared, table), *audit(table)]
         write_json(prepared / AUDIT_NAME, as_json(table, findings))
         print(f"{describe(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from biranet.config import DataConfig
-from biranet.errors import InputError, PhotoError
+from biranet.errors import BiranetError, InputError, PhotoError
+from biranet.files import printable
 from biranet.grades import GRADE_COUNT
+from biranet.images import PREPARED_SHA256, read_image
 from biranet.learning.signals import start_worker
 from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
 from biranet.photos.prepare import decode_prepared
@@ -71,6 +73,9 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
     ) -> None:
         # Arrays, not a table: worker processes read them without copying.
         self.paths = (str(prepared) + "/" + table["prepared"].astype(str)).to_numpy(dtype=str)
+        self.files = table["file"].to_numpy(dtype=str)
+        # Older versions did not write it down: then images are taken as they are, of which the audit warns.
+        self.digests = table.get(PREPARED_SHA256, pd.Series("", table.index)).to_numpy(dtype=str)
         self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
         self.image_size = image_size
         self.normalisation = normalisation
@@ -84,14 +89,16 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         """Read one prepared photo, (image_size, image_size, 3), uint8, without augmentation.
 
         Raises:
-            InputError: If it is missing or damaged since it was prepared.
+            InputError: If it is missing, or is not what was stored when it was prepared.
         """
         path = Path(self.paths[row])
         try:
-            photo = decode_prepared(path.read_bytes())
+            photo = decode_prepared(read_image(path, str(self.digests[row])))
         except (OSError, PhotoError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise InputError(
-                f"the prepared photo {path} cannot be read ({error}); run `biranet prepare` again to restore it"
+                f"the prepared image of {printable(str(self.files[row]))}, {path}, cannot be read: {reason}; "
+                "run `biranet prepare` again to restore it"
             ) from error
         if photo.shape[0] < self.image_size:
             raise InputError(
@@ -214,7 +221,7 @@ class InOrder(Sampler[list[Draw]]):
             yield [Draw(row) for row in range(start, min(start + self.batch_size, self.count))]
 
 
-def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: int) -> DataLoader[Batch]:
+def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: int) -> "BatchLoader":
     """Load batches in worker processes.
 
     Args:
@@ -222,16 +229,42 @@ def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: 
         batches: Which of them, in which batches.
         workers: Number of processes; 0 loads in this one.
     """
-    loader: DataLoader[Any] = DataLoader(
-        photos,
-        batch_sampler=batches,
+    return BatchLoader(
+        _WholeBatches(photos),
+        batch_size=None,
+        sampler=batches,
         num_workers=workers,
-        collate_fn=photos.collate,
         worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
-    return loader
+
+
+class _WholeBatches(Dataset[Batch | BiranetError]):
+    """Batches of photos, for a worker process: an error comes out as a value.
+
+    An error that is raised there is raised again here by torch, with two tracebacks in its sentence.
+    """
+
+    def __init__(self, photos: PreparedPhotos) -> None:
+        self.photos = photos
+
+    def __getitem__(self, draws: list[Draw]) -> Batch | BiranetError:
+        try:
+            return self.photos.collate([self.photos[draw] for draw in draws])
+        except BiranetError as error:
+            return error
+
+
+class BatchLoader(DataLoader[Any]):
+    """The batches of `load_batches`, in order."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """Give the batches, and raise the error of the first one that cannot be loaded."""
+        for batch in super().__iter__():
+            if isinstance(batch, BiranetError):
+                raise batch
+            yield batch
 
 
 cv2.setNumThreads(1)  # the worker processes are the parallelism

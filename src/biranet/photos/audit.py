@@ -1,7 +1,8 @@
 """The audit: what in a manifest would make results too good to be true, or give people away.
 
-A pure function of the manifest's table. The command line prints its findings and writes them to `audit.json`; training
-asks it before it begins.
+A pure function of the manifest's table, and one that reads all images. The command line prints the findings of both
+and writes them to `audit.json`; training asks the first before it begins, and holds each image against its digest when
+it reads it.
 """
 
 import dataclasses
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from tqdm import tqdm
 
 from biranet.errors import RefusedError
 from biranet.files import printable
+from biranet.images import PREPARED_SHA256, is_sha256, read_image
 from biranet.manifest import SPLITS, fold_columns, graded_photos
 from biranet.photos import HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
@@ -90,7 +93,49 @@ def audit(
                 "photos again with this version; a photo without any detail in its field never gets one",
             )
         )
+    unguarded = table.loc[(table["prepared"] != "") & (_cells(table, PREPARED_SHA256) == ""), "file"]
+    if len(unguarded):
+        findings.append(
+            _finding(
+                "image without digest",
+                [[file] for file in unguarded],
+                "nothing tells whether the prepared image of {first} is still the one that was stored; {n} such in "
+                "all. Run `biranet prepare` again, which makes them anew",
+            )
+        )
     return findings
+
+
+def audit_images(prepared: Path, table: pd.DataFrame, *, progress: bool = True) -> list[Finding]:
+    """Read all images of a prepared folder, and hold each against its digest in the manifest.
+
+    Args:
+        prepared: The prepared folder.
+        table: Its manifest.
+        progress: Show a bar where standard error is a terminal.
+
+    Returns:
+        One finding that refuses, where an image is missing, cannot be read, or is not the one that was stored.
+    """
+    digests = _cells(table, PREPARED_SHA256)
+    changed = []
+    rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
+    for file, status, place, digest in tqdm(
+        rows, desc="images", total=len(table), unit="photo", disable=None if progress else True, leave=False
+    ):
+        if place or status == "ok":
+            try:
+                if digest and not is_sha256(digest):
+                    raise ValueError
+                read_image(prepared / place, digest)
+            except (OSError, ValueError):
+                changed.append([file])
+    sentence = (
+        "the prepared image of {first} is missing, or not the one that was stored; {n} such in all. "
+        "Run `biranet prepare` again to restore it"
+    )
+    finding = _finding("image missing or changed", changed, sentence)
+    return [dataclasses.replace(finding, refuses=True)] if changed else []
 
 
 def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:

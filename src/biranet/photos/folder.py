@@ -5,9 +5,8 @@ While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses
 """
 
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,19 +16,19 @@ from tqdm import tqdm
 
 from biranet.errors import InputError
 from biranet.files import write_json
-from biranet.images import IMAGES_NAME, is_image_place
+from biranet.images import PREPARED_SHA256
 from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
 from biranet.photos import HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
-from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME, Journal, Outcome, open_journal
+from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
-from biranet.photos.prepare import Preparation, read_preparation
+from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, made, sweep
+from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (
     MEASURED_COLUMNS,
     OUTCOME_COLUMNS,
-    PREPARED_SHA256,
     SEEN_COLUMNS,
     Task,
     still_stored,
@@ -37,13 +36,8 @@ from biranet.photos.store import (
 )
 from biranet.tables import read_rows, write_rows
 
-CONTACT_SHEET_NAME = "contact_sheet.jpg"
-"""Picture of the least gradable photos, in the prepared folder."""
-
 _OWN = (*COLUMNS, *MEASURED_COLUMNS)
-_FILES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME)
 _SHOWN_FAILURES = 10
-_HALF_IMAGE = re.compile(r"\.[0-9a-f]{64}\.[0-9]+\.partial\.jpg")
 
 
 @dataclass(frozen=True)
@@ -122,10 +116,10 @@ def prepare_folder(
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns or {})
     preparation = Preparation(size_px=size_px, whole=listed.whole)
-    _check_place(photos, out)
-    _check_ours(out)
-    with open_journal(_made(out), OUTCOME_COLUMNS) as journal:
-        _check_earlier(out, preparation)
+    check_place(photos, out)
+    check_ours(out)
+    with open_journal(made(out), OUTCOME_COLUMNS) as journal:
+        check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)
         bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
@@ -142,16 +136,16 @@ def prepare_folder(
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
         parts = _parts(out / MANIFEST_NAME) if split and _same_photos(out / MANIFEST_NAME, rows()) else None
-        columns = [*_OWN, *names.values()]
+        header = [*_OWN, *names.values()]
         if parts is None:
-            write_rows(out / MANIFEST_NAME, columns, rows())
+            write_rows(out / MANIFEST_NAME, header, rows())
         else:
-            further = [name for name in next(_parts(out / MANIFEST_NAME)) if name not in columns]
+            folds = [name for name in next(_parts(out / MANIFEST_NAME)) if name not in header]
             divided = (row | part for row, part in zip(rows(), parts, strict=True))
-            write_rows(out / MANIFEST_NAME, [*columns, *further], divided)
+            write_rows(out / MANIFEST_NAME, [*header, *folds], divided)
         tally = _Tally()
         measured = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
-        withdrawn = _sweep(out / IMAGES_NAME, tally.images, resumed=journal.resumed)
+        withdrawn = sweep(out, tally.images, resumed=journal.resumed)
     return Summary(
         dataset=listed.dataset,
         why=listed.why,
@@ -185,66 +179,6 @@ class _Tally:
             if row["status"] != "ok" and len(self.failures) < _SHOWN_FAILURES:
                 self.failures.append((row["file"], row["status"], row["reason"]))
             yield row
-
-
-def _check_place(photos: Path, out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; name a folder for the prepared photos")
-    if out.resolve() == photos.resolve():
-        raise InputError(f"{out} holds the photographs; name another folder for the prepared photos")
-    if photos.resolve().is_relative_to(out.resolve()):
-        # The scan passes prepared folders by, so these photos would never be found again.
-        raise InputError(f"{photos} lies in {out}; name a folder for the prepared photos that is not around them")
-
-
-def _made(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror or error}; choose another place") from error
-    return out
-
-
-def _check_ours(out: Path) -> None:
-    """Refuse a folder where something that is not ours stands where we would write, before anything is written."""
-    # Looked at before the mark, which another run that begins meanwhile writes before all of them.
-    standing = [name for name in (*_FILES, IMAGES_NAME) if os.path.lexists(out / name)]
-    if os.path.lexists(out / PREPARATION_NAME):
-        read_preparation(out)
-    elif foreign := [name for name in standing if not _is_empty(out / name)]:
-        # A run that was killed at its very start leaves an empty journal.
-        raise InputError(
-            f"{out} holds {foreign[0]} and no {PREPARATION_NAME}, so it is not ours; "
-            "name another folder for the prepared photos"
-        )
-    for name in standing:
-        if not (os.path.isdir if name == IMAGES_NAME else os.path.isfile)(out / name):
-            kind = "folder" if name == IMAGES_NAME else "regular file"
-            raise InputError(
-                f"{out / name} is no {kind}; take it away, or name another folder for the prepared photos"
-            )
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a file or folder holds nothing that could be lost."""
-    try:
-        return not any(path.iterdir()) if path.is_dir() else path.is_file() and not path.stat().st_size
-    except OSError:
-        return False
-
-
-def _check_earlier(out: Path, preparation: Preparation) -> None:
-    if not (out / PREPARATION_NAME).exists():
-        return
-    made = read_preparation(out)
-    if made.whole != preparation.whole:
-        raise InputError(f"{out} holds photos of another kind of data set; name another folder")
-    if made != preparation:
-        raise InputError(
-            f"{out} was prepared at {made.size_px} px and JPEG quality {made.jpeg_quality}, not at "
-            f"{preparation.size_px} px and {preparation.jpeg_quality}; "
-            f"name another folder, or give --size {made.size_px}"
-        )
 
 
 def _know_manifest(path: Path, journal: Journal) -> bool:
@@ -364,28 +298,3 @@ def _same_photos(path: Path, rows: Iterator[dict[str, str]]) -> bool:
         if not was or theirs != ours:
             return False
     return next(old, None) is None
-
-
-def _sweep(images: Path, named: Set[str], *, resumed: bool) -> int:
-    """Delete the images that no row of the manifest names, and what a killed run left half-written.
-
-    Returns:
-        The number of images deleted.
-    """
-    deleted = 0
-    for folder in images.glob("[0-9a-f][0-9a-f]"):
-        if folder.is_symlink() or not folder.is_dir():
-            continue
-        for file in list(folder.iterdir()):
-            place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
-            withdrawn = is_image_place(place, file.stem) and place not in named
-            if withdrawn or (resumed and _HALF_IMAGE.fullmatch(file.name)):
-                try:
-                    file.unlink()
-                except OSError as error:
-                    raise InputError(
-                        f"cannot delete {file}, which no photo needs any more: {error.strerror or error}; "
-                        "delete it, or run the command again where it can be deleted"
-                    ) from error
-                deleted += withdrawn
-    return deleted

@@ -6,6 +6,7 @@
 
 import dataclasses
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,21 @@ class Preparation:
         Raises:
             InputError: If they are not the settings of this version.
         """
-        version = values.get("version") if isinstance(values, dict) else None
+        if not isinstance(values, dict):
+            raise InputError(f"{origin} does not hold the settings of a preparation")
+        version = values.get("version")
         if isinstance(version, int) and version != VERSION:
             raise InputError(
                 f"{origin} was made by version {version} of the preparation, this is version {VERSION}; "
                 "prepare the photographs anew into another folder"
             )
+        for name, value in values.items():
+            # Exactly: True is an int, and 64.7 or "64" would be made one.
+            if type(value) is not (bool if name == "whole" else int):
+                raise InputError(f"{origin} does not hold the settings of a preparation: {name} is {value!r}"[:300])
         try:
-            whole = bool(values.get("whole", False))
-            return cls(**{name: int(value) for name, value in values.items() if name != "whole"}, whole=whole)
-        except (AttributeError, TypeError, ValueError) as error:
+            return cls(**values)
+        except (TypeError, InputError) as error:
             raise InputError(f"{origin} does not hold the settings of a preparation: {error}") from error
 
 
@@ -176,6 +182,6 @@ def read_preparation(prepared: Path) -> Preparation:
         InputError: If the folder is not a prepared one, or another version made it.
     """
     path = prepared / PREPARATION_NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(f"{prepared} holds no {PREPARATION_NAME}; make it with: biranet prepare PHOTOS {prepared}")
     return Preparation.from_dict(read_json(path), str(path))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from biranet.errors import PhotoError
 from biranet.files import write_bytes
-from biranet.images import image_digest, image_place, is_image_place, is_sha256, read_image
+from biranet.images import PREPARED_SHA256, image_digest, image_place, is_image_place, is_sha256, read_image
 from biranet.photos import HEADER_GROUP
 from biranet.photos.fingerprint import FINGERPRINT_BYTES
 from biranet.photos.journal import Outcome
@@ -28,12 +28,9 @@ GEOMETRY_COLUMNS = ("width_px", "height_px", "field_left_px", "field_top_px", "f
 SEEN_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
 """The photo's file as last seen: its length, when it was last written and last changed in any way, and its number.
 
-Two files that change places take their length and time along, but not the number. Where any of these differs, the hash of
-the file decides whether it is another one.
+Two files that change places take their length and time along, but not the number. Where any of these differs, the hash
+of the file decides whether it is another one.
 """
-
-PREPARED_SHA256 = "prepared_sha256"
-"""Column with the `image_digest` of the prepared image; empty where there is none."""
 
 HEADER_COLUMNS = ("identifiers", HEADER_GROUP, "header_eye")
 """What the file's header holds: kinds of identifiers; a DICOM's patient as keyed hash, and its eye."""
