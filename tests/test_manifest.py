@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -77,6 +79,35 @@ def test_a_value_that_is_not_allowed_names_row_column_and_choices(tmp_path, colu
 def test_a_grade_of_7_names_the_manifest_and_the_row(tmp_path):
     write_manifest(tmp_path, rows(file=["a.jpg", "b.jpg"], grade=[1, 7]))
     with pytest.raises(InputError, match=r"manifest\.csv, row 3, column 'grade': '7'"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "sha256"),
+    [
+        ("../../x.jpg", "ab" * 32),
+        (f"images/ab/{'ab' * 32}.jpg", "cd" * 32),
+        (f"images/../{'ab' * 32}.jpg", "ab" * 32),
+        (f"/images/ab/{'ab' * 32}.jpg", "ab" * 32),
+        ("images/../../../x.jpg", "../../x"),
+    ],
+)
+def test_a_cell_that_does_not_name_the_image_of_its_photo_is_refused(tmp_path, prepared, sha256):
+    good = {"prepared": f"images/ef/{'ef' * 32}.jpg", "sha256": "ef" * 32}
+    table = rows(file=["a.jpg", "b.jpg"], **{name: [value, value] for name, value in good.items()})
+    write_manifest(tmp_path, table)
+    assert read_manifest(tmp_path)["prepared"].tolist() == table["prepared"].tolist()
+    table.loc[1, ["prepared", "sha256"]] = prepared, sha256
+    write_manifest(tmp_path, table)
+    with pytest.raises(InputError, match=r"manifest\.csv, row 3, column 'prepared': .* run `biranet prepare` again to"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("target", [None, "/dev/zero"])
+def test_a_manifest_that_is_no_file_is_not_waited_for(tmp_path, target):
+    path = tmp_path / MANIFEST_NAME
+    path.symlink_to(target) if target else os.mkfifo(path)
+    with pytest.raises(InputError, match=r"manifest\.csv is no regular file; take it away"):
         read_manifest(tmp_path)
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from biranet.manifest import read_manifest
+from biranet.photos import store
 from biranet.photos.folder import prepare_folder
 
 
@@ -72,3 +73,17 @@ def photos(tmp_path):
     (folder / "text.jpg").write_text("hello")
     (folder / "black.png").write_bytes(_encoded(np.zeros((50, 50, 3), np.uint8)))
     return folder
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """One entry for each time that a photo is really prepared, not taken from an earlier run."""
+    calls = []
+    original = store.prepare_photo
+
+    def counting(*args):
+        calls.append(args)
+        return original(*args)
+
+    monkeypatch.setattr(store, "prepare_photo", counting)
+    return calls

@@ -21,20 +21,6 @@ from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """One entry for each time that a photo is really prepared, not taken from an earlier run."""
-    calls = []
-    original = store.prepare_photo
-
-    def counting(*args):
-        calls.append(args)
-        return original(*args)
-
-    monkeypatch.setattr(store, "prepare_photo", counting)
-    return calls
-
-
 def test_the_second_run_does_nothing_and_changes_nothing(photos, tmp_path, counted, run, tree):
     out = tmp_path / "out"
     run(photos, out)

@@ -46,7 +46,18 @@ def test_a_run_that_ended_early_is_gone_on_with(tmp_path):
         assert journal.find("a") == outcome("ok")
 
 
-@pytest.mark.parametrize("torn", ['{"file": "b", "status": "o', "null", '{"file": "b"}', "\x00\x00", '{"file": "b", '])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        *('{"file": "b", "status": "o', "null", '{"file": "b"}', "\x00\x00", '{"file": "b", '),
+        *(
+            "[" * 100_000,
+            '{"file": "b", "status": 7, "source_bytes": "1"}',
+            '{"file": 1, "status": "", "source_bytes": ""}',
+        ),
+        *('{"file": "\\ud800", "status": "ok", "source_bytes": "1"}', "9" * 5000),
+    ],
+)
 def test_a_torn_line_counts_for_nothing_and_spoils_nothing(tmp_path, torn):
     whole = json.dumps({"file": "a", **outcome("ok")}) + "\n"
     (tmp_path / JOURNAL_NAME).write_text(whole + torn)

@@ -47,9 +47,13 @@ def test_a_damaged_prepared_image_is_refused(photo_bytes):
 def test_preparation_survives_json():
     preparation = Preparation(size_px=99)
     assert Preparation.from_dict(json.loads(json.dumps(preparation.as_dict())), "here") == preparation
-    for values in ({"size": 9}, [], {"version": 99}, {"size_px": "wide"}, {"size_px": 8}):
+    for values in ({"size": 9}, [], {}, {"version": 99}):
         with pytest.raises(InputError):
             Preparation.from_dict(values, "here")
+    changes = [{"size_px": wrong} for wrong in ("wide", "64", 64.7, True, None, [64], float("inf"), 8)]
+    for change in (*changes, {"whole": 1}, {"whole": "false"}, {"more": 1}):
+        with pytest.raises(InputError, match="here does not hold the settings of a preparation"):
+            Preparation.from_dict(preparation.as_dict() | change, "here")
 
 
 def test_another_version_is_named_whatever_else_it_says():

@@ -76,6 +76,9 @@ class Preparation:
                 f"{origin} was made by version {version} of the preparation, this is version {VERSION}; "
                 "prepare the photographs anew into another folder"
             )
+        for name in ("version", "size_px", "jpeg_quality"):
+            if name not in values:
+                raise InputError(f"{origin} does not hold the settings of a preparation: {name} is missing")
         for name, value in values.items():
             # Exactly: True is an int, and 64.7 or "64" would be made one.
             if type(value) is not (bool if name == "whole" else int):

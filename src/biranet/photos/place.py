@@ -1,0 +1,136 @@
+"""The folder that photos are prepared into: whether it may be there, whether it is ours, and what goes from it."""
+
+import os
+import re
+from collections.abc import Set
+from pathlib import Path
+
+from biranet.errors import InputError
+from biranet.images import IMAGES_NAME, is_image_place
+from biranet.manifest import MANIFEST_NAME
+from biranet.photos import PREPARATION_NAME
+from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME
+from biranet.photos.prepare import Preparation, read_preparation
+
+CONTACT_SHEET_NAME = "contact_sheet.jpg"
+"""Picture of the least gradable photos, in the prepared folder."""
+
+_FILES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME)
+_HALF_IMAGE = re.compile(r"\.[0-9a-f]{64}\.[0-9]+\.partial\.jpg")
+
+
+def check_place(photos: Path, out: Path) -> None:
+    """Refuse a place that no prepared folder may have.
+
+    Args:
+        photos: Folder of photos.
+        out: Folder for the prepared photos.
+
+    Raises:
+        InputError: If `out` is a file, is the folder of photos, or lies around it.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the prepared photos")
+    if out.resolve() == photos.resolve():
+        raise InputError(f"{out} holds the photographs; name another folder for the prepared photos")
+    if photos.resolve().is_relative_to(out.resolve()):
+        # The scan passes prepared folders by, so these photos would never be found again.
+        raise InputError(f"{photos} lies in {out}; name a folder for the prepared photos that is not around them")
+
+
+def made(out: Path) -> Path:
+    """Make a prepared folder where there is none.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror or error}; choose another place") from error
+    return out
+
+
+def check_ours(out: Path) -> None:
+    """Refuse a folder where something that is not ours stands where we would write, before anything is written.
+
+    Ours is a folder with our mark, `preparation.json`.
+
+    Raises:
+        InputError: If the folder is not ours and holds something of one of our names, the mark holds something else, or
+            there is no regular file where one of our files should be.
+    """
+    # Looked at before the mark, which another run that begins meanwhile writes before all of them.
+    standing = [name for name in (*_FILES, IMAGES_NAME) if os.path.lexists(out / name)]
+    if os.path.lexists(out / PREPARATION_NAME):
+        read_preparation(out)
+    elif foreign := [name for name in standing if not _is_empty(out / name)]:
+        # A run that was killed at its very start leaves an empty journal.
+        raise InputError(
+            f"{out} holds {foreign[0]} and no {PREPARATION_NAME}, so it is not ours; "
+            "name another folder for the prepared photos"
+        )
+    for name in standing:
+        if not (os.path.isdir if name == IMAGES_NAME else os.path.isfile)(out / name):
+            kind = "folder" if name == IMAGES_NAME else "regular file"
+            raise InputError(f"{out / name} is no {kind}; take it away, or name another folder for the prepared photos")
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file or folder holds nothing that could be lost."""
+    try:
+        return not any(path.iterdir()) if path.is_dir() else path.is_file() and not path.stat().st_size
+    except OSError:
+        return False
+
+
+def check_preparation(out: Path, preparation: Preparation) -> None:
+    """Refuse to prepare into a folder that was prepared otherwise.
+
+    Raises:
+        InputError: If it was.
+    """
+    if not (out / PREPARATION_NAME).exists():
+        return
+    found = read_preparation(out)
+    if found.whole != preparation.whole:
+        raise InputError(f"{out} holds photos of another kind of data set; name another folder")
+    if found != preparation:
+        raise InputError(
+            f"{out} was prepared at {found.size_px} px and JPEG quality {found.jpeg_quality}, not at "
+            f"{preparation.size_px} px and {preparation.jpeg_quality}; "
+            f"name another folder, or give --size {found.size_px}"
+        )
+
+
+def sweep(out: Path, named: Set[str], *, resumed: bool) -> int:
+    """Delete the images that no row of the manifest names, and what a killed run left half-written; nothing else.
+
+    Args:
+        out: The prepared folder.
+        named: The images that stay, as the manifest names them.
+        resumed: Whether an earlier run did not come to its end.
+
+    Returns:
+        The number of images deleted.
+
+    Raises:
+        InputError: If one cannot be deleted.
+    """
+    deleted = 0
+    for folder in (out / IMAGES_NAME).glob("[0-9a-f][0-9a-f]"):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        for file in list(folder.iterdir()):
+            place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
+            withdrawn = is_image_place(place, file.stem) and place not in named
+            if withdrawn or (resumed and _HALF_IMAGE.fullmatch(file.name)):
+                try:
+                    file.unlink()
+                except OSError as error:
+                    raise InputError(
+                        f"cannot delete {file}, which no photo needs any more: {error.strerror or error}; "
+                        "delete it, or run the command again where it can be deleted"
+                    ) from error
+                deleted += withdrawn
+    return deleted
