@@ -129,7 +129,7 @@ def still_stored(out: Path, outcome: Outcome) -> bool:
         return False
     if outcome["status"] == "no_field":
         return outcome["prepared"] == ""
-    if not is_image_place(outcome["prepared"], outcome["sha256"]) or not is_sha256(outcome[PREPARED_SHA256]):
+    if not is_image_place(outcome["prepared"], outcome["sha256"]) or not outcome[PREPARED_SHA256]:
         return False
     try:
         read_image(out / outcome["prepared"], outcome[PREPARED_SHA256])
