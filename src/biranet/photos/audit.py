@@ -93,7 +93,7 @@ def audit(
                 "photos again with this version; a photo without any detail in its field never gets one",
             )
         )
-    unguarded = table.loc[(table["prepared"] != "") & (_cells(table, PREPARED_SHA256) == ""), "file"]
+    unguarded = table.loc[(_cells(table, "prepared") != "") & (_cells(table, PREPARED_SHA256) == ""), "file"]
     if len(unguarded):
         findings.append(
             _finding(
@@ -106,13 +106,12 @@ def audit(
     return findings
 
 
-def audit_images(prepared: Path, table: pd.DataFrame, *, progress: bool = True) -> list[Finding]:
-    """Read all images of a prepared folder, and hold each against its digest in the manifest.
+def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
+    """Read all images of a prepared folder, and hold each against its digest in the manifest, with a progress bar.
 
     Args:
         prepared: The prepared folder.
         table: Its manifest.
-        progress: Show a bar where standard error is a terminal.
 
     Returns:
         One finding that refuses, where an image is missing, cannot be read, or is not the one that was stored.
@@ -121,7 +120,7 @@ def audit_images(prepared: Path, table: pd.DataFrame, *, progress: bool = True) 
     changed = []
     rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
     for file, status, place, digest in tqdm(
-        rows, desc="images", total=len(table), unit="photo", disable=None if progress else True, leave=False
+        rows, desc="images", total=len(table), unit="photo", disable=None, leave=False
     ):
         if place or status == "ok":
             try:
