@@ -84,7 +84,9 @@ def eight(split_folder, tmp_path_factory):
     table["split"] = ""
     table.loc[teaching, "split"], table.loc[choosing, "split"] = "train", "validation"
     table["group"] = table["file"]
-    for column in ("prepared", "grade"):
+    for ours, theirs in zip(choosing, teaching, strict=True):
+        shutil.copyfile(copy / table.loc[theirs, "prepared"], copy / table.loc[ours, "prepared"])
+    for column in ("prepared_sha256", "grade"):
         table.loc[choosing, column] = table.loc[teaching, column].to_numpy()
     write_manifest(copy, table)
     return copy
@@ -223,7 +225,9 @@ def test_a_split_that_is_there_is_kept(folder, tmp_path, tiny_config):
 def test_a_torn_split_is_refused_before_anything_is_written(folder, tmp_path, key, tiny_config):
     table = read_manifest(folder)
     first, other = table.index[table["split"] == "train"][0], table.index[table["split"] == "validation"][0]
-    table.loc[other, key] = table.loc[first, key]
+    # What goes with the hash of the photo's file goes along.
+    columns = [key] if key == "group" else [key, "prepared", "prepared_sha256"]
+    table.loc[other, columns] = table.loc[first, columns]
     write_manifest(folder, table)
     with pytest.raises(RefusedError, match="stands in more than one part of the split") as caught:
         train(folder, tmp_path / "run", tiny_config())

@@ -1,11 +1,13 @@
 """Trainings that are stopped at a batch and resumed: they end like one that was not, to the bit."""
 
 import os
+import shutil
 import signal
 
 import pytest
 
 from biranet.errors import InputError, InterruptedRunError
+from biranet.images import image_place
 from biranet.learning.loss import GradingLoss
 from biranet.learning.model import BiraNet
 from biranet.learning.record import read_history
@@ -156,8 +158,13 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
     row = table.index[table["split"] == "train"][0]
     if column == "split":
         table.loc[table["group"] == table.loc[row, "group"], "split"] = "test"
+    elif column == "grade":
+        table.loc[row, "grade"] = (table.loc[row, "grade"] + 1) % 5
     else:
-        table.loc[row, column] = {"grade": (table.loc[row, "grade"] + 1) % 5, "sha256": "0" * 64}[column]
+        place = image_place("0" * 64)
+        (folder / place).parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / table.loc[row, "prepared"], folder / place)
+        table.loc[row, ["sha256", "prepared"]] = "0" * 64, place
     write_manifest(folder, table)
     with pytest.raises(InputError, match=r"the photos, grades or split in .* have changed since"):
         train(folder, finished, tiny_config(), resume=True)
