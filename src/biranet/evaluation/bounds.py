@@ -32,6 +32,9 @@ of 100 data sets for shares, areas, ACA and F1, and in 92 to 97 for kappa and th
 
 Within strata and for a mix that every data set has, 25 groups in five strata: 91 to 93 for kappa and the losses."""
 
+FEWEST_GROUPS = 25
+"""The fewest groups that these simulations had."""
+
 TAIL = (1 - LEVEL) / 2
 
 SAME = 1e-12
@@ -67,8 +70,8 @@ def share_interval(value: float, drawn: Values, groups: float, photos: float) ->
     if variance is None:
         return None
     of_photos = value * (1 - value) / (photos - 1)
-    size = photos * of_photos / variance * (stdtrit(photos - 1, TAIL) / stdtrit(groups - 1, TAIL)) ** 2
-    return clopper_pearson(value, min(photos, size))
+    widening = float(stdtrit(photos - 1, TAIL) / stdtrit(groups - 1, TAIL)) ** 2
+    return clopper_pearson(value, min(photos, photos * of_photos / variance * widening))
 
 
 def average_interval(value: float, drawn: Values, groups: float) -> Interval | None:
