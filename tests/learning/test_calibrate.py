@@ -192,9 +192,8 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
     assert any("There are no operating points" in doubt for doubt in rules.doubts)
 
     # As patients of their own there are nine and more on either side of referral.
-    parts = np.where(np.arange(len(table)) % 5 == 0, "train", "calibration")
-    parts[:3] = "validation"
-    write_manifest(other, table.sort_values("file").assign(group=lambda rows: rows["file"], split=parts))
+    parts = np.resize(["calibration"] * 6 + ["train", "validation"], len(table))
+    write_manifest(other, table.sort_values("grade").assign(group=lambda rows: rows["file"], split=parts))
     answer = biranet("train", other, "--out", tmp_path / "best", *small, "--miss-cost", "2")
     assert answer.status == 0 and "temperature " in answer.out and "no operating points" not in answer.out
     names = ["best.safetensors", "last.safetensors"]
