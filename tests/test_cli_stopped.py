@@ -237,17 +237,36 @@ def test_prepare_goes_on_after_ctrl_c(biranet, place, tree):
     assert tree(place / "out") == tree(place / "resumed")
 
 
-def test_grading_that_is_stopped_keeps_the_old_table(biranet, place, monkeypatch):
-    from biranet.inference import inputs
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number):
+    command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")
+    command += ["--attention", "looked"]
 
-    def stop(*_):
-        raise KeyboardInterrupt
+    def stop():
+        process = start(*command)
+        until = time.monotonic() + 300
+        while process.poll() is None and not any(place.glob("looked/*.jpg")) and time.monotonic() < until:
+            time.sleep(0.001)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 130 and partial_files(place) == []
+        return out, err
 
-    monkeypatch.setattr(inputs, "save_picture", stop)
-    (place / "grades.csv").write_text("an earlier table\n")
-    answer = biranet(*shlex.split("grade photos --checkpoint model.safetensors --workers 0 --attention looked"))
-    assert answer == (130, "", "biranet: stopped\n")
-    assert (place / "grades.csv").read_text() == "an earlier table\n" and partial_files(place) == []
+    out, err = stop()
+    rows = (place / "table.csv").read_text().splitlines()
+    said = re.fullmatch(r"biranet: stopped after (\d+) of 40 photos, whose rows are in table\.csv; grade .*\n", err)
+    assert said, err
+    assert 1 <= int(said[1]) < 40 and len(rows) == 1 + int(said[1])
+    assert f"{said[1]} of 40 photos graded" in out
+
+    shutil.rmtree(place / "looked")
+    assert stop() == ("", "biranet: stopped; table.csv holds the table of before, which is unchanged\n")
+    assert (place / "table.csv").read_text().splitlines() == rows
+    assert biranet(*command).status == 0
+    assert (place / "table.csv").read_text().splitlines()[: len(rows)] == rows
 
 
 @pytest.mark.parametrize("command", ["--help", "train --help", "split prepared"])

@@ -13,7 +13,6 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, roc_auc
 
 from biranet.config import EvaluationConfig
 from biranet.errors import InputError
-from biranet.evaluation import compare as compare_module
 from biranet.evaluation.compare import (
     compare,
     disagreements,
@@ -25,7 +24,6 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.pages.differences import CHARTED, value_at
 from biranet.evaluation.predictions import write_predictions
 from biranet.grades import DECISIONS
-from biranet.tables import read_table
 
 P = [f"p{grade}" for grade in range(5)]
 COLUMNS = ["file", "group", "grade", "predicted_grade"]
@@ -85,16 +83,13 @@ def test_tables_are_read_in_order_and_named(tmp_path: Path) -> None:
     assert tables["first"]["file"].tolist() == predictions(1).sample(frac=1, random_state=0)["file"].tolist()
 
 
-def test_a_file_is_read_once_where_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only an error needs the rows of the file, and reads it again for them."""
-    read = []
-    monkeypatch.setattr(compare_module, "read_table", lambda path: read.append(path) or read_table(path))
-    read_tables(written(tmp_path, a=predictions(), b=predictions(1)))
-    assert read == []
-    (tmp_path / "wrong").mkdir()
-    with pytest.raises(InputError, match="row 2, column 'grade'"):
-        read_tables(written(tmp_path / "wrong", a=predictions().assign(grade=0), b=predictions().assign(grade=1)))
-    assert len(read) == 2
+def test_rows_are_named_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    """Also where photos without a grade stand before them, which are left out."""
+    for name, grade in (("a", 0), ("b", 1)):
+        rows = ["c.jpg,unreadable,,", f"d.jpg,ok,1,{grade}"]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["file,status,predicted_grade,grade", *rows, ""]))
+    with pytest.raises(InputError, match="row 3, column 'grade'"):
+        read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
 
 
 def test_two_different_files_are_needed(tmp_path: Path) -> None:

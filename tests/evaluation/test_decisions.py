@@ -238,15 +238,30 @@ def test_coarse_probabilities_keep_the_promise(parts: int) -> None:
         assert (pd.Series(referred).groupby(kinds).nunique() == 1).all()
 
 
-def test_where_few_groups_are_referable_a_human_is_asked() -> None:
-    table = draw(60, seed=6)
-    healthy = table[(table["grade"] < 2) | (table["group"].isin(table["group"][table["grade"] >= 2].unique()[:8]))]
-    rules = fit_rules(healthy)
-    assert rules.operating_points[0].threshold == REFER_ALL
-    assert rules.operating_points[1].threshold < 1
-    answers = answer(raw_probabilities(healthy), rules)
-    assert "do not refer" not in answers.decisions
-    assert "refer" in answers.decisions
+@pytest.mark.parametrize("few", ["referable", "others"])
+@pytest.mark.parametrize("groups", [8, 9])
+def test_points_that_too_few_groups_can_promise_are_not_fitted(few: str, groups: int) -> None:
+    truth = np.repeat([0, 3] if few == "referable" else [3, 0], [30, groups])
+    random = np.random.default_rng(0)
+    table = as_table(random.dirichlet(np.ones(5) + 3 * np.eye(5)[0], len(truth)), truth, np.arange(len(truth)))
+    rules = fit_rules(table)
+    assert bool(rules.operating_points) == (groups == 9)
+    assert rules.set_threshold is not None
+    if groups == 8:
+        counts = "8 and 30" if few == "referable" else "30 and 8"
+        assert any("of 9 groups (patients)" in doubt and counts in doubt for doubt in rules.doubts)
+        assert "ask a human" not in answer(raw_probabilities(table), rules).decisions
+
+
+def test_rules_that_few_photos_cannot_show_are_doubted() -> None:
+    truth = np.tile([0, 1, 2, 3, 4], 8)
+    sure = np.eye(5)[truth] * 0.8 + 0.04
+    assert any("bound of 0.05" in doubt for doubt in fit_rules(as_table(sure, truth, np.arange(40))).doubts)
+    worthless = np.eye(5)[(truth + 1 + np.repeat(np.arange(8) % 4, 5)) % 5] * 0.8 + 0.04
+    doubts = fit_rules(as_table(worthless, truth, np.arange(40))).doubts
+    assert any("bound of 20" in doubt for doubt in doubts)
+    assert any("hardly agree with the truth" in doubt for doubt in doubts)
+    assert fit_rules(draw(200, seed=1)).doubts == ()
 
 
 def test_of_nine_groups_the_worst_decides() -> None:
@@ -267,6 +282,9 @@ def simulate(groups: int, repeats: int, decoder: Decoder, sharpness: float) -> d
         grades = table["grade"].to_numpy()
         referable, all_photos = grades >= 2, np.ones(len(grades), dtype=bool)
         inside = (answers.lowest <= grades) & (grades <= answers.highest)
+        if not rules.operating_points:  # which promises nothing but its sets
+            rows.append({"coverage": mean_of_groups(inside, table, all_photos)})
+            continue
         rows.append(
             {
                 "coverage": mean_of_groups(inside, table, all_photos),
@@ -278,7 +296,7 @@ def simulate(groups: int, repeats: int, decoder: Decoder, sharpness: float) -> d
                 "set size": float((answers.highest - answers.lowest + 1).mean()),
             }
         )
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return {name: np.array([row[name] for row in rows if name in row]) for name in max(rows, key=len)}
 
 
 def check_promises(found: dict[str, npt.NDArray[np.float64]]) -> None:

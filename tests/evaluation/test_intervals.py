@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
 from biranet.config import EvaluationConfig
 from biranet.evaluation import intervals
-from biranet.evaluation.bounds import percentile_interval, share_interval
+from biranet.evaluation.bounds import average_interval, percentile_interval
 from biranet.evaluation.groups import arrange_groups, block_widths, draw_weights
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.metrics import KEYS, measure
@@ -63,7 +63,7 @@ def test_agrees_with_a_slow_loop_over_the_same_draws(draw_table: Draw) -> None:
         assert measures["ci"][key] == pytest.approx(percentile_interval(np.array(slow[key]), 30)), key
     fewer = min(table.loc[table["grade"] >= 2, "group"].nunique(), table.loc[table["grade"] < 2, "group"].nunique())
     assert measures["ci"]["referable_auc"] == pytest.approx(
-        share_interval(measures["referable_auc"], np.array(slow["referable_auc"]), fewer)
+        average_interval(measures["referable_auc"], np.array(slow["referable_auc"]), fewer)
     )
 
 

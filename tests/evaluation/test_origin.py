@@ -6,7 +6,14 @@ import json
 import pandas as pd
 import pytest
 
-from biranet.evaluation.origin import NO_PATIENTS, NO_PHOTO, NOT_CALIBRATED, RULES_FITTED_ON, describe_tables
+from biranet.evaluation.origin import (
+    FEW_PATIENTS,
+    NO_PATIENTS,
+    NO_PHOTO,
+    NOT_CALIBRATED,
+    RULES_FITTED_ON,
+    describe_tables,
+)
 from biranet.evaluation.report import write_report
 
 
@@ -58,7 +65,8 @@ def test_notes_end_with_what_they_are_about(tmp_path):
 def test_notes_on_a_table_are_said_once(tmp_path):
     single = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [0, 4], "predicted_grade": [0, 4]})
     first = write_report(tmp_path / "one", single, title="t")["notes"]
-    assert [note.startswith(start) for note, start in zip(first, (NO_PATIENTS, NO_PHOTO), strict=True)] == [True] * 2
+    starts = (NO_PATIENTS, NO_PHOTO, FEW_PATIENTS)
+    assert [note.startswith(start) for note, start in zip(first, starts, strict=True)] == [True] * 3
     notes = describe_tables([tmp_path / "one" / "predictions.csv"])[1]
     assert write_report(tmp_path / "two", single, title="t", notes=notes)["notes"] == first
 

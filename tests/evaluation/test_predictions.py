@@ -16,6 +16,7 @@ from biranet.evaluation.predictions import (
     has_answers,
     has_probabilities,
     point_columns,
+    pool_predictions,
     probabilities,
     read_predictions,
     referable_score,
@@ -170,7 +171,10 @@ GOOD = "a.png,g,0,0,1,0,0,0,0"
         ([GOOD, "b.png,g,0,0,1,0,nan,0,0"], "row 3, column 'p2': 'nan' is not a probability"),
         (["a.png,g,0,0,1,0,0,0,"], "row 2, column 'p4': '' is not a probability"),
         (["a.png,g,0,0,1.5,-0.5,0,0,0"], "row 2, column 'p0': '1.5' is not a probability"),
-        (["a.png,g,0,0,0.5,0,0,0,0.498"], "row 2, columns 'p0' to 'p4': they sum to 0.998, not to 1"),
+        (["a.png,g,0,0,0.5,0,0,0,0.4984"], "row 2, columns 'p0' to 'p4': they sum to 0.9984, not to 1"),
+        (["a.png,g,0,0,0.5,0,0,0,0.497"], "row 2, columns 'p0' to 'p4': they sum to 0.997, not to 1"),
+        (["a.png,g,0,0,0.5,0,0,0,0.47"], "row 2, columns 'p0' to 'p4': they sum to 0.97, not to 1"),
+        (["a.png,g,0,0,1.00001,0,0,0,0"], "row 2, column 'p0': '1.00001' is not a probability"),
         ([], "has no rows"),
     ],
 )
@@ -182,8 +186,48 @@ def test_bad_rows_are_named(tmp_path: Path, rows: list[str], sentence: str) -> N
     assert "\n" not in str(refused.value)
 
 
-def test_probabilities_may_be_rounded(tmp_path: Path) -> None:
-    assert len(read_predictions(written(tmp_path, "a.png,g,0,0,0.3333,0.3333,0.3333,0,0"))) == 1
+@pytest.mark.parametrize(
+    "shares",
+    ["0.3333,0.3333,0.3333,0,0", "0.002,0.002,0.002,0.002,0.990", "0.21,0.21,0.21,0.21,0.18", "0,1.0000001,0,-1e-8,0"],
+    ids=["four digits", "three digits", "two digits", "float32"],
+)
+def test_probabilities_may_be_rounded(tmp_path: Path, shares: str) -> None:
+    table = read_predictions(written(tmp_path, f"a.png,g,0,0,{shares}"))
+    assert probabilities(table).min() >= 0
+    assert probabilities(table).max() <= 1
+
+
+GRADED = "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade,grade"
+
+
+def test_a_table_of_grade_with_the_truth_added_is_measured(tmp_path: Path) -> None:
+    rows = [
+        "a.jpg,ok,,3,0.0005,0.0147,0.1838,0.6298,0.1712,refer,2,3,3",
+        "b.jpg,ok,,0,0.9000,0.0600,0.0300,0.0070,0.0030,do not refer,0,0,0",
+        "c.jpg,ungradable,out of focus,,,,,,,,,,1",
+        "d.jpg,unreadable,the file is empty,,,,,,,,,,",
+    ]
+    pooled = pool_predictions(written(tmp_path, *rows, header=GRADED))
+    assert pooled.table["file"].tolist() == ["a.jpg", "b.jpg"]
+    assert pooled.table["temperature"].tolist() == [1.0, 1.0]
+    assert has_answers(pooled.table)
+    assert pooled.left_out == {"ungradable": 1, "unreadable": 1}
+    (note,) = pooled.notes()
+    assert note.startswith("No grade was predicted for 2 of 4 photos (1 ungradable, 1 unreadable)")
+    assert pool_predictions(written(tmp_path, *rows[:2], header=GRADED)).notes() == []
+
+
+def test_a_model_that_was_not_calibrated_gives_no_sets_to_measure(tmp_path: Path) -> None:
+    row = "a.jpg,ok,,3,0.0005,0.0147,0.1838,0.6298,0.1712,refer,,,3"
+    assert not has_answers(read_predictions(written(tmp_path, row, header=GRADED)))
+
+
+def test_a_status_that_is_somebody_elses_leaves_nothing_out(tmp_path: Path) -> None:
+    header = "file,grade,predicted_grade,status"
+    table = read_predictions(written(tmp_path, "a,0,0,insured", "b,0,1,ungradable", header=header))
+    assert table["file"].tolist() == ["a", "b"]
+    with pytest.raises(InputError, match="row 3, column 'predicted_grade': '' is not a grade"):
+        read_predictions(written(tmp_path, "a,0,0,ok", "b,0,,ok", header=header))
 
 
 @pytest.mark.parametrize("column", ["file", "grade", "predicted_grade"])

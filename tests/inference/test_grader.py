@@ -171,7 +171,7 @@ def test_photos_that_fail_get_their_row_and_change_no_other(grader, files, answe
         np.testing.assert_array_equal(row.photo, right.photo)
     for row in (rows[0], rows[1], rows[3]):
         assert row.reason and row.grade is row.probabilities is row.attention is row.photo is row.picture() is None
-        assert row.decision == "" and list(row.row().values()) == [row.file, row.status, row.reason, *[""] * 9]
+        assert row.decision == "" and list(row.row().values()) == [row.file, row.status, row.reason, *[""] * 11]
 
 
 def test_only_failing_photos_are_no_reason_to_stop(grader, tmp_path):
@@ -246,7 +246,7 @@ def test_rules_of_the_checkpoint_decide(checkpoint, files, answers):
             assert answer.decision == "ask a human"
         lowest, highest = answer.grade_range
         assert lowest <= answer.grade <= highest
-        assert list(answer.row().values())[-3:] == [answer.decision, str(lowest), str(highest)]
+        assert list(answer.row().values())[-5:-2] == [answer.decision, str(lowest), str(highest)]
     assert {"ask a human"} < {answer.decision for answer in decided}
     assert len({answer.grade_range for answer in decided}) > 2
 
@@ -257,8 +257,11 @@ def test_row_has_the_columns_of_the_table_and_full_digits(answers):
     assert tuple(row) == TABLE_COLUMNS
     assert (
         ",".join(TABLE_COLUMNS)
-        == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade"
+        == "file,status,reason,predicted_grade,p0,p1,p2,p3,p4,decision,lowest_grade,highest_grade,expected_grade,"
+        "temperature"
     )
+    assert float(row["expected_grade"]) == pytest.approx(answer.probabilities @ np.arange(5))
+    assert row["temperature"] == "1"
     assert (row["file"], row["status"], row["reason"]) == (answer.file, "ok", "")
     assert (row["predicted_grade"], row["decision"]) == (str(answer.grade), answer.decision)
     read = np.array([float(row[f"p{grade}"]) for grade in range(5)])

@@ -186,10 +186,16 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
     assert load_checkpoint(tmp_path / "last" / "last.safetensors")[1].rules.decoder == "expected_grade"
 
     table = read_manifest(other)
-    first = table["group"].unique()[:3]
-    write_manifest(other, table.assign(split=table["split"].where(~table["group"].isin(first), "validation")))
+    assert "There are no operating points" in answer.out
+    rules = load_checkpoint(tmp_path / "last" / "last.safetensors")[1].rules
+    assert rules.operating_points == () and rules.set_threshold is not None
+    assert any("There are no operating points" in doubt for doubt in rules.doubts)
+
+    # As patients of their own there are nine and more on either side of referral.
+    parts = np.resize(["calibration"] * 6 + ["train", "validation"], len(table))
+    write_manifest(other, table.sort_values("grade").assign(group=lambda rows: rows["file"], split=parts))
     answer = biranet("train", other, "--out", tmp_path / "best", *small, "--miss-cost", "2")
-    assert answer.status == 0 and "temperature " in answer.out
+    assert answer.status == 0 and "temperature " in answer.out and "no operating points" not in answer.out
     names = ["best.safetensors", "last.safetensors"]
     rules = [load_checkpoint(tmp_path / "best" / name)[1].rules for name in names]
     assert rules[0].operating_points[-1].name == "cost_2" and rules[1] == Rules()

@@ -58,6 +58,7 @@ class Calibrate:
         print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
         for point in rules.operating_points:
             print(f"  {point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}")
+        print("".join(f"{doubt}\n" for doubt in rules.doubts), end="")
         print(f"Written into {self.checkpoint}")
         return 0
 
@@ -119,7 +120,7 @@ class Evaluate:
     def _measure_predictions(self) -> dict[str, Any]:
         from biranet.evaluation.decisions import fit_rules, refuse_shared
         from biranet.evaluation.origin import describe_tables
-        from biranet.evaluation.predictions import read_predictions
+        from biranet.evaluation.predictions import pool_predictions, read_predictions
         from biranet.evaluation.report import write_report
         from biranet.evaluation.rules import apply_rules
         from biranet.version import how_measured
@@ -129,9 +130,11 @@ class Evaluate:
                 f"the report would replace {self.out / 'predictions.csv'}, which it is to read; "
                 "choose another folder with --out"
             )
-        table = read_predictions(*self.predictions)
+        pooled = pool_predictions(*self.predictions)
+        table = pooled.table
         facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
         rules_facts: dict[str, str | list[str]] = {}
+        notes += pooled.notes()
         if self.calibration:
             calibration = read_predictions(*self.calibration)
             origins = _names(self.calibration), _names(self.predictions)
@@ -142,8 +145,9 @@ class Evaluate:
             rules_facts = {
                 "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
                 "grades are scored as given",
-                "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points],
+                "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
             }
+            notes += rules.doubts
         return write_report(
             self.out,
             table,

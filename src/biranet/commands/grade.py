@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from biranet.commands.flags import check_counts
-from biranet.errors import InputError
+from biranet.errors import InputError, InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 
 
@@ -39,9 +39,11 @@ class Grade:
         """Write the table row by row."""
         from tqdm import tqdm
 
+        from biranet.evaluation.rules import describe_decoder
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, save_picture
         from biranet.inference.models import describe_choice, find_checkpoint
+        from biranet.learning.signals import stop_signals
         from biranet.tables import write_rows
 
         if self.out.is_dir():
@@ -51,20 +53,38 @@ class Grade:
         checkpoint = find_checkpoint(self.checkpoint)
         grader = load(checkpoint, no_cuda=self.no_cuda)
         counts: Counter[str] = Counter()
+        surprising = 0
+        earlier = self.out.exists()
 
-        def rows() -> Iterator[dict[str, str]]:
+        def rows(stopped: list[int]) -> Iterator[dict[str, str]]:
+            nonlocal surprising
             answers = grader.grade_many(
                 files, batch_size=self.batch_size, workers=self.workers, keep_ungradable=self.keep_ungradable
             )
             for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
+                if stopped and earlier:
+                    raise InterruptedRunError(f"stopped; {self.out} holds the table of before, which is unchanged")
+                if stopped and not number:
+                    raise InterruptedRunError("stopped before a photo was graded; nothing was written")
+                if stopped:
+                    return
                 yield answer.row()
                 counts[answer.decision] += 1
+                surprising += answer.grade != answer.most_probable
                 if self.attention is not None:
                     save_picture(self.attention, number, answer)
 
-        write_rows(self.out, TABLE_COLUMNS, rows())
-        failed = counts[""]
+        with stop_signals() as stopped:
+            write_rows(self.out, TABLE_COLUMNS, rows(stopped))
+        failed, done = counts[""], counts.total()
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
-        print(f"{len(files) - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
-        print(f"Decisions: {decided or 'none'}\nModel: {describe_choice(checkpoint)}\n{DISCLAIMER}")
+        print(f"{done - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
+        print(f"Decisions: {decided or 'none'}\n{describe_decoder(grader.card.rules, surprising, done - failed)}")
+        print("".join(f"{doubt}\n" for doubt in (*grader.card.doubts, *grader.card.rules.doubts)), end="")
+        print(f"Model: {describe_choice(checkpoint)}\n{DISCLAIMER}")
+        if done < len(files):
+            raise InterruptedRunError(
+                f"stopped after {done} of {len(files)} photos, whose rows are in {self.out}; grade the others, or all "
+                "again into another file"
+            )
         return 1 if failed else 0

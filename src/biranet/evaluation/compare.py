@@ -22,11 +22,10 @@ from biranet.evaluation.meanings import meaning_of
 from biranet.evaluation.metrics import LEADING
 from biranet.evaluation.pages.differences import Difference, chart_differences, charted, list_differences, shortened
 from biranet.evaluation.pages.page import render_page
-from biranet.evaluation.predictions import has_answers, read_predictions
+from biranet.evaluation.predictions import has_answers, pool_predictions
 from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
-from biranet.tables import read_table
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
@@ -59,13 +58,9 @@ def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     for position, path in enumerate(resolved):
         if path in resolved[:position]:
             raise InputError(f"{paths[position]} is given twice; name each predictions file once")
-    by_path = {str(path): read_predictions(path) for path in paths}
-    try:
-        check_same(by_path)
-    except InputError:
-        # Pooled predictions no longer know the rows of their file, which only this sentence needs.
-        check_same({str(path): by_path[str(path)].set_index(read_table(path).index) for path in paths})
-    return dict(zip(short_names(resolved), by_path.values(), strict=True))
+    read = {str(path): pool_predictions(path) for path in paths}
+    check_same({path: each.table.set_index(each.rows) for path, each in read.items()})
+    return dict(zip(short_names(resolved), (each.table for each in read.values()), strict=True))
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

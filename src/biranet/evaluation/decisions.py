@@ -10,6 +10,7 @@ out-of-fold predictions, the promise is an experience, no theorem.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.calibration import fit_grade_thresholds, fit_temperature
+from biranet.evaluation.calibration import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    fit_grade_thresholds,
+    fit_temperature,
+)
+from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.predictions import check_predictions, referable_score
 from biranet.evaluation.rules import (
     REFER_ALL,
@@ -38,6 +45,9 @@ from biranet.grades import REFERABLE_GRADE
 COVERAGE = 0.90
 """How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
 at the other."""
+
+LITTLE_AGREEMENT = 0.2
+"""A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
 
 LEAST_GROUPS = 9
 """The fewest groups that can promise it: the new, tenth group may be the worst of the ten."""
@@ -66,8 +76,8 @@ def fit_rules(
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
-        specificity) and `cost_<miss_cost>` (lowest cost of these photos). Where fewer than nine groups have referable
-        photos, `sensitivity_90` refers all; where fewer than nine have others, `specificity_90` refers none.
+        specificity) and `cost_<miss_cost>` (lowest cost of these photos); none where fewer than `LEAST_GROUPS` groups
+        have referable photos, or others. Their doubts say so, and what else makes them weak.
 
     Raises:
         InputError: If the table is refused by `check_predictions`, holds no probabilities, fewer than `LEAST_GROUPS`
@@ -98,14 +108,20 @@ def fit_rules(
         thresholds = fit_grade_thresholds(expected_grade(shares), grades, groups)
     graded = Rules(temperature, decoder, thresholds)
     score = referable_score(shares).round(_DECIMALS)
-    points = {
-        SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
-        SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
-        "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
-        f"cost_{miss_cost:g}": cheapest_threshold(score, referable, miss_cost, 1.0),
-    }
+    of_class = [len(np.unique(groups[chosen])) for chosen in (referable, ~referable)]
+    points = (
+        {}
+        if min(of_class) < LEAST_GROUPS
+        else {
+            SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
+            SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
+            "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
+            f"cost_{miss_cost:g}": cheapest_threshold(score, referable, miss_cost, 1.0),
+        }
+    )
     starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
     before = gathered_before(shares, starts)[np.arange(len(grades)), grades]
+    kappa = float(quadratic_weighted_kappa(confusion_matrix(grades, starts)))
     return Rules(
         temperature,
         decoder,
@@ -113,7 +129,30 @@ def fit_rules(
         tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
         group_quantile(before, groups) + 10.0**-_DECIMALS,
         f"{len(table)} photos in {len(names)} groups",
+        tuple(_doubts(temperature, kappa, *of_class)),
     )
+
+
+def _doubts(temperature: float, kappa: float, referable_groups: int, other_groups: int) -> Iterator[str]:
+    """What makes rules weak, or left some of them out."""
+    if min(referable_groups, other_groups) < LEAST_GROUPS:
+        yield (
+            f"There are no operating points, so it refers by its grade alone: to fit them takes photos of "
+            f"{LEAST_GROUPS} groups (patients) with referable photos and of as many with others, and there were "
+            f"{referable_groups} and {other_groups}; give a larger calibration part."
+        )
+    if temperature == LOWEST_TEMPERATURE:
+        yield (
+            f"The temperature stands at its bound of {temperature:g}, as no photo it was fitted on shows how sure is "
+            "too sure: the probabilities are surer than anybody knows."
+        )
+    if temperature == HIGHEST_TEMPERATURE:
+        yield f"The temperature stands at its bound of {temperature:g}: the probabilities told nothing of the photos."
+    if kappa < LITTLE_AGREEMENT:
+        yield (
+            f"On the photos that the rules were fitted on kappa is {kappa:.2f}: the grades hardly agree with the truth "
+            "better than by chance."
+        )
 
 
 def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from biranet.config import EvaluationConfig
 from biranet.evaluation.bounds import (
     LEVEL,
+    average_interval,
+    clopper_pearson,
     percentile_interval,
     reflected_interval,
     share_interval,
@@ -94,10 +96,12 @@ def measure_with_intervals(
     measures["bootstrap"] = {"seed": config.seed, "resamples": resamples, "stratify": config.stratify}
     measures["ci_method"] = (
         f"{100 * LEVEL:.0f} % bootstrap over groups ({len(groups.sizes):,}), {resamples:,} resamples"
-        f"{', drawn within the worst true grade of a group (Rao and Wu)' if config.stratify else ''}. Shares, areas "
-        "and averages of shares: the exact (Clopper-Pearson) interval of a share with the variance of the resamples "
-        "(Korn and Graubard), for averages over grades with the degrees of freedom that rare grades leave "
-        "(Satterthwaite); a share of 0 or 1: that of as many groups as it is about. Everything else: percentiles, "
+        f"{', drawn within the worst true grade of a group (Rao and Wu)' if config.stratify else ''}. Shares of "
+        "photos: the exact (Clopper-Pearson) interval of a share with the variance of the resamples (Korn and "
+        "Graubard), that of the photos themselves where no two are of one group; a share of 0 or 1: that of as many "
+        "groups as it is about. Areas and averages of shares: the same by their spread alone, with Student's "
+        "quantile, for averages over grades with the degrees of freedom that rare grades leave (Satterthwaite). "
+        "Everything else: percentiles, "
         "widened for few groups; for the expected calibration error, which leans upwards, reflected. None where all "
         "resamples give the same other value."
     )
@@ -180,7 +184,11 @@ def _estimate(
     """The values by key, of shape () or (5,), and their intervals."""
     values, counts = tabulated.value(), tabulated.groups_measured()
     (drawn,) = _resample([tabulated], groups, config.seed, resamples)
-    return values, {key: _interval(key, values[key], drawn[key], counts[key], config) for key in values}
+    return values, {
+        # An area is about pairs, so it has no number of photos, and its interval asks for none.
+        key: _interval(key, values[key], drawn[key], counts[key], tabulated.photos.get(key, counts[key]), config)
+        for key in values
+    }
 
 
 def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resamples: int) -> list[dict[str, Values]]:
@@ -199,10 +207,11 @@ def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resampl
     ]
 
 
-def _interval(key: str, value: Values, drawn: Values, groups: Values, config: EvaluationConfig) -> Any:
+def _interval(key: str, value: Values, drawn: Values, groups: Values, photos: Values, config: EvaluationConfig) -> Any:
     """[low, high] or None of one measure; a list of such where there is a value for each grade."""
     if value.ndim:
-        return [_interval(key, value[grade], drawn[:, grade], groups[grade], config) for grade in GRADES]
+        columns = zip(value, drawn.T, groups, photos, strict=True)
+        return [_interval(key, *column, config) for column in columns]
     number, count = float(value), float(groups)
     name = _ending(key)
     if np.isnan(number):
@@ -210,11 +219,13 @@ def _interval(key: str, value: Values, drawn: Values, groups: Values, config: Ev
     if name == "expected_calibration_error":
         ends = reflected_interval(number, drawn, count)
         return ends and [max(0.0, ends[0]), ends[1]]
-    if name not in SHARES + LIKE_SHARES:
+    if name in LIKE_SHARES or _at_stated_prevalence(key, config):
+        return average_interval(number, drawn, count)
+    if name not in SHARES:
         return percentile_interval(drawn, count)
-    if number in (0, 1) and (name in LIKE_SHARES or _at_stated_prevalence(key, config)):
-        return None
-    return share_interval(number, drawn, count)
+    if photos == groups and not config.stratify:
+        return clopper_pearson(number, count)
+    return share_interval(number, drawn, count, float(photos))
 
 
 def _ending(key: str) -> str:

@@ -16,10 +16,16 @@ TABLE_FACT = "Table"
 
 NOT_CALIBRATED = "The model was not calibrated"
 RULES_FITTED_ON = "Temperature, thresholds and prediction sets were fitted on"
+ABOUT_RULES = "Of its rules:"
 """How the notes on a model's rules begin; they end to be true where other rules are fitted."""
+
+ABOUT_MODEL = "Of its training:"
+"""How a note on the training of a model begins."""
 
 NO_PATIENTS = "Each photo counts as a patient of its own"
 NO_PHOTO = "No photo has grade"
+FEW_PATIENTS = "Few patients:"
+NO_AGREEMENT = "Kappa cannot be told from 0:"
 """How the notes on a table itself begin; each report finds them out for its own table."""
 
 
@@ -40,7 +46,8 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
         reports, each once, with the files they are about where not all have them; of several tables also that they are
         pooled.
     """
-    stale = (NO_PATIENTS, NO_PHOTO, *((NOT_CALIBRATED, RULES_FITTED_ON) if new_rules else ()))
+    of_rules = (NOT_CALIBRATED, RULES_FITTED_ON, ABOUT_RULES) if new_rules else ()
+    stale = (NO_PATIENTS, NO_PHOTO, FEW_PATIENTS, NO_AGREEMENT, *of_rules)
     facts: dict[str, list[str]] = {}
     about: dict[str, list[str]] = {}
     for path in paths:

@@ -5,16 +5,18 @@ that another program wrote is measured exactly as ours. What our own rules answe
 grades, operating points) stands in columns too, so that tables of folds, each with its own rules, can be pooled.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from biranet.errors import InputError
-from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
+from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
+from biranet.manifest import STATUSES
 from biranet.tables import parse_grades, read_table, write_table
 
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
@@ -34,7 +36,10 @@ SMALLEST_PROBABILITY = 1e-12
 """What stands in a logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
 
 SUM_TOLERANCE = 1e-3
-"""How far the five probabilities of a photo may be from summing to 1, as rounding in a table makes them."""
+"""How far the five probabilities of a photo may be from summing to 1, where they have more than three digits."""
+
+ROUNDING = 1e-6
+"""How far a probability may lie outside of [0, 1]: a float32 of a network may be 1.0000001."""
 
 
 def has_probabilities(table: pd.DataFrame) -> bool:
@@ -49,13 +54,13 @@ def probabilities(table: pd.DataFrame) -> npt.NDArray[np.float64]:
         table: A predictions table with probabilities.
 
     Returns:
-        (N, 5) float64 in [0, 1]: photos, grades.
+        (N, 5) float64 in [0, 1]: photos, grades; what rounding has put outside of it is put back.
 
     Example:
         >>> probabilities(pd.DataFrame({"p0": [0.5], "p1": [0.2], "p2": [0.1], "p3": [0.1], "p4": [0.1]})).shape
         (1, 5)
     """
-    return table[list(PROBABILITIES)].to_numpy(np.float64)
+    return table[list(PROBABILITIES)].to_numpy(np.float64).clip(0, 1)
 
 
 def referable_score(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -104,7 +109,8 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
 
     Only `file`, `grade` and `predicted_grade` must be there. Where `group` is missing or empty, a photo is a group of
     its own; spaces around the names of files and groups are no part of them. The probabilities may be missing, all five
-    together, and so may the answers of our rules.
+    together, and so may the answers of our rules; a `temperature` that is missing beside answers is 1. A table of
+    `biranet grade` with the true grades added is such a table: its photos without a grade are left out.
 
     Args:
         paths: CSV files; no photo may stand in two of them, and what is measured must stand in all of them.
@@ -117,9 +123,49 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
     Raises:
         InputError: If a file cannot be read or `check_predictions` refuses it; the sentence names file, row and column.
     """
+    return pool_predictions(*paths).table
+
+
+class Pooled(NamedTuple):
+    """Predictions that were read.
+
+    Attributes:
+        table: The table.
+        rows: The row of each of its photos in its file, (N,).
+        left_out: Photos without a predicted grade, which are not in it, by their status.
+    """
+
+    table: pd.DataFrame
+    rows: npt.NDArray[np.int64]
+    left_out: Counter[str]
+
+    def notes(self) -> list[str]:
+        """What a reader of figures must know of the photos that are left out; nothing where there are none."""
+        if not self.left_out:
+            return []
+        kinds = ", ".join(f"{count} {status}" for status, count in sorted(self.left_out.items()))
+        return [
+            f"{NO_PREDICTION} {self.left_out.total()} of {self.left_out.total() + len(self.table)} photos ({kinds}): "
+            "they are left out, so the figures are of photos that can be graded."
+        ]
+
+
+def pool_predictions(*paths: Path) -> Pooled:
+    """Read predictions as `read_predictions` does, and keep count of the photos that have none.
+
+    Args:
+        paths: As for `read_predictions`.
+
+    Returns:
+        The table, and how many photos without a grade are not in it.
+
+    Raises:
+        InputError: As `read_predictions`.
+    """
     if not paths:
         raise InputError("no predictions were given; name at least one predictions.csv")
-    tables = [_read_one(path) for path in paths]
+    left_out: Counter[str] = Counter()
+    tables = [_read_one(path, left_out) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         _refuse_other_columns(tables[0], paths[0], table, path)
         _refuse_other_columns(table, path, tables[0], paths[0])
@@ -134,7 +180,8 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
             "a photo is scored once, so pool only tables of different photos"
         )
     # Only one of the pooled tables may have a pass-through column; its cells in the others are empty, as in any CSV.
-    return pooled.fillna("")
+    rows = np.concatenate([table.index.to_numpy(np.int64) for table in tables])
+    return Pooled(pooled.fillna(""), rows, left_out)
 
 
 def check_predictions(table: pd.DataFrame, origin: str) -> None:
@@ -147,8 +194,8 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
 
     Raises:
         InputError: If there are no rows, a column is missing, a photo stands there twice, a name is empty, a grade is
-            not 0 to 4, probabilities are no numbers in [0, 1] or do not sum to 1 within `SUM_TOLERANCE`, an answer is
-            none, or the column of an operating point does not name it.
+            not 0 to 4, probabilities are no numbers in [0, 1] or do not sum to 1, rounding apart, an answer is none, or
+            the column of an operating point does not name it.
     """
     _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
     _refuse_parts(table, origin)
@@ -163,9 +210,9 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
     if has_probabilities(table):
         for column in PROBABILITIES:
             _refuse_texts(table, origin, column)
-            _refuse_first(table, ~table[column].between(0, 1), origin, column, _NO_PROBABILITY)
+            _refuse_first(table, ~table[column].between(-ROUNDING, 1 + ROUNDING), origin, column, _NO_PROBABILITY)
         total = table[list(PROBABILITIES)].astype("float64").sum(axis="columns")
-        wrong = (total - 1).abs() > SUM_TOLERANCE
+        wrong = (total - 1).abs() > _sum_tolerance(probabilities(table))
         if wrong.any():
             row = table.index[wrong][0]
             raise InputError(
@@ -189,10 +236,21 @@ def write_predictions(path: Path, table: pd.DataFrame) -> None:
     write_table(path, _fixed_columns_first(table))
 
 
+NO_PREDICTION = "No grade was predicted for"
+"""How the note on photos that are left out begins."""
+
 _NO_GRADE = f"is not a grade from {GRADES[0]} to {GRADES[-1]}"
 _NO_PROBABILITY = "is not a probability from 0 to 1"
 _NO_TEMPERATURE = "is not a temperature, a number above 0"
 _NO_POINT = "is neither 1 (refer) nor 0, as in every column whose name begins with 'refer_'"
+
+
+def _sum_tolerance(shares: npt.NDArray[np.float64]) -> float:
+    """How far five probabilities may be from summing to 1: rounding to few digits moves each by half of the last."""
+    for digits in (2, 3):
+        if np.abs(shares - shares.round(digits)).max(initial=0) < ROUNDING:
+            return GRADE_COUNT * 0.5 * 10.0**-digits + ROUNDING
+    return SUM_TOLERANCE
 
 
 def _check_answers(table: pd.DataFrame, origin: str) -> None:
@@ -210,8 +268,9 @@ def _check_answers(table: pd.DataFrame, origin: str) -> None:
         _refuse_first(table, ~table[column].isin((0, 1)), origin, column, _NO_POINT)
 
 
-def _read_one(path: Path) -> pd.DataFrame:
-    table = read_table(path, ("file", "grade", "predicted_grade"))
+def _read_one(path: Path, left_out: Counter[str]) -> pd.DataFrame:
+    table = _graded_rows(read_table(path, ("file", "grade", "predicted_grade")), left_out)
+    table = _fitted_answers(table)
     _refuse_parts(table, str(path))
     table["file"] = table["file"].str.strip()
     groups = table["group"].str.strip() if "group" in table else table["file"]
@@ -229,6 +288,31 @@ def _read_one(path: Path) -> pd.DataFrame:
             table[column] = numbers.astype("int64")
     check_predictions(table, str(path))
     return _fixed_columns_first(table)
+
+
+def _graded_rows(table: pd.DataFrame, left_out: Counter[str]) -> pd.DataFrame:
+    """Leave out the photos that `biranet grade` gave no grade, and count them by their status."""
+    if "status" not in table:
+        return table
+    status = table["status"].str.strip()
+    # Only these words are ours: somebody else's column of that name says nothing of the prediction.
+    without = status.isin(set(STATUSES) - {"ok"}) & (table["predicted_grade"].str.strip() == "")
+    left_out.update(status[without])
+    return table[~without]
+
+
+def _fitted_answers(table: pd.DataFrame) -> pd.DataFrame:
+    """Make the answers of a table of `biranet grade` those of a predictions table.
+
+    A model that was not calibrated decides by its grade alone and gives no sets, so nothing was fitted; and where no
+    temperature is written down, the probabilities are measured as they stand.
+    """
+    ends = ["lowest_grade", "highest_grade"]
+    if not {"decision", *ends} <= set(table.columns):
+        return table
+    if (table[ends] == "").all(axis=None):
+        return table.drop(columns=[*(name for name in ANSWER_COLUMNS if name in table), *point_columns(table)])
+    return table if "temperature" in table else table.assign(temperature="1")
 
 
 def _as_grades(table: pd.DataFrame, column: str, path: Path) -> "pd.Series[int]":

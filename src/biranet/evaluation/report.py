@@ -10,12 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
-from biranet.evaluation.bounds import LEVEL
+from biranet.evaluation.bounds import FEWEST_GROUPS, LEVEL
 from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
 from biranet.evaluation.metrics import LEADING
-from biranet.evaluation.origin import METRICS_NAME, NO_PATIENTS, NO_PHOTO, PREDICTIONS_NAME, TABLE_FACT, name_content
+from biranet.evaluation.origin import (
+    FEW_PATIENTS,
+    METRICS_NAME,
+    NO_AGREEMENT,
+    NO_PATIENTS,
+    NO_PHOTO,
+    PREDICTIONS_NAME,
+    TABLE_FACT,
+    name_content,
+)
 from biranet.evaluation.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -37,7 +46,7 @@ from biranet.evaluation.predictions import (
 )
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import write_bytes, write_json
-from biranet.grades import DECISIONS, GRADES
+from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -132,11 +141,12 @@ def write_report(
     write_predictions(out / PREDICTIONS_NAME, predictions)
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
     table = read_predictions(out / PREDICTIONS_NAME)
+    measured = measure_with_intervals(table, config)
     metrics = {
-        **measure_with_intervals(table, config),
+        **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        "notes": [*notes, *_table_notes(table)],
+        "notes": [*notes, *_table_notes(table, measured)],
         "facts": {
             **{name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
             TABLE_FACT: name_content(out / PREDICTIONS_NAME),
@@ -154,7 +164,7 @@ def write_report(
     return metrics
 
 
-def _table_notes(table: pd.DataFrame) -> Iterator[str]:
+def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[str]:
     """What the table itself shows that a reader must know first."""
     photos, groups = len(table), table["group"].nunique()
     if 1 < photos == groups:
@@ -168,6 +178,16 @@ def _table_notes(table: pd.DataFrame) -> Iterator[str]:
             f"{NO_PHOTO} {' or '.join(absent)}: nothing is known of it, and figures averaged over grades, such "
             f"as ACA, are over {'the other ' + str(len(present)) if len(present) > 1 else 'the only one there is'}."
         )
+    referable = table["grade"] >= REFERABLE_GRADE
+    patients = [table.loc[chosen, "group"].nunique() for chosen in (referable, ~referable)]
+    if min(patients) < FEWEST_GROUPS:
+        yield (
+            f"{FEW_PATIENTS} {patients[0]} with referable photos, {patients[1]} with others. Below {FEWEST_GROUPS} of "
+            "either, one patient more or less moves the figures by far: read their intervals."
+        )
+    ends = measured["ci"]["quadratic_weighted_kappa"]
+    if ends and ends[0] <= 0:
+        yield f"{NO_AGREEMENT} nothing here shows that the grades agree with the truth better than by chance."
 
 
 def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:

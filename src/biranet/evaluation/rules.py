@@ -85,6 +85,7 @@ class Rules:
         operating_points: None, or several with `sensitivity_90` and `specificity_90`, which decide, among them.
         set_threshold: A prediction set grows while it has gathered no more probability than this; None: no sets.
         fitted_on: The data the rules were fitted on, in words.
+        doubts: What makes the rules weak, or left some of them out, a sentence each.
     """
 
     # A key that is not known may change what the answers mean, so it must not be passed over.
@@ -96,6 +97,7 @@ class Rules:
     operating_points: tuple[OperatingPoint, ...] = ()
     set_threshold: float | None = None
     fitted_on: str = ""
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -194,6 +196,32 @@ def decode(raw: npt.NDArray[np.floating], rules: Rules) -> Grades:
         return np.asarray(raw.argmax(axis=-1), np.int64)
     reached = expected_grade(apply_temperature(raw, rules.temperature))[..., None] >= np.array(rules.grade_thresholds)
     return np.asarray(reached.sum(axis=-1), np.int64)
+
+
+def describe_decoder(rules: Rules, others: int, photos: int) -> str:
+    """Say by which rule grades are given, and of how many photos the grade is not the most probable one.
+
+    Args:
+        rules: The rules.
+        others: Photos whose grade is not the most probable one.
+        photos: Photos that have a grade.
+
+    Returns:
+        One sentence.
+
+    Example:
+        >>> print(describe_decoder(Rules(), 0, 44))
+        The grade is the most probable one.
+        >>> describe_decoder(Rules(decoder="expected_grade", grade_thresholds=(0.5, 1.2, 2.5, 3.5)), 14, 44)[-54:]
+        'for 14 of 44 photos it is not the most probable grade.'
+    """
+    if rules.grade_thresholds is None:
+        return "The grade is the most probable one."
+    *first, last = (f"{threshold:.2f}" for threshold in rules.grade_thresholds)
+    return (
+        f"The grade is the expected grade, the mean over the probabilities, cut at {', '.join(first)} and {last}: for "
+        f"{others} of {photos} photo{'s' * (photos != 1)} it is not the most probable grade."
+    )
 
 
 def gathered_before(shares: Floats, grades: Grades) -> Floats:

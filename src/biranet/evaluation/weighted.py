@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 BINS = 15
 """Bins of equal width in the expected calibration error."""
 
+ROWS_AT_ONCE = 20_000
+"""Photos whose measures are worked out at once."""
+
 ONE_VS_REST = tuple(f"one_vs_rest_auc.{grade}" for grade in GRADES)
 """Keys of the rankings that the list of five areas comes from."""
 
@@ -48,12 +51,14 @@ class Tabulated:
 
     Args:
         sums: By name, (G, ...) what each group adds: counts of photos and sums over photos.
+        photos: By key of a measure that sums determine, how many photos it is about, of shape () or (5,).
         rankings: By key of the measure, the photos in the order of their scores; empty without probabilities.
         risk: The photos in falling order of confidence, where there are probabilities.
         prevalences: By screening, the stated share of the ill, or None.
     """
 
     sums: Mapping[str, Values]
+    photos: Mapping[str, Values]
     rankings: Mapping[str, Ranking]
     risk: RiskOrder | None
     prevalences: Mapping[str, float | None]
@@ -109,9 +114,7 @@ class Tabulated:
             whichever are fewer; for an average over grades, as many as would know it as well, which rare grades make
             few and no whole number (see `_groups_of_average`); for all else, all groups.
         """
-        # For each group alone, a share is undefined exactly where the group has no photo for it.
-        alone = _measure_sums(self.sums, dict.fromkeys(SCREENINGS))
-        counts = {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in alone.items()}
+        counts = _count_defined(self.sums)
         total = np.array(len(self.sums["confusion"]), np.float64)
         counts["quadratic_weighted_kappa"] = total
         average = np.minimum(total, _groups_of_average(counts["recall_per_grade"]))
@@ -181,7 +184,13 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
         )
         columns["prediction_sets.size"] = _one_hot(highest - lowest, GRADE_COUNT)
     sums = {name: np.add.reduceat(column, groups.starts, axis=0) for name, column in columns.items()}
-    return Tabulated(sums, rankings, risk, {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS})
+    return Tabulated(
+        sums,
+        _count_photos(columns),
+        rankings,
+        risk,
+        {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS},
+    )
 
 
 def bin_by_confidence(
@@ -246,6 +255,23 @@ def _measure_sums(sums: Mapping[str, Values], prevalences: Mapping[str, float | 
         values["prediction_sets.mean_size"] = share((sizes * np.arange(1, GRADE_COUNT + 1)).sum(-1), photos)
         values["prediction_sets.size_fractions"] = share(sizes, photos[..., None])
     return values
+
+
+def _count_defined(sums: Mapping[str, Values]) -> dict[str, Values]:
+    """By key, for how many rows of (R, ...) sums a measure is defined: a share is not where it has no photo."""
+    alone = _measure_sums(sums, dict.fromkeys(SCREENINGS))
+    return {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in alone.items()}
+
+
+def _count_photos(columns: Mapping[str, Values]) -> dict[str, Values]:
+    """By key, how many photos a measure is about; `columns` holds what each photo adds."""
+    rows = len(columns["confusion"])
+    # In pieces, since every measure of every photo at once would need gigabytes for a million of them.
+    pieces = [
+        _count_defined({name: column[start : start + ROWS_AT_ONCE] for name, column in columns.items()})
+        for start in range(0, rows, ROWS_AT_ONCE)
+    ]
+    return {key: np.sum([piece[key] for piece in pieces], axis=0) for key in pieces[0]}
 
 
 def _decided(counts: Values) -> dict[str, Values]:

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from biranet.config import ReportConfig
+from biranet.evaluation.predictions import probabilities
 from biranet.evaluation.report import write_report
+from biranet.evaluation.rules import describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
 from biranet.inference.models import find_checkpoint
@@ -60,6 +62,10 @@ def evaluate_checkpoint(
     device = choose_device(no_cuda)
     predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers)
     notes = list(warnings(card, manifest, photos))
+    if card.rules.grade_thresholds is not None:
+        most_probable = probabilities(predictions).argmax(axis=1)
+        others = int((predictions["predicted_grade"] != most_probable).sum())
+        notes.append(describe_decoder(card.rules, others, len(predictions)))
     if card.split_column in photos and (photos[card.split_column] == "test").any():
         notes.append(record_reading(prepared, card.split_column, checkpoint).sentence())
         notes += [READINGS_UNKNOWN] * archive

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from biranet.errors import InputError, PhotoError
 from biranet.evaluation.predictions import PROBABILITIES
-from biranet.evaluation.rules import answer
+from biranet.evaluation.rules import answer, expected_grade
 from biranet.grades import GRADES
 from biranet.inference.models import find_checkpoint
 from biranet.learning.checkpoint import Card, load_checkpoint
@@ -32,8 +32,9 @@ from biranet.photos.quality import why_ungradable
 
 TABLE_COLUMNS = (
     "file", "status", "reason", "predicted_grade", *PROBABILITIES, "decision", "lowest_grade", "highest_grade",
+    "expected_grade", "temperature",
 )  # fmt: skip
-"""Columns of `grades.csv`."""
+"""Columns of the table of `biranet grade`. With a column `grade`, the truth, added, it is a predictions table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class Prediction:
             refers by the grade alone: from moderate DR on.
         grade_range: Lowest and highest grade of the prediction set, which holds the true grade of 9 photos in 10 like
             those it was fitted on; None where the model was not calibrated.
+        temperature: What the probabilities were calibrated by; 1 where the model was not calibrated.
         attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
         photo: What the network saw, (H, H, 3), RGB, uint8.
     """
@@ -61,15 +63,29 @@ class Prediction:
     probabilities: NDArray[np.float64] | None = None
     decision: str = ""
     grade_range: tuple[int, int] | None = None
+    temperature: float | None = None
     attention: NDArray[np.float32] | None = None
     photo: Pixels | None = None
 
+    @property
+    def expected_grade(self) -> float | None:
+        """Mean of the grades, each with its probability, in [0, 4]; None without a grade.
+
+        A model that decodes by it gives the grade that it reaches, which need not be the most probable one.
+        """
+        return None if self.probabilities is None else float(expected_grade(self.probabilities))
+
+    @property
+    def most_probable(self) -> int | None:
+        """The grade with the highest probability, the lowest of equals; None without a grade."""
+        return None if self.probabilities is None else int(self.probabilities.argmax())
+
     def row(self) -> dict[str, str]:
         """The row of `grades.csv`: cells by the names in `TABLE_COLUMNS`."""
-        shares = [""] * len(GRADES) if self.probabilities is None else [f"{share:.9g}" for share in self.probabilities]
-        grade = "" if self.grade is None else str(self.grade)
-        ends = ("", "") if self.grade_range is None else map(str, self.grade_range)
-        cells = (self.file, self.status, self.reason, grade, *shares, self.decision, *ends)
+        shares = [None] * len(GRADES) if self.probabilities is None else self.probabilities.tolist()
+        ends = (None, None) if self.grade_range is None else self.grade_range
+        told = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)
+        cells = map(_cell, (*told, self.expected_grade, self.temperature))
         return dict(zip(TABLE_COLUMNS, cells, strict=True))
 
     def picture(self) -> Pixels | None:
@@ -157,6 +173,7 @@ class Grader:
                 probabilities=answers.probabilities[row],
                 decision=str(answers.decisions[row]),
                 grade_range=ends if has_sets else None,
+                temperature=self.card.rules.temperature,
                 attention=attention,
             )
 
@@ -178,6 +195,11 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
     """
     model, card = load_checkpoint(find_checkpoint(checkpoint))
     return Grader(model, card, choose_device(no_cuda))
+
+
+def _cell(value: str | float | None) -> str:
+    """Write a value as the tables of this program do: nine digits, enough for a float32."""
+    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 class _Loaded(NamedTuple):

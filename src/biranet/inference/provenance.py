@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from biranet.evaluation.origin import NOT_CALIBRATED, RULES_FITTED_ON
+from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, NOT_CALIBRATED, RULES_FITTED_ON
 from biranet.evaluation.rules import Rules
 from biranet.learning.checkpoint import Card, photo_key
 from biranet.learning.split import describe_split
@@ -19,7 +19,7 @@ from biranet.version import how_measured
 
 
 def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
-    """Say what a reader must know before the first figure: which of the photos had a say in the model.
+    """Say what a reader must know before the first figure: which of the photos had a say in the model, and its doubts.
 
     Args:
         card: Of the model that is measured.
@@ -56,6 +56,8 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
         )
     elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
         yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
+    yield from (f"{ABOUT_MODEL} {doubt}" for doubt in card.doubts)
+    yield from (f"{ABOUT_RULES} {doubt}" for doubt in card.rules.doubts)
 
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:

@@ -51,6 +51,7 @@ class Card:
         trained_on: Name of the training data.
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
+        doubts: What makes one doubt that it has learned, a sentence each.
     """
 
     # A key that is not known may change what the grades mean, so it must not be passed over.
@@ -71,6 +72,7 @@ class Card:
     trained_on: str = ""
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     @property
     def network(self) -> str:

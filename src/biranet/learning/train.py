@@ -28,8 +28,9 @@ from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
-from biranet.learning.checkpoint import Card, load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
+from biranet.learning.doubts import loss_of_equal_probabilities, training_doubts
 from biranet.learning.loss import make_loss
 from biranet.learning.model import as_it_answers, build_model
 from biranet.learning.predict import card_photos, predict_photos
@@ -106,6 +107,7 @@ def train(
     )
     schedule = Schedule(optimiser, config.optimiser, config.epochs * len(batches))
     loss_function = make_loss(config.optimiser)
+    loss_of_nothing = loss_of_equal_probabilities(loss_function)
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
@@ -216,11 +218,14 @@ def train(
                 if better:
                     progress.best_kappa, progress.best_epoch = kappa, epoch + 1
             row["seconds"] = round(time.monotonic() - started, 2)
+            doubts = tuple(training_doubts(row["train_loss"], loss_of_nothing, row["validation_kappa"]))
             progress.start_epoch(epoch + 1)
 
             if record is not None:
                 # The state comes last: a kill before it repeats the epoch, to the same bits.
-                card = dataclasses.replace(card, epoch=epoch + 1, validation_kappa=row["validation_kappa"])
+                card = dataclasses.replace(
+                    card, epoch=epoch + 1, validation_kappa=row["validation_kappa"], doubts=doubts
+                )
                 save_checkpoint(run / LAST_NAME, model, card)
                 if better:
                     save_checkpoint(run / BEST_NAME, model, card)
@@ -238,6 +243,8 @@ def train(
     if record is not None:
         record.close()
         say(_calibrate(run / result, prepared, config, device, build))
+        card = read_card(run / result)
+        say("".join(f"{doubt}\n" for doubt in (*card.doubts, *card.rules.doubts)), end="")
     accelerator.wait_for_everyone()
     if progress.best_kappa is None:
         say(f"Done. The model is {run / result}")

@@ -1,0 +1,56 @@
+"""What makes one doubt that a training has taught anything: said while it lasts, at its end, and in what it leaves."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from biranet.evaluation.decisions import LITTLE_AGREEMENT
+from biranet.grades import GRADE_COUNT
+
+RUN_AWAY = 2.0
+"""A loss of so many times what equal probabilities cost has exploded: there is no way to it by learning."""
+
+
+def loss_of_equal_probabilities(loss: nn.Module) -> float:
+    """What a loss is for a model that gives every grade the same probability, over grades that come equally often.
+
+    Args:
+        loss: Takes logits (B, 5) and grades (B,).
+
+    Returns:
+        The mean, at least 0.
+
+    Example:
+        >>> round(loss_of_equal_probabilities(nn.CrossEntropyLoss()), 4)  # log 5
+        1.6094
+    """
+    value: torch.Tensor = loss(torch.zeros(GRADE_COUNT, GRADE_COUNT), torch.arange(GRADE_COUNT))
+    return float(value)
+
+
+def training_doubts(loss: float, loss_of_nothing: float, validation_kappa: float | None) -> Iterator[str]:
+    """Say what is wrong with an epoch.
+
+    Args:
+        loss: Mean loss over its photos.
+        loss_of_nothing: See `loss_of_equal_probabilities`.
+        validation_kappa: Quadratic weighted kappa after it; None without a validation part.
+
+    Yields:
+        A sentence for each thing.
+
+    Example:
+        >>> list(training_doubts(1.1, 1.6, 0.6))
+        []
+    """
+    if loss > RUN_AWAY * loss_of_nothing:
+        yield (
+            f"The loss is {loss:.3g}, where equal probabilities for all grades cost {loss_of_nothing:.3g}: it has "
+            "exploded, so train again with a lower --lr."
+        )
+    if validation_kappa is not None and validation_kappa < LITTLE_AGREEMENT:
+        yield (
+            f"The validation kappa is {validation_kappa:.2f}: its grades hardly agree with the truth better than by "
+            "chance."
+        )
