@@ -1,15 +1,18 @@
+import contextlib
 import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from biranet import files
 from biranet.errors import InputError
-from biranet.files import parse_json, parse_toml, read_json, read_regular, whole_file, write_bytes, write_json
+from biranet.files import parse_json, parse_toml, read_json, read_regular, tidy, whole_file, write_bytes, write_json
 
 
 def names(folder):
@@ -49,18 +52,11 @@ def test_a_file_stands_whole_with_its_missing_folders(tmp_path):
     assert names(path.parent) == {"note.bin"}
 
 
-def test_the_suffix_stays_last_because_libraries_choose_a_format_by_it(tmp_path):
-    with whole_file(tmp_path / "weights.safetensors") as beside:
-        assert beside.suffix == ".safetensors"
-        assert beside.parent == tmp_path
-        beside.touch()
-
-
 def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text("old")
-    with whole_file(path) as beside:
-        beside.write_text("new")
+    with whole_file(path) as file:
+        file.write(b"new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
 
@@ -68,8 +64,8 @@ def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
 def test_an_error_in_the_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as beside:
-        beside.write_text("half")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as file:
+        file.write(b"half")
         _ = 1 / 0
     assert path.read_text() == "old"
     assert names(tmp_path) == {"note.txt"}
@@ -105,24 +101,134 @@ def test_a_write_that_stops_halfway_is_one_sentence_and_the_old_file_stays(tmp_p
     assert names(tmp_path) == {"table.csv"}
 
 
-def test_a_kill_before_the_rename_leaves_the_old_file_whole(tmp_path):
+WRITER = """
+import sys, time
+from pathlib import Path
+from biranet.files import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write(b"new")
+    file.flush()
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def writing(path):
+    """A process that is writing a file, and is killed in the end."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            assert writer.stdout.readline() == "written\n"
+            yield writer
+        finally:
+            writer.kill()
+    assert writer.returncode == -signal.SIGKILL
+
+
+def test_a_kill_leaves_the_old_file_whole_and_the_next_write_in_the_folder_tidies_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_TIDIED", set())
     path = tmp_path / "note.txt"
     path.write_text("old")
-    program = (
-        "import sys, time; from pathlib import Path; from biranet.files import whole_file\n"
-        "with whole_file(Path(sys.argv[1])) as beside:\n"
-        "    beside.write_text('new'); print('written', flush=True); time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout.readline() == "written\n"
-        writer.kill()
-    assert writer.returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-    # What the killed writer leaves has another name, hidden, and does not stand in the way of the next.
-    (left,) = names(tmp_path) - {"note.txt"}
-    assert left.startswith(".note.") and left.endswith(".partial.txt")
-    write_bytes(path, b"new")
-    assert path.read_text() == "new"
+    with writing(path):
+        (half,) = names(tmp_path) - {"note.txt"}
+        assert half.startswith(".note.") and half.endswith(".partial")
+        tidy(tmp_path)  # whoever lives is let alone
+        assert (tmp_path / half).read_text() == "new"
+    assert path.read_text() == "old" and names(tmp_path) == {"note.txt", half}
+    write_bytes(tmp_path / "other.txt", b"new")
+    assert names(tmp_path) == {"note.txt", "other.txt"}
+
+
+def test_what_only_looks_like_ours_is_never_tidied_up(tmp_path):
+    ours = ".note.biranet-0123abcd.partial"
+    (tmp_path / ".note.1.partial.txt").write_text("mine")
+    (tmp_path / ".note.partial").write_text("mine")
+    (tmp_path / f"{ours}.jpg").write_text("mine")
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / ".link.biranet-0123abcd.partial").symlink_to("victim")
+    (tmp_path / ".folder.biranet-0123abcd.partial").mkdir()
+    os.mkfifo(tmp_path / ".pipe.biranet-0123abcd.partial")
+    before = names(tmp_path)
+    (tmp_path / ours).write_text("left by a process that was killed")
+    tidy(tmp_path)
+    assert names(tmp_path) == before
+
+
+def test_a_link_planted_in_place_of_the_new_file_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0123abcd")
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / ".note.biranet-0123abcd.partial").symlink_to("victim")
+    with pytest.raises(InputError, match="File exists"):
+        write_bytes(tmp_path / "note.txt", b"new")
+    assert (tmp_path / "victim").read_text() == "precious" and not (tmp_path / "note.txt").exists()
+
+
+def test_two_that_write_one_file_each_write_all_of_it(tmp_path):
+    path = tmp_path / "note.txt"
+    with whole_file(path) as first, whole_file(path) as second:
+        first.write(b"one")
+        second.write(b"two and more")
+    assert path.read_bytes() == b"one"
+    assert names(tmp_path) == {"note.txt"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "target.txt", tmp_path / "link.txt"
+    if there:
+        target.write_text("old")
+    link.symlink_to("far/target.txt")
+    write_bytes(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new" and not target.is_symlink()
+    assert names(tmp_path / "far") == {"target.txt"}
+
+
+def test_a_link_that_leads_to_itself_is_one_sentence(tmp_path):
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(InputError, match=r"cannot write .*link: "):
+        write_bytes(tmp_path / "link", b"new")
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(InputError, match=f"cannot write .*{name}: it is no regular file"):
+            write_bytes(tmp_path / name, b"new")
+    assert names(tmp_path) == {"pipe", "link"} and stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path = tmp_path / "private.csv"
+    path.write_text("old")
+    path.chmod(mode)
+    with whole_file(path) as file:
+        file.write(b"new")
+        (beside,) = (each for each in tmp_path.iterdir() if each != path)
+        assert stat.S_IMODE(beside.stat().st_mode) == 0o600  # nobody else can read the half of it either
+    assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_file_has_the_mode_that_others_have(tmp_path):
+    (tmp_path / "other").touch()
+    write_bytes(tmp_path / "note", b"new")
+    assert (tmp_path / "note").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "n" * 251 + ".csv", "." + "n" * 254, "n." + "x" * 253, "ü" * 127])
+def test_every_legal_name_can_be_written(tmp_path, name):
+    write_bytes(tmp_path / name, b"new")
+    assert names(tmp_path) == {name}
+
+
+def test_an_error_with_another_file_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "table.csv") as file:
+        file.write(b"half")
+        (tmp_path / "missing").read_bytes()
+    assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("place", ["file/note.txt", "file/a/note.txt", "folder", "n" * 300])

@@ -1,14 +1,19 @@
 """Files: whole or not there when written, regular and of bounded length when read."""
 
 import errno
+import io
 import json
 import os
+import re
+import secrets
 import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from filelock import lock_descriptor
 
 from biranet.errors import InputError
 
@@ -17,8 +22,12 @@ LONGEST_JSON_BYTES = 256_000_000
 
 
 @contextmanager
-def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
+def whole_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     """Write a file so that a kill or a full disk never leaves half of it.
+
+    It is written beside its place, under a new name that nobody could have guessed, and renamed when the block ends. A
+    link stays, and what it leads to is written; a file that is replaced keeps its mode. What killed processes have left
+    in the folder is deleted.
 
     Args:
         path: Where the file shall stand; missing parent folders are made.
@@ -27,37 +36,137 @@ def whole_file(path: Path, *, synced: bool = True) -> Iterator[Path]:
             names them.
 
     Yields:
-        A path beside `path` to write to. It is renamed when the block ends, deleted when it raises.
+        The file to write to. Where the block raises, it is deleted, and what was there before stays.
 
     Raises:
-        InputError: If the file cannot be written (no space, no permission).
+        InputError: If the file cannot be written (no space, no permission), or a folder, a device or a pipe stands
+            there. Errors that the block has elsewhere, such as with a file that it reads, pass through.
 
     Example:
         >>> import tempfile
         >>> place = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with whole_file(place) as beside:
-        ...     _ = beside.write_text("all of it")
+        >>> with whole_file(place) as file:
+        ...     _ = file.write(b"all of it")
         >>> place.read_text()
         'all of it'
     """
-    # The suffix stays last: libraries choose a file format by it.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    with _blamed_on(path):
+        target = Path(os.path.realpath(path))
+        old = _replaceable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent not in _TIDIED:
+            _TIDIED.add(target.parent)
+            tidy(target.parent)
+        beside, number = _open_beside(target, 0o666 if old is None else 0o600)
+    file = io.BufferedWriter(_Output(number, path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        if synced:
-            with beside.open("rb+") as written:
-                os.fsync(written.fileno())
-        beside.replace(path)
+        yield file
+        with _blamed_on(path):
+            file.flush()
+            if synced:
+                os.fsync(number)
+            if old is not None:
+                _pass_on_mode(beside, old)
+            if os.name == "nt":  # which renames no open file; elsewhere it stays open, and so locked, until it is named
+                file.close()
+            beside.replace(target)
+    finally:
+        # Whatever fails here would hide what has happened.
+        with suppress(OSError, InputError):
+            file.close()
+        with suppress(OSError):
+            beside.unlink()
+
+
+_PARTIAL = re.compile(r"\..*\.biranet-[0-9a-f]{8}\.partial")
+"""Names of files that `whole_file` has not finished."""
+
+_TIDIED: set[Path] = set()
+"""Folders in which this process has looked for what others have left: once is enough."""
+
+
+def tidy(folder: Path) -> None:
+    """Delete what killed processes have left half-written in a folder, and nothing else: what lives is locked."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names only: the folder may be large)
+            if _PARTIAL.fullmatch(name):
+                with suppress(OSError):
+                    _delete_left(folder / name)
+
+
+def _delete_left(beside: Path) -> None:
+    number = os.open(beside, os.O_RDWR | _NO_LINK | getattr(os, "O_NONBLOCK", 0))
+    try:
+        state = os.fstat(number)
+        own = not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
+        if stat.S_ISREG(state.st_mode) and own and lock_descriptor(number, blocking=False):
+            beside.unlink()
+    finally:
+        os.close(number)
+
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+class _Output(io.FileIO):
+    """What is written to; its errors name the output, so that those of what is read meanwhile are told apart."""
+
+    def __init__(self, number: int, path: Path) -> None:
+        super().__init__(number, "wb")
+        self.path = path
+
+    def write(self, data: Any, /) -> int:
+        with _blamed_on(self.path):
+            return super().write(data)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; what was there before is unchanged, "
             "so make room or choose another place and run the command again"
         ) from error
-    finally:
-        # Where the folder itself is impossible, this fails too, and would hide the sentence above.
-        with suppress(OSError):
-            beside.unlink()
+
+
+def _replaceable(target: Path) -> os.stat_result | None:
+    """What stands at a place that no link leads on from; None where nothing does."""
+    try:
+        old = target.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if stat.S_ISLNK(old.st_mode):
+        raise OSError(errno.ELOOP, "it is a link that leads to itself")
+    if not stat.S_ISREG(old.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return old
+
+
+def _open_beside(target: Path, mode: int) -> tuple[Path, int]:
+    """Make the file that is written in place of `target`: its path, and its descriptor, locked while it lives."""
+    while True:
+        # Short, so that it is legal wherever the target's own name is.
+        beside = target.with_name(f".{target.stem[:24]}.biranet-{secrets.token_hex(4)}.partial")
+        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)
+        try:
+            locked = lock_descriptor(number, blocking=False)
+        except OSError:  # a file system without locks: nobody can tell what is left there, so nobody deletes it
+            return beside, number
+        # Between opening and locking, another process may have taken it for one that was left.
+        if locked and beside.exists():
+            return beside, number
+        os.close(number)
+
+
+def _pass_on_mode(beside: Path, old: os.stat_result) -> None:
+    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (beside.stat().st_uid, beside.stat().st_gid):
+        with suppress(OSError):  # only root can
+            os.chown(beside, old.st_uid, old.st_gid)
+    beside.chmod(stat.S_IMODE(old.st_mode) & 0o777)
 
 
 def printable(name: str) -> str:
@@ -72,8 +181,8 @@ def printable(name: str) -> str:
 
 def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
     """Write bytes whole or not at all; see `whole_file`."""
-    with whole_file(path, synced=synced) as beside:
-        beside.write_bytes(data)
+    with whole_file(path, synced=synced) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:

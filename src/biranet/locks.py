@@ -1,11 +1,12 @@
 """Files that one process has for itself."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from filelock import lock_descriptor, unlock_descriptor
 
 from biranet.errors import InputError
 
@@ -40,13 +41,12 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             while held is None:
                 file = stack.enter_context(path.open("a+", encoding="utf-8", errors="replace", newline="\n"))
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not lock_descriptor(file.fileno(), blocking=wait):
+                    break
                 if _stands_at(path, file):
                     held = file
                 else:
                     file.close()
-        except BlockingIOError:
-            pass
         except OSError as error:
             raise InputError(
                 f"cannot lock {path}: {error.strerror or error}; choose a folder with room that can be written, on a "
@@ -56,7 +56,7 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
             yield held
         finally:
             if held is not None:
-                fcntl.flock(held, fcntl.LOCK_UN)  # a process that was started meanwhile would hold on to it
+                unlock_descriptor(held.fileno())  # a process that was started meanwhile would hold on to it
 
 
 def _stands_at(path: Path, file: TextIO) -> bool:

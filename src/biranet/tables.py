@@ -1,5 +1,6 @@
 """Reading and writing the tables that people exchange: every value is a string until it is asked for."""
 
+import codecs
 import csv
 import io
 import re
@@ -221,10 +222,11 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         columns: The columns, in order.
         rows: The cells of each row by column.
     """
-    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as file:
+        text = codecs.getwriter("utf-8")(file)
         # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
         plain, quoted = (
-            csv.writer(file, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+            csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
         )
         plain.writerow(columns)
         for row in rows:

@@ -403,8 +403,8 @@ def _draw_curves(results: Results, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with mpl.rc_context({"svg.hashsalt": "biranet"}), whole_file(path) as beside:
-        figure.savefig(beside, metadata={"Date": None})
+    with mpl.rc_context({"svg.hashsalt": "biranet"}), whole_file(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."), metadata={"Date": None})
 
 
 if __name__ == "__main__":

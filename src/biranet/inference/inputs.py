@@ -1,16 +1,23 @@
 """What people give to `biranet grade`, and the pictures they get."""
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from biranet.errors import InputError
-from biranet.files import whole_file
+from biranet.files import write_bytes
 from biranet.inference.grader import Prediction
 from biranet.photos.datasets import PhotoFolder
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.tables import read_table
+
+PICTURE_MARK = b"attention, drawn by biranet"
+"""Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""
+
+_LONGEST_NAME_BYTES = 255
 
 
 def list_photos(given: Sequence[Path]) -> list[Path]:
@@ -49,15 +56,32 @@ def list_photos(given: Sequence[Path]) -> list[Path]:
     return files
 
 
+def picture_name(number: int, file: str) -> str:
+    """Name the picture of a photo: its number, and as much of its own name as a file's name can hold.
+
+    Args:
+        number: Position of the photo in the table, from 0: names may come twice.
+        file: The photo's file.
+
+    Example:
+        >>> picture_name(7, "eyes/left.png"), len(picture_name(7, "x" * 300))
+        ('00007_left.jpg', 255)
+    """
+    head, tail = f"{number:05d}_", ".jpg"
+    left = _LONGEST_NAME_BYTES - len(head + tail)
+    return f"{head}{os.fsencode(Path(file).stem)[:left].decode(errors='ignore')}{tail}"
+
+
 def save_picture(folder: Path, number: int, answer: Prediction) -> None:
     """Write the photo beside its attention, as `00000_NAME.jpg`; nothing for a photo without a grade.
 
     Args:
         folder: Where to.
-        number: Position of the photo in the table, from 0: names may come twice.
+        number: Position of the photo in the table, from 0.
         answer: The prediction.
     """
     picture = answer.picture()
     if picture is not None:
-        with whole_file(folder / f"{number:05d}_{Path(answer.file).stem}.jpg") as beside:
-            Image.fromarray(picture).save(beside, quality=90)
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "JPEG", quality=90, comment=PICTURE_MARK)
+        write_bytes(folder / picture_name(number, answer.file), encoded.getvalue())

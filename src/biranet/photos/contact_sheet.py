@@ -1,6 +1,7 @@
 """Show the photos that the rule for ungradable photos refused, or came nearest to refusing, on one page to look at."""
 
 import heapq
+import io
 import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from biranet.files import whole_file
+from biranet.files import write_bytes
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure
 
 _COLUMNS = 10
@@ -68,8 +69,9 @@ def write_contact_sheet(prepared: Path, rows: Iterable[Mapping[str, str]], path:
         for place, line in enumerate(tile.lines):
             ink = _REFUSED_INK if tile.refused and place else _INK
             draw.text((left, top + _TILE_PX + 1 + place * _LINE_PX), line, ink, font)
-    with whole_file(path) as beside:
-        sheet.save(beside, "JPEG", quality=85)
+    encoded = io.BytesIO()
+    sheet.save(encoded, "JPEG", quality=85)
+    write_bytes(path, encoded.getvalue())
     return True
 
 

@@ -1,11 +1,11 @@
 """The folder that photos are prepared into: whether it may be there, whether it is ours, and what goes from it."""
 
 import os
-import re
 from collections.abc import Set
 from pathlib import Path
 
 from biranet.errors import InputError
+from biranet.files import tidy
 from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import MANIFEST_NAME
 from biranet.photos import PREPARATION_NAME
@@ -16,7 +16,6 @@ CONTACT_SHEET_NAME = "contact_sheet.jpg"
 """Picture of the least gradable photos, in the prepared folder."""
 
 _FILES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME)
-_HALF_IMAGE = re.compile(r"\.[0-9a-f]{64}\.[0-9]+\.partial\.jpg")
 
 
 def check_place(photos: Path, out: Path) -> None:
@@ -121,10 +120,11 @@ def sweep(out: Path, named: Set[str], *, resumed: bool) -> int:
     for folder in (out / IMAGES_NAME).glob("[0-9a-f][0-9a-f]"):
         if folder.is_symlink() or not folder.is_dir():
             continue
+        if resumed:
+            tidy(folder)
         for file in list(folder.iterdir()):
             place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
-            withdrawn = is_image_place(place, file.stem) and place not in named
-            if withdrawn or (resumed and _HALF_IMAGE.fullmatch(file.name)):
+            if is_image_place(place, file.stem) and place not in named:
                 try:
                     file.unlink()
                 except OSError as error:
@@ -132,5 +132,5 @@ def sweep(out: Path, named: Set[str], *, resumed: bool) -> int:
                         f"cannot delete {file}, which no photo needs any more: {error.strerror or error}; "
                         "delete it, or run the command again where it can be deleted"
                     ) from error
-                deleted += withdrawn
+                deleted += 1
     return deleted
