@@ -142,7 +142,7 @@ def test_other_kinds_of_file(biranet, place, name, content, sentence):
 def test_no_file_and_a_folder(biranet, place):
     (place / "folder").mkdir()
     assert_refused(biranet("evaluate", "--predictions", "nowhere.csv"), "cannot read nowhere.csv: No such file", place)
-    assert_refused(biranet("evaluate", "--predictions", "folder"), "cannot read folder: Is a directory", place)
+    assert_refused(biranet("evaluate", "--predictions", "folder"), "cannot read folder: it is no regular file", place)
 
 
 POOLED = {

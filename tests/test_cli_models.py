@@ -100,7 +100,7 @@ def test_a_word_that_names_nothing_gets_a_sentence(
     assert "idird is no file; give a checkpoint" in biranet("evaluate", "idird", split_folder).err
     # What ships is not written to.
     assert f"{DEFAULT} is no file; give a checkpoint" in biranet("calibrate", DEFAULT, split_folder).err
-    assert not (tmp_path / "grades.csv").exists() and not (tmp_path / "report").exists()
+    assert not (tmp_path / "biranet_grades.csv").exists() and not (tmp_path / "report").exists()
 
 
 def test_without_a_model_commands_say_so(no_models, biranet, drawn_photos, split_folder, tmp_path, monkeypatch):
@@ -128,12 +128,17 @@ def test_grading_takes_the_default_model(stand_in, biranet, drawn_photos, tmp_pa
         answer = biranet("grade", photo, "--workers", 0, *flags)
         assert (answer.status, answer.err) == (0, "")
         assert f"Model: {DEFAULT}, which ships with biranet; its data, figures and limits: biranet models" in answer.out
-        tables.append((tmp_path / "grades.csv").read_text())
+        tables.append((tmp_path / "biranet_grades.csv").read_text())
     assert len(set(tables)) == 1 and ",ok,," in tables[0]
     # The same in Python, by name, by file and by nothing.
     given = [package.load(), package.load(DEFAULT), package.load(stand_in / f"{DEFAULT}.safetensors")]
     rows = [grader.grade(photo).row() for grader in given]
-    assert rows[0] == rows[1] == rows[2] == pd.read_csv("grades.csv", dtype=str, keep_default_na=False).loc[0].to_dict()
+    assert (
+        rows[0]
+        == rows[1]
+        == rows[2]
+        == pd.read_csv("biranet_grades.csv", dtype=str, keep_default_na=False).loc[0].to_dict()
+    )
 
 
 def test_a_file_is_named_as_it_was_given(checkpoint, biranet, drawn_photos, tmp_path, monkeypatch):
@@ -173,4 +178,4 @@ def test_an_installed_wheel_grades_a_photo(stand_in, drawn_photos, tmp_path):
         )
         assert (done.returncode, done.stderr) == (0, "")
     assert f"{tmp_path}/installed/biranet/shipped/{DEFAULT}.safetensors" in done.stdout
-    assert pd.read_csv(tmp_path / "work" / "grades.csv")["status"].tolist() == ["ok"]
+    assert pd.read_csv(tmp_path / "work" / "biranet_grades.csv")["status"].tolist() == ["ok"]

@@ -15,7 +15,11 @@ import time
 
 import pytest
 
+from biranet.inference.grader import TABLE_COLUMNS
 from biranet.photos.synthetic import draw_folder
+
+EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
+"""A table of grades, from before."""
 
 LONG = "--epochs 12 --batch-size 4 --draws-per-epoch 16 --workers 1 --early-stop 0"
 """A training with twelve chances to be stopped; it loads photos in another process, as in life."""
@@ -136,18 +140,18 @@ def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, k
     assert_no_space(biranet("evaluate", "model.safetensors", "--workers", 0, "--out", disk.path / "report"))
     assert partial_files(disk.path) == []
     assert biranet("evaluate", "model.safetensors", "--workers", 0, "--out", "undisturbed").status == 0
-    for file in (disk.path / "report").iterdir():
+    for file in (disk.path / "report").glob("*"):  # none where there was no room for the folder
         assert file.read_bytes() == (place / "undisturbed" / file.name).read_bytes()
 
 
 def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
     disk = disk(64)
     table = disk.path / "grades.csv"
-    table.write_text("an earlier table\n")
+    table.write_text(EARLIER)
     disk.fill()
     command = ["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--out", table]
     assert_no_space(biranet(*command))
-    assert table.read_text() == "an earlier table\n" and partial_files(disk.path) == []
+    assert table.read_text() == EARLIER and partial_files(disk.path) == []
     (disk.path / "filler").unlink()
     assert biranet(*command).status == 0
     assert len(table.read_text().splitlines()) == 41
@@ -155,13 +159,13 @@ def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
 
 def test_attention_pictures_on_a_full_disk_keep_the_old_table(biranet, place, disk):
     disk = disk(64)
-    (place / "grades.csv").write_text("an earlier table\n")
+    (place / "biranet_grades.csv").write_text(EARLIER)
     disk.fill()
     answer = biranet(
         *["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--attention", disk.path / "looked"]
     )
     assert_no_space(answer)
-    assert (place / "grades.csv").read_text() == "an earlier table\n"
+    assert (place / "biranet_grades.csv").read_text() == EARLIER
 
 
 # Signals

@@ -72,7 +72,7 @@ WRONG = {
     "train prepared SMALL --epochs many": "Error parsing --epochs: invalid literal",
     "train prepared SMALL --loss nonsense": "--loss",
     "train prepared SMALL --fold 1": "prepared has no fold 1; make folds with: biranet split prepared --folds 5",
-    "train prepared SMALL --out text.safetensors": "cannot write text.safetensors/config.json",
+    "train prepared SMALL --out text.safetensors": "text.safetensors is a file; name a folder for a run",
     "train prepared --recipe unknown.toml": "no setting 'data.imagesize'; known here are: image_size, batch_size",
     "train prepared --recipe broken.toml": "broken.toml is not valid TOML",
     "train prepared --recipe nowhere.toml": "cannot read the recipe nowhere.toml",
@@ -101,20 +101,20 @@ WRONG = {
     "grade photos --checkpoint nowhere.safetensors": "nowhere.safetensors is no file",
     f"grade photos --checkpoint {MODEL} --batch-size 0": "--batch-size must be at least 1, not 0",
     f"grade photos --checkpoint {MODEL} --workers -1": "--workers must be at least 0, not -1",
-    f"grade photos --checkpoint {MODEL} --out empty": "--out empty is a folder; name a file",
+    f"grade photos --checkpoint {MODEL} --out empty": "empty is a folder; name a file",
     f"grade photos --checkpoint {MODEL} --out text.safetensors/x.csv": "cannot write text.safetensors/x.csv",
-    f"grade photos --checkpoint {MODEL} --workers 0 --attention seven.csv": "cannot write seven.csv/00000",
+    f"grade photos --checkpoint {MODEL} --workers 0 --attention seven.csv": "seven.csv is a file; name a folder",
     f"export {MODEL}": "Missing from biranet export",
     f"export {MODEL} out.pt": "out.pt: the name of what is exported must end in .onnx or .safetensors",
     f"export {MODEL} empty": "empty: the name of what is exported must end in .onnx or .safetensors",
     f"export {MODEL} folder.onnx": "folder.onnx is a folder; name a file",
-    f"export {MODEL} {MODEL}": "model.safetensors is the checkpoint itself; name another file",
-    f"export {MODEL} empty/../{MODEL}": "is the checkpoint itself; name another file",
+    f"export {MODEL} {MODEL}": "model.safetensors is to be read, and an exported checkpoint would replace it",
+    f"export {MODEL} empty/../{MODEL}": "is to be read, and an exported checkpoint would replace it; name another file",
     "export nowhere.safetensors out.onnx": "nowhere.safetensors is no file; give a checkpoint",
     "export text.safetensors out.safetensors": "text.safetensors is not a checkpoint of biranet, or it is damaged",
     f"export {MODEL} text.safetensors/x.safetensors": "cannot write text.safetensors/x.safetensors",
-    "demo --out prepared": "prepared holds something else than a demo",
-    "demo --out text.safetensors": "text.safetensors holds something else than a demo",
+    "demo --out prepared": "prepared holds other things than a demo of biranet's, such as contact_sheet.jpg; name a",
+    "demo --out text.safetensors": "text.safetensors is a file; name a folder for a demo",
 }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_checkpoint_of_another_version(biranet, place, checkpoint):
     sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 2"
     assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
     assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
-    assert not (place / "report").exists() and not (place / "grades.csv").exists()
+    assert not (place / "report").exists() and not (place / "biranet_grades.csv").exists()
 
 
 def test_state_of_a_training_is_no_checkpoint(biranet, place, run_folder):
@@ -234,7 +234,7 @@ def test_resume_after_the_photos_changed(biranet, place, run_folder):
 
 def test_demo_leaves_what_is_not_its_own(biranet, place):
     (place / "empty" / "thesis.txt").write_text("years of work")
-    assert_one_sentence(biranet("demo", "--out", "empty"), "choose another folder with --out")
+    assert_one_sentence(biranet("demo", "--out", "empty"), "empty holds other things than a demo")
     assert (place / "empty" / "thesis.txt").read_text() == "years of work"
 
 
@@ -247,7 +247,7 @@ def test_odd_names_stay_one_row_each(biranet, place):
     for name in names:
         shutil.copy(place / "photos" / "drawn_0001_left.jpg", place / "odd" / name)
     assert biranet("grade", "odd", "--checkpoint", MODEL, "--workers", 0).status == 0
-    table = pd.read_csv("grades.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv("biranet_grades.csv", dtype=str, keep_default_na=False)
     assert table["file"].tolist() == [f"odd/{name}" for name in sorted(names)]
     assert set(table["status"]) == {"ok"} and table["p0"].nunique() == 1
 
@@ -257,4 +257,4 @@ def test_names_that_are_not_utf8_are_refused(biranet, place):
     (place / "odd" / "bad\udcff.jpg").write_bytes(b"x")
     for given in ("odd", "odd/bad\udcff.jpg"):
         assert_one_sentence(biranet("grade", given, "--checkpoint", MODEL), "is not UTF-8; rename the file")
-    assert not (place / "grades.csv").exists()
+    assert not (place / "biranet_grades.csv").exists()

@@ -110,12 +110,10 @@ def test_chain_by_the_real_command_line(place, small):
     assert metrics.keys() >= METRICS and metrics["n"] == parts["test"]
     assert f"{parts['test']} photos\n" in out and "Report: report/report.html" in out and "not a medical device" in out
 
-    out = real(
-        "grade", "photos", "--checkpoint", "run/best.safetensors", "--out", "grades.csv", "--attention", "looked"
-    )
+    out = real("grade", "photos", "--checkpoint", "run/best.safetensors", "--out", "new.csv", "--attention", "looked")
     assert out.startswith("40 of 40 photos graded, ") and "not a medical device" in out
-    assert header(place / "grades.csv") == GRADE_COLUMNS
-    grades = read(place / "grades.csv")
+    assert header(place / "new.csv") == GRADE_COLUMNS
+    grades = read(place / "new.csv")
     assert grades["file"].tolist() == sorted(f"photos/{name}" for name in labels["file"])
     assert set(grades["decision"]) <= {"refer", "do not refer"}
     refer = grades["predicted_grade"].astype(int) >= 2
@@ -308,14 +306,14 @@ def test_photos_that_fail_get_rows_and_status_1(place, biranet, checkpoint, draw
         (["mixed/text.jpg", f"mixed/{names[1]}"], ["mixed/text.jpg", f"mixed/{names[1]}"]),
     ]:
         answer = biranet("grade", *given, "--checkpoint", checkpoint, "--workers", 0)
-        grades = read(place / "grades.csv")
+        grades = read(place / "biranet_grades.csv")
         assert grades["file"].tolist() == expected
         found = [statuses.get(Path(name).name, "unreadable") for name in expected]
         assert grades["status"].tolist() == found
         failed = [status != "ok" for status in found]
         assert answer.status == 1
         assert answer.out.startswith(f"{len(failed) - sum(failed)} of {len(failed)} photos graded, ")
-        assert f", {sum(failed)} not usable: grades.csv\n" in answer.out
+        assert f", {sum(failed)} not usable: biranet_grades.csv\n" in answer.out
         assert ((grades["reason"] != "") == failed).all()
         assert ((grades[["predicted_grade", *PROBABILITIES, "decision"]] == "").all(axis=1) == failed).all()
 
@@ -410,7 +408,7 @@ def test_chain_on_real_photographs(place, biranet, real_data):
         "grade", "ask.csv", "--checkpoint", "run/best.safetensors", "--workers", 0, "--attention", "looked"
     )
     assert answer.status == 0
-    grades = read(place / "grades.csv")
+    grades = read(place / "biranet_grades.csv")
     np.testing.assert_allclose(
         grades[PROBABILITIES].astype(float), evaluated[PROBABILITIES].astype(float), rtol=0, atol=1e-6
     )

@@ -7,15 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from biranet.config import DataConfig, ModelConfig, OptimiserConfig, SplitConfig, TrainConfig
-from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.grades import DISCLAIMER
+from biranet.outputs import Kind, holds_keys, output, visible
 
 PHOTOS = 700
 SEED = 1
 SIZE_PX = 128
-MARK = "demo.json"
+MARK, MARKED = "demo.json", {"demo": True}
 """Marks a folder as a demo's, which the next demo may replace."""
+
+
+_MADE = (MARK, "photos", "prepared", "run", "report", "new")
+
+
+def _foreign(folder: Path) -> Path | None:
+    """What a folder holds but a demo."""
+    ours = holds_keys(folder / MARK, *MARKED)
+    return next((path for path in visible(folder) if not ours or path.name not in _MADE), None)
+
+
+DEMO = Kind("a demo", _foreign, folder=True)
 
 CONFIG = TrainConfig(
     model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
@@ -39,6 +51,17 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     Raises:
         InputError: If `out` holds something that is not a demo.
     """
+    with output(out, DEMO) as place:
+        write_json(place / MARK, MARKED)
+        for made in visible(place):
+            if made.is_dir() and not made.is_symlink():
+                shutil.rmtree(made)
+            elif made.name != MARK:
+                made.unlink()
+        return _run(out, say)
+
+
+def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     from biranet.inference.evaluate import evaluate_checkpoint
     from biranet.inference.grader import load
     from biranet.learning.run import BEST_NAME
@@ -49,11 +72,6 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     from biranet.photos.synthetic import draw_folder
 
     started = time.monotonic()
-    if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
-        raise InputError(f"{out} holds something else than a demo; choose another folder with --out")
-    shutil.rmtree(out, ignore_errors=True)
-    write_json(out / MARK, {"demo": True})
-
     say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
     labels = draw_folder(out / "photos", PHOTOS, seed=SEED)
     say(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")

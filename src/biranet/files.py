@@ -1,6 +1,7 @@
 """Files: whole or not there when written, regular and of bounded length when read."""
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -213,16 +214,33 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
         >>> read_regular(place, 100)
         b'all of it'
     """
+    with _open_regular(path) as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {limit_bytes / 1e6:,.0f} MB", str(path))
+    return data
+
+
+def _open_regular(path: Path) -> io.BufferedReader:
     # Without O_NONBLOCK, opening a pipe waits for somebody to write to it; O_BINARY is Windows'.
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    with os.fdopen(opened, "rb") as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise OSError(errno.EFBIG, f"it is longer than {limit_bytes / 1e6:,.0f} MB", str(path))
-    return data
+    return os.fdopen(opened, "rb")
+
+
+def sha256_of(path: Path) -> str:
+    """Sum up the content of a file.
+
+    Raises:
+        InputError: If it cannot be read, or is no regular file.
+    """
+    try:
+        with _open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def parse_json(text: str | bytes) -> Any:

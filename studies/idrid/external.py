@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import Pair, differences, measures, models_digest, pool, read_settings
 from biranet.errors import InputError, RefusedError
+from biranet.files import sha256_of
 from biranet.inference.readings import record_reading
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import check_preparation, choose_device, predict_photos
@@ -84,7 +85,7 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         checkpoint = result_file(out, cell, rate)
         model, card = load_checkpoint(checkpoint)
         check_preparation(external, card)
-        readings = record_reading(external, READ_AS, checkpoint)
+        readings = record_reading(external, READ_AS, checkpoint, sha256_of(checkpoint))
         earlier.append(readings.by_run + readings.by_others)
         device = choose_device(grid.train.no_cuda)
         table = predict_photos(model, card, external, photos, device=device, workers=grid.train.data.workers)

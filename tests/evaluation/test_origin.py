@@ -6,12 +6,14 @@ import json
 import pandas as pd
 import pytest
 
+from biranet.errors import InputError
 from biranet.evaluation.origin import (
     FEW_PATIENTS,
     NO_PATIENTS,
     NO_PHOTO,
     NOT_CALIBRATED,
     RULES_FITTED_ON,
+    check_unchanged,
     describe_tables,
 )
 from biranet.evaluation.report import write_report
@@ -88,3 +90,13 @@ def test_a_table_that_was_put_into_the_folder_of_a_report_is_not_its_own(tmp_pat
     assert describe_tables([table])[1] == ["n"]
     table.write_text(table.read_text() + "\n")
     assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
+    table = tmp_path / "predictions.csv"
+    table.write_text("x")
+    facts, _ = describe_tables([table])
+    check_unchanged(facts)
+    table.write_text("y")
+    with pytest.raises(InputError, match=r"predictions\.csv was replaced while it was read; run the command again"):
+        check_unchanged(facts)

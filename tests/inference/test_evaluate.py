@@ -1,6 +1,7 @@
 """Measuring a checkpoint: the right photos, the right figures, and the same answers as grading."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 
@@ -264,3 +265,47 @@ def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_pat
     with pytest.raises(RefusedError, match=r"size_px=72.*size_px=64.*prepare them again with --size 64"):
         evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", workers=0)
     assert not (tmp_path / "report").exists()
+
+
+def test_the_report_names_the_weights_that_were_measured_though_a_training_replaces_them(
+    checkpoint, split_folder, tmp_path, monkeypatch
+):
+    """As when the epoch that ends meanwhile was better."""
+    from biranet.inference import provenance
+
+    path = tmp_path / "best.safetensors"
+    shutil.copy(checkpoint, path)
+    model, card = load_checkpoint(path)
+    newer = dataclasses.replace(card, epoch=7)
+    loaded = []
+
+    def replaced_meanwhile(file):
+        loaded.append(load_checkpoint(file))
+        if len(loaded) == 1:
+            save_checkpoint(path, model, newer)
+        return loaded[-1]
+
+    monkeypatch.setattr(provenance, "load_checkpoint", replaced_meanwhile)
+    copy = tmp_path / "prepared"
+    shutil.copytree(split_folder, copy)
+    metrics = evaluate_checkpoint(path, copy, tmp_path / "report", workers=0)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(loaded) == 2 and metrics["facts"]["Epoch"].startswith("7, ")
+    assert metrics["facts"]["Checkpoint"].endswith(f"sha256 {digest}")
+    assert json.loads((copy / "test_readings.jsonl").read_text())["sha256"] == digest
+
+
+def test_a_checkpoint_that_never_stays_the_same_is_not_measured(checkpoint, tmp_path, monkeypatch):
+    from biranet.inference import provenance
+
+    path = tmp_path / "best.safetensors"
+    shutil.copy(checkpoint, path)
+
+    def replaced_again(file):
+        model, card = load_checkpoint(file)
+        save_checkpoint(path, model, dataclasses.replace(card, epoch=card.epoch + 1))
+        return model, card
+
+    monkeypatch.setattr(provenance, "load_checkpoint", replaced_again)
+    with pytest.raises(InputError, match="is being replaced all the time; copy it, and measure the copy"):
+        provenance.load_named(path)

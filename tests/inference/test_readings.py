@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from biranet.files import sha256_of
 from biranet.inference.readings import READINGS_NAME, Readings, record_reading
 
 
@@ -18,8 +19,12 @@ def place(checkpoint, tmp_path):
     return tmp_path
 
 
+def recorded(place, checkpoint, column="split"):
+    return record_reading(place / "prepared", column, checkpoint, sha256_of(checkpoint))
+
+
 def read(place, run, column="split", name="best"):
-    return record_reading(place / "prepared", column, place / run / f"{name}.safetensors")
+    return recorded(place, place / run / f"{name}.safetensors", column)
 
 
 def test_readings_are_counted_by_run_and_by_split(place):
@@ -59,7 +64,7 @@ def test_the_same_run_by_another_way_is_the_same_run(place, monkeypatch):
     monkeypatch.chdir(place / "first")
     from pathlib import Path
 
-    assert record_reading(place / "prepared", "split", Path("best.safetensors")).by_run == 1
+    assert recorded(place, Path("best.safetensors")).by_run == 1
 
 
 @pytest.mark.parametrize("tail", ['{"when": "2026-', "null\n", "[]", "\xff\xfe"])

@@ -170,8 +170,14 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
         train(folder, finished, tiny_config(), resume=True)
 
 
-@pytest.mark.parametrize("text", ['{"prepared": "prepared", "train": {}}', '["photos_sha256"]'])
-def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finished, text, tiny_config):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"prepared": "prepared", "train": {}}', r"config\.json does not say which photos the run .* train anew"),
+        ('["photos_sha256"]', r"holds other things than a run of biranet's, such as config\.json"),
+    ],
+)
+def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finished, text, words, tiny_config):
     (finished / "config.json").write_text(text)
-    with pytest.raises(InputError, match=r"config\.json does not say which photos the run learns from .* train anew"):
+    with pytest.raises(InputError, match=words):
         train(folder, finished, tiny_config(), resume=True)

@@ -109,7 +109,7 @@ def test_a_run_at_another_size_at_once_changes_nothing(many, tmp_path, run):
         while _written(tmp_path / "out" / "progress.jsonl") < 5:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        with pytest.raises(InputError, match="another biranet prepare is at work"):
+        with pytest.raises(InputError, match="another biranet is at work on"):
             run(tmp_path / "photos", tmp_path / "out", size_px=80)
         assert read_preparation(tmp_path / "out").size_px == 64
         assert child.wait(120) == 0
@@ -123,7 +123,7 @@ def test_what_other_programs_leave_in_the_folder_is_left_alone(photos, tmp_path,
     (out / "progress.jsonl").touch()  # a run that was killed before its first photo
     run(photos, out)
     notes = [out / ".note.1.partial.txt", out / "images" / "note.jpg", out / "images" / "00" / ".abc.1.partial.jpg"]
-    ours = out / "images" / "00" / f".{'0' * 64}.1.partial.jpg"
+    ours = out / "images" / "00" / ".abc.biranet-0123abcd.partial"
     ours.parent.mkdir(exist_ok=True)
     for path in (*notes, ours):
         path.write_bytes(b"half")
@@ -170,7 +170,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     # A kill can tear the last line; what was whole before it still counts, and what comes after it is not spoiled.
     (out / "progress.jsonl").write_bytes(journal + b'{"file": "torn')
     (out / "images" / "00").mkdir(exist_ok=True)
-    (out / "images" / "00" / f".{'0' * 64}.99.partial.jpg").write_bytes(b"half")
+    (out / "images" / "00" / ".abc.biranet-0123abcd.partial").write_bytes(b"half")
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(store, "prepare_photo", interrupted)
@@ -243,7 +243,7 @@ def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, tmp_path,
         while _written(tmp_path / "out" / "progress.jsonl") < 5:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        with pytest.raises(InputError, match=r"another biranet prepare is at work in .*out; wait"):
+        with pytest.raises(InputError, match=r"another biranet is at work on .*out; wait"):
             run(tmp_path / "photos", tmp_path / "out")
         assert child.wait(120) == 0
     run(tmp_path / "photos", tmp_path / "whole")
@@ -301,17 +301,17 @@ def test_a_locked_photo_is_tried_again(photos, tmp_path, monkeypatch, run):
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(photos, tmp_path, monkeypatch, run, tree):
     out = tmp_path / "out"
     written = []
-    original = Path.write_bytes
+    original = Path.replace
 
-    def full(self, data):
-        if self.suffix == ".jpg":
-            written.append(self)
+    def full(self, target):
+        if target.suffix == ".jpg":
+            written.append(target)
             if len(written) > 2:
                 raise OSError(28, "No space left on device")
-        return original(self, data)
+        return original(self, target)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="No space left"):
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(Path, "replace", full)
         run(photos, out)
     assert not [path for path in out.rglob("*") if "partial" in path.name]
     run(photos, out)

@@ -1,5 +1,6 @@
 """The commands that judge a model: calibrate, evaluate, compare."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,21 +41,24 @@ class Calibrate:
         from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
         from biranet.learning.predict import choose_device
         from biranet.manifest import read_manifest
+        from biranet.outputs import alone
 
         check_counts(workers=(self.workers, 0))
         table = read_manifest(self.prepared)
-        if self.predictions:
-            predictions = read_predictions(*self.predictions)
-            rules = calibrate_on_predictions(self.checkpoint, self.prepared, table, predictions, self.config)
-        else:
-            rules = calibrate_on_part(
-                self.checkpoint,
-                self.prepared,
-                table,
-                self.config,
-                device=choose_device(self.no_cuda),
-                workers=self.workers,
-            )
+        # Not only the file: a training in its folder would replace it.
+        with alone(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
+            if self.predictions:
+                predictions = read_predictions(*self.predictions)
+                rules = calibrate_on_predictions(self.checkpoint, self.prepared, table, predictions, self.config)
+            else:
+                rules = calibrate_on_part(
+                    self.checkpoint,
+                    self.prepared,
+                    table,
+                    self.config,
+                    device=choose_device(self.no_cuda),
+                    workers=self.workers,
+                )
         print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
         for point in rules.operating_points:
             print(f"  {point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}")
@@ -97,8 +101,10 @@ class Evaluate:
             raise InputError("--calibration belongs to --predictions; a checkpoint is calibrated by: biranet calibrate")
         if self.miss_cost is not None and not self.calibration:
             raise InputError("--miss-cost belongs to --calibration; for a checkpoint give it to biranet calibrate")
-        _check_folder(self.out)
         check_counts(workers=(self.workers, 0))
+        from biranet.evaluation.report import REPORT
+        from biranet.outputs import output
+
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -112,14 +118,15 @@ class Evaluate:
                 no_cuda=self.no_cuda,
             )
         else:
-            metrics = self._measure_predictions()
+            with output(self.out, REPORT, self.predictions + self.calibration) as out:
+                metrics = self._measure_predictions(out)
         print("\n".join([*_summary(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 
-    def _measure_predictions(self) -> dict[str, Any]:
+    def _measure_predictions(self, out: Path) -> dict[str, Any]:
         from biranet.evaluation.decisions import fit_rules, refuse_shared
-        from biranet.evaluation.origin import describe_tables
+        from biranet.evaluation.origin import check_unchanged, describe_tables
         from biranet.evaluation.predictions import pool_predictions, read_predictions
         from biranet.evaluation.report import write_report
         from biranet.evaluation.rules import apply_rules
@@ -130,9 +137,10 @@ class Evaluate:
                 f"the report would replace {self.out / 'predictions.csv'}, which it is to read; "
                 "choose another folder with --out"
             )
-        pooled = pool_predictions(*self.predictions)
-        table = pooled.table
         facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
+        pooled = pool_predictions(*self.predictions)
+        check_unchanged(facts)
+        table = pooled.table
         rules_facts: dict[str, str | list[str]] = {}
         notes += pooled.notes()
         if self.calibration:
@@ -149,7 +157,7 @@ class Evaluate:
             }
             notes += rules.doubts
         return write_report(
-            self.out,
+            out,
             table,
             title=f"Evaluation of {self.predictions[0] if len(self.predictions) == 1 else 'several tables, pooled'}",
             config=self.config,
@@ -170,11 +178,12 @@ class Compare:
 
     def run(self) -> int:
         """Write the comparison and print its main figures."""
-        from biranet.evaluation.compare import describe_comparison, write_comparison
+        from biranet.evaluation.compare import COMPARISON, describe_comparison, write_comparison
+        from biranet.outputs import output
         from biranet.version import how_measured
 
-        _check_folder(self.out)
-        comparison = write_comparison(self.out, self.predictions, self.config, facts=how_measured())
+        with output(self.out, COMPARISON, self.predictions) as out:
+            comparison = write_comparison(out, self.predictions, self.config, facts=how_measured())
         print(describe_comparison(comparison))
         print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
         return 0
@@ -182,11 +191,6 @@ class Compare:
 
 def _names(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths))
-
-
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; name a folder for the report")
 
 
 FIRST_FIGURES = (

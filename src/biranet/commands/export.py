@@ -26,17 +26,15 @@ class Export:
 
         if self.out.suffix not in (".onnx", ".safetensors"):
             raise InputError(f"{self.out}: the name of what is exported must end in .onnx or .safetensors")
-        if self.out.is_dir():
-            raise InputError(f"{self.out} is a folder; name a file")
         checkpoint = find_checkpoint(self.checkpoint)
-        if self.out.resolve() == checkpoint.resolve():
-            raise InputError(f"{self.out} is the checkpoint itself; name another file")
 
         # Only now, so that mistakes are answered at once.
-        from biranet.inference.export import export_half, export_onnx
+        from biranet.inference.export import HALF, ONNX, export_half, export_onnx
+        from biranet.outputs import output
 
         as_onnx = self.out.suffix == ".onnx"
-        exported = (export_onnx if as_onnx else export_half)(checkpoint, self.out)
+        with output(self.out, ONNX if as_onnx else HALF, [checkpoint]) as out:
+            exported = (export_onnx if as_onnx else export_half)(checkpoint, out)
         temperature = f"{exported.temperature:.3f}{', applied in the model' if as_onnx else ''}"
         print(f"Written: {self.out} ({self.out.stat().st_size / 1e6:.1f} MB)")
         print(f"Largest difference from {checkpoint}: {exported.difference:.1e} (three drawn photos, a black one)")

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from biranet.commands.flags import check_counts
-from biranet.errors import InputError, InterruptedRunError
+from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 
 
@@ -22,8 +22,8 @@ class Grade:
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """Model to grade with: a file such as RUN/best.safetensors, or the name of a model that ships; the default one of
     `biranet models` when not given."""
-    out: Annotated[Path, arg(metavar="FILE")] = Path("grades.csv")
-    """Table to write."""
+    out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_grades.csv")
+    """Table to write; an earlier one is replaced, any other file is not."""
     attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder for one picture per photo of what the model looked at."""
     keep_ungradable: bool = False
@@ -41,17 +41,14 @@ class Grade:
 
         from biranet.evaluation.rules import describe_decoder
         from biranet.inference.grader import TABLE_COLUMNS, load
-        from biranet.inference.inputs import list_photos, save_picture
+        from biranet.inference.inputs import list_photos, outputs_of_grading, save_picture
         from biranet.inference.models import describe_choice, find_checkpoint
         from biranet.learning.signals import stop_signals
         from biranet.tables import write_rows
 
-        if self.out.is_dir():
-            raise InputError(f"--out {self.out} is a folder; name a file for the table")
         check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
         files = list_photos(self.photos)
         checkpoint = find_checkpoint(self.checkpoint)
-        grader = load(checkpoint, no_cuda=self.no_cuda)
         counts: Counter[str] = Counter()
         surprising = 0
         earlier = self.out.exists()
@@ -74,8 +71,10 @@ class Grade:
                 if self.attention is not None:
                     save_picture(self.attention, number, answer)
 
-        with stop_signals() as stopped:
-            write_rows(self.out, TABLE_COLUMNS, rows(stopped))
+        with outputs_of_grading(self.out, self.attention, self.photos, files, checkpoint) as out:
+            grader = load(checkpoint, no_cuda=self.no_cuda)
+            with stop_signals() as stopped:
+                write_rows(out, TABLE_COLUMNS, rows(stopped))
         failed, done = counts[""], counts.total()
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
         print(f"{done - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")

@@ -104,12 +104,14 @@ class Audit:
         """Print the findings, write them down, and say whether training would be refused."""
         from biranet.files import write_json
         from biranet.manifest import MANIFEST_NAME, read_manifest
-        from biranet.photos.audit import AUDIT_NAME, as_json, audit, audit_images, describe
+        from biranet.outputs import output
+        from biranet.photos.audit import AUDIT, AUDIT_NAME, as_json, audit, audit_images, describe
 
         prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
         table = read_manifest(prepared)
         findings = [*audit_images(prepared, table), *audit(table)]
-        write_json(prepared / AUDIT_NAME, as_json(table, findings))
+        with output(prepared / AUDIT_NAME, AUDIT) as out:
+            write_json(out, as_json(table, findings))
         print(f"{describe(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0
 
@@ -126,14 +128,16 @@ class Split:
         """Write the split into the manifest and show it."""
         from biranet.learning.split import describe_split, split_photos
         from biranet.manifest import fold_columns, read_manifest, write_manifest
+        from biranet.outputs import alone
         from biranet.photos.audit import audit, copies, refuse_leaks
 
-        table = read_manifest(self.prepared)
-        shown = copies(table)
-        table = split_photos(table, self.config, shown)
-        columns = fold_columns(table) or ["split"]
-        refuse_leaks(audit(table, columns, shown))
-        write_manifest(self.prepared, table)
+        with alone(self.prepared, folder=True):
+            table = read_manifest(self.prepared)
+            shown = copies(table)
+            table = split_photos(table, self.config, shown)
+            columns = fold_columns(table) or ["split"]
+            refuse_leaks(audit(table, columns, shown))
+            write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))
         return 0

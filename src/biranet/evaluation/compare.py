@@ -21,11 +21,12 @@ from biranet.evaluation.intervals import measure_with_intervals, paired_differen
 from biranet.evaluation.meanings import meaning_of
 from biranet.evaluation.metrics import LEADING
 from biranet.evaluation.pages.differences import Difference, chart_differences, charted, list_differences, shortened
-from biranet.evaluation.pages.page import render_page
+from biranet.evaluation.pages.page import is_page, render_page
 from biranet.evaluation.predictions import has_answers, pool_predictions
 from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
+from biranet.outputs import folder_kind, holds_keys
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
@@ -175,6 +176,15 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
     }
 
 
+COMPARISON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
+
+COMPARISON = folder_kind(
+    "a comparison",
+    {COMPARISON_NAME: lambda path: holds_keys(path, "names", "measures", "differences"), PAGE_NAME: is_page},
+)
+"""What `write_comparison` writes, and whatever of it a kill has left."""
+
+
 def write_comparison(
     out: Path, paths: Sequence[Path], config: EvaluationConfig | None = None, *, facts: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -212,8 +222,8 @@ def write_comparison(
         "shortened": shortened,
     }
     page = render_page("compare.html.jinja", values)
-    write_json(out / "comparison.json", comparison)
-    write_bytes(out / "comparison.html", page.encode())
+    write_json(out / COMPARISON_NAME, comparison)
+    write_bytes(out / PAGE_NAME, page.encode())
     return comparison
 
 

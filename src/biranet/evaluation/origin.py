@@ -1,12 +1,11 @@
 """Where tables of predictions come from: their hashes, and what the reports they lie in say of them."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from biranet.errors import InputError
-from biranet.files import read_json
+from biranet.files import read_json, sha256_of
 
 PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
 """The table in the folder of a report, and the file beside it that holds the notes and facts of that report."""
@@ -62,6 +61,21 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     return facts, taken_over
 
 
+def check_unchanged(facts: Mapping[str, Sequence[str]]) -> None:
+    """Refuse tables that were replaced after `describe_tables` had named their hashes.
+
+    Args:
+        facts: What it said of them. Called once the tables have been read, this makes sure that it said it of what was
+            read.
+
+    Raises:
+        InputError: If one is another file now.
+    """
+    for file, (digest, *_) in facts.items():
+        if _hash(Path(file)) != digest:
+            raise InputError(f"{file} was replaced while it was read; run the command again")
+
+
 def _report_of(path: Path) -> tuple[list[str], list[str]]:
     """The facts, one a line, and the notes of the report that was made of a table; nothing where there is none."""
     try:
@@ -77,4 +91,4 @@ def _report_of(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _hash(path: Path) -> str:
-    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"sha256 {sha256_of(path)}"

@@ -35,9 +35,10 @@ from biranet.evaluation.pages.charts import (
 )
 from biranet.evaluation.pages.facts import Facts, list_facts, part_note
 from biranet.evaluation.pages.listing import Number, list_numbers, look_up
-from biranet.evaluation.pages.page import render_page
+from biranet.evaluation.pages.page import is_page, render_page
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.predictions import (
+    COLUMNS,
     has_answers,
     has_probabilities,
     probabilities,
@@ -47,6 +48,8 @@ from biranet.evaluation.predictions import (
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
+from biranet.outputs import folder_kind, holds_keys
+from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -107,6 +110,27 @@ class Panel:
         return self.truth is not None and self.truth != self.predicted
 
 
+PAGE_NAME = "report.html"
+ARCHIVE_NAME = "prepared_archive"
+"""Folder in a report's, for the prepared photos of a published archive that was measured; not `prepared`, which may be
+the user's own."""
+
+_ALWAYS = 4
+"""So many columns of predictions are there in every report, in their order."""
+
+
+REPORT = folder_kind(
+    "a report",
+    {
+        PREDICTIONS_NAME: lambda path: read_header(path)[:_ALWAYS] == COLUMNS[:_ALWAYS],
+        METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
+        PAGE_NAME: is_page,
+        ARCHIVE_NAME: Path.is_dir,
+    },
+)
+"""What `write_report` writes, and whatever of it a kill has left."""
+
+
 def write_report(
     out: Path,
     predictions: pd.DataFrame,
@@ -160,7 +184,7 @@ def write_report(
         "history": history,
     }
     page = render_page("report.html.jinja", {**values, **_explained(metrics), **_drawn(table, metrics, history)})
-    write_bytes(out / "report.html", page.encode())
+    write_bytes(out / PAGE_NAME, page.encode())
     return metrics
 
 

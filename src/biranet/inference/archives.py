@@ -3,15 +3,13 @@
 from pathlib import Path
 
 from biranet.errors import InputError, RefusedError
+from biranet.evaluation.report import ARCHIVE_NAME
 from biranet.learning.checkpoint import Card, photo_key
 from biranet.manifest import OFFICIAL_SPLIT, learned_digest, read_manifest, write_manifest
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.datasets import read_labels
 from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
-
-FOLDER_NAME = "prepared_archive"
-"""Folder in the report's, for the prepared photos of the archive; not `prepared`, which may be the user's own."""
 
 READINGS_UNKNOWN = (
     "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether "
@@ -67,7 +65,7 @@ def prepare_archive(
         raise InputError(
             f"{archive} holds no photos of the part {part!r}, only of {known}; name one that it holds with --split"
         )
-    prepared = out / FOLDER_NAME
+    prepared = out / ARCHIVE_NAME
     if (prepared / PREPARATION_NAME).exists() and read_preparation(prepared) != card.preparation:
         raise InputError(f"{prepared} was prepared for another model; choose another folder with --out")
     prepare_folder(

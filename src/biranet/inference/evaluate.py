@@ -5,19 +5,19 @@ from typing import Any
 
 from biranet.config import ReportConfig
 from biranet.evaluation.predictions import probabilities
-from biranet.evaluation.report import write_report
+from biranet.evaluation.report import REPORT, write_report
 from biranet.evaluation.rules import describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
 from biranet.inference.models import find_checkpoint
 from biranet.inference.panels import draw_panels
-from biranet.inference.provenance import describe_origin, warnings
+from biranet.inference.provenance import describe_origin, load_named, warnings
 from biranet.inference.readings import record_reading
-from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import check_preparation, choose_device, predict_photos
 from biranet.learning.record import read_history
 from biranet.manifest import read_manifest
+from biranet.outputs import output
 
 
 def evaluate_checkpoint(
@@ -51,7 +51,14 @@ def evaluate_checkpoint(
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     checkpoint = find_checkpoint(checkpoint)
-    model, card = load_checkpoint(checkpoint)
+    with output(out, REPORT, (checkpoint, prepared)) as place:
+        return _evaluate(checkpoint, prepared, place, part, config, workers, no_cuda=no_cuda)
+
+
+def _evaluate(
+    checkpoint: Path, prepared: Path, out: Path, part: str, config: ReportConfig, workers: int, *, no_cuda: bool
+) -> dict[str, Any]:
+    model, card, digest = load_named(checkpoint)
     archive = is_archive(prepared)
     if archive:
         prepared, part = prepare_archive(prepared, out, part, checkpoint=checkpoint, card=card, workers=workers)
@@ -67,7 +74,7 @@ def evaluate_checkpoint(
         others = int((predictions["predicted_grade"] != most_probable).sum())
         notes.append(describe_decoder(card.rules, others, len(predictions)))
     if card.split_column in photos and (photos[card.split_column] == "test").any():
-        notes.append(record_reading(prepared, card.split_column, checkpoint).sentence())
+        notes.append(record_reading(prepared, card.split_column, checkpoint, digest).sentence())
         notes += [READINGS_UNKNOWN] * archive
     return write_report(
         out,
@@ -75,7 +82,7 @@ def evaluate_checkpoint(
         title=f"Evaluation of {card.model.model}",
         config=config,
         panels=list(draw_panels(model, card, prepared, predictions, device)),
-        facts=describe_origin(checkpoint, card, prepared, manifest, part),
+        facts=describe_origin(checkpoint, digest, card, prepared, manifest, part),
         history=read_history(checkpoint.parent),
         notes=notes,
     )

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import logging
+import mmap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -17,16 +18,18 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import answer
-from biranet.files import write_bytes
+from biranet.files import parse_json, write_bytes
 from biranet.grades import DISCLAIMER
-from biranet.learning.checkpoint import Card, card_header, load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import FORMAT, Card, card_header, load_checkpoint, save_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import predict_batch
 from biranet.learning.transforms import Normalisation, Pixels, normalise, to_image
+from biranet.outputs import file_kind
 from biranet.photos.synthetic import draw_photo
 
 OPSET = 18
@@ -37,6 +40,26 @@ TOLERANCE = 1e-4
 
 LARGEST_BYTES = 2_000_000_000
 """Weights that fit into one ONNX file, which ends at 2 GiB with all that is in it."""
+
+
+def _is_onnx(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(FORMAT.encode()) >= 0  # the metadata stands at the end
+
+
+def _is_half(path: Path) -> bool:
+    """Whether a file is a checkpoint in half precision: those of trainings are not, and are never replaced."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = parse_json((file.metadata() or {})["biranet"])
+            kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return header["format"] == FORMAT and "F16" in kinds and not kinds & {"F32", "F64", "BF16"}
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError):
+        return False
+
+
+ONNX = file_kind("an exported model", _is_onnx)
+HALF = file_kind("an exported checkpoint", _is_half)
 
 
 class Exported(NamedTuple):

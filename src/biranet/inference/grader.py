@@ -81,7 +81,7 @@ class Prediction:
         return None if self.probabilities is None else int(self.probabilities.argmax())
 
     def row(self) -> dict[str, str]:
-        """The row of `grades.csv`: cells by the names in `TABLE_COLUMNS`."""
+        """The row of the table of grades: cells by the names in `TABLE_COLUMNS`."""
         shares = [None] * len(GRADES) if self.probabilities is None else self.probabilities.tolist()
         ends = (None, None) if self.grade_range is None else self.grade_range
         told = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)

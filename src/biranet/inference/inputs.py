@@ -2,17 +2,20 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from biranet.errors import InputError
 from biranet.files import write_bytes
-from biranet.inference.grader import Prediction
+from biranet.inference.grader import TABLE_COLUMNS, Prediction
+from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import PhotoFolder
 from biranet.photos.read import PHOTO_SUFFIXES
-from biranet.tables import read_table
+from biranet.tables import read_header, read_table
 
 PICTURE_MARK = b"attention, drawn by biranet"
 """Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""
@@ -54,6 +57,56 @@ def list_photos(given: Sequence[Path]) -> list[Path]:
         except UnicodeEncodeError:
             raise InputError(f"the file name {str(file)!r} is not UTF-8; rename the file") from None
     return files
+
+
+GRADES_TABLE = file_kind("a table of grades", lambda path: read_header(path) == TABLE_COLUMNS)
+"""What `biranet grade` writes: known by its columns, so one that somebody has added columns to is somebody's."""
+
+
+@contextmanager
+def outputs_of_grading(
+    out: Path, attention: Path | None, given: Sequence[Path], files: Sequence[Path], checkpoint: Path
+) -> Iterator[Path]:
+    """Ask for the outputs of grading, and keep all others from them meanwhile.
+
+    Args:
+        out: The table.
+        attention: Folder for the pictures of what the model looked at, if any.
+        given: What was given to grade: files, folders, lists.
+        files: The photos behind it.
+        checkpoint: The model.
+
+    Yields:
+        Where to write the table.
+
+    Raises:
+        InputError: If one of them would replace something else, or pictures would lie among the photos.
+    """
+    with ExitStack() as held:
+        table = held.enter_context(output(out, GRADES_TABLE, (*given, *files, checkpoint)))
+        if attention is not None:
+            folders = [path for path in given if path.is_dir()]
+            if any(lies_in(attention, path) for path in folders) or any(
+                _same_folder(attention, path) for path in {file.parent for file in files}
+            ):
+                raise InputError(
+                    f"{attention} is a folder of photos that are graded, or lies in one, so its pictures would come to "
+                    "be graded as photos; name another folder"
+                )
+            held.enter_context(
+                output(attention, Kind("pictures of attention", partial(_foreign, table=table), folder=True))
+            )
+        yield table
+
+
+def _foreign(folder: Path, table: Path) -> Path | None:
+    """What a folder holds but pictures that we drew, and the table beside them."""
+    found = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
+    return next(found, None)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def picture_name(number: int, file: str) -> str:

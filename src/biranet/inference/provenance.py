@@ -1,21 +1,46 @@
 """Where the figures of a report come from: which photos had a say in the model, and how all of it was made."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
+from biranet.errors import InputError
 from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, NOT_CALIBRATED, RULES_FITTED_ON
 from biranet.evaluation.rules import Rules
-from biranet.learning.checkpoint import Card, photo_key
+from biranet.files import sha256_of
+from biranet.learning.checkpoint import Card, load_checkpoint, photo_key
 from biranet.learning.split import describe_split
 from biranet.manifest import learned_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import linked, near_identical
 from biranet.version import how_measured
+
+TRIES = 5
+"""So often is a file read anew that is replaced while it is read: a training replaces its own once an epoch."""
+
+
+def load_named(checkpoint: Path) -> tuple[nn.Module, Card, str]:
+    """Load a checkpoint, and name the very bytes that were loaded, whoever replaces the file meanwhile.
+
+    Args:
+        checkpoint: The file.
+
+    Returns:
+        The model, its card, and the SHA-256 of the file that they were loaded from.
+
+    Raises:
+        InputError: As `load_checkpoint`; or the file is replaced all the time.
+    """
+    for _ in range(TRIES):
+        digest = sha256_of(checkpoint) if checkpoint.is_file() else ""
+        model, card = load_checkpoint(checkpoint)
+        if sha256_of(checkpoint) == digest:  # so it was the same file all the time
+            return model, card, digest
+    raise InputError(f"{checkpoint} is being replaced all the time; copy it, and measure the copy")
 
 
 def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
@@ -67,12 +92,13 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 
 def describe_origin(
-    checkpoint: Path, card: Card, prepared: Path, manifest: pd.DataFrame, part: str
+    checkpoint: Path, digest: str, card: Card, prepared: Path, manifest: pd.DataFrame, part: str
 ) -> dict[str, str | list[str]]:
     """Say how the figures came about.
 
     Args:
         checkpoint: The model's file.
+        digest: SHA-256 of the bytes it was loaded from.
         card: Its description.
         prepared: The prepared folder.
         manifest: Its photos.
@@ -94,7 +120,7 @@ def describe_origin(
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
     origin: dict[str, Any] = {
         "Model": card.network,
-        "Checkpoint": f"{checkpoint}, sha256 {hashlib.sha256(checkpoint.read_bytes()).hexdigest()}",
+        "Checkpoint": f"{checkpoint}, sha256 {digest}",
         "Epoch": f"{card.epoch}, {chosen}",
         "Trained on": f"{card.trained_on}, seed {card.seed}",
         "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",

@@ -4,7 +4,7 @@ A test part is honest once. Whoever looks at its figures, changes something and 
 and no interval shows that; so the report says how often it was read before.
 """
 
-import hashlib
+import errno
 import json
 import os
 import time
@@ -52,19 +52,19 @@ class Readings:
         )
 
 
-def record_reading(prepared: Path, column: str, checkpoint: Path) -> Readings:
+def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -> Readings:
     """Write down that a test part is read, and count the earlier readings.
 
     Args:
         prepared: The prepared folder.
         column: Column of its manifest with the split.
         checkpoint: The model that is measured; its folder stands for the run.
+        digest: SHA-256 of the bytes it was loaded from.
 
     Returns:
         How often the part was read before.
     """
     path, run = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     earlier = [
         row["run"] == run or row.get("sha256") == digest for row in _read(path) if row.get("split_column") == column
     ]
@@ -76,6 +76,8 @@ def record_reading(prepared: Path, column: str, checkpoint: Path) -> Readings:
         "sha256": digest,
     }
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is no regular file")
         # Lines are only ever added, so that two evaluations at once lose none.
         with path.open("a", encoding="utf-8") as file:
             # The line before may have been cut by a kill; an empty line is none.

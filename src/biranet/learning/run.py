@@ -19,6 +19,7 @@ from biranet.manifest import (
     read_manifest,
     write_manifest,
 )
+from biranet.outputs import alone, folder_kind, holds_keys, visible
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 from biranet.version import software_version
 
@@ -26,6 +27,13 @@ CONFIG_NAME = "config.json"
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"
+
+
+RUN = folder_kind("a run", {CONFIG_NAME: lambda path: holds_keys(path, "train")})
+"""What a training leaves."""
+
+_BEGUN = (CONFIG_NAME, "tensorboard")
+"""What a training has written before there is a state: a run that holds no more can be begun again."""
 
 
 def epoch_name(epoch: int) -> str:
@@ -71,8 +79,9 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
             f"{prepared} is divided into folds 0 to {len(folds) - 1}; say which one to train on with --fold, "
             f"or replace them by one split with: biranet split {prepared}"
         )
-    table = split_photos(table, SplitConfig(seed=config.seed))
-    write_manifest(prepared, table)
+    with alone(prepared, folder=True):
+        table = split_photos(read_manifest(prepared), SplitConfig(seed=config.seed))
+        write_manifest(prepared, table)
     why = "The manifest had no split; made one" if none else "The published split has no validation part; made one"
     return f"{why} by group with seed {config.seed}. {describe_split(table)}"
 
@@ -142,6 +151,11 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
+    elif (found := next((path for path in visible(run) if path.name not in _BEGUN), None)) is not None:
+        raise InputError(
+            f"{run} holds what an earlier training made, such as {found.name}, but not its {STATE_NAME}, so it cannot "
+            "go on; choose another --out, or delete the folder if nobody needs it"
+        )
     else:
         origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}
         write_json(path, {"train": dataclasses.asdict(config), **origin})

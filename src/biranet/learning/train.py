@@ -13,6 +13,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from biranet.learning.record import Record
 from biranet.learning.run import (
     BEST_NAME,
     LAST_NAME,
+    RUN,
     STATE_NAME,
     ensure_split,
     epoch_name,
@@ -51,6 +53,7 @@ from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
 from biranet.manifest import graded_photos, learned_digest, read_manifest
+from biranet.outputs import output
 from biranet.photos.prepare import read_preparation
 
 
@@ -81,10 +84,24 @@ def train(
         InterruptedRunError: If SIGINT or SIGTERM came; the state was saved.
     """
     accelerator = Accelerator(cpu=config.no_cuda, mixed_precision=_precision(config))
+    # The main process writes; the others wait.
+    with output(run, RUN) if accelerator.is_main_process else nullcontext():
+        return _train(accelerator, prepared, run, config, resume=resume, build=build)
+
+
+def _train(
+    accelerator: Accelerator,
+    prepared: Path,
+    run: Path,
+    config: TrainConfig,
+    *,
+    resume: bool,
+    build: Callable[[ModelConfig], nn.Module],
+) -> Progress:
     device, say = accelerator.device, accelerator.print
     torch.backends.cudnn.deterministic = True
 
-    # The photos, and the folder for what is learned from them. The main process writes; the others wait.
+    # The photos, and the folder for what is learned from them.
     if accelerator.is_main_process and (made := ensure_split(prepared, config)):
         say(made)
     accelerator.wait_for_everyone()

@@ -21,11 +21,15 @@ from biranet.errors import RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
 from biranet.manifest import SPLITS, fold_columns, graded_photos
+from biranet.outputs import file_kind, holds_keys
 from biranet.photos import HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
 
 AUDIT_NAME = "audit.json"
 """The file in the prepared folder that holds all findings."""
+
+AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused", "findings"))
+"""What `as_json` is written to."""
 
 _EYES = ("left", "right")
 _SHOWN = 3

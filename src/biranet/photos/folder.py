@@ -18,12 +18,13 @@ from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.images import PREPARED_SHA256
 from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
+from biranet.outputs import alone
 from biranet.photos import HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
-from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, made, sweep
+from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (
@@ -118,7 +119,7 @@ def prepare_folder(
     preparation = Preparation(size_px=size_px, whole=listed.whole)
     check_place(photos, out)
     check_ours(out)
-    with open_journal(made(out), OUTCOME_COLUMNS) as journal:
+    with alone(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)

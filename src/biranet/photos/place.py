@@ -37,19 +37,6 @@ def check_place(photos: Path, out: Path) -> None:
         raise InputError(f"{photos} lies in {out}; name a folder for the prepared photos that is not around them")
 
 
-def made(out: Path) -> Path:
-    """Make a prepared folder where there is none.
-
-    Raises:
-        InputError: If it cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror or error}; choose another place") from error
-    return out
-
-
 def check_ours(out: Path) -> None:
     """Refuse a folder where something that is not ours stands where we would write, before anything is written.
 

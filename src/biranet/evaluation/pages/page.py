@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from biranet.grades import DISCLAIMER, GRADE_NAMES, GRADES, REFERABLE_GRADE
+from biranet.outputs import head_of
 
 ABSENT = "–"
 """Stands where there is no value."""
@@ -53,6 +54,11 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
         "referable": REFERABLE_GRADE,
     }
     return environment.get_template(template).render(values)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `render_page` made: the end of its title says so."""
+    return " – biranet</title>".encode() in head_of(path)
 
 
 def percent(share: float) -> str:
