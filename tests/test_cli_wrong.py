@@ -136,15 +136,15 @@ def test_wrong_use_is_answered_by_a_sentence_and_leaves_no_trace(biranet, small,
 
 def rewritten(checkpoint, path, **header):
     """Copy a checkpoint with another header."""
-    from biranet.learning.checkpoint import read_tensors, write_tensors
+    from biranet.learning.tensors import open_tensors, write_tensors
 
-    tensors, stored = read_tensors(checkpoint, "a checkpoint")
-    write_tensors(path, tensors, stored | header)
+    with open_tensors(checkpoint, "a checkpoint") as stored:
+        write_tensors(path, stored.tensors(), stored.header | header)
 
 
 def test_checkpoint_of_another_version(biranet, place, checkpoint):
     rewritten(checkpoint, place / "later.safetensors", version=99)
-    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 2"
+    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 3"
     assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
     assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
     assert not (place / "report").exists() and not (place / "grades.csv").exists()

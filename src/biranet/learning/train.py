@@ -39,6 +39,7 @@ from biranet.learning.run import (
     BEST_NAME,
     LAST_NAME,
     STATE_NAME,
+    conditions,
     ensure_split,
     epoch_name,
     open_run,
@@ -50,6 +51,7 @@ from biranet.learning.schedule import Schedule, make_optimiser
 from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
+from biranet.learning.trunk import check_trunk
 from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 
@@ -93,8 +95,9 @@ def train(
         say(warnings)
     part = table[split_column(config)]
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
-    normalisation = trunk_normalisation(config.model.trunk)
     size = config.data.image_size
+    check_trunk(config.model.trunk, size)
+    normalisation = trunk_normalisation(config.model.trunk)
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
@@ -109,11 +112,11 @@ def train(
     loss_function = make_loss(config.optimiser)
     loss_of_nothing = loss_of_equal_probabilities(loss_function)
     if accelerator.is_main_process:
-        open_run(run, prepared, config, table, resume=resume)
+        open_run(run, prepared, config, resume=resume)
     accelerator.wait_for_everyone()
-    progress = Progress()
+    progress, hangs_on = Progress(), conditions(prepared, config, table)
     if resume:
-        progress, schedule_state = load_state(run / STATE_NAME, model, optimiser)
+        progress, schedule_state = load_state(run / STATE_NAME, model, optimiser, hangs_on)
         schedule.load_state_dict(schedule_state)
     network, stepper = accelerator.prepare(model, optimiser)
     loader = load_batches(photos, batches, config.data.workers)
@@ -136,7 +139,7 @@ def train(
 
     def save() -> None:
         if accelerator.is_main_process:
-            save_state(run / STATE_NAME, model, optimiser, schedule.state_dict(), progress)
+            save_state(run / STATE_NAME, model, optimiser, schedule.state_dict(), progress, hangs_on)
 
     say(
         f"Training {config.model.model} on {len(learning)} photos ({len(choosing)} for validation) on {device}, "
