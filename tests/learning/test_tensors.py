@@ -1,4 +1,4 @@
-"""Tensors in a file: back to the bit, or refused because they, or what is said of them, are not as they were written."""
+"""Tensors in a file: back to the bit, or refused because they, or their description, are not as they were written."""
 
 import json
 import random

@@ -1,8 +1,10 @@
 """Trainings that are stopped at a batch and resumed: they end like one that was not, to the bit."""
 
+import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -152,8 +154,8 @@ def test_a_folder_without_a_state_cannot_be_resumed(folder, tmp_path, tiny_confi
         train(folder, tmp_path / "nothing", tiny_config(), resume=True)
 
 
-@pytest.mark.parametrize("column", ["grade", "split", "sha256"])
-def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_config):
+@pytest.mark.parametrize(("column", "what"), [("grade", "grades"), ("split", "parts"), ("sha256", "photos")])
+def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, what, tiny_config):
     table = read_manifest(folder)
     row = table.index[table["split"] == "train"][0]
     if column == "split":
@@ -166,12 +168,48 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
         shutil.copyfile(folder / table.loc[row, "prepared"], folder / place)
         table.loc[row, ["sha256", "prepared"]] = "0" * 64, place
     write_manifest(folder, table)
-    with pytest.raises(InputError, match=r"the photos, grades or split in .* have changed since"):
+    before = {path.name: path.read_bytes() for path in finished.glob("*.*")}
+    with pytest.raises(InputError, match=rf"was written under other conditions: the {what} have changed; start the"):
         train(folder, finished, tiny_config(), resume=True)
+    assert {path.name: path.read_bytes() for path in finished.glob("*.*")} == before
 
 
-@pytest.mark.parametrize("text", ['{"prepared": "prepared", "train": {}}', '["photos_sha256"]'])
-def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finished, text, tiny_config):
-    (finished / "config.json").write_text(text)
-    with pytest.raises(InputError, match=r"config\.json does not say which photos the run learns from .* train anew"):
+def test_a_run_does_not_go_on_with_photos_of_another_size(drawn_photos, finished, tmp_path, tiny_config):
+    from biranet.photos.folder import prepare_folder
+
+    larger = tmp_path / "larger"
+    prepare_folder(drawn_photos, larger, labels=drawn_photos / "labels.csv", size_px=72)
+    table = read_manifest(larger).set_index("file")
+    parts = read_manifest(Path(json.loads((finished / "config.json").read_text())["prepared"])).set_index("file")
+    write_manifest(larger, table.assign(split=parts["split"]).reset_index())
+    with pytest.raises(InputError, match=r"preparation\.size_px is 72 here and 64 in the run"):
+        train(larger, finished, tiny_config(), resume=True)
+
+
+def test_a_run_does_not_go_on_by_other_settings(folder, finished, tiny_config):
+    with pytest.raises(InputError, match=r"optimiser\.lr is 0\.02 here and 0\.01 in the run, seed is 2 here and 1 in"):
+        train(folder, finished, tiny_config(optimiser={"lr": 0.02}, seed=2), resume=True)
+    # How fast it is read, and how often saved, leaves no trace in what is learned.
+    train(folder, finished, tiny_config(data={"workers": 1}, save_minutes=1.0), resume=True)
+
+
+def test_a_run_does_not_go_on_from_a_damaged_state(folder, finished, tiny_config):
+    state = finished / "state.safetensors"
+    data = bytearray(state.read_bytes())
+    data[-100] ^= 1
+    state.write_bytes(data)
+    with pytest.raises(InputError, match=r"state\.safetensors is damaged: its weights are not those that were written"):
         train(folder, finished, tiny_config(), resume=True)
+    assert state.read_bytes() == bytes(data)
+
+
+@pytest.mark.parametrize("cut", ["half", "words", "list"])
+def test_a_torn_history_is_said_and_can_be_done_without(folder, finished, cut, tiny_config):
+    history = finished / "history.jsonl"
+    lines = history.read_text().splitlines()
+    torn = {"half": lines[1][:20], "words": "and so on", "list": "[1]"}[cut]
+    history.write_text(f"{lines[0]}\n{torn}")
+    with pytest.raises(InputError, match=r"history\.jsonl, line 2 is not that of an epoch: .* or delete it"):
+        train(folder, finished, tiny_config(), resume=True)
+    history.unlink()
+    assert train(folder, finished, tiny_config(), resume=True).epoch == 2
