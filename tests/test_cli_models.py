@@ -104,6 +104,19 @@ def test_a_word_that_names_nothing_gets_a_sentence(
     assert not (tmp_path / "grades.csv").exists() and not (tmp_path / "report").exists()
 
 
+def test_a_model_that_ships_is_the_one_its_card_is_about(stand_in, biranet, checkpoint, drawn_photos, split_folder):
+    weights = stand_in / f"{DEFAULT}.safetensors"
+    shutil.copy(checkpoint, weights)  # whole, and of another model
+    sentence = (
+        f"biranet: {weights} is not the file that its card {DEFAULT}.toml is about: it is damaged, or was replaced"
+    )
+    for command in (["grade", drawn_photos], ["evaluate", DEFAULT, split_folder], ["models", DEFAULT], ["models"]):
+        answer = biranet(*command)
+        assert answer.status == 2 and answer.err.count("\n") == 1 and answer.err.startswith(sentence)
+    with pytest.raises(InputError, match="is not the file that its card"):
+        package.load()
+
+
 def test_without_a_model_commands_say_so(no_models, biranet, drawn_photos, split_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence = (

@@ -293,11 +293,11 @@ def test_without_probabilities_no_rules_apply() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"temperature": 0.0}, "temperature must be a number from 0.01 to 100, not 0.0"),
-        ({"temperature": 1e-320}, "temperature must be a number from 0.01 to 100, not 1e-320"),
-        ({"temperature": 101.0}, "temperature must be a number from 0.01 to 100, not 101"),
-        ({"temperature": float("nan")}, "temperature must be a number from 0.01 to 100, not nan"),
-        ({"temperature": float("inf")}, "temperature must be a number from 0.01 to 100, not inf"),
+        ({"temperature": 0.0}, "temperature must be a number above 0, not 0.0: from 0.01 to 100"),
+        ({"temperature": 1e-320}, "temperature must be a number above 0, not 1e-320.*: from 0.01 to 100"),
+        ({"temperature": 101.0}, "temperature must be a number above 0, not 101.*: from 0.01 to 100"),
+        ({"temperature": float("nan")}, "temperature must be a number above 0, not nan.*: from 0.01 to 100"),
+        ({"temperature": float("inf")}, "temperature must be a number above 0, not inf.*: from 0.01 to 100"),
         ({"decoder": "median"}, "decoder 'median', which this biranet does not have"),
         ({"decoder": "expected_grade"}, "belong to the decoder 'expected_grade'"),
         ({"grade_thresholds": (0.5, 1.5, 2.5, 3.5)}, "belong to the decoder 'expected_grade'"),

@@ -149,10 +149,10 @@ def test_a_flipped_bit_of_a_state_is_refused(make, tmp_path, place):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"preparation.size_px": 96}, "preparation.size_px is 96 here and 64 in the run; start the training anew"),
+        ({"preparation.size_px": 96}, "preparation.size_px is 96 here and 64 in the run; train anew"),
         (
             {"epochs": 3, "photos_sha256": "cd"},
-            "conditions: epochs is 3 here and 2 in the run, the photos have changed;",
+            "epochs is 3 here and 2 in the run, the photos have changed since it began; train anew",
         ),
         ({"data.class_weights": None}, "data.class_weights is None here and"),
         ({"new": 1}, "new is 1 here and None in the run"),

@@ -169,7 +169,9 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, what, 
         table.loc[row, ["sha256", "prepared"]] = "0" * 64, place
     write_manifest(folder, table)
     before = {path.name: path.read_bytes() for path in finished.glob("*.*")}
-    with pytest.raises(InputError, match=rf"was written under other conditions: the {what} have changed; start the"):
+    with pytest.raises(
+        InputError, match=rf"was written under other conditions: the {what} have changed since it began; train anew"
+    ):
         train(folder, finished, tiny_config(), resume=True)
     assert {path.name: path.read_bytes() for path in finished.glob("*.*")} == before
 

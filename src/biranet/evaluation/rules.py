@@ -104,8 +104,8 @@ class Rules:
     def __post_init__(self) -> None:
         if not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
             raise InputError(
-                f"the temperature must be a number from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}, "
-                f"not {self.temperature}"
+                f"the temperature must be a number above 0, not {self.temperature}: "
+                f"from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}"
             )
         if self.decoder not in ("argmax", "expected_grade"):
             raise InputError(f"the rules ask for the decoder {self.decoder!r}, which this biranet does not have")

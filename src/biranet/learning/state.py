@@ -129,9 +129,9 @@ def load_state(
             schedule = dict(header["schedule"])
             progress = TypeAdapter(Progress).validate_python(header["progress"])
             groups = list(header["groups"])
-        # As they come back from a file.
+        # Ours as they would come back from a file.
         if others := list(_differences(json.loads(json.dumps(dict(conditions))), written)):
-            raise InputError(f"{path} was written under other conditions: {', '.join(others)}; start the training anew")
+            raise InputError(f"{path} was written under other conditions: {', '.join(others)}; train anew")
         tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -167,4 +167,4 @@ def _differences(here: Conditions, written: Conditions) -> Iterator[str]:
         if here.get(name) != written.get(name):
             told = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
             summed_up = name.removesuffix("_sha256")
-            yield told if summed_up == name else f"the {summed_up} have changed"
+            yield told if summed_up == name else f"the {summed_up} have changed since it began"

@@ -207,8 +207,6 @@ def _kind(tensor: Tensor) -> str:
     """What a tensor holds; floating numbers of any width can take each other's place."""
     if tensor.is_meta:
         return "without values"
-    if tensor.layout != torch.strided:
-        return "sparse"
     return "floating" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 

@@ -54,9 +54,8 @@ class Preparation:
     def __post_init__(self) -> None:
         """Refuse what no network could use, and no encoder make."""
         if not SMALLEST_PX <= self.size_px <= LARGEST_PX:
-            raise InputError(
-                f"--size must be at least {SMALLEST_PX} and at most {LARGEST_PX} pixels, not {self.size_px}"
-            )
+            bound = f"at least {SMALLEST_PX}" if self.size_px < SMALLEST_PX else f"at most {LARGEST_PX}"
+            raise InputError(f"--size must be {bound} pixels, not {self.size_px}")
         if not 1 <= self.jpeg_quality <= JPEG_QUALITY:
             raise InputError(f"the JPEG quality must lie between 1 and {JPEG_QUALITY}, not {self.jpeg_quality}")
 
