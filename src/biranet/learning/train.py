@@ -27,6 +27,7 @@ from biranet.config import ModelConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
+from biranet.files import printable
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
@@ -129,7 +130,7 @@ def train(
         preparation=read_preparation(prepared),
         split_column=split_column(config),
         learned_digest=learned_digest(table, split_column(config)),
-        trained_on=", ".join(sorted(set(learning["source"]))),
+        trained_on=printable(", ".join(sorted(set(learning["source"])))),
         seed=config.seed,
         software=software_versions(),
     )
