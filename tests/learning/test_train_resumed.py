@@ -14,7 +14,7 @@ from biranet.learning.loss import GradingLoss
 from biranet.learning.model import BiraNet
 from biranet.learning.record import read_history
 from biranet.learning.train import train
-from biranet.manifest import read_manifest, write_manifest
+from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
 
 BATCHES = 3
 """Batches of one epoch: about twenty photos to learn from, eight at a time."""
@@ -154,8 +154,8 @@ def test_a_folder_without_a_state_cannot_be_resumed(folder, tmp_path, tiny_confi
         train(folder, tmp_path / "nothing", tiny_config(), resume=True)
 
 
-@pytest.mark.parametrize(("column", "what"), [("grade", "grades"), ("split", "parts"), ("sha256", "photos")])
-def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, what, tiny_config):
+@pytest.mark.parametrize("column", ["grade", "split", "sha256"])
+def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_config):
     table = read_manifest(folder)
     row = table.index[table["split"] == "train"][0]
     if column == "split":
@@ -168,10 +168,28 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, what, 
         shutil.copyfile(folder / table.loc[row, "prepared"], folder / place)
         table.loc[row, ["sha256", "prepared"]] = "0" * 64, place
     write_manifest(folder, table)
+    with pytest.raises(InputError, match=r"the photos, grades or split in .* have changed since"):
+        train(folder, finished, tiny_config(), resume=True)
+
+
+@pytest.mark.parametrize("text", ['{"prepared": "prepared", "train": {}}', '["photos_sha256"]'])
+def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finished, text, tiny_config):
+    (finished / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json does not say which photos the run learns from .* train anew"):
+        train(folder, finished, tiny_config(), resume=True)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_what_the_state_says_of_the_photos_counts_whatever_the_settings_say(folder, finished, part, tiny_config):
+    table = read_manifest(folder)
+    row = table.index[table["split"] == part][0]
+    table.loc[row, "grade"] = (table.loc[row, "grade"] + 1) % 5
+    write_manifest(folder, table)
+    stored = json.loads((finished / "config.json").read_text())
+    digest = photos_digest(graded_photos(table), ["file", "sha256", "grade", "split"])
+    (finished / "config.json").write_text(json.dumps(stored | {"photos_sha256": digest}))
     before = {path.name: path.read_bytes() for path in finished.glob("*.*")}
-    with pytest.raises(
-        InputError, match=rf"was written under other conditions: the {what} have changed since it began; train anew"
-    ):
+    with pytest.raises(InputError, match="was written under other conditions: the photos have changed since it began"):
         train(folder, finished, tiny_config(), resume=True)
     assert {path.name: path.read_bytes() for path in finished.glob("*.*")} == before
 
@@ -183,7 +201,8 @@ def test_a_run_does_not_go_on_with_photos_of_another_size(drawn_photos, finished
     prepare_folder(drawn_photos, larger, labels=drawn_photos / "labels.csv", size_px=72)
     table = read_manifest(larger).set_index("file")
     parts = read_manifest(Path(json.loads((finished / "config.json").read_text())["prepared"])).set_index("file")
-    write_manifest(larger, table.assign(split=parts["split"]).reset_index())
+    table = table.assign(split=parts["split"]).reset_index()
+    write_manifest(larger, table)
     with pytest.raises(InputError, match=r"preparation\.size_px is 72 here and 64 in the run"):
         train(larger, finished, tiny_config(), resume=True)
 

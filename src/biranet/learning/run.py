@@ -9,7 +9,7 @@ import pandas as pd
 
 from biranet.config import SplitConfig, TrainConfig, lasting_settings
 from biranet.errors import InputError
-from biranet.files import write_json
+from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
 from biranet.manifest import (
     FOLD_PREFIX,
@@ -116,7 +116,7 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
 
 
 def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
-    """Tell what a training hangs on: a training that goes on under others would be none that anybody can repeat.
+    """Tell what a training hangs on: one that goes on under other conditions could be repeated by nobody.
 
     Args:
         prepared: The prepared folder.
@@ -124,34 +124,45 @@ def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dic
         photos: The photos with their split.
 
     Returns:
-        Plain values by name: settings, how photos are prepared, and sums of the photos, their grades and their parts.
+        Plain values by name: settings, how photos are prepared, and a sum of the photos that are learned from or choose
+        the epoch, with their grades; the other parts have no say.
     """
     preparation = {f"preparation.{name}": value for name, value in read_preparation(prepared).as_dict().items()}
-    sums = {
-        "photos_sha256": photos_digest(photos, ["file", "sha256"]),
-        "grades_sha256": photos_digest(photos, ["file", "grade"]),
-        "parts_sha256": photos_digest(photos, ["file", split_column(config)]),
-    }
+    column = split_column(config)
+    having_a_say = photos[photos[column].isin(["train", "validation"])]
+    sums = {"photos_sha256": photos_digest(having_a_say, ["file", "sha256", "grade", column])}
     return {**lasting_settings(config), **preparation, **sums}
 
 
-def open_run(run: Path, prepared: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Begin a run folder, or check that there is a run that can go on.
+def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool) -> None:
+    """Begin a run folder, or check that a run can go on.
 
     Args:
         run: The run folder.
         prepared: The prepared folder.
         config: All settings; written as JSON.
-        resume: Whether the run goes on; that it does so under its own conditions is for `load_state` to check.
+        photos: The photos with their split.
+        resume: Whether the run goes on.
 
     Raises:
-        InputError: If the folder holds another run, or none to go on with.
+        InputError: If the folder holds another run, the photos have changed since the run began, or its settings do not
+            say which they were.
     """
+    path, column = run / CONFIG_NAME, split_column(config)
+    digest = photos_digest(photos, ["file", "sha256", "grade", column])
     if resume:
         if not (run / STATE_NAME).exists():
             raise InputError(f"{run} holds no saved state to go on from; delete it and train anew")
+        stored = read_json(path)
+        if not isinstance(stored, dict) or "photos_sha256" not in stored:
+            raise InputError(
+                f"{path} does not say which photos the run learns from (photos_sha256); "
+                "it may have been edited by hand, so train anew"
+            )
+        if stored["photos_sha256"] != digest:
+            raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
     else:
-        settings = {"train": dataclasses.asdict(config), "prepared": str(prepared), "software": software_versions()}
-        write_json(run / CONFIG_NAME, settings)
+        origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}
+        write_json(path, {"train": dataclasses.asdict(config), **origin})

@@ -113,7 +113,7 @@ def train(
     loss_function = make_loss(config.optimiser)
     loss_of_nothing = loss_of_equal_probabilities(loss_function)
     if accelerator.is_main_process:
-        open_run(run, prepared, config, resume=resume)
+        open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
     progress, hangs_on = Progress(), conditions(prepared, config, table)
     if resume:
