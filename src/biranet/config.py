@@ -5,7 +5,6 @@ TOML override the defaults, and the command line overrides the recipe.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,18 +22,11 @@ class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
 
     def __post_init__(self) -> None:
-        for name, choices in _choices(type(self)).items():
+        for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
-            if value not in choices:
-                known = ", ".join(map(str, choices))
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                known = ", ".join(get_args(hint))
                 raise InputError(f"--{name.replace('_', '-')} must be one of {known}, not {value!r}")
-
-
-@functools.cache
-def _choices(config: type) -> dict[str, tuple[str, ...]]:
-    """The choices of every field that has some."""
-    hints = get_type_hints(config)
-    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
 @dataclass(frozen=True)

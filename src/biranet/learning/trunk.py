@@ -75,7 +75,7 @@ def check_trunk(name: str, image_size: int) -> int:
 
     Example:
         >>> check_trunk("test_resnet", 64)
-        463552
+        374783
     """
     with torch.device("meta"):
         layers = load_trunk(ModelConfig(trunk=name, pretrained=False, freeze="none")).layers.eval()
