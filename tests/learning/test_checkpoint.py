@@ -269,6 +269,8 @@ def test_a_description_of_another_model_is_refused(file, changes):
         ({"rules": {"fitted_on": "\x1b]0;mine\x07"}}, "rules.fitted_on must be at most 10000 characters"),
         ({"trained_on": "\ud800"}, "trained_on must be at most 10000 characters, and all of them printable"),
         ({"trained_on": "a" * 20_000}, "trained_on must be at most"),
+        ({"doubts": ["\x1b[31mnone"]}, "doubts must be at most 10000 characters"),
+        ({"rules": {"doubts": ["a\nb"]}}, "doubts must be at most 10000 characters"),
         ({"software": {"torch": "\x1b[2J"}}, "software must be at most"),
         ({"split_column": "\nsplit"}, "split_column must be at most"),
         ({"calibrated_on": ["\x00"]}, "calibrated_on must be at most"),

@@ -104,6 +104,7 @@ class Card:
             "trained_on": ((self.trained_on,), LONGEST_TEXT),
             "software": ((*self.software, *self.software.values()), LONGEST_NAME),
             "rules.fitted_on": ((self.rules.fitted_on,), LONGEST_TEXT),
+            "doubts": ((*self.doubts, *self.rules.doubts), LONGEST_TEXT),
             "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), LONGEST_NAME),
         }
         for name, (words, longest) in texts.items():
