@@ -1,5 +1,6 @@
 """Photographs for the tests: drawn ones always, real ones where they are."""
 
+import hashlib
 import os
 import runpy
 import shlex
@@ -189,8 +190,23 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
         trained, split_folder, folder / f"{DEFAULT}.safetensors"
     )
     trained.unlink()
-    (folder / f"{DEFAULT}.toml").write_text(STAND_IN_CARD)
+    _write_card(folder)
     return folder
+
+
+def _write_card(folder: Path) -> None:
+    """Write the card of the stand-in as it stands in a folder now."""
+    from biranet.inference.models import DEFAULT
+
+    weights = (folder / f"{DEFAULT}.safetensors").read_bytes()
+    text = f'weights_sha256 = "{hashlib.sha256(weights).hexdigest()}"\n{STAND_IN_CARD}'
+    (folder / f"{DEFAULT}.toml").write_text(text)
+
+
+@pytest.fixture(scope="session")
+def write_card() -> Callable[[Path], None]:
+    """Function that writes the card of the stand-in in a folder, after its weights have been changed."""
+    return _write_card
 
 
 @pytest.fixture

@@ -73,10 +73,11 @@ def test_card_says_all(stand_in, biranet):
     assert its.rules.temperature == 1.5 and its.network in said and "mirror image" not in said
 
 
-def test_card_says_that_a_model_answers_for_the_mirror_image_too(stand_in, biranet):
+def test_card_says_that_a_model_answers_for_the_mirror_image_too(stand_in, write_card, biranet):
     path = stand_in / f"{DEFAULT}.safetensors"
     model, card = load_checkpoint(path)
     save_checkpoint(path, model, replace(card, model=replace(card.model, test_time_flip=True)))
+    write_card(stand_in)
     said = " ".join(biranet("models", DEFAULT).out.split())
     assert "images of 64 px; each answer is the mean of the probabilities for a photo and its mirror image" in said
 
@@ -101,6 +102,19 @@ def test_a_word_that_names_nothing_gets_a_sentence(
     # What ships is not written to.
     assert f"{DEFAULT} is no file; give a checkpoint" in biranet("calibrate", DEFAULT, split_folder).err
     assert not (tmp_path / "biranet_grades.csv").exists() and not (tmp_path / "report").exists()
+
+
+def test_a_model_that_ships_is_the_one_its_card_is_about(stand_in, biranet, checkpoint, drawn_photos, split_folder):
+    weights = stand_in / f"{DEFAULT}.safetensors"
+    shutil.copy(checkpoint, weights)  # whole, and of another model
+    sentence = (
+        f"biranet: {weights} is not the file that its card {DEFAULT}.toml is about: it is damaged, or was replaced"
+    )
+    for command in (["grade", drawn_photos], ["evaluate", DEFAULT, split_folder], ["models", DEFAULT], ["models"]):
+        answer = biranet(*command)
+        assert answer.status == 2 and answer.err.count("\n") == 1 and answer.err.startswith(sentence)
+    with pytest.raises(InputError, match="is not the file that its card"):
+        package.load()
 
 
 def test_without_a_model_commands_say_so(no_models, biranet, drawn_photos, split_folder, tmp_path, monkeypatch):

@@ -56,6 +56,7 @@ WRONG = {
     "prepare photos out --labels names.csv": "there is no column 'file'; names.csv has the columns: name, grade; say",
     "prepare photos out --labels seven.csv": "seven.csv, row 2, column 'grade': '7' is not a grade from 0 to 4",
     "prepare photos out --size 5": "--size must be at least 32 pixels, not 5",
+    "prepare photos out --size 100000": "--size must be at most 8192 pixels, not 100000",
     "prepare photos out --workers 0": "--workers must be at least 1, not 0",
     "prepare photos prepared --size 65": "prepared was prepared at 64 px",
     "split nowhere": "nowhere holds no manifest.csv",
@@ -65,6 +66,8 @@ WRONG = {
     "train nowhere SMALL": "nowhere holds no manifest.csv",
     "train prepared SMALL --image-size 65": "--image-size 65 is larger than the prepared photos, which are 64 px",
     "train prepared SMALL --trunk resnett50": "timm has no such model; did you mean resnet50",
+    "train prepared SMALL --trunk resnet18.evil": "--trunk resnet18.evil: timm has no weights 'evil' of resnet18",
+    "train prepared SMALL --trunk vit_tiny_patch16_224": "vit_tiny_patch16_224 cannot see images of 64 px (",
     "train prepared --image-size 64": "cannot download the ImageNet weights of the trunk resnet50",
     "train prepared SMALL --freeze stage2": "would keep layers at random values for ever",
     "train prepared SMALL --trunk-weights nowhere.pth": "--trunk-weights nowhere.pth: no such file",
@@ -136,18 +139,34 @@ def test_wrong_use_is_answered_by_a_sentence_and_leaves_no_trace(biranet, small,
 
 def rewritten(checkpoint, path, **header):
     """Copy a checkpoint with another header."""
-    from biranet.learning.checkpoint import read_tensors, write_tensors
+    from biranet.learning.tensors import open_tensors, write_tensors
 
-    tensors, stored = read_tensors(checkpoint, "a checkpoint")
-    write_tensors(path, tensors, stored | header)
+    with open_tensors(checkpoint, "a checkpoint") as stored:
+        write_tensors(path, stored.tensors(), stored.header | header)
 
 
 def test_checkpoint_of_another_version(biranet, place, checkpoint):
     rewritten(checkpoint, place / "later.safetensors", version=99)
-    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 2"
+    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 3"
     assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
     assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
     assert not (place / "report").exists() and not (place / "biranet_grades.csv").exists()
+
+
+def test_checkpoint_of_which_a_bit_has_flipped(biranet, place, checkpoint):
+    data = bytearray(checkpoint.read_bytes())
+    data[-40] ^= 64
+    (place / "flipped.safetensors").write_bytes(data)
+    sentence = "flipped.safetensors is damaged: its weights are not those that were written; copy it anew"
+    for command in (
+        ["grade", "photos", "--checkpoint", "flipped.safetensors"],
+        ["evaluate", "flipped.safetensors", "prepared"],
+        ["calibrate", "flipped.safetensors", "prepared"],
+        ["export", "flipped.safetensors", "half.safetensors"],
+    ):
+        assert_one_sentence(biranet(*command), sentence)
+    assert not any((place / name).exists() for name in ("report", "grades.csv", "half.safetensors"))
+    assert (place / "flipped.safetensors").read_bytes() == bytes(data)
 
 
 def test_state_of_a_training_is_no_checkpoint(biranet, place, run_folder):
@@ -230,6 +249,17 @@ def test_resume_after_the_photos_changed(biranet, place, run_folder):
     table.loc[table.index[0], "grade"] = 4 - int(table["grade"].iloc[0])
     write_manifest(place / "prepared", table)
     assert_one_sentence(biranet("train", "--resume", "--out", "run"), "have changed since run began; train anew")
+
+
+def test_resume_after_the_settings_were_edited(biranet, place, run_folder):
+    shutil.copytree(run_folder, "run")
+    stored = json.loads((place / "run" / "config.json").read_text())
+    stored["train"]["optimiser"]["lr"] = 0.5
+    (place / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
+    sentence = (
+        "run/state.safetensors was written under other conditions: optimiser.lr is 0.5 here and 0.0002 in the run"
+    )
+    assert_one_sentence(biranet("train", "--resume", "--out", "run"), sentence)
 
 
 def test_demo_leaves_what_is_not_its_own(biranet, place):

@@ -8,6 +8,7 @@ import pytest
 
 from biranet import config
 from biranet.config import (
+    CalibrationConfig,
     DataConfig,
     ModelConfig,
     OptimiserConfig,
@@ -64,6 +65,22 @@ def test_every_setting_has_a_help_text():
                 name = f"{section.name}.{ast.unparse(statement.target)}"
                 assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), name
                 assert str(following.value.value).endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("section", "setting"),
+    [
+        *((ModelConfig, name) for name in ("model", "freeze")),
+        (DataConfig, "augmentation"),
+        *((OptimiserConfig, name) for name in ("loss", "loss_scale", "optimiser", "schedule")),
+        (CalibrationConfig, "decoder"),
+        (TrainConfig, "precision"),
+    ],
+)
+@pytest.mark.parametrize("value", ["x", "", None, 3, ["biranet"]])
+def test_a_word_that_is_no_choice_is_refused_in_python_too(section, setting, value):
+    with pytest.raises(InputError, match=rf"^--{setting.replace('_', '-')} must be one of \w+, .*, not "):
+        section(**{setting: value})
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -6,9 +6,10 @@ TOML override the defaults, and the command line overrides the recipe.
 
 import dataclasses
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from biranet.errors import InputError
 from biranet.files import parse_toml
@@ -17,8 +18,19 @@ STRICT = {"extra": "forbid"}
 """Makes pydantic refuse keys that a dataclass does not have."""
 
 
+class Choices:
+    """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                known = ", ".join(get_args(hint))
+                raise InputError(f"--{name.replace('_', '-')} must be one of {known}, not {value!r}")
+
+
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Choices):
     """What is trained."""
 
     __pydantic_config__ = STRICT
@@ -38,7 +50,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Choices):
     """What the network sees."""
 
     __pydantic_config__ = STRICT
@@ -59,6 +71,7 @@ class DataConfig:
     """Processes that load photos."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least(self, image_size=64, batch_size=1, workers=0)
         if self.draws_per_epoch is not None:
             _at_least(self, draws_per_epoch=1)
@@ -70,7 +83,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimiserConfig(Choices):
     """How the weights move."""
 
     __pydantic_config__ = STRICT
@@ -93,6 +106,7 @@ class OptimiserConfig:
     """Scale gradients down to this norm where they exceed it."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.lr < math.inf:
             raise InputError(f"--lr must be above 0, not {self.lr}")
         _at_least(self, weight_decay=0)
@@ -103,7 +117,7 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
-class CalibrationConfig:
+class CalibrationConfig(Choices):
     """How a trained model's probabilities become grades and decisions."""
 
     __pydantic_config__ = STRICT
@@ -114,12 +128,13 @@ class CalibrationConfig:
     """How many needless referrals weigh as much as one referable photo that is missed, for the point of least cost."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.miss_cost < math.inf:
             raise InputError(f"--miss-cost must be above 0, not {self.miss_cost}")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Choices):
     """One training: model, data, optimiser, how long, and how its answers are calibrated."""
 
     __pydantic_config__ = STRICT
@@ -146,6 +161,7 @@ class TrainConfig:
     """Arithmetic of the network; auto: bf16 on a GPU that has it, else fp32."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
         model = self.model
         if model.freeze != "none" and not model.pretrained and model.trunk_weights is None:
@@ -218,6 +234,28 @@ def _at_least(config: Any, **lowest: float) -> None:
         value = getattr(config, name)
         if not value >= bound:
             raise InputError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+
+
+_TRACELESS = {"data.workers", "save_minutes"}
+"""Settings that leave no trace in what is learned."""
+
+
+def lasting_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that leave a trace in what is learned, by their names in a recipe, as plain values.
+
+    Example:
+        >>> lasting_settings(TrainConfig())["optimiser.schedule"]
+        'plateau'
+    """
+    return {name: value for name, value in _flat(dataclasses.asdict(config)) if name not in _TRACELESS}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, str(value) if isinstance(value, Path) else value
 
 
 def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:

@@ -17,7 +17,7 @@ from typing import Any
 from biranet.errors import BiranetError, InputError
 from biranet.files import read_json, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
-from biranet.learning.checkpoint import read_tensors
+from biranet.learning.tensors import open_tensors
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def answers_sha256(checkpoint: Path) -> str:
     """Sum up what a checkpoint answers by: its weights, its rules, and what the network is and sees."""
-    tensors, header = read_tensors(checkpoint, "a checkpoint")
+    with open_tensors(checkpoint, "a checkpoint") as stored:
+        tensors, header = stored.tensors(), stored.header
     answers_by = {name: header[name] for name in ("rules", "model", "image_size", "mean", "std", "preparation")}
     total = hashlib.sha256(json.dumps(answers_by, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -81,7 +82,10 @@ def write_card(results: Path, shipped: Path) -> None:
         shipped: Folder of the model.
     """
     model = shipped / f"{DEFAULT}.safetensors"
-    parts = [(HERE / "card.toml").read_text(encoding="utf-8")]
+    parts = [
+        f'weights_sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"',
+        (HERE / "card.toml").read_text(encoding="utf-8"),
+    ]
     for name, how in MEASURED.items():
         path = results / f"{name}.json"
         metrics = read_json(path) if path.exists() else {}

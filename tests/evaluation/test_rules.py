@@ -21,6 +21,8 @@ from biranet.errors import InputError
 from biranet.evaluation.predictions import ANSWER_COLUMNS, read_predictions, write_predictions
 from biranet.evaluation.rules import (
     ALL_GRADES,
+    LEAST_TEMPERATURE,
+    MOST_TEMPERATURE,
     REFER_ALL,
     REFER_NONE,
     OperatingPoint,
@@ -291,14 +293,17 @@ def test_without_probabilities_no_rules_apply() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"temperature": 0.0}, "temperature must be a number above 0, not 0.0"),
-        ({"temperature": float("nan")}, "temperature must be a number above 0"),
-        ({"temperature": float("inf")}, "temperature must be a number above 0"),
+        ({"temperature": 0.0}, "temperature must be a number above 0, not 0.0: from 0.01 to 100"),
+        ({"temperature": 1e-320}, "temperature must be a number above 0, not 1e-320.*: from 0.01 to 100"),
+        ({"temperature": 101.0}, "temperature must be a number above 0, not 101.*: from 0.01 to 100"),
+        ({"temperature": float("nan")}, "temperature must be a number above 0, not nan.*: from 0.01 to 100"),
+        ({"temperature": float("inf")}, "temperature must be a number above 0, not inf.*: from 0.01 to 100"),
         ({"decoder": "median"}, "decoder 'median', which this biranet does not have"),
         ({"decoder": "expected_grade"}, "belong to the decoder 'expected_grade'"),
         ({"grade_thresholds": (0.5, 1.5, 2.5, 3.5)}, "belong to the decoder 'expected_grade'"),
         ({"decoder": "expected_grade", "grade_thresholds": (0.5, 0.4, 2.5, 3.5)}, "do not fall"),
         ({"decoder": "expected_grade", "grade_thresholds": (0.5, float("nan"), 2.5, 3.5)}, "must be numbers"),
+        ({"decoder": "expected_grade", "grade_thresholds": (0.5, 1.5, 2.5, 1e9)}, "from -0.5 to 4.5"),
         ({"operating_points": points(0.1, 0.2)[:1]}, "decisions need the operating points"),
         ({"operating_points": points(0.1, 0.2) * 2}, "two operating points have one name"),
         ({"set_threshold": -0.1}, "set threshold must lie between 0 and 2"),
@@ -308,6 +313,20 @@ def test_without_probabilities_no_rules_apply() -> None:
 def test_rules_that_cannot_be_are_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Rules(**settings)
+
+
+def test_what_is_no_number_is_no_answer() -> None:
+    raw = np.array([[0.2] * 5, [0.2, np.nan, 0.2, 0.2, 0.2]])
+    for rules in (Rules(), FITTED):
+        with pytest.raises(InputError, match="the model answers with what is no number"):
+            answer(raw, rules)
+
+
+@pytest.mark.parametrize("temperature", [LEAST_TEMPERATURE, MOST_TEMPERATURE])
+def test_at_every_temperature_probabilities_are_numbers(temperature: float) -> None:
+    raw = np.array([[1.0, 0, 0, 0, 0], [1e-45, 1 - 4e-45, 1e-45, 1e-45, 1e-45], [0.2] * 5])
+    shares = answer(raw, Rules(temperature)).probabilities
+    assert np.isfinite(shares).all() and np.allclose(shares.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize(

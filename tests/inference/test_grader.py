@@ -286,6 +286,18 @@ def test_dropout_is_off(grader, files):
     assert same(grader.grade(files[0]), grader.grade(files[0]))
 
 
+def test_a_model_in_training_answers_as_it_does_otherwise(checkpoint, files, answers):
+    grader = load(checkpoint)
+    grader.model.train()
+    grader.model.stream_a.net_a.eval()
+    modes = [part.training for part in grader.model.modules()]
+    before = {name: tensor.clone() for name, tensor in grader.model.state_dict().items()}
+    assert same(grader.grade(files[0]), load(checkpoint).grade(files[0]))
+    assert [answer.grade for answer in grader.grade_many(files, workers=0)] == [answer.grade for answer in answers]
+    assert [part.training for part in grader.model.modules()] == modes and {True, False} == set(modes)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in grader.model.state_dict().items())
+
+
 def test_load_takes_text_and_refuses_what_is_missing(checkpoint, tmp_path):
     assert load(str(checkpoint)).card.image_size == 64
     with pytest.raises(InputError, match="is no file"):

@@ -53,7 +53,7 @@ def test_the_stand_in_is_whole(stand_in):
 
 
 @pytest.mark.parametrize("wrong", ["no card", "card alone", "wide weights", "too large", "stranger"])
-def test_a_folder_that_is_not_whole_is_noticed(stand_in, checkpoint, wrong):
+def test_a_folder_that_is_not_whole_is_noticed(stand_in, write_card, checkpoint, wrong):
     card, weights = stand_in / f"{DEFAULT}.toml", stand_in / f"{DEFAULT}.safetensors"
     if wrong == "no card":
         card.unlink()
@@ -62,9 +62,11 @@ def test_a_folder_that_is_not_whole_is_noticed(stand_in, checkpoint, wrong):
     elif wrong == "wide weights":
         model, its = load_checkpoint(weights)
         save_checkpoint(weights, model, its)
+        write_card(stand_in)
     elif wrong == "too large":
         with weights.open("ab") as file:
             file.truncate(MOST_BYTES + 1)
+        write_card(stand_in)
     else:
         shutil.copy(checkpoint, stand_in / "notes.txt")
     with pytest.raises((AssertionError, InputError)):
@@ -202,7 +204,9 @@ def test_other_versions_of_its_photos_are_known(stand_in, biranet, drawn_photos,
 
 
 @pytest.mark.real
-def test_published_files_are_known_by_the_small_ones_it_learned_from(stand_in, biranet, real_data, tmp_path):
+def test_published_files_are_known_by_the_small_ones_it_learned_from(
+    stand_in, write_card, biranet, real_data, tmp_path
+):
     originals = pd.read_csv(real_data / "originals" / "index.csv", dtype=str).groupby("source").head(6)
     small = pd.read_csv(real_data / "labels.csv", dtype=str)
     small = small[small["image_id"].isin(originals.loc[originals["source"] == "idrid", "image_id"])]
@@ -217,6 +221,7 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(stand_in, b
     model, card = load_checkpoint(weights)
     learned = tuple(read_manifest(prepared[real_data])["fingerprint"])
     save_checkpoint(weights, model, dataclasses.replace(card, learned_fingerprints=learned))
+    write_card(stand_in)
     notes, _ = said_of(biranet, prepared[real_data / "originals"], tmp_path / "report", "--split", "all")
     assert LEARNED.format(6) in notes
 

@@ -1,19 +1,23 @@
 import dataclasses
 import json
 import pickle
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from biranet.config import ModelConfig, OptimiserConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import OperatingPoint, Rules
-from biranet.learning.checkpoint import Card, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.model import build_model
 from biranet.learning.schedule import make_optimiser
 from biranet.learning.state import Progress, save_state
+from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.photos.prepare import Preparation
 
 
@@ -51,12 +55,12 @@ def file(tmp_path):
     return path
 
 
-def _rewrite(path, **changes):
-    """Change entries of a checkpoint's header; None takes one away."""
-    with safe_open(path, framework="pt") as opened:
-        header = json.loads(opened.metadata()["biranet"]) | changes
+def _rewrite(path, weights=None, **changes):
+    """Write a checkpoint anew, digests included, with other entries of its header (None takes one away) or weights."""
+    with open_tensors(path, "a checkpoint") as stored:
+        tensors, header = stored.tensors(), stored.header | changes
     header = {key: value for key, value in header.items() if value is not None}
-    save_file(load_file(path), path, {"biranet": json.dumps(header)})
+    write_tensors(path, tensors if weights is None else weights, header)
 
 
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
@@ -153,7 +157,7 @@ def test_the_file_is_safetensors_and_no_pickle(file):
 
 def test_saving_replaces_the_file_whole(file, monkeypatch):
     before = file.read_bytes()
-    monkeypatch.setattr("biranet.learning.checkpoint.save", lambda *_: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr("biranet.learning.tensors.save", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         save_checkpoint(file, _model(), _card())
     assert file.read_bytes() == before
@@ -201,65 +205,146 @@ def test_safetensors_of_others_are_refused(tmp_path):
 def test_a_training_state_is_no_checkpoint(tmp_path):
     model = _model()
     optimiser = make_optimiser(model, OptimiserConfig())
-    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress())
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(), {})
     with pytest.raises(InputError, match=r"state\.safetensors is not a checkpoint; give RUN/best\.safetensors"):
         load_checkpoint(tmp_path / "state.safetensors")
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
+@pytest.mark.parametrize("version", [0, 1, 4, "3", None, "\x1b[31m3"])
 def test_another_version_is_refused(file, version):
     _rewrite(file, version=version)
-    with pytest.raises(InputError, match=rf"a checkpoint of version {version}, and this program reads version 2"):
+    with pytest.raises(InputError, match=r"a checkpoint of version \S+, and this program reads version 3") as caught:
         load_checkpoint(file)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"image_size": "large"},
-        {"image_size": None},
-        {"mean": [0.5, 0.5]},
-        {"model": {"model": "transformer"}},
         {"model": {"trunk": "test_resnet", "model": "ranet"}},
         {"model": {"trunk": "test_efficientnet"}},
-        {"preparation": {"size_px": 1}},
-        {"preparation": None},
-        {"surprise": 1},
-        {"rules": {"decoder": "median"}},
-        {"rules": {"temperature": 0.0}},
-        {"rules": {"temperature": 2.0, "surprise": 1}},
     ],
 )
-def test_a_changed_header_is_refused(file, changes):
+def test_a_description_of_another_model_is_refused(file, changes):
     _rewrite(file, **changes)
-    with pytest.raises(InputError, match="its weights and its description do not belong together"):
+    with pytest.raises(InputError, match="its weights and its description do not belong together: its weights are not"):
         load_checkpoint(file)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"image_size": "large"}, r"\(image_size\): Input should be a valid integer"),
+        ({"image_size": None}, r"\(image_size\): Field required"),
+        ({"image_size": 0}, "image_size must lie between 32 and 64, not 0"),
+        ({"image_size": 10**6}, "image_size must lie between 32 and 64, not 1000000"),
+        ({"mean": [0.5, 0.5]}, r"\(mean.2\): Field required"),
+        ({"mean": [0.5, 0.5, 300.0]}, "mean must lie between 0 and 1, not 300"),
+        ({"std": [0.5, 0.0, 0.5]}, "std must lie between 0.001 and 10, not 0"),
+        ({"std": [0.5, -1.0, 0.5]}, "std must lie between 0.001 and 10, not -1"),
+        ({"std": [0.5, float("nan"), 0.5]}, "std must lie between 0.001 and 10, not nan"),
+        ({"epoch": -1}, "epoch must lie between"),
+        ({"epoch": 10**30}, "epoch must lie between"),
+        ({"seed": -1}, "seed must lie between"),
+        ({"validation_kappa": 1.5}, "validation_kappa must lie between -1 and 1, not 1.5"),
+        ({"validation_kappa": float("nan")}, "validation_kappa must lie between -1 and 1, not nan"),
+        ({"model": {"model": "transformer"}}, "Input should be 'biranet', 'ranet' or 'plain'"),
+        ({"model": {"trunk": "\x1b[31mresnet\x07\n\nbiranet: all well"}}, "model.trunk must be at most 200 characters"),
+        ({"model": {"trunk": "resnet" * 100}}, "model.trunk must be at most 200 characters"),
+        ({"model": {"trunk": "nonsense"}}, "cannot be used: --trunk nonsense: timm has no such model"),
+        ({"model": {"trunk": "resnet18.evil"}}, "timm has no weights 'evil' of resnet18"),
+        ({"model": {"trunk": "vit_tiny_patch16_224"}}, "vit_tiny_patch16_224 cannot see images of 64 px"),
+        ({"preparation": {"size_px": 1}}, "--size must be at least 32 pixels, not 1"),
+        ({"preparation": {"size_px": 10**6}}, "--size must be at most 8192 pixels, not 1000000"),
+        ({"preparation": {"size_px": 64, "jpeg_quality": 1000}}, "JPEG quality must lie between 1 and 95, not 1000"),
+        ({"preparation": {"version": 1, "size_px": 64}}, "was trained on photos prepared by version 1"),
+        ({"preparation": None}, "Field required"),
+        ({"surprise": 1}, "surprise"),
+        ({"\x1b[31msurprise\n": 1}, r"\('\\x1b\[31msurprise\\n'\): Unexpected"),
+        ({"rules": {"decoder": "median"}}, "rules.decoder"),
+        ({"rules": {"temperature": 0.0}}, "temperature must be a number above 0, not 0.0: from 0.01 to 100"),
+        ({"rules": {"temperature": 1e-320}}, "temperature must be a number above 0, not 1e-320: from 0.01 to 100"),
+        ({"rules": {"temperature": 1e300}}, "temperature must be a number above 0, not 1e.300: from 0.01 to 100"),
+        ({"rules": {"temperature": 2.0, "surprise": 1}}, "rules.surprise"),
+        ({"rules": {"fitted_on": "\x1b]0;mine\x07"}}, "rules.fitted_on must be at most 10000 characters"),
+        ({"trained_on": "\ud800"}, "trained_on must be at most 10000 characters, and all of them printable"),
+        ({"trained_on": "a" * 20_000}, "trained_on must be at most"),
+        ({"doubts": ["\x1b[31mnone"]}, "doubts must be at most 10000 characters"),
+        ({"rules": {"doubts": ["a\nb"]}}, "doubts must be at most 10000 characters"),
+        ({"software": {"torch": "\x1b[2J"}}, "software must be at most"),
+        ({"split_column": "\nsplit"}, "split_column must be at most"),
+        ({"calibrated_on": ["\x00"]}, "calibrated_on must be at most"),
+        ({"learned_digest": "\u202e"}, "learned_digest must be at most"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_a_sentence(file, changes, sentence):
+    _rewrite(file, **changes)
+    with pytest.raises(InputError, match=sentence) as caught:
+        load_checkpoint(file)
+    assert str(file) in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("trunk", "weights"), [("vit_giant_patch14_224", 1011), ("resnetv2_152x4_bit", 928)])
+def test_a_trunk_too_large_for_its_file_is_never_made(file, trunk, weights):
+    model, preparation = {"trunk": trunk, "model": "plain"}, {"size_px": 224}
+    _rewrite(file, model=model, preparation=preparation, image_size=224)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        InputError, match=rf"its trunk has {weights:,} million weights, which so small a file cannot hold"
+    ):
+        load_checkpoint(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
 def test_weights_that_lack_or_exceed_the_model_are_refused(file):
-    with safe_open(file, framework="pt") as opened:
-        metadata = opened.metadata()
     weights = load_file(file)
     lacking = {key: value for key, value in weights.items() if key != "head.bias"}
     for changed in (lacking, {**weights, "extra": torch.zeros(1)}, {**weights, "head.bias": torch.zeros(6)}):
-        save_file(changed, file, metadata)
-        with pytest.raises(InputError, match="do not belong together"):
+        _rewrite(file, weights=changed)
+        with pytest.raises(InputError, match="do not belong together: its weights are not those of such a model"):
             load_checkpoint(file)
 
 
-def test_tensors_keep_their_bits_and_kinds(tmp_path):
-    tensors = {
-        "float": torch.randn(3, 4).T,
-        "half": torch.randn(5).bfloat16(),
-        "count": torch.tensor(7),
-        "empty": torch.zeros(0, 3),
-        "odd": torch.tensor([float("nan"), float("inf"), -0.0]),
-    }
-    write_tensors(tmp_path / "a.safetensors", tensors, {"a": [1, None, "ü"]})
-    found, header = read_tensors(tmp_path / "a.safetensors", "a test")
-    assert header == {"a": [1, None, "ü"]}
-    assert set(found) == set(tensors)
-    for name, tensor in tensors.items():
-        assert found[name].dtype == tensor.dtype
-        assert found[name].shape == tensor.shape
-        assert found[name].flatten().view(torch.uint8).equal(tensor.flatten().view(torch.uint8))
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool, torch.float8_e4m3fn, torch.float64, torch.bfloat16])
+def test_weights_that_are_other_numbers_are_refused(file, kind):
+    _rewrite(file, weights=load_file(file) | {"head.bias": torch.ones(5).to(kind)})
+    with pytest.raises(
+        InputError, match=rf"do not belong together: the weights head\.bias are {kind}, not torch.float32"
+    ):
+        load_checkpoint(file)
+
+
+def test_counts_that_are_no_whole_numbers_are_refused(file):
+    weights = load_file(file)
+    name = next(key for key in weights if key.endswith("num_batches_tracked"))
+    _rewrite(file, weights=weights | {name: torch.tensor(1.5)})
+    with pytest.raises(InputError, match=rf"the weights {name} are torch.float32, not torch.int64"):
+        load_checkpoint(file)
+
+
+def test_a_digest_that_is_gone_is_missed(file):
+    with open_tensors(file, "a checkpoint") as stored:
+        header = stored.header
+    save_file(load_file(file), file, {"biranet": json.dumps(header)})
+    for read in (read_card, load_checkpoint):
+        with pytest.raises(InputError, match="is damaged: the digest of its description is gone"):
+            read(file)
+
+
+def test_a_checkpoint_of_version_2_is_refused_and_sealed_on_request(file, tmp_path):
+    weights, card = load_file(file), load_checkpoint(file)[1]
+    with open_tensors(file, "a checkpoint") as stored:
+        old = stored.header | {"version": 2}
+    save_file(weights, file, {"biranet": json.dumps(old)})
+    with pytest.raises(
+        InputError, match=r"of version 2, in which nothing shows .*; if you trust it, .* studies/seal\.py"
+    ):
+        load_checkpoint(file)
+    seal = Path(__file__).parents[2] / "studies" / "seal.py"
+    for status, said in ((0, ""), (1, "new.safetensors exists; name another file")):
+        command = [sys.executable, seal, file, tmp_path / "new.safetensors"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status and said in done.stderr
+    model, found = load_checkpoint(tmp_path / "new.safetensors")
+    assert found == card
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())

@@ -306,6 +306,24 @@ def test_training_leaves_the_frozen_stem_as_it_is(name):
     assert any("running_mean" in key and not torch.equal(model.state_dict()[key], rest[key]) for key in rest)
 
 
+@pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
+def test_who_asks_for_the_stem_to_be_trained_gets_it(name):
+    model = _frozen_at_stage2(name)
+    model.requires_grad_(True).train()
+    grading_loss(model(torch.rand(4, 3, 64, 64)).logits, torch.arange(4)).backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+    assert next(model.stem.parameters()).grad.any()
+    assert not any(module.training for module in model.stem.modules())
+
+
+def test_a_frozen_stem_passes_on_what_the_image_is_asked_for():
+    model, image = _frozen_at_stage2("biranet").eval(), torch.rand(1, 3, 64, 64, requires_grad=True)
+    model(image).logits.sum().backward()
+    assert image.grad is not None and image.grad.any()
+    assert all(weight.grad is None for weight in model.stem.parameters())
+    assert not model.stem(image.detach()).requires_grad
+
+
 def test_the_streams_have_trunks_of_their_own_that_start_alike_where_weights_are_given(tmp_path):
     config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")
     file = tmp_path / "weights.pt"

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from biranet.errors import InputError
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.record import Record, read_history
 from biranet.learning.transforms import Normalisation
@@ -75,6 +76,30 @@ def test_history_is_json_that_every_reader_takes(tmp_path):
         record.add_epoch(_row(2, train_loss=float("nan")))
     record.close()
     assert read_history(tmp_path) == [_row(1)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"epoch": 2, "lr": 0.', "", "[2]", "2", '"epoch"', '{"lr": 0.1}', '{"epoch": "2"}', '{"epoch": null}'),
+        *('{"epoch": 2, "lr": "0.1"}', '{"epoch": 2, "lr": NaN}', '{"epoch": 2, "lr": [1]}', "[" * 100_000, "\0"),
+    ],
+)
+def test_a_history_that_is_none_is_refused_by_its_line(tmp_path, line):
+    record = Record(tmp_path, epochs_done=0)
+    record.add_epoch(_row(1))
+    record.close()
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(InputError, match=r"history\.jsonl, line 2 is not that of an epoch: .* or delete it") as caught:
+        read_history(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_history_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "history.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match=r"cannot read .*history\.jsonl"):
+        read_history(tmp_path)
 
 
 def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, small_model):

@@ -12,8 +12,10 @@ from biranet.learning.loss import grading_loss
 from biranet.learning.model import BiraNet, PlainNet
 from biranet.learning.schedule import Schedule, make_optimiser
 from biranet.learning.state import Progress, load_state, save_state
+from biranet.learning.tensors import open_tensors, write_tensors
 
 CHANNELS = 6  # of the small trunk
+CONDITIONS = {"epochs": 2, "data.class_weights": (1.0, 0.5), "preparation.size_px": 64, "photos_sha256": "ab"}
 
 
 def _step(model, optimiser, step):
@@ -42,9 +44,9 @@ def test_a_training_goes_on_to_the_same_bits(make, tmp_path, name, steps):
     model, optimiser = make(optimiser=name, weight_decay=1e-2)
     for step in range(steps):
         _step(model, optimiser, step)
-    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(batch=steps))
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(batch=steps), CONDITIONS)
     other, its_optimiser = make(optimiser=name, weight_decay=1e-2)
-    progress, _ = load_state(tmp_path / "state.safetensors", other, its_optimiser)
+    progress, _ = load_state(tmp_path / "state.safetensors", other, its_optimiser, CONDITIONS)
     assert progress.batch == steps
     for step in range(steps, steps + 3):
         _step(model, optimiser, step)
@@ -58,7 +60,7 @@ def test_saving_disturbs_nothing(make, tmp_path):
     for step in range(3):
         _step(model, optimiser, step)
         _step(plain, plain_optimiser, step)
-        save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress())
+        save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(), CONDITIONS)
     assert all(torch.equal(value, plain.state_dict()[key]) for key, value in model.state_dict().items())
 
 
@@ -67,8 +69,8 @@ def test_progress_comes_back_whole(make, tmp_path):
     progress = Progress(epoch=4, best_kappa=0.1 + 0.2, best_epoch=3)
     progress.add_batch(1 / 3, np.eye(5, dtype=np.int64))
     progress.add_batch(2 / 3, np.ones((5, 5), dtype=np.int64))
-    save_state(tmp_path / "state.safetensors", model, optimiser, {}, progress)
-    found, _ = load_state(tmp_path / "state.safetensors", model, optimiser)
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, progress, CONDITIONS)
+    found, _ = load_state(tmp_path / "state.safetensors", model, optimiser, CONDITIONS)
     assert found == progress
     assert (found.batch, found.loss_sum, found.mean_loss) == (2, 1.0, 1 / 30)
 
@@ -84,15 +86,15 @@ def test_the_learning_rate_comes_back(make, tmp_path):
     model, optimiser = make()
     schedule = Schedule(optimiser, OptimiserConfig(lr=0.05), steps=100)
     fresh = schedule.state_dict()
-    save_state(tmp_path / "fresh.safetensors", model, optimiser, fresh, Progress())
-    assert load_state(tmp_path / "fresh.safetensors", model, optimiser)[1] == fresh
+    save_state(tmp_path / "fresh.safetensors", model, optimiser, fresh, Progress(), CONDITIONS)
+    assert load_state(tmp_path / "fresh.safetensors", model, optimiser, CONDITIONS)[1] == fresh
     for _ in range(8):
         schedule.after_epoch(0.5)
     assert schedule.lr == pytest.approx(0.005)
-    save_state(tmp_path / "state.safetensors", model, optimiser, schedule.state_dict(), Progress())
+    save_state(tmp_path / "state.safetensors", model, optimiser, schedule.state_dict(), Progress(), CONDITIONS)
     other, its_optimiser = make()
     again = Schedule(its_optimiser, OptimiserConfig(lr=0.05), steps=100)
-    again.load_state_dict(load_state(tmp_path / "state.safetensors", other, its_optimiser)[1])
+    again.load_state_dict(load_state(tmp_path / "state.safetensors", other, its_optimiser, CONDITIONS)[1])
     assert again.lr == schedule.lr
     for kappa in [0.5] * 7:
         schedule.after_epoch(kappa)
@@ -105,44 +107,112 @@ def test_the_state_of_another_model_or_optimiser_is_refused(make, small_trunk, t
     model, optimiser = make()
     _step(model, optimiser, 0)
     path = tmp_path / "state.safetensors"
-    save_state(path, model, optimiser, {}, Progress())
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
     other = PlainNet(small_trunk(), CHANNELS)
     with pytest.raises(InputError, match="belongs to another model or optimiser"):
-        load_state(path, other, make_optimiser(other, OptimiserConfig()))
+        load_state(path, other, make_optimiser(other, OptimiserConfig()), CONDITIONS)
     frozen = copy.deepcopy(model)
     frozen.stream_a.requires_grad_(False)
     with pytest.raises(InputError, match="belongs to another model or optimiser"):
-        load_state(path, frozen, make_optimiser(frozen, OptimiserConfig()))
+        load_state(path, frozen, make_optimiser(frozen, OptimiserConfig()), CONDITIONS)
 
 
 def test_what_is_no_state_is_refused(make, tmp_path):
     model, optimiser = make()
     path = tmp_path / "state.safetensors"
     with pytest.raises(InputError, match="is no file; give a training state"):
-        load_state(path, model, optimiser)
+        load_state(path, model, optimiser, CONDITIONS)
     path.write_bytes(b"words")
     with pytest.raises(InputError, match="is not a training state of biranet, or it is damaged"):
-        load_state(path, model, optimiser)
+        load_state(path, model, optimiser, CONDITIONS)
     for header in ('{"format": "biranet-checkpoint", "version": 1}', '{"format": "biranet-training-state"}', "[]"):
         save_file({"model.a": torch.zeros(1)}, path, {"biranet": header})
         with pytest.raises(InputError, match="is not a training state"):
-            load_state(path, model, optimiser)
+            load_state(path, model, optimiser, CONDITIONS)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.999])
+def test_a_flipped_bit_of_a_state_is_refused(make, tmp_path, place):
+    model, optimiser = make()
+    _step(model, optimiser, 0)
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"state\.safetensors is .*damaged"):
+        load_state(path, model, optimiser, CONDITIONS)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"preparation.size_px": 96}, "preparation.size_px is 96 here and 64 in the run; train anew"),
+        (
+            {"epochs": 3, "photos_sha256": "cd"},
+            "epochs is 3 here and 2 in the run, the photos have changed since it began; train anew",
+        ),
+        ({"data.class_weights": None}, "data.class_weights is None here and"),
+        ({"new": 1}, "new is 1 here and None in the run"),
+    ],
+)
+def test_a_state_of_other_conditions_is_refused_by_what_differs(make, tmp_path, changes, sentence):
+    model, optimiser = make()
+    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(), CONDITIONS)
+    with pytest.raises(InputError, match=sentence):
+        load_state(tmp_path / "state.safetensors", model, optimiser, CONDITIONS | changes)
+    with pytest.raises(InputError, match="was written under other conditions: epochs is None here"):
+        load_state(tmp_path / "state.safetensors", model, optimiser, {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({key: None} for key in ("progress", "groups", "schedule", "conditions")),
+        *({key: [1]} for key in ("progress", "groups", "schedule", "conditions")),
+        {"progress": {"epoch": "many"}},
+        {"progress": {"surprise": 1}},
+        {"groups": [{"params": "all"}]},
+    ],
+)
+def test_a_state_that_lacks_something_is_refused(make, tmp_path, changes):
+    model, optimiser = make()
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
+    with open_tensors(path, "a state") as stored:
+        header = {key: value for key, value in (stored.header | changes).items() if value is not None}
+        write_tensors(path, stored.tensors(), header)
+    with pytest.raises(InputError, match="start the training anew"):
+        load_state(path, model, optimiser, CONDITIONS)
+
+
+@pytest.mark.parametrize("name", ["weight", "optimiser.first.momentum_buffer", "optimiser.1", "other.0.a"])
+def test_a_state_with_tensors_of_other_names_is_refused(make, tmp_path, name):
+    model, optimiser = make()
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
+    with open_tensors(path, "a state") as stored:
+        write_tensors(path, stored.tensors() | {name: torch.zeros(1)}, stored.header)
+    with pytest.raises(InputError, match="start the training anew"):
+        load_state(path, model, optimiser, CONDITIONS)
 
 
 def test_a_truncated_state_is_refused(make, tmp_path):
     model, optimiser = make()
     path = tmp_path / "state.safetensors"
-    save_state(path, model, optimiser, {}, Progress())
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="damaged"):
-        load_state(path, model, optimiser)
+        load_state(path, model, optimiser, CONDITIONS)
 
 
 def test_the_state_holds_tensors_and_json_only(make, tmp_path):
     model, optimiser = make(optimiser="adamw")
     _step(model, optimiser, 0)
     path = tmp_path / "state.safetensors"
-    save_state(path, model, optimiser, {}, Progress())
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
     names = set(load_file(path))
     assert {f"model.{name}" for name in model.state_dict()} < names
     assert {name.split(".")[0] for name in names} == {"model", "optimiser"}

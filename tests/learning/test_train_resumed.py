@@ -1,8 +1,10 @@
 """Trainings that are stopped at a batch and resumed: they end like one that was not, to the bit."""
 
+import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from biranet.learning.loss import GradingLoss
 from biranet.learning.model import BiraNet
 from biranet.learning.record import read_history
 from biranet.learning.train import train
-from biranet.manifest import read_manifest, write_manifest
+from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
 
 BATCHES = 3
 """Batches of one epoch: about twenty photos to learn from, eight at a time."""
@@ -181,3 +183,60 @@ def test_a_run_whose_settings_do_not_say_its_photos_does_not_go_on(folder, finis
     (finished / "config.json").write_text(text)
     with pytest.raises(InputError, match=words):
         train(folder, finished, tiny_config(), resume=True)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_what_the_state_says_of_the_photos_counts_whatever_the_settings_say(folder, finished, part, tiny_config):
+    table = read_manifest(folder)
+    row = table.index[table["split"] == part][0]
+    table.loc[row, "grade"] = (table.loc[row, "grade"] + 1) % 5
+    write_manifest(folder, table)
+    stored = json.loads((finished / "config.json").read_text())
+    digest = photos_digest(graded_photos(table), ["file", "sha256", "grade", "split"])
+    (finished / "config.json").write_text(json.dumps(stored | {"photos_sha256": digest}))
+    before = {path.name: path.read_bytes() for path in finished.glob("*.*")}
+    with pytest.raises(InputError, match="was written under other conditions: the photos have changed since it began"):
+        train(folder, finished, tiny_config(), resume=True)
+    assert {path.name: path.read_bytes() for path in finished.glob("*.*")} == before
+
+
+def test_a_run_does_not_go_on_with_photos_of_another_size(drawn_photos, finished, tmp_path, tiny_config):
+    from biranet.photos.folder import prepare_folder
+
+    larger = tmp_path / "larger"
+    prepare_folder(drawn_photos, larger, labels=drawn_photos / "labels.csv", size_px=72)
+    table = read_manifest(larger).set_index("file")
+    parts = read_manifest(Path(json.loads((finished / "config.json").read_text())["prepared"])).set_index("file")
+    table = table.assign(split=parts["split"]).reset_index()
+    write_manifest(larger, table)
+    with pytest.raises(InputError, match=r"preparation\.size_px is 72 here and 64 in the run"):
+        train(larger, finished, tiny_config(), resume=True)
+
+
+def test_a_run_does_not_go_on_by_other_settings(folder, finished, tiny_config):
+    with pytest.raises(InputError, match=r"optimiser\.lr is 0\.02 here and 0\.01 in the run, seed is 2 here and 1 in"):
+        train(folder, finished, tiny_config(optimiser={"lr": 0.02}, seed=2), resume=True)
+    # How fast it is read, and how often saved, leaves no trace in what is learned.
+    train(folder, finished, tiny_config(data={"workers": 1}, save_minutes=1.0), resume=True)
+
+
+def test_a_run_does_not_go_on_from_a_damaged_state(folder, finished, tiny_config):
+    state = finished / "state.safetensors"
+    data = bytearray(state.read_bytes())
+    data[-100] ^= 1
+    state.write_bytes(data)
+    with pytest.raises(InputError, match=r"state\.safetensors is damaged: its weights are not those that were written"):
+        train(folder, finished, tiny_config(), resume=True)
+    assert state.read_bytes() == bytes(data)
+
+
+@pytest.mark.parametrize("cut", ["half", "words", "list"])
+def test_a_torn_history_is_said_and_can_be_done_without(folder, finished, cut, tiny_config):
+    history = finished / "history.jsonl"
+    lines = history.read_text().splitlines()
+    torn = {"half": lines[1][:20], "words": "and so on", "list": "[1]"}[cut]
+    history.write_text(f"{lines[0]}\n{torn}")
+    with pytest.raises(InputError, match=r"history\.jsonl, line 2 is not that of an epoch: .* or delete it"):
+        train(folder, finished, tiny_config(), resume=True)
+    history.unlink()
+    assert train(folder, finished, tiny_config(), resume=True).epoch == 2

@@ -1,4 +1,5 @@
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError
-from biranet.learning.trunk import STAGE_OF_STRIDE, load_trunk
+from biranet.learning.trunk import STAGE_OF_STRIDE, Trunk, check_trunk, load_trunk
 
 FAMILIES = [
     "resnet18",
@@ -225,6 +226,56 @@ def test_a_file_without_named_tensors_is_refused(value, tmp_path):
     torch.save(value, file)
     with pytest.raises(InputError, match="holds no named tensors"):
         _start("test_resnet", trunk_weights=file)
+
+
+@pytest.mark.parametrize("value", [[1, 2], "words", 3, None, torch.zeros(2), {}, {"a": 1}])
+def test_a_state_dict_that_is_none_is_refused(value, tmp_path):
+    file = tmp_path / "wrapped.pth"
+    torch.save({"state_dict": value}, file)
+    with pytest.raises(InputError, match=r"--trunk-weights .*wrapped\.pth: holds no named tensors"):
+        _start("test_resnet", trunk_weights=file)
+
+
+@pytest.mark.parametrize("what", ["without values", "int64", "bool", "complex64"])
+def test_weights_that_are_no_plain_numbers_are_refused(what, tmp_path):
+    file, weights = tmp_path / "weights.pth", timm.create_model("test_resnet", features_only=True).state_dict()
+    first = next(iter(weights))
+    odd = weights[first].to("meta" if what == "without values" else getattr(torch, what))
+    torch.save(weights | {first: odd}, file)
+    shape = re.escape(str(tuple(odd.shape)))
+    with pytest.raises(InputError, match=rf"for {first} of shape .* it has a tensor of shape {shape} \({what}\); give"):
+        _start("test_resnet", trunk_weights=file)
+
+
+@pytest.mark.parametrize("name", ["resnet18.evil", "resnet18.", "resnet18.a1_in1k.x"])
+def test_weights_that_timm_does_not_have_are_refused_by_their_name(name):
+    for build in (_start, lambda name: check_trunk(name, 64)):
+        with pytest.raises(InputError, match=rf"--trunk {name}: timm has no weights '.*' of resnet18; leave out"):
+            build(name)
+    assert check_trunk("resnet18.a1_in1k", 64) == check_trunk("resnet18", 64)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_trunk_is_weighed_without_its_weights(name):
+    held = _start(name).layers.state_dict().values()
+    assert check_trunk(name, 64) == sum(tensor.numel() for tensor in held)
+
+
+@pytest.mark.parametrize(("size", "height"), [(96, 96), (240, 240)])
+def test_images_of_a_size_that_a_trunk_cannot_see_are_refused(size, height):
+    assert check_trunk("vit_tiny_patch16_224", 224) > 5_000_000
+    with pytest.raises(InputError, match=rf"cannot see images of {size} px \(Input height \({height}\) .*\); choose"):
+        check_trunk("vit_tiny_patch16_224", size)
+
+
+def test_a_trunk_that_cannot_be_tried_without_values_is_passed(monkeypatch):
+    class Counting(nn.Module):
+        def forward(self, image):
+            return image[:, : int(image.sum().item())]
+
+    trunk = Trunk(nn.Sequential(Counting()), 3, {}, "counting")
+    monkeypatch.setattr("biranet.learning.trunk.load_trunk", lambda config: trunk)
+    assert check_trunk("counting", 64) == 0
 
 
 def test_a_missing_weights_file_is_named(tmp_path):

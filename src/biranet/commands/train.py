@@ -1,7 +1,6 @@
 """The command that trains."""
 
 import argparse
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from biranet.commands.flags import PreparedFolder
-from biranet.config import TrainConfig, read_recipe, train_config_from
+from biranet.config import TrainConfig, lasting_settings, read_recipe, train_config_from
 from biranet.errors import InputError
 from biranet.files import read_json
 
@@ -70,11 +69,7 @@ class Train:
 
 def _differences(given: TrainConfig, kept: TrainConfig) -> str:
     """Name the settings that differ between two configurations, but for those that leave no trace in the result."""
-    from pandas import json_normalize
-
-    ours, theirs = (json_normalize(dataclasses.asdict(config)).iloc[0].to_dict() for config in (given, kept))
+    ours, theirs = lasting_settings(given), lasting_settings(kept)
     return ", ".join(
-        f"{name} is {ours[name]} here and {theirs[name]} in the run"
-        for name in ours
-        if str(ours[name]) != str(theirs[name]) and name not in ("data.workers", "save_minutes")
+        f"{name} is {ours[name]} here and {theirs[name]} in the run" for name in ours if ours[name] != theirs[name]
     )

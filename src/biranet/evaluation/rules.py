@@ -10,7 +10,6 @@ threshold above the second: any threshold between them keeps both promises, so b
 score is left to a human.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -48,6 +47,9 @@ REFER_ALL = 0.0
 
 REFER_NONE = 2.0
 """Threshold that refers no photo, since no score reaches 2 (nor JSON infinity)."""
+
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
+"""Temperatures between which calibrated probabilities are numbers; those that are fitted lie well inside."""
 
 ALL_GRADES = 2.0
 """Set threshold that takes all five grades in, since no probability gathered exceeds it."""
@@ -100,15 +102,21 @@ class Rules:
     doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise InputError(f"the temperature must be a number above 0, not {self.temperature}")
+        if not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
+            raise InputError(
+                f"the temperature must be a number above 0, not {self.temperature}: "
+                f"from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}"
+            )
         if self.decoder not in ("argmax", "expected_grade"):
             raise InputError(f"the rules ask for the decoder {self.decoder!r}, which this biranet does not have")
         if (self.decoder == "expected_grade") != (self.grade_thresholds is not None):
             raise InputError("grade thresholds belong to the decoder 'expected_grade', and to no other")
         thresholds = self.grade_thresholds or ()
-        if not (all(map(math.isfinite, thresholds)) and list(thresholds) == sorted(thresholds)):
-            raise InputError(f"the four grade thresholds must be numbers that do not fall, not {thresholds}")
+        highest = GRADE_COUNT - 0.5
+        if not (all(-0.5 <= end <= highest for end in thresholds) and list(thresholds) == sorted(thresholds)):
+            raise InputError(
+                f"the four grade thresholds must be numbers from -0.5 to {highest} that do not fall, not {thresholds}"
+            )
         names = [point.name for point in self.operating_points]
         if len(set(names)) < len(names):
             raise InputError(f"two operating points have one name: {', '.join(names)}")
@@ -269,8 +277,16 @@ def answer(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = 
 
     Returns:
         The answers.
+
+    Raises:
+        InputError: If a probability is no number, as given or by the rules.
     """
     shares = apply_temperature(raw, rules.temperature)
+    if not np.isfinite(shares).all():
+        raise InputError(
+            "the model answers with what is no number, or its rules make none of it, so there is no grade; "
+            "its training has diverged, or its file was changed"
+        )
     grades = decode(raw, rules) if grades is None else grades
     lowest, highest = grades, grades
     if rules.set_threshold is not None:

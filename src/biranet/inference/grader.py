@@ -99,13 +99,14 @@ class Grader:
     """Grades photographs with a trained model.
 
     Args:
-        model: The model, a plain `nn.Module` that returns `Output`.
+        model: The model, a plain `nn.Module` that returns `Output`. It answers in evaluation mode and keeps the mode it
+            is in, so a training of one's own goes on undisturbed.
         card: Its description: image size, normalisation, preparation, rules.
         device: Where it computes.
     """
 
     def __init__(self, model: nn.Module, card: Card, device: torch.device) -> None:
-        self.model = model.to(device).eval()
+        self.model = model.to(device)
         self.card = card
         self.device = device
 

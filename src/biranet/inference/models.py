@@ -6,6 +6,7 @@ trunk, image size or thresholds, stands there alone.
 """
 
 import datetime
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,7 @@ class ModelCard:
         intended_use: What it is for, and what not.
         limits: What is known of where it fails, and what nobody knows of it; sentences.
         licence: Of the weights.
+        weights_sha256: SHA-256 of the checkpoint's file.
     """
 
     __pydantic_config__ = STRICT
@@ -111,6 +113,7 @@ class ModelCard:
     intended_use: str
     limits: tuple[str, ...]
     licence: str
+    weights_sha256: str
 
     def __post_init__(self) -> None:
         if not (self.metrics and self.limits):
@@ -161,15 +164,22 @@ def find_checkpoint(given: Path | str | None = None) -> Path:
             very name, without suffix, is reached by its whole path); or a path. The default model when not given.
 
     Returns:
-        The path. That a checkpoint stands there is for `load_checkpoint` to find out.
+        The path. That a checkpoint stands there is for `load_checkpoint` to find out; a model that ships is the one
+        that its card is about.
 
     Raises:
-        InputError: If it is a word that names neither a file nor a model that ships; or the default is asked for, and
-            does not ship with this biranet.
+        InputError: If it is a word that names neither a file nor a model that ships; the default is asked for, and does
+            not ship with this biranet; or a model that ships is not the file that its card is about.
     """
     name = DEFAULT if given is None else str(given)
     if name in shipped():
-        return SHIPPED / f"{name}.safetensors"
+        path = SHIPPED / f"{name}.safetensors"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != read_model_card(name).weights_sha256:
+            raise InputError(
+                f"{path} is not the file that its card {name}.toml is about: it is damaged, or was replaced; "
+                "install biranet anew"
+            )
+        return path
     if given is None:
         raise InputError(
             f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; give a "

@@ -40,7 +40,7 @@ def draw_panels(
     """Draw the chosen photos with the attention of each stream.
 
     Args:
-        model: In evaluation mode, on `device`.
+        model: On `device`.
         card: Its description.
         prepared: The prepared folder.
         predictions: What the model predicted, with the manifest's column `prepared`.

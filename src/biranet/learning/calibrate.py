@@ -16,6 +16,7 @@ from biranet.config import CalibrationConfig, ModelConfig
 from biranet.errors import InputError
 from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.rules import Rules
+from biranet.files import printable
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key, save_checkpoint
 from biranet.learning.model import build_model
 from biranet.learning.parts import photos_of_part
@@ -109,5 +110,5 @@ def calibrate_on_predictions(
 
 def _fit(card: Card, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> Card:
     rules = fit_rules(predictions, decoder=config.decoder, miss_cost=config.miss_cost, origin=origin)
-    rules = dataclasses.replace(rules, fitted_on=f"{rules.fitted_on} of {origin}")
+    rules = dataclasses.replace(rules, fitted_on=printable(f"{rules.fitted_on} of {origin}"))
     return dataclasses.replace(card, rules=rules, calibrated_on=tuple(sorted(predictions["sha256"].map(photo_key))))

@@ -1,33 +1,40 @@
 """Checkpoints: a model and all that is needed to use it rightly, in one safetensors file. Nothing is ever unpickled.
 
 The tensors are the weights. The header holds a `Card` as JSON: architecture, image size, normalisation, how photos must
-be prepared, and the rules that turn probabilities into grades and decisions.
+be prepared, and the rules that turn probabilities into grades and decisions. Both are read only as they were written
+(`biranet.learning.tensors`), and nothing that a header says is believed beyond its bounds.
 """
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from biranet.config import STRICT, ModelConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
-from biranet.files import parse_json, write_bytes
+from biranet.files import printable
 from biranet.learning.model import as_it_answers, build_model
+from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
+from biranet.learning.trunk import check_trunk
+from biranet.photos.prepare import SMALLEST_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
-from biranet.photos.prepare import Preparation
 
 FORMAT = "biranet-checkpoint"
-VERSION = 2
-_HEADER = "biranet"
+VERSION = 3
+UNGUARDED_VERSION = 2
+"""Version of the checkpoints that say the same, but hold no digests."""
+
+HARMLESS_WEIGHTS = 50_000_000
+"""A trunk of so many weights takes no memory that matters; one with more must be as large as the file lets expect."""
+
+LONGEST_NAME = 200
+LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,36 @@ class Card:
     software: dict[str, str] = dataclasses.field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        numbers: dict[str, tuple[tuple[float | None, ...], float, float]] = {
+            "image_size": ((self.image_size,), SMALLEST_PX, self.preparation.size_px),
+            "mean": (self.mean, 0, 1),
+            "std": (self.std, 1e-3, 10),
+            "epoch": ((self.epoch,), 0, 1e9),
+            "validation_kappa": ((self.validation_kappa,), -1, 1),
+            "seed": ((self.seed,), 0, 2**64 - 1),
+        }
+        for name, (values, lowest, highest) in numbers.items():
+            for value in values:
+                if value is not None and not lowest <= value <= highest:
+                    raise InputError(f"{name} must lie between {lowest:g} and {highest:g}, not {value}")
+        # What a file says of itself is shown to people: on a terminal, in a report.
+        texts = {
+            "model.trunk": ((self.model.trunk,), LONGEST_NAME),
+            "split_column": ((self.split_column,), LONGEST_NAME),
+            "calibrated_on": (self.calibrated_on, LONGEST_NAME),
+            "learned_digest": ((self.learned_digest,), LONGEST_NAME),
+            "learned_fingerprints": (self.learned_fingerprints, LONGEST_TEXT),
+            "trained_on": ((self.trained_on,), LONGEST_TEXT),
+            "software": ((*self.software, *self.software.values()), LONGEST_NAME),
+            "rules.fitted_on": ((self.rules.fitted_on,), LONGEST_TEXT),
+            "doubts": ((*self.doubts, *self.rules.doubts), LONGEST_TEXT),
+            "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), LONGEST_NAME),
+        }
+        for name, (words, longest) in texts.items():
+            if any(len(word) > longest or not word.isprintable() for word in words):
+                raise InputError(f"{name} must be at most {longest} characters, and all of them printable")
+
     @property
     def network(self) -> str:
         """What the network is and what it looks at, in words."""
@@ -88,47 +125,6 @@ class Card:
 def photo_key(sha256: str) -> str:
     """Shorten the hash of a photo: among a million photos two have one key once in 500 times."""
     return sha256[:12]
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write named tensors with a JSON header, whole or not at all.
-
-    Args:
-        path: A `.safetensors` file.
-        tensors: Tensors on any device.
-        header: Anything JSON can hold.
-    """
-    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(owned, {_HEADER: json.dumps(header, default=str)}))
-
-
-def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
-
-    Args:
-        path: The file.
-        what: What it should be, for the error.
-
-    Raises:
-        InputError: If the file is missing, damaged or of another kind.
-    """
-    with _opened(path, what) as (file, header):
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
-
-
-@contextmanager
-def _opened(path: Path, what: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Open what `write_tensors` wrote: the file, whose tensors can be asked for, and its header."""
-    if not path.is_file():
-        raise InputError(f"{path} is no file; give {what}, such as RUN/best.safetensors")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = parse_json((file.metadata() or {})[_HEADER])
-            if not isinstance(header, dict):
-                raise ValueError("the header is no JSON object")
-            yield file, header
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error
 
 
 def card_header(card: Card) -> dict[str, Any]:
@@ -176,16 +172,38 @@ def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = buil
         The model, on the CPU in evaluation mode, and its card.
 
     Raises:
-        InputError: If the file is missing, damaged, no checkpoint, or of a version this program does not read.
+        InputError: If the file is missing, no checkpoint, of a version this program does not read, not as it was
+            written, or what it says is impossible.
     """
-    tensors, header = read_tensors(path, "a checkpoint")
-    card = _card(path, header)
-    try:
-        model = as_it_answers(build(dataclasses.replace(card.model, pretrained=False, trunk_weights=None)), card.model)
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise _altered(path) from error
+    with open_tensors(path, "a checkpoint") as stored:
+        card = _card(path, stored)
+        try:
+            weights = check_trunk(card.model.trunk, card.image_size)
+            if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
+                raise _altered(
+                    path, f"its trunk has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
+                )
+            config = dataclasses.replace(card.model, pretrained=False, trunk_weights=None)
+            model = as_it_answers(build(config), card.model)
+        except InputError as error:
+            raise (
+                error if str(error).startswith(str(path)) else InputError(f"{path} cannot be used: {error}")
+            ) from error
+        expected = model.state_dict()
+        if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
+            raise _altered(path, "its weights are not those of such a model")
+        model.load_state_dict(_of_the_kinds(path, stored.tensors(), expected))
     return model.eval(), card
+
+
+def _of_the_kinds(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Refuse weights of other kinds of numbers, which loading would cut to those of the model."""
+    for name, tensor in tensors.items():
+        kind = expected[name].dtype
+        kinds = {kind, torch.float16, torch.float32} if kind.is_floating_point else {kind}
+        if tensor.dtype not in kinds:
+            raise _altered(path, f"the weights {name} are {tensor.dtype}, not {kind}")
+    return tensors
 
 
 def read_card(path: Path) -> Card:
@@ -198,34 +216,44 @@ def read_card(path: Path) -> Card:
         Its card.
 
     Raises:
-        InputError: As `load_checkpoint`.
+        InputError: As `load_checkpoint`, but for what only the weights show.
     """
-    with _opened(path, "a checkpoint") as (_, header):
-        pass  # an error in the card is no error of the file
-    return _card(path, header)
+    with open_tensors(path, "a checkpoint") as stored:
+        return _card(path, stored)
 
 
-def _card(path: Path, header: dict[str, Any]) -> Card:
+def _card(path: Path, stored: StoredTensors) -> Card:
+    header = dict(stored.header)
     if header.pop("format", None) != FORMAT:
         raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
     version = header.pop("version", None)
+    if version == UNGUARDED_VERSION:
+        raise InputError(
+            f"{path} is a checkpoint of version {version}, in which nothing shows whether it is as it was written; "
+            "if you trust it, write it anew by studies/seal.py of the source, or train again"
+        )
     if version != VERSION:
         raise InputError(
-            f"{path} is a checkpoint of version {version}, and this program reads version {VERSION}; "
-            "use the biranet that wrote it, or train again"
+            f"{path} is a checkpoint of version {printable(str(version))[:20]}, and this program reads version "
+            f"{VERSION}; use the biranet that wrote it, or train again"
         )
-    try:
-        card = TypeAdapter(Card).validate_python(header)
-    except ValidationError as error:
-        raise _altered(path) from error
-    if card.preparation.version != PREPARATION_VERSION:
+    stored.check_guarded()
+    preparation = header.get("preparation")
+    prepared_by = preparation.get("version") if isinstance(preparation, dict) else None
+    if isinstance(prepared_by, int) and prepared_by != PREPARATION_VERSION:
         raise InputError(
-            f"{path} was trained on photos prepared by version {card.preparation.version} of the preparation, and "
+            f"{path} was trained on photos prepared by version {prepared_by} of the preparation, and "
             f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
             "use the biranet that wrote it, or train again"
         )
-    return card
+    try:
+        return TypeAdapter(Card).validate_python(header)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = printable(".".join(map(str, first["loc"])))[:LONGEST_NAME]
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path} says of itself what cannot be{f' ({key})' if key else ''}: {said}") from error
 
 
-def _altered(path: Path) -> InputError:
-    return InputError(f"{path}: its weights and its description do not belong together; the file was changed")
+def _altered(path: Path, how: str) -> InputError:
+    return InputError(f"{path}: its weights and its description do not belong together: {how}; the file was changed")

@@ -254,7 +254,11 @@ class PlainNet(nn.Module):
 
 
 class FrozenStem(nn.Sequential):
-    """The first layers of a trunk, never trained: no gradients, BatchNorm always in evaluation mode."""
+    """The first layers of a trunk, which training leaves alone: no gradients, BatchNorm always in evaluation mode.
+
+    Nothing but their `requires_grad` keeps the weights from being trained. Who sets it trains them, for both streams
+    together; the statistics of their BatchNorm stay.
+    """
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__(OrderedDict(layers.named_children()))
@@ -264,13 +268,6 @@ class FrozenStem(nn.Sequential):
     def train(self, mode: bool = True) -> "FrozenStem":
         """Stay in evaluation mode whatever the rest of the model does."""
         return super().train(False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Compute the features without recording for gradients."""
-        with torch.no_grad():
-            for layer in self:
-                image = layer(image)
-        return image
 
 
 class FlipAverage(nn.Module):

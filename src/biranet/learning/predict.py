@@ -1,5 +1,7 @@
 """Grading with a trained model: one batched iterator and one set of rules, for every table and every front end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,25 +41,39 @@ def choose_device(no_cuda: bool = False) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and not no_cuda else "cpu")
 
 
+@contextmanager
+def answering(model: nn.Module) -> Iterator[None]:
+    """Have a model in evaluation mode, as its answers are meant, and give each part of it its mode back afterwards."""
+    learning = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in learning:
+            part.training = True
+
+
 @torch.inference_mode()
 def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predicted:
     """Grade one batch of images.
 
     Args:
-        model: Returns `Output`; in evaluation mode, on `device`.
+        model: Returns `Output`; on `device`. It answers in evaluation mode, whatever mode it is in.
         batch: Images with their rows.
         device: Where the model is.
 
     Raises:
         InputError: If an answer is NaN, which argmax would take for grade 0.
     """
-    output = model(batch.images.to(device, non_blocking=True))
+    with answering(model):
+        output = model(batch.images.to(device, non_blocking=True))
     probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
-    if not np.isfinite(probabilities).all():
+    attention = output.attention.float().cpu().numpy()
+    if not (np.isfinite(probabilities).all() and np.isfinite(attention).all()):
         raise InputError(
             "the model's answers are not finite numbers: its training has diverged; train again with a lower --lr"
         )
-    return Predicted(batch.rows.numpy(), probabilities, output.attention.float().cpu().numpy())
+    return Predicted(batch.rows.numpy(), probabilities, attention)
 
 
 def check_preparation(prepared: Path, card: Card) -> None:
@@ -87,7 +103,7 @@ def predict_photos(
     """Grade prepared photos.
 
     Args:
-        model: Returns `Output`; it is moved to `device` and left there, in evaluation mode.
+        model: Returns `Output`; it is moved to `device` and left there.
         card: Holds the rules, and what the images must be like.
         prepared: The prepared folder.
         table: Rows of its manifest.
@@ -99,7 +115,7 @@ def predict_photos(
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
         fitted (see `biranet.evaluation.rules`), then the manifest's further columns.
     """
-    model.to(device).eval()
+    model.to(device)
     probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
     loader = load_batches(card_photos(card, prepared, table), InOrder(len(table), batch_size), workers)
     for batch in tqdm(loader, desc="grading", unit="batch", disable=None, leave=False):

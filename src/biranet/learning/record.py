@@ -2,27 +2,53 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, TypeAdapter
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from biranet.files import parse_json, write_bytes
+from biranet.errors import InputError
+from biranet.files import read_regular, write_bytes
 from biranet.learning.data import Draw, PreparedPhotos
 from biranet.photos.overlay import overlay_attention
 
 HISTORY_NAME = "history.jsonl"
+
+LONGEST_HISTORY_BYTES = 100_000_000
+"""Half a million epochs."""
+
+_EPOCH: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, int | Annotated[float, Field(allow_inf_nan=False)] | None])
+
 PHOTOS_SHOWN = 4
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """Read the epochs of a run, oldest first; empty where none is finished."""
+    """Read the epochs of a run, oldest first; empty where none is finished.
+
+    Raises:
+        InputError: If the history cannot be read, or a line of it is not that of an epoch.
+    """
     path = run / HISTORY_NAME
     if not path.exists():
         return []
-    return [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = read_regular(path, LONGEST_HISTORY_BYTES).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(_EPOCH.validate_json(line, strict=True))
+            rows[-1]["epoch"] // 1
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}, line {number} is not that of an epoch: the file was cut or edited; restore it, or delete it, "
+                "which loses what it tells of the epochs, and nothing else"
+            ) from error
+    return rows
 
 
 class Record:
@@ -35,7 +61,7 @@ class Record:
 
     def __init__(self, run: Path, epochs_done: int) -> None:
         self.run = run
-        self.rows = read_history(run)[:epochs_done]
+        self.rows = [row for row in read_history(run) if row["epoch"] <= epochs_done]
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=epochs_done + 1)
 
     def add_epoch(self, row: dict[str, Any]) -> None:

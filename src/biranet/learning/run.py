@@ -3,10 +3,11 @@
 import dataclasses
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from biranet.config import SplitConfig, TrainConfig
+from biranet.config import SplitConfig, TrainConfig, lasting_settings
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
@@ -21,6 +22,7 @@ from biranet.manifest import (
 )
 from biranet.outputs import alone, folder_kind, holds_keys, visible
 from biranet.photos.audit import audit, describe_warnings, refuse_leaks
+from biranet.photos.prepare import read_preparation
 from biranet.version import software_version
 
 CONFIG_NAME = "config.json"
@@ -120,6 +122,25 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
             "use --schedule cosine or constant, or make a split with a validation part"
         )
     return photos, describe_warnings(findings, prepared)
+
+
+def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
+    """Tell what a training hangs on: one that goes on under other conditions could be repeated by nobody.
+
+    Args:
+        prepared: The prepared folder.
+        config: All settings.
+        photos: The photos with their split.
+
+    Returns:
+        Plain values by name: settings, how photos are prepared, and a sum of the photos that are learned from or choose
+        the epoch, with their grades; the other parts have no say.
+    """
+    preparation = {f"preparation.{name}": value for name, value in read_preparation(prepared).as_dict().items()}
+    column = split_column(config)
+    having_a_say = photos[photos[column].isin(["train", "validation"])]
+    sums = {"photos_sha256": photos_digest(having_a_say, ["file", "sha256", "grade", column])}
+    return {**lasting_settings(config), **preparation, **sums}
 
 
 def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool) -> None:

@@ -1,5 +1,8 @@
-"""The state of a training: written whole at any batch, read back to the same bits."""
+"""The state of a training: written whole at any batch, read back to the same bits, under the same conditions only."""
 
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,14 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from biranet.config import STRICT
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
-from biranet.learning.checkpoint import read_tensors, write_tensors
+from biranet.learning.tensors import open_tensors, write_tensors
 
 FORMAT = "biranet-training-state"
-VERSION = 1
+VERSION = 2
+
+Conditions = Mapping[str, Any]
+"""What a training hangs on, plain values by name; a name such as `photos_sha256` sums up what is too long to tell."""
 
 
 @dataclass
@@ -29,6 +37,8 @@ class Progress:
         best_kappa: Best validation kappa so far; None before the first.
         best_epoch: The epoch, from 1, after which it was reached.
     """
+
+    __pydantic_config__ = STRICT
 
     epoch: int = 0
     batch: int = 0
@@ -60,7 +70,12 @@ class Progress:
 
 
 def save_state(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: dict[str, Any], progress: Progress
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: dict[str, Any],
+    progress: Progress,
+    conditions: Conditions,
 ) -> None:
     """Write everything that a training needs to go on, whole or not at all.
 
@@ -70,6 +85,7 @@ def save_state(
         optimiser: Its tensors and settings are written.
         schedule: State of the learning rate, plain values.
         progress: Where the training stands.
+        conditions: What it hangs on.
     """
     state = optimiser.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -81,39 +97,74 @@ def save_state(
         "groups": state["param_groups"],
         "schedule": schedule,
         "progress": asdict(progress),
+        "conditions": dict(conditions),
     }
     write_tensors(path, tensors, header)
 
 
-def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]]:
+def load_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, conditions: Conditions
+) -> tuple[Progress, dict[str, Any]]:
     """Read a state back into a model and its optimiser.
 
     Args:
         path: What `save_state` wrote.
         model: A model of the same architecture.
         optimiser: An optimiser of the same kind over its parameters.
+        conditions: Under which the training shall go on.
 
     Returns:
         Where the training stands, and the state of the learning rate.
 
     Raises:
-        InputError: If the file is missing, damaged, of another version, or belongs to another model.
+        InputError: If the file is missing, of another version, not as it was written, belongs to another model, or was
+            written under other conditions.
     """
-    tensors, header = read_tensors(path, "a training state")
-    if header.get("format") != FORMAT or header.get("version") != VERSION:
-        raise InputError(f"{path} is not a training state of this version of biranet; start the training anew")
+    with open_tensors(path, "a training state") as stored:
+        header = stored.header
+        if header.get("format") != FORMAT or header.get("version") != VERSION:
+            raise InputError(f"{path} is not a training state of this version of biranet; start the training anew")
+        with _complete(path):
+            written = dict(header["conditions"])
+            schedule = dict(header["schedule"])
+            progress = TypeAdapter(Progress).validate_python(header["progress"])
+            groups = list(header["groups"])
+        # Ours as they would come back from a file.
+        if others := list(_differences(json.loads(json.dumps(dict(conditions))), written)):
+            raise InputError(f"{path} was written under other conditions: {', '.join(others)}; train anew")
+        tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        kind, rest = name.split(".", 1)
-        if kind == "model":
-            weights[rest] = tensor
-        else:
-            number, key = rest.split(".", 1)
-            values.setdefault(int(number), {})[key] = tensor
+    with _complete(path):
+        for name, tensor in tensors.items():
+            kind, rest = name.split(".", 1)
+            if kind == "model":
+                weights[rest] = tensor
+            elif kind != "optimiser":
+                raise ValueError(f"{name} belongs to nothing")
+            else:
+                number, key = rest.split(".", 1)
+                values.setdefault(int(number), {})[key] = tensor
     try:
         model.load_state_dict(weights)
-        optimiser.load_state_dict({"state": values, "param_groups": header["groups"]})
-    except (RuntimeError, ValueError) as error:
+        optimiser.load_state_dict({"state": values, "param_groups": groups})
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path} belongs to another model or optimiser; start the training anew") from error
-    return Progress(**header["progress"]), header["schedule"]
+    return progress, schedule
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    """Say in one sentence that a state lacks something, whatever it is."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not hold all that a training goes on from; start the training anew") from error
+
+
+def _differences(here: Conditions, written: Conditions) -> Iterator[str]:
+    for name in dict.fromkeys([*here, *written]):
+        if here.get(name) != written.get(name):
+            told = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
+            summed_up = name.removesuffix("_sha256")
+            yield told if summed_up == name else f"the {summed_up} have changed since it began"

@@ -28,6 +28,7 @@ from biranet.config import ModelConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
+from biranet.files import printable
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
@@ -41,6 +42,7 @@ from biranet.learning.run import (
     LAST_NAME,
     RUN,
     STATE_NAME,
+    conditions,
     ensure_split,
     epoch_name,
     open_run,
@@ -52,6 +54,7 @@ from biranet.learning.schedule import Schedule, make_optimiser
 from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
+from biranet.learning.trunk import check_trunk
 from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.outputs import output
 from biranet.photos.prepare import read_preparation
@@ -110,8 +113,9 @@ def _train(
         say(warnings)
     part = table[split_column(config)]
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
-    normalisation = trunk_normalisation(config.model.trunk)
     size = config.data.image_size
+    check_trunk(config.model.trunk, size)
+    normalisation = trunk_normalisation(config.model.trunk)
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
@@ -128,9 +132,9 @@ def _train(
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
-    progress = Progress()
+    progress, hangs_on = Progress(), conditions(prepared, config, table)
     if resume:
-        progress, schedule_state = load_state(run / STATE_NAME, model, optimiser)
+        progress, schedule_state = load_state(run / STATE_NAME, model, optimiser, hangs_on)
         schedule.load_state_dict(schedule_state)
     network, stepper = accelerator.prepare(model, optimiser)
     loader = load_batches(photos, batches, config.data.workers)
@@ -143,7 +147,7 @@ def _train(
         preparation=read_preparation(prepared),
         split_column=split_column(config),
         learned_digest=learned_digest(table, split_column(config)),
-        trained_on=", ".join(sorted(set(learning["source"]))),
+        trained_on=printable(", ".join(sorted(set(learning["source"])))),
         seed=config.seed,
         software=software_versions(),
     )
@@ -153,7 +157,7 @@ def _train(
 
     def save() -> None:
         if accelerator.is_main_process:
-            save_state(run / STATE_NAME, model, optimiser, schedule.state_dict(), progress)
+            save_state(run / STATE_NAME, model, optimiser, schedule.state_dict(), progress, hangs_on)
 
     say(
         f"Training {config.model.model} on {len(learning)} photos ({len(choosing)} for validation) on {device}, "

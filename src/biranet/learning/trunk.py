@@ -60,6 +60,37 @@ class Trunk(NamedTuple):
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
+def check_trunk(name: str, image_size: int) -> int:
+    """Build a trunk without memory for its weights, and show it an image without pixels.
+
+    Args:
+        name: Its timm name.
+        image_size: Side of the images it shall see, in pixels.
+
+    Returns:
+        How many weights it has.
+
+    Raises:
+        InputError: If timm does not know the trunk, or it cannot see images of that size.
+
+    Example:
+        >>> check_trunk("test_resnet", 64)
+        374783
+    """
+    with torch.device("meta"):
+        layers = load_trunk(ModelConfig(trunk=name, pretrained=False, freeze="none")).layers.eval()
+    try:
+        with torch.inference_mode():
+            layers(torch.empty(1, 3, image_size, image_size, device="meta"))
+    except Exception as error:  # each network has its own way to say it
+        # Some networks compute with values on their way, which a tensor without memory has none of: they are passed.
+        if "meta tensor" not in str(error):
+            raise InputError(
+                f"--trunk {name} cannot see images of {image_size} px ({_one_line(error)}); choose another --image-size"
+            ) from error
+    return sum(tensor.numel() for tensor in layers.state_dict().values())
+
+
 def load_trunk(config: ModelConfig) -> Trunk:
     """Build a trunk with its start weights: from a local file, from timm, or at random.
 
@@ -73,10 +104,7 @@ def load_trunk(config: ModelConfig) -> Trunk:
         InputError: If timm does not know the trunk, or the weights cannot be had or do not fit.
     """
     download = config.pretrained and config.trunk_weights is None
-    if not timm.is_model(config.trunk):
-        close = difflib.get_close_matches(config.trunk.split(".")[0], timm.list_models(), n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() names all of them"
-        raise InputError(f"--trunk {config.trunk}: timm has no such model{hint}")
+    _check_name(config.trunk)
     try:
         with warnings.catch_warnings():
             # timm and the hub warn about their own internals here; none of it is for the user.
@@ -84,7 +112,9 @@ def load_trunk(config: ModelConfig) -> Trunk:
             network = timm.create_model(config.trunk, features_only=True, pretrained=download)
     except Exception as error:  # the network stack below timm raises many kinds
         if not download:
-            raise InputError(f"--trunk {config.trunk}: timm gives no feature maps of this model ({error})") from error
+            raise InputError(
+                f"--trunk {config.trunk}: timm gives no feature maps of this model ({_one_line(error)})"
+            ) from error
         raise InputError(
             f"cannot download the ImageNet weights of the trunk {config.trunk} ({type(error).__name__}); give them as "
             "a file with --trunk-weights FILE, or start from random weights with --no-pretrained --freeze none"
@@ -93,6 +123,19 @@ def load_trunk(config: ModelConfig) -> Trunk:
         _load_weights(network, config.trunk, config.trunk_weights)
     layers, stages = _sequence(network)
     return Trunk(layers, network.feature_info.channels()[-1], stages, config.trunk)
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that timm does not know, with the nearest ones."""
+    model, _, weights = name.partition(".")
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(model, timm.list_models(), n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() names all of them"
+        raise InputError(f"--trunk {name}: timm has no such model{hint}")
+    if name != model and name not in timm.list_pretrained(f"{model}.*"):
+        raise InputError(
+            f"--trunk {name}: timm has no weights {weights!r} of {model}; leave out what follows the point"
+        )
 
 
 class _LastFeatureMap(nn.Module):
@@ -151,13 +194,20 @@ def _load_weights(network: nn.Module, name: str, path: Path) -> None:
         matched = dict(zip(wanted, ordered, strict=False))
     for key, value in wanted.items():
         tensor = matched.get(key)
-        if tensor is None or tensor.shape != value.shape:
-            found = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)}"
+        if tensor is None or tensor.shape != value.shape or _kind(tensor) != _kind(value):
+            found = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)} ({_kind(tensor)})"
             raise InputError(
                 f"{path} does not hold weights of the trunk {name}: for {key} of shape {tuple(value.shape)} "
-                f"it has {found}; give the file that belongs to this trunk"
+                f"({_kind(value)}) it has {found}; give the file that belongs to this trunk"
             )
     network.load_state_dict({key: tensor for key, tensor in matched.items() if tensor is not None}, strict=False)
+
+
+def _kind(tensor: Tensor) -> str:
+    """What a tensor holds; floating numbers of any width can take each other's place."""
+    if tensor.is_meta:
+        return "without values"
+    return "floating" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -169,10 +219,19 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"--trunk-weights {path}: not a safetensors file or a state dict ({error})") from error
+        raise InputError(
+            f"--trunk-weights {path}: not a safetensors file or a state dict ({_one_line(error)})"
+        ) from error
     except Exception as error:  # pickle raises its own kinds for what weights_only refuses
         raise InputError(f"--trunk-weights {path}: holds more than tensors, so it is not loaded") from error
-    if not isinstance(values, dict) or not values:
+    # Training scripts wrap the tensors once more.
+    if isinstance(values, dict):
+        values = values.get("state_dict", values)
+    if not isinstance(values, dict) or not any(isinstance(value, Tensor) for value in values.values()):
         raise InputError(f"--trunk-weights {path}: holds no named tensors")
-    values = values.get("state_dict", values)
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
+
+
+def _one_line(error: Exception) -> str:
+    """What a library says of an error, cut to a line for a sentence of ours."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

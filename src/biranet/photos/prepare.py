@@ -31,6 +31,9 @@ VERSION = 2
 JPEG_QUALITY = 95
 """Quality of the stored JPEG, always with full colour resolution (4:4:4)."""
 
+SMALLEST_PX, LARGEST_PX = 32, 8192
+"""Sides of a prepared square: to a network a smaller one is a single cell, and no camera gives a larger one."""
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -49,9 +52,12 @@ class Preparation:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no network could use."""
-        if self.size_px < 32:
-            raise InputError(f"--size must be at least 32 pixels, not {self.size_px}")
+        """Refuse what no network could use, and no encoder make."""
+        if not SMALLEST_PX <= self.size_px <= LARGEST_PX:
+            bound = f"at least {SMALLEST_PX}" if self.size_px < SMALLEST_PX else f"at most {LARGEST_PX}"
+            raise InputError(f"--size must be {bound} pixels, not {self.size_px}")
+        if not 1 <= self.jpeg_quality <= JPEG_QUALITY:
+            raise InputError(f"the JPEG quality must lie between 1 and {JPEG_QUALITY}, not {self.jpeg_quality}")
 
     def as_dict(self) -> dict[str, int]:
         """Return the settings as plain values."""
