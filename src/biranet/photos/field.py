@@ -24,6 +24,8 @@ _LEAST_THUMBNAIL_PX = 64
 _LEAST_REDNESS = 40
 _LEAST_CORNER_FRACTION = 0.5
 
+_SHEET = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
+
 
 @dataclass(frozen=True)
 class Field:
@@ -60,10 +62,10 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     """Find the smallest square that holds the whole field.
 
     The field is looked for on a thumbnail: what is brighter than the dark corners, without small things such as camera
-    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. Where there
-    is no dark corner, or what is lit is not round or not alone, the field is the disc with a round edge, whatever is
-    around it. A photo with neither is all field, unless its corners show that they are no part of the eye in its middle.
-    The square is up to one thumbnail pixel wider on each side than the field.
+    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. Where no
+    corner is dark, or where what is lit is not round or not alone, the field is the disc with a round edge, whatever is
+    around it. A photo with neither is all field, unless two corners are far less red than its middle, and so no part of
+    the eye. The square is up to one thumbnail pixel wider on each side than the field.
 
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
@@ -164,10 +166,11 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
                 return box, None
         except PhotoError as error:
             refusal = error
-    discs = find_discs(thumbnail, _LEAST_AREA_FRACTION) if min(rows, columns) >= _LEAST_THUMBNAIL_PX else []
+    large = min(rows, columns) >= _LEAST_THUMBNAIL_PX
+    discs = find_discs(thumbnail, _LEAST_AREA_FRACTION) if large else []
     if sum(disc.radius**2 > _MOST_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
         # A sheet of several photographs: to take one of them would be a silent choice.
-        raise PhotoError("no_field", "the photo has several fields, as a sheet of photographs has; cut it up")
+        raise PhotoError("no_field", _SHEET)
     if discs:
         x, y, radius, left, top, right, bottom = discs[0]
         box = _Box(
@@ -179,7 +182,7 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
         return box, discs[0]
     if refusal is not None:
         raise refusal
-    if lit is None:
+    if lit is None and large:
         _check_corners(thumbnail)
     return box, None
 
@@ -196,7 +199,7 @@ def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
         raise PhotoError("no_field", "the photo has no large lit part")
     others = np.delete(stats[1:, cv2.CC_STAT_AREA], part - 1)
     if (others > _MOST_SECOND_FRACTION * area).any():
-        raise PhotoError("no_field", "the photo has several large lit parts, as a sheet of photographs has; cut it up")
+        raise PhotoError("no_field", _SHEET)
     contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0, :]
     # The outline runs through pixel centres; half a pixel around it is what the counted area covers.

@@ -259,8 +259,9 @@ def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
         radius = float(np.sqrt(solution[2] + (centre**2).sum()))
         off = np.abs(np.linalg.norm(shifted - centre, axis=1) - radius)
         points = points[off <= most_off_px]
-    # The square is no larger than it must be, so a smaller circle is not the field's. An arc has 35 degrees or more.
-    if not 0.47 * _SIDE_PX < radius < 1.5 * _SIDE_PX or len(points) < 0.6 * radius:
+    # The square is no larger than it must be, so a smaller circle is not the field's. Where an arc touches the
+    # box, its middle is left out, so what remains of a flat one is short.
+    if not 0.47 * _SIDE_PX < radius < 2 * _SIDE_PX or len(points) < 0.3 * radius:
         return None
     return float(middle[0] + centre[0]), float(middle[1] + centre[1]), radius + 0.5
 

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 _ANGLES = 120
-_LEAST_ARC_FRACTION = 0.55
+_LEAST_ARC_FRACTION = 0.45
 """Share of a circle that must lie in the picture."""
+_LEAST_SEEN_FRACTION = 0.25
+"""Share of a circle with enough of the picture around it to see that the field ends there."""
 _LEAST_EDGE_FRACTION = 0.6
 """Share of that arc on which the circle must follow an edge."""
 _LEAST_ENDING_FRACTION = 0.75
@@ -39,13 +41,13 @@ class Disc(NamedTuple):
     """A disc, perhaps cut along straight lines; in pixels, where x = 0, y = 0 is the outer corner of the first pixel.
 
     Attributes:
-        x: Of the centre of its circle.
-        y: Of the centre of its circle.
-        radius: Of its circle.
-        left: What lies left of it is no part of the disc, and so on.
-        top: See `left`.
-        right: See `left`.
-        bottom: See `left`.
+        x: Centre of its circle, from the left.
+        y: Centre of its circle, from the top.
+        radius: Radius of its circle.
+        left: Where it begins, if it is cut on the left; else without bound.
+        top: Where it begins, if it is cut at the top.
+        right: Where it ends, if it is cut on the right.
+        bottom: Where it ends, if it is cut at the bottom.
     """
 
     x: float
@@ -61,7 +63,7 @@ class Disc(NamedTuple):
         return Disc(*(scale * length for length in self))
 
     def mask(self, shape: tuple[int, ...], left_px: int = 0, top_px: int = 0) -> npt.NDArray[np.bool_]:
-        """Which pixels lie in it by their centres, in a part (H, W) of the picture that begins at `left_px`, `top_px`."""
+        """Which pixels (H, W), the first at `left_px` and `top_px` of the picture, lie in it by their centres."""
         y, x = (np.arange(length) + 0.5 + start for length, start in zip(shape, (top_px, left_px), strict=True))
         rows, columns = (y > self.top) & (y < self.bottom), (x > self.left) & (x < self.right)
         within = (x - self.x) ** 2 + ((y - self.y) ** 2)[:, None] <= self.radius**2
@@ -72,9 +74,9 @@ def find_discs(picture: npt.NDArray[np.uint8], least_area_fraction: float) -> li
     """Find the discs in a picture that may be fields, whatever lies around them.
 
     Looked at is the redness, which retina has more of than black, white, grey, blue and skin; where that shows no disc,
-    the distance from the colours of the corners. A disc counts where it ends all around. So the optic disc is none in a
-    picture that is all retina, as it is less red than what is around it, and neither is the outer rim of a lens, which is
-    dark inside.
+    the distance from the colours of the corners. A disc counts where it ends all around. So the optic disc is none in
+    a picture that is all retina, as it is less red than what is around it, and neither is the outer rim of a lens, as
+    it is dark inside.
 
     Args:
         picture: Pixels (H, W, 3), uint8, RGB, about 256 a side.
@@ -125,7 +127,7 @@ def _from_corners(smooth: npt.NDArray[np.uint8]) -> _Channel:
 def _is_plain_around(distance: _Channel, disc: Disc) -> bool:
     """Whether nearly all around a disc has the colours of the corners, which retina, with its vessels, never has."""
     around = distance[~disc._replace(radius=1.05 * disc.radius).mask(distance.shape)]
-    return bool((around <= _PLAIN).mean() >= _LEAST_PLAIN_FRACTION)
+    return bool((around <= _PLAIN).sum() >= max(1, _LEAST_PLAIN_FRACTION * around.size))
 
 
 def _apart(contrast: _Channel, discs: list[Disc]) -> list[Disc]:
@@ -184,7 +186,7 @@ def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
     rays, inside = _rays(contrast, circle, across, circle.radius * shares)
     middle, rim, beyond = (rays[inside, part].mean(axis=1) for part in (slice(3), slice(3, 5), slice(5, None)))
     ends = (rim >= _LEAST_AT_RIM * middle) & (beyond <= _MOST_BEYOND * rim) & (beyond <= rim - _LEAST_STEP)
-    return circle if len(ends) >= _LEAST_ARC_FRACTION * _ANGLES and ends.mean() >= _LEAST_ENDING_FRACTION else None
+    return circle if len(ends) >= _LEAST_SEEN_FRACTION * _ANGLES and ends.mean() >= _LEAST_ENDING_FRACTION else None
 
 
 def _cut(contrast: _Channel, circle: Disc) -> Disc:
@@ -195,6 +197,8 @@ def _cut(contrast: _Channel, circle: Disc) -> Disc:
     for levels, within in ((contrast.T, inside.T), (contrast, inside)):
         lines = np.flatnonzero(within.any(axis=1))
         field = [line for line in lines if np.median(levels[line, within[line]]) >= least]
+        if not field:
+            return circle
         spared = [abs(end - last) < _LEAST_CUT_PX for end, last in ((field[0], lines[0]), (field[-1], lines[-1]))]
         ends.append((-np.inf if spared[0] else float(field[0] + 1), np.inf if spared[1] else float(field[-1])))
     (left, right), (top, bottom) = ends
