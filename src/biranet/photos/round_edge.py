@@ -88,8 +88,8 @@ def find_discs(picture: npt.NDArray[np.uint8], least_area_fraction: float) -> li
     Example:
         >>> picture = np.full((160, 240, 3), 235, np.uint8)
         >>> _ = cv2.circle(picture, (110, 80), 60, (180, 90, 40), -1)
-        >>> [[round(number) for number in disc[:3]] for disc in find_discs(picture, 0.04)]
-        [[110, 81, 60]]
+        >>> [[int(number) for number in disc[:3]] for disc in find_discs(picture, 0.04)]
+        [[110, 80, 59]]
     """
     height_px, width_px = picture.shape[:2]
     radii_px = int(np.sqrt(least_area_fraction * height_px * width_px / np.pi)), int(0.75 * max(height_px, width_px))
