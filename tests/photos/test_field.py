@@ -5,6 +5,7 @@ import pytest
 from biranet.errors import PhotoError
 from biranet.photos.field import Field, cut_field, find_field
 from biranet.photos.read import read_photo
+from biranet.photos.synthetic import draw_photo
 
 
 def draw(height, width, x, y, radius, *, dim=0.0, noise=0.0, background=0.0, shadow=False, tag=False, seed=0):
@@ -120,6 +121,162 @@ def test_a_sheet_of_photographs_is_refused_and_a_field_beside_small_print_is_not
 def test_the_same_photo_gives_the_same_field():
     photo, _ = draw(300, 450, 200, 160, 170, dim=0.7, noise=10)
     assert find_field(photo) == find_field(photo.copy())
+
+
+EYE = np.ascontiguousarray(draw_photo(2, 3, 400, 400))
+EYE_RADIUS = find_field(EYE).side_px / 2 - 4
+MIDDLE = (330.0, 250.0, 180.0)
+
+
+def lay(ground, x, y, radius, rim=None):
+    """A picture with the eye on it as a disc, in a lens with a rim of this level if one is given."""
+    scale = radius / EYE_RADIUS
+    move = np.float32([[scale, 0, x - 199.5 * scale], [0, scale, y - 199.5 * scale]])
+    size = ground.shape[1::-1]
+    eye = cv2.warpAffine(EYE, move, size, flags=cv2.INTER_AREA)
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    distance = np.hypot(columns - x, rows - y)
+    ground = ground if rim is None else np.where(distance[:, :, None] < 1.15 * radius, rim, ground).astype(np.uint8)
+    return np.where(distance[:, :, None] < radius, eye, ground).astype(np.uint8)
+
+
+def as_jpeg(photo, quality):
+    return cv2.imdecode(cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+
+
+def blobs(shape, colour, seed):
+    """A hand or a wall out of focus."""
+    uneven = np.random.default_rng(seed).normal(0, 40, (5, 4, 1)).repeat(3, axis=2)
+    return (cv2.resize(uneven, shape[::-1], interpolation=cv2.INTER_CUBIC) + colour).clip(0, 255).astype(np.uint8)
+
+
+def assert_found(photo, x, y, radius, off_px):
+    """The square is that of the disc, and what the square holds beside it is black."""
+    field = find_field(photo)
+    height, width = photo.shape[:2]
+    left, top = max(0, x - radius), max(0, y - radius)
+    right, bottom = min(width, x + radius), min(height, y + radius)
+    assert abs(field.left_px + field.side_px / 2 - (left + right) / 2) <= off_px
+    assert abs(field.top_px + field.side_px / 2 - (top + bottom) / 2) <= off_px
+    assert abs(field.side_px - max(right - left, bottom - top)) <= 2 * off_px + 4
+    square = cut_field(photo, field, field.side_px)
+    rows, columns = np.indices(square.shape[:2]) + 0.5
+    beside = np.hypot(columns + field.left_px - x, rows + field.top_px - y) > radius + 2 * off_px
+    assert square[beside].max(initial=0) < 45
+
+
+GROUNDS = {
+    "white": (255, 255, 255),
+    "grey": (128, 128, 128),
+    "dark grey": (75, 75, 75),
+    "blue": (30, 60, 200),
+    "green": (40, 160, 60),
+    "red": (200, 30, 30),
+    "pink": (240, 170, 170),
+    "yellow": (240, 220, 60),
+}
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_the_field_is_the_same_whatever_one_colour_is_around_it(ground):
+    assert_found(lay(np.full((500, 640, 3), GROUNDS[ground], np.uint8), *MIDDLE), *MIDDLE, off_px=5)
+
+
+def test_neither_noise_nor_a_gradient_around_the_field_hides_it():
+    rng = np.random.default_rng(0)
+    noisy = rng.normal(200, 10, (500, 640, 3)).clip(0, 255).astype(np.uint8)
+    assert_found(as_jpeg(lay(noisy, *MIDDLE), 60), *MIDDLE, off_px=5)
+    slope = np.linspace(60, 250, 640)[None, :, None].repeat(500, axis=0).repeat(3, axis=2)
+    assert_found(lay(slope.astype(np.uint8), *MIDDLE), *MIDDLE, off_px=5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_a_field_on_white_moves_and_grows_with_its_photo(scale):
+    white = np.full((round(500 * scale), round(640 * scale), 3), 255, np.uint8)
+    for x, y in ((330, 250), (290, 215), (400, 280)):
+        circle = (scale * x, scale * y, scale * 180)
+        assert_found(lay(white, *circle), *circle, off_px=6 * scale)
+
+
+@pytest.mark.parametrize("radius", [220, 290])
+def test_a_field_on_white_that_the_photo_cuts_is_padded(radius):
+    photo = lay(np.full((430, 640, 3), 255, np.uint8), 330, 220, radius)
+    assert_found(photo, 330, 220, radius, off_px=6)
+
+
+@pytest.mark.parametrize("share", [1, 1.04])
+def test_a_field_that_a_square_with_white_corners_just_holds_gets_black_ones(share):
+    photo = lay(np.full((300, 300, 3), 255, np.uint8), 150, 150, share * 150)
+    assert_found(photo, 150, 150, share * 150, off_px=3)
+    small = cv2.resize(photo, (28, 28), interpolation=cv2.INTER_AREA)
+    assert find_field(small) == Field(0, 0, 28)
+
+
+def test_a_field_cut_straight_leaves_no_white_above_it():
+    photo = lay(np.full((500, 640, 3), 255, np.uint8), *MIDDLE)
+    photo[:110] = 255
+    field = find_field(photo)
+    square = cut_field(photo, field, field.side_px)
+    assert abs(field.disc.top - 110) <= 5
+    assert np.percentile(square[np.abs(np.arange(field.side_px) + field.top_px - 105) < 5], 99) < 30
+
+
+@pytest.mark.parametrize(("colour", "seed"), [((190, 140, 110), 0), ((190, 140, 110), 1), ((90, 60, 45), 2), (180, 3)])
+def test_a_field_in_a_lens_is_found_before_a_hand_or_a_wall(colour, seed):
+    circle = (200.0 + 20 * seed, 400.0 - 30 * seed, 110.0 + 15 * seed)
+    photo = lay(blobs((800, 450), colour, seed), *circle, rim=14)
+    assert_found(as_jpeg(photo, 80), *circle, off_px=7)
+
+
+def test_a_field_beside_a_hand_in_the_dark_is_found():
+    ground = np.zeros((800, 450, 3), np.uint8)
+    cv2.ellipse(ground, (450, 620), (250, 330), 20, 0, 360, (200, 150, 120), -1)
+    assert_found(lay(ground, 200, 350, 150, rim=14), 200, 350, 150, off_px=8)
+
+
+def test_a_strip_of_text_is_no_part_of_the_field():
+    for first, x in ((400, 320), (300, 200)):
+        photo = lay(np.zeros((500, 640, 3), np.uint8), x, 230, 190)
+        strip = photo[first:] if x == 320 else photo[:, 450:]
+        strip[:] = 245
+        cv2.putText(strip, "OD 31.12.1999", (5, 60), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 0, 0), 2)
+        field = find_field(photo)
+        assert abs(field.left_px + field.side_px / 2 - x) <= 5
+        assert field.side_px <= 2 * 190 + 14
+        assert (cut_field(photo, field, 200).min(axis=2) > 225).mean() < 0.01
+
+
+@pytest.mark.parametrize(("page", "bar"), [(245, (50, 60, 90)), (32, (10, 10, 10)), (250, (0, 0, 0))])
+def test_a_field_in_a_screenshot_is_found(page, bar):
+    photo = np.full((600, 900, 3), page, np.uint8)
+    photo[:40] = bar
+    for row in range(8):
+        cv2.putText(photo, "lorem ipsum", (5, 100 + 60 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (128, 128, 128), 2)
+    photo[70:570, 200:880] = 0
+    photo[70:570, 200:880] = lay(photo[70:570, 200:880], 340, 250, 220)
+    assert_found(photo, 540, 320, 220, off_px=6)
+
+
+def test_a_sheet_on_white_is_refused():
+    photo = lay(lay(np.full((300, 600, 3), 255, np.uint8), 150, 150, 130), 450, 150, 130)
+    with pytest.raises(PhotoError, match="several large lit parts"):
+        find_field(photo)
+
+
+@pytest.mark.parametrize(("top", "left", "side"), [(120, 110, 180), (150, 60, 100), (130, 220, 120), (100, 100, 200)])
+def test_a_cut_out_of_the_retina_is_all_field_and_its_optic_disc_is_none(top, left, side):
+    part = cv2.resize(EYE[top : top + side, left : left + side], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    assert find_field(part) == Field(0, 0, 2 * side)
+    spot = cv2.circle(part.copy(), (side, side), side // 2, (250, 225, 150), -1, cv2.LINE_AA)
+    assert find_field(spot) == Field(0, 0, 2 * side)
+
+
+def test_an_eye_with_something_else_around_it_and_no_round_edge_is_refused():
+    photo = blobs((500, 400), 150, 5)
+    cv2.rectangle(photo, (110, 150), (290, 340), (170, 90, 40), -1)
+    with pytest.raises(PhotoError, match="something else than an eye around its middle") as caught:
+        find_field(photo)
+    assert caught.value.status == "no_field"
 
 
 BLANK = np.zeros((200, 300, 3), np.uint8)

@@ -236,7 +236,7 @@ def test_an_eyelid_is_no_circle_of_the_field():
     ("measure", "value", "reason"),
     [
         ("brightness_fraction", 0.14, "too dark"),
-        ("fundus_score", 0.29, "does not look like a fundus photograph"),
+        ("fundus_score", 0.29, "does not look like a colour fundus photograph"),
         ("overexposed_fraction", 0.11, "overexposed"),
         ("visible_fraction", 0.419, "only 41 % of the field is visible"),
         ("contrast_fraction", 0.003, "shows no structure"),
@@ -260,7 +260,9 @@ def test_the_closest_limit_is_named_where_none_is_missed():
 def test_a_fault_that_hides_others_is_named_first():
     assert why_ungradable(Quality(0.05, 0.0, 0.9, 0.3, 0.001, 0.1, 0.0)) == "too dark"
     assert why_ungradable(Quality(0.9, 0.8, 0.0, 0.3, 0.001, 0.1, 0.0)) == "overexposed"
-    assert why_ungradable(Quality(0.9, 0.0, 0.0, 0.3, 0.001, 0.1, 0.0)) == "does not look like a fundus photograph"
+    assert (
+        why_ungradable(Quality(0.9, 0.0, 0.0, 0.3, 0.001, 0.1, 0.0)) == "does not look like a colour fundus photograph"
+    )
 
 
 def test_cells_and_back():
@@ -280,12 +282,31 @@ def test_another_square_is_refused(shape):
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 512), (320, 256), (160, 128), (131, 97), (64, 64)])
-def test_drawn_photos_pass_in_colour_and_grey(width, height):
+def test_drawn_photos_pass_in_colour_and_not_in_grey(width, height):
     for seed in range(12):
         photo = drawn(seed, width, height)
         assert why_ungradable(measure(photo)) == "", (seed, measure(photo))
         grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-        assert why_ungradable(measure(grey)) == "", (seed, measure(grey))
+        assert why_ungradable(measure(grey)) == "does not look like a colour fundus photograph", (seed, measure(grey))
+
+
+def test_an_angiogram_is_no_colour_photograph_and_neither_is_a_red_free_one():
+    photo = drawn(2)
+    field = find_field(photo)
+    rows, columns = np.indices(photo.shape[:2]) + 0.5
+    middle = (field.left_px + field.side_px / 2, field.top_px + field.side_px / 2)
+    lit = np.hypot(columns - middle[0], rows - middle[1]) < field.side_px / 2 - 4
+    angiogram = np.where(lit, 255 - photo[:, :, 1], 0).astype(np.uint8)[:, :, None].repeat(3, axis=2)
+    green = photo * np.uint8([0, 1, 0])
+    for picture in (angiogram, green):
+        assert why_ungradable(measure(picture)) == "does not look like a colour fundus photograph"
+
+
+def test_a_part_of_the_field_with_a_flat_arc_is_measured_against_the_whole_circle():
+    photo = drawn(2, 600, 600)
+    part = photo[180:420, 400:]
+    assert measure(part).visible_fraction < 0.3
+    assert why_ungradable(measure(part)).endswith("% of the field is visible")
 
 
 def test_focus_is_not_judged_where_the_file_has_too_few_pixels():
@@ -331,7 +352,7 @@ NOT_FUNDUS = {
 
 @pytest.mark.parametrize("name", NOT_FUNDUS)
 def test_other_pictures_do_not_look_like_a_fundus_photograph(name):
-    assert why_ungradable(measure(NOT_FUNDUS[name])) == "does not look like a fundus photograph"
+    assert why_ungradable(measure(NOT_FUNDUS[name])) == "does not look like a colour fundus photograph"
 
 
 def textured(photo):
@@ -359,7 +380,7 @@ def test_a_round_picture_of_other_colours_or_texture_does_not_look_like_a_fundus
     for seed in SEEDS:
         photo = np.ascontiguousarray(change(drawn(seed)))
         assert measure(photo).fundus_score < 0.6 * measure(drawn(seed)).fundus_score
-        assert why_ungradable(measure(photo)) == "does not look like a fundus photograph"
+        assert why_ungradable(measure(photo)) == "does not look like a colour fundus photograph"
 
 
 def test_a_red_disc_without_anything_on_it_shows_no_structure():

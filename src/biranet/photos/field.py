@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
+from biranet.photos.round_edge import Disc, find_discs, redness
 
 _THUMBNAIL_PX = 256
 _BLACK_LEVEL = 20
@@ -17,6 +19,12 @@ _MOST_SECOND_FRACTION = 0.5
 _LEAST_SIDES_RATIO = 0.4
 _LEAST_SOLIDITY = 0.6
 _LEAST_ARC_FRACTION = 0.4
+_MOST_BESIDE_FRACTION = 0.05
+_LEAST_THUMBNAIL_PX = 64
+_LEAST_REDNESS = 40
+_LEAST_CORNER_FRACTION = 0.5
+
+_SHEET = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
 
 
 @dataclass(frozen=True)
@@ -27,19 +35,37 @@ class Field:
         left_px: First column of the square, below 0 where the photo is padded on the left.
         top_px: First row of the square, below 0 where the photo is padded at the top.
         side_px: Width and height of the square.
+        disc: The field itself where something else than darkness is around it, which is made black; else None.
     """
 
     left_px: int
     top_px: int
     side_px: int
+    disc: Disc | None = None
+
+    def scaled(self, scale: int) -> "Field":
+        """The same square in a photo in which every pixel has become `scale` pixels a side."""
+        disc = None if self.disc is None else self.disc.scaled(scale)
+        return Field(self.left_px * scale, self.top_px * scale, self.side_px * scale, disc)
+
+
+class _Box(NamedTuple):
+    """What holds the field on the thumbnail; right and bottom are exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     """Find the smallest square that holds the whole field.
 
     The field is looked for on a thumbnail: what is brighter than the dark corners, without small things such as camera
-    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. A photo
-    without a dark corner is all field. The square is up to one thumbnail pixel wider on each side than the field.
+    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. Where no
+    corner is dark, or where what is lit is not round or not alone, the field is the disc with a round edge, whatever is
+    around it. A photo with neither is all field, unless two corners are far less red than its middle, and so no part of
+    the eye. The square is up to one thumbnail pixel wider on each side than the field.
 
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
@@ -48,13 +74,14 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
         The square, centred on the part of the field that is in the photo.
 
     Raises:
-        PhotoError: With status `no_field` if the photo is black, all one colour, has no round lit part, or several.
+        PhotoError: With status `no_field` if the photo is black, all one colour, has no round lit part, or several, or
+            something else than an eye at its edge.
 
     Example:
         >>> photo = np.zeros((100, 160, 3), np.uint8)
         >>> _ = cv2.circle(photo, (80, 50), 40, (180, 90, 40), -1)
         >>> find_field(photo)
-        Field(left_px=39, top_px=9, side_px=83)
+        Field(left_px=39, top_px=9, side_px=83, disc=None)
     """
     height_px, width_px = photo.shape[:2]
     step = max(1, min(round(max(height_px, width_px) / _THUMBNAIL_PX), height_px, width_px))
@@ -65,7 +92,7 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(thumbnail)]
     _check_contrast(channels)
     # Fields are red: the brightest channel keeps their dark parts above the background.
-    left, top, right, bottom = _field_box(np.maximum.reduce(channels))
+    (left, top, right, bottom), disc = _find(thumbnail, np.maximum.reduce(channels))
     left_px = max(0, int(np.floor((left - 1) * step)))
     top_px = max(0, int(np.floor((top - 1) * step)))
     # One step more than the thumbnail: it leaves out what does not fill a whole step at the right and at the bottom.
@@ -76,11 +103,14 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
         left_px=left_px - (side_px - (right_px - left_px)) // 2,
         top_px=top_px - (side_px - (bottom_px - top_px)) // 2,
         side_px=side_px,
+        disc=None if disc is None else disc.scaled(step),
     )
 
 
 def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.NDArray[np.uint8]:
     """Cut a photo to its field, pad it with black to the square, and resize it once.
+
+    What lies around a field with a disc is made black.
 
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
@@ -94,6 +124,8 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
     height_px, width_px = photo.shape[:2]
     right_px, bottom_px = field.left_px + field.side_px, field.top_px + field.side_px
     part = photo[max(0, field.top_px) : bottom_px, max(0, field.left_px) : right_px]
+    if field.disc is not None:
+        part = part * field.disc.mask(part.shape[:2], max(0, field.left_px), max(0, field.top_px))[:, :, None]
     square = cv2.copyMakeBorder(
         part,
         max(0, -field.top_px),
@@ -121,44 +153,96 @@ def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
         raise PhotoError("no_field", "the photo is all one colour")
 
 
-def _field_box(level: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom (exclusive) of the field on the thumbnail."""
+def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
+    """What holds the field on the thumbnail, and the field itself where what is around it must be made black."""
     rows, columns = level.shape
     lit = _lit(level)
+    refusal: PhotoError | None = None
+    box = _Box(0, 0, columns, rows)
+    if lit is not None:
+        try:
+            box, alone = _lit_part(lit)
+            if alone:
+                return box, None
+        except PhotoError as error:
+            refusal = error
+    large = min(rows, columns) >= _LEAST_THUMBNAIL_PX
+    discs = find_discs(thumbnail, _LEAST_AREA_FRACTION) if large else []
+    if sum(disc.radius**2 > _MOST_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
+        # A sheet of several photographs: to take one of them would be a silent choice.
+        raise PhotoError("no_field", _SHEET)
+    if discs:
+        x, y, radius, left, top, right, bottom = discs[0]
+        box = _Box(
+            max(0, x - radius, left),
+            max(0, y - radius, top),
+            min(columns, x + radius, right),
+            min(rows, y + radius, bottom),
+        )
+        return box, discs[0]
+    if refusal is not None:
+        raise refusal
+    if lit is None and large:
+        _check_corners(thumbnail)
+    return box, None
+
+
+def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
+    """What holds the field on the thumbnail, and whether it is round and alone there: nothing else is lit beside it."""
+    rows, columns = lit.shape
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
     if count == 1:
         raise PhotoError("no_field", "the photo has no large lit part")
     part = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     left, top, width, height, area = (int(value) for value in stats[part])
-    if area < _LEAST_AREA_FRACTION * level.size:
+    if area < _LEAST_AREA_FRACTION * lit.size:
         raise PhotoError("no_field", "the photo has no large lit part")
     others = np.delete(stats[1:, cv2.CC_STAT_AREA], part - 1)
     if (others > _MOST_SECOND_FRACTION * area).any():
-        # A sheet of several photographs: to take one of them would be a silent choice.
-        raise PhotoError("no_field", "the photo has several large lit parts, as a sheet of photographs has; cut it up")
+        raise PhotoError("no_field", _SHEET)
     contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0, :]
     # The outline runs through pixel centres; half a pixel around it is what the counted area covers.
     hull_area = cv2.contourArea(cv2.convexHull(outline)) + len(outline) / 2
     if min(width, height) < _LEAST_SIDES_RATIO * max(width, height) or area < _LEAST_SOLIDITY * hull_area:
         raise PhotoError("no_field", "the lit part of the photo is not round")
-    box = (float(left), float(top), float(left + width), float(top + height))
     circle = _circle_through(outline, (columns, rows), max(width, height))
     if circle is None:
-        return box
+        return _Box(left, top, left + width, top + height), False
     x, y, radius = circle
-    return (
-        min(box[0], max(0.0, x - radius)),
-        min(box[1], max(0.0, y - radius)),
-        max(box[2], min(float(columns), x + radius + 1)),
-        max(box[3], min(float(rows), y + radius + 1)),
+    box = _Box(
+        min(left, max(0, x - radius)),
+        min(top, max(0, y - radius)),
+        max(left + width, min(columns, x + radius + 1)),
+        max(top + height, min(rows, y + radius + 1)),
     )
+    square = lit[int(box.top) : int(np.ceil(box.bottom)), int(box.left) : int(np.ceil(box.right))]
+    disc = Disc(x + 0.5, y + 0.5, radius + 2).mask(square.shape, int(box.left), int(box.top))
+    return box, cv2.countNonZero(square * ~disc) <= _MOST_BESIDE_FRACTION * area
 
 
-def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Mask (h, w), uint8 0 or 1, of what is brighter than the background, without small things."""
+def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:
+    """Refuse a photo that shows an eye in its middle and something else in two of its corners or more."""
+    rows, columns = thumbnail.shape[:2]
+    red = redness(thumbnail)
+    down, across = max(1, rows // 8), max(1, columns // 8)
+    middle = np.median(red[2 * down : -2 * down, 2 * across : -2 * across])
+    corners = [
+        np.median(red[vertical, horizontal])
+        for vertical in (slice(None, down), slice(-down, None))
+        for horizontal in (slice(None, across), slice(-across, None))
+    ]
+    if middle > _LEAST_REDNESS and sorted(corners)[1] < _LEAST_CORNER_FRACTION * middle:
+        raise PhotoError(
+            "no_field",
+            "the photo shows something else than an eye around its middle, and no round field; cut it to that",
+        )
+
+
+def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """Mask (h, w), uint8 0 or 1, of what is brighter than dark corners, without small things; None without such."""
     rows, columns = level.shape
-    if min(rows, columns) >= 64:
+    if min(rows, columns) >= _LEAST_THUMBNAIL_PX:
         level = np.asarray(cv2.medianBlur(level, 3), dtype=np.uint8)
     high = _percentile(level, 0.99)
     corner = max(1, min(rows, columns) // 16)
@@ -166,13 +250,13 @@ def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     corners = [level[vertical, horizontal] for vertical in ends for horizontal in ends]
     dark = [patch for patch in corners if np.median(patch) < min(0.35 * high, 60)]
     if not dark:
-        return np.ones_like(level)
+        return None
     # The median corner, because one may hold a tag; and far below the field, because its edge is often dim.
     background = float(np.median([np.median(patch) for patch in dark]))
     noise = float(np.median([patch.std() for patch in dark]))
     threshold = background + max(4.0, 4 * noise, 0.06 * (high - background))
     mask = (level > threshold).astype(np.uint8)
-    if min(rows, columns) < 64:
+    if min(rows, columns) < _LEAST_THUMBNAIL_PX:
         return mask
     width = 2 * round(0.015 * min(rows, columns)) + 1
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))

@@ -161,7 +161,7 @@ def _prepare(data: bytes, preparation: Preparation) -> Prepared:
     measured = cut_field(photo.pixels, field, MEASURED_PX)
     return Prepared(
         jpeg=encoded.getvalue(),
-        field=Field(field.left_px * scale, field.top_px * scale, field.side_px * scale),
+        field=field.scaled(scale),
         width_px=photo.width_px,
         height_px=photo.height_px,
         quality=None if preparation.whole else measure_quality(measured, field.side_px * scale),

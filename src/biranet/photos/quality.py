@@ -43,8 +43,6 @@ _NOISE_LEVEL = 4.0
 _BAND_FLOOR = 0.001
 """Added to both bands, so that a photo with nothing on it has a sharpness of 1."""
 _TINY = 1e-9
-_TINT_SPREAD = 0.006
-"""Spread of the colour shares below which a photo is grey or of one tint; JPEG makes 0.003 of a grey one."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,9 @@ def weakest_measure(quality: Quality) -> Weakness:
             MOST_OVEREXPOSED_FRACTION / max(quality.overexposed_fraction, 1e-6),
             "overexposed",
         ),
-        Weakness("fundus_score", quality.fundus_score / LEAST_FUNDUS_SCORE, "does not look like a fundus photograph"),
+        Weakness(
+            "fundus_score", quality.fundus_score / LEAST_FUNDUS_SCORE, "does not look like a colour fundus photograph"
+        ),
         Weakness(
             "visible_fraction",
             quality.visible_fraction / LEAST_VISIBLE_FRACTION,
@@ -259,8 +259,9 @@ def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
         radius = float(np.sqrt(solution[2] + (centre**2).sum()))
         off = np.abs(np.linalg.norm(shifted - centre, axis=1) - radius)
         points = points[off <= most_off_px]
-    # The square is no larger than it must be, so a smaller circle is not the field's. An arc has 35 degrees or more.
-    if not 0.47 * _SIDE_PX < radius < 1.5 * _SIDE_PX or len(points) < 0.6 * radius:
+    # The square is no larger than it must be, so a smaller circle is not the field's. Where an arc touches the
+    # box, its middle is left out, so what remains of a flat one is short.
+    if not 0.47 * _SIDE_PX < radius < 2 * _SIDE_PX or len(points) < 0.3 * radius:
         return None
     return float(middle[0] + centre[0]), float(middle[1] + centre[1]), radius + 0.5
 
@@ -316,11 +317,8 @@ def _fundus_score(half: _Pixels, visible: _Mask, disc: _Mask, texture: float) ->
     red, green, blue = np.ascontiguousarray(small[mask > 0].T, dtype=np.float32)
     total = red + green + blue + 1
     red_share, green_share = red / total, green / total
-    if max(red_share.std(), green_share.std()) < _TINT_SPREAD:
-        colour = 0.45  # Grey, or of one tint: colour speaks neither for a fundus nor against it.
-    else:
-        ordered = ((red + 2 >= green) & (green + 2 >= blue)).mean()
-        colour = _ramp(float(np.median(red_share)), 0.34, 0.42) * _ramp(float(ordered), 0.4, 0.8)
+    ordered = ((red + 2 >= green) & (green + 2 >= blue)).mean()
+    colour = _ramp(float(np.median(red_share)), 0.34, 0.42) * _ramp(float(ordered), 0.4, 0.8)
     even = _ramp(float(red_share.std()), 0.18, 0.1) * _ramp(float(green_share.std()), 0.1, 0.055)
     smooth = _ramp(texture, 0.11, 0.04)
     # What is left of the box around the visible part outside the field circle is dark in a photo with a round field.
