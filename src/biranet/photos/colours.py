@@ -10,6 +10,8 @@ from biranet.errors import PhotoError
 _PHOTOMETRIC, _PLANAR, _BITS = 262, 284, 258
 """Tags of a TIFF: which value is white, whether each colour lies in a plane of its own, bits of each sample."""
 
+_STRIP_VALUES = 1_000_000
+
 
 def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Convert what Pillow decodes.
@@ -47,22 +49,30 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.format == "PNG" and picture.mode != "I;16" and str(picture.tile[0].args).endswith(";16B")  # type: ignore[attr-defined]
 
 
-def deep_as_rgb(data: bytes) -> npt.NDArray[np.uint8]:
+def deep_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
     """Decode a PNG or TIFF with 16 bits a colour; one white level serves all colours.
 
     Args:
         data: The file, which must be whole.
+        page: Which page of a TIFF.
 
     Returns:
         Pixels (H, W, 3), uint8, transparency on black, as they lie.
     """
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    encoded = np.frombuffer(data, np.uint8)
+    if page:
+        _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+        values = pages[0] if pages else None
+    else:
+        values = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
         raise ValueError("OpenCV does not read it")
     pixels = as_8_bits(values[:, :, 2::-1])
     if values.shape[2] == 4:
         opaque = 2 ** (8 * values.itemsize) - 1
-        pixels = np.rint(pixels * (values[:, :, 3:].astype(np.float32) / opaque)).astype(np.uint8)
+        for rows in strips(len(pixels), pixels[0].size):
+            alpha = values[rows, :, 3:].astype(np.float32) / opaque
+            pixels[rows] = np.rint(pixels[rows] * alpha).astype(np.uint8)
     return pixels
 
 
@@ -72,7 +82,7 @@ def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     Cameras store 10, 12 or 14 bits in 16 without saying so: the largest value tells. Floats mostly lie in 0 to 1.
 
     Args:
-        values: Integers or floats of any shape; what is negative or no number becomes black.
+        values: Integers or floats, at least one dimension; what is negative or no number becomes black.
 
     Returns:
         Values of the same shape, uint8.
@@ -84,8 +94,27 @@ def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         >>> as_8_bits(np.array([0, 2048, 4095], np.uint16)).tolist()
         [0, 128, 255]
     """
-    numbers = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0).clip(min=0)
-    depths = [1.0] if numbers.max() <= 1 and values.dtype.kind == "f" else []
+
+    def numbers(rows: slice) -> npt.NDArray[np.float32]:
+        return np.nan_to_num(values[rows].astype(np.float32), posinf=0, neginf=0).clip(min=0)
+
+    parts = strips(len(values), max(1, values[:1].size))
+    largest = max((numbers(rows).max() for rows in parts), default=0)
+    depths = [1.0] if largest <= 1 and values.dtype.kind == "f" else []
     depths += [2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
-    white = next((depth for depth in depths if numbers.max() <= depth), float(numbers.max()))
-    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)
+    white = next((depth for depth in depths if largest <= depth), float(largest))
+    pixels = np.empty(values.shape, np.uint8)
+    for rows in parts:
+        pixels[rows] = np.rint(numbers(rows) * (255 / white)).clip(0, 255)
+    return pixels
+
+
+def strips(rows: int, values_a_row: int) -> list[slice]:
+    """Divide a picture into strips, so that what is calculated on the way is never as large as the picture.
+
+    Example:
+        >>> strips(5, 600_000)
+        [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None), slice(3, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, _STRIP_VALUES // values_a_row)
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]

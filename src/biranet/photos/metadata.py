@@ -6,7 +6,6 @@ The words themselves never leave this module.
 import functools
 import hashlib
 import hmac
-import io
 import os
 import re
 import secrets
@@ -15,14 +14,18 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, TiffTags
 
 from biranet.errors import InputError
-from biranet.photos.dicom import is_dicom, quiet, refuse_deflated
+from biranet.photos import CONTRADICTORY
+from biranet.photos.dicom import is_dicom, open_dicom, quiet
+from biranet.photos.kinds import kind_of, open_picture
 from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field, kinds_in_text
+from biranet.photos.segments import segments
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -38,7 +41,11 @@ _MOST_TEXT_BYTES = 1_000_000
 _MOST_XMP_BYTES = 250_000
 """Four times what one segment of a JPEG holds."""
 
+_EYE_CODES = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
+"""Left and right in SNOMED, by its newer and its older codes."""
+
 _MOST_PAGES = 16
+_MOST_ELEMENTS = 20_000
 _IPTC_NAMES = {
     5: "title", 25: "keywords", 55: "date created", 62: "date digitised", 80: "by-line", 85: "by-line title",
     90: "city", 92: "location", 95: "province state", 100: "country", 101: "country", 105: "headline", 110: "credit",
@@ -63,6 +70,7 @@ def identifiers(data: bytes) -> str:
         nothing was found.
 
     Example:
+        >>> import io
         >>> from PIL import Image
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (8, 8)).save(file, "JPEG", comment="Jane Doe 12.03.2019")
@@ -126,7 +134,8 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
 
     Returns:
         The group: keyed hash of the patient's id, or else of name and birth date, empty where they were removed. The
-        eye: `left`, `right` or empty. Both empty for a file that is not DICOM.
+        eye, wherever the header says it: `left`, `right`, `contradictory` where it says both, or empty. Both empty for
+        a file that is not DICOM.
 
     Raises:
         InputError: If the key cannot be read or made.
@@ -135,15 +144,30 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
         return "", ""
     try:
         with _dicom_header(data) as header:
-            patient, name, born, eye, other = (
-                str(header.get(keyword) or "").strip()
-                for keyword in ("PatientID", "PatientName", "PatientBirthDate", "ImageLaterality", "Laterality")
+            patient, name, born = (
+                str(header.get(keyword) or "").strip() for keyword in ("PatientID", "PatientName", "PatientBirthDate")
             )
+            eyes = set(_eyes(header))
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
         return "", ""
     if is_nothing(patient):
         patient = "" if is_nothing(name) else f"{name}\n{born}"
-    return keyed_hash(patient) if patient else "", {"L": "left", "R": "right"}.get(eye or other, "")
+    return keyed_hash(patient) if patient else "", CONTRADICTORY if len(eyes) > 1 else "".join(eyes)
+
+
+def _eyes(header: "Dataset") -> Iterator[str]:
+    """Every eye that a header names: for the picture, for its frames, in either way to say which part of the body."""
+    for element in islice(header.iterall(), _MOST_ELEMENTS):
+        if element.keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+            said = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
+        elif element.keyword == "AnatomicRegionModifierSequence":
+            said = next(
+                (_EYE_CODES[code] for item in element.value if (code := item.get("CodeValue")) in _EYE_CODES), None
+            )
+        else:
+            continue
+        if said:
+            yield said
 
 
 def _key_path() -> Path:
@@ -200,15 +224,10 @@ def _fields(data: bytes) -> Iterator[_Field]:
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and content of the segments of a JPEG, up to the start of its pixels; none for another file."""
-    at = 2 if data[:2] == b"\xff\xd8" else len(data)
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xD9, 0xDA):
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        length = max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-        yield marker, data[at + 4 : at + 2 + length]
-        at += 2 + length
+    for segment in segments(data):
+        if segment.marker in (0xD9, 0xDA):
+            return
+        yield segment.marker, data[segment.start : segment.end]
 
 
 def _jpeg_fields(marker: int, segment: bytes) -> Iterator[_Field]:
@@ -327,7 +346,10 @@ def _png_text(kind: bytes, chunk: bytes) -> Iterator[_Field]:
 
 def _picture_fields(data: bytes) -> Iterator[_Field]:
     """Fields of TIFF, WebP, GIF, JPEG 2000 and the like, as Pillow finds them."""
-    with Image.open(io.BytesIO(data)) as picture:
+    kind = kind_of(data)
+    if kind is None:
+        return
+    with open_picture(data, kind) as picture:
         if comment := picture.info.get("comment"):
             yield "comment", "", _as_text(comment) if isinstance(comment, bytes) else str(comment)
         if isinstance(xmp := picture.info.get("xmp"), bytes):
@@ -351,17 +373,14 @@ def _dicom_header(data: bytes) -> Iterator["Dataset"]:
     Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
     the block neither is heard.
     """
-    import pydicom
-
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        refuse_deflated(data)
-        yield pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
+        yield open_dicom(data, pixels=False)
 
 
 def _dicom_fields(data: bytes) -> Iterator[_Field]:
     with _dicom_header(data) as header:
-        for element in header.iterall():
+        for element in islice(header.iterall(), _MOST_ELEMENTS):
             text = str(element.value or "")
             if element.VR == "PN":
                 yield "DICOM", "patient name", text.replace("^", " ")
