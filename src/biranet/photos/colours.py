@@ -6,11 +6,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from biranet.errors import PhotoError
+from biranet.photos.limits import check_memory, check_pixels
 
 _PHOTOMETRIC, _PLANAR, _BITS = 262, 284, 258
 """Tags of a TIFF: which value is white, whether each colour lies in a plane of its own, bits of each sample."""
 
 _STRIP_VALUES = 1_000_000
+
+_PLAIN_MODES = ("1", "L", "P", "RGB")
+_BYTES_A_PIXEL = {"WEBP": (20, 28), "AVIF": (20, 28), "JPEG2000": (20, 28)}
+_BYTES_A_PIXEL_OF_OTHERS = (11, 19)
+_BYTES_A_DEEP_PIXEL = (13, 17)
+"""What reading holds at once for each pixel, as measured, all copies together: of a plain picture, and of one that is
+transparent, CMYK or the like."""
 
 
 def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
@@ -32,6 +40,19 @@ def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
         picture = Image.new("RGB", layer.size)
         picture.paste(layer, mask=layer.getchannel("A"))
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def check_picture(picture: Image.Image, file_bytes: int) -> None:
+    """Refuse a picture, opened and not loaded by Pillow, by what it would take to decode.
+
+    Raises:
+        PhotoError: If it has too many pixels, would take too much memory, or has a layout that is not read.
+    """
+    check_pixels(picture.width, picture.height, file_bytes)
+    usual = _BYTES_A_PIXEL.get(picture.format or "", _BYTES_A_PIXEL_OF_OTHERS)
+    plain, other = _BYTES_A_DEEP_PIXEL if is_deep(picture) else usual
+    is_plain = picture.mode in _PLAIN_MODES and not picture.has_transparency_data
+    check_memory(picture.width * picture.height * (plain if is_plain else other) + file_bytes)
 
 
 def is_deep(picture: Image.Image) -> bool:

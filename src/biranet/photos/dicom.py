@@ -9,7 +9,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,10 @@ _PHOTOGRAPHY = ("OP", "XC", "OT", "GM", "ES", "SC", "")
 
 _PIXEL_DATA = 0x7FE00010
 
-_MOST_ELEMENTS = 20_000
+_MOST_ITEMS, _MOST_READS = 20_000, 30_000
+_NO_PHOTOGRAPH = "is a DICOM file without a photograph"
 _COUNTLESS = "is a DICOM file of countless parts, which no camera writes"
-"""A header has some hundred elements; each costs as much to read as a thousand bytes of pixels."""
+"""A header has some hundred elements, each of three reads."""
 
 _TOO_LONG = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
 
@@ -105,33 +106,42 @@ def open_dicom(data: bytes, *, pixels: bool) -> "FileDataset":
     from pydicom.filereader import read_dataset, read_partial, read_preamble
 
     # Items of sequences and pieces of frames, in both orders of bytes.
-    if max(data.count(item) for item in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")) > _MOST_ELEMENTS:
+    if max(data.count(item) for item in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")) > _MOST_ITEMS:
         raise PhotoError("unreadable", _COUNTLESS)
-    file = io.BytesIO(data)
+    file = _Counted(data)
     read_preamble(file, force=True)
-    head = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_Stop(lambda tag: tag.group != 2))
+    head = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: bool(tag.group != 2)
+    )
     if head.get("TransferSyntaxUID") == _DEFLATED:
         raise PhotoError(
             "unreadable", f"is a DICOM file compressed as a whole (Deflated), which is not read; {INSTEAD}"
         )
-    # What stands behind the pixels is not looked at.
-    stop = _Stop(lambda tag: tag == _PIXEL_DATA, after=pixels)
-    return read_partial(io.BytesIO(data), stop_when=stop, force=True)
+    passed = False
+
+    def ends(tag: "BaseTag", *_: object) -> bool:
+        # What stands behind the pixels is not looked at.
+        nonlocal passed
+        before, passed = passed, passed or tag == _PIXEL_DATA
+        return before if pixels else passed
+
+    return read_partial(_Counted(data), stop_when=ends, force=True)
 
 
-class _Stop:
-    """Tells pydicom where to stop: before or after the first element that is asked for, and when it is too many."""
+class _Counted(io.BytesIO):
+    """A file that pydicom reads element by element, until it is too many, wherever they are nested."""
 
-    def __init__(self, at: "Callable[[BaseTag], bool]", *, after: bool = False) -> None:
-        self.at, self.after = at, after
-        self.count, self.passed = 0, False
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        # Long values are read in pieces.
+        self.reads_left = _MOST_READS + len(data) // 1000
 
-    def __call__(self, tag: "BaseTag", *_: object) -> bool:
-        self.count += 1
-        if self.count > _MOST_ELEMENTS:
+    def read(self, size: int | None = -1) -> bytes:
+        """Read, as often as is allowed."""
+        self.reads_left -= 1
+        if self.reads_left < 0:
             raise PhotoError("unreadable", _COUNTLESS)
-        passed, self.passed = self.passed, self.passed or self.at(tag)
-        return passed if self.after else self.passed
+        return super().read(size)
 
 
 def _open(data: bytes) -> "Dataset":
@@ -160,7 +170,7 @@ def _check_photograph(dataset: "Dataset") -> None:
     if modality not in _PHOTOGRAPHY:
         raise PhotoError("unreadable", "is a DICOM file of another modality than photography (OP, XC, OT)")
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
-        raise PhotoError("unreadable", "is a DICOM file without a photograph")
+        raise PhotoError("unreadable", _NO_PHOTOGRAPH)
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax or (syntax.is_compressed and syntax not in _PLUGINS):
         name = syntax.name if syntax.is_transfer_syntax else "a syntax of its own"

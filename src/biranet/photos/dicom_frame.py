@@ -30,8 +30,8 @@ _CODED_COLOURS = {"YBR_ICT": 3, "YBR_RCT": 3}
 _PAD_BYTES = 3
 """Bytes that may stand behind the pixels: one makes the length even, some programs fill up to four."""
 
-_BYTES_A_SAMPLE = {"JPEG": 7, "JPEG2000": 11, "RLE": 7, "": 4}
-"""Held at once for each sample besides what it takes itself, by coding, as measured."""
+_COPIES = {"JPEG": 3, "JPEG2000": 6, "RLE": 3, "": 3}
+"""How often a sample is held at once, by coding, as measured; besides, 4 bytes a pixel, 12 more through a palette."""
 
 
 def settle_frame(dataset: "Dataset") -> None:
@@ -52,13 +52,14 @@ def settle_frame(dataset: "Dataset") -> None:
     else:
         kind = ""
         _check_length(dataset, frames)
-    samples = (_COLOURS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(str(dataset.PhotometricInterpretation))
+    colours = str(dataset.PhotometricInterpretation)
+    samples = (_COLOURS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(colours)
     if samples is None:
         raise PhotoError("unreadable", f"is a DICOM file with colours of a kind that is not read; {INSTEAD}")
     if samples != dataset.SamplesPerPixel:
         raise contradiction(f"{samples} values a pixel by its colours", f"{dataset.SamplesPerPixel} by their number")
-    sample_bytes = samples * (_BYTES_A_SAMPLE[kind] + -(-dataset.BitsAllocated // 8))
-    check_memory(dataset.Rows * dataset.Columns, 6 + sample_bytes, 4 * len(dataset.PixelData))
+    pixel_bytes = samples * _COPIES[kind] * -(-dataset.BitsAllocated // 8) + (16 if "PALETTE" in colours else 4)
+    check_memory(dataset.Rows * dataset.Columns * pixel_bytes + (4 if kind else 2) * len(dataset.PixelData))
 
 
 def _check_length(dataset: "Dataset", frames: int) -> None:

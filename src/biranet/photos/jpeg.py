@@ -15,7 +15,7 @@ from biranet.errors import PhotoError
 from biranet.photos.colours import as_rgb
 from biranet.photos.cut_short import why_not_whole
 from biranet.photos.kinds import not_read
-from biranet.photos.segments import END, Jpeg, examine
+from biranet.photos.segments import END, MOST_STRAY_BYTES, Jpeg, examine, segments
 
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode of a JPEG, and what simplejpeg calls it."""
@@ -25,9 +25,6 @@ _DAMAGE = re.compile(
     r"|Premature end|Inconsistent progression"
 )
 """How libjpeg's words begin where pixels are lost. Colour profile and head are none of them."""
-
-_MOST_STRAY_BYTES = 4096
-"""In the head, where Pillow reads every byte by itself."""
 
 _SCAN_LIMIT = 200
 """A progressive JPEG has about ten scans. Each costs a pass over the picture, and a hostile file can hold millions."""
@@ -80,11 +77,9 @@ def examine_jpeg(data: bytes) -> Jpeg:
     """
     found = examine(data)
     if found is None:
+        if any(segment.stray_bytes > MOST_STRAY_BYTES for segment in segments(data)):
+            raise PhotoError("unreadable", "is a JPEG whose head is filled with bytes that belong to nothing")
         raise ValueError("no frame header")
-    if found.stray_bytes > _MOST_STRAY_BYTES:
-        raise PhotoError(
-            "unreadable", f"is a JPEG whose head has {found.stray_bytes:,} bytes that belong to nothing; export it anew"
-        )
     if found.foreign_kind:
         raise PhotoError("unreadable", not_read(found.foreign_kind))
     if found.progressive and found.scans > _SCAN_LIMIT:

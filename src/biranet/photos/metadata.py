@@ -24,11 +24,12 @@ from biranet.errors import InputError
 from biranet.photos import CONTRADICTORY
 from biranet.photos.dicom import is_dicom, open_dicom, quiet
 from biranet.photos.kinds import kind_of, open_picture
+from biranet.photos.pages import check_codestream, check_directories, count_gif_frames
 from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field, kinds_in_text
 from biranet.photos.segments import segments
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
 
 KEY_BYTES = 32
 """Length of the secret key."""
@@ -44,8 +45,14 @@ _MOST_XMP_BYTES = 250_000
 _EYE_CODES = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
 """Left and right in SNOMED, by its newer and its older codes."""
 
+_CHECKS = {"GIF": count_gif_frames, "JPEG2000": check_codestream, "TIFF": check_directories}
+"""What refuses a file of countless parts before Pillow reads them all."""
+
 _MOST_PAGES = 16
-_MOST_ELEMENTS = 20_000
+_MOST_FIELDS = 10_000
+_MOST_SEQUENCE_BYTES = 1_000_000
+"""A longer sequence of a DICOM header, which pydicom would take apart at once, is searched as bytes."""
+
 _IPTC_NAMES = {
     5: "title", 25: "keywords", 55: "date created", 62: "date digitised", 80: "by-line", 85: "by-line title",
     90: "city", 92: "location", 95: "province state", 100: "country", 101: "country", 105: "headline", 110: "credit",
@@ -81,7 +88,7 @@ def identifiers(data: bytes) -> str:
     # Damaged headers make parsers raise anything; what was found before counts.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        for place, name, value in _fields(data):
+        for place, name, value in islice(_fields(data), _MOST_FIELDS):
             kinds = kinds_in_bytes(value) if isinstance(value, bytes) else kinds_in_field(name, value)
             found.setdefault(place, set()).update(kinds)
     return "; ".join(
@@ -157,7 +164,9 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
 
 def _eyes(header: "Dataset") -> Iterator[str]:
     """Every eye that a header names: for the picture, for its frames, in either way to say which part of the body."""
-    for element in islice(header.iterall(), _MOST_ELEMENTS):
+    for element in _elements(header):
+        if isinstance(element, bytes):
+            continue
         if element.keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
             said = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
         elif element.keyword == "AnatomicRegionModifierSequence":
@@ -347,8 +356,10 @@ def _png_text(kind: bytes, chunk: bytes) -> Iterator[_Field]:
 def _picture_fields(data: bytes) -> Iterator[_Field]:
     """Fields of TIFF, WebP, GIF, JPEG 2000 and the like, as Pillow finds them."""
     kind = kind_of(data)
-    if kind is None:
+    if kind in (None, "PPM"):  # the second has no fields, and Pillow reads its head byte by byte
         return
+    if kind in _CHECKS:
+        _CHECKS[kind](data)
     with open_picture(data, kind) as picture:
         if comment := picture.info.get("comment"):
             yield "comment", "", _as_text(comment) if isinstance(comment, bytes) else str(comment)
@@ -378,9 +389,27 @@ def _dicom_header(data: bytes) -> Iterator["Dataset"]:
         yield open_dicom(data, pixels=False)
 
 
+def _elements(header: "Dataset") -> "Iterator[DataElement | bytes]":
+    """All elements of a header, at any depth; bytes of sequences that are too long to take apart."""
+    for tag in sorted(header.keys()):
+        raw = header.get_item(tag)
+        value = getattr(raw, "value", None)
+        if isinstance(value, bytes) and len(value) > _MOST_SEQUENCE_BYTES and raw.VR in (None, "SQ", "UN"):
+            yield value
+            continue
+        element = header[tag]
+        yield element
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _elements(item)
+
+
 def _dicom_fields(data: bytes) -> Iterator[_Field]:
     with _dicom_header(data) as header:
-        for element in islice(header.iterall(), _MOST_ELEMENTS):
+        for element in _elements(header):
+            if isinstance(element, bytes):
+                yield "DICOM", "", element
+                continue
             text = str(element.value or "")
             if element.VR == "PN":
                 yield "DICOM", "patient name", text.replace("^", " ")

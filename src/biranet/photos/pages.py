@@ -12,12 +12,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from biranet.errors import PhotoError
-from biranet.photos.colours import as_rgb
+from biranet.photos.colours import as_rgb, check_picture
 from biranet.photos.kinds import open_picture
-from biranet.photos.limits import check_picture
 from biranet.photos.segments import START, Jpeg, examine
 
 _MOST_PAGES = 100
+_MOST_PARTS = 5000
 MOST_FRAMES = 1000
 """How far frames are counted."""
 
@@ -27,6 +27,7 @@ _SUBFILE, _OLD_SUBFILE, _SUB_IFDS, _WIDTH, _HEIGHT = 254, 255, 330, 256, 257
 """Tags of a TIFF."""
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 
+_MOST_COLOURS = 4
 _LOOK_PX = 64
 _ALIKE = 0.985
 """Correlation of two pages, made small, from which on they show the same."""
@@ -46,6 +47,11 @@ def refuse_several(count: int, what: str = "frames") -> None:
         raise PhotoError("unreadable", f"holds {number} {what}, and nothing says which is the photo; {_ONE_PHOTO}")
 
 
+def countless(name: str) -> PhotoError:
+    """The error for a file that costs much more to read than it weighs."""
+    return PhotoError("unreadable", f"is a {name} of more than {_MOST_PARTS:,} parts, which no program writes")
+
+
 def count_further_jpegs(data: bytes, first: Jpeg) -> int:
     """Count the pictures behind a JPEG in the same file that are as large as it, as in MPO files of two views.
 
@@ -60,8 +66,8 @@ def count_further_jpegs(data: bytes, first: Jpeg) -> int:
         at = data.find(START + b"\xff", at)
         if at < 0:
             break
-        found = examine(data, at)
-        if found is None or found.end is None or found.stray_bytes:
+        found = examine(data, at, most_stray_bytes=0)
+        if found is None or found.end is None:
             at += 1  # some bytes of something else
             continue
         as_large = found.width_px * found.height_px >= first.width_px * first.height_px
@@ -71,10 +77,16 @@ def count_further_jpegs(data: bytes, first: Jpeg) -> int:
 
 
 def count_gif_frames(data: bytes) -> int:
-    """Count the pictures of a GIF, up to a thousand and one."""
-    count, at = 0, 13 + _palette_bytes(data, 10)
+    """Count the pictures of a GIF, up to a thousand and one.
+
+    Raises:
+        PhotoError: If it has countless parts, each of which costs as much to read as a picture.
+    """
+    count, blocks, at = 0, 0, 13 + _palette_bytes(data, 10)
     while at < len(data) and count <= MOST_FRAMES:
-        block = data[at]
+        block, blocks = data[at], blocks + 1
+        if blocks > _MOST_PARTS:
+            raise countless("GIF")
         if block == 0x2C and at + 10 <= len(data):
             count += 1
             at += 11 + _palette_bytes(data, at + 9)
@@ -108,16 +120,18 @@ def check_codestream(data: bytes) -> None:
                 heads = [at for inner, at, _ in _boxes(data, start, end) if inner == b"ihdr"]
                 announced = struct.unpack_from(">II", data, heads[0])[::-1] if heads else None
     refuse_several(len(streams), "pictures")
-    if streams and announced is not None:
-        found = codestream_size(data, streams[0])[:2]
-        if announced != found:
-            raise contradiction(announced, found)
+    if streams:
+        *found, components, _ = codestream_size(data, streams[0])
+        if announced is not None and announced != tuple(found):
+            raise contradiction(announced, (found[0], found[1]))
+        if components > _MOST_COLOURS:
+            raise PhotoError("unreadable", f"is a JPEG 2000 picture of {components} colours, which no photo has")
 
 
 def _boxes(data: bytes, at: int, end: int) -> "list[tuple[bytes, int, int]]":
     """Name, start and end of the boxes of a JPEG 2000 file."""
     found: list[tuple[bytes, int, int]] = []
-    while at + 8 <= end and len(found) <= MOST_FRAMES:
+    while at + 8 <= end and len(found) <= _MOST_PARTS:
         length, name = struct.unpack_from(">I4s", data, at)
         start = at + 8
         if length == 1 and at + 16 <= end:
@@ -127,8 +141,8 @@ def _boxes(data: bytes, at: int, end: int) -> "list[tuple[bytes, int, int]]":
             break
         found.append((name, start, min(after, end)))
         at = after
-    if len(found) > MOST_FRAMES:
-        raise PhotoError("unreadable", f"is a JPEG 2000 file of more than {MOST_FRAMES} parts, which no program writes")
+    if len(found) > _MOST_PARTS:
+        raise countless("JPEG 2000 file")
     return found
 
 
@@ -176,19 +190,36 @@ def photo_page(data: bytes) -> int:
     Raises:
         PhotoError: If more than one page may be the photo, or it lies where it is not read.
     """
+    check_directories(data)
     with open_picture(data, "TIFF") as picture:
-        pages = [_describe(picture, number) for number in range(_MOST_PAGES + 1) if _turn_to(picture, number)]
-        if len(pages) > _MOST_PAGES:
-            raise PhotoError("unreadable", f"holds more than {_MOST_PAGES} pages; {_ONE_PHOTO}")
+        pages = [_describe(picture, number) for number in range(_MOST_PAGES) if _turn_to(picture, number)]
         photo = max((page for page in pages if not page.mask), key=lambda page: page.pixels, default=pages[0])
         others = [page for page in pages if page is not photo and not page.mask]
         further = [page for page in others if not (page.reduced and page.pixels < photo.pixels)]
-        if further:
-            check_picture(picture, len(data))
         count = 1 + sum(not _is_preview(picture, page, photo, len(data)) for page in further)
         refuse_several(count, "pages")
         _refuse_hidden(data, picture, photo)
     return photo.number
+
+
+def check_directories(data: bytes) -> None:
+    """Count pages and tags of a TIFF before anything opens it.
+
+    Raises:
+        PhotoError: If there are too many.
+        struct.error: If a directory is cut short.
+    """
+    order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
+    offset, count, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
+    (at,) = struct.unpack_from(order + offset, data, 8 if big else 4)
+    for _ in range(_MOST_PAGES):
+        (tags,) = struct.unpack_from(order + count, data, at)
+        if tags > _MOST_PARTS:
+            raise countless("TIFF")
+        (at,) = struct.unpack_from(order + offset, data, at + struct.calcsize(count) + entry_bytes * tags)
+        if at == 0:
+            return
+    raise PhotoError("unreadable", f"holds more than {_MOST_PAGES} pages; {_ONE_PHOTO}")
 
 
 def _turn_to(picture: Image.Image, number: int) -> bool:

@@ -18,16 +18,16 @@ from PIL import ExifTags, Image
 from biranet.errors import PhotoError
 from biranet.files import read_regular
 from biranet.photos.archive import is_item, read_item
-from biranet.photos.colours import as_rgb, deep_as_rgb, is_deep
+from biranet.photos.colours import as_rgb, check_picture, deep_as_rgb, is_deep
 from biranet.photos.cut_short import why_not_whole
 from biranet.photos.dicom import decode_dicom, is_dicom
 from biranet.photos.jpeg import decode_jpeg, examine_jpeg
 from biranet.photos.kinds import kind_of, open_picture, why_unknown
 from biranet.photos.layout import check_layout
-from biranet.photos.limits import FILE_LIMIT_BYTES, PIXEL_LIMIT, check_picture
+from biranet.photos.limits import FILE_LIMIT_BYTES, PIXEL_LIMIT
 from biranet.photos.pages import check_codestream, count_further_jpegs, count_gif_frames, photo_page, refuse_several
 from biranet.photos.png import sound_png
-from biranet.photos.ppm import check_ppm
+from biranet.photos.ppm import plain_ppm
 
 PHOTO_SUFFIXES = frozenset(
     f".{name}"
@@ -191,8 +191,7 @@ def _decode_jpeg_2000(data: bytes, kind: str, least_px: int | None) -> ScaledPho
 
 
 def _decode_ppm(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
-    check_ppm(data)
-    return _decode_other(data, kind, least_px)
+    return _decode_other(plain_ppm(data), kind, least_px)
 
 
 def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -> ScaledPhoto:

@@ -11,7 +11,7 @@ _MARKER_IN_SCAN = re.compile(rb"\xff[\xc4\xd9\xda-\xdd]")
 """Inside of a scan only what may follow it is a marker; anything else there is damage, which the decoder judges."""
 
 _SCAN = 0xDA
-_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers that no length follows."""
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -19,6 +19,8 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_LS, _LOSSLESS = 0xF7, frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 
 _MOST_SEGMENTS = 10_000
+MOST_STRAY_BYTES = 4096
+"""In the head, whose bytes Pillow reads one by one."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def segments(data: bytes, start: int = 0) -> Iterator[Segment]:
 
     Yields:
         Its segments with those between its scans, at most some ten thousand; the end mark last, where there is one.
+        Where another JPEG begins in its head, it ends without.
     """
     if not data.startswith(START, start):
         return
@@ -59,6 +62,7 @@ def segments(data: bytes, start: int = 0) -> Iterator[Segment]:
         stray_bytes = found.start() - at
         if marker == END[1]:
             yield Segment(marker, content, content, stray_bytes)
+        if marker in (START[1], END[1]):
             return
         length = 0 if marker in _ALONE else max(2, int.from_bytes(data[content : content + 2], "big"))
         at = min(content + length, len(data))
@@ -77,7 +81,6 @@ class Jpeg:
         components: How many components; 1 is grey.
         scans: How many scans were found.
         complete: Whether the scans of a progressive file bring every coefficient to its last bit; True of any other.
-        stray_bytes: Bytes in the head that belong to nothing; some fill a file with them.
         jfif: Whether it says that it is JFIF, in which colours are luminance and two differences.
         adobe: Whether Adobe's mark says how colours are stored; decoders then give red, green and blue.
         names: The names of its components.
@@ -91,7 +94,6 @@ class Jpeg:
     components: int
     scans: int
     complete: bool
-    stray_bytes: int
     jfif: bool
     adobe: bool
     names: bytes
@@ -119,12 +121,14 @@ class Jpeg:
         return self.kind in _PROGRESSIVE
 
 
-def examine(data: bytes, start: int = 0) -> Jpeg | None:
+def examine(data: bytes, start: int = 0, most_stray_bytes: int = MOST_STRAY_BYTES) -> Jpeg | None:
     """Look through a JPEG without decoding it.
 
     Args:
         data: The file.
         start: Where the JPEG begins in it.
+        most_stray_bytes: How many bytes of its head may belong to nothing; from the first further one on, nothing is
+            looked at.
 
     Returns:
         What was found; None where there is no whole frame header.
@@ -136,6 +140,8 @@ def examine(data: bytes, start: int = 0) -> Jpeg | None:
         content = data[segment.start : segment.end]
         if not scans:
             stray_bytes += segment.stray_bytes
+            if stray_bytes > most_stray_bytes:
+                break
             jfif |= segment.marker == 0xE0 and content.startswith(b"JFIF\0")
             adobe |= segment.marker == 0xEE and content.startswith(b"Adobe")
         if segment.marker in _FRAMES and frame is None and len(content) >= 6 + 3 * content[5]:
@@ -157,7 +163,6 @@ def examine(data: bytes, start: int = 0) -> Jpeg | None:
         components=head[5],
         scans=scans,
         complete=kind not in _PROGRESSIVE or not any(any(bits) for bits in missing.values()),
-        stray_bytes=stray_bytes,
         jfif=jfif,
         adobe=adobe,
         names=head[6::3][: head[5]],
