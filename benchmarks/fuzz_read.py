@@ -85,7 +85,7 @@ def samples() -> dict[str, bytes]:
         "gif animated": encode(colour.quantize(64), "GIF", **pages),
         "bmp": encode(colour, "BMP"),
         "ppm": encode(colour, "PPM"),
-        "ppm 12 bit": b"P6 48 40 4095\n" + (pixels.astype(">u2") * 16).tobytes(),
+        "ppm 12 bit": b"P6 48 40 4095\n" + (pixels.astype(np.uint16) * 16).astype(">u2").tobytes(),
         "ppm text": b"P3\n# a remark\n48 40 255\n" + " ".join(map(str, pixels.ravel())).encode(),
         "jpeg 2000": encode(colour, "JPEG2000", irreversible=False),
     }

@@ -180,11 +180,12 @@ def _check_photograph(dataset: "Dataset") -> None:
 
 
 def _decode_frame(dataset: "Dataset") -> npt.NDArray[Any]:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
+        values: npt.NDArray[Any]
         values, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
     for warning in heard:
         # Only so does pydicom tell that a frame has more pixels than its header says, and not only some bytes to fill.

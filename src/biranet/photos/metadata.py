@@ -13,23 +13,20 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, TiffTags
 
 from biranet.errors import InputError
 from biranet.photos import CONTRADICTORY
-from biranet.photos.dicom import is_dicom, open_dicom, quiet
+from biranet.photos.dicom import is_dicom
+from biranet.photos.dicom_header import dicom_fields, patient_and_eyes
 from biranet.photos.kinds import kind_of, open_picture
 from biranet.photos.pages import check_codestream, check_directories, count_gif_frames
 from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field, kinds_in_text
 from biranet.photos.segments import segments
-
-if TYPE_CHECKING:
-    from pydicom import DataElement, Dataset
 
 KEY_BYTES = 32
 """Length of the secret key."""
@@ -42,17 +39,11 @@ _MOST_TEXT_BYTES = 1_000_000
 _MOST_XMP_BYTES = 250_000
 """Four times what one segment of a JPEG holds."""
 
-_EYE_CODES = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
-"""Left and right in SNOMED, by its newer and its older codes."""
-
 _CHECKS = {"GIF": count_gif_frames, "JPEG2000": check_codestream, "TIFF": check_directories}
 """What refuses a file of countless parts before Pillow reads them all."""
 
 _MOST_PAGES = 16
 _MOST_FIELDS = 10_000
-_MOST_SEQUENCE_BYTES = 1_000_000
-"""A longer sequence of a DICOM header, which pydicom would take apart at once, is searched as bytes."""
-
 _IPTC_NAMES = {
     5: "title", 25: "keywords", 55: "date created", 62: "date digitised", 80: "by-line", 85: "by-line title",
     90: "city", 92: "location", 95: "province state", 100: "country", 101: "country", 105: "headline", 110: "credit",
@@ -150,33 +141,12 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
     if not is_dicom(data):
         return "", ""
     try:
-        with _dicom_header(data) as header:
-            patient, name, born = (
-                str(header.get(keyword) or "").strip() for keyword in ("PatientID", "PatientName", "PatientBirthDate")
-            )
-            eyes = set(_eyes(header))
+        patient, name, born, eyes = patient_and_eyes(data)
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
         return "", ""
     if is_nothing(patient):
         patient = "" if is_nothing(name) else f"{name}\n{born}"
     return keyed_hash(patient) if patient else "", CONTRADICTORY if len(eyes) > 1 else "".join(eyes)
-
-
-def _eyes(header: "Dataset") -> Iterator[str]:
-    """Every eye that a header names: for the picture, for its frames, in either way to say which part of the body."""
-    for element in _elements(header):
-        if isinstance(element, bytes):
-            continue
-        if element.keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
-            said = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
-        elif element.keyword == "AnatomicRegionModifierSequence":
-            said = next(
-                (_EYE_CODES[code] for item in element.value if (code := item.get("CodeValue")) in _EYE_CODES), None
-            )
-        else:
-            continue
-        if said:
-            yield said
 
 
 def _key_path() -> Path:
@@ -226,7 +196,8 @@ def _fields(data: bytes) -> Iterator[_Field]:
     elif data[:8] == b"\x89PNG\r\n\x1a\n":
         yield from _png_fields(data)
     elif is_dicom(data):
-        yield from _dicom_fields(data)
+        for name, value in dicom_fields(data):
+            yield "DICOM", name, value
     else:
         yield from _picture_fields(data)
 
@@ -375,48 +346,6 @@ def _picture_fields(data: bytes) -> Iterator[_Field]:
             except EOFError:
                 return
             yield from _exif_tags(picture.getexif(), "TIFF tags", names)
-
-
-@contextmanager
-def _dicom_header(data: bytes) -> Iterator["Dataset"]:
-    """Open the header of a DICOM file, with or without a preamble.
-
-    Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
-    the block neither is heard.
-    """
-    with warnings.catch_warnings(), quiet():
-        warnings.simplefilter("ignore")
-        yield open_dicom(data, pixels=False)
-
-
-def _elements(header: "Dataset") -> "Iterator[DataElement | bytes]":
-    """All elements of a header, at any depth; bytes of sequences that are too long to take apart."""
-    for tag in sorted(header.keys()):
-        raw = header.get_item(tag)
-        value = getattr(raw, "value", None)
-        if isinstance(value, bytes) and len(value) > _MOST_SEQUENCE_BYTES and raw.VR in (None, "SQ", "UN"):
-            yield value
-            continue
-        element = header[tag]
-        yield element
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _elements(item)
-
-
-def _dicom_fields(data: bytes) -> Iterator[_Field]:
-    with _dicom_header(data) as header:
-        for element in _elements(header):
-            if isinstance(element, bytes):
-                yield "DICOM", "", element
-                continue
-            text = str(element.value or "")
-            if element.VR == "PN":
-                yield "DICOM", "patient name", text.replace("^", " ")
-            elif element.VR in ("DA", "DT"):
-                yield "DICOM", "date", text
-            elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
-                yield "DICOM", element.keyword or "private", text
 
 
 def _as_text(data: bytes) -> str:

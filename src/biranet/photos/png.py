@@ -31,7 +31,7 @@ def sound_png(data: bytes) -> tuple[bytes, int]:
         ValueError: If the picture itself is damaged or cut short.
     """
     whole = memoryview(data)
-    kept, dropped, frames, pictures, seen_picture = [whole[:8]], False, 0, 1, False
+    kept, dropped, frames, pictures, seen_picture = [whole[:8]], set[bytes](), 0, 1, False
     at, count = len(SIGNATURE), 0
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
@@ -55,12 +55,12 @@ def sound_png(data: bytes) -> tuple[bytes, int]:
         if sound and name not in _ANIMATION:
             kept.append(whole[at:end])
         else:
-            dropped = True
+            dropped.add(name)
         at = end
         if name == b"IEND":
             return (b"".join(kept) if dropped else data), frames + pictures
-    if not seen_picture:
-        raise ValueError("there is no picture")
+    if not seen_picture or dropped.intersection(_ANIMATION):
+        raise ValueError("there is no picture, or frames are missing")
     # Only the end mark is missing; whether all of the picture is there, the decoder finds.
     return b"".join([*kept, _IEND]), frames + pictures
 

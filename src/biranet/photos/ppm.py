@@ -105,7 +105,8 @@ def _from_text(data: bytes, header: _Header) -> bytes:
         bits = bits[(bits == ord("0")) | (bits == ord("1"))][: header.samples] - ord("0")
         rows = np.packbits(bits.reshape(header.height, header.width), axis=1)
         return f"P4 {header.width} {header.height}\n".encode() + rows.tobytes()
-    samples = np.fromstring(text.decode("ascii"), np.int64, header.samples, sep=" ")
+    # Without a count, since numpy fills up to one with whatever lies in the memory.
+    samples = np.fromstring(text.decode("ascii"), np.int64, sep=" ")[: header.samples]
     if len(samples) < header.samples or samples.min() < 0 or samples.max() > header.maximum:
         raise ValueError("too few samples, or some that are none")
     return _as_bytes(samples, header)
@@ -117,4 +118,4 @@ def _as_bytes(samples: npt.NDArray[np.integer], header: _Header) -> bytes:
     scale = np.arange(65536) / header.maximum * white
     table = np.rint(scale).clip(0, white).astype("u1" if white == 255 else ">u2")
     head = f"P{6 if colour else 5} {header.width} {header.height} {white}\n".encode()
-    return head + table[samples].tobytes()
+    return head + bytes(table[samples].tobytes())

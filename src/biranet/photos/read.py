@@ -200,7 +200,7 @@ def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -
         check_picture(picture, len(data))
         refuse_several(1 if kind in _DECODERS else getattr(picture, "n_frames", 1))
         deep = is_deep(picture)
-        plain = kind in ("PPM", "TIFF") and picture.tile[0].codec_name == "raw"
+        plain = kind in ("PPM", "TIFF") and picture.tile[0].codec_name == "raw"  # type: ignore[attr-defined]
         # This shows that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
         picture.load()
         pixels = None if deep else as_rgb(picture)
