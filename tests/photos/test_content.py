@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -268,6 +270,62 @@ def test_pages_that_may_each_be_the_photo(pixels, other):
 
 def test_a_page_marked_as_a_preview_that_is_all_there_is(pixels):
     assert same(pages((pixels, 1)), pixels)
+
+
+# What reading costs
+
+
+def test_what_would_take_too_much_memory_is_refused_before_it_is_decoded(monkeypatch, pixels):
+    monkeypatch.setattr("biranet.photos.limits.MEMORY_LIMIT_BYTES", 180_000)
+    assert same(encoded(pixels, "PNG"), pixels)
+    for data in (
+        encoded(np.dstack([pixels, pixels[:, :, :1]]), "PNG"),
+        encoded(pixels, "JPEG2000"),
+        encoded(pixels, "WEBP"),
+        encoded(pixels, "BMP") + bytes(60_000),
+    ):
+        monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)  # nothing may be decoded
+        assert reason(data).startswith("would take 0.0 GB of memory to read, and a photo may take 0 GB")
+        monkeypatch.undo()
+        monkeypatch.setattr("biranet.photos.limits.MEMORY_LIMIT_BYTES", 180_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "options", "deep"),
+    [
+        ("PNG", {}, True),
+        ("PNG", {"compress_level": 1}, False),
+        ("JPEG2000", {}, False),
+        ("WEBP", {"lossless": True}, False),
+    ],
+)
+def test_reading_holds_no_more_than_is_allowed_for(kind, options, deep, tmp_path):
+    import cv2
+
+    coarse = np.random.default_rng(3).integers(0, 255, (600, 600, 3), dtype=np.uint8)
+    picture = coarse.repeat(4, axis=0).repeat(4, axis=1)
+    data = (
+        cv2.imencode(".png", picture.astype(np.uint16) * 200)[1].tobytes()
+        if deep
+        else encoded(picture, kind, **options)
+    )
+    (tmp_path / "photo").write_bytes(data)
+    code = f"""
+import resource, sys
+from pathlib import Path
+from biranet.photos import limits
+from biranet.photos.read import read_photo
+asked = []
+limits.MEMORY_LIMIT_BYTES = type("Limit", (int,), {{"__lt__": lambda limit, needed: asked.append(needed)}})()
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+read_photo({encoded(coarse[:9, :9].copy(), kind, **options)!r})  # loads the libraries
+before = peak()
+read_photo(Path({str(tmp_path / "photo")!r}))
+assert peak() - before < 1.05 * asked[-1], (peak() - before, asked)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Headers that say another size

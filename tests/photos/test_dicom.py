@@ -297,6 +297,19 @@ def test_a_header_of_countless_parts_is_not_read(pixels):
     assert (read_photo(data + bytes(2_000_000)) == pixels).all()
 
 
+def test_an_eye_that_a_header_contradicts_is_not_used(photo_bytes, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed, eyes in enumerate((("R", ""), ("R", "L"))):
+        made = dataset(np.array(Image.open(io.BytesIO(photo_bytes(seed)))))
+        made.ImageLaterality, made.Laterality = eyes
+        (photos / f"{seed}.dcm").write_bytes(written(made))
+    manifest = run(photos, tmp_path / "out")
+    assert manifest["eye"].tolist() == ["right", ""]
+    assert manifest["header_eye"].tolist() == ["right", "contradictory"]
+
+
 @pytest.mark.parametrize("syntax", [LITTLE, IMPLICIT])
 def test_files_without_preamble_or_head(pixels, syntax):
     made = dataset(pixels, syntax=syntax)
