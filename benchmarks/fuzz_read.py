@@ -25,7 +25,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from biranet.errors import PhotoError
 from biranet.photos.read import read_photo, read_scaled
@@ -67,6 +67,7 @@ def samples() -> dict[str, bytes]:
         "jpeg progressive": encode(colour, "JPEG", progressive=True),
         "jpeg restarts": encode(colour, "JPEG", restart_marker_rows=1),
         "jpeg grey": encode(grey, "JPEG"),
+        "jpeg with preview": encode(colour, "JPEG") + encode(colour.resize((24, 20)), "JPEG"),
         "jpeg CMYK": encode(colour.convert("CMYK"), "JPEG"),
         "png": encode(colour, "PNG"),
         "png palette": encode(colour.quantize(64), "PNG", transparency=3),
@@ -76,7 +77,7 @@ def samples() -> dict[str, bytes]:
         "png animated": encode(colour, "PNG", **pages),
         "tiff": encode(colour, "TIFF"),
         "tiff 16 bit": encode_deep(".tiff"),
-        "tiff pages": encode(colour, "TIFF", **pages),
+        "tiff preview": encode(colour, "TIFF", save_all=True, append_images=[colour.resize((24, 20))]),
         "webp": encode(colour, "WEBP", quality=80, exif=exif.tobytes()),
         "webp lossless": encode(translucent, "WEBP", lossless=True),
         "webp animated": encode(colour, "WEBP", **pages),
@@ -84,8 +85,12 @@ def samples() -> dict[str, bytes]:
         "gif animated": encode(colour.quantize(64), "GIF", **pages),
         "bmp": encode(colour, "BMP"),
         "ppm": encode(colour, "PPM"),
+        "ppm 12 bit": b"P6 48 40 4095\n" + (pixels.astype(np.uint16) * 16).astype(">u2").tobytes(),
+        "ppm text": b"P3\n# a remark\n48 40 255\n" + " ".join(map(str, pixels.ravel())).encode(),
         "jpeg 2000": encode(colour, "JPEG2000", irreversible=False),
     }
+    if features.check("avif"):
+        files["avif"] = encode(colour, "AVIF", quality=90)
     for packing in ("tiff_lzw", "tiff_adobe_deflate", "jpeg"):
         files[f"tiff {packing}"] = encode(colour, "TIFF", compression=packing)
     return files | _dicom_samples(pixels, files["jpeg"], encode(colour, "JPEG2000", irreversible=False, no_jp2=True))

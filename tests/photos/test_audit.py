@@ -50,6 +50,11 @@ def test_an_eye_that_the_header_of_the_file_denies():
     assert kinds(audit(table)) == {"eye other than in the header": [["0.jpg"]]}
 
 
+def test_a_header_that_names_both_eyes():
+    table = manifest(2, eye=["left", ""], header_eye=["contradictory", "right"])
+    assert kinds(audit(table)) == {"both eyes in the header": [["0.jpg"]]}
+
+
 def test_nothing_is_found_where_all_is_well():
     table = manifest(4, split=["train", "train", "validation", "test"])
     assert audit(table) == []

@@ -160,10 +160,154 @@ def test_jpeg(pixels, colours):
     assert np.abs(read.astype(int) - read_photo(frame)).max() <= 3
 
 
-def test_the_first_frame_counts(pixels):
-    both = np.concatenate([pixels, 255 - pixels])
-    made = dataset(both, frames=2, shape=(80, 120))
-    assert (read_photo(written(made)) == pixels).all()
+def several(coded, **options):
+    """A DICOM of encoded frames, each a piece of its own."""
+    made = dataset(coded[0], **options)
+    made.PixelData = encapsulate(coded, has_bot=False)
+    made["PixelData"].VR = "OB"
+    return made
+
+
+@pytest.mark.parametrize("black", [False, True])
+def test_none_of_several_frames_is_taken(pixels, black):
+    frames = np.concatenate([np.zeros_like(pixels) if black else 255 - pixels, pixels])
+    assert reason(written(dataset(frames, frames=2, shape=(80, 120)))).startswith("holds 2 frames, and nothing says")
+    coded = [encoded(frame, "JPEG") for frame in (pixels, pixels, pixels)]
+    made = several(coded, colours="YBR_FULL_422", syntax=JPEG, shape=(80, 120), frames=3)
+    assert reason(written(made)).startswith("holds 3 frames, and nothing says")
+
+
+def test_frames_that_are_not_announced_are_counted(pixels):
+    assert "its header says 3 frames, 86,400 bytes, and 28,800 bytes are there" in reason(
+        written(dataset(pixels, frames=3))
+    )
+    coded = [encoded(pixels, "JPEG"), encoded(255 - pixels, "JPEG")]
+    made = several(coded, colours="YBR_FULL_422", syntax=JPEG, shape=(80, 120))
+    assert "its header says 1 frame, and 2 are there" in reason(written(made))
+    made.NumberOfFrames = 5
+    assert "its header says 5 frames, and 2 are there" in reason(written(made))
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"colours": "MONOCHROME2"}, "120 x 80 pixels, 9,600 bytes, and 28,800 bytes are there"),
+        ({"colours": "YBR_FULL_422"}, "120 x 80 pixels, 19,200 bytes, and 28,800 bytes are there"),
+        ({"shape": (80, 60)}, "60 x 80 pixels, 14,400 bytes, and 28,800 bytes are there"),
+        ({"shape": (80, 119)}, "119 x 80 pixels, 28,560 bytes, and 28,800 bytes are there"),
+        ({"shape": (120, 80)}, "80 x 120 pixels, and its lines fit together as 120 x 80"),
+        ({"SamplesPerPixel": 1, "PixelData": bytes(9600)}, "3 values a pixel by its colours, and 1 by their number"),
+        ({"PlanarConfiguration": 1}, "stored in planes, and they are stored pixel by pixel"),
+    ],
+)
+def test_pixels_that_do_not_fit_the_header_are_refused(pixels, changed, found):
+    message = reason(written(dataset(pixels, **changed)))
+    assert "contradicts itself" in message
+    assert found in message
+
+
+def test_planes_that_are_called_pixels(pixels):
+    made = dataset(pixels, planar=1)
+    made.PlanarConfiguration = 0
+    assert "stored pixel by pixel, and they are stored in planes" in reason(written(made))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"Rows": 120, "Columns": 80},
+        {"Rows": 8, "Columns": 8},
+        {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"},
+        {"SamplesPerPixel": 1},
+        {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11},
+        {"PlanarConfiguration": 1},
+    ],
+)
+def test_a_frame_that_knows_itself_is_believed(pixels, kind, lie):
+    frame = encoded(pixels, kind, **({"no_jp2": True} if kind == "JPEG2000" else {}))
+    options = ("RGB", JPEG_2000) if kind == "JPEG2000" else ("YBR_FULL_422", JPEG)
+    made = dataset(frame, options[0], syntax=options[1], shape=(80, 120))
+    expected = read_photo(written(made))
+    for name, value in lie.items():
+        setattr(made, name, value)
+    assert (read_photo(written(made)) == expected).all()
+
+
+def test_colours_that_a_frame_tells_are_believed(pixels):
+    jfif = encoded(pixels, "JPEG", quality=95)
+    adobe = jfif[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\1" + jfif[2:]
+    stored = encoded(pixels, "JPEG", quality=95, keep_rgb=True)
+    mixed = encoded(pixels, "JPEG2000", no_jp2=True, mct=1)
+    for frame, syntax in ((jfif, JPEG), (adobe, JPEG), (stored, JPEG), (mixed, JPEG_2000)):
+        for colours in ("RGB", "YBR_FULL", "YBR_FULL_422"):
+            read = read_photo(written(dataset(frame, colours, syntax=syntax, shape=(80, 120))))
+            assert np.abs(read.astype(int) - pixels).mean() < 6, (syntax, colours)
+
+
+def test_a_coding_that_the_frame_shows_is_believed(pixels):
+    jpeg, other = encoded(pixels, "JPEG"), encoded(pixels, "JPEG2000", irreversible=False, no_jp2=True)
+    for syntax in (JPEG, JPEG_2000, RLE):
+        assert (read_photo(written(dataset(other, "RGB", syntax=syntax, shape=(80, 120)))) == pixels).all()
+        read = read_photo(written(dataset(jpeg, "YBR_FULL_422", syntax=syntax, shape=(80, 120))))
+        assert np.abs(read.astype(int) - read_photo(jpeg)).max() <= 3
+
+
+def test_a_frame_of_jpeg_ls_is_named(pixels):
+    frame = b"\xff\xd8\xff\xf7\0\x0b\x08\0\x50\0\x78\x01\x01\x11\0" + bytes(60)
+    made = dataset(frame, "MONOCHROME2", syntax=JPEG, shape=(80, 120))
+    assert reason(written(made)).startswith("is a JPEG-LS picture, which this program does not read")
+
+
+def test_a_jpeg_inside_may_lack_its_end_mark(pixels):
+    frame = encoded(pixels, "JPEG", quality=95)
+    whole, open_ended = (dataset(data, "YBR_FULL_422", syntax=JPEG, shape=(80, 120)) for data in (frame, frame[:-2]))
+    assert (read_photo(written(open_ended)) == read_photo(written(whole))).all()
+
+
+@pytest.mark.parametrize("rows", [40, 160])
+def test_an_rle_frame_of_another_length(pixels, rows):
+    made = dataset(pixels)
+    made.compress(RLE)
+    made.Rows = rows
+    message = reason(written(made))
+    assert "its header says 4,800 pixels, and 9,600 are there" in message if rows == 40 else "damaged" in message
+    made.Rows, made.Columns = 120, 80
+    assert "its lines fit together as 120 x 80" in reason(written(made))
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    assert "its header says 1 bytes a pixel, and 3 are there" in reason(written(made))
+
+
+def test_a_picture_inside_is_looked_at_before_it_is_decoded():
+    frame = encoded(np.zeros((4000, 4000, 3), np.uint8), "JPEG2000", no_jp2=True)
+    assert len(frame) < 8000
+    message = reason(written(dataset(frame, syntax=JPEG_2000, shape=(600, 600))))
+    assert message.startswith("claims 16 million pixels in ")
+
+
+def test_a_header_of_countless_parts_is_not_read(pixels):
+    data = written(dataset(pixels))
+    at = data.index(b"\xe0\x7f\x10\0")
+    element, sequence = b"\x01\x70\x10\0LO\0\0", b"\x01\x70\x10\x10SQ\0\0\xff\xff\xff\xff"
+    item = b"\xfe\xff\0\xe0\xff\xff\xff\xff"
+    for flood in (element * 100_000, sequence + item + element * 100_000, sequence + item * 100_000):
+        assert "countless parts" in reason(data[:at] + flood + data[at:])
+    assert "countless parts" in reason(data[:132] + bytes(2_000_000))
+    # What stands behind the pixels does not count.
+    assert (read_photo(data + bytes(2_000_000)) == pixels).all()
+
+
+def test_an_eye_that_a_header_contradicts_is_not_used(photo_bytes, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed, eyes in enumerate((("R", ""), ("R", "L"))):
+        made = dataset(np.array(Image.open(io.BytesIO(photo_bytes(seed)))))
+        made.ImageLaterality, made.Laterality = eyes
+        (photos / f"{seed}.dcm").write_bytes(written(made))
+    manifest = run(photos, tmp_path / "out")
+    assert manifest["eye"].tolist() == ["right", ""]
+    assert manifest["header_eye"].tolist() == ["right", "contradictory"]
 
 
 @pytest.mark.parametrize("syntax", [LITTLE, IMPLICIT])
@@ -208,9 +352,10 @@ def test_a_syntax_that_is_not_read_is_named(pixels, syntax, name):
 
 
 def test_deep_colours_in_jpeg_2000_say_so(pixels):
-    made = dataset(b"some bytes", syntax=JPEG_2000, shape=(8, 8))
-    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
-    assert "12 bits a colour" in reason(written(made))
+    codestream = encoded(pixels, "JPEG2000", irreversible=False, no_jp2=True)
+    deep = bytearray(codestream)
+    deep[42:51:3] = b"\x0b\x0b\x0b"  # one less than the bits of each colour
+    assert "12 bits a colour" in reason(written(dataset(bytes(deep), syntax=JPEG_2000, shape=(80, 120))))
 
 
 def test_a_file_compressed_as_a_whole_is_not_unpacked():
@@ -240,7 +385,7 @@ def test_without_pydicom_the_extra_is_named(pixels, monkeypatch):
 
 def test_pydicom_keeps_quiet(pixels, caplog):
     with caplog.at_level(logging.DEBUG):
-        assert "damaged" in reason(written(dataset(pixels)).replace(b"RGB ", b"Doe "))
+        assert "colours of a kind" in reason(written(dataset(pixels)).replace(b"RGB ", b"Doe "))
     assert not caplog.records
     assert not logging.getLogger("pydicom").disabled
 

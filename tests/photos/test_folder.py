@@ -149,7 +149,7 @@ def test_patient_and_eye_of_a_dicom_file_become_group_and_eye(real_data, tmp_pat
     (tmp_path / "photos").mkdir()
     for name, patient, side in (("a.dcm", "19870312345", "L"), ("b.dcm", "19870312345", "R"), ("c.dcm", "77", "R")):
         dataset = pydicom.dcmread(real_data / "odd_formats" / "issue_3.dcm")
-        dataset.PatientID, dataset.ImageLaterality = patient, side
+        dataset.PatientID, dataset.ImageLaterality, dataset.Laterality = patient, side, side
         dataset.save_as(tmp_path / "photos" / name)
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group,eye\na.dcm,1,,\nb.dcm,2,,\nc.dcm,2,mine,left\n")

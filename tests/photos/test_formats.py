@@ -192,14 +192,6 @@ def test_a_very_wide_jpeg():
     assert read_scaled(data, 3).pixels.shape == (3, 2000, 3)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_of_an_animation_the_first_frame_counts(pixels, kind):
-    frames = [Image.fromarray(frame).quantize(64).convert("RGB") for frame in (pixels, 255 - pixels)]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert difference(read_photo(data), np.array(frames[0])) <= (12 if kind == "GIF" else 0)
-
-
 @pytest.mark.parametrize("lossless", [True, False])
 def test_webp(pixels, lossless):
     read = read_photo(encoded(Image.fromarray(pixels), "WEBP", lossless=lossless, quality=90))

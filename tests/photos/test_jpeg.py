@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.jpeg import check_jpeg
+from biranet.photos.jpeg import examine_jpeg, whole_jpeg
 from biranet.photos.read import read_photo, read_scaled
 from biranet.photos.synthetic import draw_photo
 
@@ -83,9 +83,11 @@ def test_too_many_scans_are_refused(photo):
 
 def test_a_jpeg_in_another_file_is_checked(photo):
     data = encoded(photo)
-    check_jpeg(data)
+    assert whole_jpeg(data, examine_jpeg(data)) is data
+    assert whole_jpeg(data[:-2], examine_jpeg(data[:-2])) == data
+    half = data[: len(data) // 2]
     with pytest.raises(PhotoError, match="cut short"):
-        check_jpeg(data[: len(data) // 2])
+        whole_jpeg(half, examine_jpeg(half))
 
 
 @pytest.mark.real

@@ -444,6 +444,54 @@ def test_words_of_a_dicom_header_are_never_said_aloud(own_key, capfd, caplog, pr
     assert not logging.getLogger("pydicom").disabled
 
 
+def _frame_eye(made, eye, groups="SharedFunctionalGroupsSequence"):
+    from pydicom import Dataset
+
+    anatomy, group = Dataset(), Dataset()
+    anatomy.FrameLaterality = eye
+    group.FrameAnatomySequence = [anatomy]
+    setattr(made, groups, [group])
+
+
+def _eye_code(made, code):
+    from pydicom import Dataset
+
+    region, modifier = Dataset(), Dataset()
+    modifier.CodeValue = code
+    region.AnatomicRegionModifierSequence = [modifier]
+    made.AnatomicRegionSequence = [region]
+
+
+@pytest.mark.parametrize(
+    ("said", "eye"),
+    [
+        ({}, ""),
+        ({"ImageLaterality": "B"}, ""),
+        ({"Laterality": "L"}, "left"),
+        ({"shared": "R"}, "right"),
+        ({"per frame": "L"}, "left"),
+        ({"code": "24028007"}, "right"),
+        ({"code": "G-A101", "ImageLaterality": "L", "shared": "L"}, "left"),
+        ({"ImageLaterality": "R", "shared": "L"}, "contradictory"),
+        ({"ImageLaterality": "R", "Laterality": "L"}, "contradictory"),
+        ({"shared": "R", "code": "7771000"}, "contradictory"),
+    ],
+)
+def test_the_eye_is_found_wherever_a_dicom_header_says_it(own_key, said, eye):
+    made = _small_dicom()
+    del made.ImageLaterality
+    for place, value in said.items():
+        if place == "shared":
+            _frame_eye(made, value)
+        elif place == "per frame":
+            _frame_eye(made, value, "PerFrameFunctionalGroupsSequence")
+        elif place == "code":
+            _eye_code(made, value)
+        else:
+            setattr(made, place, value)
+    assert dicom_identity(_written(made, enforce_file_format=True))[1] == eye
+
+
 @pytest.mark.real
 def test_a_dicom_header_names_patient_and_eye(real_data, own_key):
     path = real_data / "odd_formats" / "issue_3.dcm"
@@ -451,7 +499,7 @@ def test_a_dicom_header_names_patient_and_eye(real_data, own_key):
     assert identifiers(path.read_bytes()) == "DICOM: date, place"
     known = _dicom(path, PatientName="Doe^Jane", PatientID=NATIONAL_NUMBER, ImageLaterality="L")
     assert identifiers(known) == "DICOM: name, number, date, place"
-    assert dicom_identity(known) == (keyed_hash(NATIONAL_NUMBER), "left")
+    assert dicom_identity(known) == (keyed_hash(NATIONAL_NUMBER), "contradictory")
     named = _dicom(path, PatientName="Doe^Jane", PatientID="", ImageLaterality="", Laterality="B")
     group, eye = dicom_identity(named)
     assert group not in ("", dicom_identity(known)[0])

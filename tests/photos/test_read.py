@@ -153,13 +153,6 @@ def test_sixteen_bit_colour(pixels):
     assert (read_photo(_png(width, height, rows, depth=16)) == pixels).all()
 
 
-def test_the_first_page_counts(pixels):
-    first, second = Image.fromarray(pixels), Image.fromarray(255 - pixels)
-    for suffix in ("TIFF", "PNG"):
-        data = encoded(first, suffix, save_all=True, append_images=[second])
-        assert (read_photo(data) == pixels).all()
-
-
 def test_a_file_and_its_bytes_give_the_same(pixels, tmp_path):
     path = tmp_path / "ä b,\n😀.PNG"
     path.write_bytes(encoded(Image.fromarray(pixels), "PNG"))
@@ -181,8 +174,8 @@ def test_a_truncated_file_is_never_half_a_picture(pixels, suffix, capfd):
 def test_a_progressive_jpeg_that_stops_between_scans_is_refused(pixels):
     data = encoded(Image.fromarray(pixels), "JPEG", progressive=True)
     assert read_photo(data).shape == pixels.shape
-    assert "cut short" in reason(data[: data.rfind(b"\xff\xda")])
-    assert "cut short" in reason(data[:-2])
+    for scan in range(1, data.count(b"\xff\xda")):
+        assert "cut short" in reason(b"\xff\xda".join(data.split(b"\xff\xda")[: scan + 1]))
 
 
 def test_a_thumbnail_in_the_exif_is_not_the_end_of_the_photo(pixels):
@@ -251,24 +244,12 @@ def test_too_little_memory_is_no_damage(pixels, monkeypatch):
     assert reason(encoded(Image.fromarray(pixels), "PNG")) == "needs more memory than there is"
 
 
-def test_a_file_that_vanishes_midway(tmp_path, monkeypatch):
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(b"x")
-    state = path.stat()
-    path.unlink()
-    monkeypatch.setattr(Path, "stat", lambda self, **_: state)
-    assert reason(path) == "no such file"
-
-
 def test_no_permission(tmp_path, monkeypatch):
-    path = tmp_path / "locked.jpg"
-    path.write_bytes(b"x")
-
-    def refuse(self):
+    def refuse(path, limit_bytes):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert reason(path) == "no permission to read the file"
+    monkeypatch.setattr("biranet.photos.read.read_regular", refuse)
+    assert reason(tmp_path / "locked.jpg") == "no permission to read the file"
 
 
 @pytest.mark.parametrize("side", [12_300, 13_000, 100_000])
@@ -296,9 +277,8 @@ def test_a_bomb_of_any_format(suffix):
 
 @pytest.mark.parametrize("suffix", ["GIF", "WEBP", "TIFF"])
 def test_a_short_file_cannot_claim_many_pixels(suffix, pixels):
-    data = encoded(
-        Image.fromarray(pixels[:40]).quantize(8), suffix, save_all=True, append_images=[Image.new("P", (120, 40))]
-    )
+    frames = {} if suffix != "WEBP" else {"save_all": True, "append_images": [Image.new("P", (120, 40))]}
+    data = encoded(Image.fromarray(pixels[:40]).quantize(8), suffix, **frames)
     huge = data
     for size in (120, 40):
         for form in ("<H", "<I"):

@@ -40,6 +40,9 @@ sizes = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_samples_are_the_same_picture(name):
+    if "animated" in name:
+        assert fuzz.read_case(FILES[name], None).startswith("holds 2 frames")
+        return
     read = read_photo(FILES[name]).astype(int)
     expected = fuzz.smooth_picture().astype(int)
     if name in ("jpeg with EXIF", "webp"):
@@ -80,10 +83,10 @@ def test_a_damaged_archive_is_a_photo_or_a_reason(tmp_path):
     assert len(outcomes) > 1
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(("gif", "ppm", "jpeg 2000"))])
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(("gif", "jpeg 2000"))])
 @given(share=st.floats(0, 0.8))
 def test_a_file_that_is_cut_short_is_refused(name, share):
-    if "animated" in name or "pages" in name:
+    if "preview" in name:
         share /= 2
     assert fuzz.read_case(FILES[name][: int(share * len(FILES[name]))], None) != "read"
 

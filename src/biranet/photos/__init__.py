@@ -5,3 +5,6 @@ PREPARATION_NAME = "preparation.json"
 
 HEADER_GROUP = "header_group"
 """Column of the manifest with the patient whom the header of the photo's file names, as keyed hash, or nothing."""
+
+CONTRADICTORY = "contradictory"
+"""Stands in the manifest's `header_eye` in place of an eye where the header of a DICOM file names both."""

@@ -22,7 +22,7 @@ from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
 from biranet.manifest import SPLITS, fold_columns, graded_photos
 from biranet.outputs import file_kind, holds_keys
-from biranet.photos import HEADER_GROUP
+from biranet.photos import CONTRADICTORY, HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
 
 AUDIT_NAME = "audit.json"
@@ -269,6 +269,12 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
             [[file] for file in files[_eye_contradicted(table)]],
             "{first} is called left or right by its labels and the other by the header of its file; {n} such in all. "
             "One must be wrong: correct the labels",
+        ),
+        _finding(
+            "both eyes in the header",
+            [[file] for file in files[np.asarray(_cells(table, "header_eye") == CONTRADICTORY)]],
+            "{first} is called left in one place of the header of its file and right in another; {n} such in all. "
+            "None of it was used: say in the labels which eye it is",
         ),
     ]
     return [finding for finding in found if finding.count]

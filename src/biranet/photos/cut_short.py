@@ -9,7 +9,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+from biranet.photos.segments import examine
+
 _STRIPS, _TILES = (273, 279), (324, 325)
 """Tags of a TIFF: where its parts start, and how long they are."""
 
@@ -53,13 +54,8 @@ def share_in_words(fraction: float | None, whole: str = "picture") -> str:
     return f"is cut short: the first {percent} % of the {whole} can be read"
 
 
-def jpeg_stops_early(data: bytes) -> bool:
-    """Tell whether a JPEG, perhaps filled up with zeros, lacks the marker that stands after its last scan."""
-    return data.rfind(_END) < data.rfind(_SCAN)
-
-
 def _of_jpeg(data: bytes) -> float | None:
-    if not jpeg_stops_early(data):
+    if (found := examine(data)) is None or found.end is not None:
         return None
     # At 1/8, because the size is only claimed. What a broken download filled with zeros is no part of the picture.
     pixels = simplejpeg.decode_jpeg(data.rstrip(b"\0"), "GRAY", min_height=1, min_width=1, strict=False)[:, :, 0]

@@ -19,7 +19,7 @@ from biranet.files import write_json
 from biranet.images import PREPARED_SHA256
 from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
 from biranet.outputs import alone
-from biranet.photos import HEADER_GROUP, PREPARATION_NAME
+from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
 from biranet.photos.journal import Journal, Outcome, open_journal
@@ -266,7 +266,7 @@ def _rows(
             "file": photo.file,
             "grade": "" if photo.grade is None else str(photo.grade),
             "group": photo.group or row[HEADER_GROUP] or photo.file,
-            "eye": photo.eye or row["header_eye"],
+            "eye": photo.eye or row["header_eye"].replace(CONTRADICTORY, ""),
             "source": photo.source,
             "split": photo.split,
             OFFICIAL_SPLIT: photo.split,

@@ -6,7 +6,6 @@ The words themselves never leave this module.
 import functools
 import hashlib
 import hmac
-import io
 import os
 import re
 import secrets
@@ -14,18 +13,20 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, TiffTags
 
 from biranet.errors import InputError
-from biranet.photos.dicom import is_dicom, quiet, refuse_deflated
+from biranet.photos import CONTRADICTORY
+from biranet.photos.dicom import is_dicom
+from biranet.photos.dicom_header import dicom_fields, patient_and_eyes
+from biranet.photos.kinds import kind_of, open_picture
+from biranet.photos.pages import check_codestream, check_directories, count_gif_frames
 from biranet.photos.personal import KINDS, is_encoder, is_nothing, kinds_in_bytes, kinds_in_field, kinds_in_text
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from biranet.photos.segments import segments
 
 KEY_BYTES = 32
 """Length of the secret key."""
@@ -38,7 +39,11 @@ _MOST_TEXT_BYTES = 1_000_000
 _MOST_XMP_BYTES = 250_000
 """Four times what one segment of a JPEG holds."""
 
+_CHECKS = {"GIF": count_gif_frames, "JPEG2000": check_codestream, "TIFF": check_directories}
+"""What refuses a file of countless parts before Pillow reads them all."""
+
 _MOST_PAGES = 16
+_MOST_FIELDS = 10_000
 _IPTC_NAMES = {
     5: "title", 25: "keywords", 55: "date created", 62: "date digitised", 80: "by-line", 85: "by-line title",
     90: "city", 92: "location", 95: "province state", 100: "country", 101: "country", 105: "headline", 110: "credit",
@@ -63,6 +68,7 @@ def identifiers(data: bytes) -> str:
         nothing was found.
 
     Example:
+        >>> import io
         >>> from PIL import Image
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (8, 8)).save(file, "JPEG", comment="Jane Doe 12.03.2019")
@@ -73,7 +79,7 @@ def identifiers(data: bytes) -> str:
     # Damaged headers make parsers raise anything; what was found before counts.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        for place, name, value in _fields(data):
+        for place, name, value in islice(_fields(data), _MOST_FIELDS):
             kinds = kinds_in_bytes(value) if isinstance(value, bytes) else kinds_in_field(name, value)
             found.setdefault(place, set()).update(kinds)
     return "; ".join(
@@ -126,7 +132,8 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
 
     Returns:
         The group: keyed hash of the patient's id, or else of name and birth date, empty where they were removed. The
-        eye: `left`, `right` or empty. Both empty for a file that is not DICOM.
+        eye, wherever the header says it: `left`, `right`, `contradictory` where it says both, or empty. Both empty for
+        a file that is not DICOM.
 
     Raises:
         InputError: If the key cannot be read or made.
@@ -134,16 +141,12 @@ def dicom_identity(data: bytes) -> tuple[str, str]:
     if not is_dicom(data):
         return "", ""
     try:
-        with _dicom_header(data) as header:
-            patient, name, born, eye, other = (
-                str(header.get(keyword) or "").strip()
-                for keyword in ("PatientID", "PatientName", "PatientBirthDate", "ImageLaterality", "Laterality")
-            )
+        patient, name, born, eyes = patient_and_eyes(data)
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
         return "", ""
     if is_nothing(patient):
         patient = "" if is_nothing(name) else f"{name}\n{born}"
-    return keyed_hash(patient) if patient else "", {"L": "left", "R": "right"}.get(eye or other, "")
+    return keyed_hash(patient) if patient else "", CONTRADICTORY if len(eyes) > 1 else "".join(eyes)
 
 
 def _key_path() -> Path:
@@ -193,22 +196,18 @@ def _fields(data: bytes) -> Iterator[_Field]:
     elif data[:8] == b"\x89PNG\r\n\x1a\n":
         yield from _png_fields(data)
     elif is_dicom(data):
-        yield from _dicom_fields(data)
+        for name, value in dicom_fields(data):
+            yield "DICOM", name, value
     else:
         yield from _picture_fields(data)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and content of the segments of a JPEG, up to the start of its pixels; none for another file."""
-    at = 2 if data[:2] == b"\xff\xd8" else len(data)
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xD9, 0xDA):
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        length = max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-        yield marker, data[at + 4 : at + 2 + length]
-        at += 2 + length
+    for segment in segments(data):
+        if segment.marker in (0xD9, 0xDA):
+            return
+        yield segment.marker, data[segment.start : segment.end]
 
 
 def _jpeg_fields(marker: int, segment: bytes) -> Iterator[_Field]:
@@ -327,7 +326,12 @@ def _png_text(kind: bytes, chunk: bytes) -> Iterator[_Field]:
 
 def _picture_fields(data: bytes) -> Iterator[_Field]:
     """Fields of TIFF, WebP, GIF, JPEG 2000 and the like, as Pillow finds them."""
-    with Image.open(io.BytesIO(data)) as picture:
+    kind = kind_of(data)
+    if kind in (None, "PPM"):  # the second has no fields, and Pillow reads its head byte by byte
+        return
+    if kind in _CHECKS:
+        _CHECKS[kind](data)
+    with open_picture(data, kind) as picture:
         if comment := picture.info.get("comment"):
             yield "comment", "", _as_text(comment) if isinstance(comment, bytes) else str(comment)
         if isinstance(xmp := picture.info.get("xmp"), bytes):
@@ -342,33 +346,6 @@ def _picture_fields(data: bytes) -> Iterator[_Field]:
             except EOFError:
                 return
             yield from _exif_tags(picture.getexif(), "TIFF tags", names)
-
-
-@contextmanager
-def _dicom_header(data: bytes) -> Iterator["Dataset"]:
-    """Open the header of a DICOM file, with or without a preamble.
-
-    Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
-    the block neither is heard.
-    """
-    import pydicom
-
-    with warnings.catch_warnings(), quiet():
-        warnings.simplefilter("ignore")
-        refuse_deflated(data)
-        yield pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
-
-
-def _dicom_fields(data: bytes) -> Iterator[_Field]:
-    with _dicom_header(data) as header:
-        for element in header.iterall():
-            text = str(element.value or "")
-            if element.VR == "PN":
-                yield "DICOM", "patient name", text.replace("^", " ")
-            elif element.VR in ("DA", "DT"):
-                yield "DICOM", "date", text
-            elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
-                yield "DICOM", element.keyword or "private", text
 
 
 def _as_text(data: bytes) -> str:

@@ -1,12 +1,11 @@
 """Any picture file becomes an upright RGB photo, or one clear reason why not.
 
+The content says what a file is, and of what size; its name and its header are not believed where they contradict it.
 Metadata never leaves this module: what is returned is pixels and nothing else. Colours are taken as stored; an embedded
 colour profile is not applied.
 """
 
-import io
-import re
-import stat
+import errno
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,30 +16,35 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from biranet.errors import PhotoError
+from biranet.files import read_regular
 from biranet.photos.archive import is_item, read_item
-from biranet.photos.colours import as_rgb, deep_as_rgb, is_deep
+from biranet.photos.colours import as_rgb, check_picture, deep_as_rgb, is_deep
 from biranet.photos.cut_short import why_not_whole
 from biranet.photos.dicom import decode_dicom, is_dicom
-from biranet.photos.jpeg import decode_jpeg
-from biranet.photos.limits import PIXEL_LIMIT, check_bytes, check_pixels
+from biranet.photos.jpeg import decode_jpeg, examine_jpeg
+from biranet.photos.kinds import kind_of, open_picture, why_unknown
+from biranet.photos.layout import check_layout
+from biranet.photos.limits import FILE_LIMIT_BYTES, PIXEL_LIMIT
+from biranet.photos.pages import check_codestream, count_further_jpegs, count_gif_frames, photo_page, refuse_several
+from biranet.photos.png import sound_png
+from biranet.photos.ppm import plain_ppm
 
 PHOTO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "webp", "bmp", "dib", "gif", "ppm", "pgm", "pnm"),
-        *("jp2", "j2k", "avif", "heic", "heif", "dcm", "dicom"),
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "tif", "tiff", "webp", "bmp", "dib", "gif"),
+        *("ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "j2c", "jpc", "jpx", "jpf", "avif", "avifs", "dcm", "dicom"),
+        *("heic", "heif", "hif", "jxl", "jls", "jxr"),
     )
 )
 """File name endings, in lower case, that a folder scan takes; some cannot be read, but a row with a reason tells so."""
 
-# Named one by one, because others start outside programs (EPS) or are no photographs.
-_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000")
-
-_STARTS = {
-    "JPEG": rb"\xff\xd8\xff", "PNG": rb"\x89PNG", "TIFF": rb"II[*+]\0|MM\0[*+]", "WEBP": rb"RIFF.{4}WEBP",
-    "GIF": rb"GIF8", "BMP": rb"BM.{4}\0{4}", "PPM": rb"P[1-6]\s", "JPEG2000": rb"\0\0\0\x0cjP|\xff\x4f\xff\x51",
-}  # fmt: skip
-"""How files begin, for the reason why one whose head is damaged cannot be read."""
+_REFUSED = {
+    errno.EINVAL: "is not a file",
+    errno.ENXIO: "is not a file",
+    errno.EFBIG: f"is a file of more than {FILE_LIMIT_BYTES // 1_000_000_000} GB",
+}
+"""Why a path was not read: a folder, a pipe or a device, never waited for; a socket; a file that is too long."""
 
 _LYING = (5, 6, 7, 8)
 """The EXIF orientations in which width and height change places."""
@@ -63,20 +67,14 @@ def read_source(source: Path | bytes) -> bytes:
         data = source
     else:
         try:
-            if is_item(source):
-                return read_item(source)
-            state = source.stat()
-            # Never opened, because a pipe or a device would be waited for.
-            if not stat.S_ISREG(state.st_mode):
-                raise PhotoError("unreadable", "is not a file")
-            check_bytes(state.st_size)
-            data = source.read_bytes()
+            data = read_item(source) if is_item(source) else read_regular(source, FILE_LIMIT_BYTES)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
             raise PhotoError("unreadable", "no such file") from None
         except PermissionError:
             raise PhotoError("unreadable", "no permission to read the file") from None
         except OSError as error:
-            raise PhotoError("unreadable", f"the file cannot be read: {error.strerror or error}") from error
+            reason = _REFUSED.get(error.errno or 0, f"the file cannot be read: {error.strerror or error}")
+            raise PhotoError("unreadable", reason) from error
     if not data:
         raise PhotoError("unreadable", "the file is empty")
     return data
@@ -101,14 +99,14 @@ def read_photo(source: Path | bytes) -> npt.NDArray[np.uint8]:
     """Read a photo as upright RGB.
 
     Args:
-        source: A picture file, or its bytes. Of several pages or frames the first is taken.
+        source: A picture file, or its bytes.
 
     Returns:
         Pixels (H, W, 3), uint8, with the EXIF orientation applied, transparency on black, and grey, palette, CMYK and
         16-bit pictures converted.
 
     Raises:
-        PhotoError: With status `unreadable` and the reason, for anything that is not a whole picture.
+        PhotoError: With status `unreadable` and the reason, for anything that is not one whole picture.
     """
     return _read(source, None).pixels
 
@@ -137,8 +135,11 @@ def _read(source: Path | bytes, least_px: int | None) -> ScaledPhoto:
     # Decoders warn about odd metadata and large sizes: the first is of no interest here, the second is refused below.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        kind = "DICOM" if is_dicom(data) else kind_of(data)
+        if kind is None:
+            raise PhotoError("unreadable", why_unknown(data))
         try:
-            return _whole(decode_dicom(data)) if is_dicom(data) else _decode(data, least_px)
+            return _DECODERS.get(kind, _decode_other)(data, kind, least_px)
         except PhotoError:
             raise
         except Image.DecompressionBombError:
@@ -147,39 +148,81 @@ def _read(source: Path | bytes, least_px: int | None) -> ScaledPhoto:
             raise PhotoError("unreadable", "needs more memory than there is") from None
         except Exception as error:  # A damaged file makes decoders raise anything: one photo must not end a run.
             # Without the decoder's own words, which may quote metadata.
-            kind = next((kind for kind, start in _STARTS.items() if re.match(start, data, re.DOTALL)), None)
-            if kind is None and not is_dicom(data):
-                reason = "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"
-            else:
-                reason = why_not_whole(data, kind or "")
-            raise PhotoError("unreadable", reason) from error
-
-
-def _decode(data: bytes, least_px: int | None) -> ScaledPhoto:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-        check_pixels(picture.width, picture.height, len(data))
-        if picture.format not in ("JPEG", "MPO"):
-            return _whole(_decode_whole(data, picture))
-        pixels = decode_jpeg(data, picture, least_px)
-        orientation = _orientation(picture)
-        width_px, height_px = picture.size[::-1] if orientation in _LYING else picture.size
-    return ScaledPhoto(_turn_upright(pixels, orientation), width_px, height_px)
+            raise PhotoError("unreadable", why_not_whole(data, kind)) from error
 
 
 def _whole(pixels: npt.NDArray[np.uint8]) -> ScaledPhoto:
     return ScaledPhoto(pixels, pixels.shape[1], pixels.shape[0])
 
 
-def _decode_whole(data: bytes, picture: Image.Image) -> npt.NDArray[np.uint8]:
-    if picture.format == "PNG":
-        # Reading skips the checksums; this compares them, and raises.
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
-            again.verify()
-    deep = is_deep(picture)
-    picture.load()
-    # Loading has shown that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
-    pixels = deep_as_rgb(data) if deep else as_rgb(picture)
-    return _turn_upright(pixels, _orientation(picture))
+def _decode_dicom(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    return _whole(decode_dicom(data))
+
+
+def _decode_jpeg(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    found = examine_jpeg(data)
+    refuse_several(1 + count_further_jpegs(data, found), "pictures of one size")
+    with open_picture(data, kind) as picture:
+        check_picture(picture, len(data))
+        pixels = decode_jpeg(data, found, picture, least_px)
+        orientation = _orientation(picture)
+        width_px, height_px = picture.size[::-1] if orientation in _LYING else picture.size
+    return ScaledPhoto(_turn_upright(pixels, orientation), width_px, height_px)
+
+
+def _decode_png(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    data, frames = sound_png(data)
+    refuse_several(frames)
+    return _decode_other(data, kind, least_px)
+
+
+def _decode_tiff(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    return _decode_other(data, kind, least_px, page=photo_page(data))
+
+
+def _decode_gif(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    refuse_several(count_gif_frames(data))
+    return _decode_other(data, kind, least_px)
+
+
+def _decode_jpeg_2000(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    check_codestream(data)
+    return _decode_other(data, kind, least_px)
+
+
+def _decode_ppm(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
+    return _decode_other(plain_ppm(data), kind, least_px)
+
+
+def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -> ScaledPhoto:
+    with open_picture(data, kind) as picture:
+        picture.seek(page)
+        check_picture(picture, len(data))
+        refuse_several(1 if kind in _DECODERS else getattr(picture, "n_frames", 1))
+        deep = is_deep(picture)
+        plain = kind in ("PPM", "TIFF") and picture.tile[0].codec_name == "raw"  # type: ignore[attr-defined]
+        # This shows that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
+        picture.load()
+        pixels = None if deep else as_rgb(picture)
+        orientation = _orientation(picture)
+    if pixels is None:
+        del picture
+        pixels = deep_as_rgb(data, page)
+    if plain:
+        check_layout(pixels)
+    return _whole(_turn_upright(pixels, orientation))
+
+
+_DECODERS = {
+    "DICOM": _decode_dicom,
+    "JPEG": _decode_jpeg,
+    "PNG": _decode_png,
+    "TIFF": _decode_tiff,
+    "GIF": _decode_gif,
+    "JPEG2000": _decode_jpeg_2000,
+    "PPM": _decode_ppm,
+}
+"""What looks into a file of a kind before it is decoded; the libraries of the others tell how many frames there are."""
 
 
 def _orientation(picture: Image.Image) -> int:

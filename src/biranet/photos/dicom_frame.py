@@ -1,0 +1,155 @@
+"""What a DICOM file holds, against what its header says. Where the frame itself knows, the header is corrected by it.
+
+A frame as JPEG or JPEG 2000 knows its coding, size, depth and how many colours it has. Pixels that are not compressed
+know their length, and whether their lines fit together (`layout.py`).
+"""
+
+import io
+import struct
+from typing import TYPE_CHECKING
+
+from biranet.errors import PhotoError
+from biranet.photos.cut_short import share_in_words
+from biranet.photos.jpeg import examine_jpeg, whole_jpeg
+from biranet.photos.kinds import INSTEAD, kind_of
+from biranet.photos.limits import check_memory, check_pixels
+from biranet.photos.pages import check_codestream, codestream_size, refuse_several
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+RLE = "1.2.840.10008.1.2.5"
+_CODINGS = {"JPEG": JPEG, "JPEG2000": JPEG_2000}
+
+_COLOURS = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1}
+_CODED_COLOURS = {"YBR_ICT": 3, "YBR_RCT": 3}
+"""Kinds of colours that are read, and samples of each; the second only where a frame is JPEG 2000."""
+
+_PAD_BYTES = 3
+"""Bytes that may stand behind the pixels: one makes the length even, some programs fill up to four."""
+
+_COPIES = {"JPEG": 3, "JPEG2000": 6, "RLE": 3, "": 3}
+"""How often a sample is held at once, by coding, as measured; besides, 4 bytes a pixel, 12 more through a palette."""
+
+
+def settle_frame(dataset: "Dataset") -> None:
+    """Make the header say what the one frame is, or refuse the file.
+
+    Args:
+        dataset: The file; its header is corrected, and a compressed frame stands alone and whole in it afterwards.
+
+    Raises:
+        PhotoError: If there are several frames, header and frame contradict each other, the frame is cut short or is
+            not read.
+        Exception: What pydicom raises for a damaged file.
+    """
+    check_pixels(dataset.Columns, dataset.Rows, len(dataset.PixelData))
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if dataset.file_meta.TransferSyntaxUID.is_compressed or dataset["PixelData"].is_undefined_length:
+        kind = _settle_compressed(dataset, frames)
+    else:
+        kind = ""
+        _check_length(dataset, frames)
+    colours = str(dataset.PhotometricInterpretation)
+    samples = (_COLOURS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(colours)
+    if samples is None:
+        raise PhotoError("unreadable", f"is a DICOM file with colours of a kind that is not read; {INSTEAD}")
+    if samples != dataset.SamplesPerPixel:
+        raise contradiction(f"{samples} values a pixel by its colours", f"{dataset.SamplesPerPixel} by their number")
+    pixel_bytes = samples * _COPIES[kind] * -(-dataset.BitsAllocated // 8) + (16 if "PALETTE" in colours else 4)
+    check_memory(dataset.Rows * dataset.Columns * pixel_bytes + (4 if kind else 2) * len(dataset.PixelData))
+
+
+def _check_length(dataset: "Dataset", frames: int) -> None:
+    samples = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else dataset.SamplesPerPixel
+    frame_bytes = -(-dataset.Rows * dataset.Columns * samples * dataset.BitsAllocated // 8)
+    there, wanted = len(dataset.PixelData), frame_bytes * frames
+    if there < wanted and frames == 1:
+        raise PhotoError("unreadable", share_in_words(there / wanted))
+    if there < wanted or there > wanted + _PAD_BYTES:
+        announced = f"{frames} frames" if frames > 1 else f"{dataset.Columns} x {dataset.Rows} pixels"
+        raise contradiction(f"{announced}, {wanted:,} bytes", f"{there:,} bytes are there")
+    refuse_several(frames)
+
+
+def _settle_compressed(dataset: "Dataset", announced: int) -> str:
+    """Settle a compressed frame, and tell its coding."""
+    from pydicom import uid
+    from pydicom.encaps import encapsulate, generate_fragments, parse_basic_offsets
+
+    buffer = io.BytesIO(dataset.PixelData)
+    offsets = parse_basic_offsets(buffer)
+    fragments = list(generate_fragments(buffer))
+    kinds = [kind_of(fragment) for fragment in fragments]
+    kind = kinds[0] if kinds and kinds[0] in _CODINGS else "RLE"
+    starts = len(fragments) if kind == "RLE" else kinds.count(kind)
+    found = max(starts, len(offsets))
+    if found != announced:
+        raise contradiction(f"{announced} frame{'s' * (announced > 1)}", f"{found} are there")
+    refuse_several(found)
+    if kind == "RLE" and dataset.file_meta.TransferSyntaxUID != RLE:
+        raise contradiction("that it is compressed", "how its frame is, is not known")
+    frame = b"".join(fragments)
+    if kind == "RLE":
+        _check_rle(dataset, frame)
+    else:
+        if dataset.file_meta.TransferSyntaxUID not in _CODINGS[kind]:
+            dataset.file_meta.TransferSyntaxUID = uid.UID(_CODINGS[kind][-1])
+        frame = _settle_jpeg(dataset, frame) if kind == "JPEG" else _settle_jpeg_2000(dataset, frame)
+        check_pixels(dataset.Columns, dataset.Rows, len(frame))
+    dataset.PixelData = encapsulate([frame])
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    return kind
+
+
+def _check_rle(dataset: "Dataset", frame: bytes) -> None:
+    planes, wanted = struct.unpack_from("<I", frame)[0], dataset.SamplesPerPixel * dataset.BitsAllocated // 8
+    if planes != wanted:
+        raise contradiction(f"{wanted} bytes a pixel", f"{planes} are there")
+
+
+def _settle_jpeg(dataset: "Dataset", frame: bytes) -> bytes:
+    found = examine_jpeg(frame)
+    _correct(dataset, found.width_px, found.height_px, found.components, found.bits, exactly=True)
+    if found.components == 3 and (told := found.colours):
+        dataset.PhotometricInterpretation = told
+    return whole_jpeg(frame, found)
+
+
+def _settle_jpeg_2000(dataset: "Dataset", frame: bytes) -> bytes:
+    check_codestream(frame)
+    start = max(0, frame.find(b"\xff\x4f\xff\x51"))
+    width_px, height_px, components, bits = codestream_size(frame, start)
+    if bits > 8 and components > 1:
+        raise PhotoError("unreadable", f"is a DICOM file compressed with {bits} bits a colour; {INSTEAD}")
+    _correct(dataset, width_px, height_px, components, bits)
+    # The coding style says whether the colours were mixed before coding; decoders then give red, green and blue.
+    style = frame.find(b"\xff\x52", start)
+    if components == 3 and style >= 0 and frame[style + 8] == 1:
+        dataset.PhotometricInterpretation = "YBR_ICT"
+    return frame
+
+
+def _correct(
+    dataset: "Dataset", width_px: int, height_px: int, components: int, bits: int, *, exactly: bool = False
+) -> None:
+    """Believe the frame, and not the header; `exactly` where no fewer bits than the frame's may be in use."""
+    if components not in (1, 3):
+        raise PhotoError("unreadable", f"is a DICOM file with {components} colours; {INSTEAD}")
+    dataset.Columns, dataset.Rows = width_px, height_px
+    if exactly or dataset.BitsStored > bits or dataset.BitsAllocated < bits:
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (8 if bits <= 8 else 16), bits, bits - 1
+    if (_COLOURS | _CODED_COLOURS).get(str(dataset.PhotometricInterpretation)) != components:
+        dataset.PhotometricInterpretation = "MONOCHROME2" if components == 1 else "RGB"
+    dataset.SamplesPerPixel, dataset.PlanarConfiguration = components, 0
+
+
+def contradiction(announced: str, found: str) -> PhotoError:
+    """The error for a header that says one thing where another is found."""
+    return PhotoError(
+        "unreadable", f"is a DICOM file that contradicts itself: its header says {announced}, and {found}; {INSTEAD}"
+    )

@@ -1,0 +1,107 @@
+"""What the header of a DICOM file says in words: for `metadata.py` alone, which lets none of them out."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from biranet.photos.dicom import open_dicom, quiet
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
+
+_EYE_CODES = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
+"""Left and right in SNOMED, by its newer and its older codes."""
+
+_MOST_SEQUENCE_BYTES = 1_000_000
+"""A longer sequence of a DICOM header, which pydicom would take apart at once, is searched as bytes."""
+
+
+def patient_and_eyes(data: bytes) -> tuple[str, str, str, set[str]]:
+    """Read whom a DICOM file shows.
+
+    Args:
+        data: The file.
+
+    Returns:
+        The patient's id, name and birth date, each perhaps empty; and every eye that is named anywhere: none, `left`,
+        `right` or both.
+
+    Raises:
+        Exception: What pydicom raises for a damaged header.
+    """
+    with _dicom_header(data) as header:
+        patient, name, born = (
+            str(header.get(keyword) or "").strip() for keyword in ("PatientID", "PatientName", "PatientBirthDate")
+        )
+        return patient, name, born, set(_eyes(header))
+
+
+def dicom_fields(data: bytes) -> Iterator[tuple[str, str | bytes]]:
+    """Go through the fields of the header that hold words or dates.
+
+    Args:
+        data: The file.
+
+    Yields:
+        Name of the field, and what stands in it; bytes where it was not taken apart.
+
+    Raises:
+        Exception: What pydicom raises for a damaged header.
+    """
+    with _dicom_header(data) as header:
+        for element in _elements(header):
+            if isinstance(element, bytes):
+                yield "", element
+                continue
+            text = str(element.value or "")
+            if element.VR == "PN":
+                yield "patient name", text.replace("^", " ")
+            elif element.VR in ("DA", "DT"):
+                yield "date", text
+            elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
+                yield element.keyword or "private", text
+
+
+@contextmanager
+def _dicom_header(data: bytes) -> Iterator["Dataset"]:
+    """Open the header of a DICOM file, with or without a preamble.
+
+    Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
+    the block neither is heard.
+    """
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("ignore")
+        yield open_dicom(data, pixels=False)
+
+
+def _eyes(header: "Dataset") -> Iterator[str]:
+    """Every eye that a header names: for the picture, for its frames, in either way to say which part of the body."""
+    for element in _elements(header):
+        if isinstance(element, bytes):
+            continue
+        if element.keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+            said = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
+        elif element.keyword == "AnatomicRegionModifierSequence":
+            said = next(
+                (_EYE_CODES[code] for item in element.value if (code := item.get("CodeValue")) in _EYE_CODES), None
+            )
+        else:
+            continue
+        if said:
+            yield said
+
+
+def _elements(header: "Dataset") -> "Iterator[DataElement | bytes]":
+    """All elements of a header, at any depth; bytes of sequences that are too long to take apart."""
+    for tag in sorted(header.keys()):
+        raw = header.get_item(tag)
+        value = getattr(raw, "value", None)
+        if isinstance(value, bytes) and len(value) > _MOST_SEQUENCE_BYTES and raw.VR in (None, "SQ", "UN"):
+            yield value
+            continue
+        element = header[tag]
+        yield element
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _elements(item)
