@@ -299,9 +299,7 @@ def test_eyes_of_a_table_are_understood_or_refused(photos, lay, tmp_path, refusa
     assert [photo.eye for photo in read_labels(photos, labels).photos] == ["right", "left", "right", "left", "", ""]
     labels.write_text("file,grade,side\na.jpg,1,1\n")
     message = refusal(photos, labels, columns={"eye": "side"})
-    assert (
-        "l.csv, row 2, column 'side': '1' is not an eye (numbers mean other eyes in other sets); write left" in message
-    )
+    assert "l.csv, row 2, column 'side': '1' is not an eye (numbers mean other eyes in other sets); write" in message
 
 
 @pytest.mark.parametrize("nothing", ["", "NA", "NaN", "<NA>", "NULL"])
