@@ -67,6 +67,16 @@ def test_views_in_one_folder_or_among_numbered_photos_say_no_patient(photos, lay
     }
 
 
+def test_pictures_counted_anew_in_each_year_say_no_patient(photos, lay):
+    lay(photos, *(f"{year}/IMG_1_{eye}.jpg" for year in (2001, 2002) for eye in ("left", "right")))
+    assert unknown(guessed(photos))
+
+
+def test_folders_of_eyes_are_no_patients(photos, lay):
+    lay(photos, "left/fundus_left.jpg", "right/fundus_right.jpg")
+    assert unknown(guessed(photos))
+
+
 def test_what_the_labels_say_is_not_guessed(photos, lay, tmp_path):
     lay(photos, "P1/left.jpg", "P1/right.jpg", "P2/left.jpg", "10_left.jpg")
     text = "file,grade,group\nP1/left.jpg,0,ann\nP1/right.jpg,1,NA\nP2/left.jpg,2,\n10_left.jpg,3,10\n"

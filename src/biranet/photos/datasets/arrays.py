@@ -23,16 +23,18 @@ def _parts(path: Path) -> list[str]:
 
 
 def _array_files(folder: PhotoFolder) -> list[Path]:
-    # All sets of MedMNIST have these arrays; only this one holds grades. A file of one's own must be named.
     return [
         path
         for path in folder.label_files
         if path.suffix.lower() == ".npz"
-        and (
-            path.name.lower().startswith("retinamnist") or (path == folder.labels and "mnist" not in path.name.lower())
-        )
+        and _may_be_retinamnist(path.name.lower(), given=path == folder.labels)
         and _parts(path)
     ]
+
+
+def _may_be_retinamnist(name: str, *, given: bool) -> bool:
+    # All sets of MedMNIST have these arrays; only this one holds grades. A file of another name must be given.
+    return name.startswith("retinamnist") or (given and ("mnist" not in name or "retinamnist" in name))
 
 
 def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:

@@ -19,11 +19,12 @@ _VIEWS = frozenset({
 
 _ASIDE = re.compile(
     r"images?|photos?|pictures?|pics|originals?|raw|fundus|color|colour|jpe?g|png|tiff?|dicom|"
+    r"(left|right)[\W_]*eyes?|left|right|od|os|"
     r"(visit|session|exam|examination|follow-?up|baseline|day|month|year|v|fu)[\W_]*\d*|"
     r"(19|20)\d\d([-_.]?\d\d){0,2}([-_T].*)?",
     re.IGNORECASE,
 )
-"""Folders of which every patient may have one: kinds of pictures, visits, dates."""
+"""Folders of which every patient may have one: kinds of pictures, eyes, visits, dates."""
 
 _MOST_OF_AN_EYE = 4
 
@@ -53,8 +54,8 @@ def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[Labell
         if shown is not None:
             stems[position] = shown[0]
             shots[shown[0]][shown[1], places[position]] += 1
-    from_name = {stem for stem, where in shots.items() if not _is_view(stem) and not _returns(where)}
-    views = {stem for stem, where in shots.items() if _is_view(stem) or (_returns(where) and _is_counted_view(stem))}
+    from_name = {stem for stem, where in shots.items() if not _is_view(stem) and not _returns(stem, where)}
+    views = {stem for stem, where in shots.items() if _is_view(stem) or (_returns(stem, where) and _may_be_view(stem))}
     held = {places[position] for position, stem in stems.items() if stem in views}
     mixed = {places[position] for position, stem in stems.items() if stem not in views}
     from_folder = held - mixed - {""}
@@ -70,20 +71,28 @@ def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[Labell
     return guessed
 
 
-def _returns(where: Counter[tuple[str, str]]) -> bool:
+def _returns(stem: str, where: Counter[tuple[str, str]]) -> bool:
     """Whether a name stands for one eye in several places, or too often in one, to be that of a patient."""
+    most = 1 if _letters(stem) in _VIEWS else _MOST_OF_AN_EYE
     eyes = Counter(eye for eye, _ in where)
-    return max(eyes.values()) > 1 or max(where.values()) > _MOST_OF_AN_EYE
+    return max(eyes.values()) > 1 or max(where.values()) > most
 
 
 def _is_view(stem: str) -> bool:
-    return not stem or re.sub(r"[\W_]", "", stem.casefold()) in _VIEWS
+    return not stem or (_letters(stem) in _VIEWS and not _is_numbered(stem))
 
 
-def _is_counted_view(stem: str) -> bool:
+def _may_be_view(stem: str) -> bool:
     """Whether a name that returns is one of a view: any word, or a view's with a number."""
-    letters = re.sub(r"[\W\d_]", "", stem.casefold())
-    return letters in _VIEWS or not any(map(str.isdigit, stem))
+    return _letters(stem) in _VIEWS or not _is_numbered(stem)
+
+
+def _letters(stem: str) -> str:
+    return re.sub(r"[\W\d_]", "", stem.casefold())
+
+
+def _is_numbered(stem: str) -> bool:
+    return any(map(str.isdigit, stem))
 
 
 def _place(folder: str, *, classes: bool) -> str:
