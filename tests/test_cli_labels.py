@@ -46,13 +46,15 @@ def test_patients_guessed_from_folders_are_told_of_everywhere(lay, prepare, bira
     assert table["group"].tolist() == [name.split("/")[0] for name in names]
     assert set(table[GROUP_FROM]) == {"folder"}
     assert biranet("split", "prepared", "--validation", 0, "--calibration", 0, "--test", 0.5).status == 0
-    assert (read_manifest(tmp_path / "prepared").groupby("group")["split"].nunique() == 1).all()
+    split = read_manifest(tmp_path / "prepared")["split"]
+    assert (split.groupby(table["group"]).nunique() == 1).all()
     assert "\nguessed patients       4  allowed\n" in biranet("audit", "prepared").out
 
-    # A manifest of an older version keeps its split, as nothing else has changed.
+    # A manifest of an older version is read, and gets the column; its split stays, as nothing else has changed.
     write_manifest(tmp_path / "prepared", read_manifest(tmp_path / "prepared").drop(columns=GROUP_FROM))
-    assert "the split is gone" not in prepare("--labels", "grades.csv").out
     assert biranet("audit", "prepared").out.startswith("The audit found nothing.")
+    assert "the split is gone" not in prepare("--labels", "grades.csv").out
+    assert read_manifest(tmp_path / "prepared").equals(table.assign(split=split))
 
 
 def test_a_scale_of_ones_own_and_what_is_odd_about_grades(lay, prepare, tmp_path):
