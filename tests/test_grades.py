@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADE_NAMES, GRADES, REFERABLE_GRADE, parse_grade
+from biranet.words import is_empty
 
 
 def test_the_scale_is_the_international_one():
@@ -20,12 +21,18 @@ def test_grades_are_read_as_people_write_them(grade, written):
     assert type(parsed) is int
 
 
-@pytest.mark.parametrize("empty", ["", " ", "\t"])
+@pytest.mark.parametrize("empty", ["", " ", "\t", "NA", "NaN", "nan", " None ", "NULL", "<NA>", "N/A", "#N/A"])
 def test_nothing_is_not_grade_0(empty):
     assert parse_grade(empty) is None
 
 
-@pytest.mark.parametrize("wrong", ["7", "5", "-1", "2.5", "nan", "inf", "NA", "mild", "1,0", "0 1", "True"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "7", "5", "-1", "2.5", "-nan", "inf", "mild", "1,0", "0 1", "True",
+        "0_1", "1e0", "\u0661", "\uff11", "1.0.", "10", "0x1", "+-1",
+    ],
+)  # fmt: skip
 def test_what_is_no_grade_is_named(wrong):
     with pytest.raises(InputError, match="is not a grade from 0 to 4") as caught:
         parse_grade(wrong)
@@ -38,4 +45,5 @@ def test_any_text_is_a_grade_or_one_clear_error(text):
         grade = parse_grade(text)
     except InputError:
         return
-    assert grade in GRADES if text.strip() else grade is None
+    assert (grade is None) == is_empty(text)
+    assert grade is None or grade in GRADES

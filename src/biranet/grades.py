@@ -1,6 +1,9 @@
 """The five-grade International Clinical Diabetic Retinopathy scale, and the words around it."""
 
+import re
+
 from biranet.errors import InputError
+from biranet.words import is_empty
 
 GRADE_NAMES = ("no DR", "mild", "moderate", "severe", "proliferative")
 """Names of the grades 0 to 4."""
@@ -17,6 +20,8 @@ REFERABLE_GRADE = 2
 DECISIONS = ("do not refer", "ask a human", "refer")
 """What can be decided about a photo, the gravest last."""
 
+_WRITTEN = re.compile(rf"\+?0*([{GRADES[0]}-{GRADES[-1]}])(\.0*)?", re.ASCII)
+
 DISCLAIMER = "Research software, not a medical device: do not base a diagnosis or a treatment on it."
 """Stands on every page and at the end of every command that prints grades."""
 
@@ -25,7 +30,8 @@ def parse_grade(text: str) -> int | None:
     """Read one grade as people write it in tables.
 
     Args:
-        text: A grade 0 to 4 (`3`, `3.0`, spaces around it), or nothing for a photo that was not graded.
+        text: A grade 0 to 4 (`3`, `3.0` as spreadsheets write it, spaces around it), or nothing for a photo that was
+            not graded: also `NA`, `NaN`, `None`, `NULL` and the like, see `biranet.words.is_empty`.
 
     Returns:
         The grade, or None where `text` is empty.
@@ -34,16 +40,13 @@ def parse_grade(text: str) -> int | None:
         InputError: If `text` is anything else.
 
     Example:
-        >>> parse_grade(" 3.0 "), parse_grade("")
-        (3, None)
+        >>> parse_grade(" 3.0 "), parse_grade(""), parse_grade("NA")
+        (3, None, None)
     """
-    text = text.strip()
-    if not text:
+    if is_empty(text):
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if number not in GRADES:
+    text = text.strip()
+    written = _WRITTEN.fullmatch(text)
+    if not written:
         raise InputError(f"{text!r} is not a grade from {GRADES[0]} to {GRADES[-1]}")
-    return int(number)
+    return int(written[1])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from biranet.errors import InputError
 from biranet.images import is_image_place
-from biranet.tables import parse_grades, read_table, write_table
+from biranet.tables import parse_eyes, parse_grades, read_table, write_table
 
 MANIFEST_NAME = "manifest.csv"
 
@@ -20,6 +20,19 @@ COLUMNS = (
     "file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256", OFFICIAL_SPLIT,
 )  # fmt: skip
 """The columns every manifest has, in this order; crop geometry and the label file's further columns follow."""
+
+GROUP_FROM = "group_from"
+"""Column that says where the group comes from, one of `GROUPS_FROM`; manifests of older versions lack it."""
+
+GUESSED_FROM = ("name", "folder")
+"""Where a group is guessed from: the name of the file, or the folder it lies in."""
+
+OWN_GROUP = "photo"
+"""What `GROUP_FROM` says of a photo of whose patient nothing is known, so that it is its own group."""
+
+GROUPS_FROM = ("labels", "data set", "header", *GUESSED_FROM, OWN_GROUP)
+"""Where a group comes from: a column of the labels, what the data set publishes, the header of a DICOM file; a guess;
+or nowhere."""
 
 STATUSES = ("ok", "ungradable", "unreadable", "no_field")
 """What became of a photo. Only `ok` photos are trained on and evaluated."""
@@ -38,7 +51,7 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         prepared: The folder that `biranet prepare` wrote.
 
     Returns:
-        The table: `grade` as `Int64` (missing where not graded), everything else strings.
+        The table: `grade` as `Int64` (missing where not graded), `eye` as left, right or empty, all else strings.
 
     Raises:
         InputError: If the folder or the manifest is missing, a value is not allowed, or an image is not where that of
@@ -55,9 +68,11 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         raise InputError(f"{path} is no regular file; take it away, and run `biranet prepare` again")
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
+    table["eye"] = parse_eyes(table, "eye", path)
     parts = ("", *SPLITS)
     with_parts = ("split", OFFICIAL_SPLIT, *fold_columns(table))
-    for column, allowed in [("status", STATUSES), *((name, parts) for name in with_parts)]:
+    from_where = [(GROUP_FROM, ("", *GROUPS_FROM))] if GROUP_FROM in table else []
+    for column, allowed in [("status", STATUSES), *from_where, *((name, parts) for name in with_parts)]:
         wrong = table[~table[column].isin(allowed)]
         if len(wrong):
             row, value = wrong.index[0], wrong[column].iloc[0]

@@ -12,6 +12,7 @@ import pandas as pd
 from biranet.errors import InputError
 from biranet.files import whole_file
 from biranet.grades import parse_grade
+from biranet.words import parse_eye
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -170,6 +171,30 @@ def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
         except InputError as error:
             raise InputError(f"{path}, row {row}, column {column!r}: {error}") from error
     return pd.Series(grades, index=table.index, dtype="Int64")
+
+
+def parse_eyes(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+    """Read a column of eyes.
+
+    Args:
+        table: From `read_table`: its index is the row in the file.
+        column: Column with the eyes.
+        path: The file, for the error.
+
+    Returns:
+        `left`, `right` or empty.
+
+    Raises:
+        InputError: If a value is no eye; the sentence names file, row and column.
+    """
+    eyes: dict[str, str] = {}
+    for row, text in table[column].items():
+        if text not in eyes:
+            try:
+                eyes[text] = parse_eye(str(text))
+            except InputError as error:
+                raise InputError(f"{path}, row {row}, column {column!r}: {error}") from error
+    return pd.Series([eyes[text] for text in table[column]], index=table.index, dtype=object)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

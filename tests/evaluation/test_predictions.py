@@ -146,11 +146,11 @@ def test_spaces_around_names_make_no_other_photo_or_group(tmp_path: Path) -> Non
 
 
 def test_folds_are_pooled_in_order(tmp_path: Path) -> None:
-    first = written(tmp_path, "a.png,g,0,1,x", header="file,group,grade,predicted_grade,eye", name="1.csv")
+    first = written(tmp_path, "a.png,g,0,1,RE", header="file,group,grade,predicted_grade,eye", name="1.csv")
     second = written(tmp_path, "b.png,g,2,1", header="file,group,grade,predicted_grade", name="2.csv")
     table = read_predictions(first, second)
     assert table["file"].tolist() == ["a.png", "b.png"]
-    assert table["eye"].tolist() == ["x", ""]
+    assert table["eye"].tolist() == ["RE", ""]
     assert table["grade"].dtype == np.int64
     assert table.index.tolist() == [0, 1]
 

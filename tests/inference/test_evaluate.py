@@ -14,6 +14,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
+from biranet.inference.provenance import warnings
 from biranet.learning.checkpoint import load_checkpoint, photo_key, save_checkpoint
 from biranet.learning.split import split_photos
 from biranet.manifest import learned_digest, read_manifest, write_manifest
@@ -309,3 +310,18 @@ def test_a_checkpoint_that_never_stays_the_same_is_not_measured(checkpoint, tmp_
     monkeypatch.setattr(provenance, "load_checkpoint", replaced_again)
     with pytest.raises(InputError, match="is being replaced all the time; copy it, and measure the copy"):
         provenance.load_named(path)
+
+
+def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, split_folder):
+    _, card = load_checkpoint(checkpoint)
+    manifest = read_manifest(split_folder)
+
+    def said(table):
+        return " ".join(warnings(card, table, table))
+
+    assert "The patients of" not in said(manifest)
+    origins = ["name", "folder", "photo"] + ["labels"] * (len(manifest) - 3)
+    text = said(manifest.assign(group_from=origins))
+    assert "The patients of 2 of these photos are guessed from the names of files or folders" in text
+    assert "The patients of 1 of these photos are unknown" in text
+    assert "The patients of" not in said(manifest.drop(columns="group_from"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from biranet.errors import InputError
-from biranet.manifest import COLUMNS
+from biranet.manifest import COLUMNS, GROUP_FROM
 from biranet.photos import store
 from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
@@ -20,7 +20,7 @@ from biranet.photos.synthetic import draw_folder
 def test_the_folder(photos, tmp_path, run):
     out = tmp_path / "out"
     table = run(photos, out)
-    assert list(table.columns) == [*COLUMNS, *MEASURED_COLUMNS]
+    assert list(table.columns) == [*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS]
     assert sorted(table["file"]) == list(table["file"])
     assert set(table["file"]) == {path.relative_to(photos).as_posix() for path in photos.rglob("*.*")}
     reasons = {row["file"]: (row["status"], row["reason"]) for _, row in table.iterrows() if row["status"] != "ok"}
@@ -271,13 +271,16 @@ def test_the_summary_counts(photos, tmp_path):
     assert summary.statuses == {"ok": 9, "unreadable": 2, "no_field": 1}
     assert {file for file, _, _ in summary.failures} == {"empty.jpg", "text.jpg", "black.png"}
     assert (summary.graded, summary.dataset, summary.split_dropped) == (0, "folder", False)
-    assert (summary.strangers, summary.unlisted) == (10, 0)
+    assert (summary.groups_from["photo"], summary.unlisted) == (10, 0)
     assert summary.why
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group\na b,1,p\ntext,2,q\ngone,3,r\n")
     summary = prepare_folder(photos, tmp_path / "out", labels=labels, size_px=64, progress=False)
     assert summary.statuses == {"ok": 1, "unreadable": 2}
-    assert (summary.graded, summary.strangers, summary.unlisted) == (1, 0, 10)
+    assert (summary.grades, summary.groups_from, summary.unlisted) == ((0, 1, 0, 0, 0), {"labels": 3}, 10)
+    assert summary.remarks == (
+        "No photo has a grade above 1: are 0 and 1 grades, or yes and no (referable, diseased)?",
+    )
 
 
 def test_nothing_of_a_header_is_carried_over(tmp_path, run, photo_bytes, tree):

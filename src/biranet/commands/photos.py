@@ -3,7 +3,7 @@
 import csv
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -11,6 +11,11 @@ from biranet.commands.flags import PreparedFolder
 from biranet.config import SplitConfig
 from biranet.errors import InputError, InterruptedRunError
 from biranet.files import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from biranet.photos.folder import Summary
 
 DatasetName = Literal[
     "auto", "eyepacs", "aptos", "messidor2", "idrid", "ddr", "deepdrid", "retinamnist", "fgadr", "gdrbench", "lists",
@@ -37,6 +42,11 @@ class Prepare:
     """Layout of photos and labels; auto recognises it and says how."""
     columns: Annotated[str, arg(metavar="OURS=THEIRS,…")] = ""
     """What the columns of the table are called, for example file=image,grade=level,group=patient."""
+    grades: Annotated[str, arg(metavar="VALUE=GRADE,…")] = ""
+    """Which grade each value of the labels or class folder is, where they are on another scale or in words that are not
+    known, for example "none=0,background=1,…"; nothing else is a grade then."""
+    ungradable: Annotated[str, arg(metavar="VALUE,…")] = ""
+    """Values of the grade that mean that nobody could grade the photo, for example -1."""
     size: int = 610
     """Side of the stored squares in pixels."""
     keep_ungradable: bool = False
@@ -46,6 +56,7 @@ class Prepare:
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
+        from biranet.grades import GRADES
         from biranet.manifest import MANIFEST_NAME
         from biranet.photos.folder import prepare_folder
         from biranet.photos.place import CONTACT_SHEET_NAME
@@ -56,7 +67,9 @@ class Prepare:
                 self.out,
                 labels=self.labels,
                 dataset=self.dataset,
-                columns=_pairs(self.columns, "--columns"),
+                columns=_pairs(self.columns, "--columns", "file=image,grade=level"),
+                grades=_pairs(self.grades, "--grades", "mild=1,moderate=2"),
+                ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
                 size_px=self.size,
                 keep_ungradable=self.keep_ungradable,
                 workers=self.workers,
@@ -74,13 +87,18 @@ class Prepare:
             f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
             f"{failed} not usable: {self.out}"
         )
+        if summary.graded:
+            print(f"grades {'/'.join(map(str, GRADES))}: {'/'.join(map(str, summary.grades))}")
+        for remark in summary.remarks:
+            print(f"  {remark}")
+        if summary.remarks:
+            print(
+                '  If they are on another scale, prepare again and say which value is which: --grades "VALUE=GRADE,…"'
+            )
         if summary.unlisted:
             print(f"{summary.unlisted} further photos in {self.photos} have no row in the labels and are left out.")
-        if summary.strangers:
-            print(
-                f"{summary.strangers} photos are of unknown patients, so each is its own group, and two eyes of one "
-                "patient may come to stand in different parts; a column group in the labels prevents that."
-            )
+        for line in _told_of_patients(summary):
+            print(line)
         if summary.measured:
             print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
         if summary.withdrawn:
@@ -143,13 +161,32 @@ class Split:
         return 0
 
 
-def _pairs(text: str, flag: str) -> dict[str, str]:
-    """Read `ours=theirs,ours=theirs`; a name with a comma stands in double quotes together with its `ours=`."""
+def _told_of_patients(summary: "Summary") -> "Iterator[str]":
+    """Say which patients are guesses, and which are unknown."""
+    from biranet.manifest import GUESSED_FROM, OWN_GROUP
+
+    for origin in GUESSED_FROM:
+        if count := summary.groups_from.get(origin):
+            file, group = map(printable, summary.first_from[origin])
+            where = {"name": "the names of their files", "folder": "the folders they lie in"}[origin]
+            yield (
+                f"The patients of {count} photos are guessed from {where} ({file}: patient {group}); look whether that "
+                "is right, or name patients in a column group of the labels."
+            )
+    if count := summary.groups_from.get(OWN_GROUP):
+        yield (
+            f"{count} photos are of unknown patients, so each is its own group, and two eyes of one patient may come "
+            "to stand in different parts; a column group in the labels prevents that."
+        )
+
+
+def _pairs(text: str, flag: str, example: str) -> dict[str, str]:
+    """Read `left=right,left=right`; a pair that holds a comma stands in double quotes."""
     pairs = {}
     for item in next(csv.reader([text]), []):
         ours, equals, theirs = (part.strip() for part in item.partition("="))
         if not (ours and equals and theirs):
-            raise InputError(f"{flag} is a list such as file=image,grade=level, and {item!r} is no part of one")
+            raise InputError(f"{flag} is a list such as {example}, and {item!r} is no part of one")
         if ours in pairs:
             raise InputError(f"{flag} names {ours!r} twice")
         pairs[ours] = theirs

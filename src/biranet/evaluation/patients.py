@@ -21,14 +21,12 @@ from biranet.evaluation.predictions import (
 )
 from biranet.evaluation.rules import expected_grade
 from biranet.grades import DECISIONS
+from biranet.words import parse_eye
 
 if TYPE_CHECKING:
     import pandas as pd
 
 How = Literal["worst_eye", "mean"]
-
-EYES = {"left": "left", "l": "left", "os": "left", "right": "right", "r": "right", "od": "right"}
-"""How tables write an eye; small and capital letters are the same."""
 
 
 def measure_patients(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> dict[str, Any]:
@@ -149,4 +147,4 @@ def _most_probable(table: "pd.DataFrame") -> "npt.NDArray[np.bool_]":
 
 def _eyes(table: "pd.DataFrame") -> "pd.Series":
     """The eye of each photo: left, right, or empty."""
-    return table["eye"].astype(str).str.strip().str.lower().map(EYES).fillna("")
+    return table["eye"].fillna("").astype(str).map(parse_eye)

@@ -17,7 +17,8 @@ import pandas as pd
 from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import STATUSES
-from biranet.tables import parse_grades, read_table, write_table
+from biranet.tables import parse_eyes, parse_grades, read_table, write_table
+from biranet.words import is_empty
 
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
 """The columns with the probability of each grade."""
@@ -274,7 +275,9 @@ def _read_one(path: Path, left_out: Counter[str]) -> pd.DataFrame:
     _refuse_parts(table, str(path))
     table["file"] = table["file"].str.strip()
     groups = table["group"].str.strip() if "group" in table else table["file"]
-    table["group"] = groups.where(groups != "", table["file"])
+    table["group"] = groups.mask(groups.map(is_empty), table["file"])
+    if "eye" in table:
+        parse_eyes(table, "eye", path)  # what is none would leave patients out of the measures by patient
     answered = has_answers(table)
     for column in ("grade", "predicted_grade", *(("lowest_grade", "highest_grade") if answered else ())):
         table[column] = _as_grades(table, column, path)

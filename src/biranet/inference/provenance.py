@@ -14,7 +14,7 @@ from biranet.evaluation.rules import Rules
 from biranet.files import sha256_of
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key
 from biranet.learning.split import describe_split
-from biranet.manifest import learned_digest
+from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, learned_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import linked, near_identical
 from biranet.version import how_measured
@@ -81,6 +81,18 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
         )
     elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
         yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
+    if GROUP_FROM in photos:
+        guessed, unknown = (int(photos[GROUP_FROM].isin(origins).sum()) for origins in (GUESSED_FROM, (OWN_GROUP,)))
+        if guessed:
+            yield (
+                f"The patients of {guessed} of these photos are guessed from the names of files or folders: where the "
+                "guess is wrong, the intervals are too narrow, and a patient may have been learned from as well."
+            )
+        if unknown:
+            yield (
+                f"The patients of {unknown} of these photos are unknown, so each photo counts as one of its own: where "
+                "two are of one patient, the intervals are too narrow, and one of them may have been learned from."
+            )
     yield from (f"{ABOUT_MODEL} {doubt}" for doubt in card.doubts)
     yield from (f"{ABOUT_RULES} {doubt}" for doubt in card.rules.doubts)
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from biranet.errors import RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.manifest import SPLITS, fold_columns, graded_photos
+from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, SPLITS, fold_columns, graded_photos
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP
 from biranet.photos.copies import linked, near_identical
@@ -33,6 +33,7 @@ AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused",
 
 _EYES = ("left", "right")
 _SHOWN = 3
+_MANY_OF_AN_EYE = 10
 _TOO_GOOD = "Results on it would be too good to be true"
 
 
@@ -58,7 +59,7 @@ class Finding:
 def audit(
     table: pd.DataFrame, columns: Sequence[str] | None = None, shown: npt.NDArray[np.int64] | None = None
 ) -> list[Finding]:
-    """Look for copies, contradictions, leaks between parts, and identifiers.
+    """Look for copies, contradictions, leaks between parts, patients that are not known for certain, and identifiers.
 
     Copies and contradictions are looked for among all photos, leaks among those that are graded and usable.
 
@@ -85,6 +86,7 @@ def audit(
     for column in ["split", *fold_columns(table)] if columns is None else columns:
         findings += _leaks(table, shown, column)
     findings += _copies(table, shown)
+    findings += _patients(table)
     findings += _identifiers(table)
     usable = table[table["status"] == "ok"]
     unseen = usable.loc[_cells(usable, "fingerprint") == "", "file"]
@@ -284,6 +286,38 @@ def _eye_contradicted(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which rows (n,) have an eye that the header of the file denies."""
     eye, header = table["eye"], _cells(table, "header_eye")
     return np.asarray(eye.isin(_EYES) & header.isin(_EYES) & (eye != header))
+
+
+def _patients(table: pd.DataFrame) -> list[Finding]:
+    """Patients that may be others than the groups say: all that keeps parts apart rests on them."""
+    origin = _cells(table, GROUP_FROM)
+    shots = table.groupby(["group", "eye"])["file"].transform("size")
+    many = table["eye"].isin(_EYES) & (shots > _MANY_OF_AN_EYE)
+    found = [
+        _finding(
+            "guessed patients",
+            _by_group(table[origin.isin(GUESSED_FROM)], ["group"]),
+            "{first} are taken for photos of one patient by the names of files or folders; {n} such patients in all. "
+            "Where that is wrong, one patient may stand in several parts: look at the column group, or name patients "
+            "in a column group of the labels",
+        ),
+        _finding(
+            "unknown patients",
+            [[file] for file in table["file"][origin == OWN_GROUP]],
+            "{first} is of an unknown patient; {n} such in all. Each is its own group, so two photos of one patient "
+            "may stand in several parts: name patients in a column group of the labels",
+        ),
+        _finding(
+            "many photos of one eye in a group",
+            _by_group(table[many], ["group", "eye"]),
+            "{first} are all of one eye of one group; {n} such in all. Look whether this group is one patient",
+        ),
+    ]
+    return [finding for finding in found if finding.count]
+
+
+def _by_group(table: pd.DataFrame, columns: list[str]) -> list[list[str]]:
+    return [files.tolist() for _, files in table.groupby(columns, sort=False)["file"]]
 
 
 def _identifiers(table: pd.DataFrame) -> list[Finding]:

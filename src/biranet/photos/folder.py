@@ -6,7 +6,7 @@ While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from biranet.errors import InputError
 from biranet.files import write_json
+from biranet.grades import GRADES
 from biranet.images import PREPARED_SHA256
-from biranet.manifest import COLUMNS, FOLD_PREFIX, MANIFEST_NAME, OFFICIAL_SPLIT
+from biranet.manifest import COLUMNS, FOLD_PREFIX, GROUP_FROM, MANIFEST_NAME, OFFICIAL_SPLIT, OWN_GROUP
 from biranet.outputs import alone
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
-from biranet.photos.datasets import LabelledPhoto, outside, read_labels
+from biranet.photos.datasets import LabelledPhoto, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
 from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
@@ -37,7 +38,7 @@ from biranet.photos.store import (
 )
 from biranet.tables import read_rows, write_rows
 
-_OWN = (*COLUMNS, *MEASURED_COLUMNS)
+_OWN = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS)
 _SHOWN_FAILURES = 10
 
 
@@ -49,8 +50,10 @@ class Summary:
         dataset: Layout of the labels.
         why: How it was recognised; empty where it was named.
         statuses: Number of photos by status.
-        graded: Number of photos that are `ok` and have a grade.
-        strangers: Number of photos of whose patient nothing is known: each is its own group.
+        grades: Number of photos that are `ok` and have each grade, (K,).
+        remarks: What is odd about the grades, in sentences; nothing where their meaning was given.
+        groups_from: Number of photos by where their group comes from, see `biranet.manifest.GROUPS_FROM`.
+        first_from: The first photo and its group, for each of these.
         unlisted: Number of photo files in the folder that the labels do not name.
         failures: File, status and reason of the first photos that are not `ok`.
         measured: Whether there is a contact sheet, for which at least one photo must have been measured.
@@ -61,8 +64,10 @@ class Summary:
     dataset: str
     why: str
     statuses: Mapping[str, int]
-    graded: int
-    strangers: int
+    grades: tuple[int, ...]
+    remarks: tuple[str, ...]
+    groups_from: Mapping[str, int]
+    first_from: Mapping[str, tuple[str, str]]
     unlisted: int
     failures: tuple[tuple[str, str, str], ...]
     measured: bool
@@ -74,6 +79,11 @@ class Summary:
         """Number of photos in all."""
         return sum(self.statuses.values())
 
+    @property
+    def graded(self) -> int:
+        """Number of photos that are `ok` and have a grade."""
+        return sum(self.grades)
+
 
 def prepare_folder(
     photos: Path,
@@ -82,6 +92,8 @@ def prepare_folder(
     labels: Path | None = None,
     dataset: str = "auto",
     columns: Mapping[str, str] | None = None,
+    grades: Mapping[str, str] | None = None,
+    ungradable: Collection[str] = (),
     size_px: int = 610,
     keep_ungradable: bool = False,
     workers: int = 1,
@@ -100,6 +112,8 @@ def prepare_folder(
         labels: Label file, see `biranet.photos.datasets.read_labels`.
         dataset: Layout of the labels, a key of `biranet.photos.datasets.DATASETS` or `auto`.
         columns: Names of the label file's columns, by ours, for example `{"grade": "level"}`.
+        grades: The grade of each value of the labels, where they are on another scale, for example `{"mild": "1"}`.
+        ungradable: Values of the labels that mean that nobody could grade the photo.
         size_px: Side of the prepared squares, at least 32.
         keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
         workers: Processes that prepare photos; the result is the same for any number.
@@ -115,7 +129,7 @@ def prepare_folder(
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     Preparation(size_px=size_px)  # before the labels of a large folder are read
-    listed = read_labels(photos, labels, dataset, columns or {})
+    listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
     preparation = Preparation(size_px=size_px, whole=listed.whole)
     check_place(photos, out)
     check_ours(out)
@@ -151,8 +165,10 @@ def prepare_folder(
         dataset=listed.dataset,
         why=listed.why,
         statuses=tally.statuses,
-        graded=tally.graded,
-        strangers=tally.strangers,
+        grades=tuple(tally.grades[str(grade)] for grade in GRADES),
+        remarks=tuple(() if grades else remarks([tally.grades[str(grade)] for grade in GRADES])),
+        groups_from=tally.groups_from,
+        first_from=tally.first_from,
         unlisted=listed.unlisted,
         failures=tuple(tally.failures),
         measured=measured,
@@ -167,16 +183,20 @@ class _Tally:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.failures: list[tuple[str, str, str]] = []
-        self.graded = self.strangers = 0
         self.images: set[str] = set()
+        self.grades: Counter[str] = Counter()
+        self.groups_from: Counter[str] = Counter()
+        self.first_from: dict[str, tuple[str, str]] = {}
 
     def count(self, rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
         """Count rows, and pass them on."""
         for row in rows:
             self.statuses[row["status"]] += 1
-            self.graded += row["status"] == "ok" and row["grade"] != ""
-            self.strangers += row["group"] == row["file"]
             self.images.add(row["prepared"])
+            if row["status"] == "ok" and row["grade"]:
+                self.grades[row["grade"]] += 1
+            self.groups_from[row[GROUP_FROM]] += 1
+            self.first_from.setdefault(row[GROUP_FROM], (row["file"], row["group"]))
             if row["status"] != "ok" and len(self.failures) < _SHOWN_FAILURES:
                 self.failures.append((row["file"], row["status"], row["reason"]))
             yield row
@@ -266,6 +286,7 @@ def _rows(
             "file": photo.file,
             "grade": "" if photo.grade is None else str(photo.grade),
             "group": photo.group or row[HEADER_GROUP] or photo.file,
+            GROUP_FROM: photo.group_from or ("header" if row[HEADER_GROUP] else OWN_GROUP),
             "eye": photo.eye or row["header_eye"].replace(CONTRADICTORY, ""),
             "source": photo.source,
             "split": photo.split,

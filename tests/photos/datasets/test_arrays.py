@@ -37,6 +37,12 @@ def test_the_file_may_be_named_or_lie_deeper(photos):
     assert read_labels(photos, photos / "down" / "mine.npz").photos[0].file == "down/mine.npz/train_images/0000"
 
 
+def test_arrays_of_another_set_are_not_taken_for_it_even_where_they_are_named(photos, lay, refusal):
+    arrays(photos / "octmnist.npz", train=1)
+    lay(photos, "a.jpg")
+    assert "no layout fits" in refusal(photos, photos / "octmnist.npz")
+
+
 def test_two_sizes_of_the_same_photos_are_refused(photos, refusal):
     arrays(photos / "retinamnist.npz", train=2)
     arrays(photos / "retinamnist_64.npz", side_px=64, train=2)

@@ -196,9 +196,23 @@ def test_deepdrid_test_labels_saved_as_csv(photos, lay):
     names = [f"{folder}/Images/347/347_{shot}.jpg" for shot in ("l1", "r1")]
     lay(photos, *names, texts={f"{folder}/Challenge1_labels.csv": "image_id,DR_Levels\n347_l1,1\n347_r1,4\n"})
     assert read_labels(photos).photos == [
-        LabelledPhoto(names[0], 1, "347", "left", "test", "deepdrid"),
-        LabelledPhoto(names[1], 4, "347", "right", "test", "deepdrid"),
+        LabelledPhoto(names[0], 1, "347", "left", "test", "deepdrid", group_from="data set"),
+        LabelledPhoto(names[1], 4, "347", "right", "test", "deepdrid", group_from="data set"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        # Messidor, whose grades 0 to 3 are another scale, has the columns of IDRiD.
+        ("Image name,Ophthalmologic department,Retinopathy grade,Risk of macular edema", "a.tif,Service,3,1"),
+        ("image_id,DR_Levels", "a,3"),
+    ],
+)
+def test_other_sets_in_the_same_columns_are_not_taken_for_them(photos, lay, header, row):
+    lay(photos, "a.tif", texts={"labels.csv": f"{header}\n{row}\n"})
+    found = read_labels(photos)
+    assert (found.dataset, found.photos[0].grade) == ("folder", None)
 
 
 @pytest.mark.real

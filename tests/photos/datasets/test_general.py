@@ -7,6 +7,8 @@ from biranet.errors import InputError
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels
 from biranet.tables import write_table
 
+NAMED = {"group_from": "labels"}
+
 
 def test_names_written_on_another_system_find_their_photos(tmp_path):
     (tmp_path / "Eyes").mkdir()
@@ -42,7 +44,7 @@ def test_patient_and_eye_are_read_from_the_usual_endings_of_names(tmp_path):
     assert found == {
         "10_left.jpg": ("10", "left"), "10_RIGHT.jpg": ("10", "right"), "p7_L.png": ("p7", "left"),
         "p7_r.png": ("p7", "right"), "q_OS.jpg": ("q", "left"), "q_od.jpg": ("q", "right"),
-        "x_color.jpg": ("", ""), "left.jpg": ("", ""),
+        "x_color.jpg": ("", ""), "left.jpg": ("", "left"),
     }  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def test_a_plain_folder_has_no_grades(tmp_path, lay):
     found = read_labels(photos)
     assert (found.dataset, found.whole) == ("folder", False)
     assert found.photos == [
-        LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic"),
+        LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic", group_from="name"),
         LabelledPhoto("a/c.PNG", None, "", "", "", "clinic"),
         LabelledPhoto("b.jpg", None, "", "", "", "clinic"),
     ]
@@ -83,37 +85,6 @@ def test_photos_that_lead_out_of_the_folder_keep_their_rows(photos, lay, tmp_pat
     lay(photos, "a.jpg")
     (photos / "link").symlink_to(tmp_path / "elsewhere")
     assert [photo.file for photo in read_labels(photos).photos] == ["a.jpg", "link"]
-
-
-def test_class_folders(photos, lay):
-    lay(photos, "0/10_left.jpeg", "0/10_right.jpeg", "4/11_left.jpeg", "lone.jpg")
-    found = read_labels(photos)
-    assert (found.dataset, found.why) == ("classes", "a folder is named 0")
-    assert [(photo.grade, photo.group, photo.eye) for photo in found.photos] == [
-        (0, "10", "left"),
-        (0, "10", "right"),
-        (4, "11", "left"),
-        (None, "", ""),
-    ]
-
-
-def test_class_folders_within_parts(photos, lay):
-    lay(photos, "train/0/a.jpg", "valid/3/b.jpg", "Test/4/deeper/c.jpg")
-    found = [(photo.file, photo.grade, photo.split) for photo in read_labels(photos).photos]
-    assert found == [
-        ("Test/4/deeper/c.jpg", 4, "test"),
-        ("train/0/a.jpg", 0, "train"),
-        ("valid/3/b.jpg", 3, "validation"),
-    ]
-
-
-def test_a_class_folder_that_is_no_grade(photos, lay, refusal):
-    lay(photos, "0/a.jpg", "7/b.jpg")
-    message = refusal(photos)
-    assert "'7' is not a grade" in message
-    assert "b.jpg" in message
-    assert "--dataset folder" in message
-    assert len(read_labels(photos, dataset="folder").photos) == 2
 
 
 def test_a_table_with_all_columns(photos, lay, tmp_path):
@@ -127,8 +98,10 @@ def test_a_table_with_all_columns(photos, lay, tmp_path):
     found = read_labels(photos, tmp_path / "l.csv")
     assert (found.dataset, found.why) == ("csv", "l.csv is a table")
     assert found.photos == [
-        LabelledPhoto("x/one.jpg", 3, "p 7", "right", "validation", "north", further={"dme": "1", "sha256": "abc"}),
-        LabelledPhoto("two.png", None, "p8", "left", "", "photos", further={"dme": "", "sha256": ""}),
+        LabelledPhoto(
+            "x/one.jpg", 3, "p 7", "right", "validation", "north", further={"dme": "1", "sha256": "abc"}, **NAMED
+        ),
+        LabelledPhoto("two.png", None, "p8", "left", "", "photos", further={"dme": "", "sha256": ""}, **NAMED),
     ]
 
 
@@ -192,7 +165,7 @@ def test_any_names_are_rows_or_one_sentence(tmp_path_factory, rows):
         ("name,grade\na.jpg,1\n", ["no column 'file'", "name, grade", "--columns file=NAME"]),
         ("file,label\na.jpg,1\n", ["no column 'grade'", "--columns grade=NAME"]),
         ("file,grade\na.jpg,1\nb.jpg,7\n", ["l.csv, row 3, column 'grade': '7' is not a grade from 0 to 4"]),
-        ("file,grade\na.jpg,mild\n", ["row 2", "'mild'"]),
+        ("file,grade\na.jpg,npdr\n", ["row 2", "'npdr'", "it may mean several grades"]),
         ("file,grade,split\na.jpg,1,later\n", ["row 2", "'split'", "'later'", "calibration"]),
         ("file,grade\na.jpg,1\n a.jpg ,1\n", ["l.csv, row 3: the photo 'a.jpg' stands in row 2 too"]),
         ("file,grade\na,1\n\na.jpg,2\n", ["row 4: the photo 'a.jpg' has grade 2 here and grade 1 in row 2"]),
@@ -227,8 +200,8 @@ def test_columns_of_any_name_with_any_separator(photos, lay, tmp_path, name, sep
     found = read_labels(photos, tmp_path / name, columns=COLUMNS)
     assert (found.dataset, found.why) == ("csv", "its columns were named")
     assert found.photos == [
-        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", further={"grade": "mild"}),
-        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", further={"grade": ""}),
+        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", further={"grade": "mild"}, **NAMED),
+        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", further={"grade": ""}, **NAMED),
     ]
 
 
@@ -286,7 +259,7 @@ def test_a_list_of_any_name_has_no_part(photos, lay, tmp_path):
     lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\na b\t c.jpg\t 1\n😀  0"})
     found = read_labels(photos, tmp_path / "mine.txt", "lists").photos
     assert found == [
-        LabelledPhoto("10_left.jpeg", 2, "10", "left", "", "photos"),
+        LabelledPhoto("10_left.jpeg", 2, "10", "left", "", "photos", group_from="name"),
         LabelledPhoto("a b\t c.jpg", 1, "", "", "", "photos"),
         LabelledPhoto("😀.jpg", 0, "", "", "", "photos"),
     ]
@@ -316,3 +289,22 @@ def test_real_labels(real_data):
     assert {photo.source for photo in found} == {"idrid", "srahim"}
     assert all((real_data / "originals" / photo.file).is_file() for photo in found)
     assert set(found[0].further) == {"image_id"}
+
+
+def test_eyes_of_a_table_are_understood_or_refused(photos, lay, tmp_path, refusal):
+    lay(photos, *(f"{name}.jpg" for name in "abcdef"))
+    rows = {"a": "RE", "b": "LE", "c": "right eye", "d": "OS", "e": "NA", "f": ""}
+    text = "file,grade,eye\n" + "".join(f"{name}.jpg,1,{eye}\n" for name, eye in rows.items())
+    labels = lay(tmp_path, texts={"l.csv": text}) / "l.csv"
+    assert [photo.eye for photo in read_labels(photos, labels).photos] == ["right", "left", "right", "left", "", ""]
+    labels.write_text("file,grade,side\na.jpg,1,1\n")
+    message = refusal(photos, labels, columns={"eye": "side"})
+    assert "l.csv, row 2, column 'side': '1' is not an eye (numbers mean other eyes in other sets); write" in message
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "NaN", "<NA>", "NULL"])
+def test_what_r_and_pandas_write_for_nothing_is_nothing_in_every_column(photos, lay, tmp_path, nothing):
+    lay(photos, "a.jpg", "b.jpg")
+    text = "file,grade,group,eye,split,source\n" + "".join(f"{name}.jpg{f',{nothing}' * 5}\n" for name in "ab")
+    found = read_labels(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv").photos
+    assert found == [LabelledPhoto(f"{name}.jpg", None, "", "", "", "photos") for name in "ab"]

@@ -15,15 +15,35 @@ def test_eyepacs_as_published(photos, lay):
     lay(photos, *files, "train/15_left.jpeg", texts=EYEPACS)
     found = read_labels(photos)
     assert (found.dataset, found.whole) == ("eyepacs", False)
-    assert found.why == "retinopathy_solution.csv is a table with the columns image and level"
+    assert (
+        found.why == "retinopathy_solution.csv is a table with the columns image, of names such as 10_left, and level"
+    )
     assert {photo.file: photo for photo in found.photos} == {
         photo.file: photo
         for photo in (
-            LabelledPhoto("train/10_left.jpeg", 0, "10", "left", "train", "eyepacs"),
-            LabelledPhoto("train/10_right.jpeg", 0, "10", "right", "train", "eyepacs"),
-            LabelledPhoto("train/13_left.jpeg", 4, "13", "left", "train", "eyepacs"),
-            LabelledPhoto("test/1_left.jpeg", 0, "1", "left", "test", "eyepacs", further={"Usage": "Private"}),
-            LabelledPhoto("test/1_right.jpeg", 2, "1", "right", "test", "eyepacs", further={"Usage": "Public"}),
+            LabelledPhoto("train/10_left.jpeg", 0, "10", "left", "train", "eyepacs", group_from="data set"),
+            LabelledPhoto("train/10_right.jpeg", 0, "10", "right", "train", "eyepacs", group_from="data set"),
+            LabelledPhoto("train/13_left.jpeg", 4, "13", "left", "train", "eyepacs", group_from="data set"),
+            LabelledPhoto(
+                "test/1_left.jpeg",
+                0,
+                "1",
+                "left",
+                "test",
+                "eyepacs",
+                further={"Usage": "Private"},
+                group_from="data set",
+            ),
+            LabelledPhoto(
+                "test/1_right.jpeg",
+                2,
+                "1",
+                "right",
+                "test",
+                "eyepacs",
+                further={"Usage": "Public"},
+                group_from="data set",
+            ),
         )
     }
 
@@ -115,3 +135,11 @@ def test_other_sets_in_the_columns_of_aptos_are_not_taken_for_it(photos, lay, re
 )
 def test_wrong_rows_are_named(photos, lay, refusal, text, words):
     assert words in refusal(lay(photos, "10_left.jpeg", "10_right.jpeg", texts={"trainLabels.csv": text}))
+
+
+def test_other_sets_in_the_columns_of_eyepacs_are_not_taken_for_it(photos, lay, refusal):
+    lay(photos, "a.jpg", "10_left.jpg", texts={"labels.csv": "image,level\n10_left,0\na,3\n"})
+    assert read_labels(photos).dataset == "folder"
+    labels = photos / "labels.csv"
+    assert "--columns file=NAME" in refusal(photos, labels)
+    assert "of names such as 10_left" in refusal(photos, labels, "eyepacs")

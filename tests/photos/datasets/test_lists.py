@@ -63,6 +63,11 @@ def test_lists_of_something_else_are_not_ddr(photos, lay):
     assert read_labels(photos).dataset == "folder"
 
 
+def test_lists_of_another_set_are_neither_ddr_nor_gdrbench(photos, lay):
+    lay(photos, "a.jpg", "b.jpg", texts={"train.txt": "a.jpg 0\nb.jpg 5\n", "NORTH_train.txt": "NORTH/a.jpg 0\n"})
+    assert read_labels(photos).dataset == "folder"
+
+
 def test_fgadr_as_published(photos, lay):
     lay(
         photos,

@@ -3,20 +3,23 @@
 A layout is one entry of `DATASETS`: how it is recognised, and how it is read. `docs/datasets.md` lists them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.datasets.arrays import RETINAMNIST
+from biranet.photos.datasets.classes import CLASSES
 from biranet.photos.datasets.clinics import DEEPDRID, IDRID, MESSIDOR2
-from biranet.photos.datasets.general import CLASSES, FOLDER, TABLE, TWO_LISTS
+from biranet.photos.datasets.general import FOLDER, TABLE, TWO_LISTS
 from biranet.photos.datasets.kaggle import APTOS, EYEPACS
 from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoFolder, Place
 from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
+from biranet.photos.datasets.patients import guess_patients
+from biranet.photos.datasets.scale import Scale, remarks
 from biranet.photos.datasets.scan import outside
 
-__all__ = ["DATASETS", "LabelledPhoto", "Labels", "PhotoFolder", "outside", "read_labels"]
+__all__ = ["DATASETS", "LabelledPhoto", "Labels", "PhotoFolder", "outside", "read_labels", "remarks"]
 
 PUBLISHED: dict[str, Layout] = {
     "eyepacs": EYEPACS,
@@ -40,7 +43,12 @@ DATASETS: dict[str, Layout] = PUBLISHED | GENERAL
 
 
 def read_labels(
-    photos: Path, labels: Path | None = None, dataset: str = "auto", columns: Mapping[str, str] | None = None
+    photos: Path,
+    labels: Path | None = None,
+    dataset: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    grades: Mapping[str, str] | None = None,
+    ungradable: Collection[str] = (),
 ) -> Labels:
     """List the photos of a folder with what is known of them.
 
@@ -51,6 +59,8 @@ def read_labels(
         dataset: A key of `DATASETS`, or `auto` for the one that recognises the layout.
         columns: For a table with columns of any name: our column (`file`, `grade`, `group`, `eye`, `split`, `source`),
             and theirs.
+        grades: Where the labels are on another scale or in other words: their values, and the grade of each.
+        ungradable: Values of the grade that mean that nobody could grade the photo.
 
     Returns:
         The photos, and how they were recognised.
@@ -58,7 +68,7 @@ def read_labels(
     Raises:
         InputError: If folder, labels or a value in them are wrong; the sentence names file, row and value.
     """
-    folder = _open(photos, labels, columns or {})
+    folder = _open(photos, labels, columns or {}, Scale(grades, ungradable))
     if dataset not in ("auto", *DATASETS):
         raise InputError(f"there is no dataset layout {dataset!r}; known are: auto, {', '.join(DATASETS)}")
     if folder.columns:
@@ -72,14 +82,15 @@ def read_labels(
     else:
         why = "it was asked for"
     layout = DATASETS[dataset]
-    found = _collect(folder, layout)
+    found = guess_patients(_collect(folder, layout), classes=layout is CLASSES)
+    folder.scale.refuse_unused()
     named = {photo.file for photo in found}
     # An archive holds its photos itself: what lies beside it is not looked through.
     unlisted = 0 if layout.whole else sum(file not in named for file in folder.files)
     return Labels(found, dataset, why, layout.whole, unlisted)
 
 
-def _open(photos: Path, labels: Path | None, columns: Mapping[str, str]) -> PhotoFolder:
+def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: Scale) -> PhotoFolder:
     if not photos.exists():
         raise InputError(f"there is no folder {photos}")
     if not photos.is_dir():
@@ -90,7 +101,7 @@ def _open(photos: Path, labels: Path | None, columns: Mapping[str, str]) -> Phot
         raise InputError(f"there is no label file {labels}")
     if labels is not None and labels.suffix.lower() in (".xlsx", ".xls", ".ods", ".numbers"):
         raise InputError(f"{labels} is a spreadsheet; save it as CSV in UTF-8, and name that file")
-    return PhotoFolder(photos, labels, columns)
+    return PhotoFolder(photos, labels, columns, scale)
 
 
 def _recognise(folder: PhotoFolder) -> tuple[str, str]:

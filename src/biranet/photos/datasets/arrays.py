@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, graded, published
+from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, published
 
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 """Parts as the names of the arrays have them, and as the manifest has them."""
@@ -23,14 +23,18 @@ def _parts(path: Path) -> list[str]:
 
 
 def _array_files(folder: PhotoFolder) -> list[Path]:
-    # All sets of MedMNIST have these arrays; only this one holds grades.
     return [
         path
         for path in folder.label_files
         if path.suffix.lower() == ".npz"
-        and (path.name.lower().startswith("retinamnist") or path == folder.labels)
+        and _may_be_retinamnist(path.name.lower(), given=path == folder.labels)
         and _parts(path)
     ]
+
+
+def _may_be_retinamnist(name: str, *, given: bool) -> bool:
+    # All sets of MedMNIST have these arrays; only this one holds grades. A file of another name must be given.
+    return name.startswith("retinamnist") or (given and ("mnist" not in name or "retinamnist" in name))
 
 
 def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:
@@ -48,7 +52,7 @@ def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:
             place = Place(path / f"{part}_labels", item)
             photo = folder.photo(
                 f"{inside}/{part}_images/{item:04d}",
-                graded(str(label), place),
+                folder.graded(str(label), place),
                 split=_PARTS[part],
                 source="retinamnist",
             )

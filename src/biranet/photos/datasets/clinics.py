@@ -4,9 +4,10 @@ import posixpath
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import EYES, PhotoFolder, Rows, graded, published
+from biranet.photos.datasets.layout import PhotoFolder, Rows, published
 from biranet.photos.datasets.parts import among_part, part_named
-from biranet.photos.datasets.rows import table_rows
+from biranet.photos.datasets.rows import all_match, table_rows
+from biranet.photos.datasets.scale import UNGRADABLE_IN_SET, Graded
 from biranet.photos.metadata import comment_group
 from biranet.tables import read_header
 
@@ -31,11 +32,10 @@ def _read_messidor(folder: PhotoFolder, path: Path) -> Rows:
         group, eye = examinations.get(posixpath.splitext(name)[0], ("", ""))
         photo = folder.photo(
             folder.find(name, place, any_suffix=True),
-            graded(text, place, columns[1]) if gradable == "1" else None,
+            folder.graded(text, place, columns[1]) if gradable == "1" else UNGRADABLE_IN_SET,
             group=group,
             eye=eye,
             source="messidor2",
-            ungradable="" if gradable == "1" else "the graders of the data set found it ungradable",
             further=further,
         )
         yield photo, place
@@ -57,7 +57,9 @@ def _messidor_pairs(folder: PhotoFolder) -> dict[str, tuple[str, str]]:
 
 
 def _idrid_files(folder: PhotoFolder) -> list[Path]:
-    return folder.tables("Image name", "Retinopathy grade")
+    # Messidor has these columns as well, and another scale; the names of the photos tell this set.
+    tables = folder.tables("Image name", "Retinopathy grade")
+    return [path for path in tables if all_match(path, "Image name", r"IDRiD_\d+(\..*)?")]
 
 
 def _read_idrid(folder: PhotoFolder, path: Path) -> Rows:
@@ -73,13 +75,16 @@ def _read_idrid(folder: PhotoFolder, path: Path) -> Rows:
 
     for place, (name, text), further in table_rows(path, ("Image name", "Retinopathy grade")):
         file = folder.find(name, place, any_suffix=True, among=among)
-        grade = graded(text, place, "Retinopathy grade")
+        label = folder.graded(text, place, "Retinopathy grade")
         group = comment_group(folder.head(file, _HEAD_BYTES))
-        yield folder.photo(file, grade, group=group, split=split, source="idrid", further=further), place
+        yield folder.photo(file, label, group=group, split=split, source="idrid", further=further), place
 
 
 def _deepdrid_files(folder: PhotoFolder) -> list[Path]:
-    return folder.tables("image_id", *_DEEPDRID_EYES.values()) + folder.tables("image_id", "DR_Levels")
+    tests = folder.tables("image_id", "DR_Levels")
+    return folder.tables("image_id", *_DEEPDRID_EYES.values()) + [
+        path for path in tests if all_match(path, "image_id", r"\d+_[lr]\d(\..*)?")
+    ]
 
 
 def _read_deepdrid(folder: PhotoFolder, path: Path) -> Rows:
@@ -90,15 +95,15 @@ def _read_deepdrid(folder: PhotoFolder, path: Path) -> Rows:
     for place, values, further in table_rows(path, ("patient_id", "image_id", *_DEEPDRID_EYES.values())):
         patient, name, *texts = values
         grades = {
-            eye: graded(text, place, column)
+            eye: folder.graded(text, place, column)
             for (eye, column), text in zip(_DEEPDRID_EYES.items(), texts, strict=True)
             if text
         }
         # The name says the eye as well, but not always the same one; the grade is of the eye whose column is filled.
-        eye = EYES.get(name.rpartition("_")[2][:1], "") if len(grades) != 1 else next(iter(grades))
+        eye = _shot_eye(name) if len(grades) != 1 else next(iter(grades))
         photo = folder.photo(
             folder.find(name, place, any_suffix=True, among=among_part(split)),
-            grades.get(eye),
+            grades.get(eye, Graded()),
             group=patient,
             eye=eye,
             split=split,
@@ -111,12 +116,12 @@ def _read_deepdrid(folder: PhotoFolder, path: Path) -> Rows:
 def _read_deepdrid_test(folder: PhotoFolder, path: Path) -> Rows:
     """The labels of the test photos, which were published after the challenge, in a shape of their own."""
     for place, (name, text), further in table_rows(path, ("image_id", "DR_Levels")):
-        patient, _, shot = name.rpartition("_")
+        patient = name.rpartition("_")[0]
         photo = folder.photo(
             folder.find(name, place, any_suffix=True, among=among_part("test")),
-            graded(text, place, "DR_Levels"),
+            folder.graded(text, place, "DR_Levels"),
             group=patient,
-            eye=shot[:1],
+            eye=_shot_eye(name),
             split="test",
             source="deepdrid",
             further=further,
@@ -124,14 +129,21 @@ def _read_deepdrid_test(folder: PhotoFolder, path: Path) -> Rows:
         yield photo, place
 
 
+def _shot_eye(name: str) -> str:
+    return {"l": "left", "r": "right"}.get(name.rpartition("_")[2][:1].lower(), "")
+
+
 MESSIDOR2 = published(
     "a table with the columns image_id and adjudicated_dr_grade, or id_code and diagnosis, and adjudicated_gradable",
     _messidor_files,
     _read_messidor,
 )
-IDRID = published("a table with the columns Image name and Retinopathy grade", _idrid_files, _read_idrid)
+IDRID = published(
+    "a table with the columns Image name, of names such as IDRiD_001, and Retinopathy grade", _idrid_files, _read_idrid
+)
 DEEPDRID = published(
-    "a table with the columns image_id, left_eye_DR_Level and right_eye_DR_Level, or image_id and DR_Levels",
+    "a table with the columns image_id, left_eye_DR_Level and right_eye_DR_Level, or image_id, of names such as 347_l1 "
+    "and DR_Levels",
     _deepdrid_files,
     _read_deepdrid,
 )

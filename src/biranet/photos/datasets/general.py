@@ -1,13 +1,13 @@
-"""Layouts that belong to no data set: folders, folders named by grade, tables with any columns, the original lists."""
-
-from pathlib import PurePosixPath
+"""Layouts that belong to no data set: folders of photos, tables with any columns, the original lists."""
 
 from biranet.errors import InputError
-from biranet.grades import GRADES, parse_grade
 from biranet.manifest import SPLITS
-from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, graded
+from biranet.photos.datasets.classes import SPLIT_NAMES, looks_like_classes
+from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, at, refuse_labels
 from biranet.photos.datasets.rows import list_rows, table_rows
+from biranet.photos.datasets.scale import Graded
 from biranet.tables import read_table
+from biranet.words import is_empty, parse_eye
 
 LISTS = {"TrainSet.txt": "train", "ValidSet.txt": "validation"}
 """The two lists of the original release, and the part of the split that each holds."""
@@ -15,9 +15,7 @@ LISTS = {"TrainSet.txt": "train", "ValidSet.txt": "validation"}
 COLUMNS = ("file", "grade", "group", "eye", "split", "source")
 """The columns of a table that mean something; `file` and `grade` must be there, all others are passed through."""
 
-_SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet")
-_GRADE_FOLDERS = frozenset(str(grade) for grade in GRADES)
 
 
 def _recognises_folder(folder: PhotoFolder) -> str:
@@ -25,41 +23,15 @@ def _recognises_folder(folder: PhotoFolder) -> str:
         return ""
     why = "no label file was given, and no known one lies among the photos"
     tables = folder.tables("file", "grade")
-    return f"{why}; {tables[0]} looks like a table of grades: name it with --labels" if tables else why
+    if tables:
+        return f"{why}; {tables[0]} looks like a table of grades: name it with --labels"
+    return "; ".join(filter(None, (why, looks_like_classes(folder))))
 
 
 def _read_folder(folder: PhotoFolder) -> Rows:
-    _no_labels(folder, "folder")
+    refuse_labels(folder, "folder")
     for file in folder.files:
-        yield folder.photo(file, None), None
-
-
-def _split_and_folders(file: str) -> tuple[str, tuple[str, ...]]:
-    """The part of the split that the outermost folder names, and the folders below it."""
-    folders = PurePosixPath(file).parts[:-1]
-    split = _SPLIT_NAMES.get(folders[0].lower(), "") if folders else ""
-    return split, folders[1:] if split else folders
-
-
-def _recognises_classes(folder: PhotoFolder) -> str:
-    for file in folder.files if folder.labels is None else ():
-        folders = _split_and_folders(file)[1]
-        if folders and folders[0] in _GRADE_FOLDERS:
-            return f"a folder is named {folders[0]}"
-    return ""
-
-
-def _read_classes(folder: PhotoFolder) -> Rows:
-    _no_labels(folder, "classes")
-    for file in folder.files:
-        split, folders = _split_and_folders(file)
-        try:
-            grade = parse_grade(folders[0]) if folders else None
-        except InputError as error:
-            raise InputError(
-                f"{folder.path / file}: the folder name {error}; if the folders are not grades, say --dataset folder"
-            ) from error
-        yield folder.photo(file, grade, split=split), None
+        yield folder.photo(file, Graded()), None
 
 
 def _recognises_table(folder: PhotoFolder) -> str:
@@ -91,20 +63,24 @@ def _read_table(folder: PhotoFolder) -> Rows:
     theirs_of = {name: ours.get(name, name) for name in COLUMNS if ours.get(name, name) in header}
     for place, values, further in table_rows(path, list(theirs_of.values())):
         cells = dict(zip(theirs_of, values, strict=True))
-        split = cells.get("split", "")
-        if split and split.lower() not in _SPLIT_NAMES:
+        cells |= {name: "" for name in ("group", "split", "source") if is_empty(cells.get(name, ""))}
+        split = cells["split"]
+        if split and split.lower() not in SPLIT_NAMES:
             raise InputError(
                 f"{place}, column {theirs_of['split']!r}: {split!r} is not one of {', '.join(SPLITS)}; "
                 "rename the column if it means something else"
             )
+        with at(place, theirs_of.get("eye", "")):
+            eye = parse_eye(cells.get("eye", ""))
         yield (
             folder.photo(
                 folder.find(cells["file"], place),
-                graded(cells["grade"], place, theirs_of["grade"]),
-                group=cells.get("group", ""),
-                eye=cells.get("eye", ""),
-                split=_SPLIT_NAMES.get(split.lower(), ""),
-                source=cells.get("source", ""),
+                folder.graded(cells["grade"], place, theirs_of["grade"]),
+                group=cells["group"],
+                group_from="labels",
+                eye=eye,
+                split=SPLIT_NAMES.get(split.lower(), ""),
+                source=cells["source"],
                 further=further,
             ),
             place,
@@ -125,16 +101,10 @@ def _read_lists(folder: PhotoFolder) -> Rows:
     for path in lists:
         for place, name, text in list_rows(path):
             split = LISTS.get(path.name, "")
-            yield folder.photo(folder.find(name, place), graded(text, place), split=split), place
-
-
-def _no_labels(folder: PhotoFolder, name: str) -> None:
-    if folder.labels is not None:
-        raise InputError(f"the layout {name!r} has no label file, but {folder.labels} was given; leave one of them out")
+            yield folder.photo(folder.find(name, place), folder.graded(text, place), split=split), place
 
 
 FOLDER = Layout("a folder of photos without labels", _recognises_folder, _read_folder)
-CLASSES = Layout("folders named 0 to 4", _recognises_classes, _read_classes)
 TABLE = Layout(
     "a table with the columns file and grade, or others named with --columns", _recognises_table, _read_table
 )

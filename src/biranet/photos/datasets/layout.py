@@ -4,21 +4,20 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from biranet.errors import InputError
-from biranet.grades import parse_grade
+from biranet.photos.datasets.scale import Graded, Scale
 from biranet.photos.datasets.scan import Scan, outside, scan
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.tables import read_header
+from biranet.words import EYE_IN_NAME, parse_eye
 
-EYES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
-"""How people write the side of an eye, in lower case, and how the manifest does."""
-
-_NAMED_EYE = re.compile(r"([^/]+)_(left|right|l|r|os|od)(?:\.[^./]*)?$", re.IGNORECASE)
+_NAMED_EYE = re.compile(rf"(?:^|/)(?:([^/]+)[-_ ])?({EYE_IN_NAME})(?:[-_ ]?eye)?(?:\.[^./]*)?$", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -30,12 +29,13 @@ class LabelledPhoto:
         file: Path relative to the folder of photos, with forward slashes. It may not exist or lead out of the folder:
             see `outside`.
         grade: 0 to 4, or None where it is not graded.
-        group: Photos of one patient or visit share it; empty where neither labels nor name tell.
-        eye: `left`, `right`, what the labels say, or empty.
+        group: Photos of one patient or visit share it; empty where neither labels nor names tell.
+        eye: `left`, `right` or empty.
         split: One of `biranet.manifest.SPLITS`, or empty.
         source: Where the photo comes from, for example a hospital or a data set.
         ungradable: Why the labels say that it cannot be graded, or empty.
         further: All other columns of the label file.
+        group_from: Where the group comes from, one of `biranet.manifest.GROUPS_FROM`; empty without a group.
     """
 
     file: str
@@ -46,6 +46,7 @@ class LabelledPhoto:
     source: str
     ungradable: str = ""
     further: Mapping[str, str] = field(default_factory=dict)
+    group_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,13 @@ class PhotoFolder:
         path: The folder.
         labels: The label file, or the folder that holds the label files, if one was given.
         columns: For tables with columns of any name: our column, and theirs.
+        scale: How grades are written.
     """
 
     path: Path
     labels: Path | None
     columns: Mapping[str, str] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)
 
     @property
     def files(self) -> list[str]:
@@ -232,30 +235,37 @@ class PhotoFolder:
     def photo(
         self,
         file: str,
-        grade: int | None,
+        label: Graded,
         *,
         group: str = "",
+        group_from: str = "data set",
         eye: str = "",
         split: str = "",
         source: str = "",
-        ungradable: str = "",
         further: Mapping[str, str] | None = None,
     ) -> LabelledPhoto:
-        """Describe a photo; what the labels leave open comes from its name: `10_left` is the left eye of group `10`.
-
-        So are `10_L` and `10_OS`.
-        """
-        named = _NAMED_EYE.search(file)
+        """Describe a photo; an eye that the labels leave open comes from its name: `10_left`, `10_L`, `10_OS`."""
+        shown = None if eye else named(file)
         return LabelledPhoto(
             file=file,
-            grade=grade,
-            group=group or (named[1] if named else ""),
-            eye=EYES.get(eye.lower(), eye) or (EYES[named[2].lower()] if named else ""),
+            grade=label.grade,
+            group=group,
+            eye=shown[1] if shown else eye,
             split=split,
             source=source or self._name,
-            ungradable=ungradable,
+            ungradable=label.ungradable,
             further=_NOTHING if further is None else further,
+            group_from=group_from if group else "",
         )
+
+    def graded(self, text: str, place: Place, column: str = "") -> Graded:
+        """Read the grade in a row of a label file.
+
+        Raises:
+            InputError: If it is no grade; the sentence names file, row and value.
+        """
+        with at(place, column):
+            return self.scale.read(text)
 
     @cached_property
     def _name(self) -> str:
@@ -313,13 +323,37 @@ def _stem(file: str) -> str:
     return posixpath.splitext(file)[0]
 
 
-def graded(text: str, place: Place, column: str = "") -> int | None:
-    """Read the grade in a row of a label file.
-
-    Raises:
-        InputError: If it is no grade; the sentence names file, row and value.
-    """
+@contextmanager
+def at(place: Place, column: str = "") -> Iterator[None]:
+    """Say of an `InputError` where in a label file its value stands."""
     try:
-        return parse_grade(text)
+        yield
     except InputError as error:
         raise InputError(f"{place}{f', column {column!r}' if column else ''}: {error}") from error
+
+
+def named(file: str) -> tuple[str, str] | None:
+    """Read what the name of a file says of an eye, and what stands before that, which may be a patient.
+
+    Args:
+        file: A path with forward slashes.
+
+    Returns:
+        What stands before, empty for `left.jpg`, and the eye, `left` or `right`; None where the name ends otherwise.
+
+    Example:
+        >>> named("train/10_left.jpeg"), named("P1/OD.png"), named("x_color.jpg")
+        (('10', 'left'), ('', 'right'), None)
+    """
+    found = _NAMED_EYE.search(file)
+    return (found[1] or "", parse_eye(found[2])) if found else None
+
+
+def refuse_labels(folder: PhotoFolder, name: str) -> None:
+    """Refuse a label file for a layout that has none.
+
+    Raises:
+        InputError: If there is one.
+    """
+    if folder.labels is not None:
+        raise InputError(f"the layout {name!r} has no label file, but {folder.labels} was given; leave one of them out")

@@ -1,5 +1,6 @@
 """The rows of label files: tables with columns, and lists of `name grade`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         if key not in shared:
             shared[key] = dict(zip(others, further, strict=True))
         yield Place(path, row), list(values), shared[key]
+
+
+def all_match(path: Path, column: str, pattern: str) -> bool:
+    """Tell whether all names in a column of a table are those of one data set; rows without a name say nothing.
+
+    Args:
+        path: A table.
+        column: Column with the names of the photos.
+        pattern: Regular expression that a whole name matches.
+    """
+    names = [name for _, (name,), _ in table_rows(path, (column,)) if name]
+    return bool(names) and all(re.fullmatch(pattern, name, re.IGNORECASE) for name in names)
 
 
 def list_rows(path: Path, separator: str | None = None) -> Iterator[tuple[Place, str, str]]:

@@ -1,0 +1,137 @@
+"""Class folders: photos in folders named by their grades, alone, within parts of a split, or a few levels down."""
+
+import posixpath
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from biranet.errors import InputError
+from biranet.grades import GRADES
+from biranet.manifest import SPLITS
+from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, refuse_labels
+from biranet.photos.datasets.scale import Graded, Scale, named_grade
+
+SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
+"""What folders and tables call the parts of a split, in lower case, and how the manifest does."""
+
+_NUMBERS = frozenset(str(grade) for grade in GRADES)
+_DEEPEST = 4
+_Tree = dict[str, dict[str, None]]
+
+
+def class_parents(folder: PhotoFolder, *, anywhere: bool = False) -> list[str]:
+    """Find the folders whose subfolders are named by grades.
+
+    Looked at are the folder itself; the parts of a split in it; and, level by level, what lies in a folder that lies
+    there alone, as archives are often packed. Deeper down numbers may be patients or visits: there they are grades only
+    where 0 is among them, and all of them are grades.
+
+    Args:
+        folder: The folder of photos.
+        anywhere: Look into all folders on the way, whatever lies beside them.
+
+    Returns:
+        Their paths relative to the folder, the folder itself as an empty path; none where nothing is named so.
+    """
+    tree = _tree(folder.files)
+    level, sure = [""], True
+    for _ in range(_DEEPEST):
+        names = [name for path in level for name in tree.get(path, ())]
+        if _are_classes(names, folder.scale, sure=sure):
+            return [path for path in level if path in tree]
+        deeper = []
+        for path in level:
+            below = list(tree.get(path, ()))
+            parts = [name for name in below if name.lower() in SPLIT_NAMES]
+            if anywhere or not parts:
+                if not anywhere and len(below) > 1:
+                    return []
+                sure = sure and not below
+                parts = below
+            deeper += [f"{path}/{name}" if path else name for name in parts]
+        level = deeper
+    return []
+
+
+def _tree(files: Iterable[str]) -> _Tree:
+    """The names of the folders in each folder that has photos below, in order."""
+    tree: _Tree = {}
+    for folder in dict.fromkeys(file.rpartition("/")[0] for file in files):
+        path = ""
+        for name in folder.split("/") if folder else ():
+            tree.setdefault(path, {})[name] = None
+            path = f"{path}/{name}" if path else name
+    return tree
+
+
+def _are_classes(names: list[str], scale: Scale, *, sure: bool) -> bool:
+    if any(scale.is_named(name) for name in names):
+        return True
+    numbers = _NUMBERS.intersection(names)
+    if numbers and (sure or ("0" in numbers and len(numbers) > 1 and numbers == set(names))):
+        return True
+    return len({grade for name in names if (grade := named_grade(name)) is not None}) > 1
+
+
+def _recognises(folder: PhotoFolder) -> str:
+    if folder.labels is not None:
+        return ""
+    parents = class_parents(folder)
+    if not parents:
+        return ""
+    name = next(name for name in _tree(folder.files)[parents[0]] if _is_class(name, folder.scale))
+    return f"a folder is named {posixpath.join(parents[0], name)}"
+
+
+def _is_class(name: str, scale: Scale) -> bool:
+    return name in _NUMBERS or scale.is_named(name) or named_grade(name) is not None
+
+
+def looks_like_classes(folder: PhotoFolder) -> str:
+    """Say, where folders that were not taken for classes are named like them, what to do; else nothing."""
+    parents = class_parents(folder, anywhere=True)
+    if parents:
+        names = [name for name in _tree(folder.files)[parents[0]] if _is_class(name, folder.scale)]
+        return (
+            f"{', '.join(names[: len(GRADES)])} in {folder.path / parents[0]} look like class folders: if they are, "
+            "give the folder around them, or say --dataset classes"
+        )
+    tree = _tree(folder.files)
+    named = [(path, name) for path, names in tree.items() for name in names if named_grade(name) is not None]
+    if named:
+        path, name = named[0]
+        return (
+            f"{name} in {folder.path / path} looks like a class folder: say which folder is which grade with --grades, "
+            'such as "No DR=0,Mild=1,…"'
+        )
+    return ""
+
+
+def _read(folder: PhotoFolder) -> Rows:
+    refuse_labels(folder, "classes")
+    parents = class_parents(folder) or class_parents(folder, anywhere=True) or [""]
+    around = {"", *(above for parent in parents for above in _ancestors(parent))}
+    for file in folder.files:
+        place = file.rpartition("/")[0]
+        inside = next((path for path in parents if f"{place}/".startswith(f"{path}/" if path else "")), None)
+        name, label = "", Graded()
+        if inside is None and place not in around:
+            name = place.removeprefix("/").split("/")[0]
+        elif inside is not None:
+            name = place[len(inside) :].strip("/").split("/")[0]
+        if name:
+            try:
+                label = folder.scale.read(name)
+            except InputError as error:
+                raise InputError(
+                    f"{folder.path / file}: the folder name {error}; if the folders are not grades, say "
+                    "--dataset folder"
+                ) from error
+        parts = [SPLIT_NAMES[step.lower()] for step in PurePosixPath(inside or "").parts if step.lower() in SPLIT_NAMES]
+        yield folder.photo(file, label, split=parts[-1] if parts else ""), None
+
+
+def _ancestors(path: str) -> list[str]:
+    return [path, *(parent.as_posix() for parent in PurePosixPath(path).parents if parent.as_posix() != ".")]
+
+
+CLASSES = Layout("folders named 0 to 4, or by the usual words", _recognises, _read)

@@ -1,0 +1,217 @@
+"""What the labels call a grade: numbers of our scale, the usual words, or what `--grades` and `--ungradable` say."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from biranet.errors import InputError
+from biranet.grades import GRADES, parse_grade
+from biranet.words import is_empty
+
+UNGRADABLE = "the labels say that it cannot be graded"
+"""The reason of a photo whose label is named with `--ungradable`."""
+
+_KIND = r"(nonproliferat(?:iv)?e|np)?(dr|retinopathy|diabeticretinopathy)?"
+_WORDS = tuple(
+    re.compile(words)
+    for words in (
+        r"(no|non|without|noapparent)(dr|retinopathy|diabeticretinopathy)|normal|healthy",
+        f"mild{_KIND}",
+        f"moderate{_KIND}",
+        f"severe{_KIND}",
+        r"pdr|prodr|proliferat(iv)?e(dr|retinopathy|diabeticretinopathy)?",
+    )
+)
+_NUMBERED = re.compile(r"(?P<said>grade|level|icdr|dr)?(?P<number>[0-9])(?P<words>\D*)")
+_OTHERS = (
+    (r"r\d.*", "it is of a screening scale such as R0 to R3, whose steps are others"),
+    (r"npdr|background.*|bdr", "it may mean several grades"),
+    (r"y|n|yes|no|true|false|positive|negative|(non)?referable(dr)?|dr|sick|disease|abnormal", "it says yes or no"),
+)
+
+_SHOWN_CHARACTERS = 40
+
+
+class Graded(NamedTuple):
+    """What a label says of a photo: its grade, if any, and why it cannot be graded, if so."""
+
+    grade: int | None = None
+    ungradable: str = ""
+
+
+UNGRADABLE_IN_SET = Graded(None, "the graders of the data set found it ungradable")
+"""The label of a photo that a published data set calls ungradable."""
+
+
+class Scale:
+    """How the labels of one folder are read, and which of the words given for that they hold.
+
+    Args:
+        grades: Values of the labels and the grade of each; where there are any, nothing else is a grade.
+        ungradable: Values that mean that nobody could grade the photo.
+
+    Raises:
+        InputError: If a value has no grade from 0 to 4, or two meanings.
+
+    Example:
+        >>> Scale().read("No_DR"), Scale({"1": "0", "2": "1"}, ["-1"]).read("2.0")
+        (Graded(grade=0, ungradable=''), Graded(grade=1, ungradable=''))
+    """
+
+    def __init__(self, grades: Mapping[str, str] | None = None, ungradable: Collection[str] = ()) -> None:
+        self._named: dict[str, tuple[str, Graded]] = {}
+        self.given = bool(grades)
+        meanings = [(f"--grades {value}={text}", value, _given(value, text)) for value, text in (grades or {}).items()]
+        meanings += [(f"--ungradable {value}", value, Graded(None, UNGRADABLE)) for value in ungradable]
+        for flag, value, meaning in meanings:
+            first, other = self._named.setdefault(_key(value), (flag, meaning))
+            if other != meaning:
+                raise InputError(f"{first} and {flag} give one value two meanings; leave one of them out")
+        self._unused = dict.fromkeys(self._named)
+        self._word = self._none = ""
+
+    def read(self, text: str) -> Graded:
+        """Read one label.
+
+        Raises:
+            InputError: If it is no grade; the sentence says what it may be, and how to say so.
+        """
+        key = _key(text)
+        if key in self._named:
+            self._unused.pop(key, None)
+            return self._named[key][1]
+        if is_empty(text):
+            if text.strip().casefold() == "none":
+                self._none = text.strip()
+            self._refuse_none_among_words()
+            return Graded()
+        if self.given:
+            raise InputError(
+                f"{text!r} is not among the values of --grades; name it there with its grade, or with --ungradable "
+                "where nobody could grade the photo"
+            )
+        grade = named_grade(text)
+        if grade is not None:
+            self._word = text
+            self._refuse_none_among_words()
+            return Graded(grade)
+        try:
+            return Graded(parse_grade(text))
+        except InputError as error:
+            raise InputError(f"{error}; {_hint(text, key)}") from error
+
+    def is_named(self, name: str) -> bool:
+        """Tell whether `--grades` or `--ungradable` give a value a meaning."""
+        return _key(name) in self._named
+
+    def refuse_unused(self) -> None:
+        """Refuse values of `--grades` and `--ungradable` that no label has.
+
+        Raises:
+            InputError: If there are any; most are misspelt, and their photos would have been read otherwise.
+        """
+        for key in self._unused:
+            raise InputError(f"{self._named[key][0]}: no label has this value; look at how the labels write it")
+
+    def _refuse_none_among_words(self) -> None:
+        if self._word and self._none:
+            raise InputError(
+                f"{self._none!r} stands among words such as {self._word!r}, so it may mean no retinopathy or no grade; "
+                "say all values with --grades, this one as none=0, or name it with --ungradable"
+            )
+
+
+def named_grade(text: str) -> int | None:
+    """Find the grade that one of the usual names of a class means: words, or words and a number.
+
+    Args:
+        text: A name such as `No_DR`, `severe NPDR`, `Proliferate_DR`, `2 - moderate`, `grade_3`, or `bmilddr`, where a
+            letter keeps the order.
+
+    Returns:
+        The grade, or None where it is no such name, or a number contradicts the words.
+
+    Example:
+        >>> named_grade("mild NPDR"), named_grade("cmoderatedr"), named_grade("1_No_DR"), named_grade("3")
+        (1, 2, None, None)
+    """
+    key = _key(text)
+    meant = _worded(key)
+    if meant is not None:
+        return meant
+    numbered = _NUMBERED.fullmatch(key)
+    if numbered and (numbered["said"] or numbered["words"]):
+        number = int(numbered["number"])
+        fits = not numbered["words"] or _worded(numbered["words"]) == number
+        return number if fits and number in GRADES else None
+    meant = _worded(key[1:])
+    return meant if meant is not None and key[0] == "abcde"[meant] else None
+
+
+def remarks(counts: Sequence[int]) -> list[str]:
+    """Say what is odd about the grades that were read: what another scale, or no scale at all, would look like.
+
+    Args:
+        counts: How many photos have each grade, (K,).
+
+    Returns:
+        Sentences; none where all grades are there, or no photo has one.
+
+    Example:
+        >>> remarks([8, 0, 9, 3, 1])
+        ['No photo has grade 1, but others have grades below and above it: was it merged with another?']
+    """
+    there = [grade for grade in GRADES if counts[grade]]
+    if there in ([0, 1], [1]):
+        return ["No photo has a grade above 1: are 0 and 1 grades, or yes and no (referable, diseased)?"]
+    if len(there) < 2:
+        return [f"All graded photos have grade {grade}." for grade in there]
+    said = []
+    if there[0] > 0:
+        said.append(f"No photo has a grade below {there[0]}: does the scale of these labels begin there?")
+    if missing := [str(grade) for grade in range(there[0], there[-1]) if grade not in there]:
+        said.append(
+            f"No photo has grade {' or '.join(missing)}, but others have grades below and above it: was it merged with "
+            "another?"
+        )
+    if there[-1] < GRADES[-1]:
+        said.append(f"No photo has a grade above {there[-1]}: does the scale of these labels end there?")
+    return said
+
+
+def _given(value: str, text: str) -> Graded:
+    try:
+        grade = parse_grade(text)
+    except InputError as error:
+        raise InputError(f"--grades {value}={text}: {error}") from error
+    if grade is None:
+        raise InputError(f"--grades {value}={text}: {text!r} is not a grade from {GRADES[0]} to {GRADES[-1]}")
+    return Graded(grade)
+
+
+def _key(text: str) -> str:
+    """What is compared of a label: numbers as numbers, of words only letters and digits."""
+    text = text.strip().casefold()
+    if number := re.fullmatch(r"([+-]?\d{1,9})(\.0*)?", text, re.ASCII):
+        return str(int(number[1]))
+    return re.sub(r"[\W_]", "", text) or text
+
+
+def _worded(key: str) -> int | None:
+    return next((grade for grade in GRADES if _WORDS[grade].fullmatch(key)), None)
+
+
+def _hint(text: str, key: str) -> str:
+    text = text.strip() if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else "VALUE"
+    if key == str(GRADES[-1] + 1):
+        return (
+            f"where the scale begins with 1, say --grades {','.join(f'{grade + 1}={grade}' for grade in GRADES)}, and "
+            f"where {text} means that nobody could grade the photo, --ungradable {text}"
+        )
+    for pattern, why in _OTHERS:
+        if re.fullmatch(pattern, key):
+            return f'{why}; where each value has its grade, say so with --grades "{text}=0,…"'
+    return (
+        f'where it stands for one, say so with --grades "{text}=0,…" for all values, and where nobody could grade '
+        f"the photo, with --ungradable {text}"
+    )

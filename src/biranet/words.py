@@ -1,0 +1,53 @@
+"""What people write for nothing and for an eye, understood in one place by all that reads labels and tables."""
+
+import re
+
+from biranet.errors import InputError
+
+_EMPTY = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null"})
+_LEFT = "left l os le oi og oe la sinister oculussinister links gauche izquierdo izquierda esquerdo esquerda 左 左眼"
+_RIGHT = "right r od re ra dexter oculusdexter rechts droit droite derecho derecha direito direita 右 右眼"
+_EYES = dict.fromkeys(_LEFT.split(), "left") | dict.fromkeys(_RIGHT.split(), "right")
+_UNKNOWN_EYES = frozenset({"", "u", "unknown"})
+
+EYE_IN_NAME = r"left|right|l|r|os|od|le|re|oi|og|oe"
+"""Pattern of the words for an eye that names of files end in; a regular expression without regard to case."""
+
+
+def is_empty(text: str) -> bool:
+    """Tell whether a cell says nothing: empty, or what R, pandas, SQL and spreadsheets write for that.
+
+    Args:
+        text: The cell.
+
+    Example:
+        >>> is_empty(" "), is_empty("NA"), is_empty("nan"), is_empty("0")
+        (True, True, True, False)
+    """
+    return text.strip().casefold() in _EMPTY
+
+
+def parse_eye(text: str) -> str:
+    """Read which eye a photo shows, as people write it in tables.
+
+    Args:
+        text: left or right in words or letters, of several languages, in any case; or nothing.
+
+    Returns:
+        `left`, `right`, or empty where `text` is empty or says that it is unknown.
+
+    Raises:
+        InputError: If `text` is anything else.
+
+    Example:
+        >>> parse_eye("OD"), parse_eye("Left eye"), parse_eye("")
+        ('right', 'left', '')
+    """
+    word = re.sub(r"[\W_]", "", text.casefold())
+    word = word if word == "eye" else word.removesuffix("eye")
+    if is_empty(text) or word in _UNKNOWN_EYES:
+        return ""
+    if word not in _EYES:
+        number = " (numbers mean other eyes in other sets)" if word.isdigit() else ""
+        raise InputError(f"{text!r} is not an eye{number}; write left or right, L or R, OS or OD, LE or RE, or nothing")
+    return _EYES[word]
