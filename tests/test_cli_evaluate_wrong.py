@@ -89,7 +89,7 @@ WRONG = {
         "file;grade;predicted_grade\na.jpg;2;2\nb.jpg,2,2\n",
         "p.csv, row 3: 'b.jpg,2,2' is separated by commas, but the header by semicolons; separate all rows alike",
     ),
-    "an open quote": (lines(*ROWS[:2], '"b.jpg,bob,1,1,0,1,0,0,0'), "p.csv is not a CSV table in UTF-8"),
+    "an open quote": (lines(*ROWS[:2], '"b.jpg,bob,1,1,0,1,0,0,0'), "p.csv, row 4: a quotation mark is opened and not closed"),
     "temperature 0": (answer_instead("temperature", "0"), "p.csv, row 3, column 'temperature': '0.0' is not a tempera"),
     "another decision": (
         answer_instead("decision", "maybe"),
@@ -126,13 +126,13 @@ def test_a_wrong_table_is_answered_by_a_sentence(biranet, place, what):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("p.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", "p.xlsx is not a CSV table in UTF-8"),
-        ("p.csv", GOOD.encode("utf-16"), "p.csv is not a CSV table in UTF-8"),
+        ("p.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", "p.xlsx is a spreadsheet; save it as CSV in UTF-8"),
+        ("p.csv", GOOD.encode("utf-32"), "p.csv is not a CSV table in UTF-8"),
         ("p.csv", GOOD.replace("ann", "\xe5sa").encode("latin-1"), "p.csv is not a CSV table in UTF-8"),
         ("p.csv", b"\x00" * 64, "p.csv"),
         ("p.parquet", GOOD.encode(), "p.parquet is not a Parquet table"),
     ],
-    ids=["a workbook", "UTF-16", "Latin-1", "zeros", "no Parquet"],
+    ids=["a workbook", "UTF-32", "Latin-1", "zeros", "no Parquet"],
 )
 def test_other_kinds_of_file(biranet, place, name, content, sentence):
     (place / name).write_bytes(content)

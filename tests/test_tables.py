@@ -1,4 +1,7 @@
+import codecs
 import csv
+import gzip
+import os
 import sys
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biranet import tables
 from biranet.errors import InputError
 from biranet.tables import parse_grades, read_header, read_rows, read_table, write_table
 
@@ -185,8 +189,18 @@ def test_a_short_row_has_empty_values_at_its_end(table_file):
         ("file,grade\n", "no rows below its header"),
         ("file,grade\n,\n  ,\n", "no rows below its header"),
         (b"file,grade\ncaf\xe9.jpg,1\n", "not a CSV table in UTF-8"),
-        ("file,grade\na,1\n".encode("utf-16"), "not a CSV table in UTF-8"),
-        ('file,grade\n"a.jpg,1\n', "not a CSV table in UTF-8"),
+        (b"file,grade\na,1\ncaf\xe9.jpg,1\n", r"\(line 3 holds the byte 0xe9\); save it as CSV in UTF-8"),
+        ("file,grade\na,1\n".encode("utf-16-le"), "its first line holds zeros"),
+        ("file,grade\na,1\n".encode("utf-32"), "its first line holds zeros"),
+        ("file,grade\na,1\n".encode("utf-16")[:-1], "not a CSV table in UTF-8"),
+        ('file,grade\nb,0\n"a.jpg,1\nc,2\n', "row 3: a quotation mark is opened and not closed"),
+        ('file,grade\n"a" b.jpg,1\n', "row 2: a quotation mark inside of a cell is not doubled"),
+        ("file,grade\na.jpg," + "1" * 200_000 + "\n", "row 2: a cell has more than 131,072 letters"),
+        (b"PK\x03\x04" + bytes(26) + b"trainLabels.csv", "is an archive; unpack it, and name the table in it"),
+        (gzip.compress(b"file,grade\na,1\n"), "is an archive; unpack it"),
+        (bytes(257) + b"ustar", "is an archive; unpack it"),
+        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "is a spreadsheet; save it as CSV in UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet; save it as CSV in UTF-8"),
     ],
 )
 def test_what_is_no_table_is_one_sentence_with_the_file(table_file, content, words):
@@ -195,6 +209,76 @@ def test_what_is_no_table_is_one_sentence_with_the_file(table_file, content, wor
         read_table(path, ["file", "grade"])
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "sep=;\r\nfile;grade;note\r\na.jpg;1;b, c\r\n".encode("utf-8-sig")),
+        ("a.csv", b"SEP=;;;\nfile;grade;note\na.jpg;1;b, c\n"),
+        ("a.csv", b'"sep=|"\nfile|grade|note\na.jpg|1|b, c\n'),
+        ("a.tsv", b'sep=,\rfile,grade,note\ra.jpg,1,"b, c"\r'),
+        ("a.csv", b"sep=\t\nfile\tgrade\tnote\na.jpg\t1\tb, c\n"),
+        ("Unicode text.txt", "file\tgrade\tnote\r\na.jpg\t1\tb, c\r\n".encode("utf-16")),
+        ("a.csv", codecs.BOM_UTF16_BE + "sep=;\nfile;grade;note\na.jpg;1;b, c\n".encode("utf-16-be")),
+    ],
+)
+def test_tables_as_a_spreadsheet_writes_them(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    table = read_table(path, ["file"])
+    assert table.to_dict("records") == [{"file": "a.jpg", "grade": "1", "note": "b, c"}]
+    assert list(table.index) == [2]  # as the spreadsheet shows it, which hides the first line
+    assert read_header(path) == ("file", "grade", "note")
+
+
+def test_a_header_of_any_length_is_read_whole(table_file):
+    names = [f"c{number}" for number in range(30_000)]
+    path = table_file(f"sep=;\n{';'.join(names)};file;grade\n{';' * 30_000}a.jpg;1\n")
+    assert read_header(path) == (*names, "file", "grade")
+    assert read_table(path, ["file", "grade"])["file"].tolist() == ["a.jpg"]
+
+
+def test_columns_are_listed_shortly_and_without_orders_to_the_terminal(table_file):
+    path = table_file(",".join(["\x1b[2Jall well", "y" * 500, *map(str, range(100))]) + "\n1\n")
+    with pytest.raises(InputError) as caught:
+        read_table(path, ["file"])
+    assert str(caught.value).endswith(f"'\\x1b[2Jall well', {'y' * 60}, {', '.join(map(str, range(28)))} and 72 more")
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_nobody_waits_for_what_is_no_file(tmp_path, name, kind):
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    assert read_header(tmp_path / name) == ()
+    for read in (read_table, lambda path: next(read_rows(path))):
+        with pytest.raises(InputError, match=rf"cannot read .*{name}: it is no regular file"):
+            read(tmp_path / name)
+
+
+def test_a_text_that_is_too_long_is_not_read(tmp_path):
+    with (tmp_path / "labels.csv").open("wb") as file:
+        file.truncate(10**12)  # it takes no room on the disk
+    with pytest.raises(InputError, match="is longer than 1,000 MB"):
+        read_table(tmp_path / "labels.csv")
+
+
+def test_a_parquet_table_is_asked_for_its_size_first(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    # The same value ten million times takes as many bytes as once.
+    monkeypatch.setattr(tables, "_MOST_CELLS", 5)
+    pd.DataFrame({"file": ["a.jpg"] * 3, "grade": [1] * 3}).to_parquet(tmp_path / "labels.parquet")
+    with pytest.raises(InputError, match="has 6 cells, more than a table of photos has"):
+        read_table(tmp_path / "labels.parquet")
+
+
+def test_the_index_of_a_data_frame_is_a_column_like_others(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"file": ["a.jpg"], "grade": [1]}).set_index("file").to_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet").to_dict("records") == [{"grade": "1", "file": "a.jpg"}]
 
 
 @pytest.mark.parametrize("place", ["missing.csv", "."])

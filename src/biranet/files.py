@@ -192,6 +192,20 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that comes from outside, to read bytes: a regular one. A pipe or a device is never waited for.
+
+    Raises:
+        OSError: If it is missing, cannot be read, or is no regular file (EINVAL).
+    """
+    # Without O_NONBLOCK, opening a pipe waits for somebody to write to it; O_BINARY is Windows'.
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(opened, "rb")
+
+
 def read_regular(path: Path, limit_bytes: int) -> bytes:
     """Read a file that comes from outside: a regular one, and no longer than it may be.
 
@@ -214,20 +228,17 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
         >>> read_regular(place, 100)
         b'all of it'
     """
-    with _open_regular(path) as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
+    parts, left = [], limit_bytes + 1
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # A read makes room for all that it asks for, so it asks for what there is.
+        while size <= limit_bytes and (part := file.read(min(left, max(size + 1, 65_536)))):
+            parts.append(part)
+            left -= len(part)
+    data = b"".join(parts)
+    if max(size, len(data)) > limit_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {limit_bytes / 1e6:,.0f} MB", str(path))
     return data
-
-
-def _open_regular(path: Path) -> io.BufferedReader:
-    # Without O_NONBLOCK, opening a pipe waits for somebody to write to it; O_BINARY is Windows'.
-    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return os.fdopen(opened, "rb")
 
 
 def sha256_of(path: Path) -> str:
@@ -237,7 +248,7 @@ def sha256_of(path: Path) -> str:
         InputError: If it cannot be read, or is no regular file.
     """
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error

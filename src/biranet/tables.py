@@ -4,14 +4,19 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 
 from biranet.errors import InputError
-from biranet.files import whole_file
+from biranet.files import open_regular, printable, whole_file
 from biranet.grades import parse_grade
+from biranet.texts import read_head, read_text
 from biranet.words import parse_eye
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -21,10 +26,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table without guessing: `001` stays `001`, and `NA` is a word.
 
     Args:
-        path: A text table in UTF-8, with or without a byte-order mark, with a header line: its values are separated by
-            commas, semicolons or tabs, whichever the header holds; where it holds several kinds or none, by tabs in
-            a file that ends in .tsv, .tab or .txt, else by commas. Or a Parquet file, which ends in .parquet; its
-            columns of lists, structures or bytes are left out.
+        path: A text table in UTF-8, or in UTF-16 with a byte-order mark, with a header line: its values are separated
+            by commas, semicolons or tabs, whichever the header holds; where it holds several kinds or none, by tabs in
+            a file that ends in .tsv, .tab or .txt, else by commas; or as a line `sep=;` before the header says. Or a
+            Parquet file, which ends in .parquet; its columns of lists, structures or bytes are left out.
         columns: Columns that must be there.
 
     Returns:
@@ -33,11 +38,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         header line, the first row is row 1.
 
     Raises:
-        InputError: If the file is missing, is no table, has no rows or lacks a column.
+        InputError: If the file is missing, is no regular file, is too long or no table, has no rows or lacks a column.
     """
     if path.suffix.lower() == ".parquet":
-        table = _read_parquet(path)
-        _check_columns(path, [str(name) for name in table.columns], columns)
+        table = _read_parquet(path, columns)
         if table.empty:
             raise InputError(f"{path} has no rows")
         return table
@@ -52,8 +56,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             raise InputError(f"{path}, row {number}: {len(row)} values for {len(header)} columns")
     if not body:
         raise InputError(f"{path} has no rows below its header")
+    cells = [[row[position] if position < len(row) else "" for position in named] for _, row in body]
     return pd.DataFrame(
-        [[row[position] if position < len(row) else "" for position in named] for _, row in body],
+        # In one piece: given lists, pandas takes a million columns one by one.
+        np.array(cells, dtype=object).reshape(len(body), len(named)),
         index=pd.Index([number for number, _ in body], name="row"),
         columns=pd.Index(names, dtype=object),
         dtype=object,
@@ -64,75 +70,94 @@ def read_header(path: Path) -> tuple[str, ...]:
     """Read the column names of a table; nothing where a file is no table that can be read."""
     if path.suffix.lower() == ".parquet":
         try:
-            return tuple(_plain_columns(path))
+            with _opened(path) as file:
+                return tuple(_open_parquet(path, file)[1])
         except InputError:
             return ()
+    head, separator = _without_separator_line(path, read_head(path))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            head = file.read(_HEAD_CHARACTERS)
-        first = next(csv.reader(io.StringIO(head, newline=""), delimiter=_separator(path, head)), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        first = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
+    except csv.Error:
         return ()
     return tuple(name.strip() for name in first if name.strip())
 
 
-_HEAD_CHARACTERS = 65_536
-"""No header line is longer."""
-
-
 def _read_rows(path: Path) -> list[list[str]]:
+    text, separator = _without_separator_line(path, read_text(path))
+    rows: list[list[str]] = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-        separator = _separator(path, text[:_HEAD_CHARACTERS])
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV table in UTF-8 ({error}); save it as CSV in UTF-8") from error
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator):
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError(f"{path}, row {len(rows) + 1}: {_what_is_wrong(error)}") from error
     if separator != ",":
         for number, row in enumerate(rows, start=1):
             if len(row) == 1 < len(rows[0]) and "," in row[0]:
                 raise InputError(
                     f"{path}, row {number}: {row[0]!r} is separated by commas, but the header by "
-                    f"{_SEPARATORS[separator]}; separate all rows alike"
+                    f"{_SEPARATORS.get(separator, repr(separator))}; separate all rows alike"
                 )
     return rows
 
 
-def _separator(path: Path, head: str) -> str:
-    header = re.sub(r'"[^"]*"', "", head).splitlines()[:1]
-    held = [separator for separator in _SEPARATORS if separator in "".join(header)]
+def _what_is_wrong(error: csv.Error) -> str:
+    """Say in a sentence what the csv module says in its own words."""
+    if "field limit" in str(error):
+        return (
+            f"a cell has more than {csv.field_size_limit():,} letters; shorten it, or close a quotation mark before it"
+        )
+    if "end of data" in str(error):
+        return "a quotation mark is opened and not closed"
+    return f"a quotation mark inside of a cell is not doubled ({error})"
+
+
+_HEADER_LINE = re.compile(r'(?:[^"\r\n]+|"[^"]*")*')
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\1*[ ]*(?:\r\n|\r|\n)', re.IGNORECASE)
+
+
+def _without_separator_line(path: Path, text: str) -> tuple[str, str]:
+    """The text of a table, and its separator; without the line that tells it to Excel, which does not show it."""
+    told = _SEPARATOR_LINE.match(text)
+    if told:
+        return text[told.end() :], told[1]
+    header = _HEADER_LINE.match(text)
+    unquoted = re.sub(r'"[^"]*"', "", header[0] if header else "")
+    held = [separator for separator in _SEPARATORS if separator in unquoted]
     if len(held) == 1:
-        return held[0]
-    return "\t" if path.suffix.lower() in (".tsv", ".tab", ".txt") else ","
+        return text, held[0]
+    return text, "\t" if path.suffix.lower() in (".tsv", ".tab", ".txt") else ","
 
 
-def _plain_columns(path: Path) -> list[str]:
-    """The columns of a Parquet file that hold plain values: no lists, no structures, no pictures."""
+def _open_parquet(path: Path, file: BinaryIO) -> tuple[Any, list[str]]:
+    """A Parquet file, and those of its columns that hold plain values: no lists, no structures, no pictures."""
     try:
         from pyarrow import types  # type: ignore[import-untyped]
-        from pyarrow.parquet import read_schema  # type: ignore[import-untyped]
+        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
             f"reading {path} needs pyarrow; install it with: pip install 'biranet[parquet]', or save the table as CSV"
         ) from None
     try:
-        schema = read_schema(path)
-    except FileNotFoundError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        parquet = ParquetFile(file)
+        schema = parquet.schema_arrow
     except Exception as error:  # A damaged file makes pyarrow raise errors of many kinds.
         raise InputError(f"{path} is not a Parquet table") from error
     kinds = (types.is_nested, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    return [column.name for column in schema if not any(kind(column.type) for kind in kinds)]
+    return parquet, [column.name for column in schema if not any(kind(column.type) for kind in kinds)]
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    names = _plain_columns(path)
-    try:
-        table = pd.read_parquet(path, engine="pyarrow", dtype_backend="pyarrow", columns=names)
-    except Exception as error:
-        raise InputError(f"{path} is not a Parquet table that can be read") from error
+def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    with _opened(path) as file:
+        parquet, names = _open_parquet(path, file)
+        _check_columns(path, names, columns)
+        cells = parquet.metadata.num_rows * len(names)
+        if cells > _MOST_CELLS:
+            raise InputError(f"{path} has {cells:,} cells, more than a table of photos has; leave columns out")
+        try:
+            # Its metadata would turn columns into the index of a data frame.
+            table = parquet.read(columns=names).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+        except Exception as error:
+            raise InputError(f"{path} is not a Parquet table that can be read") from error
     texts = [
         ["" if value is None or value is pd.NA else str(value) for value in table[name].tolist()] for name in names
     ]
@@ -141,13 +166,42 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     )
 
 
+_MOST_CELLS = 200_000_000
+"""A Parquet file of a few thousand bytes can claim any number of equal rows; ten million photos have twenty columns."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = open_regular(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
 def _check_columns(path: Path, names: list[str], columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in names]
+    known = set(names)
+    missing = [name for name in columns if name not in known]
     if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(names) or 'none'}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path} has no column {missing[0]!r}; its columns are: {list_columns(names)}")
+    if len(known) < len(names):
+        [(twice, _)] = Counter(names).most_common(1)
         raise InputError(f"{path} has two columns named {twice!r}; rename one of them")
+
+
+def list_columns(names: Sequence[str]) -> str:
+    r"""Name the columns of a table in a sentence: the first thirty, without orders to the terminal.
+
+    Example:
+        >>> list_columns(["file", "\x1b[31mgrade"])
+        "file, '\\x1b[31mgrade'"
+    """
+    listed = ", ".join(printable(name[:_LONGEST_NAME]) for name in names[:_LISTED])
+    return (listed + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")) or "none"
+
+
+_LISTED, _LONGEST_NAME = 30, 60
 
 
 def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
@@ -224,7 +278,7 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
         InputError: If the file cannot be read or lacks a column.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:

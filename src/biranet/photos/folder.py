@@ -262,10 +262,12 @@ def _refused(photos: Path, file: str) -> str:
 def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:
     """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
     columns: dict[str, str] = {}
+    taken = set(_OWN)
     for name in dict.fromkeys(name for photo in listed for name in photo.further):
         column = name
-        while column in _OWN or column in columns.values() or _is_split(column):
+        while column in taken or _is_split(column):
             column = f"label_{column}"
+        taken.add(column)
         columns[name] = column
     return columns
 

@@ -6,7 +6,7 @@ from biranet.photos.datasets.classes import SPLIT_NAMES, looks_like_classes
 from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, at, refuse_labels
 from biranet.photos.datasets.rows import list_rows, table_rows
 from biranet.photos.datasets.scale import Graded
-from biranet.tables import read_table
+from biranet.tables import list_columns, read_table
 from biranet.words import is_empty, parse_eye
 
 LISTS = {"TrainSet.txt": "train", "ValidSet.txt": "validation"}
@@ -53,7 +53,7 @@ def _read_table(folder: PhotoFolder) -> Rows:
         if name not in COLUMNS:
             raise InputError(f"--columns {name}=…: there is no column {name!r} to fill; known are {', '.join(COLUMNS)}")
     header = folder.headers.get(path) or read_table(path).columns.tolist()
-    has = f"{path} has the columns: {', '.join(header) or 'none'}"
+    has = f"{path} has the columns: {list_columns(header)}"
     for name, theirs in ours.items():
         if theirs not in header:
             raise InputError(f"--columns {name}={theirs}: there is no column {theirs!r}; {has}")

@@ -1,5 +1,6 @@
 """The rows of label files: tables with columns, and lists of `name grade`."""
 
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from biranet.errors import InputError
 from biranet.photos.datasets.layout import Place
 from biranet.tables import read_table
+from biranet.texts import read_text
 
 Row = tuple[Place, list[str], Mapping[str, str]]
 """Where it stands, its values in the columns that were asked for, and all others by their column."""
@@ -63,11 +65,7 @@ def list_rows(path: Path, separator: str | None = None) -> Iterator[tuple[Place,
     Raises:
         InputError: If it cannot be read, or a line is something else.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    for row, line in enumerate(lines, start=1):
+    for row, line in enumerate(io.StringIO(read_text(path), newline=None), start=1):
         if not line.strip():
             continue
         place = Place(path, row)
