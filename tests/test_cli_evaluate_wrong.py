@@ -89,7 +89,7 @@ WRONG = {
         "file;grade;predicted_grade\na.jpg;2;2\nb.jpg,2,2\n",
         "p.csv, row 3: 'b.jpg,2,2' is separated by commas, but the header by semicolons; separate all rows alike",
     ),
-    "an open quote": (lines(*ROWS[:2], '"b.jpg,bob,1,1,0,1,0,0,0'), "p.csv, row 4: a quotation mark is opened and not closed"),
+    "an open quote": (lines(*ROWS[:2], '"b.jpg,bob,1,1,0,1,0,0,0'), "p.csv, row 4: a quotation mark is opened and"),
     "temperature 0": (answer_instead("temperature", "0"), "p.csv, row 3, column 'temperature': '0.0' is not a tempera"),
     "another decision": (
         answer_instead("decision", "maybe"),

@@ -1,15 +1,15 @@
 """Photos inside a `.npz` archive of arrays, as RetinaMNIST comes: `retinamnist.npz/train_images/0012`."""
 
-import zipfile
+import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.limits import check_bytes, check_pixels
+from biranet.photos.limits import FILE_LIMIT_BYTES, check_bytes, check_pixels
+from biranet.photos.npz import ArraysError, open_arrays
 
 
 def is_item(path: Path) -> bool:
@@ -53,22 +53,18 @@ def read_item(path: Path) -> bytes:
 def _load(archive: Path, name: str, mtime_ns: int, file_bytes: int) -> npt.NDArray[np.uint8]:
     check_bytes(file_bytes)
     try:
-        with zipfile.ZipFile(archive) as members:
-            if f"{name}.npy" not in members.namelist():
+        with open_arrays(archive) as arrays:
+            if name not in arrays.names:
                 raise PhotoError("unreadable", "is not in the archive: there is no such array")
-            check_bytes(members.getinfo(f"{name}.npy").file_size)
-            with members.open(f"{name}.npy") as member:
-                photos: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    except PhotoError:
-        raise
+            shape, dtype = arrays.head(name)
+            if dtype != np.uint8 or len(shape) not in (3, 4) or shape[3:] not in ((), (3,)) or 0 in shape:
+                raise PhotoError(
+                    "unreadable",
+                    f"is in an array of {dtype} with shape {shape}; photos are uint8, (n, h, w, 3) or (n, h, w)",
+                )
+            check_pixels(shape[2], shape[1], math.prod(shape))
+            return arrays.read(name, FILE_LIMIT_BYTES)
     except PermissionError:
         raise PhotoError("unreadable", "no permission to read the file") from None
-    except Exception as error:  # A damaged archive makes zipfile and numpy raise anything.
-        raise PhotoError("unreadable", "is in an archive that is damaged, or in an array that is no numbers") from error
-    if photos.dtype != np.uint8 or photos.ndim not in (3, 4) or photos.shape[3:] not in ((), (3,)) or 0 in photos.shape:
-        raise PhotoError(
-            "unreadable",
-            f"is in an array of {photos.dtype} with shape {photos.shape}; photos are uint8, (n, h, w, 3) or (n, h, w)",
-        )
-    check_pixels(photos.shape[2], photos.shape[1], photos.nbytes)
-    return photos
+    except ArraysError as error:
+        raise PhotoError("unreadable", f"is in an archive that cannot be read: {error}") from error

@@ -1,12 +1,13 @@
 """RetinaMNIST: photos and labels as arrays in one file."""
 
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from biranet.errors import InputError
 from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, published
+from biranet.photos.npz import ArraysError, open_arrays
 
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 """Parts as the names of the arrays have them, and as the manifest has them."""
@@ -15,11 +16,10 @@ _PARTS = {"train": "train", "val": "validation", "test": "test"}
 def _parts(path: Path) -> list[str]:
     """The parts that an `.npz` file holds; none where it is something else."""
     try:
-        with zipfile.ZipFile(path) as packed:
-            names = set(packed.namelist())
-    except (OSError, zipfile.BadZipFile):
+        with open_arrays(path) as arrays:
+            return [part for part in _PARTS if {f"{part}_images", f"{part}_labels"} <= arrays.names]
+    except (OSError, ArraysError):
         return []
-    return [part for part in _PARTS if {f"{part}_images.npy", f"{part}_labels.npy"} <= names]
 
 
 def _array_files(folder: PhotoFolder) -> list[Path]:
@@ -45,10 +45,7 @@ def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:
         raise InputError(f"{path} holds the photos as well as the labels; give the folder that it is in as PHOTOS")
     inside = path.resolve().relative_to(folder.path.resolve()).as_posix()
     for part in _parts(path):
-        labels, count = _read_labels(path, part)
-        if labels.shape not in ((count,), (count, 1)):
-            raise InputError(f"{path}: {part}_images holds {count} photos, {part}_labels an array {labels.shape}")
-        for item, label in enumerate(labels.reshape(-1).tolist()):
+        for item, label in enumerate(_read_labels(path, part)):
             place = Place(path / f"{part}_labels", item)
             photo = folder.photo(
                 f"{inside}/{part}_images/{item:04d}",
@@ -59,21 +56,24 @@ def _read_arrays(folder: PhotoFolder, path: Path) -> Rows:
             yield photo, place
 
 
-def _read_labels(path: Path, part: str) -> tuple[np.ndarray, int]:
-    """The labels of a part, and how many photos it has, which are not read for that."""
+def _read_labels(path: Path, part: str) -> list[Any]:
+    """The labels of a part, as many as it has photos, which are not read for that."""
     try:
-        with zipfile.ZipFile(path) as packed:
-            with packed.open(f"{part}_labels.npy") as file:
-                labels = np.lib.format.read_array(file, allow_pickle=False)
-            with packed.open(f"{part}_images.npy") as file:
-                major, _ = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged: {part}_images or {part}_labels cannot be read; fetch it anew") from error
-    if len(shape) not in (3, 4) or dtype != np.uint8:
-        raise InputError(f"{path}: {part}_images is an array {shape} of {dtype}, not of pictures of 8 bits")
-    return labels, shape[0]
+        with open_arrays(path) as arrays:
+            shape, dtype = arrays.head(f"{part}_images")
+            if len(shape) not in (3, 4) or dtype != np.uint8:
+                raise InputError(f"{path}: {part}_images is an array {shape} of {dtype}, not of pictures of 8 bits")
+            count = shape[0]
+            labelled, _ = arrays.head(f"{part}_labels")
+            if labelled not in ((count,), (count, 1)):
+                raise InputError(f"{path}: {part}_images holds {count} photos, {part}_labels an array {labelled}")
+            labels: list[Any] = arrays.read(f"{part}_labels", _LONGEST_LABELS_BYTES).reshape(-1).tolist()
+    except (OSError, ArraysError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    return labels
+
+
+_LONGEST_LABELS_BYTES = 100_000_000
 
 
 RETINAMNIST = published(
