@@ -199,8 +199,8 @@ def test_a_short_row_has_empty_values_at_its_end(table_file):
         (b"PK\x03\x04" + bytes(26) + b"trainLabels.csv", "is an archive; unpack it, and name the table in it"),
         (gzip.compress(b"file,grade\na,1\n"), "is an archive; unpack it"),
         (bytes(257) + b"ustar", "is an archive; unpack it"),
-        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "is a spreadsheet; save it as CSV in UTF-8"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet; save it as CSV in UTF-8"),
+        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "is a spreadsheet; save its table as CSV in UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet; save its table as CSV in UTF-8"),
     ],
 )
 def test_what_is_no_table_is_one_sentence_with_the_file(table_file, content, words):

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from biranet.errors import InputError
@@ -12,6 +13,8 @@ LONGEST_TEXT_BYTES = 1_000_000_000
 
 SPREADSHEET_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
 """Endings, in lower case, of files that a spreadsheet program keeps for itself."""
+
+_DOCUMENT_SUFFIXES = frozenset({".docx", ".doc", ".odt", ".pptx", ".ppt", ".pages"})
 
 ARCHIVE_SUFFIXES = frozenset({".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar"})
 """Endings, in lower case, of files that must be unpacked first."""
@@ -32,20 +35,18 @@ def refuse_packed(path: Path) -> None:
     """Refuse a spreadsheet or an archive where a table is wanted, by its content.
 
     Raises:
-        InputError: If it is one, or cannot be read.
+        InputError: If it is one. Why a file cannot be read is for its reader to say.
     """
-    try:
-        with open_regular(path) as file:
-            head = file.read(_TAR_MARK_AT + len(_TAR_MARK))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    _refuse_packed(path, head)
+    with suppress(OSError), open_regular(path) as file:
+        _refuse_packed(path, file.read(_TAR_MARK_AT + len(_TAR_MARK)))
 
 
 def _refuse_packed(path: Path, head: bytes) -> None:
-    zipped_workbook = head.startswith(_ZIP) and path.suffix.lower() in SPREADSHEET_SUFFIXES
+    suffix = path.suffix.lower()
+    zipped_workbook = head.startswith(_ZIP) and suffix in SPREADSHEET_SUFFIXES | _DOCUMENT_SUFFIXES
     if head.startswith(_OLD_WORKBOOK) or zipped_workbook or _WORKBOOK.match(head):
-        raise InputError(f"{path} is a spreadsheet; save it as CSV in UTF-8, and name that file")
+        kind = "document" if suffix in _DOCUMENT_SUFFIXES else "spreadsheet"
+        raise InputError(f"{path} is a {kind}; save its table as CSV in UTF-8, and name that file")
     if head.startswith(_PACKED) or head[_TAR_MARK_AT:].startswith(_TAR_MARK):
         raise InputError(f"{path} is an archive; unpack it, and name the table in it")
 

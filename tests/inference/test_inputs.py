@@ -12,7 +12,7 @@ from biranet.inference.inputs import list_photos, save_picture
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "clinic"
-    for name in ("b.jpg", "a.PNG", "sub/c.tif", "sub/deep/d.jpeg", "notes.txt", ".hidden.jpg", ".trash/e.jpg"):
+    for name in ("b.jpg", "a.PNG", "sub/c.tif", "sub/deep/d.jpeg", "notes.md", ".hidden.jpg", ".trash/e.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     return folder
@@ -20,30 +20,30 @@ def photos(tmp_path):
 
 def test_folder_is_searched_whole_in_the_order_of_names(photos):
     names = ["a.PNG", "b.jpg", "sub/c.tif", "sub/deep/d.jpeg"]
-    assert list_photos([photos]) == [photos / name for name in names]
+    assert list_photos([photos]).files == [photos / name for name in names]
 
 
 def test_prepared_folder_inside_is_passed_by(photos):
     (photos / "prepared").mkdir()
     (photos / "prepared" / "preparation.json").write_text("{}")
     (photos / "prepared" / "cut.jpg").write_bytes(b"x")
-    assert photos / "prepared" / "cut.jpg" not in list_photos([photos])
+    assert photos / "prepared" / "cut.jpg" not in list_photos([photos]).files
 
 
 def test_given_order_is_kept_and_nothing_is_dropped(photos):
     table = photos / "list.csv"
     table.write_text("grade,file\n1,sub/c.tif\n,missing.jpg\n2,b.jpg\n")
-    given = [photos / "b.jpg", table, photos / "sub", photos / "notes.txt"]
-    assert list_photos(given) == [
+    given = [photos / "b.jpg", table, photos / "sub", photos / "notes.md"]
+    assert list_photos(given).files == [
         photos / "b.jpg",
-        *(photos / name for name in ("sub/c.tif", "missing.jpg", "b.jpg", "sub/c.tif", "sub/deep/d.jpeg", "notes.txt")),
+        *(photos / name for name in ("sub/c.tif", "missing.jpg", "b.jpg", "sub/c.tif", "sub/deep/d.jpeg", "notes.md")),
     ]
 
 
 def test_absolute_paths_in_a_csv_stay(photos, tmp_path):
     table = tmp_path / "elsewhere.CSV"
     table.write_text(f"file\n{photos / 'b.jpg'}\n")
-    assert list_photos([table]) == [photos / "b.jpg"]
+    assert list_photos([table]).files == [photos / "b.jpg"]
 
 
 def test_what_cannot_be_listed_is_refused(photos, tmp_path):

@@ -17,8 +17,8 @@ from biranet.grades import DECISIONS, DISCLAIMER
 class Grade:
     """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|CSV")]
-    """Picture files, folders of them, or CSV files with a column `file`."""
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
+    """Picture files, folders of them, or tables (CSV, TSV or Parquet) with a column `file`."""
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """Model to grade with: a file such as RUN/best.safetensors, or the name of a model that ships; the default one of
     `biranet models` when not given."""
@@ -47,7 +47,8 @@ class Grade:
         from biranet.tables import write_rows
 
         check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
-        files = list_photos(self.photos)
+        listed = list_photos(self.photos)
+        files = listed.files
         checkpoint = find_checkpoint(self.checkpoint)
         counts: Counter[str] = Counter()
         surprising = 0
@@ -56,7 +57,11 @@ class Grade:
         def rows(stopped: list[int]) -> Iterator[dict[str, str]]:
             nonlocal surprising
             answers = grader.grade_many(
-                files, batch_size=self.batch_size, workers=self.workers, keep_ungradable=self.keep_ungradable
+                files,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                keep_ungradable=self.keep_ungradable,
+                refused=listed.refused,
             )
             for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
                 if stopped and earlier:
@@ -78,6 +83,8 @@ class Grade:
         failed, done = counts[""], counts.total()
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
         print(f"{done - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
+        for sentence in listed.passed_by:
+            print(f"{sentence}.")
         print(f"Decisions: {decided or 'none'}\n{describe_decoder(grader.card.rules, surprising, done - failed)}")
         print("".join(f"{doubt}\n" for doubt in (*grader.card.doubts, *grader.card.rules.doubts)), end="")
         print(f"Model: {describe_choice(checkpoint)}\n{DISCLAIMER}")

@@ -23,6 +23,8 @@ DatasetName = Literal[
 ]  # fmt: skip
 """The layouts of `biranet.photos.datasets.DATASETS`, which help must not wait for."""
 
+_SHOWN_LABELS = 5
+
 
 @dataclass(frozen=True)
 class Prepare:
@@ -97,6 +99,8 @@ class Prepare:
             )
         if summary.unlisted:
             print(f"{summary.unlisted} further photos in {self.photos} have no row in the labels and are left out.")
+        if summary.passed_by:
+            print(f"{summary.passed_by}.")
         for line in _told_of_patients(summary):
             print(line)
         if summary.measured:
@@ -105,6 +109,10 @@ class Prepare:
             print(f"{summary.withdrawn} images of photos that are no longer there, or not as they were, are deleted.")
         if summary.split_dropped:
             print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
+        if summary.unused_labels:
+            shown, more = summary.unused_labels[:_SHOWN_LABELS], len(summary.unused_labels) - _SHOWN_LABELS
+            listed = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+            print(f"No photo has a grade; these files may hold labels and were not used: {listed}")
         return 1 if failed else 0
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +129,13 @@ class Grader:
         return next(self._answer([name], _collate(self.card, [(0, prepared)])))
 
     def grade_many(
-        self, files: Sequence[Path], *, batch_size: int = 16, workers: int = 2, keep_ungradable: bool = False
+        self,
+        files: Sequence[Path],
+        *,
+        batch_size: int = 16,
+        workers: int = 2,
+        keep_ungradable: bool = False,
+        refused: Mapping[Path, str] | None = None,
     ) -> Iterator[Prediction]:
         """Grade any number of photos in bounded memory.
 
@@ -138,11 +144,12 @@ class Grader:
             batch_size: Photos at a time.
             workers: Processes that prepare photos.
             keep_ungradable: Grade photos even if they are too dark, too blurred or no fundus photos.
+            refused: For files that must not be read: why, in a sentence.
 
         Yields:
             One prediction per file, in order. A photo that cannot be used has a status and a reason.
         """
-        photos = _PhotoFiles(files, self.card, keep_ungradable=keep_ungradable)
+        photos = _PhotoFiles(files, self.card, refused or {}, keep_ungradable=keep_ungradable)
         loader = DataLoader(
             photos,
             batch_size=batch_size,
@@ -220,15 +227,20 @@ class _Loaded(NamedTuple):
 class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
     """Photo files, prepared as they are read."""
 
-    def __init__(self, files: Sequence[Path], card: Card, *, keep_ungradable: bool) -> None:
-        self.files, self.card, self.keep_ungradable = files, card, keep_ungradable
+    def __init__(
+        self, files: Sequence[Path], card: Card, refused: Mapping[Path, str], *, keep_ungradable: bool
+    ) -> None:
+        self.files, self.card, self.refused, self.keep_ungradable = files, card, refused, keep_ungradable
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, row: int) -> tuple[int, Pixels | PhotoError]:
+        file = self.files[row]
+        if file in self.refused:
+            return row, PhotoError("unreadable", self.refused[file])
         try:
-            return row, _prepare(self.files[row], self.card, keep_ungradable=self.keep_ungradable)
+            return row, _prepare(file, self.card, keep_ungradable=self.keep_ungradable)
         except PhotoError as error:
             return row, error
 

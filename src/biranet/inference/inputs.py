@@ -2,10 +2,11 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 
@@ -13,9 +14,11 @@ from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.inference.grader import TABLE_COLUMNS, Prediction
 from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
-from biranet.photos.datasets import PhotoFolder
+from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside
+from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.tables import read_header, read_table
+from biranet.texts import refuse_packed
 
 PICTURE_MARK = b"attention, drawn by biranet"
 """Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""
@@ -23,40 +26,82 @@ PICTURE_MARK = b"attention, drawn by biranet"
 _LONGEST_NAME_BYTES = 255
 
 
-def list_photos(given: Sequence[Path]) -> list[Path]:
-    """List the photo files behind paths.
+@dataclass(frozen=True)
+class Listed:
+    """The photos behind what was given.
+
+    Attributes:
+        files: The photo files, in order. One that is named but missing stays in: it gets its row.
+        refused: For files that must not be read, or are not there while a near name is: why, in a sentence.
+        passed_by: What was seen in folders and is no photo, a sentence a folder.
+    """
+
+    files: list[Path]
+    refused: Mapping[Path, str]
+    passed_by: list[str]
+
+
+def list_photos(given: Sequence[Path]) -> Listed:
+    """List the photo files behind paths, as `biranet prepare` finds them.
 
     Args:
-        given: Files, folders (searched as `biranet prepare` does, in the order of their names), or CSV files with a
-            column `file` whose paths are relative to the CSV.
+        given: Files; folders, searched in the order of their names; or tables with a column `file`, whose names are
+            looked for in the folder of the table by the rule of `biranet.photos.datasets.names`. A table may also name
+            photos elsewhere, by a whole path or by steps up.
 
     Returns:
-        The files, in order. A file that is named but missing stays in: it gets its row.
+        The files. Links that lead out of a folder are among them, and refused.
 
     Raises:
-        InputError: If a path does not exist or is not UTF-8, or there is no photo.
+        InputError: If a path does not exist, is not UTF-8 or is an archive, a table has no such column or a name that
+            may mean several photos, or there is no photo.
     """
     files: list[Path] = []
+    refused: dict[Path, str] = {}
+    passed_by: list[str] = []
     for path in given:
         if path.is_dir():
-            inside = PhotoFolder(path, None).files
-            if not inside:
-                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}")
-            files += [path / name for name in inside]
-        elif path.suffix.lower() == ".csv":
-            files += [path.parent / name for name in read_table(path, ["file"])["file"]]
+            folder = PhotoFolder(path, None)
+            passed_by += [folder.passed_by] if folder.passed_by else []
+            if not folder.files:
+                seen = f"; {folder.passed_by}" if folder.passed_by else ""
+                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
+            found = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
+        elif path.suffix.lower() in TABLE_SUFFIXES:
+            found = list(_named_in(path))
         elif path.exists():
-            files.append(path)
+            if path.suffix.lower() not in PHOTO_SUFFIXES:
+                refuse_packed(path)
+            found = [(path, "")]
         else:
-            raise InputError(f"{path} does not exist; give a photo, a folder of photos or a CSV")
+            raise InputError(f"{path} does not exist; give a photo, a folder of photos or a table of them")
+        files += [file for file, _ in found]
+        refused |= {file: reason for file, reason in found if reason}
     if not files:
-        raise InputError("no photos were given; name photos, folders of photos or CSV files")
+        raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
         try:
             str(file).encode()
         except UnicodeEncodeError:
             raise InputError(f"the file name {str(file)!r} is not UTF-8; rename the file") from None
-    return files
+    return Listed(files, refused, passed_by)
+
+
+def _named_in(table: Path) -> Iterator[tuple[Path, str]]:
+    """The photos that a table names, each with why it must not be read or which one may be meant."""
+    folder = PhotoFolder(table.parent, None)
+    for row, cell in read_table(table, ["file"])["file"].items():
+        name = str(cell).strip()
+        # The folder is looked through only for what is not there as it is written: it may be anyone's home.
+        if not name or not os.path.isfile(folder.path / name):  # noqa: PTH113 - Path.is_file raises for long names
+            name = folder.find(name, Place(table, int(str(row))))
+        leads_on = PurePath(name).is_absolute() or ".." in PurePath(name).parts
+        reason = ""
+        if not leads_on and outside(folder.path, name):
+            reason = OUTSIDE
+        elif not leads_on and not folder.holds(name) and (hint := folder.hint(name)):
+            reason = f"no such file, {hint}"
+        yield folder.path / name, reason
 
 
 GRADES_TABLE = file_kind("a table of grades", lambda path: read_header(path) == TABLE_COLUMNS)

@@ -22,7 +22,7 @@ from biranet.manifest import COLUMNS, FOLD_PREFIX, GROUP_FROM, MANIFEST_NAME, OF
 from biranet.outputs import alone
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
-from biranet.photos.datasets import LabelledPhoto, outside, read_labels, remarks
+from biranet.photos.datasets import OUTSIDE, LabelledPhoto, Labels, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes
 from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
@@ -55,6 +55,8 @@ class Summary:
         groups_from: Number of photos by where their group comes from, see `biranet.manifest.GROUPS_FROM`.
         first_from: The first photo and its group, for each of these.
         unlisted: Number of photo files in the folder that the labels do not name.
+        passed_by: What was seen in the folder and is no photo, in a sentence, or empty.
+        unused_labels: Where no photo has a grade: files that may hold labels and were not used, each with what to do.
         failures: File, status and reason of the first photos that are not `ok`.
         measured: Whether there is a contact sheet, for which at least one photo must have been measured.
         split_dropped: Whether the manifest had a split and lost it, because photos or labels have changed.
@@ -69,6 +71,8 @@ class Summary:
     groups_from: Mapping[str, int]
     first_from: Mapping[str, tuple[str, str]]
     unlisted: int
+    passed_by: str
+    unused_labels: tuple[str, ...]
     failures: tuple[tuple[str, str, str], ...]
     measured: bool
     split_dropped: bool
@@ -138,7 +142,7 @@ def prepare_folder(
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)
         bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
-        tasks = _tasks(photos, listed.photos, out, preparation, journal, bar.update)
+        tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
         unsynced = journal.resumed
         with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:
             for file, outcome in outcomes:
@@ -170,6 +174,8 @@ def prepare_folder(
         groups_from=tally.groups_from,
         first_from=tally.first_from,
         unlisted=listed.unlisted,
+        passed_by=listed.passed_by,
+        unused_labels=listed.unused,
         failures=tuple(tally.failures),
         measured=measured,
         split_dropped=split and parts is None,
@@ -223,14 +229,14 @@ def _know_manifest(path: Path, journal: Journal) -> bool:
 
 def _tasks(
     photos: Path,
-    listed: list[LabelledPhoto],
+    listed: Labels,
     out: Path,
     preparation: Preparation,
     journal: Journal,
     passed: Callable[[], object],
 ) -> Iterator[Task]:
     """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
-    for photo in listed:
+    for photo in listed.photos:
         seen = _look_at(photos / photo.file)
         outcome = journal.find(photo.file)
         if outcome and seen.items() <= outcome.items() and still_stored(out, outcome):
@@ -239,7 +245,8 @@ def _tasks(
         known = journal.alike(seen["source_bytes"]) if seen["source_bytes"] else []
         if outcome:
             known.insert(0, outcome)
-        yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused=_refused(photos, photo.file))
+        refused = _refused(photos, photo.file, listed.hints)
+        yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused)
 
 
 def _look_at(path: Path) -> Outcome:
@@ -253,10 +260,11 @@ def _look_at(path: Path) -> Outcome:
     return dict(zip(SEEN_COLUMNS, map(str, found), strict=True))
 
 
-def _refused(photos: Path, file: str) -> str:
+def _refused(photos: Path, file: str, hints: Mapping[str, str]) -> str:
+    """Why a photo must not be read, or which one may be meant in its place."""
     if outside(photos, file):
-        return "lies outside the folder of photos; copy it there, or give the folder that it lies in"
-    return ""
+        return OUTSIDE
+    return f"no such file, {hints[file]}" if file in hints else ""
 
 
 def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_what_was_asked_for_is_done(photos, lay):
 
 def test_wrong_use(photos, lay, tmp_path, refusal):
     lay(photos, "a.jpg")
-    lay(tmp_path, texts={"l.csv": "file,grade\na,1\n", "l.docx": b"PK\x03\x04\xff", "lists/a.csv": "file,grade\na,1\n"})
+    lay(tmp_path, texts={"l.csv": "file,grade\na,1\n", "l.pdf": b"%PDF\xff", "lists/a.csv": "file,grade\na,1\n"})
     (tmp_path / "empty").mkdir()
     assert "there is no folder" in refusal(tmp_path / "gone")
     assert "not a folder" in refusal(photos / "a.jpg")
@@ -60,10 +60,10 @@ def test_the_docs_have_a_command_and_a_row_for_every_layout():
         assert f"\n| `{name}` | " in second
 
 
-@pytest.mark.parametrize("name", ["l.docx", "lists"])
+@pytest.mark.parametrize("name", ["l.pdf", "lists"])
 def test_where_no_layout_fits_the_sentence_says_what_was_looked_for(photos, lay, tmp_path, refusal, name):
     lay(photos, "a.jpg")
-    lay(tmp_path, texts={"l.docx": b"PK\x03\x04\xff", "lists/a.csv": "file,grade\na,1\n"})
+    lay(tmp_path, texts={"l.pdf": b"%PDF\xff", "lists/a.csv": "file,grade\na,1\n"})
     message = refusal(photos, tmp_path / name)
     assert f"no layout fits {tmp_path / name}" in message
     for dataset, layout in DATASETS.items():

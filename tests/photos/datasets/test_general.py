@@ -65,7 +65,7 @@ def test_a_table_of_grades_among_the_photos_is_pointed_at(tmp_path):
 def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "labels.xlsx").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"labels\.xlsx is a spreadsheet; save it as CSV in UTF-8"):
+    with pytest.raises(InputError, match=r"labels\.xlsx is a spreadsheet; save its table as CSV in UTF-8"):
         read_labels(tmp_path, tmp_path / "labels.xlsx")
 
 

@@ -17,9 +17,12 @@ from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoF
 from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
 from biranet.photos.datasets.patients import guess_patients
 from biranet.photos.datasets.scale import Scale, remarks
-from biranet.photos.datasets.scan import outside
+from biranet.photos.datasets.scan import OUTSIDE, outside
+from biranet.texts import refuse_packed
 
-__all__ = ["DATASETS", "LabelledPhoto", "Labels", "PhotoFolder", "outside", "read_labels", "remarks"]
+__all__ = [
+    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "Place", "outside", "read_labels", "remarks",
+]  # fmt: skip
 
 PUBLISHED: dict[str, Layout] = {
     "eyepacs": EYEPACS,
@@ -86,8 +89,25 @@ def read_labels(
     folder.scale.refuse_unused()
     named = {photo.file for photo in found}
     # An archive holds its photos itself: what lies beside it is not looked through.
-    unlisted = 0 if layout.whole else sum(file not in named for file in folder.files)
-    return Labels(found, dataset, why, layout.whole, unlisted)
+    if layout.whole:
+        return Labels(found, dataset, why, layout.whole)
+    return Labels(
+        found,
+        dataset,
+        why,
+        layout.whole,
+        unlisted=sum(file not in named for file in folder.files),
+        hints={file: hint for file in named if not folder.holds(file) and (hint := folder.hint(file))},
+        passed_by=folder.passed_by,
+        unused=_unused(folder, dataset, found),
+    )
+
+
+def _unused(folder: PhotoFolder, dataset: str, found: list[LabelledPhoto]) -> tuple[str, ...]:
+    """Files that may hold labels, where none was used and no photo has a grade."""
+    if dataset not in ("folder", "classes") or any(photo.grade is not None for photo in found):
+        return ()
+    return tuple(folder.unused_labels())
 
 
 def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: Scale) -> PhotoFolder:
@@ -99,8 +119,8 @@ def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: 
         raise InputError(f"{photos} was prepared by biranet already; give the folder of the photographs as taken")
     if labels is not None and not labels.exists():
         raise InputError(f"there is no label file {labels}")
-    if labels is not None and labels.suffix.lower() in (".xlsx", ".xls", ".ods", ".numbers"):
-        raise InputError(f"{labels} is a spreadsheet; save it as CSV in UTF-8, and name that file")
+    if labels is not None and labels.suffix.lower() != ".npz":
+        refuse_packed(labels)
     return PhotoFolder(photos, labels, columns, scale)
 
 
@@ -125,7 +145,10 @@ def _recognise(folder: PhotoFolder) -> tuple[str, str]:
 def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     """Read all photos of a layout, and refuse labels that contradict each other or belong to other photos."""
     if not layout.whole and not folder.files:
-        raise InputError(f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like)")
+        passed_by = f"; {folder.passed_by}" if folder.passed_by else ""
+        raise InputError(
+            f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){passed_by}"
+        )
     found: dict[str, LabelledPhoto] = {}
     places: dict[str, Place] = {}
     for photo, place in layout.read(folder):
@@ -138,8 +161,9 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     if not found:
         raise InputError(f"{where} names no photos")
     if not layout.whole and not any(folder.holds(file) for file in found):
+        hint = next((f", {hint}" for file in found if (hint := folder.hint(file))), "")
         raise InputError(
-            f"none of the photos that {where} names is in {folder.path}, for example {next(iter(found))!r}"
+            f"none of the photos that {where} names is in {folder.path}, for example {next(iter(found))!r}{hint}"
         )
     return list(found.values())
 

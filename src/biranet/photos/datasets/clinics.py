@@ -31,7 +31,7 @@ def _read_messidor(folder: PhotoFolder, path: Path) -> Rows:
             raise InputError(f"{place}, column 'adjudicated_gradable': {gradable!r} is neither 0 nor 1")
         group, eye = examinations.get(posixpath.splitext(name)[0], ("", ""))
         photo = folder.photo(
-            folder.find(name, place, any_suffix=True),
+            folder.find(name, place),
             folder.graded(text, place, columns[1]) if gradable == "1" else UNGRADABLE_IN_SET,
             group=group,
             eye=eye,
@@ -74,7 +74,7 @@ def _read_idrid(folder: PhotoFolder, path: Path) -> Rows:
         return in_part(above + file) and "A. Segmentation/" not in file and "C. Localization/" not in file
 
     for place, (name, text), further in table_rows(path, ("Image name", "Retinopathy grade")):
-        file = folder.find(name, place, any_suffix=True, among=among)
+        file = folder.find(name, place, among=among)
         label = folder.graded(text, place, "Retinopathy grade")
         group = comment_group(folder.head(file, _HEAD_BYTES))
         yield folder.photo(file, label, group=group, split=split, source="idrid", further=further), place
@@ -102,7 +102,7 @@ def _read_deepdrid(folder: PhotoFolder, path: Path) -> Rows:
         # The name says the eye as well, but not always the same one; the grade is of the eye whose column is filled.
         eye = _shot_eye(name) if len(grades) != 1 else next(iter(grades))
         photo = folder.photo(
-            folder.find(name, place, any_suffix=True, among=among_part(split)),
+            folder.find(name, place, among=among_part(split)),
             grades.get(eye, Graded()),
             group=patient,
             eye=eye,
@@ -118,7 +118,7 @@ def _read_deepdrid_test(folder: PhotoFolder, path: Path) -> Rows:
     for place, (name, text), further in table_rows(path, ("image_id", "DR_Levels")):
         patient = name.rpartition("_")[0]
         photo = folder.photo(
-            folder.find(name, place, any_suffix=True, among=among_part("test")),
+            folder.find(name, place, among=among_part("test")),
             folder.graded(text, place, "DR_Levels"),
             group=patient,
             eye=_shot_eye(name),

@@ -27,7 +27,7 @@ def _read_eyepacs(folder: PhotoFolder, path: Path) -> Rows:
     # Only the labels of the test photos, published after the competition, say which leaderboard they counted for.
     split = "test" if "Usage" in folder.headers[path] else part_named(path.stem)
     for place, (name, level), further in table_rows(path, ("image", "level")):
-        file = folder.find(name, place, any_suffix=True)
+        file = folder.find(name, place)
         label = folder.graded(level, place, "level")
         patient = name.partition("_")[0]
         yield folder.photo(file, label, group=patient, split=split, source="eyepacs", further=further), place
@@ -47,7 +47,7 @@ def _aptos_files(folder: PhotoFolder) -> list[Path]:
 def _read_aptos(folder: PhotoFolder, path: Path) -> Rows:
     graded_columns = ("diagnosis",) if "diagnosis" in folder.headers[path] else ()
     for place, (name, *diagnosis), further in table_rows(path, ("id_code", *graded_columns)):
-        file = folder.find(name, place, any_suffix=True)
+        file = folder.find(name, place)
         label = folder.graded(diagnosis[0], place, "diagnosis") if diagnosis else Graded()
         yield folder.photo(file, label, split=part_named(path.stem), source="aptos", further=further), place
 

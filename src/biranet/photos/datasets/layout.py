@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from biranet.errors import InputError
+from biranet.files import printable
+from biranet.photos.datasets.names import PhotoNames
 from biranet.photos.datasets.scale import Graded, Scale
-from biranet.photos.datasets.scan import Scan, outside, scan
-from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.photos.datasets.scan import Scan, describe_passed_by, outside, scan
 from biranet.tables import read_header
+from biranet.texts import SPREADSHEET_SUFFIXES
 from biranet.words import EYE_IN_NAME, parse_eye
 
 _NAMED_EYE = re.compile(rf"(?:^|/)(?:([^/]+)[-_ ])?({EYE_IN_NAME})(?:[-_ ]?eye)?(?:\.[^./]*)?$", re.IGNORECASE)
@@ -59,6 +61,9 @@ class Labels:
         why: How the layout was recognised, in one clause; or that it was asked for.
         whole: The photos are square cut-outs of the field already, so that no field is looked for.
         unlisted: How many photo files are in the folder that no label names; they are left out.
+        hints: For photos that are not there: which one may be meant, see `PhotoNames.hint`.
+        passed_by: What was seen in the folder and is no photo, in a sentence; empty where there is nothing.
+        unused: Where no photo has a grade: files that may hold labels and were not used, each with what to do.
     """
 
     photos: list[LabelledPhoto]
@@ -66,6 +71,9 @@ class Labels:
     why: str
     whole: bool
     unlisted: int = 0
+    hints: Mapping[str, str] = field(default_factory=dict)
+    passed_by: str = ""
+    unused: tuple[str, ...] = ()
 
 
 class Place(NamedTuple):
@@ -118,6 +126,20 @@ class PhotoFolder:
         return [self.path / name for name in self._scan.labels]
 
     @cached_property
+    def passed_by(self) -> str:
+        """What was seen in the folder and is no photo, in a sentence; empty where there is nothing."""
+        return describe_passed_by(self._scan.others)
+
+    def unused_labels(self) -> Iterator[str]:
+        """Files among the photos that may hold labels, where none was used, each with what to do."""
+        for name in self._scan.packed:
+            advice = "save it as CSV" if posixpath.splitext(name)[1].lower() in SPREADSHEET_SUFFIXES else "unpack it"
+            yield f"{printable(name)} ({advice})"
+        for path in self.label_files_inside:
+            if path.suffix.lower() != ".npz" and len(read_header(path)) > 1:
+                yield f"{printable(path.relative_to(self.path).as_posix())} (name it with --labels)"
+
+    @cached_property
     def headers(self) -> dict[Path, tuple[str, ...]]:
         """The columns of those label files that are tables."""
         lists = {".txt", ".npz"} if self.labels is None or self.labels.is_dir() else set()
@@ -130,10 +152,9 @@ class PhotoFolder:
 
     def holds(self, file: str) -> bool:
         """Tell whether a photo is there, in the folder."""
-        if file in self._known:
-            return True
         # Path.is_file raises where a name is longer than a file system takes.
-        return os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
+        there = os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
+        return there or file in self._known
 
     def head(self, file: str, size_bytes: int) -> bytes:
         """Read the beginning of a photo; nothing where it is not there, in the folder."""
@@ -155,38 +176,15 @@ class PhotoFolder:
         return frozenset(self.files)
 
     @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        """Photo files by name with and without suffix, folders left out."""
-        names: dict[str, list[str]] = {}
-        for file in self.files:
-            name = file[file.rfind("/") + 1 :]
-            names.setdefault(name, []).append(file)
-            names.setdefault(_stem(name), []).append(file)
-        return names
+    def _names(self) -> PhotoNames:
+        return PhotoNames(self.files)
 
-    @cached_property
-    def _by_folded_name(self) -> dict[str, list[str]]:
-        """Photo files by name in small letters, folders left out."""
-        names: dict[str, list[str]] = {}
-        for file in self.files:
-            names.setdefault(file[file.rfind("/") + 1 :].casefold(), []).append(file)
-        return names
-
-    def find(
-        self,
-        name: str,
-        place: Place,
-        *,
-        any_suffix: bool = False,
-        among: Callable[[str], bool] | None = None,
-    ) -> str:
-        """Find the photo that a label file means.
+    def find(self, name: str, place: Place, *, among: Callable[[str], bool] | None = None) -> str:
+        """Find the photo that a label file means, by the rule of `PhotoNames.meant`.
 
         Args:
-            name: Path from the folder, or its last part or parts; with or without suffix. Where no file has it, case
-                does not matter, and backslashes are slashes.
+            name: Path from the folder, or its last part or parts, spelled in any way.
             place: Where it stands, for the error.
-            any_suffix: A file with another suffix is meant as well, as where a set was converted.
             among: Tells of a file whether a name that is not its path can mean it.
 
         Returns:
@@ -200,31 +198,19 @@ class PhotoFolder:
             raise InputError(f"{place}: there is no file name, but {name!r}; give every row the name of its photo")
         if name in self._known:
             return name
-        meant = self._meant(name, among)
-        if not meant:
-            name = self._inside(name)
-            if name in self._known:
-                return name
-            meant = self._meant(name, among)
-        if not meant and any_suffix and posixpath.splitext(name)[1].lower() in PHOTO_SUFFIXES:
-            meant = self._meant(_stem(name), among)
-        if not meant:
-            # Written on another system: backslashes between folders, large letters for small ones.
-            end = f"/{name.replace(chr(92), '/').casefold()}"
-            alike = self._by_folded_name.get(end[end.rfind("/") + 1 :], [])
-            meant = [file for file in alike if f"/{file.casefold()}".endswith(end) and (among is None or among(file))]
+        name = self._inside(name)
+        if name in self._known:
+            return name
+        meant = self._names.meant(name, among)
         if len(meant) > 1:
             raise InputError(
                 f"{place}: {name!r} could be {meant[0]!r} or {meant[1]!r}; write the path from {self.path}"
             )
         return meant[0] if meant else name
 
-    def _meant(self, name: str, among: Callable[[str], bool] | None) -> list[str]:
-        found = self._by_name.get(name[name.rfind("/") + 1 :], [])
-        if "/" in name:
-            end = f"/{name}"
-            found = [file for file in found if f"/{file}".endswith(end) or f"/{_stem(file)}".endswith(end)]
-        return found if among is None else [file for file in found if among(file)]
+    def hint(self, file: str) -> str:
+        """Say which photo may be meant by a name that means none, see `PhotoNames.hint`."""
+        return self._names.hint(file)
 
     def _inside(self, name: str) -> str:
         """The path from the folder, where an absolute path, or one with steps up, ends inside."""
@@ -317,10 +303,6 @@ def published(
             yield from read(folder, path)
 
     return Layout(marks, recognises, read_all, whole)
-
-
-def _stem(file: str) -> str:
-    return posixpath.splitext(file)[0]
 
 
 @contextmanager

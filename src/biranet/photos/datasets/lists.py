@@ -41,7 +41,7 @@ def _read_ddr(folder: PhotoFolder, path: Path) -> Rows:
 
     for place, name, text in list_rows(path):
         photo = folder.photo(
-            folder.find(name, place, any_suffix=True, among=among),
+            folder.find(name, place, among=among),
             UNGRADABLE_IN_SET if text == _DDR_UNGRADABLE else folder.graded(text, place),
             split=split,
             source="ddr",
@@ -56,7 +56,7 @@ def _fgadr_files(folder: PhotoFolder) -> list[Path]:
 def _read_fgadr(folder: PhotoFolder, path: Path) -> Rows:
     for place, name, text in list_rows(path, separator=","):
         # Masks of the lesions have the names of their photos.
-        file = folder.find(name, place, any_suffix=True, among=lambda file: "_Masks/" not in file)
+        file = folder.find(name, place, among=lambda file: "_Masks/" not in file)
         yield folder.photo(file, folder.graded(text, place), source="fgadr"), place
 
 
@@ -98,11 +98,11 @@ def _gdrbench_photo(folder: PhotoFolder, name: str, place: Place) -> str:
     def among(file: str) -> bool:
         return not f"/{file}".rpartition("/masks/")[1]
 
-    file = folder.find(name, place, any_suffix=True, among=among)
+    file = folder.find(name, place, among=among)
     if folder.holds(file):
         return file
     # Where the folder of photos is that of one domain, the list still begins with its name.
-    below = folder.find(name.partition("/")[2] or name, place, any_suffix=True, among=among)
+    below = folder.find(name.partition("/")[2] or name, place, among=among)
     return below if folder.holds(below) else file
 
 

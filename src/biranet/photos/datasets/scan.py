@@ -2,15 +2,34 @@
 
 import os
 import posixpath
+import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
+from biranet.files import open_regular, printable
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 
-LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet", ".npz"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
+"""Endings, in lower case, of tables."""
+
+LABEL_SUFFIXES = TABLE_SUFFIXES | {".npz"}
 """Endings, in lower case, of files that may hold labels."""
+
+_PACKED_SUFFIXES = ARCHIVE_SUFFIXES | SPREADSHEET_SUFFIXES
+
+_HEAD_BYTES = 132
+_STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|II[*+]\0|MM\0[*+]|II\xbc|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|\xff\x0a|\xff\x4f\xff\x51|"
+    rb"\0\0\0\x0c(?:jP  |JXL )|.{4}ftyp(?:avi|hei|hev|mif1|msf1)|.{128}DICM",
+    re.DOTALL,
+)
+"""How pictures begin: JPEG, PNG, TIFF and the raw files of cameras, JPEG XR, WebP, GIF, BMP, JPEG XL, JPEG 2000, AVIF
+and HEIC, DICOM. Those of PPM begin like words, and have an ending."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +37,25 @@ class Scan:
     """Files below a folder, sorted, as paths relative to it with forward slashes.
 
     Attributes:
-        photos: Files that end like photos, and what cannot be followed: links to folders outside, folders that must not
-            be read. Each becomes a row with a reason when it is opened.
+        photos: Files that end or, where the ending is not known, begin like photos, and what cannot be followed: links
+            to folders outside, folders that must not be read. Each becomes a row with a reason when it is opened.
         labels: Files that end like tables, lists or arrays.
+        packed: Files that end like archives or spreadsheets, and may hold labels.
+        others: Number of files that are none of photos and labels, by ending.
     """
 
     photos: list[str]
     labels: list[str]
+    packed: list[str]
+    others: Mapping[str, int]
 
 
 def scan(root: Path) -> Scan:
     """List the files of a folder and everything below it.
 
-    Hidden files and prepared folders are passed by. Links that lead out of the folder are listed, never followed; a
-    link to a folder inside is followed only where nothing else has led there.
+    Hidden files and prepared folders are passed by. A file is opened only where its ending says nothing. Links that
+    lead out of the folder are listed, never followed; a link to a folder inside is followed only where nothing else has
+    led there.
 
     Args:
         root: The folder.
@@ -39,8 +63,8 @@ def scan(root: Path) -> Scan:
     Raises:
         InputError: If a name is not UTF-8.
     """
-    photos: list[str] = []
-    labels: list[str] = []
+    photos, labels, packed = list[str](), list[str](), list[str]()
+    others: Counter[str] = Counter()
     top = os.path.realpath(root)
     seen: set[str] = set()
     # Folders first and links to them last, so that a photo is listed under its own path and not under a link's.
@@ -76,27 +100,63 @@ def scan(root: Path) -> Scan:
                 links.append(name)
             else:
                 suffix = posixpath.splitext(entry.name)[1].lower()
-                if suffix in PHOTO_SUFFIXES or _is_nameless_dicom(entry, suffix):
+                if suffix in PHOTO_SUFFIXES:
                     photos.append(name)
                 elif suffix in LABEL_SUFFIXES and entry.is_file():
                     labels.append(name)
+                elif _begins_like_a_photo(entry):
+                    photos.append(name)
+                else:
+                    others[suffix] += 1
+                    if suffix in _PACKED_SUFFIXES:
+                        packed.append(name)
     for name in photos:
         try:
             name.encode()
         except UnicodeEncodeError:
             raise InputError(f"{root}: the file name {name!r} is not UTF-8; rename the file") from None
-    return Scan(sorted(photos), sorted(labels))
+    return Scan(sorted(photos), sorted(labels), sorted(packed), others)
 
 
-def _is_nameless_dicom(entry: "os.DirEntry[str]", suffix: str) -> bool:
-    """Whether a file without an ending, or with a number for one, as archives name them, is marked as DICOM."""
-    if suffix.strip(".0123456789") or not entry.is_file():
-        return False
+def _begins_like_a_photo(entry: "os.DirEntry[str]") -> bool:
     try:
-        with open(entry.path, "rb") as file:  # noqa: PTH123 (many thousands of them, as strings)
-            return file.read(132)[128:] == b"DICM"
+        # Files of no length are passed by unread: those of the system's own folders have none.
+        if not entry.is_file() or not entry.stat().st_size:
+            return False
+        with open_regular(Path(entry.path)) as file:
+            return _STARTS.match(file.read(_HEAD_BYTES)) is not None
     except OSError:
         return False
+
+
+def describe_passed_by(others: Mapping[str, int]) -> str:
+    """Say of what endings the files are that a scan has passed by; nothing where there are none.
+
+    Example:
+        >>> describe_passed_by({".xmp": 2, "": 1})
+        '3 files are no photos by their ending and content, and are passed by: .xmp, no ending'
+    """
+    count = sum(others.values())
+    if not count:
+        return ""
+    # Whatever stands behind the last point of a name: perhaps no ending, but a sentence.
+    shown = [
+        printable(ending[:_LONGEST_ENDING]) or "no ending" for ending in sorted(others, key=others.__getitem__)[::-1]
+    ]
+    listed = ", ".join(shown[:_SHOWN_ENDINGS]) + (", …" if len(shown) > _SHOWN_ENDINGS else "")
+    are = (
+        "1 file is no photo by its ending and content, and is"
+        if count == 1
+        else (f"{count} files are no photos by their ending and content, and are")
+    )
+    return f"{are} passed by: {listed}"
+
+
+_SHOWN_ENDINGS, _LONGEST_ENDING = 10, 20
+
+
+OUTSIDE = "lies outside the folder of photos; copy it there, or give the folder that it lies in"
+"""Why a photo must not be read of which `outside` is true."""
 
 
 def outside(root: Path, file: str) -> bool:

@@ -1,0 +1,124 @@
+"""Which photo a name in a table means: one rule for all layouts, and for lists of photos to grade."""
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from biranet.photos.read import PHOTO_SUFFIXES
+
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_SPACES_AROUND = re.compile(r" */ *")
+
+
+class PhotoNames:
+    """The names of the photos of a folder.
+
+    Args:
+        files: Paths from the folder, with forward slashes.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self.files = files
+
+    def meant(self, name: str, among: Callable[[str], bool] | None = None) -> list[str]:
+        r"""Find the photos that a name can mean.
+
+        The name is a path from the folder, or its last part or parts, with or without the ending of a picture. Of the
+        ways to read it, the first that finds a photo counts: as it is written; with letters composed as here, and
+        backslashes for slashes; in small letters, without spaces around; and all these with another ending.
+
+        Args:
+            name: What a table says.
+            among: Tells of a file whether it can be meant.
+
+        Returns:
+            No photo, one, or several that are equally close.
+
+        Example:
+            >>> PhotoNames(["a/Eye_1.JPG", "b.png"]).meant(r"A\eye_1"), PhotoNames(["b.png"]).meant("b.jpg")
+            (['a/Eye_1.JPG'], ['b.png'])
+        """
+        found = [file for key in _keys(name) for file in self._by_key.get(key, ())]
+        candidates = found if among is None else [file for file in found if among(file)]
+        endings = (_whole, _stem) if _stem(name) != name else (_whole,)
+        for shorten in endings if candidates else ():
+            for spell in (_as_written, _composed, _folded):
+                end = f"/{shorten(spell(name))}"
+                spelled = [(file, f"/{spell(file)}") for file in candidates]
+                meant = [
+                    file
+                    for file, path in spelled
+                    if (shorten is _whole and path.endswith(end)) or _stem(path).endswith(end)
+                ]
+                if meant:
+                    return meant
+        return []
+
+    def hint(self, name: str) -> str:
+        """Say which photo may be meant by a name that means none, in a clause; nothing where none is near.
+
+        Example:
+            >>> PhotoNames(["0010.jpg"]).hint("10")
+            "but '0010.jpg' is there; did a spreadsheet strip the zeros?"
+        """
+        keys = _keys(name)
+        for file in (file for key in keys for file in self._by_bare_key.get(_bare(key), ())):
+            if _keys(file).isdisjoint(keys):
+                return f"but {file!r} is there; did a spreadsheet strip the zeros?"
+            if "/" in name and not posixpath.isabs(name):
+                return f"but {file!r} is there; write its path from the folder of photos"
+        return ""
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            found.setdefault(_key(_stem(file)), []).append(file)
+        return found
+
+    @cached_property
+    def _by_bare_key(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key, files in self._by_key.items():
+            found.setdefault(_bare(key), []).extend(files)
+        return found
+
+
+def _keys(name: str) -> set[str]:
+    """What a photo of this name is looked up by: a name without an ending may have a point in it."""
+    return {_key(name), _key(_stem(name))}
+
+
+def _key(path: str) -> str:
+    path = _folded(path)
+    return path[path.rfind("/") + 1 :].strip()
+
+
+def _bare(key: str) -> str:
+    return _LEADING_ZEROS.sub("", key)
+
+
+def _stem(path: str) -> str:
+    """A path without the ending of a picture; other endings belong to the name."""
+    stem, suffix = posixpath.splitext(path)
+    return stem if suffix.strip().lower() in PHOTO_SUFFIXES else path
+
+
+def _whole(path: str) -> str:
+    return path
+
+
+def _as_written(path: str) -> str:
+    return path
+
+
+def _composed(path: str) -> str:
+    path = path.replace("\\", "/")
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
+def _folded(path: str) -> str:
+    path = _SPACES_AROUND.sub("/", _composed(path).strip())
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
