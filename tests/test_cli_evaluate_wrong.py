@@ -126,7 +126,11 @@ def test_a_wrong_table_is_answered_by_a_sentence(biranet, place, what):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("p.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", "p.xlsx is a spreadsheet; save its table as CSV in UTF-8"),
+        (
+            "p.xlsx",
+            b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe",
+            "p.xlsx is a spreadsheet; save its table as CSV in UTF-8",
+        ),
         ("p.csv", GOOD.encode("utf-32"), "p.csv is not a CSV table in UTF-8"),
         ("p.csv", GOOD.replace("ann", "\xe5sa").encode("latin-1"), "p.csv is not a CSV table in UTF-8"),
         ("p.csv", b"\x00" * 64, "p.csv"),

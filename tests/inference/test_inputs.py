@@ -1,12 +1,14 @@
 """What people give to `biranet grade`."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from biranet.errors import InputError
 from biranet.inference.grader import Prediction
 from biranet.inference.inputs import list_photos, save_picture
+from biranet.photos.datasets import OUTSIDE
 
 
 @pytest.fixture
@@ -46,11 +48,73 @@ def test_absolute_paths_in_a_csv_stay(photos, tmp_path):
     assert list_photos([table]).files == [photos / "b.jpg"]
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv", "list.parquet", "Unicode text.txt"])
+def test_a_table_finds_photos_as_prepare_does(photos, name):
+    names = ["b.jpg ", "sub\\C.TIF", "A", "B.jpg", "b.jpeg", "sub/deep/../c"]
+    files = ["b.jpg", "sub/c.tif", "a.PNG", "b.jpg", "b.jpg", "sub/c.tif"]
+    table = pd.DataFrame({"file": names, "camera": "x"})
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+        table.to_parquet(photos / name)
+    else:
+        separator = ";" if name.endswith(".csv") else "\t"
+        encoding = "utf-16" if name.endswith(".txt") else "utf-8"
+        table.to_csv(photos / name, sep=separator, index=False, encoding=encoding)
+    listed = list_photos([photos / name])
+    assert listed.files == [photos / file for file in files]
+    assert listed.refused == {}
+
+
+def test_names_that_mean_no_photo_or_several(photos):
+    (photos / "0010.jpg").touch()
+    (photos / "sub" / "b.jpg").touch()
+    table = photos / "list.csv"
+    table.write_text("file\n10\ngone\n")
+    listed = list_photos([table])
+    assert listed.files == [photos / "10", photos / "gone"]
+    assert listed.refused == {
+        photos / "10": "no such file, but '0010.jpg' is there; did a spreadsheet strip the zeros?"
+    }
+    for name, words in [
+        ("B", r"list\.csv, row 2: 'B' could be 'b.jpg' or 'sub/b.jpg'"),
+        (" ,1", "row 2: there is no file"),
+    ]:
+        table.write_text(f"file,note\n{name}\n")
+        with pytest.raises(InputError, match=words):
+            list_photos([table])
+
+
+def test_the_folder_is_not_searched_for_photos_that_are_there(photos, monkeypatch):
+    table = photos / "list.csv"
+    table.write_text("file\nb.jpg\n")
+    monkeypatch.setattr("biranet.photos.datasets.layout.scan", lambda root: pytest.fail(f"{root} was searched"))
+    assert list_photos([table]).files == [photos / "b.jpg"]
+
+
+def test_links_out_of_a_folder_are_refused_as_prepare_does(photos, tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    (photos / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (photos / "away").symlink_to(tmp_path)
+    (photos / "near.jpg").symlink_to(photos / "b.jpg")
+    table = photos / "list.csv"
+    table.write_text("file\nlink.jpg\naway/secret.jpg\nnear.jpg\n../secret.jpg\n")
+    for given, files in [(photos, ["link.jpg", "away"]), (table, ["link.jpg", "away/secret.jpg"])]:
+        assert list_photos([given]).refused == {photos / file: OUTSIDE for file in files}
+
+
+def test_what_is_passed_by_in_folders_is_said(photos):
+    assert list_photos([photos, photos / "sub"]).passed_by == [
+        "1 file is no photo by its ending and content, and is passed by: .md"
+    ]
+
+
 def test_what_cannot_be_listed_is_refused(photos, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     table = tmp_path / "list.csv"
     table.write_text("name\nb.jpg\n")
+    packed = tmp_path / "list.zip"
+    packed.write_bytes(b"PK\x03\x04")
     for given, words in [
         ([], "no photos were given"),
         ([empty], "holds no photos; known are"),
@@ -58,6 +122,7 @@ def test_what_cannot_be_listed_is_refused(photos, tmp_path):
         ([photos, tmp_path / "none"], "does not exist"),
         ([tmp_path / "none.csv"], "cannot read"),
         ([table], "no column 'file'; its columns are: name"),
+        ([packed], r"list\.zip is an archive; unpack it"),
     ]:
         with pytest.raises(InputError, match=words):
             list_photos(given)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from PIL import Image
 
@@ -91,16 +91,14 @@ def _named_in(table: Path) -> Iterator[tuple[Path, str]]:
     """The photos that a table names, each with why it must not be read or which one may be meant."""
     folder = PhotoFolder(table.parent, None)
     for row, cell in read_table(table, ["file"])["file"].items():
-        name = str(cell).strip()
+        name, reason = str(cell).strip(), ""
         # The folder is looked through only for what is not there as it is written: it may be anyone's home.
         if not name or not os.path.isfile(folder.path / name):  # noqa: PTH113 - Path.is_file raises for long names
             name = folder.find(name, Place(table, int(str(row))))
-        leads_on = PurePath(name).is_absolute() or ".." in PurePath(name).parts
-        reason = ""
-        if not leads_on and outside(folder.path, name):
+            hint = "" if folder.holds(name) else folder.hint(name)
+            reason = f"no such file, {hint}" if hint else ""
+        if not os.path.isabs(name) and ".." not in name.split("/") and outside(folder.path, name):  # noqa: PTH117
             reason = OUTSIDE
-        elif not leads_on and not folder.holds(name) and (hint := folder.hint(name)):
-            reason = f"no such file, {hint}"
         yield folder.path / name, reason
 
 

@@ -4,7 +4,8 @@ import time
 import pytest
 
 from biranet.photos.datasets import PhotoFolder, outside, read_labels
-from biranet.photos.datasets.scan import scan
+from biranet.photos.datasets import scan as scan_module
+from biranet.photos.datasets.scan import describe_passed_by, scan
 
 
 def test_hidden_files_and_prepared_folders_are_passed_by(photos, lay):
@@ -20,6 +21,59 @@ def test_pipes_are_no_label_files(photos, lay):
     os.mkfifo(photos / "trainLabels.csv")
     assert scan(photos).labels == []
     assert read_labels(photos).dataset == "folder"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xf7", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"RIFF\x10\0\0\0WEBP", b"GIF89a",
+        b"BM\x10\0\0\0\0\0\0\0",
+        b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"\0\0\0\x20ftypavif", b"\0\0\0\x18ftypheic",
+        b"\xff\x0a", b"\0\0\0\x0cJXL \r\n", bytes(128) + b"DICM",
+    ],
+)  # fmt: skip
+def test_where_the_ending_is_unknown_the_content_says_what_is_a_photo(photos, lay, start):
+    lay(
+        photos,
+        texts={"a.unknown": start, "no ending": start, "b.jpg_original": start, "words.md": b"P1 3", "empty": b""},
+    )
+    found = scan(photos)
+    assert found.photos == ["a.unknown", "b.jpg_original", "no ending"]
+    assert found.others == {".md": 1, "": 1}
+
+
+def test_what_is_passed_by_is_counted_and_said(photos, lay, refusal):
+    lay(photos, "a.xmp", "b.XMP", "e.\x1b[2J", "deep/t.zip", "l.csv", ".hidden.xmp")
+    os.mkfifo(photos / "pipe")
+    assert describe_passed_by(scan(photos).others) == (
+        "5 files are no photos by their ending and content, and are passed by: .xmp, no ending, '.\\x1b[2j', .zip"
+    )
+    assert scan(photos).packed == ["deep/t.zip"]
+    assert refusal(photos).endswith("; " + describe_passed_by(scan(photos).others))
+
+
+def test_only_what_has_no_known_ending_is_opened(photos, lay, monkeypatch):
+    lay(photos, "a.jpg", "b.dcm", "c.csv", "d.unknown")
+    opened = []
+    real = scan_module.open_regular
+    monkeypatch.setattr(scan_module, "open_regular", lambda path: opened.append(path.name) or real(path))
+    scan(photos)
+    assert opened == ["d.unknown"]
+
+
+def test_labels_that_were_seen_and_not_used(photos, lay):
+    lay(
+        photos,
+        "a.jpg",
+        "deep/trainLabels.csv.zip",
+        "l.xlsx",
+        texts={"deep/mine.tsv": "image\tdr\na\t1\n", "x.txt": "a"},
+    )
+    assert read_labels(photos).unused == (
+        "deep/trainLabels.csv.zip (unpack it)", "l.xlsx (save it as CSV)", "deep/mine.tsv (name it with --labels)",
+    )  # fmt: skip
+    lay(photos, "3/b.jpg")
+    assert read_labels(photos).unused == ()
 
 
 def test_links_out_of_the_tree_are_listed_and_not_followed(photos, lay, tmp_path):

@@ -152,9 +152,10 @@ class PhotoFolder:
 
     def holds(self, file: str) -> bool:
         """Tell whether a photo is there, in the folder."""
+        if file in self._known:
+            return True
         # Path.is_file raises where a name is longer than a file system takes.
-        there = os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
-        return there or file in self._known
+        return os.path.isfile(self.path / file) and not outside(self.path, file)  # noqa: PTH113
 
     def head(self, file: str, size_bytes: int) -> bytes:
         """Read the beginning of a photo; nothing where it is not there, in the folder."""

@@ -139,17 +139,13 @@ def describe_passed_by(others: Mapping[str, int]) -> str:
     count = sum(others.values())
     if not count:
         return ""
-    # Whatever stands behind the last point of a name: perhaps no ending, but a sentence.
-    shown = [
-        printable(ending[:_LONGEST_ENDING]) or "no ending" for ending in sorted(others, key=others.__getitem__)[::-1]
-    ]
-    listed = ", ".join(shown[:_SHOWN_ENDINGS]) + (", …" if len(shown) > _SHOWN_ENDINGS else "")
-    are = (
-        "1 file is no photo by its ending and content, and is"
-        if count == 1
-        else (f"{count} files are no photos by their ending and content, and are")
-    )
-    return f"{are} passed by: {listed}"
+    most_first = sorted(others, key=lambda ending: (-others[ending], ending))
+    # What stands behind the last point of a name may be a whole sentence.
+    shown = [printable(ending[:_LONGEST_ENDING]) or "no ending" for ending in most_first[:_SHOWN_ENDINGS]]
+    listed = ", ".join(shown) + (", …" if len(others) > _SHOWN_ENDINGS else "")
+    if count == 1:
+        return f"1 file is no photo by its ending and content, and is passed by: {listed}"
+    return f"{count} files are no photos by their ending and content, and are passed by: {listed}"
 
 
 _SHOWN_ENDINGS, _LONGEST_ENDING = 10, 20
