@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from biranet.errors import InputError
 from biranet.manifest import COLUMNS, GROUP_FROM
 from biranet.photos import store
-from biranet.photos.folder import prepare_folder
+from biranet.photos.datasets import LabelledPhoto
+from biranet.photos.folder import _further_columns, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS
 from biranet.photos.store import MEASURED_COLUMNS
@@ -303,3 +304,20 @@ def test_labels_with_clashing_names_of_columns(photos, tmp_path, run):
     row = run(photos, tmp_path / "out", labels=labels).iloc[0]
     assert row["label_status"] == "x"
     assert row["label_label_status"] == "y"
+
+
+def test_columns_of_a_wide_table_are_not_compared_with_each_other():
+    compared = []
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            compared.append(other)
+            return str.__eq__(self, other)
+
+    names = [Name(number) for number in range(300)]
+    photo = LabelledPhoto("a.jpg", 1, "", "", "", "", further=dict.fromkeys([*names, Name("grade")], ""))
+    assert _further_columns([photo]) == {name: name for name in names} | {"grade": "label_grade"}
+    assert len(compared) < 2_000  # each with each would be 45,000

@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -308,3 +310,18 @@ def test_what_r_and_pandas_write_for_nothing_is_nothing_in_every_column(photos, 
     text = "file,grade,group,eye,split,source\n" + "".join(f"{name}.jpg{f',{nothing}' * 5}\n" for name in "ab")
     found = read_labels(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv").photos
     assert found == [LabelledPhoto(f"{name}.jpg", None, "", "", "", "photos") for name in "ab"]
+
+
+def test_label_files_that_are_none(photos, lay, tmp_path, refusal):
+    lay(photos, "a.jpg")
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zeros.csv").symlink_to("/dev/zero")
+    for name in ("pipe.csv", "zeros.csv"):
+        assert refusal(photos, tmp_path / name) == f"cannot read {tmp_path / name}: it is no regular file"
+    assert "it is no regular file" in refusal(photos, tmp_path / "pipe.csv", "lists")
+
+
+def test_names_of_columns_give_no_orders_to_the_terminal(photos, lay, refusal):
+    lay(photos, "a.jpg")
+    lay(photos.parent, texts={"escape.csv": "file,\x1b[2J\x1b[31mall well\na.jpg,0\n"})
+    assert r"has the columns: file, '\x1b[2J\x1b[31mall well'" in refusal(photos, photos.parent / "escape.csv")
