@@ -63,7 +63,7 @@ def test_an_item_is_a_file_of_its_own(archive, arrays):
         ("train_labels", "0", "int64"),
         ("floats", "0", "float64"),
         ("words", "0", "<U4"),
-        ("objects", "0", "no numbers"),
+        ("objects", "0", "object with shape (2,)"),
         ("four", "0", "(3, 5, 7, 4)"),
         ("nothing", "0", "(3, 0, 7, 3)"),
     ],

@@ -34,9 +34,9 @@ class Arrays:
         with _readable(name, info), self._members.open(info) as member:
             shape, _, dtype = _read_head(member)
             announced = math.prod(shape) * dtype.itemsize
-            if dtype.hasobject or min(shape, default=0) < 0:
-                raise ArraysError(f"the array {name!r} holds no numbers")
-            if announced != info.file_size - member.tell():
+            if min(shape, default=0) < 0:
+                raise ArraysError(f"the array {name!r} is damaged; fetch the archive anew")
+            if not dtype.hasobject and announced != info.file_size - member.tell():
                 raise ArraysError(f"the array {name!r} announces {announced} bytes, not the {info.file_size} it takes")
         return shape, dtype
 
@@ -50,7 +50,9 @@ class Arrays:
         Raises:
             ArraysError: If it is longer, or cannot be read.
         """
-        self.head(name)
+        _, dtype = self.head(name)
+        if dtype.hasobject:
+            raise ArraysError(f"the array {name!r} holds no numbers")
         info = self._members.getinfo(f"{name}.npy")
         if info.file_size > min(limit_bytes, max(_HARMLESS_BYTES, _MOST_PACKED * info.compress_size)):
             raise ArraysError(f"the array {name!r} claims {info.file_size} bytes in {info.compress_size}")

@@ -131,7 +131,7 @@ CLAIM = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d,), }\n"
             "the array 'train_labels' claims 5000128 bytes in 4",
         ),
         (IMAGES, b"", "the array 'train_labels' is damaged"),
-        (header(CLAIM % -6) + bytes(6), LABELS, "holds no numbers"),
+        (header(CLAIM % -6) + bytes(6), LABELS, "the array 'train_images' is damaged"),
     ],
     ids=["unclosed header", "a thousand billion labels", "other labels", "bomb", "empty", "fewer than none"],
 )
