@@ -38,7 +38,7 @@ def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_
     ]
     assert found["e.jxl"]["reason"]
     assert passed_by in answer.out.splitlines()
-    answer = biranet("grade", "photos", "--workers", 0)
+    answer = biranet("grade", "photos", "--workers", 0, "--out", "grades.csv")
     assert passed_by in answer.out.splitlines()
     graded = rows(tmp_path / "grades.csv")
     assert [name for name, row in graded.items() if row["status"] == "ok"] == [
@@ -73,12 +73,12 @@ def test_names_that_a_spreadsheet_changed(photos, biranet, tmp_path):
 
 def test_a_list_of_photos_and_links_out_of_a_folder(photos, biranet, stand_in, tmp_path):
     (photos / "list.tsv").write_text("file\tcamera\na.jpg \tx\nA\tx\n..\\photos\\a.jpg\tx\n")
-    answer = biranet("grade", "photos/list.tsv", "--workers", 0)
+    answer = biranet("grade", "photos/list.tsv", "--workers", 0, "--out", "grades.csv")
     assert "2 of 3 photos graded" in answer.out
     (photos / "list.tsv").unlink()
     (photos / "a.jpg").rename(tmp_path / "secret.jpg")
     (photos / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    answer = biranet("grade", "photos", "--workers", 0, "--attention", "looked")
+    answer = biranet("grade", "photos", "--workers", 0, "--out", "grades.csv", "--attention", "looked")
     assert answer.status == 1
     assert rows(tmp_path / "grades.csv")["photos/link.jpg"]["reason"].startswith("lies outside the folder of photos; ")
     assert not (tmp_path / "looked").exists()
