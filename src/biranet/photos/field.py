@@ -22,7 +22,7 @@ _LEAST_ARC_FRACTION = 0.4
 _MOST_BESIDE_FRACTION = 0.05
 _LEAST_THUMBNAIL_PX = 64
 _LEAST_REDNESS = 40
-_LEAST_CORNER_FRACTION = 0.5
+_LEAST_CORNER_FRACTION = 0.3
 
 _SHEET = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
 

@@ -182,6 +182,8 @@ def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
         off = np.abs(np.linalg.norm(points - (x, y), axis=1) - circle.radius)
     if (off <= max(1.5, 0.02 * circle.radius)).sum() < _LEAST_EDGE_FRACTION * inside.sum():
         return None
+    if not (0 <= circle.x <= contrast.shape[1] and 0 <= circle.y <= contrast.shape[0]):
+        return None
     shares = np.array([0.6, 0.7, 0.8, 0.92, 0.95, 1.05, 1.08], np.float32)
     rays, inside = _rays(contrast, circle, across, circle.radius * shares)
     middle, rim, beyond = (rays[inside, part].mean(axis=1) for part in (slice(3), slice(3, 5), slice(5, None)))
