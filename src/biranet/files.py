@@ -192,7 +192,7 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file that comes from outside, to read bytes: a regular one. A pipe or a device is never waited for.
 
     Raises:
