@@ -22,9 +22,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from biranet.config import ModelConfig, TrainConfig
+from biranet.console import progress_bar
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
@@ -51,13 +51,14 @@ from biranet.learning.run import (
     split_column,
 )
 from biranet.learning.schedule import Schedule, make_optimiser
-from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
 from biranet.learning.trunk import check_trunk
+from biranet.learning.workers import living_workers
 from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.outputs import output
 from biranet.photos.prepare import read_preparation
+from biranet.signals import stop_signals
 
 
 def train(
@@ -84,7 +85,7 @@ def train(
     Raises:
         InputError: If something given is wrong, or the loss is no longer a finite number.
         RefusedError: If the split puts one patient, or one photo, into two parts.
-        InterruptedRunError: If SIGINT or SIGTERM came; the state was saved.
+        InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
     """
     accelerator = Accelerator(cpu=config.no_cuda, mixed_precision=_precision(config))
     # The main process writes; the others wait.
@@ -178,11 +179,11 @@ def _train(
             started = saved = time.monotonic()
             network.train()
             batches.epoch, batches.first = epoch, progress.batch
-            bar = tqdm(
+            bar = progress_bar(
                 total=len(batches),
                 initial=progress.batch,
                 desc=f"epoch {epoch + 1}/{config.epochs}",
-                disable=None if accelerator.is_main_process else True,
+                shown=accelerator.is_main_process,
                 leave=False,
             )
             for batch in loader:

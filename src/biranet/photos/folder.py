@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from biranet.console import progress_bar
 from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.grades import GRADES
@@ -137,7 +136,7 @@ def prepare_folder(
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)
-        bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
+        bar = progress_bar(total=len(listed.photos), unit="photo", shown=progress)
         tasks = _tasks(photos, listed.photos, out, preparation, journal, bar.update)
         unsynced = journal.resumed
         with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:

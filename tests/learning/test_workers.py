@@ -9,7 +9,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from torch.utils.data import DataLoader, Dataset
-from biranet.learning.signals import start_worker
+from biranet.learning.workers import start_worker
 
 class Slow(Dataset):
     def __len__(self):
