@@ -44,7 +44,7 @@ def _ended(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
             return STOPPED
         from biranet.faults import EXIT_STATUS, describe
 
-        _say(describe(error))
+        _say(describe(error, arguments[0] if arguments else ""))
         return EXIT_STATUS
     out.flush()
     if out.failure is None or status > 1:

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -32,7 +33,7 @@ def escaped(text: str) -> str:
 def _written_out(found: re.Match[str]) -> str:
     letter = found[0]
     # Wide spaces are no orders, although they do not count as printable.
-    return letter if letter.isprintable() or letter.isspace() and ord(letter) > 0x9F else ascii(letter)[1:-1]
+    return letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
 
 
 class Guarded(io.TextIOBase):

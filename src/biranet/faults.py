@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -18,11 +17,12 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "not enough memory", "can't allocate memor
 _WORKER_DIED = ("DataLoader worker", "Pin memory thread exited", "BrokenProcessPool")
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, command: str) -> str:
     """Say in one sentence why a command ended, and write the details into a file.
 
     Args:
         error: What nobody caught.
+        command: The command's name.
 
     Returns:
         The sentence.
@@ -38,7 +38,7 @@ def describe(error: BaseException) -> str:
         why = f"{files or 'the system refused'}: {error.strerror}"
     else:
         why = f"this is a fault of biranet ({said})"
-    place = _write_details(error)
+    place = _write_details(error, command)
     told = f"the details are in {place}; please send it, after a look at what it says" if place else _last_place(error)
     return f"{why}; {told}"
 
@@ -50,10 +50,9 @@ def _first_line(error: BaseException) -> str:
         return ""
 
 
-def _write_details(error: BaseException) -> str:
+def _write_details(error: BaseException, command: str) -> str:
     """Write what helps to find a fault; returns where, or nothing where it cannot be written."""
     try:
-        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         text = "\n".join(
             [
                 f"biranet {software_version()}, Python {platform.python_version()}, {platform.platform()}",

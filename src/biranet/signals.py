@@ -23,6 +23,8 @@ def heeded() -> dict[signal.Signals, Any]:
 def stop_by_interrupt() -> Iterator[list[int]]:
     """Let the first stopping signal arrive as KeyboardInterrupt, and the second end the process at once.
 
+    Errors while objects are finalised, which torch has where its workers cannot start, are shown with `python -X dev` only.
+
     Yields:
         The signals that came; empty as long as none did.
     """
@@ -41,7 +43,7 @@ def stop_by_interrupt() -> Iterator[list[int]]:
             # It came while an object was finalised, where no exception goes any further; so it comes once more.
             received.clear()
             _thread.interrupt_main()
-        else:
+        elif sys.flags.dev_mode:
             unraisable(lost)
 
     for number in before:

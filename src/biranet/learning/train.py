@@ -57,6 +57,7 @@ from biranet.learning.trunk import check_trunk
 from biranet.learning.workers import living_workers
 from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.outputs import output
+from biranet.photos.parallel import refuse_missing_guard
 from biranet.photos.prepare import read_preparation
 from biranet.signals import stop_signals
 
@@ -87,6 +88,8 @@ def train(
         RefusedError: If the split puts one patient, or one photo, into two parts.
         InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
     """
+    if config.data.workers:
+        refuse_missing_guard()
     accelerator = Accelerator(cpu=config.no_cuda, mixed_precision=_precision(config))
     # The main process writes; the others wait.
     with output(run, RUN) if accelerator.is_main_process else nullcontext():

@@ -41,9 +41,9 @@ class Loader(DataLoader[Item]):
         Raises:
             WorkerError: If they cannot be started.
         """
-        if self.num_workers:
-            refuse_missing_guard(self.multiprocessing_context)
         try:
+            if self.num_workers:
+                refuse_missing_guard(self.multiprocessing_context)
             return super().__iter__()
         except OSError as error:
             raise WorkerError(
@@ -73,7 +73,7 @@ def living_workers(advice: str) -> Iterator[None]:
         ) from error
 
 
-_DIED = ("DataLoader worker", "Pin memory thread exited")
+_DIED = ("DataLoader worker", "Pin memory thread exited", "Too many open files")
 """How torch says it."""
 
 

@@ -23,7 +23,7 @@ from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import LabelledPhoto, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
-from biranet.photos.parallel import in_processes
+from biranet.photos.parallel import in_processes, leave_starting_worker
 from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
@@ -127,6 +127,7 @@ def prepare_folder(
     """
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
+    leave_starting_worker()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
     preparation = Preparation(size_px=size_px, whole=listed.whole)

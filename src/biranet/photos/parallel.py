@@ -64,13 +64,14 @@ def in_processes(
         return
     waiting = iter(tasks)
     running: set[Future[list[Result]]] = set()
-    _refuse_in_a_starting_worker()
-    pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
+    leave_starting_worker()
+    with _trouble_starting():
+        pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
     failure: Exception | None = None
     try:
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
-                with _interrupts_held():
+                with _trouble_starting(), _interrupts_held():
                     running.add(pool.submit(_apply, function, batch))
             if not running:
                 break
@@ -92,6 +93,16 @@ def in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _trouble_starting() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"worker processes cannot be started: {error.strerror or error}; prepare photos in one, with --workers 1"
+        ) from error
 
 
 @contextmanager
@@ -148,7 +159,7 @@ def refuse_missing_guard(context: BaseContext | None = None) -> None:
     Raises:
         InputError: If they could not start.
     """
-    _refuse_in_a_starting_worker()
+    leave_starting_worker()
     context = context or multiprocessing.get_context()
     method = context.get_start_method()
     if method != "fork" and not _starts(method):
@@ -167,8 +178,8 @@ def _starts(method: str) -> bool:
     return process.exitcode == 0
 
 
-def _refuse_in_a_starting_worker() -> None:
-    """End this process without a word if it is a worker that only imports the script; its main process tells why."""
+def leave_starting_worker() -> None:
+    """End this process without a word if it is a worker that has yet to import the script; its main process tells why."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(1)
 
