@@ -1,9 +1,9 @@
 """Signals that ask a process to stop: a command obeys the first one in good order, and the second at once."""
 
-import _thread
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,7 +29,7 @@ def stop_by_interrupt() -> Iterator[list[int]]:
         The signals that came; empty as long as none did.
     """
     received: list[int] = []
-    before, unraisable = heeded(), sys.unraisablehook
+    before, unraisable, main_thread = heeded(), sys.unraisablehook, threading.get_ident()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         received.append(number)
@@ -40,9 +40,8 @@ def stop_by_interrupt() -> Iterator[list[int]]:
 
     def repeat(lost: Any) -> None:
         if lost.exc_type is KeyboardInterrupt:
-            # It came while an object was finalised, where no exception goes any further; so it comes once more.
-            received.clear()
-            _thread.interrupt_main()
+            # It came while an object was finalised, where no exception goes any further; so it comes once more, after.
+            threading.Timer(0.05, signal.pthread_kill, (main_thread, received.pop())).start()
         elif sys.flags.dev_mode:
             unraisable(lost)
 
