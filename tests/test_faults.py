@@ -69,4 +69,6 @@ def test_where_no_file_can_be_written_the_sentence_says_where_it_came_from(told,
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     sentence, details = told(KeyError("x"))
     assert details is None
-    assert re.fullmatch(r"biranet: this is a fault of biranet \(KeyError: 'x'\); it came from .*\.py, line \d+\n", sentence)
+    assert re.fullmatch(
+        r"biranet: this is a fault of biranet \(KeyError: 'x'\); it came from .*\.py, line \d+\n", sentence
+    )

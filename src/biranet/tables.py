@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
 from biranet.files import whole_file
 from biranet.grades import parse_grade
@@ -73,7 +74,7 @@ def read_header(path: Path) -> tuple[str, ...]:
         first = next(csv.reader(io.StringIO(head, newline=""), delimiter=_separator(path, head)), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return ()
-    return tuple(name.strip() for name in first if name.strip())
+    return tuple(from_cell(name.strip()) for name in first if name.strip())
 
 
 _HEAD_CHARACTERS = 65_536
@@ -85,7 +86,8 @@ def _read_rows(path: Path) -> list[list[str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             text = file.read()
         separator = _separator(path, text[:_HEAD_CHARACTERS])
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+        rows = [list(map(from_cell, row)) for row in reader]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -226,13 +228,14 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="", strict=True)
-            missing = set(columns) - set(reader.fieldnames or ())
+            reader.fieldnames = list(map(from_cell, reader.fieldnames or ()))
+            missing = set(columns) - set(reader.fieldnames)
             if missing:
                 raise InputError(f"{path} has no column {min(missing)!r}; it was changed, or another version wrote it")
             for row in reader:
                 if None in row:
                     raise InputError(f"{path}, line {reader.line_num}: there are more values than columns")
-                yield row
+                yield {name: from_cell(cell) for name, cell in row.items()}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -241,6 +244,8 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all, in memory for one row.
+
+    Cells that a spreadsheet would compute are marked as text, see `biranet.cells`; all readers here take the mark away.
 
     Args:
         path: Where to.
@@ -253,7 +258,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         plain, quoted = (
             csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
         )
-        plain.writerow(columns)
+        plain.writerow(map(as_cell, columns))
         for row in rows:
-            cells = [row[name] for name in columns]
+            cells = [as_cell(row[name]) for name in columns]
             (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)

@@ -24,8 +24,8 @@ from biranet.learning import train as module
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.model import BiraNet
 from biranet.learning.record import read_history
-from biranet.learning.workers import living_workers
 from biranet.learning.train import train
+from biranet.learning.workers import living_workers
 from biranet.manifest import read_manifest
 from biranet.signals import STOPPING
 
