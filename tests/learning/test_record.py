@@ -1,4 +1,6 @@
 import json
+import re
+import socket
 
 import pytest
 import torch
@@ -47,6 +49,15 @@ def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
         (1, pytest.approx(0.2)),
         (2, pytest.approx(0.4)),
     ]
+
+
+def test_no_name_of_the_machine_stands_in_the_record(tmp_path):
+    record = Record(tmp_path, epochs_done=0)
+    record.add_epoch(_row(1))
+    record.close()
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert re.fullmatch(r"events\.out\.tfevents\.\d{10}\.\d{9}", file.name)
+    assert socket.gethostname().encode() not in file.read_bytes()
 
 
 def test_what_was_recorded_after_the_last_save_is_dropped(tmp_path):

@@ -113,17 +113,22 @@ from pathlib import Path
 with suppress(RuntimeError):  # it is set already in a worker
     multiprocessing.set_start_method(sys.argv[1])
 
-import biranet
-from biranet.config import TrainConfig
-from biranet.learning.train import train
-from biranet.photos.folder import prepare_folder
-
 photos, checkpoint = map(Path, sys.argv[2:])
-for call in (
-    lambda: prepare_folder(photos, Path("out"), size_px=64, workers=2),
-    lambda: list(biranet.load(checkpoint).grade_many(sorted(photos.glob("*.jpg")))),
-    lambda: train(Path("out"), Path("run"), TrainConfig()),
-):
+
+def prepare():
+    from biranet.photos.folder import prepare_folder
+    prepare_folder(photos, Path("out"), size_px=64, workers=2)
+
+def grade():
+    import biranet
+    list(biranet.load(checkpoint).grade_many(sorted(photos.glob("*.jpg"))))
+
+def train():
+    from biranet.config import TrainConfig
+    from biranet.learning.train import train
+    train(Path("out"), Path("run"), TrainConfig())
+
+for call in (prepare, grade, train):
     try:
         call()
     except ValueError as error:

@@ -159,7 +159,7 @@ class Evaluate:
         return write_report(
             out,
             table,
-            title=f"Evaluation of {self.predictions[0] if len(self.predictions) == 1 else 'several tables, pooled'}",
+            title=f"Evaluation of {_names(self.predictions) if len(self.predictions) == 1 else 'several tables, pooled'}",
             config=self.config,
             facts={**facts, **rules_facts, **how_measured()},
             notes=notes,
@@ -190,7 +190,9 @@ class Compare:
 
 
 def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))
+    from biranet.places import public_names
+
+    return ", ".join(public_names(paths))
 
 
 FIRST_FIGURES = (

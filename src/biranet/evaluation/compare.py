@@ -25,6 +25,7 @@ from biranet.evaluation.pages.page import is_page, render_page
 from biranet.evaluation.predictions import has_answers, pool_predictions
 from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
+from biranet.places import public_names
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 
@@ -203,7 +204,7 @@ def write_comparison(
         InputError: If the files cannot be read or compared, or nothing can be written.
     """
     tables = read_tables(paths)
-    files = {f"Predictions of {name}": str(path) for name, path in zip(tables, paths, strict=True)}
+    files = {f"Predictions of {name}": file for name, file in zip(tables, public_names(paths), strict=True)}
     comparison = {**compare(tables, config), "facts": {**files, **(facts or {})}}
     first, *others = comparison["names"]
     sections = []

@@ -119,7 +119,7 @@ def _train(
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
     size = config.data.image_size
     check_trunk(config.model.trunk, size)
-    normalisation = trunk_normalisation(config.model.trunk)
+    normalisation, weights = trunk_normalisation(config.model.trunk), config.model.trunk_weights
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
@@ -144,7 +144,7 @@ def _train(
     loader = load_batches(photos, batches, config.data.workers)
     record = Record(run, progress.epoch) if accelerator.is_main_process else None
     card = Card(
-        model=config.model,
+        model=dataclasses.replace(config.model, trunk_weights=weights and Path(weights.name)),
         image_size=size,
         mean=normalisation.mean,
         std=normalisation.std,
