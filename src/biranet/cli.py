@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
             word.encode()
         except UnicodeEncodeError:
             # Half of the libraries refuse such names, some of them after the work is done.
-            raise InputError(f"{word} is not UTF-8; give files and folders names that are") from None
+            raise InputError(f"{word} is not UTF-8; rename the file or the folder") from None
     # Only now, so that whatever happens while they load is told by the sentences above.
     import tyro
 

@@ -23,7 +23,8 @@ def heeded() -> dict[signal.Signals, Any]:
 def stop_by_interrupt() -> Iterator[list[int]]:
     """Let the first stopping signal arrive as KeyboardInterrupt, and the second end the process at once.
 
-    Errors while objects are finalised, which torch has where its workers cannot start, are shown with `python -X dev` only.
+    Errors while objects are finalised, which torch has where its workers cannot start, are shown with `python -X dev`
+    only.
 
     Yields:
         The signals that came; empty as long as none did.

@@ -35,7 +35,11 @@ def test_notes_and_facts_of_reports_are_taken_over(tmp_path):
     one = report(tmp_path / "one", ["both", "only one"], {"Epoch": "3", "Audit": ["a", "b"]})
     two = report(tmp_path / "two", ["both"], {"Epoch": "5"})
     facts, notes = describe_tables([one, two])
-    assert notes == ["2 tables are pooled here: no single model has these figures.", "both", "one/predictions.csv: only one"]
+    assert notes == [
+        "2 tables are pooled here: no single model has these figures.",
+        "both",
+        "one/predictions.csv: only one",
+    ]
     assert facts == {
         "one/predictions.csv": [sha256(one), "Epoch: 3", "Audit: a", "Audit: b"],
         "two/predictions.csv": [sha256(two), "Epoch: 5"],

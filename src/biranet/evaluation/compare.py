@@ -25,9 +25,9 @@ from biranet.evaluation.pages.page import is_page, render_page
 from biranet.evaluation.predictions import has_answers, pool_predictions
 from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
-from biranet.places import public_names
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
+from biranet.places import public_names
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""

@@ -70,7 +70,9 @@ def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -
     path, folder = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
     run = hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:16]
     earlier = [
-        row["run"] in (run, folder) or row.get("sha256") == digest for row in _read(path) if row.get("split_column") == column
+        row["run"] in (run, folder) or row.get("sha256") == digest
+        for row in _read(path)
+        if row.get("split_column") == column
     ]
     row = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

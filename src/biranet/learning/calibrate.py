@@ -104,7 +104,12 @@ def calibrate_on_predictions(
         )
     # The folder knows the patients, whatever the table says of them.
     predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
-    card = _fit(card, predictions, config, f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)")
+    card = _fit(
+        card,
+        predictions,
+        config,
+        f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)",
+    )
     save_checkpoint(checkpoint, model, card)
     return card.rules
 

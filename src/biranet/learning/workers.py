@@ -95,8 +95,9 @@ def start_worker(_number: int) -> None:
 def pack(tensors: tuple[torch.Tensor, ...]) -> tuple[Callable[[Any], tuple[torch.Tensor, ...]], tuple[Any]]:
     """Make what carries tensors from a worker to the main process: what unpacks it, and what to unpack.
 
-    They go through shared memory, where there is room for them. Left to torch, a batch that finds none, as in a container
-    with 64 MB of it, would be lost without a word, and waited for without an end; here it goes through the pipe.
+    They go through shared memory, where there is room for them. Left to torch, a batch that finds none, as in a
+    container with 64 MB of it, would be lost without a word, and waited for without an end; here it goes through the
+    pipe.
     """
     try:
         return _from_shared, (bytes(ForkingPickler.dumps(tensors)),)

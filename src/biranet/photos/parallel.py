@@ -147,11 +147,11 @@ def _end_after(main: BaseProcess) -> None:
 
 
 def refuse_missing_guard(context: BaseContext | None = None) -> None:
-    """Refuse to start workers from a script that each of them would run again, and find out before they are waited for.
+    """Refuse to start workers from a script that each of them would run again, before anything waits for them.
 
-    All but a fork begin by importing the script of the main process. Where the call that starts them does not stand below
-    `if __name__ == "__main__":`, they come to it too, and die of it, while the main process may wait to tell them more.
-    So the first of them is one that nothing is told.
+    All but a fork begin by importing the script of the main process. Where the call that starts them does not stand
+    below `if __name__ == "__main__":`, they come to it too, and die of it, while the main process may wait to tell them
+    more. So the first of them is one that nothing is told.
 
     Args:
         context: How they will be started; as by default when not given.
@@ -179,7 +179,7 @@ def _starts(method: str) -> bool:
 
 
 def leave_starting_worker() -> None:
-    """End this process without a word if it is a worker that has yet to import the script; its main process tells why."""
+    """End this process without a word if it is a worker that still imports the script; its main process tells why."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(1)
 
