@@ -156,10 +156,11 @@ class Evaluate:
                 "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
             }
             notes += rules.doubts
+        measured = _names(self.predictions) if len(self.predictions) == 1 else "several tables, pooled"
         return write_report(
             out,
             table,
-            title=f"Evaluation of {_names(self.predictions) if len(self.predictions) == 1 else 'several tables, pooled'}",
+            title=f"Evaluation of {measured}",
             config=self.config,
             facts={**facts, **rules_facts, **how_measured()},
             notes=notes,
