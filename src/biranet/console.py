@@ -129,4 +129,6 @@ def progress_bar(*arguments: Any, shown: bool = True, **settings: Any) -> "tqdm[
     from tqdm import tqdm
 
     stream = sys.stderr.stream if isinstance(sys.stderr, Guarded) else sys.stderr  # a bar moves the cursor
-    return tqdm(*arguments, **settings, file=stream, disable=None if shown and stream is not None else True)
+    disable = None if shown and stream is not None else True
+    bar: tqdm[Any] = tqdm(*arguments, **settings, file=stream, disable=disable)  # type: ignore[call-overload]
+    return bar

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def public_names(paths: Sequence[Path | str]) -> list[str]:
-    """Name files or folders as they were typed, and those with all of their path by the end of it that tells them apart.
+    """Name files or folders as they were typed; those with all of their path by the end of it that tells them apart.
 
     Example:
         >>> public_names(["runs/a/best.safetensors", "/home/me/best.safetensors"])

@@ -56,7 +56,8 @@ class Readings:
 def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -> Readings:
     """Write down that a test part is read, and count the earlier readings.
 
-    The folder of a run is known again by a hash of its path, which is nothing to give away; earlier versions wrote it out.
+    The folder of a run is known again by a hash of its path, which is nothing to give away; earlier versions wrote it
+    out.
 
     Args:
         prepared: The prepared folder.
@@ -69,11 +70,8 @@ def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -
     """
     path, folder = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
     run = hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:16]
-    earlier = [
-        row["run"] in (run, folder) or row.get("sha256") == digest
-        for row in _read(path)
-        if row.get("split_column") == column
-    ]
+    before = [row for row in _read(path) if row.get("split_column") == column]
+    earlier = [row["run"] in (run, folder) or row.get("sha256") == digest for row in before]
     row = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "split_column": column,

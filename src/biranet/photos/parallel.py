@@ -13,7 +13,7 @@ from functools import cache
 from itertools import islice
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -172,10 +172,11 @@ def refuse_missing_guard(context: BaseContext | None = None) -> None:
 @cache
 def _starts(method: str) -> bool:
     """Whether a process that is started anew comes to its end."""
-    process = multiprocessing.get_context(method).Process(target=int, daemon=True)
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=int, daemon=True)
     process.start()
     process.join()
-    return process.exitcode == 0
+    return bool(process.exitcode == 0)
 
 
 def leave_starting_worker() -> None:
