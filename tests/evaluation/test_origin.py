@@ -88,16 +88,16 @@ def test_notes_on_a_table_are_said_once(tmp_path):
 def test_a_table_of_nobodys_report_has_its_hash(tmp_path, other):
     table = tmp_path / "predictions.csv"
     table.write_text("x")
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
     (tmp_path / "metrics.json").write_text(other)
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
 
 
 def test_a_table_that_was_put_into_the_folder_of_a_report_is_not_its_own(tmp_path):
     table = report(tmp_path / "one", ["n"], {"Epoch": "3"})
     assert describe_tables([table])[1] == ["n"]
     table.write_text(table.read_text() + "\n")
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
 
 
 def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
