@@ -70,6 +70,7 @@ def _run(arguments: list[str]) -> int:
     import tyro
 
     from biranet.commands import COMMANDS
+    from biranet.commands.flags import Command
     from biranet.commands.train import Train
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -87,7 +88,7 @@ def _run(arguments: list[str]) -> int:
     if name == "train" and not {"-h", "--help"} & set(rest) and (defaults := Train.defaults(rest)) != Train():
         # A recipe or a run may have turned a flag around, so now both of its forms have a meaning.
         settings = {"default": defaults}
-    command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
+    command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
     return command.run()
 
 
