@@ -1,5 +1,6 @@
 """What a training leaves for people to read: `history.jsonl`, TensorBoard scalars, and photos with their attention."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -101,10 +102,6 @@ class Record:
             self.board.add(shown, epoch)
         self.board.flush()
 
-    def close(self) -> None:
-        """Close TensorBoard's file."""
-        self.board.close()
-
 
 class _Board:
     """A file of TensorBoard whose name, unlike that of `SummaryWriter`, does not hold the name of the machine.
@@ -118,24 +115,27 @@ class _Board:
         folder.mkdir(parents=True, exist_ok=True)
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         # TensorBoard reads the files in the order of their names.
-        path = folder / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}"
-        self._file = RecordWriter(path.open("xb"))
+        self._path = folder / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}"
+        self._waiting = io.BytesIO()
         self._write(Event(step=first_step, file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
         self.flush()
 
     def add(self, value: Any, step: int) -> None:
-        """Add a summary to the file."""
+        """Add a summary."""
         self._write(Event(step=step, summary=value))
 
     def flush(self) -> None:
-        """Let others read what was added."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Write what was added; between epochs the file is not open, so a training may end anywhere."""
+        try:
+            with self._path.open("ab") as file:
+                file.write(self._waiting.getvalue())
+        except OSError as error:
+            raise InputError(
+                f"cannot write {self._path}: {error.strerror or error}; make room and go on with --resume"
+            ) from error
+        self._waiting = io.BytesIO()
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        self._file.write(event.SerializeToString())
+        RecordWriter(self._waiting).write(event.SerializeToString())

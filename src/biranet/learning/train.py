@@ -266,7 +266,6 @@ def _train(
                 )
     result = LAST_NAME if progress.best_kappa is None else BEST_NAME
     if record is not None:
-        record.close()
         say(_calibrate(run / result, prepared, config, device, build))
         card = read_card(run / result)
         say("".join(f"{doubt}\n" for doubt in (*card.doubts, *card.rules.doubts)), end="")
