@@ -104,7 +104,7 @@ def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
     table = tmp_path / "predictions.csv"
     table.write_text("x")
     facts, _ = describe_tables([table])
-    check_unchanged(facts)
+    check_unchanged([table], facts)
     table.write_text("y")
     with pytest.raises(InputError, match=r"predictions\.csv was replaced while it was read; run the command again"):
-        check_unchanged(facts)
+        check_unchanged([table], facts)

@@ -139,7 +139,7 @@ class Evaluate:
             )
         facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
         pooled = pool_predictions(*self.predictions)
-        check_unchanged(facts)
+        check_unchanged(self.predictions, facts)
         table = pooled.table
         rules_facts: dict[str, str | list[str]] = {}
         notes += pooled.notes()

@@ -62,19 +62,20 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     return facts, taken_over
 
 
-def check_unchanged(facts: Mapping[str, Sequence[str]]) -> None:
+def check_unchanged(paths: Sequence[Path], facts: Mapping[str, Sequence[str]]) -> None:
     """Refuse tables that were replaced after `describe_tables` had named their hashes.
 
     Args:
+        paths: Their files.
         facts: What it said of them. Called once the tables have been read, this makes sure that it said it of what was
             read.
 
     Raises:
         InputError: If one is another file now.
     """
-    for file, (digest, *_) in facts.items():
-        if _hash(Path(file)) != digest:
-            raise InputError(f"{file} was replaced while it was read; run the command again")
+    for name, path in zip(public_names(paths), paths, strict=True):
+        if _hash(path) != facts[name][0]:
+            raise InputError(f"{path} was replaced while it was read; run the command again")
 
 
 def _report_of(path: Path) -> tuple[list[str], list[str]]:
