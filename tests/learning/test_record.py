@@ -93,7 +93,6 @@ def test_history_is_json_that_every_reader_takes(tmp_path):
 def test_a_history_that_is_none_is_refused_by_its_line(tmp_path, line):
     record = Record(tmp_path, epochs_done=0)
     record.add_epoch(_row(1))
-    record.close()
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(InputError, match=r"history\.jsonl, line 2 is not that of an epoch: .* or delete it") as caught:
