@@ -216,7 +216,8 @@ def test_stopped_training_says_how_to_go_on_and_that_very_command_works(biranet,
     assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 12
 
 
-def test_prepare_goes_on_after_ctrl_c(biranet, place, tree):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number):
     draw_folder(place / "many", 200, width_px=96, height_px=96)
     command = ["prepare", "many", "out", "--labels", "many/labels.csv", "--size", 64]
     process = start(*command)
@@ -224,7 +225,7 @@ def test_prepare_goes_on_after_ctrl_c(biranet, place, tree):
     until = time.monotonic() + 300
     while process.poll() is None and not (journal.exists() and journal.stat().st_size) and time.monotonic() < until:
         time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err == "biranet: stopped; finished photos are kept, so run the same command again\n"

@@ -282,6 +282,29 @@ def test_odd_names_stay_one_row_each(biranet, place):
     assert set(table["status"]) == {"ok"} and table["p0"].nunique() == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["prepare", "photos", "out\udcff"],
+        ["audit", "prepared\udcff"],
+        ["split", "prepared\udcff"],
+        ["train", "prepared", "--out", "run\udcff"],
+        ["calibrate", MODEL, "prepared\udcff"],
+        ["evaluate", MODEL, "--out", "report\udcff"],
+        ["compare", "p_good.csv", "p_good.csv", "--out", "report\udcff"],
+        ["grade", "photos", "--checkpoint", MODEL, "--out=table\udcff.csv"],
+        ["export", MODEL, "half\udcff.safetensors"],
+        ["demo", "--out", "demo\udcff"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_paths_that_are_not_utf8_are_refused_before_anything_is_written(biranet, place, tree, command):
+    before = tree(place)
+    answer = biranet(*command)
+    assert_one_sentence(answer, "\\udcff")
+    assert "is not UTF-8; rename the file or the folder" in answer.err and tree(place) == before
+
+
 def test_names_that_are_not_utf8_are_refused(biranet, place):
     (place / "odd").mkdir()
     (place / "odd" / "bad\udcff.jpg").write_bytes(b"x")

@@ -2,6 +2,7 @@ import codecs
 import csv
 import gzip
 import os
+import re
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biranet import tables
+from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
 from biranet.tables import parse_grades, read_header, read_rows, read_table, write_table
 
@@ -314,7 +316,30 @@ def test_any_text_goes_out_and_comes_back(tmp_path_factory, rows):
     assert list(read_table(path).itertuples(index=False, name=None)) == rows
     # Not only our own reader must find the rows.
     with path.open(newline="", encoding="utf-8") as file:
-        assert [tuple(row) for row in csv.reader(file)][1:] == rows
+        assert [tuple(map(from_cell, row)) for row in csv.reader(file)][1:] == rows
+    assert [tuple(row.values()) for row in read_rows(path)] == rows
+
+
+formulas = st.text("'=+-@\t\r\n.,1eif a\uff1d", max_size=6)
+
+
+@settings(deadline=None, max_examples=300)
+@given(formulas)
+def test_no_cell_is_a_formula_and_each_comes_back(text):
+    cell = as_cell(text)
+    assert from_cell(cell) == text
+    if cell[:1] in tuple("=+-@\t\r\n\uff1d"):
+        assert cell in ("", "+", "-") or re.fullmatch(r"[-+]([\d.,]+(e[-+]?\d+)?|inf)", cell)
+
+
+def test_formulas_are_neutral_in_cells_and_in_the_header(tmp_path):
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"file": ["=cmd()", "@x", "-1+2", "+a"], "=1": ["-1.5", "'-1.5", "-", "+1e-3"]}))
+    assert path.read_text() == "file,'=1\n'=cmd(),-1.5\n'@x,''-1.5\n'-1+2,-\n'+a,+1e-3\n"
+    assert read_header(path) == ("file", "=1")
+    assert list(read_rows(path, ["=1"])) == read_table(path, ["=1"]).to_dict("records")
+    write_table(path, pd.DataFrame({"x": [-1.5, float("-inf"), -2e-9]}))
+    assert path.read_text() == "x\n-1.5\n-inf\n-2e-09\n"
 
 
 def test_numbers_come_back_exactly(tmp_path):

@@ -1,19 +1,18 @@
 """The command line: finds the command, lets tyro parse its flags, runs it, and ends with its status."""
 
-import io
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
-
-from biranet.commands import COMMANDS
-from biranet.commands.flags import Command
-from biranet.commands.train import Train
-from biranet.errors import BiranetError, InputError, PhotoError
+from biranet.console import Guarded, guarded_streams
+from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
+from biranet.signals import stop_by_interrupt
+
+STOPPED = InterruptedRunError.exit_status
+
+READER_GONE = 128 + 13
+"""Status where the reader of our output, such as head, has seen enough: that of a process ended by SIGPIPE."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,29 +21,60 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words after the program's name; those of this process when not given.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show a letter gets another one, not a traceback.
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        status = _run(arguments)
-        sys.stdout.flush()
-    except (BiranetError, PhotoError) as error:
-        print(f"biranet: {error}", file=sys.stderr)
-        status = error.exit_status
-    except KeyboardInterrupt:
-        print("biranet: stopped", file=sys.stderr)
-        status = 130
-    except BrokenPipeError:
-        # The reader of our output, such as head, has seen enough. The flush at the end must not complain of it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 128 + signal.SIGPIPE
+    with guarded_streams() as out, stop_by_interrupt() as stopped:
+        status = _ended(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
     sys.exit(status)
 
 
+def _ended(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
+    """Run the command line to its end, whichever that is, and give its status."""
+    try:
+        status = _run(arguments)
+    except SystemExit as ended:  # of tyro, which has said why
+        status = ended.code if isinstance(ended.code, int) else 2
+    except (BiranetError, PhotoError) as error:
+        _say(str(error))
+        return STOPPED if stopped else error.exit_status
+    except KeyboardInterrupt:
+        _say("stopped")
+        return STOPPED
+    except Exception as error:
+        if stopped:  # whatever the signal has become on its way
+            _say("stopped")
+            return STOPPED
+        from biranet.faults import EXIT_STATUS, describe
+
+        _say(describe(error, arguments[0] if arguments else ""))
+        return EXIT_STATUS
+    out.flush()
+    if out.failure is None or status > 1:
+        return status
+    if isinstance(out.failure, BrokenPipeError):
+        return READER_GONE
+    _say(f"the work is done, but what it says cannot be written to standard output: {out.failure.strerror}")
+    return InputError.exit_status
+
+
+def _say(sentence: str) -> None:
+    print(f"biranet: {sentence}", file=sys.stderr)
+
+
 def _run(arguments: list[str]) -> int:
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            # Half of the libraries refuse such names, some of them after the work is done.
+            raise InputError(f"{word} is not UTF-8; rename the file or the folder") from None
+    # Only now, so that whatever happens while they load is told by the sentences above.
+    import tyro
+
+    from biranet.commands import COMMANDS
+    from biranet.commands.flags import Command
+    from biranet.commands.train import Train
+
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+        print(_overview(COMMANDS))
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from importlib.metadata import version
@@ -62,8 +92,8 @@ def _run(arguments: list[str]) -> int:
     return command.run()
 
 
-def _overview() -> str:
-    lines = [f"  {name:10}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+def _overview(commands: dict[str, type]) -> str:
+    lines = [f"  {name:10}{(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
     return "\n".join(
         [
             "usage: biranet COMMAND …      (biranet COMMAND --help says all of a command)",

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
 from biranet.files import open_regular, printable, whole_file
 from biranet.grades import parse_grade
@@ -79,7 +80,7 @@ def read_header(path: Path) -> tuple[str, ...]:
         first = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
     except csv.Error:
         return ()
-    return tuple(name.strip() for name in first if name.strip())
+    return tuple(from_cell(name.strip()) for name in first if name.strip())
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -87,7 +88,7 @@ def _read_rows(path: Path) -> list[list[str]]:
     rows: list[list[str]] = []
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator):
-            rows.append(row)
+            rows.append(list(map(from_cell, row)))
     except csv.Error as error:
         raise InputError(f"{path}, row {len(rows) + 1}: {_what_is_wrong(error)}") from error
     if separator != ",":
@@ -280,13 +281,14 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
     try:
         with _opened(path) as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
-            missing = set(columns) - set(reader.fieldnames or ())
+            reader.fieldnames = list(map(from_cell, reader.fieldnames or ()))
+            missing = set(columns) - set(reader.fieldnames)
             if missing:
                 raise InputError(f"{path} has no column {min(missing)!r}; it was changed, or another version wrote it")
             for row in reader:
                 if None in row:
                     raise InputError(f"{path}, line {reader.line_num}: there are more values than columns")
-                yield row
+                yield {name: from_cell(cell) for name, cell in row.items()}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -295,6 +297,8 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all, in memory for one row.
+
+    Cells that a spreadsheet would compute are marked as text, see `biranet.cells`; all readers here take the mark away.
 
     Args:
         path: Where to.
@@ -307,7 +311,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         plain, quoted = (
             csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
         )
-        plain.writerow(columns)
+        plain.writerow(map(as_cell, columns))
         for row in rows:
-            cells = [row[name] for name in columns]
+            cells = [as_cell(row[name]) for name in columns]
             (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)

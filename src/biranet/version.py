@@ -7,6 +7,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from biranet.places import public_word
+
 
 def software_version() -> str:
     """Name the release, and the commit in a checkout.
@@ -31,12 +33,13 @@ def how_measured() -> dict[str, str]:
     """Say by what, when and how a report was made.
 
     Returns:
-        The release, the day (UTC) and the command as one would type it again, by name.
+        The release, the day (UTC) and the command as one would type it again, by name; files and folders
+        that were named with all of their path stand there by their own names.
     """
     return {
         "Measured with": f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
         "Date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "Command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
+        "Command": shlex.join([*_program(Path(sys.argv[0])), *map(public_word, sys.argv[1:])]),
     }
 
 

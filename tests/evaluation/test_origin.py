@@ -35,9 +35,16 @@ def test_notes_and_facts_of_reports_are_taken_over(tmp_path):
     one = report(tmp_path / "one", ["both", "only one"], {"Epoch": "3", "Audit": ["a", "b"]})
     two = report(tmp_path / "two", ["both"], {"Epoch": "5"})
     facts, notes = describe_tables([one, two])
-    assert notes == ["2 tables are pooled here: no single model has these figures.", "both", f"{one}: only one"]
-    assert facts == {str(one): [sha256(one), "Epoch: 3", "Audit: a", "Audit: b"], str(two): [sha256(two), "Epoch: 5"]}
-    assert describe_tables([two]) == ({str(two): facts[str(two)]}, ["both"])
+    assert notes == [
+        "2 tables are pooled here: no single model has these figures.",
+        "both",
+        "one/predictions.csv: only one",
+    ]
+    assert facts == {
+        "one/predictions.csv": [sha256(one), "Epoch: 3", "Audit: a", "Audit: b"],
+        "two/predictions.csv": [sha256(two), "Epoch: 5"],
+    }
+    assert describe_tables([two]) == ({"predictions.csv": facts["two/predictions.csv"]}, ["both"])
 
 
 def test_the_story_of_a_pool_is_kept(tmp_path):
@@ -47,7 +54,8 @@ def test_the_story_of_a_pool_is_kept(tmp_path):
     again, said = describe_tables([pooled])
     assert said == notes
     for file, name in zip(files, ("one", "two"), strict=True):
-        assert f"{file}: {sha256(file)}" in again[str(pooled)] and f"{file}: Epoch: {name}" in again[str(pooled)]
+        assert f"{name}/predictions.csv: {sha256(file)}" in again["predictions.csv"]
+        assert f"{name}/predictions.csv: Epoch: {name}" in again["predictions.csv"]
     write_report(tmp_path / "last", pd.read_csv(pooled), title="t", notes=said, facts=again)
     page = (tmp_path / "last" / "report.html").read_text()
     for file in (*files, pooled):
@@ -80,23 +88,23 @@ def test_notes_on_a_table_are_said_once(tmp_path):
 def test_a_table_of_nobodys_report_has_its_hash(tmp_path, other):
     table = tmp_path / "predictions.csv"
     table.write_text("x")
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
     (tmp_path / "metrics.json").write_text(other)
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
 
 
 def test_a_table_that_was_put_into_the_folder_of_a_report_is_not_its_own(tmp_path):
     table = report(tmp_path / "one", ["n"], {"Epoch": "3"})
     assert describe_tables([table])[1] == ["n"]
     table.write_text(table.read_text() + "\n")
-    assert describe_tables([table]) == ({str(table): [sha256(table)]}, [])
+    assert describe_tables([table]) == ({table.name: [sha256(table)]}, [])
 
 
 def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
     table = tmp_path / "predictions.csv"
     table.write_text("x")
     facts, _ = describe_tables([table])
-    check_unchanged(facts)
+    check_unchanged([table], facts)
     table.write_text("y")
     with pytest.raises(InputError, match=r"predictions\.csv was replaced while it was read; run the command again"):
-        check_unchanged(facts)
+        check_unchanged([table], facts)

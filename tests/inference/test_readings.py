@@ -1,6 +1,7 @@
 """Every reading of a test part leaves a line, is counted by run, and survives kills and read-only folders."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -52,11 +53,19 @@ def test_a_reading_says_what_was_read_when(place):
     row = json.loads((place / "prepared" / READINGS_NAME).read_text())
     assert row.keys() == {"when", "split_column", "run", "checkpoint", "sha256"}
     assert row["sha256"] == hashlib.sha256((place / "first" / "best.safetensors").read_bytes()).hexdigest()
-    assert (row["run"], row["checkpoint"]) == (str((place / "first").resolve()), "best.safetensors")
+    assert re.fullmatch("[0-9a-f]{16}", row["run"]) and row["checkpoint"] == "best.safetensors"
+    assert str(place) not in json.dumps(row)  # the folder is made to be given away
     import calendar
 
     when = calendar.timegm(time.strptime(row["when"], "%Y-%m-%dT%H:%M:%SZ"))
     assert int(before) <= when <= time.time()
+
+
+def test_runs_that_an_earlier_version_wrote_out_are_known_again(place):
+    line = {"when": "2026-01-01T00:00:00Z", "split_column": "split", "run": str((place / "first").resolve())}
+    (place / "prepared" / READINGS_NAME).write_text(json.dumps(line))
+    assert read(place, "first").by_run == 1
+    assert read(place, "second").by_others == 2
 
 
 def test_the_same_run_by_another_way_is_the_same_run(place, monkeypatch):

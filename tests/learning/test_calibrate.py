@@ -97,7 +97,7 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
     """Tables of folds hold probabilities to which each fold's own temperature was applied: it is undone."""
     raw = predictions(model_file, folder, "calibration")
     rules = out_of_fold(model_file, folder, raw)
-    assert str(folder) in rules.fitted_on and "empirical" in rules.fitted_on
+    assert f"of {folder.name} (" in rules.fitted_on and "empirical" in rules.fitted_on
     assert len(load_checkpoint(model_file)[1].calibrated_on) == len(raw)
     calibrate(model_file, folder, decoder="expected_grade")
     model, card = load_checkpoint(model_file)

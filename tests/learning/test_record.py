@@ -1,4 +1,6 @@
 import json
+import re
+import socket
 
 import pytest
 import torch
@@ -37,7 +39,6 @@ def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
     record = Record(tmp_path, epochs_done=0)
     for epoch in (1, 2):
         record.add_epoch(_row(epoch))
-    record.close()
     assert read_history(tmp_path) == [_row(1), _row(2)]
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [_row(1), _row(2)]
@@ -49,14 +50,20 @@ def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
     ]
 
 
+def test_no_name_of_the_machine_stands_in_the_record(tmp_path):
+    record = Record(tmp_path, epochs_done=0)
+    record.add_epoch(_row(1))
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert re.fullmatch(r"events\.out\.tfevents\.\d{10}\.\d{9}", file.name)
+    assert socket.gethostname().encode() not in file.read_bytes()
+
+
 def test_what_was_recorded_after_the_last_save_is_dropped(tmp_path):
     first = Record(tmp_path, epochs_done=0)
     for epoch in (1, 2, 3):
         first.add_epoch(_row(epoch))
-    first.close()
     again = Record(tmp_path, epochs_done=1)
     again.add_epoch(_row(2, again=1.0))
-    again.close()
     assert read_history(tmp_path) == [_row(1), _row(2, again=1.0)]
     assert [event.step for event in _events(tmp_path).Scalars("lr")] == [1, 2]
 
@@ -64,7 +71,6 @@ def test_what_was_recorded_after_the_last_save_is_dropped(tmp_path):
 def test_what_was_not_measured_stays_null(tmp_path):
     record = Record(tmp_path, epochs_done=0)
     record.add_epoch(_row(1) | {"validation_kappa": None})
-    record.close()
     assert read_history(tmp_path)[0]["validation_kappa"] is None
     assert _events(tmp_path).Tags()["scalars"] == ["lr"]
 
@@ -74,7 +80,6 @@ def test_history_is_json_that_every_reader_takes(tmp_path):
     record.add_epoch(_row(1))
     with pytest.raises(ValueError, match="not JSON compliant"):
         record.add_epoch(_row(2, train_loss=float("nan")))
-    record.close()
     assert read_history(tmp_path) == [_row(1)]
 
 
@@ -88,7 +93,6 @@ def test_history_is_json_that_every_reader_takes(tmp_path):
 def test_a_history_that_is_none_is_refused_by_its_line(tmp_path, line):
     record = Record(tmp_path, epochs_done=0)
     record.add_epoch(_row(1))
-    record.close()
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(InputError, match=r"history\.jsonl, line 2 is not that of an epoch: .* or delete it") as caught:
@@ -107,7 +111,6 @@ def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, sm
     before = {key: value.clone() for key, value in small_model.state_dict().items()}
     record = Record(tmp_path, epochs_done=0)
     record.add_attention(small_model.train(), photos, CPU, epoch=3)
-    record.close()
     assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())
     streams = small_model(torch.zeros(1, 3, 64, 64)).attention.shape[1]
     events = _events(tmp_path)
@@ -122,5 +125,4 @@ def test_fewer_photos_than_places_are_all_shown(tmp_path, prepared, small_model)
     few = PreparedPhotos(prepared, table[:2], 64, Normalisation((0.5,) * 3, (0.5,) * 3))
     record = Record(tmp_path, epochs_done=0)
     record.add_attention(small_model, few, CPU, epoch=1)
-    record.close()
     assert len(_events(tmp_path).Tags()["images"]) == 2

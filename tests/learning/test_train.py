@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from biranet.config import ModelConfig, SplitConfig, TrainConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
-from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_card
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import BiraNet, build_model
 from biranet.learning.predict import predict_photos
@@ -252,6 +252,9 @@ def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_c
     torch.save(given.state_dict(), tmp_path / "weights.pt")
     model = {"trunk_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
     train(folder, tmp_path / "run", tiny_config(model=model))
+    # The checkpoint names the weights, and no place of this machine.
+    assert read_card(tmp_path / "run" / "last.safetensors").model.trunk_weights == Path("weights.pt")
+    assert str(tmp_path).encode() not in (tmp_path / "run" / "last.safetensors").read_bytes()
     learned = load_file(tmp_path / "run" / "last.safetensors")
     stem = [key for key in learned if key.startswith("stem.")]
     assert len(stem) > 10

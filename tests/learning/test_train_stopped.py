@@ -24,9 +24,10 @@ from biranet.learning import train as module
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.model import BiraNet
 from biranet.learning.record import read_history
-from biranet.learning.signals import living_workers
 from biranet.learning.train import train
+from biranet.learning.workers import living_workers
 from biranet.manifest import read_manifest
+from biranet.signals import STOPPING
 
 
 def _config(*, epochs=2, draws=16, workers=0, **settings):
@@ -91,13 +92,13 @@ def _send(number):
 # Signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_one_signal_saves_and_the_handlers_are_as_before(split_folder, tmp_path, undisturbed, after_batch, number):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(each) for each in STOPPING]
     after_batch(3, _send(number))
     with pytest.raises(InterruptedRunError, match="stopped in epoch 2 of 2, after batch 1 of 2; everything is saved"):
         train(split_folder, tmp_path / "run", _config())
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(each) for each in STOPPING] == before
     after_batch(0, None)
     train(split_folder, tmp_path / "run", _config(), resume=True)
     _assert_same_run(tmp_path / "run", undisturbed)

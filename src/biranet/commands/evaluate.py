@@ -139,7 +139,7 @@ class Evaluate:
             )
         facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
         pooled = pool_predictions(*self.predictions)
-        check_unchanged(facts)
+        check_unchanged(self.predictions, facts)
         table = pooled.table
         rules_facts: dict[str, str | list[str]] = {}
         notes += pooled.notes()
@@ -156,10 +156,11 @@ class Evaluate:
                 "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
             }
             notes += rules.doubts
+        measured = _names(self.predictions) if len(self.predictions) == 1 else "several tables, pooled"
         return write_report(
             out,
             table,
-            title=f"Evaluation of {self.predictions[0] if len(self.predictions) == 1 else 'several tables, pooled'}",
+            title=f"Evaluation of {measured}",
             config=self.config,
             facts={**facts, **rules_facts, **how_measured()},
             notes=notes,
@@ -190,7 +191,9 @@ class Compare:
 
 
 def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))
+    from biranet.places import public_names
+
+    return ", ".join(public_names(paths))
 
 
 FIRST_FIGURES = (

@@ -37,13 +37,12 @@ class Grade:
 
     def run(self) -> int:
         """Write the table row by row."""
-        from tqdm import tqdm
-
+        from biranet.console import progress_bar
         from biranet.evaluation.rules import describe_decoder
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, outputs_of_grading, save_picture
         from biranet.inference.models import describe_choice, find_checkpoint
-        from biranet.learning.signals import stop_signals
+        from biranet.signals import stop_signals
         from biranet.tables import write_rows
 
         check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
@@ -63,7 +62,7 @@ class Grade:
                 keep_ungradable=self.keep_ungradable,
                 refused=listed.refused,
             )
-            for number, answer in enumerate(tqdm(answers, total=len(files), unit="photo", disable=None, leave=False)):
+            for number, answer in enumerate(progress_bar(answers, total=len(files), unit="photo", leave=False)):
                 if stopped and earlier:
                     raise InterruptedRunError(f"stopped; {self.out} holds the table of before, which is unchanged")
                 if stopped and not number:

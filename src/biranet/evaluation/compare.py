@@ -27,6 +27,7 @@ from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
+from biranet.places import public_names
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
@@ -203,7 +204,7 @@ def write_comparison(
         InputError: If the files cannot be read or compared, or nothing can be written.
     """
     tables = read_tables(paths)
-    files = {f"Predictions of {name}": str(path) for name, path in zip(tables, paths, strict=True)}
+    files = {f"Predictions of {name}": file for name, file in zip(tables, public_names(paths), strict=True)}
     comparison = {**compare(tables, config), "facts": {**files, **(facts or {})}}
     first, *others = comparison["names"]
     sections = []

@@ -6,6 +6,7 @@ from typing import Any
 
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of
+from biranet.places import public_names
 
 PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
 """The table in the folder of a report, and the file beside it that holds the notes and facts of that report."""
@@ -49,31 +50,32 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     stale = (NO_PATIENTS, NO_PHOTO, FEW_PATIENTS, NO_AGREEMENT, *of_rules)
     facts: dict[str, list[str]] = {}
     about: dict[str, list[str]] = {}
-    for path in paths:
+    for name, path in zip(public_names(paths), paths, strict=True):
         told, notes = _report_of(path)
-        facts[str(path)] = [_hash(path), *told]
+        facts[name] = [_hash(path), *told]
         for note in notes:
             if not note.startswith(stale):
-                about.setdefault(note, []).append(str(path))
+                about.setdefault(note, []).append(name)
     taken_over = [f"{len(paths)} tables are pooled here: no single model has these figures."] if len(paths) > 1 else []
     for note, files in about.items():
         taken_over.append(note if len(files) == len(paths) else f"{', '.join(files)}: {note}")
     return facts, taken_over
 
 
-def check_unchanged(facts: Mapping[str, Sequence[str]]) -> None:
+def check_unchanged(paths: Sequence[Path], facts: Mapping[str, Sequence[str]]) -> None:
     """Refuse tables that were replaced after `describe_tables` had named their hashes.
 
     Args:
+        paths: Their files.
         facts: What it said of them. Called once the tables have been read, this makes sure that it said it of what was
             read.
 
     Raises:
         InputError: If one is another file now.
     """
-    for file, (digest, *_) in facts.items():
-        if _hash(Path(file)) != digest:
-            raise InputError(f"{file} was replaced while it was read; run the command again")
+    for name, path in zip(public_names(paths), paths, strict=True):
+        if _hash(path) != facts[name][0]:
+            raise InputError(f"{path} was replaced while it was read; run the command again")
 
 
 def _report_of(path: Path) -> tuple[list[str], list[str]]:

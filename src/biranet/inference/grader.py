@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from biranet.errors import InputError, PhotoError
 from biranet.evaluation.predictions import PROBABILITIES
@@ -24,8 +24,8 @@ from biranet.inference.models import find_checkpoint
 from biranet.learning.checkpoint import Card, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import choose_device, predict_batch
-from biranet.learning.signals import living_workers, start_worker
 from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
+from biranet.learning.workers import Loader, living_workers
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
 from biranet.photos.quality import why_ungradable
@@ -150,12 +150,8 @@ class Grader:
             One prediction per file, in order. A photo that cannot be used has a status and a reason.
         """
         photos = _PhotoFiles(files, self.card, refused or {}, keep_ungradable=keep_ungradable)
-        loader = DataLoader(
-            photos,
-            batch_size=batch_size,
-            num_workers=workers,
-            collate_fn=partial(_collate, self.card),
-            worker_init_fn=start_worker,
+        loader: Loader[_Loaded] = Loader(
+            photos, workers, batch_size=batch_size, collate_fn=partial(_collate, self.card)
         )
         with living_workers("grade again, perhaps with fewer --workers"):
             for loaded in loader:

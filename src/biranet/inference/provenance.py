@@ -17,6 +17,7 @@ from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, learned_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import linked, near_identical
+from biranet.places import public_name
 from biranet.version import how_measured
 
 TRIES = 5
@@ -132,10 +133,10 @@ def describe_origin(
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
     origin: dict[str, Any] = {
         "Model": card.network,
-        "Checkpoint": f"{checkpoint}, sha256 {digest}",
+        "Checkpoint": f"{public_name(checkpoint)}, sha256 {digest}",
         "Epoch": f"{card.epoch}, {chosen}",
         "Trained on": f"{card.trained_on}, seed {card.seed}",
-        "Photos": f"{prepared}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
+        "Photos": f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
         "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
         "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
         "Decoder": f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,

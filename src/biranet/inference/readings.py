@@ -5,6 +5,7 @@ and no interval shows that; so the report says how often it was read before.
 """
 
 import errno
+import hashlib
 import json
 import os
 import time
@@ -55,6 +56,9 @@ class Readings:
 def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -> Readings:
     """Write down that a test part is read, and count the earlier readings.
 
+    The folder of a run is known again by a hash of its path, which is nothing to give away; earlier versions wrote it
+    out.
+
     Args:
         prepared: The prepared folder.
         column: Column of its manifest with the split.
@@ -64,10 +68,10 @@ def record_reading(prepared: Path, column: str, checkpoint: Path, digest: str) -
     Returns:
         How often the part was read before.
     """
-    path, run = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
-    earlier = [
-        row["run"] == run or row.get("sha256") == digest for row in _read(path) if row.get("split_column") == column
-    ]
+    path, folder = prepared / READINGS_NAME, str(checkpoint.resolve().parent)
+    run = hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:16]
+    before = [row for row in _read(path) if row.get("split_column") == column]
+    earlier = [row["run"] in (run, folder) or row.get("sha256") == digest for row in before]
     row = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "split_column": column,

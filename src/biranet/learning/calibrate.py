@@ -22,6 +22,7 @@ from biranet.learning.model import build_model
 from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import check_preparation, predict_photos
 from biranet.manifest import graded_photos
+from biranet.places import public_name
 
 CALIBRATION = "calibration"
 """The part of the split that rules are fitted on."""
@@ -60,7 +61,7 @@ def calibrate_on_part(
     photos = photos_of_part(table, CALIBRATION, checkpoint=checkpoint, card=card, prepared=prepared)
     raw = dataclasses.replace(card, rules=Rules())
     predictions = predict_photos(model, raw, prepared, photos, device=device, workers=workers)
-    card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {prepared}")
+    card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {public_name(prepared)}")
     save_checkpoint(checkpoint, model, card)
     return card.rules
 
@@ -103,7 +104,12 @@ def calibrate_on_predictions(
         )
     # The folder knows the patients, whatever the table says of them.
     predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
-    card = _fit(card, predictions, config, f"out-of-fold predictions of {prepared} (so what they promise is empirical)")
+    card = _fit(
+        card,
+        predictions,
+        config,
+        f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)",
+    )
     save_checkpoint(checkpoint, model, card)
     return card.rules
 

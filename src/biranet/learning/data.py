@@ -10,15 +10,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from biranet.config import DataConfig
 from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.files import printable
 from biranet.grades import GRADE_COUNT
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.learning.signals import start_worker
 from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
+from biranet.learning.workers import Loader, pack
 from biranet.photos.prepare import decode_prepared
 
 NO_GRADE = -1
@@ -50,6 +50,14 @@ class Batch(NamedTuple):
     images: Tensor
     grades: Tensor
     rows: Tensor
+
+    def __reduce__(self) -> tuple[Callable[..., "Batch"], tuple[Any, ...]]:
+        """Pass between processes, whatever the room in shared memory."""
+        return _unpacked, pack(tuple(self))
+
+
+def _unpacked(unpack: Callable[[Any], tuple[Tensor, ...]], packed: tuple[Any]) -> Batch:
+    return Batch(*unpack(*packed))
 
 
 class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
@@ -231,10 +239,9 @@ def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: 
     """
     return BatchLoader(
         _WholeBatches(photos),
+        workers,
         batch_size=None,
         sampler=batches,
-        num_workers=workers,
-        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
@@ -256,7 +263,7 @@ class _WholeBatches(Dataset[Batch | BiranetError]):
             return error
 
 
-class BatchLoader(DataLoader[Any]):
+class BatchLoader(Loader[Any]):
     """The batches of `load_batches`, in order."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]

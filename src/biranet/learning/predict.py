@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
+from biranet.console import progress_bar
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
 from biranet.evaluation.rules import answer, answer_columns
@@ -19,6 +19,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.learning.checkpoint import Card
 from biranet.learning.data import Batch, InOrder, PreparedPhotos, load_batches
 from biranet.learning.transforms import Normalisation
+from biranet.learning.workers import living_workers
 from biranet.photos.prepare import read_preparation
 
 
@@ -118,9 +119,10 @@ def predict_photos(
     model.to(device)
     probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
     loader = load_batches(card_photos(card, prepared, table), InOrder(len(table), batch_size), workers)
-    for batch in tqdm(loader, desc="grading", unit="batch", disable=None, leave=False):
-        predicted = predict_batch(model, batch, device)
-        probabilities[predicted.rows] = predicted.probabilities
+    with living_workers("run the command again, perhaps with fewer --workers"):
+        for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
+            predicted = predict_batch(model, batch, device)
+            probabilities[predicted.rows] = predicted.probabilities
     answers = answer(probabilities, card.rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
     said = {"predicted_grade": answers.grades, **shares, **answer_columns(answers, card.rules)}

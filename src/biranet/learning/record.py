@@ -1,14 +1,18 @@
 """What a training leaves for people to read: `history.jsonl`, TensorBoard scalars, and photos with their attention."""
 
+import io
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field, TypeAdapter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import summary
 
 from biranet.errors import InputError
 from biranet.files import read_regular, write_bytes
@@ -62,7 +66,7 @@ class Record:
     def __init__(self, run: Path, epochs_done: int) -> None:
         self.run = run
         self.rows = [row for row in read_history(run) if row["epoch"] <= epochs_done]
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=epochs_done + 1)
+        self.board = _Board(run / "tensorboard", first_step=epochs_done + 1)
 
     def add_epoch(self, row: dict[str, Any]) -> None:
         """Record one epoch: numbers become scalars.
@@ -75,7 +79,8 @@ class Record:
         write_bytes(self.run / HISTORY_NAME, lines.encode())
         for name, value in row.items():
             if name != "epoch" and value is not None:
-                self.board.add_scalar(name, value, row["epoch"])
+                self.board.add(summary.scalar(name, value), row["epoch"])
+        self.board.flush()
 
     @torch.no_grad()
     def add_attention(self, model: nn.Module, photos: PreparedPhotos, device: torch.device, epoch: int) -> None:
@@ -93,8 +98,44 @@ class Record:
             photo = photos.photo(row)
             masks = model(image[None].to(device)).attention[0].float().cpu().numpy()
             pictures = [photo, *(overlay_attention(photo, mask) for mask in masks)]
-            self.board.add_image(f"attention/{row}", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
+            shown = summary.image(f"attention/{row}", np.concatenate(pictures, axis=1), dataformats="HWC")
+            self.board.add(shown, epoch)
+        self.board.flush()
 
-    def close(self) -> None:
-        """Flush TensorBoard."""
-        self.board.close()
+
+class _Board:
+    """A file of TensorBoard whose name, unlike that of `SummaryWriter`, does not hold the name of the machine.
+
+    Args:
+        folder: Where it stands, beside those of earlier parts of the run.
+        first_step: What these hold of this step and later ones is not shown.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        # TensorBoard reads the files in the order of their names.
+        self._path = folder / f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}"
+        self._waiting = io.BytesIO()
+        self._write(Event(step=first_step, file_version="brain.Event:2"))
+        self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+        self.flush()
+
+    def add(self, value: Any, step: int) -> None:
+        """Add a summary."""
+        self._write(Event(step=step, summary=value))
+
+    def flush(self) -> None:
+        """Write what was added; between epochs the file is not open, so a training may end anywhere."""
+        try:
+            with self._path.open("ab") as file:
+                file.write(self._waiting.getvalue())
+        except OSError as error:
+            raise InputError(
+                f"cannot write {self._path}: {error.strerror or error}; make room and go on with --resume"
+            ) from error
+        self._waiting = io.BytesIO()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        RecordWriter(self._waiting).write(event.SerializeToString())

@@ -22,9 +22,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from biranet.config import ModelConfig, TrainConfig
+from biranet.console import progress_bar
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.evaluation.rules import Rules
@@ -51,13 +51,15 @@ from biranet.learning.run import (
     split_column,
 )
 from biranet.learning.schedule import Schedule, make_optimiser
-from biranet.learning.signals import living_workers, stop_signals
 from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.transforms import trunk_normalisation
 from biranet.learning.trunk import check_trunk
+from biranet.learning.workers import living_workers
 from biranet.manifest import graded_photos, learned_digest, read_manifest
 from biranet.outputs import output
+from biranet.photos.parallel import refuse_missing_guard
 from biranet.photos.prepare import read_preparation
+from biranet.signals import stop_signals
 
 
 def train(
@@ -84,8 +86,10 @@ def train(
     Raises:
         InputError: If something given is wrong, or the loss is no longer a finite number.
         RefusedError: If the split puts one patient, or one photo, into two parts.
-        InterruptedRunError: If SIGINT or SIGTERM came; the state was saved.
+        InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
     """
+    if config.data.workers:
+        refuse_missing_guard()
     accelerator = Accelerator(cpu=config.no_cuda, mixed_precision=_precision(config))
     # The main process writes; the others wait.
     with output(run, RUN) if accelerator.is_main_process else nullcontext():
@@ -115,7 +119,7 @@ def _train(
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
     size = config.data.image_size
     check_trunk(config.model.trunk, size)
-    normalisation = trunk_normalisation(config.model.trunk)
+    normalisation, weights = trunk_normalisation(config.model.trunk), config.model.trunk_weights
     photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
@@ -140,7 +144,7 @@ def _train(
     loader = load_batches(photos, batches, config.data.workers)
     record = Record(run, progress.epoch) if accelerator.is_main_process else None
     card = Card(
-        model=config.model,
+        model=dataclasses.replace(config.model, trunk_weights=weights and Path(weights.name)),
         image_size=size,
         mean=normalisation.mean,
         std=normalisation.std,
@@ -178,11 +182,11 @@ def _train(
             started = saved = time.monotonic()
             network.train()
             batches.epoch, batches.first = epoch, progress.batch
-            bar = tqdm(
+            bar = progress_bar(
                 total=len(batches),
                 initial=progress.batch,
                 desc=f"epoch {epoch + 1}/{config.epochs}",
-                disable=None if accelerator.is_main_process else True,
+                shown=accelerator.is_main_process,
                 leave=False,
             )
             for batch in loader:
@@ -262,7 +266,6 @@ def _train(
                 )
     result = LAST_NAME if progress.best_kappa is None else BEST_NAME
     if record is not None:
-        record.close()
         say(_calibrate(run / result, prepared, config, device, build))
         card = read_card(run / result)
         say("".join(f"{doubt}\n" for doubt in (*card.doubts, *card.rules.doubts)), end="")

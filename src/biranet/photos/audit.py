@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
+from biranet.console import progress_bar
 from biranet.errors import RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
@@ -125,9 +125,7 @@ def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
     digests = _cells(table, PREPARED_SHA256)
     changed = []
     rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
-    for file, status, place, digest in tqdm(
-        rows, desc="images", total=len(table), unit="photo", disable=None, leave=False
-    ):
+    for file, status, place, digest in progress_bar(rows, desc="images", total=len(table), unit="photo", leave=False):
         if place or status == "ok":
             try:
                 read_image(prepared / place, digest)

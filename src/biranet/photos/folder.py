@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from biranet.console import progress_bar
 from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.grades import GRADES
@@ -24,7 +23,7 @@ from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabelledPhoto, Labels, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
-from biranet.photos.parallel import in_processes
+from biranet.photos.parallel import in_processes, leave_starting_worker
 from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
@@ -132,6 +131,7 @@ def prepare_folder(
     """
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
+    leave_starting_worker()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
     preparation = Preparation(size_px=size_px, whole=listed.whole)
@@ -141,7 +141,7 @@ def prepare_folder(
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _know_manifest(out / MANIFEST_NAME, journal)
-        bar = tqdm(total=len(listed.photos), unit="photo", disable=None if progress else True)
+        bar = progress_bar(total=len(listed.photos), unit="photo", shown=progress)
         tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
         unsynced = journal.resumed
         with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:

@@ -9,13 +9,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import islice
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
 from biranet.errors import InputError
+from biranet.signals import STOPPING
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Numbers of these settings in glibc's malloc.h."""
@@ -24,6 +27,9 @@ _LARGEST_KEPT_BYTES, _KEPT_BYTES = 32 * 2**20, 128 * 2**20
 
 _BATCH = 4
 """Tasks that go to a worker at a time: handing them over one by one would cost as much as a twentieth of a photo."""
+
+_CONTEXT = multiprocessing.get_context("spawn")
+"""Processes start anew, because a fork would copy the threads of OpenCV half."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -46,7 +52,7 @@ def in_processes(
         Results: in the order of the tasks with one worker, as they come with more.
 
     Raises:
-        InputError: If a worker dies.
+        InputError: If a worker dies, or none can start, for which the sentence of `refuse_missing_guard` is the reason.
 
     Example:
         >>> list(in_processes(abs, [-1, 2], workers=1))
@@ -58,13 +64,14 @@ def in_processes(
         return
     waiting = iter(tasks)
     running: set[Future[list[Result]]] = set()
-    # Processes start anew (spawn), because a fork would copy the threads of OpenCV half.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    leave_starting_worker()
+    with _trouble_starting():
+        pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
     failure: Exception | None = None
     try:
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
-                with _interrupts_held():
+                with _trouble_starting(), _interrupts_held():
                     running.add(pool.submit(_apply, function, batch))
             if not running:
                 break
@@ -80,6 +87,7 @@ def in_processes(
         if failure is not None:
             raise failure
     except BrokenProcessPool as error:
+        refuse_missing_guard(_CONTEXT)
         raise InputError(
             "a worker process died, most likely for lack of memory; run the command again with fewer --workers"
         ) from error
@@ -88,12 +96,23 @@ def in_processes(
 
 
 @contextmanager
+def _trouble_starting() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"worker processes cannot be started: {error.strerror or error}; prepare photos in one, with --workers 1"
+        ) from error
+
+
+@contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
 
-    Ctrl-C reaches the whole group of processes: the main one ends the run, the workers finish what they have begun.
+    Ctrl-C reaches the whole group of processes, and so does SIGHUP: the main one ends the run, the workers finish what
+    they have begun. SIGTERM is how the pool itself ends them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING} - {signal.SIGTERM})
     try:
         yield
     finally:
@@ -125,6 +144,45 @@ def _end_after(main: BaseProcess) -> None:
     # A forked worker holds the pipes of those forked before it, so they end one after the other.
     main.join()
     os._exit(1)
+
+
+def refuse_missing_guard(context: BaseContext | None = None) -> None:
+    """Refuse to start workers from a script that each of them would run again, before anything waits for them.
+
+    All but a fork begin by importing the script of the main process. Where the call that starts them does not stand
+    below `if __name__ == "__main__":`, they come to it too, and die of it, while the main process may wait to tell them
+    more. So the first of them is one that nothing is told.
+
+    Args:
+        context: How they will be started; as by default when not given.
+
+    Raises:
+        InputError: If they could not start.
+    """
+    leave_starting_worker()
+    context = context or multiprocessing.get_context()
+    method = context.get_start_method()
+    if method != "fork" and not _starts(method):
+        raise InputError(
+            "worker processes cannot start, since each of them runs this script from its beginning; put the call below "
+            '`if __name__ == "__main__":` in the file of the script, or use one process: workers=0, or 1 to prepare'
+        )
+
+
+@cache
+def _starts(method: str) -> bool:
+    """Whether a process that is started anew comes to its end."""
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=int, daemon=True)
+    process.start()
+    process.join()
+    return bool(process.exitcode == 0)
+
+
+def leave_starting_worker() -> None:
+    """End this process without a word if it is a worker that still imports the script; its main process tells why."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(1)
 
 
 def _keep_freed_memory() -> None:

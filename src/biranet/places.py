@@ -1,0 +1,40 @@
+"""Names of files and folders in what is given away: nothing of the machine or of whoever works on it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def public_names(paths: Sequence[Path | str]) -> list[str]:
+    """Name files or folders as they were typed; those with all of their path by the end of it that tells them apart.
+
+    Example:
+        >>> public_names(["runs/a/best.safetensors", "/home/me/best.safetensors"])
+        ['runs/a/best.safetensors', 'best.safetensors']
+        >>> public_names(["/home/me/fold_0/p.csv", "/home/me/fold_1/p.csv"])
+        ['fold_0/p.csv', 'fold_1/p.csv']
+    """
+    given = [Path(path) for path in paths]
+    for length in range(1, max((len(path.parts) for path in given), default=0) + 1):
+        names = [
+            Path(*path.parts[1:][-length:]).as_posix() if path.is_absolute() else str(text)
+            for path, text in zip(given, paths, strict=True)
+        ]
+        if len(set(names)) == len(set(given)):
+            break
+    return names if given else []
+
+
+def public_name(path: Path | str) -> str:
+    """Name one file or folder; see `public_names`."""
+    return public_names([path])[0]
+
+
+def public_word(word: str) -> str:
+    """Write a word of a command line, which may be a file, or a flag with one.
+
+    Example:
+        >>> public_word("--out=/home/me/report"), public_word("/home/me/run"), public_word("0.5")
+        ('--out=report', 'run', '0.5')
+    """
+    flag, equals, value = word.partition("=")
+    return flag + equals + public_name(value) if equals and Path(value).is_absolute() else public_name(word)

@@ -1,0 +1,81 @@
+"""Signals that ask a process to stop: a command obeys the first one in good order, and the second at once."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, a scheduler that ends the job, a terminal that is closed; Windows has no SIGHUP."""
+
+
+def heeded() -> dict[signal.Signals, Any]:
+    """The signals that stop this process, with their handlers; not those it was told to ignore, as `nohup` does."""
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    return {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+
+@contextmanager
+def stop_by_interrupt() -> Iterator[list[int]]:
+    """Let the first stopping signal arrive as KeyboardInterrupt, and the second end the process at once.
+
+    Errors while objects are finalised, which torch has where its workers cannot start, are shown with `python -X dev`
+    only.
+
+    Yields:
+        The signals that came; empty as long as none did.
+    """
+    received: list[int] = []
+    before, unraisable, main_thread = heeded(), sys.unraisablehook, threading.get_ident()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    def repeat(lost: Any) -> None:
+        if lost.exc_type is KeyboardInterrupt:
+            # It came while an object was finalised, where no exception goes any further; so it comes once more, after.
+            threading.Timer(0.05, signal.pthread_kill, (main_thread, received.pop())).start()
+        elif sys.flags.dev_mode:
+            unraisable(lost)
+
+    for number in before:
+        signal.signal(number, stop)
+    sys.unraisablehook = repeat
+    try:
+        yield received
+    finally:
+        sys.unraisablehook = unraisable
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect stopping signals instead of stopping at once; a second one acts as if nobody had asked.
+
+    Yields:
+        The signals that came; empty as long as none did.
+    """
+    received: list[int] = []
+    before = heeded()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

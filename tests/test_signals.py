@@ -1,0 +1,98 @@
+"""Every command ends in good order at the first signal that asks for it, and at once at the second."""
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from biranet import demo
+from biranet.cli import main
+
+def begin(seconds):
+    Path("begun").touch()
+    time.sleep(seconds)
+
+class SlowEnd:
+    def __del__(self):
+        begin(1)
+
+def run(how):
+    if how == "twice":
+        try:
+            begin(60)
+        except KeyboardInterrupt:
+            Path("stopping").touch()
+            time.sleep(60)
+    elif how == "finaliser":
+        end = SlowEnd()
+        del end
+        time.sleep(60)
+    elif how == "other":
+        try:
+            begin(60)
+        except KeyboardInterrupt:
+            raise ImportError("a library has made this of it") from None
+    begin(60)
+
+demo.run_demo = lambda _: run(sys.argv[1])
+main(["demo"])
+"""
+
+STOPPED = (130, "biranet: stopped\n")
+
+
+@pytest.fixture
+def begun(tmp_path, wait_for):
+    """Function that gives a command that is under way."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+
+    @contextmanager
+    def begin(how="plain", before=()):
+        with subprocess.Popen(
+            [*before, sys.executable, "script.py", how], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) as process:
+            wait_for((tmp_path / "begun").exists)
+            yield process
+            process.kill()
+
+    return begin
+
+
+def end(process):
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_ends_a_command_in_good_order(begun, number):
+    with begun() as process:
+        process.send_signal(number)
+        assert end(process) == STOPPED
+
+
+@pytest.mark.parametrize("how", ["finaliser", "other"])
+def test_no_signal_is_lost(begun, how):
+    """Neither where an object is finalised, which no exception leaves, nor where another error is made of it."""
+    with begun(how) as process:
+        process.send_signal(signal.SIGTERM)
+        assert end(process) == STOPPED
+
+
+def test_the_second_signal_ends_a_command_at_once(begun, wait_for, tmp_path):
+    with begun("twice") as process:
+        process.send_signal(signal.SIGTERM)
+        wait_for((tmp_path / "stopping").exists)
+        process.send_signal(signal.SIGTERM)
+        assert end(process) == (-signal.SIGTERM, "")
+
+
+def test_what_nohup_ignores_stays_ignored(begun):
+    with begun(before=["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]) as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert end(process) == STOPPED
