@@ -70,7 +70,7 @@ WRONG = {
     "grade 1.5": (instead("grade", "1.5"), "p.csv, row 3, column 'grade': '1.5' is not a grade from 0 to 4"),
     "grade in words": (instead("grade", "mild"), "p.csv, row 3, column 'grade': 'mild' is not a grade from 0 to 4"),
     "no grade": (instead("grade", ""), "p.csv, row 3, column 'grade': '' is not a grade: every photo needs one"),
-    "grade NaN": (instead("grade", "NaN"), "p.csv, row 3, column 'grade': 'NaN' is not a grade from 0 to 4"),
+    "grade NaN": (instead("grade", "NaN"), "p.csv, row 3, column 'grade': 'NaN' is not a grade: every photo needs one"),
     "prediction 9": (instead("predicted_grade", "9"), "p.csv, row 3, column 'predicted_grade': '9' is not a grade"),
     "no prediction of one": (instead("predicted_grade", " "), "row 3, column 'predicted_grade': ' ' is not a grade"),
     "probability NaN": (instead("p2", "nan"), "p.csv, row 3, column 'p2': 'nan' is not a probability from 0 to 1"),
