@@ -9,7 +9,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 COVERAGE = --cov --cov-report=term
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format ci test-ci lock clean
+.PHONY: help setup demo test test-slow test-kernels check format ci test-ci lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -47,7 +47,11 @@ format: setup ## Lay out the code and repair what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-ci: check test-ci ## Do what CI does: check, all quick tests, and the slow ones marked sample
+test-kernels: setup ## Run the tests marked kernels as two older processors would compute them
+	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels
+	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
+
+ci: check test-kernels test-ci ## Do what CI does: check, all quick tests, the slow ones marked sample, other kernels
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" $(COVERAGE)

@@ -18,6 +18,7 @@ from biranet.evaluation.bounds import (
 DRAWS = np.random.default_rng(0).normal(0, 1, 20_000)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize(
     ("right", "of", "published"),
     [
@@ -53,6 +54,7 @@ def test_a_share_of_groups_with_one_photo_each_is_exact(right: int, groups: int)
     np.testing.assert_allclose(found, [exact.low, exact.high], atol=0.01 * (exact.high - exact.low))
 
 
+@pytest.mark.kernels
 def test_a_share_of_clustered_photos_is_korn_and_graubards() -> None:
     """Written out for 12 groups of 5 photos, with the linearised variance of survey statistics and scipy's beta."""
     right = np.array([5, 5, 5, 4, 5, 0, 5, 5, 1, 5, 5, 4])

@@ -57,6 +57,8 @@ several = st.integers(1, 30).flatmap(
     )
 )
 
+pytestmark = pytest.mark.kernels
+
 
 @given(several)
 def test_no_temperature_is_better(photos: tuple[Floats, Grades]) -> None:

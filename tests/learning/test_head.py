@@ -11,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import EPSILON, BilinearHead, signed_sqrt
 
+pytestmark = pytest.mark.kernels
+
 
 def _head(channels, scale=None):
     torch.manual_seed(3)

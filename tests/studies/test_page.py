@@ -217,6 +217,7 @@ def test_a_missing_table_is_named(paper, tmp_path, capsys):
     assert "choices.csv" in capsys.readouterr().err
 
 
+@pytest.mark.kernels
 def test_the_committed_page_is_that_of_the_committed_tables(tmp_path):
     core = page.HERE / "results" / "core"
     shutil.copytree(core, tmp_path / "core")

@@ -152,6 +152,7 @@ def test_another_recipe_or_other_photos_are_refused(made, prepared, tiny_recipe,
     assert "was begun with other settings or other photos" in capsys.readouterr().err
 
 
+@pytest.mark.kernels
 def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_path):
     answers = pd.read_csv(card_script.RESULTS / "out_of_fold.csv", dtype=str)
     for fold, table in answers.groupby("fold"):
@@ -192,6 +193,7 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
     assert len(models.read_model_card(models.DEFAULT).metrics) == len(card_script.MEASURED)
 
 
+@pytest.mark.kernels
 def test_the_model_of_the_package_goes_with_its_answers():
     answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
     card, model_card = read_card(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
@@ -224,6 +226,7 @@ def test_a_missing_folder_is_said_in_one_sentence(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.kernels
 @pytest.mark.real
 def test_the_model_of_the_package_answers_as_when_it_was_released(real_data):
     grader = biranet.load(no_cuda=True)
