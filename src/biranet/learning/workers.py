@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from biranet.errors import InputError
-from biranet.photos.parallel import end_with_main_process, refuse_missing_guard
+from biranet.photos.parallel import end_with_main_process, interrupts_held, refuse_missing_guard
 from biranet.signals import STOPPING
 
 Item = TypeVar("Item", covariant=True)
@@ -44,7 +44,8 @@ class Loader(DataLoader[Item]):
         try:
             if self.num_workers:
                 refuse_missing_guard(self.multiprocessing_context)
-            return super().__iter__()
+            with interrupts_held():
+                return super().__iter__()
         except OSError as error:
             raise WorkerError(
                 f"processes that load photos cannot be started: {error.strerror or error}; load them in this one with "

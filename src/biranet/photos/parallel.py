@@ -65,13 +65,13 @@ def in_processes(
     waiting = iter(tasks)
     running: set[Future[list[Result]]] = set()
     leave_starting_worker()
-    with _trouble_starting():
+    with _trouble_starting(), interrupts_held():
         pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
     failure: Exception | None = None
     try:
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
-                with _trouble_starting(), _interrupts_held():
+                with _trouble_starting(), interrupts_held():
                     running.add(pool.submit(_apply, function, batch))
             if not running:
                 break
@@ -106,11 +106,12 @@ def _trouble_starting() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
 
     Ctrl-C reaches the whole group of processes, and so does SIGHUP: the main one ends the run, the workers finish what
-    they have begun. SIGTERM is how the pool itself ends them.
+    they have begun. Nor does the process that keeps count of semaphores, which Python starts with the first pool and
+    protects from Ctrl-C alone. SIGTERM is how the pool itself ends workers.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING} - {signal.SIGTERM})
     try:
