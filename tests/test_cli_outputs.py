@@ -71,6 +71,25 @@ def test_grade_replaces_no_file_but_its_own_table(assert_refused, place, given, 
     assert_refused(words, "grade", given, *GRADE, "--out", out)
 
 
+def test_a_table_that_a_spreadsheet_saved_is_somebodys(assert_refused, biranet, place):
+    command = [
+        "grade",
+        "photos/drawn_0001_left.jpg",
+        "--checkpoint",
+        "model.safetensors",
+        "--workers",
+        0,
+        "--out",
+        "g.csv",
+    ]
+    assert biranet(*command).status == 0
+    assert biranet(*command).status == 0
+    written = (place / "g.csv").read_bytes()
+    for saved in (written.replace(b"\n", b"\r\n"), written.replace(b",", b";"), b"\xef\xbb\xbf" + written):
+        (place / "g.csv").write_bytes(saved)
+        assert_refused("is not a table of grades of biranet's", *command)
+
+
 def test_grade_names_its_table_as_nobody_names_labels(biranet, place):
     labels = (place / "grades.csv").read_text()
     for _ in range(2):  # its own table is replaced

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from biranet.config import SplitConfig
 from biranet.errors import InputError
-from biranet.learning.split import describe_split, split_photos
+from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
 from biranet.manifest import SPLITS, graded_photos
 from biranet.photos.audit import audit
 
@@ -234,3 +234,12 @@ def test_description_counts_photos_by_part_and_grade():
     table["split"] = ["train", "train", "test", "test", "test"]
     text = describe_split(table)
     assert text.startswith("split: train 2 (1/1/0/0/0), test 2 (0/1/0/0/1);")
+
+
+@pytest.mark.parametrize(("groups", "few"), [(8, True), (9, False)])
+def test_a_calibration_part_that_is_too_small_is_told_of(groups, few):
+    table = _table([0, 3] * groups + [1], groups=[*np.arange(2 * groups), 99]).assign(split="calibration")
+    table.loc[table.index[-1], "split"] = "train"
+    said = too_few_to_calibrate(table)
+    assert ("has 8 patients with referable photos and 8 with others" in said) if few else said == ""
+    assert too_few_to_calibrate(table.assign(split="train")) == ""

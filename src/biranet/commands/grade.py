@@ -38,7 +38,7 @@ class Grade:
     def run(self) -> int:
         """Write the table row by row."""
         from biranet.console import progress_bar
-        from biranet.evaluation.rules import describe_decoder
+        from biranet.evaluation.rules import describe_decoder, doubts_of
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, outputs_of_grading, save_picture
         from biranet.inference.models import describe_choice, find_checkpoint
@@ -84,8 +84,10 @@ class Grade:
         print(f"{done - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
         for sentence in listed.passed_by:
             print(f"{sentence}.")
-        print(f"Decisions: {decided or 'none'}\n{describe_decoder(grader.card.rules, surprising, done - failed)}")
-        print("".join(f"{doubt}\n" for doubt in (*grader.card.doubts, *grader.card.rules.doubts)), end="")
+        print(f"Decisions: {decided or 'none'}")
+        if done > failed:
+            print(describe_decoder(grader.card.rules, surprising, done - failed))
+        print("".join(f"{doubt}\n" for doubt in (*grader.card.doubts, *doubts_of(grader.card.rules))), end="")
         print(f"Model: {describe_choice(checkpoint)}\n{DISCLAIMER}")
         if done < len(files):
             raise InterruptedRunError(

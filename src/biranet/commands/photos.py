@@ -152,7 +152,7 @@ class Split:
 
     def run(self) -> int:
         """Write the split into the manifest and show it."""
-        from biranet.learning.split import describe_split, split_photos
+        from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
         from biranet.manifest import fold_columns, read_manifest, write_manifest
         from biranet.outputs import alone
         from biranet.photos.audit import audit, copies, refuse_leaks
@@ -166,6 +166,9 @@ class Split:
             write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))
+        for column in columns:
+            if few := too_few_to_calibrate(table, column):
+                print(few)
         return 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from biranet.errors import InputError
+from biranet.evaluation.rules import NOT_CALIBRATED
 from biranet.files import read_json, sha256_of
 from biranet.places import public_names
 
@@ -14,10 +15,9 @@ PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
 TABLE_FACT = "Table"
 """The fact that names the hash of the table that a report was made of."""
 
-NOT_CALIBRATED = "The model was not calibrated"
 RULES_FITTED_ON = "Temperature, thresholds and prediction sets were fitted on"
 ABOUT_RULES = "Of its rules:"
-"""How the notes on a model's rules begin; they end to be true where other rules are fitted."""
+"""How the notes on a model's rules begin, beside `NOT_CALIBRATED`; they end to be true where other rules are fitted."""
 
 ABOUT_MODEL = "Of its training:"
 """How a note on the training of a model begins."""

@@ -17,7 +17,7 @@ from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.read import PHOTO_SUFFIXES
-from biranet.tables import read_header, read_table
+from biranet.tables import read_table
 from biranet.texts import refuse_packed
 
 PICTURE_MARK = b"attention, drawn by biranet"
@@ -102,8 +102,11 @@ def _named_in(table: Path) -> Iterator[tuple[Path, str]]:
         yield folder.path / name, reason
 
 
-GRADES_TABLE = file_kind("a table of grades", lambda path: read_header(path) == TABLE_COLUMNS)
-"""What `biranet grade` writes: known by its columns, so one that somebody has added columns to is somebody's."""
+_TABLE_HEADER = f"{','.join(TABLE_COLUMNS)}\n".encode()
+
+GRADES_TABLE = file_kind("a table of grades", lambda path: head_of(path).startswith(_TABLE_HEADER))
+"""What `biranet grade` writes, known by its first line to the byte: with a column more, or saved by a spreadsheet,
+it is somebody's."""
 
 
 @contextmanager

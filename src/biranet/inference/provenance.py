@@ -9,8 +9,8 @@ import pandas as pd
 from torch import nn
 
 from biranet.errors import InputError
-from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, NOT_CALIBRATED, RULES_FITTED_ON
-from biranet.evaluation.rules import Rules
+from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, RULES_FITTED_ON
+from biranet.evaluation.rules import Rules, doubts_of
 from biranet.files import sha256_of
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key
 from biranet.learning.split import describe_split
@@ -75,12 +75,7 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
             "Nobody knows from here whether the model has learned from some of these photos: they are not divided as "
             "the photos were that it was trained on."
         )
-    if card.rules == Rules():
-        yield (
-            f"{NOT_CALIBRATED}: its probabilities are as it gave them, and it refers by its grade alone. "
-            "Fit its rules with: biranet calibrate"
-        )
-    elif fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
+    if fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
         yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
     if GROUP_FROM in photos:
         guessed, unknown = (int(photos[GROUP_FROM].isin(origins).sum()) for origins in (GUESSED_FROM, (OWN_GROUP,)))
@@ -95,7 +90,8 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
                 "two are of one patient, the intervals are too narrow, and one of them may have been learned from."
             )
     yield from (f"{ABOUT_MODEL} {doubt}" for doubt in card.doubts)
-    yield from (f"{ABOUT_RULES} {doubt}" for doubt in card.rules.doubts)
+    told = doubts_of(card.rules)
+    yield from told if card.rules == Rules() else (f"{ABOUT_RULES} {doubt}" for doubt in told)
 
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:

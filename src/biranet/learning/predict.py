@@ -83,11 +83,14 @@ def check_preparation(prepared: Path, card: Card) -> None:
     Raises:
         RefusedError: If they were.
     """
-    found = read_preparation(prepared)
-    if found != card.preparation:
+    found, wanted = read_preparation(prepared), card.preparation
+    if found.whole != wanted.whole:
+        raise RefusedError(f"{prepared} holds photos of another kind of data set than the checkpoint was trained on")
+    if found != wanted:
         raise RefusedError(
-            f"{prepared} was prepared with {found}, but the checkpoint was trained on photos prepared with "
-            f"{card.preparation}; prepare them again with --size {card.preparation.size_px}"
+            f"{prepared} was prepared at {found.size_px} px and JPEG quality {found.jpeg_quality}, and the checkpoint "
+            f"was trained on photos of {wanted.size_px} px and {wanted.jpeg_quality}; prepare them again, into another "
+            f"folder, with --size {wanted.size_px}"
         )
 
 

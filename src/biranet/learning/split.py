@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from biranet.config import SplitConfig
 from biranet.errors import InputError
-from biranet.grades import GRADE_COUNT, GRADES
+from biranet.evaluation.decisions import LEAST_GROUPS
+from biranet.grades import GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 from biranet.photos import HEADER_GROUP
 from biranet.photos.audit import copies
@@ -158,3 +159,26 @@ def describe_split(table: pd.DataFrame, column: str = "split") -> str:
     line = f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
     left = int((photos[column] == "").sum())
     return f"{line}; {left} photos are in no part, to keep the published parts apart" if left else line
+
+
+def too_few_to_calibrate(table: pd.DataFrame, column: str = "split") -> str:
+    """Say that a calibration part is too small for what is to be fitted on it.
+
+    Args:
+        table: A manifest.
+        column: Column with the split.
+
+    Returns:
+        One sentence; empty where the part is large enough, or there is none.
+    """
+    photos = graded_photos(table)
+    photos = photos[photos[column] == "calibration"]
+    referable = photos["grade"].astype(int) >= REFERABLE_GRADE
+    groups = [photos.loc[chosen, "group"].nunique() for chosen in (referable, ~referable)]
+    if photos.empty or min(groups) >= LEAST_GROUPS:
+        return ""
+    return (
+        f"The calibration part ({column}) has {groups[0]} patients with referable photos and {groups[1]} with others: "
+        f"below {LEAST_GROUPS} of either no operating points can be fitted; a larger --calibration, or rules fitted on "
+        "out-of-fold predictions, would do."
+    )
