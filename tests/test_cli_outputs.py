@@ -259,6 +259,7 @@ def test_of_two_gradings_onto_one_table_one_is_refused(biranet, place, wait_for)
 
 def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, wait_for):
     shutil.copytree("prepared", "own")
+    (place / "own" / "test_readings.jsonl").unlink(missing_ok=True)  # which shows that the first one is at work
     command = ["evaluate", "model.safetensors", "own", "--workers", "0", "--out", "report"]
     with at_work(wait_for, place / "own" / "test_readings.jsonl", *command) as first:
         answer = biranet(*command)

@@ -116,15 +116,20 @@ def _measured(how: str, metrics: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _look_up(metrics: dict[str, Any], key: str) -> tuple[float, tuple[float, float] | None]:
-    """Find a number of metrics.json and its interval, which stands under `ci` of the innermost object that has one."""
+def _look_up(metrics: dict[str, Any], key: str) -> tuple[Any, Any]:
+    """Find a number of metrics.json and its interval, which stands under `ci` of the innermost object that has one.
+
+    Both are None in a section that there is not, such as operating points that could not be fitted.
+    """
     parts = key.split(".")
-    depth = max(depth for depth in range(len(parts)) if "ci" in _follow(metrics, parts[:depth]))
+    depth = max(depth for depth in range(len(parts)) if "ci" in (_follow(metrics, parts[:depth]) or {}))
     return _follow(metrics, parts), _follow(metrics, [*parts[:depth], "ci", *parts[depth:]])
 
 
 def _follow(value: Any, parts: Sequence[str]) -> Any:
     for part in parts:
+        if value is None:
+            return None
         value = value[int(part)] if isinstance(value, list) else value[part]
     return value
 

@@ -142,4 +142,5 @@ def answered_by_rules_of_the_others(tables: Sequence[pd.DataFrame], config: Cali
     for number, table in enumerate(tables):
         others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
         answered.append(answered_by_rules_of(others, table, config))
-    return pd.concat(answered, ignore_index=True)
+    # Where a fold had too few patients for operating points, there are none of all folds together.
+    return pd.concat(answered, join="inner", ignore_index=True)

@@ -94,8 +94,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
         make, flags = TABLES[name]
         write_predictions(folder / "p.csv", make())
         with pytest.raises(SystemExit, match="0"):
-            main(["evaluate", "--predictions", str(folder / "p.csv"), "--out", str(folder), *flags.split()])
-        return (folder / "metrics.json").read_text(encoding="utf-8")
+            main(["evaluate", "--predictions", str(folder / "p.csv"), "--out", str(folder / "report"), *flags.split()])
+        return (folder / "report" / "metrics.json").read_text(encoding="utf-8")
 
     return write
 

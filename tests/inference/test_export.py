@@ -245,7 +245,7 @@ def test_the_program_of_the_page_says_what_grade_says(exported, stored):
 def test_the_real_command_line_replaces_a_file_and_says_what_it_wrote(exported, tmp_path):
     checkpoint, path, _ = exported
     before = checkpoint.read_bytes()
-    (tmp_path / "model.onnx").write_bytes(b"of last year")
+    (tmp_path / "model.onnx").write_bytes(path.read_bytes())  # an earlier export
     done = subprocess.run(
         [sys.executable, "-m", "biranet", "export", checkpoint, "model.onnx"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -330,7 +330,6 @@ def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, 
         return logits.softmax(dim=1), attention
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
-    (tmp_path / "there.onnx").write_bytes(b"of last year")
     said = refused(with_card(checkpoint, tmp_path / "warm.safetensors", rules=Rules(1.05)), "there.onnx")
     assert said.status == 1
     assert re.search(

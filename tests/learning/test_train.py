@@ -286,7 +286,8 @@ def test_the_history_tells_loss_and_kappa_of_the_epoch(folder, tmp_path, monkeyp
 
     def forward(self, logits, grades):
         loss = original(self, logits, grades)
-        seen.append((loss.item(), grades.tolist(), logits.argmax(dim=1).tolist()))
+        if logits.requires_grad:  # what equal probabilities cost is asked for without
+            seen.append((loss.item(), grades.tolist(), logits.argmax(dim=1).tolist()))
         return loss
 
     monkeypatch.setattr(GradingLoss, "forward", forward)

@@ -83,8 +83,8 @@ def test_two_files_that_agree(tmp_path: Path, first: pd.DataFrame) -> None:
     again = compare(read_tables(paths))
     assert {key: comparison[key] for key in again} == again
     assert comparison["facts"] == {
-        "Predictions of baseline": str(paths[0]),
-        "Predictions of new": str(paths[1]),
+        "Predictions of baseline": paths[0].name,
+        "Predictions of new": paths[1].name,
         "Command": "biranet compare",
     }
     assert comparison["disclaimer"] == DISCLAIMER
