@@ -122,8 +122,11 @@ def _look_up(metrics: dict[str, Any], key: str) -> tuple[Any, Any]:
     Both are None in a section that there is not, such as operating points that could not be fitted.
     """
     parts = key.split(".")
-    depth = max(depth for depth in range(len(parts)) if "ci" in (_follow(metrics, parts[:depth]) or {}))
-    return _follow(metrics, parts), _follow(metrics, [*parts[:depth], "ci", *parts[depth:]])
+    value = _follow(metrics, parts)
+    if value is None:
+        return None, None
+    depth = max(depth for depth in range(len(parts)) if "ci" in _follow(metrics, parts[:depth]))
+    return value, _follow(metrics, [*parts[:depth], "ci", *parts[depth:]])
 
 
 def _follow(value: Any, parts: Sequence[str]) -> Any:
