@@ -180,6 +180,41 @@ def test_a_png_in_countless_parts(pixels):
     assert "parts, which no program writes" in reason(whole[:33] + chunk(b"prVt", b"") * 50_000 + whole[33:])
 
 
+def png(rows, height, interlaced=False):
+    """A PNG of grey rows whose header announces another height."""
+    if interlaced:
+        steps = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+        parts = [rows[top::down, left::across] for left, top, across, down in steps]
+        body = b"".join(b"\0" + line.tobytes() for part in parts for line in part if part.size)
+    else:
+        body = b"".join(b"\0" + line.tobytes() for line in rows)
+    head = struct.pack(">IIBBBBB", rows.shape[1], height, 8, 0, 0, 0, interlaced)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("size", [(80, 120), (3, 2), (13, 1)])
+def test_a_png_holds_the_rows_that_its_header_says(pixels, interlaced, size):
+    rows = pixels[: size[0], : size[1], 0]
+    assert same(png(rows, size[0], interlaced), np.repeat(rows[:, :, None], 3, axis=2))
+    assert "it holds more rows than its header says" in reason(png(rows, size[0] - 1, interlaced))
+    assert "cut short" in reason(png(rows, size[0] + 1, interlaced))
+
+
+def test_a_png_of_half_its_rows_says_what_is_there(pixels):
+    assert reason(png(pixels[:40, :, 0], 80)) == "is cut short: the first 50 % of the picture can be read"
+
+
+def test_a_deep_png_holds_the_rows_that_its_header_says(pixels):
+    import cv2
+
+    whole = cv2.imencode(".png", pixels.astype(np.uint16) * 257)[1].tobytes()
+    for height, words in ((40, "holds more rows"), (160, "cut short")):
+        head = struct.pack(">II", 120, height) + whole[24:29]
+        assert words in reason(whole[:8] + chunk(b"IHDR", head) + whole[33:])
+
+
 # Several frames
 
 
@@ -349,6 +384,21 @@ def test_a_tiff_with_width_and_height_exchanged(pixels):
         )
     assert swapped != data
     assert "its lines fit together as 120 x 80" in reason(swapped)
+
+
+def test_a_bmp_with_width_and_height_exchanged(pixels):
+    data = encoded(pixels, "BMP")
+    assert same(data, pixels)
+    words = reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 80, 120), 1))
+    assert "its header says 80 x 120 pixels, and its lines fit together as 120 x 80" in words
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_bmp_holds_the_rows_that_its_header_says(pixels, colour):
+    data = encoded(pixels if colour else pixels[:, :, 0].copy(), "BMP")
+    assert (read_photo(data + bytes(2)) == read_photo(data)).all()
+    for height, words in ((40, "it holds more rows than its header says"), (160, "is cut short: the first 50 %")):
+        assert words in reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 120, height), 1))
 
 
 def test_a_ppm_of_more_bytes_than_announced(pixels, other):
