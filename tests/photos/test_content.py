@@ -122,7 +122,7 @@ def test_fill_bytes_are_refused_before_they_are_read(pixels):
 
 def test_two_jpegs_in_one_file(pixels, other):
     first, second = encoded(pixels, "JPEG"), encoded(other, "JPEG")
-    words = "holds 2 pictures of one size, and nothing says which is the photo"
+    words = "holds 2 pictures, and nothing says which is the photo"
     assert reason(first + second).startswith(words)
     assert reason(first + bytes(100) + second).startswith(words)
     file = io.BytesIO()
@@ -131,10 +131,23 @@ def test_two_jpegs_in_one_file(pixels, other):
 
 
 def test_what_cameras_put_behind_a_jpeg_is_no_photo(pixels, other):
-    first = encoded(pixels, "JPEG")
+    first, small = encoded(pixels, "JPEG"), smaller(pixels)
     gain = encoded(other, "JPEG", comment=b'hdrgm:Version="1.0"')
-    for behind in (encoded(other[:40, :60].copy(), "JPEG"), gain, first[:-400], b"a film \xff\xd8\xff and more"):
+    depth = encoded(smaller(other), "JPEG", comment=b"http://ns.google.com/photos/1.0/depthmap/")
+    damaged = first[:200] + bytes(100) + first[-2:]
+    for behind in (encoded(small, "JPEG"), gain, depth, first[:-400], damaged, b"a film \xff\xd8\xff and more"):
         assert same(first + behind, read_photo(first))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_smaller_picture_of_something_else_is_another_photo(pixels, other, progressive):
+    first = encoded(pixels, "JPEG", progressive=progressive)
+    words = "holds 2 pictures, and nothing says which is the photo"
+    for behind in (smaller(other), smaller(pixels, 40, 60), np.zeros_like(smaller(other))):
+        assert reason(first + encoded(smaller(pixels), "JPEG") + encoded(behind, "JPEG")).startswith(words)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "MPO", save_all=True, append_images=[Image.fromarray(smaller(other))])
+    assert reason(file.getvalue()).startswith(words)
 
 
 # PNG

@@ -162,7 +162,7 @@ def _decode_dicom(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
 
 def _decode_jpeg(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
     found = examine_jpeg(data)
-    refuse_several(1 + count_further_jpegs(data, found), "pictures of one size")
+    refuse_several(1 + count_further_jpegs(data, found), "pictures")
     with open_picture(data, kind) as picture:
         check_picture(picture, len(data))
         pixels = decode_jpeg(data, found, picture, least_px)
