@@ -399,6 +399,19 @@ def test_a_tiff_with_width_and_height_exchanged(pixels):
     assert "its lines fit together as 120 x 80" in reason(swapped)
 
 
+@pytest.mark.parametrize("strip_bytes", [1 << 20, 32 * 360])
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_tiff_holds_the_rows_that_its_header_says(pixels, packing, strip_bytes, monkeypatch, capfd):
+    monkeypatch.setattr(TiffImagePlugin, "STRIP_SIZE", strip_bytes)
+    data = encoded(pixels, "TIFF", compression=packing)
+    assert same(data, pixels, 255 if packing == "jpeg" else 0)
+    form = "<HHIH" if struct.pack("<HHIH", 257, 3, 1, 80) in data else "<HHII"
+    head = struct.pack(form, 257, 3 if form == "<HHIH" else 4, 1, 80)
+    for height, words in ((60, "it holds more rows than its header says"), (90, "cut short"), (200, "is cut short: ")):
+        assert words in reason(data.replace(head, head[:8] + struct.pack(form[0] + form[-1], height), 1))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_bmp_with_width_and_height_exchanged(pixels):
     data = encoded(pixels, "BMP")
     assert same(data, pixels)

@@ -275,7 +275,8 @@ def _is_smaller(size: tuple[int, int], photo: tuple[int, int]) -> bool:
 
 def _look(picture: Image.Image) -> npt.NDArray[np.float32]:
     grey = as_rgb(picture).mean(axis=2, dtype=np.float32)
-    return cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    look: npt.NDArray[np.float32] = cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA).ravel()
+    return look
 
 
 def _show_the_same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from biranet.errors import PhotoError
 from biranet.files import read_regular
-from biranet.photos.announced import check_png, check_raw
+from biranet.photos.announced import check_bmp, check_png, check_tiff
 from biranet.photos.archive import is_item, read_item
 from biranet.photos.colours import as_rgb, check_picture, deep_as_rgb, is_deep
 from biranet.photos.cut_short import why_not_whole
@@ -206,7 +206,9 @@ def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -
         plain = kind in ("PPM", "TIFF", "BMP") and picture.tile[0].codec_name == "raw"  # type: ignore[attr-defined]
         upwards = kind == "BMP" and plain and picture.tile[0].args[2] == -1  # type: ignore[attr-defined]
         if kind == "BMP":
-            check_raw(picture, data)
+            check_bmp(picture, data)
+        if kind == "TIFF":
+            check_tiff(picture, data)
         # This shows that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
         picture.load()
         pixels = None if deep else as_rgb(picture)
