@@ -122,7 +122,7 @@ def test_fill_bytes_are_refused_before_they_are_read(pixels):
 
 def test_two_jpegs_in_one_file(pixels, other):
     first, second = encoded(pixels, "JPEG"), encoded(other, "JPEG")
-    words = "holds 2 pictures of one size, and nothing says which is the photo"
+    words = "holds 2 pictures, and nothing says which is the photo"
     assert reason(first + second).startswith(words)
     assert reason(first + bytes(100) + second).startswith(words)
     file = io.BytesIO()
@@ -131,10 +131,23 @@ def test_two_jpegs_in_one_file(pixels, other):
 
 
 def test_what_cameras_put_behind_a_jpeg_is_no_photo(pixels, other):
-    first = encoded(pixels, "JPEG")
+    first, small = encoded(pixels, "JPEG"), smaller(pixels)
     gain = encoded(other, "JPEG", comment=b'hdrgm:Version="1.0"')
-    for behind in (encoded(other[:40, :60].copy(), "JPEG"), gain, first[:-400], b"a film \xff\xd8\xff and more"):
+    depth = encoded(smaller(other), "JPEG", comment=b"http://ns.google.com/photos/1.0/depthmap/")
+    damaged = first[:200] + bytes(100) + first[-2:]
+    for behind in (encoded(small, "JPEG"), gain, depth, first[:-400], damaged, b"a film \xff\xd8\xff and more"):
         assert same(first + behind, read_photo(first))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_smaller_picture_of_something_else_is_another_photo(pixels, other, progressive):
+    first = encoded(pixels, "JPEG", progressive=progressive)
+    words = "holds 2 pictures, and nothing says which is the photo"
+    for behind in (smaller(other), smaller(pixels, 40, 60), np.zeros_like(smaller(other))):
+        assert reason(first + encoded(smaller(pixels), "JPEG") + encoded(behind, "JPEG")).startswith(words)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "MPO", save_all=True, append_images=[Image.fromarray(smaller(other))])
+    assert reason(file.getvalue()).startswith(words)
 
 
 # PNG
@@ -178,6 +191,41 @@ def test_a_png_without_its_end(pixels):
 def test_a_png_in_countless_parts(pixels):
     whole = encoded(pixels, "PNG")
     assert "parts, which no program writes" in reason(whole[:33] + chunk(b"prVt", b"") * 50_000 + whole[33:])
+
+
+def png(rows, height, interlaced=False):
+    """A PNG of grey rows whose header announces another height."""
+    if interlaced:
+        steps = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+        parts = [rows[top::down, left::across] for left, top, across, down in steps]
+        body = b"".join(b"\0" + line.tobytes() for part in parts for line in part if part.size)
+    else:
+        body = b"".join(b"\0" + line.tobytes() for line in rows)
+    head = struct.pack(">IIBBBBB", rows.shape[1], height, 8, 0, 0, 0, interlaced)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("size", [(80, 120), (3, 2), (13, 1)])
+def test_a_png_holds_the_rows_that_its_header_says(pixels, interlaced, size):
+    rows = pixels[: size[0], : size[1], 0]
+    assert same(png(rows, size[0], interlaced), np.repeat(rows[:, :, None], 3, axis=2))
+    assert "it holds more rows than its header says" in reason(png(rows, size[0] - 1, interlaced))
+    assert "cut short" in reason(png(rows, size[0] + 1, interlaced))
+
+
+def test_a_png_of_half_its_rows_says_what_is_there(pixels):
+    assert reason(png(pixels[:40, :, 0], 80)) == "is cut short: the first 50 % of the picture can be read"
+
+
+def test_a_deep_png_holds_the_rows_that_its_header_says(pixels):
+    import cv2
+
+    whole = cv2.imencode(".png", pixels.astype(np.uint16) * 257)[1].tobytes()
+    for height, words in ((40, "holds more rows"), (160, "cut short")):
+        head = struct.pack(">II", 120, height) + whole[24:29]
+        assert words in reason(whole[:8] + chunk(b"IHDR", head) + whole[33:])
 
 
 # Several frames
@@ -349,6 +397,34 @@ def test_a_tiff_with_width_and_height_exchanged(pixels):
         )
     assert swapped != data
     assert "its lines fit together as 120 x 80" in reason(swapped)
+
+
+@pytest.mark.parametrize("strip_bytes", [1 << 20, 32 * 360])
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_tiff_holds_the_rows_that_its_header_says(pixels, packing, strip_bytes, monkeypatch, capfd):
+    monkeypatch.setattr(TiffImagePlugin, "STRIP_SIZE", strip_bytes)
+    data = encoded(pixels, "TIFF", compression=packing)
+    assert same(data, pixels, 255 if packing == "jpeg" else 0)
+    form = "<HHIH" if struct.pack("<HHIH", 257, 3, 1, 80) in data else "<HHII"
+    head = struct.pack(form, 257, 3 if form == "<HHIH" else 4, 1, 80)
+    for height, words in ((60, "it holds more rows than its header says"), (90, "cut short"), (200, "is cut short: ")):
+        assert words in reason(data.replace(head, head[:8] + struct.pack(form[0] + form[-1], height), 1))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_bmp_with_width_and_height_exchanged(pixels):
+    data = encoded(pixels, "BMP")
+    assert same(data, pixels)
+    words = reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 80, 120), 1))
+    assert "its header says 80 x 120 pixels, and its lines fit together as 120 x 80" in words
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_bmp_holds_the_rows_that_its_header_says(pixels, colour):
+    data = encoded(pixels if colour else pixels[:, :, 0].copy(), "BMP")
+    assert (read_photo(data + bytes(2)) == read_photo(data)).all()
+    for height, words in ((40, "it holds more rows than its header says"), (160, "is cut short: the first 50 %")):
+        assert words in reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 120, height), 1))
 
 
 def test_a_ppm_of_more_bytes_than_announced(pixels, other):

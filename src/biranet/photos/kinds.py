@@ -1,7 +1,9 @@
 """What kind of file a photo is: its content says so, its name does not count."""
 
+import ctypes
 import io
 import re
+from contextlib import suppress
 from functools import cache
 
 from PIL import Image
@@ -96,7 +98,16 @@ def open_picture(data: bytes, kind: str) -> Image.Image:
     Raises:
         Exception: What Pillow raises for a damaged file.
     """
+    if kind == "TIFF":
+        _keep_libtiff_quiet()
     return Image.open(io.BytesIO(data), formats=(kind,))
+
+
+@cache
+def _keep_libtiff_quiet() -> None:
+    """Keep libtiff from writing about damage to the standard error; Pillow raises, and silences only its warnings."""
+    with suppress(OSError, AttributeError):  # Where it is linked otherwise, it goes on writing.
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
 @cache

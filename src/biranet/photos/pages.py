@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -28,12 +29,12 @@ _SUBFILE, _OLD_SUBFILE, _SUB_IFDS, _WIDTH, _HEIGHT = 254, 255, 330, 256, 257
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 
 _MOST_COLOURS = 4
-_LOOK_PX = 64
+_LOOK_PX, _DRAFT_PX = 64, 256
 _ALIKE = 0.985
 """Correlation of two pages, made small, from which on they show the same."""
 
-_GAIN_MAP = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496")
-"""Marks in a JPEG of what makes another one brighter on some screens."""
+_NO_PICTURE = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496|(?i:depth_?map|depthdata|disparity|[:/]depth\b)")
+"""Marks in a JPEG of what makes another one brighter on some screens, or tells how far away things are."""
 
 
 def refuse_several(count: int, what: str = "frames") -> None:
@@ -53,9 +54,9 @@ def countless(name: str) -> PhotoError:
 
 
 def count_further_jpegs(data: bytes, first: Jpeg) -> int:
-    """Count the pictures behind a JPEG in the same file that are as large as it, as in MPO files of two views.
+    """Count the pictures behind a JPEG in the same file that are not the same picture smaller, as in MPO files.
 
-    Smaller ones are previews, and what only brightens the first is no picture.
+    What is marked as brightening the first, or as its depth, is no picture.
 
     Args:
         data: The file.
@@ -70,10 +71,26 @@ def count_further_jpegs(data: bytes, first: Jpeg) -> int:
         if found is None or found.end is None:
             at += 1  # some bytes of something else
             continue
-        as_large = found.width_px * found.height_px >= first.width_px * first.height_px
-        count += as_large and not _GAIN_MAP.search(data, at, found.end)
+        if not _NO_PICTURE.search(data, at, found.end):
+            count += not _is_smaller_jpeg(data[at : found.end], data[: first.end])
         at = found.end
     return count
+
+
+def _is_smaller_jpeg(behind: bytes, first: bytes) -> bool:
+    """Whether a JPEG is smaller than another and shows the same, or is none that can be shown."""
+    try:
+        with open_picture(behind, "JPEG") as small, open_picture(first, "JPEG") as photo:
+            if not _is_smaller(small.size, photo.size):
+                return False
+            looks = []
+            for picture in (small, photo):
+                check_picture(picture, len(first))
+                picture.draft(None, (_DRAFT_PX, _DRAFT_PX))
+                looks.append(_look(picture))
+    except (OSError, ValueError, SyntaxError):  # As Pillow says that one of them is damaged.
+        return True
+    return _show_the_same(*looks)
 
 
 def count_gif_frames(data: bytes) -> int:
@@ -239,17 +256,31 @@ def _describe(picture: Image.Image, number: int) -> _Page:
 
 def _is_preview(picture: Image.Image, page: _Page, photo: _Page, file_bytes: int) -> bool:
     """Whether a page is smaller than the photo and shows the same."""
-    if page.width_px >= photo.width_px or page.height_px >= photo.height_px:
-        return False
-    if abs(page.width_px / page.height_px / (photo.width_px / photo.height_px) - 1) > 0.1:
+    if not _is_smaller((page.width_px, page.height_px), (photo.width_px, photo.height_px)):
         return False
     looks = []
     for one in (page, photo):
         picture.seek(one.number)
         check_picture(picture, file_bytes)
-        grey = as_rgb(picture).mean(axis=2, dtype=np.float32)
-        looks.append(cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA).ravel())
-    return bool(min(look.std() for look in looks) > 0 and np.corrcoef(looks)[0, 1] > _ALIKE)
+        looks.append(_look(picture))
+    return _show_the_same(*looks)
+
+
+def _is_smaller(size: tuple[int, int], photo: tuple[int, int]) -> bool:
+    """Whether a size is smaller, of about the same proportions."""
+    if size[0] >= photo[0] or size[1] >= photo[1]:
+        return False
+    return abs(size[0] / size[1] / (photo[0] / photo[1]) - 1) <= 0.1
+
+
+def _look(picture: Image.Image) -> npt.NDArray[np.float32]:
+    grey = as_rgb(picture).mean(axis=2, dtype=np.float32)
+    look: npt.NDArray[np.float32] = cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA).ravel()
+    return look
+
+
+def _show_the_same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
+    return bool(min(one.std(), other.std()) > 0 and np.corrcoef(one, other)[0, 1] > _ALIKE)
 
 
 def _refuse_hidden(data: bytes, picture: Image.Image, photo: _Page) -> None:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 
 from biranet.errors import PhotoError
 from biranet.files import read_regular
+from biranet.photos.announced import check_bmp, check_png, check_tiff
 from biranet.photos.archive import is_item, read_item
 from biranet.photos.colours import as_rgb, check_picture, deep_as_rgb, is_deep
 from biranet.photos.cut_short import why_not_whole
@@ -161,7 +162,7 @@ def _decode_dicom(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
 
 def _decode_jpeg(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
     found = examine_jpeg(data)
-    refuse_several(1 + count_further_jpegs(data, found), "pictures of one size")
+    refuse_several(1 + count_further_jpegs(data, found), "pictures")
     with open_picture(data, kind) as picture:
         check_picture(picture, len(data))
         pixels = decode_jpeg(data, found, picture, least_px)
@@ -173,7 +174,9 @@ def _decode_jpeg(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
 def _decode_png(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
     data, frames = sound_png(data)
     refuse_several(frames)
-    return _decode_other(data, kind, least_px)
+    photo = _decode_other(data, kind, least_px)
+    check_png(data)
+    return photo
 
 
 def _decode_tiff(data: bytes, kind: str, least_px: int | None) -> ScaledPhoto:
@@ -200,7 +203,12 @@ def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -
         check_picture(picture, len(data))
         refuse_several(1 if kind in _DECODERS else getattr(picture, "n_frames", 1))
         deep = is_deep(picture)
-        plain = kind in ("PPM", "TIFF") and picture.tile[0].codec_name == "raw"  # type: ignore[attr-defined]
+        plain = kind in ("PPM", "TIFF", "BMP") and picture.tile[0].codec_name == "raw"  # type: ignore[attr-defined]
+        upwards = kind == "BMP" and plain and picture.tile[0].args[2] == -1  # type: ignore[attr-defined]
+        if kind == "BMP":
+            check_bmp(picture, data)
+        if kind == "TIFF":
+            check_tiff(picture, data)
         # This shows that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
         picture.load()
         pixels = None if deep else as_rgb(picture)
@@ -209,7 +217,7 @@ def _decode_other(data: bytes, kind: str, least_px: int | None, page: int = 0) -
         del picture
         pixels = deep_as_rgb(data, page)
     if plain:
-        check_layout(pixels)
+        check_layout(pixels[::-1] if upwards else pixels)
     return _whole(_turn_upright(pixels, orientation))
 
 
