@@ -246,6 +246,45 @@ def test_a_strip_of_text_is_no_part_of_the_field():
         assert (cut_field(photo, field, 200).min(axis=2) > 225).mean() < 0.01
 
 
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("words", ["", "OD 31.12.1999"])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (128, 128, 128), (30, 30, 30), (20, 80, 200)])
+def test_a_band_along_any_edge_is_no_part_of_a_field_that_the_photo_cuts(colour, words, turn):
+    photo = lay(np.zeros((512, 771, 3), np.uint8), 358, 256, 312)
+    band = photo[450:]
+    band[:] = colour
+    cv2.rectangle(band, (0, 0), (90 * bool(words), 62), (200, 40, 30), -1)
+    cv2.putText(band, words, (130, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (0, 0, 0), 3)
+    photo = as_jpeg(np.ascontiguousarray(np.rot90(photo, turn)), 80)
+    field = find_field(photo)
+    assert 620 <= field.side_px <= 634
+    square = np.rot90(cut_field(photo, field, 312), -turn)
+    assert (square[-59:] == 0).all()
+    assert (square[246, 50:260] > 0).any(axis=1).all()
+
+
+def test_bands_of_several_colours_and_frames_are_left_out():
+    photo = lay(np.zeros((512, 771, 3), np.uint8), 358, 256, 312)
+    photo[-60:-20], photo[-20:], photo[:30], photo[:, :30], photo[:, -20:] = 200, 255, 128, 60, 255
+    field = find_field(photo)
+    square = cut_field(photo, field, field.side_px)
+    assert abs(field.side_px - 624) <= 6
+    assert (square[: 30 - field.top_px] == 0).all()
+    assert (square[452 - field.top_px :] == 0).all()
+
+
+def test_without_its_band_a_photo_is_what_the_rest_is():
+    black = np.zeros((300, 400, 3), np.uint8)
+    black[260:] = 255
+    with pytest.raises(PhotoError, match="the photo is black"):
+        find_field(black)
+    cut_out = EYE[150:350, 220:420].copy()
+    cut_out[170:] = 255
+    field = find_field(cut_out)
+    assert field.side_px == 200
+    assert not cut_field(cut_out, field, 200)[170 - field.top_px :].any()
+
+
 @pytest.mark.parametrize(("page", "bar"), [(245, (50, 60, 90)), (32, (10, 10, 10)), (250, (0, 0, 0))])
 def test_a_field_in_a_screenshot_is_found(page, bar):
     photo = np.full((600, 900, 3), page, np.uint8)

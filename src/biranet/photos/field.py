@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
+from biranet.photos.bands import without_bands
 from biranet.photos.round_edge import Disc, find_discs, redness
 
 _THUMBNAIL_PX = 256
@@ -24,6 +25,8 @@ _LEAST_THUMBNAIL_PX = 64
 _LEAST_REDNESS = 40
 _LEAST_CORNER_FRACTION = 0.3
 
+_EVERYWHERE = Disc(0, 0, np.inf)
+
 _SHEET = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
 
 
@@ -35,7 +38,8 @@ class Field:
         left_px: First column of the square, below 0 where the photo is padded on the left.
         top_px: First row of the square, below 0 where the photo is padded at the top.
         side_px: Width and height of the square.
-        disc: The field itself where something else than darkness is around it, which is made black; else None.
+        disc: The field itself where something else than darkness is around it, which is made black; else None. Its
+            radius is infinite where that is only bands along the edges of the photo.
     """
 
     left_px: int
@@ -50,7 +54,7 @@ class Field:
 
 
 class _Box(NamedTuple):
-    """What holds the field on the thumbnail; right and bottom are exclusive."""
+    """What holds the field on the thumbnail, or reaches beyond that; right and bottom are exclusive."""
 
     left: float
     top: float
@@ -61,11 +65,12 @@ class _Box(NamedTuple):
 def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     """Find the smallest square that holds the whole field.
 
-    The field is looked for on a thumbnail: what is brighter than the dark corners, without small things such as camera
-    tags, and, where its edge is an arc, completed to the circle, so that a shadow at the edge is not cut off. Where no
-    corner is dark, or where what is lit is not round or not alone, the field is the disc with a round edge, whatever is
-    around it. A photo with neither is all field, unless two corners are far less red than its middle, and so no part of
-    the eye. The square is up to one thumbnail pixel wider on each side than the field.
+    The field is looked for on a thumbnail, without bands of one colour along its edges, which are made black: what is
+    brighter than the dark corners, without small things such as camera tags, and, where its edge is an arc, completed
+    to the circle, so that a shadow at the edge is not cut off. Where no corner is dark, or where what is lit is not
+    round or not alone, the field is the disc with a round edge, whatever is around it. A photo with neither is all
+    field, unless two corners are far less red than its middle, and so no part of the eye. The square is up to one
+    thumbnail pixel wider on each side than the field.
 
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
@@ -89,10 +94,25 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     whole = photo[: height_px // step * step, : width_px // step * step]
     size = (width_px // step, height_px // step)
     thumbnail = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(thumbnail)]
+    rest = without_bands(thumbnail)
+    inner = np.ascontiguousarray(thumbnail[rest.top : rest.bottom, rest.left : rest.right])
+    channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(inner)]
     _check_contrast(channels)
     # Fields are red: the brightest channel keeps their dark parts above the background.
-    (left, top, right, bottom), disc = _find(thumbnail, np.maximum.reduce(channels))
+    box, disc = _find(inner, np.maximum.reduce(channels))
+    left, right = box.left + rest.left, box.right + rest.left
+    top, bottom = box.top + rest.top, box.bottom + rest.top
+    if inner.shape != thumbnail.shape:
+        disc = (
+            (disc or _EVERYWHERE)
+            .moved(rest.left, rest.top)
+            .within(
+                rest.left or -np.inf,
+                rest.top or -np.inf,
+                rest.right if rest.right < size[0] else np.inf,
+                rest.bottom if rest.bottom < size[1] else np.inf,
+            )
+        )
     left_px = max(0, int(np.floor((left - 1) * step)))
     top_px = max(0, int(np.floor((top - 1) * step)))
     # One step more than the thumbnail: it leaves out what does not fill a whole step at the right and at the bottom.
@@ -174,10 +194,10 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
     if discs:
         x, y, radius, left, top, right, bottom = discs[0]
         box = _Box(
-            max(0, x - radius, left),
-            max(0, y - radius, top),
-            min(columns, x + radius, right),
-            min(rows, y + radius, bottom),
+            max(x - radius, left),
+            max(y - radius, top),
+            min(x + radius, right),
+            min(y + radius, bottom),
         )
         return box, discs[0]
     if refusal is not None:
@@ -211,13 +231,14 @@ def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
         return _Box(left, top, left + width, top + height), False
     x, y, radius = circle
     box = _Box(
-        min(left, max(0, x - radius)),
-        min(top, max(0, y - radius)),
-        max(left + width, min(columns, x + radius + 1)),
-        max(top + height, min(rows, y + radius + 1)),
+        min(left, x - radius),
+        min(top, y - radius),
+        max(left + width, x + radius + 1),
+        max(top + height, y + radius + 1),
     )
-    square = lit[int(box.top) : int(np.ceil(box.bottom)), int(box.left) : int(np.ceil(box.right))]
-    disc = Disc(x + 0.5, y + 0.5, radius + 2).mask(square.shape, int(box.left), int(box.top))
+    first_column, first_row = max(0, int(box.left)), max(0, int(box.top))
+    square = lit[first_row : int(np.ceil(box.bottom)), first_column : int(np.ceil(box.right))]
+    disc = Disc(x + 0.5, y + 0.5, radius + 2).mask(square.shape, first_column, first_row)
     return box, cv2.countNonZero(square * ~disc) <= _MOST_BESIDE_FRACTION * area
 
 

@@ -62,6 +62,27 @@ class Disc(NamedTuple):
         """The same disc where every pixel has become `scale` pixels a side."""
         return Disc(*(scale * length for length in self))
 
+    def within(self, left: float, top: float, right: float, bottom: float) -> "Disc":
+        """The part of the disc that lies in a rectangle."""
+        return self._replace(
+            left=max(self.left, left),
+            top=max(self.top, top),
+            right=min(self.right, right),
+            bottom=min(self.bottom, bottom),
+        )
+
+    def moved(self, right: float, down: float) -> "Disc":
+        """The same disc where the picture begins further left and higher up by so much."""
+        return Disc(
+            self.x + right,
+            self.y + down,
+            self.radius,
+            self.left + right,
+            self.top + down,
+            self.right + right,
+            self.bottom + down,
+        )
+
     def mask(self, shape: tuple[int, ...], left_px: int = 0, top_px: int = 0) -> npt.NDArray[np.bool_]:
         """Which pixels (H, W), the first at `left_px` and `top_px` of the picture, lie in it by their centres."""
         y, x = (np.arange(length) + 0.5 + start for length, start in zip(shape, (top_px, left_px), strict=True))
