@@ -1,8 +1,11 @@
 """Whatever the command line is wrongly given, it answers with one clear sentence and leaves no trace."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -311,3 +314,60 @@ def test_names_that_are_not_utf8_are_refused(biranet, place):
     for given in ("odd", "odd/bad\udcff.jpg"):
         assert_one_sentence(biranet("grade", given, "--checkpoint", MODEL), "is not UTF-8; rename the file")
     assert not (place / "biranet_grades.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "grade LONG.jpg",
+        "grade photos --checkpoint LONG/best.safetensors",
+        "grade photos --out LONG.csv",
+        "grade photos --attention LONG",
+        "prepare LONG out",
+        "prepare photos LONG",
+        "prepare photos out --labels=LONG.csv",
+        "audit LONG",
+        "split LONG",
+        "train LONG",
+        "calibrate model.safetensors LONG",
+        "evaluate model.safetensors --out LONG",
+        "compare p_good.csv LONG.csv",
+        "export model.safetensors LONG.onnx",
+        "demo --out LONG",
+    ],
+)
+def test_names_that_no_file_system_takes_are_refused(biranet, place, tree, line):
+    before = tree(place)
+    answer = biranet(*line.replace("LONG", "x" * 256).split())
+    assert_one_sentence(answer, "File name too long")
+    assert "prepare" not in answer.err
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["grade", ""], "nothing is given by the word ''; write what it should be, or leave it out"),
+        (["grade", "photos", "--out", ""], "nothing is given by the word ''"),
+        (["grade", "photos", "--out="], "nothing is given by the word '--out='"),
+        (["grade", "photos", "--out", "g.csv/"], "g.csv/ is named as a folder, but it is a file; leave out the slash"),
+        (["grade", "photos", "--out=g/"], "g/ is named as a folder, but it is a file"),
+        (["grade", "p_good.csv/"], "p_good.csv/ is named as a folder, but it is a file"),
+        (["export", MODEL, "m.safetensors/"], "m.safetensors/ is named as a folder, but it is a file"),
+        (["grade", "a\0.jpg"], "no file or folder can be called 'a\\x00.jpg': it holds a zero byte"),
+    ],
+)
+def test_empty_words_and_files_named_as_folders_are_refused(biranet, place, tree, arguments, sentence):
+    before = tree(place)
+    assert_one_sentence(biranet(*arguments), sentence)
+    assert tree(place) == before
+
+
+def test_a_name_in_utf8_under_another_locale_is_told_so():
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "biranet", "grade", "gr\u00fcn.jpg".encode()],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "is UTF-8, but the locale is not; set LANG to a UTF-8 locale, or PYTHONUTF8=1" in done.stderr

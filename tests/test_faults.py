@@ -49,6 +49,23 @@ def test_the_file_does_not_say_whose_it_is(told, monkeypatch):
     assert os.uname().nodename not in details
 
 
+def test_code_is_named_relative_to_the_package(told):
+    assert 'File "biranet/cli.py", line' in told(ValueError())[1]
+
+
+@pytest.mark.parametrize(
+    ("home", "text", "written"),
+    [
+        ("/", "/a/b.jpg", "/a/b.jpg"),
+        ("/home/ann", "'/home/ann/b.jpg' /home/ann.", "'~/b.jpg' ~."),
+        ("/home/ann", "/home/anna/c.jpg /mnt/home/ann/d.jpg", "/home/anna/c.jpg /mnt/home/ann/d.jpg"),
+    ],
+)
+def test_only_the_home_itself_is_shortened(told, monkeypatch, home, text, written):
+    monkeypatch.setenv("HOME", home)
+    assert f"ValueError: {written}\n" in told(ValueError(text))[1]
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

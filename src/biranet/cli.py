@@ -1,5 +1,6 @@
 """The command line: finds the command, lets tyro parse its flags, runs it, and ends with its status."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from biranet.console import Guarded, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
+from biranet.places import refuse_undecoded
 from biranet.signals import stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
@@ -61,16 +63,15 @@ def _say(sentence: str) -> None:
 
 def _run(arguments: list[str]) -> int:
     for word in arguments:
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            # Half of the libraries refuse such names, some of them after the work is done.
-            raise InputError(f"{word} is not UTF-8; rename the file or the folder") from None
+        refuse_undecoded(word, word)
+        if not word or re.fullmatch("--[^=]+=", word):
+            # For a path it would mean the current folder, and all that lies in it.
+            raise InputError(f"nothing is given by the word {word!r}; write what it should be, or leave it out")
     # Only now, so that whatever happens while they load is told by the sentences above.
     import tyro
 
     from biranet.commands import COMMANDS
-    from biranet.commands.flags import Command
+    from biranet.commands.flags import Command, check_paths
     from biranet.commands.train import Train
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -89,6 +90,7 @@ def _run(arguments: list[str]) -> int:
         # A recipe or a run may have turned a flag around, so now both of its forms have a meaning.
         settings = {"default": defaults}
     command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
+    check_paths(command, rest)
     return command.run()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import tempfile
 import traceback
 from pathlib import Path
@@ -63,10 +64,19 @@ def _write_details(error: BaseException, command: str) -> str:
         # Only its owner may read it, and it does not say who that is.
         handle, name = tempfile.mkstemp(prefix="biranet-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text.replace(str(Path.home()), "~"))
+            file.write(_without_places(text))
     except Exception:  # no disk, no memory, no descriptors: the sentence must come all the same
         return ""
     return name
+
+
+def _without_places(text: str) -> str:
+    """Name our own code relative to the package, and what lies in the home of the user by `~`."""
+    for place, name, end in ((Path(__file__).parent.parent, "", "/"), (Path.home(), "~", r"(?![\w-]|\.\w)")):
+        if place != Path(place.anchor):
+            # Whole names only: neither a longer path that ends so, nor the home of somebody whose name begins so.
+            text = re.sub(rf"(?<![\w.~-]){re.escape(str(place))}{end}", name, text)
+    return text
 
 
 def _last_place(error: BaseException) -> str:

@@ -1,7 +1,10 @@
-"""Names of files and folders in what is given away: nothing of the machine or of whoever works on it."""
+"""Names of files and folders: which are taken, and how those in what is given away keep the machine and its user."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from biranet.errors import InputError
 
 
 def public_names(paths: Sequence[Path | str]) -> list[str]:
@@ -38,3 +41,26 @@ def public_word(word: str) -> str:
     """
     flag, equals, value = word.partition("=")
     return flag + equals + public_name(value) if equals and Path(value).is_absolute() else public_name(word)
+
+
+def refuse_undecoded(name: str, told: str) -> None:
+    """Refuse a name that is no text: half of the libraries do, some of them after the work is done.
+
+    Args:
+        name: As the system gave it.
+        told: The same in the words of the sentence.
+
+    Raises:
+        InputError: If it is not UTF-8, or is and was read otherwise for want of a locale.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return
+    try:
+        os.fsencode(name).decode()
+    except UnicodeError:
+        raise InputError(f"{told} is not UTF-8; rename the file or the folder") from None
+    raise InputError(f"{told} is UTF-8, but the locale is not; set LANG to a UTF-8 locale, or PYTHONUTF8=1")

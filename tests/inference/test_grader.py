@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 
 import cv2
 import numpy as np
@@ -181,19 +182,13 @@ def test_only_failing_photos_are_no_reason_to_stop(grader, tmp_path):
     assert list(grader.grade_many([], workers=0)) == []
 
 
-def test_answers_come_as_they_are_made(grader, files):
-    """Ten million photos must not be held in memory."""
-    seen = []
-
-    class Watched(list):
-        def __getitem__(self, row):
-            seen.append(row)
-            return super().__getitem__(row)
-
-    answers = grader.grade_many(Watched(files), batch_size=2, workers=0)
+def test_answers_come_as_they_are_made(grader, files, tmp_path):
+    """Ten million photos must not be held in memory: one that comes to be meanwhile is read all the same."""
+    later = tmp_path / "later.jpg"
+    answers = grader.grade_many([*files[:2], later], batch_size=2, workers=0)
     next(answers)
-    assert max(seen) < 4
-    answers.close()
+    shutil.copy(files[2], later)
+    assert [answer.status for answer in answers] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(("place_x", "columns"), [(24, slice(0, 6)), (296, slice(58, 64))], ids=["left", "right"])
@@ -308,3 +303,37 @@ def test_load_takes_text_and_refuses_what_is_missing(checkpoint, tmp_path):
 def test_rows_make_a_table_that_pandas_reads(answers):
     table = pd.DataFrame([answer.row() for answer in answers], columns=TABLE_COLUMNS)
     assert table["p0"].astype(float).between(0, 1).all()
+
+
+def test_many_files_are_named_by_paths_and_strings_of_any_iterable(grader, files, answers):
+    named = list(grader.grade_many((str(file) for file in files[:2]), workers=0))
+    assert [each.file for each in named] == [each.file for each in answers[:2]]
+    for one, other in zip(named, answers, strict=False):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "sentence"),
+    [
+        ("a.jpg", {}, "grade_many takes a list of files, not 'a.jpg'; grade takes one photo"),
+        (None, {}, "grade_many takes a list of files, not None"),
+        ([b"a.jpg"], {}, "grade_many takes names of files, each a str or a Path, not bytes"),
+        (["a.jpg"], {"batch_size": 0}, "batch_size must be a whole number from 1, not 0"),
+        (["a.jpg"], {"batch_size": None}, "batch_size must be a whole number from 1, not None"),
+        (["a.jpg"], {"workers": -1}, "workers must be a whole number from 0, not -1"),
+    ],
+)
+def test_wrong_calls_of_grade_many_are_refused_at_once(grader, files, settings, sentence):
+    with pytest.raises(InputError, match=sentence):
+        grader.grade_many(files, **settings)
+
+
+@pytest.mark.parametrize(("photo", "kind"), [(None, "NoneType"), (b"\xff\xd8", "bytes"), ([[0]], "list")])
+def test_what_is_of_no_kind_of_photo_is_refused(grader, photo, kind):
+    with pytest.raises(InputError, match=f"a photo is a file's name, a PIL picture or RGB pixels, not {kind}"):
+        grader.grade(photo)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "a\0.jpg"])
+def test_names_that_no_file_can_have_get_a_row(grader, name):
+    assert next(grader.grade_many([name], workers=0)).status == "unreadable"

@@ -2,6 +2,8 @@ import copy
 import dataclasses
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from biranet.evaluation.predictions import check_predictions
 from biranet.evaluation.rules import OperatingPoint, Rules, raw_probabilities
 from biranet.learning.checkpoint import Card
 from biranet.learning.model import build_model
-from biranet.learning.predict import check_preparation, predict_photos
+from biranet.learning.predict import answering, check_preparation, predict_photos
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.prepare import read_preparation
 
@@ -113,3 +115,28 @@ def test_a_model_that_diverged_is_refused_instead_of_grading_everything_0(model,
     diverged.head.bias.data[2] = float("nan")
     with pytest.raises(InputError, match="are not finite numbers: its training has diverged"):
         answers(diverged, card, prepared, table, workers=0)
+
+
+def test_threads_that_share_a_model_never_see_it_in_training_mode():
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(1, 1)).train()
+    model[1].eval()
+    first_is_in, second_is_in, first_is_out = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with answering(model):
+            first_is_in.set()
+            assert second_is_in.wait(30)
+        first_is_out.set()
+
+    def second():
+        assert first_is_in.wait(30)
+        with answering(model):
+            second_is_in.set()
+            assert first_is_out.wait(30)
+            return [part.training for part in model.modules()]
+
+    with ThreadPoolExecutor(2) as threads:
+        done = [threads.submit(each) for each in (first, second)]
+        done[0].result()
+        assert done[1].result() == [False, False, False]
+    assert [part.training for part in model.modules()] == [True, True, False]

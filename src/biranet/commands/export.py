@@ -16,7 +16,7 @@ class Export:
 
     checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]
     """Model to export, such as RUN/best.safetensors, or the name of one that ships; it stays as it is."""
-    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    out: Annotated[Positional[Path], arg(metavar="FILE")]
     """File to write. FILE.onnx: pixels of prepared photos in, calibrated probabilities and attention out.
     FILE.safetensors: the same checkpoint in half precision."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -121,7 +121,7 @@ class Grader:
             Grade, probabilities and attention.
 
         Raises:
-            InputError: If pixels are not what they should be.
+            InputError: If it is something else, or pixels are not what they should be.
             PhotoError: If the photo cannot be read, has no field or is ungradable.
         """
         name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
@@ -130,7 +130,7 @@ class Grader:
 
     def grade_many(
         self,
-        files: Sequence[Path],
+        files: Iterable[Path | str],
         *,
         batch_size: int = 16,
         workers: int = 2,
@@ -140,22 +140,32 @@ class Grader:
         """Grade any number of photos in bounded memory.
 
         Args:
-            files: Picture files.
-            batch_size: Photos at a time.
-            workers: Processes that prepare photos.
+            files: Picture files; their names are listed before the first is read.
+            batch_size: Photos at a time, from 1.
+            workers: Processes that prepare photos; with 0, this one does.
             keep_ungradable: Grade photos even if they are too dark, too blurred or no fundus photos.
             refused: For files that must not be read: why, in a sentence.
 
-        Yields:
+        Returns:
             One prediction per file, in order. A photo that cannot be used has a status and a reason.
+
+        Raises:
+            InputError: If `files` are not names of files, or a number is too low.
         """
-        photos = _PhotoFiles(files, self.card, refused or {}, keep_ungradable=keep_ungradable)
+        names = _names(files)
+        for setting, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+            if not isinstance(value, int) or value < lowest:
+                raise InputError(f"{setting} must be a whole number from {lowest}, not {value!r}")
+        photos = _PhotoFiles([Path(name) for name in names], self.card, refused or {}, keep_ungradable=keep_ungradable)
         loader: Loader[_Loaded] = Loader(
             photos, workers, batch_size=batch_size, collate_fn=partial(_collate, self.card)
         )
+        return self._answers(names, loader)
+
+    def _answers(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
         with living_workers("grade again, perhaps with fewer --workers"):
             for loaded in loader:
-                yield from self._answer([str(files[row]) for row in loaded.rows], loaded)
+                yield from self._answer([names[row] for row in loaded.rows], loaded)
 
     def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
         graded = self._predictions(loaded.batch) if len(loaded.batch.rows) else iter(())
@@ -204,6 +214,16 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
 def _cell(value: str | float | None) -> str:
     """Write a value as the tables of this program do: nine digits, enough for a float32."""
     return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _names(files: Iterable[Path | str]) -> list[str]:
+    if isinstance(files, (str, bytes, Path)) or not isinstance(files, Iterable):
+        raise InputError(f"grade_many takes a list of files, not {files!r}; grade takes one photo")
+    listed = list(files)
+    for file in listed:
+        if not isinstance(file, (str, Path)):
+            raise InputError(f"grade_many takes names of files, each a str or a Path, not {type(file).__name__}")
+    return [str(file) for file in listed]
 
 
 class _Loaded(NamedTuple):
@@ -268,6 +288,8 @@ def _encode(photo: Image.Image | Pixels) -> bytes:
         if picture.mode in ("CMYK", "YCbCr", "HSV"):
             picture = picture.convert("RGB")
     else:
+        if not isinstance(photo, np.ndarray):
+            raise InputError(f"a photo is a file's name, a PIL picture or RGB pixels, not {type(photo).__name__}")
         if photo.dtype != np.uint8 or photo.shape[2:] != (3,) or photo.size == 0:
             raise InputError(f"pixels must be RGB, (H, W, 3), uint8, not {photo.shape}, {photo.dtype}")
         picture = Image.fromarray(photo)

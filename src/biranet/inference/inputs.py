@@ -17,6 +17,7 @@ from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.places import refuse_undecoded
 from biranet.tables import read_table
 from biranet.texts import refuse_packed
 
@@ -80,10 +81,7 @@ def list_photos(given: Sequence[Path]) -> Listed:
     if not files:
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
-        try:
-            str(file).encode()
-        except UnicodeEncodeError:
-            raise InputError(f"the file name {str(file)!r} is not UTF-8; rename the file") from None
+        refuse_undecoded(str(file), f"the file name {str(file)!r}")
     return Listed(files, refused, passed_by)
 
 

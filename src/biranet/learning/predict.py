@@ -1,9 +1,11 @@
 """Grading with a trained model: one batched iterator and one set of rules, for every table and every front end."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -42,16 +44,39 @@ def choose_device(no_cuda: bool = False) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and not no_cuda else "cpu")
 
 
+class _Answering:
+    """A model that answers: by how many threads it is asked, and which of its parts were in training mode before."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.learning: list[nn.Module] = []
+
+
+_answering: WeakKeyDictionary[nn.Module, _Answering] = WeakKeyDictionary()
+_answering_lock = threading.Lock()
+
+
 @contextmanager
 def answering(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode, as its answers are meant, and give each part of it its mode back afterwards."""
-    learning = [part for part in model.modules() if part.training]
-    model.eval()
+    """Have a model in evaluation mode, as its answers are meant, and give each part of it its mode back afterwards.
+
+    Threads may share a model: the first to ask sets the mode, and the last to have its answer gives it back.
+    """
+    with _answering_lock:
+        state = _answering.setdefault(model, _Answering())
+        if not state.asked:
+            state.learning = [part for part in model.modules() if part.training]
+            model.eval()
+        state.asked += 1
     try:
         yield
     finally:
-        for part in learning:
-            part.training = True
+        with _answering_lock:
+            state.asked -= 1
+            if not state.asked:
+                del _answering[model]  # it holds the model through its parts
+                for part in state.learning:
+                    part.training = True
 
 
 @torch.inference_mode()

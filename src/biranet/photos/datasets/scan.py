@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from biranet.errors import InputError
 from biranet.files import open_regular, printable
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.places import refuse_undecoded
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
@@ -111,10 +111,7 @@ def scan(root: Path) -> Scan:
                     if suffix in _PACKED_SUFFIXES:
                         packed.append(name)
     for name in photos:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{root}: the file name {name!r} is not UTF-8; rename the file") from None
+        refuse_undecoded(name, f"{root}: the file name {name!r}")
     return Scan(sorted(photos), sorted(labels), sorted(packed), others)
 
 
