@@ -111,8 +111,8 @@ def test_counters_visits_and_dates_leave_the_folder_to_be_the_patient(photos, la
     "stem",
     [
         "DSC0001", "IMG_20200101_120000", "IMG-0001-1", "_MG_0012", "P1010001", "SAM_0003", "IM000001", "foto 3",
-        "scan1", "frame12a", "visit1", "exam_2", "eye", "2020-01-03", "20200103", "03-01-2020", "3.1.2020", "20200103T101500",
-        "20200103101500", "2020-01-03 10.15", "optic_disc_2",
+        "scan1", "frame12a", "visit1", "exam_2", "eye", "2020-01-03", "20200103", "03-01-2020", "3.1.2020",
+        "20200103T101500", "20200103101500", "2020-01-03 10.15", "optic_disc_2",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("inside", ["", "DCIM/", "clinic/"])
