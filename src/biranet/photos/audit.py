@@ -304,7 +304,7 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
             "guessed patients of one photo",
             [files for files in guessed if len(files) == 1],
             "{first} is taken for the only photo of its patient by the names of files or folders; {n} such in all. "
-            "Where that is wrong, one patient may stand in several parts: name patients in a column group of the labels",
+            "Where that is wrong, one patient may stand in several parts: name patients in a column group of labels",
         ),
         _finding(
             "unknown patients",
