@@ -70,7 +70,8 @@ def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[Labell
     shared = {folder: _place(folder, classes=classes) for folder in set(inside.values())}
     places = {position: shared[folder] for position, folder in inside.items()}
     shots: dict[str, Counter[tuple[str, str, str]]] = defaultdict(Counter)
-    names, stems = {}, defaultdict(set)
+    names: dict[int, str] = {}
+    stems: dict[str, set[str]] = defaultdict(set)
     for position in asked:
         shown = named(photos[position].file)
         if shown is not None:
