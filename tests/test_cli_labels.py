@@ -48,7 +48,8 @@ def test_patients_guessed_from_folders_are_told_of_everywhere(lay, prepare, bira
     assert biranet("split", "prepared", "--validation", 0, "--calibration", 0, "--test", 0.5).status == 0
     split = read_manifest(tmp_path / "prepared")["split"]
     assert (split.groupby(table["group"]).nunique() == 1).all()
-    assert "\nguessed patients       4  allowed\n" in biranet("audit", "prepared").out
+    audited = " ".join(biranet("audit", "prepared").out.split())
+    assert "guessed patients 4 allowed" in audited and "of one photo" not in audited
 
     # A manifest of an older version is read, and gets the column; its split stays, as nothing else has changed.
     write_manifest(tmp_path / "prepared", read_manifest(tmp_path / "prepared").drop(columns=GROUP_FROM))
@@ -87,3 +88,20 @@ def test_folders_0_and_1_are_asked_about(lay, prepare):
     assert (
         "\ngrades 0/1/2/3/4: 2/1/0/0/0\n  No photo has a grade above 1: are 0 and 1 grades, or yes and no" in answer.out
     )
+
+
+def test_one_photo_is_spoken_of_as_one(lay, prepare, biranet, tmp_path):
+    lay("P1/left.jpg", "P2/left.jpg", "P2/right.jpg", "a.jpg", "b.jpg")
+    answer = prepare()
+    assert "\n2 photos are of unknown patients, so each is its own group" in answer.out
+    audited = " ".join(biranet("audit", "prepared").out.split())
+    assert "P2/left.jpg and P2/right.jpg are taken for photos of one patient" in audited
+    assert "P1/left.jpg is taken for the only photo of its patient" in audited
+    for name in ("P2/left.jpg", "P2/right.jpg", "b.jpg"):
+        (tmp_path / "photos" / name).unlink()
+    answer = prepare()
+    assert "\nThe patient of 1 photo is guessed from its folder (P1/left.jpg: patient P1)" in answer.out
+    assert "\n1 photo is of an unknown patient, so it is its own group" in answer.out
+    assert "\n3 images of photos that are no longer there" in answer.out
+    (tmp_path / "photos/a.jpg").unlink()
+    assert "\n1 image of a photo that is no longer there, or not as it was, is deleted.\n" in prepare().out

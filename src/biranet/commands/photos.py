@@ -98,7 +98,9 @@ class Prepare:
                 '  If they are on another scale, prepare again and say which value is which: --grades "VALUE=GRADE,…"'
             )
         if summary.unlisted:
-            print(f"{summary.unlisted} further photos in {self.photos} have no row in the labels and are left out.")
+            one = f"further photo in {self.photos} has no row in the labels and is left out."
+            many = f"further photos in {self.photos} have no row in the labels and are left out."
+            print(_counted(summary.unlisted, one, many))
         if summary.passed_by:
             print(f"{summary.passed_by}.")
         for line in _told_of_patients(summary):
@@ -106,7 +108,9 @@ class Prepare:
         if summary.measured:
             print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
         if summary.withdrawn:
-            print(f"{summary.withdrawn} images of photos that are no longer there, or not as they were, are deleted.")
+            one = "image of a photo that is no longer there, or not as it was, is deleted."
+            many = "images of photos that are no longer there, or not as they were, are deleted."
+            print(_counted(summary.withdrawn, one, many))
         if summary.split_dropped:
             print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
         if summary.unused_labels:
@@ -179,16 +183,27 @@ def _told_of_patients(summary: "Summary") -> "Iterator[str]":
     for origin in GUESSED_FROM:
         if count := summary.groups_from.get(origin):
             file, group = map(printable, summary.first_from[origin])
-            where = {"name": "the names of their files", "folder": "the folders they lie in"}[origin]
+            where = {"name": ("name", "names of their files"), "folder": ("folder", "folders they lie in")}[origin]
+            one = f"photo is guessed from its {where[0]}"
+            many = f"photos are guessed from the {where[1]}"
             yield (
-                f"The patients of {count} photos are guessed from {where} ({file}: patient {group}); look whether that "
-                "is right, or name patients in a column group of the labels."
+                f"The patient{'s' if count > 1 else ''} of {_counted(count, one, many)} ({file}: patient {group}); "
+                "look whether that is right, or name patients in a column group of the labels."
             )
     if count := summary.groups_from.get(OWN_GROUP):
         yield (
-            f"{count} photos are of unknown patients, so each is its own group, and two eyes of one patient may come "
-            "to stand in different parts; a column group in the labels prevents that."
+            _counted(
+                count,
+                "photo is of an unknown patient, so it is its own group",
+                "photos are of unknown patients, so each is its own group",
+            )
+            + ", and two eyes of one patient may come to stand in different parts; a column group in the labels "
+            "prevents that."
         )
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _pairs(text: str, flag: str, example: str) -> dict[str, str]:

@@ -291,13 +291,20 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
     origin = _cells(table, GROUP_FROM)
     shots = table.groupby(["group", "eye"])["file"].transform("size")
     many = table["eye"].isin(_EYES) & (shots > _MANY_OF_AN_EYE)
+    guessed = _by_group(table[origin.isin(GUESSED_FROM)], ["group"])
     found = [
         _finding(
             "guessed patients",
-            _by_group(table[origin.isin(GUESSED_FROM)], ["group"]),
+            [files for files in guessed if len(files) > 1],
             "{first} are taken for photos of one patient by the names of files or folders; {n} such patients in all. "
             "Where that is wrong, one patient may stand in several parts: look at the column group, or name patients "
             "in a column group of the labels",
+        ),
+        _finding(
+            "guessed patients of one photo",
+            [files for files in guessed if len(files) == 1],
+            "{first} is taken for the only photo of its patient by the names of files or folders; {n} such in all. "
+            "Where that is wrong, one patient may stand in several parts: name patients in a column group of labels",
         ),
         _finding(
             "unknown patients",

@@ -72,11 +72,19 @@ def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
 
 
 def test_a_plain_folder_has_no_grades(tmp_path, lay):
-    photos = lay(tmp_path / "clinic", "b.jpg", "a/c.PNG", "a/12_left.dcm", texts={"notes.txt": "seen on Monday"})
+    photos = lay(
+        tmp_path / "clinic",
+        "b.jpg",
+        "a/c.PNG",
+        "a/12_left.dcm",
+        "a/12_right.dcm",
+        texts={"notes.txt": "seen on Monday"},
+    )
     found = read_labels(photos)
     assert (found.dataset, found.whole) == ("folder", False)
     assert found.photos == [
         LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic", group_from="name"),
+        LabelledPhoto("a/12_right.dcm", None, "12", "right", "", "clinic", group_from="name"),
         LabelledPhoto("a/c.PNG", None, "", "", "", "clinic"),
         LabelledPhoto("b.jpg", None, "", "", "", "clinic"),
     ]
@@ -249,7 +257,8 @@ def test_the_two_lists(photos, lay, tmp_path):
         return [(photo.file, photo.grade, photo.group, photo.eye, photo.split) for photo in found.photos]
 
     assert seen(lists) == expected
-    assert seen(lists / "ValidSet.txt") == expected[2:]
+    # One photo alone: nothing shows whose it is.
+    assert seen(lists / "ValidSet.txt") == [("valid/21_left.jpeg", 4, "", "left", "validation")]
     for name in ("TrainSet.txt", "ValidSet.txt"):
         (photos / name).write_bytes((lists / name).read_bytes())
     assert seen(None) == expected
@@ -257,11 +266,12 @@ def test_the_two_lists(photos, lay, tmp_path):
 
 
 def test_a_list_of_any_name_has_no_part(photos, lay, tmp_path):
-    lay(photos, "10_left.jpeg", "a b\t c.jpg", "😀.jpg")
-    lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\na b\t c.jpg\t 1\n😀  0"})
+    lay(photos, "10_left.jpeg", "10_right.jpeg", "a b\t c.jpg", "😀.jpg")
+    lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\n10_right 3\r\na b\t c.jpg\t 1\n😀  0"})
     found = read_labels(photos, tmp_path / "mine.txt", "lists").photos
     assert found == [
         LabelledPhoto("10_left.jpeg", 2, "10", "left", "", "photos", group_from="name"),
+        LabelledPhoto("10_right.jpeg", 3, "10", "right", "", "photos", group_from="name"),
         LabelledPhoto("a b\t c.jpg", 1, "", "", "", "photos"),
         LabelledPhoto("😀.jpg", 0, "", "", "", "photos"),
     ]

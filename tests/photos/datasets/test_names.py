@@ -52,6 +52,8 @@ def test_names_mean_the_photos_that_are_closest(files, name, meant):
         ("10.jpeg", "but '0010.jpg' is there; did a spreadsheet strip the zeros?"),
         ("7_left", "but 'b/007_left.png' is there; did a spreadsheet strip the zeros?"),
         ("a/0010.jpg", "but '0010.jpg' is there; write its path from the folder of photos"),
+        ("..\\L\\0010.jpeg", "but '0010.jpg' is there; write its path from the folder of photos"),
+        ("C:\\data\\0010.JPG", "but '0010.jpg' is there; write its path from the folder of photos"),
         ("100", ""),
         ("gone.jpg", ""),
     ],

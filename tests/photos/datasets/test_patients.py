@@ -58,12 +58,13 @@ def test_a_name_with_many_photos_of_one_eye_is_no_patient(photos, lay):
 
 
 def test_views_in_one_folder_or_among_numbered_photos_say_no_patient(photos, lay):
-    lay(photos, "macula_left.jpg", "disc_right.jpg", "site/fundus_left.jpg", "site/12_left.jpg")
+    lay(photos, "macula_left.jpg", "disc_right.jpg", "site/fundus_left.jpg", *(f"site/12_{e}.jpg" for e in "LR"))
     assert guessed(photos) == {
         "macula_left.jpg": ("", ""),
         "disc_right.jpg": ("", ""),
         "site/fundus_left.jpg": ("", ""),
-        "site/12_left.jpg": ("12", "name"),
+        "site/12_L.jpg": ("12", "name"),
+        "site/12_R.jpg": ("12", "name"),
     }
 
 
@@ -84,3 +85,59 @@ def test_what_the_labels_say_is_not_guessed(photos, lay, tmp_path):
     assert [(photo.group, photo.group_from) for photo in found] == [
         ("ann", "labels"), ("P1", "folder"), ("P2", "folder"), ("10", "labels"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P01/IMG_0001_left", "P01/IMG_0002_right", "P02/IMG_0003_left", "P02/IMG_0004_right"],
+        ["P01/20200101_left", "P01/20200101_right", "P01/20210601_left"],
+        ["P01/DSC0001_L", "P01/DSC0001_R", "P02/P1010007_L"],
+        ["P01/visit1_L", "P01/visit1_R", "P01/exam 2_L"],
+        [f"{patient}/{n:03d}_left" for patient in PATIENTS for n in (1, 2)],
+        [
+            f"{patient}/{10 * k + n}_{eye}"
+            for k, patient in enumerate(PATIENTS)
+            for n, eye in ((1, "left"), (2, "right"))
+        ],
+    ],
+)
+def test_counters_visits_and_dates_leave_the_folder_to_be_the_patient(photos, lay, names):
+    lay(photos, *(f"{name}.jpg" for name in names))
+    assert all(value == (file.split("/")[0], "folder") for file, value in guessed(photos).items())
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "DSC0001", "IMG_20200101_120000", "IMG-0001-1", "_MG_0012", "P1010001", "SAM_0003", "IM000001", "foto 3",
+        "scan1", "frame12a", "visit1", "exam_2", "eye", "2020-01-03", "20200103", "03-01-2020", "3.1.2020",
+        "20200103T101500", "20200103101500", "2020-01-03 10.15", "optic_disc_2",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inside", ["", "DCIM/", "clinic/"])
+def test_counters_visits_and_dates_are_no_patients(photos, lay, stem, inside):
+    lay(photos, f"{inside}{stem}_left.jpg", f"{inside}{stem}_right.jpg")
+    assert unknown(guessed(photos))
+
+
+@pytest.mark.parametrize("told", ["P01_macula", "P01_visit1", "P01_2020-01-03", "P01-IMG_0001", "IMG_P01"])
+def test_what_is_told_beside_the_patient_is_left_away(photos, lay, told):
+    lay(photos, f"{told}_left.jpg", "P01_right.jpg", "P02_left.jpg")
+    assert set(guessed(photos).values()) == {("P01", "name"), ("P02", "name")}
+
+
+def test_names_of_which_none_has_two_photos_say_no_patient(photos, lay):
+    lay(photos, *(f"{n}_{'left' if n % 2 else 'right'}.jpg" for n in range(8)))
+    assert unknown(guessed(photos))
+
+
+@pytest.mark.parametrize("folder", ["part", "chunk", "site"])
+def test_folders_named_alike_whose_names_pair_eyes_are_no_patients(photos, lay, folder):
+    lay(photos, *(f"{folder}{n // 3}/{n}_{eye}.jpg" for n in range(6) for eye in ("left", "right")))
+    assert set(guessed(photos).values()) == {(str(n), "name") for n in range(6)}
+
+
+def test_a_folder_of_a_whole_clinic_is_no_patient(photos, lay):
+    lay(photos, *(f"{place}/IMG_{n}_left.jpg" for place in ("north", "south") for n in range(20)))
+    assert unknown(guessed(photos))

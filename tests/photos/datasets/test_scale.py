@@ -47,6 +47,13 @@ def test_the_usual_words_are_known(grade, text):
         ("\u0661", "is not a grade"),
         ("9" * 5000, "is not a grade"),
         ("a\nb", "--ungradable VALUE"),
+        (
+            "sin RD",
+            '--grades "sin RD=0,…" for all values, and where nobody could grade the photo, with --ungradable "sin RD"',
+        ),
+        ("0,0", "'0,0' is not a grade from 0 to 4; it has a decimal comma: write decimals with a point, 0.0 for 0,0"),
+        ("mild, left", "--ungradable VALUE"),
+        ('the "worst"', "--ungradable VALUE"),
     ],
 )
 def test_other_scales_are_named_and_refused(text, words):

@@ -63,7 +63,7 @@ class PhotoNames:
             >>> PhotoNames(["0010.jpg"]).hint("10")
             "but '0010.jpg' is there; did a spreadsheet strip the zeros?"
         """
-        keys = _keys(name)
+        keys, name = _keys(name), _composed(name)
         for file in (file for key in keys for file in self._by_bare_key.get(_bare(key), ())):
             if _keys(file).isdisjoint(keys):
                 return f"but {file!r} is there; did a spreadsheet strip the zeros?"

@@ -3,19 +3,30 @@
 import dataclasses
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
 from biranet.photos.datasets.layout import LabelledPhoto, named
 from biranet.photos.datasets.parts import part_named
 from biranet.photos.datasets.scale import named_grade
 
-_VIEWS = frozenset({
-    "macula", "mac", "disc", "disk", "onh", "opticdisc", "opticdisk", "opticnerve", "fovea", "nasal", "temporal",
-    "superior", "inferior", "central", "centre", "center", "posterior", "posteriorpole", "periphery", "peripheral",
-    "field", "fundus", "retina", "retinal", "eye", "img", "image", "images", "photo", "picture", "pic", "dsc",
-    "dscn", "dscf", "dcim", "color", "colour", "redfree", "green", "cfp", "scan", "snapshot", "capture", "frame",
-    "view",
-})  # fmt: skip
-"""What names of files call a view, a camera or a picture, without spaces: no patient."""
+_WORDS = (
+    # Views.
+    r"macula|mac|dis[ck]|onh|optic|optic(?:dis[ck]|nerve)|nerve|fovea|nasal|temporal|superior|inferior|central|centre|"
+    r"center|posterior|posteriorpole|pole|periphery|peripheral|field|fundus|retina|retinal|view|left|right|od|os|ou|"
+    r"eyes?|colou?r|redfree|red|green|cfp|"
+    # Cameras and pictures.
+    r"images?|imag|img|cimg|im|mg|photos?|fotos?|pictures?|pict|pic|bild|dsc|dscn|dscf|dcim|sam|gopr|pxl|mvi|scans?|"
+    r"snapshot|snap|screenshot|captures?|frames?|copy|p(?=\d{7}(?!\d))|"
+    # Visits.
+    r"visits?|visite|visita|session|exam|examination|follow-?up|baseline|day|month|year|v|fu"
+)
+_DATE = r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])|\d\d?[-_.]\d\d?[-_.](?:19|20)\d\d"
+_NO_PATIENT = re.compile(
+    rf"(?:(?<![^\W\d_])(?:{_WORDS})|(?<!\d)(?:{_DATE})(?=\d{{4,6}}(?!\d)|(?!\d)))"
+    r"(?:[\W_]*t?\d++[a-z]?)*+(?![^\W_])",
+    re.IGNORECASE,
+)
+"""What in names tells a view, a picture, a counter of a camera, a visit or a date, with the numbers that follow it."""
 
 _ASIDE = re.compile(
     r"images?|photos?|pictures?|pics|originals?|raw|fundus|color|colour|jpe?g|png|tiff?|dicom|"
@@ -26,15 +37,26 @@ _ASIDE = re.compile(
 )
 """Folders of which every patient may have one: kinds of pictures, eyes, visits, dates."""
 
+_OF_MANY = re.compile(
+    r"(sites?|clinics?|hospitals?|cent(er|re)s?|batch(es)?|parts?|sets?|groups?|cohorts?|cameras?|folders?|data|dataset)"
+    r"[\W_]*\d*",
+    re.IGNORECASE,
+)
+"""Folders that hold photos of several patients."""
+
 _MOST_OF_AN_EYE = 4
+_MOST_IN_A_FOLDER = 16
+"""Photos of one eye that one folder of a patient holds: seven fields in stereo, and some."""
 
 
 def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[LabelledPhoto]:
     """Give photos without a group the patient that names of files and folders show, if they show one.
 
     `10_left` is of patient 10 as long as no second folder holds another photo of that eye under the same name, and no
-    more than four are there. A name that says a view (`macula_left`), or that returns in other folders, is no patient:
-    then the folder is, where it holds nothing else. Folders of parts, grades, visits and dates say nothing of patients.
+    more than four are there; of `10_macula_left` the view is left away. A name that only says a view, a number of a
+    camera, a visit or a date (`macula_left`, `IMG_0001_L`), or a word that returns in other folders, is no patient:
+    then the folder is, where it holds nothing else and looks like one. So it is where all folders are named alike, and
+    the names in them do not pair eyes. Names of which none has two photos show nothing.
 
     Args:
         photos: All photos of a folder.
@@ -47,52 +69,56 @@ def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[Labell
     inside = {position: photos[position].file.rpartition("/")[0] for position in asked}
     shared = {folder: _place(folder, classes=classes) for folder in set(inside.values())}
     places = {position: shared[folder] for position, folder in inside.items()}
-    shots: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-    stems = {}
+    shots: dict[str, Counter[tuple[str, str, str]]] = defaultdict(Counter)
+    names: dict[int, str] = {}
+    stems: dict[str, set[str]] = defaultdict(set)
     for position in asked:
         shown = named(photos[position].file)
         if shown is not None:
-            stems[position] = shown[0]
-            shots[shown[0]][shown[1], places[position]] += 1
-    from_name = {stem for stem, where in shots.items() if not _is_view(stem) and not _returns(stem, where)}
-    views = {stem for stem, where in shots.items() if _is_view(stem) or (_returns(stem, where) and _may_be_view(stem))}
-    held = {places[position] for position, stem in stems.items() if stem in views}
-    mixed = {places[position] for position, stem in stems.items() if stem not in views}
-    from_folder = held - mixed - {""}
+            stem, eye = shown
+            names[position] = _NO_PATIENT.sub("", stem).strip("-_. ()")
+            stems[places[position]].add(stem)
+            shots[names[position]][eye, places[position], stem] += 1
+    from_name = {name for name, where in shots.items() if name and not _returns(where)}
+    views = {name for name in shots if name not in from_name and not any(map(str.isdigit, name))}
+    held = {places[position] for position, name in names.items() if name in views}
+    mixed = {places[position] for position, name in names.items() if name not in views}
+    pairs = sum(len({eye for eye, _, _ in shots[name]}) > 1 for name in from_name)
+    if _are_alike(stems) and max(map(len, stems.values())) > 1 and 2 * pairs < len(shots):
+        held, mixed = set(stems), set()
+    crowds = Counter((folder, photos[position].eye) for position, folder in inside.items())
+    crowded = {shared[folder] for (folder, _), count in crowds.items() if count > _MOST_IN_A_FOLDER}
+    from_folder = {place for place in held - mixed - crowded if _is_patient(place, alone=len(held) == 1)}
+    sizes = Counter(name for position, name in names.items() if places[position] not in from_folder)
+    if max((sizes[name] for name in from_name), default=0) < 2:
+        from_name = set()
     guessed = list(photos)
     for position in asked:
         group, origin = "", ""
         if places[position] in from_folder:
             group, origin = places[position], "folder"
-        elif stems.get(position) in from_name:
-            group, origin = stems[position], "name"
+        elif names.get(position) in from_name:
+            group, origin = names[position], "name"
         if group:
             guessed[position] = dataclasses.replace(photos[position], group=group, group_from=origin)
     return guessed
 
 
-def _returns(stem: str, where: Counter[tuple[str, str]]) -> bool:
+def _returns(where: Counter[tuple[str, str, str]]) -> bool:
     """Whether a name stands for one eye in several places, or too often in one, to be that of a patient."""
-    most = 1 if _letters(stem) in _VIEWS else _MOST_OF_AN_EYE
-    eyes = Counter(eye for eye, _ in where)
-    return max(eyes.values()) > 1 or max(where.values()) > most
+    eyes = Counter(eye for eye, _ in {(eye, place) for eye, place, _ in where})
+    return max(eyes.values()) > 1 or max(where.values()) > _MOST_OF_AN_EYE
 
 
-def _is_view(stem: str) -> bool:
-    return not stem or (_letters(stem) in _VIEWS and not _is_numbered(stem))
+def _are_alike(places: Collection[str]) -> bool:
+    """Whether several folders are named alike but for a number: `P01`, `P02`."""
+    return len(places) > 1 and len({re.sub(r"\d+", "0", place) for place in places}) == 1
 
 
-def _may_be_view(stem: str) -> bool:
-    """Whether a name that returns is one of a view: any word, or a view's with a number."""
-    return _letters(stem) in _VIEWS or not _is_numbered(stem)
-
-
-def _letters(stem: str) -> str:
-    return re.sub(r"[\W\d_]", "", stem.casefold())
-
-
-def _is_numbered(stem: str) -> bool:
-    return any(map(str.isdigit, stem))
+def _is_patient(place: str, *, alone: bool) -> bool:
+    """Whether a folder may be that of a patient; one that is alone needs a number."""
+    last = place.rpartition("/")[2]
+    return bool(last) and not _OF_MANY.fullmatch(last) and not (alone and not any(map(str.isdigit, last)))
 
 
 def _place(folder: str, *, classes: bool) -> str:
@@ -102,6 +128,7 @@ def _place(folder: str, *, classes: bool) -> str:
         for step in folder.split("/")
         if not (
             _ASIDE.fullmatch(step)
+            or _NO_PATIENT.fullmatch(step)
             or part_named(step)
             or named_grade(step) is not None
             or (classes and step in ("0", "1", "2", "3", "4"))

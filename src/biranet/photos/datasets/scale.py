@@ -202,16 +202,26 @@ def _worded(key: str) -> int | None:
 
 
 def _hint(text: str, key: str) -> str:
-    text = text.strip() if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else "VALUE"
+    text = text.strip()
+    if re.fullmatch(r"[+-]?\d+,\d*", text, re.ASCII) and len(text) <= _SHOWN_CHARACTERS:
+        return f"it has a decimal comma: write decimals with a point, {text.replace(',', '.')} for {text}"
+    # What a shell or a list of pairs reads as more than itself cannot stand in an example.
+    if not text.isprintable() or len(text) > _SHOWN_CHARACTERS or set(text) & set("\"'`$\\=,"):
+        text = "VALUE"
     if key == str(GRADES[-1] + 1):
         return (
             f"where the scale begins with 1, say --grades {','.join(f'{grade + 1}={grade}' for grade in GRADES)}, and "
-            f"where {text} means that nobody could grade the photo, --ungradable {text}"
+            f"where {text} means that nobody could grade the photo, --ungradable {_quoted(text)}"
         )
     for pattern, why in _OTHERS:
         if re.fullmatch(pattern, key):
             return f'{why}; where each value has its grade, say so with --grades "{text}=0,…"'
     return (
         f'where it stands for one, say so with --grades "{text}=0,…" for all values, and where nobody could grade '
-        f"the photo, with --ungradable {text}"
+        f"the photo, with --ungradable {_quoted(text)}"
     )
+
+
+def _quoted(text: str) -> str:
+    """As a shell takes it for one word, on every system."""
+    return text if re.fullmatch(r"[\w.+-]+", text) else f'"{text}"'
