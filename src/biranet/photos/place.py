@@ -10,12 +10,9 @@ from biranet.files import printable, tidy
 from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import MANIFEST_NAME
 from biranet.outputs import holds_keys, visible
-from biranet.photos import PREPARATION_NAME
+from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME
 from biranet.photos.prepare import Preparation, read_preparation
-
-CONTACT_SHEET_NAME = "contact_sheet.jpg"
-"""Picture of the least gradable photos, in the prepared folder."""
 
 _OURS = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME, IMAGES_NAME)
 
@@ -49,8 +46,8 @@ def check_place(photos: Path, out: Path) -> None:
 def check_ours(out: Path) -> None:
     """Refuse a folder that is not ours and holds anything, before anything is written.
 
-    Ours is a folder with our mark, `preparation.json`: in it, what is not in our way stays. In any other, photos would be
-    lost from sight, because the scan passes prepared folders by.
+    Ours is a folder with our mark, `preparation.json`: in it, what is not in our way stays. In any other, photos would
+    be lost from sight, because the scan passes prepared folders by.
 
     Raises:
         InputError: If the folder is not ours and holds something that is not hidden or has one of our names, the mark
