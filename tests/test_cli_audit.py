@@ -101,3 +101,27 @@ def test_drawn_photos_hold_nothing_to_find(biranet, split_folder, tmp_path):
     answer = biranet("audit", folder)
     assert answer == (0, f"The audit found nothing.\n40 photos audited; all files: {folder / 'audit.json'}\n", "")
     assert biranet("audit", folder / "manifest.csv") == answer
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "holds no preparation.json; make it with"),
+        ('{"version": 2, "si', "preparation.json"),
+        (
+            '{"version": 2, "size_px": 65, "jpeg_quality": 95, "whole": false}',
+            "does not have the 65 px that preparation.json says; 40 such in all",
+        ),
+    ],
+    ids=["missing", "torn", "another size"],
+)
+def test_the_audit_reads_how_the_folder_was_prepared(biranet, split_folder, tmp_path, content, said):
+    folder = tmp_path / "prepared"
+    shutil.copytree(split_folder, folder)
+    (folder / "preparation.json").unlink()
+    if content is not None:
+        (folder / "preparation.json").write_text(content)
+    answer = biranet("audit", folder)
+    assert (answer.status, answer.err) == (1, "")
+    assert said in answer.out
+    assert json.loads((folder / "audit.json").read_bytes())["refused"]

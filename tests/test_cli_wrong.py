@@ -102,6 +102,7 @@ WRONG = {
     f"grade --checkpoint {MODEL}": "no photos were given",
     f"grade nowhere.jpg --checkpoint {MODEL}": "nowhere.jpg does not exist",
     f"grade empty --checkpoint {MODEL}": "empty holds no photos",
+    f"grade prepared --checkpoint {MODEL}": "prepared was prepared by biranet already; give the folder of the",
     f"grade names.csv --checkpoint {MODEL}": "names.csv has no column 'file'",
     "grade photos --checkpoint text.safetensors": "text.safetensors is not a checkpoint of biranet",
     "grade photos --checkpoint nowhere.safetensors": "nowhere.safetensors is no file",

@@ -125,3 +125,11 @@ def test_only_usable_graded_photos_are_learned_from():
 def test_folds_are_found_in_order():
     assert fold_columns(rows(file=["a"], fold_0=[""], note=["x"], fold_1=[""])) == ["fold_0", "fold_1"]
     assert fold_columns(rows(file=["a"])) == []
+
+
+def test_a_photo_that_stands_there_twice_is_refused_with_both_rows(tmp_path):
+    write_manifest(tmp_path, rows(file=["a.jpg", "b.jpg", "a.jpg"], grade=[0, 1, 2]))
+    with pytest.raises(
+        InputError, match=r"manifest\.csv: the photo 'a\.jpg' stands in row 2 and again in row 4; leave"
+    ):
+        read_manifest(tmp_path)

@@ -14,6 +14,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from biranet.errors import InputError
 from biranet.files import parse_toml
 
+CONFIG_NAME = "config.json"
+"""Holds the settings of a run, in its folder."""
+
 STRICT = {"extra": "forbid"}
 """Makes pydantic refuse keys that a dataclass does not have."""
 

@@ -54,8 +54,8 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         The table: `grade` as `Int64` (missing where not graded), `eye` as left, right or empty, all else strings.
 
     Raises:
-        InputError: If the folder or the manifest is missing, a value is not allowed, or an image is not where that of
-            the photo belongs.
+        InputError: If the folder or the manifest is missing, a value is not allowed, a photo stands there twice, or an
+            image is not where that of the photo belongs.
     """
     path = prepared / MANIFEST_NAME
     if not os.path.lexists(path):
@@ -78,6 +78,13 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
             row, value = wrong.index[0], wrong[column].iloc[0]
             choices = ", ".join(name for name in allowed if name)
             raise InputError(f"{path}, row {row}, column {column!r}: {value!r} is not one of {choices}")
+    again = table["file"].duplicated()
+    if again.any():
+        file, row = table.loc[again, "file"].iloc[0], table.index[again][0]
+        first = table.index[table["file"] == file][0]
+        raise InputError(
+            f"{path}: the photo {file!r} stands in row {first} and again in row {row}; leave the right row"
+        )
     for row, place, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
         if place and not is_image_place(place, sha256):
             raise InputError(

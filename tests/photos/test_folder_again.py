@@ -117,11 +117,12 @@ def test_a_run_at_another_size_at_once_changes_nothing(many, tmp_path, run):
 
 def test_what_other_programs_leave_in_the_folder_is_left_alone(photos, tmp_path, run):
     out = tmp_path / "out"
-    theirs = out / "run" / ".last.77.partial.safetensors"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_bytes(b"a training")
+    out.mkdir()
     (out / "progress.jsonl").touch()  # a run that was killed before its first photo
     run(photos, out)
+    theirs = out / "run" / ".last.77.partial.safetensors"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"a training")
     notes = [out / ".note.1.partial.txt", out / "images" / "note.jpg", out / "images" / "00" / ".abc.1.partial.jpg"]
     ours = out / "images" / "00" / ".abc.biranet-0123abcd.partial"
     ours.parent.mkdir(exist_ok=True)

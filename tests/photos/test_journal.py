@@ -134,6 +134,15 @@ def test_errors_of_the_work_itself_pass_as_they_are(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_deleted_meanwhile_does_not_hide_the_first_error(tmp_path):
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    with pytest.raises(InputError, match="the first"), open_journal(folder, COLUMNS):
+        (folder / "progress.jsonl").unlink()
+        folder.rmdir()
+        raise InputError("the first")
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_grow_with_the_photos(tmp_path):
     script = (

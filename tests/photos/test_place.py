@@ -43,11 +43,36 @@ def test_a_folder_with_something_of_others_in_the_way_is_refused_by_name(few, tm
 def test_what_is_not_in_the_way_stays(few, tmp_path, run, tree):
     out = tmp_path / "mine"
     out.mkdir()
-    notes = {".note.1.partial.txt": b"mine", "notes.txt": b"mine"}
+    (out / ".DS_Store").write_bytes(b"mine")
+    run(few, out)
+    notes = {".DS_Store": b"mine", ".note.1.partial.txt": b"mine", "notes.txt": b"mine"}
     for name, content in notes.items():
         (out / name).write_bytes(content)
     run(few, out)
     assert notes.items() <= tree(out).items()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "done/1.png", "empty file"])
+def test_a_folder_with_somebodys_things_is_never_taken(few, run, tree, name):
+    out = few / "mine"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).touch()
+    before = tree(few)
+    with pytest.raises(
+        InputError, match=rf"mine holds {name.split('/')[0]} and no .*, so it is not ours; name a folder"
+    ):
+        run(few, out)
+    assert tree(few) == before
+
+
+@pytest.mark.parametrize("mark", ["preparation.json", "config.json"])
+def test_no_prepared_folder_lies_in_another_or_in_a_run(few, tmp_path, run, tree, mark):
+    around = tmp_path / "around"
+    around.mkdir()
+    (around / mark).write_text('{"train": {}}')
+    with pytest.raises(InputError, match=r"lies in .*around, which is .* outside of it"):
+        run(few, around / "deep" / "out")
+    assert list(tree(around)) == [mark]
 
 
 @pytest.mark.parametrize("target", [None, "/dev/zero", "nowhere"])

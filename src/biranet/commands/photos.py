@@ -60,8 +60,8 @@ class Prepare:
         """Prepare the folder and say what became of its photos."""
         from biranet.grades import GRADES
         from biranet.manifest import MANIFEST_NAME
+        from biranet.photos import CONTACT_SHEET_NAME
         from biranet.photos.folder import prepare_folder
-        from biranet.photos.place import CONTACT_SHEET_NAME
 
         try:
             summary = prepare_folder(

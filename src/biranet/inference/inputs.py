@@ -14,7 +14,7 @@ from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.inference.grader import TABLE_COLUMNS, Prediction
 from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
-from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside
+from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.places import refuse_undecoded
@@ -54,14 +54,15 @@ def list_photos(given: Sequence[Path]) -> Listed:
         The files. Links that lead out of a folder are among them, and refused.
 
     Raises:
-        InputError: If a path does not exist, is not UTF-8 or is an archive, a table has no such column or a name that
-            may mean several photos, or there is no photo.
+        InputError: If a path does not exist, is not UTF-8, is an archive or a prepared folder, a table has no such
+            column or a name that may mean several photos, or there is no photo.
     """
     files: list[Path] = []
     refused: dict[Path, str] = {}
     passed_by: list[str] = []
     for path in given:
         if path.is_dir():
+            refuse_prepared(path)
             folder = PhotoFolder(path, None)
             passed_by += [folder.passed_by] if folder.passed_by else []
             if not folder.files:

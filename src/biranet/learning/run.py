@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import SplitConfig, TrainConfig, lasting_settings
+from biranet.config import CONFIG_NAME, SplitConfig, TrainConfig, lasting_settings
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
@@ -25,7 +25,6 @@ from biranet.photos.audit import audit, describe_warnings, refuse_leaks
 from biranet.photos.prepare import read_preparation
 from biranet.version import software_version
 
-CONFIG_NAME = "config.json"
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"

@@ -3,6 +3,9 @@
 PREPARATION_NAME = "preparation.json"
 """Marks a prepared folder, which the scan for photos passes by."""
 
+CONTACT_SHEET_NAME = "contact_sheet.jpg"
+"""Picture of the least gradable photos, in the prepared folder."""
+
 HEADER_GROUP = "header_group"
 """Column of the manifest with the patient whom the header of the photo's file names, as keyed hash, or nothing."""
 

@@ -6,6 +6,7 @@ it reads it.
 """
 
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
 from biranet.console import progress_bar
-from biranet.errors import RefusedError
+from biranet.errors import InputError, RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, SPLITS, fold_columns, graded_photos
 from biranet.outputs import file_kind, holds_keys
-from biranet.photos import CONTRADICTORY, HEADER_GROUP
+from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.copies import linked, near_identical
+from biranet.photos.prepare import read_preparation
 
 AUDIT_NAME = "audit.json"
 """The file in the prepared folder that holds all findings."""
@@ -113,30 +116,46 @@ def audit(
 
 
 def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
-    """Read all images of a prepared folder, and hold each against its digest in the manifest, with a progress bar.
+    """Read all images of a prepared folder, with a progress bar.
+
+    Each is held against its digest in the manifest, and the size that `preparation.json` says.
 
     Args:
         prepared: The prepared folder.
         table: Its manifest.
 
     Returns:
-        One finding that refuses, where an image is missing, cannot be read, or is not the one that was stored.
+        Findings that refuse: `preparation.json` is missing or damaged; an image is missing, cannot be read, is not the
+        one that was stored, or has another size.
     """
+    try:
+        size_px, preparation = read_preparation(prepared).size_px, []
+    except InputError as error:
+        size_px, preparation = 0, [Finding("no preparation", True, 1, [[PREPARATION_NAME]], str(error))]
     digests = _cells(table, PREPARED_SHA256)
-    changed = []
+    changed, resized = [], []
     rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
     for file, status, place, digest in progress_bar(rows, desc="images", total=len(table), unit="photo", leave=False):
         if place or status == "ok":
             try:
-                read_image(prepared / place, digest)
-            except OSError:
+                with Image.open(io.BytesIO(read_image(prepared / place, digest))) as image:
+                    if size_px and image.size != (size_px, size_px):
+                        resized.append([file])
+            except (OSError, Image.DecompressionBombError):
                 changed.append([file])
     sentence = (
         "the prepared image of {first} is missing, or not the one that was stored; {n} such in all. "
         "Run `biranet prepare` again to restore it"
     )
-    finding = _finding("image missing or changed", changed, sentence)
-    return [dataclasses.replace(finding, refuses=True)] if changed else []
+    other_size = (
+        f"the prepared image of {{first}} does not have the {size_px} px that {PREPARATION_NAME} says; {{n}} such in "
+        "all. Prepare the photos again into another folder"
+    )
+    images = [
+        _finding("image missing or changed", changed, sentence),
+        _finding("image of another size", resized, other_size),
+    ]
+    return preparation + [dataclasses.replace(finding, refuses=True) for finding in images if finding.count]
 
 
 def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -19,12 +19,12 @@ from biranet.grades import GRADES
 from biranet.images import PREPARED_SHA256
 from biranet.manifest import COLUMNS, FOLD_PREFIX, GROUP_FROM, MANIFEST_NAME, OFFICIAL_SPLIT, OWN_GROUP
 from biranet.outputs import alone
-from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
+from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabelledPhoto, Labels, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import in_processes, leave_starting_worker
-from biranet.photos.place import CONTACT_SHEET_NAME, check_ours, check_place, check_preparation, sweep
+from biranet.photos.place import check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (

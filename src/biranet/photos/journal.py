@@ -7,7 +7,7 @@ and the manifest of an earlier run are also held in a database beside it, which 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -106,9 +106,10 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
         try:
             yield journal
         except BaseException:
-            # Nothing was done, so there is nothing to go on with.
-            if not path.stat().st_size:
-                path.unlink()
+            # Nothing was done, so there is nothing to go on with. Where the folder is gone, the first error says more.
+            with suppress(OSError):
+                if not path.stat().st_size:
+                    path.unlink()
             raise
         path.unlink()
 

@@ -4,18 +4,17 @@ import os
 from collections.abc import Set
 from pathlib import Path
 
+from biranet.config import CONFIG_NAME
 from biranet.errors import InputError
-from biranet.files import tidy
+from biranet.files import printable, tidy
 from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import MANIFEST_NAME
-from biranet.photos import PREPARATION_NAME
+from biranet.outputs import holds_keys, visible
+from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME
 from biranet.photos.prepare import Preparation, read_preparation
 
-CONTACT_SHEET_NAME = "contact_sheet.jpg"
-"""Picture of the least gradable photos, in the prepared folder."""
-
-_FILES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME)
+_OURS = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME, IMAGES_NAME)
 
 
 def check_place(photos: Path, out: Path) -> None:
@@ -26,7 +25,7 @@ def check_place(photos: Path, out: Path) -> None:
         out: Folder for the prepared photos.
 
     Raises:
-        InputError: If `out` is a file, is the folder of photos, or lies around it.
+        InputError: If `out` is a file, is the folder of photos, lies around it, or in a prepared folder or a run.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the prepared photos")
@@ -35,31 +34,43 @@ def check_place(photos: Path, out: Path) -> None:
     if photos.resolve().is_relative_to(out.resolve()):
         # The scan passes prepared folders by, so these photos would never be found again.
         raise InputError(f"{photos} lies in {out}; name a folder for the prepared photos that is not around them")
+    for folder in out.resolve().parents:
+        prepared = os.path.lexists(folder / PREPARATION_NAME)
+        if prepared or holds_keys(folder / CONFIG_NAME, "train"):
+            what = "a prepared folder" if prepared else "the folder of a run"
+            raise InputError(
+                f"{out} lies in {folder}, which is {what}; name a folder for the prepared photos outside of it"
+            )
 
 
 def check_ours(out: Path) -> None:
-    """Refuse a folder where something that is not ours stands where we would write, before anything is written.
+    """Refuse a folder that is not ours and holds anything, before anything is written.
 
-    Ours is a folder with our mark, `preparation.json`.
+    Ours is a folder with our mark, `preparation.json`: in it, what is not in our way stays. In any other, photos would
+    be lost from sight, because the scan passes prepared folders by.
 
     Raises:
-        InputError: If the folder is not ours and holds something of one of our names, the mark holds something else, or
-            there is no regular file where one of our files should be.
+        InputError: If the folder is not ours and holds something that is not hidden or has one of our names, the mark
+            holds something else, or there is no regular file where one of our files should be.
     """
     # Looked at before the mark, which another run that begins meanwhile writes before all of them.
-    standing = [name for name in (*_FILES, IMAGES_NAME) if os.path.lexists(out / name)]
+    standing = [out / name for name in _OURS if os.path.lexists(out / name)]
+    try:
+        seen = {*standing, *(visible(out) if out.is_dir() else ())}
+    except OSError as error:
+        raise InputError(f"cannot read {out}: {error.strerror or error}; name another folder") from error
     if os.path.lexists(out / PREPARATION_NAME):
         read_preparation(out)
-    elif foreign := [name for name in standing if not _is_empty(out / name)]:
-        # A run that was killed at its very start leaves an empty journal.
+    # A run that was killed at its very start leaves an empty journal.
+    elif foreign := sorted(path.name for path in seen if path.name not in _OURS or not _is_empty(path)):
         raise InputError(
-            f"{out} holds {foreign[0]} and no {PREPARATION_NAME}, so it is not ours; "
-            "name another folder for the prepared photos"
+            f"{out} holds {printable(foreign[0])} and no {PREPARATION_NAME}, so it is not ours; "
+            "name a folder for the prepared photos that is new or empty"
         )
-    for name in standing:
-        if not (os.path.isdir if name == IMAGES_NAME else os.path.isfile)(out / name):
-            kind = "folder" if name == IMAGES_NAME else "regular file"
-            raise InputError(f"{out / name} is no {kind}; take it away, or name another folder for the prepared photos")
+    for path in standing:
+        if not (os.path.isdir if path.name == IMAGES_NAME else os.path.isfile)(path):
+            kind = "folder" if path.name == IMAGES_NAME else "regular file"
+            raise InputError(f"{path} is no {kind}; take it away, or name another folder for the prepared photos")
 
 
 def _is_empty(path: Path) -> bool:

@@ -155,3 +155,15 @@ def test_the_time_for_a_photo_is_microseconds(photos):
     assert len({photo.group for photo in read_labels(photos).photos}) == 10_000
     # 200 microseconds a photo, listed and read: 100,000 would take 20 s. Measured: 20 microseconds.
     assert time.process_time() - started < 4
+
+
+def test_photos_in_a_prepared_folder_that_are_none_of_its_own_are_counted_and_said(photos, lay, refusal):
+    own = ["images/ab/1.jpg", "contact_sheet.jpg", ".hidden.jpg"]
+    lay(photos, "a.jpg", *(f"done/{name}" for name in (*own, "mine.jpg", "more/images/mine.tif")))
+    lay(photos, "b/done/images/ab/1.jpg", texts={"done/preparation.json": "{}", "b/done/preparation.json": "{}"})
+    found = scan(photos)
+    assert (found.photos, found.beside) == (["a.jpg"], {"done": 2})
+    (photos / "a.jpg").unlink()
+    assert refusal(photos).endswith(
+        "; 2 photos lie in the prepared folder done and are passed by; move them out of there"
+    )

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos import PREPARATION_NAME
 from biranet.photos.datasets.arrays import RETINAMNIST
 from biranet.photos.datasets.classes import CLASSES
 from biranet.photos.datasets.clinics import DEEPDRID, IDRID, MESSIDOR2
@@ -17,11 +16,12 @@ from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoF
 from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
 from biranet.photos.datasets.patients import guess_patients
 from biranet.photos.datasets.scale import Scale, remarks
-from biranet.photos.datasets.scan import OUTSIDE, outside
+from biranet.photos.datasets.scan import OUTSIDE, outside, refuse_prepared
 from biranet.texts import refuse_packed
 
 __all__ = [
-    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "Place", "outside", "read_labels", "remarks",
+    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "Place", "outside", "read_labels",
+    "refuse_prepared", "remarks",
 ]  # fmt: skip
 
 PUBLISHED: dict[str, Layout] = {
@@ -115,8 +115,7 @@ def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: 
         raise InputError(f"there is no folder {photos}")
     if not photos.is_dir():
         raise InputError(f"{photos} is not a folder; give the folder that holds the photographs")
-    if (photos / PREPARATION_NAME).exists():
-        raise InputError(f"{photos} was prepared by biranet already; give the folder of the photographs as taken")
+    refuse_prepared(photos)
     if labels is not None and not labels.exists():
         raise InputError(f"there is no label file {labels}")
     if labels is not None and labels.suffix.lower() != ".npz":

@@ -128,7 +128,7 @@ class PhotoFolder:
     @cached_property
     def passed_by(self) -> str:
         """What was seen in the folder and is no photo, in a sentence; empty where there is nothing."""
-        return describe_passed_by(self._scan.others)
+        return describe_passed_by(self._scan.others, self._scan.beside)
 
     def unused_labels(self) -> Iterator[str]:
         """Files among the photos that may hold labels, where none was used, each with what to do."""

@@ -5,11 +5,13 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from biranet.files import open_regular, printable
-from biranet.photos import PREPARATION_NAME
+from biranet.images import IMAGES_NAME
+from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.places import refuse_undecoded
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
@@ -42,20 +44,22 @@ class Scan:
         labels: Files that end like tables, lists or arrays.
         packed: Files that end like archives or spreadsheets, and may hold labels.
         others: Number of files that are none of photos and labels, by ending.
+        beside: Number of photos that lie in a prepared folder but are none of its own, by the folder.
     """
 
     photos: list[str]
     labels: list[str]
     packed: list[str]
     others: Mapping[str, int]
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(root: Path) -> Scan:
     """List the files of a folder and everything below it.
 
-    Hidden files and prepared folders are passed by. A file is opened only where its ending says nothing. Links that
-    lead out of the folder are listed, never followed; a link to a folder inside is followed only where nothing else has
-    led there.
+    Hidden files and prepared folders are passed by; photos in these that are none of their own are counted. A file is
+    opened only where its ending says nothing. Links that lead out of the folder are listed, never followed; a link to a
+    folder inside is followed only where nothing else has led there.
 
     Args:
         root: The folder.
@@ -65,6 +69,7 @@ def scan(root: Path) -> Scan:
     """
     photos, labels, packed = list[str](), list[str](), list[str]()
     others: Counter[str] = Counter()
+    beside: dict[str, int] = {}
     top = os.path.realpath(root)
     seen: set[str] = set()
     # Folders first and links to them last, so that a photo is listed under its own path and not under a link's.
@@ -89,6 +94,8 @@ def scan(root: Path) -> Scan:
             photos.append(base or ".")
             continue
         if any(entry.name == PREPARATION_NAME for entry in entries):
+            if count := _photos_beside(place):
+                beside[base or "."] = count
             continue
         for entry in entries:
             if entry.name.startswith("."):
@@ -104,7 +111,7 @@ def scan(root: Path) -> Scan:
                     photos.append(name)
                 elif suffix in LABEL_SUFFIXES and entry.is_file():
                     labels.append(name)
-                elif _begins_like_a_photo(entry):
+                elif _begins_like_a_photo(Path(entry.path)):
                     photos.append(name)
                 else:
                     others[suffix] += 1
@@ -112,27 +119,64 @@ def scan(root: Path) -> Scan:
                         packed.append(name)
     for name in photos:
         refuse_undecoded(name, f"{root}: the file name {name!r}")
-    return Scan(sorted(photos), sorted(labels), sorted(packed), others)
+    return Scan(sorted(photos), sorted(labels), sorted(packed), others, beside)
 
 
-def _begins_like_a_photo(entry: "os.DirEntry[str]") -> bool:
+def _photos_beside(prepared: str) -> int:
+    """Count the photos in and below a prepared folder that are none of its own; links are not followed."""
+    count = 0
+    for place, folders, files in os.walk(prepared):
+        ours = {IMAGES_NAME, CONTACT_SHEET_NAME} if PREPARATION_NAME in files else set()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
+        theirs = (Path(place, name) for name in files if not name.startswith(".") and name not in ours)
+        count += sum(path.suffix.lower() in PHOTO_SUFFIXES or _begins_like_a_photo(path) for path in theirs)
+    return count
+
+
+def _begins_like_a_photo(path: Path) -> bool:
     try:
         # Files of no length are passed by unread: those of the system's own folders have none.
-        if not entry.is_file() or not entry.stat().st_size:
+        if not path.is_file() or not path.stat().st_size:
             return False
-        with open_regular(Path(entry.path)) as file:
+        with open_regular(path) as file:
             return _STARTS.match(file.read(_HEAD_BYTES)) is not None
     except OSError:
         return False
 
 
-def describe_passed_by(others: Mapping[str, int]) -> str:
-    """Say of what endings the files are that a scan has passed by; nothing where there are none.
+def refuse_prepared(photos: Path) -> None:
+    """Refuse a prepared folder in place of one of photos.
+
+    Raises:
+        InputError: If it is one.
+    """
+    if os.path.lexists(photos / PREPARATION_NAME):
+        raise InputError(f"{photos} was prepared by biranet already; give the folder of the photographs as taken")
+
+
+def describe_passed_by(others: Mapping[str, int], beside: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Say what a scan has passed by; nothing where there is nothing.
+
+    Args:
+        others: Number of files that are no photos, by ending.
+        beside: Number of photos in prepared folders, by the folder.
 
     Example:
+        >>> describe_passed_by({}, {"done": 1})
+        '1 photo lies in the prepared folder done and is passed by; move it out of there'
         >>> describe_passed_by({".xmp": 2, "": 1})
         '3 files are no photos by their ending and content, and are passed by: .xmp, no ending'
     """
+    return "; ".join(filter(None, (_describe_others(others), *(_describe_beside(*each) for each in beside.items()))))
+
+
+def _describe_beside(folder: str, count: int) -> str:
+    if count == 1:
+        return f"1 photo lies in the prepared folder {printable(folder)} and is passed by; move it out of there"
+    return f"{count} photos lie in the prepared folder {printable(folder)} and are passed by; move them out of there"
+
+
+def _describe_others(others: Mapping[str, int]) -> str:
     count = sum(others.values())
     if not count:
         return ""
