@@ -233,7 +233,7 @@ def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree)
     assert "seed" not in answer.err and tree(run_folder) == before
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}'])
+@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}', '{"prepared": 1, "train": {}}'])
 def test_resume_from_a_config_that_is_none(biranet, place, content):
     (place / "run").mkdir()
     (place / "run" / "config.json").write_text(content)
@@ -311,3 +311,11 @@ def test_names_that_are_not_utf8_are_refused(biranet, place):
     for given in ("odd", "odd/bad\udcff.jpg"):
         assert_one_sentence(biranet("grade", given, "--checkpoint", MODEL), "is not UTF-8; rename the file")
     assert not (place / "biranet_grades.csv").exists()
+
+
+def test_a_cell_as_long_as_a_file_is_not_quoted_whole(biranet, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,grade,predicted_grade\na.jpg,{'9' * 100_000},1\n")
+    answer = biranet("evaluate", "--predictions", table, "--out", tmp_path / "report")
+    assert_one_sentence(answer, "table.csv, row 2, column 'grade': '999")
+    assert answer.err.endswith("999' is not a grade from 0 to 4\n") and len(answer.err) < 3_100

@@ -56,7 +56,12 @@ def _ended(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
 
 
 def _say(sentence: str) -> None:
+    if len(sentence) > _LONGEST_SENTENCE:  # it quotes a cell as long as a file
+        sentence = f"{sentence[: _LONGEST_SENTENCE - _END_OF_SENTENCE]} … {sentence[-_END_OF_SENTENCE:]}"
     print(f"biranet: {sentence}", file=sys.stderr)
+
+
+_LONGEST_SENTENCE, _END_OF_SENTENCE = 3_000, 500
 
 
 def _run(arguments: list[str]) -> int:
