@@ -127,6 +127,12 @@ def living(session: int) -> list[str]:
     return found
 
 
+def names_in(place: Path) -> set[str]:
+    """The names of all that stands in a folder; but for those that TensorBoard makes of the time."""
+    names = (str(path.relative_to(place)) for path in place.rglob("*"))
+    return {name for name in names if "events.out" not in name}
+
+
 def check_whole(path: Path) -> None:
     """Read a file that stands under a final name."""
     from biranet.files import read_json
@@ -200,7 +206,10 @@ def end_at_random(command: Killed, place: Path, usual_s: float, writes_s: float,
 def try_once(command: Killed, source: Path, place: Path, usual: Path, times: tuple[float, float], seed: str) -> str:
     """End a command, look at what it left, and run it again."""
     make_place(source, place)
+    before = names_in(place)
     how, status = end_at_random(command, place, *times, random.Random(seed))
+    # While a process starts and ends, SIGTERM is the system's; in between it is obeyed in good order.
+    assert status != -signal.SIGTERM or names_in(place) in (before, names_in(usual)), f"{how}: ended at once"
     for path in place.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             try:
@@ -213,9 +222,8 @@ def try_once(command: Killed, source: Path, place: Path, usual: Path, times: tup
         run(line, place, place.parent / f"{place.name}.again.log")
     except AssertionError as error:
         raise AssertionError(f"{how}: {error}") from error
-    names, usual_names = (sorted({str(path.relative_to(each)) for path in each.rglob("*")}) for each in (place, usual))
-    names, usual_names = ([name for name in each if "events.out" not in name] for each in (names, usual_names))
-    assert names == usual_names, f"{how}: left {set(names) ^ set(usual_names)}"
+    names, usual_names = names_in(place), names_in(usual)
+    assert names == usual_names, f"{how}: left {names ^ usual_names}"
     ours, theirs = files_of(place / command.makes), files_of(usual / command.makes)
     for name in theirs:
         same = command.same(name, ours[name].read_bytes()) == command.same(name, theirs[name].read_bytes())
