@@ -7,7 +7,7 @@ from typing import Any
 from biranet.console import Guarded, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
-from biranet.signals import stop_by_interrupt
+from biranet.signals import leave_quietly, stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
 
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     with guarded_streams() as out, stop_by_interrupt() as stopped:
         status = _ended(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
+    if arguments is None:
+        leave_quietly()
     sys.exit(status)
 
 
