@@ -237,7 +237,7 @@ def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree)
     assert "seed" not in answer.err and tree(run_folder) == before
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}'])
+@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}', '{"prepared": 1, "train": {}}'])
 def test_resume_from_a_config_that_is_none(biranet, place, content):
     (place / "run").mkdir()
     (place / "run" / "config.json").write_text(content)
@@ -372,3 +372,11 @@ def test_a_name_in_utf8_under_another_locale_is_told_so():
     )  # fmt: skip
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "is UTF-8, but the locale is not; set LANG to a UTF-8 locale, or PYTHONUTF8=1" in done.stderr
+
+
+def test_a_cell_as_long_as_a_file_is_not_quoted_whole(biranet, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,grade,predicted_grade\na.jpg,{'9' * 100_000},1\n")
+    answer = biranet("evaluate", "--predictions", table, "--out", tmp_path / "report")
+    assert_one_sentence(answer, "table.csv, row 2, column 'grade': '999")
+    assert answer.err.endswith("999' is not a grade from 0 to 4\n") and len(answer.err) < 3_100

@@ -271,6 +271,13 @@ def test_json_that_is_missing_or_broken_is_one_sentence(tmp_path, content, words
     assert "value.json" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '["\ud800"]', b'["\xed\xa0\x80"]'])
+def test_json_with_half_a_character_is_a_wrong_value(text):
+    with pytest.raises(ValueError, match="codec can't"):
+        parse_json(text)
+    assert parse_json(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
 @pytest.mark.parametrize(("parse", "text"), [(parse_json, "[" * 200_000), (parse_toml, "a = " + "[" * 200_000)])
 def test_a_text_nested_without_end_is_a_wrong_value(parse, text):
     with pytest.raises(ValueError, match="nested too deeply"):

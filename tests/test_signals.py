@@ -96,3 +96,17 @@ def test_what_nohup_ignores_stays_ignored(begun):
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert end(process) == STOPPED
+
+
+def test_ctrl_c_while_a_finished_command_leaves_is_quiet(tmp_path, wait_for):
+    leave = "import atexit, pathlib, time; atexit.register(time.sleep, 60); atexit.register(pathlib.Path('left').touch)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{leave}; from biranet.cli import main; main()", "--version"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    wait_for((tmp_path / "left").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=50)[1] == b""
+    assert process.returncode == -signal.SIGINT

@@ -154,6 +154,16 @@ def test_parquet_values_become_text(parquet_file):
     assert parse_grades(table, "grade", parquet_file).tolist() == [3, pd.NA, 0]
 
 
+def test_a_parquet_text_that_is_no_utf8_is_refused(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = pa.array([b"a\xff.jpg"]).view(pa.string())
+    parquet.write_table(pa.table({"file": names}), tmp_path / "labels.parquet")
+    with pytest.raises(InputError, match="is not a Parquet table that can be read"):
+        read_table(tmp_path / "labels.parquet")
+
+
 def test_wrong_parquet(parquet_file, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no column 'level'; its columns are: file, grade"):
         read_table(parquet_file, ["level"])

@@ -9,7 +9,7 @@ from biranet.console import Guarded, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
 from biranet.places import refuse_undecoded
-from biranet.signals import stop_by_interrupt
+from biranet.signals import leave_quietly, stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
 
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     with guarded_streams() as out, stop_by_interrupt() as stopped:
         status = _ended(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
+    if arguments is None:
+        leave_quietly()
     sys.exit(status)
 
 
@@ -58,7 +60,12 @@ def _ended(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
 
 
 def _say(sentence: str) -> None:
+    if len(sentence) > _LONGEST_SENTENCE:  # it quotes a cell as long as a file
+        sentence = f"{sentence[: _LONGEST_SENTENCE - _END_OF_SENTENCE]} … {sentence[-_END_OF_SENTENCE:]}"
     print(f"biranet: {sentence}", file=sys.stderr)
+
+
+_LONGEST_SENTENCE, _END_OF_SENTENCE = 3_000, 500
 
 
 def _run(arguments: list[str]) -> int:

@@ -21,6 +21,10 @@ STRICT = {"extra": "forbid"}
 """Makes pydantic refuse keys that a dataclass does not have."""
 
 
+LARGEST_SEED = 2**64 - 1
+"""What torch takes."""
+
+
 class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
 
@@ -112,10 +116,11 @@ class OptimiserConfig(Choices):
         super().__post_init__()
         if not 0 < self.lr < math.inf:
             raise InputError(f"--lr must be above 0, not {self.lr}")
-        _at_least(self, weight_decay=0)
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be at least 0, not {self.weight_decay}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
+        if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
             raise InputError(f"--clip-norm must be above 0, not {self.clip_norm}")
 
 
@@ -166,6 +171,8 @@ class TrainConfig(Choices):
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
         model = self.model
         if model.freeze != "none" and not model.pretrained and model.trunk_weights is None:
             raise InputError(

@@ -254,14 +254,23 @@ def sha256_of(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""What may be half of a character beyond the first 65,536, such as an emoji, without the other one."""
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON from a file that anyone may have written.
 
     Raises:
-        ValueError: If it is not JSON, or nested more deeply than can be parsed.
+        ValueError: If it is not JSON, nested more deeply than can be parsed, or holds half of a character, which no
+            file in UTF-8 can pass on.
     """
     try:
-        return json.loads(text)
+        text = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
+        value = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

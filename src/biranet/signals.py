@@ -57,6 +57,12 @@ def stop_by_interrupt() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def leave_quietly() -> None:
+    """Let Ctrl-C end a process whose work is done without a traceback: with torch it takes a second to leave."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
     """Collect stopping signals instead of stopping at once; a second one acts as if nobody had asked.

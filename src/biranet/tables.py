@@ -157,11 +157,11 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         try:
             # Its metadata would turn columns into the index of a data frame.
             table = parquet.read(columns=names).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+            # Only here it shows that a text is no UTF-8, or a time is none.
+            values = [table[name].tolist() for name in names]
         except Exception as error:
             raise InputError(f"{path} is not a Parquet table that can be read") from error
-    texts = [
-        ["" if value is None or value is pd.NA else str(value) for value in table[name].tolist()] for name in names
-    ]
+    texts = [["" if value is None or value is pd.NA else str(value) for value in column] for column in values]
     return pd.DataFrame(
         dict(zip(names, texts, strict=True)), index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object
     )

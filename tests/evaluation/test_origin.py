@@ -108,3 +108,19 @@ def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
     table.write_text("y")
     with pytest.raises(InputError, match=r"predictions\.csv was replaced while it was read; run the command again"):
         check_unchanged([table], facts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"notes": 3}, {"notes": [3]}, {"notes": None}, {"facts": {"Epoch": 3}}, {"facts": {"Audit": ["a", None]}}],
+)
+def test_a_report_that_was_edited_is_not_passed_over(tmp_path, changes):
+    table = report(tmp_path / "one", ["kept"], {"Epoch": "3"})
+    path = tmp_path / "one" / "metrics.json"
+    told = json.loads(path.read_text())
+    told |= changes | {"facts": told["facts"] | changes.get("facts", {})}
+    path.write_text(json.dumps(told))
+    with pytest.raises(
+        InputError, match=r"one/metrics\.json tells of predictions\.csv, but its notes and facts are not"
+    ):
+        describe_tables([table])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from biranet.config import OptimiserConfig
+from biranet.errors import InputError
 from biranet.learning.schedule import Schedule, cosine_factor, make_optimiser
 
 
@@ -105,3 +106,24 @@ def test_cosine_is_the_published_curve():
     for step in range(10, 100):
         assert cosine_factor(step, 100) == pytest.approx(math.cos(math.pi * (step - 10) / 180) ** 2)
     assert [cosine_factor(step, 100) for step in range(10)] == pytest.approx([0.1 * step for step in range(1, 11)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_bad_epochs": "2"},
+        {"num_bad_epochs": -1},
+        {"last_epoch": True},
+        {"best": math.nan},
+        {"best": 3},
+        {"best": "high"},
+        {"factor": 10.0},
+        {"new": 1},
+    ],
+)
+def test_a_state_that_this_schedule_cannot_have_is_refused(model, changes):
+    schedule = _schedule(model)
+    with pytest.raises(InputError, match="none of this schedule; start the training anew"):
+        schedule.load_state_dict(schedule.state_dict() | changes)
+    schedule.load_state_dict(schedule.state_dict() | {"num_bad_epochs": 2, "best": 0.5})
+    assert schedule.plateau.num_bad_epochs == 2

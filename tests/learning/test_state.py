@@ -188,6 +188,49 @@ def test_a_state_that_lacks_something_is_refused(make, tmp_path, changes):
         load_state(path, model, optimiser, CONDITIONS)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epoch": -1},
+        {"batch": 10**30},
+        {"loss_sum": float("nan")},
+        {"best_kappa": 3.0},
+        {"confusion": [[0] * 5] * 4},
+        {"confusion": [[0] * 5] * 4 + [[0, 0, -1, 0, 0]]},
+    ],
+)
+def test_progress_that_no_training_makes_is_refused(values):
+    with pytest.raises(InputError, match="must"):
+        Progress(**values)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lr": 1.0}, {"lr": float("nan")}, {"lr": "fast"}, {"momentum": -1.0}, {"weight_decay": [1]}]
+)
+def test_a_state_with_other_settings_of_the_optimiser_is_refused(make, tmp_path, changes):
+    model, optimiser = make()
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
+    with open_tensors(path, "a state") as stored:
+        groups = [stored.header["groups"][0] | changes]
+        write_tensors(path, stored.tensors(), stored.header | {"groups": groups})
+    with pytest.raises(InputError, match="belongs to another model or optimiser; start the training anew"):
+        load_state(path, model, optimiser, CONDITIONS)
+    assert optimiser.param_groups[0]["lr"] == 0.05
+
+
+@pytest.mark.parametrize("name", ["optimiser.0.momentum_buffer", "optimiser.9999.momentum_buffer"])
+def test_a_state_whose_tensors_do_not_fit_the_weights_is_refused(make, tmp_path, name):
+    model, optimiser = make()
+    _step(model, optimiser, 0)
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimiser, {}, Progress(), CONDITIONS)
+    with open_tensors(path, "a state") as stored:
+        write_tensors(path, stored.tensors() | {name: torch.zeros(2, 7, 1)}, stored.header)
+    with pytest.raises(InputError, match="belongs to another model or optimiser"):
+        load_state(path, model, optimiser, CONDITIONS)
+
+
 @pytest.mark.parametrize("name", ["weight", "optimiser.first.momentum_buffer", "optimiser.1", "other.0.a"])
 def test_a_state_with_tensors_of_other_names_is_refused(make, tmp_path, name):
     model, optimiser = make()

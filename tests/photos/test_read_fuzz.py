@@ -1,12 +1,10 @@
 """Whatever the bytes: a photo or a reason. And what an encoder without loss wrote comes back as it was."""
 
-import importlib.util
 import io
 import json
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,12 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+import fuzz_read as fuzz
 from biranet.photos.read import read_photo, read_scaled
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_read.py"
-_spec = importlib.util.spec_from_file_location("fuzz_read", SCRIPT)
-fuzz = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fuzz)
 
 FILES = fuzz.samples()
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "WEBP", "JPEG2000")
@@ -158,7 +152,7 @@ def test_a_find_can_be_made_again():
 @pytest.mark.slow
 def test_many_damaged_files_neither_crash_nor_hang_nor_fill_the_memory(tmp_path):
     out = tmp_path / "found.json"
-    subprocess.run([sys.executable, SCRIPT, "--cases", "20000", "--seed", "7", "--out", out], check=True)
+    subprocess.run([sys.executable, fuzz.__file__, "--cases", "20000", "--seed", "7", "--out", out], check=True)
     found = json.loads(out.read_text())
     assert found["finds"] == []
     assert sum(sum(counts.values()) for counts in found["formats"].values()) == 20_000

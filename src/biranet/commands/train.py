@@ -49,7 +49,7 @@ class Train:
             if known.recipe is not None:
                 raise InputError("--resume keeps the settings of the run; leave --recipe out")
             stored = read_json(path := known.out / "config.json")
-            if not isinstance(stored, dict) or not {"prepared", "train"} <= stored.keys():
+            if not (isinstance(stored, dict) and isinstance(stored.get("prepared"), str) and "train" in stored):
                 raise InputError(f"{path} does not hold the settings of a training; it may have been edited by hand")
             return cls(prepared=Path(stored["prepared"]), config=train_config_from(stored["train"], str(path)))
         return cls(config=read_recipe(known.recipe)) if known.recipe else cls()

@@ -45,6 +45,9 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
         Facts by the name of each file: its hash, and the facts of the report that was made of it. Notes: those of these
         reports, each once, with the files they are about where not all have them; of several tables also that they are
         pooled.
+
+    Raises:
+        InputError: If the report that was made of a table holds no notes and facts.
     """
     of_rules = (NOT_CALIBRATED, RULES_FITTED_ON, ABOUT_RULES) if new_rules else ()
     stale = (NO_PATIENTS, NO_PHOTO, FEW_PATIENTS, NO_AGREEMENT, *of_rules)
@@ -89,7 +92,15 @@ def _report_of(path: Path) -> tuple[list[str], list[str]]:
     if not isinstance(facts, dict) or facts.get(TABLE_FACT) != name_content(path):
         return [], []
     listed = {name: [text] if isinstance(text, str) else text for name, text in facts.items() if name != TABLE_FACT}
-    return [f"{name}: {line}" for name, lines in listed.items() for line in lines], report["notes"]
+    notes = report.get("notes")
+    for lines in (notes, *listed.values()):
+        if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
+            # It may have said what makes the figures doubtful, so it is not passed over.
+            raise InputError(
+                f"{path.with_name(METRICS_NAME)} tells of {path.name}, but its notes and facts are not what a report "
+                "holds: it was edited; delete it to measure the table without them, or make the report again"
+            )
+    return [f"{name}: {line}" for name, lines in listed.items() for line in lines], notes
 
 
 def _hash(path: Path) -> str:

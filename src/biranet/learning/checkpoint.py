@@ -15,7 +15,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from biranet.config import STRICT, ModelConfig
+from biranet.config import LARGEST_SEED, STRICT, ModelConfig
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.rules import Rules
 from biranet.files import printable
@@ -88,7 +88,7 @@ class Card:
             "std": (self.std, 1e-3, 10),
             "epoch": ((self.epoch,), 0, 1e9),
             "validation_kappa": ((self.validation_kappa,), -1, 1),
-            "seed": ((self.seed,), 0, 2**64 - 1),
+            "seed": ((self.seed,), 0, LARGEST_SEED),
         }
         for name, (values, lowest, highest) in numbers.items():
             for value in values:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from biranet.config import OptimiserConfig
+from biranet.errors import InputError
 
 WARM_UP_FRACTION = 0.1
 MOMENTUM = 0.9
@@ -63,9 +64,33 @@ class Schedule:
         return {} if self.plateau is None else self.plateau.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a state back."""
-        if self.plateau is not None:
-            self.plateau.load_state_dict(state)
+        """Take a state back.
+
+        Raises:
+            InputError: If it is not one of this schedule.
+        """
+        if self.plateau is None:
+            return
+        ours = self.plateau.state_dict()
+        settings = ours.keys() - _MOVING
+        if not (
+            ours.keys() == state.keys()
+            and all(state[name] == ours[name] for name in settings)
+            and all(type(state[name]) is int and state[name] >= 0 for name in _COUNTS)
+            and _is_kappa(state["best"])
+        ):
+            raise InputError("the saved state of the learning rate is none of this schedule; start the training anew")
+        self.plateau.load_state_dict(state)
+
+
+_COUNTS = ("num_bad_epochs", "cooldown_counter", "last_epoch")
+_MOVING = {*_COUNTS, "best", "_last_lr"}
+"""What changes in the state of torch's plateau; everything else in it is a setting."""
+
+
+def _is_kappa(best: Any) -> bool:
+    """Whether the best value so far is a kappa, or -inf before the first."""
+    return isinstance(best, int | float) and (-1 <= best <= 1 or best == -math.inf)
 
 
 def cosine_factor(step: int, steps: int) -> float:

@@ -1,6 +1,7 @@
 """The state of a training: written whole at any batch, read back to the same bits, under the same conditions only."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,9 @@ from biranet.learning.tensors import open_tensors, write_tensors
 
 FORMAT = "biranet-training-state"
 VERSION = 2
+
+_MOST = 10**12
+"""More than any training counts, and few enough for int64."""
 
 Conditions = Mapping[str, Any]
 """What a training hangs on, plain values by name; a name such as `photos_sha256` sums up what is too long to tell."""
@@ -46,6 +50,17 @@ class Progress:
     confusion: list[list[int]] = field(default_factory=lambda: [[0] * GRADE_COUNT for _ in range(GRADE_COUNT)])
     best_kappa: float | None = None
     best_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        counts = [self.epoch, self.batch, self.best_epoch, *(count for row in self.confusion for count in row)]
+        if [len(row) for row in self.confusion] != [GRADE_COUNT] * GRADE_COUNT:
+            raise InputError("grades against predictions must be 5 by 5")
+        if not all(0 <= count <= _MOST for count in counts):
+            raise InputError(f"epochs, batches and photos must be counted from 0 to {_MOST:g}")
+        if not 0 <= self.loss_sum < math.inf:
+            raise InputError(f"the loss must be a number of at least 0, not {self.loss_sum}")
+        if self.best_kappa is not None and not -1 <= self.best_kappa <= 1:
+            raise InputError(f"kappa must lie between -1 and 1, not {self.best_kappa}")
 
     @property
     def mean_loss(self) -> float:
@@ -146,9 +161,11 @@ def load_state(
                 number, key = rest.split(".", 1)
                 values.setdefault(int(number), {})[key] = tensor
     try:
+        known = {"state": values, "param_groups": _groups_as_here(groups, optimiser)}
+        _check_shapes(values, optimiser)
         model.load_state_dict(weights)
-        optimiser.load_state_dict({"state": values, "param_groups": groups})
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        optimiser.load_state_dict(known)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path} belongs to another model or optimiser; start the training anew") from error
     return progress, schedule
 
@@ -160,6 +177,31 @@ def _complete(path: Path) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} does not hold all that a training goes on from; start the training anew") from error
+
+
+def _groups_as_here(written: list[Any], optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The groups of an optimiser with the rates that were written; all else hangs on the settings.
+
+    Raises:
+        ValueError: If it is not, or a rate is not from 0 to the one that the training begins with.
+    """
+    groups = []
+    ours = json.loads(json.dumps(optimiser.state_dict()["param_groups"]))
+    for stored, here in zip(written, ours, strict=True):
+        rate = stored["lr"]
+        if not 0 <= rate <= here["lr"]:
+            raise ValueError(f"the rate is {rate}")
+        if any(stored[name] != here[name] for name in stored.keys() & here.keys() - {"lr"}):
+            raise ValueError("the optimiser has other settings")
+        groups.append(here | {"lr": rate})
+    return groups
+
+
+def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimiser: torch.optim.Optimizer) -> None:
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for number, kept in values.items():
+        if any(tensor.ndim and tensor.shape != weights[number].shape for tensor in kept.values()):
+            raise ValueError(f"what is kept of weight {number} does not fit it")
 
 
 def _differences(here: Conditions, written: Conditions) -> Iterator[str]:

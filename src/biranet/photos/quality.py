@@ -5,6 +5,7 @@ depend on the size of the file. What they find on real photos, and what they can
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,6 +68,12 @@ class Quality:
     contrast_fraction: float
     sharpness_ratio: float | None
     fundus_score: float
+
+    def is_possible(self) -> bool:
+        """Whether all measures are numbers that a photo can have."""
+        values = dataclasses.asdict(self).values()
+        shares = (self.brightness_fraction, self.overexposed_fraction, self.black_fraction, self.fundus_score)
+        return all(value is None or 0 <= value < math.inf for value in values) and max(shares) <= 1
 
     def cells(self) -> dict[str, str]:
         """Write the measures as cells of the manifest, with four digits; what was not measured is empty."""

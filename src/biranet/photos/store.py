@@ -4,7 +4,6 @@ Worker processes import this module and what it needs, so it stays free of table
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -142,13 +141,15 @@ def _is_sound(outcome: Mapping[str, str]) -> bool:
     """Whether hash and measures have the form in which they were written: anyone may have edited a manifest."""
     try:
         measured = any(outcome[name] for name in QUALITY_COLUMNS)
-        values = Quality.from_cells(outcome).cells() if measured else {}
-        finite = all(math.isfinite(float(value)) for value in values.values() if value)
+        quality = Quality.from_cells(outcome) if measured else None
     except ValueError:
         return False
+    as_written = quality is None or (
+        quality.is_possible() and quality.cells() == {name: outcome[name] for name in QUALITY_COLUMNS}
+    )
     pixels = all(_PIXELS.fullmatch(outcome[name]) for name in GEOMETRY_COLUMNS)
     printed = _FINGERPRINT.fullmatch(outcome["fingerprint"]) is not None
-    return is_sha256(outcome["sha256"]) and finite and pixels and printed
+    return is_sha256(outcome["sha256"]) and as_written and pixels and printed
 
 
 def _clear(place: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from biranet.errors import InputError
 from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME

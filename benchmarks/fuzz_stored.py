@@ -1,0 +1,281 @@
+"""Damage to what the program keeps and what models say of themselves: each kind writes a file and gives its reader."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from damage import damage_json, damage_toml
+from fuzz_samples import GRADES, TINY, Samples, check_finite, spoil, write, write_rows
+
+# What we keep: JSON and lines of JSON
+
+
+def preparation(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """How a folder was prepared."""
+    from biranet.photos.prepare import LARGEST_PX, SMALLEST_PX, read_preparation
+
+    told = json.loads((samples.prepared / "preparation.json").read_text())
+    write(samples.run / "preparation.json", spoil(damage_json(told, rng), rng))
+
+    def read() -> None:
+        assert SMALLEST_PX <= read_preparation(samples.run).size_px <= LARGEST_PX
+
+    return read
+
+
+def settings(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The settings of a run that is to go on."""
+    from biranet.commands.train import Train
+    from biranet.config import ModelConfig, TrainConfig
+
+    train = TrainConfig(model=ModelConfig(**TINY))
+    told = {"train": dataclasses.asdict(train), "prepared": str(samples.prepared), "photos_sha256": "0" * 64}
+    write(samples.run / "config.json", spoil(damage_json(told, rng), rng))
+    return lambda: _check_settings(Train.defaults(["--resume", "--out", str(samples.run)]).config)
+
+
+def recipe(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """A recipe."""
+    from biranet.config import read_recipe
+
+    recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+    text = damage_toml(rng.choice(recipes).read_text(), rng)
+    path = write(samples.run / "recipe.toml", spoil(text, rng))
+    return lambda: _check_settings(read_recipe(path))
+
+
+def _check_settings(config: Any) -> None:
+    from biranet.config import lasting_settings
+
+    check_finite(*(value for value in lasting_settings(config).values() if isinstance(value, float)))
+    assert 0 <= config.seed < 2**64, config.seed
+    assert config.data.batch_size >= 1
+    assert config.epochs >= 1
+    assert config.save_minutes > 0
+    json.dumps(dataclasses.asdict(config), default=str, ensure_ascii=False).encode()
+
+
+def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The journal or the manifest of a prepared folder, in which `prepare` goes on."""
+    from biranet.manifest import MANIFEST_NAME, read_manifest
+    from biranet.photos.folder import prepare_folder
+
+    folder = samples.place / "again"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(samples.prepared, folder)
+    header, *rows = samples.manifest
+    if rng.random() < 0.5:
+        write_rows(folder / MANIFEST_NAME, samples.manifest, rng)
+    else:
+        (folder / MANIFEST_NAME).unlink()
+        outcomes = [dict(zip(header, row, strict=True)) for row in rows]
+        write(folder / "progress.jsonl", spoil(b"\n".join(damage_json(row, rng) for row in outcomes), rng))
+
+    def read() -> None:
+        prepare_folder(samples.photos, folder, labels=samples.photos / "labels.csv", size_px=64, progress=False)
+        table = read_manifest(folder)
+        # What was damaged is made anew; of a measure that another could be, only the bounds are known.
+        assert len(table) == len(rows)
+        assert table["status"].isin(("ok", "ungradable")).all(), table[["status", "reason"]]
+        assert (table["prepared"] != "").all()
+        assert table["brightness_fraction"].astype(float).between(0, 1).all()
+        assert table["fundus_score"].astype(float).between(0, 1).all()
+        assert not (folder / "progress.jsonl").exists()
+
+    return read
+
+
+def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The epochs of a run, or the readings of a test part."""
+    from biranet.inference.readings import READINGS_NAME, record_reading
+    from biranet.learning.record import HISTORY_NAME, read_history
+
+    epoch = {"epoch": 1, "lr": 0.1, "train_loss": 0.5, "validation_kappa": None}
+    reading = {"when": "", "split_column": "split", "run": "abc", "checkpoint": "best", "sha256": "0" * 64}
+    for name, row in ((HISTORY_NAME, epoch), (READINGS_NAME, reading)):
+        write(samples.run / name, spoil(b"\n".join(damage_json(row, rng) for _ in range(3)), rng))
+
+    def read() -> None:
+        readings = record_reading(samples.run, "split", samples.run / "best.safetensors", "0" * 64)
+        assert min(readings.by_run, readings.by_others) >= 0
+        for row in read_history(samples.run):
+            check_finite(*row.values())
+
+    return read
+
+
+def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The report beside a table that is measured again."""
+    from biranet.evaluation.origin import METRICS_NAME, TABLE_FACT, describe_tables, name_content
+
+    path = samples.place / "report" / "predictions.csv"
+    if not path.exists():
+        path.write_text("file,grade,predicted_grade\na.jpg,1,2\n")
+    told = {
+        "facts": {TABLE_FACT: name_content(path), "Model": "best", "Thresholds": ["youden: 0.5", "cost: 0.4"]},
+        "notes": ["Few patients: 3.", "Something else."],
+        "n": 1,
+    }
+    write(path.with_name(METRICS_NAME), spoil(damage_json(told, rng), rng))
+
+    def read() -> None:
+        facts, notes = describe_tables([path], new_rules=rng.random() < 0.5)
+        for line in (*notes, *(line for lines in facts.values() for line in lines)):
+            line.encode()
+
+    return read
+
+
+# What models say of themselves
+
+
+def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The card of a model that ships."""
+    from biranet.inference import models
+
+    text = (models.Path(models.__file__).parents[1] / "shipped" / "idrid_lite0.toml").read_text()
+    write(samples.shipped / "tiny.toml", spoil(damage_toml(text, rng), rng))
+
+    def read() -> None:
+        models.SHIPPED = samples.shipped
+        card = models.read_model_card("tiny")
+        for measured in card.metrics:
+            for figure in measured.figures.values():
+                check_finite(figure.value, *figure.ci)
+        assert min(card.data.grades) >= 0
+
+    return read
+
+
+def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> Callable[[], object]:
+    """A checkpoint: its card alone, or with its weights."""
+    from biranet.learning.checkpoint import load_checkpoint, read_card
+    from biranet.learning.tensors import write_tensors
+
+    path = samples.run / "model.safetensors"
+    header = _plain(damage_json(samples.card, rng), samples.card)
+    tensors = samples.weights if whole else samples.few_weights
+    write_tensors(path, tensors, header)
+    write(path, spoil(path.read_bytes(), rng, 0.5 if whole else 0.2))
+
+    def read() -> None:
+        if whole:
+            model, card = load_checkpoint(path)
+            assert not model.training
+        else:
+            card = read_card(path)
+        check_finite(*card.mean, *card.std, card.validation_kappa, card.rules.temperature, card.rules.set_threshold)
+        check_finite(*(point.threshold for point in card.rules.operating_points), *(card.rules.grade_thresholds or ()))
+        assert 0.01 <= card.rules.temperature <= 100
+        assert min(card.std) > 0
+        assert 32 <= card.image_size <= card.preparation.size_px
+        assert -1 <= (card.validation_kappa or 0) <= 1
+        assert card.network.isprintable()
+
+    return read
+
+
+def whole_checkpoint(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """A checkpoint with its weights."""
+    return checkpoint(samples, rng, whole=True)
+
+
+def _plain(data: bytes, otherwise: dict[str, Any]) -> dict[str, Any]:
+    """The header that was damaged; the whole one where it is no JSON object any more."""
+    try:
+        header = json.loads(data)
+        return header if isinstance(header, dict) else otherwise
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+def state(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """The state of a training, with which it takes a step and ends an epoch."""
+    import torch
+
+    from biranet.config import OptimiserConfig
+    from biranet.learning.schedule import Schedule, make_optimiser
+    from biranet.learning.state import Progress, load_state, save_state
+    from biranet.learning.tensors import open_tensors, write_tensors
+
+    config = OptimiserConfig(optimiser=rng.choice(("sgd", "adamw")))
+
+    def begin() -> tuple[Any, Any, Any]:
+        model = torch.nn.Linear(2, 2)
+        optimiser = make_optimiser(model, config)
+        return model, optimiser, Schedule(optimiser, config, 10)
+
+    def step(model: Any, optimiser: Any, schedule: Any) -> None:
+        model(torch.ones(1, 2)).sum().backward()
+        optimiser.step()
+        schedule.after_epoch(0.5)
+
+    path, conditions = samples.run / "state.safetensors", {"epochs": 3}
+    model, optimiser, schedule = begin()
+    step(model, optimiser, schedule)
+    save_state(
+        path, model, optimiser, schedule.state_dict(), Progress(epoch=1, best_kappa=0.5, best_epoch=1), conditions
+    )
+    with open_tensors(path, "a state") as stored:
+        header, tensors = stored.header, stored.tensors()
+    write_tensors(path, tensors, _plain(damage_json(header, rng), header))
+    write(path, spoil(path.read_bytes(), rng, 0.2))
+
+    def read() -> None:
+        model, optimiser, schedule = begin()
+        progress, told = load_state(path, model, optimiser, conditions)
+        schedule.load_state_dict(told)
+        check_finite(progress.mean_loss, progress.best_kappa)
+        assert min(progress.epoch, progress.batch, progress.best_epoch) >= 0, progress
+        assert np.shape(progress.confusion) == (5, 5), progress
+        assert np.min(progress.confusion) >= 0, progress
+        assert -1 <= (progress.best_kappa or 0) <= 1, progress
+        step(model, optimiser, schedule)
+        check_finite(*model.weight.flatten().tolist(), schedule.lr)
+
+    return read
+
+
+def arrays(samples: Samples, rng: random.Random) -> Callable[[], object]:
+    """A published archive of arrays."""
+    from biranet.errors import PhotoError
+    from biranet.photos.datasets import read_labels
+    from biranet.photos.read import read_photo
+
+    pixels = np.random.default_rng(1).integers(0, 255, (3, 8, 8, 3), np.uint8)
+    kinds = (np.uint8, np.uint8, np.int64, np.float64, np.bool_, object, "U3")
+    held = {f"{part}_images": pixels for part in ("train", "val", "test")}
+    held |= {f"{part}_labels": np.array([[0], [3], [4]], np.uint8) for part in ("train", "val", "test")}
+    for name in rng.sample(sorted(held), rng.choice((0, 1, 2))):
+        change = rng.choice(("drop", "kind", "shape", "value"))
+        if change == "drop":
+            del held[name]
+        elif change == "kind":
+            held[name] = held[name].astype(rng.choice(kinds))
+        elif change == "shape":
+            held[name] = rng.choice((held[name][:0], held[name][0], held[name].ravel(), held[name][None]))
+        else:
+            held[name] = np.full(held[name].shape, rng.choice((5, -1, math.nan, 255, 2**40)))
+    file = io.BytesIO()
+    (np.savez_compressed if rng.random() < 0.5 else np.savez)(file, **held)
+    path = write(samples.place / "arrays" / "retinamnist.npz", spoil(file.getvalue(), rng, 0.7))
+    os.utime(path, ns=(rng.getrandbits(60), rng.getrandbits(60)))
+
+    def read() -> None:
+        with contextlib.suppress(PhotoError):
+            picture = read_photo(path / "train_images" / "0001")
+            assert (picture.dtype, picture.shape[2]) == (np.uint8, 3)
+        for photo in read_labels(path.parent, path, "retinamnist").photos:
+            assert photo.grade is None or photo.grade in GRADES, photo
+
+    return read
