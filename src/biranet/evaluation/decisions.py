@@ -46,6 +46,9 @@ COVERAGE = 0.90
 """How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
 at the other."""
 
+NOT_CALIBRATED = "The model was not calibrated"
+"""How the doubt of rules begins that nothing was fitted for."""
+
 LITTLE_AGREEMENT = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
 
@@ -153,6 +156,21 @@ def _doubts(temperature: float, kappa: float, referable_groups: int, other_group
             f"On the photos that the rules were fitted on kappa is {kappa:.2f}: the grades hardly agree with the truth "
             "better than by chance."
         )
+
+
+def doubts_of(rules: Rules) -> tuple[str, ...]:
+    """What a user of rules must know of them, a sentence each: their doubts, or that nothing was fitted.
+
+    Example:
+        >>> doubts_of(Rules())[0][:28]
+        'The model was not calibrated'
+    """
+    if rules != Rules():
+        return rules.doubts
+    return (
+        f"{NOT_CALIBRATED}: its probabilities are as it gave them, and it refers by its grade alone. Fit its rules "
+        "with: biranet calibrate",
+    )
 
 
 def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from biranet.errors import InputError
-from biranet.evaluation.rules import NOT_CALIBRATED
+from biranet.evaluation.decisions import NOT_CALIBRATED
 from biranet.files import read_json, sha256_of
 from biranet.places import public_names
 

@@ -126,25 +126,6 @@ class Rules:
             raise InputError(f"the set threshold must lie between 0 and 2, not {self.set_threshold}")
 
 
-NOT_CALIBRATED = "The model was not calibrated"
-"""How the doubt of rules begins that nothing was fitted for."""
-
-
-def doubts_of(rules: Rules) -> tuple[str, ...]:
-    """What a user of rules must know of them, a sentence each: their doubts, or that nothing was fitted.
-
-    Example:
-        >>> doubts_of(Rules())[0][:28]
-        'The model was not calibrated'
-    """
-    if rules != Rules():
-        return rules.doubts
-    return (
-        f"{NOT_CALIBRATED}: its probabilities are as it gave them, and it refers by its grade alone. Fit its rules "
-        "with: biranet calibrate",
-    )
-
-
 class Answers(NamedTuple):
     """What is said of N photos.
 

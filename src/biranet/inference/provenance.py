@@ -9,8 +9,9 @@ import pandas as pd
 from torch import nn
 
 from biranet.errors import InputError
+from biranet.evaluation.decisions import doubts_of
 from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, RULES_FITTED_ON
-from biranet.evaluation.rules import Rules, doubts_of
+from biranet.evaluation.rules import Rules
 from biranet.files import sha256_of
 from biranet.learning.checkpoint import Card, load_checkpoint, photo_key
 from biranet.learning.split import describe_split
