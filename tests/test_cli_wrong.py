@@ -185,7 +185,7 @@ def test_photos_of_another_size_are_refused(biranet, place, tree):
     )
     before = tree(place)
     answer = biranet("evaluate", MODEL, "larger", "--split", "all")
-    assert_one_sentence(answer, "prepare them again with --size 64", status=1)
+    assert_one_sentence(answer, "prepare them again, into another folder, with --size 64", status=1)
     assert tree(place) == before
 
 

@@ -105,7 +105,7 @@ def test_photos_prepared_otherwise_are_refused(card, prepared, tmp_path, setting
     shutil.copytree(prepared, folder)
     path = folder / "preparation.json"
     path.write_text(json.dumps(dataclasses.asdict(card.preparation) | {setting: 90}))
-    with pytest.raises(RefusedError, match="prepare them again with --size 64"):
+    with pytest.raises(RefusedError, match="prepare them again, into another folder, with --size 64"):
         check_preparation(folder, card)
 
 
