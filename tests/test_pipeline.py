@@ -21,7 +21,7 @@ PREDICTION_COLUMNS = ["file", "group", "grade", "predicted_grade", *PROBABILITIE
 GRADE_COLUMNS = [
     *("file", "status", "reason", "predicted_grade"),
     *PROBABILITIES,
-    *("decision", "lowest_grade", "highest_grade"),
+    *("decision", "lowest_grade", "highest_grade", "expected_grade", "temperature"),
 ]
 METRICS = {
     *("n", "aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"),
@@ -206,7 +206,9 @@ def test_table_of_another_program_is_measured(place, biranet):
 
 def test_folds_are_trained_and_measured_each_on_its_own(place, biranet, small, prepared):
     shutil.copytree(prepared, "prepared")
-    assert biranet("split", "prepared", "--folds", 3).out.count("\n") == 3
+    lines = biranet("split", "prepared", "--folds", 3).out.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == ["fold_0", "fold_1", "fold_2"]
+    assert all("no operating points can be fitted" in line for line in lines[3:])
     table = read_manifest(place / "prepared")
     assert biranet("train", "prepared", "--out", "run", "--fold", 1, *small).status == 0
     assert load_checkpoint(place / "run" / "last.safetensors")[1].split_column == "fold_1"
@@ -345,7 +347,7 @@ def test_demo_learns_and_a_second_demo_replaces_the_first(place, monkeypatch):
     from biranet import demo
     from biranet.config import TrainConfig
 
-    (place / "demo" / "left over.txt").write_text("x")
+    (place / "demo" / "photos" / "left over.txt").write_text("x")
     monkeypatch.setattr(demo, "PHOTOS", 40)
     monkeypatch.setattr(
         demo,
@@ -354,7 +356,7 @@ def test_demo_learns_and_a_second_demo_replaces_the_first(place, monkeypatch):
     )
     told = []
     again = demo.run_demo(place / "demo", told.append)
-    assert not (place / "demo" / "left over.txt").exists()
+    assert not (place / "demo" / "photos" / "left over.txt").exists()
     assert len(list((place / "demo" / "photos").glob("*.jpg"))) == 40
     assert json.loads((place / "demo" / "report" / "metrics.json").read_text()) == again
 
