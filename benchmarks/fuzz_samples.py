@@ -11,7 +11,7 @@ from damage import damage_rows, encode_rows
 from fuzzing import mutate
 
 GRADES = range(5)
-TINY = {"pretrained": False, "freeze": "none", "trunk": "test_resnet"}
+TINY = {"pretrained": False, "freeze": "none", "backbone": "test_resnet"}
 
 
 class Samples:
@@ -21,8 +21,8 @@ class Samples:
         import torch
 
         from biranet.config import ModelConfig, SplitConfig
-        from biranet.evaluation.rules import OperatingPoint, Rules
-        from biranet.learning.checkpoint import Card, card_header
+        from biranet.decisions.rules import OperatingPoint, Rules
+        from biranet.learning.checkpoint import CheckpointInfo, card_header
         from biranet.learning.model import build_model
         from biranet.learning.split import split_photos
         from biranet.manifest import read_manifest, write_manifest
@@ -38,14 +38,14 @@ class Samples:
         self.labels = list(csv.reader((self.photos / "labels.csv").read_text().splitlines()))
         self.manifest = list(csv.reader((self.prepared / "manifest.csv").read_text().splitlines()))
         points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
-        card = Card(
+        card = CheckpointInfo(
             ModelConfig(**TINY),
             64,
             (0.5, 0.5, 0.5),
             (0.2, 0.2, 0.2),
             read_preparation(self.prepared),
             rules=Rules(1.5, operating_points=points, set_threshold=0.8, fitted_on="40 drawn photographs"),
-            calibrated_on=("0123456789ab",),
+            calibration_photo_hashes=("0123456789ab",),
             validation_kappa=0.5,
         )
         self.card: dict[str, Any] = json.loads(json.dumps(card_header(card), default=str))

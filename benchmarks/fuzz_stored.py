@@ -116,7 +116,7 @@ def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The report beside a table that is measured again."""
-    from biranet.evaluation.origin import METRICS_NAME, TABLE_FACT, describe_tables, name_content
+    from biranet.reports.table_provenance import METRICS_NAME, TABLE_FACT, describe_tables, name_content
 
     path = samples.place / "report" / "predictions.csv"
     if not path.exists():
@@ -203,28 +203,28 @@ def state(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The state of a training, with which it takes a step and ends an epoch."""
     import torch
 
-    from biranet.config import OptimiserConfig
-    from biranet.learning.schedule import Schedule, make_optimiser
+    from biranet.config import OptimizerConfig
+    from biranet.learning.schedule import Schedule, make_optimizer
     from biranet.learning.state import Progress, load_state, save_state
     from biranet.learning.tensors import open_tensors, write_tensors
 
-    config = OptimiserConfig(optimiser=rng.choice(("sgd", "adamw")))
+    config = OptimizerConfig(optimizer=rng.choice(("sgd", "adamw")))
 
     def begin() -> tuple[Any, Any, Any]:
         model = torch.nn.Linear(2, 2)
-        optimiser = make_optimiser(model, config)
-        return model, optimiser, Schedule(optimiser, config, 10)
+        optimizer = make_optimizer(model, config)
+        return model, optimizer, Schedule(optimizer, config, 10)
 
-    def step(model: Any, optimiser: Any, schedule: Any) -> None:
+    def step(model: Any, optimizer: Any, schedule: Any) -> None:
         model(torch.ones(1, 2)).sum().backward()
-        optimiser.step()
+        optimizer.step()
         schedule.after_epoch(0.5)
 
     path, conditions = samples.run / "state.safetensors", {"epochs": 3}
-    model, optimiser, schedule = begin()
-    step(model, optimiser, schedule)
+    model, optimizer, schedule = begin()
+    step(model, optimizer, schedule)
     save_state(
-        path, model, optimiser, schedule.state_dict(), Progress(epoch=1, best_kappa=0.5, best_epoch=1), conditions
+        path, model, optimizer, schedule.state_dict(), Progress(epoch=1, best_kappa=0.5, best_epoch=1), conditions
     )
     with open_tensors(path, "a state") as stored:
         header, tensors = stored.header, stored.tensors()
@@ -232,15 +232,15 @@ def state(samples: Samples, rng: random.Random) -> Callable[[], object]:
     write(path, spoil(path.read_bytes(), rng, 0.2))
 
     def read() -> None:
-        model, optimiser, schedule = begin()
-        progress, told = load_state(path, model, optimiser, conditions)
+        model, optimizer, schedule = begin()
+        progress, told = load_state(path, model, optimizer, conditions)
         schedule.load_state_dict(told)
         check_finite(progress.mean_loss, progress.best_kappa)
         assert min(progress.epoch, progress.batch, progress.best_epoch) >= 0, progress
         assert np.shape(progress.confusion) == (5, 5), progress
         assert np.min(progress.confusion) >= 0, progress
         assert -1 <= (progress.best_kappa or 0) <= 1, progress
-        step(model, optimiser, schedule)
+        step(model, optimizer, schedule)
         check_finite(*model.weight.flatten().tolist(), schedule.lr)
 
     return read

@@ -26,7 +26,7 @@ from pathlib import Path
 
 PROCESSES_GO_WITHIN_S = 10.0
 ENDS_WITHIN_S = 300.0
-SMALL = "--trunk test_resnet --no-pretrained --freeze none --image-size 64 --batch-size 8 --workers 1"
+SMALL = "--backbone test_resnet --no-pretrained --freeze none --image-size 64 --batch-size 8 --workers 1"
 
 
 def all_bytes(name: str, data: bytes) -> object:

@@ -31,10 +31,10 @@ class SeparateStems(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.stem_b = model, copy.deepcopy(model.stem)
+        self.model, self.stem_b = model, copy.deepcopy(model.frozen)
 
     def forward(self, image: Tensor) -> Tensor:
-        vector_a, _ = self.model.stream_a(self.model.stem(image))
+        vector_a, _ = self.model.stream_a(self.model.frozen(image))
         vector_b, _ = self.model.stream_b(self.stem_b(image))
         return self.model.head(vector_a, vector_b)
 
@@ -78,10 +78,10 @@ def main() -> None:
     torch.manual_seed(0)
     results = {}
     images = torch.rand(8, 3, 224, 224)
-    for trunk in ("tf_efficientnet_lite0", "resnet18"):
-        model = build_model(ModelConfig(trunk=trunk, pretrained=False)).train()
+    for backbone in ("tf_efficientnet_lite0", "resnet18"):
+        model = build_model(ModelConfig(backbone=backbone, pretrained=False)).train()
         separate = SeparateStems(model)
-        results[f"shared stem, {trunk}, 224 px"] = in_turns(
+        results[f"shared stem, {backbone}, 224 px"] = in_turns(
             step(lambda model=model: model(images).logits), step(lambda separate=separate: separate(images))
         )
     for channels in (320, 2048):

@@ -112,16 +112,18 @@ def checkpoint(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import torch
 
     from biranet.config import ModelConfig
-    from biranet.learning.checkpoint import Card, save_checkpoint
+    from biranet.learning.checkpoint import CheckpointInfo, save_checkpoint
     from biranet.learning.data import Draw
     from biranet.learning.model import build_model
     from biranet.learning.predict import card_photos
-    from biranet.learning.transforms import trunk_normalisation
+    from biranet.learning.transforms import backbone_normalization
     from biranet.manifest import read_manifest
     from biranet.photos.prepare import read_preparation
 
-    config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")
-    card = Card(config, 64, *trunk_normalisation(config.trunk), read_preparation(prepared), trained_on="drawn")
+    config = ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")
+    card = CheckpointInfo(
+        config, 64, *backbone_normalization(config.backbone), read_preparation(prepared), trained_on="drawn"
+    )
     photos = card_photos(card, prepared, read_manifest(prepared))
     torch.manual_seed(3)
     model = build_model(config).eval()
@@ -173,18 +175,18 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
     """A folder as `shipped`: the checkpoint as if it had been trained on the split, with rules, as it would ship."""
     import dataclasses
 
-    from biranet.evaluation.rules import OperatingPoint, Rules
+    from biranet.decisions.rules import OperatingPoint, Rules
     from biranet.inference.models import DEFAULT
     from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
-    from biranet.manifest import learned_digest, read_manifest
+    from biranet.manifest import read_manifest, training_set_digest
 
     folder = tmp_path_factory.mktemp("shipped")
     model, card = load_checkpoint(checkpoint)
     points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
     rules = Rules(1.5, operating_points=points, set_threshold=0.8, fitted_on="40 drawn photographs")
     trained = folder / "trained.safetensors"
-    digest = learned_digest(read_manifest(split_folder), "split")
-    save_checkpoint(trained, model, dataclasses.replace(card, rules=rules, learned_digest=digest))
+    digest = training_set_digest(read_manifest(split_folder), "split")
+    save_checkpoint(trained, model, dataclasses.replace(card, rules=rules, training_set_digest=digest))
     # The script is no part of the package.
     runpy.run_path(str(Path(__file__).parents[1] / "studies" / "shipped" / "ship.py"))["ship"](
         trained, split_folder, folder / f"{DEFAULT}.safetensors"
@@ -228,7 +230,7 @@ def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def small() -> list[str]:
     """Flags of a training of one epoch that takes a second."""
     return shlex.split(
-        "--trunk test_resnet --no-pretrained --freeze none --image-size 64 --workers 0 --epochs 1 --batch-size 8"
+        "--backbone test_resnet --no-pretrained --freeze none --image-size 64 --workers 0 --epochs 1 --batch-size 8"
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import biranet as package
 from biranet import commands, config
-from biranet.config import DataConfig, ModelConfig, OptimiserConfig, TrainConfig
+from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -201,10 +201,11 @@ def test_every_flag_reaches_its_setting(asked):
         *shlex.split(
             """
             here --out there --batch-size 7 --epochs 3 --lr 0.5 --no-cuda --seed 9 --save-epoch 2 --weight-decay 0.25
-            --image-size 128 --model ranet --trunk resnet18 --trunk-weights w.pth --freeze stem --augmentation flips
-            --class-weights 1 10 8 20 21 --draws-per-epoch 100 --workers 5 --loss ce --loss-scale unit
+            --image-size 128 --model ranet --backbone resnet18 --backbone-weights w.pth --freeze stem
+            --augmentation flips
+            --class-weights 1 10 8 20 21 --draws-per-epoch 100 --workers 5 --loss ce --weight-scale unit
             --label-smoothing 0.1 --test-time-flip
-            --optimiser adamw --schedule cosine --clip-norm 2 --fold 3 --early-stop 4 --save-minutes 1.5
+            --optimizer adamw --schedule cosine --clip-norm 2 --fold 3 --early-stop 4 --save-minutes 1.5
             --precision bf16
             """
         ),
@@ -213,19 +214,21 @@ def test_every_flag_reaches_its_setting(asked):
     assert settings == TrainConfig(
         model=ModelConfig("ranet", "resnet18", True, Path("w.pth"), "stem", True),
         data=DataConfig(128, 7, "flips", True, (1, 10, 8, 20, 21), 100, 5),
-        optimiser=OptimiserConfig("ce", "unit", 0.1, "adamw", 0.5, 0.25, "cosine", 2),
+        optimizer=OptimizerConfig("ce", "unit", 0.1, "adamw", 0.5, 0.25, "cosine", 2),
         epochs=3, seed=9, fold=3, early_stop=4, save_epoch=2, save_minutes=1.5, no_cuda=True, precision="bf16",
     )  # fmt: skip
 
 
 def test_recipe_sets_defaults_and_flags_override_it(asked, tmp_path):
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('epochs = 3\nseed = 4\n[model]\ntrunk = "resnet18"\n[optimiser]\nlr = 0.01\n')
+    recipe.write_text('epochs = 3\nseed = 4\n[model]\nbackbone = "resnet18"\n[optimizer]\nlr = 0.01\n')
     _, _, settings, _ = asked("here", "--recipe", recipe)
-    from_recipe = TrainConfig(model=ModelConfig(trunk="resnet18"), optimiser=OptimiserConfig(lr=0.01), epochs=3, seed=4)
+    from_recipe = TrainConfig(
+        model=ModelConfig(backbone="resnet18"), optimizer=OptimizerConfig(lr=0.01), epochs=3, seed=4
+    )
     assert settings == from_recipe
     _, _, settings, _ = asked("here", "--lr", "0.5", f"--recipe={recipe}", "--seed", "1")
-    assert settings == dataclasses.replace(from_recipe, optimiser=OptimiserConfig(lr=0.5), seed=1)
+    assert settings == dataclasses.replace(from_recipe, optimizer=OptimizerConfig(lr=0.5), seed=1)
 
 
 def test_flags_that_a_recipe_turned_around_have_both_forms(asked, tmp_path):
@@ -245,4 +248,4 @@ def test_recipes_that_come_along_are_whole(asked, path):
 def test_resume_takes_the_settings_it_had(asked, split_folder, run_folder):
     prepared, run, settings, resume = asked("--resume", "--out", run_folder, "--epochs", 1, "--no-pretrained")
     assert (prepared, run, resume) == (split_folder, run_folder, True)
-    assert settings.model.trunk == "test_resnet" and settings.epochs == 1
+    assert settings.model.backbone == "test_resnet" and settings.epochs == 1

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from biranet.evaluation.rules import Rules
-from biranet.learning.checkpoint import load_checkpoint, photo_key, save_checkpoint
-from biranet.manifest import learned_digest, read_manifest
+from biranet.decisions.rules import Rules
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint, short_hash
+from biranet.manifest import read_manifest, training_set_digest
 from biranet.photos.synthetic import draw_photo
 
 PARTS = {"train": 12, "val": 6, "test": 8}
@@ -129,9 +129,11 @@ def test_a_calibration_part_cut_from_the_train_part_stays_one(measure, arrays, t
     held_back = table[table["split"] == "train"].iloc[:3]["sha256"]
     rest = table[~table["sha256"].isin(held_back)]
     path = tmp_path / "calibrated.safetensors"
-    keys = tuple(held_back.map(photo_key))
+    keys = tuple(held_back.map(short_hash))
     rules = Rules(temperature=1.5, fitted_on="3 photos")
-    card = dataclasses.replace(card, calibrated_on=keys, rules=rules, learned_digest=learned_digest(rest, "split"))
+    card = dataclasses.replace(
+        card, calibration_photo_hashes=keys, rules=rules, training_set_digest=training_set_digest(rest, "split")
+    )
     save_checkpoint(path, model, card)
     assert measure(arrays, checkpoint=path).status == 0
     assert figures(tmp_path)["n"] == PARTS["test"]

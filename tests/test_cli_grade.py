@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.evaluation.rules import OperatingPoint, Rules
+from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 
 

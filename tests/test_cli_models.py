@@ -65,7 +65,7 @@ def test_card_says_all(stand_in, biranet):
     assert "Sensitivity, at sensitivity of at least 0.90 0.930 [0.880, 0.970]" in said
     assert f"\n  {weights}\n" in answer.out  # on one line, to be copied
     for text in (
-        *("2026-11-26", "biranet, trunk test_resnet, images of 64 px", "biranet prepare --size 64"),
+        *("2026-11-26", "biranet, backbone test_resnet, images of 64 px", "biranet prepare --size 64"),
         *("decoder argmax, temperature 1.500", "fitted on 40 drawn photographs", "not a medical device"),
         *("0.300 for sensitivity of at least 0.90", "0.600 for specificity of at least 0.90"),
     ):

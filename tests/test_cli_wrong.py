@@ -68,12 +68,12 @@ WRONG = {
     "split prepared --test 0.9": "leave something to train on",
     "train nowhere SMALL": "nowhere holds no manifest.csv",
     "train prepared SMALL --image-size 65": "--image-size 65 is larger than the prepared photos, which are 64 px",
-    "train prepared SMALL --trunk resnett50": "timm has no such model; did you mean resnet50",
-    "train prepared SMALL --trunk resnet18.evil": "--trunk resnet18.evil: timm has no weights 'evil' of resnet18",
-    "train prepared SMALL --trunk vit_tiny_patch16_224": "vit_tiny_patch16_224 cannot see images of 64 px (",
-    "train prepared --image-size 64": "cannot download the ImageNet weights of the trunk resnet50",
+    "train prepared SMALL --backbone resnett50": "timm has no such model; did you mean resnet50",
+    "train prepared SMALL --backbone resnet18.evil": "--backbone resnet18.evil: timm has no weights 'evil' of resnet18",
+    "train prepared SMALL --backbone vit_tiny_patch16_224": "vit_tiny_patch16_224 cannot see images of 64 px (",
+    "train prepared --image-size 64": "cannot download the ImageNet weights of the backbone resnet50",
     "train prepared SMALL --freeze stage2": "would keep layers at random values for ever",
-    "train prepared SMALL --trunk-weights nowhere.pth": "--trunk-weights nowhere.pth: no such file",
+    "train prepared SMALL --backbone-weights nowhere.pth": "--backbone-weights nowhere.pth: no such file",
     "train prepared SMALL --epochs 0": "--epochs must be at least 1, not 0",
     "train prepared SMALL --epochs many": "Error parsing --epochs: invalid literal",
     "train prepared SMALL --loss nonsense": "--loss",
@@ -232,7 +232,7 @@ def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree)
     before = tree(run_folder)
     answer = biranet("train", "--resume", "--out", run_folder, "--epochs", 3, "--lr", 0.5, "--model", "plain")
     assert_one_sentence(answer, "--resume keeps the settings of the run; leave out what differs: ")
-    for difference in ("epochs is 3 here and 1 in", "optimiser.lr is 0.5 here and 0.0002 in", "model.model is plain"):
+    for difference in ("epochs is 3 here and 1 in", "optimizer.lr is 0.5 here and 0.0002 in", "model.model is plain"):
         assert difference in answer.err
     assert "seed" not in answer.err and tree(run_folder) == before
 
@@ -258,10 +258,10 @@ def test_resume_after_the_photos_changed(biranet, place, run_folder):
 def test_resume_after_the_settings_were_edited(biranet, place, run_folder):
     shutil.copytree(run_folder, "run")
     stored = json.loads((place / "run" / "config.json").read_text())
-    stored["train"]["optimiser"]["lr"] = 0.5
+    stored["train"]["optimizer"]["lr"] = 0.5
     (place / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
     sentence = (
-        "run/state.safetensors was written under other conditions: optimiser.lr is 0.5 here and 0.0002 in the run"
+        "run/state.safetensors was written under other conditions: optimizer.lr is 0.5 here and 0.0002 in the run"
     )
     assert_one_sentence(biranet("train", "--resume", "--out", "run"), sentence)
 

@@ -11,7 +11,7 @@ from biranet.config import (
     CalibrationConfig,
     DataConfig,
     ModelConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     SplitConfig,
     TrainConfig,
     read_recipe,
@@ -39,13 +39,17 @@ def test_defaults_are_the_published_recipe():
     assert (published.epochs, published.seed, published.save_epoch, published.early_stop) == (10, 1, 5, 10)
     assert published.no_cuda is False
     assert (published.data.image_size, published.data.batch_size) == (610, 30)
-    assert (published.optimiser.optimiser, published.optimiser.lr, published.optimiser.weight_decay) == (
+    assert (published.optimizer.optimizer, published.optimizer.lr, published.optimizer.weight_decay) == (
         "sgd",
         2e-4,
         1e-8,
     )
-    assert (published.optimiser.loss, published.optimiser.loss_scale) == ("grading", "paper")
-    assert (published.model.model, published.model.trunk, published.model.freeze) == ("biranet", "resnet50", "stage2")
+    assert (published.optimizer.loss, published.optimizer.weight_scale) == ("grading", "paper")
+    assert (published.model.model, published.model.backbone, published.model.freeze) == (
+        "biranet",
+        "resnet50",
+        "stage2",
+    )
     # Made for EyePACS, so they stand in its recipe only.
     assert published.data.class_weights is None
     assert published.data.draws_per_epoch is None
@@ -59,7 +63,7 @@ def test_every_setting_has_a_help_text():
             if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) not in (
                 "ModelConfig",
                 "DataConfig",
-                "OptimiserConfig",
+                "OptimizerConfig",
                 "CalibrationConfig",
             ):
                 name = f"{section.name}.{ast.unparse(statement.target)}"
@@ -72,7 +76,7 @@ def test_every_setting_has_a_help_text():
     [
         *((ModelConfig, name) for name in ("model", "freeze")),
         (DataConfig, "augmentation"),
-        *((OptimiserConfig, name) for name in ("loss", "loss_scale", "optimiser", "schedule")),
+        *((OptimizerConfig, name) for name in ("loss", "weight_scale", "optimizer", "schedule")),
         (CalibrationConfig, "decoder"),
         (TrainConfig, "precision"),
     ],
@@ -95,13 +99,15 @@ def test_every_recipe_loads_and_says_command_time_and_result(path):
 def test_the_paper_recipe_adds_to_the_defaults_what_is_of_its_time_and_of_eyepacs():
     (paper,) = (path for path in RECIPES if path.name == "paper.toml")
     data = DataConfig(augmentation="flips", class_weights=(1, 10, 8, 20, 21), draws_per_epoch=32_000)
-    assert read_recipe(paper) == TrainConfig(model=ModelConfig(trunk="resnet50.tv_in1k"), data=data)
+    assert read_recipe(paper) == TrainConfig(model=ModelConfig(backbone="resnet50.tv_in1k"), data=data)
 
 
 def test_what_a_recipe_leaves_out_keeps_its_default(recipe):
-    read = read_recipe(recipe('epochs = 3\n[model]\ntrunk = "resnet18"\n[data]\nclass_weights = [1, 0, 0.5, 1, 1]\n'))
+    read = read_recipe(
+        recipe('epochs = 3\n[model]\nbackbone = "resnet18"\n[data]\nclass_weights = [1, 0, 0.5, 1, 1]\n')
+    )
     expected = TrainConfig(
-        epochs=3, model=ModelConfig(trunk="resnet18"), data=DataConfig(class_weights=(1.0, 0.0, 0.5, 1.0, 1.0))
+        epochs=3, model=ModelConfig(backbone="resnet18"), data=DataConfig(class_weights=(1.0, 0.0, 0.5, 1.0, 1.0))
     )
     assert read == expected
 
@@ -112,9 +118,9 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(recipe):
 
 def test_settings_written_as_json_come_back_equal():
     whole = TrainConfig(
-        model=ModelConfig(trunk_weights=Path("weights.safetensors"), freeze="stem"),
+        model=ModelConfig(backbone_weights=Path("weights.safetensors"), freeze="stem"),
         data=DataConfig(class_weights=(1, 2, 3, 4, 5), draws_per_epoch=7),
-        optimiser=OptimiserConfig(clip_norm=1.0),
+        optimizer=OptimizerConfig(clip_norm=1.0),
         fold=2,
     )
     text = json.dumps(dataclasses.asdict(whole), default=str)
@@ -126,10 +132,10 @@ def test_settings_written_as_json_come_back_equal():
     [
         ("epoch = 3\n", "epoch", TrainConfig),
         ("lr = 1e-3\n", "lr", TrainConfig),
-        ('[trunk]\nname = "x"\n', "trunk", TrainConfig),
+        ('[backbone]\nname = "x"\n', "backbone", TrainConfig),
         ('[model]\ntrnk = "resnet18"\n', "model.trnk", ModelConfig),
         ("[data]\nsize = 224\n", "data.size", DataConfig),
-        ("[optimiser]\nmomentum = 0.9\n", "optimiser.momentum", OptimiserConfig),
+        ("[optimizer]\nmomentum = 0.9\n", "optimizer.momentum", OptimizerConfig),
     ],
 )
 def test_an_unknown_key_names_the_known_ones(recipe, content, key, known):
@@ -152,7 +158,7 @@ def test_an_unknown_key_names_the_known_ones(recipe, content, key, known):
         ('[model]\nfreeze = "layer2"\n', "model.freeze: .*'stage2'"),
         ("[data]\nclass_weights = [1, 2]\n", "data.class_weights"),
         ("[data]\nimage_size = 32\n", "data: --image-size must be at least 64, not 32"),
-        ("[optimiser]\nlr = nan\n", "optimiser: --lr must be above 0, not nan"),
+        ("[optimizer]\nlr = nan\n", "optimizer: --lr must be above 0, not nan"),
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_one_sentence_with_its_path(recipe, content, words):
@@ -181,14 +187,14 @@ def test_a_recipe_that_cannot_be_read_is_one_sentence(tmp_path, place):
         (DataConfig, {"class_weights": (1, -1, 1, 1, 1)}, "at least 0"),
         (DataConfig, {"class_weights": (1, float("nan"), 1, 1, 1)}, "at least 0"),
         (DataConfig, {"class_weights": (1, float("inf"), 1, 1, 1)}, "at least 0"),
-        (OptimiserConfig, {"lr": 0}, "--lr must be above 0, not 0"),
-        (OptimiserConfig, {"lr": float("inf")}, "--lr must be above 0, not inf"),
-        (OptimiserConfig, {"weight_decay": float("inf")}, "--weight-decay must be at least 0, not inf"),
-        (OptimiserConfig, {"clip_norm": float("inf")}, "--clip-norm must be above 0, not inf"),
+        (OptimizerConfig, {"lr": 0}, "--lr must be above 0, not 0"),
+        (OptimizerConfig, {"lr": float("inf")}, "--lr must be above 0, not inf"),
+        (OptimizerConfig, {"weight_decay": float("inf")}, "--weight-decay must be at least 0, not inf"),
+        (OptimizerConfig, {"clip_norm": float("inf")}, "--clip-norm must be above 0, not inf"),
         (TrainConfig, {"seed": 2**64}, "--seed must be at most 18446744073709551615, not 18446744073709551616"),
-        (OptimiserConfig, {"weight_decay": -1e-3}, "--weight-decay must be at least 0"),
-        (OptimiserConfig, {"weight_decay": float("nan")}, "--weight-decay must be at least 0"),
-        (OptimiserConfig, {"clip_norm": 0.0}, "--clip-norm must be above 0"),
+        (OptimizerConfig, {"weight_decay": -1e-3}, "--weight-decay must be at least 0"),
+        (OptimizerConfig, {"weight_decay": float("nan")}, "--weight-decay must be at least 0"),
+        (OptimizerConfig, {"clip_norm": 0.0}, "--clip-norm must be above 0"),
         (TrainConfig, {"epochs": 0}, "--epochs must be at least 1"),
         (TrainConfig, {"seed": -1}, "--seed must be at least 0"),
         (TrainConfig, {"early_stop": -1}, "--early-stop must be at least 0"),
@@ -208,13 +214,13 @@ def test_settings_that_contradict_each_other_or_cannot_be_name_the_flag(section,
 
 
 @pytest.mark.parametrize(
-    "model", [ModelConfig(pretrained=False, freeze="none"), ModelConfig(pretrained=False, trunk_weights=Path("w"))]
+    "model", [ModelConfig(pretrained=False, freeze="none"), ModelConfig(pretrained=False, backbone_weights=Path("w"))]
 )
 def test_random_weights_are_allowed_where_nothing_random_is_frozen(model):
     assert TrainConfig(model=model).model is model
 
 
-@pytest.mark.parametrize("section", [ModelConfig, DataConfig, OptimiserConfig, TrainConfig, SplitConfig])
+@pytest.mark.parametrize("section", [ModelConfig, DataConfig, OptimizerConfig, TrainConfig, SplitConfig])
 def test_settings_do_not_change_under_way(section):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(section(), dataclasses.fields(section)[0].name, None)

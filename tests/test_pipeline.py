@@ -99,7 +99,7 @@ def test_chain_by_the_real_command_line(place, small):
         == load_checkpoint(place / "run" / "best.safetensors")[1].validation_kappa
     )
     settings = json.loads((place / "run" / "config.json").read_text())["train"]
-    assert (settings["epochs"], settings["data"]["image_size"], settings["optimiser"]["lr"]) == (2, 64, 2e-4)
+    assert (settings["epochs"], settings["data"]["image_size"], settings["optimizer"]["lr"]) == (2, 64, 2e-4)
 
     out = real("evaluate", "run/best.safetensors", "prepared", "--out", "report")
     assert sorted(path.name for path in (place / "report").iterdir()) == [
@@ -352,7 +352,7 @@ def test_demo_learns_and_a_second_demo_replaces_the_first(place, monkeypatch):
     monkeypatch.setattr(
         demo,
         "CONFIG",
-        TrainConfig(model=demo.CONFIG.model, data=demo.CONFIG.data, optimiser=demo.CONFIG.optimiser, epochs=1),
+        TrainConfig(model=demo.CONFIG.model, data=demo.CONFIG.data, optimizer=demo.CONFIG.optimizer, epochs=1),
     )
     told = []
     again = demo.run_demo(place / "demo", told.append)
@@ -389,7 +389,7 @@ def test_chain_on_real_photographs(place, biranet, real_data):
     assert sum(part["group"].nunique() for _, part in parts) == table["group"].nunique()
 
     answer = biranet(
-        *("train", "prepared", "--out", "run", "--trunk", "tf_efficientnet_lite0", "--trunk-weights", weights),
+        *("train", "prepared", "--out", "run", "--backbone", "tf_efficientnet_lite0", "--backbone-weights", weights),
         *("--image-size", 128, "--epochs", 1, "--batch-size", 10, "--workers", 0),
     )
     assert answer.status == 0 and "Done. The best model is run/best.safetensors" in answer.out

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from biranet.config import train_config_from
-from biranet.evaluation.published import PUBLISHED
 from biranet.manifest import read_manifest
 from biranet.photos.synthetic import draw_photo
+from biranet.reports.published import PUBLISHED
 
 PROJECT = Path(__file__).parents[1]
 PAGE = (PROJECT / "docs" / "reproduce.md").read_text(encoding="utf-8")
@@ -77,13 +77,13 @@ def eyepacs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Weights of a small trunk as a file, so that the recipe's frozen layers and start weights stay what they are."""
+    """Weights of a small backbone as a file, so that the recipe's frozen layers and start weights stay."""
     import timm
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("trunk") / "test_resnet.safetensors"
+    path = tmp_path_factory.mktemp("backbone") / "test_resnet.safetensors"
     save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), path)
     return path
 
@@ -99,12 +99,12 @@ def place(tmp_path, monkeypatch, eyepacs):
 
 @pytest.fixture
 def smaller(weights):
-    """For each command the flags that make it small: size, trunk, epochs, draws and workers, and nothing else."""
+    """For each command the flags that make it small: size, backbone, epochs, draws and workers, and nothing else."""
     return {
         "prepare": ["--size", "64", "--workers", "1"],
         "split": [],
         "train": [
-            *("--image-size", "64", "--trunk", "test_resnet", "--trunk-weights", str(weights)),
+            *("--image-size", "64", "--backbone", "test_resnet", "--backbone-weights", str(weights)),
             *("--epochs", "2", "--draws-per-epoch", "90", "--workers", "0"),
         ],
         "evaluate": ["--workers", "0"],
@@ -134,11 +134,11 @@ def trained_by_the_recipe(weights):
         expected = tomllib.loads(RECIPE.read_text())
         assert (expected["data"]["image_size"], expected["data"]["draws_per_epoch"]) == (610, 32_000)
         expected["epochs"] = 2
-        expected["model"] |= {"trunk": "test_resnet", "trunk_weights": weights, **changed}
+        expected["model"] |= {"backbone": "test_resnet", "backbone_weights": weights, **changed}
         expected["data"] |= {"image_size": 64, "draws_per_epoch": 90, "workers": 0}
         assert train_config_from(stored, "config.json") == train_config_from(expected, "the recipe")
         assert stored["data"]["class_weights"] == [1, 10, 8, 20, 21]
-        assert stored["model"]["freeze"] == "stage2" and stored["optimiser"]["loss"] == "grading"
+        assert stored["model"]["freeze"] == "stage2" and stored["optimizer"]["loss"] == "grading"
 
     return check
 

@@ -43,13 +43,13 @@ class ModelConfig(Choices):
     __pydantic_config__ = STRICT
 
     model: Literal["biranet", "ranet", "plain"] = "biranet"
-    """Architecture: two attention streams and a bilinear head, one stream, or the trunk with average pooling."""
-    trunk: str = "resnet50"
+    """Architecture: two attention streams and a bilinear head, one stream, or the backbone with average pooling."""
+    backbone: str = "resnet50"
     """Any timm model with feature maps, by its timm name."""
     pretrained: bool = True
-    """Whether to start from the trunk's ImageNet weights, which timm downloads once."""
-    trunk_weights: Path | None = None
-    """Local file with the trunk's weights (safetensors, or a PyTorch state dict) instead of the download."""
+    """Whether to start from the backbone's ImageNet weights, which timm downloads once."""
+    backbone_weights: Path | None = None
+    """Local file with the backbone's weights (safetensors, or a PyTorch state dict) instead of the download."""
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
     """Do not train layers up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), 16 or 32."""
     test_time_flip: bool = False
@@ -65,7 +65,7 @@ class DataConfig(Choices):
     image_size: int = 610
     """Side of the square image in pixels; at most the size the photos were prepared at."""
     batch_size: int = 30
-    """Photos per optimiser step."""
+    """Photos per optimizer step."""
     augmentation: Literal["none", "flips", "fundus"] = "fundus"
     """Random changes of a training photo: none, horizontal flips, or flips, rotation, small scale and light colour."""
     balance: bool = True
@@ -90,18 +90,18 @@ class DataConfig(Choices):
 
 
 @dataclass(frozen=True)
-class OptimiserConfig(Choices):
+class OptimizerConfig(Choices):
     """How the weights move."""
 
     __pydantic_config__ = STRICT
 
     loss: Literal["grading", "ce"] = "grading"
     """Grading loss, which weighs an error by its distance in grades, or cross-entropy."""
-    loss_scale: Literal["paper", "unit"] = "paper"
+    weight_scale: Literal["paper", "unit"] = "paper"
     """Scale of the grading loss: as published (mean weight 1/5), or five times that, comparable with cross-entropy."""
     label_smoothing: float = 0.0
     """Share of each label that the grades next to it get, half of it each; the paper has none."""
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum 0.9, or AdamW."""
     lr: float = 2e-4
     """Learning rate."""
@@ -132,24 +132,24 @@ class CalibrationConfig(Choices):
 
     decoder: Literal["argmax", "expected_grade"] = "argmax"
     """The grade: the most probable one, or the mean over the probabilities, cut at thresholds that are fitted."""
-    miss_cost: float = 5.0
+    cost_of_missed: float = 5.0
     """How many needless referrals weigh as much as one referable photo that is missed, for the point of least cost."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.miss_cost < math.inf:
-            raise InputError(f"--miss-cost must be above 0, not {self.miss_cost}")
+        if not 0 < self.cost_of_missed < math.inf:
+            raise InputError(f"--cost-of-missed must be above 0, not {self.cost_of_missed}")
 
 
 @dataclass(frozen=True)
 class TrainConfig(Choices):
-    """One training: model, data, optimiser, how long, and how its answers are calibrated."""
+    """One training: model, data, optimizer, how long, and how its answers are calibrated."""
 
     __pydantic_config__ = STRICT
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     epochs: int = 10
     """Passes over the training photos (or over --draws-per-epoch draws)."""
@@ -174,10 +174,10 @@ class TrainConfig(Choices):
         if self.seed > LARGEST_SEED:
             raise InputError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
         model = self.model
-        if model.freeze != "none" and not model.pretrained and model.trunk_weights is None:
+        if model.freeze != "none" and not model.pretrained and model.backbone_weights is None:
             raise InputError(
                 f"--no-pretrained together with --freeze {model.freeze} would keep layers at random values for ever; "
-                "add --freeze none, or give --trunk-weights"
+                "add --freeze none, or give --backbone-weights"
             )
         if not self.save_minutes > 0:
             raise InputError(f"--save-minutes must be above 0, not {self.save_minutes}")
@@ -254,7 +254,7 @@ def lasting_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings that leave a trace in what is learned, by their names in a recipe, as plain values.
 
     Example:
-        >>> lasting_settings(TrainConfig())["optimiser.schedule"]
+        >>> lasting_settings(TrainConfig())["optimizer.schedule"]
         'plateau'
     """
     return {name: value for name, value in _flat(dataclasses.asdict(config)) if name not in _TRACELESS}
@@ -272,7 +272,7 @@ def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:
     """Build a training configuration from nested plain values, as a recipe or a run folder holds them.
 
     Args:
-        values: For example `{"epochs": 3, "model": {"trunk": "resnet18"}}`; what is left out keeps its default.
+        values: For example `{"epochs": 3, "model": {"backbone": "resnet18"}}`; what is left out keeps its default.
         origin: Where the values come from, for the error.
 
     Returns:
@@ -282,7 +282,7 @@ def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:
         InputError: If a key is not known (the known ones are named) or a value is not allowed.
 
     Example:
-        >>> train_config_from({"model": {"trunk": "resnet18"}}, "here").model.trunk
+        >>> train_config_from({"model": {"backbone": "resnet18"}}, "here").model.backbone
         'resnet18'
     """
     from pydantic import TypeAdapter, ValidationError

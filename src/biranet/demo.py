@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from biranet.config import DataConfig, ModelConfig, OptimiserConfig, SplitConfig, TrainConfig
+from biranet.config import DataConfig, ModelConfig, OptimizerConfig, SplitConfig, TrainConfig
 from biranet.files import write_json
 from biranet.grades import DISCLAIMER
 from biranet.outputs import Kind, holds_keys, output, visible
@@ -30,9 +30,9 @@ def _foreign(folder: Path) -> Path | None:
 DEMO = Kind("a demo", _foreign, folder=True)
 
 CONFIG = TrainConfig(
-    model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
+    model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),
     data=DataConfig(image_size=SIZE_PX, batch_size=16),
-    optimiser=OptimiserConfig(loss_scale="unit", optimiser="adamw", lr=4e-3, weight_decay=1e-2, schedule="cosine"),
+    optimizer=OptimizerConfig(weight_scale="unit", optimizer="adamw", lr=4e-3, weight_decay=1e-2, schedule="cosine"),
     epochs=20,
 )
 """A BiRA-Net on two of timm's smallest ResNets, from random weights: there is nothing to download."""

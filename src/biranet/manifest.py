@@ -110,7 +110,7 @@ def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["status"] == "ok") & table["grade"].notna()]
 
 
-def learned_digest(table: pd.DataFrame, column: str) -> str:
+def training_set_digest(table: pd.DataFrame, column: str) -> str:
     """Sum up which photos a model learns from, or is chosen on, under a split.
 
     Args:

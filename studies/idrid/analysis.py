@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from biranet.decisions.predictions import PROBABILITIES, read_predictions, referable_score
 from biranet.errors import InputError
 from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
-from biranet.evaluation.predictions import PROBABILITIES, read_predictions, referable_score
 from grid import BASE, LOSSES
 from variants import ABLATIONS, ARCHITECTURES
 

@@ -1,6 +1,6 @@
 """Estimate what a grid costs, from one epoch of each variant; the grid itself is not run.
 
-OMP_NUM_THREADS=1 python studies/idrid/budget.py PREPARED --trunk-weights FILE [--grid core|full] [--results FOLDER]
+OMP_NUM_THREADS=1 python studies/idrid/budget.py PREPARED --backbone-weights FILE [--grid core|full] [--results FOLDER]
 
 Writes budget.csv beside the grid's tables. Seconds are those of all processors together, with everything that a
 training does once (reading weights, the audit) counted to its epoch: so the estimate leans upwards.
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--trunk-weights", type=Path, metavar="FILE")
+    parser.add_argument("--backbone-weights", type=Path, metavar="FILE")
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
     given = parser.parse_args(arguments)
     try:
-        table = budget(given.prepared, read_grid(given.grid, given.trunk_weights))
+        table = budget(given.prepared, read_grid(given.grid, given.backbone_weights))
         write_table((given.results or HERE / "results" / Path(given.grid).stem) / "budget.csv", table)
     except BiranetError as error:
         print(f"studies/idrid/budget.py: {error}", file=sys.stderr)

@@ -18,8 +18,8 @@ import pandas as pd
 
 from analysis import final_kappa
 from biranet.config import TrainConfig
+from biranet.decisions.predictions import COLUMNS
 from biranet.errors import InputError
-from biranet.evaluation.predictions import COLUMNS
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.record import read_history

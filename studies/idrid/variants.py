@@ -37,13 +37,13 @@ class EvenAttention(nn.Module):
 class StreamWithoutNetB(Stream):
     """A stream whose vector is the attention-pooled one alone."""
 
-    def __init__(self, trunk: nn.Module, channels: int) -> None:
-        super().__init__(trunk, channels)
+    def __init__(self, backbone: nn.Module, channels: int) -> None:
+        super().__init__(backbone, channels)
         del self.net_b
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
-        features = self.trunk(image)
+        features = self.backbone(image)
         mask = self.net_a(features)
         return attention_pool(features, mask), mask
 
@@ -56,7 +56,7 @@ class MatrixGateStream(Stream):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
-        features = self.trunk(image)
+        features = self.backbone(image)
         mask = self.net_a(features)
         overall = self.net_b(features).float().mean(dim=(2, 3))
         with torch.autocast(image.device.type, enabled=False):
@@ -72,7 +72,7 @@ class RawHead(BilinearHead):
         super().__init__(channels, scale=1.0)
 
     @staticmethod
-    def normalise(vector: Tensor) -> Tensor:
+    def normalize(vector: Tensor) -> Tensor:
         """Leave the vector as it is."""
         return vector
 
@@ -82,7 +82,7 @@ class CellStream(Stream):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cells' vectors (B, C, h, w) and the attention mask (B, 1, h, w)."""
-        features = self.trunk(image)
+        features = self.backbone(image)
         mask = self.net_a(features)
         weights = mask.float()
         attended = features.float() * weights / weights.mean(dim=(2, 3), keepdim=True).clamp_min(EPSILON)
@@ -114,21 +114,21 @@ class SpatialHead(nn.Module):
 
 
 class SharedFeatures(nn.Module):
-    """BiRA-Net whose two streams stand on one trunk, computed once; each keeps its own Net-A and Net-B.
+    """BiRA-Net whose two streams stand on one backbone, computed once; each keeps its own Net-A and Net-B.
 
     Args:
-        net: A BiRA-Net; its first trunk becomes part of the stem, the second is dropped.
+        net: A BiRA-Net; its first backbone becomes part of the stem, the second is dropped.
     """
 
     def __init__(self, net: BiraNet) -> None:
         super().__init__()
-        self.stem, self.trunk = net.stem, net.stream_a.trunk
+        self.frozen, self.backbone = net.frozen, net.stream_a.backbone
         self.stream_a, self.stream_b, self.head = net.stream_a, net.stream_b, net.head
-        self.stream_a.trunk, self.stream_b.trunk = nn.Identity(), nn.Identity()
+        self.stream_a.backbone, self.stream_b.backbone = nn.Identity(), nn.Identity()
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W)."""
-        features = self.trunk(self.stem(image))
+        features = self.backbone(self.frozen(image))
         vector_a, mask_a = self.stream_a(features)
         vector_b, mask_b = self.stream_b(features)
         return Output(self.head(vector_a, vector_b), torch.cat([mask_a, mask_b], dim=1))
@@ -148,7 +148,7 @@ def _with_streams(kind: type[Stream]) -> Callable[[ModelConfig], nn.Module]:
     def build(config: ModelConfig) -> nn.Module:
         net = _biranet(config)
         for name in ("stream_a", "stream_b"):
-            setattr(net, name, kind(getattr(net, name).trunk, _channels(net)))
+            setattr(net, name, kind(getattr(net, name).backbone, _channels(net)))
         return net
 
     return build
@@ -161,7 +161,7 @@ def _without_attention(config: ModelConfig) -> nn.Module:
     return net
 
 
-def _without_normalisation(config: ModelConfig) -> nn.Module:
+def _without_normalization(config: ModelConfig) -> nn.Module:
     net = _biranet(config)
     net.head = RawHead(_channels(net))
     return net
@@ -215,10 +215,10 @@ ARCHITECTURES = {
 ABLATIONS = {
     "no_attention": Variant("Attention off (masks of ones)", _without_attention),
     "no_net_b": Variant("Net-B off", _with_streams(StreamWithoutNetB)),
-    "no_normalisation": Variant("Signed square root and L2 norm off", _without_normalisation),
+    "no_normalization": Variant("Signed square root and L2 norm off", _without_normalization),
     "matrix_gate": Variant("Matrix product as gate, as released", _with_streams(MatrixGateStream)),
     "spatial_bilinear": Variant("Bilinear pooling over cells", _spatial),
-    "shared_trunk": Variant("One trunk for both streams", _shared, cost=0.6),
+    "shared_backbone": Variant("One backbone for both streams", _shared, cost=0.6),
     "nothing_frozen": Variant("Nothing frozen", model=(("freeze", "none"),), cost=2.0),
     "unbalanced": Variant("Every photo once an epoch", data=(("balance", False),)),
 }

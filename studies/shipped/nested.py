@@ -1,7 +1,7 @@
 """Measure what choosing the settings is worth: choose inside each fold, and answer for the fold by the choice.
 
-OMP_NUM_THREADS=1 python studies/shipped/make.py prepared --trunk-weights FILE [--out FOLDER]
-OMP_NUM_THREADS=1 python studies/shipped/nested.py prepared --trunk-weights FILE [--out FOLDER]
+OMP_NUM_THREADS=1 python studies/shipped/make.py prepared --backbone-weights FILE [--out FOLDER]
+OMP_NUM_THREADS=1 python studies/shipped/nested.py prepared --backbone-weights FILE [--out FOLDER]
 
 The settings of the model that ships were chosen on the photos that measure it. Here each of the five folds of `make.py`
 chooses some of them anew, on the photos it learns from alone: a quarter of these is held back, every setting learns
@@ -35,10 +35,8 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
+from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
-from biranet.evaluation.compare import compare
-from biranet.evaluation.predictions import read_predictions
-from biranet.evaluation.report import write_report
 from biranet.files import write_bytes, write_json
 from biranet.inference.models import DEFAULT
 from biranet.learning.checkpoint import load_checkpoint
@@ -46,6 +44,8 @@ from biranet.learning.run import LAST_NAME, software_versions
 from biranet.learning.split import split_photos
 from biranet.locks import claim
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
+from biranet.reports.compare import compare
+from biranet.reports.report import write_report
 from biranet.tables import write_table
 from options import OPTIONS, RECIPE, SETTINGS, VIEWS, Option, kappa_of, looking, recipe_option, refuse_too_few
 from steps import (

@@ -10,9 +10,9 @@ import pandas as pd
 from torch import nn
 
 from biranet.config import CalibrationConfig, TrainConfig
+from biranet.confusion import quadratic_weighted_kappa
+from biranet.decisions.fit import LEAST_GROUPS
 from biranet.errors import InputError
-from biranet.evaluation.confusion import quadratic_weighted_kappa
-from biranet.evaluation.decisions import LEAST_GROUPS
 from biranet.evaluation.metrics import checked_confusion
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.model import FlipAverage
@@ -22,8 +22,8 @@ PIECES = 5
 """Into how many pieces the photos that were held back are divided: rules for one are fitted on the others."""
 
 
-def _optimiser(config: TrainConfig, **changes: Any) -> TrainConfig:
-    return dataclasses.replace(config, optimiser=dataclasses.replace(config.optimiser, **changes))
+def _optimizer(config: TrainConfig, **changes: Any) -> TrainConfig:
+    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **changes))
 
 
 RECIPE = "recipe"
@@ -31,8 +31,8 @@ RECIPE = "recipe"
 
 SETTINGS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     RECIPE: lambda config: config,
-    "unsmoothed": lambda config: _optimiser(config, label_smoothing=0.0),
-    "grading": lambda config: _optimiser(config, loss="grading", loss_scale="unit", label_smoothing=0.0),
+    "unsmoothed": lambda config: _optimizer(config, label_smoothing=0.0),
+    "grading": lambda config: _optimizer(config, loss="grading", weight_scale="unit", label_smoothing=0.0),
 }
 """Trainings to choose from: what each changes of the recipe, by name."""
 

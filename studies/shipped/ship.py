@@ -13,7 +13,7 @@ from pathlib import Path
 
 from biranet.errors import BiranetError, InputError
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
-from biranet.manifest import graded_photos, learned_digest, read_manifest
+from biranet.manifest import graded_photos, read_manifest, training_set_digest
 
 
 def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
@@ -30,7 +30,7 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
     """
     model, card = load_checkpoint(checkpoint)
     photos = graded_photos(read_manifest(prepared))
-    if card.split_column not in photos or card.learned_digest != learned_digest(photos, card.split_column):
+    if card.split_column not in photos or card.training_set_digest != training_set_digest(photos, card.split_column):
         raise InputError(f"{checkpoint} was not trained on {prepared} as it is; name the folder that it learned from")
     if "fingerprint" not in photos:
         raise InputError(f"{prepared} has no fingerprints of its photos; prepare them anew, and train again")
@@ -38,9 +38,9 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
     # A photo too plain for a fingerprint has an empty one.
     card = dataclasses.replace(
         card,
-        learned_fingerprints=tuple(sorted(filter(None, learned))),
+        training_set_fingerprints=tuple(sorted(filter(None, learned))),
         # Where files lay on this machine is of no use to others.
-        model=dataclasses.replace(card.model, trunk_weights=None),
+        model=dataclasses.replace(card.model, backbone_weights=None),
         rules=dataclasses.replace(card.rules, fitted_on=card.rules.fitted_on.replace(str(prepared), card.trained_on)),
     )
     save_checkpoint(out, model, card, half=True)

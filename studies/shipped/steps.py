@@ -14,13 +14,13 @@ import pandas as pd
 from torch import nn
 
 from biranet.config import CalibrationConfig, SplitConfig, TrainConfig, read_recipe
+from biranet.decisions.fit import fit_rules, refuse_shared
+from biranet.decisions.predictions import COLUMNS
+from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.errors import BiranetError, InputError, InterruptedRunError
-from biranet.evaluation.decisions import fit_rules, refuse_shared
-from biranet.evaluation.predictions import COLUMNS
-from biranet.evaluation.rules import apply_rules, decode, raw_probabilities
 from biranet.files import read_json, write_json
 from biranet.inference.models import DEFAULT
-from biranet.learning.checkpoint import Card
+from biranet.learning.checkpoint import CheckpointInfo
 from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.run import STATE_NAME
 from biranet.learning.split import split_photos
@@ -39,7 +39,7 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
     """The words that every such command understands; `doc` is that of its file."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--trunk-weights", metavar="FILE", type=Path)
+    parser.add_argument("--backbone-weights", metavar="FILE", type=Path)
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", DEFAULT))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
@@ -53,9 +53,9 @@ def read_config(given: argparse.Namespace) -> TrainConfig:
         InputError: If it cannot be read, or wants weights that were not given.
     """
     config = read_recipe(given.recipe)
-    if config.model.pretrained and given.trunk_weights is None:
-        raise InputError("--trunk-weights is missing; give the file with the trunk's ImageNet weights")
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, trunk_weights=given.trunk_weights))
+    if config.model.pretrained and given.backbone_weights is None:
+        raise InputError("--backbone-weights is missing; give the file with the backbone's ImageNet weights")
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, backbone_weights=given.backbone_weights))
 
 
 def exit_status_of(name: str, work: Callable[[], None]) -> int:
@@ -116,7 +116,7 @@ def train_or_go_on(prepared: Path, run: Path, config: TrainConfig) -> None:
     train(prepared, run, config, resume=(run / STATE_NAME).exists())
 
 
-def answer_test_part(folder: Path, model: nn.Module, card: Card, config: TrainConfig) -> pd.DataFrame:
+def answer_test_part(folder: Path, model: nn.Module, card: CheckpointInfo, config: TrainConfig) -> pd.DataFrame:
     """Answer for the test part of the division that a model was trained on: the fixed columns, before any rule."""
     photos = graded_photos(read_manifest(folder))
     photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
@@ -132,7 +132,7 @@ def answered_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: Cali
         RefusedError: If the two share a photo or a group.
     """
     refuse_shared(others, table)
-    rules = fit_rules(others, decoder=config.decoder, miss_cost=config.miss_cost)
+    rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
     return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
 
 

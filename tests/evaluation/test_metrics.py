@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from biranet.config import EvaluationConfig
+from biranet.decisions.rules import raw_probabilities
 from biranet.errors import InputError
 from biranet.evaluation.metrics import KEYS, measure
-from biranet.evaluation.rules import raw_probabilities
 
 Draw = Callable[..., pd.DataFrame]
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from biranet.config import EvaluationConfig
+from biranet.decisions.predictions import check_predictions
+from biranet.decisions.rules import Rules, decode
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import combine, measure_patients
-from biranet.evaluation.predictions import check_predictions
-from biranet.evaluation.rules import Rules, decode
 from biranet.grades import DECISIONS
 
 P = [f"p{grade}" for grade in range(5)]

@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from biranet.cli import main
+from biranet.decisions.predictions import PROBABILITIES, write_predictions
 from biranet.evaluation.meanings import MEANINGS, meaning_of
-from biranet.evaluation.predictions import PROBABILITIES, write_predictions
 from biranet.evaluation.schema import metrics_schema
 from biranet.grades import DECISIONS
 

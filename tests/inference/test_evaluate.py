@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from biranet.config import ReportConfig, SplitConfig
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.rules import Rules
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
 from biranet.inference.provenance import warnings
-from biranet.learning.checkpoint import load_checkpoint, photo_key, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint, short_hash
 from biranet.learning.split import split_photos
-from biranet.manifest import learned_digest, read_manifest, write_manifest
+from biranet.manifest import read_manifest, training_set_digest, write_manifest
 
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
 
@@ -130,9 +130,9 @@ def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
 def chosen(checkpoint, split_folder, folder, **card_changes):
     """The same model, as a training on the split would have left it."""
     model, card = load_checkpoint(checkpoint)
-    digest = learned_digest(read_manifest(split_folder), "split")
+    digest = training_set_digest(read_manifest(split_folder), "split")
     save_checkpoint(
-        folder / "best.safetensors", model, dataclasses.replace(card, learned_digest=digest, **card_changes)
+        folder / "best.safetensors", model, dataclasses.replace(card, training_set_digest=digest, **card_changes)
     )
     return folder / "best.safetensors"
 
@@ -140,8 +140,8 @@ def chosen(checkpoint, split_folder, folder, **card_changes):
 def test_figures_that_are_too_good_say_so(checkpoint, split_folder, tmp_path):
     rules = Rules(temperature=2.0, fitted_on="20 photos")
     manifest = read_manifest(split_folder)
-    fitted = tuple(manifest.loc[manifest["split"] == "calibration", "sha256"].map(photo_key))
-    card = {"epoch": 7, "validation_kappa": 0.5, "rules": rules, "calibrated_on": fitted}
+    fitted = tuple(manifest.loc[manifest["split"] == "calibration", "sha256"].map(short_hash))
+    card = {"epoch": 7, "validation_kappa": 0.5, "rules": rules, "calibration_photo_hashes": fitted}
     model = chosen(checkpoint, split_folder, tmp_path, **card)
     of_part = manifest["split"].value_counts()
 
@@ -224,7 +224,7 @@ def of_fold(checkpoint, folder, number):
     """The same model, as if a fold had trained it."""
     model, card = load_checkpoint(checkpoint)
     path = folder / f"fold_{number}.safetensors"
-    save_checkpoint(path, model, dataclasses.replace(card, split_column=f"fold_{number}", learned_digest=""))
+    save_checkpoint(path, model, dataclasses.replace(card, split_column=f"fold_{number}", training_set_digest=""))
     return path
 
 
@@ -243,7 +243,7 @@ def test_model_is_not_measured_on_a_split_made_after_it_was_trained(checkpoint, 
     model, card = load_checkpoint(checkpoint)
     table = read_manifest(split_folder)
     trained = tmp_path / "trained.safetensors"
-    save_checkpoint(trained, model, dataclasses.replace(card, learned_digest=learned_digest(table, "split")))
+    save_checkpoint(trained, model, dataclasses.replace(card, training_set_digest=training_set_digest(table, "split")))
     evaluate_checkpoint(trained, split_folder, tmp_path / "report", workers=0)
     copy = tmp_path / "copy"
     shutil.copytree(split_folder, copy)

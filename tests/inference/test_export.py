@@ -16,15 +16,15 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from biranet.config import ModelConfig
-from biranet.evaluation.rules import OperatingPoint, Rules, answer
+from biranet.decisions.rules import OperatingPoint, Rules, answer
 from biranet.grades import DISCLAIMER
 from biranet.inference import export
 from biranet.inference.grader import load
 from biranet.learning import model as models
-from biranet.learning.checkpoint import Card, load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from biranet.learning.model import build_model
 from biranet.learning.tensors import open_tensors
-from biranet.learning.transforms import trunk_normalisation
+from biranet.learning.transforms import backbone_normalization
 from biranet.manifest import read_manifest
 from biranet.photos.prepare import Preparation
 from biranet.photos.synthetic import draw_photo
@@ -161,7 +161,7 @@ def lively(config, path, image_size=64):
     model = build_model(config)
     images = torch.stack(
         [
-            export.to_image(draw_photo(seed % 5, seed, image_size, image_size), trunk_normalisation(config.trunk))
+            export.to_image(draw_photo(seed % 5, seed, image_size, image_size), backbone_normalization(config.backbone))
             for seed in range(10)
         ]
     )
@@ -173,13 +173,15 @@ def lively(config, path, image_size=64):
         last = model.head[-1] if config.model == "ranet" else model.head
         last.weight.mul_(larger.reshape(-1, *[1] * (last.weight.ndim - 1)))
         last.bias.copy_((last.bias - logits.mean(dim=0)) * larger)
-    card = Card(config, image_size, *trunk_normalisation(config.trunk), Preparation(size_px=image_size), Rules(1.7))
+    card = CheckpointInfo(
+        config, image_size, *backbone_normalization(config.backbone), Preparation(size_px=image_size), Rules(1.7)
+    )
     save_checkpoint(path, model, card)
     return path
 
 
 @pytest.mark.parametrize(
-    ("name", "trunk", "freeze", "flip"),
+    ("name", "backbone", "freeze", "flip"),
     [
         ("biranet", "test_resnet", "stage2", False),
         ("biranet", "test_resnet", "stage2", True),
@@ -189,8 +191,8 @@ def lively(config, path, image_size=64):
         ("ranet", "test_vit", "none", False),
     ],
 )
-def test_every_architecture_is_exported(biranet, tmp_path, name, trunk, freeze, flip):
-    config = ModelConfig(model=name, trunk=trunk, pretrained=False, freeze=freeze, test_time_flip=flip)
+def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freeze, flip):
+    config = ModelConfig(model=name, backbone=backbone, pretrained=False, freeze=freeze, test_time_flip=flip)
     checkpoint = lively(config, tmp_path / "a.safetensors")
     said = biranet("export", checkpoint, tmp_path / "a.onnx")
     assert (said.status, said.err) == (0, "")
@@ -326,7 +328,7 @@ def refused(biranet, checkpoint, tmp_path, tree):
 
 def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, checkpoint, tmp_path, monkeypatch):
     def forward(self, pixels):
-        logits, attention = self.model(export.normalise(pixels, self.normalisation))
+        logits, attention = self.model(export.normalize(pixels, self.normalization))
         return logits.softmax(dim=1), attention
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
@@ -359,7 +361,7 @@ def test_what_torch_cannot_write_is_told_in_a_sentence(refused, monkeypatch):
     said = refused()
     assert said.status == 1
     assert re.search(
-        r"torch \S+ with onnxscript \S+ cannot write \S+ \(trunk test_resnet\) as ONNX: \w+Error;", said.err
+        r"torch \S+ with onnxscript \S+ cannot write \S+ \(backbone test_resnet\) as ONNX: \w+Error;", said.err
     )
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, PhotoError
-from biranet.evaluation.rules import OperatingPoint, Rules
 from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
 from biranet.learning.predict import card_photos
 from biranet.manifest import read_manifest

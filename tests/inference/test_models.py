@@ -38,8 +38,8 @@ def check_models(folder):
             kinds = {file.get_slice(key).get_dtype() for key in file.keys() if len(file.get_slice(key).get_shape()) > 1}  # noqa: SIM118
         assert kinds == {"F16"}
         card = load_checkpoint(weights)[1]
-        assert card.learned_fingerprints, "by them evaluate knows what the model has learned from"
-        assert card.learned_digest and card.trained_on
+        assert card.training_set_fingerprints, "by them evaluate knows what the model has learned from"
+        assert card.training_set_digest and card.trained_on
 
 
 def test_models_of_the_package_are_whole():
@@ -220,7 +220,7 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
     weights = stand_in / f"{DEFAULT}.safetensors"
     model, card = load_checkpoint(weights)
     learned = tuple(read_manifest(prepared[real_data])["fingerprint"])
-    save_checkpoint(weights, model, dataclasses.replace(card, learned_fingerprints=learned))
+    save_checkpoint(weights, model, dataclasses.replace(card, training_set_fingerprints=learned))
     write_card(stand_in)
     notes, _ = said_of(biranet, prepared[real_data / "originals"], tmp_path / "report", "--split", "all")
     assert LEARNED.format(6) in notes
@@ -246,8 +246,8 @@ def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, spl
     card, before = read_card(out), read_card(run_folder / "best.safetensors")
     table = read_manifest(split_folder)
     learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
-    assert card.learned_fingerprints == tuple(sorted(learned)) and len(learned) > 20
-    assert dataclasses.replace(card, learned_fingerprints=()) == before
+    assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
+    assert dataclasses.replace(card, training_set_fingerprints=()) == before
     assert out.stat().st_size < 0.7 * (run_folder / "best.safetensors").stat().st_size
     out.unlink()
     other = tmp_path / "prepared"

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biranet.evaluation.report import WORST
 from biranet.inference.panels import choose_rows, draw_panels
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import card_photos, predict_photos
 from biranet.manifest import read_manifest
+from biranet.reports.report import WORST
 
 
 def predictions(rows):

@@ -1,4 +1,4 @@
-"""What the tests of learning share: the smallest trunk there can be, and the smallest training."""
+"""What the tests of learning share: the smallest backbone there can be, and the smallest training."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from biranet.config import DataConfig, ModelConfig, OptimiserConfig, TrainConfig
+from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from biranet.learning.model import BiraNet, PlainNet, RANet
 from biranet.learning.record import read_history
 from biranet.learning.train import train
@@ -16,7 +16,7 @@ from biranet.learning.train import train
 CHANNELS = 6
 
 
-def _small_trunk():
+def _small_backbone():
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(4),
@@ -27,25 +27,25 @@ def _small_trunk():
 
 
 @pytest.fixture
-def small_trunk():
-    """Function that makes a trunk of a few layers, with `CHANNELS` channels and stride 4."""
-    return _small_trunk
+def small_backbone():
+    """Function that makes a backbone of a few layers, with `CHANNELS` channels and stride 4."""
+    return _small_backbone
 
 
 @pytest.fixture(params=["biranet", "ranet", "plain"])
 def small_model(request):
-    """Each architecture on a small trunk of its own, always with the same start weights."""
+    """Each architecture on a small backbone of its own, always with the same start weights."""
     torch.manual_seed(0)
     if request.param == "biranet":
-        return BiraNet(_small_trunk(), _small_trunk(), CHANNELS)
-    return {"ranet": RANet, "plain": PlainNet}[request.param](_small_trunk(), CHANNELS)
+        return BiraNet(_small_backbone(), _small_backbone(), CHANNELS)
+    return {"ranet": RANet, "plain": PlainNet}[request.param](_small_backbone(), CHANNELS)
 
 
-def _tiny_config(*, model=None, data=None, optimiser=None, **settings):
+def _tiny_config(*, model=None, data=None, optimizer=None, **settings):
     return TrainConfig(
-        model=ModelConfig(**({"trunk": "test_resnet", "pretrained": False, "freeze": "none"} | (model or {}))),
+        model=ModelConfig(**({"backbone": "test_resnet", "pretrained": False, "freeze": "none"} | (model or {}))),
         data=DataConfig(**({"image_size": 64, "batch_size": 8, "workers": 0} | (data or {}))),
-        optimiser=OptimiserConfig(**({"lr": 0.01, "loss_scale": "unit"} | (optimiser or {}))),
+        optimizer=OptimizerConfig(**({"lr": 0.01, "weight_scale": "unit"} | (optimizer or {}))),
         **({"epochs": 2, "no_cuda": True} | settings),
     )
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from biranet.config import CalibrationConfig
+from biranet.decisions.fit import fit_rules
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.decisions import fit_rules
-from biranet.evaluation.rules import Rules
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.model import PlainNet
 from biranet.learning.predict import predict_photos
 from biranet.learning.train import train
-from biranet.manifest import graded_photos, learned_digest, read_manifest, write_manifest
+from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
 
 CPU = torch.device("cpu")
 
@@ -60,15 +60,15 @@ def predictions(path, folder, part):
 @pytest.mark.parametrize("decoder", ["argmax", "expected_grade"])
 def test_rules_are_those_of_the_calibration_part_and_stand_in_the_checkpoint(model_file, folder, decoder):
     weights, before = load_checkpoint(model_file)
-    rules = calibrate(model_file, folder, decoder=decoder, miss_cost=3.0)
-    expected = fit_rules(predictions(model_file, folder, "calibration"), decoder=decoder, miss_cost=3.0)
+    rules = calibrate(model_file, folder, decoder=decoder, cost_of_missed=3.0)
+    expected = fit_rules(predictions(model_file, folder, "calibration"), decoder=decoder, cost_of_missed=3.0)
     assert dataclasses.replace(rules, fitted_on=expected.fitted_on) == expected
     assert rules.fitted_on.startswith("20 photos in 10 groups of the calibration part")
     assert rules.temperature != 1 and rules.decoder == decoder
     after, card = load_checkpoint(model_file)
     table = read_manifest(folder)
     fitted = table.loc[table["split"] == "calibration", "sha256"].str[:12]
-    assert card == dataclasses.replace(before, rules=rules, calibrated_on=tuple(sorted(fitted)))
+    assert card == dataclasses.replace(before, rules=rules, calibration_photo_hashes=tuple(sorted(fitted)))
     for ours, theirs in zip(weights.state_dict().values(), after.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
     assert [path.name for path in model_file.parent.iterdir()] == [model_file.name]
@@ -98,7 +98,7 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
     raw = predictions(model_file, folder, "calibration")
     rules = out_of_fold(model_file, folder, raw)
     assert f"of {folder.name} (" in rules.fitted_on and "empirical" in rules.fitted_on
-    assert len(load_checkpoint(model_file)[1].calibrated_on) == len(raw)
+    assert len(load_checkpoint(model_file)[1].calibration_photo_hashes) == len(raw)
     calibrate(model_file, folder, decoder="expected_grade")
     model, card = load_checkpoint(model_file)
     table = graded_photos(read_manifest(folder))
@@ -112,8 +112,8 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
 
 def test_a_split_made_after_the_training_is_refused(model_file, folder, tmp_path):
     model, card = load_checkpoint(model_file)
-    digest = learned_digest(read_manifest(folder), "split")
-    save_checkpoint(model_file, model, dataclasses.replace(card, learned_digest=digest))
+    digest = training_set_digest(read_manifest(folder), "split")
+    save_checkpoint(model_file, model, dataclasses.replace(card, training_set_digest=digest))
     calibrate(model_file, folder)
     other = tmp_path / "prepared"
     shutil.copytree(folder, other)
@@ -194,7 +194,7 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
     # As patients of their own there are nine and more on either side of referral.
     parts = np.resize(["calibration"] * 6 + ["train", "validation"], len(table))
     write_manifest(other, table.sort_values("grade").assign(group=lambda rows: rows["file"], split=parts))
-    answer = biranet("train", other, "--out", tmp_path / "best", *small, "--miss-cost", "2")
+    answer = biranet("train", other, "--out", tmp_path / "best", *small, "--cost-of-missed", "2")
     assert answer.status == 0 and "temperature " in answer.out and "no operating points" not in answer.out
     names = ["best.safetensors", "last.safetensors"]
     rules = [load_checkpoint(tmp_path / "best" / name)[1].rules for name in names]
@@ -211,17 +211,17 @@ def test_training_calibrates_its_result_on_the_command_line(biranet, folder, sma
 
 
 def test_a_model_of_your_own_is_trained_calibrated_and_read_by_what_built_it(
-    folder, tmp_path, capsys, tiny_config, small_trunk
+    folder, tmp_path, capsys, tiny_config, small_backbone
 ):
     def build(config):
-        return PlainNet(small_trunk(), channels=6)
+        return PlainNet(small_backbone(), channels=6)
 
-    config = tiny_config(epochs=1, optimiser={"schedule": "constant"})
+    config = tiny_config(epochs=1, optimizer={"schedule": "constant"})
     train(folder, tmp_path / "run", config, build=build)
     assert "Calibrated on 20 photos in 10 groups" in capsys.readouterr().out
     last = tmp_path / "run" / "last.safetensors"
     model, card = load_checkpoint(last, build)
-    assert isinstance(model, PlainNet) and card.calibrated_on
+    assert isinstance(model, PlainNet) and card.calibration_photo_hashes
     with pytest.raises(InputError, match="do not belong together"):
         load_checkpoint(last)
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import resource
 import subprocess
 import sys
@@ -10,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from biranet.config import ModelConfig, OptimiserConfig
+from biranet.config import ModelConfig, OptimizerConfig
+from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.rules import OperatingPoint, Rules
-from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.model import build_model
-from biranet.learning.schedule import make_optimiser
+from biranet.learning.schedule import make_optimizer
 from biranet.learning.state import Progress, save_state
 from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.photos.prepare import Preparation
@@ -23,12 +24,12 @@ from biranet.photos.prepare import Preparation
 
 def _model(**settings):
     torch.manual_seed(0)
-    return build_model(ModelConfig(**{"trunk": "test_resnet", "pretrained": False, "freeze": "none", **settings}))
+    return build_model(ModelConfig(**{"backbone": "test_resnet", "pretrained": False, "freeze": "none", **settings}))
 
 
 def _card(**settings):
-    return Card(
-        model=ModelConfig(**{"trunk": "test_resnet", "pretrained": False, "freeze": "none", **settings}),
+    return CheckpointInfo(
+        model=ModelConfig(**{"backbone": "test_resnet", "pretrained": False, "freeze": "none", **settings}),
         image_size=64,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
@@ -67,7 +68,7 @@ def _rewrite(path, weights=None, **changes):
 @pytest.mark.parametrize("freeze", ["none", "stage2"])
 def test_a_checkpoint_gives_back_the_same_model_and_card(name, freeze, tmp_path):
     model, card = _model(model=name, freeze=freeze), _card(model=name, freeze=freeze)
-    model.train()(torch.rand(4, 3, 64, 64))  # moves the statistics of the batch normalisation
+    model.train()(torch.rand(4, 3, 64, 64))  # moves the statistics of the batch normalization
     save_checkpoint(tmp_path / "a.safetensors", model, card)
     loaded, found = load_checkpoint(tmp_path / "a.safetensors")
     assert found == card
@@ -96,7 +97,7 @@ def test_a_checkpoint_with_a_flip_has_the_same_weights_and_other_answers(file, t
     save_checkpoint(tmp_path / "again.safetensors", model, found)
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "flip.safetensors").read_bytes()
 
-    assert card.network == "biranet, trunk test_resnet, images of 64 px"
+    assert card.network == "biranet, backbone test_resnet, images of 64 px"
     assert (
         found.network
         == f"{card.network}; each answer is the mean of the probabilities for a photo and its mirror image"
@@ -116,7 +117,7 @@ def test_half_precision_rounds_the_weights_and_nothing_else(name, tmp_path):
         assert tensor.dtype == (torch.float32 if floating else torch.int64)
         assert torch.equal(tensor, weights[key].half().float() if floating else weights[key])
         counts += int(not floating)
-    assert counts > 3  # batches that each batch normalisation has seen
+    assert counts > 3  # batches that each batch normalization has seen
 
 
 @pytest.mark.parametrize("value", [65_520.0, -1e30, float("inf"), float("nan")])
@@ -133,11 +134,11 @@ def test_a_weight_that_half_precision_cannot_hold_is_named(file, value):
 
 def test_a_model_that_began_with_downloaded_weights_loads_without_them(tmp_path):
     # No test can reach the hub, so this fails if loading asks for the download, or for the weights file.
-    card = _card(pretrained=True, freeze="stage2", trunk_weights=tmp_path / "gone.pt")
+    card = _card(pretrained=True, freeze="stage2", backbone_weights=tmp_path / "gone.pt")
     save_checkpoint(tmp_path / "a.safetensors", _model(freeze="stage2"), card)
     loaded, found = load_checkpoint(tmp_path / "a.safetensors")
     assert torch.equal(loaded.head.weight, _model(freeze="stage2").head.weight)
-    assert found.model.trunk == "test_resnet"
+    assert found.model.backbone == "test_resnet"
 
 
 def test_no_validation_kappa_stays_none(tmp_path):
@@ -204,8 +205,8 @@ def test_safetensors_of_others_are_refused(tmp_path):
 
 def test_a_training_state_is_no_checkpoint(tmp_path):
     model = _model()
-    optimiser = make_optimiser(model, OptimiserConfig())
-    save_state(tmp_path / "state.safetensors", model, optimiser, {}, Progress(), {})
+    optimizer = make_optimizer(model, OptimizerConfig())
+    save_state(tmp_path / "state.safetensors", model, optimizer, {}, Progress(), {})
     with pytest.raises(InputError, match=r"state\.safetensors is not a checkpoint; give RUN/best\.safetensors"):
         load_checkpoint(tmp_path / "state.safetensors")
 
@@ -221,8 +222,8 @@ def test_another_version_is_refused(file, version):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model": {"trunk": "test_resnet", "model": "ranet"}},
-        {"model": {"trunk": "test_efficientnet"}},
+        {"model": {"backbone": "test_resnet", "model": "ranet"}},
+        {"model": {"backbone": "test_efficientnet"}},
     ],
 )
 def test_a_description_of_another_model_is_refused(file, changes):
@@ -249,11 +250,14 @@ def test_a_description_of_another_model_is_refused(file, changes):
         ({"validation_kappa": 1.5}, "validation_kappa must lie between -1 and 1, not 1.5"),
         ({"validation_kappa": float("nan")}, "validation_kappa must lie between -1 and 1, not nan"),
         ({"model": {"model": "transformer"}}, "Input should be 'biranet', 'ranet' or 'plain'"),
-        ({"model": {"trunk": "\x1b[31mresnet\x07\n\nbiranet: all well"}}, "model.trunk must be at most 200 characters"),
-        ({"model": {"trunk": "resnet" * 100}}, "model.trunk must be at most 200 characters"),
-        ({"model": {"trunk": "nonsense"}}, "cannot be used: --trunk nonsense: timm has no such model"),
-        ({"model": {"trunk": "resnet18.evil"}}, "timm has no weights 'evil' of resnet18"),
-        ({"model": {"trunk": "vit_tiny_patch16_224"}}, "vit_tiny_patch16_224 cannot see images of 64 px"),
+        (
+            {"model": {"backbone": "\x1b[31mresnet\x07\n\nbiranet: all well"}},
+            "model.backbone must be at most 200 characters",
+        ),
+        ({"model": {"backbone": "resnet" * 100}}, "model.backbone must be at most 200 characters"),
+        ({"model": {"backbone": "nonsense"}}, "cannot be used: --backbone nonsense: timm has no such model"),
+        ({"model": {"backbone": "resnet18.evil"}}, "timm has no weights 'evil' of resnet18"),
+        ({"model": {"backbone": "vit_tiny_patch16_224"}}, "vit_tiny_patch16_224 cannot see images of 64 px"),
         ({"preparation": {"size_px": 1}}, "--size must be at least 32 pixels, not 1"),
         ({"preparation": {"size_px": 10**6}}, "--size must be at most 8192 pixels, not 1000000"),
         ({"preparation": {"size_px": 64, "jpeg_quality": 1000}}, "JPEG quality must lie between 1 and 95, not 1000"),
@@ -273,8 +277,8 @@ def test_a_description_of_another_model_is_refused(file, changes):
         ({"rules": {"doubts": ["a\nb"]}}, "doubts must be at most 10000 characters"),
         ({"software": {"torch": "\x1b[2J"}}, "software must be at most"),
         ({"split_column": "\nsplit"}, "split_column must be at most"),
-        ({"calibrated_on": ["\x00"]}, "calibrated_on must be at most"),
-        ({"learned_digest": "\u202e"}, "learned_digest must be at most"),
+        ({"calibration_photo_hashes": ["\x00"]}, "calibration_photo_hashes must be at most"),
+        ({"training_set_digest": "\u202e"}, "training_set_digest must be at most"),
     ],
 )
 def test_what_cannot_be_is_refused_by_a_sentence(file, changes, sentence):
@@ -284,13 +288,13 @@ def test_what_cannot_be_is_refused_by_a_sentence(file, changes, sentence):
     assert str(file) in str(caught.value) and str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(("trunk", "weights"), [("vit_giant_patch14_224", 1011), ("resnetv2_152x4_bit", 928)])
-def test_a_trunk_too_large_for_its_file_is_never_made(file, trunk, weights):
-    model, preparation = {"trunk": trunk, "model": "plain"}, {"size_px": 224}
+@pytest.mark.parametrize(("backbone", "weights"), [("vit_giant_patch14_224", 1011), ("resnetv2_152x4_bit", 928)])
+def test_a_backbone_too_large_for_its_file_is_never_made(file, backbone, weights):
+    model, preparation = {"backbone": backbone, "model": "plain"}, {"size_px": 224}
     _rewrite(file, model=model, preparation=preparation, image_size=224)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        InputError, match=rf"its trunk has {weights:,} million weights, which so small a file cannot hold"
+        InputError, match=rf"its backbone has {weights:,} million weights, which so small a file cannot hold"
     ):
         load_checkpoint(file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
@@ -331,18 +335,43 @@ def test_a_digest_that_is_gone_is_missed(file):
             read(file)
 
 
-def test_a_checkpoint_of_version_2_is_refused_and_sealed_on_request(file, tmp_path):
+def _as_formerly(version, weights, header, path):
+    """Write a checkpoint by the names that versions 2 and 3 had; 2 had no digests."""
+
+    def former(name):
+        return re.sub(r"^(stream_[ab]\.)?backbone\.", r"\1trunk.", name.replace("frozen.", "stem."))
+
+    model = {
+        f"trunk{key.removeprefix('backbone')}" if "backbone" in key else key: value
+        for key, value in header["model"].items()
+    }
+    preparation = {{"already_cropped": "whole"}.get(key, key): value for key, value in header["preparation"].items()}
+    named = {
+        "training_set_digest": "learned_digest",
+        "training_set_fingerprints": "learned_fingerprints",
+        "calibration_photo_hashes": "calibrated_on",
+    }
+    old = {named.get(key, key): value for key, value in header.items()}
+    old |= {"version": version, "model": model, "preparation": preparation}
+    tensors = {former(name): tensor for name, tensor in weights.items()}
+    if version == 2:
+        save_file(tensors, path, {"biranet": json.dumps(old)})
+    else:
+        write_tensors(path, tensors, old)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_checkpoint_of_an_earlier_version_is_refused_and_converted_on_request(version, file, tmp_path):
     weights, card = load_file(file), load_checkpoint(file)[1]
     with open_tensors(file, "a checkpoint") as stored:
-        old = stored.header | {"version": 2}
-    save_file(weights, file, {"biranet": json.dumps(old)})
+        _as_formerly(version, weights, stored.header, file)
     with pytest.raises(
-        InputError, match=r"of version 2, in which nothing shows .*; if you trust it, .* studies/seal\.py"
+        InputError, match=rf"of version {version}, .*; if you trust it, .* studies/convert_checkpoint\.py"
     ):
         load_checkpoint(file)
-    seal = Path(__file__).parents[2] / "studies" / "seal.py"
+    script = Path(__file__).parents[2] / "studies" / "convert_checkpoint.py"
     for status, said in ((0, ""), (1, "new.safetensors exists; name another file")):
-        command = [sys.executable, seal, file, tmp_path / "new.safetensors"]
+        command = [sys.executable, script, file, tmp_path / "new.safetensors"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == status and said in done.stderr
     model, found = load_checkpoint(tmp_path / "new.safetensors")

@@ -18,10 +18,10 @@ from biranet.learning.data import (
     draw_rows,
     load_batches,
 )
-from biranet.learning.transforms import Normalisation, to_image
+from biranet.learning.transforms import Normalization, to_image
 from biranet.manifest import graded_photos, read_manifest
 
-NORMALISATION = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+NORMALISATION = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 GRADES = np.repeat(np.arange(5), [400, 60, 120, 10, 10])
 
 

@@ -130,16 +130,16 @@ def _fit_head(scale, steps=60):
     centre = torch.rand(2, 5, channels)
     a, b = (centre[stream, grades] + 0.05 * torch.rand(len(grades), channels) for stream in range(2))
     head = BilinearHead(channels, scale)
-    optimiser = torch.optim.SGD(head.parameters(), lr=2e-4, momentum=0.9)
+    optimizer = torch.optim.SGD(head.parameters(), lr=2e-4, momentum=0.9)
 
     def surprise():  # the grading loss itself jumps where a prediction changes
         return nn.functional.cross_entropy(head(a, b), grades).item()
 
     before = surprise()
     for _ in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         grading_loss(head(a, b), grades).backward()
-        optimiser.step()
+        optimizer.step()
     return before, surprise(), (head(a, b).argmax(dim=1) == grades).float().mean().item()
 
 

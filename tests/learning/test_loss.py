@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from biranet.config import OptimiserConfig
+from biranet.config import OptimizerConfig
 from biranet.grades import GRADES
 from biranet.learning.loss import CrossEntropy, GradingLoss, grading_loss, make_loss
 
@@ -165,8 +165,8 @@ def test_smoothed_labels_are_as_written_out(smoothing):
 def test_the_settings_choose_the_loss():
     logits, grades = torch.randn(9, 5), torch.arange(9) % 5
     for config, expected in (
-        (OptimiserConfig(), GradingLoss()),
-        (OptimiserConfig(loss_scale="unit", label_smoothing=0.3), GradingLoss("unit", 0.3)),
-        (OptimiserConfig(loss="ce", label_smoothing=0.3), CrossEntropy(0.3)),
+        (OptimizerConfig(), GradingLoss()),
+        (OptimizerConfig(weight_scale="unit", label_smoothing=0.3), GradingLoss("unit", 0.3)),
+        (OptimizerConfig(loss="ce", label_smoothing=0.3), CrossEntropy(0.3)),
     ):
         assert torch.equal(make_loss(config)(logits, grades), expected(logits, grades))

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from biranet.config import ModelConfig
+from biranet.learning.backbone import load_backbone
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import (
     Attention,
     BiraNet,
     FlipAverage,
-    FrozenStem,
+    FrozenLayers,
     Output,
     PlainNet,
     RANet,
@@ -22,9 +23,8 @@ from biranet.learning.model import (
     attention_pool,
     build_model,
 )
-from biranet.learning.trunk import load_trunk
 
-CHANNELS = 6  # of the small trunk
+CHANNELS = 6  # of the small backbone
 
 
 def test_a_mask_of_ones_gives_the_plain_average():
@@ -103,9 +103,9 @@ def test_a_stream_is_the_mean_of_attended_and_overall():
     assert [type(layer) for layer in stream.net_b] == [nn.Conv2d, nn.ReLU]
 
 
-def test_biranet_joins_its_two_streams(small_trunk):
+def test_biranet_joins_its_two_streams(small_backbone):
     torch.manual_seed(0)
-    model = BiraNet(small_trunk(), small_trunk(), CHANNELS).eval()
+    model = BiraNet(small_backbone(), small_backbone(), CHANNELS).eval()
     image = torch.rand(2, 3, 16, 24)
     vector_a, mask_a = model.stream_a(image)
     vector_b, mask_b = model.stream_b(image)
@@ -116,11 +116,11 @@ def test_biranet_joins_its_two_streams(small_trunk):
     assert model.head.scale == pytest.approx(CHANNELS**0.5)
 
 
-def test_ranet_is_one_stream_with_a_small_classifier(small_trunk):
+def test_ranet_is_one_stream_with_a_small_classifier(small_backbone):
     torch.manual_seed(0)
-    model = RANet(small_trunk(), CHANNELS).eval()
+    model = RANet(small_backbone(), CHANNELS).eval()
     image = torch.rand(2, 3, 16, 24)
-    features = model.trunk(image)
+    features = model.backbone(image)
     mask = model.net_a(features)
     pooled = (features * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3))
     first, dropout, second = model.head
@@ -132,11 +132,11 @@ def test_ranet_is_one_stream_with_a_small_classifier(small_trunk):
     assert not torch.equal(model(image).logits, model(image).logits)
 
 
-def test_the_plain_control_averages_and_has_no_attention(small_trunk):
-    model = PlainNet(small_trunk(), CHANNELS).eval()
+def test_the_plain_control_averages_and_has_no_attention(small_backbone):
+    model = PlainNet(small_backbone(), CHANNELS).eval()
     image = torch.rand(2, 3, 16, 24)
     logits, attention = model(image)
-    torch.testing.assert_close(logits, model.head(model.trunk(image).mean(dim=(2, 3))))
+    torch.testing.assert_close(logits, model.head(model.backbone(image).mean(dim=(2, 3))))
     assert attention.shape == (2, 0, 4, 6)
 
 
@@ -170,10 +170,10 @@ def test_every_parameter_gets_a_gradient(small_model):
 
 
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
-@pytest.mark.parametrize("trunk", ["test_resnet", "test_efficientnet"])
-def test_every_parameter_of_a_timm_trunk_gets_a_gradient(name, trunk):
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet"])
+def test_every_parameter_of_a_timm_backbone_gets_a_gradient(name, backbone):
     torch.manual_seed(0)
-    model = build_model(ModelConfig(model=name, trunk=trunk, pretrained=False, freeze="none")).train()
+    model = build_model(ModelConfig(model=name, backbone=backbone, pretrained=False, freeze="none")).train()
     for weight in model.parameters():
         if not weight.any():  # timm starts some scales at zero, which keeps gradients from what lies behind them
             nn.init.ones_(weight)
@@ -247,8 +247,8 @@ def test_a_flip_leaves_the_weights_their_names(small_model):
 def _frozen_at_stage2(name="biranet"):
     """A model on test_resnet whose first layers are frozen, as after loading pretrained weights."""
     torch.manual_seed(0)
-    model = build_model(ModelConfig(model=name, trunk="test_resnet", pretrained=False, freeze="stage2"))
-    for module in model.stem.modules():
+    model = build_model(ModelConfig(model=name, backbone="test_resnet", pretrained=False, freeze="stage2"))
+    for module in model.frozen.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 2)
@@ -258,18 +258,18 @@ def _frozen_at_stage2(name="biranet"):
 def test_the_frozen_stem_is_computed_once_a_batch():
     model = _frozen_at_stage2()
     calls = []
-    model.stem.conv1.register_forward_hook(lambda *_: calls.append(1))
+    model.frozen.conv1.register_forward_hook(lambda *_: calls.append(1))
     model(torch.rand(2, 3, 64, 64))
     assert len(calls) == 1
-    assert [name for name, _ in model.stem.named_children()][-1] == "layer2"
-    assert next(iter(model.stream_a.trunk.named_children()))[0] == "layer3"
+    assert [name for name, _ in model.frozen.named_children()][-1] == "layer2"
+    assert next(iter(model.stream_a.backbone.named_children()))[0] == "layer3"
 
 
 def test_the_shared_stem_equals_two_frozen_ones():
     model = _frozen_at_stage2()
     apart = BiraNet(
-        nn.Sequential(copy.deepcopy(model.stem), copy.deepcopy(model.stream_a.trunk)),
-        nn.Sequential(copy.deepcopy(model.stem), copy.deepcopy(model.stream_b.trunk)),
+        nn.Sequential(copy.deepcopy(model.frozen), copy.deepcopy(model.stream_a.backbone)),
+        nn.Sequential(copy.deepcopy(model.frozen), copy.deepcopy(model.stream_b.backbone)),
         96,
     )
     apart.head.load_state_dict(model.head.state_dict())
@@ -291,17 +291,17 @@ def test_the_shared_stem_equals_two_frozen_ones():
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
 def test_training_leaves_the_frozen_stem_as_it_is(name):
     model = _frozen_at_stage2(name)
-    before = {key: value.clone() for key, value in model.stem.state_dict().items()}
+    before = {key: value.clone() for key, value in model.frozen.state_dict().items()}
     rest = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("stem.")}
-    optimiser = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
     for _ in range(2):
         model.train()
         grading_loss(model(torch.rand(4, 3, 64, 64)).logits, torch.arange(4)).backward()
-        optimiser.step()
-    assert isinstance(model.stem, FrozenStem)
-    assert not any(module.training for module in model.stem.modules())
-    assert all(weight.grad is None and not weight.requires_grad for weight in model.stem.parameters())
-    assert all(torch.equal(value, before[key]) for key, value in model.stem.state_dict().items())
+        optimizer.step()
+    assert isinstance(model.frozen, FrozenLayers)
+    assert not any(module.training for module in model.frozen.modules())
+    assert all(weight.grad is None and not weight.requires_grad for weight in model.frozen.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.frozen.state_dict().items())
     assert any(not torch.equal(model.state_dict()[key], value) for key, value in rest.items())
     assert any("running_mean" in key and not torch.equal(model.state_dict()[key], rest[key]) for key in rest)
 
@@ -312,23 +312,23 @@ def test_who_asks_for_the_stem_to_be_trained_gets_it(name):
     model.requires_grad_(True).train()
     grading_loss(model(torch.rand(4, 3, 64, 64)).logits, torch.arange(4)).backward()
     assert all(weight.grad is not None for weight in model.parameters())
-    assert next(model.stem.parameters()).grad.any()
-    assert not any(module.training for module in model.stem.modules())
+    assert next(model.frozen.parameters()).grad.any()
+    assert not any(module.training for module in model.frozen.modules())
 
 
 def test_a_frozen_stem_passes_on_what_the_image_is_asked_for():
     model, image = _frozen_at_stage2("biranet").eval(), torch.rand(1, 3, 64, 64, requires_grad=True)
     model(image).logits.sum().backward()
     assert image.grad is not None and image.grad.any()
-    assert all(weight.grad is None for weight in model.stem.parameters())
-    assert not model.stem(image.detach()).requires_grad
+    assert all(weight.grad is None for weight in model.frozen.parameters())
+    assert not model.frozen(image.detach()).requires_grad
 
 
-def test_the_streams_have_trunks_of_their_own_that_start_alike_where_weights_are_given(tmp_path):
-    config = ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")
+def test_the_streams_have_backbones_of_their_own_that_start_alike_where_weights_are_given(tmp_path):
+    config = ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")
     file = tmp_path / "weights.pt"
-    torch.save(load_trunk(config).layers.state_dict(), file)
-    model = build_model(ModelConfig(trunk="test_resnet", trunk_weights=file, freeze="stage2"))
-    a, b = model.stream_a.trunk.state_dict(), model.stream_b.trunk.state_dict()
+    torch.save(load_backbone(config).layers.state_dict(), file)
+    model = build_model(ModelConfig(backbone="test_resnet", backbone_weights=file, freeze="stage2"))
+    a, b = model.stream_a.backbone.state_dict(), model.stream_b.backbone.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert {id(weight) for weight in model.stream_a.parameters()}.isdisjoint(map(id, model.stream_b.parameters()))

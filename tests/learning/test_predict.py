@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from biranet.config import ModelConfig
+from biranet.decisions.predictions import check_predictions
+from biranet.decisions.rules import OperatingPoint, Rules, raw_probabilities
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.predictions import check_predictions
-from biranet.evaluation.rules import OperatingPoint, Rules, raw_probabilities
-from biranet.learning.checkpoint import Card
+from biranet.learning.checkpoint import CheckpointInfo
 from biranet.learning.model import build_model
 from biranet.learning.predict import answering, check_preparation, predict_photos
 from biranet.manifest import graded_photos, read_manifest
@@ -25,13 +25,13 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(5)
-    return build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none")).eval()
+    return build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")).eval()
 
 
 @pytest.fixture
 def card(prepared):
-    return Card(
-        model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
+    return CheckpointInfo(
+        model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),
         image_size=64,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from biranet.errors import InputError
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.record import Record, read_history
-from biranet.learning.transforms import Normalisation
+from biranet.learning.transforms import Normalization
 from biranet.manifest import graded_photos, read_manifest
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def _events(run):
 @pytest.fixture
 def photos(prepared):
     table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
-    return PreparedPhotos(prepared, table[:6], 64, Normalisation((0.5,) * 3, (0.5,) * 3))
+    return PreparedPhotos(prepared, table[:6], 64, Normalization((0.5,) * 3, (0.5,) * 3))
 
 
 def test_a_run_without_an_epoch_has_no_history(tmp_path):
@@ -107,7 +107,7 @@ def test_a_history_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, small_model):
-    # Batch normalisation shows it: showing must not move its statistics.
+    # Batch normalization shows it: showing must not move its statistics.
     before = {key: value.clone() for key, value in small_model.state_dict().items()}
     record = Record(tmp_path, epochs_done=0)
     record.add_attention(small_model.train(), photos, CPU, epoch=3)
@@ -122,7 +122,7 @@ def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, sm
 
 def test_fewer_photos_than_places_are_all_shown(tmp_path, prepared, small_model):
     table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
-    few = PreparedPhotos(prepared, table[:2], 64, Normalisation((0.5,) * 3, (0.5,) * 3))
+    few = PreparedPhotos(prepared, table[:2], 64, Normalization((0.5,) * 3, (0.5,) * 3))
     record = Record(tmp_path, epochs_done=0)
     record.add_attention(small_model, few, CPU, epoch=1)
     assert len(_events(tmp_path).Tags()["images"]) == 2

@@ -3,12 +3,12 @@ import shutil
 import numpy as np
 import pytest
 
-from biranet.config import OptimiserConfig, TrainConfig
+from biranet.config import OptimizerConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.learning.run import ensure_split, read_split_photos
 from biranet.manifest import OFFICIAL_SPLIT, read_manifest, write_manifest
 
-PLATEAU, COSINE = TrainConfig(), TrainConfig(optimiser=OptimiserConfig(schedule="cosine"))
+PLATEAU, COSINE = TrainConfig(), TrainConfig(optimizer=OptimizerConfig(schedule="cosine"))
 
 
 @pytest.fixture

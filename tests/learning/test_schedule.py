@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from biranet.config import OptimiserConfig
+from biranet.config import OptimizerConfig
 from biranet.errors import InputError
-from biranet.learning.schedule import Schedule, cosine_factor, make_optimiser
+from biranet.learning.schedule import Schedule, cosine_factor, make_optimizer
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def model():
 
 
 def _schedule(model, steps=100, **settings):
-    config = OptimiserConfig(lr=0.1, **settings)
-    return Schedule(make_optimiser(model, config), config, steps)
+    config = OptimizerConfig(lr=0.1, **settings)
+    return Schedule(make_optimizer(model, config), config, steps)
 
 
 def _rates(schedule, kappas):
@@ -32,23 +32,23 @@ def _rates(schedule, kappas):
 
 
 def test_sgd_has_the_published_momentum_and_decay(model):
-    optimiser = make_optimiser(model, OptimiserConfig())
-    assert isinstance(optimiser, torch.optim.SGD)
-    (group,) = optimiser.param_groups
+    optimizer = make_optimizer(model, OptimizerConfig())
+    assert isinstance(optimizer, torch.optim.SGD)
+    (group,) = optimizer.param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (2e-4, 0.9, 1e-8)
     assert not group["nesterov"]
 
 
 def test_adamw_takes_its_rate_and_its_decay(model):
-    optimiser = make_optimiser(model, OptimiserConfig(optimiser="adamw", lr=0.5, weight_decay=0.25))
-    assert isinstance(optimiser, torch.optim.AdamW)
-    assert (optimiser.param_groups[0]["lr"], optimiser.param_groups[0]["weight_decay"]) == (0.5, 0.25)
+    optimizer = make_optimizer(model, OptimizerConfig(optimizer="adamw", lr=0.5, weight_decay=0.25))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.5, 0.25)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_frozen_weights_are_left_out(model, name):
-    optimiser = make_optimiser(model, OptimiserConfig(optimiser=name))
-    moved = [weight for group in optimiser.param_groups for weight in group["params"]]
+    optimizer = make_optimizer(model, OptimizerConfig(optimizer=name))
+    moved = [weight for group in optimizer.param_groups for weight in group["params"]]
     assert {id(weight) for weight in moved} == {id(weight) for weight in model[1].parameters()}
 
 
@@ -85,7 +85,7 @@ def test_cosine_sets_the_rate_of_every_step_whatever_came_before(model):
     for step in [0, 39, 20, 3]:
         schedule.before_step(step)
         assert schedule.lr == pytest.approx(0.1 * cosine_factor(step, 40))
-        assert {group["lr"] for group in schedule.optimiser.param_groups} == {schedule.lr}
+        assert {group["lr"] for group in schedule.optimizer.param_groups} == {schedule.lr}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 100, 1001])

@@ -13,8 +13,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from biranet.config import ModelConfig, SplitConfig, TrainConfig
+from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.learning.checkpoint import load_checkpoint, read_card
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import BiraNet, build_model
@@ -70,8 +70,8 @@ def _validation_kappa(checkpoint, folder):
 def _by_heart(config, **settings):
     """Settings with which eight photos are soon known by heart."""
     data = {"augmentation": "none", "draws_per_epoch": 48}
-    optimiser = {"optimiser": "adamw", "lr": 1e-3, "schedule": "cosine"}
-    return config(data=data, optimiser=optimiser, epochs=6, save_epoch=1, **settings)
+    optimizer = {"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}
+    return config(data=data, optimizer=optimizer, epochs=6, save_epoch=1, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_the_test_and_calibration_parts_have_no_say(folder, tmp_path, reference,
 
 def test_training_stops_early_and_a_resumed_run_does_too(folder, tmp_path, capsys, tiny_config):
     run = tmp_path / "run"
-    config = tiny_config(epochs=9, early_stop=2, optimiser={"lr": 1e-12})
+    config = tiny_config(epochs=9, early_stop=2, optimizer={"lr": 1e-12})
     progress = train(folder, run, config)
     assert len(read_history(run)) == progress.best_epoch + 2 < 9
     assert "Stopped early: no better validation kappa in 2 epochs." in capsys.readouterr().out
@@ -179,7 +179,7 @@ def test_without_a_validation_part_the_last_epoch_is_the_result(folder, tmp_path
     with pytest.raises(InputError, match="--schedule plateau follows the validation kappa, and there is no"):
         train(folder, tmp_path / "run", tiny_config())
     assert not (tmp_path / "run").exists()
-    progress = train(folder, tmp_path / "run", tiny_config(optimiser={"schedule": "constant"}, early_stop=1))
+    progress = train(folder, tmp_path / "run", tiny_config(optimizer={"schedule": "constant"}, early_stop=1))
     assert progress == Progress(epoch=2)
     assert not (tmp_path / "run" / "best.safetensors").exists()
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1].validation_kappa is None
@@ -238,7 +238,7 @@ def test_a_torn_split_is_refused_before_anything_is_written(folder, tmp_path, ke
 @pytest.mark.parametrize("batch_size", [8, 40])
 def test_a_training_that_diverges_stops_and_keeps_what_was_good(folder, tmp_path, batch_size, tiny_config):
     # With a large batch the only step is the last of its epoch: the network that diverged never sees another batch.
-    config = tiny_config(optimiser={"lr": 1e30}, data={"batch_size": batch_size}, epochs=1)
+    config = tiny_config(optimizer={"lr": 1e30}, data={"batch_size": batch_size}, epochs=1)
     with pytest.raises(InputError, match=r"not (all )?finite numbers"):
         train(folder, tmp_path / "run", config)
     assert not (tmp_path / "run" / "last.safetensors").exists()
@@ -248,12 +248,12 @@ def test_a_training_that_diverges_stops_and_keeps_what_was_good(folder, tmp_path
 
 def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_config):
     torch.manual_seed(9)
-    given = build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none", model="plain")).trunk
+    given = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none", model="plain")).backbone
     torch.save(given.state_dict(), tmp_path / "weights.pt")
-    model = {"trunk_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
+    model = {"backbone_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
     train(folder, tmp_path / "run", tiny_config(model=model))
     # The checkpoint names the weights, and no place of this machine.
-    assert read_card(tmp_path / "run" / "last.safetensors").model.trunk_weights == Path("weights.pt")
+    assert read_card(tmp_path / "run" / "last.safetensors").model.backbone_weights == Path("weights.pt")
     assert str(tmp_path).encode() not in (tmp_path / "run" / "last.safetensors").read_bytes()
     learned = load_file(tmp_path / "run" / "last.safetensors")
     stem = [key for key in learned if key.startswith("stem.")]
@@ -261,13 +261,13 @@ def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_c
     assert all(torch.equal(learned[key], given.state_dict()[key.removeprefix("stem.")]) for key in stem)
     for key, value in given.state_dict().items():
         if key.startswith("layer4") and key.endswith("conv1.weight"):
-            assert not torch.equal(learned[f"stream_a.trunk.{key}"], value)
-            assert not torch.equal(learned[f"stream_a.trunk.{key}"], learned[f"stream_b.trunk.{key}"])
+            assert not torch.equal(learned[f"stream_a.backbone.{key}"], value)
+            assert not torch.equal(learned[f"stream_a.backbone.{key}"], learned[f"stream_b.backbone.{key}"])
 
 
-def _moved(run, folder, config, **optimiser):
+def _moved(run, folder, config, **optimizer):
     """How far one step moves the weights."""
-    settings = {"optimiser": {"lr": 1.0, "weight_decay": 0.0, **optimiser}, "data": {"batch_size": 40}}
+    settings = {"optimizer": {"lr": 1.0, "weight_decay": 0.0, **optimizer}, "data": {"batch_size": 40}}
     train(folder, run, config(epochs=1, **settings))
     torch.manual_seed(1)
     start = build_model(config().model)
@@ -305,10 +305,10 @@ def test_the_loss_is_the_one_asked_for(folder, tmp_path, monkeypatch, tiny_confi
     for kind in (GradingLoss, CrossEntropy):
         original = kind.forward
         monkeypatch.setattr(kind, "forward", lambda self, *a, _f=original: used.append(self) or _f(self, *a))
-    train(folder, tmp_path / "ce", tiny_config(epochs=1, optimiser={"loss": "ce"}))
+    train(folder, tmp_path / "ce", tiny_config(epochs=1, optimizer={"loss": "ce"}))
     assert {type(loss) for loss in used} == {CrossEntropy}
     used.clear()
-    train(folder, tmp_path / "paper", tiny_config(epochs=1, optimiser={"loss_scale": "paper"}))
+    train(folder, tmp_path / "paper", tiny_config(epochs=1, optimizer={"weight_scale": "paper"}))
     assert {(type(loss), loss.scale) for loss in used} == {(GradingLoss, "paper")}
 
 

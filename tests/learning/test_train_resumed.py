@@ -113,7 +113,7 @@ def test_dropout_adamw_cosine_flip_and_workers_resume_to_the_same_bits(
 ):
     settings = {
         "model": {"model": "ranet", "test_time_flip": True},
-        "optimiser": {"optimiser": "adamw", "lr": 1e-3, "schedule": "cosine", "clip_norm": 1.0},
+        "optimizer": {"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine", "clip_norm": 1.0},
     }
     config = tiny_config(**settings)
     train(folder, tmp_path / "reference", config)
@@ -214,8 +214,8 @@ def test_a_run_does_not_go_on_with_photos_of_another_size(drawn_photos, finished
 
 
 def test_a_run_does_not_go_on_by_other_settings(folder, finished, tiny_config):
-    with pytest.raises(InputError, match=r"optimiser\.lr is 0\.02 here and 0\.01 in the run, seed is 2 here and 1 in"):
-        train(folder, finished, tiny_config(optimiser={"lr": 0.02}, seed=2), resume=True)
+    with pytest.raises(InputError, match=r"optimizer\.lr is 0\.02 here and 0\.01 in the run, seed is 2 here and 1 in"):
+        train(folder, finished, tiny_config(optimizer={"lr": 0.02}, seed=2), resume=True)
     # How fast it is read, and how often saved, leaves no trace in what is learned.
     train(folder, finished, tiny_config(data={"workers": 1}, save_minutes=1.0), resume=True)
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from biranet.config import DataConfig, ModelConfig, OptimiserConfig, TrainConfig
+from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError
 from biranet.learning import train as module
 from biranet.learning.data import PreparedPhotos
@@ -33,9 +33,9 @@ from biranet.signals import STOPPING
 def _config(*, epochs=2, draws=16, workers=0, **settings):
     """Two batches of eight in an epoch, unless other draws are asked for."""
     return TrainConfig(
-        model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"),
+        model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),
         data=DataConfig(image_size=64, batch_size=8, draws_per_epoch=draws, workers=workers),
-        optimiser=OptimiserConfig(optimiser="adamw", lr=3e-3, schedule="constant"),
+        optimizer=OptimizerConfig(optimizer="adamw", lr=3e-3, schedule="constant"),
         epochs=epochs,
         no_cuda=True,
         **settings,
@@ -316,8 +316,8 @@ def kill_often(session_lives, wait_for):
 def test_a_killed_command_leaves_no_worker_and_goes_on_to_the_same_bits(split_folder, tmp_path, kills, kill_often):
     epochs = 3 * kills
     flags = (
-        "--trunk test_resnet --no-pretrained --freeze none --image-size 64 --workers 1 --batch-size 8 --lr 0.003 "
-        f"--draws-per-epoch 16 --optimiser adamw --schedule constant --no-cuda --early-stop 0 --epochs {epochs} "
+        "--backbone test_resnet --no-pretrained --freeze none --image-size 64 --workers 1 --batch-size 8 --lr 0.003 "
+        f"--draws-per-epoch 16 --optimizer adamw --schedule constant --no-cuda --early-stop 0 --epochs {epochs} "
         "--save-minutes 0.000001"
     )
     train(split_folder, tmp_path / "reference", _config(epochs=epochs, early_stop=0))

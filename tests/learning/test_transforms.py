@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from biranet.learning.transforms import (
     AUGMENTATIONS,
-    Normalisation,
+    Normalization,
     augment_fundus,
+    backbone_normalization,
     flip,
-    normalise,
+    normalize,
     resize,
     to_image,
-    trunk_normalisation,
 )
 
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def _field(side=96):
@@ -33,34 +33,34 @@ def _random(seed):
 
 
 @pytest.mark.parametrize(
-    ("trunk", "expected"),
+    ("backbone", "expected"),
     [
         ("resnet50", IMAGENET),
-        ("tf_efficientnet_lite0", Normalisation((0.5,) * 3, (0.5,) * 3)),
-        ("vit_base_patch16_clip_224", Normalisation((0.48145466, 0.4578275, 0.40821073), None)),
+        ("tf_efficientnet_lite0", Normalization((0.5,) * 3, (0.5,) * 3)),
+        ("vit_base_patch16_clip_224", Normalization((0.48145466, 0.4578275, 0.40821073), None)),
     ],
 )
-def test_constants_travel_with_the_trunk(trunk, expected):
-    found = trunk_normalisation(trunk)
+def test_constants_travel_with_the_backbone(backbone, expected):
+    found = backbone_normalization(backbone)
     assert found.mean == expected.mean
     assert expected.std is None or found.std == expected.std
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
-@pytest.mark.parametrize("normalisation", [IMAGENET, Normalisation((0.5,) * 3, (0.5,) * 3)])
-def test_pixels_become_the_written_out_numbers(level, normalisation):
+@pytest.mark.parametrize("normalization", [IMAGENET, Normalization((0.5,) * 3, (0.5,) * 3)])
+def test_pixels_become_the_written_out_numbers(level, normalization):
     # The released code fed pixels on a 0-255 scale to a network that expects 0-1.
-    image = to_image(np.full((4, 6, 3), level, np.uint8), normalisation)
+    image = to_image(np.full((4, 6, 3), level, np.uint8), normalization)
     assert (image.dtype, image.shape) == (torch.float32, (3, 4, 6))
     for channel in range(3):
-        expected = (level / 255 - normalisation.mean[channel]) / normalisation.std[channel]
+        expected = (level / 255 - normalization.mean[channel]) / normalization.std[channel]
         torch.testing.assert_close(image[channel], torch.full((4, 6), expected))
 
 
 def test_photos_together_become_what_each_becomes():
     photos = _random(1).integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
     assert torch.equal(
-        normalise(torch.from_numpy(photos), IMAGENET), torch.stack([to_image(p, IMAGENET) for p in photos])
+        normalize(torch.from_numpy(photos), IMAGENET), torch.stack([to_image(p, IMAGENET) for p in photos])
     )
 
 
@@ -73,7 +73,7 @@ def test_images_have_the_scale_imagenet_weights_expect():
 def test_channels_and_axes_keep_their_places():
     photo = np.zeros((4, 6, 3), np.uint8)
     photo[1, 2] = (10, 20, 30)
-    image = to_image(photo, Normalisation((0.0,) * 3, (1.0,) * 3))
+    image = to_image(photo, Normalization((0.0,) * 3, (1.0,) * 3))
     torch.testing.assert_close(image[:, 1, 2] * 255, torch.tensor([10.0, 20.0, 30.0]))
     assert image.count_nonzero() == 3
 

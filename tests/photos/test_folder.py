@@ -259,7 +259,7 @@ def test_a_data_set_of_square_cut_outs_is_taken_whole(tmp_path, run):
     assert table["split"].tolist() == ["train"] * 4 + ["validation"] * 2
     assert set(table["status"]) == {"ok"}
     assert set(table["field_side_px"]) == {"28"}
-    assert read_preparation(tmp_path / "out") == Preparation(size_px=64, whole=True)
+    assert read_preparation(tmp_path / "out") == Preparation(size_px=64, already_cropped=True)
     for (_, row), item in zip(table.iterrows(), pixels, strict=True):
         decoded = decode_prepared((tmp_path / "out" / row["prepared"]).read_bytes()).astype(float)
         expected = cv2.resize(item, (64, 64), interpolation=cv2.INTER_CUBIC)

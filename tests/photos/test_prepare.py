@@ -51,7 +51,7 @@ def test_preparation_survives_json():
         with pytest.raises(InputError):
             Preparation.from_dict(values, "here")
     changes = [{"size_px": wrong} for wrong in ("wide", "64", 64.7, True, None, [64], float("inf"), 8)]
-    for change in (*changes, {"whole": 1}, {"whole": "false"}, {"more": 1}):
+    for change in (*changes, {"already_cropped": 1}, {"already_cropped": "false"}, {"more": 1}):
         with pytest.raises(InputError, match="here does not hold the settings of a preparation"):
             Preparation.from_dict(preparation.as_dict() | change, "here")
 
@@ -119,7 +119,7 @@ def test_a_square_cut_out_is_taken_whole_and_not_measured():
     pixels = np.random.default_rng(1).integers(0, 255, (28, 28, 3), dtype=np.uint8)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
-    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=56, whole=True))
+    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=56, already_cropped=True))
     assert (prepared.field.left_px, prepared.field.top_px, prepared.field.side_px) == (0, 0, 28)
     expected = cv2.resize(pixels, (56, 56), interpolation=cv2.INTER_CUBIC)
     assert np.abs(decode_prepared(prepared.jpeg).astype(float) - expected).mean() < 4
@@ -129,7 +129,7 @@ def test_a_square_cut_out_is_taken_whole_and_not_measured():
 def test_a_black_cut_out_is_still_a_photo_and_a_wide_one_is_padded():
     encoded = io.BytesIO()
     Image.new("RGB", (40, 20), (9, 99, 200)).save(encoded, "PNG")
-    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=40, whole=True))
+    prepared = prepare_photo(encoded.getvalue(), Preparation(size_px=40, already_cropped=True))
     decoded = decode_prepared(prepared.jpeg)
     assert (prepared.field.left_px, prepared.field.top_px, prepared.field.side_px) == (0, -10, 40)
     assert decoded[:8].max() < 12 and decoded[-8:].max() < 12

@@ -25,7 +25,7 @@ save_epoch = 1000
 no_cuda = true
 
 [train.model]
-trunk = "test_resnet"
+backbone = "test_resnet"
 pretrained = false
 freeze = "none"
 
@@ -34,9 +34,9 @@ image_size = 64
 batch_size = 8
 workers = 0
 
-[train.optimiser]
-loss_scale = "unit"
-optimiser = "adamw"
+[train.optimizer]
+weight_scale = "unit"
+optimizer = "adamw"
 schedule = "cosine"
 """
 
@@ -45,7 +45,7 @@ epochs = 2
 early_stop = 0
 
 [model]
-trunk = "test_resnet"
+backbone = "test_resnet"
 pretrained = false
 freeze = "none"
 
@@ -54,10 +54,10 @@ image_size = 64
 batch_size = 8
 workers = 0
 
-[optimiser]
+[optimizer]
 loss = "ce"
 label_smoothing = 0.2
-optimiser = "adamw"
+optimizer = "adamw"
 lr = 1e-2
 schedule = "cosine"
 

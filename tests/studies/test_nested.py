@@ -19,10 +19,10 @@ import nested as command
 import options
 import steps
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
+from biranet.decisions.fit import fit_rules
+from biranet.decisions.predictions import PROBABILITIES, read_predictions
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.decisions import fit_rules
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.predictions import PROBABILITIES, read_predictions
 from biranet.locks import claim
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.photos.folder import prepare_folder
@@ -159,7 +159,7 @@ def test_a_setting_changes_what_it_says_and_nothing_else():
     changes = {}
     for name, change in SETTINGS.items():
         after = dataclasses.asdict(change(recipe))
-        sections = ("model", "optimiser")
+        sections = ("model", "optimizer")
         assert {key for key in after if after[key] != before[key]} <= set(sections)
         changes[name] = {
             key: value for section in sections for key, value in after[section].items() if value != before[section][key]
@@ -167,7 +167,7 @@ def test_a_setting_changes_what_it_says_and_nothing_else():
     assert changes == {
         RECIPE: {},
         "unsmoothed": {"label_smoothing": 0.0},
-        "grading": {"loss": "grading", "loss_scale": "unit", "label_smoothing": 0.0},
+        "grading": {"loss": "grading", "weight_scale": "unit", "label_smoothing": 0.0},
     }
 
 
@@ -185,7 +185,7 @@ def test_every_training_has_its_settings_and_its_fold(tmp_path, monkeypatch):
             command.finish(training, tmp_path, recipe, wait=False)
     (inside, _, inner), (folds, _, outer) = trained
     assert inside == tmp_path / "nested" / "fold_3" / "photos" and folds == tmp_path / "folds"
-    assert (inner.optimiser.loss, inner.fold) == ("grading", None)
+    assert (inner.optimizer.loss, inner.fold) == ("grading", None)
     assert outer == dataclasses.replace(inner, fold=3) == dataclasses.replace(SETTINGS["grading"](recipe), fold=3)
 
 

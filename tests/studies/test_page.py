@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 import page
 from analysis import KEYS, pool, read_results
 from biranet.config import EvaluationConfig
+from biranet.decisions.predictions import read_predictions
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.predictions import read_predictions
 from sentences import at_the_edges, sooner, standing
 
 

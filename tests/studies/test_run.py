@@ -21,8 +21,8 @@ from sklearn.metrics import cohen_kappa_score
 import page
 import run as command
 from analysis import final_kappa
+from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
-from biranet.evaluation.predictions import read_predictions
 from biranet.inference.readings import READINGS_NAME
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import predict_photos
@@ -332,7 +332,7 @@ def test_the_grids_hold_what_the_study_is_about(name):
     assert len(grid.rates) == 4
     configs = [grid.settings(cell, 1e-3) for cell in cells]
     assert {config.epochs for config in configs} == {grid.train.epochs}
-    assert {config.optimiser.loss_scale for config in configs} == {"unit"}
+    assert {config.optimizer.weight_scale for config in configs} == {"unit"}
     assert not any(config.early_stop for config in configs)
     assert (grid.seeds, grid.train.data.image_size) == {"core": ((1,), 160), "full": ((1, 2, 3), 448)}[name]
 
@@ -357,7 +357,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
         return said
 
     assert "give core, full or a file" in refused(prepared, "--grid", "corr")
-    assert "--trunk-weights is missing" in refused(prepared)
+    assert "--backbone-weights is missing" in refused(prepared)
     strange = tmp_path / "strange.toml"
     strange.write_text(tiny_grid.read_text().replace("matrix_gate", "matrix_gait"))
     assert "there is no 'matrix_gait'" in refused(prepared, "--grid", strange, "--out", tmp_path / "a")
@@ -374,7 +374,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
     assert "was prepared otherwise" in refused(*asked, small)
     assert "holds photos of drawn0, which is learned from; give photos of another clinic" in refused(*asked, prepared)
     assert "none.pth: No such file or directory; give the file" in refused(
-        *asked, external, "--trunk-weights", tmp_path / "none.pth"
+        *asked, external, "--backbone-weights", tmp_path / "none.pth"
     )
     table = read_manifest(small)
     (small / "preparation.json").write_text((external / "preparation.json").read_text())

@@ -23,7 +23,7 @@ from variants import (
     StreamWithoutNetB,
 )
 
-SETTINGS = TrainConfig(model=ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"))
+SETTINGS = TrainConfig(model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"))
 CHANNELS = 6
 
 
@@ -34,7 +34,7 @@ def built(name):
 
 
 def stream(kind):
-    """A stream on a trunk that changes nothing, so that an image is its own feature map."""
+    """A stream on a backbone that changes nothing, so that an image is its own feature map."""
     torch.manual_seed(1)
     return kind(nn.Identity(), CHANNELS).eval()
 
@@ -61,10 +61,10 @@ def test_every_weight_of_every_variant_learns(name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_what_is_behind_the_trunk_is_computed_in_full_precision(name):
+def test_what_is_behind_the_backbone_is_computed_in_full_precision(name):
     model, image = built(name).eval(), torch.rand(2, 3, 96, 96)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        parts = [model.stream_a(model.stem(image))[0]] if isinstance(model, BiraNet) else []
+        parts = [model.stream_a(model.frozen(image))[0]] if isinstance(model, BiraNet) else []
         assert all(part.dtype == torch.float32 for part in [*parts, model(image).logits])
 
 
@@ -101,13 +101,13 @@ def test_the_released_gate_is_the_matrix_product(features):
     assert not torch.allclose(usual(features)[0], vector, atol=1e-4)
 
 
-def test_without_normalisation_the_head_is_the_bare_form(features):
+def test_without_normalization_the_head_is_the_bare_form(features):
     a, b = features.mean(dim=(2, 3)), features.amax(dim=(2, 3))
     head = RawHead(CHANNELS)
     form = torch.stack([torch.stack([x @ weight @ y for weight in head.weight]) for x, y in zip(a, b, strict=True)])
     torch.testing.assert_close(head(a, b), form + head.bias)
     torch.testing.assert_close(head(2 * a, b) - head.bias, 2 * (head(a, b) - head.bias))
-    assert isinstance(built("no_normalisation").head, RawHead)
+    assert isinstance(built("no_normalization").head, RawHead)
 
 
 def test_pooling_over_cells_is_the_written_out_einsum(features):
@@ -139,19 +139,19 @@ def test_the_mean_of_the_cells_is_the_stream_vector(features):
     torch.testing.assert_close(cells(features)[0].mean(dim=(2, 3)), usual(features)[0])
 
 
-def test_shared_trunks_share_their_weights_and_separate_ones_none():
-    separate, shared = built("biranet"), built("shared_trunk")
+def test_shared_backbones_share_their_weights_and_separate_ones_none():
+    separate, shared = built("biranet"), built("shared_backbone")
     assert isinstance(shared, SharedFeatures)
     assert not {id(w) for w in separate.stream_a.parameters()} & {id(w) for w in separate.stream_b.parameters()}
-    trunk = sum(weight.numel() for weight in separate.stream_b.trunk.parameters())
+    backbone = sum(weight.numel() for weight in separate.stream_b.backbone.parameters())
     sizes = [sum(weight.numel() for weight in model.parameters()) for model in (separate, shared)]
-    assert trunk > 0
-    assert sizes[0] - sizes[1] == trunk
+    assert backbone > 0
+    assert sizes[0] - sizes[1] == backbone
 
 
-def test_the_shared_trunk_computes_what_two_equal_trunks_compute():
+def test_the_shared_backbone_computes_what_two_equal_backbones_compute():
     separate = built("biranet").eval()
-    separate.stream_b.trunk.load_state_dict(separate.stream_a.trunk.state_dict())
+    separate.stream_b.backbone.load_state_dict(separate.stream_a.backbone.state_dict())
     image = torch.rand(2, 3, 96, 96)
     expected = separate(image)
     shared = SharedFeatures(separate)  # takes the streams over
@@ -161,7 +161,7 @@ def test_the_shared_trunk_computes_what_two_equal_trunks_compute():
 
 def test_nothing_frozen_and_unbalanced_change_the_settings_alone(tmp_path):
     frozen = dataclasses.replace(
-        SETTINGS, model=dataclasses.replace(SETTINGS.model, freeze="stage2", trunk_weights=tmp_path)
+        SETTINGS, model=dataclasses.replace(SETTINGS.model, freeze="stage2", backbone_weights=tmp_path)
     )
     assert VARIANTS["biranet"].settings(frozen) == frozen
     free = VARIANTS["nothing_frozen"].settings(frozen)

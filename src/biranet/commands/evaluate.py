@@ -37,7 +37,7 @@ class Calibrate:
 
     def run(self) -> int:
         """Fit the rules and show them."""
-        from biranet.evaluation.predictions import read_predictions
+        from biranet.decisions.predictions import read_predictions
         from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
         from biranet.learning.predict import choose_device
         from biranet.manifest import read_manifest
@@ -80,7 +80,7 @@ class Evaluate:
     calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
     --predictions on; grades are scored as given."""
-    miss_cost: float | None = None
+    cost_of_missed: float | None = None
     """With --calibration: how many needless referrals weigh as much as one referable photo that is missed; 5 when not
     given."""
     out: ReportFolder = Path("report")
@@ -99,11 +99,11 @@ class Evaluate:
             raise InputError("give either a CHECKPOINT with a PREPARED folder, or --predictions FILE")
         if self.calibration and not self.predictions:
             raise InputError("--calibration belongs to --predictions; a checkpoint is calibrated by: biranet calibrate")
-        if self.miss_cost is not None and not self.calibration:
-            raise InputError("--miss-cost belongs to --calibration; for a checkpoint give it to biranet calibrate")
+        if self.cost_of_missed is not None and not self.calibration:
+            raise InputError("--cost-of-missed belongs to --calibration; for a checkpoint give it to biranet calibrate")
         check_counts(workers=(self.workers, 0))
-        from biranet.evaluation.report import REPORT
         from biranet.outputs import output
+        from biranet.reports.report import REPORT
 
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
@@ -125,11 +125,11 @@ class Evaluate:
         return 0
 
     def _measure_predictions(self, out: Path) -> dict[str, Any]:
-        from biranet.evaluation.decisions import fit_rules, refuse_shared
-        from biranet.evaluation.origin import check_unchanged, describe_tables
-        from biranet.evaluation.predictions import pool_predictions, read_predictions
-        from biranet.evaluation.report import write_report
-        from biranet.evaluation.rules import apply_rules
+        from biranet.decisions.fit import fit_rules, refuse_shared
+        from biranet.decisions.predictions import pool_predictions, read_predictions
+        from biranet.decisions.rules import apply_rules
+        from biranet.reports.report import write_report
+        from biranet.reports.table_provenance import check_unchanged, describe_tables
         from biranet.version import how_measured
 
         if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions + self.calibration):
@@ -147,8 +147,8 @@ class Evaluate:
             calibration = read_predictions(*self.calibration)
             origins = _names(self.calibration), _names(self.predictions)
             refuse_shared(calibration, table, calibration_origin=origins[0], measured_origin=origins[1])
-            cost = CalibrationConfig().miss_cost if self.miss_cost is None else self.miss_cost
-            rules = fit_rules(calibration, miss_cost=cost, keep_grades=True, origin=origins[0])
+            cost = CalibrationConfig().cost_of_missed if self.cost_of_missed is None else self.cost_of_missed
+            rules = fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origins[0])
             table = apply_rules(table, rules, origin=origins[1])
             rules_facts = {
                 "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
@@ -179,8 +179,8 @@ class Compare:
 
     def run(self) -> int:
         """Write the comparison and print its main figures."""
-        from biranet.evaluation.compare import COMPARISON, describe_comparison, write_comparison
         from biranet.outputs import output
+        from biranet.reports.compare import COMPARISON, describe_comparison, write_comparison
         from biranet.version import how_measured
 
         with output(self.out, COMPARISON, self.predictions) as out:

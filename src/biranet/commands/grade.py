@@ -38,8 +38,8 @@ class Grade:
     def run(self) -> int:
         """Write the table row by row."""
         from biranet.console import progress_bar
-        from biranet.evaluation.decisions import doubts_of
-        from biranet.evaluation.rules import describe_decoder
+        from biranet.decisions.fit import doubts_of
+        from biranet.decisions.rules import describe_decoder
         from biranet.inference.grader import TABLE_COLUMNS, load
         from biranet.inference.inputs import list_photos, outputs_of_grading, save_picture
         from biranet.inference.models import describe_choice, find_checkpoint

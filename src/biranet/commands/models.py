@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
-    from biranet.evaluation.rules import Rules
+    from biranet.decisions.rules import Rules
     from biranet.inference.models import Figure, ModelCard
 
 WIDTH = 96
@@ -104,7 +104,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
 
 
 def _decision(rules: "Rules") -> str:
-    from biranet.evaluation.rules import decision_bounds
+    from biranet.decisions.rules import decision_bounds
 
     if not rules.operating_points:
         return "refers from grade 2 on"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
+from biranet.confusion import SCREENINGS
 from biranet.evaluation.bounds import (
     LEVEL,
     average_interval,
@@ -20,7 +21,6 @@ from biranet.evaluation.bounds import (
     share_interval,
     student_interval,
 )
-from biranet.evaluation.confusion import SCREENINGS
 from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,

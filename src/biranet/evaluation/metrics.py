@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from biranet.config import EvaluationConfig
+from biranet.confusion import SCREENINGS, confusion_matrix
 from biranet.errors import InputError
-from biranet.evaluation.confusion import SCREENINGS, confusion_matrix
 from biranet.evaluation.groups import arrange_groups
 from biranet.evaluation.reasons import why_missing, why_undefined
 from biranet.evaluation.weighted import tabulate
@@ -50,7 +50,7 @@ def measure(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> di
     """Measure how well grades were predicted.
 
     Args:
-        table: A predictions table (see `biranet.evaluation.predictions`), with or without probabilities and answers.
+        table: A predictions table (see `biranet.decisions.predictions`), with or without probabilities and answers.
         config: The prevalences that predictive values are given for; the defaults where None.
 
     Returns:

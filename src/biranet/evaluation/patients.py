@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.predictions import (
+from biranet.decisions.predictions import (
     COLUMNS,
     PROBABILITIES,
     has_answers,
@@ -19,7 +18,8 @@ from biranet.evaluation.predictions import (
     point_columns,
     probabilities,
 )
-from biranet.evaluation.rules import expected_grade
+from biranet.decisions.rules import expected_grade
+from biranet.evaluation.intervals import measure_with_intervals
 from biranet.grades import DECISIONS
 from biranet.words import parse_eye
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biranet.evaluation.confusion import share
+from biranet.confusion import share
 
 Values = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from biranet.evaluation.confusion import SCREENINGS
-from biranet.evaluation.predictions import has_answers, has_probabilities, point_columns
+from biranet.confusion import SCREENINGS
+from biranet.decisions.predictions import has_answers, has_probabilities, point_columns
 from biranet.grades import GRADES
 
 if TYPE_CHECKING:

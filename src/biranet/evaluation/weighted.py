@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.confusion import MATRIX_MEASURES, SCREENINGS, Values, screening_shares, share, two_by_two
-from biranet.evaluation.groups import Groups, Weights
-from biranet.evaluation.predictions import (
+from biranet.confusion import MATRIX_MEASURES, SCREENINGS, Values, screening_shares, share, two_by_two
+from biranet.decisions.predictions import (
     POINT_PREFIX,
     SMALLEST_PROBABILITY,
     any_dr_score,
@@ -28,8 +27,9 @@ from biranet.evaluation.predictions import (
     probabilities,
     referable_score,
 )
+from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.ranking import Ranking, RiskOrder, order_by_confidence, rank
-from biranet.evaluation.rules import raw_probabilities
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
     """Sum a predictions table up.
 
     Args:
-        table: A predictions table; see `biranet.evaluation.predictions`.
+        table: A predictions table; see `biranet.decisions.predictions`.
         groups: Its groups, as `arrange_groups` puts them in order.
         config: The prevalences that predictive values are given for.
 

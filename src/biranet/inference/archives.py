@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.report import ARCHIVE_NAME
-from biranet.learning.checkpoint import Card, photo_key
-from biranet.manifest import OFFICIAL_SPLIT, learned_digest, read_manifest, write_manifest
+from biranet.learning.checkpoint import CheckpointInfo, short_hash
+from biranet.manifest import OFFICIAL_SPLIT, read_manifest, training_set_digest, write_manifest
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.datasets import read_labels
 from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
+from biranet.reports.report import ARCHIVE_NAME
 
 READINGS_UNKNOWN = (
     "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether "
@@ -28,7 +28,7 @@ def is_archive(path: Path) -> bool:
 
 
 def prepare_archive(
-    archive: Path, out: Path, part: str, *, checkpoint: Path, card: Card, workers: int
+    archive: Path, out: Path, part: str, *, checkpoint: Path, card: CheckpointInfo, workers: int
 ) -> tuple[Path, str]:
     """Prepare the photos of an archive as a model expects them, in the parts that the archive has.
 
@@ -54,7 +54,7 @@ def prepare_archive(
     archive = archive.resolve()  # a link's photos lie where the file does
     if not archive.is_file():
         raise InputError(f"there is no file {archive}")
-    if not card.preparation.whole:
+    if not card.preparation.already_cropped:
         raise RefusedError(
             f"{checkpoint} was trained on photographs that were cut to their field, and {archive} holds squares that "
             "were cut already; measure a model that was trained on such an archive"
@@ -81,11 +81,11 @@ def prepare_archive(
         return prepared, "all"  # with no other part beside it, there is nothing to tell it from
     table = read_manifest(prepared)
     table["split"] = table[OFFICIAL_SPLIT]  # an earlier report may have been on a model with another calibration part
-    calibrated_on = (table["split"] == "train") & table["sha256"].map(photo_key).isin(card.calibrated_on)
-    as_learned = table.assign(split=table["split"].mask(calibrated_on, "calibration"))
-    if card.split_column == "split" and card.learned_digest == learned_digest(as_learned, "split"):
+    calibration = (table["split"] == "train") & table["sha256"].map(short_hash).isin(card.calibration_photo_hashes)
+    as_learned = table.assign(split=table["split"].mask(calibration, "calibration"))
+    if card.split_column == "split" and card.training_set_digest == training_set_digest(as_learned, "split"):
         table = as_learned
-    elif part != "all" and card.learned_digest not in ("", learned_digest(table, "split")):
+    elif part != "all" and card.training_set_digest not in ("", training_set_digest(table, "split")):
         raise RefusedError(
             f"the train and validation parts of {archive} are not what {checkpoint} learned from, so nobody knows "
             "which of its photos the model has seen; train on these parts as they are, without biranet split, or "

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from biranet.config import ReportConfig
-from biranet.evaluation.predictions import probabilities
-from biranet.evaluation.report import REPORT, write_report
-from biranet.evaluation.rules import describe_decoder
+from biranet.decisions.predictions import probabilities
+from biranet.decisions.rules import describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
 from biranet.inference.models import find_checkpoint
@@ -18,6 +17,7 @@ from biranet.learning.predict import check_preparation, choose_device, predict_p
 from biranet.learning.record import read_history
 from biranet.manifest import read_manifest
 from biranet.outputs import output
+from biranet.reports.report import REPORT, write_report
 
 
 def evaluate_checkpoint(

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from biranet.decisions.rules import answer
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.rules import answer
 from biranet.files import parse_json, write_bytes
 from biranet.grades import DISCLAIMER
-from biranet.learning.checkpoint import FORMAT, Card, card_header, load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import FORMAT, CheckpointInfo, card_header, load_checkpoint, save_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import predict_batch
-from biranet.learning.transforms import Normalisation, Pixels, normalise, to_image
+from biranet.learning.transforms import Normalization, Pixels, normalize, to_image
 from biranet.outputs import file_kind
 from biranet.photos.synthetic import draw_photo
 
@@ -134,7 +134,7 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
     except Exception as error:  # the exporter and the runtime raise errors of many kinds
         raise RefusedError(
             f"torch {torch.__version__} with onnxscript {onnxscript.__version__} cannot write {checkpoint} "
-            f"(trunk {card.model.trunk}) as ONNX: {type(error).__name__}; newer versions may"
+            f"(backbone {card.model.backbone}) as ONNX: {type(error).__name__}; newer versions may"
         ) from error
     difference = _difference(answers, [np.concatenate(parts) for parts in zip(*batches, strict=True)])
     if not difference < TOLERANCE:
@@ -149,19 +149,19 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
 class _Calibrated(nn.Module):
     """A model with what grading does before and after it: pixels in, calibrated probabilities out."""
 
-    def __init__(self, model: nn.Module, card: Card) -> None:
+    def __init__(self, model: nn.Module, card: CheckpointInfo) -> None:
         super().__init__()
         self.model = model
-        self.normalisation = Normalisation(card.mean, card.std)
+        self.normalization = Normalization(card.mean, card.std)
         self.temperature = card.rules.temperature
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        logits, attention = self.model(normalise(pixels, self.normalisation))
+        logits, attention = self.model(normalize(pixels, self.normalization))
         probabilities = (logits / self.temperature).softmax(dim=1)
         return (probabilities, attention) if attention.shape[1] else (probabilities,)
 
 
-def _as_onnx(model: nn.Module, card: Card, outputs: list[str]) -> bytes:
+def _as_onnx(model: nn.Module, card: CheckpointInfo, outputs: list[str]) -> bytes:
     # Two photos, since torch takes a batch of one for a constant.
     pixels = torch.zeros(2, card.image_size, card.image_size, 3, dtype=torch.uint8)
     made = torch.onnx.export(
@@ -208,9 +208,9 @@ def _drawn_photos(size_px: int) -> Pixels:
     return np.stack([*drawn, np.zeros_like(drawn[0])])
 
 
-def _answers(model: nn.Module, card: Card, photos: Pixels) -> list[NDArray[np.floating]]:
+def _answers(model: nn.Module, card: CheckpointInfo, photos: Pixels) -> list[NDArray[np.floating]]:
     """Grade photos as `grade` does: calibrated probabilities, and the attention where there is any."""
-    images = torch.stack([to_image(photo, Normalisation(card.mean, card.std)) for photo in photos])
+    images = torch.stack([to_image(photo, Normalization(card.mean, card.std)) for photo in photos])
     batch = Batch(images, torch.full((len(photos),), NO_GRADE), torch.arange(len(photos)))
     predicted = predict_batch(model, batch, torch.device("cpu"))
     probabilities = answer(predicted.probabilities, card.rules).probabilities

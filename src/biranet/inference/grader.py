@@ -16,15 +16,15 @@ from PIL import Image, ImageOps
 from torch import nn
 from torch.utils.data import Dataset
 
+from biranet.decisions.predictions import PROBABILITIES
+from biranet.decisions.rules import answer, expected_grade
 from biranet.errors import InputError, PhotoError
-from biranet.evaluation.predictions import PROBABILITIES
-from biranet.evaluation.rules import answer, expected_grade
 from biranet.grades import GRADES
 from biranet.inference.models import find_checkpoint
-from biranet.learning.checkpoint import Card, load_checkpoint
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint
 from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import choose_device, predict_batch
-from biranet.learning.transforms import Normalisation, Pixels, resize, to_image
+from biranet.learning.transforms import Normalization, Pixels, resize, to_image
 from biranet.learning.workers import Loader, living_workers
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
@@ -101,11 +101,11 @@ class Grader:
     Args:
         model: The model, a plain `nn.Module` that returns `Output`. It answers in evaluation mode and keeps the mode it
             is in, so a training of one's own goes on undisturbed.
-        card: Its description: image size, normalisation, preparation, rules.
+        card: Its description: image size, normalization, preparation, rules.
         device: Where it computes.
     """
 
-    def __init__(self, model: nn.Module, card: Card, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, card: CheckpointInfo, device: torch.device) -> None:
         self.model = model.to(device)
         self.card = card
         self.device = device
@@ -244,7 +244,7 @@ class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
     """Photo files, prepared as they are read."""
 
     def __init__(
-        self, files: Sequence[Path], card: Card, refused: Mapping[Path, str], *, keep_ungradable: bool
+        self, files: Sequence[Path], card: CheckpointInfo, refused: Mapping[Path, str], *, keep_ungradable: bool
     ) -> None:
         self.files, self.card, self.refused, self.keep_ungradable = files, card, refused, keep_ungradable
 
@@ -261,7 +261,7 @@ class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
             return row, error
 
 
-def _prepare(source: Path | bytes, card: Card, *, keep_ungradable: bool) -> Pixels:
+def _prepare(source: Path | bytes, card: CheckpointInfo, *, keep_ungradable: bool) -> Pixels:
     """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
     prepared = prepare_photo(source, card.preparation)
     if prepared.quality is not None and not keep_ungradable and (reason := why_ungradable(prepared.quality)):
@@ -269,11 +269,11 @@ def _prepare(source: Path | bytes, card: Card, *, keep_ungradable: bool) -> Pixe
     return resize(decode_prepared(prepared.jpeg), card.image_size)
 
 
-def _collate(card: Card, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loaded:
+def _collate(card: CheckpointInfo, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loaded:
     rows, seen = zip(*samples, strict=True)
     good = [place for place, each in enumerate(seen) if not isinstance(each, PhotoError)]
-    normalisation = Normalisation(card.mean, card.std)
-    images = [to_image(seen[place], normalisation) for place in good]
+    normalization = Normalization(card.mean, card.std)
+    images = [to_image(seen[place], normalization) for place in good]
     stacked = torch.stack(images) if images else torch.empty(0, 3, card.image_size, card.image_size)
     return _Loaded(list(rows), list(seen), Batch(stacked, torch.full((len(good),), NO_GRADE), torch.tensor(good)))
 

@@ -2,7 +2,7 @@
 
 `NAME.safetensors` is a checkpoint in half precision; `NAME.toml` is the model's card, which says in words and figures
 what it was made of, what it can do, and what it must not be used for. What the checkpoint says of itself, such as
-trunk, image size or thresholds, stands there alone.
+backbone, image size or thresholds, stands there alone.
 """
 
 import datetime

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from biranet.evaluation.predictions import PROBABILITIES, probabilities
-from biranet.evaluation.report import Panel, worst_mistakes
-from biranet.learning.checkpoint import Card
+from biranet.decisions.predictions import PROBABILITIES, probabilities
+from biranet.learning.checkpoint import CheckpointInfo
 from biranet.learning.data import Draw
 from biranet.learning.predict import card_photos, predict_batch
 from biranet.photos.overlay import overlay_attention
+from biranet.reports.report import Panel, worst_mistakes
 
 
 def choose_rows(predictions: pd.DataFrame) -> list[int]:
@@ -35,7 +35,7 @@ def choose_rows(predictions: pd.DataFrame) -> list[int]:
 
 
 def draw_panels(
-    model: nn.Module, card: Card, prepared: Path, predictions: pd.DataFrame, device: torch.device
+    model: nn.Module, card: CheckpointInfo, prepared: Path, predictions: pd.DataFrame, device: torch.device
 ) -> Iterator[Panel]:
     """Draw the chosen photos with the attention of each stream.
 

@@ -8,24 +8,24 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from biranet.decisions.fit import doubts_of
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError
-from biranet.evaluation.decisions import doubts_of
-from biranet.evaluation.origin import ABOUT_MODEL, ABOUT_RULES, RULES_FITTED_ON
-from biranet.evaluation.rules import Rules
 from biranet.files import sha256_of
-from biranet.learning.checkpoint import Card, load_checkpoint, photo_key
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, short_hash
 from biranet.learning.split import describe_split
-from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, learned_digest
+from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import linked, near_identical
 from biranet.places import public_name
+from biranet.reports.table_provenance import ABOUT_MODEL, ABOUT_RULES, RULES_FITTED_ON
 from biranet.version import how_measured
 
 TRIES = 5
 """So often is a file read anew that is replaced while it is read: a training replaces its own once an epoch."""
 
 
-def load_named(checkpoint: Path) -> tuple[nn.Module, Card, str]:
+def load_named(checkpoint: Path) -> tuple[nn.Module, CheckpointInfo, str]:
     """Load a checkpoint, and name the very bytes that were loaded, whoever replaces the file meanwhile.
 
     Args:
@@ -45,7 +45,7 @@ def load_named(checkpoint: Path) -> tuple[nn.Module, Card, str]:
     raise InputError(f"{checkpoint} is being replaced all the time; copy it, and measure the copy")
 
 
-def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
+def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
     """Say what a reader must know before the first figure: which of the photos had a say in the model, and its doubts.
 
     Args:
@@ -57,7 +57,7 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
         A sentence for each thing that makes the figures too good, or leaves that unknown.
     """
     column = card.split_column
-    if column in manifest and card.learned_digest == learned_digest(manifest, column):
+    if column in manifest and card.training_set_digest == training_set_digest(manifest, column):
         if learned := int((photos[column] == "train").sum()):
             yield f"The model has learned from {learned} of these photos: the figures say nothing of new patients."
         if card.validation_kappa is not None and (choosing := int((photos[column] == "validation").sum())):
@@ -65,18 +65,18 @@ def warnings(card: Card, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterat
                 f"The kappa on {choosing} of these photos had a say in how long was trained and which epoch was kept, "
                 "so the figures are too good; the test part has had no say in it."
             )
-    elif card.learned_fingerprints and "fingerprint" in photos:
-        if learned := _count_copies(card.learned_fingerprints, photos["fingerprint"].tolist()):
+    elif card.training_set_fingerprints and "fingerprint" in photos:
+        if learned := _count_copies(card.training_set_fingerprints, photos["fingerprint"].tolist()):
             yield (
                 f"The model has learned from {learned} of these photos, as they are or in another version: the figures "
                 "say nothing of new patients."
             )
-    elif card.learned_digest:
+    elif card.training_set_digest:
         yield (
             "Nobody knows from here whether the model has learned from some of these photos: they are not divided as "
             "the photos were that it was trained on."
         )
-    if fitted := int(photos["sha256"].map(photo_key).isin(card.calibrated_on).sum()):
+    if fitted := int(photos["sha256"].map(short_hash).isin(card.calibration_photo_hashes).sum()):
         yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
     if GROUP_FROM in photos:
         guessed, unknown = (int(photos[GROUP_FROM].isin(origins).sum()) for origins in (GUESSED_FROM, (OWN_GROUP,)))
@@ -102,7 +102,7 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 
 def describe_origin(
-    checkpoint: Path, digest: str, card: Card, prepared: Path, manifest: pd.DataFrame, part: str
+    checkpoint: Path, digest: str, card: CheckpointInfo, prepared: Path, manifest: pd.DataFrame, part: str
 ) -> dict[str, str | list[str]]:
     """Say how the figures came about.
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from biranet.config import CalibrationConfig, ModelConfig
+from biranet.decisions.fit import fit_rules
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError
-from biranet.evaluation.decisions import fit_rules
-from biranet.evaluation.rules import Rules
 from biranet.files import printable
-from biranet.learning.checkpoint import Card, load_checkpoint, photo_key, save_checkpoint
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint, short_hash
 from biranet.learning.model import build_model
 from biranet.learning.parts import photos_of_part
 from biranet.learning.predict import check_preparation, predict_photos
@@ -114,7 +114,9 @@ def calibrate_on_predictions(
     return card.rules
 
 
-def _fit(card: Card, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> Card:
-    rules = fit_rules(predictions, decoder=config.decoder, miss_cost=config.miss_cost, origin=origin)
+def _fit(card: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> CheckpointInfo:
+    rules = fit_rules(predictions, decoder=config.decoder, cost_of_missed=config.cost_of_missed, origin=origin)
     rules = dataclasses.replace(rules, fitted_on=printable(f"{rules.fitted_on} of {origin}"))
-    return dataclasses.replace(card, rules=rules, calibrated_on=tuple(sorted(predictions["sha256"].map(photo_key))))
+    return dataclasses.replace(
+        card, rules=rules, calibration_photo_hashes=tuple(sorted(predictions["sha256"].map(short_hash)))
+    )

@@ -1,8 +1,8 @@
 """Checkpoints: a model and all that is needed to use it rightly, in one safetensors file. Nothing is ever unpickled.
 
-The tensors are the weights. The header holds a `Card` as JSON: architecture, image size, normalisation, how photos must
-be prepared, and the rules that turn probabilities into grades and decisions. Both are read only as they were written
-(`biranet.learning.tensors`), and nothing that a header says is believed beyond its bounds.
+The tensors are the weights. The header holds a `CheckpointInfo` as JSON: architecture, image size, normalization, how
+photos must be prepared, and the rules that turn probabilities into grades and decisions. Both are read only as they
+were written (`biranet.learning.tensors`), and nothing that a header says is believed beyond its bounds.
 """
 
 import dataclasses
@@ -16,45 +16,45 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from biranet.config import LARGEST_SEED, STRICT, ModelConfig
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.rules import Rules
 from biranet.files import printable
+from biranet.learning.backbone import check_backbone
 from biranet.learning.model import as_it_answers, build_model
 from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
-from biranet.learning.trunk import check_trunk
 from biranet.photos.prepare import SMALLEST_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 
 FORMAT = "biranet-checkpoint"
-VERSION = 3
-UNGUARDED_VERSION = 2
-"""Version of the checkpoints that say the same, but hold no digests."""
+VERSION = 4
+FORMER_VERSIONS = (2, 3)
+"""Versions that `studies/convert_checkpoint.py` writes anew: 2 holds no digests, 3 has other names."""
 
 HARMLESS_WEIGHTS = 50_000_000
-"""A trunk of so many weights takes no memory that matters; one with more must be as large as the file lets expect."""
+"""So many weights take no memory that matters; a backbone with more must be as large as the file lets expect."""
 
 LONGEST_NAME = 200
 LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
-class Card:
+class CheckpointInfo:
     """What a checkpoint says about itself.
 
     Attributes:
-        model: Architecture and trunk.
+        model: Architecture and backbone.
         image_size: Side of the images in pixels.
         mean: Mean of R, G, B on a 0-1 scale, subtracted from the image.
         std: Standard deviation of R, G, B, by which it is divided.
         preparation: How photos must be prepared; others are refused.
         rules: How probabilities become grades and decisions; those of `Rules()` until something is fitted.
-        calibrated_on: The `photo_key` of every photo the rules were fitted on.
+        calibration_photo_hashes: The `short_hash` of every photo the rules were fitted on.
         epoch: Epochs of training it has had.
         validation_kappa: Quadratic weighted kappa on the validation part; None where there was none.
         split_column: Column of the manifest with the split it was trained on.
-        learned_digest: Which photos it learned from or was chosen on; see `biranet.manifest.learned_digest`.
-        learned_fingerprints: Fingerprints of the photos it learned from or was chosen on, by which copies of them are
-            known in any prepared folder; only in a model that is given away, see `studies/shipped/ship.py`.
+        training_set_digest: Which photos it learned from or was chosen on; see `biranet.manifest.training_set_digest`.
+        training_set_fingerprints: Fingerprints of the photos it learned from or was chosen on, by which copies of them
+            are known in any prepared folder; only in a model that is given away, see `studies/shipped/ship.py`.
         trained_on: Name of the training data.
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
@@ -70,12 +70,12 @@ class Card:
     std: tuple[float, float, float]
     preparation: Preparation
     rules: Rules = dataclasses.field(default_factory=Rules)
-    calibrated_on: tuple[str, ...] = ()
+    calibration_photo_hashes: tuple[str, ...] = ()
     epoch: int = 0
     validation_kappa: float | None = None
     split_column: str = "split"
-    learned_digest: str = ""
-    learned_fingerprints: tuple[str, ...] = ()
+    training_set_digest: str = ""
+    training_set_fingerprints: tuple[str, ...] = ()
     trained_on: str = ""
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -96,11 +96,11 @@ class Card:
                     raise InputError(f"{name} must lie between {lowest:g} and {highest:g}, not {value}")
         # What a file says of itself is shown to people: on a terminal, in a report.
         texts = {
-            "model.trunk": ((self.model.trunk,), LONGEST_NAME),
+            "model.backbone": ((self.model.backbone,), LONGEST_NAME),
             "split_column": ((self.split_column,), LONGEST_NAME),
-            "calibrated_on": (self.calibrated_on, LONGEST_NAME),
-            "learned_digest": ((self.learned_digest,), LONGEST_NAME),
-            "learned_fingerprints": (self.learned_fingerprints, LONGEST_TEXT),
+            "calibration_photo_hashes": (self.calibration_photo_hashes, LONGEST_NAME),
+            "training_set_digest": ((self.training_set_digest,), LONGEST_NAME),
+            "training_set_fingerprints": (self.training_set_fingerprints, LONGEST_TEXT),
             "trained_on": ((self.trained_on,), LONGEST_TEXT),
             "software": ((*self.software, *self.software.values()), LONGEST_NAME),
             "rules.fitted_on": ((self.rules.fitted_on,), LONGEST_TEXT),
@@ -119,20 +119,20 @@ class Card:
             if self.model.test_time_flip
             else ""
         )
-        return f"{self.model.model}, trunk {self.model.trunk}, images of {self.image_size} px{flip}"
+        return f"{self.model.model}, backbone {self.model.backbone}, images of {self.image_size} px{flip}"
 
 
-def photo_key(sha256: str) -> str:
+def short_hash(sha256: str) -> str:
     """Shorten the hash of a photo: among a million photos two have one key once in 500 times."""
     return sha256[:12]
 
 
-def card_header(card: Card) -> dict[str, Any]:
+def card_header(card: CheckpointInfo) -> dict[str, Any]:
     """What stands of a card in the header of its checkpoint, keys that say what the header is included."""
     return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(card)}
 
 
-def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = False) -> None:
+def save_checkpoint(path: Path, model: nn.Module, card: CheckpointInfo, *, half: bool = False) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
@@ -161,7 +161,9 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
     return halved
 
 
-def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> tuple[nn.Module, Card]:
+def load_checkpoint(
+    path: Path, build: Callable[[ModelConfig], nn.Module] = build_model
+) -> tuple[nn.Module, CheckpointInfo]:
     """Read a checkpoint.
 
     Args:
@@ -178,12 +180,12 @@ def load_checkpoint(path: Path, build: Callable[[ModelConfig], nn.Module] = buil
     with open_tensors(path, "a checkpoint") as stored:
         card = _card(path, stored)
         try:
-            weights = check_trunk(card.model.trunk, card.image_size)
+            weights = check_backbone(card.model.backbone, card.image_size)
             if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
                 raise _altered(
-                    path, f"its trunk has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
+                    path, f"its backbone has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
                 )
-            config = dataclasses.replace(card.model, pretrained=False, trunk_weights=None)
+            config = dataclasses.replace(card.model, pretrained=False, backbone_weights=None)
             model = as_it_answers(build(config), card.model)
         except InputError as error:
             raise (
@@ -206,7 +208,7 @@ def _of_the_kinds(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[s
     return tensors
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path) -> CheckpointInfo:
     """Read what a checkpoint says about itself, and none of its weights.
 
     Args:
@@ -222,15 +224,15 @@ def read_card(path: Path) -> Card:
         return _card(path, stored)
 
 
-def _card(path: Path, stored: StoredTensors) -> Card:
+def _card(path: Path, stored: StoredTensors) -> CheckpointInfo:
     header = dict(stored.header)
     if header.pop("format", None) != FORMAT:
         raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
     version = header.pop("version", None)
-    if version == UNGUARDED_VERSION:
+    if version in FORMER_VERSIONS:
         raise InputError(
-            f"{path} is a checkpoint of version {version}, in which nothing shows whether it is as it was written; "
-            "if you trust it, write it anew by studies/seal.py of the source, or train again"
+            f"{path} is a checkpoint of version {version}, and this program reads version {VERSION}; if you trust it, "
+            "write it anew by studies/convert_checkpoint.py of the source, or train again"
         )
     if version != VERSION:
         raise InputError(
@@ -247,7 +249,7 @@ def _card(path: Path, stored: StoredTensors) -> Card:
             "use the biranet that wrote it, or train again"
         )
     try:
-        return TypeAdapter(Card).validate_python(header)
+        return TypeAdapter(CheckpointInfo).validate_python(header)
     except ValidationError as error:
         first = error.errors()[0]
         key = printable(".".join(map(str, first["loc"])))[:LONGEST_NAME]

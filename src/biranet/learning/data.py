@@ -17,7 +17,7 @@ from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.files import printable
 from biranet.grades import GRADE_COUNT
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.learning.transforms import AUGMENTATIONS, Normalisation, Pixels, resize, to_image
+from biranet.learning.transforms import AUGMENTATIONS, Normalization, Pixels, resize, to_image
 from biranet.learning.workers import Loader, pack
 from biranet.photos.prepare import decode_prepared
 
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     """Images with their grades.
 
     Attributes:
-        images: (B, 3, H, W), float32, normalised.
+        images: (B, 3, H, W), float32, normalized.
         grades: (B,), int64; `NO_GRADE` where not known.
         rows: Positions of the photos in their table, (B,), int64.
     """
@@ -67,7 +67,7 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         prepared: The prepared folder.
         table: Rows of its manifest with status `ok`.
         image_size: Side of the images in pixels.
-        normalisation: Constants of the trunk.
+        normalization: Constants of the backbone.
         augmentation: Name of the random changes; they are made for draws that have a key.
     """
 
@@ -76,7 +76,7 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         prepared: Path,
         table: pd.DataFrame,
         image_size: int,
-        normalisation: Normalisation,
+        normalization: Normalization,
         augmentation: str = "none",
     ) -> None:
         # Arrays, not a table: worker processes read them without copying.
@@ -86,7 +86,7 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         self.digests = table.get(PREPARED_SHA256, pd.Series("", table.index)).to_numpy(dtype=str)
         self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
         self.image_size = image_size
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         photo = self.photo(draw.row)
         if self.augment is not None and draw.key is not None:
             photo = self.augment(photo, np.random.default_rng(draw.key))
-        return to_image(photo, self.normalisation), int(self.grades[draw.row]), draw.row
+        return to_image(photo, self.normalization), int(self.grades[draw.row]), draw.row
 
     @staticmethod
     def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:

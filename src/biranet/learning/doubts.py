@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from biranet.evaluation.decisions import LITTLE_AGREEMENT
+from biranet.decisions.fit import LITTLE_AGREEMENT
 from biranet.grades import GRADE_COUNT
 
 RUN_AWAY = 2.0

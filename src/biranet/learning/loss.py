@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biranet.config import OptimiserConfig
+from biranet.config import OptimizerConfig
 from biranet.grades import GRADE_COUNT
 
 
@@ -137,8 +137,8 @@ class CrossEntropy(nn.Module):
         return functional.cross_entropy(logits, _target(grades, self.smoothing, logits.dtype))
 
 
-def make_loss(config: OptimiserConfig) -> nn.Module:
+def make_loss(config: OptimizerConfig) -> nn.Module:
     """Make the loss that a configuration asks for: a module of logits (B, 5) and grades (B,)."""
     if config.loss == "grading":
-        return GradingLoss(config.loss_scale, config.label_smoothing)
+        return GradingLoss(config.weight_scale, config.label_smoothing)
     return CrossEntropy(config.label_smoothing)

@@ -2,8 +2,8 @@
 
 The way of a batch of images (B, 3, H, W) through BiRA-Net:
 
-    stem      layers both streams share because they are frozen and identical; computed once
-    trunk     each stream's own layers                                     F: (B, C, h, w)
+    frozen      layers both streams share because they are frozen and identical; computed once
+    backbone     each stream's own layers                                     F: (B, C, h, w)
     Net-A     one attention mask                                           A: (B, 1, h, w)
     pooling   GAP(A * F) / GAP(A), the attention-weighted mean             (B, C)
     Net-B     1x1 convolution, ReLU, GAP                                   (B, C)
@@ -18,10 +18,10 @@ one Linear after the outer product.
 
 Departures, all of them on purpose:
 
-1. The head multiplies the normalised bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the
+1. The head multiplies the normalized bilinear vector by sqrt(C). The bilinear vector has norm 1, which bounds the
    gradient of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
 2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm
-   factorise, so the head is a bilinear form on two normalised vectors: same values and gradients, and
+   factorise, so the head is a bilinear form on two normalized vectors: same values and gradients, and
    (B, 5, C) is the largest tensor.
 3. Frozen layers are one module that both streams share, because frozen copies stay identical. Their BatchNorm stays in
    evaluation mode.
@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.grades import GRADE_COUNT
-from biranet.learning.trunk import load_trunk
+from biranet.learning.backbone import load_backbone
 
 EPSILON = 1e-6
 """Keeps signed square root, norm and the attention's denominator off zero; acts per vector, not per product."""
@@ -107,22 +107,22 @@ def attention_pool(features: Tensor, mask: Tensor) -> Tensor:
 
 
 class Stream(nn.Module):
-    """One of the two streams of BiRA-Net: a trunk, Net-A and Net-B.
+    """One of the two streams of BiRA-Net: a backbone, Net-A and Net-B.
 
     Args:
-        trunk: Anything that maps images (or the stem's features) to a feature map (B, C, h, w).
+        backbone: Anything that maps images (or the frozen's features) to a feature map (B, C, h, w).
         channels: C.
     """
 
-    def __init__(self, trunk: nn.Module, channels: int) -> None:
+    def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
         self.net_a = Attention(channels)
         self.net_b = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.ReLU(inplace=True))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
-        features = self.trunk(image)
+        features = self.backbone(image)
         mask = self.net_a(features)
         attended = attention_pool(features, mask)
         overall = _full_precision(self.net_b(features)).mean(dim=(2, 3))
@@ -149,7 +149,7 @@ class BilinearHead(nn.Module):
 
     Args:
         channels: C, the length of each vector.
-        scale: Factor on the normalised bilinear vector; sqrt(C) when not given (our departure 1).
+        scale: Factor on the normalized bilinear vector; sqrt(C) when not given (our departure 1).
     """
 
     def __init__(self, channels: int, scale: float | None = None) -> None:
@@ -161,7 +161,7 @@ class BilinearHead(nn.Module):
         self.bias = nn.Parameter(torch.empty(GRADE_COUNT).uniform_(-bound, bound))
 
     @staticmethod
-    def normalise(vector: Tensor) -> Tensor:
+    def normalize(vector: Tensor) -> Tensor:
         """Take the signed square root, then divide by the norm: (B, C) to (B, C)."""
         root = signed_sqrt(_full_precision(vector))
         return root * (root.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
@@ -169,7 +169,7 @@ class BilinearHead(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return logits (B, 5) for the stream vectors a and b, both (B, C)."""
         with torch.autocast(a.device.type, enabled=False):
-            a, b = self.normalise(a), self.normalise(b)
+            a, b = self.normalize(a), self.normalize(b)
             form = torch.einsum("bi,kij,bj->bk", a, _full_precision(self.weight), b)
             return self.scale * form + _full_precision(self.bias)
 
@@ -178,83 +178,85 @@ class BiraNet(nn.Module):
     """Two attention streams, joined by a bilinear head.
 
     Args:
-        trunk_a: First stream's trunk: images (or the stem's features) to (B, C, h, w).
-        trunk_b: Second stream's trunk, a module of its own.
-        channels: C, the channels both trunks give.
-        stem: Layers that both streams share; none when not given.
+        backbone_a: First stream's backbone: images (or the frozen's features) to (B, C, h, w).
+        backbone_b: Second stream's backbone, a module of its own.
+        channels: C, the channels both backbones give.
+        frozen: Layers that both streams share; none when not given.
 
     Example:
         >>> from biranet.config import ModelConfig
-        >>> model = build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"))
+        >>> model = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"))
         >>> logits, attention = model(torch.rand(2, 3, 96, 96))
         >>> logits.shape, attention.shape
         (torch.Size([2, 5]), torch.Size([2, 2, 3, 3]))
     """
 
-    def __init__(self, trunk_a: nn.Module, trunk_b: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone_a: nn.Module, backbone_b: nn.Module, channels: int, frozen: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.stem = stem or nn.Identity()
-        self.stream_a = Stream(trunk_a, channels)
-        self.stream_b = Stream(trunk_b, channels)
+        self.frozen = frozen or nn.Identity()
+        self.stream_a = Stream(backbone_a, channels)
+        self.stream_b = Stream(backbone_b, channels)
         self.head = BilinearHead(channels)
 
     def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
-        shared = self.stem(image)
+        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
+        shared = self.frozen(image)
         vector_a, mask_a = self.stream_a(shared)
         vector_b, mask_b = self.stream_b(shared)
         return Output(self.head(vector_a, vector_b), torch.cat([mask_a, mask_b], dim=1))
 
 
 class RANet(nn.Module):
-    """One attention stream with a small classifier: trunk, Net-A, attention pooling, Linear, Dropout, Linear.
+    """One attention stream with a small classifier: backbone, Net-A, attention pooling, Linear, Dropout, Linear.
 
     Args:
-        trunk: Images (or the stem's features) to (B, C, h, w).
+        backbone: Images (or the frozen's features) to (B, C, h, w).
         channels: C.
-        stem: Frozen first layers; none when not given.
+        frozen: Frozen first layers; none when not given.
     """
 
-    def __init__(self, trunk: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+    def __init__(self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None) -> None:
         super().__init__()
-        self.stem = stem or nn.Identity()
-        self.trunk = trunk
+        self.frozen = frozen or nn.Identity()
+        self.backbone = backbone
         self.net_a = Attention(channels)
         self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, GRADE_COUNT))
 
     def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
-        features = self.trunk(self.stem(image))
+        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
+        features = self.backbone(self.frozen(image))
         mask = self.net_a(features)
         pooled = attention_pool(features, mask).to(features.dtype)
         return Output(_full_precision(self.head(pooled)), mask)
 
 
 class PlainNet(nn.Module):
-    """The control without attention: trunk, average pooling, Linear.
+    """The control without attention: backbone, average pooling, Linear.
 
     Args:
-        trunk: Images (or the stem's features) to (B, C, h, w).
+        backbone: Images (or the frozen's features) to (B, C, h, w).
         channels: C.
-        stem: Frozen first layers; none when not given.
+        frozen: Frozen first layers; none when not given.
     """
 
-    def __init__(self, trunk: nn.Module, channels: int, stem: nn.Module | None = None) -> None:
+    def __init__(self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None) -> None:
         super().__init__()
-        self.stem = stem or nn.Identity()
-        self.trunk = trunk
+        self.frozen = frozen or nn.Identity()
+        self.backbone = backbone
         self.head = nn.Linear(channels, GRADE_COUNT)
 
     def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalised as the trunk's weights expect; the attention has no streams."""
-        features = self.trunk(self.stem(image))
+        """Grade images (B, 3, H, W), normalized as the backbone's weights expect; the attention has no streams."""
+        features = self.backbone(self.frozen(image))
         # shape[0] where len() would do: export takes a length for a constant, and the batch would no longer be free.
         no_attention = features.new_empty(features.shape[0], 0, *features.shape[2:])
         return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
 
 
-class FrozenStem(nn.Sequential):
-    """The first layers of a trunk, which training leaves alone: no gradients, BatchNorm always in evaluation mode.
+class FrozenLayers(nn.Sequential):
+    """The first layers of a backbone, which training leaves alone: no gradients, BatchNorm always in evaluation mode.
 
     Nothing but their `requires_grad` keeps the weights from being trained. Who sets it trains them, for both streams
     together; the statistics of their BatchNorm stay.
@@ -265,7 +267,7 @@ class FrozenStem(nn.Sequential):
         self.requires_grad_(False)
         self.eval()
 
-    def train(self, mode: bool = True) -> "FrozenStem":
+    def train(self, mode: bool = True) -> "FrozenLayers":
         """Stay in evaluation mode whatever the rest of the model does."""
         return super().train(False)
 
@@ -282,7 +284,7 @@ class FlipAverage(nn.Module):
 
     Example:
         >>> from biranet.config import ModelConfig
-        >>> model = build_model(ModelConfig(trunk="test_resnet", pretrained=False, freeze="none"))
+        >>> model = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"))
         >>> flipping, photo = FlipAverage(model).eval(), torch.rand(1, 3, 64, 64)
         >>> torch.allclose(flipping(photo).logits, flipping(photo.flip(-1)).logits, atol=1e-6)
         True
@@ -293,7 +295,7 @@ class FlipAverage(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalised as the trunk's weights expect."""
+        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
         seen: Output = self.model(image)
         if self.training:
             return seen
@@ -326,24 +328,24 @@ def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
     """Build the model that a configuration describes, start weights included.
 
     Args:
-        config: Architecture, trunk, weights and freezing.
+        config: Architecture, backbone, weights and freezing.
 
     Returns:
         The model, a plain `nn.Module` that returns `Output`; without a flip, which is `as_it_answers`.
 
     Raises:
-        InputError: If the trunk is not known, its weights cannot be had or do not fit, or it cannot be cut where
+        InputError: If the backbone is not known, its weights cannot be had or do not fit, or it cannot be cut where
             `config.freeze` says.
     """
-    trunk = load_trunk(config)
-    first, rest = trunk.cut(config.freeze)
-    stem = FrozenStem(first) if len(first) else None
+    backbone = load_backbone(config)
+    first, rest = backbone.cut(config.freeze)
+    frozen = FrozenLayers(first) if len(first) else None
     if config.model == "plain":
-        model: BiraNet | RANet | PlainNet = PlainNet(rest, trunk.channels, stem)
+        model: BiraNet | RANet | PlainNet = PlainNet(rest, backbone.channels, frozen)
     elif config.model == "ranet":
-        model = RANet(rest, trunk.channels, stem)
+        model = RANet(rest, backbone.channels, frozen)
     else:
-        _, rest_b = load_trunk(config).cut(config.freeze)
-        model = BiraNet(rest, rest_b, trunk.channels, stem)
+        _, rest_b = load_backbone(config).cut(config.freeze)
+        model = BiraNet(rest, rest_b, backbone.channels, frozen)
     # Weights with their channels last make convolutions compute so: a quarter less time on a CPU, other rounding.
     return model.to(memory_format=torch.channels_last)

@@ -5,11 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import Card
-from biranet.manifest import graded_photos, learned_digest
+from biranet.learning.checkpoint import CheckpointInfo
+from biranet.manifest import graded_photos, training_set_digest
 
 
-def photos_of_part(table: pd.DataFrame, part: str, *, checkpoint: Path, card: Card, prepared: Path) -> pd.DataFrame:
+def photos_of_part(
+    table: pd.DataFrame, part: str, *, checkpoint: Path, card: CheckpointInfo, prepared: Path
+) -> pd.DataFrame:
     """Choose the graded photos of one part.
 
     Args:
@@ -36,7 +38,7 @@ def photos_of_part(table: pd.DataFrame, part: str, *, checkpoint: Path, card: Ca
             f"{checkpoint} was trained on the split {card.split_column!r}, which {prepared} does not have, so "
             "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
         )
-    if card.learned_digest not in ("", learned_digest(photos, card.split_column)):
+    if card.training_set_digest not in ("", training_set_digest(photos, card.split_column)):
         raise RefusedError(
             f"the split {card.split_column!r} of {prepared} is not the one {checkpoint} was trained on, so its "
             f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from biranet.console import progress_bar
+from biranet.decisions.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
+from biranet.decisions.rules import answer, answer_columns
 from biranet.errors import InputError, RefusedError
-from biranet.evaluation.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
-from biranet.evaluation.rules import answer, answer_columns
 from biranet.grades import GRADE_COUNT
-from biranet.learning.checkpoint import Card
+from biranet.learning.checkpoint import CheckpointInfo
 from biranet.learning.data import Batch, InOrder, PreparedPhotos, load_batches
-from biranet.learning.transforms import Normalisation
+from biranet.learning.transforms import Normalization
 from biranet.learning.workers import living_workers
 from biranet.photos.prepare import read_preparation
 
@@ -102,14 +102,14 @@ def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predi
     return Predicted(batch.rows.numpy(), probabilities, attention)
 
 
-def check_preparation(prepared: Path, card: Card) -> None:
+def check_preparation(prepared: Path, card: CheckpointInfo) -> None:
     """Refuse photos that were prepared otherwise than the model's training photos.
 
     Raises:
         RefusedError: If they were.
     """
     found, wanted = read_preparation(prepared), card.preparation
-    if found.whole != wanted.whole:
+    if found.already_cropped != wanted.already_cropped:
         raise RefusedError(f"{prepared} holds photos of another kind of data set than the checkpoint was trained on")
     if found != wanted:
         raise RefusedError(
@@ -121,7 +121,7 @@ def check_preparation(prepared: Path, card: Card) -> None:
 
 def predict_photos(
     model: nn.Module,
-    card: Card,
+    card: CheckpointInfo,
     prepared: Path,
     table: pd.DataFrame,
     *,
@@ -142,7 +142,7 @@ def predict_photos(
 
     Returns:
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
-        fitted (see `biranet.evaluation.rules`), then the manifest's further columns.
+        fitted (see `biranet.decisions.rules`), then the manifest's further columns.
     """
     model.to(device)
     probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
@@ -160,6 +160,6 @@ def predict_photos(
     return predictions[list(dict.fromkeys([*COLUMNS, *said, *predictions.columns]))].reset_index(drop=True)
 
 
-def card_photos(card: Card, prepared: Path, table: pd.DataFrame) -> PreparedPhotos:
+def card_photos(card: CheckpointInfo, prepared: Path, table: pd.DataFrame) -> PreparedPhotos:
     """The photos of a table as the images a checkpoint expects."""
-    return PreparedPhotos(prepared, table, card.image_size, Normalisation(card.mean, card.std))
+    return PreparedPhotos(prepared, table, card.image_size, Normalization(card.mean, card.std))

@@ -88,7 +88,7 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
 
 
 def _needs_validation(config: TrainConfig) -> bool:
-    return config.optimiser.schedule == "plateau"
+    return config.optimizer.schedule == "plateau"
 
 
 def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame, str]:

@@ -1,4 +1,4 @@
-"""How the weights move: the optimiser, and its learning rate over time."""
+"""How the weights move: the optimizer, and its learning rate over time."""
 
 import math
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from biranet.config import OptimiserConfig
+from biranet.config import OptimizerConfig
 from biranet.errors import InputError
 
 WARM_UP_FRACTION = 0.1
 MOMENTUM = 0.9
 
 
-def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Build the optimiser over the weights that are not frozen.
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Build the optimizer over the weights that are not frozen.
 
     Args:
         model: The model.
-        config: Names the optimiser, its rate and its weight decay.
+        config: Names the optimizer, its rate and its weight decay.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    if config.optimiser == "sgd":
+    if config.optimizer == "sgd":
         return torch.optim.SGD(weights, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
     return torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay)
 
@@ -30,15 +30,15 @@ class Schedule:
     """The learning rate over time.
 
     Args:
-        optimiser: Whose rate is set.
+        optimizer: Whose rate is set.
         config: Names the schedule and the base rate.
         steps: Steps of the whole training.
     """
 
-    def __init__(self, optimiser: torch.optim.Optimizer, config: OptimiserConfig, steps: int) -> None:
-        self.optimiser, self.config, self.steps = optimiser, config, steps
+    def __init__(self, optimizer: torch.optim.Optimizer, config: OptimizerConfig, steps: int) -> None:
+        self.optimizer, self.config, self.steps = optimizer, config, steps
         self.plateau = (
-            torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=6)
+            torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=6)
             if config.schedule == "plateau"
             else None
         )
@@ -46,12 +46,12 @@ class Schedule:
     @property
     def lr(self) -> float:
         """The rate of the last step."""
-        return float(self.optimiser.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def before_step(self, step: int) -> None:
         """Set the rate of a step, counted from 0 over the whole training."""
         if self.config.schedule == "cosine":
-            for group in self.optimiser.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = self.config.lr * cosine_factor(step, self.steps)
 
     def after_epoch(self, validation_kappa: float) -> None:

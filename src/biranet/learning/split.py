@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biranet.config import SplitConfig
+from biranet.decisions.fit import LEAST_GROUPS
 from biranet.errors import InputError
-from biranet.evaluation.decisions import LEAST_GROUPS
 from biranet.grades import GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 from biranet.photos import HEADER_GROUP

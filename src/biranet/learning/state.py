@@ -20,7 +20,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.learning.tensors import open_tensors, write_tensors
 
 FORMAT = "biranet-training-state"
-VERSION = 2
+VERSION = 3
 
 _MOST = 10**12
 """More than any training counts, and few enough for int64."""
@@ -87,7 +87,7 @@ class Progress:
 def save_state(
     path: Path,
     model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     schedule: dict[str, Any],
     progress: Progress,
     conditions: Conditions,
@@ -97,15 +97,15 @@ def save_state(
     Args:
         path: A `.safetensors` file.
         model: Its weights and buffers are written.
-        optimiser: Its tensors and settings are written.
+        optimizer: Its tensors and settings are written.
         schedule: State of the learning rate, plain values.
         progress: Where the training stands.
         conditions: What it hangs on.
     """
-    state = optimiser.state_dict()
+    state = optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for number, values in state["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -118,14 +118,14 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, conditions: Conditions
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conditions: Conditions
 ) -> tuple[Progress, dict[str, Any]]:
-    """Read a state back into a model and its optimiser.
+    """Read a state back into a model and its optimizer.
 
     Args:
         path: What `save_state` wrote.
         model: A model of the same architecture.
-        optimiser: An optimiser of the same kind over its parameters.
+        optimizer: An optimizer of the same kind over its parameters.
         conditions: Under which the training shall go on.
 
     Returns:
@@ -155,18 +155,18 @@ def load_state(
             kind, rest = name.split(".", 1)
             if kind == "model":
                 weights[rest] = tensor
-            elif kind != "optimiser":
+            elif kind != "optimizer":
                 raise ValueError(f"{name} belongs to nothing")
             else:
                 number, key = rest.split(".", 1)
                 values.setdefault(int(number), {})[key] = tensor
     try:
-        known = {"state": values, "param_groups": _groups_as_here(groups, optimiser)}
-        _check_shapes(values, optimiser)
+        known = {"state": values, "param_groups": _groups_as_here(groups, optimizer)}
+        _check_shapes(values, optimizer)
         model.load_state_dict(weights)
-        optimiser.load_state_dict(known)
+        optimizer.load_state_dict(known)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path} belongs to another model or optimiser; start the training anew") from error
+        raise InputError(f"{path} belongs to another model or optimizer; start the training anew") from error
     return progress, schedule
 
 
@@ -179,26 +179,26 @@ def _complete(path: Path) -> Iterator[None]:
         raise InputError(f"{path} does not hold all that a training goes on from; start the training anew") from error
 
 
-def _groups_as_here(written: list[Any], optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """The groups of an optimiser with the rates that were written; all else hangs on the settings.
+def _groups_as_here(written: list[Any], optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The groups of an optimizer with the rates that were written; all else hangs on the settings.
 
     Raises:
         ValueError: If it is not, or a rate is not from 0 to the one that the training begins with.
     """
     groups = []
-    ours = json.loads(json.dumps(optimiser.state_dict()["param_groups"]))
+    ours = json.loads(json.dumps(optimizer.state_dict()["param_groups"]))
     for stored, here in zip(written, ours, strict=True):
         rate = stored["lr"]
         if not 0 <= rate <= here["lr"]:
             raise ValueError(f"the rate is {rate}")
         if any(stored[name] != here[name] for name in stored.keys() & here.keys() - {"lr"}):
-            raise ValueError("the optimiser has other settings")
+            raise ValueError("the optimizer has other settings")
         groups.append(here | {"lr": rate})
     return groups
 
 
-def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimiser: torch.optim.Optimizer) -> None:
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, kept in values.items():
         if any(tensor.ndim and tensor.shape != weights[number].shape for tensor in kept.values()):
             raise ValueError(f"what is kept of weight {number} does not fit it")

@@ -1,7 +1,7 @@
 """Training, as one visible loop.
 
 Same seed, same machine, same bits: draws and augmentation depend on seed, epoch and position, and dropout is seeded
-anew at every step. So the state of a training is its weights, its optimiser and its counters, and a run that was
+anew at every step. So the state of a training is its weights, its optimizer and its counters, and a run that was
 stopped anywhere and resumed ends exactly like one that was not.
 
 A run folder holds: `config.json`, `state.safetensors` (to resume), `best.safetensors`, `last.safetensors`,
@@ -24,13 +24,14 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from biranet.config import ModelConfig, TrainConfig
+from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.console import progress_bar
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError, InterruptedRunError, RefusedError
-from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
-from biranet.evaluation.rules import Rules
 from biranet.files import printable
+from biranet.learning.backbone import check_backbone
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
-from biranet.learning.checkpoint import Card, load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
 from biranet.learning.doubts import loss_of_equal_probabilities, training_doubts
 from biranet.learning.loss import make_loss
@@ -50,12 +51,11 @@ from biranet.learning.run import (
     software_versions,
     split_column,
 )
-from biranet.learning.schedule import Schedule, make_optimiser
+from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.state import Progress, load_state, save_state
-from biranet.learning.transforms import trunk_normalisation
-from biranet.learning.trunk import check_trunk
+from biranet.learning.transforms import backbone_normalization
 from biranet.learning.workers import living_workers
-from biranet.manifest import graded_photos, learned_digest, read_manifest
+from biranet.manifest import graded_photos, read_manifest, training_set_digest
 from biranet.outputs import output
 from biranet.photos.parallel import refuse_missing_guard
 from biranet.photos.prepare import read_preparation
@@ -118,39 +118,39 @@ def _train(
     part = table[split_column(config)]
     learning, choosing = (table[part == name].reset_index(drop=True) for name in ("train", "validation"))
     size = config.data.image_size
-    check_trunk(config.model.trunk, size)
-    normalisation, weights = trunk_normalisation(config.model.trunk), config.model.trunk_weights
-    photos = PreparedPhotos(prepared, learning, size, normalisation, config.data.augmentation)
+    check_backbone(config.model.backbone, size)
+    normalization, weights = backbone_normalization(config.model.backbone), config.model.backbone_weights
+    photos = PreparedPhotos(prepared, learning, size, normalization, config.data.augmentation)
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     # The model and what moves it.
     torch.manual_seed(config.seed)
     model = as_it_answers(build(config.model), config.model).to(device)
-    optimiser = make_optimiser(model, config.optimiser)
+    optimizer = make_optimizer(model, config.optimizer)
     batches = TrainingBatches(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
-    schedule = Schedule(optimiser, config.optimiser, config.epochs * len(batches))
-    loss_function = make_loss(config.optimiser)
+    schedule = Schedule(optimizer, config.optimizer, config.epochs * len(batches))
+    loss_function = make_loss(config.optimizer)
     loss_of_nothing = loss_of_equal_probabilities(loss_function)
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
     progress, hangs_on = Progress(), conditions(prepared, config, table)
     if resume:
-        progress, schedule_state = load_state(run / STATE_NAME, model, optimiser, hangs_on)
+        progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, hangs_on)
         schedule.load_state_dict(schedule_state)
-    network, stepper = accelerator.prepare(model, optimiser)
+    network, stepper = accelerator.prepare(model, optimizer)
     loader = load_batches(photos, batches, config.data.workers)
     record = Record(run, progress.epoch) if accelerator.is_main_process else None
-    card = Card(
-        model=dataclasses.replace(config.model, trunk_weights=weights and Path(weights.name)),
+    card = CheckpointInfo(
+        model=dataclasses.replace(config.model, backbone_weights=weights and Path(weights.name)),
         image_size=size,
-        mean=normalisation.mean,
-        std=normalisation.std,
+        mean=normalization.mean,
+        std=normalization.std,
         preparation=read_preparation(prepared),
         split_column=split_column(config),
-        learned_digest=learned_digest(table, split_column(config)),
+        training_set_digest=training_set_digest(table, split_column(config)),
         trained_on=printable(", ".join(sorted(set(learning["source"])))),
         seed=config.seed,
         software=software_versions(),
@@ -161,7 +161,7 @@ def _train(
 
     def save() -> None:
         if accelerator.is_main_process:
-            save_state(run / STATE_NAME, model, optimiser, schedule.state_dict(), progress, hangs_on)
+            save_state(run / STATE_NAME, model, optimizer, schedule.state_dict(), progress, hangs_on)
 
     say(
         f"Training {config.model.model} on {len(learning)} photos ({len(choosing)} for validation) on {device}, "
@@ -204,8 +204,8 @@ def _train(
                         f"{names}. Look at these photos, or lower --lr; {run} holds the state of the last save"
                     ) from error
                 accelerator.backward(loss)
-                if config.optimiser.clip_norm is not None:
-                    accelerator.clip_grad_norm_(network.parameters(), config.optimiser.clip_norm)
+                if config.optimizer.clip_norm is not None:
+                    accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
                 stepper.step()
                 stepper.zero_grad()
 

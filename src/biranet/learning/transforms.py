@@ -15,53 +15,53 @@ from torch import Tensor
 Pixels = NDArray[np.uint8]
 
 
-class Normalisation(NamedTuple):
-    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a trunk's weights expect."""
+class Normalization(NamedTuple):
+    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a backbone's weights expect."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-def trunk_normalisation(trunk: str) -> Normalisation:
-    """The constants that belong to a trunk's ImageNet weights.
+def backbone_normalization(backbone: str) -> Normalization:
+    """The constants that belong to a backbone's ImageNet weights.
 
     Args:
-        trunk: Its timm name.
+        backbone: Its timm name.
 
     Example:
-        >>> trunk_normalisation("resnet50").mean
+        >>> backbone_normalization("resnet50").mean
         (0.485, 0.456, 0.406)
     """
-    settings = timm.get_pretrained_cfg(trunk) or timm.models.PretrainedCfg()
-    return Normalisation(tuple(settings.mean), tuple(settings.std))
+    settings = timm.get_pretrained_cfg(backbone) or timm.models.PretrainedCfg()
+    return Normalization(tuple(settings.mean), tuple(settings.std))
 
 
-def normalise(pixels: Tensor, normalisation: Normalisation) -> Tensor:
+def normalize(pixels: Tensor, normalization: Normalization) -> Tensor:
     """Turn pixels into what the network takes, for any number of photos at once; an exported model begins with this.
 
     Args:
         pixels: RGB, (…, H, W, 3), uint8.
-        normalisation: Constants of the trunk.
+        normalization: Constants of the backbone.
 
     Returns:
-        Float32, (…, 3, H, W), normalised.
+        Float32, (…, 3, H, W), normalized.
     """
     image = pixels.movedim(-1, -3).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation)
+    mean, std = (torch.tensor(values)[:, None, None] for values in normalization)
     return (image - mean) / std
 
 
-def to_image(photo: Pixels, normalisation: Normalisation) -> Tensor:
+def to_image(photo: Pixels, normalization: Normalization) -> Tensor:
     """Turn pixels into what the network takes.
 
     Args:
         photo: RGB, (H, W, 3), uint8.
-        normalisation: Constants of the trunk.
+        normalization: Constants of the backbone.
 
     Returns:
-        Float32, (3, H, W), normalised.
+        Float32, (3, H, W), normalized.
     """
-    return normalise(torch.from_numpy(np.ascontiguousarray(photo)), normalisation).contiguous()
+    return normalize(torch.from_numpy(np.ascontiguousarray(photo)), normalization).contiguous()
 
 
 def resize(photo: Pixels, size_px: int) -> Pixels:

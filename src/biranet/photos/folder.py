@@ -134,7 +134,7 @@ def prepare_folder(
     leave_starting_worker()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
-    preparation = Preparation(size_px=size_px, whole=listed.whole)
+    preparation = Preparation(size_px=size_px, already_cropped=listed.already_cropped)
     check_place(photos, out)
     check_ours(out)
     with alone(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:

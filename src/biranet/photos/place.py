@@ -90,7 +90,7 @@ def check_preparation(out: Path, preparation: Preparation) -> None:
     if not (out / PREPARATION_NAME).exists():
         return
     found = read_preparation(out)
-    if found.whole != preparation.whole:
+    if found.already_cropped != preparation.already_cropped:
         raise InputError(f"{out} holds photos of another kind of data set; name another folder")
     if found != preparation:
         raise InputError(

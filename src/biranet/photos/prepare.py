@@ -31,6 +31,9 @@ VERSION = 2
 JPEG_QUALITY = 95
 """Quality of the stored JPEG, always with full colour resolution (4:4:4)."""
 
+_FORMER_NAMES = {"whole": "already_cropped"}
+"""Settings in the folders of earlier versions."""
+
 SMALLEST_PX, LARGEST_PX = 32, 8192
 """Sides of a prepared square: to a network a smaller one is a single cell, and no camera gives a larger one."""
 
@@ -43,13 +46,14 @@ class Preparation:
         version: Version of the method.
         size_px: Side of the prepared square.
         jpeg_quality: JPEG quality, 1 to 95.
-        whole: Whether photos are square cut-outs already (RetinaMNIST): no field is looked for, nothing is measured.
+        already_cropped: Whether photos are square cut-outs already (RetinaMNIST): no field is looked for, nothing is
+            measured.
     """
 
     version: int = VERSION
     size_px: int = 610
     jpeg_quality: int = JPEG_QUALITY
-    whole: bool = False
+    already_cropped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no network could use, and no encoder make."""
@@ -82,12 +86,13 @@ class Preparation:
                 f"{origin} was made by version {version} of the preparation, this is version {VERSION}; "
                 "prepare the photographs anew into another folder"
             )
+        values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
         for name in ("version", "size_px", "jpeg_quality"):
             if name not in values:
                 raise InputError(f"{origin} does not hold the settings of a preparation: {name} is missing")
         for name, value in values.items():
             # Exactly: True is an int, and 64.7 or "64" would be made one.
-            if type(value) is not (bool if name == "whole" else int):
+            if type(value) is not (bool if name == "already_cropped" else int):
                 raise InputError(f"{origin} does not hold the settings of a preparation: {name} is {value!r}"[:300])
         try:
             return cls(**values)
@@ -143,7 +148,7 @@ def _prepare(data: bytes, preparation: Preparation) -> Prepared:
     while True:
         photo = read_scaled(data, least_px)
         height_px, width_px = photo.pixels.shape[:2]
-        if preparation.whole:
+        if preparation.already_cropped:
             side_px = max(width_px, height_px)
             check_pixels(side_px, side_px, len(data))
             field = Field(-((side_px - width_px) // 2), -((side_px - height_px) // 2), side_px)
@@ -164,7 +169,7 @@ def _prepare(data: bytes, preparation: Preparation) -> Prepared:
         field=field.scaled(scale),
         width_px=photo.width_px,
         height_px=photo.height_px,
-        quality=None if preparation.whole else measure_quality(measured, field.side_px * scale),
+        quality=None if preparation.already_cropped else measure_quality(measured, field.side_px * scale),
         fingerprint=fingerprint(measured),
     )
 

@@ -25,7 +25,7 @@ def arrays(path, side_px=28, **counts):
 def test_all_parts_of_retinamnist(photos):
     held = arrays(photos / "retinamnist.npz", train=4, val=2, test=3)
     found = read_labels(photos)
-    assert (found.dataset, found.whole) == ("retinamnist", True)
+    assert (found.dataset, found.already_cropped) == ("retinamnist", True)
     parts = {"train": "train", "val": "validation", "test": "test"}
     assert found.photos == [
         LabelledPhoto(f"retinamnist.npz/{part}_images/{item:04d}", int(grade), "", "", split, "retinamnist")

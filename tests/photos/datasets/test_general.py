@@ -81,7 +81,7 @@ def test_a_plain_folder_has_no_grades(tmp_path, lay):
         texts={"notes.txt": "seen on Monday"},
     )
     found = read_labels(photos)
-    assert (found.dataset, found.whole) == ("folder", False)
+    assert (found.dataset, found.already_cropped) == ("folder", False)
     assert found.photos == [
         LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic", group_from="name"),
         LabelledPhoto("a/12_right.dcm", None, "12", "right", "", "clinic", group_from="name"),

@@ -14,7 +14,7 @@ def test_eyepacs_as_published(photos, lay):
     files = ["train/10_left.jpeg", "train/10_right.jpeg", "train/13_left.jpeg", "test/1_left.jpeg", "test/1_right.jpeg"]
     lay(photos, *files, "train/15_left.jpeg", texts=EYEPACS)
     found = read_labels(photos)
-    assert (found.dataset, found.whole) == ("eyepacs", False)
+    assert (found.dataset, found.already_cropped) == ("eyepacs", False)
     assert (
         found.why == "retinopathy_solution.csv is a table with the columns image, of names such as 10_left, and level"
     )

@@ -89,13 +89,13 @@ def read_labels(
     folder.scale.refuse_unused()
     named = {photo.file for photo in found}
     # An archive holds its photos itself: what lies beside it is not looked through.
-    if layout.whole:
-        return Labels(found, dataset, why, layout.whole)
+    if layout.already_cropped:
+        return Labels(found, dataset, why, layout.already_cropped)
     return Labels(
         found,
         dataset,
         why,
-        layout.whole,
+        layout.already_cropped,
         unlisted=sum(file not in named for file in folder.files),
         hints={file: hint for file in named if not folder.holds(file) and (hint := folder.hint(file))},
         passed_by=folder.passed_by,
@@ -143,7 +143,7 @@ def _recognise(folder: PhotoFolder) -> tuple[str, str]:
 
 def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     """Read all photos of a layout, and refuse labels that contradict each other or belong to other photos."""
-    if not layout.whole and not folder.files:
+    if not layout.already_cropped and not folder.files:
         passed_by = f"; {folder.passed_by}" if folder.passed_by else ""
         raise InputError(
             f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){passed_by}"
@@ -159,7 +159,7 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     where = folder.labels or folder.path
     if not found:
         raise InputError(f"{where} names no photos")
-    if not layout.whole and not any(folder.holds(file) for file in found):
+    if not layout.already_cropped and not any(folder.holds(file) for file in found):
         hint = next((f", {hint}" for file in found if (hint := folder.hint(file))), "")
         raise InputError(
             f"none of the photos that {where} names is in {folder.path}, for example {next(iter(found))!r}{hint}"

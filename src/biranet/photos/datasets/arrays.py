@@ -77,5 +77,8 @@ _LONGEST_LABELS_BYTES = 100_000_000
 
 
 RETINAMNIST = published(
-    "an array file with train_images and train_labels, or those of val or test", _array_files, _read_arrays, whole=True
+    "an array file with train_images and train_labels, or those of val or test",
+    _array_files,
+    _read_arrays,
+    already_cropped=True,
 )

@@ -59,7 +59,7 @@ class Labels:
         photos: One entry a photo, in a fixed order: that of the label files, or by name.
         dataset: Name of the layout, a key of `DATASETS`.
         why: How the layout was recognised, in one clause; or that it was asked for.
-        whole: The photos are square cut-outs of the field already, so that no field is looked for.
+        already_cropped: The photos are square cut-outs of the field already, so that no field is looked for.
         unlisted: How many photo files are in the folder that no label names; they are left out.
         hints: For photos that are not there: which one may be meant, see `PhotoNames.hint`.
         passed_by: What was seen in the folder and is no photo, in a sentence; empty where there is nothing.
@@ -69,7 +69,7 @@ class Labels:
     photos: list[LabelledPhoto]
     dataset: str
     why: str
-    whole: bool
+    already_cropped: bool
     unlisted: int = 0
     hints: Mapping[str, str] = field(default_factory=dict)
     passed_by: str = ""
@@ -267,13 +267,13 @@ class Layout:
         marks: What the folder is known by, in words.
         recognises: Says by what, in one clause, a folder is known to be laid out so; empty where it is not.
         read: Reads the labels, in a fixed order.
-        whole: The photos are square cut-outs of the field already.
+        already_cropped: The photos are square cut-outs of the field already.
     """
 
     marks: str
     recognises: Callable[[PhotoFolder], str]
     read: Callable[[PhotoFolder], Rows]
-    whole: bool = False
+    already_cropped: bool = False
 
 
 def published(
@@ -281,7 +281,7 @@ def published(
     label_files: Callable[[PhotoFolder], list[Path]],
     read: Callable[[PhotoFolder, Path], Rows],
     *,
-    whole: bool = False,
+    already_cropped: bool = False,
 ) -> Layout:
     """Make the layout of a data set that is known by its label files.
 
@@ -289,7 +289,7 @@ def published(
         marks: What the label files are, in words, for `Layout.marks` and the errors.
         label_files: Finds the label files of the data set.
         read: Reads one of them.
-        whole: See `Layout`.
+        already_cropped: See `Layout`.
     """
 
     def recognises(folder: PhotoFolder) -> str:
@@ -303,7 +303,7 @@ def published(
         for path in found:
             yield from read(folder, path)
 
-    return Layout(marks, recognises, read_all, whole)
+    return Layout(marks, recognises, read_all, already_cropped)
 
 
 @contextmanager

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.errors import InputError
-from biranet.evaluation.predictions import (
+from biranet.decisions.predictions import (
     ANSWER_COLUMNS,
     COLUMNS,
     any_dr_score,
@@ -22,6 +21,7 @@ from biranet.evaluation.predictions import (
     referable_score,
     write_predictions,
 )
+from biranet.errors import InputError
 from biranet.tables import read_table
 
 HEADER = "file,group,grade,predicted_grade,p0,p1,p2,p3,p4"

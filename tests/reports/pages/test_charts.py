@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from biranet.evaluation.pages.charts import (
+from biranet.decisions.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.reports.pages.charts import (
     FIRST_SHOWN,
     Chart,
     decision_counts,
@@ -20,8 +21,7 @@ from biranet.evaluation.pages.charts import (
     risk_chart,
     roc_chart,
 )
-from biranet.evaluation.pages.drawing import Axes, ticks
-from biranet.evaluation.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.reports.pages.drawing import Axes, ticks
 
 GRADES = np.arange(5)
 

@@ -12,10 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.evaluation.curves import Reliability, reliability, risk_coverage, roc_points, thin
-from biranet.evaluation.meanings import point_name
-from biranet.evaluation.pages.drawing import Axes, ticks
-from biranet.evaluation.predictions import (
+from biranet.decisions.predictions import (
     POINT_PREFIX,
     any_dr_score,
     has_answers,
@@ -24,8 +21,11 @@ from biranet.evaluation.predictions import (
     probabilities,
     referable_score,
 )
-from biranet.evaluation.rules import raw_probabilities
+from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.meanings import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
+from biranet.reports.curves import Reliability, reliability, risk_coverage, roc_points, thin
+from biranet.reports.pages.drawing import Axes, ticks
 
 FIRST_SHOWN = 20
 """The risk-coverage curve is drawn from this many photos on: among the first few, one mistake is half of them."""

@@ -12,18 +12,18 @@ import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, roc_auc_score
 
 from biranet.config import EvaluationConfig
+from biranet.decisions.predictions import write_predictions
 from biranet.errors import InputError
-from biranet.evaluation.compare import (
+from biranet.evaluation.intervals import measure_with_intervals
+from biranet.grades import DECISIONS
+from biranet.reports.compare import (
     compare,
     disagreements,
     original_table,
     read_tables,
     short_names,
 )
-from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.pages.differences import CHARTED, value_at
-from biranet.evaluation.predictions import write_predictions
-from biranet.grades import DECISIONS
+from biranet.reports.pages.differences import CHARTED, value_at
 
 P = [f"p{grade}" for grade in range(5)]
 COLUMNS = ["file", "group", "grade", "predicted_grade"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from biranet.evaluation.meanings import Meaning, meaning_of
-from biranet.evaluation.pages.drawing import Axes, ticks
+from biranet.reports.pages.drawing import Axes, ticks
 
 Verdict = Literal["better", "worse", "changed", "unclear", "same", "none"]
 """What an interval says of the second model: it leaves out 0 on the good or the bad side, or on a side of which nobody

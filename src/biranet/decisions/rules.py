@@ -1,7 +1,7 @@
 """From probabilities to answers: temperature, grade, prediction set, referral, by rules that travel with the model.
 
 Every front end answers through `answer`, so that a photo gets the same grade and decision wherever it is graded. The
-rules are fitted in `biranet.evaluation.decisions`; a `Rules()` with nothing fitted gives the most probable grade.
+rules are fitted in `biranet.decisions.fit`; a `Rules()` with nothing fitted gives the most probable grade.
 
 The decision leaves a photo to a human where the model is not sure. With the points `sensitivity_90` and
 `specificity_90`, a photo is not referred below the first point's threshold and referred from the second's on; between
@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import STRICT
-from biranet.errors import InputError
-from biranet.evaluation.predictions import (
+from biranet.decisions.predictions import (
     ANSWER_COLUMNS,
     POINT_PREFIX,
     PROBABILITIES,
@@ -28,6 +27,7 @@ from biranet.evaluation.predictions import (
     probabilities,
     referable_score,
 )
+from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Rules:
     """How probabilities become answers. Stored in the checkpoint, so that every front end answers alike.
 
     Attributes:
-        temperature: Probabilities are raised to its inverse and normalised: above 1 the model is made less sure.
+        temperature: Probabilities are raised to its inverse and normalized: above 1 the model is made less sure.
         decoder: `argmax`: the most probable grade; `expected_grade`: thresholds on the mean of the grades.
         grade_thresholds: Where grades 1, 2, 3 and 4 begin on the scale of the expected grade; for that decoder only.
         operating_points: None, or several with `sensitivity_90` and `specificity_90`, which decide, among them.

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
-from biranet.errors import InputError, RefusedError
-from biranet.evaluation.decisions import cheapest_threshold, fit_rules, group_quantile, refuse_shared
-from biranet.evaluation.predictions import read_predictions, write_predictions
-from biranet.evaluation.rules import (
+from biranet.decisions.fit import cheapest_threshold, fit_rules, group_quantile, refuse_shared
+from biranet.decisions.predictions import read_predictions, write_predictions
+from biranet.decisions.rules import (
     REFER_ALL,
     REFER_NONE,
     Rules,
@@ -27,6 +26,7 @@ from biranet.evaluation.rules import (
     apply_rules,
     raw_probabilities,
 )
+from biranet.errors import InputError, RefusedError
 
 Decoder = Literal["argmax", "expected_grade"]
 
@@ -67,7 +67,7 @@ def test_what_is_fitted() -> None:
     assert 0 < rules.set_threshold < 1
     assert all(0 < point.threshold < 1 for point in rules.operating_points)
     assert rules.fitted_on == f"{len(table)} photos in 60 groups"
-    other = fit_rules(table, decoder="expected_grade", miss_cost=2.5)
+    other = fit_rules(table, decoder="expected_grade", cost_of_missed=2.5)
     assert other.decoder == "expected_grade"
     assert other.grade_thresholds is not None
     assert other.operating_points[3].name == "cost_2.5"
@@ -147,16 +147,16 @@ scored = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.6, 1.0]), st
 
 
 @given(scored, st.floats(0.1, 10), st.floats(0.1, 10))
-def test_no_threshold_costs_less(photos: list[tuple[float, bool]], miss_cost: float, needless_cost: float) -> None:
+def test_no_threshold_costs_less(photos: list[tuple[float, bool]], cost_of_missed: float, needless_cost: float) -> None:
     score, referable = (np.array(column) for column in zip(*photos, strict=True))
 
     def cost(threshold: float) -> float:
         return sum(
-            miss_cost if ill and value < threshold else needless_cost if not ill and value >= threshold else 0.0
+            cost_of_missed if ill and value < threshold else needless_cost if not ill and value >= threshold else 0.0
             for value, ill in photos
         )
 
-    found = cheapest_threshold(score, referable, miss_cost, needless_cost)
+    found = cheapest_threshold(score, referable, cost_of_missed, needless_cost)
     costs = {threshold: cost(threshold) for threshold in (REFER_ALL, 0.05, 0.15, 0.4, 0.55, 0.8, REFER_NONE)}
     assert cost(found) == pytest.approx(min(costs.values()), abs=1e-6)
     # Of equals the one that refers most.
@@ -178,7 +178,9 @@ def test_youden_is_the_top_of_the_roc_curve(lowest: int) -> None:
 
 def test_a_dearer_miss_refers_more() -> None:
     table = draw(80, seed=5)
-    found = [fit_rules(table, miss_cost=cost).operating_points[3].threshold for cost in (0.1, 0.5, 1, 2, 5, 20, 100)]
+    found = [
+        fit_rules(table, cost_of_missed=cost).operating_points[3].threshold for cost in (0.1, 0.5, 1, 2, 5, 20, 100)
+    ]
     assert found == sorted(found, reverse=True)
     assert found[0] > found[-1]
 
@@ -400,7 +402,7 @@ def test_tables_that_fit_nothing_are_refused(change: Any, sentence: str) -> None
 @pytest.mark.parametrize("cost", [0, -1, math.nan, math.inf])
 def test_a_cost_must_be_above_0(cost: float) -> None:
     with pytest.raises(InputError, match="cost of a missed photo must be a number above 0"):
-        fit_rules(draw(30, seed=8), miss_cost=cost)
+        fit_rules(draw(30, seed=8), cost_of_missed=cost)
 
 
 def test_photos_and_groups_of_the_calibration_part_are_not_measured() -> None:

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from biranet.evaluation.compare import compare, read_tables, write_comparison
+from biranet.decisions.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
 from biranet.evaluation.meanings import meaning_of
-from biranet.evaluation.pages.differences import CHARTED, LEAST_REACH, Difference, chart_differences, list_differences
-from biranet.evaluation.pages.page import decimal
-from biranet.evaluation.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
 from biranet.grades import DISCLAIMER
+from biranet.reports.compare import compare, read_tables, write_comparison
+from biranet.reports.pages.differences import CHARTED, LEAST_REACH, Difference, chart_differences, list_differences
+from biranet.reports.pages.page import decimal
 from html_page import Page
 
 NASTY = "<img src=x onerror=alert(1)>\"'&"

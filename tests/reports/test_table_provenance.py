@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from biranet.errors import InputError
-from biranet.evaluation.origin import (
+from biranet.reports.report import write_report
+from biranet.reports.table_provenance import (
     FEW_PATIENTS,
     NO_PATIENTS,
     NO_PHOTO,
@@ -16,7 +17,6 @@ from biranet.evaluation.origin import (
     check_unchanged,
     describe_tables,
 )
-from biranet.evaluation.report import write_report
 
 
 def report(folder, notes, facts, grades=(0, 1, 2, 3, 4)):

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import cohen_kappa_score, log_loss
 
-from biranet.evaluation.calibration import (
+from biranet.decisions.calibration import (
     EVEN_THRESHOLDS,
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
@@ -21,7 +21,7 @@ from biranet.evaluation.calibration import (
     fit_temperature,
     maximise_kappa,
 )
-from biranet.evaluation.rules import apply_temperature, expected_grade
+from biranet.decisions.rules import apply_temperature, expected_grade
 
 Floats = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.int64]

@@ -10,12 +10,36 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
+from biranet.decisions.fit import COVERAGE
+from biranet.decisions.predictions import (
+    COLUMNS,
+    has_answers,
+    has_probabilities,
+    probabilities,
+    read_predictions,
+    write_predictions,
+)
 from biranet.evaluation.bounds import FEWEST_GROUPS, LEVEL
-from biranet.evaluation.decisions import COVERAGE
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
 from biranet.evaluation.metrics import LEADING
-from biranet.evaluation.origin import (
+from biranet.evaluation.patients import measure_patients
+from biranet.evaluation.subgroups import FEW, measure_subgroups
+from biranet.files import write_bytes, write_json
+from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
+from biranet.outputs import folder_kind, holds_keys
+from biranet.reports.pages.charts import (
+    FIRST_SHOWN,
+    decision_counts,
+    history_charts,
+    reliability_chart,
+    risk_chart,
+    roc_chart,
+)
+from biranet.reports.pages.facts import Facts, list_facts, part_note
+from biranet.reports.pages.listing import Number, list_numbers, look_up
+from biranet.reports.pages.page import is_page, render_page
+from biranet.reports.table_provenance import (
     FEW_PATIENTS,
     METRICS_NAME,
     NO_AGREEMENT,
@@ -25,30 +49,6 @@ from biranet.evaluation.origin import (
     TABLE_FACT,
     name_content,
 )
-from biranet.evaluation.pages.charts import (
-    FIRST_SHOWN,
-    decision_counts,
-    history_charts,
-    reliability_chart,
-    risk_chart,
-    roc_chart,
-)
-from biranet.evaluation.pages.facts import Facts, list_facts, part_note
-from biranet.evaluation.pages.listing import Number, list_numbers, look_up
-from biranet.evaluation.pages.page import is_page, render_page
-from biranet.evaluation.patients import measure_patients
-from biranet.evaluation.predictions import (
-    COLUMNS,
-    has_answers,
-    has_probabilities,
-    probabilities,
-    read_predictions,
-    write_predictions,
-)
-from biranet.evaluation.subgroups import FEW, measure_subgroups
-from biranet.files import write_bytes, write_json
-from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
-from biranet.outputs import folder_kind, holds_keys
 from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Trunks: any timm network with feature maps, as a sequence of layers that can be cut at a stage."""
+"""Backbones: any timm network with feature maps, as a sequence of layers that can be cut at a stage."""
 
 import difflib
 import warnings
@@ -19,7 +19,7 @@ STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage
 """Stages by the stride of their feature map: conv1 of a ResNet is the stem, layer1 is stage1, and so on."""
 
 
-class Trunk(NamedTuple):
+class Backbone(NamedTuple):
     """A network without its head.
 
     Attributes:
@@ -38,20 +38,20 @@ class Trunk(NamedTuple):
         """Cut the layers in two after a stage.
 
         Args:
-            stage: `none`, or a stage the trunk has.
+            stage: `none`, or a stage the backbone has.
 
         Returns:
             The layers up to the end of the stage (empty for `none`), and the rest.
 
         Raises:
-            InputError: If the trunk has no such stage.
+            InputError: If the backbone has no such stage.
         """
         if stage == "none":
             return nn.Sequential(), self.layers
         if stage not in self.stages:
             names = ", ".join(self.stages)
             known = f"its stages are {names}" if names else "it cannot be cut into stages, so use --freeze none"
-            raise InputError(f"--freeze {stage}: the trunk {self.name} has no {stage}; {known}")
+            raise InputError(f"--freeze {stage}: the backbone {self.name} has no {stage}; {known}")
         children = list(self.layers.named_children())
         end = self.stages[stage]
         # An activation that works in place, behind the cut, would change the features under the other stream.
@@ -60,8 +60,8 @@ class Trunk(NamedTuple):
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
-def check_trunk(name: str, image_size: int) -> int:
-    """Build a trunk without memory for its weights, and show it an image without pixels.
+def check_backbone(name: str, image_size: int) -> int:
+    """Build a backbone without memory for its weights, and show it an image without pixels.
 
     Args:
         name: Its timm name.
@@ -71,14 +71,14 @@ def check_trunk(name: str, image_size: int) -> int:
         How many weights it has.
 
     Raises:
-        InputError: If timm does not know the trunk, or it cannot see images of that size.
+        InputError: If timm does not know the backbone, or it cannot see images of that size.
 
     Example:
-        >>> check_trunk("test_resnet", 64)
+        >>> check_backbone("test_resnet", 64)
         374783
     """
     with torch.device("meta"):
-        layers = load_trunk(ModelConfig(trunk=name, pretrained=False, freeze="none")).layers.eval()
+        layers = load_backbone(ModelConfig(backbone=name, pretrained=False, freeze="none")).layers.eval()
     try:
         with torch.inference_mode():
             layers(torch.empty(1, 3, image_size, image_size, device="meta"))
@@ -86,43 +86,45 @@ def check_trunk(name: str, image_size: int) -> int:
         # Some networks compute with values on their way, which a tensor without memory has none of: they are passed.
         if "meta tensor" not in str(error):
             raise InputError(
-                f"--trunk {name} cannot see images of {image_size} px ({_one_line(error)}); choose another --image-size"
+                f"--backbone {name} cannot see images of {image_size} px ({_one_line(error)}); "
+                "choose another --image-size"
             ) from error
     return sum(tensor.numel() for tensor in layers.state_dict().values())
 
 
-def load_trunk(config: ModelConfig) -> Trunk:
-    """Build a trunk with its start weights: from a local file, from timm, or at random.
+def load_backbone(config: ModelConfig) -> Backbone:
+    """Build a backbone with its start weights: from a local file, from timm, or at random.
 
     Args:
-        config: Names the trunk and where its weights come from.
+        config: Names the backbone and where its weights come from.
 
     Returns:
-        The trunk.
+        The backbone.
 
     Raises:
-        InputError: If timm does not know the trunk, or the weights cannot be had or do not fit.
+        InputError: If timm does not know the backbone, or the weights cannot be had or do not fit.
     """
-    download = config.pretrained and config.trunk_weights is None
-    _check_name(config.trunk)
+    download = config.pretrained and config.backbone_weights is None
+    _check_name(config.backbone)
     try:
         with warnings.catch_warnings():
             # timm and the hub warn about their own internals here; none of it is for the user.
             warnings.simplefilter("ignore")
-            network = timm.create_model(config.trunk, features_only=True, pretrained=download)
+            network = timm.create_model(config.backbone, features_only=True, pretrained=download)
     except Exception as error:  # the network stack below timm raises many kinds
         if not download:
             raise InputError(
-                f"--trunk {config.trunk}: timm gives no feature maps of this model ({_one_line(error)})"
+                f"--backbone {config.backbone}: timm gives no feature maps of this model ({_one_line(error)})"
             ) from error
         raise InputError(
-            f"cannot download the ImageNet weights of the trunk {config.trunk} ({type(error).__name__}); give them as "
-            "a file with --trunk-weights FILE, or start from random weights with --no-pretrained --freeze none"
+            f"cannot download the ImageNet weights of the backbone {config.backbone} ({type(error).__name__}); "
+            "give them as a file with --backbone-weights FILE, or start from random weights with --no-pretrained "
+            "--freeze none"
         ) from error
-    if config.trunk_weights is not None:
-        _load_weights(network, config.trunk, config.trunk_weights)
+    if config.backbone_weights is not None:
+        _load_weights(network, config.backbone, config.backbone_weights)
     layers, stages = _sequence(network)
-    return Trunk(layers, network.feature_info.channels()[-1], stages, config.trunk)
+    return Backbone(layers, network.feature_info.channels()[-1], stages, config.backbone)
 
 
 def _check_name(name: str) -> None:
@@ -131,10 +133,10 @@ def _check_name(name: str) -> None:
     if not timm.is_model(name):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() names all of them"
-        raise InputError(f"--trunk {name}: timm has no such model{hint}")
+        raise InputError(f"--backbone {name}: timm has no such model{hint}")
     if name != model and name not in timm.list_pretrained(f"{model}.*"):
         raise InputError(
-            f"--trunk {name}: timm has no weights {weights!r} of {model}; leave out what follows the point"
+            f"--backbone {name}: timm has no weights {weights!r} of {model}; leave out what follows the point"
         )
 
 
@@ -179,7 +181,7 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
 
 
 def _load_weights(network: nn.Module, name: str, path: Path) -> None:
-    """Load a trunk's weights from a file: tensors are matched by name, or else all of them by order and shape."""
+    """Load a backbone's weights from a file: tensors are matched by name, or else all of them by order and shape."""
     given = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
     wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
@@ -197,8 +199,8 @@ def _load_weights(network: nn.Module, name: str, path: Path) -> None:
         if tensor is None or tensor.shape != value.shape or _kind(tensor) != _kind(value):
             found = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)} ({_kind(tensor)})"
             raise InputError(
-                f"{path} does not hold weights of the trunk {name}: for {key} of shape {tuple(value.shape)} "
-                f"({_kind(value)}) it has {found}; give the file that belongs to this trunk"
+                f"{path} does not hold weights of the backbone {name}: for {key} of shape {tuple(value.shape)} "
+                f"({_kind(value)}) it has {found}; give the file that belongs to this backbone"
             )
     network.load_state_dict({key: tensor for key, tensor in matched.items() if tensor is not None}, strict=False)
 
@@ -213,22 +215,22 @@ def _kind(tensor: Tensor) -> str:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a safetensors file or a PyTorch state dict; nothing is unpickled but tensors."""
     if not path.is_file():
-        raise InputError(f"--trunk-weights {path}: no such file")
+        raise InputError(f"--backbone-weights {path}: no such file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise InputError(
-            f"--trunk-weights {path}: not a safetensors file or a state dict ({_one_line(error)})"
+            f"--backbone-weights {path}: not a safetensors file or a state dict ({_one_line(error)})"
         ) from error
     except Exception as error:  # pickle raises its own kinds for what weights_only refuses
-        raise InputError(f"--trunk-weights {path}: holds more than tensors, so it is not loaded") from error
+        raise InputError(f"--backbone-weights {path}: holds more than tensors, so it is not loaded") from error
     # Training scripts wrap the tensors once more.
     if isinstance(values, dict):
         values = values.get("state_dict", values)
     if not isinstance(values, dict) or not any(isinstance(value, Tensor) for value in values.values()):
-        raise InputError(f"--trunk-weights {path}: holds no named tensors")
+        raise InputError(f"--backbone-weights {path}: holds no named tensors")
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
 
 

@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.errors import InputError, RefusedError
-from biranet.evaluation.calibration import (
+from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
+from biranet.decisions.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     fit_grade_thresholds,
     fit_temperature,
 )
-from biranet.evaluation.confusion import confusion_matrix, quadratic_weighted_kappa
-from biranet.evaluation.predictions import check_predictions, referable_score
-from biranet.evaluation.rules import (
+from biranet.decisions.predictions import check_predictions, referable_score
+from biranet.decisions.rules import (
     REFER_ALL,
     REFER_NONE,
     SENSITIVITY_POINT,
@@ -40,6 +39,7 @@ from biranet.evaluation.rules import (
     gathered_before,
     raw_probabilities,
 )
+from biranet.errors import InputError, RefusedError
 from biranet.grades import REFERABLE_GRADE
 
 COVERAGE = 0.90
@@ -63,7 +63,7 @@ def fit_rules(
     table: pd.DataFrame,
     *,
     decoder: Literal["argmax", "expected_grade"] = "argmax",
-    miss_cost: float = 5.0,
+    cost_of_missed: float = 5.0,
     keep_grades: bool = False,
     origin: str = "the calibration table",
 ) -> Rules:
@@ -72,22 +72,22 @@ def fit_rules(
     Args:
         table: A predictions table with probabilities; a temperature that was applied to them is undone first.
         decoder: How probabilities become a grade.
-        miss_cost: What a referable photo that is not referred costs, in needless referrals.
+        cost_of_missed: What a referable photo that is not referred costs, in needless referrals.
         keep_grades: Fit the sets to start at the table's predicted grades, as `apply_rules` does with those of another
             program; else they start at the grades of the decoder, and the table's are not used.
         origin: Where the table comes from, for the errors.
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
-        specificity) and `cost_<miss_cost>` (lowest cost of these photos); none where fewer than `LEAST_GROUPS` groups
-        have referable photos, or others. Their doubts say so, and what else makes them weak.
+        specificity) and `cost_<cost_of_missed>` (lowest cost of these photos); none where fewer than `LEAST_GROUPS`
+        groups have referable photos, or others. Their doubts say so, and what else makes them weak.
 
     Raises:
         InputError: If the table is refused by `check_predictions`, holds no probabilities, fewer than `LEAST_GROUPS`
             groups, or only referable photos or none; or the cost is not above 0.
     """
-    if not 0 < miss_cost < math.inf:
-        raise InputError(f"the cost of a missed photo must be a number above 0, not {miss_cost}")
+    if not 0 < cost_of_missed < math.inf:
+        raise InputError(f"the cost of a missed photo must be a number above 0, not {cost_of_missed}")
     check_predictions(table, origin)
     raw = raw_probabilities(table, origin=origin)
     grades = table["grade"].to_numpy(np.int64)
@@ -119,7 +119,7 @@ def fit_rules(
             SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
             SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
             "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
-            f"cost_{miss_cost:g}": cheapest_threshold(score, referable, miss_cost, 1.0),
+            f"cost_{cost_of_missed:g}": cheapest_threshold(score, referable, cost_of_missed, 1.0),
         }
     )
     starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
@@ -204,14 +204,14 @@ def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
 
 
 def cheapest_threshold(
-    score: Floats, referable: npt.NDArray[np.bool_], miss_cost: float, needless_cost: float
+    score: Floats, referable: npt.NDArray[np.bool_], cost_of_missed: float, needless_cost: float
 ) -> float:
     """Find the threshold at which missed and needless referrals cost least.
 
     Args:
         score: Probability of a referable grade, (N,).
         referable: Whether the photo is referable, (N,).
-        miss_cost: What a referable photo below the threshold costs.
+        cost_of_missed: What a referable photo below the threshold costs.
         needless_cost: What another photo at or above it costs.
 
     Returns:
@@ -225,9 +225,9 @@ def cheapest_threshold(
     # With the k lowest of the different scores below the threshold.
     missed = np.append(0, np.bincount(place, referable, len(scores)).cumsum())
     spared = np.append(0, np.bincount(place, ~referable, len(scores)).cumsum())
-    costs = miss_cost * missed - needless_cost * spared
+    costs = cost_of_missed * missed - needless_cost * spared
     # Costs that differ by rounding alone are equal.
-    best = int(np.flatnonzero(costs <= costs.min() + 1e-9 * (miss_cost + needless_cost))[0])
+    best = int(np.flatnonzero(costs <= costs.min() + 1e-9 * (cost_of_missed + needless_cost))[0])
     thresholds = np.concatenate([[REFER_ALL], (scores[:-1] + scores[1:]) / 2, [REFER_NONE]])
     return float(thresholds[best])
 

@@ -20,11 +20,11 @@ import pytest
 from sklearn import metrics as oracle
 
 from biranet.config import ReportConfig
+from biranet.decisions.predictions import read_predictions
+from biranet.decisions.rules import OperatingPoint, Rules, answer, answer_columns
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import meaning_of, point_name
-from biranet.evaluation.predictions import read_predictions
-from biranet.evaluation.report import write_report
-from biranet.evaluation.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.reports.report import write_report
 from written_out import (
     GRADES,
     PROBABILITIES,

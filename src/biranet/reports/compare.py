@@ -15,19 +15,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import EvaluationConfig
+from biranet.decisions.predictions import has_answers, pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.meanings import meaning_of
 from biranet.evaluation.metrics import LEADING
-from biranet.evaluation.pages.differences import Difference, chart_differences, charted, list_differences, shortened
-from biranet.evaluation.pages.page import is_page, render_page
-from biranet.evaluation.predictions import has_answers, pool_predictions
-from biranet.evaluation.published import PUBLISHED, PUBLISHED_NOTE
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.places import public_names
+from biranet.reports.pages.differences import Difference, chart_differences, charted, list_differences, shortened
+from biranet.reports.pages.page import is_page, render_page
+from biranet.reports.published import PUBLISHED, PUBLISHED_NOTE
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 
-from biranet.evaluation.predictions import SMALLEST_PROBABILITY
-from biranet.evaluation.rules import Floats, Grades, apply_temperature
+from biranet.decisions.predictions import SMALLEST_PROBABILITY
+from biranet.decisions.rules import Floats, Grades, apply_temperature
 from biranet.grades import GRADE_COUNT
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from biranet.decisions.fit import NOT_CALIBRATED
 from biranet.errors import InputError
-from biranet.evaluation.decisions import NOT_CALIBRATED
 from biranet.files import read_json, sha256_of
 from biranet.places import public_names
 

@@ -17,15 +17,15 @@ import pytest
 from PIL import Image
 
 from biranet.config import ReportConfig
+from biranet.decisions.predictions import read_predictions
+from biranet.decisions.rules import OperatingPoint, Rules, apply_rules
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.pages.page import PICTURE_SIZE_PX
 from biranet.evaluation.patients import measure_patients
-from biranet.evaluation.predictions import read_predictions
-from biranet.evaluation.report import Panel, worst_mistakes, write_report
-from biranet.evaluation.rules import OperatingPoint, Rules, apply_rules
 from biranet.evaluation.subgroups import measure_subgroups
 from biranet.grades import DISCLAIMER
+from biranet.reports.pages.page import PICTURE_SIZE_PX
+from biranet.reports.report import Panel, worst_mistakes, write_report
 from html_page import Page
 
 NASTY = "<img src=x onerror=alert(1)>\"'&.png"

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn import metrics as reference
 
-from biranet.errors import InputError
-from biranet.evaluation import confusion
-from biranet.evaluation.confusion import (
+from biranet.confusion import (
     MATRIX_MEASURES,
     confusion_matrix,
     quadratic_weighted_kappa,
     screening_shares,
     two_by_two,
 )
+from biranet.errors import InputError
+from biranet.evaluation import confusion
 
 GRADES = [0, 1, 2, 3, 4]
 

@@ -17,9 +17,8 @@ from hypothesis.extra import numpy as npst
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import log_softmax, softmax
 
-from biranet.errors import InputError
-from biranet.evaluation.predictions import ANSWER_COLUMNS, read_predictions, write_predictions
-from biranet.evaluation.rules import (
+from biranet.decisions.predictions import ANSWER_COLUMNS, read_predictions, write_predictions
+from biranet.decisions.rules import (
     ALL_GRADES,
     LEAST_TEMPERATURE,
     MOST_TEMPERATURE,
@@ -36,6 +35,7 @@ from biranet.evaluation.rules import (
     gathered_before,
     raw_probabilities,
 )
+from biranet.errors import InputError
 
 Shares = npt.NDArray[np.float32]
 
@@ -351,8 +351,6 @@ def test_rules_survive_the_header_of_a_checkpoint(rules: Rules) -> None:
 
 
 def test_importing_is_light() -> None:
-    code = (
-        "import sys\nimport biranet.evaluation.rules\nprint(sorted({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
-    )
+    code = "import sys\nimport biranet.decisions.rules\nprint(sorted({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

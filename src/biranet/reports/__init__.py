@@ -1,0 +1,1 @@
+"""Pages that people read: reports, comparisons, and where their tables come from."""
