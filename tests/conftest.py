@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from drawn_tables import draw_table  # noqa: F401 (a fixture)
+
 REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data" / "fundus"))
 
 # One thread a process: the test run itself is parallel, and sums then have one order on every machine.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn import metrics as reference
 
+from biranet import confusion
 from biranet.confusion import (
     MATRIX_MEASURES,
     confusion_matrix,
@@ -21,7 +22,6 @@ from biranet.confusion import (
     two_by_two,
 )
 from biranet.errors import InputError
-from biranet.evaluation import confusion
 
 GRADES = [0, 1, 2, 3, 4]
 
@@ -226,7 +226,7 @@ def test_an_empty_matrix_is_undefined() -> None:
 
 def test_importing_and_kappa_are_light() -> None:
     code = (
-        "import sys\nfrom biranet.evaluation import confusion as m\n"
+        "import sys\nfrom biranet import confusion as m\n"
         "m.quadratic_weighted_kappa(m.confusion_matrix([0], [2]))\n"
         "print(sorted({'torch', 'sklearn', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )

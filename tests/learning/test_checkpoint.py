@@ -211,10 +211,10 @@ def test_a_training_state_is_no_checkpoint(tmp_path):
         load_checkpoint(tmp_path / "state.safetensors")
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, "3", None, "\x1b[31m3"])
+@pytest.mark.parametrize("version", [0, 1, 5, "4", None, "\x1b[31m4"])
 def test_another_version_is_refused(file, version):
     _rewrite(file, version=version)
-    with pytest.raises(InputError, match=r"a checkpoint of version \S+, and this program reads version 3") as caught:
+    with pytest.raises(InputError, match=r"a checkpoint of version \S+, and this program reads version 4") as caught:
         load_checkpoint(file)
     assert str(caught.value).isprintable()
 

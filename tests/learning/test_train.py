@@ -256,9 +256,9 @@ def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_c
     assert read_card(tmp_path / "run" / "last.safetensors").model.backbone_weights == Path("weights.pt")
     assert str(tmp_path).encode() not in (tmp_path / "run" / "last.safetensors").read_bytes()
     learned = load_file(tmp_path / "run" / "last.safetensors")
-    stem = [key for key in learned if key.startswith("stem.")]
-    assert len(stem) > 10
-    assert all(torch.equal(learned[key], given.state_dict()[key.removeprefix("stem.")]) for key in stem)
+    frozen = [key for key in learned if key.startswith("frozen.")]
+    assert len(frozen) > 10
+    assert all(torch.equal(learned[key], given.state_dict()[key.removeprefix("frozen.")]) for key in frozen)
     for key, value in given.state_dict().items():
         if key.startswith("layer4") and key.endswith("conv1.weight"):
             assert not torch.equal(learned[f"stream_a.backbone.{key}"], value)
