@@ -68,7 +68,7 @@ WRONG = {
     "grade 5": (instead("grade", "5"), "p.csv, row 3, column 'grade': '5' is not a grade from 0 to 4"),
     "grade -1": (instead("grade", "-1"), "p.csv, row 3, column 'grade': '-1' is not a grade from 0 to 4"),
     "grade 1.5": (instead("grade", "1.5"), "p.csv, row 3, column 'grade': '1.5' is not a grade from 0 to 4"),
-    "grade in words": (instead("grade", "mild"), "p.csv, row 3, column 'grade': 'mild' is not a grade from 0 to 4"),
+    "grade in other words": (instead("grade", "bad"), "p.csv, row 3, column 'grade': 'bad' is not a grade from 0 to 4"),
     "no grade": (instead("grade", ""), "p.csv, row 3, column 'grade': '' is not a grade: every photo needs one"),
     "grade NaN": (instead("grade", "NaN"), "p.csv, row 3, column 'grade': 'NaN' is not a grade: every photo needs one"),
     "prediction 9": (instead("predicted_grade", "9"), "p.csv, row 3, column 'predicted_grade': '9' is not a grade"),
@@ -201,10 +201,10 @@ def test_rules_for_a_table_without_probabilities(biranet, place):
     assert_refused(answer, "p.csv: the predictions hold no probabilities", place)
 
 
-def measured(biranet, place, content, name="p.csv"):
+def measured(biranet, place, content, name="p.csv", flags=()):
     """The measures; the facts name the file's own hash."""
     (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    answer = biranet("evaluate", "--predictions", name)
+    answer = biranet("evaluate", "--predictions", name, *flags)
     assert answer.status == 0, answer.err
     metrics = json.loads((place / "report" / "metrics.json").read_text())
     del metrics["facts"]
@@ -227,6 +227,71 @@ def test_tables_as_spreadsheets_write_them_are_measured_alike(biranet, place, co
     expected = measured(biranet, place, GOOD)
     assert expected["n"] == 4
     assert measured(biranet, place, content) == expected
+
+
+ANOTHER = "R0=0,R1=1,R2=2,R3=4"
+ONE_BASED = "1=0,2=1,3=2,4=3,5=4"
+
+
+@pytest.mark.parametrize(
+    ("grades", "predicted", "flag"),
+    [
+        (["No DR", "moderate_npdr", "Mild", "PDR"], ["0", "2", "2", "3"], None),
+        (["normal", "2", "1", "4.0"], ["No_DR", "Moderate", "moderate DR", "Severe"], None),
+        (["R0", "R2", "R1", "R3"], ["0", "2", "2", "3"], ANOTHER),
+        (["R0", "R2", "R1", "R3"], ["R0", "R2", "r2", "severe"], ANOTHER + ",severe=3"),
+        (["1", "3", "2", "5"], ["0", "2", "2", "3"], ONE_BASED),
+        (["1", "3", "2", "5"], ["no dr", "moderate", "moderate", "severe"], ONE_BASED),
+    ],
+    ids=["truth in words", "predictions in words", "another truth", "another scale", "one-based truth", "words"],
+)
+def test_grades_are_read_as_prepare_reads_labels(biranet, place, grades, predicted, flag):
+    rows = [f"{name}.jpg,{true},{said}" for name, true, said in zip("abcd", grades, predicted, strict=True)]
+    table = lines(*rows, header=PLAIN)
+    plain = lines("a.jpg,0,0", "b.jpg,2,2", "c.jpg,1,2", "d.jpg,4,3", header=PLAIN)
+    expected = measured(biranet, place, plain)
+    assert measured(biranet, place, table, flags=["--grades", flag] if flag else []) == expected
+
+
+def test_the_report_says_by_which_words_grades_were_read(biranet, place):
+    (place / "p.csv").write_text(lines("a.jpg,R1,1", "b.jpg,R3,4", "c.jpg,R0,0", "d.jpg,R2,2", header=PLAIN))
+    assert biranet("evaluate", "--predictions", "p.csv", "--grades", ANOTHER).status == 0
+    facts = json.loads((place / "report" / "metrics.json").read_text())["facts"]
+    assert facts["Grades"] == f"by --grades {ANOTHER}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "sentence"),
+    [
+        (
+            ["a,R1,1"],
+            [],
+            "p.csv, row 2, column 'grade': 'R1' is not a grade from 0 to 4; it is of a screening scale such as R0 to "
+            'R3, whose steps are others; where each value has its grade, say so with --grades "R1=0,…"',
+        ),
+        (["a,0,-1"], [], "column 'predicted_grade': '-1' is not a grade from 0 to 4; where it stands for one, say so"),
+        (
+            ["a,R0,0", "b,R9,0"],
+            ["--grades", "R0=0"],
+            "row 3, column 'grade': 'R9' is not among the values of --grades",
+        ),
+        (["a,R0,0", "b,R9,0"], ["--grades", "R0=0"], "where nobody could grade the photo, leave its row out"),
+        (
+            ["a,1,1", "b,5,4"],
+            ["--grades", ONE_BASED],
+            "'predicted_grade': all its values are grades from 0 to 4 and",
+        ),
+        (["a,0,0"], ["--grades", "R0"], "--grades is a list such as mild=1,moderate=2, and 'R0' is no part of one"),
+    ],
+)
+def test_grades_that_cannot_be_read(biranet, place, rows, flags, sentence):
+    (place / "p.csv").write_text(lines(*rows, header=PLAIN))
+    assert_refused(biranet("evaluate", "--predictions", "p.csv", *flags), sentence, place)
+
+
+def test_grades_of_a_checkpoint_are_those_of_the_folder(biranet, place):
+    answer = biranet("evaluate", "model.safetensors", "prepared", "--grades", "R0=0")
+    assert (answer.status, "--grades belongs to --predictions" in answer.err) == (2, True)
 
 
 def test_spaces_around_a_group_make_no_other_group(biranet, place):

@@ -5,10 +5,10 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ from biranet.texts import read_head, read_text
 from biranet.words import parse_eye
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+Value = TypeVar("Value")
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -219,13 +221,7 @@ def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     Raises:
         InputError: If a value is no grade; the sentence names file, row and column.
     """
-    grades: list[int | None] = []
-    for row, text in table[column].items():
-        try:
-            grades.append(parse_grade(str(text)))
-        except InputError as error:
-            raise InputError(f"{path}, row {row}, column {column!r}: {error}") from error
-    return pd.Series(grades, index=table.index, dtype="Int64")
+    return pd.Series(parse_cells(table, column, path, parse_grade), index=table.index, dtype="Int64")
 
 
 def parse_eyes(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
@@ -242,14 +238,32 @@ def parse_eyes(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     Raises:
         InputError: If a value is no eye; the sentence names file, row and column.
     """
-    eyes: dict[str, str] = {}
+    return pd.Series(parse_cells(table, column, path, parse_eye), index=table.index, dtype=object)
+
+
+def parse_cells(table: pd.DataFrame, column: str, path: Path, parse: Callable[[str], Value]) -> list[Value]:
+    """Read the cells of a column, each text that stands there once.
+
+    Args:
+        table: From `read_table`: its index is the row in the file.
+        column: The column.
+        path: The file, for the error.
+        parse: Reads one cell.
+
+    Returns:
+        What was read, in order.
+
+    Raises:
+        InputError: If `parse` raises it; the sentence names file, row and column.
+    """
+    read: dict[str, Value] = {}
     for row, text in table[column].items():
-        if text not in eyes:
+        if text not in read:
             try:
-                eyes[text] = parse_eye(str(text))
+                read[text] = parse(str(text))
             except InputError as error:
                 raise InputError(f"{path}, row {row}, column {column!r}: {error}") from error
-    return pd.Series([eyes[text] for text in table[column]], index=table.index, dtype=object)
+    return [read[text] for text in table[column]]
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import PreparedFolder, check_counts
+from biranet.commands.flags import GRADES_EXAMPLE, PreparedFolder, check_counts, read_pairs
 from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
@@ -77,6 +77,9 @@ class Evaluate:
     """Prepared folder with graded photos; or the file of RetinaMNIST, retinamnist.npz, as it was published."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions to measure instead of a model; several, such as those of all folds, are pooled."""
+    grades: Annotated[str, arg(metavar="VALUE=GRADE,…")] = ""
+    """Which grade each value of the tables is, where they are on another scale or in words that are not known; nothing
+    else is a true grade then."""
     calibration: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
     --predictions on; grades are scored as given."""
@@ -101,6 +104,10 @@ class Evaluate:
             raise InputError("--calibration belongs to --predictions; a checkpoint is calibrated by: biranet calibrate")
         if self.cost_of_missed is not None and not self.calibration:
             raise InputError("--cost-of-missed belongs to --calibration; for a checkpoint give it to biranet calibrate")
+        if self.grades and not self.predictions:
+            raise InputError(
+                "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
+            )
         check_counts(workers=(self.workers, 0))
         from biranet.outputs import output
         from biranet.reports.report import REPORT
@@ -130,6 +137,7 @@ class Evaluate:
         from biranet.decisions.rules import apply_rules
         from biranet.reports.report import write_report
         from biranet.reports.table_provenance import check_unchanged, describe_tables
+        from biranet.scale import Scale
         from biranet.version import how_measured
 
         if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions + self.calibration):
@@ -137,20 +145,21 @@ class Evaluate:
                 f"the report would replace {self.out / 'predictions.csv'}, which it is to read; "
                 "choose another folder with --out"
             )
+        scale = Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",))
         facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
-        pooled = pool_predictions(*self.predictions)
+        pooled = pool_predictions(*self.predictions, scale=scale)
         check_unchanged(self.predictions, facts)
         table = pooled.table
-        rules_facts: dict[str, str | list[str]] = {}
+        further_facts: dict[str, str | list[str]] = {"Grades": f"by --grades {self.grades}"} if self.grades else {}
         notes += pooled.notes()
         if self.calibration:
-            calibration = read_predictions(*self.calibration)
+            calibration = read_predictions(*self.calibration, scale=scale)
             origins = _names(self.calibration), _names(self.predictions)
             refuse_shared(calibration, table, calibration_origin=origins[0], measured_origin=origins[1])
             cost = CalibrationConfig().cost_of_missed if self.cost_of_missed is None else self.cost_of_missed
             rules = fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origins[0])
             table = apply_rules(table, rules, origin=origins[1])
-            rules_facts = {
+            further_facts |= {
                 "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
                 "grades are scored as given",
                 "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
@@ -162,7 +171,7 @@ class Evaluate:
             table,
             title=f"Evaluation of {measured}",
             config=self.config,
-            facts={**facts, **rules_facts, **how_measured()},
+            facts={**facts, **further_facts, **how_measured()},
             notes=notes,
         )
 

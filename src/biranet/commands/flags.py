@@ -1,5 +1,6 @@
 """What several commands share: the folder they read, and checks of paths and numbers."""
 
+import csv
 import dataclasses
 import errno
 import os
@@ -26,6 +27,23 @@ def check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, lowest) in counts.items():
         if value < lowest:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
+
+
+GRADES_EXAMPLE = "mild=1,moderate=2"
+"""What `--grades` looks like."""
+
+
+def read_pairs(text: str, flag: str, example: str) -> dict[str, str]:
+    """Read `left=right,left=right`; a pair that holds a comma stands in double quotes."""
+    pairs = {}
+    for item in next(csv.reader([text]), []):
+        ours, equals, theirs = (part.strip() for part in item.partition("="))
+        if not (ours and equals and theirs):
+            raise InputError(f"{flag} is a list such as {example}, and {item!r} is no part of one")
+        if ours in pairs:
+            raise InputError(f"{flag} names {ours!r} twice")
+        pairs[ours] = theirs
+    return pairs
 
 
 def check_paths(command: Any, words: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import PreparedFolder
+from biranet.commands.flags import GRADES_EXAMPLE, PreparedFolder, check_counts, read_pairs
 from biranet.config import SplitConfig
-from biranet.errors import InputError, InterruptedRunError
+from biranet.errors import InterruptedRunError
 from biranet.files import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Prepare:
     keep_ungradable: bool = False
     """Use ungradable photos like all others; why they are ungradable still stands in the manifest."""
     workers: int = 2
-    """Processes that prepare photos."""
+    """Processes that prepare photos; with 0, this one does."""
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
@@ -63,14 +63,15 @@ class Prepare:
         from biranet.photos import CONTACT_SHEET_NAME
         from biranet.photos.folder import prepare_folder
 
+        check_counts(workers=(self.workers, 0))
         try:
             summary = prepare_folder(
                 self.photos,
                 self.out,
                 labels=self.labels,
                 dataset=self.dataset,
-                columns=_pairs(self.columns, "--columns", "file=image,grade=level"),
-                grades=_pairs(self.grades, "--grades", "mild=1,moderate=2"),
+                columns=read_pairs(self.columns, "--columns", "file=image,grade=level"),
+                grades=read_pairs(self.grades, "--grades", GRADES_EXAMPLE),
                 ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
                 size_px=self.size,
                 keep_ungradable=self.keep_ungradable,
@@ -204,16 +205,3 @@ def _told_of_patients(summary: "Summary") -> "Iterator[str]":
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
-
-
-def _pairs(text: str, flag: str, example: str) -> dict[str, str]:
-    """Read `left=right,left=right`; a pair that holds a comma stands in double quotes."""
-    pairs = {}
-    for item in next(csv.reader([text]), []):
-        ours, equals, theirs = (part.strip() for part in item.partition("="))
-        if not (ours and equals and theirs):
-            raise InputError(f"{flag} is a list such as {example}, and {item!r} is no part of one")
-        if ours in pairs:
-            raise InputError(f"{flag} names {ours!r} twice")
-        pairs[ours] = theirs
-    return pairs

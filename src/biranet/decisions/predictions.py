@@ -7,6 +7,7 @@ grades, operating points) stands in columns too, so that tables of folds, each w
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ import pandas as pd
 from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import STATUSES
-from biranet.tables import parse_eyes, parse_grades, read_table, write_table
+from biranet.scale import Scale
+from biranet.tables import parse_cells, parse_eyes, read_table, write_table
 from biranet.words import is_empty
 
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
@@ -105,7 +107,7 @@ def point_columns(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if str(name).startswith(POINT_PREFIX)]
 
 
-def read_predictions(*paths: Path) -> pd.DataFrame:
+def read_predictions(*paths: Path, scale: Scale | None = None) -> pd.DataFrame:
     """Read predictions and pool them, for example the tables of five folds.
 
     Only `file`, `grade` and `predicted_grade` must be there. Where `group` is missing or empty, a photo is a group of
@@ -113,8 +115,12 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
     together, and so may the answers of our rules; a `temperature` that is missing beside answers is 1. A table of
     `biranet grade` with the true grades added is such a table: its photos without a grade are left out.
 
+    Grades are numbers from 0 to 4, the usual words, or what `scale` was given. Where the true grades are on another
+    scale, the predicted ones may be on ours: the one that reads them all counts, and where both do, they must agree.
+
     Args:
         paths: CSV files; no photo may stand in two of them, and what is measured must stand in all of them.
+        scale: How grades are written.
 
     Returns:
         One table, the fixed columns first, then the answers where there are any. `grade`, `predicted_grade`,
@@ -124,7 +130,7 @@ def read_predictions(*paths: Path) -> pd.DataFrame:
     Raises:
         InputError: If a file cannot be read or `check_predictions` refuses it; the sentence names file, row and column.
     """
-    return pool_predictions(*paths).table
+    return pool_predictions(*paths, scale=scale).table
 
 
 class Pooled(NamedTuple):
@@ -151,11 +157,12 @@ class Pooled(NamedTuple):
         ]
 
 
-def pool_predictions(*paths: Path) -> Pooled:
+def pool_predictions(*paths: Path, scale: Scale | None = None) -> Pooled:
     """Read predictions as `read_predictions` does, and keep count of the photos that have none.
 
     Args:
         paths: As for `read_predictions`.
+        scale: As for `read_predictions`.
 
     Returns:
         The table, and how many photos without a grade are not in it.
@@ -166,7 +173,8 @@ def pool_predictions(*paths: Path) -> Pooled:
     if not paths:
         raise InputError("no predictions were given; name at least one predictions.csv")
     left_out: Counter[str] = Counter()
-    tables = [_read_one(path, left_out) for path in paths]
+    scale = scale or Scale(flags=())
+    tables = [_read_one(path, left_out, scale) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         _refuse_other_columns(tables[0], paths[0], table, path)
         _refuse_other_columns(table, path, tables[0], paths[0])
@@ -269,7 +277,7 @@ def _check_answers(table: pd.DataFrame, origin: str) -> None:
         _refuse_first(table, ~table[column].isin((0, 1)), origin, column, _NO_POINT)
 
 
-def _read_one(path: Path, left_out: Counter[str]) -> pd.DataFrame:
+def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
     table = _graded_rows(read_table(path, ("file", "grade", "predicted_grade")), left_out)
     table = _fitted_answers(table)
     _refuse_parts(table, str(path))
@@ -279,8 +287,11 @@ def _read_one(path: Path, left_out: Counter[str]) -> pd.DataFrame:
     if "eye" in table:
         parse_eyes(table, "eye", path)  # what is none would leave patients out of the measures by patient
     answered = has_answers(table)
-    for column in ("grade", "predicted_grade", *(("lowest_grade", "highest_grade") if answered else ())):
-        table[column] = _as_grades(table, column, path)
+    as_predicted = _scale_of_predicted(table, path, scale)
+    table["grade"] = _as_grades(table, "grade", path, scale)
+    table["predicted_grade"] = _as_grades(table, "predicted_grade", path, as_predicted)
+    for column in ("lowest_grade", "highest_grade") if answered else ():
+        table[column] = _as_grades(table, column, path, Scale(flags=()))
     for column in PROBABILITIES if has_probabilities(table) else ():
         table[column] = _as_numbers(table, column, path, _NO_PROBABILITY)
     if answered:
@@ -318,12 +329,27 @@ def _fitted_answers(table: pd.DataFrame) -> pd.DataFrame:
     return table if "temperature" in table else table.assign(temperature="1")
 
 
-def _as_grades(table: pd.DataFrame, column: str, path: Path) -> "pd.Series[int]":
-    # Few texts are different, so each is read once; the first row that holds it is the one to name.
-    different = table.drop_duplicates(column)
-    grades = parse_grades(different, column, path)
-    _refuse_first(different, grades.isna(), str(path), column, "is not a grade: every photo needs one to be scored")
-    return table[column].map(dict(zip(different[column], grades, strict=True))).astype("int64")
+def _as_grades(table: pd.DataFrame, column: str, path: Path, scale: Scale) -> "pd.Series[int]":
+    read = parse_cells(table, column, path, lambda text: scale.read(text).grade)
+    grades = pd.Series(read, index=table.index, dtype="Int64")
+    _refuse_first(table, grades.isna(), str(path), column, "is not a grade: every photo needs one to be scored")
+    return grades.astype("int64")
+
+
+def _scale_of_predicted(table: pd.DataFrame, path: Path, scale: Scale) -> Scale:
+    """The scale that reads all predicted grades: that of the true ones, or ours."""
+    if not scale.given:
+        return scale
+    column, readings = "predicted_grade", []
+    for each in (Scale(flags=()), scale):
+        with suppress(InputError):
+            readings.append((each, _as_grades(table, column, path, each)))
+    if len(readings) == 2 and not readings[0][1].equals(readings[1][1]):
+        raise InputError(
+            f"{path}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades, "
+            "other ones; write them in the usual words, such as mild"
+        )
+    return readings[0][0] if readings else scale
 
 
 def _as_numbers(table: pd.DataFrame, column: str, path: Path, why: str) -> "pd.Series[float]":

@@ -15,8 +15,8 @@ from biranet.photos.datasets.kaggle import APTOS, EYEPACS
 from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoFolder, Place
 from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
 from biranet.photos.datasets.patients import guess_patients
-from biranet.photos.datasets.scale import Scale, remarks
 from biranet.photos.datasets.scan import OUTSIDE, outside, refuse_prepared
+from biranet.scale import Scale, remarks
 from biranet.texts import refuse_packed
 
 __all__ = [

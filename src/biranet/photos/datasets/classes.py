@@ -8,7 +8,7 @@ from biranet.errors import InputError
 from biranet.grades import GRADES
 from biranet.manifest import SPLITS
 from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, refuse_labels
-from biranet.photos.datasets.scale import Graded, Scale, named_grade
+from biranet.scale import Graded, Scale, named_grade
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
 """What folders and tables call the parts of a split, in lower case, and how the manifest does."""

@@ -7,8 +7,8 @@ from biranet.errors import InputError
 from biranet.photos.datasets.layout import PhotoFolder, Rows, published
 from biranet.photos.datasets.parts import among_part, part_named
 from biranet.photos.datasets.rows import all_match, table_rows
-from biranet.photos.datasets.scale import UNGRADABLE_IN_SET, Graded
 from biranet.photos.metadata import comment_group
+from biranet.scale import UNGRADABLE_IN_SET, Graded
 from biranet.tables import read_header
 
 _HEAD_BYTES = 262_144

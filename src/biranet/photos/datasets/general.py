@@ -5,7 +5,7 @@ from biranet.manifest import SPLITS
 from biranet.photos.datasets.classes import SPLIT_NAMES, looks_like_classes
 from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, at, refuse_labels
 from biranet.photos.datasets.rows import list_rows, table_rows
-from biranet.photos.datasets.scale import Graded
+from biranet.scale import Graded
 from biranet.tables import list_columns, read_table
 from biranet.words import is_empty, parse_eye
 

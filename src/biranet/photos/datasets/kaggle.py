@@ -6,7 +6,7 @@ from pathlib import Path
 from biranet.photos.datasets.layout import PhotoFolder, Rows, published
 from biranet.photos.datasets.parts import part_named
 from biranet.photos.datasets.rows import all_match, table_rows
-from biranet.photos.datasets.scale import Graded
+from biranet.scale import Graded
 
 
 def _is_sample(path: Path) -> bool:

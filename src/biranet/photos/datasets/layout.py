@@ -13,8 +13,8 @@ from typing import NamedTuple
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.photos.datasets.names import PhotoNames
-from biranet.photos.datasets.scale import Graded, Scale
 from biranet.photos.datasets.scan import Scan, describe_passed_by, outside, scan
+from biranet.scale import Graded, Scale
 from biranet.tables import read_header
 from biranet.texts import SPREADSHEET_SUFFIXES
 from biranet.words import EYE_IN_NAME, parse_eye

@@ -7,7 +7,7 @@ from biranet.errors import InputError
 from biranet.photos.datasets.layout import PhotoFolder, Place, Rows, named, published
 from biranet.photos.datasets.parts import among_part
 from biranet.photos.datasets.rows import list_rows
-from biranet.photos.datasets.scale import UNGRADABLE_IN_SET
+from biranet.scale import UNGRADABLE_IN_SET
 
 _DDR_LISTS = {"train.txt": "train", "valid.txt": "validation", "test.txt": "test"}
 _DDR_UNGRADABLE = "5"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from biranet.photos.datasets.layout import LabelledPhoto, named
 from biranet.photos.datasets.parts import part_named
-from biranet.photos.datasets.scale import named_grade
+from biranet.scale import named_grade
 
 _WORDS = (
     # Views.

@@ -1,11 +1,11 @@
-"""What the labels call a grade: numbers of our scale, the usual words, or what `--grades` and `--ungradable` say."""
+"""What people call a grade: numbers of our scale, the usual words, or what `--grades` and `--ungradable` say."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from biranet.errors import InputError
-from biranet.grades import GRADES, parse_grade
+from biranet.grades import GRADE_NAMES, GRADES, parse_grade
 from biranet.words import is_empty
 
 UNGRADABLE = "the labels say that it cannot be graded"
@@ -44,11 +44,12 @@ UNGRADABLE_IN_SET = Graded(None, "the graders of the data set found it ungradabl
 
 
 class Scale:
-    """How the labels of one folder are read, and which of the words given for that they hold.
+    """How the labels of one folder, or the grades of some tables, are read, and which of the words given they hold.
 
     Args:
         grades: Values of the labels and the grade of each; where there are any, nothing else is a grade.
         ungradable: Values that mean that nobody could grade the photo.
+        flags: Which of `--grades` and `--ungradable` there are to advise.
 
     Raises:
         InputError: If a value has no grade from 0 to 4, or two meanings.
@@ -58,7 +59,13 @@ class Scale:
         (Graded(grade=0, ungradable=''), Graded(grade=1, ungradable=''))
     """
 
-    def __init__(self, grades: Mapping[str, str] | None = None, ungradable: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        grades: Mapping[str, str] | None = None,
+        ungradable: Collection[str] = (),
+        flags: Collection[str] = ("--grades", "--ungradable"),
+    ) -> None:
+        self._flags = flags
         self._named: dict[str, tuple[str, Graded]] = {}
         self.given = bool(grades)
         meanings = [(f"--grades {value}={text}", value, _given(value, text)) for value, text in (grades or {}).items()]
@@ -87,8 +94,8 @@ class Scale:
             return Graded()
         if self.given:
             raise InputError(
-                f"{text!r} is not among the values of --grades; name it there with its grade, or with --ungradable "
-                "where nobody could grade the photo"
+                f"{text!r} is not among the values of --grades; name it there with its grade, or where nobody could "
+                f"grade the photo, {self._leave_out(text)}"
             )
         grade = named_grade(text)
         if grade is not None:
@@ -98,7 +105,7 @@ class Scale:
         try:
             return Graded(parse_grade(text))
         except InputError as error:
-            raise InputError(f"{error}; {_hint(text, key)}") from error
+            raise InputError(f"{error}; {self._hint(text, key)}") from error
 
     def is_named(self, name: str) -> bool:
         """Tell whether `--grades` or `--ungradable` give a value a meaning."""
@@ -115,10 +122,37 @@ class Scale:
 
     def _refuse_none_among_words(self) -> None:
         if self._word and self._none:
+            say = (
+                "say all values with --grades, this one as none=0" if "--grades" in self._flags else "write no DR or 0"
+            )
             raise InputError(
                 f"{self._none!r} stands among words such as {self._word!r}, so it may mean no retinopathy or no grade; "
-                "say all values with --grades, this one as none=0, or name it with --ungradable"
+                f"{say}, or where nobody could grade the photo, {self._leave_out(self._none)}"
             )
+
+    def _leave_out(self, text: str) -> str:
+        return f"say so with --ungradable {_quoted(text)}" if "--ungradable" in self._flags else "leave its row out"
+
+    def _hint(self, text: str, key: str) -> str:
+        text = text.strip()
+        if re.fullmatch(r"[+-]?\d+,\d*", text, re.ASCII) and len(text) <= _SHOWN_CHARACTERS:
+            return f"it has a decimal comma: write decimals with a point, {text.replace(',', '.')} for {text}"
+        # What a shell or a list of pairs reads as more than itself cannot stand in an example.
+        if not text.isprintable() or len(text) > _SHOWN_CHARACTERS or set(text) & set("\"'`$\\=,"):
+            text = "VALUE"
+        ungradable = f"where nobody could grade the photo, {self._leave_out(text)}"
+        if "--grades" not in self._flags:
+            return f"write grades from {GRADES[0]} to {GRADES[-1]} or words such as {GRADE_NAMES[1]}, or {ungradable}"
+        if key == str(GRADES[-1] + 1):
+            pairs = ",".join(f"{grade + 1}={grade}" for grade in GRADES)
+            return (
+                f"where the scale begins with 1, say --grades {pairs}, and where {text} means that nobody could grade "
+                f"the photo, {self._leave_out(text)}"
+            )
+        for pattern, why in _OTHERS:
+            if re.fullmatch(pattern, key):
+                return f'{why}; where each value has its grade, say so with --grades "{text}=0,…"'
+        return f'where it stands for one, say so with --grades "{text}=0,…" for all values, and {ungradable}'
 
 
 def named_grade(text: str) -> int | None:
@@ -199,27 +233,6 @@ def _key(text: str) -> str:
 
 def _worded(key: str) -> int | None:
     return next((grade for grade in GRADES if _WORDS[grade].fullmatch(key)), None)
-
-
-def _hint(text: str, key: str) -> str:
-    text = text.strip()
-    if re.fullmatch(r"[+-]?\d+,\d*", text, re.ASCII) and len(text) <= _SHOWN_CHARACTERS:
-        return f"it has a decimal comma: write decimals with a point, {text.replace(',', '.')} for {text}"
-    # What a shell or a list of pairs reads as more than itself cannot stand in an example.
-    if not text.isprintable() or len(text) > _SHOWN_CHARACTERS or set(text) & set("\"'`$\\=,"):
-        text = "VALUE"
-    if key == str(GRADES[-1] + 1):
-        return (
-            f"where the scale begins with 1, say --grades {','.join(f'{grade + 1}={grade}' for grade in GRADES)}, and "
-            f"where {text} means that nobody could grade the photo, --ungradable {_quoted(text)}"
-        )
-    for pattern, why in _OTHERS:
-        if re.fullmatch(pattern, key):
-            return f'{why}; where each value has its grade, say so with --grades "{text}=0,…"'
-    return (
-        f'where it stands for one, say so with --grades "{text}=0,…" for all values, and where nobody could grade '
-        f"the photo, with --ungradable {_quoted(text)}"
-    )
 
 
 def _quoted(text: str) -> str:
