@@ -25,18 +25,23 @@ _READ = {
 }
 """Pillow's names of the formats that are read, and how their files begin."""
 
-_NOT_READ = {
+_PICTURES = {
     "an AVIF picture": _READ["AVIF"],
     "a HEIC picture": rb".{4}ftyp(hei|hev|mif1|msf1)",
     "a JPEG XL picture": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "a JPEG XR picture": rb"II\xbc[\0\x01]",
     "a camera's raw file": rb"II\*\0.{4}CR|.{4}ftypcrx|IIU\0|IIR[OS]|MMOR|FUJIFILM",
+    "an OpenEXR picture": rb"v/1\x01",
+}
+"""Pictures that are not read, or not everywhere: what they are called, and how their files begin."""
+
+_NOT_READ = {
+    **_PICTURES,
     "a film": rb".{4}(ftyp|moov|mdat)|RIFF.{4}AVI |\x1aE\xdf\xa3|\0\0\x01\xba",
     "a Photoshop file": rb"8BPS",
     "a PDF document": rb"%PDF",
     "a ZIP archive": rb"PK\x03\x04",
     "a packed file": rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!",
-    "an OpenEXR picture": rb"v/1\x01",
     "a FITS picture": rb"SIMPLE  =",
     "an icon": rb"\0\0[\x01\x02]\0[^\0]\0|icns",
     "a QOI picture": rb"qoif",
@@ -46,6 +51,29 @@ _NOT_READ = {
 
 _ODD_STARTS = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG\r\n\x1a\n")
 _SEARCHED_BYTES = 4096
+
+
+BEGINNING_BYTES = 132
+"""So much of a file `begins_like_a_picture` looks at."""
+
+_DICOM = rb".{128}DICM"
+_WORDLIKE = "PPM"
+_BEGINNING = re.compile(
+    b"|".join([*(start for kind, start in _READ.items() if kind != _WORDLIKE), *_PICTURES.values(), _DICOM]), re.DOTALL
+)
+
+
+def begins_like_a_picture(data: bytes) -> bool:
+    """Tell whether a file whose name says nothing is a picture, one that is read or one that is only known.
+
+    Args:
+        data: Its first `BEGINNING_BYTES`. Those of PPM begin like words, so they are known by their ending alone.
+
+    Example:
+        >>> begins_like_a_picture(b"GIF89a...."), begins_like_a_picture(b"P1 is a patient")
+        (True, False)
+    """
+    return _BEGINNING.match(data) is not None
 
 
 def kind_of(data: bytes) -> str | None:

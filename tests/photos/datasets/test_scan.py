@@ -30,6 +30,7 @@ def test_pipes_are_no_label_files(photos, lay):
         b"BM\x10\0\0\0\0\0\0\0",
         b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"\0\0\0\x20ftypavif", b"\0\0\0\x18ftypheic",
         b"\xff\x0a", b"\0\0\0\x0cJXL \r\n", bytes(128) + b"DICM",
+        b"IIRO\x08\0", b"IIU\0", b"FUJIFILMCCD-RAW", b"II\xbc\x01",
     ],
 )  # fmt: skip
 def test_where_the_ending_is_unknown_the_content_says_what_is_a_photo(photos, lay, start):

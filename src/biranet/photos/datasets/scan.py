@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from biranet.errors import InputError
 from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
+from biranet.photos.kinds import BEGINNING_BYTES, begins_like_a_picture
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.places import refuse_undecoded
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
@@ -24,15 +24,6 @@ LABEL_SUFFIXES = TABLE_SUFFIXES | {".npz"}
 """Endings, in lower case, of files that may hold labels."""
 
 _PACKED_SUFFIXES = ARCHIVE_SUFFIXES | SPREADSHEET_SUFFIXES
-
-_HEAD_BYTES = 132
-_STARTS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|II[*+]\0|MM\0[*+]|II\xbc|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|\xff\x0a|\xff\x4f\xff\x51|"
-    rb"\0\0\0\x0c(?:jP  |JXL )|.{4}ftyp(?:avi|hei|hev|mif1|msf1)|.{128}DICM",
-    re.DOTALL,
-)
-"""How pictures begin: JPEG, PNG, TIFF and the raw files of cameras, JPEG XR, WebP, GIF, BMP, JPEG XL, JPEG 2000, AVIF
-and HEIC, DICOM. Those of PPM begin like words, and have an ending."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +131,7 @@ def _begins_like_a_photo(path: Path) -> bool:
         if not path.is_file() or not path.stat().st_size:
             return False
         with open_regular(path) as file:
-            return _STARTS.match(file.read(_HEAD_BYTES)) is not None
+            return begins_like_a_picture(file.read(BEGINNING_BYTES))
     except OSError:
         return False
 
