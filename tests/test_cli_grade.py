@@ -23,6 +23,22 @@ def by_expected_grade(checkpoint, tmp_path):
     return path
 
 
+@pytest.mark.parametrize("command", ["grade", "evaluate", "calibrate"])
+def test_a_model_that_diverged_is_named(biranet, drawn_photos, split_folder, checkpoint, tmp_path, command):
+    model, card = load_checkpoint(checkpoint)
+    model.head.bias.data[2] = float("nan")
+    broken = tmp_path / "broken.safetensors"
+    save_checkpoint(broken, model, card)
+    places = {
+        "grade": (drawn_photos, "--checkpoint", broken, "--out", tmp_path / "out.csv"),
+        "evaluate": (broken, split_folder, "--split", "all", "--out", tmp_path / "out"),
+        "calibrate": (broken, split_folder),
+    }
+    answer = biranet(command, *places[command], "--workers", 0)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"biranet: the answers of {broken} are not finite numbers")
+
+
 def test_a_table_of_grade_with_the_truth_added_is_measured(biranet, drawn_photos, by_expected_grade, tmp_path):
     (tmp_path / "photos").mkdir()
     labels = pd.read_csv(drawn_photos / "labels.csv", dtype=str)

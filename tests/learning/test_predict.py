@@ -98,13 +98,13 @@ def test_columns_of_the_labels_are_not_taken_for_answers(model, card, prepared):
     check_predictions(found, "here")
 
 
-@pytest.mark.parametrize("setting", ["size_px", "jpeg_quality"])
-def test_photos_prepared_otherwise_are_refused(card, prepared, tmp_path, setting):
+@pytest.mark.parametrize(("setting", "other"), [("size_px", 90), ("jpeg_quality", 90), ("already_cropped", True)])
+def test_photos_prepared_otherwise_are_refused(card, prepared, tmp_path, setting, other):
     check_preparation(prepared, card)
     folder = tmp_path / "prepared"
     shutil.copytree(prepared, folder)
     path = folder / "preparation.json"
-    path.write_text(json.dumps(dataclasses.asdict(card.preparation) | {setting: 90}))
+    path.write_text(json.dumps(dataclasses.asdict(card.preparation) | {setting: other}))
     with pytest.raises(RefusedError, match="prepare them again, into another folder, with --size 64"):
         check_preparation(folder, card)
 

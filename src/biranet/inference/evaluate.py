@@ -67,7 +67,7 @@ def _evaluate(
     check_columns(manifest, config.by)
     photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
     device = choose_device(no_cuda)
-    predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers)
+    predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers, origin=str(checkpoint))
     notes = list(warnings(card, manifest, photos))
     if card.rules.grade_thresholds is not None:
         most_probable = probabilities(predictions).argmax(axis=1)

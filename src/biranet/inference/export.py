@@ -91,9 +91,9 @@ def export_half(checkpoint: Path, out: Path) -> Exported:
     """
     model, card = load_checkpoint(checkpoint)
     photos = _drawn_photos(card.image_size)
-    answers = _answers(model, card, photos)
+    answers = _answers(model, card, photos, checkpoint)
     save_checkpoint(out, model, card, half=True)
-    return Exported(_difference(answers, _answers(*load_checkpoint(out), photos)), card.rules.temperature)
+    return Exported(_difference(answers, _answers(*load_checkpoint(out), photos, checkpoint)), card.rules.temperature)
 
 
 def export_onnx(checkpoint: Path, out: Path) -> Exported:
@@ -124,7 +124,7 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
             f"{checkpoint} has {held / 1e9:.1f} GB of weights, and one ONNX file holds 2; export a .safetensors"
         )
     photos = _drawn_photos(card.image_size)
-    answers = _answers(model, card, photos)
+    answers = _answers(model, card, photos, checkpoint)
     try:
         with _quiet():
             content = _as_onnx(model, card, ["probabilities", "attention"][: len(answers)])
@@ -208,11 +208,11 @@ def _drawn_photos(size_px: int) -> Pixels:
     return np.stack([*drawn, np.zeros_like(drawn[0])])
 
 
-def _answers(model: nn.Module, card: CheckpointInfo, photos: Pixels) -> list[NDArray[np.floating]]:
+def _answers(model: nn.Module, card: CheckpointInfo, photos: Pixels, checkpoint: Path) -> list[NDArray[np.floating]]:
     """Grade photos as `grade` does: calibrated probabilities, and the attention where there is any."""
     images = torch.stack([to_image(photo, Normalization(card.mean, card.std)) for photo in photos])
     batch = Batch(images, torch.full((len(photos),), NO_GRADE), torch.arange(len(photos)))
-    predicted = predict_batch(model, batch, torch.device("cpu"))
+    predicted = predict_batch(model, batch, torch.device("cpu"), origin=str(checkpoint))
     probabilities = answer(predicted.probabilities, card.rules).probabilities
     return [probabilities, predicted.attention] if predicted.attention.shape[1] else [probabilities]
 

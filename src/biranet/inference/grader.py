@@ -103,12 +103,16 @@ class Grader:
             is in, so a training of one's own goes on undisturbed.
         card: Its description: image size, normalization, preparation, rules.
         device: Where it computes.
+        origin: Where the model comes from, such as its checkpoint, for errors.
     """
 
-    def __init__(self, model: nn.Module, card: CheckpointInfo, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, card: CheckpointInfo, device: torch.device, *, origin: str = "the model"
+    ) -> None:
         self.model = model.to(device)
         self.card = card
         self.device = device
+        self.origin = origin
 
     def grade(self, photo: Path | str | Image.Image | Pixels, *, keep_ungradable: bool = False) -> Prediction:
         """Grade one photo.
@@ -176,7 +180,7 @@ class Grader:
                 yield dataclasses.replace(next(graded), file=name, photo=seen)
 
     def _predictions(self, batch: Batch) -> Iterator[Prediction]:
-        predicted = predict_batch(self.model, batch, self.device)
+        predicted = predict_batch(self.model, batch, self.device, origin=self.origin)
         answers = answer(predicted.probabilities, self.card.rules)
         has_sets = self.card.rules.set_threshold is not None
         for row, attention in enumerate(predicted.attention):
@@ -207,8 +211,9 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
     Raises:
         InputError: If the checkpoint cannot be used.
     """
-    model, card = load_checkpoint(find_checkpoint(checkpoint))
-    return Grader(model, card, choose_device(no_cuda))
+    path = find_checkpoint(checkpoint)
+    model, card = load_checkpoint(path)
+    return Grader(model, card, choose_device(no_cuda), origin=str(path))
 
 
 def _cell(value: str | float | None) -> str:

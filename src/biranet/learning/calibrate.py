@@ -60,7 +60,7 @@ def calibrate_on_part(
     check_preparation(prepared, card)
     photos = photos_of_part(table, CALIBRATION, checkpoint=checkpoint, card=card, prepared=prepared)
     raw = dataclasses.replace(card, rules=Rules())
-    predictions = predict_photos(model, raw, prepared, photos, device=device, workers=workers)
+    predictions = predict_photos(model, raw, prepared, photos, device=device, workers=workers, origin=str(checkpoint))
     card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {public_name(prepared)}")
     save_checkpoint(checkpoint, model, card)
     return card.rules

@@ -80,13 +80,14 @@ def answering(model: nn.Module) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predicted:
+def predict_batch(model: nn.Module, batch: Batch, device: torch.device, *, origin: str = "the model") -> Predicted:
     """Grade one batch of images.
 
     Args:
         model: Returns `Output`; on `device`. It answers in evaluation mode, whatever mode it is in.
         batch: Images with their rows.
         device: Where the model is.
+        origin: Where the model comes from, such as its checkpoint, for the error.
 
     Raises:
         InputError: If an answer is NaN, which argmax would take for grade 0.
@@ -97,7 +98,7 @@ def predict_batch(model: nn.Module, batch: Batch, device: torch.device) -> Predi
     attention = output.attention.float().cpu().numpy()
     if not (np.isfinite(probabilities).all() and np.isfinite(attention).all()):
         raise InputError(
-            "the model's answers are not finite numbers: its training has diverged; train again with a lower --lr"
+            f"the answers of {origin} are not finite numbers: its training has diverged; train again with a lower --lr"
         )
     return Predicted(batch.rows.numpy(), probabilities, attention)
 
@@ -108,14 +109,10 @@ def check_preparation(prepared: Path, card: CheckpointInfo) -> None:
     Raises:
         RefusedError: If they were.
     """
-    found, wanted = read_preparation(prepared), card.preparation
-    if found.already_cropped != wanted.already_cropped:
-        raise RefusedError(f"{prepared} holds photos of another kind of data set than the checkpoint was trained on")
-    if found != wanted:
+    if unlike := read_preparation(prepared).unlike(card.preparation):
         raise RefusedError(
-            f"{prepared} was prepared at {found.size_px} px and JPEG quality {found.jpeg_quality}, and the checkpoint "
-            f"was trained on photos of {wanted.size_px} px and {wanted.jpeg_quality}; prepare them again, into another "
-            f"folder, with --size {wanted.size_px}"
+            f"{prepared} holds {unlike}, which the checkpoint was trained on; give a folder of such, or prepare them "
+            f"again, into another folder, with --size {card.preparation.size_px}"
         )
 
 
@@ -128,6 +125,7 @@ def predict_photos(
     device: torch.device,
     batch_size: int = 32,
     workers: int = 2,
+    origin: str = "the model",
 ) -> pd.DataFrame:
     """Grade prepared photos.
 
@@ -139,6 +137,7 @@ def predict_photos(
         device: Where to compute.
         batch_size: Photos at a time.
         workers: Processes that load photos.
+        origin: As for `predict_batch`.
 
     Returns:
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
@@ -149,7 +148,7 @@ def predict_photos(
     loader = load_batches(card_photos(card, prepared, table), InOrder(len(table), batch_size), workers)
     with living_workers("run the command again, perhaps with fewer --workers"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
-            predicted = predict_batch(model, batch, device)
+            predicted = predict_batch(model, batch, device, origin=origin)
             probabilities[predicted.rows] = predicted.probabilities
     answers = answer(probabilities, card.rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))

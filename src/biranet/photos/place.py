@@ -90,14 +90,9 @@ def check_preparation(out: Path, preparation: Preparation) -> None:
     if not (out / PREPARATION_NAME).exists():
         return
     found = read_preparation(out)
-    if found.already_cropped != preparation.already_cropped:
-        raise InputError(f"{out} holds photos of another kind of data set; name another folder")
-    if found != preparation:
-        raise InputError(
-            f"{out} was prepared at {found.size_px} px and JPEG quality {found.jpeg_quality}, not at "
-            f"{preparation.size_px} px and {preparation.jpeg_quality}; "
-            f"name another folder, or give --size {found.size_px}"
-        )
+    if unlike := found.unlike(preparation):
+        size = f", or give --size {found.size_px}" if found.already_cropped == preparation.already_cropped else ""
+        raise InputError(f"{out} holds {unlike}; name another folder{size}")
 
 
 def sweep(out: Path, named: Set[str], *, resumed: bool) -> int:

@@ -67,6 +67,26 @@ class Preparation:
         """Return the settings as plain values."""
         return dataclasses.asdict(self)
 
+    def unlike(self, wanted: "Preparation") -> str:
+        """Say what photos prepared so are and others are not; nothing where they are the same.
+
+        Args:
+            wanted: How the others are prepared.
+
+        Example:
+            >>> Preparation(size_px=64).unlike(Preparation()), Preparation().unlike(Preparation())
+            ('photos of 64 px and JPEG quality 95, not of 610 px and 95', '')
+        """
+        if self.already_cropped != wanted.already_cropped:
+            kinds = ("photographs that were cut to their field", "squares that were published as such")
+            return f"{kinds[self.already_cropped]}, not {kinds[wanted.already_cropped]}"
+        if self == wanted:
+            return ""
+        return (
+            f"photos of {self.size_px} px and JPEG quality {self.jpeg_quality}, "
+            f"not of {wanted.size_px} px and {wanted.jpeg_quality}"
+        )
+
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str) -> "Preparation":
         """Build from plain values.
