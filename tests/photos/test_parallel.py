@@ -24,10 +24,21 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 3])
 def test_every_task_is_done_once(workers):
     assert sorted(in_processes(abs, range(-40, 0), workers)) == list(range(1, 41))
     assert list(in_processes(abs, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_no_workers_mean_this_process_and_one_means_one_other(workers):
+    found = set(in_processes(_own_process, range(5), workers))
+    assert len(found) == 1
+    assert (os.getpid() in found) == (workers == 0)
+
+
+def _own_process(_task):
+    return os.getpid()
 
 
 def test_tasks_are_not_taken_before_they_are_needed():
@@ -39,7 +50,7 @@ def test_tasks_are_not_taken_before_they_are_needed():
     assert len(taken) <= 16
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_of_a_task_comes_out_as_it_is(workers):
     with pytest.raises(ValueError, match="invalid literal"):
         list(in_processes(int, ["1", "x"], workers))

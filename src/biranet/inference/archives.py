@@ -74,7 +74,7 @@ def prepare_archive(
         labels=archive,
         dataset="retinamnist",
         size_px=card.preparation.size_px,
-        workers=max(workers, 1),
+        workers=workers,
         progress=False,
     )
     if parts == {part}:

@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 def in_processes(
     function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 ) -> Generator[Result, None, None]:
-    """Apply a function to tasks, in processes if there is more than one worker.
+    """Apply a function to tasks, in processes if there are workers.
 
     Only a few tasks a worker are under way at a time, so memory does not grow with their number. Closing the generator
     drops what has not begun and waits for what has. Where a task fails, what is under way is finished and given first.
@@ -46,19 +46,19 @@ def in_processes(
     Args:
         function: A function of a module, which a new process can import.
         tasks: What to apply it to.
-        workers: Processes, at least 1; 1 stays in this process.
+        workers: Processes; 0 stays in this one.
 
     Yields:
-        Results: in the order of the tasks with one worker, as they come with more.
+        Results: in the order of the tasks in this process or one other, as they come in more.
 
     Raises:
         InputError: If a worker dies, or none can start, for which the sentence of `refuse_missing_guard` is the reason.
 
     Example:
-        >>> list(in_processes(abs, [-1, 2], workers=1))
+        >>> list(in_processes(abs, [-1, 2], workers=0))
         [1, 2]
     """
-    if workers == 1:
+    if not workers:
         _keep_freed_memory()
         yield from map(function, tasks)
         return
@@ -101,7 +101,7 @@ def _trouble_starting() -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"worker processes cannot be started: {error.strerror or error}; prepare photos in one, with --workers 1"
+            f"worker processes cannot be started: {error.strerror or error}; prepare in this one with --workers 0"
         ) from error
 
 
@@ -166,7 +166,7 @@ def refuse_missing_guard(context: BaseContext | None = None) -> None:
     if method != "fork" and not _starts(method):
         raise InputError(
             "worker processes cannot start, since each of them runs this script from its beginning; put the call below "
-            '`if __name__ == "__main__":` in the file of the script, or use one process: workers=0, or 1 to prepare'
+            '`if __name__ == "__main__":` in the file of the script, or use one process: workers=0'
         )
 
 
