@@ -23,7 +23,7 @@ def place(tmp_path, monkeypatch, drawn_photos):
 
 
 def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
-    assert biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 1).status == 0
+    assert biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0).status == 0
     answer = biranet("audit", "prepared")
     assert (answer.status, answer.err) == (0, "")
     assert [line.split("  ")[0] for line in answer.out.splitlines() if not line.startswith(" ")] == [
@@ -47,7 +47,7 @@ def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
 
 
 def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, place, small, tree):
-    biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 1)
+    biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0)
     assert biranet("split", "prepared").status == 0
     table = read_manifest(place / "prepared")
     parts = dict(zip(table["file"], table["split"], strict=True))
@@ -75,7 +75,7 @@ def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, place, smal
 
 
 def test_every_fold_is_audited(biranet, place):
-    biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 1)
+    biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0)
     assert biranet("split", "prepared", "--folds", 3).status == 0
     assert biranet("audit", "prepared").status == 0
     table = read_manifest(place / "prepared")

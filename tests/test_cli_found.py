@@ -27,7 +27,7 @@ def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_
     (photos / "e.jxl").write_bytes(b"\xff\x0a\xfa\x1f")
     (photos / "notes.xyz").write_text("seen on Monday")
     passed_by = "1 file is no photo by its ending and content, and is passed by: .xyz."
-    answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 1)
+    answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 0)
     assert answer.status == 1
     found = rows(tmp_path / "p" / "manifest.csv")
     assert [name for name, row in found.items() if row["status"] == "ok"] == [
@@ -49,7 +49,7 @@ def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_
 
 def test_labels_that_are_still_packed(photos, biranet):
     (photos / "trainLabels.csv.zip").write_bytes(b"PK\x03\x04" + bytes(26) + b"trainLabels.csv")
-    answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 1)
+    answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 0)
     assert answer.status == 0
     assert answer.out.splitlines()[-1] == (
         "No photo has a grade; these files may hold labels and were not used: trainLabels.csv.zip (unpack it)"
@@ -63,7 +63,7 @@ def test_names_that_a_spreadsheet_changed(photos, biranet, tmp_path):
     (photos / "a.jpg").rename(photos / "0010.jpg")
     shutil.copy(photos / "0010.jpg", photos / "b.jpg")
     (tmp_path / "labels.csv").write_bytes("sep=;\r\nfile;grade\r\n10;3\r\nB.jpeg;1\r\n".encode("utf-8-sig"))
-    answer = biranet("prepare", "photos", "p", "--labels", "labels.csv", "--size", 64, "--workers", 1)
+    answer = biranet("prepare", "photos", "p", "--labels", "labels.csv", "--size", 64, "--workers", 0)
     assert answer.status == 1
     reason = "no such file, but '0010.jpg' is there; did a spreadsheet strip the zeros?"
     assert f"  unreadable: 10: {reason}" in answer.out.splitlines()

@@ -67,6 +67,22 @@ def _swap_digests(folder: Path) -> None:
     _cells(folder, ["prepared_sha256"])
 
 
+def _swap_all_hashes(folder: Path) -> None:
+    _cells(folder, ["sha256", "prepared", "prepared_sha256"])
+
+
+def _swap_hashes_and_fingerprints(folder: Path) -> None:
+    _cells(folder, ["sha256", "prepared", "prepared_sha256", "fingerprint", "row_sha256"])
+
+
+def _swap_fingerprints(folder: Path) -> None:
+    _cells(folder, ["fingerprint"])
+
+
+def _swap_names(folder: Path) -> None:
+    _cells(folder, ["file"])
+
+
 def _lead_out(folder: Path) -> None:
     _cells(folder, ["prepared"], ["../../x.jpg"])
 
@@ -75,7 +91,8 @@ def _lead_out(folder: Path) -> None:
     ("damage", "audit_status"),
     [
         *((_swap_images, 1), (_cut, 1), (_flip_a_bit, 1), (_pipe, 1), (_endless, 1), (_link_to_another, 1)),
-        *((_swap_digests, 1), (_swap_cells, 2), (_lead_out, 2)),
+        *((_swap_digests, 2), (_swap_cells, 2), (_lead_out, 2)),
+        *((_swap_all_hashes, 2), (_swap_hashes_and_fingerprints, 2), (_swap_fingerprints, 2), (_swap_names, 2)),
     ],
 )
 def test_what_is_not_what_was_stored_is_noticed_and_restored(
@@ -92,7 +109,7 @@ def test_what_is_not_what_was_stored_is_noticed_and_restored(
     assert "run `biranet prepare` again to restore it" in read.err
     assert not report.exists()
     arguments = ("prepare", drawn_photos, folder, "--labels", drawn_photos / "labels.csv", "--size", 64)
-    assert biranet(*arguments, "--workers", 1).status == 0
+    assert biranet(*arguments, "--workers", 0).status == 0
     assert {name: data for name, data in tree(folder).items() if name != "audit.json"} == tree(prepared)
     assert not any(path.is_symlink() for path in _images(folder))
     assert "image" not in biranet("audit", folder).out
@@ -111,7 +128,7 @@ def test_workers_that_find_images_missing_leave_one_sentence(biranet, prepared, 
 def test_a_manifest_without_digests_is_read_and_the_audit_warns(biranet, prepared, checkpoint, tmp_path):
     folder = Path(shutil.copytree(prepared, tmp_path / "prepared"))
     path = folder / MANIFEST_NAME
-    write_table(path, read_table(path).drop(columns="prepared_sha256"))
+    write_table(path, read_table(path).drop(columns=["prepared_sha256", "row_sha256"]))
     audited = biranet("audit", folder)
     assert audited.status == 0
     assert "image without digest      40  allowed" in audited.out

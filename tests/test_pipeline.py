@@ -238,7 +238,7 @@ def test_lists_of_the_original_release(place, biranet, small, drawn_photos):
     (place / "release" / "labels.csv").unlink()
     (place / "release" / "TrainSet.txt").write_bytes("\r\n\r\n".join(lines[:28]).encode() + b"\r\n\r\n")
     (place / "release" / "ValidSet.txt").write_bytes("\r\n\r\n".join(lines[28:]).encode())
-    assert biranet("prepare", "release", "prepared", "--size", 64, "--workers", 1).status == 0
+    assert biranet("prepare", "release", "prepared", "--size", 64, "--workers", 0).status == 0
     table = read_manifest(place / "prepared")
     assert dict(zip(table["file"], table["grade"].astype(str), strict=True)) == dict(
         labels[["file", "grade"]].to_numpy()
@@ -257,7 +257,7 @@ def test_class_folders_in_train_and_valid(place, biranet, small, drawn_photos):
         folder = place / "eyepacs" / ("train" if row < 28 else "valid") / grade
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(drawn_photos / name, folder)
-    assert biranet("prepare", "eyepacs", "prepared", "--size", 64, "--workers", 1).status == 0
+    assert biranet("prepare", "eyepacs", "prepared", "--size", 64, "--workers", 0).status == 0
     table = read_manifest(place / "prepared")
     assert (table["grade"].astype(str) == table["file"].str.split("/").str[1]).all()
     assert (table["split"] == "validation").sum() == 12
@@ -294,7 +294,7 @@ def test_photos_that_fail_get_rows_and_status_1(place, biranet, checkpoint, draw
         names, "ok"
     )
 
-    answer = biranet("prepare", "mixed", "prepared", "--size", 64, "--workers", 1)
+    answer = biranet("prepare", "mixed", "prepared", "--size", 64, "--workers", 0)
     assert answer.status == 1
     assert "\n2 of 5 photos prepared (0 with a grade), 3 not usable: prepared\n" in answer.out
     table = read_manifest(place / "prepared")

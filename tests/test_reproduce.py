@@ -101,7 +101,7 @@ def place(tmp_path, monkeypatch, eyepacs):
 def smaller(weights):
     """For each command the flags that make it small: size, backbone, epochs, draws and workers, and nothing else."""
     return {
-        "prepare": ["--size", "64", "--workers", "1"],
+        "prepare": ["--size", "64", "--workers", "0"],
         "split": [],
         "train": [
             *("--image-size", "64", "--backbone", "test_resnet", "--backbone-weights", str(weights)),

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from biranet.errors import InputError
-from biranet.images import is_image_place
+from biranet.files import printable
+from biranet.images import PREPARED_SHA256, is_image_place
 from biranet.tables import parse_eyes, parse_grades, read_table, write_table
 
 MANIFEST_NAME = "manifest.csv"
@@ -33,6 +34,9 @@ OWN_GROUP = "photo"
 GROUPS_FROM = ("labels", "data set", "header", *GUESSED_FROM, OWN_GROUP)
 """Where a group comes from: a column of the labels, what the data set publishes, the header of a DICOM file; a guess;
 or nowhere."""
+
+ROW_SHA256 = "row_sha256"
+"""Column with the `row_digest` of the row; empty where an older version did not write it."""
 
 STATUSES = ("ok", "ungradable", "unreadable", "no_field")
 """What became of a photo. Only `ok` photos are trained on and evaluated."""
@@ -91,7 +95,30 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
                 f"{path}, row {row}, column 'prepared': {place!r} is not where the image of this photo stands, by its "
                 "sha256; run `biranet prepare` again to restore it"
             )
+    if ROW_SHA256 in table:
+        bound = table.reindex(columns=list(_BOUND), fill_value="").to_dict("records")
+        for row, cells, digest in zip(table.index, bound, table[ROW_SHA256], strict=True):
+            if digest and digest != row_digest(cells):
+                raise InputError(
+                    f"{path}, row {row}: the hashes and the fingerprint are not those that were stored for "
+                    f"{printable(cells['file'])}; the rows were mixed up, so run `biranet prepare` again to restore it"
+                )
     return table
+
+
+_BOUND = ("file", "sha256", PREPARED_SHA256, "fingerprint")
+
+
+def row_digest(row: Mapping[str, str]) -> str:
+    """Sum up which photo a row tells of, and what is stored of it, so that no cells change rows unnoticed.
+
+    Args:
+        row: The cells of a manifest by column; those of a photo that has no image may be empty or missing.
+
+    Returns:
+        SHA-256 over name, hashes and fingerprint.
+    """
+    return hashlib.sha256("\0".join(row.get(name, "") for name in _BOUND).encode()).hexdigest()
 
 
 def write_manifest(prepared: Path, table: pd.DataFrame) -> None:

@@ -215,7 +215,7 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
     for folder, table in ((real_data, small), (real_data / "originals", originals)):
         labels, prepared[folder] = tmp_path / f"{len(table)}.csv", tmp_path / f"prepared_{len(table)}"
         table[["file", "grade", "group"]].to_csv(labels, index=False)
-        answer = biranet("prepare", folder, prepared[folder], "--labels", labels, "--size", 64, "--workers", 1)
+        answer = biranet("prepare", folder, prepared[folder], "--labels", labels, "--size", 64, "--workers", 0)
         assert answer.status == 0
     weights = stand_in / f"{DEFAULT}.safetensors"
     model, card = load_checkpoint(weights)

@@ -50,6 +50,15 @@ def test_an_eye_that_the_header_of_the_file_denies():
     assert kinds(audit(table)) == {"eye other than in the header": [["0.jpg"]]}
 
 
+def test_an_eye_that_the_name_of_the_photo_denies():
+    names = ["10_left.jpg", "p/OD.png", "11_left.jpg", "12_right.jpg", "13.jpg"]
+    (finding,) = audit(manifest(5, file=names, eye=["right", "left", "left", "", "left"]))
+    assert (finding.kind, finding.cases) == ("eye other than in the name", [["10_left.jpg"], ["p/OD.png"]])
+    assert (
+        "10_left.jpg is called left or right by its labels and the other by the end of its name; 2" in finding.sentence
+    )
+
+
 def test_a_header_that_names_both_eyes():
     table = manifest(2, eye=["left", ""], header_eye=["contradictory", "right"])
     assert kinds(audit(table)) == {"both eyes in the header": [["0.jpg"]]}

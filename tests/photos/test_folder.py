@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from biranet.errors import InputError
-from biranet.manifest import COLUMNS, GROUP_FROM
+from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
 from biranet.photos import store
 from biranet.photos.datasets import LabelledPhoto
 from biranet.photos.folder import _further_columns, prepare_folder
@@ -21,7 +21,7 @@ from biranet.photos.synthetic import draw_folder
 def test_the_folder(photos, tmp_path, run):
     out = tmp_path / "out"
     table = run(photos, out)
-    assert list(table.columns) == [*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS]
+    assert list(table.columns) == [*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256]
     assert sorted(table["file"]) == list(table["file"])
     assert set(table["file"]) == {path.relative_to(photos).as_posix() for path in photos.rglob("*.*")}
     reasons = {row["file"]: (row["status"], row["reason"]) for _, row in table.iterrows() if row["status"] != "ok"}
@@ -68,7 +68,7 @@ def test_wrong_use_makes_nothing(photos, tmp_path, run):
     out = tmp_path / "out"
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade\na b,7\n")
-    for options in ({"labels": labels}, {"labels": tmp_path / "gone.csv"}, {"workers": 0}, {"dataset": "x"}):
+    for options in ({"labels": labels}, {"labels": tmp_path / "gone.csv"}, {"workers": -1}, {"dataset": "x"}):
         with pytest.raises(InputError):
             run(photos, out, **options)
     with pytest.raises(InputError, match="at least 32"):
@@ -97,7 +97,7 @@ def test_another_size_is_refused(photos, tmp_path, run, tree):
     out = tmp_path / "out"
     run(photos, out)
     before = tree(out)
-    with pytest.raises(InputError, match=r"prepared at 64 px .* --size 64"):
+    with pytest.raises(InputError, match=r"holds photos of 64 px .* --size 64"):
         prepare_folder(photos, out, size_px=80)
     assert tree(out) == before
 

@@ -22,10 +22,11 @@ from biranet.console import progress_bar
 from biranet.errors import InputError, RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, SPLITS, fold_columns, graded_photos
+from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, ROW_SHA256, SPLITS, fold_columns, graded_photos
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.copies import linked, near_identical
+from biranet.photos.datasets.layout import named
 from biranet.photos.prepare import read_preparation
 
 AUDIT_NAME = "audit.json"
@@ -92,27 +93,22 @@ def audit(
     findings += _patients(table)
     findings += _identifiers(table)
     usable = table[table["status"] == "ok"]
-    unseen = usable.loc[_cells(usable, "fingerprint") == "", "file"]
-    if len(unseen):
-        findings.append(
-            _finding(
-                "no fingerprint",
-                [[file] for file in unseen],
-                "{first} has no fingerprint, so its near-identical copies are not found; {n} such in all. Prepare the "
-                "photos again with this version; a photo without any detail in its field never gets one",
-            )
-        )
-    unguarded = table.loc[(_cells(table, "prepared") != "") & (_cells(table, PREPARED_SHA256) == ""), "file"]
-    if len(unguarded):
-        findings.append(
-            _finding(
-                "image without digest",
-                [[file] for file in unguarded],
-                "nothing tells whether the prepared image of {first} is still the one that was stored; {n} such in "
-                "all. Run `biranet prepare` again, which makes them anew",
-            )
-        )
-    return findings
+    imaged = table[_cells(table, "prepared") != ""]
+    lacking = [
+        _finding(
+            "no fingerprint",
+            [[file] for file in usable.loc[_lacks(usable, "fingerprint"), "file"]],
+            "{first} has no fingerprint, so its near-identical copies are not found; {n} such in all. Prepare the "
+            "photos again with this version; a photo without any detail in its field never gets one",
+        ),
+        _finding(
+            "image without digest",
+            [[file] for file in imaged.loc[_lacks(imaged, PREPARED_SHA256, ROW_SHA256), "file"]],
+            "nothing tells whether the prepared image of {first} is its own, and the one that was stored; {n} such "
+            "in all. Run `biranet prepare` again, which makes them anew",
+        ),
+    ]
+    return findings + [finding for finding in lacking if finding.count]
 
 
 def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
@@ -285,9 +281,15 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
         ),
         _finding(
             "eye other than in the header",
-            [[file] for file in files[_eye_contradicted(table)]],
+            [[file] for file in files[_contradict(table["eye"], _cells(table, "header_eye"))]],
             "{first} is called left or right by its labels and the other by the header of its file; {n} such in all. "
             "One must be wrong: correct the labels",
+        ),
+        _finding(
+            "eye other than in the name",
+            [[file] for file in files[_contradict(table["eye"], table["file"].map(_eye_in_name))]],
+            "{first} is called left or right by its labels and the other by the end of its name; {n} such in all. "
+            "One must be wrong: correct the labels, unless the name means something else",
         ),
         _finding(
             "both eyes in the header",
@@ -299,10 +301,14 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
     return [finding for finding in found if finding.count]
 
 
-def _eye_contradicted(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which rows (n,) have an eye that the header of the file denies."""
-    eye, header = table["eye"], _cells(table, "header_eye")
-    return np.asarray(eye.isin(_EYES) & header.isin(_EYES) & (eye != header))
+def _contradict(eyes: "pd.Series[str]", others: "pd.Series[str]") -> npt.NDArray[np.bool_]:
+    """Which rows (n,) are left by one and right by the other."""
+    return np.asarray(eyes.isin(_EYES) & others.isin(_EYES) & (eyes != others))
+
+
+def _eye_in_name(file: str) -> str:
+    shown = named(file)
+    return shown[1] if shown else ""
 
 
 def _patients(table: pd.DataFrame) -> list[Finding]:
@@ -372,6 +378,11 @@ def _finding(kind: str, cases: list[list[str]], sentence: str) -> Finding:
 def _cells(table: pd.DataFrame, column: str) -> "pd.Series[str]":
     """A column of texts; empty where an older version did not write it."""
     return table[column] if column in table else pd.Series("", index=table.index, dtype=object)
+
+
+def _lacks(table: pd.DataFrame, *columns: str) -> npt.NDArray[np.bool_]:
+    """Which rows (n,) have an empty cell in one of these columns."""
+    return np.any([np.asarray(_cells(table, column) == "") for column in columns], axis=0)
 
 
 def _same(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:

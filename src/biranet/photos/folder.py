@@ -17,7 +17,16 @@ from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.grades import GRADES
 from biranet.images import PREPARED_SHA256
-from biranet.manifest import COLUMNS, FOLD_PREFIX, GROUP_FROM, MANIFEST_NAME, OFFICIAL_SPLIT, OWN_GROUP
+from biranet.manifest import (
+    COLUMNS,
+    FOLD_PREFIX,
+    GROUP_FROM,
+    MANIFEST_NAME,
+    OFFICIAL_SPLIT,
+    OWN_GROUP,
+    ROW_SHA256,
+    row_digest,
+)
 from biranet.outputs import alone
 from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
@@ -37,7 +46,7 @@ from biranet.photos.store import (
 )
 from biranet.tables import read_rows, write_rows
 
-_OWN = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS)
+_OWN = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
 _SHOWN_FAILURES = 10
 
 
@@ -99,7 +108,7 @@ def prepare_folder(
     ungradable: Collection[str] = (),
     size_px: int = 610,
     keep_ungradable: bool = False,
-    workers: int = 1,
+    workers: int = 0,
     progress: bool = True,
 ) -> Summary:
     """Prepare all photos of a folder, or those that are new or changed since the last run.
@@ -119,7 +128,7 @@ def prepare_folder(
         ungradable: Values of the labels that mean that nobody could grade the photo.
         size_px: Side of the prepared squares, at least 32.
         keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
-        workers: Processes that prepare photos; the result is the same for any number.
+        workers: Processes that prepare photos, 0 for this one; the result is the same for any number.
         progress: Show a bar where standard error is a terminal.
 
     Returns:
@@ -129,8 +138,8 @@ def prepare_folder(
         InputError: If folder, labels or size are wrong, `out` holds something that is not ours where we would write,
             another run is at work in it, or the disk is full.
     """
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
+    if workers < 0:
+        raise InputError(f"--workers must be at least 0, not {workers}")
     leave_starting_worker()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
@@ -211,13 +220,15 @@ class _Tally:
 def _know_manifest(path: Path, journal: Journal) -> bool:
     """Take what an earlier run found into the journal, and tell whether its manifest has a split that we made.
 
-    A manifest of an older version, which lacks some of what is found today, tells nothing: its photos are done again.
+    A manifest of an older version, which lacks some of what is found today, tells nothing, and neither does a row whose
+    cells are not those that were stored together: these photos are done again.
     """
     split = False
     if path.exists():
         for row in read_rows(path, COLUMNS):
             split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
-            if journal.find(row["file"]) is not None or not row.keys() >= set(OUTCOME_COLUMNS):
+            known = row.keys() >= set(OUTCOME_COLUMNS) and row.get(ROW_SHA256) == row_digest(row)
+            if not known or journal.find(row["file"]) is not None:
                 continue
             outcome = {name: row[name] for name in OUTCOME_COLUMNS}
             if row["prepared"]:
@@ -302,6 +313,7 @@ def _rows(
             "split": photo.split,
             OFFICIAL_SPLIT: photo.split,
         }
+        row[ROW_SHA256] = row_digest(row)
         yield row | {names[name]: value for name, value in photo.further.items()}
 
 
@@ -322,7 +334,7 @@ def _same_photos(path: Path, rows: Iterator[dict[str, str]]) -> bool:
     old = read_rows(path)
     for row in rows:
         was = next(old, {})
-        of_no_matter = {*SEEN_COLUMNS, PREPARED_SHA256, *(name for name in _OWN if name not in was)}
+        of_no_matter = {*SEEN_COLUMNS, PREPARED_SHA256, ROW_SHA256, *(name for name in _OWN if name not in was)}
         theirs, ours = (
             {name: value for name, value in each.items() if name not in of_no_matter and not _is_split(name)}
             for each in (was, row)
