@@ -96,12 +96,13 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
                 "sha256; run `biranet prepare` again to restore it"
             )
     if ROW_SHA256 in table:
-        bound = table.reindex(columns=list(_BOUND), fill_value="").to_dict("records")
+        names = [name for name in _BOUND if name in table]
+        bound = zip(*(table[name] for name in names), strict=True)
         for row, cells, digest in zip(table.index, bound, table[ROW_SHA256], strict=True):
-            if digest and digest != row_digest(cells):
+            if digest and digest != row_digest(dict(zip(names, cells, strict=True))):
                 raise InputError(
                     f"{path}, row {row}: the hashes and the fingerprint are not those that were stored for "
-                    f"{printable(cells['file'])}; the rows were mixed up, so run `biranet prepare` again to restore it"
+                    f"{printable(cells[0])}; the rows were mixed up, so run `biranet prepare` again to restore it"
                 )
     return table
 

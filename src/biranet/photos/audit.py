@@ -382,7 +382,10 @@ def _cells(table: pd.DataFrame, column: str) -> "pd.Series[str]":
 
 def _lacks(table: pd.DataFrame, *columns: str) -> npt.NDArray[np.bool_]:
     """Which rows (n,) have an empty cell in one of these columns."""
-    return np.any([np.asarray(_cells(table, column) == "") for column in columns], axis=0)
+    lacking = np.zeros(len(table), np.bool_)
+    for column in columns:
+        lacking |= np.asarray(_cells(table, column) == "")
+    return lacking
 
 
 def _same(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
