@@ -51,11 +51,15 @@ def roc_points(positive: npt.NDArray[np.bool_], score: Values) -> Values:
         >>> roc_points(np.array([False, True]), np.array([0.2, 0.7])).tolist()
         [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
-    # scikit-learn takes a third of a second to import, which a table without probabilities does not pay.
-    from sklearn.metrics import roc_curve
-
-    false_alarms, sensitivity, _ = roc_curve(positive, score)
-    return np.stack([false_alarms, sensitivity], axis=1).astype(np.float64)
+    order = np.argsort(-score, kind="stable")
+    # One point for photos of equal scores, since no threshold tells them apart.
+    last_of_equals = np.append(np.diff(score[order]) != 0, True)
+    hits = np.cumsum(positive[order])[last_of_equals]
+    false_alarms = np.cumsum(~positive[order])[last_of_equals]
+    corners = np.stack([np.append(0, false_alarms), np.append(0, hits)], axis=1)
+    bends = np.any(np.diff(corners, n=2, axis=0) != 0, axis=1)
+    corners = corners[np.concatenate([[True], bends, [True]])]
+    return corners / corners[-1]
 
 
 def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliability:
