@@ -1,8 +1,10 @@
 """Rules fitted on some groups keep their promises for new ones; simulations with known truth show how well."""
 
 import dataclasses
+import itertools
 import math
 import tracemalloc
+from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -274,31 +276,43 @@ def test_of_nine_groups_the_worst_decides() -> None:
     assert (answers.lowest[0], answers.highest[0]) == (0, 4)
 
 
+def enough_for_points(table: pd.DataFrame) -> bool:
+    """Whether nine groups have referable photos, and nine others: fewer cannot promise 9 in 10."""
+    return min(table["group"][chosen].nunique() for chosen in (table["grade"] >= 2, table["grade"] < 2)) >= 9
+
+
 def simulate(groups: int, repeats: int, decoder: Decoder, sharpness: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Fit rules on some groups and look at others, many times."""
-    rows = []
-    for seed in range(repeats):
-        rules = fit_rules(draw(groups, seed, sharpness=sharpness), decoder=decoder)
+    """Fit rules on some groups and look at others: `repeats` times for the sets, and as often for the points.
+
+    Points are promised to no one but those whose calibration part has enough groups of both kinds. So for them it is
+    drawn until as many parts have enough; the sets are promised for every part, so they are those of the first parts.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    for seed in itertools.count():
+        if seed >= repeats and len(found["sensitivity"]) == repeats:
+            break
+        calibration = draw(groups, seed, sharpness=sharpness)
+        enough = enough_for_points(calibration)
+        if seed >= repeats and not enough:
+            continue
+        rules = fit_rules(calibration, decoder=decoder)
+        assert bool(rules.operating_points) == enough
         table = draw(400, 10_000 + seed, sharpness=sharpness)
         answers = answer(raw_probabilities(table), rules)
         grades = table["grade"].to_numpy()
         referable, all_photos = grades >= 2, np.ones(len(grades), dtype=bool)
-        inside = (answers.lowest <= grades) & (grades <= answers.highest)
-        if not rules.operating_points:  # which promises nothing but its sets
-            rows.append({"coverage": mean_of_groups(inside, table, all_photos)})
-            continue
-        rows.append(
-            {
-                "coverage": mean_of_groups(inside, table, all_photos),
-                "sensitivity": mean_of_groups(answers.referred["sensitivity_90"], table, referable),
-                "specificity": mean_of_groups(~answers.referred["specificity_90"], table, ~referable),
-                "missed": mean_of_groups(answers.decisions == "do not refer", table, referable),
-                "needless": mean_of_groups(answers.decisions == "refer", table, ~referable),
-                "asked": float((answers.decisions == "ask a human").mean()),
-                "set size": float((answers.highest - answers.lowest + 1).mean()),
-            }
-        )
-    return {name: np.array([row[name] for row in rows if name in row]) for name in max(rows, key=len)}
+        if seed < repeats:
+            inside = (answers.lowest <= grades) & (grades <= answers.highest)
+            found["coverage"].append(mean_of_groups(inside, table, all_photos))
+            found["set size"].append(float((answers.highest - answers.lowest + 1).mean()))
+            found["enough"].append(enough)
+        if enough:
+            found["sensitivity"].append(mean_of_groups(answers.referred["sensitivity_90"], table, referable))
+            found["specificity"].append(mean_of_groups(~answers.referred["specificity_90"], table, ~referable))
+            found["missed"].append(mean_of_groups(answers.decisions == "do not refer", table, referable))
+            found["needless"].append(mean_of_groups(answers.decisions == "refer", table, ~referable))
+            found["asked"].append(float((answers.decisions == "ask a human").mean()))
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def check_promises(found: dict[str, npt.NDArray[np.float64]]) -> None:
@@ -313,6 +327,7 @@ def check_promises(found: dict[str, npt.NDArray[np.float64]]) -> None:
 def test_promises_hold_for_new_groups() -> None:
     found = simulate(40, 120, "argmax", 1.0)
     check_promises(found)
+    assert found["enough"].all()
     # Not by promising everything: 40 groups leave little room above 90 %, and sets hold fewer than all grades.
     for name in ("coverage", "sensitivity", "specificity"):
         assert found[name].mean() < 0.95, name
@@ -349,7 +364,11 @@ def test_sets_around_the_grades_of_another_program_hold_too() -> None:
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 3.0])
 @pytest.mark.parametrize("groups", [15, 40, 150])
 def test_promises_hold_for_many_models(decoder: Decoder, sharpness: float, groups: int) -> None:
-    check_promises(simulate(groups, 200, decoder, sharpness))
+    found = simulate(groups, 200, decoder, sharpness)
+    check_promises(found)
+    # Of the first 200, few have points where there are 15 groups; 200 that do are looked at all the same.
+    assert found["enough"].sum() == {15: 19, 40: 200, 150: 200}[groups]
+    assert {len(values) for values in found.values()} == {200}
 
 
 def test_counting_photos_instead_of_groups_would_break_the_promise() -> None:

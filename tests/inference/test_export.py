@@ -296,20 +296,38 @@ def test_a_model_that_ships_is_exported_by_its_name(biranet, stand_in, tmp_path)
     assert (tmp_path / "a.safetensors").read_bytes() == (stand_in / "idrid_lite0.safetensors").read_bytes()
 
 
-def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path):
+def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path, tree):
     model, card = load_checkpoint(checkpoint)
     model.stream_b.net_a[0].running_var[3] = 65_520
     save_checkpoint(tmp_path / "large.safetensors", model, card)
-    said = biranet("export", tmp_path / "large.safetensors", tmp_path / "half.safetensors")
-    assert (said.status, said.out) == (1, "")
-    assert said.err == (
-        "biranet: the weights stream_b.net_a.0.running_var do not fit into half precision, which ends at 65,504; "
-        "pass on the checkpoint as it is\n"
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["large.safetensors"]
+    for earlier in (False, True):
+        if earlier:
+            assert biranet("export", checkpoint, tmp_path / "half.safetensors").status == 0
+        before = tree(tmp_path)
+        said = biranet("export", tmp_path / "large.safetensors", tmp_path / "half.safetensors")
+        assert (said.status, said.out) == (1, "")
+        assert said.err == (
+            "biranet: the weights stream_b.net_a.0.running_var do not fit into half precision, which ends at 65,504; "
+            "pass on the checkpoint as it is\n"
+        )
+        assert tree(tmp_path) == before and ("half.safetensors" in before) == earlier
 
 
 # What is refused leaves nothing, or what was there
+
+
+@pytest.mark.parametrize("out", ["model.onnx", "half.safetensors"])
+def test_what_no_export_wrote_is_not_replaced(biranet, checkpoint, tmp_path, tree, out):
+    for content in (b"of last year", checkpoint.read_bytes() if out.endswith(".safetensors") else PAGE.encode()):
+        (tmp_path / out).write_bytes(content)
+        before = tree(tmp_path)
+        said = biranet("export", checkpoint, tmp_path / out)
+        assert (said.status, said.out) == (2, "")
+        kind = "an exported model" if out.endswith(".onnx") else "an exported checkpoint"
+        assert said.err == (
+            f"biranet: {tmp_path / out} is not {kind} of biranet's, and stays as it is; name another file\n"
+        )
+        assert tree(tmp_path) == before
 
 
 @pytest.fixture
@@ -326,12 +344,16 @@ def refused(biranet, checkpoint, tmp_path, tree):
     return ask
 
 
-def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, checkpoint, tmp_path, monkeypatch):
+@pytest.mark.parametrize("exported", ["none"], indirect=True)
+def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(
+    refused, exported, checkpoint, tmp_path, monkeypatch
+):
     def forward(self, pixels):
         logits, attention = self.model(export.normalize(pixels, self.normalization))
         return logits.softmax(dim=1), attention
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
+    (tmp_path / "there.onnx").write_bytes(exported[1].read_bytes())  # an earlier export, which stays whole
     said = refused(with_card(checkpoint, tmp_path / "warm.safetensors", rules=Rules(1.05)), "there.onnx")
     assert said.status == 1
     assert re.search(

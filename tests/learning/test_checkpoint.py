@@ -214,9 +214,10 @@ def test_a_training_state_is_no_checkpoint(tmp_path):
 @pytest.mark.parametrize("version", [0, 1, 5, "4", None, "\x1b[31m4"])
 def test_another_version_is_refused(file, version):
     _rewrite(file, version=version)
-    with pytest.raises(InputError, match=r"a checkpoint of version \S+, and this program reads version 4") as caught:
+    said = repr(version) if version == "\x1b[31m4" else version  # nothing that a terminal obeys
+    sentence = re.escape(f"a checkpoint of version {said}, and this program reads version 4;")
+    with pytest.raises(InputError, match=sentence):
         load_checkpoint(file)
-    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,13 @@ def test_what_is_not_there_says_so(archive, array, number, words):
 
 def test_a_damaged_archive(archive):
     whole = archive.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"no archive", whole[:200] + bytes(100) + whole[300:]):
+    no_archive = "it is damaged, or no archive of arrays; fetch it anew"
+    for damaged, words in (
+        *((data, no_archive) for data in (whole[: len(whole) // 2], b"", b"no archive")),
+        (whole[:200] + bytes(100) + whole[300:], "the array 'train_images' is damaged; fetch the archive anew"),
+    ):
         archive.write_bytes(damaged)
-        assert "is damaged" in reason(archive / "train_images" / "0001")
+        assert reason(archive / "train_images" / "0001") == f"is in an archive that cannot be read: {words}"
 
 
 def test_a_path_below_a_file_that_is_no_archive(archive, tmp_path):

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,32 @@ def test_rows_are_named_as_they_stand_in_the_file(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_text("\n".join(["file,status,predicted_grade,grade", *rows, ""]))
     with pytest.raises(InputError, match="row 3, column 'grade'"):
         read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[list[str]]:
+    """Paths in the order in which they are opened, by whatever function."""
+    paths: list[str] = []
+    watched = [True]
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if watched and event == "open":
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    yield paths
+    watched.clear()  # a hook stays to the end of the process
+
+
+def test_each_file_is_read_once(tmp_path: Path, opened: list[str]) -> None:
+    """Also where an error needs the rows of the file."""
+    paths = written(tmp_path, a=predictions(), b=predictions(1))
+    wrong = written(tmp_path, c=predictions().assign(grade=0), d=predictions().assign(grade=1))
+    opened.clear()
+    read_tables(paths)
+    with pytest.raises(InputError, match="row 2, column 'grade'"):
+        read_tables(wrong)
+    assert [path for path in opened if path.endswith(".csv")] == [str(path) for path in (*paths, *wrong)]
 
 
 def test_two_different_files_are_needed(tmp_path: Path) -> None:
