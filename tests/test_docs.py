@@ -58,6 +58,11 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_is_at_most_120_letters_wide(page):
+    assert [line for line in prose(page) if len(line) > 120] == []
+
+
 def test_the_readme_is_short_and_shows_every_command():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 100
