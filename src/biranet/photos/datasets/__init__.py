@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.arrays import RETINAMNIST
+from biranet.photos.datasets.retinamnist import RETINAMNIST
 from biranet.photos.datasets.classes import CLASSES
-from biranet.photos.datasets.clinics import DEEPDRID, IDRID, MESSIDOR2
-from biranet.photos.datasets.general import FOLDER, TABLE, TWO_LISTS
-from biranet.photos.datasets.kaggle import APTOS, EYEPACS
+from biranet.photos.datasets.deepdrid import DEEPDRID, IDRID, MESSIDOR2
+from biranet.photos.datasets.generic import FOLDER, TABLE, TWO_LISTS
+from biranet.photos.datasets.eyepacs import APTOS, EYEPACS
 from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoFolder, Place
-from biranet.photos.datasets.lists import DDR, FGADR, GDRBENCH
+from biranet.photos.datasets.gdrbench import DDR, FGADR, GDRBENCH
 from biranet.photos.datasets.patients import guess_patients
 from biranet.photos.datasets.scan import OUTSIDE, outside, refuse_prepared
 from biranet.scale import Scale, remarks
