@@ -1,7 +1,7 @@
 import pytest
 
 from biranet.errors import InputError
-from biranet.scale import Graded, Scale, named_grade, remarks
+from biranet.scale import GradeLabel, Scale, named_grade, remarks
 
 USUAL = [
     [
@@ -25,7 +25,7 @@ USUAL = [
 @pytest.mark.parametrize(("grade", "text"), [(grade, text) for grade, texts in enumerate(USUAL) for text in texts])
 def test_the_usual_words_are_known(grade, text):
     assert named_grade(text) == grade
-    assert Scale().read(text) == Graded(grade)
+    assert Scale().read(text) == GradeLabel(grade)
 
 
 @pytest.mark.parametrize(

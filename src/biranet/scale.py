@@ -32,14 +32,14 @@ _OTHERS = (
 _SHOWN_CHARACTERS = 40
 
 
-class Graded(NamedTuple):
+class GradeLabel(NamedTuple):
     """What a label says of a photo: its grade, if any, and why it cannot be graded, if so."""
 
     grade: int | None = None
     ungradable: str = ""
 
 
-UNGRADABLE_IN_SET = Graded(None, "the graders of the data set found it ungradable")
+UNGRADABLE_IN_SET = GradeLabel(None, "the graders of the data set found it ungradable")
 """The label of a photo that a published data set calls ungradable."""
 
 
@@ -56,7 +56,7 @@ class Scale:
 
     Example:
         >>> Scale().read("No_DR"), Scale({"1": "0", "2": "1"}, ["-1"]).read("2.0")
-        (Graded(grade=0, ungradable=''), Graded(grade=1, ungradable=''))
+        (GradeLabel(grade=0, ungradable=''), GradeLabel(grade=1, ungradable=''))
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Scale:
         flags: Collection[str] = ("--grades", "--ungradable"),
     ) -> None:
         self._flags = flags
-        self._named: dict[str, tuple[str, Graded]] = {}
+        self._named: dict[str, tuple[str, GradeLabel]] = {}
         self.given = bool(grades)
         meanings = [(f"--grades {value}={text}", value, _given(value, text)) for value, text in (grades or {}).items()]
-        meanings += [(f"--ungradable {value}", value, Graded(None, UNGRADABLE)) for value in ungradable]
+        meanings += [(f"--ungradable {value}", value, GradeLabel(None, UNGRADABLE)) for value in ungradable]
         for flag, value, meaning in meanings:
             first, other = self._named.setdefault(_key(value), (flag, meaning))
             if other != meaning:
@@ -77,7 +77,7 @@ class Scale:
         self._unused = dict.fromkeys(self._named)
         self._word = self._none = ""
 
-    def read(self, text: str) -> Graded:
+    def read(self, text: str) -> GradeLabel:
         """Read one label.
 
         Raises:
@@ -91,7 +91,7 @@ class Scale:
             if text.strip().casefold() == "none":
                 self._none = text.strip()
             self._refuse_none_among_words()
-            return Graded()
+            return GradeLabel()
         if self.given:
             raise InputError(
                 f"{text!r} is not among the values of --grades; name it there with its grade, or where nobody could "
@@ -101,9 +101,9 @@ class Scale:
         if grade is not None:
             self._word = text
             self._refuse_none_among_words()
-            return Graded(grade)
+            return GradeLabel(grade)
         try:
-            return Graded(parse_grade(text))
+            return GradeLabel(parse_grade(text))
         except InputError as error:
             raise InputError(f"{error}; {self._hint(text, key)}") from error
 
@@ -213,14 +213,14 @@ def remarks(counts: Sequence[int]) -> list[str]:
     return said
 
 
-def _given(value: str, text: str) -> Graded:
+def _given(value: str, text: str) -> GradeLabel:
     try:
         grade = parse_grade(text)
     except InputError as error:
         raise InputError(f"--grades {value}={text}: {error}") from error
     if grade is None:
         raise InputError(f"--grades {value}={text}: {text!r} is not a grade from {GRADES[0]} to {GRADES[-1]}")
-    return Graded(grade)
+    return GradeLabel(grade)
 
 
 def _key(text: str) -> str:

@@ -10,8 +10,16 @@ _RIGHT = "right r od re ra dexter oculusdexter rechts droit droite derecho derec
 _EYES = dict.fromkeys(_LEFT.split(), "left") | dict.fromkeys(_RIGHT.split(), "right")
 _UNKNOWN_EYES = frozenset({"", "u", "unknown"})
 
-EYE_IN_NAME = r"left|right|l|r|os|od|le|re|oi|og|oe"
-"""Pattern of the words for an eye that names of files end in; a regular expression without regard to case."""
+EYES = ("left", "right")
+"""What every table of ours calls the eyes."""
+
+EYE_WORD = r"left|right|od|os"
+"""Pattern, without regard to case, of the words that mean an eye wherever in a name they stand."""
+
+_EYE_SUFFIX = re.compile(
+    rf"(?:^|/)(?:([^/]+)[-_ ])?({EYE_WORD}|l|r|le|re|oi|og|oe)(?:[-_ ]?eye)?(?:\.[^./]*)?$", re.IGNORECASE
+)
+"""The eye at the end of a file's name, and what stands before it."""
 
 
 def is_empty(text: str) -> bool:
@@ -51,3 +59,21 @@ def parse_eye(text: str) -> str:
         number = " (numbers mean other eyes in other sets)" if word.isdigit() else ""
         raise InputError(f"{text!r} is not an eye{number}; write left or right, L or R, OS or OD, LE or RE, or nothing")
     return _EYES[word]
+
+
+def split_eye_suffix(file: str) -> tuple[str, str]:
+    """Split the name of a file into the eye that it ends in, and what stands before that, which may be a patient.
+
+    Args:
+        file: A path with forward slashes.
+
+    Returns:
+        What stands before, empty for `left.jpg`, and the eye, `left` or `right`; both empty where the name ends
+        otherwise.
+
+    Example:
+        >>> split_eye_suffix("train/10_left.jpeg"), split_eye_suffix("P1/OD.png"), split_eye_suffix("x_color.jpg")
+        (('10', 'left'), ('', 'right'), ('', ''))
+    """
+    match = _EYE_SUFFIX.search(file)
+    return (match[1] or "", parse_eye(match[2])) if match else ("", "")

@@ -87,7 +87,7 @@ def test_names_that_mean_no_photo_or_several(photos):
 def test_the_folder_is_not_searched_for_photos_that_are_there(photos, monkeypatch):
     table = photos / "list.csv"
     table.write_text("file\nb.jpg\n")
-    monkeypatch.setattr("biranet.photos.datasets.layout.scan", lambda root: pytest.fail(f"{root} was searched"))
+    monkeypatch.setattr("biranet.photos.datasets.photo_folder.scan", lambda root: pytest.fail(f"{root} was searched"))
     assert list_photos([table]).files == [photos / "b.jpg"]
 
 

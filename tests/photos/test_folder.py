@@ -318,6 +318,6 @@ def test_columns_of_a_wide_table_are_not_compared_with_each_other():
             return str.__eq__(self, other)
 
     names = [Name(number) for number in range(300)]
-    photo = LabelledPhoto("a.jpg", 1, "", "", "", "", further=dict.fromkeys([*names, Name("grade")], ""))
+    photo = LabelledPhoto("a.jpg", 1, "", "", "", "", extra_columns=dict.fromkeys([*names, Name("grade")], ""))
     assert _further_columns([photo]) == {name: name for name in names} | {"grade": "label_grade"}
     assert len(compared) < 2_000  # each with each would be 45,000

@@ -14,7 +14,7 @@ from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.inference.grader import TABLE_COLUMNS, Prediction
 from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
-from biranet.photos.datasets import OUTSIDE, PhotoFolder, Place, outside, refuse_prepared
+from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.read import PHOTO_SUFFIXES
 from biranet.places import refuse_undecoded
@@ -64,9 +64,9 @@ def list_photos(given: Sequence[Path]) -> Listed:
         if path.is_dir():
             refuse_prepared(path)
             folder = PhotoFolder(path, None)
-            passed_by += [folder.passed_by] if folder.passed_by else []
+            passed_by += [folder.skipped] if folder.skipped else []
             if not folder.files:
-                seen = f"; {folder.passed_by}" if folder.passed_by else ""
+                seen = f"; {folder.skipped}" if folder.skipped else ""
                 raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
             found = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
         elif path.suffix.lower() in TABLE_SUFFIXES:
@@ -93,8 +93,8 @@ def _named_in(table: Path) -> Iterator[tuple[Path, str]]:
         name, reason = str(cell).strip(), ""
         # The folder is looked through only for what is not there as it is written: it may be anyone's home.
         if not name or not os.path.isfile(folder.path / name):  # noqa: PTH113 - Path.is_file raises for long names
-            name = folder.find(name, Place(table, int(str(row))))
-            hint = "" if folder.holds(name) else folder.hint(name)
+            name = folder.find(name, SourceRow(table, int(str(row))))
+            hint = "" if folder.has_photo(name) else folder.hint(name)
             reason = f"no such file, {hint}" if hint else ""
         if not os.path.isabs(name) and ".." not in name.split("/") and outside(folder.path, name):  # noqa: PTH117
             reason = OUTSIDE

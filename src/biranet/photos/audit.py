@@ -26,8 +26,8 @@ from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, ROW_SHA256, SP
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.copies import linked, near_identical
-from biranet.photos.datasets.layout import named
 from biranet.photos.prepare import read_preparation
+from biranet.words import EYES, split_eye_suffix
 
 AUDIT_NAME = "audit.json"
 """The file in the prepared folder that holds all findings."""
@@ -35,7 +35,6 @@ AUDIT_NAME = "audit.json"
 AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused", "findings"))
 """What `as_json` is written to."""
 
-_EYES = ("left", "right")
 _SHOWN = 3
 _MANY_OF_AN_EYE = 10
 _TOO_GOOD = "Results on it would be too good to be true"
@@ -275,7 +274,7 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
         ),
         _finding(
             "one eye as left and right",
-            [files[rows].tolist() for rows in sets if set(_EYES) <= set(table["eye"].iloc[rows])],
+            [files[rows].tolist() for rows in sets if set(EYES) <= set(table["eye"].iloc[rows])],
             "{first} show the same and are called left here and right there; {n} such in all. One must be wrong, or "
             "mirrored: correct the labels",
         ),
@@ -303,19 +302,18 @@ def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
 
 def _contradict(eyes: "pd.Series[str]", others: "pd.Series[str]") -> npt.NDArray[np.bool_]:
     """Which rows (n,) are left by one and right by the other."""
-    return np.asarray(eyes.isin(_EYES) & others.isin(_EYES) & (eyes != others))
+    return np.asarray(eyes.isin(EYES) & others.isin(EYES) & (eyes != others))
 
 
 def _eye_in_name(file: str) -> str:
-    shown = named(file)
-    return shown[1] if shown else ""
+    return split_eye_suffix(file)[1]
 
 
 def _patients(table: pd.DataFrame) -> list[Finding]:
     """Patients that may be others than the groups say: all that keeps parts apart rests on them."""
     origin = _cells(table, GROUP_FROM)
     shots = table.groupby(["group", "eye"])["file"].transform("size")
-    many = table["eye"].isin(_EYES) & (shots > _MANY_OF_AN_EYE)
+    many = table["eye"].isin(EYES) & (shots > _MANY_OF_AN_EYE)
     guessed = _by_group(table[origin.isin(GUESSED_FROM)], ["group"])
     found = [
         _finding(

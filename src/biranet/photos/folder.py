@@ -183,8 +183,8 @@ def prepare_folder(
         groups_from=tally.groups_from,
         first_from=tally.first_from,
         unlisted=listed.unlisted,
-        passed_by=listed.passed_by,
-        unused_labels=listed.unused,
+        passed_by=listed.skipped,
+        unused_labels=listed.unused_label_files,
         failures=tuple(tally.failures),
         measured=measured,
         split_dropped=split and parts is None,
@@ -282,7 +282,7 @@ def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:
     """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
     columns: dict[str, str] = {}
     taken = set(_OWN)
-    for name in dict.fromkeys(name for photo in listed for name in photo.further):
+    for name in dict.fromkeys(name for photo in listed for name in photo.extra_columns):
         column = name
         while column in taken or _is_split(column):
             column = f"label_{column}"
@@ -314,7 +314,7 @@ def _rows(
             OFFICIAL_SPLIT: photo.split,
         }
         row[ROW_SHA256] = row_digest(row)
-        yield row | {names[name]: value for name, value in photo.further.items()}
+        yield row | {names[name]: value for name, value in photo.extra_columns.items()}
 
 
 def _is_split(name: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from biranet.photos.datasets import DATASETS, LabelledPhoto, read_labels
-from biranet.photos.datasets.parts import part_named
+from biranet.photos.datasets.parts import find_part
 
 IDS = "id_code,diagnosis\n000c1434d8d7,1\n"
 LEVELS = "image,level\n10_left,1\n"
@@ -67,13 +67,15 @@ def test_where_no_layout_fits_the_sentence_says_what_was_looked_for(photos, lay,
     message = refusal(photos, tmp_path / name)
     assert f"no layout fits {tmp_path / name}" in message
     for dataset, layout in DATASETS.items():
-        assert f"{dataset} has {layout.marks}" in message
+        assert f"{dataset} has {layout.signature}" in message
 
 
 @pytest.mark.parametrize("dataset", [name for name in DATASETS if name not in ("csv", "classes", "folder", "lists")])
 def test_a_published_set_without_its_labels_is_refused(photos, lay, refusal, dataset):
     lay(photos, "a.jpg", texts={"other.csv": "a,b\n1,2\n"})
-    assert f"holds no label file of this layout, which is {DATASETS[dataset].marks}" in refusal(photos, dataset=dataset)
+    assert f"holds no label file of this layout, which is {DATASETS[dataset].signature}" in refusal(
+        photos, dataset=dataset
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_published_set_without_its_labels_is_refused(photos, lay, refusal, dat
     ],
 )
 def test_the_part_that_a_name_speaks_of(text, part):
-    assert part_named(text) == part
+    assert find_part(text) == part
 
 
 def test_a_photo_takes_little_memory(photos, lay, tmp_path):
@@ -114,7 +116,7 @@ def test_a_photo_takes_little_memory(photos, lay, tmp_path):
     assert len(found) == rows
     assert held_bytes / rows < 350
     assert peak_bytes / rows < 2_000
-    assert found[0].further is found[-1].further
+    assert found[0].extra_columns is found[-1].extra_columns
 
 
 def test_labels_are_frozen():

@@ -39,7 +39,7 @@ def test_messidor2_as_published(photos, lay):
     assert {(photo.group, photo.eye, photo.split, photo.source) for photo in found.photos} == {
         ("", "", "", "messidor2")
     }
-    assert found.photos[1].further == {"adjudicated_dme": "1", "adjudicated_gradable": "1"}
+    assert found.photos[1].extra_columns == {"adjudicated_dme": "1", "adjudicated_gradable": "1"}
 
 
 @pytest.mark.parametrize("place", ["photos/messidor-2.csv", "messidor-2.csv"], ids=["with photos", "with labels"])
@@ -106,7 +106,7 @@ def test_idrid_as_published(idrid):
         ("1. Original Images/b. Testing Set/IDRiD_001.jpg", 4, "test"),
         ("1. Original Images/b. Testing Set/IDRiD_002.jpg", 1, "test"),
     ]
-    assert [photo.further for photo in found.photos] == [{"Risk of macular edema": risk} for risk in "2010"]
+    assert [photo.extra_columns for photo in found.photos] == [{"Risk of macular edema": risk} for risk in "2010"]
 
 
 def test_idrid_comments_are_groups_without_what_they_say(idrid):
@@ -187,8 +187,10 @@ def test_deepdrid_as_published(photos, lay):
         (files[3], 1, "56", "left", "train"),
         (files[4], 4, "265", "right", "validation"),
     ]
-    assert found.photos[1].further["Overall quality"] == "1"
-    assert {"image_path", "patient_DR_Level", "Clarity", "Field definition", "Artifact"} < set(found.photos[0].further)
+    assert found.photos[1].extra_columns["Overall quality"] == "1"
+    assert {"image_path", "patient_DR_Level", "Clarity", "Field definition", "Artifact"} < set(
+        found.photos[0].extra_columns
+    )
 
 
 def test_deepdrid_test_labels_saved_as_csv(photos, lay):
@@ -242,7 +244,7 @@ def test_real_idrid_labels_and_visits(real_data):
     for photo in there:
         row = known[photo.file.removesuffix(".jpg")]
         assert str(photo.grade) == row["grade"]
-        assert photo.further == {"Risk of macular edema": row["dme"]}
+        assert photo.extra_columns == {"Risk of macular edema": row["dme"]}
         visits.setdefault(photo.group, set()).add(row["group"])
     assert all(len(groups) == 1 for groups in visits.values())
     assert len(visits) == len({row["group"] for row in known.values()})

@@ -31,7 +31,7 @@ def test_eyepacs_as_published(photos, lay):
                 "left",
                 "test",
                 "eyepacs",
-                further={"Usage": "Private"},
+                extra_columns={"Usage": "Private"},
                 group_from="data set",
             ),
             LabelledPhoto(
@@ -41,7 +41,7 @@ def test_eyepacs_as_published(photos, lay):
                 "right",
                 "test",
                 "eyepacs",
-                further={"Usage": "Public"},
+                extra_columns={"Usage": "Public"},
                 group_from="data set",
             ),
         )

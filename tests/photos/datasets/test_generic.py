@@ -109,9 +109,9 @@ def test_a_table_with_all_columns(photos, lay, tmp_path):
     assert (found.dataset, found.why) == ("csv", "l.csv is a table")
     assert found.photos == [
         LabelledPhoto(
-            "x/one.jpg", 3, "p 7", "right", "validation", "north", further={"dme": "1", "sha256": "abc"}, **NAMED
+            "x/one.jpg", 3, "p 7", "right", "validation", "north", extra_columns={"dme": "1", "sha256": "abc"}, **NAMED
         ),
-        LabelledPhoto("two.png", None, "p8", "left", "", "photos", further={"dme": "", "sha256": ""}, **NAMED),
+        LabelledPhoto("two.png", None, "p8", "left", "", "photos", extra_columns={"dme": "", "sha256": ""}, **NAMED),
     ]
 
 
@@ -210,8 +210,8 @@ def test_columns_of_any_name_with_any_separator(photos, lay, tmp_path, name, sep
     found = read_labels(photos, tmp_path / name, columns=COLUMNS)
     assert (found.dataset, found.why) == ("csv", "its columns were named")
     assert found.photos == [
-        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", further={"grade": "mild"}, **NAMED),
-        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", further={"grade": ""}, **NAMED),
+        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", extra_columns={"grade": "mild"}, **NAMED),
+        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", extra_columns={"grade": ""}, **NAMED),
     ]
 
 
@@ -221,7 +221,7 @@ def test_parquet(photos, lay, tmp_path):
     frame.to_parquet(tmp_path / "l.parquet")
     lay(photos, "a.jpg", "b.jpg")
     found = read_labels(photos, tmp_path / "l.parquet", columns={"file": "id", "grade": "level"}).photos
-    assert [(photo.file, photo.grade, photo.further) for photo in found] == [
+    assert [(photo.file, photo.grade, photo.extra_columns) for photo in found] == [
         ("a.jpg", 3, {"n": "7"}),
         ("b.jpg", None, {"n": "8"}),
     ]
@@ -300,7 +300,7 @@ def test_real_labels(real_data):
     assert len(found) == 44
     assert {photo.source for photo in found} == {"idrid", "srahim"}
     assert all((real_data / "originals" / photo.file).is_file() for photo in found)
-    assert set(found[0].further) == {"image_id"}
+    assert set(found[0].extra_columns) == {"image_id"}
 
 
 def test_eyes_of_a_table_are_understood_or_refused(photos, lay, tmp_path, refusal):

@@ -41,7 +41,7 @@ COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Müller_OD.jpg") for form i
     ],
 )
 def test_names_mean_the_photos_that_are_closest(files, name, meant):
-    assert PhotoNames(files).meant(name) == meant
+    assert PhotoNames(files).candidates(name) == meant
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_names_mean_the_photos_that_are_closest(files, name, meant):
 )
 def test_what_is_near_is_a_hint_and_no_guess(name, hint):
     names = PhotoNames(["0010.jpg", "b/007_left.png"])
-    assert (names.meant(name), names.hint(name)) == ([], hint)
+    assert (names.candidates(name), names.hint(name)) == ([], hint)
 
 
 def test_the_hint_stands_in_the_labels_and_in_the_refusal(photos, lay, refusal):

@@ -5,7 +5,7 @@ import pytest
 
 from biranet.photos.datasets import PhotoFolder, outside, read_labels
 from biranet.photos.datasets import scan as scan_module
-from biranet.photos.datasets.scan import describe_passed_by, scan
+from biranet.photos.datasets.scan import describe_skipped, scan
 
 
 def test_hidden_files_and_prepared_folders_are_passed_by(photos, lay):
@@ -40,17 +40,17 @@ def test_where_the_ending_is_unknown_the_content_says_what_is_a_photo(photos, la
     )
     found = scan(photos)
     assert found.photos == ["a.unknown", "b.jpg_original", "no ending"]
-    assert found.others == {".md": 1, "": 1}
+    assert found.unrecognized == {".md": 1, "": 1}
 
 
 def test_what_is_passed_by_is_counted_and_said(photos, lay, refusal):
     lay(photos, "a.xmp", "b.XMP", "e.\x1b[2J", "deep/t.zip", "l.csv", ".hidden.xmp")
     os.mkfifo(photos / "pipe")
-    assert describe_passed_by(scan(photos).others) == (
+    assert describe_skipped(scan(photos).unrecognized) == (
         "5 files are no photos by their ending and content, and are passed by: .xmp, no ending, '.\\x1b[2j', .zip"
     )
     assert scan(photos).packed == ["deep/t.zip"]
-    assert refusal(photos).endswith("; " + describe_passed_by(scan(photos).others))
+    assert refusal(photos).endswith("; " + describe_skipped(scan(photos).unrecognized))
 
 
 def test_only_what_has_no_known_ending_is_opened(photos, lay, monkeypatch):
@@ -70,11 +70,11 @@ def test_labels_that_were_seen_and_not_used(photos, lay):
         "l.xlsx",
         texts={"deep/mine.tsv": "image\tdr\na\t1\n", "x.txt": "a"},
     )
-    assert read_labels(photos).unused == (
+    assert read_labels(photos).unused_label_files == (
         "deep/trainLabels.csv.zip (unpack it)", "l.xlsx (save it as CSV)", "deep/mine.tsv (name it with --labels)",
     )  # fmt: skip
     lay(photos, "3/b.jpg")
-    assert read_labels(photos).unused == ()
+    assert read_labels(photos).unused_label_files == ()
 
 
 def test_links_out_of_the_tree_are_listed_and_not_followed(photos, lay, tmp_path):
@@ -163,7 +163,7 @@ def test_photos_in_a_prepared_folder_that_are_none_of_its_own_are_counted_and_sa
     lay(photos, "a.jpg", *(f"done/{name}" for name in (*own, "mine.jpg", "more/images/mine.tif")))
     lay(photos, "b/done/images/ab/1.jpg", texts={"done/preparation.json": "{}", "b/done/preparation.json": "{}"})
     found = scan(photos)
-    assert (found.photos, found.beside) == (["a.jpg"], {"done": 2})
+    assert (found.photos, found.strays) == (["a.jpg"], {"done": 2})
     (photos / "a.jpg").unlink()
     assert refusal(photos).endswith(
         "; 2 photos lie in the prepared folder done and are passed by; move them out of there"

@@ -7,20 +7,28 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.retinamnist import RETINAMNIST
+from biranet.photos.datasets.aptos import APTOS
 from biranet.photos.datasets.classes import CLASSES
-from biranet.photos.datasets.deepdrid import DEEPDRID, IDRID, MESSIDOR2
-from biranet.photos.datasets.generic import FOLDER, TABLE, TWO_LISTS
-from biranet.photos.datasets.eyepacs import APTOS, EYEPACS
-from biranet.photos.datasets.layout import LabelledPhoto, Labels, Layout, PhotoFolder, Place
-from biranet.photos.datasets.gdrbench import DDR, FGADR, GDRBENCH
+from biranet.photos.datasets.ddr import DDR
+from biranet.photos.datasets.deepdrid import DEEPDRID
+from biranet.photos.datasets.eyepacs import EYEPACS
+from biranet.photos.datasets.fgadr import FGADR
+from biranet.photos.datasets.gdrbench import GDRBENCH
+from biranet.photos.datasets.generic import FOLDER, TABLE
+from biranet.photos.datasets.idrid import IDRID
+from biranet.photos.datasets.labels import LabelledPhoto, Labels, SourceRow
+from biranet.photos.datasets.layout import Layout
+from biranet.photos.datasets.lists import TWO_LISTS
+from biranet.photos.datasets.messidor2 import MESSIDOR2
 from biranet.photos.datasets.patients import guess_patients
+from biranet.photos.datasets.photo_folder import PhotoFolder
+from biranet.photos.datasets.retinamnist import RETINAMNIST
 from biranet.photos.datasets.scan import OUTSIDE, outside, refuse_prepared
 from biranet.scale import Scale, remarks
 from biranet.texts import refuse_packed
 
 __all__ = [
-    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "Place", "outside", "read_labels",
+    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside", "read_labels",
     "refuse_prepared", "remarks",
 ]  # fmt: skip
 
@@ -38,10 +46,10 @@ PUBLISHED: dict[str, Layout] = {
 }
 """Layouts of data sets as they are published."""
 
-GENERAL: dict[str, Layout] = {"csv": TABLE, "classes": CLASSES, "folder": FOLDER}
+GENERIC: dict[str, Layout] = {"csv": TABLE, "classes": CLASSES, "folder": FOLDER}
 """Layouts of anything else, in the order in which `auto` asks them; `folder` takes whatever has no labels."""
 
-DATASETS: dict[str, Layout] = PUBLISHED | GENERAL
+DATASETS: dict[str, Layout] = PUBLISHED | GENERIC
 """All layouts by name. `auto` asks the published ones first."""
 
 
@@ -53,7 +61,7 @@ def read_labels(
     grades: Mapping[str, str] | None = None,
     ungradable: Collection[str] = (),
 ) -> Labels:
-    """List the photos of a folder with what is known of them.
+    """List the photos of a folder with their labels.
 
     Args:
         photos: Folder of photos, searched with everything below it.
@@ -72,42 +80,31 @@ def read_labels(
         InputError: If folder, labels or a value in them are wrong; the sentence names file, row and value.
     """
     folder = _open(photos, labels, columns or {}, Scale(grades, ungradable))
-    if dataset not in ("auto", *DATASETS):
-        raise InputError(f"there is no dataset layout {dataset!r}; known are: auto, {', '.join(DATASETS)}")
-    if folder.columns:
-        if dataset not in ("auto", "csv"):
-            raise InputError(f"the layout {dataset!r} has its own columns; leave out --columns, or say --dataset csv")
-        if labels is None:
-            raise InputError("--columns names columns of a table, but none was given; name it with --labels")
-        dataset, why = "csv", "its columns were named"
-    elif dataset == "auto":
-        dataset, why = _recognise(folder)
-    else:
-        why = "it was asked for"
-    layout = DATASETS[dataset]
-    found = guess_patients(_collect(folder, layout), classes=layout is CLASSES)
+    name, why = _choose_layout(folder, dataset)
+    layout = DATASETS[name]
+    listed = guess_patients(_collect(folder, layout), classes=layout is CLASSES)
     folder.scale.refuse_unused()
-    named = {photo.file for photo in found}
     # An archive holds its photos itself: what lies beside it is not looked through.
     if layout.already_cropped:
-        return Labels(found, dataset, why, layout.already_cropped)
+        return Labels(listed, name, why, layout.already_cropped)
+    files = {photo.file for photo in listed}
     return Labels(
-        found,
-        dataset,
+        listed,
+        name,
         why,
         layout.already_cropped,
-        unlisted=sum(file not in named for file in folder.files),
-        hints={file: hint for file in named if not folder.holds(file) and (hint := folder.hint(file))},
-        passed_by=folder.passed_by,
-        unused=_unused(folder, dataset, found),
+        unlisted=sum(file not in files for file in folder.files),
+        hints={file: hint for file in files if not folder.has_photo(file) and (hint := folder.hint(file))},
+        skipped=folder.skipped,
+        unused_label_files=_unused_label_files(folder, name, listed),
     )
 
 
-def _unused(folder: PhotoFolder, dataset: str, found: list[LabelledPhoto]) -> tuple[str, ...]:
-    """Files that may hold labels, where none was used and no photo has a grade."""
-    if dataset not in ("folder", "classes") or any(photo.grade is not None for photo in found):
+def _unused_label_files(folder: PhotoFolder, dataset: str, listed: list[LabelledPhoto]) -> tuple[str, ...]:
+    """List the files that may hold labels, where none was used and no photo has a grade."""
+    if dataset not in ("folder", "classes") or any(photo.grade is not None for photo in listed):
         return ()
-    return tuple(folder.unused_labels())
+    return tuple(folder.unused_label_files())
 
 
 def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: Scale) -> PhotoFolder:
@@ -123,53 +120,64 @@ def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: 
     return PhotoFolder(photos, labels, columns, scale)
 
 
-def _recognise(folder: PhotoFolder) -> tuple[str, str]:
+def _choose_layout(folder: PhotoFolder, dataset: str) -> tuple[str, str]:
+    """Return the name of the layout to read a folder by, and why it is that one."""
+    if dataset not in ("auto", *DATASETS):
+        raise InputError(f"there is no dataset layout {dataset!r}; known are: auto, {', '.join(DATASETS)}")
+    if folder.columns:
+        if dataset not in ("auto", "csv"):
+            raise InputError(f"the layout {dataset!r} has its own columns; leave out --columns, or say --dataset csv")
+        if folder.labels is None:
+            raise InputError("--columns names columns of a table, but none was given; name it with --labels")
+        return "csv", "its columns were named"
+    return _recognize(folder) if dataset == "auto" else (dataset, "it was asked for")
+
+
+def _recognize(folder: PhotoFolder) -> tuple[str, str]:
     """Find the layout of a folder, and by what it is known."""
-    found = {name: why for name, layout in PUBLISHED.items() if (why := layout.recognises(folder))}
-    if len(found) > 1:
-        first, second = list(found)[:2]
+    matches = {name: why for name, layout in PUBLISHED.items() if (why := layout.recognizes(folder))}
+    if len(matches) > 1:
+        first, second = list(matches)[:2]
         raise InputError(
-            f"{folder.labels or folder.path} could be {first} ({found[first]}) or {second} ({found[second]}); "
+            f"{folder.labels or folder.path} could be {first} ({matches[first]}) or {second} ({matches[second]}); "
             f"say which with --dataset {first} or --dataset {second}"
         )
-    for name, layout in GENERAL.items() if not found else ():
-        if why := layout.recognises(folder):
+    if matches:
+        return matches.popitem()
+    for name, layout in GENERIC.items():
+        if why := layout.recognizes(folder):
             return name, why
-    if not found:
-        known = "; ".join(f"{name} has {layout.marks}" for name, layout in DATASETS.items())
-        raise InputError(f"no layout fits {folder.labels or folder.path}; looked for: {known}")
-    return next(iter(found.items()))
+    signatures = "; ".join(f"{name} has {layout.signature}" for name, layout in DATASETS.items())
+    raise InputError(f"no layout fits {folder.labels or folder.path}; looked for: {signatures}")
 
 
 def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     """Read all photos of a layout, and refuse labels that contradict each other or belong to other photos."""
     if not layout.already_cropped and not folder.files:
-        passed_by = f"; {folder.passed_by}" if folder.passed_by else ""
-        raise InputError(
-            f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){passed_by}"
-        )
-    found: dict[str, LabelledPhoto] = {}
-    places: dict[str, Place] = {}
-    for photo, place in layout.read(folder):
-        if place is not None:
-            if photo.file in found:
-                raise InputError(_twice(photo, place, found[photo.file], places[photo.file]))
-            places[photo.file] = place
-        found[photo.file] = photo
+        skipped = f"; {folder.skipped}" if folder.skipped else ""
+        raise InputError(f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){skipped}")
+    photos: dict[str, LabelledPhoto] = {}
+    rows: dict[str, SourceRow] = {}
+    for photo, row in layout.read(folder):
+        if row is not None:
+            if photo.file in photos:
+                raise InputError(_describe_repeat(photo, row, photos[photo.file], rows[photo.file]))
+            rows[photo.file] = row
+        photos[photo.file] = photo
     where = folder.labels or folder.path
-    if not found:
+    if not photos:
         raise InputError(f"{where} names no photos")
-    if not layout.already_cropped and not any(folder.holds(file) for file in found):
-        hint = next((f", {hint}" for file in found if (hint := folder.hint(file))), "")
+    if not layout.already_cropped and not any(map(folder.has_photo, photos)):
+        hint = next((f", {hint}" for file in photos if (hint := folder.hint(file))), "")
         raise InputError(
-            f"none of the photos that {where} names is in {folder.path}, for example {next(iter(found))!r}{hint}"
+            f"none of the photos that {where} names is in {folder.path}, for example {next(iter(photos))!r}{hint}"
         )
-    return list(found.values())
+    return list(photos.values())
 
 
-def _twice(photo: LabelledPhoto, place: Place, first: LabelledPhoto, first_place: Place) -> str:
-    there = f"row {first_place.row}" if first_place.path == place.path else str(first_place)
+def _describe_repeat(photo: LabelledPhoto, row: SourceRow, first: LabelledPhoto, first_row: SourceRow) -> str:
+    there = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
     if photo.grade == first.grade:
-        return f"{place}: the photo {photo.file!r} stands in {there} too; leave one of the rows"
+        return f"{row}: the photo {photo.file!r} stands in {there} too; leave one of the rows"
     grades = ["no grade" if grade is None else f"grade {grade}" for grade in (photo.grade, first.grade)]
-    return f"{place}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {there}; leave the right row"
+    return f"{row}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {there}; leave the right row"

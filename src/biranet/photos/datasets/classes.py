@@ -6,12 +6,10 @@ from pathlib import PurePosixPath
 
 from biranet.errors import InputError
 from biranet.grades import GRADES
-from biranet.manifest import SPLITS
-from biranet.photos.datasets.layout import Layout, PhotoFolder, Rows, refuse_labels
-from biranet.scale import Graded, Scale, named_grade
-
-SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
-"""What folders and tables call the parts of a split, in lower case, and how the manifest does."""
+from biranet.photos.datasets.layout import Layout, PhotoRows, refuse_labels
+from biranet.photos.datasets.parts import SPLIT_NAMES
+from biranet.photos.datasets.photo_folder import PhotoFolder
+from biranet.scale import GradeLabel, Scale, named_grade
 
 _NUMBERS = frozenset(str(grade) for grade in GRADES)
 _DEEPEST = 4
@@ -33,21 +31,21 @@ def class_parents(folder: PhotoFolder, *, anywhere: bool = False) -> list[str]:
         Their paths relative to the folder, the folder itself as an empty path; none where nothing is named so.
     """
     tree = _tree(folder.files)
-    level, sure = [""], True
+    level, certain = [""], True
     for _ in range(_DEEPEST):
         names = [name for path in level for name in tree.get(path, ())]
-        if _are_classes(names, folder.scale, sure=sure):
+        if _are_classes(names, folder.scale, certain=certain):
             return [path for path in level if path in tree]
         deeper = []
         for path in level:
             below = list(tree.get(path, ()))
-            parts = [name for name in below if name.lower() in SPLIT_NAMES]
-            if anywhere or not parts:
+            steps = [name for name in below if name.lower() in SPLIT_NAMES]
+            if anywhere or not steps:
                 if not anywhere and len(below) > 1:
                     return []
-                sure = sure and not below
-                parts = below
-            deeper += [f"{path}/{name}" if path else name for name in parts]
+                certain = certain and not below
+                steps = below
+            deeper += [f"{path}/{name}" if path else name for name in steps]
         level = deeper
     return []
 
@@ -63,16 +61,16 @@ def _tree(files: Iterable[str]) -> _Tree:
     return tree
 
 
-def _are_classes(names: list[str], scale: Scale, *, sure: bool) -> bool:
+def _are_classes(names: list[str], scale: Scale, *, certain: bool) -> bool:
     if any(scale.is_named(name) for name in names):
         return True
     numbers = _NUMBERS.intersection(names)
-    if numbers and (sure or ("0" in numbers and len(numbers) > 1 and numbers == set(names))):
+    if numbers and (certain or ("0" in numbers and len(numbers) > 1 and numbers == set(names))):
         return True
     return len({grade for name in names if (grade := named_grade(name)) is not None}) > 1
 
 
-def _recognises(folder: PhotoFolder) -> str:
+def _recognizes(folder: PhotoFolder) -> str:
     if folder.labels is not None:
         return ""
     parents = class_parents(folder)
@@ -96,42 +94,44 @@ def looks_like_classes(folder: PhotoFolder) -> str:
             "give the folder around them, or say --dataset classes"
         )
     tree = _tree(folder.files)
-    named = [(path, name) for path, names in tree.items() for name in names if named_grade(name) is not None]
-    if named:
-        path, name = named[0]
-        return (
-            f"{name} in {folder.path / path} looks like a class folder: say which folder is which grade with --grades, "
-            'such as "No DR=0,Mild=1,…"'
-        )
+    for path, names_below in tree.items():
+        for name in names_below:
+            if named_grade(name) is not None:
+                return (
+                    f"{name} in {folder.path / path} looks like a class folder: say which folder is which grade with "
+                    '--grades, such as "No DR=0,Mild=1,…"'
+                )
     return ""
 
 
-def _read(folder: PhotoFolder) -> Rows:
+def _read(folder: PhotoFolder) -> PhotoRows:
     refuse_labels(folder, "classes")
     parents = class_parents(folder) or class_parents(folder, anywhere=True) or [""]
     around = {"", *(above for parent in parents for above in _ancestors(parent))}
     for file in folder.files:
-        place = file.rpartition("/")[0]
-        inside = next((path for path in parents if f"{place}/".startswith(f"{path}/" if path else "")), None)
-        name, label = "", Graded()
-        if inside is None and place not in around:
-            name = place.removeprefix("/").split("/")[0]
-        elif inside is not None:
-            name = place[len(inside) :].strip("/").split("/")[0]
-        if name:
-            try:
-                label = folder.scale.read(name)
-            except InputError as error:
-                raise InputError(
-                    f"{folder.path / file}: the folder name {error}; if the folders are not grades, say "
-                    "--dataset folder"
-                ) from error
-        parts = [SPLIT_NAMES[step.lower()] for step in PurePosixPath(inside or "").parts if step.lower() in SPLIT_NAMES]
-        yield folder.photo(file, label, split=parts[-1] if parts else ""), None
+        inside = file.rpartition("/")[0]
+        parent = next((path for path in parents if f"{inside}/".startswith(f"{path}/" if path else "")), None)
+        if parent is not None:
+            name = inside[len(parent) :].strip("/").split("/")[0]
+        else:
+            name = "" if inside in around else inside.removeprefix("/").split("/")[0]
+        label = _parse_class_name(folder, file, name) if name else GradeLabel()
+        steps = PurePosixPath(parent or "").parts
+        splits = [SPLIT_NAMES[step.lower()] for step in steps if step.lower() in SPLIT_NAMES]
+        yield folder.photo(file, label, split=splits[-1] if splits else ""), None
+
+
+def _parse_class_name(folder: PhotoFolder, file: str, name: str) -> GradeLabel:
+    try:
+        return folder.scale.read(name)
+    except InputError as error:
+        raise InputError(
+            f"{folder.path / file}: the folder name {error}; if the folders are not grades, say --dataset folder"
+        ) from error
 
 
 def _ancestors(path: str) -> list[str]:
     return [path, *(parent.as_posix() for parent in PurePosixPath(path).parents if parent.as_posix() != ".")]
 
 
-CLASSES = Layout("folders named 0 to 4, or by the usual words", _recognises, _read)
+CLASSES = Layout("folders named 0 to 4, or by the usual words", _recognizes, _read)

@@ -22,7 +22,7 @@ class PhotoNames:
     def __init__(self, files: Iterable[str]) -> None:
         self.files = files
 
-    def meant(self, name: str, among: Callable[[str], bool] | None = None) -> list[str]:
+    def candidates(self, name: str, accept: Callable[[str], bool] | None = None) -> list[str]:
         r"""Find the photos that a name can mean.
 
         The name is a path from the folder, or its last part or parts, with or without the ending of a picture. Of the
@@ -31,29 +31,30 @@ class PhotoNames:
 
         Args:
             name: What a table says.
-            among: Tells of a file whether it can be meant.
+            accept: Tells of a file whether it can be meant.
 
         Returns:
             No photo, one, or several that are equally close.
 
         Example:
-            >>> PhotoNames(["a/Eye_1.JPG", "b.png"]).meant(r"A\eye_1"), PhotoNames(["b.png"]).meant("b.jpg")
+            >>> PhotoNames(["a/Eye_1.JPG", "b.png"]).candidates(r"A\eye_1"), PhotoNames(["b.png"]).candidates("b.jpg")
             (['a/Eye_1.JPG'], ['b.png'])
         """
-        found = [file for key in _keys(name) for file in self._by_key.get(key, ())]
-        candidates = found if among is None else [file for file in found if among(file)]
-        endings = (_whole, _stem) if _stem(name) != name else (_whole,)
-        for shorten in endings if candidates else ():
-            for spell in (_as_written, _composed, _folded):
+        files = [file for key in _keys(name) for file in self._by_key.get(key, ())]
+        if accept is not None:
+            files = [file for file in files if accept(file)]
+        shortened = (_unchanged, _stem) if _stem(name) != name else (_unchanged,)
+        for shorten in shortened if files else ():
+            for spell in (_unchanged, _composed, _folded):
                 end = f"/{shorten(spell(name))}"
-                spelled = [(file, f"/{spell(file)}") for file in candidates]
-                meant = [
+                paths = [(file, f"/{spell(file)}") for file in files]
+                matches = [
                     file
-                    for file, path in spelled
-                    if (shorten is _whole and path.endswith(end)) or _stem(path).endswith(end)
+                    for file, path in paths
+                    if (shorten is _unchanged and path.endswith(end)) or _stem(path).endswith(end)
                 ]
-                if meant:
-                    return meant
+                if matches:
+                    return matches
         return []
 
     def hint(self, name: str) -> str:
@@ -64,7 +65,7 @@ class PhotoNames:
             "but '0010.jpg' is there; did a spreadsheet strip the zeros?"
         """
         keys, name = _keys(name), _composed(name)
-        for file in (file for key in keys for file in self._by_bare_key.get(_bare(key), ())):
+        for file in (file for key in keys for file in self._by_stripped_key.get(_strip_zeros(key), ())):
             if _keys(file).isdisjoint(keys):
                 return f"but {file!r} is there; did a spreadsheet strip the zeros?"
             if "/" in name and not posixpath.isabs(name):
@@ -73,17 +74,17 @@ class PhotoNames:
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        by_key: dict[str, list[str]] = {}
         for file in self.files:
-            found.setdefault(_key(_stem(file)), []).append(file)
-        return found
+            by_key.setdefault(_key(_stem(file)), []).append(file)
+        return by_key
 
     @cached_property
-    def _by_bare_key(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+    def _by_stripped_key(self) -> dict[str, list[str]]:
+        by_key: dict[str, list[str]] = {}
         for key, files in self._by_key.items():
-            found.setdefault(_bare(key), []).extend(files)
-        return found
+            by_key.setdefault(_strip_zeros(key), []).extend(files)
+        return by_key
 
 
 def _keys(name: str) -> set[str]:
@@ -96,7 +97,7 @@ def _key(path: str) -> str:
     return path[path.rfind("/") + 1 :].strip()
 
 
-def _bare(key: str) -> str:
+def _strip_zeros(key: str) -> str:
     return _LEADING_ZEROS.sub("", key)
 
 
@@ -106,11 +107,7 @@ def _stem(path: str) -> str:
     return stem if suffix.strip().lower() in PHOTO_SUFFIXES else path
 
 
-def _whole(path: str) -> str:
-    return path
-
-
-def _as_written(path: str) -> str:
+def _unchanged(path: str) -> str:
     return path
 
 

@@ -1,17 +1,28 @@
-"""The parts of a published split, as names of files and folders speak of them."""
+"""What names of files, folders and columns call the parts of a split."""
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-_PART = re.compile(
-    r"(?<![A-Za-z])(?:(?P<train>(?i:train|training))|(?P<validation>(?i:val|valid|validation))|"
-    r"(?P<test>(?i:test|testing|evaluation)))(?![a-z])"
-)
+from biranet.manifest import SPLITS
+
+SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
+"""What labels and class folders call the parts, in lower case, and how the manifest does."""
+
+_LONGER_WORDS = {"train": ("training",), "validation": (), "test": ("testing", "evaluation")}
+"""What longer names say as well, by the parts that are published."""
 
 
-def part_named(text: str) -> str:
-    """Find the part of a split that the name of a file or folder speaks of.
+def _part_pattern(part: str, longer_words: Iterable[str]) -> str:
+    words = [word for word, meaning in SPLIT_NAMES.items() if meaning == part]
+    return f"(?P<{part}>(?i:{'|'.join((*words, *longer_words))}))"
+
+
+_WORD = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(_part_pattern(*each) for each in _LONGER_WORDS.items())})(?![a-z])")
+
+
+def find_part(text: str) -> str:
+    """Find the part of a split that the name of a file or folder contains.
 
     Args:
         text: A name, or a path, of which the innermost part counts.
@@ -20,13 +31,16 @@ def part_named(text: str) -> str:
         `train`, `validation`, `test` or nothing.
 
     Example:
-        >>> part_named("a. IDRiD_Disease Grading_Training Labels"), part_named("testLabels15"), part_named("latest")
+        >>> find_part("a. IDRiD_Disease Grading_Training Labels"), find_part("testLabels15"), find_part("latest")
         ('train', 'test', '')
     """
-    named = list(_PART.finditer(text))
-    return named[-1].lastgroup or "" if named else ""
+    words = list(_WORD.finditer(text))
+    return words[-1].lastgroup or "" if words else ""
 
 
-def among_part(split: str) -> Callable[[str], bool]:
-    """Leave out photos whose folders speak of another part: some sets give the same names to photos of two parts."""
-    return lambda file: part_named(posixpath.dirname(file)) in ("", split) if split else True
+def accept_part(split: str) -> Callable[[str], bool]:
+    """Make an `accept` of `PhotoFolder.find` that leaves out photos in folders of another part.
+
+    Some sets give the same names to photos of two parts.
+    """
+    return lambda file: find_part(posixpath.dirname(file)) in ("", split) if split else True

@@ -35,21 +35,21 @@ class Scan:
             to folders outside, folders that must not be read. Each becomes a row with a reason when it is opened.
         labels: Files that end like tables, lists or arrays.
         packed: Files that end like archives or spreadsheets, and may hold labels.
-        others: Number of files that are none of photos and labels, by ending.
-        beside: Number of photos that lie in a prepared folder but are none of its own, by the folder.
+        unrecognized: Number of files that are none of photos and labels, by ending.
+        strays: Number of photos that lie in a prepared folder but are none of its own, by the folder.
     """
 
     photos: list[str]
     labels: list[str]
     packed: list[str]
-    others: Mapping[str, int]
-    beside: Mapping[str, int] = field(default_factory=dict)
+    unrecognized: Mapping[str, int]
+    strays: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(root: Path) -> Scan:
     """List the files of a folder and everything below it.
 
-    Hidden files and prepared folders are passed by; photos in these that are none of their own are counted. A file is
+    Hidden files and prepared folders are skipped; photos in these that are none of their own are counted. A file is
     opened only where its ending says nothing. Links that lead out of the folder are listed, never followed; a link to a
     folder inside is followed only where nothing else has led there.
 
@@ -59,69 +59,91 @@ def scan(root: Path) -> Scan:
     Raises:
         InputError: If a name is not UTF-8.
     """
-    photos, labels, packed = list[str](), list[str](), list[str]()
-    others: Counter[str] = Counter()
-    beside: dict[str, int] = {}
-    top = os.path.realpath(root)
-    seen: set[str] = set()
-    # Folders first and links to them last, so that a photo is listed under its own path and not under a link's.
-    folders, links = [""], list[str]()
-    while folders or links:
-        if folders:
-            base = folders.pop()
-        else:
-            links.sort(reverse=True)
-            base = links.pop()
-        place = os.path.realpath(f"{top}/{base}")
-        if place in seen:
-            continue
-        seen.add(place)
-        if not Path(place).is_relative_to(top):
-            photos.append(base)
-            continue
-        try:
-            with os.scandir(place) as listed:
-                entries = list(listed)
-        except OSError:
-            photos.append(base or ".")
-            continue
-        if any(entry.name == PREPARATION_NAME for entry in entries):
-            if count := _photos_beside(place):
-                beside[base or "."] = count
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = f"{base}/{entry.name}" if base else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(name)
-            elif entry.is_symlink() and Path(os.path.realpath(entry.path)).is_dir():
-                links.append(name)
-            else:
-                suffix = posixpath.splitext(entry.name)[1].lower()
-                if suffix in PHOTO_SUFFIXES:
-                    photos.append(name)
-                elif suffix in LABEL_SUFFIXES and entry.is_file():
-                    labels.append(name)
-                elif _begins_like_a_photo(Path(entry.path)):
-                    photos.append(name)
-                else:
-                    others[suffix] += 1
-                    if suffix in _PACKED_SUFFIXES:
-                        packed.append(name)
-    for name in photos:
+    scanner = _Scanner(root)
+    scanner.run()
+    for name in scanner.photos:
         refuse_undecoded(name, f"{root}: the file name {name!r}")
-    return Scan(sorted(photos), sorted(labels), sorted(packed), others, beside)
+    return Scan(
+        sorted(scanner.photos),
+        sorted(scanner.labels),
+        sorted(scanner.packed),
+        scanner.unrecognized,
+        scanner.strays,
+    )
 
 
-def _photos_beside(prepared: str) -> int:
+class _Scanner:
+    """What a scan has listed so far, and the folders that it has still to visit."""
+
+    def __init__(self, root: Path) -> None:
+        self.photos, self.labels, self.packed = list[str](), list[str](), list[str]()
+        self.unrecognized: Counter[str] = Counter()
+        self.strays: dict[str, int] = {}
+        self._root = os.path.realpath(root)
+        self._folders, self._links = [""], list[str]()
+        self._visited: set[str] = set()
+
+    def run(self) -> None:
+        # Folders first and links to them last, so that a photo is listed under its own path and not under a link's.
+        while self._folders or self._links:
+            if self._folders:
+                self._visit(self._folders.pop())
+            else:
+                self._links.sort(reverse=True)
+                self._visit(self._links.pop())
+
+    def _visit(self, folder: str) -> None:
+        path = os.path.realpath(f"{self._root}/{folder}")
+        if path in self._visited:
+            return
+        self._visited.add(path)
+        if not Path(path).is_relative_to(self._root):
+            self.photos.append(folder)
+            return
+        try:
+            with os.scandir(path) as listing:
+                entries = list(listing)
+        except OSError:
+            self.photos.append(folder or ".")
+            return
+        if any(entry.name == PREPARATION_NAME for entry in entries):
+            if count := _count_strays(path):
+                self.strays[folder or "."] = count
+            return
+        for entry in entries:
+            if not entry.name.startswith("."):
+                self._add(f"{folder}/{entry.name}" if folder else entry.name, entry)
+
+    def _add(self, name: str, entry: os.DirEntry[str]) -> None:
+        if entry.is_dir(follow_symlinks=False):
+            self._folders.append(name)
+        elif entry.is_symlink() and Path(os.path.realpath(entry.path)).is_dir():
+            self._links.append(name)
+        else:
+            self._add_file(name, entry)
+
+    def _add_file(self, name: str, entry: os.DirEntry[str]) -> None:
+        suffix = posixpath.splitext(entry.name)[1].lower()
+        if suffix in PHOTO_SUFFIXES:
+            self.photos.append(name)
+        elif suffix in LABEL_SUFFIXES and entry.is_file():
+            self.labels.append(name)
+        elif _begins_like_a_photo(Path(entry.path)):
+            self.photos.append(name)
+        else:
+            self.unrecognized[suffix] += 1
+            if suffix in _PACKED_SUFFIXES:
+                self.packed.append(name)
+
+
+def _count_strays(prepared: str) -> int:
     """Count the photos in and below a prepared folder that are none of its own; links are not followed."""
     count = 0
-    for place, folders, files in os.walk(prepared):
-        ours = {IMAGES_NAME, CONTACT_SHEET_NAME} if PREPARATION_NAME in files else set()
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
-        theirs = (Path(place, name) for name in files if not name.startswith(".") and name not in ours)
-        count += sum(path.suffix.lower() in PHOTO_SUFFIXES or _begins_like_a_photo(path) for path in theirs)
+    for folder, subfolders, files in os.walk(prepared):
+        own = {IMAGES_NAME, CONTACT_SHEET_NAME} if PREPARATION_NAME in files else set()
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in own]
+        others = (Path(folder, name) for name in files if not name.startswith(".") and name not in own)
+        count += sum(path.suffix.lower() in PHOTO_SUFFIXES or _begins_like_a_photo(path) for path in others)
     return count
 
 
@@ -146,42 +168,44 @@ def refuse_prepared(photos: Path) -> None:
         raise InputError(f"{photos} was prepared by biranet already; give the folder of the photographs as taken")
 
 
-def describe_passed_by(others: Mapping[str, int], beside: Mapping[str, int] = MappingProxyType({})) -> str:
-    """Say what a scan has passed by; nothing where there is nothing.
+def describe_skipped(unrecognized: Mapping[str, int], strays: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Say what a scan has skipped; nothing where there is nothing.
 
     Args:
-        others: Number of files that are no photos, by ending.
-        beside: Number of photos in prepared folders, by the folder.
+        unrecognized: Number of files that are no photos, by ending.
+        strays: Number of photos in prepared folders, by the folder.
 
     Example:
-        >>> describe_passed_by({}, {"done": 1})
+        >>> describe_skipped({}, {"done": 1})
         '1 photo lies in the prepared folder done and is passed by; move it out of there'
-        >>> describe_passed_by({".xmp": 2, "": 1})
+        >>> describe_skipped({".xmp": 2, "": 1})
         '3 files are no photos by their ending and content, and are passed by: .xmp, no ending'
     """
-    return "; ".join(filter(None, (_describe_others(others), *(_describe_beside(*each) for each in beside.items()))))
+    sentences = [_describe_unrecognized(unrecognized)]
+    sentences += [_describe_strays(folder, count) for folder, count in strays.items()]
+    return "; ".join(filter(None, sentences))
 
 
-def _describe_beside(folder: str, count: int) -> str:
+def _describe_strays(folder: str, count: int) -> str:
     if count == 1:
         return f"1 photo lies in the prepared folder {printable(folder)} and is passed by; move it out of there"
     return f"{count} photos lie in the prepared folder {printable(folder)} and are passed by; move them out of there"
 
 
-def _describe_others(others: Mapping[str, int]) -> str:
-    count = sum(others.values())
+_LISTED_SUFFIXES, _LONGEST_SUFFIX = 10, 20
+
+
+def _describe_unrecognized(counts: Mapping[str, int]) -> str:
+    count = sum(counts.values())
     if not count:
         return ""
-    most_first = sorted(others, key=lambda ending: (-others[ending], ending))
+    most_first = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
     # What stands behind the last point of a name may be a whole sentence.
-    shown = [printable(ending[:_LONGEST_ENDING]) or "no ending" for ending in most_first[:_SHOWN_ENDINGS]]
-    listed = ", ".join(shown) + (", …" if len(others) > _SHOWN_ENDINGS else "")
+    names = [printable(suffix[:_LONGEST_SUFFIX]) or "no ending" for suffix in most_first[:_LISTED_SUFFIXES]]
+    listed = ", ".join(names) + (", …" if len(counts) > _LISTED_SUFFIXES else "")
     if count == 1:
         return f"1 file is no photo by its ending and content, and is passed by: {listed}"
     return f"{count} files are no photos by their ending and content, and are passed by: {listed}"
-
-
-_SHOWN_ENDINGS, _LONGEST_ENDING = 10, 20
 
 
 OUTSIDE = "lies outside the folder of photos; copy it there, or give the folder that it lies in"

@@ -1,0 +1,49 @@
+"""IDRiD: the grading task of the Indian Diabetic Retinopathy Image Dataset."""
+
+from pathlib import Path
+
+from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.parts import accept_part, find_part
+from biranet.photos.datasets.photo_folder import PhotoFolder
+from biranet.photos.datasets.rows import table_rows
+from biranet.photos.datasets.signatures import all_names_match
+from biranet.photos.metadata import comment_group
+
+_COLUMNS = ("Image name", "Retinopathy grade")
+
+_START_BYTES = 262_144
+"""The comment of a JPEG lies before its pixels; what cameras write there is shorter."""
+
+
+def _label_files(folder: PhotoFolder) -> list[Path]:
+    # Messidor has these columns as well, and another scale; the names of the photos tell this set.
+    return [path for path in folder.tables_with(*_COLUMNS) if all_names_match(path, _COLUMNS[0], r"IDRiD_\d+(\..*)?")]
+
+
+def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+    split = find_part(path.stem)
+    is_in_part = accept_part(split)
+    # `b. Testing Set` may itself be the folder of photos, and its names are those of the other part.
+    top = folder.path.resolve().name
+    above = f"{top}/" if top.endswith(" Set") else ""
+
+    def accept(file: str) -> bool:
+        # The other two tasks of the set come with some of the same photos.
+        return is_in_part(above + file) and "A. Segmentation/" not in file and "C. Localization/" not in file
+
+    for row, (name, grade), extra_columns in table_rows(path, _COLUMNS):
+        file = folder.find(name, row, accept=accept)
+        photo = folder.photo(
+            file,
+            folder.parse_grade_cell(grade, row, _COLUMNS[1]),
+            group=comment_group(folder.read_start(file, _START_BYTES)),
+            split=split,
+            source="idrid",
+            extra_columns=extra_columns,
+        )
+        yield photo, row
+
+
+IDRID = published_layout(
+    "a table with the columns Image name, of names such as IDRiD_001, and Retinopathy grade", _label_files, _read
+)
