@@ -122,3 +122,17 @@ def test_a_photo_takes_little_memory(photos, lay, tmp_path):
 def test_labels_are_frozen():
     with pytest.raises(AttributeError):
         LabelledPhoto("a.jpg", 1, "", "", "", "").grade = 2
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        # Messidor, whose grades 0 to 3 are another scale, has the columns of IDRiD.
+        ("Image name,Ophthalmologic department,Retinopathy grade,Risk of macular edema", "a.tif,Service,3,1"),
+        ("image_id,DR_Levels", "a,3"),
+    ],
+)
+def test_other_sets_in_the_same_columns_are_not_taken_for_them(photos, lay, header, row):
+    lay(photos, "a.tif", texts={"labels.csv": f"{header}\n{row}\n"})
+    found = read_labels(photos)
+    assert (found.dataset, found.photos[0].grade) == ("folder", None)
