@@ -34,6 +34,16 @@ def test_a_class_folder_that_is_no_grade(photos, lay, refusal):
     assert len(read_labels(photos, dataset="folder").photos) == 2
 
 
+def test_a_part_without_class_folders_is_named(photos, lay, refusal, tmp_path):
+    lay(photos, "test/unsorted/a.jpg", "train/0/b.jpg", "train/1/c.jpg")
+    assert "test/unsorted/a.jpg: the folder name 'unsorted' is not a grade" in refusal(photos)
+    other = lay(tmp_path / "other", "north/test/unsorted/a.jpg", "north/train/No_DR/b.jpg", "north/train/Mild/c.jpg")
+    assert read_labels(lay(other, "south/d.jpg")).why.endswith(
+        f"Mild, No_DR in {other / 'north' / 'train'} look like class folders: if they are, give the folder around "
+        "them, or say --dataset classes"
+    )
+
+
 WORDS = {"No_DR": 0, "Mild": 1, "Moderate": 2, "Severe": 3, "Proliferate_DR": 4}
 RETFOUND = {"anodr": 0, "bmilddr": 1, "cmoderatedr": 2, "dseveredr": 3, "eproliferativedr": 4, "eprodr": 4}
 NPDR = {"nodr": 0, "mild_npdr": 1, "moderate_npdr": 2, "severe_npdr": 3, "pdr": 4}

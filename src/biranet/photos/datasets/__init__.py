@@ -87,7 +87,7 @@ def read_labels(
     # An archive holds its photos itself: what lies beside it is not looked through.
     if layout.already_cropped:
         return Labels(listed, name, why, layout.already_cropped)
-    files = {photo.file for photo in listed}
+    files = dict.fromkeys(photo.file for photo in listed)
     return Labels(
         listed,
         name,

@@ -73,11 +73,14 @@ def _are_classes(names: list[str], scale: Scale, *, certain: bool) -> bool:
 def _recognizes(folder: PhotoFolder) -> str:
     if folder.labels is not None:
         return ""
-    parents = class_parents(folder)
-    if not parents:
-        return ""
-    name = next(name for name in _tree(folder.files)[parents[0]] if _is_class(name, folder.scale))
-    return f"a folder is named {posixpath.join(parents[0], name)}"
+    classes = _class_folders(folder, class_parents(folder))
+    return f"a folder is named {posixpath.join(*classes[0])}" if classes else ""
+
+
+def _class_folders(folder: PhotoFolder, parents: Iterable[str]) -> list[tuple[str, str]]:
+    """List the folders that are named by a grade, each as parent and name."""
+    tree = _tree(folder.files)
+    return [(parent, name) for parent in parents for name in tree[parent] if _is_class(name, folder.scale)]
 
 
 def _is_class(name: str, scale: Scale) -> bool:
@@ -86,16 +89,16 @@ def _is_class(name: str, scale: Scale) -> bool:
 
 def looks_like_classes(folder: PhotoFolder) -> str:
     """Say, where folders that were not taken for classes are named like them, what to do; else nothing."""
-    parents = class_parents(folder, anywhere=True)
-    if parents:
-        names = [name for name in _tree(folder.files)[parents[0]] if _is_class(name, folder.scale)]
+    classes = _class_folders(folder, class_parents(folder, anywhere=True))
+    if classes:
+        first = classes[0][0]
+        names = [name for parent, name in classes if parent == first]
         return (
-            f"{', '.join(names[: len(GRADES)])} in {folder.path / parents[0]} look like class folders: if they are, "
+            f"{', '.join(names[: len(GRADES)])} in {folder.path / first} look like class folders: if they are, "
             "give the folder around them, or say --dataset classes"
         )
-    tree = _tree(folder.files)
-    for path, names_below in tree.items():
-        for name in names_below:
+    for path, names in _tree(folder.files).items():
+        for name in names:
             if named_grade(name) is not None:
                 return (
                     f"{name} in {folder.path / path} looks like a class folder: say which folder is which grade with "
