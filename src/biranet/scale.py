@@ -22,8 +22,8 @@ _WORDS = tuple(
         r"pdr|prodr|proliferat(iv)?e(dr|retinopathy|diabeticretinopathy)?",
     )
 )
-_NUMBERED = re.compile(r"(?P<said>grade|level|icdr|dr)?(?P<number>[0-9])(?P<words>\D*)")
-_OTHERS = (
+_NUMBERED = re.compile(r"(?P<prefix>grade|level|icdr|dr)?(?P<number>[0-9])(?P<words>\D*)")
+_OTHER_SCALES = (
     (r"r\d.*", "it is of a screening scale such as R0 to R3, whose steps are others"),
     (r"npdr|background.*|bdr", "it may mean several grades"),
     (r"y|n|yes|no|true|false|positive|negative|(non)?referable(dr)?|dr|sick|disease|abnormal", "it says yes or no"),
@@ -66,15 +66,17 @@ class Scale:
         flags: Collection[str] = ("--grades", "--ungradable"),
     ) -> None:
         self._flags = flags
-        self._named: dict[str, tuple[str, GradeLabel]] = {}
-        self.given = bool(grades)
-        meanings = [(f"--grades {value}={text}", value, _given(value, text)) for value, text in (grades or {}).items()]
-        meanings += [(f"--ungradable {value}", value, GradeLabel(None, UNGRADABLE)) for value in ungradable]
-        for flag, value, meaning in meanings:
-            first, other = self._named.setdefault(_key(value), (flag, meaning))
+        self._meanings: dict[str, tuple[str, GradeLabel]] = {}
+        self.is_custom = bool(grades)
+        mapped = [
+            (f"--grades {value}={text}", value, _parse_meaning(value, text)) for value, text in (grades or {}).items()
+        ]
+        mapped += [(f"--ungradable {value}", value, GradeLabel(None, UNGRADABLE)) for value in ungradable]
+        for flag, value, meaning in mapped:
+            first, other = self._meanings.setdefault(_key(value), (flag, meaning))
             if other != meaning:
                 raise InputError(f"{first} and {flag} give one value two meanings; leave one of them out")
-        self._unused = dict.fromkeys(self._named)
+        self._unused = dict.fromkeys(self._meanings)
         self._word = self._none = ""
 
     def read(self, text: str) -> GradeLabel:
@@ -84,15 +86,15 @@ class Scale:
             InputError: If it is no grade; the sentence says what it may be, and how to say so.
         """
         key = _key(text)
-        if key in self._named:
+        if key in self._meanings:
             self._unused.pop(key, None)
-            return self._named[key][1]
+            return self._meanings[key][1]
         if is_empty(text):
             if text.strip().casefold() == "none":
                 self._none = text.strip()
             self._refuse_none_among_words()
             return GradeLabel()
-        if self.given:
+        if self.is_custom:
             raise InputError(
                 f"{text!r} is not among the values of --grades; name it there with its grade, or where nobody could "
                 f"grade the photo, {self._leave_out(text)}"
@@ -107,9 +109,9 @@ class Scale:
         except InputError as error:
             raise InputError(f"{error}; {self._hint(text, key)}") from error
 
-    def is_named(self, name: str) -> bool:
+    def has_meaning(self, value: str) -> bool:
         """Tell whether `--grades` or `--ungradable` give a value a meaning."""
-        return _key(name) in self._named
+        return _key(value) in self._meanings
 
     def refuse_unused(self) -> None:
         """Refuse values of `--grades` and `--ungradable` that no label has.
@@ -118,16 +120,16 @@ class Scale:
             InputError: If there are any; most are misspelt, and their photos would have been read otherwise.
         """
         for key in self._unused:
-            raise InputError(f"{self._named[key][0]}: no label has this value; look at how the labels write it")
+            raise InputError(f"{self._meanings[key][0]}: no label has this value; look at how the labels write it")
 
     def _refuse_none_among_words(self) -> None:
         if self._word and self._none:
-            say = (
+            advice = (
                 "say all values with --grades, this one as none=0" if "--grades" in self._flags else "write no DR or 0"
             )
             raise InputError(
                 f"{self._none!r} stands among words such as {self._word!r}, so it may mean no retinopathy or no grade; "
-                f"{say}, or where nobody could grade the photo, {self._leave_out(self._none)}"
+                f"{advice}, or where nobody could grade the photo, {self._leave_out(self._none)}"
             )
 
     def _leave_out(self, text: str) -> str:
@@ -149,7 +151,7 @@ class Scale:
                 f"where the scale begins with 1, say --grades {pairs}, and where {text} means that nobody could grade "
                 f"the photo, {self._leave_out(text)}"
             )
-        for pattern, why in _OTHERS:
+        for pattern, why in _OTHER_SCALES:
             if re.fullmatch(pattern, key):
                 return f'{why}; where each value has its grade, say so with --grades "{text}=0,…"'
         return f'where it stands for one, say so with --grades "{text}=0,…" for all values, and {ungradable}'
@@ -170,16 +172,16 @@ def named_grade(text: str) -> int | None:
         (1, 2, None, None)
     """
     key = _key(text)
-    meant = _worded(key)
-    if meant is not None:
-        return meant
+    grade = _grade_of_words(key)
+    if grade is not None:
+        return grade
     numbered = _NUMBERED.fullmatch(key)
-    if numbered and (numbered["said"] or numbered["words"]):
+    if numbered and (numbered["prefix"] or numbered["words"]):
         number = int(numbered["number"])
-        fits = not numbered["words"] or _worded(numbered["words"]) == number
+        fits = not numbered["words"] or _grade_of_words(numbered["words"]) == number
         return number if fits and number in GRADES else None
-    meant = _worded(key[1:])
-    return meant if meant is not None and key[0] == "abcde"[meant] else None
+    grade = _grade_of_words(key[1:])
+    return grade if grade is not None and key[0] == "abcde"[grade] else None
 
 
 def remarks(counts: Sequence[int]) -> list[str]:
@@ -195,25 +197,25 @@ def remarks(counts: Sequence[int]) -> list[str]:
         >>> remarks([8, 0, 9, 3, 1])
         ['No photo has grade 1, but others have grades below and above it: was it merged with another?']
     """
-    there = [grade for grade in GRADES if counts[grade]]
-    if there in ([0, 1], [1]):
+    present = [grade for grade in GRADES if counts[grade]]
+    if present in ([0, 1], [1]):
         return ["No photo has a grade above 1: are 0 and 1 grades, or yes and no (referable, diseased)?"]
-    if len(there) < 2:
-        return [f"All graded photos have grade {grade}." for grade in there]
-    said = []
-    if there[0] > 0:
-        said.append(f"No photo has a grade below {there[0]}: does the scale of these labels begin there?")
-    if missing := [str(grade) for grade in range(there[0], there[-1]) if grade not in there]:
-        said.append(
+    if len(present) < 2:
+        return [f"All graded photos have grade {grade}." for grade in present]
+    sentences = []
+    if present[0] > 0:
+        sentences.append(f"No photo has a grade below {present[0]}: does the scale of these labels begin there?")
+    if missing := [str(grade) for grade in range(present[0], present[-1]) if grade not in present]:
+        sentences.append(
             f"No photo has grade {' or '.join(missing)}, but others have grades below and above it: was it merged with "
             "another?"
         )
-    if there[-1] < GRADES[-1]:
-        said.append(f"No photo has a grade above {there[-1]}: does the scale of these labels end there?")
-    return said
+    if present[-1] < GRADES[-1]:
+        sentences.append(f"No photo has a grade above {present[-1]}: does the scale of these labels end there?")
+    return sentences
 
 
-def _given(value: str, text: str) -> GradeLabel:
+def _parse_meaning(value: str, text: str) -> GradeLabel:
     try:
         grade = parse_grade(text)
     except InputError as error:
@@ -231,7 +233,7 @@ def _key(text: str) -> str:
     return re.sub(r"[\W_]", "", text) or text
 
 
-def _worded(key: str) -> int | None:
+def _grade_of_words(key: str) -> int | None:
     return next((grade for grade in GRADES if _WORDS[grade].fullmatch(key)), None)
 
 

@@ -338,7 +338,7 @@ def _as_grades(table: pd.DataFrame, column: str, path: Path, scale: Scale) -> "p
 
 def _scale_of_predicted(table: pd.DataFrame, path: Path, scale: Scale) -> Scale:
     """The scale that reads all predicted grades: that of the true ones, or ours."""
-    if not scale.given:
+    if not scale.is_custom:
         return scale
     column, readings = "predicted_grade", []
     for each in (Scale(flags=()), scale):

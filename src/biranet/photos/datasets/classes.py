@@ -62,7 +62,7 @@ def _tree(files: Iterable[str]) -> _Tree:
 
 
 def _are_classes(names: list[str], scale: Scale, *, certain: bool) -> bool:
-    if any(scale.is_named(name) for name in names):
+    if any(scale.has_meaning(name) for name in names):
         return True
     numbers = _NUMBERS.intersection(names)
     if numbers and (certain or ("0" in numbers and len(numbers) > 1 and numbers == set(names))):
@@ -84,7 +84,7 @@ def _class_folders(folder: PhotoFolder, parents: Iterable[str]) -> list[tuple[st
 
 
 def _is_class(name: str, scale: Scale) -> bool:
-    return name in _NUMBERS or scale.is_named(name) or named_grade(name) is not None
+    return name in _NUMBERS or scale.has_meaning(name) or named_grade(name) is not None
 
 
 def looks_like_classes(folder: PhotoFolder) -> str:
