@@ -12,7 +12,7 @@ import pytest
 
 from biranet import files
 from biranet.errors import InputError
-from biranet.files import parse_json, parse_toml, read_json, read_regular, tidy, whole_file, write_bytes, write_json
+from biranet.files import atomic_write, parse_json, parse_toml, read_json, read_regular, tidy, write_bytes, write_json
 
 
 def names(folder):
@@ -55,7 +55,7 @@ def test_a_file_stands_whole_with_its_missing_folders(tmp_path):
 def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text("old")
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -64,7 +64,7 @@ def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
 def test_an_error_in_the_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as file:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:
         file.write(b"half")
         _ = 1 / 0
     assert path.read_text() == "old"
@@ -104,8 +104,8 @@ def test_a_write_that_stops_halfway_is_one_sentence_and_the_old_file_stays(tmp_p
 WRITER = """
 import sys, time
 from pathlib import Path
-from biranet.files import whole_file
-with whole_file(Path(sys.argv[1])) as file:
+from biranet.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as file:
     file.write(b"new")
     file.flush()
     print("written", flush=True)
@@ -165,7 +165,7 @@ def test_a_link_planted_in_place_of_the_new_file_is_not_followed(tmp_path, monke
 
 def test_two_that_write_one_file_each_write_all_of_it(tmp_path):
     path = tmp_path / "note.txt"
-    with whole_file(path) as first, whole_file(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write(b"one")
         second.write(b"two and more")
     assert path.read_bytes() == b"one"
@@ -205,7 +205,7 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
     path = tmp_path / "private.csv"
     path.write_text("old")
     path.chmod(mode)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         (beside,) = (each for each in tmp_path.iterdir() if each != path)
         assert stat.S_IMODE(beside.stat().st_mode) == 0o600  # nobody else can read the half of it either
@@ -225,7 +225,7 @@ def test_every_legal_name_can_be_written(tmp_path, name):
 
 
 def test_an_error_with_another_file_is_not_blamed_on_the_output(tmp_path):
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "table.csv") as file:
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "table.csv") as file:
         file.write(b"half")
         (tmp_path / "missing").read_bytes()
     assert names(tmp_path) == set()

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from biranet.errors import InputError
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from biranet.locks import claim
-with claim(Path(sys.argv[1]), wait=True) as file:
+from biranet.locks import exclusive_file
+with exclusive_file(Path(sys.argv[1]), wait=True) as file:
     file.write("mine")
     file.flush()
     print("held", flush=True)
@@ -40,10 +40,10 @@ def holding(tmp_path):
 def test_a_claim_of_another_process_ends_with_it_however_it_ends(holding, tmp_path):
     path, holder = tmp_path / "log.txt", holding()
     assert holder.stdout.readline() == "held\n"
-    with claim(path) as file:
+    with exclusive_file(path) as file:
         assert file is None
     threading.Timer(0.5, holder.kill).start()
-    with claim(path, wait=True) as file:
+    with exclusive_file(path, wait=True) as file:
         assert holder.wait(60) == -signal.SIGKILL
         file.write(" and mine")
         file.flush()
@@ -62,7 +62,7 @@ def test_a_file_that_its_holder_deletes_is_claimed_anew(holding, tmp_path, wait_
                 found.append(link.readlink())
         return path in found
 
-    with claim(path):
+    with exclusive_file(path):
         waiting = holding()
         wait_for(opened)
         path.unlink()
@@ -73,15 +73,18 @@ def test_a_file_that_its_holder_deletes_is_claimed_anew(holding, tmp_path, wait_
 def test_a_file_that_cannot_be_claimed_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     place = tmp_path / "file" / "folder" / "log.txt"
-    with pytest.raises(InputError, match=r"cannot lock .*log\.txt: Not a directory; choose a folder"), claim(place):
+    with (
+        pytest.raises(InputError, match=r"cannot lock .*log\.txt: Not a directory; choose a folder"),
+        exclusive_file(place),
+    ):
         pass
 
 
 def test_a_claim_ends_with_its_block_though_a_process_started_in_it_lives_on(tmp_path):
-    with claim(tmp_path / "log.txt") as file:
+    with exclusive_file(tmp_path / "log.txt") as file:
         os.set_inheritable(file.fileno(), True)
         child = subprocess.Popen(["sleep", "600"], close_fds=False)
-    with claim(tmp_path / "log.txt") as again:
+    with exclusive_file(tmp_path / "log.txt") as again:
         assert again is not None
     child.kill()
     child.wait()

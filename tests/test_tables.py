@@ -281,7 +281,7 @@ def test_a_text_that_is_too_long_is_not_read(tmp_path):
 def test_a_parquet_table_is_asked_for_its_size_first(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     # The same value ten million times takes as many bytes as once.
-    monkeypatch.setattr(tables, "_MOST_CELLS", 5)
+    monkeypatch.setattr(tables, "_MAX_CELLS", 5)
     pd.DataFrame({"file": ["a.jpg"] * 3, "grade": [1] * 3}).to_parquet(tmp_path / "labels.parquet")
     with pytest.raises(InputError, match="has 6 cells, more than a table of photos has"):
         read_table(tmp_path / "labels.parquet")

@@ -23,7 +23,7 @@ LONGEST_JSON_BYTES = 256_000_000
 
 
 @contextmanager
-def whole_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     """Write a file so that a kill or a full disk never leaves half of it.
 
     It is written beside its place, under a new name that nobody could have guessed, and renamed when the block ends. A
@@ -46,41 +46,41 @@ def whole_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     Example:
         >>> import tempfile
         >>> place = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with whole_file(place) as file:
+        >>> with atomic_write(place) as file:
         ...     _ = file.write(b"all of it")
         >>> place.read_text()
         'all of it'
     """
-    with _blamed_on(path):
+    with _write_errors_of(path):
         target = Path(os.path.realpath(path))
         old = _replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent not in _TIDIED:
             _TIDIED.add(target.parent)
             tidy(target.parent)
-        beside, number = _open_beside(target, 0o666 if old is None else 0o600)
+        temporary, number = _open_temporary(target, 0o666 if old is None else 0o600)
     file = io.BufferedWriter(_Output(number, path))
     try:
         yield file
-        with _blamed_on(path):
+        with _write_errors_of(path):
             file.flush()
             if synced:
                 os.fsync(number)
             if old is not None:
-                _pass_on_mode(beside, old)
+                _copy_mode(temporary, old)
             if os.name == "nt":  # which renames no open file; elsewhere it stays open, and so locked, until it is named
                 file.close()
-            beside.replace(target)
+            temporary.replace(target)
     finally:
         # Whatever fails here would hide what has happened.
         with suppress(OSError, InputError):
             file.close()
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
 
 
 _PARTIAL = re.compile(r"\..*\.biranet-[0-9a-f]{8}\.partial")
-"""Names of files that `whole_file` has not finished."""
+"""Names of files that `atomic_write` has not finished."""
 
 _TIDIED: set[Path] = set()
 """Folders in which this process has looked for what others have left: once is enough."""
@@ -92,16 +92,16 @@ def tidy(folder: Path) -> None:
         for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names only: the folder may be large)
             if _PARTIAL.fullmatch(name):
                 with suppress(OSError):
-                    _delete_left(folder / name)
+                    _delete_abandoned(folder / name)
 
 
-def _delete_left(beside: Path) -> None:
-    number = os.open(beside, os.O_RDWR | _NO_LINK | getattr(os, "O_NONBLOCK", 0))
+def _delete_abandoned(temporary: Path) -> None:
+    number = os.open(temporary, os.O_RDWR | _NO_LINK | getattr(os, "O_NONBLOCK", 0))
     try:
         state = os.fstat(number)
         own = not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
         if stat.S_ISREG(state.st_mode) and own and lock_descriptor(number, blocking=False):
-            beside.unlink()
+            temporary.unlink()
     finally:
         os.close(number)
 
@@ -117,12 +117,12 @@ class _Output(io.FileIO):
         self.path = path
 
     def write(self, data: Any, /) -> int:
-        with _blamed_on(self.path):
+        with _write_errors_of(self.path):
             return super().write(data)
 
 
 @contextmanager
-def _blamed_on(path: Path) -> Iterator[None]:
+def _write_errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -147,27 +147,27 @@ def _replaceable(target: Path) -> os.stat_result | None:
     return old
 
 
-def _open_beside(target: Path, mode: int) -> tuple[Path, int]:
+def _open_temporary(target: Path, mode: int) -> tuple[Path, int]:
     """Make the file that is written in place of `target`: its path, and its descriptor, locked while it lives."""
     while True:
         # Short, so that it is legal wherever the target's own name is.
-        beside = target.with_name(f".{target.stem[:24]}.biranet-{secrets.token_hex(4)}.partial")
-        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)
+        temporary = target.with_name(f".{target.stem[:24]}.biranet-{secrets.token_hex(4)}.partial")
+        number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)
         try:
             locked = lock_descriptor(number, blocking=False)
         except OSError:  # a file system without locks: nobody can tell what is left there, so nobody deletes it
-            return beside, number
+            return temporary, number
         # Between opening and locking, another process may have taken it for one that was left.
-        if locked and beside.exists():
-            return beside, number
+        if locked and temporary.exists():
+            return temporary, number
         os.close(number)
 
 
-def _pass_on_mode(beside: Path, old: os.stat_result) -> None:
-    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (beside.stat().st_uid, beside.stat().st_gid):
+def _copy_mode(temporary: Path, old: os.stat_result) -> None:
+    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (temporary.stat().st_uid, temporary.stat().st_gid):
         with suppress(OSError):  # only root can
-            os.chown(beside, old.st_uid, old.st_gid)
-    beside.chmod(stat.S_IMODE(old.st_mode) & 0o777)
+            os.chown(temporary, old.st_uid, old.st_gid)
+    temporary.chmod(stat.S_IMODE(old.st_mode) & 0o777)
 
 
 def printable(name: str) -> str:
@@ -181,8 +181,8 @@ def printable(name: str) -> str:
 
 
 def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Write bytes whole or not at all; see `whole_file`."""
-    with whole_file(path, synced=synced) as file:
+    """Write bytes whole or not at all; see `atomic_write`."""
+    with atomic_write(path, synced=synced) as file:
         file.write(data)
 
 
@@ -199,11 +199,11 @@ def open_regular(path: Path) -> io.BufferedReader:
         OSError: If it is missing, cannot be read, or is no regular file (EINVAL).
     """
     # Without O_NONBLOCK, opening a pipe waits for somebody to write to it; O_BINARY is Windows'.
-    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return os.fdopen(opened, "rb")
+    return os.fdopen(number, "rb")
 
 
 def read_regular(path: Path, limit_bytes: int) -> bytes:
@@ -228,13 +228,13 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
         >>> read_regular(place, 100)
         b'all of it'
     """
-    parts, left = [], limit_bytes + 1
+    parts, remaining_bytes = [], limit_bytes + 1
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         # A read makes room for all that it asks for, so it asks for what there is.
-        while size <= limit_bytes and (part := file.read(min(left, max(size + 1, 65_536)))):
+        while size <= limit_bytes and (part := file.read(min(remaining_bytes, max(size + 1, 65_536)))):
             parts.append(part)
-            left -= len(part)
+            remaining_bytes -= len(part)
     data = b"".join(parts)
     if max(size, len(data)) > limit_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {limit_bytes / 1e6:,.0f} MB", str(path))
@@ -254,7 +254,7 @@ def sha256_of(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 """What may be half of a character beyond the first 65,536, such as an emoji, without the other one."""
 
 
@@ -268,7 +268,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         text = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
         value = json.loads(text)
-        if _HALF.search(text):
+        if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except RecursionError:

@@ -12,7 +12,7 @@ from biranet.errors import InputError
 
 
 @contextmanager
-def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
+def exclusive_file(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
     """Open a file for this process alone, among the processes of this machine.
 
     The system lets go of it when the process ends, however it ends, and with it those it has forked meanwhile, such as
@@ -31,20 +31,20 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
     Example:
         >>> import tempfile
         >>> place = Path(tempfile.mkdtemp()) / "log.txt"
-        >>> with claim(place) as mine, claim(place) as other:
+        >>> with exclusive_file(place) as mine, exclusive_file(place) as other:
         ...     mine is None, other is None
         (False, True)
     """
     with ExitStack() as stack:
-        held = None
+        locked = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            while held is None:
+            while locked is None:
                 file = stack.enter_context(path.open("a+", encoding="utf-8", errors="replace", newline="\n"))
                 if not lock_descriptor(file.fileno(), blocking=wait):
                     break
-                if _stands_at(path, file):
-                    held = file
+                if _is_same_file(path, file):
+                    locked = file
                 else:
                     file.close()
         except OSError as error:
@@ -53,13 +53,13 @@ def claim(path: Path, *, wait: bool = False) -> Iterator[TextIO | None]:
                 "file system with locks, such as a disk of this machine"
             ) from error
         try:
-            yield held
+            yield locked
         finally:
-            if held is not None:
-                unlock_descriptor(held.fileno())  # a process that was started meanwhile would hold on to it
+            if locked is not None:
+                unlock_descriptor(locked.fileno())  # a process that was started meanwhile would hold on to it
 
 
-def _stands_at(path: Path, file: TextIO) -> bool:
+def _is_same_file(path: Path, file: TextIO) -> bool:
     """Whether an open file is the one of that name: before it was ours, another process may have deleted it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))

@@ -73,41 +73,62 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
     table = read_table(path, COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
     table["eye"] = parse_eyes(table, "eye", path)
-    parts = ("", *SPLITS)
-    with_parts = ("split", OFFICIAL_SPLIT, *fold_columns(table))
-    from_where = [(GROUP_FROM, ("", *GROUPS_FROM))] if GROUP_FROM in table else []
-    for column, allowed in [("status", STATUSES), *from_where, *((name, parts) for name in with_parts)]:
-        wrong = table[~table[column].isin(allowed)]
-        if len(wrong):
-            row, value = wrong.index[0], wrong[column].iloc[0]
+    _check_values(table, path)
+    _check_unique(table, path)
+    _check_image_places(table, path)
+    if ROW_SHA256 in table:
+        _check_digests(table, path)
+    return table
+
+
+def _check_values(table: pd.DataFrame, path: Path) -> None:
+    """Refuse values other than those that a column may have."""
+    allowed_in: dict[str, tuple[str, ...]] = {"status": STATUSES}
+    if GROUP_FROM in table:
+        allowed_in[GROUP_FROM] = ("", *GROUPS_FROM)
+    allowed_in |= dict.fromkeys(("split", OFFICIAL_SPLIT, *fold_columns(table)), ("", *SPLITS))
+    for column, allowed in allowed_in.items():
+        invalid = table.loc[~table[column].isin(allowed), column]
+        if len(invalid):
+            row, value = invalid.index[0], invalid.iloc[0]
             choices = ", ".join(name for name in allowed if name)
             raise InputError(f"{path}, row {row}, column {column!r}: {value!r} is not one of {choices}")
-    again = table["file"].duplicated()
-    if again.any():
-        file, row = table.loc[again, "file"].iloc[0], table.index[again][0]
+
+
+def _check_unique(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a photo that stands in two rows."""
+    repeated = table.loc[table["file"].duplicated(), "file"]
+    if len(repeated):
+        row, file = repeated.index[0], repeated.iloc[0]
         first = table.index[table["file"] == file][0]
         raise InputError(
             f"{path}: the photo {file!r} stands in row {first} and again in row {row}; leave the right row"
         )
+
+
+def _check_image_places(table: pd.DataFrame, path: Path) -> None:
+    """Refuse an image elsewhere than where that of the photo belongs."""
     for row, place, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
         if place and not is_image_place(place, sha256):
             raise InputError(
                 f"{path}, row {row}, column 'prepared': {place!r} is not where the image of this photo stands, by its "
                 "sha256; run `biranet prepare` again to restore it"
             )
-    if ROW_SHA256 in table:
-        names = [name for name in _BOUND if name in table]
-        bound = zip(*(table[name] for name in names), strict=True)
-        for row, cells, digest in zip(table.index, bound, table[ROW_SHA256], strict=True):
-            if digest and digest != row_digest(dict(zip(names, cells, strict=True))):
-                raise InputError(
-                    f"{path}, row {row}: the hashes and the fingerprint are not those that were stored for "
-                    f"{printable(cells[0])}; the rows were mixed up, so run `biranet prepare` again to restore it"
-                )
-    return table
 
 
-_BOUND = ("file", "sha256", PREPARED_SHA256, "fingerprint")
+def _check_digests(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a row whose cells are not those that were stored together."""
+    names = [name for name in _DIGESTED_COLUMNS if name in table]
+    rows = zip(*(table[name] for name in names), strict=True)
+    for row, cells, digest in zip(table.index, rows, table[ROW_SHA256], strict=True):
+        if digest and digest != row_digest(dict(zip(names, cells, strict=True))):
+            raise InputError(
+                f"{path}, row {row}: the hashes and the fingerprint are not those that were stored for "
+                f"{printable(cells[0])}; the rows were mixed up, so run `biranet prepare` again to restore it"
+            )
+
+
+_DIGESTED_COLUMNS = ("file", "sha256", PREPARED_SHA256, "fingerprint")
 
 
 def row_digest(row: Mapping[str, str]) -> str:
@@ -119,7 +140,7 @@ def row_digest(row: Mapping[str, str]) -> str:
     Returns:
         SHA-256 over name, hashes and fingerprint.
     """
-    return hashlib.sha256("\0".join(row.get(name, "") for name in _BOUND).encode()).hexdigest()
+    return hashlib.sha256("\0".join(row.get(name, "") for name in _DIGESTED_COLUMNS).encode()).hexdigest()
 
 
 def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
@@ -129,12 +150,12 @@ def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
         prepared: The prepared folder.
         table: Rows with at least `COLUMNS`.
     """
-    further = [name for name in table.columns if name not in COLUMNS]
-    write_table(prepared / MANIFEST_NAME, table[[*COLUMNS, *further]])
+    extra_columns = [name for name in table.columns if name not in COLUMNS]
+    write_table(prepared / MANIFEST_NAME, table[[*COLUMNS, *extra_columns]])
 
 
 def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that can be learned from or scored: status `ok`, with a grade."""
+    """Select the rows that can be learned from or scored: status `ok`, with a grade."""
     return table[(table["status"] == "ok") & table["grade"].notna()]
 
 
@@ -167,5 +188,5 @@ def photos_digest(table: pd.DataFrame, columns: Sequence[str]) -> str:
 
 
 def fold_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that hold the splits of folds, in order."""
+    """List the columns that hold the splits of folds, in order."""
     return [name for name in table.columns if name.startswith(FOLD_PREFIX)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.files import read_json
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 
 LOCK_NAME = ".biranet.lock"
 """In a folder, while a process is at work on it; what a killed one leaves keeps nobody out."""
@@ -42,14 +42,14 @@ class Kind:
         return "folder" if self.folder else "file"
 
 
-def file_kind(what: str, ours: Callable[[Path], bool]) -> Kind:
+def file_kind(what: str, is_own: Callable[[Path], bool]) -> Kind:
     """A kind of file.
 
     Args:
         what: What it is.
-        ours: Whether a regular file, which is not empty, is one that the same command wrote.
+        is_own: Whether a regular file, which is not empty, is one that the same command wrote.
     """
-    return Kind(what, lambda path: None if ours(path) else path)
+    return Kind(what, lambda path: None if is_own(path) else path)
 
 
 def folder_kind(what: str, parts: Mapping[str, Callable[[Path], bool]]) -> Kind:
@@ -61,10 +61,10 @@ def folder_kind(what: str, parts: Mapping[str, Callable[[Path], bool]]) -> Kind:
     """
 
     def foreign(folder: Path) -> Path | None:
-        there = [folder / name for name in parts if (folder / name).exists()]
+        present = [folder / name for name in parts if (folder / name).exists()]
         # Pipes and devices are not asked: they might never answer.
-        wrong = (path for path in there if not ((path.is_file() or path.is_dir()) and parts[path.name](path)))
-        return next(wrong if there else visible(folder), None)
+        others = (path for path in present if not ((path.is_file() or path.is_dir()) and parts[path.name](path)))
+        return next(others if present else visible(folder), None)
 
     return Kind(what, foreign, folder=True)
 
@@ -117,27 +117,27 @@ def check_output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
             pipe or a socket; or holds something that the same command did not write.
     """
     try:
-        there = out.stat()
+        state = out.stat()
     except FileNotFoundError:
         return
     except OSError as error:
         raise _cannot_write(out, error) from error
-    if stat.S_ISDIR(there.st_mode) != kind.folder:
+    if stat.S_ISDIR(state.st_mode) != kind.folder:
         raise InputError(f"{out} is a {'file' if kind.folder else 'folder'}; name a {kind.noun} for {kind.what}")
-    if not (kind.folder or stat.S_ISREG(there.st_mode)):
+    if not (kind.folder or stat.S_ISREG(state.st_mode)):
         raise InputError(f"{out} is a device, a pipe or a socket; name a file for {kind.what}")
-    if any(_is_same(there, path) for path in inputs):
+    if any(_is_same(state, path) for path in inputs):
         raise InputError(f"{out} is to be read, and {kind.what} would replace it; name another {kind.noun}")
     try:
-        found = kind.foreign(out) if kind.folder or there.st_size else None
+        foreign = kind.foreign(out) if kind.folder or state.st_size else None
     except OSError as error:
         raise InputError(f"cannot read {out}: {error.strerror or error}; name another {kind.noun}") from error
-    if found is not None and kind.folder:
+    if foreign is not None and kind.folder:
         raise InputError(
-            f"{out} holds other things than {kind.what} of biranet's, such as {found.name}; "
+            f"{out} holds other things than {kind.what} of biranet's, such as {foreign.name}; "
             "name a folder that is new or empty"
         )
-    if found is not None:
+    if foreign is not None:
         raise InputError(f"{out} is not {kind.what} of biranet's, and stays as it is; name another file")
 
 
@@ -157,15 +157,15 @@ def alone(out: Path, *, folder: bool) -> Iterator[None]:
     # Beside a file, under a name of one length, however long the file's own is.
     key = hashlib.sha256(os.fsencode(target.name.casefold())).hexdigest()[:16]
     name = LOCK_NAME if folder else f".{key}{LOCK_NAME}"
-    made = [each for each in (place, *place.parents) if not each.exists()]
+    new_folders = [each for each in (place, *place.parents) if not each.exists()]
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(out, error) from error
     try:
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                lock = held.enter_context(claim(place / name))
+                lock = stack.enter_context(exclusive_file(place / name))
             except InputError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno not in _NO_LOCKS:
@@ -182,7 +182,7 @@ def alone(out: Path, *, folder: bool) -> Iterator[None]:
                 with suppress(OSError):
                     (place / name).unlink()
     finally:
-        for each in made:
+        for each in new_folders:
             with suppress(OSError):  # it holds something
                 each.rmdir()
 
@@ -220,8 +220,8 @@ def lies_in(path: Path, folder: Path) -> bool:
     """Whether a path leads to a folder, or to a place in it."""
     place = Path(os.path.realpath(path))
     with suppress(OSError):
-        inside = folder.stat()
-        return any(_is_same(inside, each) for each in (place, *place.parents))
+        state = folder.stat()
+        return any(_is_same(state, each) for each in (place, *place.parents))
     return False
 
 

@@ -16,15 +16,15 @@ def public_names(paths: Sequence[Path | str]) -> list[str]:
         >>> public_names(["/home/me/fold_0/p.csv", "/home/me/fold_1/p.csv"])
         ['fold_0/p.csv', 'fold_1/p.csv']
     """
-    given = [Path(path) for path in paths]
-    for length in range(1, max((len(path.parts) for path in given), default=0) + 1):
+    parsed = [Path(path) for path in paths]
+    for length in range(1, max((len(path.parts) for path in parsed), default=0) + 1):
         names = [
             Path(*path.parts[1:][-length:]).as_posix() if path.is_absolute() else str(text)
-            for path, text in zip(given, paths, strict=True)
+            for path, text in zip(parsed, paths, strict=True)
         ]
-        if len(set(names)) == len(set(given)):
+        if len(set(names)) == len(set(parsed)):
             break
-    return names if given else []
+    return names if parsed else []
 
 
 def public_name(path: Path | str) -> str:
@@ -43,12 +43,12 @@ def public_word(word: str) -> str:
     return flag + equals + public_name(value) if equals and Path(value).is_absolute() else public_name(word)
 
 
-def refuse_undecoded(name: str, told: str) -> None:
+def refuse_undecoded(name: str, subject: str) -> None:
     """Refuse a name that is no text: half of the libraries do, some of them after the work is done.
 
     Args:
         name: As the system gave it.
-        told: The same in the words of the sentence.
+        subject: The same in the words of the sentence.
 
     Raises:
         InputError: If it is not UTF-8, or is and was read otherwise for want of a locale.
@@ -62,5 +62,5 @@ def refuse_undecoded(name: str, told: str) -> None:
     try:
         os.fsencode(name).decode()
     except UnicodeError:
-        raise InputError(f"{told} is not UTF-8; rename the file or the folder") from None
-    raise InputError(f"{told} is UTF-8, but the locale is not; set LANG to a UTF-8 locale, or PYTHONUTF8=1")
+        raise InputError(f"{subject} is not UTF-8; rename the file or the folder") from None
+    raise InputError(f"{subject} is UTF-8, but the locale is not; set LANG to a UTF-8 locale, or PYTHONUTF8=1")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
-from biranet.files import open_regular, printable, whole_file
+from biranet.files import atomic_write, open_regular, printable
 from biranet.grades import parse_grade
 from biranet.texts import read_head, read_text
 from biranet.words import parse_eye
@@ -50,8 +50,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         return table
     rows = _read_rows(path)
     header = [name.strip() for name in rows[0]] if rows else []
-    named = [position for position, name in enumerate(header) if name]
-    names = [header[position] for position in named]
+    kept = [position for position, name in enumerate(header) if name]
+    names = [header[position] for position in kept]
     _check_columns(path, names, columns)
     body = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
     for number, row in body:
@@ -59,10 +59,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             raise InputError(f"{path}, row {number}: {len(row)} values for {len(header)} columns")
     if not body:
         raise InputError(f"{path} has no rows below its header")
-    cells = [[row[position] if position < len(row) else "" for position in named] for _, row in body]
+    cells = [[row[position] if position < len(row) else "" for position in kept] for _, row in body]
     return pd.DataFrame(
         # In one piece: given lists, pandas takes a million columns one by one.
-        np.array(cells, dtype=object).reshape(len(body), len(named)),
+        np.array(cells, dtype=object).reshape(len(body), len(kept)),
         index=pd.Index([number for number, _ in body], name="row"),
         columns=pd.Index(names, dtype=object),
         dtype=object,
@@ -92,7 +92,7 @@ def _read_rows(path: Path) -> list[list[str]]:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator):
             rows.append(list(map(from_cell, row)))
     except csv.Error as error:
-        raise InputError(f"{path}, row {len(rows) + 1}: {_what_is_wrong(error)}") from error
+        raise InputError(f"{path}, row {len(rows) + 1}: {_describe_csv_error(error)}") from error
     if separator != ",":
         for number, row in enumerate(rows, start=1):
             if len(row) == 1 < len(rows[0]) and "," in row[0]:
@@ -103,7 +103,7 @@ def _read_rows(path: Path) -> list[list[str]]:
     return rows
 
 
-def _what_is_wrong(error: csv.Error) -> str:
+def _describe_csv_error(error: csv.Error) -> str:
     """Say in a sentence what the csv module says in its own words."""
     if "field limit" in str(error):
         return (
@@ -120,14 +120,14 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?\1*[ ]*(?:\r\n|\r|\n)', re.IGNO
 
 def _without_separator_line(path: Path, text: str) -> tuple[str, str]:
     """The text of a table, and its separator; without the line that tells it to Excel, which does not show it."""
-    told = _SEPARATOR_LINE.match(text)
-    if told:
-        return text[told.end() :], told[1]
+    separator_line = _SEPARATOR_LINE.match(text)
+    if separator_line:
+        return text[separator_line.end() :], separator_line[1]
     header = _HEADER_LINE.match(text)
     unquoted = re.sub(r'"[^"]*"', "", header[0] if header else "")
-    held = [separator for separator in _SEPARATORS if separator in unquoted]
-    if len(held) == 1:
-        return text, held[0]
+    separators = [separator for separator in _SEPARATORS if separator in unquoted]
+    if len(separators) == 1:
+        return text, separators[0]
     return text, "\t" if path.suffix.lower() in (".tsv", ".tab", ".txt") else ","
 
 
@@ -154,7 +154,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         parquet, names = _open_parquet(path, file)
         _check_columns(path, names, columns)
         cells = parquet.metadata.num_rows * len(names)
-        if cells > _MOST_CELLS:
+        if cells > _MAX_CELLS:
             raise InputError(f"{path} has {cells:,} cells, more than a table of photos has; leave columns out")
         try:
             # Its metadata would turn columns into the index of a data frame.
@@ -169,7 +169,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     )
 
 
-_MOST_CELLS = 200_000_000
+_MAX_CELLS = 200_000_000
 """A Parquet file of a few thousand bytes can claim any number of equal rows; ten million photos have twenty columns."""
 
 
@@ -184,11 +184,11 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _check_columns(path: Path, names: list[str], columns: Sequence[str]) -> None:
-    known = set(names)
-    missing = [name for name in columns if name not in known]
+    unique = set(names)
+    missing = [name for name in columns if name not in unique]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}; its columns are: {list_columns(names)}")
-    if len(known) < len(names):
+    if len(unique) < len(names):
         [(twice, _)] = Counter(names).most_common(1)
         raise InputError(f"{path} has two columns named {twice!r}; rename one of them")
 
@@ -251,19 +251,19 @@ def parse_cells(table: pd.DataFrame, column: str, path: Path, parse: Callable[[s
         parse: Reads one cell.
 
     Returns:
-        What was read, in order.
+        The values, in order.
 
     Raises:
         InputError: If `parse` raises it; the sentence names file, row and column.
     """
-    read: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for row, text in table[column].items():
-        if text not in read:
+        if text not in values:
             try:
-                read[text] = parse(str(text))
+                values[text] = parse(str(text))
             except InputError as error:
                 raise InputError(f"{path}, row {row}, column {column!r}: {error}") from error
-    return [read[text] for text in table[column]]
+    return [values[text] for text in table[column]]
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -293,7 +293,7 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
         InputError: If the file cannot be read or lacks a column.
     """
     try:
-        with _opened(path) as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", newline="") as file:
+        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             reader.fieldnames = list(map(from_cell, reader.fieldnames or ()))
             missing = set(columns) - set(reader.fieldnames)
@@ -319,7 +319,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         columns: The columns, in order.
         rows: The cells of each row by column.
     """
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         text = codecs.getwriter("utf-8")(file)
         # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
         plain, quoted = (

@@ -25,7 +25,7 @@ from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.record import read_history
 from biranet.learning.run import LAST_NAME, STATE_NAME
 from biranet.learning.train import train
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
 from folds import folder_of
@@ -126,7 +126,7 @@ def run_training(out: Path, grid: Grid, training: Training, report: Report) -> b
     if rate is None:
         return False
     name = _name(training, rate)
-    with claim(out / "logs" / f"{name}.txt") as log:
+    with exclusive_file(out / "logs" / f"{name}.txt") as log:
         if log is None or finished(out, grid, training):
             return False
         started, run = time.monotonic(), out / "running" / name
@@ -159,7 +159,7 @@ def tidy_up(out: Path, grid: Grid, training: Training) -> None:
     assert rate is not None
     run = out / "running" / _name(training, rate)
     if run.exists():
-        with claim(out / "logs" / f"{run.name}.txt") as log:
+        with exclusive_file(out / "logs" / f"{run.name}.txt") as log:
             if log is not None:
                 shutil.rmtree(run)
 

@@ -34,7 +34,7 @@ from biranet.errors import BiranetError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
 from biranet.evaluation.meanings import meaning_of
-from biranet.files import whole_file, write_bytes
+from biranet.files import atomic_write, write_bytes
 from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from grid import BASE, HERE, LOSS_TITLES
@@ -403,7 +403,7 @@ def _draw_curves(results: Results, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with mpl.rc_context({"svg.hashsalt": "biranet"}), whole_file(path) as file:
+    with mpl.rc_context({"svg.hashsalt": "biranet"}), atomic_write(path) as file:
         figure.savefig(file, format=path.suffix.removeprefix("."), metadata={"Date": None})
 
 

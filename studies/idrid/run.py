@@ -22,7 +22,7 @@ from typing import Any
 
 from biranet.errors import BiranetError, InputError, InterruptedRunError
 from biranet.files import read_json, write_json
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 from cells import finished, run_training, tidy_up
@@ -116,7 +116,7 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     if external is not None:
         check_external(external, prepared)
     owner = _depends_on(prepared, grid)
-    with claim(out / "lock", wait=True):
+    with exclusive_file(out / "lock", wait=True):
         _own(out / "begun_with.json", owner)
         photos = make_folders(prepared, out, grid)
     costs = grid.costs(external=external is not None)
@@ -126,7 +126,7 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     while left := progress.left():
         if not any(run_training(out, grid, training, progress) for training in left):
             time.sleep(WAIT_SECONDS)  # what is left is being done by other processes, or waits for it
-    with claim(out / "lock", wait=True):
+    with exclusive_file(out / "lock", wait=True):
         for training in costs:
             tidy_up(out, grid, training)
         collect(out, results, grid, photos)

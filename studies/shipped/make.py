@@ -28,7 +28,7 @@ from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.run import LAST_NAME, software_versions
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.reports.report import write_report
 from biranet.tables import write_table
@@ -70,7 +70,7 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         shipped: Folder for the model.
     """
     owner = depends_on(prepared, config)
-    with claim(out / "lock", wait=True):
+    with exclusive_file(out / "lock", wait=True):
         own(out / "made_with.json", owner)
         folds = divided(prepared, out / "folds", OUTER)
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
@@ -104,7 +104,7 @@ def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
     path = out / "answers" / f"fold_{config.fold}.csv"
     if not path.exists():
         run = out / f"fold_{config.fold}"
-        with claim(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
+        with exclusive_file(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
             train_or_go_on(folds, run, config)
         write_table(path, answer_test_part(folds, *load_checkpoint(run / LAST_NAME), config).assign(fold=config.fold))
     return path

@@ -42,7 +42,7 @@ from biranet.inference.models import DEFAULT
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.run import LAST_NAME, software_versions
 from biranet.learning.split import split_photos
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
 from biranet.reports.report import write_report
@@ -129,7 +129,7 @@ def nest(prepared: Path, config: TrainConfig, out: Path, results: Path) -> None:
     owner = depends_on(prepared, config)
     for fold, table in enumerate(learned_from(split_photos(read_manifest(prepared), OUTER))):
         refuse_too_few(table, fold)  # before there is a working folder
-    with claim(out / "lock", wait=True):
+    with exclusive_file(out / "lock", wait=True):
         own(out / "made_with.json", owner)
         settings = {name: dataclasses.asdict(change(config)) for name, change in SETTINGS.items()}
         own(out / "nested" / "begun_with.json", {"settings": settings, "inner": dataclasses.asdict(INNER)})
@@ -145,7 +145,7 @@ def nest(prepared: Path, config: TrainConfig, out: Path, results: Path) -> None:
             if all(training.finished(out) for training in INNER_TRAININGS if training.fold == fold):
                 for training in outer_trainings(out, fold, config):
                     finish(training, out, config, wait=wait)
-    with claim(out / "lock", wait=True):
+    with exclusive_file(out / "lock", wait=True):
         collect(out, config, results)
 
 
@@ -170,7 +170,7 @@ def finish(training: Training, out: Path, recipe: TrainConfig, *, wait: bool) ->
         InterruptedRunError: If a signal came; the state was saved.
     """
     photos, run, config = training.photos(out), training.run(out), training.config(recipe)
-    with claim(run.with_suffix(".txt"), wait=wait) as log:
+    with exclusive_file(run.with_suffix(".txt"), wait=wait) as log:
         if log is None:
             return
         if not training.finished(out):

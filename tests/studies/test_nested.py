@@ -23,7 +23,7 @@ from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import PROBABILITIES, read_predictions
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.photos.folder import prepare_folder
 from biranet.photos.synthetic import draw_folder
@@ -194,7 +194,7 @@ def test_a_training_of_another_process_is_left_to_it(nested, tmp_path, capsys):
     training = command.Training("inner", 1, "grading")
     training.answers(out, "alone").unlink()
     config = read_recipe(nested / "recipe.toml")
-    with claim(training.answers(out, "alone").with_name("inner.txt")):
+    with exclusive_file(training.answers(out, "alone").with_name("inner.txt")):
         command.finish(training, out, config, wait=False)
         assert not training.finished(out)
     command.finish(training, out, config, wait=False)

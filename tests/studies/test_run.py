@@ -26,7 +26,7 @@ from biranet.errors import InputError
 from biranet.inference.readings import READINGS_NAME
 from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import predict_photos
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from cells import choose_rate, inner_history, result_file, run_training
 from folds import divide, make_folders
@@ -265,7 +265,7 @@ def test_a_process_looks_whose_folder_it_is_only_when_no_other_is_making_it(
     statuses = []
     words = study_arguments(prepared, tiny_grid, tmp_path)
     second = threading.Thread(target=lambda: statuses.append(command.main(words)))
-    with claim(tmp_path / "out" / "lock"):
+    with exclusive_file(tmp_path / "out" / "lock"):
         second.start()
         second.join(2)
         assert _files(tmp_path, "*") == [tmp_path / "out" / "lock"]

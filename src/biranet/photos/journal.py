@@ -13,7 +13,7 @@ from typing import TextIO
 
 from biranet.errors import InputError
 from biranet.files import parse_json
-from biranet.locks import claim
+from biranet.locks import exclusive_file
 
 JOURNAL_NAME = "progress.jsonl"
 
@@ -83,7 +83,7 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
     with ExitStack() as opened:
         with _trouble_told(path):
             resumed = path.exists()
-            file = opened.enter_context(claim(path))
+            file = opened.enter_context(exclusive_file(path))
             if file is None:
                 raise InputError(
                     f"another biranet prepare is at work in {folder}; wait until it has ended, "

@@ -97,8 +97,8 @@ def looks_like_classes(folder: PhotoFolder) -> str:
             f"{', '.join(names[: len(GRADES)])} in {folder.path / first} look like class folders: if they are, "
             "give the folder around them, or say --dataset classes"
         )
-    for path, names in _tree(folder.files).items():
-        for name in names:
+    for path, subfolders in _tree(folder.files).items():
+        for name in subfolders:
             if named_grade(name) is not None:
                 return (
                     f"{name} in {folder.path / path} looks like a class folder: say which folder is which grade with "
