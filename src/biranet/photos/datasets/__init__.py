@@ -1,6 +1,7 @@
 """Read the labels of a folder of photos, in any of the layouts that people publish.
 
-A layout is one entry of `DATASETS`: how it is recognised, and how it is read. `docs/datasets.md` lists them.
+A layout is one entry of `DATASETS`: how it is recognised, and how it is read. `docs/datasets.md` lists them. A new one
+is a file like `eyepacs.py`, an entry here, its name in `biranet.commands.photos.DatasetName` and its rows in the docs.
 """
 
 from collections.abc import Collection, Mapping
