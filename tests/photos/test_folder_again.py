@@ -145,7 +145,7 @@ def test_a_refused_run_leaves_no_trace_and_the_images_reach_the_disk_before_the_
     run(photos, tmp_path / "out")
     assert order == ["synced", "listed", "listed"]
     before = tree(tmp_path / "out")
-    with pytest.raises(InputError, match="prepared at 64 px"):
+    with pytest.raises(InputError, match="holds photos of 64 px"):
         run(photos, tmp_path / "out", size_px=80)
     assert tree(tmp_path / "out") == before
 

@@ -59,7 +59,7 @@ def roc_points(positive: npt.NDArray[np.bool_], score: Values) -> Values:
     corners = np.stack([np.append(0, false_alarms), np.append(0, hits)], axis=1)
     bends = np.any(np.diff(corners, n=2, axis=0) != 0, axis=1)
     corners = corners[np.concatenate([[True], bends, [True]])]
-    return corners / corners[-1]
+    return np.asarray(corners / corners[-1], np.float64)
 
 
 def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliability:
