@@ -116,21 +116,22 @@ def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The report beside a table that is measured again."""
-    from biranet.reports.table_provenance import METRICS_NAME, TABLE_FACT, describe_tables, name_content
+    from biranet.files import sha256_of
+    from biranet.reports.facts import HashedFile, SourceTable, source_lines
+    from biranet.reports.notes import Note
+    from biranet.reports.table_provenance import METRICS_NAME, TABLE_FACT, Provenance, describe_tables
 
     path = samples.place / "report" / "predictions.csv"
     if not path.exists():
         path.write_text("file,grade,predicted_grade\na.jpg,1,2\n")
-    told = {
-        "facts": {TABLE_FACT: name_content(path), "Model": "best", "Thresholds": ["youden: 0.5", "cost: 0.4"]},
-        "notes": ["Few patients: 3.", "Something else."],
-        "n": 1,
-    }
+    notes = Note.of("no_groups"), Note("method", "Something else.", ("a.csv",))
+    facts = {TABLE_FACT: HashedFile(path.name, sha256_of(path)), "Audit": ["a", "b"], "Thresholds": {"youden": 0.5}}
+    told = {**Provenance(notes, facts, (SourceTable("a.csv", "0a", {"Model": "best"}),)).as_json(), "n": 1}
     write(path.with_name(METRICS_NAME), spoil(damage_json(told, rng), rng))
 
     def read() -> None:
-        facts, notes = describe_tables([path], new_rules=rng.random() < 0.5)
-        for line in (*notes, *(line for lines in facts.values() for line in lines)):
+        (table,), notes = describe_tables([path], new_rules=rng.random() < 0.5)
+        for line in (*(note.sentence for note in notes), *source_lines(table)):
             line.encode()
 
     return read

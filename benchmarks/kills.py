@@ -46,7 +46,7 @@ def of_a_run(name: str, data: bytes) -> object:
 def of_a_report(name: str, data: bytes) -> object:
     """What must be the same of a file of a report: the page and the notes tell how often the test part was read."""
     if name.endswith("metrics.json"):
-        return {key: value for key, value in json.loads(data).items() if key not in ("notes", "facts")}
+        return {key: value for key, value in json.loads(data).items() if key not in ("notes", "facts", "provenance")}
     return data if name.endswith("predictions.csv") else True
 
 

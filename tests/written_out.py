@@ -213,7 +213,7 @@ def check(report: Path) -> int:
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     prevalence = metrics["prevalence"]
     stated = [prevalence[name] if prevalence["stated"][name] else None for name in ("referable", "any_dr")]
-    elsewhere = ("patients", "subgroups", "notes", "facts")
+    elsewhere = ("patients", "subgroups", "notes", "facts", "provenance")
     found = {key: value for key, value in leaves(metrics) if key.split(".")[0] not in elsewhere}
     # Names are text: 001 is not 1, and NA is a name.
     table = pd.read_csv(report / "predictions.csv", dtype={"file": str, "group": str}, keep_default_na=False)

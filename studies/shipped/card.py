@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from biranet.errors import BiranetError, InputError
-from biranet.files import read_json, write_bytes, write_json
+from biranet.files import read_json, sha256_of, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
+from biranet.reports.facts import HashedFile
+from biranet.reports.table_provenance import CHECKPOINT_FACT, parse_provenance
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -83,7 +85,7 @@ def write_card(results: Path, shipped: Path) -> None:
     """
     model = shipped / f"{DEFAULT}.safetensors"
     parts = [
-        f'weights_sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"',
+        f'weights_sha256 = "{sha256_of(model)}"',
         (HERE / "card.toml").read_text(encoding="utf-8"),
     ]
     for name, how in MEASURED.items():
@@ -101,7 +103,9 @@ def _kept(metrics: dict[str, Any], model: Path) -> dict[str, Any]:
 
     Facts name files of whoever measured, and a subgroup can be a single photograph.
     """
-    if hashlib.sha256(model.read_bytes()).hexdigest() not in metrics["facts"]["Checkpoint"]:
+    provenance = parse_provenance(metrics)
+    checkpoint = provenance.facts.get(CHECKPOINT_FACT) if provenance else None
+    if not isinstance(checkpoint, HashedFile) or checkpoint.sha256 != sha256_of(model):
         raise InputError(f"the report is not one of {model}; measure it with: biranet evaluate {DEFAULT} …")
     wanted = {"n", "groups", "confusion_matrix", "ci", "ci_method", *(key.split(".")[0] for key in FIGURES)}
     return {"answers_sha256": answers_sha256(model), **{key: metrics[key] for key in metrics if key in wanted}}

@@ -30,6 +30,7 @@ from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.run import LAST_NAME, software_versions
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
+from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
 from card import write_card
@@ -84,7 +85,12 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
             "Measured on": f"{FOLDS} folds by group, every photo by models that had not seen it",
             **software_versions(),
         },
-        notes=["Grades and decisions of a fold come from rules that were fitted on the answers for the other folds."],
+        notes=[
+            Note(
+                "method",
+                "Grades and decisions of a fold come from rules that were fitted on the answers for the other folds.",
+            )
+        ],
     )
     write_bytes(results / "cross_validated.json", (out / "report" / "metrics.json").read_bytes())
 

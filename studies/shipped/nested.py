@@ -45,6 +45,7 @@ from biranet.learning.split import split_photos
 from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
+from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
 from options import OPTIONS, RECIPE, SETTINGS, VIEWS, Option, kappa_of, looking, recipe_option, refuse_too_few
@@ -241,8 +242,11 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
             config=ReportConfig(),
             facts={"Measured on": f"{FOLDS} folds by group", **software_versions()},
             notes=[
-                "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model that "
-                "had not learned from that quarter."
+                Note(
+                    "method",
+                    "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model "
+                    "that had not learned from that quarter.",
+                )
             ],
         )
         write_bytes(results / kept, (out / "nested" / name / "metrics.json").read_bytes())

@@ -147,7 +147,11 @@ def numbers(measures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def measured_parts(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every part of a report that has measures and reasons of its own."""
-    photos = {key: value for key, value in report.items() if key not in ("patients", "subgroups", "notes", "facts")}
+    photos = {
+        key: value
+        for key, value in report.items()
+        if key not in ("patients", "subgroups", "notes", "facts", "provenance")
+    }
     patients = [report["patients"][how] for how in ("worst_eye", "mean") if report["patients"][how]]
     texts = ("column", "value", "few")
     subgroups = [{key: value for key, value in part.items() if key not in texts} for part in report["subgroups"]]
@@ -202,6 +206,9 @@ def test_every_number_is_there_and_has_its_meaning(report: dict[str, Any]) -> No
         lambda report: report["subgroups"][0].update(aca=7),
         lambda report: report["undefined"].update(aca=None),
         lambda report: report["facts"].update(Command=3),
+        lambda report: report["provenance"]["notes"][0].pop("kind"),
+        lambda report: report["provenance"]["facts"].update(Table={"file": "predictions.csv"}),
+        lambda report: report["provenance"]["tables"].append({"file": "a.csv"}),
     ],
 )
 def test_other_content_is_refused(report: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:

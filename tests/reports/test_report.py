@@ -24,6 +24,8 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import measure_subgroups
 from biranet.grades import DISCLAIMER
+from biranet.reports.facts import SourceTable
+from biranet.reports.notes import Note
 from biranet.reports.pages.page import PICTURE_SIZE_PX
 from biranet.reports.report import Panel, worst_mistakes, write_report
 from html_page import Page
@@ -73,19 +75,25 @@ def written(out: Path, table: pd.DataFrame, **more: Any) -> tuple[dict[str, Any]
 
 def test_three_files_that_agree(tmp_path: Path) -> None:
     out, config = tmp_path / "new" / "report", ReportConfig(seed=7, by=("camera",))
-    notes, facts = ["The test part was read once before."], {"Seed": "1", "Split": ["train 3", "test 4"]}
+    notes, facts = (
+        [Note("method", "The test part was read once before.")],
+        {"Seed": "1", "Split": ["train 3", "test 4"]},
+    )
     metrics, _ = written(out, whole(), config=config, notes=notes, facts=facts, history=HISTORY)
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions.csv", "report.html"]
     assert json.loads((out / "metrics.json").read_text()) == metrics
     again = read_predictions(out / "predictions.csv")
+    sha256 = hashlib.sha256((out / "predictions.csv").read_bytes()).hexdigest()
     assert metrics == {
         **measure_with_intervals(again, config),
         "patients": measure_patients(again, config),
         "subgroups": measure_subgroups(again, config),
-        "notes": notes,
-        "facts": {
-            **facts,
-            "Table": f"predictions.csv, sha256 {hashlib.sha256((out / 'predictions.csv').read_bytes()).hexdigest()}",
+        "notes": ["The test part was read once before."],
+        "facts": {**facts, "Table": f"predictions.csv, sha256 {sha256}"},
+        "provenance": {
+            "notes": [{"kind": "method", "text": "The test part was read once before.", "files": []}],
+            "facts": {**facts, "Table": {"file": "predictions.csv", "sha256": sha256}},
+            "tables": [],
         },
     }
 
@@ -142,10 +150,11 @@ def test_tables_and_charts_can_be_read_aloud(tmp_path: Path) -> None:
 
 
 def test_what_must_be_known_stands_first(tmp_path: Path) -> None:
-    notes = ["The test part was read 2 times before.", "Validation chose the epoch."]
+    sentences = ["The test part was read 2 times before.", "Validation chose the epoch."]
+    notes = [Note("method", sentence) for sentence in sentences]
     facts = {"Decoder": "argmax", "Split": ["train 30 photos", "test 10 photos"]}
     _, page = written(tmp_path, predictions(), notes=notes, facts=facts, panels=[panel()])
-    places = [page.text.index(words) for words in (*notes, "Quadratic weighted kappa", "argmax", "test 10 photos")]
+    places = [page.text.index(words) for words in (*sentences, "Quadratic weighted kappa", "argmax", "test 10 photos")]
     assert places == sorted(places)
     assert "True 2 moderate, predicted 3 severe 1 grade off" in page.text
     assert "Decoder argmax" in page.text
@@ -297,16 +306,27 @@ def test_the_contents_name_what_is_there_alone(tmp_path: Path) -> None:
 
 
 def test_facts_of_files_and_thresholds_can_be_read(tmp_path: Path) -> None:
-    ours = ["sha256 0a1b", "Model: biranet", "Audit: one: two", "Audit: three", "Thresholds: cost_5: 0.1595"]
-    facts = {
-        "a.csv": ours,
+    ours = {"Model": "biranet", "Audit": ["one: two", "three"], "Thresholds": {"cost_5": 0.15949}}
+    tables = (SourceTable("a.csv", "0a1b", ours), SourceTable("b.csv", "2c3d", {}))
+    facts = {"Thresholds": {"sensitivity_90": 0.234, "mine": 0.5}, "Date": "x"}
+    notes = [
+        Note("method", "The test part had been read before.", ("a.csv", "b.csv")),
+        Note("method", "Another one.", ("a.csv",)),
+        Note("method", "Attention: all."),
+    ]
+    metrics, page = written(tmp_path, whole(), facts=facts, notes=notes, tables=tables)
+    del metrics["facts"]["Table"]
+    assert metrics["facts"] == {
+        "a.csv": ["sha256 0a1b", "Model: biranet", "Audit: one: two", "Audit: three", "Thresholds: cost_5: 0.1595"],
         "b.csv": ["sha256 2c3d"],
-        "Thresholds": ["sensitivity_90: 0.2340", "mine: 0.5"],
+        "Thresholds": ["sensitivity_90: 0.2340", "mine: 0.5000"],
         "Date": "x",
     }
-    notes = ["a.csv, b.csv: The test part had been read before.", "a.csv: Another one.", "Attention: all."]
-    metrics, page = written(tmp_path, whole(), facts=facts, notes=notes)
-    assert (metrics["facts"] | facts, metrics["notes"]) == (metrics["facts"], notes)
+    assert metrics["notes"] == [
+        "a.csv, b.csv: The test part had been read before.",
+        "a.csv: Another one.",
+        "Attention: all.",
+    ]
     assert (
         "The test part had been read before. About a.csv, b.csv Another one. About a.csv Attention: all. " in page.text
     )
@@ -315,7 +335,7 @@ def test_facts_of_files_and_thresholds_can_be_read(tmp_path: Path) -> None:
     )
     assert f" {parted} b.csv " in page.text
     assert "b.csv sha256 2c3d " in page.text
-    assert "Thresholds sensitivity of at least 0.90 (sensitivity_90): 0.2340 mine: 0.5 Date x " in page.text
+    assert "Thresholds sensitivity of at least 0.90 (sensitivity_90): 0.2340 mine: 0.5000 Date x " in page.text
     # The section on operating points leads there, where there are any.
     assert [link["href"] for link in page.all("a")].count("#facts") == 2
     assert [link["href"] for link in written(tmp_path, whole())[1].all("a")].count("#facts") == 1

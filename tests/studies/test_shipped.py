@@ -121,7 +121,7 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
     words = ["--external", str(tmp_path / "report" / "metrics.json")]
     assert card_script.main(words) == 0
     kept = json.loads((results / "external.json").read_text())
-    assert not {"facts", "notes", "subgroups", "patients"} & set(kept)
+    assert not {"facts", "notes", "provenance", "subgroups", "patients"} & set(kept)
     assert not any(name in json.dumps(kept) for name in read_manifest(prepared)["file"])
 
     def blocks():

@@ -135,8 +135,10 @@ class Evaluate:
         from biranet.decisions.fit import fit_rules, refuse_shared
         from biranet.decisions.predictions import pool_predictions, read_predictions
         from biranet.decisions.rules import apply_rules
+        from biranet.reports.facts import Fact
+        from biranet.reports.notes import Note
         from biranet.reports.report import write_report
-        from biranet.reports.table_provenance import check_unchanged, describe_tables
+        from biranet.reports.table_provenance import THRESHOLDS_FACT, check_unchanged, describe_tables
         from biranet.scale import Scale
         from biranet.version import how_measured
 
@@ -146,12 +148,12 @@ class Evaluate:
                 "choose another folder with --out"
             )
         scale = Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",))
-        facts, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
+        tables, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
         pooled = pool_predictions(*self.predictions, scale=scale)
-        check_unchanged(self.predictions, facts)
+        check_unchanged(self.predictions, tables)
         table = pooled.table
-        further_facts: dict[str, str | list[str]] = {"Grades": f"by --grades {self.grades}"} if self.grades else {}
-        notes += pooled.notes()
+        further_facts: dict[str, Fact] = {"Grades": f"by --grades {self.grades}"} if self.grades else {}
+        notes += [Note("left_out", sentence) for sentence in pooled.notes()]
         if self.calibration:
             calibration = read_predictions(*self.calibration, scale=scale)
             origins = _names(self.calibration), _names(self.predictions)
@@ -162,17 +164,18 @@ class Evaluate:
             further_facts |= {
                 "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
                 "grades are scored as given",
-                "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
+                THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
             }
-            notes += rules.doubts
+            notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
         measured = _names(self.predictions) if len(self.predictions) == 1 else "several tables, pooled"
         return write_report(
             out,
             table,
             title=f"Evaluation of {measured}",
             config=self.config,
-            facts={**facts, **further_facts, **how_measured()},
+            facts={**further_facts, **how_measured()},
             notes=notes,
+            tables=tables,
         )
 
 

@@ -46,8 +46,11 @@ COVERAGE = 0.90
 """How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
 at the other."""
 
-NOT_CALIBRATED = "The model was not calibrated"
-"""How the doubt of rules begins that nothing was fitted for."""
+NOT_CALIBRATED = (
+    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. Fit its rules "
+    "with: biranet calibrate"
+)
+"""The doubt of rules that nothing was fitted for."""
 
 LITTLE_AGREEMENT = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
@@ -165,12 +168,7 @@ def doubts_of(rules: Rules) -> tuple[str, ...]:
         >>> doubts_of(Rules())[0][:28]
         'The model was not calibrated'
     """
-    if rules != Rules():
-        return rules.doubts
-    return (
-        f"{NOT_CALIBRATED}: its probabilities are as it gave them, and it refers by its grade alone. Fit its rules "
-        "with: biranet calibrate",
-    )
+    return (NOT_CALIBRATED,) if rules == Rules() else rules.doubts
 
 
 def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:

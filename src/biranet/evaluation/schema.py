@@ -39,9 +39,21 @@ def metrics_schema() -> Schema:
                 "type": "object",
                 "additionalProperties": {"anyOf": [{"type": "string"}, _texts("Several.")]},
             },
+            "provenance": _object(
+                "Notes and facts once more, as data.",
+                {
+                    "notes": {"description": "Each note.", "type": "array", "items": _note()},
+                    "facts": {"$ref": "#/$defs/facts"},
+                    "tables": {
+                        "description": "The tables that were pooled here, or measured again.",
+                        "type": "array",
+                        "items": {"$ref": "#/$defs/table"},
+                    },
+                },
+            ),
         },
-        "required": ["patients", "subgroups", "notes", "facts"],
-        "$defs": {"measures": _measures(), "interval": _interval()},
+        "required": ["patients", "subgroups", "notes", "facts", "provenance"],
+        "$defs": {"measures": _measures(), "interval": _interval(), "facts": _facts(), "table": _table()},
     }
 
 
@@ -119,6 +131,49 @@ def _section(name: str, description: str, kind: str | None = None) -> Schema:
 def _inside(section: str) -> dict[str, Meaning]:
     prefix = f"{section}."
     return {key.removeprefix(prefix): meaning for key, meaning in MEANINGS.items() if key.startswith(prefix)}
+
+
+def _note() -> Schema:
+    return _object(
+        "What must be known before the numbers are read.",
+        {
+            "kind": {"description": "Its kind; docs/metrics.md lists them.", "type": "string"},
+            "text": {"description": "The sentence.", "type": "string"},
+            "files": _texts("The tables it is about, where it is not about all."),
+        },
+    )
+
+
+def _facts() -> Schema:
+    names = {name: {"description": f"Its {name}.", "type": "string"} for name in ("file", "sha256")}
+    thresholds = {
+        "description": "Thresholds by the names of their operating points.",
+        "type": "object",
+        "additionalProperties": {"type": "number"},
+    }
+    return {
+        "description": "What was measured and how, by its name.",
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [{"type": "string"}, _texts("Several."), _object("A file.", names), thresholds]
+        },
+    }
+
+
+def _table() -> Schema:
+    return _object(
+        "A table of predictions, with the facts of the report that was made of it.",
+        {
+            "file": {"description": "Its name.", "type": "string"},
+            "sha256": {"description": "Hash of its bytes.", "type": "string"},
+            "facts": {"$ref": "#/$defs/facts"},
+            "tables": {
+                "description": "The tables that were pooled in it.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/table"},
+            },
+        },
+    )
 
 
 def _numbers(meanings: Mapping[str, Meaning]) -> Schema:

@@ -11,11 +11,6 @@ from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
 from biranet.reports.report import ARCHIVE_NAME
 
-READINGS_UNKNOWN = (
-    "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here whether "
-    "it was read for other reports."
-)
-
 
 def is_archive(path: Path) -> bool:
     """Tell whether a path names an archive of arrays, whether or not it is there.

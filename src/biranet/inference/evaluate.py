@@ -7,7 +7,7 @@ from biranet.config import ReportConfig
 from biranet.decisions.predictions import probabilities
 from biranet.decisions.rules import describe_decoder
 from biranet.evaluation.subgroups import check_columns
-from biranet.inference.archives import READINGS_UNKNOWN, is_archive, prepare_archive
+from biranet.inference.archives import is_archive, prepare_archive
 from biranet.inference.models import find_checkpoint
 from biranet.inference.panels import draw_panels
 from biranet.inference.provenance import describe_origin, load_named, warnings
@@ -17,6 +17,7 @@ from biranet.learning.predict import check_preparation, choose_device, predict_p
 from biranet.learning.record import read_history
 from biranet.manifest import read_manifest
 from biranet.outputs import output
+from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report
 
 
@@ -72,10 +73,11 @@ def _evaluate(
     if card.rules.grade_thresholds is not None:
         most_probable = probabilities(predictions).argmax(axis=1)
         others = int((predictions["predicted_grade"] != most_probable).sum())
-        notes.append(describe_decoder(card.rules, others, len(predictions)))
+        notes.append(Note("decoder", describe_decoder(card.rules, others, len(predictions))))
     if card.split_column in photos and (photos[card.split_column] == "test").any():
-        notes.append(record_reading(prepared, card.split_column, checkpoint, digest).sentence())
-        notes += [READINGS_UNKNOWN] * archive
+        readings = record_reading(prepared, card.split_column, checkpoint, digest)
+        notes.append(Note("test_readings", readings.sentence()))
+        notes += [Note.of("archive_readings")] * archive
     return write_report(
         out,
         predictions,

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from biranet.decisions.fit import doubts_of
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import sha256_of
@@ -18,7 +16,9 @@ from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_d
 from biranet.photos.audit import audit
 from biranet.photos.copies import linked, near_identical
 from biranet.places import public_name
-from biranet.reports.table_provenance import ABOUT_MODEL, ABOUT_RULES, RULES_FITTED_ON
+from biranet.reports.facts import Fact, HashedFile
+from biranet.reports.notes import Note
+from biranet.reports.table_provenance import CHECKPOINT_FACT, THRESHOLDS_FACT
 from biranet.version import how_measured
 
 TRIES = 5
@@ -45,7 +45,7 @@ def load_named(checkpoint: Path) -> tuple[nn.Module, CheckpointInfo, str]:
     raise InputError(f"{checkpoint} is being replaced all the time; copy it, and measure the copy")
 
 
-def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[str]:
+def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:
     """Say what a reader must know before the first figure: which of the photos had a say in the model, and its doubts.
 
     Args:
@@ -54,45 +54,31 @@ def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame)
         photos: Those that are measured.
 
     Yields:
-        A sentence for each thing that makes the figures too good, or leaves that unknown.
+        A note on each thing that makes the figures too good, or leaves that unknown.
     """
     column = card.split_column
     if column in manifest and card.training_set_digest == training_set_digest(manifest, column):
         if learned := int((photos[column] == "train").sum()):
-            yield f"The model has learned from {learned} of these photos: the figures say nothing of new patients."
+            yield Note.of("learned_from", photos=learned)
         if card.validation_kappa is not None and (choosing := int((photos[column] == "validation").sum())):
-            yield (
-                f"The kappa on {choosing} of these photos had a say in how long was trained and which epoch was kept, "
-                "so the figures are too good; the test part has had no say in it."
-            )
+            yield Note.of("epoch_chosen_on", photos=choosing)
     elif card.training_set_fingerprints and "fingerprint" in photos:
         if learned := _count_copies(card.training_set_fingerprints, photos["fingerprint"].tolist()):
-            yield (
-                f"The model has learned from {learned} of these photos, as they are or in another version: the figures "
-                "say nothing of new patients."
-            )
+            yield Note.of("learned_from_copies", photos=learned)
     elif card.training_set_digest:
-        yield (
-            "Nobody knows from here whether the model has learned from some of these photos: they are not divided as "
-            "the photos were that it was trained on."
-        )
+        yield Note.of("learned_from_unknown")
     if fitted := int(photos["sha256"].map(short_hash).isin(card.calibration_photo_hashes).sum()):
-        yield f"{RULES_FITTED_ON} {fitted} of these photos, so the figures that come from them are too good."
+        yield Note.of("rules_fitted_on", photos=fitted)
     if GROUP_FROM in photos:
         guessed, unknown = (int(photos[GROUP_FROM].isin(origins).sum()) for origins in (GUESSED_FROM, (OWN_GROUP,)))
         if guessed:
-            yield (
-                f"The patients of {guessed} of these photos are guessed from the names of files or folders: where the "
-                "guess is wrong, the intervals are too narrow, and a patient may have been learned from as well."
-            )
+            yield Note.of("groups_guessed", photos=guessed)
         if unknown:
-            yield (
-                f"The patients of {unknown} of these photos are unknown, so each photo counts as one of its own: where "
-                "two are of one patient, the intervals are too narrow, and one of them may have been learned from."
-            )
-    yield from (f"{ABOUT_MODEL} {doubt}" for doubt in card.doubts)
-    told = doubts_of(card.rules)
-    yield from told if card.rules == Rules() else (f"{ABOUT_RULES} {doubt}" for doubt in told)
+            yield Note.of("groups_unknown", photos=unknown)
+    yield from (Note.of("training_doubt", doubt=doubt) for doubt in card.doubts)
+    if card.rules == Rules():
+        yield Note.of("not_calibrated")
+    yield from (Note.of("rules_doubt", doubt=doubt) for doubt in card.rules.doubts)
 
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
@@ -103,7 +89,7 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 def describe_origin(
     checkpoint: Path, digest: str, card: CheckpointInfo, prepared: Path, manifest: pd.DataFrame, part: str
-) -> dict[str, str | list[str]]:
+) -> dict[str, Fact]:
     """Say how the figures came about.
 
     Args:
@@ -115,7 +101,7 @@ def describe_origin(
         part: What was measured: a part of the split, or `all`.
 
     Returns:
-        What stands under "How this was measured", by name; a list where there are several sentences.
+        What stands under "How this was measured", by name.
     """
     column, rules = card.split_column, card.rules
     has_split = column in manifest
@@ -128,9 +114,9 @@ def describe_origin(
     findings = audit(manifest, [column] if has_split else [])
     fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
-    origin: dict[str, Any] = {
+    origin: dict[str, Fact] = {
         "Model": card.network,
-        "Checkpoint": f"{public_name(checkpoint)}, sha256 {digest}",
+        CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
         "Epoch": f"{card.epoch}, {chosen}",
         "Trained on": f"{card.trained_on}, seed {card.seed}",
         "Photos": f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
@@ -138,7 +124,7 @@ def describe_origin(
         "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
         "Decoder": f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
         "Rules": fitted,
-        "Thresholds": [f"{point.name}: {point.threshold:.4f}" for point in rules.operating_points] or "none",
+        THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
         "Trained with": ", ".join(f"{name} {version}" for name, version in card.software.items()),
     }
     return {**origin, **how_measured()}

@@ -25,9 +25,11 @@ from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_nam
 from biranet.evaluation.metrics import LEADING
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import FEW, measure_subgroups
-from biranet.files import write_bytes, write_json
+from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
+from biranet.reports.facts import Facts, HashedFile, SourceTable
+from biranet.reports.notes import Note
 from biranet.reports.pages.charts import (
     FIRST_SHOWN,
     decision_counts,
@@ -36,19 +38,10 @@ from biranet.reports.pages.charts import (
     risk_chart,
     roc_chart,
 )
-from biranet.reports.pages.facts import Facts, list_facts, part_note
+from biranet.reports.pages.facts import list_facts, list_tables
 from biranet.reports.pages.listing import Number, list_numbers, look_up
 from biranet.reports.pages.page import is_page, render_page
-from biranet.reports.table_provenance import (
-    FEW_PATIENTS,
-    METRICS_NAME,
-    NO_AGREEMENT,
-    NO_PATIENTS,
-    NO_PHOTO,
-    PREDICTIONS_NAME,
-    TABLE_FACT,
-    name_content,
-)
+from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, TABLE_FACT, Provenance
 from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
@@ -140,7 +133,8 @@ def write_report(
     panels: Sequence[Panel] = (),
     facts: Facts | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-    notes: Sequence[str] = (),
+    notes: Sequence[Note] = (),
+    tables: Sequence[SourceTable] = (),
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json` and `report.html` into a folder.
 
@@ -152,11 +146,13 @@ def write_report(
         panels: Photos to show, the worst mistakes first.
         facts: What was measured and how: checkpoint, part of the split, audit, versions, command, commit.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
-        notes: Sentences that must be read before the figures, such as how often the test part was read before; those
-            that the table gives reason for are added.
+        notes: What must be known before the figures, such as how often the test part was read before; those that the
+            table gives reason for are added.
+        tables: Where this is the table of others that were pooled, or measured again: what is known of them.
 
     Returns:
-        The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes` and `facts`.
+        The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
+        `provenance`.
 
     Raises:
         InputError: If the table is refused, a subgroup's column is not there, or a file cannot be written.
@@ -166,20 +162,23 @@ def write_report(
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
+    content = HashedFile(PREDICTIONS_NAME, sha256_of(out / PREDICTIONS_NAME))
+    provenance = Provenance(
+        (*notes, *_table_notes(table, measured)), {**(facts or {}), TABLE_FACT: content}, tuple(tables)
+    )
     metrics = {
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        "notes": [*notes, *_table_notes(table, measured)],
-        "facts": {
-            **{name: text if isinstance(text, str) else list(text) for name, text in (facts or {}).items()},
-            TABLE_FACT: name_content(out / PREDICTIONS_NAME),
-        },
+        **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
     values = {
         "title": title,
         "metrics": metrics,
+        "notes": provenance.notes,
+        "facts": list_facts(provenance.facts),
+        "tables": list_tables(provenance.tables),
         "panels": panels,
         "history": history,
     }
@@ -188,30 +187,22 @@ def write_report(
     return metrics
 
 
-def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[str]:
+def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[Note]:
     """What the table itself shows that a reader must know first."""
     photos, groups = len(table), table["group"].nunique()
     if 1 < photos == groups:
-        yield (
-            f"{NO_PATIENTS}, since no two have one group: where patients have several of these photos, the intervals "
-            "are too narrow."
-        )
+        yield Note.of("no_groups")
     present = sorted(set(table["grade"]))
     if absent := [str(grade) for grade in GRADES if grade not in present]:
-        yield (
-            f"{NO_PHOTO} {' or '.join(absent)}: nothing is known of it, and figures averaged over grades, such "
-            f"as ACA, are over {'the other ' + str(len(present)) if len(present) > 1 else 'the only one there is'}."
-        )
+        others = f"the other {len(present)}" if len(present) > 1 else "the only one there is"
+        yield Note.of("absent_grades", absent=" or ".join(absent), others=others)
     referable = table["grade"] >= REFERABLE_GRADE
     patients = [table.loc[chosen, "group"].nunique() for chosen in (referable, ~referable)]
     if min(patients) < FEWEST_GROUPS:
-        yield (
-            f"{FEW_PATIENTS} {patients[0]} with referable photos, {patients[1]} with others. Below {FEWEST_GROUPS} of "
-            "either, one patient more or less moves the figures by far: read their intervals."
-        )
+        yield Note.of("few_groups", referable=patients[0], others=patients[1], fewest=FEWEST_GROUPS)
     ends = measured["ci"]["quadratic_weighted_kappa"]
     if ends and ends[0] <= 0:
-        yield f"{NO_AGREEMENT} nothing here shows that the grades agree with the truth better than by chance."
+        yield Note.of("no_agreement")
 
 
 def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
@@ -267,8 +258,6 @@ def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "listed": list_numbers(metrics),
         "headlines": HEADLINES,
         "patient_rows": _by_patient(metrics),
-        "notes": [part_note(note, metrics["facts"]) for note in metrics["notes"]],
-        "facts": list_facts(metrics["facts"]),
         "level": LEVEL,
         "coverage": COVERAGE,
         "few": FEW,

@@ -1,101 +1,64 @@
-"""What was measured and how, laid out to be read: long lists of facts by name, thresholds by their aim."""
+"""What was measured and how, laid out to be read: thresholds by their aim, the facts of each table by themselves."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from biranet.evaluation.meanings import point_name
-
-Facts = Mapping[str, str | Sequence[str]]
-"""What was measured and how, by its name; several sentences make a list."""
-
-HASH = "sha256 "
-"""How the facts of a file begin; those of the report it lies in follow, each after its name."""
-
-THRESHOLDS = "Thresholds"
-"""The fact that names operating points by their names in `metrics.json`."""
+from biranet.reports.facts import Fact, Facts, HashedFile, SourceTable, fact_lines, source_lines
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One fact, or all facts of a file.
+class Entry(NamedTuple):
+    """One entry of a list of facts.
 
     Attributes:
         name: What it is about.
         lines: The sentences.
-        parts: The facts of a file, which has no lines of its own.
     """
 
     name: str
-    lines: Sequence[str] = ()
-    parts: Sequence["Fact"] = ()
+    lines: Sequence[str]
 
 
-def list_facts(facts: Facts) -> list[Fact]:
-    """Lay out facts.
-
-    Args:
-        facts: By name.
-
-    Returns:
-        In their order; those of a file are parted at their own names, and thresholds say what they were chosen for.
+def list_facts(facts: Facts) -> list[Entry]:
+    """Lay out facts, in their order; thresholds say what they were chosen for.
 
     Example:
-        >>> facts = {"Seed": "1", "a.csv": ["sha256 0a", "Seed: 2", "Thresholds: cost_5: 0.1", "Thresholds: x: 0.2"]}
-        >>> seed, file = list_facts(facts)
-        >>> seed.lines
-        ['1']
-        >>> [(part.name, part.lines) for part in file.parts]
-        [('sha256', ['0a']), ('Seed', ['2']), ('Thresholds', ['cost of 5 for a missed one (cost_5): 0.1', 'x: 0.2'])]
+        >>> for entry in list_facts({"Seed": "1", "Thresholds": {"cost_5": 0.1, "mine": 0.2}}):
+        ...     print(entry.name, entry.lines)
+        Seed ['1']
+        Thresholds ['cost of 5 for a missed one (cost_5): 0.1000', 'mine: 0.2000']
     """
-    listed = {name: [text] if isinstance(text, str) else list(text) for name, text in facts.items()}
-    return [_file(name, lines) if _is_of_file(lines) else _fact(name, lines) for name, lines in listed.items()]
+    return [Entry(name, _lines(fact)) for name, fact in facts.items()]
 
 
-def part_note(note: str, facts: Facts) -> tuple[str, list[str]]:
-    """Part a note into its sentence and the files that stand before it.
-
-    Args:
-        note: A sentence, after the names of the files it is about where it is not about all.
-        facts: Those of the same report; they know the files.
+def list_tables(tables: Sequence[SourceTable]) -> list[tuple[str, list[Entry]]]:
+    """Lay out what is known of tables.
 
     Returns:
-        The sentence, and the files.
+        The name of each, its hash, an entry for each table that was pooled in it, and its facts.
 
     Example:
-        >>> part_note("a.csv, b.csv: Read before.", {"a.csv": ["sha256 0a"], "b.csv": ["sha256 0b"]})
-        ('Read before.', ['a.csv', 'b.csv'])
-        >>> part_note("Attention: new.", {})
-        ('Attention: new.', [])
+        >>> list_tables([SourceTable("a.csv", "0a", {"Seed": "2"})])
+        [('a.csv', [Entry(name='sha256', lines=['0a']), Entry(name='Seed', lines=['2'])])]
     """
-    files = []
-    rest = note
-    known = [name for name, text in facts.items() if _is_of_file(text)]
-    while found := next((name for name in known if rest.startswith((f"{name}, ", f"{name}: "))), None):
-        files.append(found)
-        ended = rest[len(found)] == ":"
-        rest = rest[len(found) + 2 :]
-        if ended:
-            return rest, files
-    return note, []
+    return [
+        (
+            table.file,
+            [
+                Entry("sha256", [table.sha256]),
+                *(Entry(pooled.file, source_lines(pooled)) for pooled in table.tables),
+                *list_facts(table.facts),
+            ],
+        )
+        for table in tables
+    ]
 
 
-def _is_of_file(text: str | Sequence[str]) -> bool:
-    return not isinstance(text, str) and len(text) > 0 and text[0].startswith(HASH)
-
-
-def _fact(name: str, lines: list[str]) -> Fact:
-    return Fact(name, [_readable(line) for line in lines] if name == THRESHOLDS else lines)
-
-
-def _file(name: str, lines: list[str]) -> Fact:
-    parts: dict[str, list[str]] = {HASH.strip(): [lines[0].removeprefix(HASH)]}
-    for line in lines[1:]:
-        part, _, text = line.partition(": ")
-        parts.setdefault(part, []).append(text)
-    return Fact(name, parts=[_fact(part, texts) for part, texts in parts.items()])
-
-
-def _readable(line: str) -> str:
-    point, colon, threshold = line.partition(": ")
-    name = point_name(point)
-    return line if not colon or name == point else f"{name} ({point}): {threshold}"
+def _lines(fact: Fact) -> list[str]:
+    if isinstance(fact, str | HashedFile | Sequence):
+        return fact_lines(fact)
+    aims = {point: point_name(point) for point in fact}
+    return [
+        f"{point if aims[point] == point else f'{aims[point]} ({point})'}: {threshold:.4f}"
+        for point, threshold in fact.items()
+    ]

@@ -1,0 +1,142 @@
+"""What must be known before the figures of a report: notes by their kinds, and the one table of their sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from biranet.config import STRICT
+from biranet.decisions.fit import NOT_CALIBRATED
+
+
+class NoteKind(NamedTuple):
+    """What a note is about, and its sentence.
+
+    Attributes:
+        about: `table`: what a table shows by itself, so each report finds it out for its own; `rules`: the rules behind
+            the answers, so it ends where others are fitted; `origin`: all else, which stays true of the answers.
+        sentence: With the names of its values in braces; empty where the sentence comes from elsewhere.
+    """
+
+    about: Literal["table", "rules", "origin"]
+    sentence: str = ""
+
+
+NOTE_KINDS: Mapping[str, NoteKind] = {
+    "pooled": NoteKind("origin", "{tables} tables are pooled here: no single model has these figures."),
+    "learned_from": NoteKind(
+        "origin",
+        "The model has learned from {photos} of these photos: the figures say nothing of new patients.",
+    ),
+    "learned_from_copies": NoteKind(
+        "origin",
+        "The model has learned from {photos} of these photos, as they are or in another version: the figures say "
+        "nothing of new patients.",
+    ),
+    "epoch_chosen_on": NoteKind(
+        "origin",
+        "The kappa on {photos} of these photos had a say in how long was trained and which epoch was kept, so the "
+        "figures are too good; the test part has had no say in it.",
+    ),
+    "learned_from_unknown": NoteKind(
+        "origin",
+        "Nobody knows from here whether the model has learned from some of these photos: they are not divided as the "
+        "photos were that it was trained on.",
+    ),
+    "rules_fitted_on": NoteKind(
+        "rules",
+        "Temperature, thresholds and prediction sets were fitted on {photos} of these photos, so the figures that come "
+        "from them are too good.",
+    ),
+    "groups_guessed": NoteKind(
+        "origin",
+        "The patients of {photos} of these photos are guessed from the names of files or folders: where the guess is "
+        "wrong, the intervals are too narrow, and a patient may have been learned from as well.",
+    ),
+    "groups_unknown": NoteKind(
+        "origin",
+        "The patients of {photos} of these photos are unknown, so each photo counts as one of its own: where two are "
+        "of one patient, the intervals are too narrow, and one of them may have been learned from.",
+    ),
+    "training_doubt": NoteKind("origin", "Of its training: {doubt}"),
+    "rules_doubt": NoteKind("rules", "Of its rules: {doubt}"),
+    "not_calibrated": NoteKind("rules", NOT_CALIBRATED),
+    "calibration_doubt": NoteKind("rules"),
+    "decoder": NoteKind("origin"),
+    "test_readings": NoteKind("origin"),
+    "archive_readings": NoteKind(
+        "origin",
+        "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here "
+        "whether it was read for other reports.",
+    ),
+    "left_out": NoteKind("origin"),
+    "method": NoteKind("origin"),
+    "no_groups": NoteKind(
+        "table",
+        "Each photo counts as a patient of its own, since no two have one group: where patients have several of these "
+        "photos, the intervals are too narrow.",
+    ),
+    "absent_grades": NoteKind(
+        "table",
+        "No photo has grade {absent}: nothing is known of it, and figures averaged over grades, such as ACA, are over "
+        "{others}.",
+    ),
+    "few_groups": NoteKind(
+        "table",
+        "Few patients: {referable} with referable photos, {others} with others. Below {fewest} of either, one patient "
+        "more or less moves the figures by far: read their intervals.",
+    ),
+    "no_agreement": NoteKind(
+        "table",
+        "Kappa cannot be told from 0: nothing here shows that the grades agree with the truth better than by chance.",
+    ),
+}
+"""All kinds of notes, by the names that `metrics.json` knows them by. A sentence may be reworded: nothing reads it."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader must know before the figures.
+
+    Attributes:
+        kind: A key of `NOTE_KINDS`; `method` for whatever the maker of a report has to say of how the answers came about.
+        text: The sentence.
+        files: The tables it is about, where it is not about all that are measured.
+
+    Raises:
+        ValueError: If there is no such kind.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: str
+    text: str
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in NOTE_KINDS:
+            raise ValueError(f"there are no notes of the kind {self.kind!r}")
+
+    @classmethod
+    def of(cls, kind: str, **values: object) -> "Note":
+        """Make a note whose sentence stands in `NOTE_KINDS`.
+
+        Example:
+            >>> Note.of("pooled", tables=2).text
+            '2 tables are pooled here: no single model has these figures.'
+        """
+        return cls(kind, NOTE_KINDS[kind].sentence.format_map(values))
+
+    @property
+    def about(self) -> str:
+        """What it is about; see `NoteKind`."""
+        return NOTE_KINDS[self.kind].about
+
+    @property
+    def sentence(self) -> str:
+        """The text after the names of the files, for where there is one line for both.
+
+        Example:
+            >>> Note("method", "Read before.", ("a.csv", "b.csv")).sentence
+            'a.csv, b.csv: Read before.'
+        """
+        return f"{', '.join(self.files)}: {self.text}" if self.files else self.text
