@@ -31,7 +31,7 @@ from scipy.stats import binomtest
 
 from biranet.errors import PhotoError
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.quality import MEASURED_PX, measure_quality, why_ungradable
+from biranet.photos.quality import MEASURED_PX, measure_quality, weakest_measure
 from biranet.photos.read import PHOTO_SUFFIXES, read_photo, read_scaled
 
 Pixels = NDArray[np.uint8]
@@ -62,10 +62,12 @@ class Tally:
             return
         square = cut_field(photo, found, MEASURED_PX)
         started = time.perf_counter()
-        reason = why_ungradable(measure_quality(square, found.side_px))
+        weakness = weakest_measure(measure_quality(square, found.side_px))
         self.seconds.append(time.perf_counter() - started)
-        if reason:
-            self.reasons["little of the field is visible" if reason.startswith("only") else reason] += 1
+        if weakness.reason:
+            # The reason names how much is visible, so no two need be one.
+            hidden = weakness.measure == "visible_fraction"
+            self.reasons["little of the field is visible" if hidden else weakness.reason] += 1
 
     def row(self) -> dict[str, object]:
         refused = sum(self.reasons.values())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from biranet.config import STRICT, TrainConfig
+from biranet.config import STRICT, TrainConfig, first_fault
 from biranet.errors import InputError
 from variants import ABLATIONS, ARCHITECTURES, VARIANTS
 
@@ -176,9 +176,7 @@ def read_grid(name: str, backbone_weights: Path | None) -> Grid:
     except OSError as error:
         raise InputError(f"--grid {name}: cannot read {path} ({error.strerror}); give core, full or a file") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"{path}: {': '.join(filter(None, first_fault(error)))}") from error
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     if backbone_weights is None:

@@ -320,7 +320,7 @@ def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, sp
     manifest = read_manifest(split_folder)
 
     def said(table):
-        return " ".join(warnings(card, table, table))
+        return " ".join(note.text for note in warnings(card, table, table))
 
     assert "The patients of" not in said(manifest)
     origins = ["name", "folder", "photo"] + ["labels"] * (len(manifest) - 3)

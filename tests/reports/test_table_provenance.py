@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -227,3 +228,11 @@ def test_a_report_that_was_edited_or_is_of_an_earlier_version_is_not_passed_over
 def test_a_note_has_a_kind_that_is_known():
     with pytest.raises(ValueError, match="no notes of the kind 'few'"):
         Note("few", "x")
+
+
+def test_every_kind_of_note_stands_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \|( [a-z ]+)? \|$", text.partition("| kind |")[2], re.MULTILINE)
+    ends = {"": "origin", " with other rules": "rules", " always": "table"}
+    documented = {kind.strip("`"): ends[end] for kinds, end in rows for kind in kinds.split(", ")}
+    assert documented == {kind: known.about for kind, known in NOTE_KINDS.items()}

@@ -47,8 +47,8 @@ COVERAGE = 0.90
 at the other."""
 
 NOT_CALIBRATED = (
-    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. Fit its rules "
-    "with: biranet calibrate"
+    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. Fit its "
+    "rules with: biranet calibrate"
 )
 """The doubt of rules that nothing was fitted for."""
 

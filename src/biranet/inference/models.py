@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from biranet.config import STRICT
+from biranet.config import STRICT, first_fault
 from biranet.errors import InputError
 from biranet.evaluation.meanings import meaning_of
 from biranet.files import parse_toml
@@ -149,9 +149,7 @@ def read_model_card(name: str) -> ModelCard:
     except OSError as error:
         raise InputError(f"cannot read the model card {path}: {error.strerror or error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path} is no model card: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"{path} is no model card: {': '.join(filter(None, first_fault(error)))}") from error
     except ValueError as error:
         raise InputError(f"the model card {path} is not valid TOML: {error}") from error
 

@@ -56,29 +56,30 @@ def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame)
     Yields:
         A note on each thing that makes the figures too good, or leaves that unknown.
     """
-    column = card.split_column
-    if column in manifest and card.training_set_digest == training_set_digest(manifest, column):
-        if learned := int((photos[column] == "train").sum()):
-            yield Note.of("learned_from", photos=learned)
-        if card.validation_kappa is not None and (choosing := int((photos[column] == "validation").sum())):
-            yield Note.of("epoch_chosen_on", photos=choosing)
-    elif card.training_set_fingerprints and "fingerprint" in photos:
-        if learned := _count_copies(card.training_set_fingerprints, photos["fingerprint"].tolist()):
-            yield Note.of("learned_from_copies", photos=learned)
-    elif card.training_set_digest:
-        yield Note.of("learned_from_unknown")
-    if fitted := int(photos["sha256"].map(short_hash).isin(card.calibration_photo_hashes).sum()):
-        yield Note.of("rules_fitted_on", photos=fitted)
-    if GROUP_FROM in photos:
-        guessed, unknown = (int(photos[GROUP_FROM].isin(origins).sum()) for origins in (GUESSED_FROM, (OWN_GROUP,)))
-        if guessed:
-            yield Note.of("groups_guessed", photos=guessed)
-        if unknown:
-            yield Note.of("groups_unknown", photos=unknown)
+    group_from = photos.get(GROUP_FROM, pd.Series(dtype=object))
+    counts = {
+        **_count_learned(card, manifest, photos),
+        "rules_fitted_on": photos["sha256"].map(short_hash).isin(card.calibration_photo_hashes).sum(),
+        "groups_guessed": group_from.isin(GUESSED_FROM).sum(),
+        "groups_unknown": (group_from == OWN_GROUP).sum(),
+    }
+    yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
     yield from (Note.of("training_doubt", doubt=doubt) for doubt in card.doubts)
     if card.rules == Rules():
         yield Note.of("not_calibrated")
     yield from (Note.of("rules_doubt", doubt=doubt) for doubt in card.rules.doubts)
+
+
+def _count_learned(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> dict[str, int]:
+    """How many of the measured photos the model has learned from or was chosen by, by kind of note."""
+    column = card.split_column
+    if column in manifest and card.training_set_digest == training_set_digest(manifest, column):
+        chosen_by = 0 if card.validation_kappa is None else (photos[column] == "validation").sum()
+        return {"learned_from": (photos[column] == "train").sum(), "epoch_chosen_on": chosen_by}
+    if card.training_set_fingerprints and "fingerprint" in photos:
+        copies = _count_copies(card.training_set_fingerprints, photos["fingerprint"].tolist())
+        return {"learned_from_copies": copies}
+    return {"learned_from_unknown": len(photos)} if card.training_set_digest else {}
 
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:

@@ -6,7 +6,8 @@ were written (`biranet.learning.tensors`), and nothing that a header says is bel
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from biranet.config import LARGEST_SEED, STRICT, ModelConfig
+from biranet.config import LARGEST_SEED, STRICT, ModelConfig, first_fault
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.files import printable
@@ -179,18 +180,15 @@ def load_checkpoint(
     """
     with open_tensors(path, "a checkpoint") as stored:
         card = _card(path, stored)
-        try:
+        with _blamed_on(path):
             weights = check_backbone(card.model.backbone, card.image_size)
-            if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
-                raise _altered(
-                    path, f"its backbone has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
-                )
+        if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
+            raise _altered(
+                path, f"its backbone has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
+            )
+        with _blamed_on(path):
             config = dataclasses.replace(card.model, pretrained=False, backbone_weights=None)
             model = as_it_answers(build(config), card.model)
-        except InputError as error:
-            raise (
-                error if str(error).startswith(str(path)) else InputError(f"{path} cannot be used: {error}")
-            ) from error
         expected = model.state_dict()
         if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
             raise _altered(path, "its weights are not those of such a model")
@@ -251,10 +249,18 @@ def _card(path: Path, stored: StoredTensors) -> CheckpointInfo:
     try:
         return TypeAdapter(CheckpointInfo).validate_python(header)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = printable(".".join(map(str, first["loc"])))[:LONGEST_NAME]
-        said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{path} says of itself what cannot be{f' ({key})' if key else ''}: {said}") from error
+        dotted, fault = first_fault(error)
+        key = printable(dotted)[:LONGEST_NAME]
+        raise InputError(f"{path} says of itself what cannot be{f' ({key})' if key else ''}: {fault}") from error
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """Name the checkpoint in an error about what it asks for, which knows of no file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
 
 
 def _altered(path: Path, how: str) -> InputError:

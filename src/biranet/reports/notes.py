@@ -98,7 +98,7 @@ class Note:
     """What a reader must know before the figures.
 
     Attributes:
-        kind: A key of `NOTE_KINDS`; `method` for whatever the maker of a report has to say of how the answers came about.
+        kind: A key of `NOTE_KINDS`; `method` for what else there is to say of how the answers came about.
         text: The sentence.
         files: The tables it is about, where it is not about all that are measured.
 
