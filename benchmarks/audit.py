@@ -26,7 +26,8 @@ from PIL import Image
 from biranet.photos.copies import THRESHOLD, near_identical
 from biranet.photos.field import cut_field, find_field
 from biranet.photos.fingerprint import STEPS, fingerprint
-from biranet.photos.read import PHOTO_SUFFIXES, read_photo
+from biranet.photos.formats import PHOTO_SUFFIXES
+from biranet.photos.read import read_photo
 
 COMPARED_ALL_UP_TO = 20_000
 

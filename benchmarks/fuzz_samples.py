@@ -26,9 +26,9 @@ class Samples:
         from biranet.learning.model import build_model
         from biranet.learning.split import split_photos
         from biranet.manifest import read_manifest, write_manifest
+        from biranet.photos.drawn.synthetic import draw_folder
         from biranet.photos.folder import prepare_folder
         from biranet.photos.prepare import read_preparation
-        from biranet.photos.synthetic import draw_folder
 
         self.place = place
         self.photos, self.prepared, self.run = place / "photos", place / "prepared", place / "run"

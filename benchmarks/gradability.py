@@ -31,8 +31,9 @@ from scipy.stats import binomtest
 
 from biranet.errors import PhotoError
 from biranet.photos.field import cut_field, find_field
+from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.photos.quality import MEASURED_PX, measure_quality, weakest_measure
-from biranet.photos.read import PHOTO_SUFFIXES, read_photo, read_scaled
+from biranet.photos.read import read_photo, read_scaled
 
 Pixels = NDArray[np.uint8]
 Spoil = Callable[[Pixels, int], Pixels]

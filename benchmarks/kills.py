@@ -233,7 +233,7 @@ def try_once(command: Killed, source: Path, place: Path, usual: Path, times: tup
 
 def make_inputs(source: Path) -> None:
     """Photographs, a prepared folder with a split, and a model that was trained on it."""
-    from biranet.photos.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import draw_folder
 
     draw_folder(source / "photos", 40, seed=7, width_px=160, height_px=128)
     log = source / "log.txt"

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from biranet.decisions.rules import Rules
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint, short_hash
 from biranet.manifest import read_manifest, training_set_digest
-from biranet.photos.synthetic import draw_photo
+from biranet.photos.drawn.synthetic import draw_photo
 
 PARTS = {"train": 12, "val": 6, "test": 8}
 

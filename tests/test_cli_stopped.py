@@ -16,7 +16,7 @@ import time
 import pytest
 
 from biranet.inference.grader import TABLE_COLUMNS
-from biranet.photos.synthetic import draw_folder
+from biranet.photos.drawn.synthetic import draw_folder
 
 EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
 """A table of grades, from before."""

@@ -13,7 +13,7 @@ import pytest
 
 from biranet.config import train_config_from
 from biranet.manifest import read_manifest
-from biranet.photos.synthetic import draw_photo
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.reports.published import PUBLISHED
 
 PROJECT = Path(__file__).parents[1]

@@ -68,8 +68,8 @@ def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     from biranet.learning.split import describe_split, split_photos
     from biranet.learning.train import train
     from biranet.manifest import read_manifest, write_manifest
+    from biranet.photos.drawn.synthetic import draw_folder
     from biranet.photos.folder import prepare_folder
-    from biranet.photos.synthetic import draw_folder
 
     started = time.monotonic()
     say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")

@@ -26,8 +26,8 @@ from biranet.learning.model import build_model
 from biranet.learning.tensors import open_tensors
 from biranet.learning.transforms import backbone_normalization
 from biranet.manifest import read_manifest
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.prepare import Preparation
-from biranet.photos.synthetic import draw_photo
 
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 

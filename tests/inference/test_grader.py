@@ -16,8 +16,8 @@ from biranet.errors import InputError, PhotoError
 from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
 from biranet.learning.predict import card_photos
 from biranet.manifest import read_manifest
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.read import read_photo
-from biranet.photos.synthetic import draw_photo
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,7 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
 
 
 def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_path):
-    from biranet.photos.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import draw_folder
 
     labels = draw_folder(tmp_path / "new", 12, seed=99, width_px=160, height_px=128)
     assert biranet("prepare", tmp_path / "new", tmp_path / "prepared", "--labels", labels, "--size", 64).status == 0

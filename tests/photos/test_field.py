@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from biranet.errors import PhotoError
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import Field, cut_field, find_field
 from biranet.photos.read import read_photo
-from biranet.photos.synthetic import draw_photo
 
 
 def draw(height, width, x, y, radius, *, dim=0.0, noise=0.0, background=0.0, shadow=False, tag=False, seed=0):

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from biranet.photos.copies import THRESHOLD, near_identical
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import cut_field, find_field
 from biranet.photos.fingerprint import STEPS, fingerprint
 from biranet.photos.read import read_photo
-from biranet.photos.synthetic import draw_photo
 
 BYTES = 120
 

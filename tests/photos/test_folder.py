@@ -11,11 +11,11 @@ from biranet.errors import InputError
 from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
 from biranet.photos import store
 from biranet.photos.datasets import LabelledPhoto
+from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import _further_columns, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS
 from biranet.photos.store import MEASURED_COLUMNS
-from biranet.photos.synthetic import draw_folder
 
 
 def test_the_folder(photos, tmp_path, run):

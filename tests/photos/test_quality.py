@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import cut_field, find_field
 from biranet.photos.quality import (
     LEAST_FOCUS_PX,
@@ -21,7 +22,6 @@ from biranet.photos.quality import (
     why_ungradable,
 )
 from biranet.photos.read import read_photo, read_scaled
-from biranet.photos.synthetic import draw_photo
 
 GOOD = Quality(0.6, 0.0, 0.0, 0.9, 0.02, 0.95, 0.9)
 SEEDS = range(6)

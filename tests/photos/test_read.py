@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from biranet.errors import PhotoError
-from biranet.photos.read import PHOTO_SUFFIXES, read_photo, read_scaled
+from biranet.photos.formats import PHOTO_SUFFIXES
+from biranet.photos.read import read_photo, read_scaled
 
 ORIENTATIONS = {
     1: lambda stored: stored,
@@ -240,7 +241,7 @@ def test_too_little_memory_is_no_damage(pixels, monkeypatch):
     def fail(picture):
         raise MemoryError
 
-    monkeypatch.setattr("biranet.photos.read.as_rgb", fail)
+    monkeypatch.setattr("biranet.photos.formats.pillow.as_rgb", fail)
     assert reason(encoded(Image.fromarray(pixels), "PNG")) == "needs more memory than there is"
 
 

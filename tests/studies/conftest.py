@@ -7,8 +7,8 @@ import pytest
 
 import run as command
 from biranet.manifest import read_manifest, write_manifest
+from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
-from biranet.photos.synthetic import draw_folder
 
 TINY = """
 rates = [1e-3, 1e-2]

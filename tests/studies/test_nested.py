@@ -25,8 +25,8 @@ from biranet.errors import InputError, RefusedError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
+from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
-from biranet.photos.synthetic import draw_folder
 from biranet.tables import write_table
 from options import OPTIONS, PIECES, RECIPE, SETTINGS, Option, kappa_of, recipe_option
 

@@ -30,7 +30,7 @@ from biranet.learning.data import NO_GRADE, Batch
 from biranet.learning.predict import predict_batch
 from biranet.learning.transforms import Normalization, Pixels, normalize, to_image
 from biranet.outputs import file_kind
-from biranet.photos.synthetic import draw_photo
+from biranet.photos.drawn.synthetic import draw_photo
 
 OPSET = 18
 """Version of ONNX's operators: the one that every torch we run on writes by itself."""

@@ -16,7 +16,7 @@ from biranet.inference.grader import TABLE_COLUMNS, Prediction
 from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
-from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.places import refuse_undecoded
 from biranet.tables import read_table
 from biranet.texts import refuse_packed

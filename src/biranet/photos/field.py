@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from biranet.errors import PhotoError
 from biranet.photos.bands import without_bands
+from biranet.photos.circle import fit_circle
 from biranet.photos.round_edge import Disc, find_discs, redness
 
 _THUMBNAIL_PX = 256
@@ -312,10 +313,7 @@ def _circle_through(
     if on_circle.mean() < _LEAST_ARC_FRACTION:
         return None
     # The best draw names the points on the arc; the least-squares circle through them all is steadier than three.
-    arc = points[on_circle]
-    solution = np.linalg.lstsq(np.column_stack([arc, np.ones(len(arc))]), (arc**2).sum(axis=1), rcond=None)[0]
-    centre = solution[:2] / 2
-    return float(centre[0]), float(centre[1]), float(np.sqrt(solution[2] + (centre**2).sum()))
+    return fit_circle(points[on_circle])
 
 
 def _on_circles(points: npt.NDArray[np.float64], circles: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

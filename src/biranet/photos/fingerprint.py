@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from biranet.photos.circle import fit_circle
+
 _COARSE_PX = 128
 _UPRIGHT_PX = 96
 """Side of the picture in which the field fills the square and from which the rings are taken."""
@@ -86,7 +88,7 @@ def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
     outline = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
     # Where the photo's own edge cuts the field, the rays end early, inside the circle.
     arc = outline[clear & (np.abs(outline) < half - 2).all(axis=1)].astype(np.float32)
-    x, y, found = 0.0, 0.0, half
+    x, y, fitted = 0.0, 0.0, half
     for _ in range(2):
         if len(arc) < angles // 4:
             break
@@ -94,14 +96,11 @@ def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
         # Then once more without what lies outside it, such as a tag on the rim.
         (x, y), around = cv2.minEnclosingCircle(arc)
         arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) > around - 3]
-        equations = np.column_stack([arc, np.ones(len(arc))])
-        centre_x2, centre_y2, rest = np.linalg.lstsq(equations, (arc**2).sum(axis=1), rcond=None)[0]
-        x, y = centre_x2 / 2, centre_y2 / 2
-        found = float(np.sqrt(max(rest + x**2 + y**2, 1)))
-        arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) < found + 1]
-    if not 0.6 * half < found < 1.6 * half:
-        x, y, found = 0.0, 0.0, half
-    return float(x) + half - 0.5, float(y) + half - 0.5, found
+        x, y, fitted = fit_circle(arc)
+        arc = arc[np.hypot(arc[:, 0] - x, arc[:, 1] - y) < fitted + 1]
+    if not 0.6 * half < fitted < 1.6 * half:
+        x, y, fitted = 0.0, 0.0, half
+    return x + half - 0.5, y + half - 0.5, fitted
 
 
 def _even_out(upright: _Floats) -> _Floats:

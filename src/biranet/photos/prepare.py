@@ -21,9 +21,10 @@ from biranet.files import read_json
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.field import Field, cut_field, find_field
 from biranet.photos.fingerprint import fingerprint
-from biranet.photos.limits import check_pixels
+from biranet.photos.formats import PhotoFile
+from biranet.photos.formats.limits import check_pixels
 from biranet.photos.quality import MEASURED_PX, Quality, measure_quality
-from biranet.photos.read import read_photo, read_scaled, read_source
+from biranet.photos.read import decode_photo, read_photo, read_source
 
 VERSION = 2
 """Rises whenever the same photo would give other pixels."""
@@ -142,13 +143,13 @@ class Prepared:
     fingerprint: str
 
 
-def prepare_photo(source: Path | bytes, preparation: Preparation) -> Prepared:
+def prepare_photo(source: Path | bytes | PhotoFile, preparation: Preparation) -> Prepared:
     """Prepare one photo: read it, cut it to its field, encode the square, and measure it.
 
     A JPEG is decoded at the smallest scale at which its field still has the pixels that are stored.
 
     Args:
-        source: A picture file, or its bytes.
+        source: A picture file, its bytes, or what was read of it.
         preparation: Size and quality.
 
     Returns:
@@ -158,19 +159,19 @@ def prepare_photo(source: Path | bytes, preparation: Preparation) -> Prepared:
         PhotoError: If the photo cannot be read or has no field.
     """
     try:
-        return _prepare(read_source(source), preparation)
+        return _prepare(source if isinstance(source, PhotoFile) else PhotoFile(read_source(source)), preparation)
     except (MemoryError, cv2.error):
         raise PhotoError("unreadable", "needs more memory than there is") from None
 
 
-def _prepare(data: bytes, preparation: Preparation) -> Prepared:
-    needed_px = least_px = max(preparation.size_px, MEASURED_PX)
+def _prepare(file: PhotoFile, preparation: Preparation) -> Prepared:
+    needed_px = min_side_px = max(preparation.size_px, MEASURED_PX)
     while True:
-        photo = read_scaled(data, least_px)
+        photo = decode_photo(file, min_side_px)
         height_px, width_px = photo.pixels.shape[:2]
         if preparation.already_cropped:
             side_px = max(width_px, height_px)
-            check_pixels(side_px, side_px, len(data))
+            check_pixels(side_px, side_px, len(file.data))
             field = Field(-((side_px - width_px) // 2), -((side_px - height_px) // 2), side_px)
         else:
             field = find_field(photo.pixels)
@@ -179,7 +180,7 @@ def _prepare(data: bytes, preparation: Preparation) -> Prepared:
         if scale == 1 or field.side_px >= needed_px:
             break
         # The field is much smaller than the photo: once more, at twice the scale or more.
-        least_px = min(width_px, height_px) + 1
+        min_side_px = min(width_px, height_px) + 1
     square = cut_field(photo.pixels, field, preparation.size_px)
     encoded = io.BytesIO()
     Image.fromarray(square).save(encoded, "JPEG", quality=preparation.jpeg_quality, subsampling=0)

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from biranet.photos.circle import fit_circle
+
 MEASURED_PX = 384
 """Side of the square that is measured."""
 
@@ -260,10 +262,7 @@ def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
             return None
         middle = points.mean(axis=0)
         shifted = points - middle
-        system = np.column_stack([shifted, np.ones(len(points))])
-        solution = np.linalg.lstsq(system, (shifted**2).sum(axis=1), rcond=None)[0]
-        centre = solution[:2] / 2
-        radius = float(np.sqrt(solution[2] + (centre**2).sum()))
+        *centre, radius = fit_circle(shifted)
         off = np.abs(np.linalg.norm(shifted - centre, axis=1) - radius)
         points = points[off <= most_off_px]
     # The square is no larger than it must be, so a smaller circle is not the field's. Where an arc touches the

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from biranet.photos.circle import fit_circle
+
 _ANGLES = 120
 _LEAST_ARC_FRACTION = 0.45
 """Share of a circle that must lie in the picture."""
@@ -196,10 +198,8 @@ def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
         if inside.mean() < _LEAST_ARC_FRACTION or clear.sum() < _LEAST_EDGE_FRACTION * inside.sum():
             return None
         points = (across * (circle.radius + offsets[falls.argmax(axis=1)] + 1)[:, None])[clear].astype(np.float64)
-        system = np.column_stack([points, np.ones(len(points))])
-        solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-        x, y = (solution[:2] / 2).tolist()
-        circle = Disc(circle.x + x, circle.y + y, float(np.sqrt(max(0.0, solution[2] + x**2 + y**2))))
+        x, y, radius = fit_circle(points)
+        circle = Disc(circle.x + x, circle.y + y, radius)
         off = np.abs(np.linalg.norm(points - (x, y), axis=1) - circle.radius)
     if (off <= max(1.5, 0.02 * circle.radius)).sum() < _LEAST_EDGE_FRACTION * inside.sum():
         return None

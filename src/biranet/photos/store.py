@@ -15,9 +15,10 @@ from biranet.files import write_bytes
 from biranet.images import PREPARED_SHA256, image_digest, image_place, is_image_place, is_sha256, read_image
 from biranet.photos import HEADER_GROUP
 from biranet.photos.fingerprint import FINGERPRINT_BYTES
+from biranet.photos.formats import PhotoFile
 from biranet.photos.journal import Outcome
-from biranet.photos.metadata import dicom_identity, identifiers
 from biranet.photos.prepare import Preparation, prepare_photo
+from biranet.photos.privacy.metadata import identifiers, patient_and_eye
 from biranet.photos.quality import QUALITY_COLUMNS, Quality
 from biranet.photos.read import read_source
 
@@ -93,11 +94,12 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
     for outcome in task.known:
         if outcome["sha256"] == sha256 and still_stored(task.out, outcome):
             return task.file, outcome | task.seen
-    group, eye = dicom_identity(data)
-    header = {"identifiers": identifiers(data), HEADER_GROUP: group, "header_eye": eye}
+    file = PhotoFile(data)
+    group, eye = patient_and_eye(file)
+    header = {"identifiers": identifiers(file), HEADER_GROUP: group, "header_eye": eye}
     found = _NOTHING | task.seen | {"sha256": sha256} | header
     try:
-        prepared = prepare_photo(data, task.preparation)
+        prepared = prepare_photo(file, task.preparation)
     except PhotoError as error:
         return task.file, found | {"status": error.status, "reason": str(error)}
     place = image_place(sha256)

@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from biranet.errors import InputError
-from biranet.photos import synthetic
-from biranet.photos.drawn_eye import Eye
+from biranet.photos.drawn import synthetic
+from biranet.photos.drawn.eye import Eye
+from biranet.photos.drawn.synthetic import draw_folder, draw_photo
 from biranet.photos.field import find_field
-from biranet.photos.synthetic import draw_folder, draw_photo
 from biranet.tables import parse_grades, read_table
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,7 +60,7 @@ def test_another_process_without_fast_paths_draws_the_same() -> None:
     code = (
         "import cv2, hashlib\n"
         "cv2.setUseOptimized(False); cv2.setNumThreads(1)\n"
-        "from biranet.photos.synthetic import draw_photo\n"
+        "from biranet.photos.drawn.synthetic import draw_photo\n"
         "print(*[hashlib.sha256(draw_photo(grade, 11).tobytes()).hexdigest() for grade in range(5)])\n"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, TiffImagePlugin, features
 
 from biranet.errors import PhotoError
-from biranet.photos.layout import check_layout
+from biranet.photos.drawn.synthetic import draw_photo
+from biranet.photos.formats.layout import check_layout
 from biranet.photos.read import read_photo, read_scaled
-from biranet.photos.synthetic import draw_photo
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_avif_is_read(pixels):
 
 
 def test_avif_without_its_decoder_is_named(monkeypatch):
-    monkeypatch.setattr("biranet.photos.kinds._avif_is_built_in", lambda: False)
+    monkeypatch.setattr("biranet.photos.formats.other._avif_is_built_in", lambda: False)
     assert reason(b"\0\0\0\x1cftypavif" + bytes(90)).startswith("is an AVIF picture")
 
 
@@ -324,7 +324,7 @@ def test_a_page_marked_as_a_preview_that_is_all_there_is(pixels):
 
 
 def test_what_would_take_too_much_memory_is_refused_before_it_is_decoded(monkeypatch, pixels):
-    monkeypatch.setattr("biranet.photos.limits.MEMORY_LIMIT_BYTES", 180_000)
+    monkeypatch.setattr("biranet.photos.formats.limits.MEMORY_LIMIT_BYTES", 180_000)
     assert same(encoded(pixels, "PNG"), pixels)
     for data in (
         encoded(np.dstack([pixels, pixels[:, :, :1]]), "PNG"),
@@ -335,7 +335,7 @@ def test_what_would_take_too_much_memory_is_refused_before_it_is_decoded(monkeyp
         monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)  # nothing may be decoded
         assert reason(data).startswith("would take 0.0 GB of memory to read, and a photo may take 0 GB")
         monkeypatch.undo()
-        monkeypatch.setattr("biranet.photos.limits.MEMORY_LIMIT_BYTES", 180_000)
+        monkeypatch.setattr("biranet.photos.formats.limits.MEMORY_LIMIT_BYTES", 180_000)
 
 
 @pytest.mark.slow
@@ -362,7 +362,7 @@ def test_reading_holds_no_more_than_is_allowed_for(kind, options, deep, tmp_path
     code = f"""
 import resource, sys
 from pathlib import Path
-from biranet.photos import limits
+from biranet.photos.formats import limits
 from biranet.photos.read import read_photo
 asked = []
 limits.MEMORY_LIMIT_BYTES = type("Limit", (int,), {{"__lt__": lambda limit, needed: asked.append(needed)}})()

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.jpeg import examine_jpeg, whole_jpeg
+from biranet.photos.drawn.synthetic import draw_photo
+from biranet.photos.formats.jpeg import examine_jpeg, whole_jpeg
 from biranet.photos.read import read_photo, read_scaled
-from biranet.photos.synthetic import draw_photo
 
 
 def encoded(pixels, **options):
@@ -71,6 +71,13 @@ def test_what_stands_behind_the_end_or_in_the_head_is_no_damage(photo, progressi
         assert (read_photo(odd) == whole).all()
         with pytest.raises(PhotoError, match="cut short"):
             read_photo(odd[: len(data) // 2])
+
+
+def test_the_size_of_an_odd_jpeg_is_that_of_the_file_at_every_scale(photo):
+    odd = encoded(photo).replace(b"\xff\xdb", b"junk\xff\xdb", 1)  # which is left to Pillow to decode
+    scaled = read_scaled(odd, 100)
+    assert scaled.pixels.shape == (100, 120, 3)
+    assert (scaled.width_px, scaled.height_px) == (480, 400)
 
 
 def test_too_many_scans_are_refused(photo):

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
 from biranet.errors import InputError
-from biranet.photos import metadata
-from biranet.photos.metadata import KEY_BYTES, comment_group, dicom_identity, identifiers, keyed_hash
-from biranet.photos.personal import kinds_in_field, kinds_in_text
+from biranet.photos.formats import PhotoFile
+from biranet.photos.privacy import metadata
+from biranet.photos.privacy.identifiers import KINDS, identifier_kinds, kinds_in_field
+from biranet.photos.privacy.metadata import group_from_comment
+from biranet.photos.privacy.pseudonyms import KEY_BYTES, keyed_hash
 
 NATIONAL_NUMBER = "12345678901"
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -32,6 +34,14 @@ def own_key(tmp_path, monkeypatch):
     """A home of its own for the secret key."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "config" / "biranet" / "group.key"
+
+
+def identifiers(data):
+    return metadata.identifiers(PhotoFile(data))
+
+
+def patient_and_eye(data):
+    return metadata.patient_and_eye(PhotoFile(data))
 
 
 def saved(kind="JPEG", **options):
@@ -85,7 +95,7 @@ def test_what_people_write_behind_a_signature_is_seen(comment, found):
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", comment=comment)
     assert identifiers(file.getvalue()) == found
-    assert bool(comment_group(file.getvalue())) == bool(found)
+    assert bool(group_from_comment(file.getvalue())) == bool(found)
 
 
 def test_what_a_program_writes_by_itself_is_not_reported():
@@ -115,7 +125,7 @@ def test_what_a_program_writes_by_itself_is_not_reported():
     ],
 )
 def test_texts_that_tell_nothing_of_a_person(text):
-    assert kinds_in_text(text) == set() == kinds_in_field("UserComment", text)
+    assert identifier_kinds(text) == set() == kinds_in_field("UserComment", text)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,7 @@ def test_texts_that_tell_nothing_of_a_person(text):
     ],
 )
 def test_texts_that_tell_of_a_person_a_date_or_a_place(text, kinds):
-    assert kinds_in_text(text) == kinds
+    assert identifier_kinds(text) == kinds
     comment = identifiers(saved(comment=text.encode()))
     assert set(comment.removeprefix("comment: ").split(", ")) == kinds
     # Kinds alone: no word or number of the text is repeated.
@@ -290,7 +300,7 @@ def _look_into_all_headers(text):
         png_with(b"zTXt", b"XML:com.adobe.xmp\0\0" + zlib.compress(hostile * 16)),
     ):
         identifiers(data)
-    comment_group(jpeg_with(0xFE, hostile))
+    group_from_comment(jpeg_with(0xFE, hostile))
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -314,7 +324,7 @@ def test_long_texts_still_tell():
     for text in ("Xaver", "none left", "Anonymous Jane", "0a"):
         assert kinds_in_field("Artist", text) == {"name"}, text
     for text in ("Anne-Marie O’Hara Doe", "A. Doe", "DOE, J. JANE"):
-        assert kinds_in_text(text) == {"name"}, text
+        assert identifier_kinds(text) == {"name"}, text
 
 
 def test_the_key_is_made_once_for_its_user_alone(own_key):
@@ -373,15 +383,18 @@ def test_a_key_that_cannot_be_made_or_read_is_one_sentence(own_key):
 
 
 def test_a_comment_is_a_group_unless_a_program_wrote_it(own_key):
-    visit = comment_group(saved(comment=b"g157dca32f4\0"))
+    visit = group_from_comment(saved(comment=b"g157dca32f4\0"))
     assert visit == keyed_hash("g157dca32f4")
     assert (
-        comment_group(saved(comment=b"Created by GIMP")) == comment_group(saved()) == comment_group(saved("PNG")) == ""
+        group_from_comment(saved(comment=b"Created by GIMP"))
+        == group_from_comment(saved())
+        == group_from_comment(saved("PNG"))
+        == ""
     )
 
 
 def test_a_file_that_is_no_dicom_has_no_identity(own_key):
-    assert dicom_identity(saved()) == ("", "") == dicom_identity(bytes(128) + b"DICM" + b"\xff" * 40)
+    assert patient_and_eye(saved()) == ("", "") == patient_and_eye(bytes(128) + b"DICM" + b"\xff" * 40)
     assert not own_key.exists()
 
 
@@ -425,7 +438,7 @@ def test_a_dicom_file_without_preamble_tells_the_same(own_key, implicit):
     bare = _written(made, implicit_vr=implicit, little_endian=True)
     assert b"DICM" not in bare
     for data in (whole, whole[132:], bare):
-        assert dicom_identity(data) == (keyed_hash(NATIONAL_NUMBER), "right")
+        assert patient_and_eye(data) == (keyed_hash(NATIONAL_NUMBER), "right")
         assert identifiers(data) == "DICOM: name, number, date"
 
 
@@ -436,7 +449,7 @@ def test_words_of_a_dicom_header_are_never_said_aloud(own_key, capfd, caplog, pr
     assert odd.count(b"Jane") == 3
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        assert dicom_identity(odd) == (keyed_hash(NATIONAL_NUMBER), "right")
+        assert patient_and_eye(odd) == (keyed_hash(NATIONAL_NUMBER), "right")
         assert identifiers(odd).startswith("DICOM: name, number, date")
     assert not warned
     assert not caplog.records
@@ -489,23 +502,23 @@ def test_the_eye_is_found_wherever_a_dicom_header_says_it(own_key, said, eye):
             _eye_code(made, value)
         else:
             setattr(made, place, value)
-    assert dicom_identity(_written(made, enforce_file_format=True))[1] == eye
+    assert patient_and_eye(_written(made, enforce_file_format=True))[1] == eye
 
 
 @pytest.mark.real
 def test_a_dicom_header_names_patient_and_eye(real_data, own_key):
     path = real_data / "odd_formats" / "issue_3.dcm"
-    assert dicom_identity(path.read_bytes()) == ("", "right"), "the file is anonymised"
+    assert patient_and_eye(path.read_bytes()) == ("", "right"), "the file is anonymised"
     assert identifiers(path.read_bytes()) == "DICOM: date, place"
     known = _dicom(path, PatientName="Doe^Jane", PatientID=NATIONAL_NUMBER, ImageLaterality="L")
     assert identifiers(known) == "DICOM: name, number, date, place"
-    assert dicom_identity(known) == (keyed_hash(NATIONAL_NUMBER), "contradictory")
+    assert patient_and_eye(known) == (keyed_hash(NATIONAL_NUMBER), "contradictory")
     named = _dicom(path, PatientName="Doe^Jane", PatientID="", ImageLaterality="", Laterality="B")
-    group, eye = dicom_identity(named)
-    assert group not in ("", dicom_identity(known)[0])
+    group, eye = patient_and_eye(named)
+    assert group not in ("", patient_and_eye(known)[0])
     assert eye == ""
     later = _dicom(path, PatientName="Doe^Jane", PatientID="", PatientBirthDate="19400101")
-    assert dicom_identity(later)[0] not in ("", group)
+    assert patient_and_eye(later)[0] not in ("", group)
 
 
 @pytest.mark.real
@@ -515,7 +528,7 @@ def test_real_files_as_published_and_with_what_was_scrubbed_put_back(real_data, 
     assert identifiers(data) == ""
     mate = (real_data / "images512" / "idrid" / "IDRiD_002.jpg").read_bytes()
     other = (real_data / "images512" / "idrid" / "IDRiD_055.jpg").read_bytes()
-    assert comment_group(data) == comment_group(mate) != comment_group(other)
+    assert group_from_comment(data) == group_from_comment(mate) != group_from_comment(other)
     for name in ("HRF_04_g.jpg", "HRF_07_dr.jpg", "21_training.tif", "skimage_retina.jpg"):
         assert identifiers((real_data / "odd_formats" / name).read_bytes()) == "", name
     with_number = data[:2] + b"\xff\xfe\x00\x0d" + NATIONAL_NUMBER.encode() + data[2:]
@@ -525,4 +538,4 @@ def test_real_files_as_published_and_with_what_was_scrubbed_put_back(real_data, 
         tags = exif({"Artist": "Jane Doe", "DateTime": "2014:03:21 10:11:12"}, {"GPSLatitude": (19.0, 8.0, 1.0)})
         picture.save(file, "JPEG", exif=tags, comment=b"")
     assert identifiers(file.getvalue()) == "EXIF: name, date, place"
-    assert metadata.KINDS == ("name", "number", "contact", "date", "place")
+    assert KINDS == ("name", "number", "contact", "date", "place")

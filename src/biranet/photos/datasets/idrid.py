@@ -7,7 +7,7 @@ from biranet.photos.datasets.parts import accept_part, find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
 from biranet.photos.datasets.signatures import all_names_match
-from biranet.photos.metadata import comment_group
+from biranet.photos.privacy.metadata import group_from_comment
 
 _COLUMNS = ("Image name", "Retinopathy grade")
 
@@ -36,7 +36,7 @@ def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
         photo = folder.photo(
             file,
             folder.parse_grade_cell(grade, row, _COLUMNS[1]),
-            group=comment_group(folder.read_start(file, _START_BYTES)),
+            group=group_from_comment(folder.read_start(file, _START_BYTES)),
             split=split,
             source="idrid",
             extra_columns=extra_columns,

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.photos.formats import PHOTO_SUFFIXES
 
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _SPACES_AROUND = re.compile(r" */ *")

@@ -10,7 +10,7 @@ from biranet.photos.datasets.labels import SourceRow
 from biranet.photos.datasets.layout import PhotoRows, published_layout
 from biranet.photos.datasets.parts import SPLIT_NAMES
 from biranet.photos.datasets.photo_folder import PhotoFolder
-from biranet.photos.npz import ArraysError, open_arrays
+from biranet.photos.formats.npz import ArraysError, open_arrays
 
 _PARTS = ("train", "val", "test")
 """How the names of the arrays begin."""

@@ -12,8 +12,7 @@ from biranet.errors import InputError
 from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
-from biranet.photos.kinds import BEGINNING_BYTES, begins_like_a_picture
-from biranet.photos.read import PHOTO_SUFFIXES
+from biranet.photos.formats import BEGINNING_BYTES, PHOTO_SUFFIXES, begins_like_a_picture
 from biranet.places import refuse_undecoded
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 

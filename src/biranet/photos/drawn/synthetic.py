@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.grades import GRADES
-from biranet.photos.drawn_eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, palette
+from biranet.photos.drawn.eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, palette
 from biranet.tables import write_table
 
 # The share of the light that passes blood in the retina and new vessels; the brightness of what covers the retina.

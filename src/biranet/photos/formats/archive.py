@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.limits import FILE_LIMIT_BYTES, check_bytes, check_pixels
-from biranet.photos.npz import ArraysError, open_arrays
+from biranet.photos.formats.limits import FILE_LIMIT_BYTES, check_bytes, check_pixels
+from biranet.photos.formats.npz import ArraysError, open_arrays
 
 
 def is_item(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a file stores as grey, palette, CMYK, transparent or deep pixels becomes RGB in 8 bits."""
+"""What a file stores as grey, palette, CMYK, transparent or 16-bit pixels becomes RGB in 8 bits."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.limits import check_memory, check_pixels
+from biranet.photos.formats.limits import check_memory, check_pixels
 
 _PHOTOMETRIC, _PLANAR, _BITS = 262, 284, 258
 """Tags of a TIFF: which value is white, whether each colour lies in a plane of its own, bits of each sample."""
@@ -16,7 +16,7 @@ _STRIP_VALUES = 1_000_000
 _PLAIN_MODES = ("1", "L", "P", "RGB")
 _BYTES_A_PIXEL = {"WEBP": (20, 28), "AVIF": (20, 28), "JPEG2000": (20, 28)}
 _BYTES_A_PIXEL_OF_OTHERS = (11, 19)
-_BYTES_A_DEEP_PIXEL = (13, 17)
+_BYTES_A_PIXEL_OF_HIGH_BIT_DEPTH = (13, 17)
 """What reading holds at once for each pixel, as measured, all copies together: of a plain picture, and of one that is
 transparent, CMYK or the like."""
 
@@ -25,7 +25,7 @@ def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Convert what Pillow decodes.
 
     Args:
-        picture: Any mode; of 16 bits a colour only the upper 8 are left, see `deep_as_rgb`.
+        picture: Any mode; of 16 bits a colour only the upper 8 are left, see `high_bit_depth_as_rgb`.
 
     Returns:
         Pixels (H, W, 3), uint8, transparency on black.
@@ -50,12 +50,12 @@ def check_picture(picture: Image.Image, file_bytes: int) -> None:
     """
     check_pixels(picture.width, picture.height, file_bytes)
     usual = _BYTES_A_PIXEL.get(picture.format or "", _BYTES_A_PIXEL_OF_OTHERS)
-    plain, other = _BYTES_A_DEEP_PIXEL if is_deep(picture) else usual
+    plain, other = _BYTES_A_PIXEL_OF_HIGH_BIT_DEPTH if has_high_bit_depth(picture) else usual
     is_plain = picture.mode in _PLAIN_MODES and not picture.has_transparency_data
     check_memory(picture.width * picture.height * (plain if is_plain else other) + file_bytes)
 
 
-def is_deep(picture: Image.Image) -> bool:
+def has_high_bit_depth(picture: Image.Image) -> bool:
     """Tell whether a picture, opened and not loaded, stores colours in more than 8 bits.
 
     Raises:
@@ -63,14 +63,14 @@ def is_deep(picture: Image.Image) -> bool:
     """
     if picture.format == "TIFF":
         tags = picture.tag_v2  # type: ignore[attr-defined]
-        deep = len(tags.get(_BITS, ())) > 1 and max(tags[_BITS]) > 8 and picture.mode != "CMYK"
-        if deep and tags.get(_PLANAR) == 2:
+        more_bits = len(tags.get(_BITS, ())) > 1 and max(tags[_BITS]) > 8 and picture.mode != "CMYK"
+        if more_bits and tags.get(_PLANAR) == 2:
             raise PhotoError("unreadable", "is a TIFF of 16-bit colours in separate planes; save it interleaved")
-        return bool(deep)
+        return bool(more_bits)
     return picture.format == "PNG" and picture.mode != "I;16" and str(picture.tile[0].args).endswith(";16B")  # type: ignore[attr-defined]
 
 
-def deep_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
+def high_bit_depth_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
     """Decode a PNG or TIFF with 16 bits a colour; one white level serves all colours.
 
     Args:
@@ -98,7 +98,7 @@ def deep_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Scale deep values to 8 bits.
+    """Scale values of more than 8 bits to 8.
 
     Cameras store 10, 12 or 14 bits in 16 without saying so: the largest value tells. Floats mostly lie in 0 to 1.
 

@@ -9,19 +9,20 @@ import struct
 from typing import TYPE_CHECKING
 
 from biranet.errors import PhotoError
-from biranet.photos.cut_short import share_in_words
-from biranet.photos.jpeg import examine_jpeg, whole_jpeg
-from biranet.photos.kinds import INSTEAD, kind_of
-from biranet.photos.limits import check_memory, check_pixels
-from biranet.photos.pages import check_codestream, codestream_size, refuse_several
+from biranet.photos.formats.jpeg import JPEG, examine_jpeg, whole_jpeg
+from biranet.photos.formats.jpeg2000 import JPEG2000, check_codestream, codestream_size
+from biranet.photos.formats.limits import check_memory, check_pixels
+from biranet.photos.formats.refusals import cut_short, refuse_several
+from biranet.photos.formats.unread import INSTEAD
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
-JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+JPEG_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+JPEG_2000_SYNTAXES = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 RLE = "1.2.840.10008.1.2.5"
-_CODINGS = {"JPEG": JPEG, "JPEG2000": JPEG_2000}
+_SYNTAXES = {JPEG.name: JPEG_SYNTAXES, JPEG2000.name: JPEG_2000_SYNTAXES}
+"""Transfer syntaxes by the coding of the frame; the last one of each holds any such frame."""
 
 _COLOURS = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1}
 _CODED_COLOURS = {"YBR_ICT": 3, "YBR_RCT": 3}
@@ -65,12 +66,12 @@ def settle_frame(dataset: "Dataset") -> None:
 def _check_length(dataset: "Dataset", frames: int) -> None:
     samples = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else dataset.SamplesPerPixel
     frame_bytes = -(-dataset.Rows * dataset.Columns * samples * dataset.BitsAllocated // 8)
-    there, wanted = len(dataset.PixelData), frame_bytes * frames
-    if there < wanted and frames == 1:
-        raise PhotoError("unreadable", share_in_words(there / wanted))
-    if there < wanted or there > wanted + _PAD_BYTES:
+    there, announced_bytes = len(dataset.PixelData), frame_bytes * frames
+    if there < announced_bytes and frames == 1:
+        raise cut_short(there / announced_bytes)
+    if there < announced_bytes or there > announced_bytes + _PAD_BYTES:
         announced = f"{frames} frames" if frames > 1 else f"{dataset.Columns} x {dataset.Rows} pixels"
-        raise contradiction(f"{announced}, {wanted:,} bytes", f"{there:,} bytes are there")
+        raise contradiction(f"{announced}, {announced_bytes:,} bytes", f"{there:,} bytes are there")
     refuse_several(frames)
 
 
@@ -82,22 +83,22 @@ def _settle_compressed(dataset: "Dataset", announced: int) -> str:
     buffer = io.BytesIO(dataset.PixelData)
     offsets = parse_basic_offsets(buffer)
     fragments = list(generate_fragments(buffer))
-    kinds = [kind_of(fragment) for fragment in fragments]
-    kind = kinds[0] if kinds and kinds[0] in _CODINGS else "RLE"
-    starts = len(fragments) if kind == "RLE" else kinds.count(kind)
-    found = max(starts, len(offsets))
-    if found != announced:
-        raise contradiction(f"{announced} frame{'s' * (announced > 1)}", f"{found} are there")
-    refuse_several(found)
+    coding = next((each for each in (JPEG, JPEG2000) if fragments and each.matches(fragments[0])), None)
+    kind = coding.name if coding else "RLE"
+    starts = sum(coding.matches(fragment) for fragment in fragments) if coding else len(fragments)
+    frames = max(starts, len(offsets))
+    if frames != announced:
+        raise contradiction(f"{announced} frame{'s' * (announced > 1)}", f"{frames} are there")
+    refuse_several(frames)
     if kind == "RLE" and dataset.file_meta.TransferSyntaxUID != RLE:
         raise contradiction("that it is compressed", "how its frame is, is not known")
     frame = b"".join(fragments)
     if kind == "RLE":
         _check_rle(dataset, frame)
     else:
-        if dataset.file_meta.TransferSyntaxUID not in _CODINGS[kind]:
-            dataset.file_meta.TransferSyntaxUID = uid.UID(_CODINGS[kind][-1])
-        frame = _settle_jpeg(dataset, frame) if kind == "JPEG" else _settle_jpeg_2000(dataset, frame)
+        if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES[kind]:
+            dataset.file_meta.TransferSyntaxUID = uid.UID(_SYNTAXES[kind][-1])
+        frame = _settle_jpeg(dataset, frame) if coding is JPEG else _settle_jpeg_2000(dataset, frame)
         check_pixels(dataset.Columns, dataset.Rows, len(frame))
     dataset.PixelData = encapsulate([frame])
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
@@ -107,17 +108,17 @@ def _settle_compressed(dataset: "Dataset", announced: int) -> str:
 
 
 def _check_rle(dataset: "Dataset", frame: bytes) -> None:
-    planes, wanted = struct.unpack_from("<I", frame)[0], dataset.SamplesPerPixel * dataset.BitsAllocated // 8
-    if planes != wanted:
-        raise contradiction(f"{wanted} bytes a pixel", f"{planes} are there")
+    planes, announced = struct.unpack_from("<I", frame)[0], dataset.SamplesPerPixel * dataset.BitsAllocated // 8
+    if planes != announced:
+        raise contradiction(f"{announced} bytes a pixel", f"{planes} are there")
 
 
 def _settle_jpeg(dataset: "Dataset", frame: bytes) -> bytes:
-    found = examine_jpeg(frame)
-    _correct(dataset, found.width_px, found.height_px, found.components, found.bits, exactly=True)
-    if found.components == 3 and (told := found.colours):
-        dataset.PhotometricInterpretation = told
-    return whole_jpeg(frame, found)
+    jpeg = examine_jpeg(frame)
+    _correct(dataset, jpeg.width_px, jpeg.height_px, jpeg.components, jpeg.bits, exactly=True)
+    if jpeg.components == 3 and jpeg.colours:
+        dataset.PhotometricInterpretation = jpeg.colours
+    return whole_jpeg(frame, jpeg)
 
 
 def _settle_jpeg_2000(dataset: "Dataset", frame: bytes) -> bytes:
@@ -148,8 +149,8 @@ def _correct(
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = components, 0
 
 
-def contradiction(announced: str, found: str) -> PhotoError:
-    """The error for a header that says one thing where another is found."""
+def contradiction(announced: str, actual: str) -> PhotoError:
+    """The error for a header that says one thing where the file holds another."""
     return PhotoError(
-        "unreadable", f"is a DICOM file that contradicts itself: its header says {announced}, and {found}; {INSTEAD}"
+        "unreadable", f"is a DICOM file that contradicts itself: its header says {announced}, and {actual}; {INSTEAD}"
     )

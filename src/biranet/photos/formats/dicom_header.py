@@ -1,11 +1,12 @@
-"""What the header of a DICOM file says in words: for `metadata.py` alone, which lets none of them out."""
+"""What the header of a DICOM file says in words: for `biranet.photos.privacy` alone, which lets none of them out."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from biranet.photos.dicom import open_dicom, quiet
+from biranet.photos.formats.dicom_file import open_dicom, quiet
+from biranet.photos.formats.format import Field
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -30,41 +31,41 @@ def patient_and_eyes(data: bytes) -> tuple[str, str, str, set[str]]:
     Raises:
         Exception: What pydicom raises for a damaged header.
     """
-    with _dicom_header(data) as header:
+    with _open_header(data) as header:
         patient, name, born = (
             str(header.get(keyword) or "").strip() for keyword in ("PatientID", "PatientName", "PatientBirthDate")
         )
         return patient, name, born, set(_eyes(header))
 
 
-def dicom_fields(data: bytes) -> Iterator[tuple[str, str | bytes]]:
+def header_fields(data: bytes) -> Iterator[Field]:
     """Go through the fields of the header that hold words or dates.
 
     Args:
         data: The file.
 
     Yields:
-        Name of the field, and what stands in it; bytes where it was not taken apart.
+        The fields; bytes where a sequence was not taken apart.
 
     Raises:
         Exception: What pydicom raises for a damaged header.
     """
-    with _dicom_header(data) as header:
+    with _open_header(data) as header:
         for element in _elements(header):
             if isinstance(element, bytes):
-                yield "", element
+                yield "DICOM", "", element
                 continue
             text = str(element.value or "")
             if element.VR == "PN":
-                yield "patient name", text.replace("^", " ")
+                yield "DICOM", "patient name", text.replace("^", " ")
             elif element.VR in ("DA", "DT"):
-                yield "date", text
+                yield "DICOM", "date", text
             elif element.VR in ("LO", "SH", "LT", "ST", "UT", "UC", "UN", "CS"):
-                yield element.keyword or "private", text
+                yield "DICOM", element.keyword or "private", text
 
 
 @contextmanager
-def _dicom_header(data: bytes) -> Iterator["Dataset"]:
+def _open_header(data: bytes) -> Iterator["Dataset"]:
     """Open the header of a DICOM file, with or without a preamble.
 
     Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
@@ -81,15 +82,15 @@ def _eyes(header: "Dataset") -> Iterator[str]:
         if isinstance(element, bytes):
             continue
         if element.keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
-            said = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
+            eye = {"L": "left", "R": "right"}.get(str(element.value or "").strip())
         elif element.keyword == "AnatomicRegionModifierSequence":
-            said = next(
+            eye = next(
                 (_EYE_CODES[code] for item in element.value if (code := item.get("CodeValue")) in _EYE_CODES), None
             )
         else:
             continue
-        if said:
-            yield said
+        if eye:
+            yield eye
 
 
 def _elements(header: "Dataset") -> "Iterator[DataElement | bytes]":

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 START, END = b"\xff\xd8", b"\xff\xd9"
+SCAN_MARKER, END_MARKER = 0xDA, END[1]
 
 _MARKER = re.compile(rb"\xff[^\0\xff]")
 _MARKER_IN_SCAN = re.compile(rb"\xff[\xc4\xd9\xda-\xdd]")
 """Inside of a scan only what may follow it is a marker; anything else there is damage, which the decoder judges."""
 
-_SCAN = 0xDA
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers that no length follows."""
 
@@ -55,14 +55,14 @@ def segments(data: bytes, start: int = 0) -> Iterator[Segment]:
         return
     at, marker = start + 2, 0
     for _ in range(_MOST_SEGMENTS):
-        found = (_MARKER_IN_SCAN if marker == _SCAN else _MARKER).search(data, at)
-        if found is None:
+        match = (_MARKER_IN_SCAN if marker == SCAN_MARKER else _MARKER).search(data, at)
+        if match is None:
             return
-        marker, content = data[found.start() + 1], found.end()
-        stray_bytes = found.start() - at
-        if marker == END[1]:
+        marker, content = data[match.start() + 1], match.end()
+        stray_bytes = match.start() - at
+        if marker == END_MARKER:
             yield Segment(marker, content, content, stray_bytes)
-        if marker in (START[1], END[1]):
+        if marker in (START[1], END_MARKER):
             return
         length = 0 if marker in _ALONE else max(2, int.from_bytes(data[content : content + 2], "big"))
         at = min(content + length, len(data))
@@ -147,10 +147,10 @@ def examine(data: bytes, start: int = 0, most_stray_bytes: int = MOST_STRAY_BYTE
         if segment.marker in _FRAMES and frame is None and len(content) >= 6 + 3 * content[5]:
             frame = segment.marker, content
             missing = {content[6 + 3 * number]: [-1] * 64 for number in range(content[5])}
-        elif segment.marker == _SCAN:
+        elif segment.marker == SCAN_MARKER:
             scans += 1
             _note_scan(content, missing)
-        elif segment.marker == END[1]:
+        elif segment.marker == END_MARKER:
             end = segment.end
     if frame is None:
         return None

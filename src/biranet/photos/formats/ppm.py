@@ -1,19 +1,21 @@
-"""A PPM, PGM or PBM file: its few words of a header, and as many pixels as they say.
+"""PPM, PGM and PBM: a few words of a header, and as many pixels as they say.
 
 Pillow reads every sample of a file written as text, or with an uncommon maximum, by itself, at a second a megabyte:
 what it gets is the same picture in bytes.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.cut_short import share_in_words
-from biranet.photos.limits import check_pixels
-from biranet.photos.pages import MOST_FRAMES, refuse_several
+from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.limits import check_pixels
+from biranet.photos.formats.pillow import decode_picture, raw_row_direction
+from biranet.photos.formats.refusals import MOST_FRAMES, cut_short, refuse_several
 
 _MOST_HEAD_BYTES = 4096
 _MOST_TEXT_BYTES = 100_000_000
@@ -45,7 +47,16 @@ class _Header:
         return self.start + self.samples * (2 if self.maximum > 255 else 1)
 
 
-def plain_ppm(data: bytes) -> bytes:
+def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
+    return decode_picture(_in_bytes(data), "PPM", row_direction=raw_row_direction)
+
+
+def _no_fields(data: bytes) -> Iterator[Field]:
+    """None: the format has only comments, and Pillow reads its head byte by byte."""
+    return iter(())
+
+
+def _in_bytes(data: bytes) -> bytes:
     """Hold what a file announces against its length, and make its samples bytes.
 
     Args:
@@ -67,7 +78,7 @@ def plain_ppm(data: bytes) -> bytes:
         return _from_text(data, header)
     count, end = 1, header.end
     if len(data) < end:
-        raise PhotoError("unreadable", share_in_words((len(data) - header.start) / max(1, end - header.start)))
+        raise cut_short((len(data) - header.start) / max(1, end - header.start))
     while count <= MOST_FRAMES and _START.match(data, end):
         count, end = count + 1, _header(data, end).end
     refuse_several(count, "pictures")
@@ -119,3 +130,6 @@ def _as_bytes(samples: npt.NDArray[np.integer], header: _Header) -> bytes:
     table = np.rint(scale).clip(0, white).astype("u1" if white == 255 else ">u2")
     head = f"P{6 if colour else 5} {header.width} {header.height} {white}\n".encode()
     return head + bytes(table[samples].tobytes())
+
+
+PPM = Format("PPM", ("ppm", "pgm", "pbm", "pnm"), begins_with(rb"P[1-6]\s"), _decode, _no_fields)

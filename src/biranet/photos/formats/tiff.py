@@ -1,108 +1,74 @@
-"""Whether a file holds the pixels that its header announces, where decoders do not ask: no row is lost or invented."""
+"""TIFF: strips or tiles that must hold as many rows as the header announces."""
 
 import struct
-import zlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from PIL import Image
+from PIL import ExifTags, Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from biranet.errors import PhotoError
-from biranet.photos.cut_short import share_in_words
-from biranet.photos.kinds import open_picture
-from biranet.photos.limits import PIXEL_LIMIT
-from biranet.photos.segments import examine
-
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Kinds of colour in a PNG, and how many samples a pixel of each has."""
-
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Of an interlaced PNG: the first column and row, and the steps across and down."""
+from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.header_blocks import exif_tags
+from biranet.photos.formats.jpeg_segments import examine
+from biranet.photos.formats.limits import PIXEL_LIMIT
+from biranet.photos.formats.pillow import decode_picture, info_fields, open_picture, raw_row_direction
+from biranet.photos.formats.refusals import cut_short, holds_more
+from biranet.photos.formats.tiff_pages import check_directories, photo_page
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _SAMPLES_A_PIXEL, _ROWS_A_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 277, 278, 284, 322, 323
 _STRIPS, _TILES = (273, 279), (324, 325)
-"""Tags of a TIFF; of strips and tiles where they start, and how long they are."""
+"""Tags; of strips and tiles where they start, and how long they are."""
 
-_YCBCR, _JPEG = 6, 7
+_NOT_COMPRESSED, _YCBCR, _JPEG = 1, 6, 7
 _PACKED = (5, 8, 32773, 32946, 50000)
 """Compressions of rows of bytes: LZW, deflate, PackBits, deflate by its old number, Zstandard."""
 
 _HEAD_BYTES = 8
-_UNPACKED_AT_ONCE, _PACKED_AT_ONCE = 1_000_000, 1 << 16
-_EMPTY = b"\0 \t\r\n"
+_MOST_PAGES_OF_FIELDS = 16
 
 
-def check_png(data: bytes) -> None:
-    """Unpack a PNG, little of it at a time, and compare how much it holds with what its header announces.
-
-    Pillow leaves black what is missing, and never asks for what is left over.
-
-    Args:
-        data: The file, whose checksums were compared, and which a decoder takes.
-
-    Raises:
-        PhotoError: If it holds less or more.
-    """
-    width_px, height_px, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-
-    def stored(columns: int, rows: int) -> int:
-        return rows * (1 + -(-columns * depth * _SAMPLES[colour] // 8)) if columns and rows else 0
-
-    needed = stored(width_px, height_px)
-    if interlaced:
-        needed = sum(
-            stored(-(-(width_px - left) // across), -(-(height_px - top) // down))
-            for left, top, across, down in _PASSES
-        )
-    held = _unpacked_bytes(data, needed + 1)
-    if held is not None and held < needed:
-        raise PhotoError("unreadable", share_in_words(held / needed))
-    if held is not None and held > needed:
-        raise _holds_more()
+def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
+    return decode_picture(data, "TIFF", page=photo_page(data), check=_check_length, row_direction=raw_row_direction)
 
 
-def _unpacked_bytes(data: bytes, most: int) -> int | None:
-    """How many bytes a PNG unpacks to, about `most` at most; None where that cannot be told."""
-    unpack, held, at = zlib.decompressobj(), 0, 8
-    while at + 8 <= len(data) and held < most and not unpack.eof:
-        length, name = struct.unpack_from(">I4s", data, at)
-        for start in range(at + 8, at + 8 + length, _PACKED_AT_ONCE) if name == b"IDAT" else ():
-            packed = data[start : min(start + _PACKED_AT_ONCE, at + 8 + length)]
-            while packed and held < most:
-                try:
-                    held += len(unpack.decompress(packed, _UNPACKED_AT_ONCE))
-                except zlib.error:  # A decoder took it: no more than the checksum at its end is wrong.
-                    return None
-                packed = unpack.unconsumed_tail
-        at += 12 + length
-    return held
+def _header_fields(data: bytes) -> Iterator[Field]:
+    check_directories(data)  # refuses countless parts, which Pillow would all read
+    names = {tag: entry.name for tag, entry in TiffTags.TAGS_V2.items()} | ExifTags.TAGS
+    with open_picture(data, "TIFF") as picture:
+        yield from info_fields(picture)
+        for page in range(_MOST_PAGES_OF_FIELDS):
+            try:
+                picture.seek(page)
+            except EOFError:
+                return
+            yield from exif_tags(picture.getexif(), "TIFF tags", names)
 
 
-def check_bmp(picture: Image.Image, data: bytes) -> None:
-    """Compare how much a BMP that is not packed holds with what its header announces.
+class _Parts(NamedTuple):
+    """The strips or tiles of a page: where each starts and how long it is; how many there must be, and of what size."""
 
-    Args:
-        picture: The file, opened and not loaded by Pillow, which refuses what holds less.
-        data: The file.
-
-    Raises:
-        PhotoError: If it holds more.
-    """
-    codec, _, offset, args = picture.tile[0]  # type: ignore[attr-defined]
-    if codec != "raw":
-        return
-    end = offset + args[1] * picture.height
-    head: int = struct.unpack_from("<I", data, 14)[0]
-    if head >= 124:  # A colour profile may stand behind the pixels.
-        profile, profile_bytes = struct.unpack_from("<II", data, 14 + 112)
-        if 14 + profile >= end and not data[end : 14 + profile].strip(_EMPTY):
-            end = 14 + profile + profile_bytes
-    if data[end:].strip(_EMPTY):
-        raise _holds_more()
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    tiled: bool
+    planes: int
+    down: int
+    needed: int
 
 
-def check_tiff(picture: Image.Image, data: bytes) -> None:
+def _parts(tags: Any) -> _Parts:
+    tiled = _TILE_WIDTH in tags
+    starts, lengths = (tags.get(tag, ()) for tag in (_TILES if tiled else _STRIPS))
+    width_px, height_px = tags[_WIDTH], tags[_HEIGHT]
+    across, down = width_px, max(1, min(tags.get(_ROWS_A_STRIP, height_px), height_px))
+    if tiled:
+        across, down = tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
+    planes = tags.get(_SAMPLES_A_PIXEL, 1) if tags.get(_PLANAR) == 2 else 1
+    needed = planes * -(-height_px // down) * -(-width_px // across)
+    return _Parts(starts, lengths, tiled, planes, down, needed)
+
+
+def _check_length(picture: Image.Image, data: bytes) -> None:
     """Compare how much the strips or tiles of a TIFF hold with what its header announces.
 
     Pillow leaves black what is missing, and never asks for what is left over.
@@ -115,46 +81,45 @@ def check_tiff(picture: Image.Image, data: bytes) -> None:
         PhotoError: If there is less or more.
     """
     tags: Any = picture.tag_v2  # type: ignore[attr-defined]
-    tiled = _TILE_WIDTH in tags
-    starts, lengths = (tags.get(tag, ()) for tag in (_TILES if tiled else _STRIPS))
-    width_px, height_px, samples = tags[_WIDTH], tags[_HEIGHT], tags.get(_SAMPLES_A_PIXEL, 1)
-    across, down = width_px, max(1, min(tags.get(_ROWS_A_STRIP, height_px), height_px))
-    if tiled:
-        across, down = tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
-    planes = samples if tags.get(_PLANAR) == 2 else 1
-    parts = -(-height_px // down)
-    needed = planes * parts * -(-width_px // across)
-    if len(starts) < needed:
-        there = len(starts) / needed if tiled or planes > 1 else len(starts) * down / height_px
-        raise PhotoError("unreadable", share_in_words(there))
-    if len(starts) > needed:
-        raise _holds_more()
+    parts = _parts(tags)
+    count = len(parts.starts)
+    if count < parts.needed:
+        in_rows = not parts.tiled and parts.planes == 1
+        raise cut_short(count * parts.down / tags[_HEIGHT] if in_rows else count / parts.needed)
+    if count > parts.needed:
+        raise holds_more()
+    compression = tags.get(_COMPRESSION, _NOT_COMPRESSED)
+    subsampled = compression != _JPEG and tags.get(_PHOTOMETRIC) == _YCBCR
     bits = set(tags.get(_BITS, (1,)))
-    packed = tags.get(_COMPRESSION, 1)
-    subsampled = packed != _JPEG and tags.get(_PHOTOMETRIC) == _YCBCR
-    if tiled or subsampled or len(bits) > 1 or len(lengths) != needed or 0 in lengths:
+    if parts.tiled or subsampled or len(bits) > 1 or len(parts.lengths) != parts.needed or 0 in parts.lengths:
         return
-    row_bytes = -(-width_px * (samples // planes) * bits.pop() // 8)
-    last_rows = height_px - (parts - 1) * down
-    if packed == 1:
-        held, announced = sum(lengths), row_bytes * height_px * planes
+    row_bytes = -(-tags[_WIDTH] * (tags.get(_SAMPLES_A_PIXEL, 1) // parts.planes) * bits.pop() // 8)
+    last_rows = tags[_HEIGHT] - (-(-tags[_HEIGHT] // parts.down) - 1) * parts.down
+    strip = data[parts.starts[-1] : parts.starts[-1] + parts.lengths[-1]]
+    if compression == _NOT_COMPRESSED:
+        held, announced = sum(parts.lengths), row_bytes * tags[_HEIGHT] * parts.planes
         if held < announced:
-            raise PhotoError("unreadable", share_in_words(held / announced))
-        more = lengths[-1] >= row_bytes * (last_rows + 1)
+            raise cut_short(held / announced)
+        more = parts.lengths[-1] >= row_bytes * (last_rows + 1)
+    elif compression == _JPEG:
+        more = _jpeg_holds_more(strip, last_rows, parts.down, tags[_HEIGHT])
     else:
-        strip = data[starts[-1] : starts[-1] + lengths[-1]]
-        more = packed in _PACKED and _unpacks(strip, tags, row_bytes, last_rows + 1)
-        found = examine(strip) if packed == _JPEG else None
-        if found is not None and found.height_px < last_rows:
-            raise PhotoError("unreadable", share_in_words(1 - (last_rows - found.height_px) / height_px))
-        # Of several strips, the last is sometimes filled up to the height of the others.
-        more = more or (found is not None and found.height_px > down)
+        more = compression in _PACKED and _unpacks(strip, tags, row_bytes, last_rows + 1)
     if more:
-        raise _holds_more()
+        raise holds_more()
+
+
+def _jpeg_holds_more(strip: bytes, rows: int, rows_a_strip: int, height_px: int) -> bool:
+    """Whether the last strip holds more rows than any may have; raises where it holds fewer than it must."""
+    jpeg = examine(strip)
+    if jpeg is not None and jpeg.height_px < rows:
+        raise cut_short(1 - (rows - jpeg.height_px) / height_px)
+    # Of several strips, the last is sometimes filled up to the height of the others.
+    return jpeg is not None and jpeg.height_px > rows_a_strip
 
 
 def _unpacks(strip: bytes, tags: Any, row_bytes: int, rows: int) -> bool:
-    """Whether a strip of a TIFF holds so many rows, or more: libtiff tells, of a picture that is only this strip."""
+    """Whether a strip holds so many rows, or more: libtiff tells, of a picture that is only this strip."""
     if row_bytes * rows > PIXEL_LIMIT:
         return False
     alone = ImageFileDirectory_v2()  # which counts from its own end where strips start
@@ -173,5 +138,21 @@ def _unpacks(strip: bytes, tags: Any, row_bytes: int, rows: int) -> bool:
     return True
 
 
-def _holds_more() -> PhotoError:
-    return PhotoError("unreadable", "contradicts itself: it holds more rows than its header says; export it anew")
+def _readable_share(data: bytes) -> float | None:
+    with open_picture(data, "TIFF") as picture:
+        tags, raw = picture.tag_v2, raw_row_direction(picture)  # type: ignore[attr-defined]
+    starts, lengths = (tags[name] for name in (_STRIPS if _STRIPS[0] in tags else _TILES))
+    if len(starts) == 1:
+        return float(len(data) - starts[0]) / lengths[0] if raw else None
+    there = [start + length <= len(data) for start, length in zip(starts, lengths, strict=True)]
+    return None if all(there) else there.index(False) / len(there)
+
+
+TIFF = Format(
+    "TIFF",
+    ("tif", "tiff"),
+    begins_with(rb"II\*\0(?!.{4}CR)|II\+\0|MM\0[*+]"),  # CR: a camera's raw file
+    _decode,
+    _header_fields,
+    _readable_share,
+)

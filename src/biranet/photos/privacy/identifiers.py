@@ -37,14 +37,14 @@ _TECHNICAL = re.compile(
 )
 _FREE = re.compile(r"comment|description|title|subject|caption|headline|keywords|documentname|pagename|^$")
 
-_NOTHING = re.compile(
+_PLACEHOLDER = re.compile(
     r"[\W0_]*+|(none|null|n/?a|unknown|removed|deleted|blank|empty|default|de-?identified"
     r"|(anonym\w*+|anon|x++)[\W\d]*+)+",
     _CASELESS,
 )
 """What stands in a field that was emptied, such as 000000 or Anonymous."""
 
-_ENCODER = re.compile(
+_SOFTWARE_SIGNATURE = re.compile(
     r"\W*+(created (by|with|in)|creator:"
     r"|(optimi[sz]ed|compressed|processed|generated|written|converted|saved) (by|with)|file written by"
     r"|lav[cf]\d|libjpeg|jpeg|intel\(r\)|lead tech|handmade software|acd systems|adobe|gimp|xv "
@@ -110,17 +110,17 @@ def kinds_in_field(field: str, text: str) -> set[str]:
     """
     text = text.strip("\0 \t\r\n")
     field = re.sub(r"[\W_]", "", field.lower())
-    if _NOTHING.fullmatch(text):
+    if _PLACEHOLDER.fullmatch(text):
         return set()
     if _TECHNICAL.search(field):
         return set()
     for kind, pattern in _BY_FIELD:
         if pattern.search(field):
-            return set() if kind == "name" and is_encoder(text) else {kind}
-    return kinds_in_text(text, names=bool(_FREE.search(field)))
+            return set() if kind == "name" and is_software_signature(text) else {kind}
+    return identifier_kinds(text, names=bool(_FREE.search(field)))
 
 
-def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
+def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
     """Name what a free text holds, in its first 4,000 characters.
 
     Args:
@@ -131,19 +131,19 @@ def kinds_in_text(text: str, *, names: bool = True) -> set[str]:
         A set of `KINDS`.
 
     Example:
-        >>> sorted(kinds_in_text("Jane Doe, 12.03.2019, 12345678901"))
+        >>> sorted(identifier_kinds("Jane Doe, 12.03.2019, 12345678901"))
         ['date', 'name', 'number']
-        >>> kinds_in_text("CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90")
+        >>> identifier_kinds("CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90")
         set()
     """
     found: set[str] = set()
-    if is_nothing(text):
+    if is_placeholder(text):
         return found
     text = text[:_MOST_CHARACTERS]
     if _EMAIL.search(text):
         found.add("contact")
     # Behind a program's signature or a camera's name people still write dates and numbers.
-    signed = is_encoder(text) and not _LABELLED_NAME.search(text)
+    signed = is_software_signature(text) and not _LABELLED_NAME.search(text)
     rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
     for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
         rest, count = pattern.subn("\n", rest)
@@ -164,11 +164,11 @@ def kinds_in_bytes(data: bytes) -> set[str]:
     return {kind for kind, pattern in kinds.items() if pattern.search(text)}
 
 
-def is_nothing(text: str) -> bool:
+def is_placeholder(text: str) -> bool:
     """Whether a field was emptied: blank, zeros, or a word such as `Anonymous`."""
-    return _NOTHING.fullmatch(text.strip("\0 \t\r\n")) is not None
+    return _PLACEHOLDER.fullmatch(text.strip("\0 \t\r\n")) is not None
 
 
-def is_encoder(text: str) -> bool:
+def is_software_signature(text: str) -> bool:
     """Whether a text is the signature of a program or the default of a camera, which tells nothing of a visit."""
-    return _ENCODER.match(text) is not None
+    return _SOFTWARE_SIGNATURE.match(text) is not None
