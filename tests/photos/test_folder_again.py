@@ -29,7 +29,7 @@ def test_the_second_run_does_nothing_and_changes_nothing(photos, tmp_path, count
     counted.clear()
     run(photos, out)
     # The text, which could not be read: what reads more kinds of files may have been installed meanwhile.
-    assert [data for data, _ in counted] == [b"hello"]
+    assert [file.data for file, _ in counted] == [b"hello"]
     assert tree(out) == before
 
 
