@@ -12,7 +12,7 @@ from biranet.errors import RefusedError
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import audit as audit_module
-from biranet.photos.audit import as_json, audit, copies, describe, describe_warnings, refuse_leaks
+from biranet.photos.audit import as_json, audit, describe, describe_warnings, find_duplicate_sets, refuse_leaks
 from biranet.photos.folder import prepare_folder
 
 # Fingerprints of pictures that have nothing to do with each other; each second one nearly equals the one before.
@@ -172,7 +172,7 @@ def test_copies_and_what_contradicts_them():
     }
     assert not any(finding.refuses for finding in findings)
     refuse_leaks(findings)
-    assert copies(table).tolist() == [0, 0, 1, 1, 2, 3]
+    assert find_duplicate_sets(table).tolist() == [0, 0, 1, 1, 2, 3]
     line = describe_warnings(findings, "prep")
     assert line.startswith("The audit warns of: byte-identical files (1), near-identical photos (1), ")
     assert line.endswith("biranet audit prep")
@@ -181,7 +181,7 @@ def test_copies_and_what_contradicts_them():
 
 def test_copies_that_are_known_are_not_looked_for_again(biranet, split_folder, tmp_path, monkeypatch):
     table = manifest(4, fingerprint=[PRINTS[0], PRINTS[1], PRINTS[4], ""], grade=[0, 1, 2, 3])
-    assert audit(table, shown=copies(table)) == audit(table)
+    assert audit(table, duplicate_sets=find_duplicate_sets(table)) == audit(table)
     searches = []
     search = audit_module.near_identical
     monkeypatch.setattr(audit_module, "near_identical", lambda prints: searches.append(prints) or search(prints))

@@ -19,22 +19,22 @@ def test_what_is_added_is_found_and_the_file_goes_when_all_is_done(tmp_path):
     with open_journal(tmp_path, COLUMNS) as journal:
         assert not journal.resumed
         journal.add("a\n😀,'\".jpg", outcome("ok"))
-        journal.know("b.jpg", outcome("no_field", "7"))
+        journal.remember("b.jpg", outcome("no_field", "7"))
         assert journal.find("a\n😀,'\".jpg") == outcome("ok")
         assert journal.find("b.jpg") == outcome("no_field", "7")
         assert journal.find("c.jpg") is None
-        assert journal.alike("7") == [outcome("no_field", "7")]
-        assert journal.alike("8") == []
+        assert journal.same_length("7") == [outcome("no_field", "7")]
+        assert journal.same_length("8") == []
         assert (tmp_path / JOURNAL_NAME).exists()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_last_word_on_a_photo_counts(tmp_path):
     with open_journal(tmp_path, COLUMNS) as journal:
-        journal.know("a", outcome("unreadable", "1"))
+        journal.remember("a", outcome("unreadable", "1"))
         journal.add("a", outcome("ok", "2"))
         assert journal.find("a") == outcome("ok", "2")
-        assert journal.alike("1") == []
+        assert journal.same_length("1") == []
 
 
 def test_a_run_that_ended_early_is_gone_on_with(tmp_path):
@@ -150,7 +150,7 @@ def test_memory_does_not_grow_with_the_photos(tmp_path):
         "names = tuple('abcdefghij')\n"
         f"with j.open_journal(pathlib.Path({str(tmp_path)!r}), names) as journal:\n"
         "    for number in range(int(sys.argv[1])):\n"
-        "        journal.know(f'photo {number}.jpg', dict.fromkeys(names, str(number) * 5))\n"
+        "        journal.remember(f'photo {number}.jpg', dict.fromkeys(names, str(number) * 5))\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     few, many = (

@@ -7,32 +7,32 @@ import sys
 import pytest
 
 from biranet.errors import InputError
-from biranet.photos.parallel import in_processes
+from biranet.photos.parallel import map_in_processes
 
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from biranet.photos.parallel import in_processes
+from biranet.photos.parallel import map_in_processes
 
 def slow(number):
     time.sleep(0.05)
     return number
 
 if __name__ == "__main__":
-    for number in in_processes(slow, range(1000), workers=2):
+    for number in map_in_processes(slow, range(1000), workers=2):
         Path(f"{number}.done").touch()
 """
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_every_task_is_done_once(workers):
-    assert sorted(in_processes(abs, range(-40, 0), workers)) == list(range(1, 41))
-    assert list(in_processes(abs, [], workers)) == []
+    assert sorted(map_in_processes(abs, range(-40, 0), workers)) == list(range(1, 41))
+    assert list(map_in_processes(abs, [], workers)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_no_workers_mean_this_process_and_one_means_one_other(workers):
-    found = set(in_processes(_own_process, range(5), workers))
+    found = set(map_in_processes(_own_process, range(5), workers))
     assert len(found) == 1
     assert (os.getpid() in found) == (workers == 0)
 
@@ -43,7 +43,7 @@ def _own_process(_task):
 
 def test_tasks_are_not_taken_before_they_are_needed():
     taken = []
-    results = in_processes(abs, (taken.append(number) or number for number in range(1000)), workers=2)
+    results = map_in_processes(abs, (taken.append(number) or number for number in range(1000)), workers=2)
     next(results)
     assert len(taken) <= 16
     results.close()
@@ -53,7 +53,7 @@ def test_tasks_are_not_taken_before_they_are_needed():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_of_a_task_comes_out_as_it_is(workers):
     with pytest.raises(ValueError, match="invalid literal"):
-        list(in_processes(int, ["1", "x"], workers))
+        list(map_in_processes(int, ["1", "x"], workers))
 
 
 def test_what_is_finished_before_a_failure_is_given_first():
@@ -61,14 +61,14 @@ def test_what_is_finished_before_a_failure_is_given_first():
     # The tasks behind the failure never end, so that this ends shows that no more of them were begun.
     tasks = itertools.chain(map(str, range(4)), ["x"] * 4, map(str, itertools.count(4)))
     with pytest.raises(ValueError, match="invalid literal"):
-        for number in in_processes(int, tasks, workers=2):
+        for number in map_in_processes(int, tasks, workers=2):
             found.add(number)
     assert {0, 1, 2, 3} <= found
 
 
 def test_a_worker_that_dies_is_one_sentence():
     with pytest.raises(InputError, match="fewer --workers"):
-        list(in_processes(os._exit, [3, 3], workers=2))
+        list(map_in_processes(os._exit, [3, 3], workers=2))
 
 
 @pytest.fixture

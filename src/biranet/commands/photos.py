@@ -160,11 +160,11 @@ class Split:
         from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
         from biranet.manifest import fold_columns, read_manifest, write_manifest
         from biranet.outputs import alone
-        from biranet.photos.audit import audit, copies, refuse_leaks
+        from biranet.photos.audit import audit, find_duplicate_sets, refuse_leaks
 
         with alone(self.prepared, folder=True):
             table = read_manifest(self.prepared)
-            shown = copies(table)
+            shown = find_duplicate_sets(table)
             table = split_photos(table, self.config, shown)
             columns = fold_columns(table) or ["split"]
             refuse_leaks(audit(table, columns, shown))

@@ -12,8 +12,8 @@ from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 from biranet.photos import HEADER_GROUP
-from biranet.photos.audit import copies
-from biranet.photos.copies import linked
+from biranet.photos.audit import find_duplicate_sets
+from biranet.photos.copies import connected_components
 
 _GUARDED = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
 """How well the photos of an official part are guarded against those of others."""
@@ -38,7 +38,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
     Args:
         table: A manifest.
         config: Shares, number of folds, seed.
-        shown: What `copies` found in this table, (rows,), int64; looked for when not given.
+        shown: What `find_duplicate_sets` found in this table, (rows,), int64; looked for when not given.
 
     Returns:
         The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split.
@@ -47,7 +47,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
     """
-    photos = graded_photos(table.assign(**{_SHOWN: copies(table) if shown is None else shown}))
+    photos = graded_photos(table.assign(**{_SHOWN: find_duplicate_sets(table) if shown is None else shown}))
     if photos.empty:
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
@@ -137,7 +137,7 @@ def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
         numbers = pd.factorize(photos[column])[0]
         first = np.unique(numbers, return_index=True)[1]
         pairs.append(np.column_stack([first[numbers], np.arange(len(photos))])[photos[column] != ""])
-    return linked(len(photos), np.concatenate(pairs))
+    return connected_components(len(photos), np.concatenate(pairs))
 
 
 def describe_split(table: pd.DataFrame, column: str = "split") -> str:

@@ -25,7 +25,7 @@ from biranet.images import PREPARED_SHA256, read_image
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, ROW_SHA256, SPLITS, fold_columns, graded_photos
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
-from biranet.photos.copies import linked, near_identical
+from biranet.photos.copies import connected_components, near_identical
 from biranet.photos.prepare import read_preparation
 from biranet.words import EYES, split_eye_suffix
 
@@ -60,7 +60,7 @@ class Finding:
 
 
 def audit(
-    table: pd.DataFrame, columns: Sequence[str] | None = None, shown: npt.NDArray[np.int64] | None = None
+    table: pd.DataFrame, columns: Sequence[str] | None = None, duplicate_sets: npt.NDArray[np.int64] | None = None
 ) -> list[Finding]:
     """Look for copies, contradictions, leaks between parts, patients that are not known for certain, and identifiers.
 
@@ -70,7 +70,7 @@ def audit(
         table: A manifest; where it is of an older version and lacks columns, what they would show is not found, and a
             finding says so.
         columns: Columns with the splits to look at; `split` and all folds when not given.
-        shown: What `copies` found in this table, (rows,), int64; looked for when not given.
+        duplicate_sets: What `find_duplicate_sets` gives for this table, (rows,), int64; looked for when not given.
 
     Returns:
         What was found, first what training is refused for; empty where all is well.
@@ -85,10 +85,10 @@ def audit(
         [('byte-identical files', 1, False), ('conflicting grades', 1, False), ('identifiers', 1, False)]
     """
     findings: list[Finding] = []
-    shown = copies(table) if shown is None else shown
+    duplicate_sets = find_duplicate_sets(table) if duplicate_sets is None else duplicate_sets
     for column in ["split", *fold_columns(table)] if columns is None else columns:
-        findings += _leaks(table, shown, column)
-    findings += _copies(table, shown)
+        findings += _leaks(table, duplicate_sets, column)
+    findings += _copies(table, duplicate_sets)
     findings += _patients(table)
     findings += _identifiers(table)
     usable = table[table["status"] == "ok"]
@@ -153,7 +153,7 @@ def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
     return preparation + [dataclasses.replace(finding, refuses=True) for finding in images if finding.count]
 
 
-def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+def find_duplicate_sets(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Number what the photos show: rows with the same bytes, or linked by near-identical ones, have the same number.
 
     Args:
@@ -163,7 +163,7 @@ def copies(table: pd.DataFrame) -> npt.NDArray[np.int64]:
         Numbers (rows,), int64, from 0.
     """
     near = near_identical(_cells(table, "fingerprint").tolist())
-    return linked(len(table), np.concatenate([_same(table, "sha256"), near]))
+    return connected_components(len(table), np.concatenate([_same(table, "sha256"), near]))
 
 
 def refuse_leaks(findings: Sequence[Finding]) -> None:
@@ -204,9 +204,9 @@ def as_json(table: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> list[Finding]:
-    """What stands in more than one part of a split; `shown` numbers what the photos show."""
-    numbers = pd.Series(shown, table.index)
+def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: str) -> list[Finding]:
+    """What stands in more than one part of a split; `duplicate_sets` numbers what the photos show."""
+    numbers = pd.Series(duplicate_sets, table.index)
     photos = graded_photos(table)
     photos = photos[photos[column].isin(SPLITS)]
     if photos[column].nunique() < 2:
@@ -220,18 +220,18 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
         ("byte-identical photo", "byte-identical photos with sha256 {key}", _cells(photos, "sha256")),
         ("near-identical photo", "one photo in near-identical copies", numbers[photos.index]),
     ):
-        # Rows are gathered only for keys that are torn, hardly ever any: to do so for every key takes seconds.
-        tears = (photos[column].groupby(key).transform("nunique") > 1) & (key != "")
-        torn = [
+        # Rows are gathered only for keys that are divided, hardly ever any: to do so for every key takes seconds.
+        is_divided = (photos[column].groupby(key).transform("nunique") > 1) & (key != "")
+        divided = [
             (name, part)
-            for name, part in photos[tears].groupby(key[tears], sort=False)
+            for name, part in photos[is_divided].groupby(key[is_divided], sort=False)
             if frozenset(part["file"]) not in seen
         ]
-        if not torn:
+        if not divided:
             continue
-        # What tears as a whole group, or as identical bytes, need not be told again as near-identical.
-        seen |= {frozenset(part["file"]) for _, part in torn}
-        name, part = torn[0]
+        # What is divided as a whole group, or as identical bytes, need not be told again as near-identical.
+        seen |= {frozenset(part["file"]) for _, part in divided}
+        name, part = divided[0]
         first = part.drop_duplicates(column)
         names = " and ".join(
             f"{printable(file)} ({place})" for file, place in zip(first["file"], first[column], strict=True)
@@ -240,23 +240,23 @@ def _leaks(table: pd.DataFrame, shown: npt.NDArray[np.int64], column: str) -> li
             Finding(
                 f"{kind} in several parts{where}",
                 True,
-                len(torn),
-                [part["file"].tolist() for _, part in torn],
+                len(divided),
+                [part["file"].tolist() for _, part in divided],
                 f"{what.format(key=name)} stands in more than one part of the split{where}: {names}; "
-                f"{len(torn)} such in all. {_TOO_GOOD}: make a new split with `biranet split`",
+                f"{len(divided)} such in all. {_TOO_GOOD}: make a new split with `biranet split`",
             )
         )
     return found
 
 
-def _copies(table: pd.DataFrame, shown: npt.NDArray[np.int64]) -> list[Finding]:
+def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[Finding]:
     """Copies, and what their labels contradict."""
-    identical, sets = linked(len(table), _same(table, "sha256")), _sets(shown)
+    identical, sets = connected_components(len(table), _same(table, "sha256")), _positions_by_number(duplicate_sets)
     files = table["file"].to_numpy()
     found = [
         _finding(
             "byte-identical files",
-            [files[rows].tolist() for rows in _sets(identical)],
+            [files[rows].tolist() for rows in _positions_by_number(identical)],
             "{first} are the same file, byte for byte; {n} such in all. A photo counts as often as it is there: delete "
             "the copies, or keep them where that is meant; a split keeps them together",
         ),
@@ -396,7 +396,7 @@ def _same(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
     return np.column_stack([first[numbers], named]).astype(np.int64)
 
 
-def _sets(numbers: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def _positions_by_number(numbers: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     """Positions that share a number, for all numbers that occur twice or more, in order."""
     order = np.argsort(numbers, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)

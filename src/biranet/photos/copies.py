@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_matrix, csgraph
 
 from biranet.errors import InputError
 from biranet.photos.fingerprint import FINGERPRINT_BYTES, STEPS
@@ -55,7 +54,7 @@ def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.unique(np.sort(given[found], axis=1), axis=0)
 
 
-def linked(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def connected_components(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Number what pairs connect, directly or through others.
 
     Args:
@@ -66,11 +65,11 @@ def linked(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         Numbers (count,), int64, from 0 in the order in which they first occur.
 
     Example:
-        >>> linked(4, np.array([[0, 2]])).tolist()
+        >>> connected_components(4, np.array([[0, 2]])).tolist()
         [0, 1, 0, 2]
     """
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int64)
+    return pd.factorize(csgraph.connected_components(graph, directed=False)[1])[0].astype(np.int64)
 
 
 def _parse(text: str) -> npt.NDArray[np.uint8]:
@@ -92,7 +91,7 @@ def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     for leaves in _leaves(distinct):
         ends = np.stack([found // count, found % count])
         links = np.bincount(ends.ravel(), minlength=count)
-        sets = linked(count, ends.T)
+        sets = connected_components(count, ends.T)
         one, other = _pairs_within(distinct, leaves).T
         wanted = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (sets[one] != sets[other])
         found = np.union1d(found, (one * count + other)[wanted])

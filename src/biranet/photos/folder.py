@@ -32,7 +32,7 @@ from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREP
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabelledPhoto, Labels, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
-from biranet.photos.parallel import in_processes, leave_starting_worker
+from biranet.photos.parallel import leave_starting_worker, map_in_processes
 from biranet.photos.place import check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
@@ -149,11 +149,11 @@ def prepare_folder(
     with alone(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
-        split = _know_manifest(out / MANIFEST_NAME, journal)
+        split = _load_earlier(out / MANIFEST_NAME, journal)
         bar = progress_bar(total=len(listed.photos), unit="photo", shown=progress)
         tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
         unsynced = journal.resumed
-        with bar, closing(in_processes(store_photo, tasks, workers)) as outcomes:
+        with bar, closing(map_in_processes(store_photo, tasks, workers)) as outcomes:
             for file, outcome in outcomes:
                 journal.add(file, outcome)
                 bar.update()
@@ -163,7 +163,7 @@ def prepare_folder(
             os.sync()
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
-        parts = _parts(out / MANIFEST_NAME) if split and _same_photos(out / MANIFEST_NAME, rows()) else None
+        parts = _parts(out / MANIFEST_NAME) if split and _equal_except_split(out / MANIFEST_NAME, rows()) else None
         header = [*_OWN, *names.values()]
         if parts is None:
             write_rows(out / MANIFEST_NAME, header, rows())
@@ -217,7 +217,7 @@ class _Tally:
             yield row
 
 
-def _know_manifest(path: Path, journal: Journal) -> bool:
+def _load_earlier(path: Path, journal: Journal) -> bool:
     """Take what an earlier run found into the journal, and tell whether its manifest has a split that we made.
 
     A manifest of an older version, which lacks some of what is found today, tells nothing, and neither does a row whose
@@ -234,7 +234,7 @@ def _know_manifest(path: Path, journal: Journal) -> bool:
             if row["prepared"]:
                 # Whether a prepared photo is gradable is decided anew, from its measures.
                 outcome |= {"status": "ok", "reason": ""}
-            journal.know(row["file"], outcome)
+            journal.remember(row["file"], outcome)
     return split
 
 
@@ -248,23 +248,23 @@ def _tasks(
 ) -> Iterator[Task]:
     """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
     for photo in listed.photos:
-        seen = _look_at(photos / photo.file)
+        seen = _file_state(photos / photo.file)
         outcome = journal.find(photo.file)
         if outcome and seen.items() <= outcome.items() and still_stored(out, outcome):
             passed()
             continue
-        known = journal.alike(seen["source_bytes"]) if seen["source_bytes"] else []
+        known = journal.same_length(seen["source_bytes"]) if seen["source_bytes"] else []
         if outcome:
             known.insert(0, outcome)
         refused = _refused(photos, photo.file, listed.hints)
         yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused)
 
 
-def _look_at(path: Path) -> Outcome:
+def _file_state(path: Path) -> Outcome:
     try:
         state = path.stat()
     except NotADirectoryError:
-        return _look_at(path.parent)  # a photo inside an archive
+        return _file_state(path.parent)  # a photo inside an archive
     except (OSError, ValueError):
         return dict.fromkeys(SEEN_COLUMNS, "")
     found = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
@@ -326,7 +326,7 @@ def _parts(path: Path) -> Iterator[dict[str, str]]:
     return ({name: value for name, value in row.items() if _is_split(name)} for row in read_rows(path))
 
 
-def _same_photos(path: Path, rows: Iterator[dict[str, str]]) -> bool:
+def _equal_except_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
     """Whether a manifest holds these photos with these labels; the parts of an official split are among the rows.
 
     When and where the files were last seen does not matter, nor what an older version did not write down.

@@ -23,7 +23,7 @@ Outcome = dict[str, str]
 INDEX_NAME = ".progress.sqlite"
 """Name that the database has for a moment, as an empty file, before it has none."""
 
-_ALIKE_LIMIT = 16
+_SAME_LENGTH_LIMIT = 16
 
 
 class Journal:
@@ -37,30 +37,30 @@ class Journal:
         self.resumed = resumed
         self._path, self._file, self._index = path, file, index
 
-    def know(self, file: str, outcome: Outcome) -> None:
+    def remember(self, file: str, outcome: Outcome) -> None:
         """Take an outcome that is on disk already, such as a row of the manifest, into the index."""
         row = (file, outcome.get("source_bytes", ""), json.dumps(outcome))
-        with _trouble_told(self._path):
+        with _disk_errors(self._path):
             self._index.execute("INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", row)
 
     def add(self, file: str, outcome: Outcome) -> None:
         """Write an outcome down; from here on a kill does not lose it."""
-        with _trouble_told(self._path):
+        with _disk_errors(self._path):
             self._file.write(json.dumps({"file": file, **outcome}) + "\n")
             self._file.flush()
-        self.know(file, outcome)
+        self.remember(file, outcome)
 
     def find(self, file: str) -> Outcome | None:
         """The outcome of a photo, or None."""
-        with _trouble_told(self._path):
+        with _disk_errors(self._path):
             found = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
         return None if found is None else json.loads(found[0])
 
-    def alike(self, source_bytes: str) -> list[Outcome]:
+    def same_length(self, source_bytes: str) -> list[Outcome]:
         """Some outcomes of files of this length: one of them may be the same photo under another name."""
-        with _trouble_told(self._path):
+        with _disk_errors(self._path):
             found = self._index.execute(
-                "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _ALIKE_LIMIT)
+                "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _SAME_LENGTH_LIMIT)
             ).fetchall()
         return [json.loads(cells) for (cells,) in found]
 
@@ -81,7 +81,7 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
     """
     path, columns = folder / JOURNAL_NAME, tuple(columns)
     with ExitStack() as opened:
-        with _trouble_told(path):
+        with _disk_errors(path):
             resumed = path.exists()
             file = opened.enter_context(exclusive_file(path))
             if file is None:
@@ -98,7 +98,7 @@ def open_journal(folder: Path, columns: Iterable[str]) -> Iterator[Journal]:
                 row = parse_json(last)
                 outcome = {name: row[name] for name in columns}
                 if all(isinstance(cell, str) for cell in (row["file"], *outcome.values())):
-                    journal.know(row["file"], outcome)
+                    journal.remember(row["file"], outcome)
             except (ValueError, KeyError, TypeError):
                 continue  # The line that the kill tore; its photo is prepared again.
         if last and not last.endswith("\n"):
@@ -131,7 +131,7 @@ def _index(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _trouble_told(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     """Turn what a full or broken disk does to the journal or its index into one sentence."""
     try:
         yield

@@ -35,7 +35,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_processes(
+def map_in_processes(
     function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 ) -> Generator[Result, None, None]:
     """Apply a function to tasks, in processes if there are workers.
@@ -55,7 +55,7 @@ def in_processes(
         InputError: If a worker dies, or none can start, for which the sentence of `refuse_missing_guard` is the reason.
 
     Example:
-        >>> list(in_processes(abs, [-1, 2], workers=0))
+        >>> list(map_in_processes(abs, [-1, 2], workers=0))
         [1, 2]
     """
     if not workers:
@@ -65,13 +65,13 @@ def in_processes(
     waiting = iter(tasks)
     running: set[Future[list[Result]]] = set()
     leave_starting_worker()
-    with _trouble_starting(), interrupts_held():
+    with _start_errors(), stop_signals_blocked():
         pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
     failure: Exception | None = None
     try:
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
-                with _trouble_starting(), interrupts_held():
+                with _start_errors(), stop_signals_blocked():
                     running.add(pool.submit(_apply, function, batch))
             if not running:
                 break
@@ -96,7 +96,7 @@ def in_processes(
 
 
 @contextmanager
-def _trouble_starting() -> Iterator[None]:
+def _start_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -106,7 +106,7 @@ def _trouble_starting() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def stop_signals_blocked() -> Iterator[None]:
     """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
 
     Ctrl-C reaches the whole group of processes, and so does SIGHUP: the main one ends the run, the workers finish what
