@@ -212,8 +212,8 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
     if photos[column].nunique() < 2:
         return []
     where = "" if column == "split" else f" ({column})"
-    found: list[Finding] = []
-    seen: set[frozenset[str]] = set()
+    findings: list[Finding] = []
+    reported: set[frozenset[str]] = set()
     for kind, what, key in (
         ("group", "the group {key}", photos["group"]),
         ("patient in headers", "the patient {key} in the headers of files", _cells(photos, HEADER_GROUP)),
@@ -225,18 +225,18 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
         divided = [
             (name, part)
             for name, part in photos[is_divided].groupby(key[is_divided], sort=False)
-            if frozenset(part["file"]) not in seen
+            if frozenset(part["file"]) not in reported
         ]
         if not divided:
             continue
         # What is divided as a whole group, or as identical bytes, need not be told again as near-identical.
-        seen |= {frozenset(part["file"]) for _, part in divided}
+        reported |= {frozenset(part["file"]) for _, part in divided}
         name, part = divided[0]
         first = part.drop_duplicates(column)
         names = " and ".join(
             f"{printable(file)} ({place})" for file, place in zip(first["file"], first[column], strict=True)
         )
-        found.append(
+        findings.append(
             Finding(
                 f"{kind} in several parts{where}",
                 True,
@@ -246,14 +246,14 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
                 f"{len(divided)} such in all. {_TOO_GOOD}: make a new split with `biranet split`",
             )
         )
-    return found
+    return findings
 
 
 def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[Finding]:
     """Copies, and what their labels contradict."""
     identical, sets = connected_components(len(table), _same(table, "sha256")), _positions_by_number(duplicate_sets)
     files = table["file"].to_numpy()
-    found = [
+    findings = [
         _finding(
             "byte-identical files",
             [files[rows].tolist() for rows in _positions_by_number(identical)],
@@ -297,7 +297,7 @@ def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[
             "None of it was used: say in the labels which eye it is",
         ),
     ]
-    return [finding for finding in found if finding.count]
+    return [finding for finding in findings if finding.count]
 
 
 def _contradict(eyes: "pd.Series[str]", others: "pd.Series[str]") -> npt.NDArray[np.bool_]:
@@ -315,7 +315,7 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
     shots = table.groupby(["group", "eye"])["file"].transform("size")
     many = table["eye"].isin(EYES) & (shots > _MANY_OF_AN_EYE)
     guessed = _by_group(table[origin.isin(GUESSED_FROM)], ["group"])
-    found = [
+    findings = [
         _finding(
             "guessed patients",
             [files for files in guessed if len(files) > 1],
@@ -341,7 +341,7 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
             "{first} are all of one eye of one group; {n} such in all. Look whether this group is one patient",
         ),
     ]
-    return [finding for finding in found if finding.count]
+    return [finding for finding in findings if finding.count]
 
 
 def _by_group(table: pd.DataFrame, columns: list[str]) -> list[list[str]]:

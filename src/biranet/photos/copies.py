@@ -43,15 +43,15 @@ def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
         >>> near_identical(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
         [[0, 3]]
     """
-    given = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
-    if len(given) < 2:
+    printed = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
+    if len(printed) < 2:
         return np.empty((0, 2), np.int64)
-    rows = np.stack([_parse(fingerprints[place]) for place in given])
+    rows = np.stack([_parse(fingerprints[place]) for place in printed])
     distinct, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     copies = np.flatnonzero(first[which] != np.arange(len(rows)))
     close = first[_close_pairs(distinct)]
-    found = np.concatenate([np.column_stack([first[which[copies]], copies]), close])
-    return np.unique(np.sort(given[found], axis=1), axis=0)
+    pairs = np.concatenate([np.column_stack([first[which[copies]], copies]), close])
+    return np.unique(np.sort(printed[pairs], axis=1), axis=0)
 
 
 def connected_components(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -87,15 +87,15 @@ def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     count = len(distinct)
     if count <= _ALL_COMPARED:
         return _pairs_within(distinct, np.arange(count)[None])
-    found = np.empty(0, np.int64)
+    codes = np.empty(0, np.int64)
     for leaves in _leaves(distinct):
-        ends = np.stack([found // count, found % count])
+        ends = np.stack([codes // count, codes % count])
         links = np.bincount(ends.ravel(), minlength=count)
         sets = connected_components(count, ends.T)
         one, other = _pairs_within(distinct, leaves).T
-        wanted = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (sets[one] != sets[other])
-        found = np.union1d(found, (one * count + other)[wanted])
-    return np.column_stack([found // count, found % count])
+        needed = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (sets[one] != sets[other])
+        codes = np.union1d(codes, (one * count + other)[needed])
+    return np.column_stack([codes // count, codes % count])
 
 
 def _leaves(distinct: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.int64]]:
@@ -119,7 +119,7 @@ def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]
     """Pairs (m, 2) of rows in the same leaf no further apart than `THRESHOLD`, the smaller first."""
     size = leaves.shape[1]
     later = np.triu(np.ones((size, size), np.bool_), 1)
-    found = []
+    pairs = []
     for some in np.array_split(leaves, max(1, leaves.size * size // 4_000_000)):
         # Sums of products of bytes are whole numbers below 2^24, which float32 holds exactly, in any order of adding.
         points = distinct[some.clip(max=len(distinct) - 1)].astype(np.float32)
@@ -129,5 +129,5 @@ def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]
         near &= later & (some < len(distinct))[:, None, :]
         near &= near.cumsum(axis=2, dtype=np.int32) <= _MOST_LINKS
         leaf, one, other = np.nonzero(near)
-        found.append(np.column_stack([some[leaf, one], some[leaf, other]]))
-    return np.concatenate(found)
+        pairs.append(np.column_stack([some[leaf, one], some[leaf, other]]))
+    return np.concatenate(pairs)

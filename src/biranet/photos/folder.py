@@ -227,8 +227,8 @@ def _load_earlier(path: Path, journal: Journal) -> bool:
     if path.exists():
         for row in read_rows(path, COLUMNS):
             split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
-            known = row.keys() >= set(OUTCOME_COLUMNS) and row.get(ROW_SHA256) == row_digest(row)
-            if not known or journal.find(row["file"]) is not None:
+            usable = row.keys() >= set(OUTCOME_COLUMNS) and row.get(ROW_SHA256) == row_digest(row)
+            if not usable or journal.find(row["file"]) is not None:
                 continue
             outcome = {name: row[name] for name in OUTCOME_COLUMNS}
             if row["prepared"]:
@@ -253,11 +253,11 @@ def _tasks(
         if outcome and seen.items() <= outcome.items() and still_stored(out, outcome):
             passed()
             continue
-        known = journal.same_length(seen["source_bytes"]) if seen["source_bytes"] else []
+        candidates = journal.same_length(seen["source_bytes"]) if seen["source_bytes"] else []
         if outcome:
-            known.insert(0, outcome)
+            candidates.insert(0, outcome)
         refused = _refused(photos, photo.file, listed.hints)
-        yield Task(photo.file, photos / photo.file, out, preparation, seen, known, refused)
+        yield Task(photo.file, photos / photo.file, out, preparation, seen, candidates, refused)
 
 
 def _file_state(path: Path) -> Outcome:
@@ -267,8 +267,8 @@ def _file_state(path: Path) -> Outcome:
         return _file_state(path.parent)  # a photo inside an archive
     except (OSError, ValueError):
         return dict.fromkeys(SEEN_COLUMNS, "")
-    found = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-    return dict(zip(SEEN_COLUMNS, map(str, found), strict=True))
+    values = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    return dict(zip(SEEN_COLUMNS, map(str, values), strict=True))
 
 
 def _refused(photos: Path, file: str, hints: Mapping[str, str]) -> str:

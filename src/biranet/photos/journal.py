@@ -53,16 +53,16 @@ class Journal:
     def find(self, file: str) -> Outcome | None:
         """The outcome of a photo, or None."""
         with _disk_errors(self._path):
-            found = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
-        return None if found is None else json.loads(found[0])
+            row = self._index.execute("SELECT cells FROM outcome WHERE file = ?", (file,)).fetchone()
+        return None if row is None else json.loads(row[0])
 
     def same_length(self, source_bytes: str) -> list[Outcome]:
         """Some outcomes of files of this length: one of them may be the same photo under another name."""
         with _disk_errors(self._path):
-            found = self._index.execute(
+            rows = self._index.execute(
                 "SELECT cells FROM outcome WHERE source_bytes = ? LIMIT ?", (source_bytes, _SAME_LENGTH_LIMIT)
             ).fetchall()
-        return [json.loads(cells) for (cells,) in found]
+        return [json.loads(cells) for (cells,) in rows]
 
 
 @contextmanager

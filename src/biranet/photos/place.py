@@ -56,13 +56,13 @@ def check_ours(out: Path) -> None:
     # Looked at before the mark, which another run that begins meanwhile writes before all of them.
     standing = [out / name for name in _OURS if os.path.lexists(out / name)]
     try:
-        seen = {*standing, *(visible(out) if out.is_dir() else ())}
+        present = {*standing, *(visible(out) if out.is_dir() else ())}
     except OSError as error:
         raise InputError(f"cannot read {out}: {error.strerror or error}; name another folder") from error
     if os.path.lexists(out / PREPARATION_NAME):
         read_preparation(out)
     # A run that was killed at its very start leaves an empty journal.
-    elif foreign := sorted(path.name for path in seen if path.name not in _OURS or not _is_empty(path)):
+    elif foreign := sorted(path.name for path in present if path.name not in _OURS or not _is_empty(path)):
         raise InputError(
             f"{out} holds {printable(foreign[0])} and no {PREPARATION_NAME}, so it is not ours; "
             "name a folder for the prepared photos that is new or empty"
@@ -89,9 +89,9 @@ def check_preparation(out: Path, preparation: Preparation) -> None:
     """
     if not (out / PREPARATION_NAME).exists():
         return
-    found = read_preparation(out)
-    if unlike := found.unlike(preparation):
-        size = f", or give --size {found.size_px}" if found.already_cropped == preparation.already_cropped else ""
+    earlier = read_preparation(out)
+    if unlike := earlier.unlike(preparation):
+        size = f", or give --size {earlier.size_px}" if earlier.already_cropped == preparation.already_cropped else ""
         raise InputError(f"{out} holds {unlike}; name another folder{size}")
 
 

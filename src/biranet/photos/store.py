@@ -59,7 +59,7 @@ class Task:
         out: The prepared folder.
         preparation: Size and quality.
         seen: The file as last seen, by `SEEN_COLUMNS`.
-        known: Outcomes of this file and of others of the same length: one of them may be of the same photo.
+        candidates: Outcomes of this file and of others of the same length: one of them may be of the same photo.
         refused: Why the file must not be read; empty where it may.
     """
 
@@ -68,7 +68,7 @@ class Task:
     out: Path
     preparation: Preparation
     seen: Outcome
-    known: list[Outcome]
+    candidates: list[Outcome]
     refused: str = ""
 
 
@@ -91,17 +91,17 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
     except PhotoError as error:
         return task.file, _NOTHING | task.seen | {"status": error.status, "reason": str(error)}
     sha256 = hashlib.sha256(data).hexdigest()
-    for outcome in task.known:
+    for outcome in task.candidates:
         if outcome["sha256"] == sha256 and still_stored(task.out, outcome):
             return task.file, outcome | task.seen
     file = PhotoFile(data)
     group, eye = patient_and_eye(file)
     header = {"identifiers": identifiers(file), HEADER_GROUP: group, "header_eye": eye}
-    found = _NOTHING | task.seen | {"sha256": sha256} | header
+    outcome_so_far = _NOTHING | task.seen | {"sha256": sha256} | header
     try:
         prepared = prepare_photo(file, task.preparation)
     except PhotoError as error:
-        return task.file, found | {"status": error.status, "reason": str(error)}
+        return task.file, outcome_so_far | {"status": error.status, "reason": str(error)}
     place = image_place(sha256)
     _clear(task.out / place)
     # Waiting for the disk at every photo would cost a tenth of the time; the run waits once, before its manifest.
@@ -118,7 +118,7 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
         "fingerprint": prepared.fingerprint,
         PREPARED_SHA256: image_digest(prepared.jpeg),
     }
-    return task.file, found | measures | stored
+    return task.file, outcome_so_far | measures | stored
 
 
 def still_stored(out: Path, outcome: Outcome) -> bool:

@@ -108,17 +108,17 @@ class Eye:
 
     def places(self, random: Random, count: int, quadrant: int | None = None) -> Points:
         """Find places (count, 2) for lesions in the visible field or a quadrant of it, off the disc and the fovea."""
-        found = np.empty((0, 2))
+        free = np.empty((0, 2))
         first, span = (0.0, 2 * np.pi) if quadrant is None else (quadrant * np.pi / 2, np.pi / 2)
-        while len(found) < count:
+        while len(free) < count:
             turn, reach = first + span * random.random(4 * count), _LESION_RADIUS * np.sqrt(random.random(4 * count))
             points = reach[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
             rows, margin = self.pixels(points)[:, 1], 0.04 * self.radius
             good = (rows > margin) & (rows < self.shape[0] - margin)
             good &= np.hypot(*(points - self.disc).T) > 1.35 * DISC_RADIUS
             good &= np.hypot(*(points - self.fovea).T) > 0.08
-            found = np.concatenate([found, points[good]])
-        return found[:count]
+            free = np.concatenate([free, points[good]])
+        return free[:count]
 
     def ground(self, seed: int) -> Floats:
         """Paint the eye evenly lit: pigment, choroid, macula, disc and vessels; (H, W), 0 to 1."""

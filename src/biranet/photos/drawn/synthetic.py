@@ -143,9 +143,9 @@ class _Lesions:
 def _expose_alike(image: _Levels, model: _Levels, field: Pixels) -> Floats:
     """Find the tone curve (_LEVELS,) that brings the histogram of `image` in the field to that of `model`."""
     counts = [cv2.calcHist([levels], [0], field, [_LEVELS], [0, _LEVELS]).ravel() for levels in (image, model)]
-    below, wanted = (np.cumsum(count.astype(np.float64)) - count / 2 for count in counts)
+    below, target = (np.cumsum(count.astype(np.float64)) - count / 2 for count in counts)
     # The small slope keeps the levels apart that the model does not have.
-    curve = np.interp(below, wanted + np.arange(_LEVELS) * 1e-6, np.arange(_LEVELS))
+    curve = np.interp(below, target + np.arange(_LEVELS) * 1e-6, np.arange(_LEVELS))
     return np.asarray(curve, np.float32)
 
 

@@ -66,12 +66,12 @@ def settle_frame(dataset: "Dataset") -> None:
 def _check_length(dataset: "Dataset", frames: int) -> None:
     samples = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else dataset.SamplesPerPixel
     frame_bytes = -(-dataset.Rows * dataset.Columns * samples * dataset.BitsAllocated // 8)
-    there, announced_bytes = len(dataset.PixelData), frame_bytes * frames
-    if there < announced_bytes and frames == 1:
-        raise cut_short(there / announced_bytes)
-    if there < announced_bytes or there > announced_bytes + _PAD_BYTES:
+    actual_bytes, announced_bytes = len(dataset.PixelData), frame_bytes * frames
+    if actual_bytes < announced_bytes and frames == 1:
+        raise cut_short(actual_bytes / announced_bytes)
+    if actual_bytes < announced_bytes or actual_bytes > announced_bytes + _PAD_BYTES:
         announced = f"{frames} frames" if frames > 1 else f"{dataset.Columns} x {dataset.Rows} pixels"
-        raise contradiction(f"{announced}, {announced_bytes:,} bytes", f"{there:,} bytes are there")
+        raise contradiction(f"{announced}, {announced_bytes:,} bytes", f"{actual_bytes:,} bytes are there")
     refuse_several(frames)
 
 

@@ -224,8 +224,8 @@ def _readable_share(data: bytes) -> float | None:
     # At 1/8, because the size is only claimed. What a broken download filled with zeros is no part of the picture.
     pixels = simplejpeg.decode_jpeg(data.rstrip(b"\0"), "GRAY", min_height=1, min_width=1, strict=False)[:, :, 0]
     # libjpeg leaves what is missing at the middle of the range. Of a progressive file all may be there, but coarse.
-    there = np.flatnonzero((pixels != 128).any(axis=1))
-    return min(0.99, (int(there[-1]) + 1) / len(pixels)) if there.size else 0.0
+    decoded_rows = np.flatnonzero((pixels != 128).any(axis=1))
+    return min(0.99, (int(decoded_rows[-1]) + 1) / len(pixels)) if decoded_rows.size else 0.0
 
 
 JPEG = Format(

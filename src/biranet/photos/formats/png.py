@@ -150,16 +150,16 @@ def _check_length(data: bytes) -> None:
             stored(-(-(width_px - left) // across), -(-(height_px - top) // down))
             for left, top, across, down in _PASSES
         )
-    held = 0
+    held_bytes = 0
     try:
         for unpacked_bytes in _unpack(data, _PACKED_AT_ONCE):
-            held += unpacked_bytes
-            if held > announced:
+            held_bytes += unpacked_bytes
+            if held_bytes > announced:
                 raise holds_more()
     except zlib.error:  # A decoder took it: no more than the checksum at its end is wrong.
         return
-    if held < announced:
-        raise cut_short(held / announced)
+    if held_bytes < announced:
+        raise cut_short(held_bytes / announced)
 
 
 def _row_bytes(columns: int, depth: int, colour: int) -> int:
@@ -183,14 +183,14 @@ def _readable_share(data: bytes) -> float | None:
     width_px, height_px, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if interlaced or b"IEND" in data[-12:]:
         return None
-    row_bytes, held = _row_bytes(width_px, depth, colour), 0
+    row_bytes, held_bytes = _row_bytes(width_px, depth, colour), 0
     with suppress(zlib.error):
         # Little by little, up to the first byte that cannot be unpacked, and hardly more than the picture holds.
         for unpacked_bytes in _unpack(data, 256):
-            held += unpacked_bytes
-            if held >= row_bytes * height_px:
+            held_bytes += unpacked_bytes
+            if held_bytes >= row_bytes * height_px:
                 break
-    return float(held // row_bytes / height_px)
+    return float(held_bytes // row_bytes / height_px)
 
 
 def _header_fields(data: bytes) -> Iterator[Field]:

@@ -144,8 +144,8 @@ def _readable_share(data: bytes) -> float | None:
     starts, lengths = (tags[name] for name in (_STRIPS if _STRIPS[0] in tags else _TILES))
     if len(starts) == 1:
         return float(len(data) - starts[0]) / lengths[0] if raw else None
-    there = [start + length <= len(data) for start, length in zip(starts, lengths, strict=True)]
-    return None if all(there) else there.index(False) / len(there)
+    complete = [start + length <= len(data) for start, length in zip(starts, lengths, strict=True)]
+    return None if all(complete) else complete.index(False) / len(complete)
 
 
 TIFF = Format(

@@ -136,25 +136,25 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
         >>> identifier_kinds("CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 90")
         set()
     """
-    found: set[str] = set()
+    kinds: set[str] = set()
     if is_placeholder(text):
-        return found
+        return kinds
     text = text[:_MOST_CHARACTERS]
     if _EMAIL.search(text):
-        found.add("contact")
+        kinds.add("contact")
     # Behind a program's signature or a camera's name people still write dates and numbers.
     signed = is_software_signature(text) and not _LABELLED_NAME.search(text)
     rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
     for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
         rest, count = pattern.subn("\n", rest)
         if count and not (signed and kind == "place"):
-            found.add(kind)
+            kinds.add(kind)
     lines = [line.strip(" \t\r,;:.-_/#()") for line in rest.split("\n")]
     if (names and not signed) and (
         _LABELLED_NAME.search(text) or any(_WHOLE_NAME.fullmatch(line) and not _NO_NAMES.search(line) for line in lines)
     ):
-        found.add("name")
-    return found
+        kinds.add("name")
+    return kinds
 
 
 def kinds_in_bytes(data: bytes) -> set[str]:
