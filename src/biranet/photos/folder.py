@@ -163,14 +163,7 @@ def prepare_folder(
             os.sync()
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
-        parts = _parts(out / MANIFEST_NAME) if split and _equal_except_split(out / MANIFEST_NAME, rows()) else None
-        header = [*_OWN, *names.values()]
-        if parts is None:
-            write_rows(out / MANIFEST_NAME, header, rows())
-        else:
-            folds = [name for name in next(_parts(out / MANIFEST_NAME)) if name not in header]
-            divided = (row | part for row, part in zip(rows(), parts, strict=True))
-            write_rows(out / MANIFEST_NAME, [*header, *folds], divided)
+        split_kept = _write_manifest(out / MANIFEST_NAME, [*_OWN, *names.values()], rows, split=split)
         tally = _Tally()
         measured = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
         withdrawn = sweep(out, tally.images, resumed=journal.resumed)
@@ -187,7 +180,7 @@ def prepare_folder(
         unused_labels=listed.unused_label_files,
         failures=tuple(tally.failures),
         measured=measured,
-        split_dropped=split and parts is None,
+        split_dropped=split and not split_kept,
         withdrawn=withdrawn,
     )
 
@@ -315,6 +308,18 @@ def _rows(
         }
         row[ROW_SHA256] = row_digest(row)
         yield row | {names[name]: value for name, value in photo.extra_columns.items()}
+
+
+def _write_manifest(
+    path: Path, header: list[str], rows: Callable[[], Iterator[dict[str, str]]], *, split: bool
+) -> bool:
+    """Write the manifest, with the split of an earlier one if that has the same photos; tell whether it was kept."""
+    if not (split and _equal_except_split(path, rows())):
+        write_rows(path, header, rows())
+        return False
+    folds = [name for name in next(_parts(path)) if name not in header]
+    write_rows(path, [*header, *folds], (row | part for row, part in zip(rows(), _parts(path), strict=True)))
+    return True
 
 
 def _is_split(name: str) -> bool:

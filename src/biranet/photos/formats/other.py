@@ -24,8 +24,11 @@ def _readable_share_of_webp(data: bytes) -> float | None:
     return len(data) / file_bytes
 
 
+_begins_like_avif = begins_with(AVIF_BEGINNING)
+
+
 def _is_readable_avif(data: bytes) -> bool:
-    return begins_with(AVIF_BEGINNING)(data) and _avif_is_built_in()
+    return _begins_like_avif(data) and _avif_is_built_in()
 
 
 @cache

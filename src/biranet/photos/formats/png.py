@@ -41,7 +41,7 @@ def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
 
 
 class _Chunk(NamedTuple):
-    """A chunk: its name, its content, its last byte's successor in the file, and whether its checksum is right."""
+    """A chunk: its name and content, where it ends in the file, and whether its checksum is right."""
 
     name: bytes
     content: memoryview
