@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 import fuzz_read as fuzz
+from biranet.photos.formats import FORMATS, PhotoFile
 from biranet.photos.read import read_photo, read_scaled
 
 FILES = fuzz.samples()
@@ -51,6 +52,11 @@ def test_the_samples_are_the_same_picture(name):
     # One colour of the palette is transparent, so black here.
     shown = read.any(axis=2) if name == "png palette" else ...
     assert np.abs(read - expected)[shown].mean() < (12 if "palette" in name or "gif" in name else 8)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_format_alone_takes_a_file_for_its_own(name):
+    assert [each for each in FORMATS if each.matches(FILES[name])] == [PhotoFile(FILES[name]).format]
 
 
 @given(data=st.binary(max_size=300), start=st.sampled_from([b"", *(data[:12] for data in FILES.values())]))

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
-from biranet.errors import InputError
+from biranet.errors import InputError, PhotoError
 from biranet.photos.formats import PhotoFile
 from biranet.photos.privacy import metadata
 from biranet.photos.privacy.identifiers import KINDS, identifier_kinds, kinds_in_field
 from biranet.photos.privacy.metadata import group_from_comment
 from biranet.photos.privacy.pseudonyms import KEY_BYTES, keyed_hash
+from biranet.photos.read import read_photo
 
 NATIONAL_NUMBER = "12345678901"
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -440,6 +441,16 @@ def test_a_dicom_file_without_preamble_tells_the_same(own_key, implicit):
     for data in (whole, whole[132:], bare):
         assert patient_and_eye(data) == (keyed_hash(NATIONAL_NUMBER), "right")
         assert identifiers(data) == "DICOM: name, number, date"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_header_that_is_searched_is_that_of_the_photo_that_is_decoded(own_key, kind):
+    # A preamble may make one file of two formats; what is decoded is the DICOM.
+    data = saved(kind)[:128].ljust(128, b"\0") + _written(_small_dicom(), enforce_file_format=True)[128:]
+    with pytest.raises(PhotoError, match="is a DICOM file without a photograph"):
+        read_photo(data)
+    assert identifiers(data) == "DICOM: name, number, date"
+    assert patient_and_eye(data) == (keyed_hash(NATIONAL_NUMBER), "right")
 
 
 @pytest.mark.parametrize("preamble", [True, False])
