@@ -2,35 +2,110 @@
 
 Research software, not a medical device.
 
-`load(checkpoint)` gives a grader; `BiraNet`, `RANet`, `build_model`, `grading_loss` and `GradingLoss` are for those who
-train themselves. Importing this package imports nothing heavy; each name loads what it needs when it is first used.
+| you want | you take |
+|---|---|
+| grades of photographs | `load`, `Grader`, `Prediction` |
+| the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `Output` |
+| the loss in a training of your own | `grading_loss`, `GradingLoss` |
+| figures with intervals of anybody's predictions | `measure` |
+| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared` |
+| leaks, copies and contradictions found | `audit`, `Finding` |
+| to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
+
+Whole trainings, reports and exported models are made by the command line: `biranet --help`.
+
+Importing this package imports nothing heavy; each name loads what it needs when it is first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from biranet.errors import BiranetError as BiranetError
+    from biranet.errors import InputError as InputError
+    from biranet.errors import InterruptedRunError as InterruptedRunError
+    from biranet.errors import PhotoError as PhotoError
+    from biranet.errors import RefusedError as RefusedError
+    from biranet.evaluation.from_python import measure as measure
+    from biranet.inference.grader import Grader as Grader
+    from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
+    from biranet.learning.factory import create_model as create_model
     from biranet.learning.loss import GradingLoss as GradingLoss
     from biranet.learning.loss import grading_loss as grading_loss
     from biranet.learning.model import BiraNet as BiraNet
+    from biranet.learning.model import Output as Output
     from biranet.learning.model import RANet as RANet
-    from biranet.learning.model import build_model as build_model
+    from biranet.photos.audit import Finding as Finding
+    from biranet.photos.audit import audit as audit
+    from biranet.photos.prepare import Preparation as Preparation
+    from biranet.photos.prepare import Prepared as Prepared
+    from biranet.photos.prepare import prepare_photo as prepare_photo
+
+    __version__: str
 
 _HOMES = {
-    "BiraNet": "learning.model",
-    "GradingLoss": "learning.loss",
-    "RANet": "learning.model",
-    "build_model": "learning.model",
-    "grading_loss": "learning.loss",
     "load": "inference.grader",
+    "Grader": "inference.grader",
+    "Prediction": "inference.grader",
+    "create_model": "learning.factory",
+    "BiraNet": "learning.model",
+    "RANet": "learning.model",
+    "Output": "learning.model",
+    "grading_loss": "learning.loss",
+    "GradingLoss": "learning.loss",
+    "measure": "evaluation.from_python",
+    "prepare_photo": "photos.prepare",
+    "Preparation": "photos.prepare",
+    "Prepared": "photos.prepare",
+    "audit": "photos.audit",
+    "Finding": "photos.audit",
+    "BiranetError": "errors",
+    "InputError": "errors",
+    "PhotoError": "errors",
+    "RefusedError": "errors",
+    "InterruptedRunError": "errors",
 }
 
-__all__ = ["BiraNet", "GradingLoss", "RANet", "build_model", "grading_loss", "load"]
+__all__ = [  # noqa: RUF022 - in the order of the reference
+    "load",
+    "Grader",
+    "Prediction",
+    "create_model",
+    "BiraNet",
+    "RANet",
+    "Output",
+    "grading_loss",
+    "GradingLoss",
+    "measure",
+    "prepare_photo",
+    "Preparation",
+    "Prepared",
+    "audit",
+    "Finding",
+    "BiranetError",
+    "InputError",
+    "PhotoError",
+    "RefusedError",
+    "InterruptedRunError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("biranet")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"biranet.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module 'biranet' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"biranet.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, those too that nobody has asked for yet."""
+    return sorted({*globals(), *__all__})

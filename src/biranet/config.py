@@ -6,7 +6,9 @@ TOML override the defaults, and the command line overrides the recipe.
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -43,6 +45,31 @@ LARGEST_SEED = 2**64 - 1
 """What torch takes."""
 
 
+@contextmanager
+def named_in_python(kind: type) -> Iterator[None]:
+    """Have errors name keywords of Python where they name flags of the command line.
+
+    Args:
+        kind: The dataclass whose fields the flags and the keywords are.
+
+    Raises:
+        InputError: The one that was raised inside, so worded.
+
+    Example:
+        >>> with named_in_python(ModelConfig):
+        ...     raise InputError("--backbone-weights a.pth: no such file; or start with --no-pretrained")
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: backbone_weights a.pth: no such file; or start with pretrained=False
+    """
+    flags = "|".join(item.name.replace("_", "-") for item in dataclasses.fields(kind))
+    try:
+        yield
+    except InputError as error:
+        sentence = re.sub(rf"--no-({flags})(?![\w-])", lambda flag: f"{flag[1].replace('-', '_')}=False", str(error))
+        raise InputError(re.sub(rf"--({flags})(?![\w-])", lambda flag: flag[1].replace("-", "_"), sentence)) from error
+
+
 class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
 
@@ -54,13 +81,17 @@ class Choices:
                 raise InputError(f"--{name.replace('_', '-')} must be one of {known}, not {value!r}")
 
 
+Architecture = Literal["biranet", "ranet", "plain"]
+Stage = Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"]
+
+
 @dataclass(frozen=True)
 class ModelConfig(Choices):
     """What is trained."""
 
     __pydantic_config__ = STRICT
 
-    model: Literal["biranet", "ranet", "plain"] = "biranet"
+    model: Architecture = "biranet"
     """Architecture: two attention streams and a bilinear head, one stream, or the backbone with average pooling."""
     backbone: str = "resnet50"
     """Any timm model with feature maps, by its timm name."""
@@ -68,7 +99,7 @@ class ModelConfig(Choices):
     """Whether to start from the backbone's ImageNet weights, which timm downloads once."""
     backbone_weights: Path | None = None
     """Local file with the backbone's weights (safetensors, or a PyTorch state dict) instead of the download."""
-    freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "stage2"
+    freeze: Stage = "stage2"
     """Do not train layers up to the feature map at stride 2 (stem), 4, 8 (stage2: layer2 of a ResNet), 16 or 32."""
     test_time_flip: bool = False
     """Answer with the mean of the probabilities for a photo and its mirror image; the network then computes twice."""

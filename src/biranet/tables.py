@@ -207,7 +207,7 @@ def list_columns(names: Sequence[str]) -> str:
 _LISTED, _LONGEST_NAME = 30, 60
 
 
-def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+def parse_grades(table: pd.DataFrame, column: str, path: Path | str) -> pd.Series:
     """Read a column of grades.
 
     Args:
@@ -224,7 +224,7 @@ def parse_grades(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     return pd.Series(parse_cells(table, column, path, parse_grade), index=table.index, dtype="Int64")
 
 
-def parse_eyes(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+def parse_eyes(table: pd.DataFrame, column: str, path: Path | str) -> pd.Series:
     """Read a column of eyes.
 
     Args:
@@ -241,7 +241,7 @@ def parse_eyes(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     return pd.Series(parse_cells(table, column, path, parse_eye), index=table.index, dtype=object)
 
 
-def parse_cells(table: pd.DataFrame, column: str, path: Path, parse: Callable[[str], Value]) -> list[Value]:
+def parse_cells(table: pd.DataFrame, column: str, path: Path | str, parse: Callable[[str], Value]) -> list[Value]:
     """Read the cells of a column, each text that stands there once.
 
     Args:

@@ -15,7 +15,7 @@ from biranet.decisions.fit import LEAST_GROUPS
 from biranet.errors import InputError
 from biranet.evaluation.metrics import checked_confusion
 from biranet.grades import REFERABLE_GRADE
-from biranet.learning.model import FlipAverage
+from biranet.learning.flip import FlipAverage
 from steps import answered_by_rules_of_the_others
 
 PIECES = 5

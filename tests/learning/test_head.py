@@ -14,9 +14,9 @@ from biranet.learning.model import EPSILON, BilinearHead, signed_sqrt
 pytestmark = pytest.mark.kernels
 
 
-def _head(channels, scale=None):
+def _head(channels, scale=None, num_grades=5):
     torch.manual_seed(3)
-    return BilinearHead(channels, scale).double()
+    return BilinearHead(channels, scale, num_grades).double()
 
 
 def _vectors(kind, channels=8, count=7):
@@ -39,14 +39,15 @@ def _written_out(head, a, b):
         return (vector**2 / (vector.abs() + EPSILON)).sum(dim=1) + EPSILON
 
     unit = root / (squared_norm(a) * squared_norm(b)).sqrt()[:, None, None]
-    linear = nn.Linear(unit[0].numel(), 5, dtype=a.dtype)
+    linear = nn.Linear(unit[0].numel(), len(head.bias), dtype=a.dtype)
     linear.weight, linear.bias = nn.Parameter(head.weight.detach().flatten(1)), nn.Parameter(head.bias.detach())
     return linear, linear(head.scale * unit.flatten(1))
 
 
+@pytest.mark.parametrize("num_grades", [2, 3, 5, 7])
 @pytest.mark.parametrize("kind", ["signed", "relu", "zeros"])
-def test_head_equals_the_written_out_bilinear_pooling(kind):
-    head = _head(8)
+def test_head_equals_the_written_out_bilinear_pooling(kind, num_grades):
+    head = _head(8, num_grades=num_grades)
     ours = [vector.requires_grad_() for vector in _vectors(kind)]
     theirs = [vector.requires_grad_() for vector in _vectors(kind)]
     logits = head(*ours)

@@ -6,15 +6,18 @@ import torch
 from torch.nn import functional
 
 from biranet.config import OptimizerConfig
+from biranet.errors import InputError
 from biranet.grades import GRADES
 from biranet.learning.loss import CrossEntropy, GradingLoss, grading_loss, make_loss
 
 PAIRS = list(itertools.product(GRADES, GRADES))
+COUNTS = (2, 3, 5, 7)
+"""Numbers of ordered grades that the loss is tried with."""
 
 
-def _logits(predicted, seed=0):
-    """Logits (5,) whose largest is that of `predicted`, far from a tie."""
-    logits = np.random.default_rng(seed).normal(size=5)
+def _logits(predicted, seed=0, count=5):
+    """Logits (K,) whose largest is that of `predicted`, far from a tie."""
+    logits = np.random.default_rng(seed).normal(size=count)
     logits[predicted] = logits.max() + 1
     return logits
 
@@ -23,7 +26,7 @@ def _written_out(logits, grade):
     """The loss of one photo as the design states it, in plain numpy."""
     probabilities = np.exp(logits) / np.exp(logits).sum()
     predicted = int(np.argmax(probabilities))
-    weight = (abs(predicted - grade) + 1) / sum(abs(j - grade) + 1 for j in range(5))
+    weight = (abs(predicted - grade) + 1) / sum(abs(j - grade) + 1 for j in range(len(logits)))
     return weight * -np.log(probabilities[grade])
 
 
@@ -33,18 +36,31 @@ def _weight(predicted, grade):
     return (grading_loss(logits, truth) / functional.cross_entropy(logits, truth)).item()
 
 
-@pytest.mark.parametrize(("predicted", "grade"), PAIRS)
-def test_one_photo_is_as_the_formula_says(predicted, grade):
-    logits = _logits(predicted, seed=10 * predicted + grade)
-    ours = grading_loss(torch.tensor(logits)[None], torch.tensor([grade]))
-    assert ours.item() == pytest.approx(_written_out(logits, grade), rel=1e-12)
+@pytest.mark.parametrize(
+    ("count", "predicted", "grade"),
+    [(count, *pair) for count in COUNTS for pair in itertools.product(range(count), repeat=2)],
+)
+def test_one_photo_is_as_the_formula_says(count, predicted, grade):
+    logits = _logits(predicted, seed=10 * predicted + grade, count=count)
+    given, expected = (torch.tensor(logits)[None], torch.tensor([grade])), _written_out(logits, grade)
+    assert grading_loss(*given).item() == pytest.approx(expected, rel=1e-12)
+    assert GradingLoss("unit")(*given).item() == pytest.approx(count * expected, rel=1e-12)
 
 
-def test_a_batch_is_the_mean_of_its_photos():
-    logits = np.stack([_logits(predicted, seed) for seed, (predicted, _) in enumerate(PAIRS)])
-    grades = [grade for _, grade in PAIRS]
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_batch_is_the_mean_of_its_photos(count):
+    pairs = list(itertools.product(range(count), repeat=2))
+    logits = np.stack([_logits(predicted, seed, count) for seed, (predicted, _) in enumerate(pairs)])
+    grades = [grade for _, grade in pairs]
     expected = np.mean([_written_out(row, grade) for row, grade in zip(logits, grades, strict=True)])
     assert grading_loss(torch.tensor(logits), torch.tensor(grades)).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_grades_of_any_integer_kind_are_grades(dtype):
+    logits, grades = torch.randn(6, 3), torch.arange(6) % 3
+    assert torch.equal(grading_loss(logits, grades.to(dtype)), grading_loss(logits, grades))
+    assert torch.equal(CrossEntropy(0.2)(logits, grades.to(dtype)), CrossEntropy(0.2)(logits, grades))
 
 
 def test_weights_lie_between_a_fifteenth_and_a_third_and_average_a_fifth():
@@ -79,9 +95,11 @@ def test_the_gradient_is_the_weighted_gradient_of_the_log_likelihood():
         np.testing.assert_allclose(logits.grad[0].numpy(), expected, rtol=1e-10, atol=1e-14)
 
 
-def test_the_gradient_agrees_with_finite_differences():
-    logits = torch.tensor(np.stack([_logits(predicted) for predicted, _ in PAIRS]), requires_grad=True)
-    grades = torch.tensor([grade for _, grade in PAIRS])
+@pytest.mark.parametrize("count", COUNTS)
+def test_the_gradient_agrees_with_finite_differences(count):
+    pairs = list(itertools.product(range(count), repeat=2))
+    logits = torch.tensor(np.stack([_logits(predicted, count=count) for predicted, _ in pairs]), requires_grad=True)
+    grades = torch.tensor([grade for _, grade in pairs])
     assert torch.autograd.gradcheck(lambda scores: grading_loss(scores, grades), logits)
 
 
@@ -122,10 +140,31 @@ def test_bad_grades_raise(loss, grades, message):
 
 
 @pytest.mark.parametrize("loss", [GradingLoss(), CrossEntropy()])
-@pytest.mark.parametrize("shape", [(2, 4), (2, 5, 1), (5,)])
+@pytest.mark.parametrize("shape", [(2, 1), (2, 0), (3, 5), (2, 5, 1), (5,)])
 def test_bad_logits_raise(loss, shape):
-    with pytest.raises(ValueError, match=r"logits \(B, 5\)"):
+    with pytest.raises(InputError, match=r"logits \(B, K\) of at least two grades, and grades \(B,\), not \("):
         loss(torch.zeros(shape), torch.zeros(2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("loss", [GradingLoss(), CrossEntropy()])
+def test_a_grade_that_the_logits_do_not_have_raises(loss):
+    with pytest.raises(InputError, match="from 0 to 2, as the logits are of 3"):
+        loss(torch.zeros(2, 3), torch.tensor([0, 3]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scale": "Unit"}, "scale must be 'paper' or 'unit', not 'Unit'"),
+        ({"smoothing": 1.0}, "smoothing must be at least 0 and below 1, not 1.0"),
+        ({"smoothing": -0.1}, "smoothing must be at least 0 and below 1"),
+    ],
+)
+def test_wrong_settings_raise(settings, message):
+    with pytest.raises(InputError, match=message):
+        GradingLoss(**settings)
+    with pytest.raises(InputError, match=message):
+        grading_loss(torch.zeros(1, 5), torch.tensor([0]), **settings)
 
 
 @pytest.mark.parametrize("loss", [GradingLoss(), CrossEntropy()])
@@ -148,17 +187,18 @@ def test_cross_entropy_is_the_usual_one():
     assert torch.equal(CrossEntropy()(logits, grades), functional.cross_entropy(logits, grades))
 
 
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.2, 0.9])
-def test_smoothed_labels_are_as_written_out(smoothing):
+def test_smoothed_labels_are_as_written_out(smoothing, count):
     half = smoothing / 2
-    for predicted, grade in PAIRS:
-        logits = _logits(predicted, seed=grade)
-        target = [half if abs(other - grade) == 1 else 0.0 for other in range(5)]
+    for predicted, grade in itertools.product(range(count), repeat=2):
+        logits = _logits(predicted, seed=grade, count=count)
+        target = [half if abs(other - grade) == 1 else 0.0 for other in range(count)]
         target[grade] = 1 - sum(target)
         written = -np.dot(target, logits - np.log(np.exp(logits).sum()))
         given = torch.tensor(logits)[None], torch.tensor([grade])
         assert CrossEntropy(smoothing)(*given).item() == pytest.approx(written, rel=1e-6)
-        weight = (abs(predicted - grade) + 1) / sum(abs(j - grade) + 1 for j in range(5))
+        weight = (abs(predicted - grade) + 1) / sum(abs(j - grade) + 1 for j in range(count))
         assert GradingLoss("paper", smoothing)(*given).item() == pytest.approx(weight * written, rel=1e-6)
 
 

@@ -9,17 +9,16 @@ from torch import nn
 
 from biranet.config import ModelConfig
 from biranet.learning.backbone import load_backbone
+from biranet.learning.flip import FlipAverage, with_test_time_flip
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import (
     Attention,
     BiraNet,
-    FlipAverage,
     FrozenLayers,
     Output,
     PlainNet,
     RANet,
     Stream,
-    as_it_answers,
     attention_pool,
     build_model,
 )
@@ -232,8 +231,8 @@ def test_in_training_there_is_no_flip(small_model):
 
 def test_a_flip_leaves_the_weights_their_names(small_model):
     config, (first, *_) = ModelConfig(), small_model.parameters()
-    assert as_it_answers(small_model, config) is small_model
-    flipping = as_it_answers(small_model, dataclasses.replace(config, test_time_flip=True))
+    assert with_test_time_flip(small_model, config) is small_model
+    flipping = with_test_time_flip(small_model, dataclasses.replace(config, test_time_flip=True))
     assert isinstance(flipping, FlipAverage)
     before = {name: tensor.clone() for name, tensor in small_model.state_dict().items()}
     assert list(flipping.state_dict()) == list(before)

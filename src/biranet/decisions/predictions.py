@@ -278,29 +278,34 @@ def _check_answers(table: pd.DataFrame, origin: str) -> None:
 
 
 def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
-    table = _graded_rows(read_table(path, ("file", "grade", "predicted_grade")), left_out)
+    return parse_predictions(read_table(path, ("file", "grade", "predicted_grade")), str(path), left_out, scale)
+
+
+def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
+    """Read a table of texts as `read_predictions` reads a file; errors name its `origin`, and rows by its index."""
+    table = _graded_rows(table, left_out)
     table = _fitted_answers(table)
-    _refuse_parts(table, str(path))
+    _refuse_parts(table, origin)
     table["file"] = table["file"].str.strip()
     groups = table["group"].str.strip() if "group" in table else table["file"]
     table["group"] = groups.mask(groups.map(is_empty), table["file"])
     if "eye" in table:
-        parse_eyes(table, "eye", path)  # what is none would leave patients out of the measures by patient
+        parse_eyes(table, "eye", origin)  # what is none would leave patients out of the measures by patient
     answered = has_answers(table)
-    as_predicted = _scale_of_predicted(table, path, scale)
-    table["grade"] = _as_grades(table, "grade", path, scale)
-    table["predicted_grade"] = _as_grades(table, "predicted_grade", path, as_predicted)
+    as_predicted = _scale_of_predicted(table, origin, scale)
+    table["grade"] = _as_grades(table, "grade", origin, scale)
+    table["predicted_grade"] = _as_grades(table, "predicted_grade", origin, as_predicted)
     for column in ("lowest_grade", "highest_grade") if answered else ():
-        table[column] = _as_grades(table, column, path, Scale(flags=()))
+        table[column] = _as_grades(table, column, origin, Scale(flags=()))
     for column in PROBABILITIES if has_probabilities(table) else ():
-        table[column] = _as_numbers(table, column, path, _NO_PROBABILITY)
+        table[column] = _as_numbers(table, column, origin, _NO_PROBABILITY)
     if answered:
-        table["temperature"] = _as_numbers(table, "temperature", path, _NO_TEMPERATURE)
+        table["temperature"] = _as_numbers(table, "temperature", origin, _NO_TEMPERATURE)
         for column in point_columns(table):
-            numbers = _as_numbers(table, column, path, _NO_POINT)
-            _refuse_first(table, ~numbers.isin((0, 1)), str(path), column, _NO_POINT)
+            numbers = _as_numbers(table, column, origin, _NO_POINT)
+            _refuse_first(table, ~numbers.isin((0, 1)), origin, column, _NO_POINT)
             table[column] = numbers.astype("int64")
-    check_predictions(table, str(path))
+    check_predictions(table, origin)
     return _fixed_columns_first(table)
 
 
@@ -329,35 +334,35 @@ def _fitted_answers(table: pd.DataFrame) -> pd.DataFrame:
     return table if "temperature" in table else table.assign(temperature="1")
 
 
-def _as_grades(table: pd.DataFrame, column: str, path: Path, scale: Scale) -> "pd.Series[int]":
-    read = parse_cells(table, column, path, lambda text: scale.read(text).grade)
+def _as_grades(table: pd.DataFrame, column: str, origin: str, scale: Scale) -> "pd.Series[int]":
+    read = parse_cells(table, column, origin, lambda text: scale.read(text).grade)
     grades = pd.Series(read, index=table.index, dtype="Int64")
-    _refuse_first(table, grades.isna(), str(path), column, "is not a grade: every photo needs one to be scored")
+    _refuse_first(table, grades.isna(), origin, column, "is not a grade: every photo needs one to be scored")
     return grades.astype("int64")
 
 
-def _scale_of_predicted(table: pd.DataFrame, path: Path, scale: Scale) -> Scale:
+def _scale_of_predicted(table: pd.DataFrame, origin: str, scale: Scale) -> Scale:
     """The scale that reads all predicted grades: that of the true ones, or ours."""
     if not scale.is_custom:
         return scale
     column, readings = "predicted_grade", []
     for each in (Scale(flags=()), scale):
         with suppress(InputError):
-            readings.append((each, _as_grades(table, column, path, each)))
+            readings.append((each, _as_grades(table, column, origin, each)))
     if len(readings) == 2 and not readings[0][1].equals(readings[1][1]):
         raise InputError(
-            f"{path}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades, "
+            f"{origin}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades, "
             "other ones; write them in the usual words, such as mild"
         )
     return readings[0][0] if readings else scale
 
 
-def _as_numbers(table: pd.DataFrame, column: str, path: Path, why: str) -> "pd.Series[float]":
+def _as_numbers(table: pd.DataFrame, column: str, origin: str, why: str) -> "pd.Series[float]":
     numbers = pd.to_numeric(table[column], errors="coerce")
     unread = numbers.isna()
     if unread.any() and "," in table.loc[unread, column].iloc[0]:
         why = "has a comma; write decimals with a point, as in 0.25"
-    _refuse_first(table, unread, str(path), column, why)
+    _refuse_first(table, unread, origin, column, why)
     return numbers.astype("float64")
 
 

@@ -21,7 +21,8 @@ from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.files import printable
 from biranet.learning.backbone import check_backbone
-from biranet.learning.model import as_it_answers, build_model
+from biranet.learning.flip import with_test_time_flip
+from biranet.learning.model import build_model
 from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
 from biranet.photos.prepare import SMALLEST_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
@@ -188,7 +189,7 @@ def load_checkpoint(
             )
         with _blamed_on(path):
             config = dataclasses.replace(card.model, pretrained=False, backbone_weights=None)
-            model = as_it_answers(build(config), card.model)
+            model = with_test_time_flip(build(config), card.model)
         expected = model.state_dict()
         if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
             raise _altered(path, "its weights are not those of such a model")

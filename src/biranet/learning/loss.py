@@ -1,13 +1,14 @@
 """The grading loss: an error costs more the more grades it is off.
 
-Source: the loss of BiRA-Net (Zhao et al., ICIP 2019). For a photo of grade y, predicted as yhat = argmax p:
+Source: the loss of BiRA-Net (Zhao et al., ICIP 2019). For a photo of grade y out of K, predicted as yhat = argmax p:
 
-    w = (|yhat - y| + 1) / sum over j = 0..4 of (|j - y| + 1)          loss = w * (-log p[y])
+    w = (|yhat - y| + 1) / sum over j = 0..K-1 of (|j - y| + 1)        loss = w * (-log p[y])
 
-and the batch's loss is the mean. The weight has no gradient (argmax has none); the log-likelihood has.
+and the batch's loss is the mean. The weight has no gradient (argmax has none); the log-likelihood has. The paper has
+K = 5; the formula asks for nothing but an order, so it serves any scale of ordered grades.
 
-The weights lie between 1/15 and 1/3 and average 1/5 over predictions, so at one learning rate the loss moves the
-network five times less than cross-entropy does. `scale="unit"` is the same loss times five.
+The weights average 1/K over predictions; with five grades they lie between 1/15 and 1/3. So at one learning rate the
+loss moves the network K times less than cross-entropy does. `scale="unit"` is the same loss times K.
 
 Labels may be smoothed, which is not in the paper: graders seldom agree on more than the grade or its neighbour, so a
 share of each label goes to the grades next to it, and `-log p[y]` becomes `-sum over k of q[k] * log p[k]`.
@@ -20,47 +21,61 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from biranet.config import OptimizerConfig
+from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 
 
-def _check(logits: Tensor, grades: Tensor) -> None:
-    if logits.ndim != 2 or logits.shape[1] != GRADE_COUNT or grades.shape != logits.shape[:1]:
-        raise ValueError(
-            f"the loss takes logits (B, {GRADE_COUNT}) and grades (B,), "
+def _check_logits(logits: Tensor, grades: Tensor) -> None:
+    if logits.ndim != 2 or logits.shape[1] < 2 or grades.shape != logits.shape[:1]:
+        raise InputError(
+            "the loss takes logits (B, K) of at least two grades, and grades (B,), "
             f"not {tuple(logits.shape)} and {tuple(grades.shape)}"
         )
     if len(grades) == 0:
-        raise ValueError("the loss of an empty batch is not defined")
-    if grades.is_floating_point() or int(grades.min()) < 0 or int(grades.max()) >= GRADE_COUNT:
-        raise ValueError(f"grades must be integers from 0 to {GRADE_COUNT - 1}")
+        raise InputError("the loss of an empty batch is not defined")
     if not bool(torch.isfinite(logits).all()):
         raise FloatingPointError("the logits are not all finite numbers")
 
 
-def smooth_labels(grades: Tensor, smoothing: float) -> Tensor:
+def _checked_grades(grades: Tensor, num_grades: int) -> Tensor:
+    """Grades as the int64 that torch indexes by, once they are known to be grades."""
+    if grades.is_floating_point() or int(grades.min()) < 0 or int(grades.max()) >= num_grades:
+        raise InputError(f"grades must be integers from 0 to {num_grades - 1}, as the logits are of {num_grades}")
+    return grades.long()
+
+
+def _check_settings(scale: str, smoothing: float) -> None:
+    if scale not in ("paper", "unit"):
+        raise InputError(f"scale must be 'paper' or 'unit', not {scale!r}")
+    if not 0 <= smoothing < 1:
+        raise InputError(f"smoothing must be at least 0 and below 1, not {smoothing}")
+
+
+def smooth_labels(grades: Tensor, smoothing: float, num_grades: int = GRADE_COUNT) -> Tensor:
     """Give a share of each label to its neighbours.
 
     Args:
-        grades: True grades 0 to 4, integers, (B,).
+        grades: True grades 0 to K - 1, integers, (B,).
         smoothing: Share in [0, 1): each neighbour gets half of it, also where there is but one.
+        num_grades: K.
 
     Returns:
-        q, (B, 5), float32, summing to 1.
+        q, (B, K), float32, summing to 1.
 
     Example:
         >>> smooth_labels(torch.tensor([0, 2]), 0.2)
         tensor([[0.9000, 0.1000, 0.0000, 0.0000, 0.0000],
                 [0.0000, 0.1000, 0.8000, 0.1000, 0.0000]])
     """
-    labels = functional.one_hot(grades, GRADE_COUNT).float()
+    labels = functional.one_hot(grades, num_grades).float()
     neighbours = functional.pad(labels[:, 1:], (0, 1)) + functional.pad(labels[:, :-1], (1, 0))
     share = neighbours * smoothing / 2
     return labels * (1 - share.sum(dim=1, keepdim=True)) + share
 
 
-def _target(grades: Tensor, smoothing: float, dtype: torch.dtype) -> Tensor:
+def _target(logits: Tensor, grades: Tensor, smoothing: float) -> Tensor:
     """What torch's cross-entropy takes as target: grades as they are, or smoothed labels."""
-    return smooth_labels(grades, smoothing).to(dtype) if smoothing else grades
+    return smooth_labels(grades, smoothing, logits.shape[1]).to(logits.dtype) if smoothing else grades
 
 
 def grading_loss(
@@ -69,32 +84,35 @@ def grading_loss(
     """Weigh the cross-entropy of each photo by the distance in grades of its prediction.
 
     Args:
-        logits: Scores before the softmax, (B, 5).
-        grades: True grades 0 to 4, integers, (B,).
-        scale: `paper`: weights as published; `unit`: five times that, so that the weights average 1 over predictions.
+        logits: Scores before the softmax, (B, K) of any K ordered grades, from 2; five in the paper.
+        grades: True grades 0 to K - 1, integers, (B,).
+        scale: `paper`: weights as published; `unit`: K times that, so that the weights average 1 over predictions.
         smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
 
     Returns:
         The mean over the batch, a scalar of the logits' dtype (float32 for half precision).
 
     Raises:
-        ValueError: If the shapes do not fit, the batch is empty or a grade is not from 0 to 4.
+        InputError: If the shapes do not fit, the batch is empty, a grade is not from 0 to K - 1, or a setting is wrong.
         FloatingPointError: If a logit is NaN or infinite.
 
     Example:
+        >>> import biranet, torch
         >>> logits = torch.tensor([[4.0, 0.0, 0.0, 0.0, 0.0]])
-        >>> near, far = (grading_loss(logits, torch.tensor([grade])) for grade in (1, 4))
+        >>> near, far = (biranet.grading_loss(logits, torch.tensor([grade])) for grade in (1, 4))
         >>> bool(near < far)
         True
     """
-    _check(logits, grades)
+    _check_settings(scale, smoothing)
+    _check_logits(logits, grades)
+    grades = _checked_grades(grades, logits.shape[1])
     scores = logits.float() if logits.dtype.itemsize < 4 else logits
-    log_likelihood = -functional.cross_entropy(scores, _target(grades, smoothing, scores.dtype), reduction="none")
-    distance = (torch.arange(GRADE_COUNT, device=grades.device) - grades[:, None]).abs() + 1
+    log_likelihood = -functional.cross_entropy(scores, _target(scores, grades, smoothing), reduction="none")
+    distance = (torch.arange(logits.shape[1], device=grades.device) - grades[:, None]).abs() + 1
     predicted = logits.detach().argmax(dim=1, keepdim=True)
     weight = distance.gather(1, predicted).squeeze(1).to(log_likelihood.dtype) / distance.sum(dim=1)
     if scale == "unit":
-        weight = weight * GRADE_COUNT
+        weight = weight * logits.shape[1]
     return -(weight * log_likelihood).mean()
 
 
@@ -105,18 +123,24 @@ class GradingLoss(nn.Module):
         scale: `paper` or `unit`; see `grading_loss`.
         smoothing: Share of each label that goes to its neighbours.
 
+    Raises:
+        InputError: If a setting is wrong.
+
     Example:
-        >>> GradingLoss(scale="unit")(torch.zeros(2, 5), torch.tensor([0, 0])).item() > 0
-        True
+        >>> import biranet, torch
+        >>> loss = biranet.GradingLoss(scale="unit")
+        >>> loss(torch.zeros(2, 3), torch.tensor([0, 2]))
+        tensor(1.0986)
     """
 
     def __init__(self, scale: Literal["paper", "unit"] = "paper", smoothing: float = 0.0) -> None:
         super().__init__()
+        _check_settings(scale, smoothing)
         self.scale: Literal["paper", "unit"] = scale
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
-        """Return the loss of logits (B, 5) for grades (B,)."""
+        """Return the loss of logits (B, K) for grades (B,), a scalar."""
         return grading_loss(logits, grades, self.scale, self.smoothing)
 
 
@@ -132,13 +156,14 @@ class CrossEntropy(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
-        """Return the loss of logits (B, 5) for grades (B,)."""
-        _check(logits, grades)
-        return functional.cross_entropy(logits, _target(grades, self.smoothing, logits.dtype))
+        """Return the loss of logits (B, K) for grades (B,), a scalar."""
+        _check_logits(logits, grades)
+        grades = _checked_grades(grades, logits.shape[1])
+        return functional.cross_entropy(logits, _target(logits, grades, self.smoothing))
 
 
 def make_loss(config: OptimizerConfig) -> nn.Module:
-    """Make the loss that a configuration asks for: a module of logits (B, 5) and grades (B,)."""
+    """Make the loss that a configuration asks for: a module of logits (B, K) and grades (B,)."""
     if config.loss == "grading":
         return GradingLoss(config.weight_scale, config.label_smoothing)
     return CrossEntropy(config.label_smoothing)

@@ -2,15 +2,15 @@
 
 The way of a batch of images (B, 3, H, W) through BiRA-Net:
 
-    frozen      layers both streams share because they are frozen and identical; computed once
-    backbone     each stream's own layers                                     F: (B, C, h, w)
+    frozen    layers both streams share because they are frozen and identical; computed once
+    backbone  each stream's own layers                                     F: (B, C, h, w)
     Net-A     one attention mask                                           A: (B, 1, h, w)
     pooling   GAP(A * F) / GAP(A), the attention-weighted mean             (B, C)
     Net-B     1x1 convolution, ReLU, GAP                                   (B, C)
     stream    mean of the two                                              (B, C)
-    head      bilinear form on the two stream vectors                      logits: (B, 5)
+    head      bilinear form on the two stream vectors                      logits: (B, K), K = 5 grades
 
-A model that is to answer for the mirror image of each photo too stands inside `FlipAverage`.
+`create_model` (`factory.py`) builds them; `FlipAverage` (`flip.py`) makes one answer for each photo's mirror image too.
 
 Source: Zhao et al., "BiRA-Net: Bilinear Attention Net for Diabetic Retinopathy Grading", ICIP 2019, arXiv:1905.06312,
 as far as the authors' code and figure show it. Our readings: the layout of Net-B; and signed square root, L2 norm and
@@ -22,21 +22,23 @@ Departures, all of them on purpose:
    gradient of the Linear whatever its start values; at the published learning rate of 2e-4 it would hardly move.
 2. The bilinear vector (B, C*C) is never made. For a rank-one outer product the signed square root and the L2 norm
    factorise, so the head is a bilinear form on two normalized vectors: same values and gradients, and
-   (B, 5, C) is the largest tensor.
+   (B, K, C) is the largest tensor.
 3. Frozen layers are one module that both streams share, because frozen copies stay identical. Their BatchNorm stays in
    evaluation mode.
 4. Attention pooling and the head compute in float32 under mixed precision.
+5. The number of grades is free; the paper has five.
 """
 
 import math
+import numbers
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from biranet.config import ModelConfig
+from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.backbone import load_backbone
 
@@ -48,12 +50,31 @@ class Output(NamedTuple):
     """What every model returns.
 
     Attributes:
-        logits: Scores of the grades before the softmax, (B, 5).
+        logits: Scores of the grades before the softmax, (B, K).
         attention: Masks in [0, 1], one per stream, (B, streams, h, w); the plain control has no streams.
+
+    Example:
+        >>> import biranet, torch
+        >>> model = biranet.create_model("ranet", backbone="test_resnet", pretrained=False).eval()
+        >>> output = model(torch.rand(2, 3, 64, 64))
+        >>> output.logits.softmax(dim=1).sum(dim=1).allclose(torch.ones(2))
+        True
+        >>> output.attention.shape
+        torch.Size([2, 1, 2, 2])
     """
 
     logits: Tensor
     attention: Tensor
+
+
+def check_num_grades(num_grades: int) -> None:
+    """Refuse a number of grades that cannot be told apart.
+
+    Raises:
+        InputError: If it is not a whole number from 2.
+    """
+    if isinstance(num_grades, bool) or not isinstance(num_grades, numbers.Integral) or num_grades < 2:
+        raise InputError(f"num_grades must be a whole number from 2, not {num_grades!r}")
 
 
 def _full_precision(tensor: Tensor) -> Tensor:
@@ -110,7 +131,7 @@ class Stream(nn.Module):
     """One of the two streams of BiRA-Net: a backbone, Net-A and Net-B.
 
     Args:
-        backbone: Anything that maps images (or the frozen's features) to a feature map (B, C, h, w).
+        backbone: Anything that maps images (or the features of `frozen`) to a feature map (B, C, h, w).
         channels: C.
     """
 
@@ -144,21 +165,31 @@ def signed_sqrt(vector: Tensor) -> Tensor:
 class BilinearHead(nn.Module):
     """Grade two stream vectors by a bilinear form on them.
 
-    Equal to: outer product, signed square root, L2 norm, flatten, times `scale`, Linear(C*C, 5); without the (B, C*C)
+    Equal to: outer product, signed square root, L2 norm, flatten, times `scale`, Linear(C*C, K); without the (B, C*C)
     tensor. The epsilons of root and norm act on each vector, before the product.
 
     Args:
         channels: C, the length of each vector.
         scale: Factor on the normalized bilinear vector; sqrt(C) when not given (our departure 1).
+        num_grades: K, the number of grades, from 2.
+
+    Raises:
+        InputError: If `num_grades` is not a whole number from 2.
+
+    Example:
+        >>> head = BilinearHead(32, num_grades=3)
+        >>> head(torch.rand(2, 32), torch.rand(2, 32)).shape
+        torch.Size([2, 3])
     """
 
-    def __init__(self, channels: int, scale: float | None = None) -> None:
+    def __init__(self, channels: int, scale: float | None = None, num_grades: int = GRADE_COUNT) -> None:
         super().__init__()
+        check_num_grades(num_grades)
         self.scale = math.sqrt(channels) if scale is None else scale
-        # The start values of nn.Linear(C * C, 5).
+        # The start values of nn.Linear(C * C, K).
         bound = 1 / channels
-        self.weight = nn.Parameter(torch.empty(GRADE_COUNT, channels, channels).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(GRADE_COUNT).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(num_grades, channels, channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_grades).uniform_(-bound, bound))
 
     @staticmethod
     def normalize(vector: Tensor) -> Tensor:
@@ -167,7 +198,7 @@ class BilinearHead(nn.Module):
         return root * (root.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return logits (B, 5) for the stream vectors a and b, both (B, C)."""
+        """Return logits (B, K) for the stream vectors a and b, both (B, C)."""
         with torch.autocast(a.device.type, enabled=False):
             a, b = self.normalize(a), self.normalize(b)
             form = torch.einsum("bi,kij,bj->bk", a, _full_precision(self.weight), b)
@@ -177,28 +208,40 @@ class BilinearHead(nn.Module):
 class BiraNet(nn.Module):
     """Two attention streams, joined by a bilinear head.
 
+    `create_model` builds one on a backbone from timm; here the backbones can be any modules.
+
     Args:
-        backbone_a: First stream's backbone: images (or the frozen's features) to (B, C, h, w).
+        backbone_a: First stream's backbone: images (or the features of `frozen`) to (B, C, h, w).
         backbone_b: Second stream's backbone, a module of its own.
         channels: C, the channels both backbones give.
         frozen: Layers that both streams share; none when not given.
+        num_grades: K, the number of grades, from 2.
+
+    Raises:
+        InputError: If `num_grades` is not a whole number from 2.
 
     Example:
-        >>> from biranet.config import ModelConfig
-        >>> model = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"))
-        >>> logits, attention = model(torch.rand(2, 3, 96, 96))
+        >>> import biranet, torch
+        >>> backbones = [torch.nn.Conv2d(3, 8, kernel_size=7, stride=4) for _ in range(2)]
+        >>> model = biranet.BiraNet(*backbones, channels=8)
+        >>> logits, attention = model(torch.rand(2, 3, 63, 63))
         >>> logits.shape, attention.shape
-        (torch.Size([2, 5]), torch.Size([2, 2, 3, 3]))
+        (torch.Size([2, 5]), torch.Size([2, 2, 15, 15]))
     """
 
     def __init__(
-        self, backbone_a: nn.Module, backbone_b: nn.Module, channels: int, frozen: nn.Module | None = None
+        self,
+        backbone_a: nn.Module,
+        backbone_b: nn.Module,
+        channels: int,
+        frozen: nn.Module | None = None,
+        num_grades: int = GRADE_COUNT,
     ) -> None:
         super().__init__()
         self.frozen = frozen or nn.Identity()
         self.stream_a = Stream(backbone_a, channels)
         self.stream_b = Stream(backbone_b, channels)
-        self.head = BilinearHead(channels)
+        self.head = BilinearHead(channels, num_grades=num_grades)
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
@@ -212,17 +255,31 @@ class RANet(nn.Module):
     """One attention stream with a small classifier: backbone, Net-A, attention pooling, Linear, Dropout, Linear.
 
     Args:
-        backbone: Images (or the frozen's features) to (B, C, h, w).
+        backbone: Images (or the features of `frozen`) to (B, C, h, w).
         channels: C.
         frozen: Frozen first layers; none when not given.
+        num_grades: K, the number of grades, from 2.
+
+    Raises:
+        InputError: If `num_grades` is not a whole number from 2.
+
+    Example:
+        >>> import biranet, torch
+        >>> model = biranet.RANet(torch.nn.Conv2d(3, 8, kernel_size=7, stride=4), channels=8, num_grades=3)
+        >>> logits, attention = model(torch.rand(2, 3, 63, 63))
+        >>> logits.shape, attention.shape
+        (torch.Size([2, 3]), torch.Size([2, 1, 15, 15]))
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
+    ) -> None:
         super().__init__()
+        check_num_grades(num_grades)
         self.frozen = frozen or nn.Identity()
         self.backbone = backbone
         self.net_a = Attention(channels)
-        self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, GRADE_COUNT))
+        self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, num_grades))
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
@@ -236,16 +293,28 @@ class PlainNet(nn.Module):
     """The control without attention: backbone, average pooling, Linear.
 
     Args:
-        backbone: Images (or the frozen's features) to (B, C, h, w).
+        backbone: Images (or the features of `frozen`) to (B, C, h, w).
         channels: C.
         frozen: Frozen first layers; none when not given.
+        num_grades: K, the number of grades, from 2.
+
+    Raises:
+        InputError: If `num_grades` is not a whole number from 2.
+
+    Example:
+        >>> model = PlainNet(nn.Conv2d(3, 8, kernel_size=7, stride=4), channels=8)
+        >>> model(torch.rand(2, 3, 63, 63)).logits.shape
+        torch.Size([2, 5])
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
+    ) -> None:
         super().__init__()
+        check_num_grades(num_grades)
         self.frozen = frozen or nn.Identity()
         self.backbone = backbone
-        self.head = nn.Linear(channels, GRADE_COUNT)
+        self.head = nn.Linear(channels, num_grades)
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect; the attention has no streams."""
@@ -272,80 +341,30 @@ class FrozenLayers(nn.Sequential):
         return super().train(False)
 
 
-class FlipAverage(nn.Module):
-    """A model that answers with the mean over a photo and its mirror image: test-time augmentation by a flip.
-
-    In training mode it is the model alone. In evaluation mode its logits are the logarithms of the mean probabilities,
-    and its attention the mean of the two masks, the second one mirrored back. `state_dict` and `load_state_dict` have
-    the model's own names, so a checkpoint is the same with it and without. It is no part for other modules.
-
-    Args:
-        model: Returns `Output`.
-
-    Example:
-        >>> from biranet.config import ModelConfig
-        >>> model = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"))
-        >>> flipping, photo = FlipAverage(model).eval(), torch.rand(1, 3, 64, 64)
-        >>> torch.allclose(flipping(photo).logits, flipping(photo.flip(-1)).logits, atol=1e-6)
-        True
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
-        seen: Output = self.model(image)
-        if self.training:
-            return seen
-        # One after the other: both in one batch would take twice the memory.
-        mirrored: Output = self.model(image.flip(-1))
-        # In logarithms, which a probability too small for a float does not leave empty.
-        both = torch.logaddexp(seen.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1))
-        return Output(both - math.log(2), (seen.attention + mirrored.attention.flip(-1)) / 2)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the weights by the names they have without the flip."""
-        return self.model.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Take weights by the names they have without the flip."""
-        return self.model.load_state_dict(state_dict, strict, assign)
-
-
-def as_it_answers(model: nn.Module, config: ModelConfig) -> nn.Module:
-    """Add to a network what its configuration says of how it answers.
-
-    Args:
-        model: What `build_model`, or a function like it, has made of `config`.
-        config: Says whether there is a flip.
-    """
-    return FlipAverage(model) if config.test_time_flip else model
-
-
-def build_model(config: ModelConfig) -> BiraNet | RANet | PlainNet:
+def build_model(config: ModelConfig, num_grades: int = GRADE_COUNT) -> BiraNet | RANet | PlainNet:
     """Build the model that a configuration describes, start weights included.
 
     Args:
         config: Architecture, backbone, weights and freezing.
+        num_grades: K, the number of grades, from 2.
 
     Returns:
-        The model, a plain `nn.Module` that returns `Output`; without a flip, which is `as_it_answers`.
+        The model, a plain `nn.Module` that returns `Output`; without a flip, which `biranet.learning.flip` adds.
 
     Raises:
-        InputError: If the backbone is not known, its weights cannot be had or do not fit, or it cannot be cut where
-            `config.freeze` says.
+        InputError: If the number of grades is none, the backbone is not known, its weights cannot be had or do not fit,
+            or it cannot be cut where `config.freeze` says.
     """
+    check_num_grades(num_grades)
     backbone = load_backbone(config)
     first, rest = backbone.cut(config.freeze)
     frozen = FrozenLayers(first) if len(first) else None
     if config.model == "plain":
-        model: BiraNet | RANet | PlainNet = PlainNet(rest, backbone.channels, frozen)
+        model: BiraNet | RANet | PlainNet = PlainNet(rest, backbone.channels, frozen, num_grades)
     elif config.model == "ranet":
-        model = RANet(rest, backbone.channels, frozen)
+        model = RANet(rest, backbone.channels, frozen, num_grades)
     else:
         _, rest_b = load_backbone(config).cut(config.freeze)
-        model = BiraNet(rest, rest_b, backbone.channels, frozen)
+        model = BiraNet(rest, rest_b, backbone.channels, frozen, num_grades)
     # Weights with their channels last make convolutions compute so: a quarter less time on a CPU, other rounding.
     return model.to(memory_format=torch.channels_last)

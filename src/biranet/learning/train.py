@@ -34,8 +34,9 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, read_card, save_checkpoint
 from biranet.learning.data import PreparedPhotos, TrainingBatches, load_batches
 from biranet.learning.doubts import loss_of_equal_probabilities, training_doubts
+from biranet.learning.flip import with_test_time_flip
 from biranet.learning.loss import make_loss
-from biranet.learning.model import as_it_answers, build_model
+from biranet.learning.model import build_model
 from biranet.learning.predict import card_photos, predict_photos
 from biranet.learning.record import Record
 from biranet.learning.run import (
@@ -125,7 +126,7 @@ def _train(
 
     # The model and what moves it.
     torch.manual_seed(config.seed)
-    model = as_it_answers(build(config.model), config.model).to(device)
+    model = with_test_time_flip(build(config.model), config.model).to(device)
     optimizer = make_optimizer(model, config.optimizer)
     batches = TrainingBatches(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
