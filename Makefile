@@ -9,7 +9,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 COVERAGE = --cov --cov-report=term
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kernels check format ci test-ci lock clean
+.PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -51,7 +51,10 @@ test-kernels: setup ## Run the tests marked kernels as two older processors woul
 	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
 
-ci: check test-kernels test-ci ## Do what CI does: check, all quick tests, the slow ones marked sample, other kernels
+docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
+	$(BIN)/python -W error docs/reference.py build/docs
+
+ci: check docs test-kernels test-ci ## Do what CI does: check, docs, all quick tests, the slow ones marked sample, other kernels
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" $(COVERAGE)

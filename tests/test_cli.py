@@ -49,27 +49,6 @@ print("checked all")
     assert done.stdout.endswith("checked all\n")
 
 
-def test_import_of_the_package_is_light():
-    script = """
-import sys
-import biranet
-assert not {"torch", "numpy", "pandas", "tyro"} & sys.modules.keys()
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_public_names_are_the_real_ones():
-    from biranet.inference import grader
-    from biranet.learning import loss, model
-
-    homes = {"BiraNet": model, "RANet": model, "build_model": model, "GradingLoss": loss, "grading_loss": loss}
-    for name, home in (homes | {"load": grader}).items():
-        assert getattr(package, name) is getattr(home, name)
-    assert set(package.__all__) == {*homes, "load"}
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = package.nonsense
-
-
 def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")

@@ -10,6 +10,7 @@ Research software, not a medical device.
 | figures with intervals of anybody's predictions | `measure` |
 | photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
+| a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
 
 Whole trainings, reports and exported models are made by the command line: `biranet --help`.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from biranet.photos.prepare import Preparation as Preparation
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
+    from biranet.photos.drawn.synthetic import draw_photo as draw_photo
 
     __version__: str
 
@@ -60,6 +62,7 @@ _HOMES = {
     "Prepared": "photos.prepare",
     "audit": "photos.audit",
     "Finding": "photos.audit",
+    "draw_photo": "photos.drawn.synthetic",
     "BiranetError": "errors",
     "InputError": "errors",
     "PhotoError": "errors",
@@ -83,6 +86,7 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Prepared",
     "audit",
     "Finding",
+    "draw_photo",
     "BiranetError",
     "InputError",
     "PhotoError",

@@ -11,23 +11,51 @@ class BiranetError(Exception):
 
     Attributes:
         exit_status: Status with which the command line ends.
+
+    Example:
+        >>> import biranet
+        >>> try:
+        ...     biranet.measure("nowhere.csv")
+        ... except biranet.BiranetError as error:
+        ...     print(error)
+        cannot read nowhere.csv: No such file or directory
     """
 
     exit_status = 2
 
 
 class InputError(BiranetError, ValueError):
-    """Wrong use or wrong input: a missing folder, a grade of 7, a checkpoint of another version, a full disk."""
+    """Wrong use or wrong input: a missing folder, a grade of 7, a checkpoint of another version, a full disk.
+
+    Example:
+        >>> import biranet
+        >>> biranet.measure([0, 1, 7], [0, 1, 2])
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: the arrays, row 2, column 'grade': '7' is not a grade from 0 to 4
+    """
 
 
 class RefusedError(BiranetError):
-    """A check refused to go on, for example because one patient stands in two parts of a split."""
+    """A check refused to go on, for example because one patient stands in two parts of a split.
+
+    Example:
+        >>> import biranet
+        >>> issubclass(biranet.RefusedError, biranet.BiranetError), biranet.RefusedError.exit_status
+        (True, 1)
+    """
 
     exit_status = 1
 
 
 class InterruptedRunError(BiranetError):
-    """Work was stopped from outside after its state was saved; the message says how to go on."""
+    """Work was stopped from outside after its state was saved; the message says how to go on.
+
+    Example:
+        >>> import biranet
+        >>> issubclass(biranet.InterruptedRunError, biranet.BiranetError), biranet.InterruptedRunError.exit_status
+        (True, 130)
+    """
 
     exit_status = 130
 
@@ -40,8 +68,12 @@ class PhotoError(BiranetError):
         reason: What is wrong, in one sentence; also the text of the error.
 
     Example:
-        >>> PhotoError("unreadable", "the file is empty").status
-        'unreadable'
+        >>> import biranet
+        >>> try:
+        ...     biranet.prepare_photo(b"")
+        ... except biranet.PhotoError as error:
+        ...     print(f"{error.status}: {error.reason}")
+        unreadable: the file is empty
     """
 
     def __init__(self, status: str, reason: str) -> None:

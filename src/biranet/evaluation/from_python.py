@@ -15,6 +15,7 @@ from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import measure_subgroups
+from biranet.scale import Scale
 
 
 def measure(
@@ -94,43 +95,45 @@ def _read(
         )
     if isinstance(table_or_y_true, pd.DataFrame):
         return _checked(table_or_y_true, "the table")
-    return read_predictions(Path(table_or_y_true))
+    return read_predictions(Path(table_or_y_true), scale=Scale(flags=()))
 
 
 def _from_arrays(
     y_true: ArrayLike, y_pred: ArrayLike | None, probabilities: ArrayLike | None, groups: ArrayLike | None
 ) -> pd.DataFrame:
-    truth = _column(y_true, "y_true")
-    shares = None if probabilities is None else _array(probabilities)
-    if shares is not None and shares.shape != (len(truth), len(PROBABILITIES)):
-        raise InputError(f"probabilities must be (N, {len(PROBABILITIES)}), N = {len(truth)}, not {shares.shape}")
-    if y_pred is None and shares is None:
-        raise InputError("give the predicted grades too, measure(y_true, y_pred), or probabilities")
+    truth = _array(y_true, "y_true", ndim=1)
     columns = {"grade": truth}
-    columns["predicted_grade"] = shares.argmax(axis=1) if y_pred is None else _column(y_pred, "y_pred")  # type: ignore[union-attr]
+    if probabilities is not None:
+        shares = _array(probabilities, "probabilities", ndim=2)
+        if shares.shape != (len(truth), len(PROBABILITIES)):
+            raise InputError(f"probabilities must be (N, {len(PROBABILITIES)}), N = {len(truth)}, not {shares.shape}")
+        columns |= {"predicted_grade": shares.argmax(axis=1), **dict(zip(PROBABILITIES, shares.T, strict=True))}
+    if y_pred is not None:
+        columns["predicted_grade"] = _array(y_pred, "y_pred", ndim=1)
     if groups is not None:
-        columns["group"] = _column(groups, "groups")
-    if shares is not None:
-        columns |= dict(zip(PROBABILITIES, shares.T, strict=True))
+        columns["group"] = _array(groups, "groups", ndim=1)
+    if "predicted_grade" not in columns:
+        raise InputError("give the predicted grades too, measure(y_true, y_pred), or probabilities")
     for name, values in columns.items():
         if len(values) != len(truth):
             raise InputError(f"there are {len(truth)} true grades and {len(values)} values of {name}")
     return pd.DataFrame(columns)
 
 
-def _array(values: ArrayLike) -> NDArray[Any]:
-    # A tensor of torch that has a gradient, or lies on a GPU, refuses to become an array.
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-
-
-def _column(values: ArrayLike, name: str) -> NDArray[Any]:
-    column = _array(values)
-    if column.ndim != 1:
+def _array(values: ArrayLike, name: str, *, ndim: int) -> NDArray[Any]:
+    """An array of what may be a list, a series, a tensor."""
+    shape = "(N,)" if ndim == 1 else f"(N, {len(PROBABILITIES)})"
+    try:
+        # A tensor of torch that has a gradient, or lies on a GPU, refuses to become an array.
+        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except ValueError:
+        raise InputError(f"{name} must be a list or an array {shape}, not a list of lists of several lengths") from None
+    if array.ndim != ndim:
         raise InputError(
-            f"{name} must be a list or an array (N,), not {type(values).__name__} {column.shape}; "
+            f"{name} must be a list or an array {shape}, not {type(values).__name__} {array.shape}; "
             "measure takes a predictions table (a DataFrame, a CSV file), or true and predicted grades"
         )
-    return column
+    return array
 
 
 def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
@@ -149,7 +152,7 @@ def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     )
     if "file" not in cells:
         cells.insert(0, "file", [f"row {row}" for row in cells.index])
-    return parse_predictions(cells, origin, Counter()).reset_index(drop=True)
+    return parse_predictions(cells, origin, Counter(), Scale(flags=())).reset_index(drop=True)
 
 
 def _cells(column: "pd.Series[Any]") -> list[str]:

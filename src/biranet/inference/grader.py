@@ -54,6 +54,14 @@ class Prediction:
         temperature: What the probabilities were calibrated by; 1 where the model was not calibrated.
         attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
         photo: What the network saw, (H, H, 3), RGB, uint8.
+
+    Example:
+        >>> import biranet
+        >>> prediction = biranet.load().grade(biranet.draw_photo(grade=4, seed=7))
+        >>> prediction.status, prediction.grade in range(5), prediction.probabilities.shape
+        ('ok', True, (5,))
+        >>> prediction.picture().shape  # the photo, and the attention of either stream over it
+        (320, 960, 3)
     """
 
     file: str
@@ -104,6 +112,13 @@ class Grader:
         card: Its description: image size, normalization, preparation, rules.
         device: Where it computes.
         origin: Where the model comes from, such as its checkpoint, for errors.
+
+    Example:
+        >>> import biranet
+        >>> grader = biranet.load()
+        >>> predictions = list(grader.grade_many(["nowhere.jpg"], workers=0))
+        >>> [(each.file, each.status, each.reason) for each in predictions]
+        [('nowhere.jpg', 'unreadable', 'no such file')]
     """
 
     def __init__(
@@ -210,6 +225,13 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
 
     Raises:
         InputError: If the checkpoint cannot be used.
+
+    Example:
+        >>> import biranet
+        >>> grader = biranet.load("idrid_lite0")
+        >>> prediction = grader.grade(biranet.draw_photo(grade=0, seed=7))
+        >>> prediction.decision in ("refer", "do not refer", "ask a human")
+        True
     """
     path = find_checkpoint(checkpoint)
     model, card = load_checkpoint(path)

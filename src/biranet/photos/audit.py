@@ -22,7 +22,16 @@ from biranet.console import progress_bar
 from biranet.errors import InputError, RefusedError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, ROW_SHA256, SPLITS, fold_columns, graded_photos
+from biranet.manifest import (
+    GROUP_FROM,
+    GUESSED_FROM,
+    OWN_GROUP,
+    ROW_SHA256,
+    SPLITS,
+    fold_columns,
+    graded_photos,
+    read_manifest,
+)
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.copies import connected_components, near_identical
@@ -50,6 +59,10 @@ class Finding:
         count: How many cases there are.
         cases: The files of each case.
         sentence: What was found, with the first case as example, and what to do.
+
+    Example:
+        >>> Finding("conflicting grades", False, 1, [["a.jpg", "b.jpg"]], "a.jpg and b.jpg: ...").count
+        1
     """
 
     kind: str
@@ -60,30 +73,37 @@ class Finding:
 
 
 def audit(
-    table: pd.DataFrame, columns: Sequence[str] | None = None, duplicate_sets: npt.NDArray[np.int64] | None = None
+    table: pd.DataFrame | Path | str,
+    columns: Sequence[str] | None = None,
+    duplicate_sets: npt.NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Look for copies, contradictions, leaks between parts, patients that are not known for certain, and identifiers.
 
     Copies and contradictions are looked for among all photos, leaks among those that are graded and usable.
 
     Args:
-        table: A manifest; where it is of an older version and lacks columns, what they would show is not found, and a
-            finding says so.
+        table: A manifest, or its prepared folder. What columns that an older version lacks would show is not found, and
+            a finding says so.
         columns: Columns with the splits to look at; `split` and all folds when not given.
         duplicate_sets: What `find_duplicate_sets` gives for this table, (rows,), int64; looked for when not given.
 
     Returns:
         What was found, first what training is refused for; empty where all is well.
 
+    Raises:
+        InputError: If the folder holds no manifest.
+
     Example:
+        >>> import biranet
         >>> table = pd.DataFrame({
         ...     "file": ["a.jpg", "b.jpg"], "status": "ok", "grade": [0, 2], "group": ["1", "2"], "eye": "left",
         ...     "split": "", "official_split": "", "sha256": "00", "fingerprint": "01" * 120,
         ...     "identifiers": ["", "EXIF: date"],
         ... })
-        >>> [(finding.kind, finding.count, finding.refuses) for finding in audit(table)]
+        >>> [(finding.kind, finding.count, finding.refuses) for finding in biranet.audit(table)]
         [('byte-identical files', 1, False), ('conflicting grades', 1, False), ('identifiers', 1, False)]
     """
+    table = table if isinstance(table, pd.DataFrame) else read_manifest(Path(table))
     findings: list[Finding] = []
     duplicate_sets = find_duplicate_sets(table) if duplicate_sets is None else duplicate_sets
     for column in ["split", *fold_columns(table)] if columns is None else columns:

@@ -49,6 +49,11 @@ class Preparation:
         jpeg_quality: JPEG quality, 1 to 95.
         already_cropped: Whether photos are square cut-outs already (RetinaMNIST): no field is looked for, nothing is
             measured.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Preparation(size_px=320).jpeg_quality
+        95
     """
 
     version: int = VERSION
@@ -133,6 +138,15 @@ class Prepared:
         height_px: Height of the upright photo.
         quality: How gradable the photo is; None where photos come as square cut-outs.
         fingerprint: Tells near-identical photos; see `biranet.photos.fingerprint`.
+
+    Example:
+        >>> import biranet, io
+        >>> from PIL import Image
+        >>> picture = io.BytesIO()
+        >>> Image.fromarray(biranet.draw_photo(grade=2, seed=7)).save(picture, "PNG")
+        >>> prepared = biranet.prepare_photo(picture.getvalue())
+        >>> prepared.pixels.shape, (prepared.width_px, prepared.height_px)
+        ((610, 610, 3), (320, 256))
     """
 
     jpeg: bytes
@@ -142,24 +156,37 @@ class Prepared:
     quality: Quality | None
     fingerprint: str
 
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The prepared image as training and grading see it, RGB, (H, H, 3), uint8."""
+        return decode_prepared(self.jpeg)
 
-def prepare_photo(source: Path | bytes | PhotoFile, preparation: Preparation) -> Prepared:
+def prepare_photo(source: Path | str | bytes | PhotoFile, preparation: Preparation | None = None) -> Prepared:
     """Prepare one photo: read it, cut it to its field, encode the square, and measure it.
 
     A JPEG is decoded at the smallest scale at which its field still has the pixels that are stored.
 
     Args:
         source: A picture file, its bytes, or what was read of it.
-        preparation: Size and quality.
+        preparation: Size and quality; those of `Preparation()` when not given.
 
     Returns:
         The bytes to store or to grade, with what is known of the photo.
 
     Raises:
         PhotoError: If the photo cannot be read or has no field.
+
+    Example:
+        >>> import biranet
+        >>> biranet.prepare_photo("nowhere.jpg")
+        Traceback (most recent call last):
+            ...
+        biranet.errors.PhotoError: no such file
     """
     try:
-        return _prepare(source if isinstance(source, PhotoFile) else PhotoFile(read_source(source)), preparation)
+        if not isinstance(source, PhotoFile):
+            source = PhotoFile(read_source(Path(source) if isinstance(source, str) else source))
+        return _prepare(source, preparation or Preparation())
     except (MemoryError, cv2.error):
         raise PhotoError("unreadable", "needs more memory than there is") from None
 

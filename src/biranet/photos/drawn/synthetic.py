@@ -172,7 +172,8 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
         of them, in quadrants about the field's centre), 4 new vessels or preretinal haemorrhage. The drawing is ours.
 
     Example:
-        >>> draw_photo(grade=2, seed=7).shape
+        >>> import biranet
+        >>> biranet.draw_photo(grade=2, seed=7).shape
         (256, 320, 3)
     """
     _check_grade(grade)
