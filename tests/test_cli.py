@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import biranet as package
 from biranet import commands, config
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 

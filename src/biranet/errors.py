@@ -29,10 +29,10 @@ class InputError(BiranetError, ValueError):
 
     Example:
         >>> import biranet
-        >>> biranet.measure([0, 1, 7], [0, 1, 2])
+        >>> biranet.measure([0, 1], [0, 1, 2])
         Traceback (most recent call last):
             ...
-        biranet.errors.InputError: the arrays, row 2, column 'grade': '7' is not a grade from 0 to 4
+        biranet.errors.InputError: there are 2 true grades and 3 values of predicted_grade
     """
 
 

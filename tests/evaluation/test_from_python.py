@@ -96,14 +96,22 @@ TRUE = [0, 1, 2, 3, 4]
 @pytest.mark.parametrize(
     ("given", "settings", "message"),
     [
-        (([[0], [1, 2]], TRUE), {}, r"y_true must be a list or an array \(N,\), not a list of lists of several lengths"),
+        (
+            ([[0], [1, 2]], TRUE),
+            {},
+            r"y_true must be a list or an array \(N,\), not a list of lists of several lengths",
+        ),
         (([],), {}, r"give the predicted grades too, measure\(y_true, y_pred\), or probabilities"),
         ((TRUE, TRUE[:4]), {}, "there are 5 true grades and 4 values of predicted_grade"),
         ((TRUE, np.eye(5)), {}, r"y_pred must be a list or an array \(N,\), not ndarray \(5, 5\); measure takes a"),
         (({"grade": TRUE}, TRUE), {}, r"y_true must be a list or an array \(N,\), not dict \(\); measure takes a pred"),
         ((TRUE, [0, 1, 2, 3, 5]), {}, "the arrays, row 4, column 'predicted_grade': '5' is not a grade from 0 to 4"),
         ((TRUE, [0, 1, 2, 3, None]), {}, "the arrays, row 4, column 'predicted_grade': '' is not a grade: every photo"),
-        ((TRUE, [0, 1, 2, 3, 3.5]), {}, "the arrays, row 4, column 'predicted_grade': '3.5' is not a grade from 0 to 4"),
+        (
+            (TRUE, [0, 1, 2, 3, 3.5]),
+            {},
+            "the arrays, row 4, column 'predicted_grade': '3.5' is not a grade from 0 to 4",
+        ),
         ((TRUE,), {"probabilities": np.eye(5)[:, :4]}, r"probabilities must be \(N, 5\), N = 5, not \(5, 4\)"),
         ((TRUE,), {"probabilities": np.eye(5) * 2}, "row 0, column 'p0': .*2.0.* is not a probability from 0 to 1"),
         ((TRUE, TRUE), {"groups": [1, 2]}, "there are 5 true grades and 2 values of group"),

@@ -351,8 +351,8 @@ def _scale_of_predicted(table: pd.DataFrame, origin: str, scale: Scale) -> Scale
             readings.append((each, _as_grades(table, column, origin, each)))
     if len(readings) == 2 and not readings[0][1].equals(readings[1][1]):
         raise InputError(
-            f"{origin}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades, "
-            "other ones; write them in the usual words, such as mild"
+            f"{origin}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades"
+            ", other ones; write them in the usual words, such as mild"
         )
     return readings[0][0] if readings else scale
 
