@@ -34,9 +34,8 @@ def create_model(
             or 32; the published training has `stage2`. Both streams share frozen layers, which saves half their time.
 
     Returns:
-        The model in training mode, a plain `nn.Module` from images (B, 3, H, W) to `Output`. Images are normalized as the
-        backbone's weights expect, by `timm.get_pretrained_cfg(backbone).mean` and `.std`; 64 px a side are enough for
-        most backbones.
+        The model in training mode, a plain `nn.Module` from images (B, 3, H, W) to `Output`. Images are normalized as
+        the backbone's weights expect, by `timm.get_pretrained_cfg(backbone).mean` and `.std`.
 
     Raises:
         InputError: If there is no such model, backbone or stage, the weights cannot be had or do not fit, or
