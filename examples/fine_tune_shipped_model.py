@@ -10,7 +10,7 @@ import biranet
 
 torch.manual_seed(0)
 folder = Path(tempfile.mkdtemp())
-files, grades = [], torch.arange(20) % 5
+files, grades = [], torch.arange(12) % 5
 for seed, grade in enumerate(grades):
     files.append(folder / f"{seed}.png")
     Image.fromarray(biranet.draw_photo(int(grade), seed)).save(files[-1])
@@ -34,12 +34,12 @@ def kappa(subset):
     return f"{metrics['quadratic_weighted_kappa']:.2f} [{low:.2f}, {high:.2f}]"
 
 
-learned_from, held_back = list(range(10)), list(range(10, 20))  # no patient is in both
+learned_from, held_back = list(range(6)), list(range(6, 12))  # no patient is in both
 print(f"before: kappa {kappa(held_back)}")
 images = torch.stack([as_image(files[each]) for each in learned_from])
 weights = [weight for weight in model.parameters() if weight.requires_grad]  # the backbone stays as ImageNet left it
 optimizer = torch.optim.AdamW(weights, lr=3e-4)
-for _ in range(4):
+for _ in range(3):
     loss = biranet.grading_loss(model.train()(images).logits, grades[learned_from], scale="unit")
     optimizer.zero_grad()
     loss.backward()
