@@ -5,7 +5,7 @@ Research software, not a medical device.
 | you want | you take |
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
-| the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `Output` |
+| the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `PlainNet`, `Output` |
 | the loss in a training of your own | `grading_loss`, `GradingLoss` |
 | figures with intervals of anybody's predictions | `measure` |
 | photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared` |
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from biranet.learning.loss import grading_loss as grading_loss
     from biranet.learning.model import BiraNet as BiraNet
     from biranet.learning.model import Output as Output
+    from biranet.learning.model import PlainNet as PlainNet
     from biranet.learning.model import RANet as RANet
     from biranet.photos.audit import Finding as Finding
     from biranet.photos.audit import audit as audit
@@ -53,6 +54,7 @@ _HOMES = {
     "create_model": "learning.factory",
     "BiraNet": "learning.model",
     "RANet": "learning.model",
+    "PlainNet": "learning.model",
     "Output": "learning.model",
     "grading_loss": "learning.loss",
     "GradingLoss": "learning.loss",
@@ -77,6 +79,7 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "create_model",
     "BiraNet",
     "RANet",
+    "PlainNet",
     "Output",
     "grading_loss",
     "GradingLoss",

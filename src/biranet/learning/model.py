@@ -302,7 +302,8 @@ class PlainNet(nn.Module):
         InputError: If `num_grades` is not a whole number from 2.
 
     Example:
-        >>> model = PlainNet(nn.Conv2d(3, 8, kernel_size=7, stride=4), channels=8)
+        >>> import biranet, torch
+        >>> model = biranet.PlainNet(torch.nn.Conv2d(3, 8, kernel_size=7, stride=4), channels=8)
         >>> model(torch.rand(2, 3, 63, 63)).logits.shape
         torch.Size([2, 5])
     """
