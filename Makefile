@@ -52,9 +52,9 @@ test-kernels: setup ## Run the tests marked kernels as two older processors woul
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
 
 docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
-	$(BIN)/python -W error docs/reference.py build/docs
+	$(BIN)/python -W error docs/reference/build.py build/docs
 
-ci: check docs test-kernels test-ci ## Do what CI does: check, docs, all quick tests, the slow ones marked sample, other kernels
+ci: check docs test-kernels test-ci ## Do what CI does: check, docs, quick tests, the slow ones marked sample, other kernels
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" $(COVERAGE)
