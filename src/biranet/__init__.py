@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from biranet.learning.model import RANet as RANet
     from biranet.photos.audit import Finding as Finding
     from biranet.photos.audit import audit as audit
+    from biranet.photos.drawn.synthetic import draw_photo as draw_photo
     from biranet.photos.prepare import Preparation as Preparation
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
-    from biranet.photos.drawn.synthetic import draw_photo as draw_photo
 
     __version__: str
 

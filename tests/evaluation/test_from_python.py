@@ -46,7 +46,7 @@ def test_a_table_gives_what_the_command_line_writes(table, tmp_path, biranet):
     for given in (file, str(file)):
         metrics = json.loads(json.dumps(package.measure(given, by=["camera"])))
         assert metrics == {key: written[key] for key in metrics}
-        assert set(written) - set(metrics) == {"notes", "facts", "tables"}  # what a report says of its origin
+        assert set(written) - set(metrics) == {"notes", "facts", "provenance"}  # what a report says of its origin
 
 
 def test_texts_and_numbers_of_any_kind_are_the_same_table(table, measured):

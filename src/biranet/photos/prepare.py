@@ -161,6 +161,7 @@ class Prepared:
         """The prepared image as training and grading see it, RGB, (H, H, 3), uint8."""
         return decode_prepared(self.jpeg)
 
+
 def prepare_photo(source: Path | str | bytes | PhotoFile, preparation: Preparation | None = None) -> Prepared:
     """Prepare one photo: read it, cut it to its field, encode the square, and measure it.
 
