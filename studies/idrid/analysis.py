@@ -9,8 +9,8 @@ import pandas as pd
 from biranet.decisions.predictions import PROBABILITIES, read_predictions, referable_score
 from biranet.errors import InputError
 from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
-from grid import BASE, LOSSES
-from variants import ABLATIONS, ARCHITECTURES
+from studies.idrid.grid import BASE, LOSSES
+from studies.idrid.variants import ABLATIONS, ARCHITECTURES
 
 KEYS = ("quadratic_weighted_kappa", "aca", "macro_f1", "macro_f1_of_means", "micro_f1", "referable_auc")
 """The measures of the study, as `metrics.json` calls them; more is better in all of them."""

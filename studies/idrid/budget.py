@@ -1,6 +1,6 @@
 """Estimate what a grid costs, from one epoch of each variant; the grid itself is not run.
 
-OMP_NUM_THREADS=1 python studies/idrid/budget.py PREPARED --backbone-weights FILE [--grid core|full] [--results FOLDER]
+OMP_NUM_THREADS=1 python -m studies.idrid.budget PREPARED --backbone-weights FILE [--grid core|full] [--results FOLDER]
 
 Writes budget.csv beside the grid's tables. Seconds are those of all processors together, with everything that a
 training does once (reading weights, the audit) counted to its epoch: so the estimate leans upwards.
@@ -22,9 +22,9 @@ import pandas as pd
 from biranet.errors import BiranetError
 from biranet.learning.train import train
 from biranet.tables import write_table
-from folds import folder_of, make_folders
-from grid import HERE, Cell, Grid, Part, read_grid
-from variants import VARIANTS
+from studies.idrid.folds import folder_of, make_folders
+from studies.idrid.grid import HERE, Cell, Grid, Part, read_grid
+from studies.idrid.variants import VARIANTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import final_kappa
 from biranet.config import TrainConfig
 from biranet.decisions.predictions import COLUMNS
 from biranet.errors import InputError
@@ -28,9 +27,10 @@ from biranet.learning.train import train
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.tables import write_table
-from folds import folder_of
-from grid import Cell, Grid, Training
-from variants import VARIANTS
+from studies.idrid.analysis import final_kappa
+from studies.idrid.folds import folder_of
+from studies.idrid.grid import Cell, Grid, Training
+from studies.idrid.variants import VARIANTS
 
 Report = Callable[[Training, float | None, float], None]
 """Told of each training that has ended; the validation kappa of an inner one; seconds."""

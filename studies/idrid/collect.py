@@ -16,13 +16,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import COLLECTED_WITH, final_kappa
 from biranet.grades import GRADE_COUNT
 from biranet.learning.run import software_versions
 from biranet.tables import write_table
-from cells import chosen_rate, inner_history, outer_history, result_file
-from grid import Cell, Grid
-from variants import VARIANTS
+from studies.idrid.analysis import COLLECTED_WITH, final_kappa
+from studies.idrid.cells import chosen_rate, inner_history, outer_history, result_file
+from studies.idrid.grid import Cell, Grid
+from studies.idrid.variants import VARIANTS
 
 TRAINING = ["variant", "loss", "seed", "fold", "part", "lr"]
 """What names a training in the tables; `part` is inner, outer or, in times.csv, external."""

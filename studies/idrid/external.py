@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import Pair, differences, measures, models_digest, pool, read_settings
 from biranet.errors import InputError, RefusedError
 from biranet.files import sha256_of
 from biranet.inference.readings import record_reading
@@ -18,9 +17,10 @@ from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.prepare import read_preparation
 from biranet.tables import write_table
-from cells import chosen_rate, result_file
-from collect import count_photos, write_settings
-from grid import Grid
+from studies.idrid.analysis import Pair, differences, measures, models_digest, pool, read_settings
+from studies.idrid.cells import chosen_rate, result_file
+from studies.idrid.collect import count_photos, write_settings
+from studies.idrid.grid import Grid
 
 READ_AS = "all of an external set"
 """What the readings are written down as, where those of a test part name the column of the split."""

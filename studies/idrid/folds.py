@@ -14,7 +14,7 @@ from biranet.files import write_bytes
 from biranet.learning.split import split_photos
 from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
 from biranet.photos.prepare import read_preparation
-from grid import Grid, Part
+from studies.idrid.grid import Grid, Part
 
 SPLIT_SEED = 1
 """Seed of the folds; one for all seeds of the training, so that all tables hold the same test photos by fold."""

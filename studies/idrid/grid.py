@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from biranet.config import STRICT, TrainConfig, first_fault
 from biranet.errors import InputError
-from variants import ABLATIONS, ARCHITECTURES, VARIANTS
+from studies.idrid.variants import ABLATIONS, ARCHITECTURES, VARIANTS
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,6 +1,6 @@
 """Make the study's page from the tables alone; every number on it is computed here.
 
-python studies/idrid/page.py [RESULTS] [--out FOLDER]
+python -m studies.idrid.page [RESULTS] [--out FOLDER]
 
 RESULTS: the tables that run.py wrote; results/core beside this file when not given. Writes README.md, differences.svg
 and curves.svg into --out, measures.csv, differences.csv and convergence.csv into RESULTS. When --out is not given, the
@@ -18,7 +18,14 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from analysis import (
+from biranet.errors import BiranetError
+from biranet.evaluation.bounds import LEVEL
+from biranet.evaluation.intervals import RESAMPLES
+from biranet.evaluation.meanings import meaning_of
+from biranet.files import atomic_write, write_bytes
+from biranet.grades import GRADE_COUNT
+from biranet.tables import write_table
+from studies.idrid.analysis import (
     COLLECTED_WITH,
     KEYS,
     LEVEL_SHARE,
@@ -30,15 +37,8 @@ from analysis import (
     measures,
     read_results,
 )
-from biranet.errors import BiranetError
-from biranet.evaluation.bounds import LEVEL
-from biranet.evaluation.intervals import RESAMPLES
-from biranet.evaluation.meanings import meaning_of
-from biranet.files import atomic_write, write_bytes
-from biranet.grades import GRADE_COUNT
-from biranet.tables import write_table
-from grid import BASE, HERE, LOSS_TITLES
-from sentences import (
+from studies.idrid.grid import BASE, HERE, LOSS_TITLES
+from studies.idrid.sentences import (
     NOTHING,
     ahead_or_behind,
     at_the_edges,
@@ -50,7 +50,7 @@ from sentences import (
     standing,
     with_interval,
 )
-from variants import ARCHITECTURES, VARIANTS
+from studies.idrid.variants import ARCHITECTURES, VARIANTS
 
 CORE = HERE / "results" / "core"
 

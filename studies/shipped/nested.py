@@ -1,7 +1,7 @@
 """Measure what choosing the settings is worth: choose inside each fold, and answer for the fold by the choice.
 
-OMP_NUM_THREADS=1 python studies/shipped/make.py prepared --backbone-weights FILE [--out FOLDER]
-OMP_NUM_THREADS=1 python studies/shipped/nested.py prepared --backbone-weights FILE [--out FOLDER]
+OMP_NUM_THREADS=1 python -m studies.shipped.make prepared --backbone-weights FILE [--out FOLDER]
+OMP_NUM_THREADS=1 python -m studies.shipped.nested prepared --backbone-weights FILE [--out FOLDER]
 
 The settings of the model that ships were chosen on the photos that measure it. Here each of the five folds of `make.py`
 chooses some of them anew, on the photos it learns from alone: a quarter of these is held back, every setting learns
@@ -48,8 +48,18 @@ from biranet.reports.compare import compare
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
-from options import OPTIONS, RECIPE, SETTINGS, VIEWS, Option, kappa_of, looking, recipe_option, refuse_too_few
-from steps import (
+from studies.shipped.options import (
+    OPTIONS,
+    RECIPE,
+    SETTINGS,
+    VIEWS,
+    Option,
+    kappa_of,
+    looking,
+    recipe_option,
+    refuse_too_few,
+)
+from studies.shipped.steps import (
     FOLDS,
     OUTER,
     answer_test_part,

@@ -16,7 +16,7 @@ from biranet.errors import InputError
 from biranet.evaluation.metrics import checked_confusion
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.flip import FlipAverage
-from steps import answered_by_rules_of_the_others
+from studies.shipped.steps import answered_by_rules_of_the_others
 
 PIECES = 5
 """Into how many pieces the photos that were held back are divided: rules for one are fitted on the others."""

@@ -1,6 +1,6 @@
 """Make of a trained model the file that ships: half precision, with the fingerprints of what it has learned from.
 
-python studies/shipped/ship.py RUN/last.safetensors prepared src/biranet/shipped/NAME.safetensors
+python -m studies.shipped.ship RUN/last.safetensors prepared src/biranet/shipped/NAME.safetensors
 
 By the fingerprints `biranet evaluate` knows the photos, and copies of them, in anybody's prepared folder. They also
 tell whether a given photo was among them: ship only a model of photos that were published.

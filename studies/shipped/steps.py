@@ -26,7 +26,7 @@ from biranet.learning.run import STATE_NAME
 from biranet.learning.split import split_photos
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
-from card import RESULTS
+from studies.shipped.card import RESULTS
 
 FOLDS = 5
 OUTER = SplitConfig(folds=FOLDS, validation=0, calibration=0)

@@ -237,8 +237,8 @@ def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_p
 
 def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, split_folder, tmp_path):
     def ship(*arguments):
-        command = [sys.executable, ROOT / "studies" / "shipped" / "ship.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "studies.shipped.ship", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     out = tmp_path / "new" / "mine.safetensors"
     done = ship(run_folder / "best.safetensors", split_folder, out)

@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-import run as command
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
+from studies.idrid import run as command
 
 TINY = """
 rates = [1e-3, 1e-2]

@@ -13,11 +13,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
-import card as card_script
-import make
-import nested as command
-import options
-import steps
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import PROBABILITIES, read_predictions
@@ -28,7 +23,12 @@ from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
 from biranet.tables import write_table
-from options import OPTIONS, PIECES, RECIPE, SETTINGS, Option, kappa_of, recipe_option
+from studies.shipped import card as card_script
+from studies.shipped import make, options, steps
+from studies.shipped import nested as command
+from studies.shipped.options import OPTIONS, PIECES, RECIPE, SETTINGS, Option, kappa_of, recipe_option
+
+ROOT = Path(__file__).parents[2]
 
 ANSWERS = ["file", "group", "grade", *PROBABILITIES]
 
@@ -47,10 +47,10 @@ def nested(photos, tiny_recipe, tmp_path_factory):
     """Folder of a run by two processes: `out`, `results`, and what they said in `0.txt` and `1.txt`; read only."""
     folder = tmp_path_factory.mktemp("nested")
     (folder / "recipe.toml").write_text(tiny_recipe.replace("epochs = 2", "epochs = 1"))
-    words = [sys.executable, command.__file__, *_words(photos, folder)]
+    words = [sys.executable, "-m", command.__name__, *_words(photos, folder)]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # processes of many threads each wait for each other
     processes = [
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=one_thread)
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=one_thread)
         for _ in range(2)
     ]
     for number, process in enumerate(processes):

@@ -9,13 +9,13 @@ import pytest
 from scipy.stats import beta, t
 from sklearn.metrics import roc_auc_score
 
-import page
-from analysis import KEYS, pool, read_results
 from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.evaluation.groups import arrange_groups, block_widths, draw_weights
 from biranet.evaluation.intervals import RESAMPLES, measure_with_intervals, paired_differences
-from sentences import at_the_edges, sooner, standing
+from studies.idrid import page
+from studies.idrid.analysis import KEYS, pool, read_results
+from studies.idrid.sentences import at_the_edges, sooner, standing
 
 
 @pytest.fixture(scope="module")

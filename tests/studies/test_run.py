@@ -18,9 +18,6 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score
 
-import page
-import run as command
-from analysis import final_kappa
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.inference.readings import READINGS_NAME
@@ -28,12 +25,15 @@ from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import predict_photos
 from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
-from cells import choose_rate, inner_history, result_file, run_training
-from folds import divide, make_folders
-from grid import LOSSES, Cell, Training, read_grid
-from variants import ABLATIONS, ARCHITECTURES
+from studies.idrid import page
+from studies.idrid import run as command
+from studies.idrid.analysis import final_kappa
+from studies.idrid.cells import choose_rate, inner_history, result_file, run_training
+from studies.idrid.folds import divide, make_folders
+from studies.idrid.grid import LOSSES, Cell, Training, read_grid
+from studies.idrid.variants import ABLATIONS, ARCHITECTURES
 
-STUDY = Path(__file__).parents[2] / "studies" / "idrid"
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_photo_is_answered_for_once_in_every_table(finished_study, prepared):
@@ -200,10 +200,12 @@ def test_answers_of_variants_that_are_in_the_grid_no_more_are_removed(
 def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
     finished_study, prepared, tiny_grid, study_arguments, tmp_path
 ):
-    words = [sys.executable, str(STUDY / "run.py"), *study_arguments(prepared, tiny_grid, tmp_path)]
+    words = [sys.executable, "-m", command.__name__, *study_arguments(prepared, tiny_grid, tmp_path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     for sent, status, enough in ((signal.SIGTERM, 130, 3), (signal.SIGKILL, -signal.SIGKILL, 8)):
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         # In the middle of a training: some are finished, and the state of the next one is there.
         while len(_files(tmp_path, "choices/*.csv")) < enough or not _files(tmp_path, "running/*/state.safetensors"):
             assert process.poll() is None, process.communicate()
@@ -223,10 +225,10 @@ def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
 def test_processes_that_are_started_together_share_the_work(
     finished_study, prepared, tiny_grid, study_arguments, tmp_path
 ):
-    words = [sys.executable, str(STUDY / "run.py"), *study_arguments(prepared, tiny_grid, tmp_path)]
+    words = [sys.executable, "-m", command.__name__, *study_arguments(prepared, tiny_grid, tmp_path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     processes = [
-        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     said = [process.communicate(timeout=300) for process in processes]
@@ -338,7 +340,7 @@ def test_the_grids_hold_what_the_study_is_about(name):
 
 
 def test_the_core_grid_fits_into_its_time():
-    times = pd.read_csv(STUDY / "results" / "core" / "times.csv")
+    times = pd.read_csv(command.HERE / "results" / "core" / "times.csv")
     wanted = Counter(
         (training.cell.variant, training.part) for training in read_grid("core", None).costs(external=True)
     )

@@ -12,9 +12,6 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 import biranet
-import card as card_script
-import make as command
-import steps
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
@@ -25,6 +22,9 @@ from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpo
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
 from near import near
+from studies.shipped import card as card_script
+from studies.shipped import make as command
+from studies.shipped import steps
 
 RELEASED = {
     "IDRiD_004": [0.0054, 0.0190, 0.1285, 0.5373, 0.3098],

@@ -11,7 +11,7 @@ from biranet.config import DataConfig, ModelConfig, TrainConfig
 from biranet.learning.data import draw_rows
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import BilinearHead, BiraNet, PlainNet, RANet, Stream, attention_pool
-from variants import (
+from studies.idrid.variants import (
     ARCHITECTURES,
     VARIANTS,
     CellStream,

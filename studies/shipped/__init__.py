@@ -1,0 +1,1 @@
+"""How the model that ships is made and measured: make.py, nested.py, card.py."""
