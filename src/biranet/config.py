@@ -11,35 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from biranet.errors import InputError
-from biranet.files import parse_toml
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from biranet.files import parse_toml, unreadable
+from biranet.validated import STRICT, validated
 
 CONFIG_NAME = "config.json"
 """Holds the settings of a run, in its folder."""
-
-STRICT = {"extra": "forbid"}
-"""Makes pydantic refuse keys that a dataclass does not have."""
-
-
-def first_fault(error: "ValidationError") -> tuple[str, str]:
-    """Say what is wrong first in values that pydantic refuses.
-
-    Args:
-        error: Its error.
-
-    Returns:
-        The dotted key of the value, empty where all of them together are wrong; and the sentence, that of our own check
-        where one of ours refused it.
-    """
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    return ".".join(map(str, first["loc"])), str(cause) if isinstance(cause, ValueError) else first["msg"]
-
 
 LARGEST_SEED = 2**64 - 1
 """What torch takes."""
@@ -334,20 +313,7 @@ def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:
         >>> train_config_from({"model": {"backbone": "resnet18"}}, "here").model.backbone
         'resnet18'
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(TrainConfig).validate_python(values)
-    except ValidationError as error:
-        key, message = first_fault(error)
-        first = error.errors()[0]
-        if first["type"] == "unexpected_keyword_argument":
-            section = TrainConfig()
-            for part in first["loc"][:-1]:
-                section = getattr(section, str(part))
-            known = ", ".join(item.name for item in dataclasses.fields(section))
-            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {known}") from error
-        raise InputError(f"{origin}: {key + ': ' if key else ''}{message}") from error
+    return validated(TrainConfig, values, origin)
 
 
 def read_recipe(path: Path) -> TrainConfig:
@@ -359,7 +325,7 @@ def read_recipe(path: Path) -> TrainConfig:
     try:
         values = parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+        raise unreadable(f"the recipe {path}", error) from error
     except ValueError as error:
         raise InputError(f"the recipe {path} is not valid TOML: {error}") from error
     return train_config_from(values, str(path))

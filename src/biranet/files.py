@@ -241,6 +241,21 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
+def unreadable(path: Path | str, error: OSError, remedy: str = "") -> InputError:
+    """Say in one sentence that a file or a folder cannot be read.
+
+    Args:
+        path: What cannot be read; what it is may stand before its path.
+        error: What the system said.
+        remedy: What to do.
+
+    Example:
+        >>> print(unreadable("a.csv", PermissionError(13, "Permission denied"), "name another file"))
+        cannot read a.csv: Permission denied; name another file
+    """
+    return InputError("; ".join(filter(None, (f"cannot read {path}: {error.strerror or error}", remedy))))
+
+
 def sha256_of(path: Path) -> str:
     """Sum up the content of a file.
 
@@ -251,7 +266,7 @@ def sha256_of(path: Path) -> str:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
@@ -296,6 +311,6 @@ def read_json(path: Path) -> Any:
     try:
         return parse_json(read_regular(path, LONGEST_JSON_BYTES))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); it may have been edited by hand") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.files import read_json
+from biranet.files import read_json, unreadable
 from biranet.locks import exclusive_file
 
 LOCK_NAME = ".biranet.lock"
@@ -131,7 +131,7 @@ def check_output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
     try:
         foreign = kind.foreign(out) if kind.folder or state.st_size else None
     except OSError as error:
-        raise InputError(f"cannot read {out}: {error.strerror or error}; name another {kind.noun}") from error
+        raise unreadable(out, error, f"name another {kind.noun}") from error
     if foreign is not None and kind.folder:
         raise InputError(
             f"{out} holds other things than {kind.what} of biranet's, such as {foreign.name}; "

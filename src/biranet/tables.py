@@ -15,7 +15,7 @@ import pandas as pd
 
 from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
-from biranet.files import atomic_write, open_regular, printable
+from biranet.files import atomic_write, open_regular, printable, unreadable
 from biranet.grades import parse_grade
 from biranet.texts import read_head, read_text
 from biranet.words import parse_eye
@@ -178,7 +178,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         file = open_regular(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     with file:
         yield file
 
@@ -304,7 +304,7 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
                     raise InputError(f"{path}, line {reader.line_num}: there are more values than columns")
                 yield {name: from_cell(cell) for name, cell in row.items()}
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
 

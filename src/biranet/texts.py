@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.files import open_regular, read_regular
+from biranet.files import open_regular, read_regular, unreadable
 
 LONGEST_TEXT_BYTES = 1_000_000_000
 """Longest table that is read: ten million photos with a hundred letters each."""
@@ -63,7 +63,7 @@ def read_text(path: Path) -> str:
     try:
         data = read_regular(path, LONGEST_TEXT_BYTES)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     _refuse_packed(path, data[: _TAR_MARK_AT + len(_TAR_MARK)])
     encoding = _encoding(data)
     try:

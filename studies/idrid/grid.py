@@ -1,13 +1,14 @@
 """The grid: what is trained with which loss, seed and fold, and which learning rates are tried."""
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from biranet.config import STRICT, TrainConfig, first_fault
+from biranet.config import TrainConfig
 from biranet.errors import InputError
+from biranet.files import parse_toml, unreadable
+from biranet.validated import STRICT, validated
 from studies.idrid.variants import ABLATIONS, ARCHITECTURES, VARIANTS
 
 HERE = Path(__file__).resolve().parent
@@ -167,18 +168,14 @@ def read_grid(name: str, backbone_weights: Path | None) -> Grid:
     Raises:
         InputError: If there is no such grid, or it holds what it must not.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     path = Path(name) if name.endswith(".toml") else HERE / f"{name}.toml"
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        grid = TypeAdapter(Grid).validate_python(values)
+        values = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"--grid {name}: cannot read {path} ({error.strerror}); give core, full or a file") from error
-    except ValidationError as error:
-        raise InputError(f"{path}: {': '.join(filter(None, first_fault(error)))}") from error
+        raise unreadable(f"the grid {path}", error, "give core, full or a file") from error
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"the grid {path} is not valid TOML: {error}") from error
+    grid = validated(Grid, values, str(path))
     if backbone_weights is None:
         return grid
     model = dataclasses.replace(grid.train.model, backbone_weights=backbone_weights)

@@ -236,11 +236,11 @@ def test_a_description_of_another_model_is_refused(file, changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"image_size": "large"}, r"\(image_size\): Input should be a valid integer"),
-        ({"image_size": None}, r"\(image_size\): Field required"),
+        ({"image_size": "large"}, r"image_size: Input should be a valid integer"),
+        ({"image_size": None}, r"image_size: Field required"),
         ({"image_size": 0}, "image_size must lie between 32 and 64, not 0"),
         ({"image_size": 10**6}, "image_size must lie between 32 and 64, not 1000000"),
-        ({"mean": [0.5, 0.5]}, r"\(mean.2\): Field required"),
+        ({"mean": [0.5, 0.5]}, r"mean.2: Field required"),
         ({"mean": [0.5, 0.5, 300.0]}, "mean must lie between 0 and 1, not 300"),
         ({"std": [0.5, 0.0, 0.5]}, "std must lie between 0.001 and 10, not 0"),
         ({"std": [0.5, -1.0, 0.5]}, "std must lie between 0.001 and 10, not -1"),
@@ -265,7 +265,7 @@ def test_a_description_of_another_model_is_refused(file, changes):
         ({"preparation": {"version": 1, "size_px": 64}}, "was trained on photos prepared by version 1"),
         ({"preparation": None}, "Field required"),
         ({"surprise": 1}, "surprise"),
-        ({"\x1b[31msurprise\n": 1}, r"\('\\x1b\[31msurprise\\n'\): Unexpected"),
+        ({"\x1b[31msurprise\n": 1}, r"no setting '\\x1b\[31msurprise\\n'; known here are: model, image_size"),
         ({"rules": {"decoder": "median"}}, "rules.decoder"),
         ({"rules": {"temperature": 0.0}}, "temperature must be a number above 0, not 0.0: from 0.01 to 100"),
         ({"rules": {"temperature": 1e-320}}, "temperature must be a number above 0, not 1e-320: from 0.01 to 100"),

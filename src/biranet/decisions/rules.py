@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from biranet.config import STRICT
 from biranet.decisions.predictions import (
     ANSWER_COLUMNS,
     POINT_PREFIX,
@@ -29,6 +28,7 @@ from biranet.decisions.predictions import (
 )
 from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
+from biranet.validated import STRICT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,15 +6,14 @@ backbone, image size or thresholds, stands there alone.
 """
 
 import datetime
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from biranet.config import STRICT, first_fault
 from biranet.errors import InputError
 from biranet.evaluation.meanings import meaning_of
-from biranet.files import parse_toml
+from biranet.files import parse_toml, sha256_of, unreadable
 from biranet.grades import GRADE_COUNT
+from biranet.validated import STRICT, validated
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 """Folder of the models that ship; there is none in a checkout that lacks the weights."""
@@ -140,18 +139,14 @@ def read_model_card(name: str) -> ModelCard:
     """
     if name not in shipped():
         raise InputError(f"no model {name!r} ships with this biranet; {_known()}")
-    # Imported here, so that `biranet.load` of a file waits for nothing it does not use.
-    from pydantic import TypeAdapter, ValidationError
-
     path = SHIPPED / f"{name}.toml"
     try:
-        return TypeAdapter(ModelCard).validate_python(parse_toml(path.read_text(encoding="utf-8")))
+        values = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read the model card {path}: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise InputError(f"{path} is no model card: {': '.join(filter(None, first_fault(error)))}") from error
+        raise unreadable(f"the model card {path}", error) from error
     except ValueError as error:
         raise InputError(f"the model card {path} is not valid TOML: {error}") from error
+    return validated(ModelCard, values, f"{path} is no model card")
 
 
 def find_checkpoint(given: Path | str | None = None) -> Path:
@@ -172,7 +167,7 @@ def find_checkpoint(given: Path | str | None = None) -> Path:
     name = DEFAULT if given is None else str(given)
     if name in shipped():
         path = SHIPPED / f"{name}.safetensors"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != read_model_card(name).weights_sha256:
+        if sha256_of(path) != read_model_card(name).weights_sha256:
             raise InputError(
                 f"{path} is not the file that its card {name}.toml is about: it is damaged, or was replaced; "
                 "install biranet anew"

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from biranet.config import LARGEST_SEED, STRICT, ModelConfig, first_fault
+from biranet.config import LARGEST_SEED, ModelConfig
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.files import printable
@@ -26,6 +25,7 @@ from biranet.learning.model import build_model
 from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
 from biranet.photos.prepare import SMALLEST_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
+from biranet.validated import STRICT, validated
 
 FORMAT = "biranet-checkpoint"
 VERSION = 4
@@ -247,12 +247,7 @@ def _card(path: Path, stored: StoredTensors) -> CheckpointInfo:
             f"this biranet prepares by version {PREPARATION_VERSION}, which gives other pixels; "
             "use the biranet that wrote it, or train again"
         )
-    try:
-        return TypeAdapter(CheckpointInfo).validate_python(header)
-    except ValidationError as error:
-        dotted, fault = first_fault(error)
-        key = printable(dotted)[:LONGEST_NAME]
-        raise InputError(f"{path} says of itself what cannot be{f' ({key})' if key else ''}: {fault}") from error
+    return validated(CheckpointInfo, header, f"{path} says of itself what cannot be")
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from biranet.config import STRICT
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.tensors import open_tensors, write_tensors
+from biranet.validated import STRICT
 
 FORMAT = "biranet-training-state"
 VERSION = 3

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from biranet.errors import InputError
-from biranet.files import parse_json, write_bytes
+from biranet.files import parse_json, unreadable, write_bytes
 
 LONGEST_HEADER_BYTES = 100_000_000
 """Longest description of the tensors, which is what safetensors itself allows."""
@@ -106,7 +106,7 @@ def open_tensors(path: Path, what: str) -> Iterator[StoredTensors]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     with file:
         yield StoredTensors(path, what, file)
 

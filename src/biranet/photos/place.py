@@ -6,7 +6,7 @@ from pathlib import Path
 
 from biranet.config import CONFIG_NAME
 from biranet.errors import InputError
-from biranet.files import printable, tidy
+from biranet.files import printable, tidy, unreadable
 from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import MANIFEST_NAME
 from biranet.outputs import holds_keys, visible
@@ -58,7 +58,7 @@ def check_ours(out: Path) -> None:
     try:
         present = {*standing, *(visible(out) if out.is_dir() else ())}
     except OSError as error:
-        raise InputError(f"cannot read {out}: {error.strerror or error}; name another folder") from error
+        raise unreadable(out, error, "name another folder") from error
     if os.path.lexists(out / PREPARATION_NAME):
         read_preparation(out)
     # A run that was killed at its very start leaves an empty journal.

@@ -1,0 +1,64 @@
+"""From plain values, as files hold them, to a dataclass."""
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from biranet.errors import InputError
+from biranet.files import printable
+
+STRICT = {"extra": "forbid"}
+"""The `__pydantic_config__` of such dataclasses: keys that they do not have are refused."""
+
+_LONGEST_KEY = 200
+
+Kind = TypeVar("Kind")
+
+
+def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
+    """Build a dataclass from plain values.
+
+    Args:
+        kind: The dataclass; its fields may be dataclasses, too.
+        values: For example `{"epochs": 3, "model": {"backbone": "resnet18"}}`; what is left out keeps its default.
+        origin: Where the values come from, and what they cannot be; the error begins with it.
+
+    Returns:
+        The dataclass.
+
+    Raises:
+        InputError: If a key is not known (the known ones are named), is missing, or a value is not allowed; of several
+            faults the first.
+
+    Example:
+        >>> from biranet.config import TrainConfig
+        >>> validated(TrainConfig, {"epochs": 0.5}, "recipe.toml")
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: recipe.toml: epochs: Input should be a valid integer, got a number with a fractional part
+    """
+    # Imported here, so that whoever reads no such file does not wait for it.
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = first["loc"]
+        key = ".".join(map(str, location))[:_LONGEST_KEY]
+        if first["type"] == "unexpected_keyword_argument":
+            known = ", ".join(_fields_at(kind, location[:-1]))
+            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {known}") from error
+        ours = first.get("ctx", {}).get("error")
+        message = str(ours) if isinstance(ours, ValueError) else first["msg"]
+        raise InputError(": ".join(filter(None, (origin, printable(key), message)))) from error
+
+
+def _fields_at(kind: Any, location: Sequence[str | int]) -> list[str]:
+    """Names of the fields that the dataclass at a place inside another one has."""
+    for part in location:
+        if is_dataclass(kind):
+            kind = get_type_hints(kind)[str(part)]
+        else:  # the values of a dictionary, the members of a tuple
+            kind = next(each for each in reversed(get_args(kind)) if each is not ...)
+    return [field.name for field in fields(kind)]
