@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import runpy
 import shlex
 import shutil
 import signal
@@ -186,14 +185,15 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
     model, card = load_checkpoint(checkpoint)
     points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
     rules = Rules(1.5, operating_points=points, set_threshold=0.8, fitted_on="40 drawn photographs")
-    trained = folder / "trained.safetensors"
-    digest = training_set_digest(read_manifest(split_folder), "split")
-    save_checkpoint(trained, model, dataclasses.replace(card, rules=rules, training_set_digest=digest))
-    # The script is no part of the package.
-    runpy.run_path(str(Path(__file__).parents[1] / "studies" / "shipped" / "ship.py"))["ship"](
-        trained, split_folder, folder / f"{DEFAULT}.safetensors"
+    photos = read_manifest(split_folder)
+    learned = photos.loc[photos["split"].isin(["train", "validation"]), "fingerprint"]
+    card = dataclasses.replace(
+        card,
+        rules=rules,
+        training_set_digest=training_set_digest(photos, "split"),
+        training_set_fingerprints=tuple(sorted(learned)),
     )
-    trained.unlink()
+    save_checkpoint(folder / f"{DEFAULT}.safetensors", model, card, half=True)
     _write_card(folder)
     return folder
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from biranet.errors import InputError
-from biranet.files import parse_toml, unreadable
+from biranet.files import read_toml
 from biranet.validated import STRICT, validated
 
 CONFIG_NAME = "config.json"
@@ -322,10 +322,4 @@ def read_recipe(path: Path) -> TrainConfig:
     Raises:
         InputError: If the file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
     """
-    try:
-        values = parse_toml(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise unreadable(f"the recipe {path}", error) from error
-    except ValueError as error:
-        raise InputError(f"the recipe {path} is not valid TOML: {error}") from error
-    return train_config_from(values, str(path))
+    return train_config_from(read_toml(path, "the recipe"), str(path))

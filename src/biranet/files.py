@@ -302,6 +302,25 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
 
 
+def read_toml(path: Path, what: str, remedy: str = "") -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: The file.
+        what: What it is, for the error, such as `the recipe`.
+        remedy: What to do where it cannot be read.
+
+    Raises:
+        InputError: If it is missing or not TOML.
+    """
+    try:
+        return parse_toml(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise unreadable(f"{what} {path}", error, remedy) from error
+    except ValueError as error:
+        raise InputError(f"{what} {path} is not valid TOML: {error}") from error
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours.
 

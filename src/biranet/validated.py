@@ -32,10 +32,10 @@ def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
 
     Example:
         >>> from biranet.config import TrainConfig
-        >>> validated(TrainConfig, {"epochs": 0.5}, "recipe.toml")
+        >>> validated(TrainConfig, {"optimizer": {"lr": -1}}, "recipe.toml")
         Traceback (most recent call last):
             ...
-        biranet.errors.InputError: recipe.toml: epochs: Input should be a valid integer, got a number with a fractional part
+        biranet.errors.InputError: recipe.toml: optimizer: --lr must be above 0, not -1.0
     """
     # Imported here, so that whoever reads no such file does not wait for it.
     from pydantic import TypeAdapter, ValidationError

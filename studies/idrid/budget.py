@@ -6,12 +6,10 @@ Writes budget.csv beside the grid's tables. Seconds are those of all processors 
 training does once (reading weights, the audit) counted to its epoch: so the estimate leans upwards.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import io
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from biranet.errors import BiranetError
 from biranet.learning.train import train
 from biranet.tables import write_table
+from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.idrid.folds import folder_of, make_folders
 from studies.idrid.grid import HERE, Cell, Grid, Part, read_grid
 from studies.idrid.variants import VARIANTS
@@ -29,21 +27,19 @@ from studies.idrid.variants import VARIANTS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--backbone-weights", type=Path, metavar="FILE")
+    parser = command_parser(__doc__)
+    add_photos_and_weights(parser)
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: results/GRID beside this file")
     given = parser.parse_args(arguments)
-    try:
-        table = budget(given.prepared, read_grid(given.grid, given.backbone_weights))
+
+    def work() -> None:
+        table = budget(given.prepared, read_grid(given.grid).with_weights(given.backbone_weights))
         write_table((given.results or HERE / "results" / Path(given.grid).stem) / "budget.csv", table)
-    except BiranetError as error:
-        print(f"studies/idrid/budget.py: {error}", file=sys.stderr)
-        return error.exit_status
-    print(table.to_string(index=False))
-    print(f"in all {table['hours'].sum():.2f} processor hours")
-    return 0
+        print(table.to_string(index=False))
+        print(f"in all {table['hours'].sum():.2f} processor hours")
+
+    return exit_status_of(__file__, work)
 
 
 def budget(prepared: Path, grid: Grid) -> pd.DataFrame:
@@ -79,4 +75,4 @@ def _one_epoch(out: Path, grid: Grid, variant: str, part: Part) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command(main)

@@ -16,21 +16,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from biranet.config import TrainConfig
-from biranet.decisions.predictions import COLUMNS
 from biranet.errors import InputError
 from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import choose_device, predict_photos
 from biranet.learning.record import read_history
-from biranet.learning.run import LAST_NAME, STATE_NAME
-from biranet.learning.train import train
+from biranet.learning.run import LAST_NAME
 from biranet.locks import exclusive_file
-from biranet.manifest import read_manifest
 from biranet.tables import write_table
 from studies.idrid.analysis import final_kappa
 from studies.idrid.folds import folder_of
 from studies.idrid.grid import Cell, Grid, Training
 from studies.idrid.variants import VARIANTS
+from studies.trainings import predict_test_part, train_or_resume
 
 Report = Callable[[Training, float | None, float], None]
 """Told of each training that has ended; the validation kappa of an inner one; seconds."""
@@ -133,7 +129,7 @@ def run_training(out: Path, grid: Grid, training: Training, report: Report) -> b
         folder, config = folder_of(out, training.part, cell.fold), grid.settings(cell, rate)
         try:
             with contextlib.redirect_stdout(log):
-                train(folder, run, config, resume=(run / STATE_NAME).exists(), build=VARIANTS[cell.variant].build)
+                train_or_resume(folder, run, config, VARIANTS[cell.variant].build)
         except InputError as error:
             raise InputError(f"{training}: {error}") from error
         history = pd.DataFrame(read_history(run))
@@ -147,7 +143,8 @@ def run_training(out: Path, grid: Grid, training: Training, report: Report) -> b
             if training.part == "external":
                 (run / LAST_NAME).replace(result)
             else:
-                write_table(result, _answers(folder, run, config, cell))
+                model, card = load_checkpoint(run / LAST_NAME, VARIANTS[cell.variant].build)
+                write_table(result, predict_test_part(folder, model, card, config))
         shutil.rmtree(run)
     report(training, kappa, time.monotonic() - started)
     return True
@@ -178,13 +175,3 @@ def _rate(out: Path, grid: Grid, training: Training) -> float | None:
 def _name(training: Training, rate: float) -> str:
     """Name of a training among those that are running."""
     return f"{training.part}_{training.cell.name}_lr{rate:g}"
-
-
-def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:
-    """The predictions table of the test photos, by the model after the last epoch."""
-    model, card = load_checkpoint(run / LAST_NAME, VARIANTS[cell.variant].build)
-    table = read_manifest(folder)
-    table = table[table["split"] == "test"].reset_index(drop=True)
-    device, workers = choose_device(config.no_cuda), config.data.workers
-    answers = predict_photos(model, card, folder, table, device=device, workers=workers)
-    return answers[list(COLUMNS)]

@@ -7,9 +7,10 @@ from typing import Literal
 
 from biranet.config import TrainConfig
 from biranet.errors import InputError
-from biranet.files import parse_toml, unreadable
+from biranet.files import read_toml
 from biranet.validated import STRICT, validated
 from studies.idrid.variants import ABLATIONS, ARCHITECTURES, VARIANTS
+from studies.trainings import with_weights
 
 HERE = Path(__file__).resolve().parent
 
@@ -121,6 +122,14 @@ class Grid:
         if not self.rates or list(self.rates) != sorted(set(self.rates)):
             raise InputError("rates must be different learning rates in rising order")
 
+    def with_weights(self, weights: Path | None) -> "Grid":
+        """The grid whose trainings start from a file of the backbone's weights; where none is given, from their own.
+
+        Raises:
+            InputError: If they start from ImageNet weights, and there is no file of them.
+        """
+        return dataclasses.replace(self, train=with_weights(self.train, weights))
+
     def cells(self) -> list[Cell]:
         """All cells in the order in which they run: an ablation after what it is a change of."""
         pairs = [(name, loss) for name in self.architectures for loss in LOSSES]
@@ -158,25 +167,14 @@ class Grid:
         return costs
 
 
-def read_grid(name: str, backbone_weights: Path | None) -> Grid:
+def read_grid(name: str) -> Grid:
     """Read a grid by its name, or from a TOML file.
 
     Args:
         name: `core`, `full`, or the path of a file.
-        backbone_weights: File with the backbone's weights; the grid's own setting when not given.
 
     Raises:
         InputError: If there is no such grid, or it holds what it must not.
     """
     path = Path(name) if name.endswith(".toml") else HERE / f"{name}.toml"
-    try:
-        values = parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(f"the grid {path}", error, "give core, full or a file") from error
-    except ValueError as error:
-        raise InputError(f"the grid {path} is not valid TOML: {error}") from error
-    grid = validated(Grid, values, str(path))
-    if backbone_weights is None:
-        return grid
-    model = dataclasses.replace(grid.train.model, backbone_weights=backbone_weights)
-    return dataclasses.replace(grid, train=dataclasses.replace(grid.train, model=model))
+    return validated(Grid, read_toml(path, "the grid", "give core, full or a file"), str(path))

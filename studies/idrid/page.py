@@ -7,8 +7,6 @@ and curves.svg into --out, measures.csv, differences.csv and convergence.csv int
 page of results/core comes into this folder, and every other one beside its tables.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from biranet.errors import BiranetError
 from biranet.evaluation.bounds import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
 from biranet.evaluation.meanings import meaning_of
 from biranet.files import atomic_write, write_bytes
 from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
+from studies.commands import command_parser, exit_status_of, run_as_command
 from studies.idrid.analysis import (
     COLLECTED_WITH,
     KEYS,
@@ -60,19 +58,18 @@ COLOURS = {"plain": "#777777", "ranet": "#1f77b4", "biranet": "#d62728"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_parser(__doc__)
     parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=CORE)
     parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples of each interval")
     given = parser.parse_args(arguments)
     out = given.out or page_place(given.results)
-    try:
+
+    def work() -> None:
         write_page(given.results, out, given.resamples)
-    except BiranetError as error:
-        print(f"studies/idrid/page.py: {error}", file=sys.stderr)
-        return error.exit_status
-    print(f"Written: {out / 'README.md'}")
-    return 0
+        print(f"Written: {out / 'README.md'}")
+
+    return exit_status_of(__file__, work)
 
 
 def page_place(results: Path) -> Path:
@@ -408,4 +405,4 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command(main)

@@ -9,28 +9,19 @@ holds what is needed to go on; the tables go to --results, and the page is made 
 time on one machine, the processes share the work.
 """
 
-import argparse
-import dataclasses
-import hashlib
-import json
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from biranet.errors import BiranetError, InputError, InterruptedRunError
-from biranet.files import read_json, write_json
 from biranet.locks import exclusive_file
-from biranet.manifest import photos_digest, read_manifest
-from biranet.photos.prepare import read_preparation
+from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.idrid.cells import finished, run_training, tidy_up
 from studies.idrid.collect import collect
 from studies.idrid.external import check_external, measure_external
 from studies.idrid.folds import divide_folder, make_folders
 from studies.idrid.grid import HERE, Grid, Training, read_grid
 from studies.idrid.page import page_place, write_page
+from studies.trainings import fingerprint_of_inputs, mark_folder
 
 WAIT_SECONDS = 2.0
 """Before this process looks again for something to do, where other processes are at all that can be done."""
@@ -69,9 +60,8 @@ class Progress:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("prepared", metavar="PREPARED", type=Path)
-    parser.add_argument("--backbone-weights", type=Path, metavar="FILE")
+    parser = command_parser(__doc__)
+    add_photos_and_weights(parser)
     parser.add_argument("--external", type=Path, metavar="EXTERNAL", help="photos of another clinic to be answered for")
     parser.add_argument("--grid", default="core", help="core, full, or a TOML file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/idrid_GRID")
@@ -79,22 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="default: as studies/idrid/page.py")
     given = parser.parse_args(arguments)
     name = Path(given.grid).stem
-    try:
-        grid = read_grid(given.grid, given.backbone_weights)
-        if grid.train.model.pretrained and grid.train.model.backbone_weights is None:
-            raise InputError("--backbone-weights is missing; give the file with the backbone's ImageNet weights")
+
+    def work() -> None:
+        grid = read_grid(given.grid).with_weights(given.backbone_weights)
         results = given.results or HERE / "results" / name
         run_grid(given.prepared, grid, given.out or Path("runs", f"idrid_{name}"), results, given.external)
         page = given.page or page_place(results)
         write_page(results, page)
         print(f"Written: {page / 'README.md'}, from the tables in {results}")
-    except (InterruptedRunError, KeyboardInterrupt):
-        print("studies/idrid/run.py: stopped; the same command goes on from here", file=sys.stderr)
-        return InterruptedRunError.exit_status
-    except BiranetError as error:
-        print(f"studies/idrid/run.py: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return exit_status_of(__file__, work)
 
 
 def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Path | None) -> None:
@@ -115,9 +99,10 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
     divide_folder(prepared, grid)
     if external is not None:
         check_external(external, prepared)
-    owner = _depends_on(prepared, grid)
+    # Not so the learning rates, seeds and variants, which may become more.
+    inputs = fingerprint_of_inputs(prepared, grid.train, folds=grid.folds, validation=grid.validation)
     with exclusive_file(out / "lock", wait=True):
-        _own(out / "begun_with.json", owner)
+        mark_folder(out, inputs)
         photos = make_folders(prepared, out, grid)
     costs = grid.costs(external=external is not None)
     progress = Progress(out, grid, costs)
@@ -134,43 +119,5 @@ def run_grid(prepared: Path, grid: Grid, out: Path, results: Path, external: Pat
             measure_external(external, out, results, grid)
 
 
-def _own(path: Path, owner: dict[str, Any]) -> None:
-    """Refuse a working folder that belongs to something else; mark a new one."""
-    if path.exists() and read_json(path) != owner:
-        raise InputError(
-            f"{path.parent} was begun with other settings or other photos (see {path}); choose another --out"
-        )
-    write_json(path, owner)
-
-
-def _depends_on(prepared: Path, grid: Grid) -> dict[str, Any]:
-    """What every training in a working folder depends on, as JSON gives it back.
-
-    Not so the learning rates, seeds and variants, which may become more, and where the files lie.
-    """
-    weights = grid.train.model.backbone_weights
-    train = dataclasses.replace(grid.train, model=dataclasses.replace(grid.train.model, backbone_weights=None))
-    owner = {
-        "train": dataclasses.asdict(train),
-        "backbone_weights_sha256": weights and _sha256(weights),
-        "folds": grid.folds,
-        "validation": grid.validation,
-        "preparation": read_preparation(prepared).as_dict(),
-        "photos_sha256": photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"]),
-    }
-    return dict(json.loads(json.dumps(owner, default=str)))
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"--backbone-weights {path}: {error.strerror}; give the file with the backbone's weights"
-        ) from error
-
-
 if __name__ == "__main__":
-    # Between two trainings too a signal ends the command by its own status; what is finished is on the disk.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    run_as_command(main)

@@ -6,20 +6,19 @@ python -m studies.shipped.card --external report/metrics.json
 EXTERNAL: prepared photographs of another clinic. Of the report only the numbers are kept, as results/external.json.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from biranet.errors import BiranetError, InputError
+from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
 from biranet.reports.facts import HashedFile
 from biranet.reports.table_provenance import CHECKPOINT_FACT, parse_provenance
+from studies.commands import command_parser, exit_status_of, run_as_command
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -52,17 +51,26 @@ FIGURES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--external", metavar="FILE", type=Path, help="metrics.json of the report on other photographs")
     given = parser.parse_args(arguments)
-    try:
-        if given.external is not None:
-            write_json(RESULTS / "external.json", _kept(read_json(given.external), SHIPPED / f"{DEFAULT}.safetensors"))
-        write_card(RESULTS, SHIPPED)
-    except BiranetError as error:
-        print(f"studies/shipped/card.py: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    return exit_status_of(__file__, lambda: update_card(given.external, RESULTS, SHIPPED))
+
+
+def update_card(external: Path | None, results: Path, shipped: Path) -> None:
+    """Write the card, after the figures of an external report have been kept, where there is one.
+
+    Args:
+        external: Its metrics.json.
+        results: Folder with the figures.
+        shipped: Folder of the model.
+
+    Raises:
+        InputError: If the report is of another model.
+    """
+    if external is not None:
+        write_json(results / "external.json", _kept(read_json(external), shipped / f"{DEFAULT}.safetensors"))
+    write_card(results, shipped)
 
 
 def answers_sha256(checkpoint: Path) -> str:
@@ -142,4 +150,4 @@ def _follow(value: Any, parts: Sequence[str]) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command(main)

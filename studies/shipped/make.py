@@ -15,7 +15,6 @@ What was measured goes to `results/` beside this file, the model to `src/biranet
 """
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,30 +32,20 @@ from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
+from studies.commands import exit_status_of, run_as_command
 from studies.shipped.card import write_card
 from studies.shipped.ship import ship
-from studies.shipped.steps import (
-    FOLDS,
-    OUTER,
-    answer_test_part,
-    answered_by_rules_of_the_others,
-    depends_on,
-    divided,
-    exit_status_of,
-    own,
-    parser_of,
-    read_config,
-    train_or_go_on,
-)
+from studies.shipped.steps import FOLDS, OUTER, decide_cross_fitted, read_config, split_copy, training_parser
+from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part, train_or_resume
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = parser_of(__doc__)
+    parser = training_parser(__doc__)
     parser.add_argument("--shipped", metavar="FOLDER", type=Path, default=SHIPPED, help="where the model is written to")
     given = parser.parse_args(arguments)
     return exit_status_of(
-        "make.py", lambda: make(given.prepared, read_config(given), given.out, given.results, given.shipped)
+        __file__, lambda: make(given.prepared, read_config(given), given.out, given.results, given.shipped)
     )
 
 
@@ -70,15 +59,15 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         results: Folder for what was measured.
         shipped: Folder for the model.
     """
-    owner = depends_on(prepared, config)
+    inputs = fingerprint_of_inputs(prepared, config)
     with exclusive_file(out / "lock", wait=True):
-        own(out / "made_with.json", owner)
-        folds = divided(prepared, out / "folds", OUTER)
+        mark_folder(out, inputs)
+        folds = split_copy(prepared, out / "folds", OUTER)
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
     write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
     write_report(
         out / "report",
-        answered_by_rules_of_the_others([read_predictions(path) for path in answers], config.calibration),
+        decide_cross_fitted([read_predictions(path) for path in answers], config.calibration),
         title=f"{DEFAULT}, cross-validated",
         config=ReportConfig(),
         facts={
@@ -94,9 +83,9 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
     )
     write_bytes(results / "cross_validated.json", (out / "report" / "metrics.json").read_bytes())
 
-    everything = divided(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
+    everything = split_copy(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
     run = out / "final"
-    train_or_go_on(everything, run, config)
+    train_or_resume(everything, run, config)
     calibrate_on_predictions(
         run / LAST_NAME, everything, read_manifest(everything), read_predictions(*answers), config.calibration
     )
@@ -111,10 +100,10 @@ def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
     if not path.exists():
         run = out / f"fold_{config.fold}"
         with exclusive_file(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
-            train_or_go_on(folds, run, config)
-        write_table(path, answer_test_part(folds, *load_checkpoint(run / LAST_NAME), config).assign(fold=config.fold))
+            train_or_resume(folds, run, config)
+        write_table(path, predict_test_part(folds, *load_checkpoint(run / LAST_NAME), config).assign(fold=config.fold))
     return path
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command(main)

@@ -26,7 +26,6 @@ import contextlib
 import dataclasses
 import functools
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,31 +47,28 @@ from biranet.reports.compare import compare
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.tables import write_table
+from studies.commands import exit_status_of, run_as_command
 from studies.shipped.options import (
+    FLIP_MODES,
     OPTIONS,
     RECIPE,
     SETTINGS,
-    VIEWS,
     Option,
     kappa_of,
-    looking,
     recipe_option,
     refuse_too_few,
+    set_flip,
 )
 from studies.shipped.steps import (
     FOLDS,
     OUTER,
-    answer_test_part,
-    answered_by_rules_of,
-    copied,
-    depends_on,
-    divided,
-    exit_status_of,
-    own,
-    parser_of,
+    copy_with_manifest,
+    decide_by_rules_of,
     read_config,
-    train_or_go_on,
+    split_copy,
+    training_parser,
 )
+from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part, train_or_resume
 
 INNER = SplitConfig(test=0.25, validation=0, calibration=0)
 """How the photos that a fold learns from are divided."""
@@ -111,7 +107,7 @@ class Training(NamedTuple):
 
     def finished(self, out: Path) -> bool:
         """Whether all its answers are there."""
-        return all(self.answers(out, view).exists() for view in VIEWS)
+        return all(self.answers(out, view).exists() for view in FLIP_MODES)
 
 
 INNER_TRAININGS = [Training("inner", fold, setting) for setting in SETTINGS for fold in range(FOLDS)]
@@ -119,8 +115,8 @@ INNER_TRAININGS = [Training("inner", fold, setting) for setting in SETTINGS for 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    given = parser_of(__doc__).parse_args(arguments)
-    return exit_status_of("nested.py", lambda: nest(given.prepared, read_config(given), given.out, given.results))
+    given = training_parser(__doc__).parse_args(arguments)
+    return exit_status_of(__file__, lambda: nest(given.prepared, read_config(given), given.out, given.results))
 
 
 def nest(prepared: Path, config: TrainConfig, out: Path, results: Path) -> None:
@@ -137,16 +133,16 @@ def nest(prepared: Path, config: TrainConfig, out: Path, results: Path) -> None:
             training fails, such as one that has diverged.
         InterruptedRunError: If a signal came; the state was saved.
     """
-    owner = depends_on(prepared, config)
+    inputs = fingerprint_of_inputs(prepared, config)
     for fold, table in enumerate(learned_from(split_photos(read_manifest(prepared), OUTER))):
         refuse_too_few(table, fold)  # before there is a working folder
     with exclusive_file(out / "lock", wait=True):
-        own(out / "made_with.json", owner)
+        mark_folder(out, inputs)
         settings = {name: dataclasses.asdict(change(config)) for name, change in SETTINGS.items()}
-        own(out / "nested" / "begun_with.json", {"settings": settings, "inner": dataclasses.asdict(INNER)})
-        folds = divided(prepared, out / "folds", OUTER)
+        mark_folder(out / "nested", {"settings": settings, "inner": dataclasses.asdict(INNER)})
+        folds = split_copy(prepared, out / "folds", OUTER)
         for fold, table in enumerate(learned_from(read_manifest(folds))):
-            copied(prepared, Training("inner", fold, RECIPE).photos(out), table)
+            copy_with_manifest(prepared, Training("inner", fold, RECIPE).photos(out), table)
     done = sum(training.finished(out) for training in INNER_TRAININGS)
     print(f"{len(INNER_TRAININGS)} trainings to choose by, {done} done before; then those to answer by", flush=True)
     for wait in (False, True):  # first what no other process does; then what they leave, once they have ended
@@ -188,10 +184,10 @@ def finish(training: Training, out: Path, recipe: TrainConfig, *, wait: bool) ->
             started = time.monotonic()
             try:
                 with contextlib.redirect_stdout(log):
-                    train_or_go_on(photos, run, config)
+                    train_or_resume(photos, run, config)
                 model, card = load_checkpoint(run / LAST_NAME)
-                for view, flip in VIEWS.items():
-                    answers = answer_test_part(photos, looking(model, flip=flip), card, config)
+                for view, flip in FLIP_MODES.items():
+                    answers = predict_test_part(photos, set_flip(model, flip=flip), card, config)
                     answers = answers.assign(fold=training.fold, setting=training.setting, view=view)
                     write_table(training.answers(out, view), answers)
             except InputError as error:
@@ -243,7 +239,7 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
         for fold, option in enumerate(options):
             quarter, answers = answers_of(out, "inner", fold, option), answers_of(out, "outer", fold, option)
             calibration = dataclasses.replace(config.calibration, decoder=option.decoder)
-            parts.append(answered_by_rules_of(quarter, answers, calibration))
+            parts.append(decide_by_rules_of(quarter, answers, calibration))
         tables[name] = pd.concat(parts, ignore_index=True)
         write_report(
             out / "nested" / name,
@@ -271,10 +267,10 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
     write_table(results / "nested_choices.csv", pd.DataFrame(rows))
     outer = [training for fold in range(FOLDS) for training in outer_trainings(out, fold, config)]
     for part, trainings in (("inner", sorted(INNER_TRAININGS, key=lambda training: training.fold)), ("outer", outer)):
-        paths = [training.answers(out, view) for training in trainings for view in VIEWS]
+        paths = [training.answers(out, view) for training in trainings for view in FLIP_MODES]
         write_table(results / f"nested_{part}.csv", pd.concat([pd.read_csv(path, dtype=str) for path in paths]))
     print(f"Written: {results}; the report: {out / 'nested' / 'chosen' / 'report.html'}; card.py puts it on the card")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command(main)

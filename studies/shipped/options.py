@@ -16,7 +16,7 @@ from biranet.errors import InputError
 from biranet.evaluation.metrics import checked_confusion
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.flip import FlipAverage
-from studies.shipped.steps import answered_by_rules_of_the_others
+from studies.shipped.steps import decide_cross_fitted
 
 PIECES = 5
 """Into how many pieces the photos that were held back are divided: rules for one are fitted on the others."""
@@ -36,8 +36,8 @@ SETTINGS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
 }
 """Trainings to choose from: what each changes of the recipe, by name."""
 
-VIEWS = {"mirrored": True, "alone": False}
-"""Ways of a trained model to look at a photo: with its mirror image or without, whatever the recipe says."""
+FLIP_MODES = {"mirrored": True, "alone": False}
+"""Whether a trained model sees a photo with its mirror image too, whatever the recipe says."""
 
 
 class Option(NamedTuple):
@@ -45,7 +45,7 @@ class Option(NamedTuple):
 
     Attributes:
         setting: Key of `SETTINGS`.
-        view: Key of `VIEWS`.
+        view: Key of `FLIP_MODES`.
         decoder: How probabilities become a grade.
     """
 
@@ -55,19 +55,22 @@ class Option(NamedTuple):
 
 
 OPTIONS = [
-    Option(setting, view, decoder) for setting in SETTINGS for view in VIEWS for decoder in ("expected_grade", "argmax")
+    Option(setting, view, decoder)
+    for setting in SETTINGS
+    for view in FLIP_MODES
+    for decoder in ("expected_grade", "argmax")
 ]
 """All of them; of equal ones the first is chosen."""
 
 
 def recipe_option(config: TrainConfig) -> Option:
     """The option that a recipe is."""
-    view = next(view for view, flip in VIEWS.items() if flip == config.model.test_time_flip)
+    view = next(view for view, flip in FLIP_MODES.items() if flip == config.model.test_time_flip)
     return Option(RECIPE, view, config.calibration.decoder)
 
 
-def looking(model: nn.Module, *, flip: bool) -> nn.Module:
-    """The trained model that looks at a photo and its mirror image, or at the photo alone, whatever it did before."""
+def set_flip(model: nn.Module, *, flip: bool) -> nn.Module:
+    """Let a trained model see a photo with its mirror image, or without it, whatever it did before."""
     plain = model.model if isinstance(model, FlipAverage) else model
     return FlipAverage(plain) if flip else plain
 
@@ -112,5 +115,5 @@ def kappa_of(option: Option, answers: pd.DataFrame, calibration: CalibrationConf
         Quadratic weighted kappa, each piece graded by rules that were fitted on the others.
     """
     tables = [answers[_piece(answers) == number].reset_index(drop=True) for number in range(PIECES)]
-    judged = answered_by_rules_of_the_others(tables, dataclasses.replace(calibration, decoder=option.decoder))
+    judged = decide_cross_fitted(tables, dataclasses.replace(calibration, decoder=option.decoder))
     return float(quadratic_weighted_kappa(checked_confusion(judged)))

@@ -6,14 +6,14 @@ By the fingerprints `biranet evaluate` knows the photos, and copies of them, in 
 tell whether a given photo was among them: ship only a model of photos that were published.
 """
 
-import argparse
 import dataclasses
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from biranet.errors import BiranetError, InputError
+from biranet.errors import InputError
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.manifest import graded_photos, read_manifest, training_set_digest
+from studies.commands import command_parser, exit_status_of, run_as_command
 
 
 def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
@@ -46,11 +46,14 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
     save_checkpoint(out, model, card, half=True)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
     for argument in ("checkpoint", "prepared", "out"):
         parser.add_argument(argument, type=Path)
-    try:
-        ship(**vars(parser.parse_args()))
-    except BiranetError as error:
-        sys.exit(f"ship: {error}")
+    given = parser.parse_args(arguments)
+    return exit_status_of(__file__, lambda: ship(given.checkpoint, given.prepared, given.out))
+
+
+if __name__ == "__main__":
+    run_as_command(main)

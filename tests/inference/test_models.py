@@ -237,26 +237,3 @@ def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_p
     assert biranet("prepare", tmp_path / "new", tmp_path / "prepared", "--labels", labels, "--size", 64).status == 0
     notes, _ = said_of(biranet, tmp_path / "prepared", tmp_path / "report", "--split", "all")
     assert "learned from" not in notes and "Nobody knows" not in notes
-
-
-def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, split_folder, tmp_path):
-    def ship(*arguments):
-        command = [sys.executable, "-m", "studies.shipped.ship", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    out = tmp_path / "new" / "mine.safetensors"
-    done = ship(run_folder / "best.safetensors", split_folder, out)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    card, before = read_card(out), read_card(run_folder / "best.safetensors")
-    table = read_manifest(split_folder)
-    learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
-    assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
-    assert dataclasses.replace(card, training_set_fingerprints=()) == before
-    assert out.stat().st_size < 0.7 * (run_folder / "best.safetensors").stat().st_size
-    out.unlink()
-    other = tmp_path / "prepared"
-    shutil.copytree(split_folder, other)
-    write_manifest(other, table.assign(split=table["split"].replace("test", "train")))
-    done = ship(run_folder / "best.safetensors", other, out)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and not out.exists()
-    assert f"was not trained on {other} as it is; name the folder that it learned from" in done.stderr

@@ -179,7 +179,7 @@ def test_every_training_has_its_settings_and_its_fold(tmp_path, monkeypatch):
         trained.append((photos, run, config))
         raise InputError("no further")
 
-    monkeypatch.setattr(command, "train_or_go_on", stop)
+    monkeypatch.setattr(command, "train_or_resume", stop)
     for training in (command.Training("inner", 3, "grading"), command.Training("outer", 3, "grading")):
         with pytest.raises(InputError, match=rf"^fold 3, grading, {training.part}: no further$"):
             command.finish(training, tmp_path, recipe, wait=False)
@@ -250,7 +250,7 @@ def test_rules_are_never_fitted_on_photos_they_answer_for(nested, tmp_path):
     one, other = inner[0, RECIPE, "alone"], inner[1, RECIPE, "alone"]
     assert set(one["group"]) & set(other["group"])
     with pytest.raises(RefusedError):
-        steps.answered_by_rules_of(one, other, CalibrationConfig())
+        steps.decide_by_rules_of(one, other, CalibrationConfig())
 
 
 def _figures(results, folder, options):
@@ -260,7 +260,7 @@ def _figures(results, folder, options):
     for fold, option in options.items():
         key = fold, option.setting, option.view
         config = CalibrationConfig(decoder=option.decoder)
-        tables.append(steps.answered_by_rules_of(inner[key], outer[key], config))
+        tables.append(steps.decide_by_rules_of(inner[key], outer[key], config))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -246,7 +246,7 @@ def test_processes_that_are_started_together_share_the_work(
 
 def test_what_other_processes_finish_counts_as_done(finished_study, tiny_grid, tmp_path, capsys):
     out = Path(shutil.copytree(finished_study / "out", tmp_path / "out", symlinks=True))
-    grid = read_grid(str(tiny_grid), None)
+    grid = read_grid(str(tiny_grid))
     paths = {cell: result_file(out, cell, choose_rate(out, grid, cell)) for cell in grid.cells()}
     for path in paths.values():
         path.unlink()
@@ -280,7 +280,7 @@ def test_a_process_looks_whose_folder_it_is_only_when_no_other_is_making_it(
 
 def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(prepared, tiny_grid):
     table = read_manifest(prepared)
-    pairs = divide(table, read_grid(str(tiny_grid), None))
+    pairs = divide(table, read_grid(str(tiny_grid)))
     tested = []
     for inner, outer in pairs:
         test = outer[outer["split"] == "test"]
@@ -296,7 +296,7 @@ def test_no_photo_or_group_of_an_outer_test_part_is_in_the_folder_of_the_choice(
 def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
     finished_study, prepared, tiny_grid, tmp_path
 ):
-    grid, copy = read_grid(str(tiny_grid), None), Path(shutil.copytree(prepared, tmp_path / "prepared"))
+    grid, copy = read_grid(str(tiny_grid)), Path(shutil.copytree(prepared, tmp_path / "prepared"))
     make_folders(copy, tmp_path / "out", grid)
     outer = read_manifest(tmp_path / "out" / "folds" / "0" / "outer")
     for name in outer.loc[outer["split"] == "test", "prepared"]:
@@ -318,7 +318,7 @@ def test_a_choice_is_the_same_without_the_pictures_of_the_outer_test_photos(
 
 
 def test_a_training_that_fails_is_named(prepared, tiny_grid, tmp_path):
-    grid, copy = read_grid(str(tiny_grid), None), Path(shutil.copytree(prepared, tmp_path / "prepared"))
+    grid, copy = read_grid(str(tiny_grid)), Path(shutil.copytree(prepared, tmp_path / "prepared"))
     make_folders(copy, tmp_path / "out", grid)
     shutil.rmtree(copy / "images")
     with pytest.raises(InputError, match=r"^plain ce seed 1 fold 0: choosing, rate 0\.001: .*images"):
@@ -327,7 +327,7 @@ def test_a_training_that_fails_is_named(prepared, tiny_grid, tmp_path):
 
 @pytest.mark.parametrize("name", ["core", "full"])
 def test_the_grids_hold_what_the_study_is_about(name):
-    grid = read_grid(name, Path("weights.pth"))
+    grid = read_grid(name)
     cells = grid.cells()
     assert len(cells) == len(set(cells)) == len(grid.seeds) * 5 * (3 * len(LOSSES) + len(ABLATIONS))
     assert {cell.variant for cell in cells} == set(ARCHITECTURES) | set(ABLATIONS)
@@ -341,9 +341,7 @@ def test_the_grids_hold_what_the_study_is_about(name):
 
 def test_the_core_grid_fits_into_its_time():
     times = pd.read_csv(command.HERE / "results" / "core" / "times.csv")
-    wanted = Counter(
-        (training.cell.variant, training.part) for training in read_grid("core", None).costs(external=True)
-    )
+    wanted = Counter((training.cell.variant, training.part) for training in read_grid("core").costs(external=True))
     assert Counter(zip(times["variant"], times["part"], strict=True)) == wanted
     # Each had one thread, so its processor time is not more than its time by the clock.
     assert times.loc[times["part"] != "external", "seconds"].sum() <= 6 * 3600

@@ -15,16 +15,18 @@ import biranet
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
+from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.inference import models
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
+from biranet.validated import validated
 from near import near
 from studies.shipped import card as card_script
 from studies.shipped import make as command
-from studies.shipped import steps
+from studies.shipped import ship, steps
 
 RELEASED = {
     "IDRiD_004": [0.0054, 0.0190, 0.1285, 0.5373, 0.3098],
@@ -63,7 +65,7 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
 def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
     paths = sorted((made / "out" / "answers").glob("*.csv"))
     config = CalibrationConfig(decoder="expected_grade")
-    table = steps.answered_by_rules_of_the_others([read_predictions(path) for path in paths], config)
+    table = steps.decide_cross_fitted([read_predictions(path) for path in paths], config)
     for path in paths:
         mine = read_predictions(path)
         rules = fit_rules(read_predictions(*(other for other in paths if other != path)), decoder="expected_grade")
@@ -78,14 +80,14 @@ def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
     assert metrics["accuracy"] == pytest.approx((table["predicted_grade"] == table["grade"]).mean())
 
 
-def test_the_model_has_learned_from_all_and_its_rules_from_the_answers(made, prepared, monkeypatch):
+def test_the_model_has_learned_from_all_and_its_rules_from_the_answers(made, prepared):
     photos = graded_photos(read_manifest(prepared))
     card = read_card(made / "shipped" / f"{models.DEFAULT}.safetensors")
     assert set(read_manifest(made / "out" / "all").query("status == 'ok'")["split"]) == {"train"}
     assert len(card.training_set_fingerprints) == len(card.calibration_photo_hashes) == len(photos)
     assert card.rules.decoder == "expected_grade" and card.rules.set_threshold is not None
-    monkeypatch.setattr(models, "SHIPPED", made / "shipped")
-    figures = models.read_model_card(models.DEFAULT).metrics[0].figures
+    text = (made / "shipped" / f"{models.DEFAULT}.toml").read_text()
+    figures = validated(models.ModelCard, tomllib.loads(text), "the card").metrics[0].figures
     metrics = json.loads((made / "results" / "cross_validated.json").read_text())
     decided = metrics["decisions"]
     for key, value, interval in (
@@ -109,17 +111,15 @@ def test_what_was_done_is_not_done_again(made, prepared, tmp_path):
     assert (copy / "out" / "fold_1" / "history.jsonl").read_bytes() == history
 
 
-def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prepared, tmp_path, monkeypatch, capsys):
+def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prepared, tmp_path, capsys):
     results, shipped = (Path(shutil.copytree(made / name, tmp_path / name)) for name in ("results", "shipped"))
-    monkeypatch.setattr(card_script, "RESULTS", results)
-    monkeypatch.setattr(card_script, "SHIPPED", shipped)
     model = shipped / f"{models.DEFAULT}.safetensors"
     metrics = evaluate_checkpoint(
         model, prepared, tmp_path / "report", part="all", config=ReportConfig(by=("source",)), workers=0
     )
     assert metrics["subgroups"]
-    words = ["--external", str(tmp_path / "report" / "metrics.json")]
-    assert card_script.main(words) == 0
+    external = tmp_path / "report" / "metrics.json"
+    card_script.update_card(external, results, shipped)
     kept = json.loads((results / "external.json").read_text())
     assert not {"facts", "notes", "provenance", "subgroups", "patients"} & set(kept)
     assert not any(name in json.dumps(kept) for name in read_manifest(prepared)["file"])
@@ -136,11 +136,31 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
     other_look = dataclasses.replace(card.model, test_time_flip=True)
     for other in (dataclasses.replace(card, rules=other_rules), dataclasses.replace(card, model=other_look)):
         save_checkpoint(model, net, other)
-        assert card_script.main([]) == 0
+        card_script.update_card(None, results, shipped)
         assert "was measured on another model" in capsys.readouterr().out
         assert len(blocks()) == 1
-    assert card_script.main(words) == 2
-    assert "the report is not one of" in capsys.readouterr().err
+    with pytest.raises(InputError, match="the report is not one of"):
+        card_script.update_card(external, results, shipped)
+
+
+def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, split_folder, tmp_path, capsys):
+    out = tmp_path / "new" / "mine.safetensors"
+    assert ship.main([str(run_folder / "best.safetensors"), str(split_folder), str(out)]) == 0
+    assert capsys.readouterr() == ("", "")
+    card, before = read_card(out), read_card(run_folder / "best.safetensors")
+    table = read_manifest(split_folder)
+    learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
+    assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
+    assert dataclasses.replace(card, training_set_fingerprints=()) == before
+    assert out.stat().st_size < 0.7 * (run_folder / "best.safetensors").stat().st_size
+    out.unlink()
+    other = tmp_path / "prepared"
+    shutil.copytree(split_folder, other)
+    write_manifest(other, table.assign(split=table["split"].replace("test", "train")))
+    assert ship.main([str(run_folder / "best.safetensors"), str(other), str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and not out.exists()
+    assert f"was not trained on {other} as it is; name the folder that it learned from" in said
 
 
 def test_another_recipe_or_other_photos_are_refused(made, prepared, tiny_recipe, tmp_path, capsys):
@@ -161,7 +181,7 @@ def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_pa
     for fold, table in answers.groupby("fold"):
         write_table(tmp_path / f"fold_{fold}.csv", table)
     tables = [read_predictions(path) for path in sorted(tmp_path.glob("*.csv"))]
-    table = steps.answered_by_rules_of_the_others(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
+    table = steps.decide_cross_fitted(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
     kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
     again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
     for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets", "ci"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.evaluation.meanings import meaning_of
-from biranet.files import parse_toml, sha256_of, unreadable
+from biranet.files import read_toml, sha256_of
 from biranet.grades import GRADE_COUNT
 from biranet.validated import STRICT, validated
 
@@ -140,13 +140,7 @@ def read_model_card(name: str) -> ModelCard:
     if name not in shipped():
         raise InputError(f"no model {name!r} ships with this biranet; {_known()}")
     path = SHIPPED / f"{name}.toml"
-    try:
-        values = parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(f"the model card {path}", error) from error
-    except ValueError as error:
-        raise InputError(f"the model card {path} is not valid TOML: {error}") from error
-    return validated(ModelCard, values, f"{path} is no model card")
+    return validated(ModelCard, read_toml(path, "the model card"), f"{path} is no model card")
 
 
 def find_checkpoint(given: Path | str | None = None) -> Path:

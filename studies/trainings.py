@@ -1,0 +1,97 @@
+"""What the trainings of a study depend on, and how they go on, end and predict."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from biranet.config import ModelConfig, TrainConfig
+from biranet.decisions.predictions import COLUMNS
+from biranet.errors import InputError
+from biranet.files import read_json, sha256_of, write_json
+from biranet.learning.checkpoint import CheckpointInfo
+from biranet.learning.model import build_model
+from biranet.learning.predict import choose_device, predict_photos
+from biranet.learning.run import STATE_NAME
+from biranet.learning.train import train
+from biranet.manifest import graded_photos, photos_digest, read_manifest
+from biranet.photos.prepare import read_preparation
+
+BEGUN_WITH_NAME = "begun_with.json"
+"""Holds what a working folder was begun with."""
+
+
+def with_weights(config: TrainConfig, weights: Path | None) -> TrainConfig:
+    """Have settings start from a file of the backbone's weights; where none is given, from their own.
+
+    Raises:
+        InputError: If they start from ImageNet weights, and there is no file of them.
+    """
+    if weights is not None:
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, backbone_weights=weights))
+    if config.model.pretrained and config.model.backbone_weights is None:
+        raise InputError("--backbone-weights is missing; give the file with the backbone's ImageNet weights")
+    return config
+
+
+def fingerprint_of_inputs(prepared: Path, config: TrainConfig, **more: Any) -> dict[str, Any]:
+    """Sum up what every training in a working folder depends on; where files lie is no part of it.
+
+    Args:
+        prepared: The prepared photos.
+        config: The settings that all trainings share.
+        more: What else they depend on.
+
+    Raises:
+        InputError: If the photos or the weights cannot be read.
+    """
+    photos_sha256 = photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"])
+    train_settings = dataclasses.replace(config, model=dataclasses.replace(config.model, backbone_weights=None))
+    return {
+        "train": dataclasses.asdict(train_settings),
+        "backbone_weights_sha256": _sha256_of_weights(config.model),
+        "preparation": read_preparation(prepared).as_dict(),
+        "photos_sha256": photos_sha256,
+        **more,
+    }
+
+
+def _sha256_of_weights(model: ModelConfig) -> str | None:
+    if model.backbone_weights is None:
+        return None
+    try:
+        return sha256_of(model.backbone_weights)
+    except InputError as error:
+        raise InputError(f"{error}; give the file with the backbone's weights") from error
+
+
+def mark_folder(folder: Path, inputs: dict[str, Any]) -> None:
+    """Mark a new working folder with what its trainings depend on.
+
+    Raises:
+        InputError: If it was begun with something else.
+    """
+    path = folder / BEGUN_WITH_NAME
+    inputs = json.loads(json.dumps(inputs, default=str))
+    if path.exists() and read_json(path) != inputs:
+        raise InputError(f"{folder} was begun with other settings or other photos (see {path}); choose another --out")
+    write_json(path, inputs)
+
+
+def train_or_resume(
+    prepared: Path, run: Path, config: TrainConfig, build: Callable[[ModelConfig], nn.Module] = build_model
+) -> None:
+    """Train; where the run was stopped, from there, and where it is finished, not at all."""
+    train(prepared, run, config, resume=(run / STATE_NAME).exists(), build=build)
+
+
+def predict_test_part(folder: Path, model: nn.Module, card: CheckpointInfo, config: TrainConfig) -> pd.DataFrame:
+    """Predict the test part of the split that a model was trained on: the fixed columns, before any rule."""
+    photos = graded_photos(read_manifest(folder))
+    photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
+    device, workers = choose_device(config.no_cuda), config.data.workers
+    return predict_photos(model, card, folder, photos, device=device, workers=workers)[list(COLUMNS)]
