@@ -151,7 +151,7 @@ def rewritten(checkpoint, path, **header):
 
 def test_checkpoint_of_another_version(biranet, place, checkpoint):
     rewritten(checkpoint, place / "later.safetensors", version=99)
-    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 3"
+    sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 4"
     assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
     assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
     assert not (place / "report").exists() and not (place / "biranet_grades.csv").exists()

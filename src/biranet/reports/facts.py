@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import FiniteFloat
 
-from biranet.config import STRICT
+from biranet.validated import STRICT
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from biranet.config import STRICT
 from biranet.decisions.fit import NOT_CALIBRATED
+from biranet.validated import STRICT
 
 
 class NoteKind(NamedTuple):

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from biranet.config import STRICT
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of
 from biranet.places import public_names
 from biranet.reports.facts import Facts, HashedFile, SourceTable, fact_text, source_lines
 from biranet.reports.notes import Note
+from biranet.validated import STRICT
 
 PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
 """The table in the folder of a report, and the file beside it that holds the notes and facts of that report."""
