@@ -20,10 +20,10 @@ from analysis import final_kappa
 from biranet.config import TrainConfig
 from biranet.decisions.predictions import COLUMNS
 from biranet.errors import InputError
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import choose_device, predict_photos
-from biranet.learning.record import read_history
-from biranet.learning.run import LAST_NAME, STATE_NAME
+from biranet.learning.history import read_history
+from biranet.learning.predict import predict_photos
+from biranet.learning.run_folder import LAST_NAME, STATE_NAME
+from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
@@ -182,9 +182,7 @@ def _name(training: Training, rate: float) -> str:
 
 def _answers(folder: Path, run: Path, config: TrainConfig, cell: Cell) -> pd.DataFrame:
     """The predictions table of the test photos, by the model after the last epoch."""
-    model, card = load_checkpoint(run / LAST_NAME, VARIANTS[cell.variant].build)
+    predictor = load_predictor(run / LAST_NAME, config.device, VARIANTS[cell.variant].build)
     table = read_manifest(folder)
     table = table[table["split"] == "test"].reset_index(drop=True)
-    device, workers = choose_device(config.no_cuda), config.data.workers
-    answers = predict_photos(model, card, folder, table, device=device, workers=workers)
-    return answers[list(COLUMNS)]
+    return predict_photos(predictor, folder, table, workers=config.data.workers)[list(COLUMNS)]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis import COLLECTED_WITH, final_kappa
 from biranet.grades import GRADE_COUNT
-from biranet.learning.run import software_versions
+from biranet.learning.run_folder import software_versions
 from biranet.tables import write_table
 from cells import chosen_rate, inner_history, outer_history, result_file
 from grid import Cell, Grid

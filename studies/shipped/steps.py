@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from biranet.config import CalibrationConfig, SplitConfig, TrainConfig, read_recipe
 from biranet.decisions.fit import fit_rules, refuse_shared
@@ -20,9 +19,9 @@ from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.errors import BiranetError, InputError, InterruptedRunError
 from biranet.files import read_json, write_json
 from biranet.inference.models import DEFAULT
-from biranet.learning.checkpoint import CheckpointInfo
-from biranet.learning.predict import choose_device, predict_photos
-from biranet.learning.run import STATE_NAME
+from biranet.learning.predict import predict_photos
+from biranet.learning.predictor import Predictor
+from biranet.learning.run_folder import STATE_NAME
 from biranet.learning.split import split_photos
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
@@ -116,12 +115,11 @@ def train_or_go_on(prepared: Path, run: Path, config: TrainConfig) -> None:
     train(prepared, run, config, resume=(run / STATE_NAME).exists())
 
 
-def answer_test_part(folder: Path, model: nn.Module, card: CheckpointInfo, config: TrainConfig) -> pd.DataFrame:
+def answer_test_part(folder: Path, predictor: Predictor, config: TrainConfig) -> pd.DataFrame:
     """Answer for the test part of the division that a model was trained on: the fixed columns, before any rule."""
     photos = graded_photos(read_manifest(folder))
-    photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
-    device, workers = choose_device(config.no_cuda), config.data.workers
-    return predict_photos(model, card, folder, photos, device=device, workers=workers)[list(COLUMNS)]
+    photos = photos[photos[predictor.info.split_column] == "test"].reset_index(drop=True)
+    return predict_photos(predictor, folder, photos, workers=config.data.workers)[list(COLUMNS)]
 
 
 def answered_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:

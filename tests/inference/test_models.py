@@ -17,7 +17,7 @@ import biranet as package
 from biranet.errors import InputError
 from biranet.inference import models
 from biranet.inference.models import DEFAULT, find_checkpoint, read_model_card, shipped
-from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 from biranet.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -117,11 +117,11 @@ assert not {{"torch", "safetensors", "pandas"}} & sys.modules.keys()
 
 
 def test_header_is_read_without_the_weights(checkpoint, tmp_path):
-    assert read_card(checkpoint) == load_checkpoint(checkpoint)[1]
+    assert read_info(checkpoint) == load_checkpoint(checkpoint)[1]
     text = tmp_path / "text.safetensors"
     text.write_text("hello")
     with pytest.raises(InputError, match="is not a checkpoint of biranet, or it is damaged"):
-        read_card(text)
+        read_info(text)
 
 
 def test_a_name_means_the_model_whatever_lies_in_the_working_folder(stand_in, checkpoint, tmp_path, monkeypatch):
@@ -243,7 +243,7 @@ def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, spl
     out = tmp_path / "new" / "mine.safetensors"
     done = ship(run_folder / "best.safetensors", split_folder, out)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    card, before = read_card(out), read_card(run_folder / "best.safetensors")
+    card, before = read_info(out), read_info(run_folder / "best.safetensors")
     table = read_manifest(split_folder)
     learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
     assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
