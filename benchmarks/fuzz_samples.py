@@ -22,7 +22,7 @@ class Samples:
 
         from biranet.config import ModelConfig, SplitConfig
         from biranet.decisions.rules import OperatingPoint, Rules
-        from biranet.learning.checkpoint import CheckpointInfo, card_header
+        from biranet.learning.checkpoint_info import CheckpointInfo, info_header
         from biranet.learning.model import build_model
         from biranet.learning.split import split_photos
         from biranet.manifest import read_manifest, write_manifest
@@ -48,7 +48,7 @@ class Samples:
             calibration_photo_hashes=("0123456789ab",),
             validation_kappa=0.5,
         )
-        self.card: dict[str, Any] = json.loads(json.dumps(card_header(card), default=str))
+        self.card: dict[str, Any] = json.loads(json.dumps(info_header(card), default=str))
         self.weights = build_model(card.model).state_dict()
         self.few_weights = {"head.weight": torch.zeros(2, 3), "steps": torch.zeros((), dtype=torch.int64)}
         self.shipped = place / "shipped"

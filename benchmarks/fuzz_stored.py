@@ -98,7 +98,7 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
 def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The epochs of a run, or the readings of a test part."""
     from biranet.inference.readings import READINGS_NAME, record_reading
-    from biranet.learning.record import HISTORY_NAME, read_history
+    from biranet.learning.history import HISTORY_NAME, read_history
 
     epoch = {"epoch": 1, "lr": 0.1, "train_loss": 0.5, "validation_kappa": None}
     reading = {"when": "", "split_column": "split", "run": "abc", "checkpoint": "best", "sha256": "0" * 64}
@@ -160,7 +160,7 @@ def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> Callable[[], object]:
     """A checkpoint: its card alone, or with its weights."""
-    from biranet.learning.checkpoint import load_checkpoint, read_card
+    from biranet.learning.checkpoint import load_checkpoint, read_info
     from biranet.learning.tensors import write_tensors
 
     path = samples.run / "model.safetensors"
@@ -174,7 +174,7 @@ def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> 
             model, card = load_checkpoint(path)
             assert not model.training
         else:
-            card = read_card(path)
+            card = read_info(path)
         check_finite(*card.mean, *card.std, card.validation_kappa, card.rules.temperature, card.rules.set_threshold)
         check_finite(*(point.threshold for point in card.rules.operating_points), *(card.rules.grade_thresholds or ()))
         assert 0.01 <= card.rules.temperature <= 100

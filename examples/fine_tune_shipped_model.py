@@ -16,7 +16,7 @@ for seed, grade in enumerate(grades):
     Image.fromarray(biranet.draw_photo(int(grade), seed)).save(files[-1])
 
 grader = biranet.load("idrid_lite0")
-model, info = grader.model, grader.card  # the network, and how it wants its photographs
+model, info = grader.model, grader.info  # the network, and how it wants its photographs
 mean, std = (torch.tensor(each)[:, None, None] for each in (info.mean, info.std))
 
 

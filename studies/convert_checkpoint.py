@@ -15,7 +15,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from biranet.errors import BiranetError, InputError
-from biranet.learning.checkpoint import FORMER_VERSIONS, VERSION, load_checkpoint
+from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.checkpoint_info import FORMER_VERSIONS, VERSION
 from biranet.learning.tensors import open_tensors, write_tensors
 
 SETTINGS = {

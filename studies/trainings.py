@@ -13,10 +13,10 @@ from biranet.config import ModelConfig, TrainConfig
 from biranet.decisions.predictions import COLUMNS
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
-from biranet.learning.checkpoint import CheckpointInfo
 from biranet.learning.model import build_model
-from biranet.learning.predict import choose_device, predict_photos
-from biranet.learning.run import STATE_NAME
+from biranet.learning.predict import predict_photos
+from biranet.learning.predictor import Predictor
+from biranet.learning.run_folder import STATE_NAME
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
@@ -89,9 +89,8 @@ def train_or_resume(
     train(prepared, run, config, resume=(run / STATE_NAME).exists(), build=build)
 
 
-def predict_test_part(folder: Path, model: nn.Module, card: CheckpointInfo, config: TrainConfig) -> pd.DataFrame:
+def predict_test_part(folder: Path, predictor: Predictor, config: TrainConfig) -> pd.DataFrame:
     """Predict the test part of the split that a model was trained on: the fixed columns, before any rule."""
     photos = graded_photos(read_manifest(folder))
-    photos = photos[photos[card.split_column] == "test"].reset_index(drop=True)
-    device, workers = choose_device(config.no_cuda), config.data.workers
-    return predict_photos(model, card, folder, photos, device=device, workers=workers)[list(COLUMNS)]
+    photos = photos[photos[predictor.info.split_column] == "test"].reset_index(drop=True)
+    return predict_photos(predictor, folder, photos, workers=config.data.workers)[list(COLUMNS)]

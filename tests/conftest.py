@@ -110,32 +110,34 @@ def split_folder(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def checkpoint(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BiRA-Net of 64 px with random weights, which tells the photographs apart; read only."""
+    import numpy as np
     import torch
 
     from biranet.config import ModelConfig
-    from biranet.learning.checkpoint import CheckpointInfo, save_checkpoint
-    from biranet.learning.data import Draw
+    from biranet.learning.checkpoint import save_checkpoint
+    from biranet.learning.checkpoint_info import CheckpointInfo
+    from biranet.learning.data import PreparedPhotos
     from biranet.learning.model import build_model
-    from biranet.learning.predict import card_photos
-    from biranet.learning.transforms import backbone_normalization
+    from biranet.learning.normalization import backbone_normalization, normalize
     from biranet.manifest import read_manifest
     from biranet.photos.prepare import read_preparation
 
     config = ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")
-    card = CheckpointInfo(
+    info = CheckpointInfo(
         config, 64, *backbone_normalization(config.backbone), read_preparation(prepared), trained_on="drawn"
     )
-    photos = card_photos(card, prepared, read_manifest(prepared))
+    photos = PreparedPhotos(prepared, read_manifest(prepared), 64)
+    pixels = torch.from_numpy(np.stack([photos.photo(row) for row in range(len(photos))]))
     torch.manual_seed(3)
     model = build_model(config).eval()
     with torch.no_grad():
         # Random weights hardly tell photos apart; so the head is centred on these photos and made larger.
-        logits = model(torch.stack([photos[Draw(row)][0] for row in range(len(photos))])).logits
+        logits = model(normalize(pixels, info.normalization)).logits
         larger = 1 / logits.std(dim=0)
         model.head.weight.mul_(larger[:, None, None])
         model.head.bias.copy_((model.head.bias - logits.mean(dim=0)) * larger)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_checkpoint(path, model, card)
+    save_checkpoint(path, model, info)
     return path
 
 
@@ -182,18 +184,18 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
     from biranet.manifest import read_manifest, training_set_digest
 
     folder = tmp_path_factory.mktemp("shipped")
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
     rules = Rules(1.5, operating_points=points, set_threshold=0.8, fitted_on="40 drawn photographs")
     photos = read_manifest(split_folder)
     learned = photos.loc[photos["split"].isin(["train", "validation"]), "fingerprint"]
-    card = dataclasses.replace(
-        card,
+    info = dataclasses.replace(
+        info,
         rules=rules,
         training_set_digest=training_set_digest(photos, "split"),
         training_set_fingerprints=tuple(sorted(learned)),
     )
-    save_checkpoint(folder / f"{DEFAULT}.safetensors", model, card, half=True)
+    save_checkpoint(folder / f"{DEFAULT}.safetensors", model, info, half=True)
     _write_card(folder)
     return folder
 

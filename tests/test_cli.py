@@ -193,7 +193,7 @@ def test_every_flag_reaches_its_setting(asked):
         model=ModelConfig("ranet", "resnet18", True, Path("w.pth"), "stem", True),
         data=DataConfig(128, 7, "flips", True, (1, 10, 8, 20, 21), 100, 5),
         optimizer=OptimizerConfig("ce", "unit", 0.1, "adamw", 0.5, 0.25, "cosine", 2),
-        epochs=3, seed=9, fold=3, early_stop=4, save_epoch=2, save_minutes=1.5, no_cuda=True, precision="bf16",
+        epochs=3, seed=9, fold=3, early_stop=4, save_epoch=2, save_minutes=1.5, device="cpu", precision="bf16",
     )  # fmt: skip
 
 
@@ -211,11 +211,19 @@ def test_recipe_sets_defaults_and_flags_override_it(asked, tmp_path):
 
 def test_flags_that_a_recipe_turned_around_have_both_forms(asked, tmp_path):
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('no_cuda = true\n[model]\npretrained = false\nfreeze = "none"\n[data]\nbalance = false\n')
+    recipe.write_text('device = "cpu"\n[model]\npretrained = false\nfreeze = "none"\n[data]\nbalance = false\n')
     repeated = asked("--recipe", recipe, "--no-cuda", "--no-pretrained", "--no-balance")[2]
-    assert (repeated.no_cuda, repeated.model.pretrained, repeated.data.balance) == (True, False, False)
+    assert (repeated.device, repeated.model.pretrained, repeated.data.balance) == ("cpu", False, False)
     turned = asked("--recipe", recipe, "--pretrained", "--balance")[2]
-    assert (turned.no_cuda, turned.model.pretrained, turned.data.balance) == (True, True, True)
+    assert (turned.device, turned.model.pretrained, turned.data.balance) == ("cpu", True, True)
+
+
+def test_no_cuda_and_device_mean_one_device(asked, biranet):
+    assert asked("--device", "cpu")[2] == asked("--no-cuda", "--device", "cpu")[2] == TrainConfig(device="cpu")
+    for command in (("train",), ("evaluate", "model.safetensors"), ("grade", "photo.jpg")):
+        answer = biranet(*command, "--no-cuda", "--device", "cuda")
+        assert (answer.status, answer.out) == (2, "")
+        assert answer.err == "biranet: --no-cuda contradicts --device cuda; leave one of them out\n"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)

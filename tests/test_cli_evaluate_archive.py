@@ -10,7 +10,8 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from biranet.decisions.rules import Rules
-from biranet.learning.checkpoint import load_checkpoint, save_checkpoint, short_hash
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_info import short_hash
 from biranet.manifest import read_manifest, training_set_digest
 from biranet.photos.drawn.synthetic import draw_photo
 
@@ -124,17 +125,17 @@ def test_the_same_report_folder_takes_another_file(measure, arrays, tmp_path):
 
 def test_a_calibration_part_cut_from_the_train_part_stays_one(measure, arrays, trained, tmp_path):
     """`biranet split` cuts it there; the rest of the train part is what the model learned from."""
-    model, card = load_checkpoint(trained)
+    model, info = load_checkpoint(trained)
     table = read_manifest(trained.parents[1] / "prepared")
     held_back = table[table["split"] == "train"].iloc[:3]["sha256"]
     rest = table[~table["sha256"].isin(held_back)]
     path = tmp_path / "calibrated.safetensors"
     keys = tuple(held_back.map(short_hash))
     rules = Rules(temperature=1.5, fitted_on="3 photos")
-    card = dataclasses.replace(
-        card, calibration_photo_hashes=keys, rules=rules, training_set_digest=training_set_digest(rest, "split")
+    info = dataclasses.replace(
+        info, calibration_photo_hashes=keys, rules=rules, training_set_digest=training_set_digest(rest, "split")
     )
-    save_checkpoint(path, model, card)
+    save_checkpoint(path, model, info)
     assert measure(arrays, checkpoint=path).status == 0
     assert figures(tmp_path)["n"] == PARTS["test"]
     assert measure(arrays, "--split", "train", checkpoint=path).status == 0
@@ -216,9 +217,9 @@ def test_a_model_of_photographs_refuses_it(measure, arrays, checkpoint, tmp_path
 def test_photos_prepared_for_another_model_are_left_alone(measure, arrays, trained, tmp_path, tree):
     measure(arrays)
     before = tree(tmp_path / "report")
-    model, card = load_checkpoint(trained)
-    larger = dataclasses.replace(card.preparation, size_px=72)
-    save_checkpoint(tmp_path / "larger.safetensors", model, dataclasses.replace(card, preparation=larger))
+    model, info = load_checkpoint(trained)
+    larger = dataclasses.replace(info.preparation, size_px=72)
+    save_checkpoint(tmp_path / "larger.safetensors", model, dataclasses.replace(info, preparation=larger))
     answer = measure(arrays, checkpoint=tmp_path / "larger.safetensors")
     assert answer.status == 2
     assert "was prepared for another model; choose another folder with --out" in answer.err

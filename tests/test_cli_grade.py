@@ -17,9 +17,9 @@ def by_expected_grade(checkpoint, tmp_path):
     """A model whose grade is the expected one, calibrated."""
     points = (OperatingPoint("sensitivity_90", 0.4), OperatingPoint("specificity_90", 0.6))
     rules = Rules(1.5, "expected_grade", (0.5, 1.0, 2.5, 3.5), points, 0.5, "nothing", ("The rules are an example.",))
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, model, dataclasses.replace(card, rules=rules))
+    save_checkpoint(path, model, dataclasses.replace(info, rules=rules))
     return path
 
 

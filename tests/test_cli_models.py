@@ -15,7 +15,7 @@ import biranet as package
 from biranet.errors import InputError
 from biranet.evaluation.meanings import MEANINGS
 from biranet.inference.models import DEFAULT, read_model_card, shipped
-from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +49,7 @@ def test_card_says_all(stand_in, biranet):
     answer = biranet("models", DEFAULT)
     assert (answer.status, answer.err) == (0, "")
     weights = stand_in / f"{DEFAULT}.safetensors"
-    card, its = read_model_card(DEFAULT), read_card(weights)
+    card, its = read_model_card(DEFAULT), read_info(weights)
     assert max(len(line) for line in answer.out.splitlines() if str(weights) not in line) <= 100
     said = " ".join(answer.out.split())
     data = card.data

@@ -37,7 +37,7 @@ def recipe(tmp_path):
 def test_defaults_are_the_published_recipe():
     published = TrainConfig()
     assert (published.epochs, published.seed, published.save_epoch, published.early_stop) == (10, 1, 5, 10)
-    assert published.no_cuda is False
+    assert published.device == "auto"
     assert (published.data.image_size, published.data.batch_size) == (610, 30)
     assert (published.optimizer.optimizer, published.optimizer.lr, published.optimizer.weight_decay) == (
         "sgd",

@@ -268,18 +268,18 @@ def test_class_folders_in_train_and_valid(place, biranet, small, drawn_photos):
 def test_each_flag_of_training_has_its_effect(place, biranet, small, split_folder, tree):
     def weights(run, *flags):
         assert biranet("train", split_folder, "--out", run, *small, *flags).status == 0
-        model, card = load_checkpoint(place / run / "last.safetensors")
-        return torch.cat([weight.flatten() for weight in model.state_dict().values()]), card
+        model, info = load_checkpoint(place / run / "last.safetensors")
+        return torch.cat([weight.flatten() for weight in model.state_dict().values()]), info
 
-    base, card = weights("base")
+    base, info = weights("base")
     assert torch.equal(base, weights("same")[0])
-    assert (card.image_size, card.epoch) == (64, 1)
+    assert (info.image_size, info.epoch) == (64, 1)
     changes = ["--seed 2", "--lr 0.01", "--weight-decay 0.5", "--batch-size 5"]
     changed = [weights(f"run{number}", *change.split())[0] for number, change in enumerate(changes)]
     for change, other in zip(changes, changed, strict=True):
         assert not torch.equal(base, other), change
-    further, card = weights("longer", "--epochs", "3", "--save-epoch", "2", "--no-cuda")
-    assert card.epoch == 3 and not torch.equal(base, further)
+    further, info = weights("longer", "--epochs", "3", "--save-epoch", "2", "--no-cuda")
+    assert info.epoch == 3 and not torch.equal(base, further)
     assert [path.name for path in (place / "longer").glob("epoch_*")] == ["epoch_002.safetensors"]
 
 

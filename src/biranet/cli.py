@@ -79,7 +79,6 @@ def _run(arguments: list[str]) -> int:
 
     from biranet.commands import COMMANDS
     from biranet.commands.flags import Command, check_paths
-    from biranet.commands.train import Train
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(COMMANDS))
@@ -93,8 +92,8 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise InputError(f"there is no command {name!r}; the commands are: {', '.join(COMMANDS)}")
     settings: dict[str, Any] = {"config": (tyro.conf.FlagCreatePairsOff,)}
-    if name == "train" and not {"-h", "--help"} & set(rest) and (defaults := Train.defaults(rest)) != Train():
-        # A recipe or a run may have turned a flag around, so now both of its forms have a meaning.
+    if not {"-h", "--help"} & set(rest) and (defaults := COMMANDS[name].defaults(rest)) is not None:
+        # They may have turned a flag around, so now both of its forms have a meaning.
         settings = {"default": defaults}
     command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
     check_paths(command, rest)

@@ -23,6 +23,9 @@ CONFIG_NAME = "config.json"
 LARGEST_SEED = 2**64 - 1
 """What torch takes."""
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where a network computes: on the CPU, an NVIDIA GPU or an Apple GPU; `auto` takes a GPU where there is one."""
+
 
 @contextmanager
 def named_in_python(kind: type) -> Iterator[None]:
@@ -191,8 +194,8 @@ class TrainConfig(Choices):
     """Keep a checkpoint every so many epochs, beside the best and the last."""
     save_minutes: float = 5.0
     """Save the training state this often within an epoch, in minutes."""
-    no_cuda: bool = False
-    """Train on the CPU even where there is a GPU."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network; auto: bf16 on a GPU that has it, else fp32."""
 

@@ -64,7 +64,7 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
 def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     from biranet.inference.evaluate import evaluate_checkpoint
     from biranet.inference.grader import load
-    from biranet.learning.run import BEST_NAME
+    from biranet.learning.run_folder import BEST_NAME
     from biranet.learning.split import describe_split, split_photos
     from biranet.learning.train import train
     from biranet.manifest import read_manifest, write_manifest

@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.errors import InputError
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.record import read_history
-from biranet.learning.run import LAST_NAME
+from biranet.learning.history import read_history
+from biranet.learning.run_folder import LAST_NAME
+from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file
 from biranet.tables import write_table
 from studies.idrid.analysis import final_kappa
@@ -143,8 +143,8 @@ def run_training(out: Path, grid: Grid, training: Training, report: Report) -> b
             if training.part == "external":
                 (run / LAST_NAME).replace(result)
             else:
-                model, card = load_checkpoint(run / LAST_NAME, VARIANTS[cell.variant].build)
-                write_table(result, predict_test_part(folder, model, card, config))
+                predictor = load_predictor(run / LAST_NAME, config.device, VARIANTS[cell.variant].build)
+                write_table(result, predict_test_part(folder, predictor, config))
         shutil.rmtree(run)
     report(training, kappa, time.monotonic() - started)
     return True

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from biranet.grades import GRADE_COUNT
-from biranet.learning.run import software_versions
+from biranet.learning.run_folder import software_versions
 from biranet.tables import write_table
 from studies.idrid.analysis import COLLECTED_WITH, final_kappa
 from studies.idrid.cells import chosen_rate, inner_history, outer_history, result_file

@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.errors import InputError, RefusedError
-from biranet.files import sha256_of
 from biranet.inference.readings import record_reading
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import check_preparation, choose_device, predict_photos
+from biranet.learning.predict import check_preparation, predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.prepare import read_preparation
@@ -83,12 +82,11 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
     earlier = []
     for cell, rate in rates.items():
         checkpoint = result_file(out, cell, rate)
-        model, card = load_checkpoint(checkpoint)
-        check_preparation(external, card)
-        readings = record_reading(external, READ_AS, checkpoint, sha256_of(checkpoint))
+        predictor = load_predictor(checkpoint, grid.train.device)
+        check_preparation(external, predictor.info)
+        readings = record_reading(external, READ_AS, checkpoint, predictor.sha256)
         earlier.append(readings.by_run + readings.by_others)
-        device = choose_device(grid.train.no_cuda)
-        table = predict_photos(model, card, external, photos, device=device, workers=grid.train.data.workers)
+        table = predict_photos(predictor, external, photos, workers=grid.train.data.workers)
         tables.setdefault(cell.pair, []).append(table.assign(fold="none"))
     answers = {pair: pool(each) for pair, each in tables.items()}
     named = [(cell.variant, cell.loss, cell.seed, rate) for cell, rate in rates.items()]

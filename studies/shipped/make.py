@@ -25,8 +25,8 @@ from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.run import LAST_NAME, software_versions
+from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
@@ -101,7 +101,8 @@ def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
         run = out / f"fold_{config.fold}"
         with exclusive_file(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
             train_or_resume(folds, run, config)
-        write_table(path, predict_test_part(folds, *load_checkpoint(run / LAST_NAME), config).assign(fold=config.fold))
+        predictor = load_predictor(run / LAST_NAME, config.device)
+        write_table(path, predict_test_part(folds, predictor, config).assign(fold=config.fold))
     return path
 
 

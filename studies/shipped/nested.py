@@ -38,9 +38,9 @@ from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
 from biranet.inference.models import DEFAULT
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.run import LAST_NAME, software_versions
+from biranet.learning.run_folder import LAST_NAME, software_versions
 from biranet.learning.split import split_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
@@ -185,9 +185,10 @@ def finish(training: Training, out: Path, recipe: TrainConfig, *, wait: bool) ->
             try:
                 with contextlib.redirect_stdout(log):
                     train_or_resume(photos, run, config)
-                model, card = load_checkpoint(run / LAST_NAME)
+                predictor = load_predictor(run / LAST_NAME, config.device)
                 for view, flip in FLIP_MODES.items():
-                    answers = predict_test_part(photos, set_flip(model, flip=flip), card, config)
+                    by_view = dataclasses.replace(predictor, model=set_flip(predictor.model, flip=flip))
+                    answers = predict_test_part(photos, by_view, config)
                     answers = answers.assign(fold=training.fold, setting=training.setting, view=view)
                     write_table(training.answers(out, view), answers)
             except InputError as error:

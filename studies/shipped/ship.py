@@ -28,22 +28,22 @@ def ship(checkpoint: Path, prepared: Path, out: Path) -> None:
         InputError: If the folder is not what the model was trained on, or holds no fingerprints.
         RefusedError: If a weight does not fit into half precision.
     """
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     photos = graded_photos(read_manifest(prepared))
-    if card.split_column not in photos or card.training_set_digest != training_set_digest(photos, card.split_column):
+    if info.split_column not in photos or info.training_set_digest != training_set_digest(photos, info.split_column):
         raise InputError(f"{checkpoint} was not trained on {prepared} as it is; name the folder that it learned from")
     if "fingerprint" not in photos:
         raise InputError(f"{prepared} has no fingerprints of its photos; prepare them anew, and train again")
-    learned = photos.loc[photos[card.split_column].isin(["train", "validation"]), "fingerprint"]
+    learned = photos.loc[photos[info.split_column].isin(["train", "validation"]), "fingerprint"]
     # A photo too plain for a fingerprint has an empty one.
-    card = dataclasses.replace(
-        card,
+    info = dataclasses.replace(
+        info,
         training_set_fingerprints=tuple(sorted(filter(None, learned))),
         # Where files lay on this machine is of no use to others.
-        model=dataclasses.replace(card.model, backbone_weights=None),
-        rules=dataclasses.replace(card.rules, fitted_on=card.rules.fitted_on.replace(str(prepared), card.trained_on)),
+        model=dataclasses.replace(info.model, backbone_weights=None),
+        rules=dataclasses.replace(info.rules, fitted_on=info.rules.fitted_on.replace(str(prepared), info.trained_on)),
     )
-    save_checkpoint(out, model, card, half=True)
+    save_checkpoint(out, model, info, half=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,10 +21,11 @@ from biranet.grades import DISCLAIMER
 from biranet.inference import export
 from biranet.inference.grader import load
 from biranet.learning import model as models
-from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
+from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.tensors import open_tensors
-from biranet.learning.transforms import backbone_normalization
 from biranet.manifest import read_manifest
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.prepare import Preparation
@@ -39,9 +40,9 @@ RULES = {"argmax": ARGMAX, "expected_grade": EXPECTED, "none": Rules()}
 
 
 def with_card(checkpoint, path, **changes):
-    """Copy a checkpoint with another card."""
-    model, card = load_checkpoint(checkpoint)
-    save_checkpoint(path, model, dataclasses.replace(card, **changes))
+    """Copy a checkpoint with another info."""
+    model, info = load_checkpoint(checkpoint)
+    save_checkpoint(path, model, dataclasses.replace(info, **changes))
     return path
 
 
@@ -159,12 +160,8 @@ def lively(config, path, image_size=64):
     """A checkpoint with random weights whose answers differ between photos."""
     torch.manual_seed(1)
     model = build_model(config)
-    images = torch.stack(
-        [
-            export.to_image(draw_photo(seed % 5, seed, image_size, image_size), backbone_normalization(config.backbone))
-            for seed in range(10)
-        ]
-    )
+    photos = np.stack([draw_photo(seed % 5, seed, image_size, image_size) for seed in range(10)])
+    images = normalize(torch.from_numpy(photos), backbone_normalization(config.backbone))
     with torch.no_grad():
         for _ in range(30):
             model.train()(images)
@@ -173,10 +170,10 @@ def lively(config, path, image_size=64):
         last = model.head[-1] if config.model == "ranet" else model.head
         last.weight.mul_(larger.reshape(-1, *[1] * (last.weight.ndim - 1)))
         last.bias.copy_((last.bias - logits.mean(dim=0)) * larger)
-    card = CheckpointInfo(
+    info = CheckpointInfo(
         config, image_size, *backbone_normalization(config.backbone), Preparation(size_px=image_size), Rules(1.7)
     )
-    save_checkpoint(path, model, card)
+    save_checkpoint(path, model, info)
     return path
 
 
@@ -202,10 +199,10 @@ def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freez
     assert set(answers) == {"probabilities", "attention"} if streams else {"probabilities"}
 
     # Written out, with nothing of the export's: pixels to image, logits to probabilities.
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     image = (
-        torch.from_numpy(photos).permute(0, 3, 1, 2) / 255 - torch.tensor(card.mean)[:, None, None]
-    ) / torch.tensor(card.std)[:, None, None]
+        torch.from_numpy(photos).permute(0, 3, 1, 2) / 255 - torch.tensor(info.mean)[:, None, None]
+    ) / torch.tensor(info.std)[:, None, None]
     with torch.inference_mode():
         logits, attention = model(image)
     expected = torch.softmax(logits.double() / 1.7, dim=1).numpy()
@@ -284,7 +281,7 @@ def test_half_precision_is_the_same_checkpoint_at_half_the_size(exported, birane
     assert [each.grade for each in rounded] == [each.grade for each in answers]
     difference = np.abs(shares(rounded) - shares(answers)).max()
     assert 1e-5 < difference < 0.02
-    assert f"\nTemperature: {grader.card.rules.temperature:.3f}\n{DISCLAIMER}\n" in said.out
+    assert f"\nTemperature: {grader.info.rules.temperature:.3f}\n{DISCLAIMER}\n" in said.out
     printed = float(re.search(r"^Largest difference from .*: (\S+) \(", said.out, re.MULTILINE)[1])
     assert 1e-5 < printed < 0.02
 
@@ -297,9 +294,9 @@ def test_a_model_that_ships_is_exported_by_its_name(biranet, stand_in, tmp_path)
 
 
 def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path, tree):
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     model.stream_b.net_a[0].running_var[3] = 65_520
-    save_checkpoint(tmp_path / "large.safetensors", model, card)
+    save_checkpoint(tmp_path / "large.safetensors", model, info)
     for earlier in (False, True):
         if earlier:
             assert biranet("export", checkpoint, tmp_path / "half.safetensors").status == 0
@@ -413,10 +410,10 @@ def test_without_the_extra_it_is_named(refused, monkeypatch, module):
 
 
 def test_a_model_that_diverged(refused, checkpoint, tmp_path):
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     with torch.no_grad():
         model.head.bias[0] = float("nan")
-    save_checkpoint(tmp_path / "nan.safetensors", model, card)
+    save_checkpoint(tmp_path / "nan.safetensors", model, info)
     said = refused(tmp_path / "nan.safetensors")
     assert said.status == 2
     assert f"the answers of {tmp_path / 'nan.safetensors'} are not finite numbers: its training has" in said.err

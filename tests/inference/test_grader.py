@@ -14,7 +14,7 @@ from PIL import Image
 from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, PhotoError
 from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
-from biranet.learning.predict import card_photos
+from biranet.learning.data import PreparedPhotos
 from biranet.manifest import read_manifest
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.read import read_photo
@@ -63,7 +63,7 @@ def test_prediction_holds_what_it_promises(answers):
 
 def test_grading_sees_the_pixels_of_the_prepared_folder(grader, prepared, answers):
     table = read_manifest(prepared)
-    stored = card_photos(grader.card, prepared, table)
+    stored = PreparedPhotos(prepared, table, 64)
     names = [f"{answer.file.rsplit('/', 1)[1]}" for answer in answers]
     assert sorted(table["file"]) == names
     for row, file in enumerate(table["file"]):
@@ -229,7 +229,7 @@ def test_rules_of_the_checkpoint_decide(checkpoint, files, answers):
     low, high = 0.45, 0.7
     points = (OperatingPoint("sensitivity_90", low), OperatingPoint("specificity_90", high))
     rules = Rules(operating_points=points, set_threshold=0.3, fitted_on="nothing real")
-    grader.card = dataclasses.replace(grader.card, rules=rules)
+    grader.predictor.info = dataclasses.replace(grader.info, rules=rules)
     decided = list(grader.grade_many(files, workers=0))
     for answer, plain in zip(decided, answers, strict=True):
         assert answer.grade == plain.grade
@@ -295,7 +295,7 @@ def test_a_model_in_training_answers_as_it_does_otherwise(checkpoint, files, ans
 
 
 def test_load_takes_text_and_refuses_what_is_missing(checkpoint, tmp_path):
-    assert load(str(checkpoint)).card.image_size == 64
+    assert load(str(checkpoint)).info.image_size == 64
     with pytest.raises(InputError, match="is no file"):
         load(tmp_path / "none.safetensors")
 

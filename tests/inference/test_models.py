@@ -17,7 +17,7 @@ import biranet as package
 from biranet.errors import InputError
 from biranet.inference import models
 from biranet.inference.models import DEFAULT, find_checkpoint, read_model_card, shipped
-from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 from biranet.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -121,11 +121,11 @@ assert not {{"torch", "safetensors", "pandas"}} & sys.modules.keys()
 
 
 def test_header_is_read_without_the_weights(checkpoint, tmp_path):
-    assert read_card(checkpoint) == load_checkpoint(checkpoint)[1]
+    assert read_info(checkpoint) == load_checkpoint(checkpoint)[1]
     text = tmp_path / "text.safetensors"
     text.write_text("hello")
     with pytest.raises(InputError, match="is not a checkpoint of biranet, or it is damaged"):
-        read_card(text)
+        read_info(text)
 
 
 def test_a_name_means_the_model_whatever_lies_in_the_working_folder(stand_in, checkpoint, tmp_path, monkeypatch):

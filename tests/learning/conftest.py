@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from biranet.learning.history import read_history
 from biranet.learning.model import BiraNet, PlainNet, RANet
-from biranet.learning.record import read_history
 from biranet.learning.train import train
 
 CHANNELS = 6
@@ -46,7 +46,7 @@ def _tiny_config(*, model=None, data=None, optimizer=None, **settings):
         model=ModelConfig(**({"backbone": "test_resnet", "pretrained": False, "freeze": "none"} | (model or {}))),
         data=DataConfig(**({"image_size": 64, "batch_size": 8, "workers": 0} | (data or {}))),
         optimizer=OptimizerConfig(**({"lr": 0.01, "weight_scale": "unit"} | (optimizer or {}))),
-        **({"epochs": 2, "no_cuda": True} | settings),
+        **({"epochs": 2, "device": "cpu"} | settings),
     )
 
 

@@ -16,10 +16,9 @@ from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictio
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.model import PlainNet
 from biranet.learning.predict import predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def model_file(checkpoint, tmp_path):
 
 def calibrate(path, folder, **settings):
     table = read_manifest(folder)
-    return calibrate_on_part(path, folder, table, CalibrationConfig(**settings), device=CPU, workers=0)
+    return calibrate_on_part(path, folder, table, CalibrationConfig(**settings), device="cpu", workers=0)
 
 
 def out_of_fold(path, folder, table):
@@ -50,11 +49,11 @@ def out_of_fold(path, folder, table):
 
 def predictions(path, folder, part):
     """What the model says of a part, without any rules."""
-    model, card = load_checkpoint(path)
+    predictor = load_predictor(path, "cpu")
+    predictor.info = dataclasses.replace(predictor.info, rules=Rules())
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == part].reset_index(drop=True)
-    raw = dataclasses.replace(card, rules=Rules())
-    return predict_photos(model, raw, folder, table, device=CPU, workers=0)
+    return predict_photos(predictor, folder, table, workers=0)
 
 
 @pytest.mark.parametrize("decoder", ["argmax", "expected_grade"])
@@ -65,10 +64,10 @@ def test_rules_are_those_of_the_calibration_part_and_stand_in_the_checkpoint(mod
     assert dataclasses.replace(rules, fitted_on=expected.fitted_on) == expected
     assert rules.fitted_on.startswith("20 photos in 10 groups of the calibration part")
     assert rules.temperature != 1 and rules.decoder == decoder
-    after, card = load_checkpoint(model_file)
+    after, info = load_checkpoint(model_file)
     table = read_manifest(folder)
     fitted = table.loc[table["split"] == "calibration", "sha256"].str[:12]
-    assert card == dataclasses.replace(before, rules=rules, calibration_photo_hashes=tuple(sorted(fitted)))
+    assert info == dataclasses.replace(before, rules=rules, calibration_photo_hashes=tuple(sorted(fitted)))
     for ours, theirs in zip(weights.state_dict().values(), after.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
     assert [path.name for path in model_file.parent.iterdir()] == [model_file.name]
@@ -100,10 +99,9 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
     assert f"of {folder.name} (" in rules.fitted_on and "empirical" in rules.fitted_on
     assert len(load_checkpoint(model_file)[1].calibration_photo_hashes) == len(raw)
     calibrate(model_file, folder, decoder="expected_grade")
-    model, card = load_checkpoint(model_file)
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == "calibration"].reset_index(drop=True)
-    softened = predict_photos(model, card, folder, table, device=CPU, workers=0)
+    softened = predict_photos(load_predictor(model_file, "cpu"), folder, table, workers=0)
     assert not np.allclose(softened["p0"], raw["p0"], atol=1e-3)
     again = out_of_fold(model_file, folder, softened)
     assert again.temperature == pytest.approx(rules.temperature, abs=1e-6)
@@ -111,9 +109,9 @@ def test_out_of_fold_predictions_may_have_been_calibrated_before(model_file, fol
 
 
 def test_a_split_made_after_the_training_is_refused(model_file, folder, tmp_path):
-    model, card = load_checkpoint(model_file)
+    model, info = load_checkpoint(model_file)
     digest = training_set_digest(read_manifest(folder), "split")
-    save_checkpoint(model_file, model, dataclasses.replace(card, training_set_digest=digest))
+    save_checkpoint(model_file, model, dataclasses.replace(info, training_set_digest=digest))
     calibrate(model_file, folder)
     other = tmp_path / "prepared"
     shutil.copytree(folder, other)
@@ -220,8 +218,8 @@ def test_a_model_of_your_own_is_trained_calibrated_and_read_by_what_built_it(
     train(folder, tmp_path / "run", config, build=build)
     assert "Calibrated on 20 photos in 10 groups" in capsys.readouterr().out
     last = tmp_path / "run" / "last.safetensors"
-    model, card = load_checkpoint(last, build)
-    assert isinstance(model, PlainNet) and card.calibration_photo_hashes
+    model, info = load_checkpoint(last, build)
+    assert isinstance(model, PlainNet) and info.calibration_photo_hashes
     with pytest.raises(InputError, match="do not belong together"):
         load_checkpoint(last)
 

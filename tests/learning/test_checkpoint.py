@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from biranet.config import ModelConfig, OptimizerConfig
 from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
 from biranet.learning.schedule import make_optimizer
 from biranet.learning.state import Progress, save_state
@@ -27,7 +28,7 @@ def _model(**settings):
     return build_model(ModelConfig(**{"backbone": "test_resnet", "pretrained": False, "freeze": "none", **settings}))
 
 
-def _card(**settings):
+def _info(**settings):
     return CheckpointInfo(
         model=ModelConfig(**{"backbone": "test_resnet", "pretrained": False, "freeze": "none", **settings}),
         image_size=64,
@@ -52,7 +53,7 @@ def _card(**settings):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "best.safetensors"
-    save_checkpoint(path, _model(), _card())
+    save_checkpoint(path, _model(), _info())
     return path
 
 
@@ -67,11 +68,11 @@ def _rewrite(path, weights=None, **changes):
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
 @pytest.mark.parametrize("freeze", ["none", "stage2"])
 def test_a_checkpoint_gives_back_the_same_model_and_card(name, freeze, tmp_path):
-    model, card = _model(model=name, freeze=freeze), _card(model=name, freeze=freeze)
+    model, info = _model(model=name, freeze=freeze), _info(model=name, freeze=freeze)
     model.train()(torch.rand(4, 3, 64, 64))  # moves the statistics of the batch normalization
-    save_checkpoint(tmp_path / "a.safetensors", model, card)
+    save_checkpoint(tmp_path / "a.safetensors", model, info)
     loaded, found = load_checkpoint(tmp_path / "a.safetensors")
-    assert found == card
+    assert found == info
     assert not loaded.training
     image = torch.rand(2, 3, 64, 64)
     for ours, theirs in zip(loaded(image), model.eval()(image), strict=True):
@@ -79,8 +80,8 @@ def test_a_checkpoint_gives_back_the_same_model_and_card(name, freeze, tmp_path)
 
 
 def test_a_checkpoint_with_a_flip_has_the_same_weights_and_other_answers(file, tmp_path):
-    loaded, card = load_checkpoint(file)
-    flipping = dataclasses.replace(card, model=dataclasses.replace(card.model, test_time_flip=True))
+    loaded, info = load_checkpoint(file)
+    flipping = dataclasses.replace(info, model=dataclasses.replace(info.model, test_time_flip=True))
     save_checkpoint(tmp_path / "flip.safetensors", loaded, flipping)
     assert load_file(tmp_path / "flip.safetensors").keys() == load_file(file).keys()
     images, built = torch.rand(2, 3, 64, 64), []
@@ -97,20 +98,20 @@ def test_a_checkpoint_with_a_flip_has_the_same_weights_and_other_answers(file, t
     save_checkpoint(tmp_path / "again.safetensors", model, found)
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "flip.safetensors").read_bytes()
 
-    assert card.network == "biranet, backbone test_resnet, images of 64 px"
+    assert info.network == "biranet, backbone test_resnet, images of 64 px"
     assert (
         found.network
-        == f"{card.network}; each answer is the mean of the probabilities for a photo and its mirror image"
+        == f"{info.network}; each answer is the mean of the probabilities for a photo and its mirror image"
     )
 
 
 @pytest.mark.parametrize("name", ["biranet", "ranet", "plain"])
 def test_half_precision_rounds_the_weights_and_nothing_else(name, tmp_path):
-    model, card = _model(model=name), _card(model=name)
+    model, info = _model(model=name), _info(model=name)
     model.train()(torch.rand(4, 3, 64, 64))
-    save_checkpoint(tmp_path / "a.safetensors", model, card, half=True)
+    save_checkpoint(tmp_path / "a.safetensors", model, info, half=True)
     loaded, found = load_checkpoint(tmp_path / "a.safetensors")
-    assert found == card
+    assert found == info
     weights, counts = model.state_dict(), 0
     for key, tensor in loaded.state_dict().items():
         floating = weights[key].is_floating_point()
@@ -125,25 +126,25 @@ def test_a_weight_that_half_precision_cannot_hold_is_named(file, value):
     before = file.read_bytes()
     model = _model()
     model.stream_a.net_a[0].running_var[1] = 65_504  # the largest there is
-    save_checkpoint(file.with_name("b.safetensors"), model, _card(), half=True)
+    save_checkpoint(file.with_name("b.safetensors"), model, _info(), half=True)
     model.stream_b.net_a[0].running_mean[1] = value
     with pytest.raises(RefusedError, match=r"weights stream_b\.net_a\.0\.running_mean do not fit into half precision"):
-        save_checkpoint(file, model, _card(), half=True)
+        save_checkpoint(file, model, _info(), half=True)
     assert file.read_bytes() == before
 
 
 def test_a_model_that_began_with_downloaded_weights_loads_without_them(tmp_path):
     # No test can reach the hub, so this fails if loading asks for the download, or for the weights file.
-    card = _card(pretrained=True, freeze="stage2", backbone_weights=tmp_path / "gone.pt")
-    save_checkpoint(tmp_path / "a.safetensors", _model(freeze="stage2"), card)
+    info = _info(pretrained=True, freeze="stage2", backbone_weights=tmp_path / "gone.pt")
+    save_checkpoint(tmp_path / "a.safetensors", _model(freeze="stage2"), info)
     loaded, found = load_checkpoint(tmp_path / "a.safetensors")
     assert torch.equal(loaded.head.weight, _model(freeze="stage2").head.weight)
     assert found.model.backbone == "test_resnet"
 
 
 def test_no_validation_kappa_stays_none(tmp_path):
-    card = dataclasses.replace(_card(), validation_kappa=None)
-    save_checkpoint(tmp_path / "a.safetensors", _model(), card)
+    info = dataclasses.replace(_info(), validation_kappa=None)
+    save_checkpoint(tmp_path / "a.safetensors", _model(), info)
     assert load_checkpoint(tmp_path / "a.safetensors")[1].validation_kappa is None
 
 
@@ -160,7 +161,7 @@ def test_saving_replaces_the_file_whole(file, monkeypatch):
     before = file.read_bytes()
     monkeypatch.setattr("biranet.learning.tensors.save", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
-        save_checkpoint(file, _model(), _card())
+        save_checkpoint(file, _model(), _info())
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
@@ -331,7 +332,7 @@ def test_a_digest_that_is_gone_is_missed(file):
     with open_tensors(file, "a checkpoint") as stored:
         header = stored.header
     save_file(load_file(file), file, {"biranet": json.dumps(header)})
-    for read in (read_card, load_checkpoint):
+    for read in (read_info, load_checkpoint):
         with pytest.raises(InputError, match="is damaged: the digest of its description is gone"):
             read(file)
 
@@ -363,7 +364,7 @@ def _as_formerly(version, weights, header, path):
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_checkpoint_of_an_earlier_version_is_refused_and_converted_on_request(version, file, tmp_path):
-    weights, card = load_file(file), load_checkpoint(file)[1]
+    weights, info = load_file(file), load_checkpoint(file)[1]
     with open_tensors(file, "a checkpoint") as stored:
         _as_formerly(version, weights, stored.header, file)
     with pytest.raises(
@@ -376,5 +377,5 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_and_converted_on_request(
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == status and said in done.stderr
     model, found = load_checkpoint(tmp_path / "new.safetensors")
-    assert found == card
+    assert found == info
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())

@@ -11,17 +11,15 @@ from biranet.config import DataConfig
 from biranet.errors import InputError
 from biranet.learning.data import (
     NO_GRADE,
-    Draw,
-    InOrder,
+    BalancedBatchSampler,
     PreparedPhotos,
-    TrainingBatches,
-    draw_rows,
+    SampleKey,
+    SequentialBatchSampler,
     load_batches,
+    sample_epoch,
 )
-from biranet.learning.transforms import Normalization, to_image
 from biranet.manifest import graded_photos, read_manifest
 
-NORMALISATION = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 GRADES = np.repeat(np.arange(5), [400, 60, 120, 10, 10])
 
 
@@ -32,7 +30,7 @@ def table(prepared):
 
 @pytest.fixture
 def photos(prepared, table):
-    return PreparedPhotos(prepared, table, 64, NORMALISATION, "fundus")
+    return PreparedPhotos(prepared, table, 64, "fundus")
 
 
 def _frequencies(rows, grades=GRADES):
@@ -40,19 +38,19 @@ def _frequencies(rows, grades=GRADES):
 
 
 def _batches(grades, seed=1, epoch=0, first=0, process=0, processes=1, **config):
-    sampler = TrainingBatches(grades, DataConfig(**config), seed, process, processes)
+    sampler = BalancedBatchSampler(grades, DataConfig(**config), seed, process, processes)
     sampler.epoch, sampler.first = epoch, first
     return list(sampler)
 
 
 def test_balanced_draws_fall_on_every_grade_alike():
     # The released code gave the five weights of the grades to the sampler as weights of the photos.
-    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
+    rows = sample_epoch(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
     np.testing.assert_allclose(_frequencies(rows), 0.2, atol=0.015)
 
 
 def test_photos_of_one_grade_are_drawn_alike():
-    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
+    rows = sample_epoch(GRADES, DataConfig(draws_per_epoch=20_000), seed=1, epoch=0)
     drawn = np.bincount(rows, minlength=len(GRADES))[GRADES == 4]
     assert drawn.min() > 300
     assert drawn.max() < 500
@@ -60,13 +58,13 @@ def test_photos_of_one_grade_are_drawn_alike():
 
 def test_balance_leaves_out_grades_without_photos():
     grades = np.array([0, 0, 0, 3])
-    rows = draw_rows(grades, DataConfig(draws_per_epoch=8000), seed=1, epoch=0)
+    rows = sample_epoch(grades, DataConfig(draws_per_epoch=8000), seed=1, epoch=0)
     np.testing.assert_allclose(_frequencies(rows, grades), [0.5, 0, 0, 0.5, 0], atol=0.02)
 
 
 def test_class_weights_are_chances_of_one_photo():
     weights = (1.0, 10.0, 8.0, 20.0, 21.0)
-    rows = draw_rows(GRADES, DataConfig(draws_per_epoch=20_000, class_weights=weights), seed=1, epoch=0)
+    rows = sample_epoch(GRADES, DataConfig(draws_per_epoch=20_000, class_weights=weights), seed=1, epoch=0)
     chances = np.array(weights) * np.bincount(GRADES)
     np.testing.assert_allclose(_frequencies(rows), chances / chances.sum(), atol=0.015)
 
@@ -74,30 +72,30 @@ def test_class_weights_are_chances_of_one_photo():
 def test_published_weights_balance_eyepacs():
     grades = np.repeat(np.arange(5), [25810, 2443, 5292, 873, 708])
     config = DataConfig(class_weights=(1, 10, 8, 20, 21), draws_per_epoch=32_000)
-    frequencies = _frequencies(draw_rows(grades, config, seed=1, epoch=0), grades)
+    frequencies = _frequencies(sample_epoch(grades, config, seed=1, epoch=0), grades)
     assert frequencies.min() > 0.1
     assert frequencies.max() < 0.4
 
 
 def test_a_weight_of_zero_leaves_a_grade_out():
     config = DataConfig(class_weights=(0, 1, 1, 0, 1))
-    assert set(GRADES[draw_rows(GRADES, config, seed=1, epoch=0)]) == {1, 2, 4}
+    assert set(GRADES[sample_epoch(GRADES, config, seed=1, epoch=0)]) == {1, 2, 4}
 
 
 def test_weights_that_leave_nothing_are_refused():
     with pytest.raises(InputError, match="gives no grade among the training photos a chance"):
-        draw_rows(np.array([0, 0, 1]), DataConfig(class_weights=(0, 0, 1, 1, 1)), seed=1, epoch=0)
+        sample_epoch(np.array([0, 0, 1]), DataConfig(class_weights=(0, 0, 1, 1, 1)), seed=1, epoch=0)
 
 
 def test_without_balance_every_photo_comes_once_in_random_order():
-    rows = draw_rows(GRADES, DataConfig(balance=False), seed=1, epoch=0)
+    rows = sample_epoch(GRADES, DataConfig(balance=False), seed=1, epoch=0)
     assert sorted(rows) == list(range(len(GRADES)))
     assert list(rows) != sorted(rows)
 
 
 @pytest.mark.parametrize("draws", [7, 10, 25])
 def test_without_balance_more_draws_begin_anew(draws):
-    rows = draw_rows(np.zeros(10, np.int64), DataConfig(balance=False, draws_per_epoch=draws), seed=1, epoch=0)
+    rows = sample_epoch(np.zeros(10, np.int64), DataConfig(balance=False, draws_per_epoch=draws), seed=1, epoch=0)
     counts = np.bincount(rows, minlength=10)
     assert len(rows) == draws
     assert set(counts) <= {draws // 10, -(-draws // 10)}
@@ -107,17 +105,17 @@ def test_without_balance_more_draws_begin_anew(draws):
 @pytest.mark.parametrize(("draws", "expected"), [(None, len(GRADES)), (17, 17)])
 @pytest.mark.parametrize("balance", [True, False])
 def test_an_epoch_has_as_many_draws_as_asked_for(balance, draws, expected):
-    rows = draw_rows(GRADES, DataConfig(balance=balance, draws_per_epoch=draws), seed=1, epoch=0)
+    rows = sample_epoch(GRADES, DataConfig(balance=balance, draws_per_epoch=draws), seed=1, epoch=0)
     assert len(rows) == expected
 
 
 @pytest.mark.parametrize("balance", [True, False])
 def test_draws_follow_seed_and_epoch(balance):
     config = DataConfig(balance=balance)
-    first = draw_rows(GRADES, config, seed=1, epoch=0)
-    np.testing.assert_array_equal(first, draw_rows(GRADES, config, seed=1, epoch=0))
-    assert not np.array_equal(first, draw_rows(GRADES, config, seed=1, epoch=1))
-    assert not np.array_equal(first, draw_rows(GRADES, config, seed=2, epoch=0))
+    first = sample_epoch(GRADES, config, seed=1, epoch=0)
+    np.testing.assert_array_equal(first, sample_epoch(GRADES, config, seed=1, epoch=0))
+    assert not np.array_equal(first, sample_epoch(GRADES, config, seed=1, epoch=1))
+    assert not np.array_equal(first, sample_epoch(GRADES, config, seed=2, epoch=0))
 
 
 @pytest.mark.parametrize("count", [20, 21, 24])
@@ -125,9 +123,9 @@ def test_batches_hold_all_draws_in_order(count):
     batches = _batches(np.zeros(count, np.int64), batch_size=5)
     assert [len(batch) for batch in batches] == [5] * (count // 5) + ([count % 5] if count % 5 else [])
     draws = [draw for batch in batches for draw in batch]
-    assert [draw.row for draw in draws] == list(draw_rows(np.zeros(count, np.int64), DataConfig(), seed=1, epoch=0))
-    assert [draw.key for draw in draws] == [(1, 0, position) for position in range(count)]
-    assert len(TrainingBatches(np.zeros(count, np.int64), DataConfig(batch_size=5), seed=1)) == len(batches)
+    assert [draw.row for draw in draws] == list(sample_epoch(np.zeros(count, np.int64), DataConfig(), seed=1, epoch=0))
+    assert [draw.seed for draw in draws] == [(1, 0, position) for position in range(count)]
+    assert len(BalancedBatchSampler(np.zeros(count, np.int64), DataConfig(batch_size=5), seed=1)) == len(batches)
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 5])
@@ -148,35 +146,35 @@ def test_the_shares_of_all_processes_are_the_batch(processes):
 
 
 def test_in_order_gives_every_photo_once_without_augmentation():
-    batches = list(InOrder(11, 4))
-    assert batches == [[Draw(row) for row in rows] for rows in (range(4), range(4, 8), range(8, 11))]
-    assert len(InOrder(11, 4)) == 3
-    assert all(draw.key is None for batch in batches for draw in batch)
+    batches = list(SequentialBatchSampler(11, 4))
+    assert batches == [[SampleKey(row) for row in rows] for rows in (range(4), range(4, 8), range(8, 11))]
+    assert len(SequentialBatchSampler(11, 4)) == 3
+    assert all(draw.seed is None for batch in batches for draw in batch)
 
 
-def test_a_photo_becomes_an_image_with_its_grade(prepared, table, photos):
+def test_a_photo_comes_with_its_grade(prepared, table, photos):
     assert len(photos) == 40
     for row in (0, 17):
-        image, grade, number = photos[Draw(row)]
+        photo, grade, number = photos[SampleKey(row)]
         pixels = np.array(Image.open(prepared / table["prepared"][row]))
-        assert torch.equal(image, to_image(pixels, NORMALISATION))
+        np.testing.assert_array_equal(photo.numpy(), pixels)
         assert (grade, number) == (table["grade"][row], row)
 
 
 def test_a_photo_without_a_grade_says_so(prepared, table):
     table["grade"] = pd.array([pd.NA, *table["grade"][1:]], dtype="Int64")
-    photos = PreparedPhotos(prepared, table, 64, NORMALISATION)
-    assert photos[Draw(0)][1] == NO_GRADE
-    assert photos[Draw(1)][1] == table["grade"][1]
+    photos = PreparedPhotos(prepared, table, 64)
+    assert photos[SampleKey(0)][1] == NO_GRADE
+    assert photos[SampleKey(1)][1] == table["grade"][1]
 
 
 def test_a_photo_drawn_twice_gives_two_images(photos):
-    first, second = (photos[Draw(3, (1, 0, position))][0] for position in (5, 6))
-    again = photos[Draw(3, (1, 0, 5))][0]
+    first, second = (photos[SampleKey(3, (1, 0, position))][0] for position in (5, 6))
+    again = photos[SampleKey(3, (1, 0, 5))][0]
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
-    assert not torch.equal(first, photos[Draw(3, (1, 1, 5))][0])
-    assert not torch.equal(first, photos[Draw(3)][0])
+    assert not torch.equal(first, photos[SampleKey(3, (1, 1, 5))][0])
+    assert not torch.equal(first, photos[SampleKey(3)][0])
 
 
 def test_in_a_balanced_epoch_repeated_photos_differ(photos):
@@ -187,12 +185,12 @@ def test_in_a_balanced_epoch_repeated_photos_differ(photos):
 
 
 def test_without_augmentation_the_key_changes_nothing(prepared, table):
-    photos = PreparedPhotos(prepared, table, 64, NORMALISATION, "none")
-    assert torch.equal(photos[Draw(3, (1, 0, 5))][0], photos[Draw(3)][0])
+    photos = PreparedPhotos(prepared, table, 64, "none")
+    assert torch.equal(photos[SampleKey(3, (1, 0, 5))][0], photos[SampleKey(3)][0])
 
 
 def _load(photos, workers, first=0, epochs=(0, 1)):
-    sampler = TrainingBatches(photos.grades, DataConfig(batch_size=12), seed=1)
+    sampler = BalancedBatchSampler(photos.grades, DataConfig(batch_size=12), seed=1)
     loader = load_batches(photos, sampler, workers)
     batches = []
     for epoch in epochs:
@@ -208,7 +206,7 @@ def test_worker_processes_do_not_change_a_bit(photos, workers):
     assert len(here) == len(there) == 8
     for ours, theirs in zip(here, there, strict=True):
         assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
-    assert not torch.equal(here[0].images, here[4].images)
+    assert not torch.equal(here[0].pixels, here[4].pixels)
 
 
 def test_a_resumed_epoch_loads_the_same_remaining_batches(photos):
@@ -220,18 +218,18 @@ def test_a_resumed_epoch_loads_the_same_remaining_batches(photos):
 
 def test_batches_have_the_declared_shapes(photos):
     batch = _load(photos, 0)[0]
-    assert (batch.images.shape, batch.images.dtype) == ((12, 3, 64, 64), torch.float32)
+    assert (batch.pixels.shape, batch.pixels.dtype) == ((12, 64, 64, 3), torch.uint8)
     assert (batch.grades.shape, batch.grades.dtype) == ((12,), torch.int64)
     assert torch.equal(batch.grades, torch.tensor(photos.grades[batch.rows.numpy()]))
 
 
 def test_a_smaller_image_is_resized(prepared, table):
-    large, small = (PreparedPhotos(prepared, table, size, NORMALISATION).photo(0) for size in (64, 32))
+    large, small = (PreparedPhotos(prepared, table, size).photo(0) for size in (64, 32))
     np.testing.assert_array_equal(small, cv2.resize(large, (32, 32), interpolation=cv2.INTER_AREA))
 
 
 def test_an_image_larger_than_the_stored_one_is_refused(prepared, table):
-    photos = PreparedPhotos(prepared, table, 65, NORMALISATION)
+    photos = PreparedPhotos(prepared, table, 65)
     with pytest.raises(InputError, match=r"--image-size 65 is larger than the prepared photos, which are 64 px"):
         photos.photo(0)
 
@@ -250,9 +248,9 @@ def test_a_damaged_prepared_photo_is_named(prepared, table, tmp_path, damage, wo
         other = (copy / table["prepared"][2]).read_bytes()
         made = {"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"no picture at all", "other": other}
         path.write_bytes(made[damage])
-    photos = PreparedPhotos(copy, table[:4], 64, NORMALISATION)
+    photos = PreparedPhotos(copy, table[:4], 64)
     with pytest.raises(InputError, match="cannot be read") as caught:
-        list(load_batches(photos, InOrder(4, 2), workers))
+        list(load_batches(photos, SequentialBatchSampler(4, 2), workers))
     reason = "No such file or directory" if damage == "missing" else "it is not the image that was stored"
     # Whoever loads it, the sentence alone, without the tracebacks of a worker.
     assert str(caught.value) == (
@@ -262,5 +260,5 @@ def test_a_damaged_prepared_photo_is_named(prepared, table, tmp_path, damage, wo
 
 
 def test_a_manifest_of_an_older_version_is_read_without_digests(prepared, table, photos):
-    older = PreparedPhotos(prepared, table.drop(columns="prepared_sha256"), 64, NORMALISATION)
-    assert torch.equal(older[Draw(3)][0], photos[Draw(3)][0])
+    older = PreparedPhotos(prepared, table.drop(columns="prepared_sha256"), 64)
+    assert torch.equal(older[SampleKey(3)][0], photos[SampleKey(3)][0])

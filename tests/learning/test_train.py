@@ -15,13 +15,14 @@ from safetensors.torch import load_file
 from biranet.config import ModelConfig, SplitConfig, TrainConfig
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import load_checkpoint, read_card
+from biranet.learning.checkpoint import load_checkpoint, read_info
+from biranet.learning.history import read_history
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import BiraNet, build_model
 from biranet.learning.predict import predict_photos
-from biranet.learning.record import read_history
 from biranet.learning.split import split_photos
 from biranet.learning.state import Progress
+from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import _precision, early_stop_reached, train
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 
@@ -59,10 +60,9 @@ def test_same_seed_same_bits_and_another_seed_other_bits(
 
 def _validation_kappa(checkpoint, folder):
     """Kappa of a checkpoint on the validation part; 0 where it is not defined, as training counts it."""
-    model, card = load_checkpoint(checkpoint)
     table = graded_photos(read_manifest(folder))
     table = table[table["split"] == "validation"].reset_index(drop=True)
-    answers = predict_photos(model, card, folder, table, device=torch.device("cpu"), workers=0)
+    answers = predict_photos(load_predictor(checkpoint, "cpu"), folder, table, workers=0)
     kappa = quadratic_weighted_kappa(confusion_matrix(answers["grade"], answers["predicted_grade"]))
     return 0 if math.isnan(kappa) else kappa
 
@@ -254,7 +254,7 @@ def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_c
     model = {"backbone_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
     train(folder, tmp_path / "run", tiny_config(model=model))
     # The checkpoint names the weights, and no place of this machine.
-    assert read_card(tmp_path / "run" / "last.safetensors").model.backbone_weights == Path("weights.pt")
+    assert read_info(tmp_path / "run" / "last.safetensors").model.backbone_weights == Path("weights.pt")
     assert str(tmp_path).encode() not in (tmp_path / "run" / "last.safetensors").read_bytes()
     learned = load_file(tmp_path / "run" / "last.safetensors")
     frozen = [key for key in learned if key.startswith("frozen.")]
@@ -377,4 +377,4 @@ def test_auto_precision_leaves_emulated_bf16_alone(monkeypatch, native, expected
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     assert _precision(TrainConfig()) == expected
-    assert _precision(TrainConfig(no_cuda=True)) == _precision(TrainConfig(precision="fp32")) == "no"
+    assert _precision(TrainConfig(device="cpu")) == _precision(TrainConfig(precision="fp32")) == "no"

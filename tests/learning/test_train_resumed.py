@@ -10,9 +10,9 @@ import pytest
 
 from biranet.errors import InputError, InterruptedRunError
 from biranet.images import image_place
+from biranet.learning.history import read_history
 from biranet.learning.loss import GradingLoss
 from biranet.learning.model import BiraNet
-from biranet.learning.record import read_history
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, photos_digest, read_manifest, write_manifest
 

@@ -20,10 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError
-from biranet.learning import train as module
 from biranet.learning.data import PreparedPhotos
+from biranet.learning.history import read_history
 from biranet.learning.model import BiraNet
-from biranet.learning.record import read_history
 from biranet.learning.train import train
 from biranet.learning.workers import living_workers
 from biranet.manifest import read_manifest
@@ -37,7 +36,7 @@ def _config(*, epochs=2, draws=16, workers=0, **settings):
         data=DataConfig(image_size=64, batch_size=8, draws_per_epoch=draws, workers=workers),
         optimizer=OptimizerConfig(optimizer="adamw", lr=3e-3, schedule="constant"),
         epochs=epochs,
-        no_cuda=True,
+        device="cpu",
         **settings,
     )
 
@@ -62,23 +61,16 @@ def _assert_same_run(run, reference):
         assert {**row, "seconds": 0} == {**expected, "seconds": 0}
 
 
-@pytest.fixture
-def after_batch(monkeypatch):
-    """Function that has something done when the n-th batch of the coming training, from 1, was learned."""
-    original = module._count
+def _at(number, act):
+    """Have something done when the n-th batch of a training, from 1, was learned."""
+    learned = []
 
-    def plan(number, act):
-        counted = []
+    def after_batch(_progress):
+        learned.append(1)
+        if len(learned) == number:
+            act()
 
-        def count(*arguments):
-            original(*arguments)
-            counted.append(1)
-            if len(counted) == number:
-                act()
-
-        monkeypatch.setattr(module, "_count", count)
-
-    return plan
+    return after_batch
 
 
 class PowerCutError(BaseException):
@@ -93,36 +85,30 @@ def _send(number):
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_one_signal_saves_and_the_handlers_are_as_before(split_folder, tmp_path, undisturbed, after_batch, number):
+def test_one_signal_saves_and_the_handlers_are_as_before(split_folder, tmp_path, undisturbed, number):
     before = [signal.getsignal(each) for each in STOPPING]
-    after_batch(3, _send(number))
     with pytest.raises(InterruptedRunError, match="stopped in epoch 2 of 2, after batch 1 of 2; everything is saved"):
-        train(split_folder, tmp_path / "run", _config())
+        train(split_folder, tmp_path / "run", _config(), after_batch=_at(3, _send(number)))
     assert [signal.getsignal(each) for each in STOPPING] == before
-    after_batch(0, None)
     train(split_folder, tmp_path / "run", _config(), resume=True)
     _assert_same_run(tmp_path / "run", undisturbed)
 
 
-def test_second_ctrl_c_stops_at_once_and_the_last_save_stands(split_folder, tmp_path, undisturbed, after_batch):
+def test_second_ctrl_c_stops_at_once_and_the_last_save_stands(split_folder, tmp_path, undisturbed):
     def twice():
         _send(signal.SIGINT)()
         _send(signal.SIGINT)()
 
-    after_batch(4, twice)
     with pytest.raises(KeyboardInterrupt):
-        train(split_folder, tmp_path / "run", _config())
-    after_batch(0, None)
+        train(split_folder, tmp_path / "run", _config(), after_batch=_at(4, twice))
     train(split_folder, tmp_path / "run", _config(), resume=True)
     _assert_same_run(tmp_path / "run", undisturbed)
 
 
 @pytest.mark.parametrize(("first", "then"), [(0, 1), (1, 0)])
-def test_workers_may_change_on_the_way(split_folder, tmp_path, undisturbed, after_batch, first, then):
-    after_batch(1, _send(signal.SIGTERM))
+def test_workers_may_change_on_the_way(split_folder, tmp_path, undisturbed, first, then):
     with pytest.raises(InterruptedRunError, match="in epoch 1 of 2, after batch 1 of 2"):
-        train(split_folder, tmp_path / "run", _config(workers=first))
-    after_batch(0, None)
+        train(split_folder, tmp_path / "run", _config(workers=first), after_batch=_at(1, _send(signal.SIGTERM)))
     train(split_folder, tmp_path / "run", _config(workers=then), resume=True)
     _assert_same_run(tmp_path / "run", undisturbed)
 
@@ -182,7 +168,7 @@ def test_a_power_cut_at_the_very_start_says_what_to_do(split_folder, tmp_path, p
         train(split_folder, run, _config(), resume=True)
 
 
-def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path, undisturbed, after_batch):
+def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path, undisturbed):
     run = tmp_path / "run"
 
     def kill():
@@ -190,14 +176,12 @@ def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path,
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
 
-    after_batch(1, kill)
     with pytest.raises(InputError) as caught:
-        train(split_folder, run, _config(workers=1))
+        train(split_folder, run, _config(workers=1), after_batch=_at(1, kill))
     assert str(caught.value) == (
         "a process that loads photos was ended from outside or ran out of memory; the last save stands. "
         f"Go on, perhaps with fewer --workers: biranet train --resume --out {run}"
     )
-    after_batch(0, None)
     train(split_folder, run, _config(), resume=True)
     _assert_same_run(run, undisturbed)
 
@@ -252,14 +236,12 @@ def _events(run):
     return found
 
 
-def test_tensorboard_shows_every_epoch_once_however_often_the_run_was_stopped(split_folder, tmp_path, after_batch):
+def test_tensorboard_shows_every_epoch_once_however_often_the_run_was_stopped(split_folder, tmp_path):
     config, run = _config(epochs=3), tmp_path / "run"
     for batch, expected in [(5, [1, 2]), (1, [1, 2, 3])]:
-        after_batch(batch, _send(signal.SIGTERM))
         with pytest.raises(InterruptedRunError):
-            train(split_folder, run, config, resume=run.exists())
+            train(split_folder, run, config, resume=run.exists(), after_batch=_at(batch, _send(signal.SIGTERM)))
         if batch == 1:
-            after_batch(0, None)
             train(split_folder, run, config, resume=True)
         # Read at once: what is shown must not wait for the end of the process, which may be a kill.
         events = _events(run)

@@ -5,18 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biranet.learning.transforms import (
-    AUGMENTATIONS,
-    Normalization,
-    augment_fundus,
-    backbone_normalization,
-    flip,
-    normalize,
-    resize,
-    to_image,
-)
-
-IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+from biranet.learning.transforms import AUGMENTATIONS, augment_fundus, flip, resize
 
 
 def _field(side=96):
@@ -30,60 +19,6 @@ def _field(side=96):
 
 def _random(seed):
     return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "expected"),
-    [
-        ("resnet50", IMAGENET),
-        ("tf_efficientnet_lite0", Normalization((0.5,) * 3, (0.5,) * 3)),
-        ("vit_base_patch16_clip_224", Normalization((0.48145466, 0.4578275, 0.40821073), None)),
-    ],
-)
-def test_constants_travel_with_the_backbone(backbone, expected):
-    found = backbone_normalization(backbone)
-    assert found.mean == expected.mean
-    assert expected.std is None or found.std == expected.std
-
-
-@pytest.mark.parametrize("level", [0, 1, 128, 255])
-@pytest.mark.parametrize("normalization", [IMAGENET, Normalization((0.5,) * 3, (0.5,) * 3)])
-def test_pixels_become_the_written_out_numbers(level, normalization):
-    # The released code fed pixels on a 0-255 scale to a network that expects 0-1.
-    image = to_image(np.full((4, 6, 3), level, np.uint8), normalization)
-    assert (image.dtype, image.shape) == (torch.float32, (3, 4, 6))
-    for channel in range(3):
-        expected = (level / 255 - normalization.mean[channel]) / normalization.std[channel]
-        torch.testing.assert_close(image[channel], torch.full((4, 6), expected))
-
-
-def test_photos_together_become_what_each_becomes():
-    photos = _random(1).integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
-    assert torch.equal(
-        normalize(torch.from_numpy(photos), IMAGENET), torch.stack([to_image(p, IMAGENET) for p in photos])
-    )
-
-
-def test_images_have_the_scale_imagenet_weights_expect():
-    image = to_image(_random(0).integers(0, 256, (64, 64, 3)).astype(np.uint8), IMAGENET)
-    assert image.abs().max() < 3
-    assert image.std() == pytest.approx(1.3, abs=0.1)
-
-
-def test_channels_and_axes_keep_their_places():
-    photo = np.zeros((4, 6, 3), np.uint8)
-    photo[1, 2] = (10, 20, 30)
-    image = to_image(photo, Normalization((0.0,) * 3, (1.0,) * 3))
-    torch.testing.assert_close(image[:, 1, 2] * 255, torch.tensor([10.0, 20.0, 30.0]))
-    assert image.count_nonzero() == 3
-
-
-def test_an_image_does_not_change_its_photo():
-    photo = _field()
-    before = photo.copy()
-    to_image(photo, IMAGENET).zero_()
-    to_image(photo[:, ::-1], IMAGENET).zero_()
-    np.testing.assert_array_equal(photo, before)
 
 
 @pytest.mark.parametrize("size", [32, 95, 96, 97, 200])

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.predict import predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.workers import Loader, WorkerError
 from biranet.manifest import read_manifest
 
@@ -86,8 +86,8 @@ def test_batches_arrive_whatever_the_room_in_shared_memory(limit, room):
     for ours, expected in zip(_load(2), _load(0), strict=True):
         assert type(ours) is type(expected)
         assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, expected, strict=True))
-        assert ours.images.is_shared() == (room is None)
-        ours.images.add_(1)  # it can be written to
+        assert ours.pixels.is_shared() == (room is None)
+        ours.pixels.add_(1)  # it can be written to
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -99,10 +99,10 @@ def test_workers_that_cannot_be_started_are_one_sentence(limit):
 
 def test_a_worker_that_is_killed_ends_grading_in_one_sentence(monkeypatch, checkpoint, split_folder):
     """So in `evaluate`, `calibrate` and the validation of `train`, which all go this way."""
-    model, card = load_checkpoint(checkpoint)
+    predictor = load_predictor(checkpoint, "cpu")
     monkeypatch.setattr(PreparedPhotos, "photo", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(WorkerError, match="ended from outside or ran out of memory; run the command again"):
-        predict_photos(model, card, split_folder, read_manifest(split_folder), device=torch.device("cpu"), workers=2)
+        predict_photos(predictor, split_folder, read_manifest(split_folder), workers=2)
 
 
 UNGUARDED = """

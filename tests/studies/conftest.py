@@ -22,7 +22,7 @@ ablations = ["matrix_gate"]
 epochs = 2
 early_stop = 0
 save_epoch = 1000
-no_cuda = true
+device = "cpu"
 
 [train.model]
 backbone = "test_resnet"

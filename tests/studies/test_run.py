@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from sklearn.metrics import cohen_kappa_score
 
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.inference.readings import READINGS_NAME
-from biranet.learning.checkpoint import load_checkpoint
 from biranet.learning.predict import predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from studies.idrid import page
@@ -82,8 +81,8 @@ def test_the_external_photos_are_answered_by_models_of_all_photos(finished_study
         name = f"{variant}_{loss}_s1_whole_lr{rate:g}"
         log = (finished_study / "out" / "logs" / f"external_{name}.txt").read_text()
         assert "on 40 photos (0 for validation)" in log
-        model, card = load_checkpoint(finished_study / "out" / "cells" / name / "last.safetensors")
-        answers = predict_photos(model, card, external, photos, device=torch.device("cpu"), workers=0)
+        predictor = load_predictor(finished_study / "out" / "cells" / name / "last.safetensors", "cpu")
+        answers = predict_photos(predictor, external, photos, workers=0)
         kappa = cohen_kappa_score(answers["grade"], answers["predicted_grade"], weights="quadratic")
         rows = measured.query("variant == @variant and loss == @loss and measure == 'quadratic_weighted_kappa'")
         assert rows["value"].tolist() == pytest.approx([kappa], abs=1e-8)

@@ -19,7 +19,7 @@ from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.inference import models
 from biranet.inference.evaluate import evaluate_checkpoint
-from biranet.learning.checkpoint import load_checkpoint, read_card, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
 from biranet.validated import validated
@@ -82,7 +82,7 @@ def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
 
 def test_the_model_has_learned_from_all_and_its_rules_from_the_answers(made, prepared):
     photos = graded_photos(read_manifest(prepared))
-    card = read_card(made / "shipped" / f"{models.DEFAULT}.safetensors")
+    card = read_info(made / "shipped" / f"{models.DEFAULT}.safetensors")
     assert set(read_manifest(made / "out" / "all").query("status == 'ok'")["split"]) == {"train"}
     assert len(card.training_set_fingerprints) == len(card.calibration_photo_hashes) == len(photos)
     assert card.rules.decoder == "expected_grade" and card.rules.set_threshold is not None
@@ -147,7 +147,7 @@ def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, spl
     out = tmp_path / "new" / "mine.safetensors"
     assert ship.main([str(run_folder / "best.safetensors"), str(split_folder), str(out)]) == 0
     assert capsys.readouterr() == ("", "")
-    card, before = read_card(out), read_card(run_folder / "best.safetensors")
+    card, before = read_info(out), read_info(run_folder / "best.safetensors")
     table = read_manifest(split_folder)
     learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
     assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
@@ -204,7 +204,7 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
 @pytest.mark.kernels
 def test_the_model_of_the_package_goes_with_its_answers():
     answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
-    card, model_card = read_card(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
+    card, model_card = read_info(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
     recipe = read_recipe(steps.SHIPPED_RECIPE)
     rules = fit_rules(answers, decoder=recipe.calibration.decoder, cost_of_missed=recipe.calibration.cost_of_missed)
     fitted = dataclasses.replace(rules, fitted_on=card.rules.fitted_on)
@@ -242,7 +242,7 @@ def test_a_missing_folder_is_said_in_one_sentence(tmp_path, capsys):
 @pytest.mark.kernels
 @pytest.mark.real
 def test_the_model_of_the_package_answers_as_when_it_was_released(real_data):
-    grader = biranet.load(no_cuda=True)
+    grader = biranet.load(device="cpu")
     for name, released in RELEASED.items():
         answer = grader.grade(real_data / "originals" / "idrid" / f"{name}.jpg")
         np.testing.assert_allclose(answer.probabilities, released, atol=5e-3)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from biranet.config import DataConfig, ModelConfig, TrainConfig
-from biranet.learning.data import draw_rows
+from biranet.learning.data import sample_epoch
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import BilinearHead, BiraNet, PlainNet, RANet, Stream, attention_pool
 from studies.idrid.variants import (
@@ -170,5 +170,5 @@ def test_nothing_frozen_and_unbalanced_change_the_settings_alone(tmp_path):
     unbalanced = VARIANTS["unbalanced"].settings(frozen)
     assert dataclasses.replace(unbalanced, data=frozen.data) == frozen
     grades = np.array([0] * 30 + [4] * 2)
-    assert sorted(draw_rows(grades, unbalanced.data, 1, 0)) == list(range(32))
-    assert (grades[draw_rows(grades, DataConfig(), 1, 0)] == 4).sum() > 5
+    assert sorted(sample_epoch(grades, unbalanced.data, 1, 0)) == list(range(32))
+    assert (grades[sample_epoch(grades, DataConfig(), 1, 0)] == 4).sum() > 5

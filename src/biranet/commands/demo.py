@@ -6,9 +6,11 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from biranet.commands.flags import Command
+
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Command):
     """Draw photographs, and run the whole chain on them: prepare, split, train, evaluate, grade.
 
     Takes a few minutes on two processors and needs nothing but this program.

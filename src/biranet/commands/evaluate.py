@@ -1,14 +1,13 @@
 """The commands that judge a model: calibrate, evaluate, compare."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, PreparedFolder, check_counts, read_pairs
+from biranet.commands.flags import GRADES_EXAMPLE, Command, Computing, PreparedFolder, read_pairs
 from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
@@ -17,7 +16,7 @@ ReportFolder = Annotated[Path, arg(metavar="REPORT")]
 
 
 @dataclass(frozen=True)
-class Calibrate:
+class Calibrate(Command):
     """Fit a model's temperature, thresholds and prediction sets, and write them into its checkpoint.
 
     Training does so by itself where the split has a calibration part. All front ends answer by what is fitted here.
@@ -30,20 +29,16 @@ class Calibrate:
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Tables of out-of-fold predictions of photos in PREPARED to fit on instead, such as those of every fold."""
     config: OmitArgPrefixes[CalibrationConfig] = field(default_factory=CalibrationConfig)
-    workers: int = 2
-    """Processes that load photos."""
-    no_cuda: bool = False
-    """Compute on the CPU even where there is a GPU."""
+    computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
     def run(self) -> int:
         """Fit the rules and show them."""
         from biranet.decisions.predictions import read_predictions
         from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
-        from biranet.learning.predict import choose_device
         from biranet.manifest import read_manifest
         from biranet.outputs import alone
 
-        check_counts(workers=(self.workers, 0))
+        device = self.computing.check()
         table = read_manifest(self.prepared)
         # Not only the file: a training in its folder would replace it.
         with alone(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
@@ -56,8 +51,8 @@ class Calibrate:
                     self.prepared,
                     table,
                     self.config,
-                    device=choose_device(self.no_cuda),
-                    workers=self.workers,
+                    device=device,
+                    workers=self.computing.workers,
                 )
         print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
         for point in rules.operating_points:
@@ -68,7 +63,7 @@ class Calibrate:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Command):
     """Measure a model on photos it has not learned from, or measure anyone's table of predictions."""
 
     checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
@@ -91,10 +86,7 @@ class Evaluate:
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
-    workers: int = 2
-    """Processes that load photos."""
-    no_cuda: bool = False
-    """Compute on the CPU even where there is a GPU."""
+    computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
     def run(self) -> int:
         """Write the report and print its main figures."""
@@ -108,10 +100,7 @@ class Evaluate:
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
-        check_counts(workers=(self.workers, 0))
-        from biranet.outputs import output
-        from biranet.reports.report import REPORT
-
+        device = self.computing.check()
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -121,66 +110,29 @@ class Evaluate:
                 self.out,
                 part=self.split,
                 config=self.config,
-                workers=self.workers,
-                no_cuda=self.no_cuda,
+                workers=self.computing.workers,
+                device=device,
             )
         else:
-            with output(self.out, REPORT, self.predictions + self.calibration) as out:
-                metrics = self._measure_predictions(out)
+            from biranet.reports.tables import measure_tables
+            from biranet.scale import Scale
+
+            metrics = measure_tables(
+                self.predictions,
+                self.out,
+                config=self.config,
+                calibration=self.calibration,
+                cost_of_missed=self.cost_of_missed,
+                scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
+                facts={"Grades": f"by --grades {self.grades}"} if self.grades else {},
+            )
         print("\n".join([*_summary(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 
-    def _measure_predictions(self, out: Path) -> dict[str, Any]:
-        from biranet.decisions.fit import fit_rules, refuse_shared
-        from biranet.decisions.predictions import pool_predictions, read_predictions
-        from biranet.decisions.rules import apply_rules
-        from biranet.reports.facts import Fact
-        from biranet.reports.notes import Note
-        from biranet.reports.report import write_report
-        from biranet.reports.table_provenance import THRESHOLDS_FACT, check_unchanged, describe_tables
-        from biranet.scale import Scale
-        from biranet.version import how_measured
-
-        if (self.out / "predictions.csv").resolve() in (path.resolve() for path in self.predictions + self.calibration):
-            raise InputError(
-                f"the report would replace {self.out / 'predictions.csv'}, which it is to read; "
-                "choose another folder with --out"
-            )
-        scale = Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",))
-        tables, notes = describe_tables(self.predictions, new_rules=bool(self.calibration))
-        pooled = pool_predictions(*self.predictions, scale=scale)
-        check_unchanged(self.predictions, tables)
-        table = pooled.table
-        further_facts: dict[str, Fact] = {"Grades": f"by --grades {self.grades}"} if self.grades else {}
-        notes += [Note("left_out", sentence) for sentence in pooled.notes()]
-        if self.calibration:
-            calibration = read_predictions(*self.calibration, scale=scale)
-            origins = _names(self.calibration), _names(self.predictions)
-            refuse_shared(calibration, table, calibration_origin=origins[0], measured_origin=origins[1])
-            cost = CalibrationConfig().cost_of_missed if self.cost_of_missed is None else self.cost_of_missed
-            rules = fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origins[0])
-            table = apply_rules(table, rules, origin=origins[1])
-            further_facts |= {
-                "Rules": f"fitted on {rules.fitted_on} of {origins[0]}, temperature {rules.temperature:.3f}; "
-                "grades are scored as given",
-                THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
-            }
-            notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
-        measured = _names(self.predictions) if len(self.predictions) == 1 else "several tables, pooled"
-        return write_report(
-            out,
-            table,
-            title=f"Evaluation of {measured}",
-            config=self.config,
-            facts={**further_facts, **how_measured()},
-            notes=notes,
-            tables=tables,
-        )
-
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(Command):
     """Compare predictions of the same photos, photo by photo: differences with intervals, and the published table."""
 
     predictions: Annotated[Positional[tuple[Path, ...]], arg(metavar="PREDICTIONS")]
@@ -200,12 +152,6 @@ class Compare:
         print(describe_comparison(comparison))
         print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
         return 0
-
-
-def _names(paths: Sequence[Path]) -> str:
-    from biranet.places import public_names
-
-    return ", ".join(public_names(paths))
 
 
 FIRST_FIGURES = (

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from biranet.commands.flags import Command
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Command):
     """Write a checkpoint as ONNX for any runtime, or as a checkpoint of half the size."""
 
     checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]

@@ -4,22 +4,67 @@ import csv
 import dataclasses
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
 from tyro.conf import Positional, arg
 
+from biranet.config import Device
 from biranet.errors import InputError
 
 PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
 
 
-class Command(Protocol):
+class Command(ABC):
     """What every command has."""
 
+    @abstractmethod
     def run(self) -> int:
         """Do the work and return the exit status: 0, or 1 where some photos failed."""
+
+    @classmethod
+    def defaults(cls, arguments: Sequence[str]) -> Self | None:
+        """Read the defaults of the flags from what other flags name; None where the defaults of the fields hold.
+
+        Args:
+            arguments: The words after the command.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Computing:
+    """The flags of commands by which a network computes."""
+
+    workers: int = 2
+    """Processes that load photos; with 0, this one does."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    no_cuda: bool = False
+    """Compute on the CPU even where there is a GPU; the same as --device cpu."""
+
+    def check(self) -> Device:
+        """Check these flags, and return the device that they name.
+
+        Raises:
+            InputError: If a number is too low, or they contradict each other.
+        """
+        check_counts(workers=(self.workers, 0))
+        return combine_device(self.device, no_cuda=self.no_cuda)
+
+
+def combine_device(device: Device, *, no_cuda: bool) -> Device:
+    """Combine `--device` with `--no-cuda`.
+
+    Raises:
+        InputError: If they contradict each other.
+    """
+    if no_cuda and device not in ("auto", "cpu"):
+        raise InputError(f"--no-cuda contradicts --device {device}; leave one of them out")
+    return "cpu" if no_cuda else device
 
 
 def check_counts(**counts: tuple[int, int]) -> None:

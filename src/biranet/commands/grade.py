@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import check_counts
+from biranet.commands.flags import Command, Computing, check_counts
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 
+if TYPE_CHECKING:
+    from biranet.inference.grader import Prediction
+    from biranet.learning.checkpoint_info import CheckpointInfo
+
 
 @dataclass(frozen=True)
-class Grade:
+class Grade(Command):
     """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
 
     photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
@@ -30,69 +34,89 @@ class Grade:
     """Grade ungradable photos like all others, instead of saying why they are ungradable."""
     batch_size: int = 16
     """Photos at a time."""
-    workers: int = 2
-    """Processes that prepare photos."""
-    no_cuda: bool = False
-    """Compute on the CPU even where there is a GPU."""
+    computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
     def run(self) -> int:
         """Write the table row by row."""
-        from biranet.console import progress_bar
-        from biranet.decisions.fit import doubts_of
-        from biranet.decisions.rules import describe_decoder
-        from biranet.inference.grader import TABLE_COLUMNS, load
-        from biranet.inference.inputs import list_photos, outputs_of_grading, save_picture
-        from biranet.inference.models import describe_choice, find_checkpoint
+        from biranet.inference.grader import TABLE_COLUMNS, Grader
+        from biranet.inference.inputs import list_photos, outputs_of_grading
+        from biranet.inference.models import describe_model, find_checkpoint
+        from biranet.learning.torch_predictor import load_predictor
         from biranet.signals import stop_signals
         from biranet.tables import write_rows
 
-        check_counts(workers=(self.workers, 0), batch_size=(self.batch_size, 1))
+        device = self.computing.check()
+        check_counts(batch_size=(self.batch_size, 1))
         listed = list_photos(self.photos)
-        files = listed.files
         checkpoint = find_checkpoint(self.checkpoint)
-        counts: Counter[str] = Counter()
-        surprising = 0
-        earlier = self.out.exists()
-
-        def rows(stopped: list[int]) -> Iterator[dict[str, str]]:
-            nonlocal surprising
+        graded = _Graded(len(listed.files), before=self.out.exists())
+        with outputs_of_grading(self.out, self.attention, self.photos, listed.files, checkpoint) as out:
+            grader = Grader(load_predictor(checkpoint, device))
             answers = grader.grade_many(
-                files,
+                listed.files,
                 batch_size=self.batch_size,
-                workers=self.workers,
+                workers=self.computing.workers,
                 keep_ungradable=self.keep_ungradable,
                 refused=listed.refused,
             )
-            for number, answer in enumerate(progress_bar(answers, total=len(files), unit="photo", leave=False)):
-                if stopped and earlier:
-                    raise InterruptedRunError(f"stopped; {self.out} holds the table of before, which is unchanged")
-                if stopped and not number:
-                    raise InterruptedRunError("stopped before a photo was graded; nothing was written")
-                if stopped:
-                    return
-                yield answer.row()
-                counts[answer.decision] += 1
-                surprising += answer.grade != answer.most_probable
-                if self.attention is not None:
-                    save_picture(self.attention, number, answer)
-
-        with outputs_of_grading(self.out, self.attention, self.photos, files, checkpoint) as out:
-            grader = load(checkpoint, no_cuda=self.no_cuda)
             with stop_signals() as stopped:
-                write_rows(out, TABLE_COLUMNS, rows(stopped))
-        failed, done = counts[""], counts.total()
-        decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
-        print(f"{done - failed} of {len(files)} photos graded, {failed} not usable: {self.out}")
+                write_rows(out, TABLE_COLUMNS, graded.rows(answers, stopped, self))
+        failed, done = graded.decisions[""], graded.decisions.total()
+        print(f"{done - failed} of {graded.photos} photos graded, {failed} not usable: {self.out}")
         for sentence in listed.passed_by:
             print(f"{sentence}.")
-        print(f"Decisions: {decided or 'none'}")
-        if done > failed:
-            print(describe_decoder(grader.card.rules, surprising, done - failed))
-        print("".join(f"{doubt}\n" for doubt in (*grader.card.doubts, *doubts_of(grader.card.rules))), end="")
-        print(f"Model: {describe_choice(checkpoint)}\n{DISCLAIMER}")
-        if done < len(files):
+        print("\n".join([*graded.describe(grader.info), f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"]))
+        if done < graded.photos:
             raise InterruptedRunError(
-                f"stopped after {done} of {len(files)} photos, whose rows are in {self.out}; grade the others, or all "
-                "again into another file"
+                f"stopped after {done} of {graded.photos} photos, whose rows are in {self.out}; grade the others, or "
+                "all again into another file"
             )
         return 1 if failed else 0
+
+
+class _Graded:
+    """What has become of the photos so far.
+
+    Args:
+        photos: How many there are.
+        before: Whether there was a table before.
+
+    Attributes:
+        decisions: How often there was each decision; an empty one for photos that cannot be used.
+        not_most_probable: How many photos have a grade that is not the most probable one.
+    """
+
+    def __init__(self, photos: int, *, before: bool) -> None:
+        self.photos, self.before = photos, before
+        self.decisions: Counter[str] = Counter()
+        self.not_most_probable = 0
+
+    def rows(self, answers: "Iterator[Prediction]", stopped: list[int], command: Grade) -> Iterator[dict[str, str]]:
+        """Yield the row of each photo, and save its picture, until a signal comes."""
+        from biranet.console import progress_bar
+        from biranet.inference.inputs import save_picture
+
+        for number, answer in enumerate(progress_bar(answers, total=self.photos, unit="photo", leave=False)):
+            if stopped and self.before:
+                raise InterruptedRunError(f"stopped; {command.out} holds the table of before, which is unchanged")
+            if stopped and not number:
+                raise InterruptedRunError("stopped before a photo was graded; nothing was written")
+            if stopped:
+                return
+            yield answer.row()
+            self.decisions[answer.decision] += 1
+            self.not_most_probable += answer.grade != answer.most_probable
+            if command.attention is not None:
+                save_picture(command.attention, number, answer)
+
+    def describe(self, info: "CheckpointInfo") -> Iterator[str]:
+        """Say what was decided, how grades were made, and what makes one doubt them."""
+        from biranet.decisions.fit import doubts_of
+        from biranet.decisions.rules import describe_decoder
+
+        counts = self.decisions
+        decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
+        yield f"Decisions: {decided or 'none'}"
+        if usable := counts.total() - counts[""]:
+            yield describe_decoder(info.rules, self.not_most_probable, usable)
+        yield from (*info.doubts, *doubts_of(info.rules))

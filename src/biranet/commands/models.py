@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from biranet.commands.flags import Command
 from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MAIN_FIGURES = 2
 
 
 @dataclass(frozen=True)
-class Models:
+class Models(Command):
     """List the models that ship with biranet, or show the card of one: data, figures, limits, licence."""
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
@@ -63,10 +64,10 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
     """All of a card, with what the checkpoint says of itself."""
     from biranet.evaluation.meanings import point_name
     from biranet.inference.models import find_checkpoint
-    from biranet.learning.checkpoint import read_card
+    from biranet.learning.checkpoint import read_info
 
     path = find_checkpoint(name)
-    its = read_card(path)
+    its = read_info(path)
     data, rules, size_px = card.data, its.rules, its.preparation.size_px
     fitted_on = rules.fitted_on or "nothing"
     points = [f"{point.threshold:.3f} for {point_name(point.name)}" for point in rules.operating_points]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, PreparedFolder, check_counts, read_pairs
+from biranet.commands.flags import GRADES_EXAMPLE, Command, PreparedFolder, check_counts, read_pairs
 from biranet.config import SplitConfig
 from biranet.errors import InterruptedRunError
 from biranet.files import printable
@@ -27,7 +27,7 @@ _SHOWN_LABELS = 5
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Prepare(Command):
     """Cut photographs to their field, make them square and small, and list them in a manifest.
 
     Photos that cannot be used get a row with the reason. Running it again does only what is new.
@@ -58,9 +58,6 @@ class Prepare:
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
-        from biranet.grades import GRADES
-        from biranet.manifest import MANIFEST_NAME
-        from biranet.photos import CONTACT_SHEET_NAME
         from biranet.photos.folder import prepare_folder
 
         check_counts(workers=(self.workers, 0))
@@ -79,50 +76,14 @@ class Prepare:
             )
         except KeyboardInterrupt:
             raise InterruptedRunError("stopped; finished photos are kept, so run the same command again") from None
-        print(f"Layout: {summary.dataset} ({summary.why})")
-        for file, status, reason in summary.failures:
-            print(f"  {status}: {printable(file)}: {reason}")
-        failed = summary.photos - summary.statuses["ok"]
-        if failed > len(summary.failures):
-            left = failed - len(summary.failures)
-            print(f"  … and {left} more; see the column reason of {self.out / MANIFEST_NAME}")
         print(
-            f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
-            f"{failed} not usable: {self.out}"
+            "\n".join([*_outcome(summary, self.out), *_remarks(summary, self.photos), *_leftovers(summary, self.out)])
         )
-        if summary.graded:
-            print(f"grades {'/'.join(map(str, GRADES))}: {'/'.join(map(str, summary.grades))}")
-        for remark in summary.remarks:
-            print(f"  {remark}")
-        if summary.remarks:
-            print(
-                '  If they are on another scale, prepare again and say which value is which: --grades "VALUE=GRADE,…"'
-            )
-        if summary.unlisted:
-            one = f"further photo in {self.photos} has no row in the labels and is left out."
-            many = f"further photos in {self.photos} have no row in the labels and are left out."
-            print(_counted(summary.unlisted, one, many))
-        if summary.passed_by:
-            print(f"{summary.passed_by}.")
-        for line in _told_of_patients(summary):
-            print(line)
-        if summary.measured:
-            print(f"The least gradable ones, to look at: {self.out / CONTACT_SHEET_NAME}")
-        if summary.withdrawn:
-            one = "image of a photo that is no longer there, or not as it was, is deleted."
-            many = "images of photos that are no longer there, or not as they were, are deleted."
-            print(_counted(summary.withdrawn, one, many))
-        if summary.split_dropped:
-            print("The photos or their labels have changed, so the split is gone; make a new one with: biranet split")
-        if summary.unused_labels:
-            shown, more = summary.unused_labels[:_SHOWN_LABELS], len(summary.unused_labels) - _SHOWN_LABELS
-            listed = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-            print(f"No photo has a grade; these files may hold labels and were not used: {listed}")
-        return 1 if failed else 0
+        return 1 if _failed(summary) else 0
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Command):
     """Look for what makes results wrong or gives people away: copies, conflicting labels, leaks, identifiers.
 
     Training asks the same before it begins, and refuses leaks between parts.
@@ -148,7 +109,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Command):
     """Divide prepared photos into train, validation, calibration and test; patients and copies stay together."""
 
     prepared: PreparedFolder = Path("prepared")
@@ -164,10 +125,10 @@ class Split:
 
         with alone(self.prepared, folder=True):
             table = read_manifest(self.prepared)
-            shown = find_duplicate_sets(table)
-            table = split_photos(table, self.config, shown)
+            duplicate_sets = find_duplicate_sets(table)
+            table = split_photos(table, self.config, duplicate_sets)
             columns = fold_columns(table) or ["split"]
-            refuse_leaks(audit(table, columns, shown))
+            refuse_leaks(audit(table, columns, duplicate_sets))
             write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))
@@ -175,6 +136,63 @@ class Split:
             if few := too_few_to_calibrate(table, column):
                 print(few)
         return 0
+
+
+def _failed(summary: "Summary") -> int:
+    return summary.photos - summary.statuses["ok"]
+
+
+def _outcome(summary: "Summary", out: Path) -> "Iterator[str]":
+    """Say what became of the photos."""
+    from biranet.grades import GRADES
+    from biranet.manifest import MANIFEST_NAME
+
+    failed = _failed(summary)
+    yield f"Layout: {summary.dataset} ({summary.why})"
+    for file, status, reason in summary.failures:
+        yield f"  {status}: {printable(file)}: {reason}"
+    if failed > len(summary.failures):
+        left = failed - len(summary.failures)
+        yield f"  … and {left} more; see the column reason of {out / MANIFEST_NAME}"
+    yield (
+        f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
+        f"{failed} not usable: {out}"
+    )
+    if summary.graded:
+        yield f"grades {'/'.join(map(str, GRADES))}: {'/'.join(map(str, summary.grades))}"
+
+
+def _remarks(summary: "Summary", photos: Path) -> "Iterator[str]":
+    """Say what was remarkable of labels, files and patients."""
+    for remark in summary.remarks:
+        yield f"  {remark}"
+    if summary.remarks:
+        yield '  If they are on another scale, prepare again and say which value is which: --grades "VALUE=GRADE,…"'
+    if summary.unlisted:
+        one = f"further photo in {photos} has no row in the labels and is left out."
+        many = f"further photos in {photos} have no row in the labels and are left out."
+        yield _counted(summary.unlisted, one, many)
+    if summary.passed_by:
+        yield f"{summary.passed_by}."
+    yield from _told_of_patients(summary)
+
+
+def _leftovers(summary: "Summary", out: Path) -> "Iterator[str]":
+    """Say what to look at, what is gone, and what was not used."""
+    from biranet.photos import CONTACT_SHEET_NAME
+
+    if summary.measured:
+        yield f"The least gradable ones, to look at: {out / CONTACT_SHEET_NAME}"
+    if summary.withdrawn:
+        one = "image of a photo that is no longer there, or not as it was, is deleted."
+        many = "images of photos that are no longer there, or not as they were, are deleted."
+        yield _counted(summary.withdrawn, one, many)
+    if summary.split_dropped:
+        yield "The photos or their labels have changed, so the split is gone; make a new one with: biranet split"
+    if summary.unused_labels:
+        listed, more = summary.unused_labels[:_SHOWN_LABELS], len(summary.unused_labels) - _SHOWN_LABELS
+        named = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+        yield f"No photo has a grade; these files may hold labels and were not used: {named}"
 
 
 def _told_of_patients(summary: "Summary") -> "Iterator[str]":

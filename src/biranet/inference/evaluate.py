@@ -1,20 +1,23 @@
 """Measuring a checkpoint: its predictions on one part of the split, and the report on them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from biranet.config import ReportConfig
+import pandas as pd
+
+from biranet.config import Device, ReportConfig
 from biranet.decisions.predictions import probabilities
-from biranet.decisions.rules import describe_decoder
+from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
-from biranet.inference.archives import is_archive, prepare_archive
+from biranet.inference.medmnist import is_archive, prepare_archive
 from biranet.inference.models import find_checkpoint
-from biranet.inference.panels import draw_panels
-from biranet.inference.provenance import describe_origin, load_named, warnings
+from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
-from biranet.learning.parts import photos_of_part
-from biranet.learning.predict import check_preparation, choose_device, predict_photos
-from biranet.learning.record import read_history
+from biranet.inference.worst_photos import draw_panels
+from biranet.learning.history import read_history
+from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.outputs import output
 from biranet.reports.notes import Note
@@ -29,7 +32,7 @@ def evaluate_checkpoint(
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     workers: int = 2,
-    no_cuda: bool = False,
+    device: Device = "auto",
 ) -> dict[str, Any]:
     """Grade one part of the prepared photos and write the report.
 
@@ -37,12 +40,12 @@ def evaluate_checkpoint(
 
     Args:
         checkpoint: The model: its file, or the name of one that ships.
-        prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.archives`.
+        prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.medmnist`.
         out: Folder for the report.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure.
         workers: Processes that load photos.
-        no_cuda: Compute on the CPU even where there is a GPU.
+        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
 
     Returns:
         The content of `metrics.json`.
@@ -53,38 +56,35 @@ def evaluate_checkpoint(
     """
     checkpoint = find_checkpoint(checkpoint)
     with output(out, REPORT, (checkpoint, prepared)) as place:
-        return _evaluate(checkpoint, prepared, place, part, config, workers, no_cuda=no_cuda)
+        predictor = load_predictor(checkpoint, device)
+        info, archive = predictor.info, is_archive(prepared)
+        if archive:
+            prepared, part = prepare_archive(prepared, place, part, predictor, workers=workers)
+        manifest = read_manifest(prepared)
+        check_preparation(prepared, info)
+        check_columns(manifest, config.by)
+        photos = photos_of_part(manifest, part, predictor, prepared)
+        predictions = predict_photos(predictor, prepared, photos, workers=workers)
+        notes = [*warnings(info, manifest, photos), *_describe_grades(info.rules, predictions)]
+        if info.split_column in photos and (photos[info.split_column] == "test").any():
+            readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
+            notes.append(Note("test_readings", readings.sentence()))
+            notes += [Note.of("archive_readings")] * archive
+        return write_report(
+            place,
+            predictions,
+            title=f"Evaluation of {info.model.model}",
+            config=config,
+            panels=list(draw_panels(predictor, prepared, predictions)),
+            facts=describe_origin(checkpoint, predictor.sha256, info, prepared, manifest, part),
+            history=read_history(checkpoint.parent),
+            notes=notes,
+        )
 
 
-def _evaluate(
-    checkpoint: Path, prepared: Path, out: Path, part: str, config: ReportConfig, workers: int, *, no_cuda: bool
-) -> dict[str, Any]:
-    model, card, digest = load_named(checkpoint)
-    archive = is_archive(prepared)
-    if archive:
-        prepared, part = prepare_archive(prepared, out, part, checkpoint=checkpoint, card=card, workers=workers)
-    manifest = read_manifest(prepared)
-    check_preparation(prepared, card)
-    check_columns(manifest, config.by)
-    photos = photos_of_part(manifest, part, checkpoint=checkpoint, card=card, prepared=prepared)
-    device = choose_device(no_cuda)
-    predictions = predict_photos(model, card, prepared, photos, device=device, workers=workers, origin=str(checkpoint))
-    notes = list(warnings(card, manifest, photos))
-    if card.rules.grade_thresholds is not None:
+def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:
+    """Say how many grades are not the most probable ones, where the rules decode otherwise."""
+    if rules.grade_thresholds is not None:
         most_probable = probabilities(predictions).argmax(axis=1)
         others = int((predictions["predicted_grade"] != most_probable).sum())
-        notes.append(Note("decoder", describe_decoder(card.rules, others, len(predictions))))
-    if card.split_column in photos and (photos[card.split_column] == "test").any():
-        readings = record_reading(prepared, card.split_column, checkpoint, digest)
-        notes.append(Note("test_readings", readings.sentence()))
-        notes += [Note.of("archive_readings")] * archive
-    return write_report(
-        out,
-        predictions,
-        title=f"Evaluation of {card.model.model}",
-        config=config,
-        panels=list(draw_panels(model, card, prepared, predictions, device)),
-        facts=describe_origin(checkpoint, digest, card, prepared, manifest, part),
-        history=read_history(checkpoint.parent),
-        notes=notes,
-    )
+        yield Note("decoder", describe_decoder(rules, others, len(predictions)))

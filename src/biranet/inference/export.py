@@ -25,10 +25,12 @@ from biranet.decisions.rules import answer
 from biranet.errors import InputError, RefusedError
 from biranet.files import parse_json, write_bytes
 from biranet.grades import DISCLAIMER
-from biranet.learning.checkpoint import FORMAT, CheckpointInfo, card_header, load_checkpoint, save_checkpoint
-from biranet.learning.data import NO_GRADE, Batch
-from biranet.learning.predict import predict_batch
-from biranet.learning.transforms import Normalization, Pixels, normalize, to_image
+from biranet.learning.checkpoint import save_checkpoint
+from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo, info_header
+from biranet.learning.normalization import normalize
+from biranet.learning.predictor import Predictor
+from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.transforms import Pixels
 from biranet.outputs import file_kind
 from biranet.photos.drawn.synthetic import draw_photo
 
@@ -89,11 +91,12 @@ def export_half(checkpoint: Path, out: Path) -> Exported:
         InputError: If the checkpoint cannot be used.
         RefusedError: If a weight does not fit into half precision.
     """
-    model, card = load_checkpoint(checkpoint)
-    photos = _drawn_photos(card.image_size)
-    answers = _answers(model, card, photos, checkpoint)
-    save_checkpoint(out, model, card, half=True)
-    return Exported(_difference(answers, _answers(*load_checkpoint(out), photos, checkpoint)), card.rules.temperature)
+    predictor = load_predictor(checkpoint, "cpu")
+    photos = _drawn_photos(predictor.info.image_size)
+    answers = _answers(predictor, photos)
+    save_checkpoint(out, predictor.model, predictor.info, half=True)
+    halved = load_predictor(out, "cpu")
+    return Exported(_difference(answers, _answers(halved, photos)), predictor.info.rules.temperature)
 
 
 def export_onnx(checkpoint: Path, out: Path) -> Exported:
@@ -117,24 +120,25 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         import onnxscript
     except ImportError as error:
         raise InputError(f"writing ONNX needs {error.name}; install it with: pip install 'biranet[onnx]'") from None
-    model, card = load_checkpoint(checkpoint)
+    predictor = load_predictor(checkpoint, "cpu")
+    model, info = predictor.model, predictor.info
     held = sum(tensor.nbytes for tensor in model.state_dict().values())
     if held > LARGEST_BYTES:
         raise RefusedError(
             f"{checkpoint} has {held / 1e9:.1f} GB of weights, and one ONNX file holds 2; export a .safetensors"
         )
-    photos = _drawn_photos(card.image_size)
-    answers = _answers(model, card, photos, checkpoint)
+    photos = _drawn_photos(info.image_size)
+    answers = _answers(predictor, photos)
     try:
         with _quiet():
-            content = _as_onnx(model, card, ["probabilities", "attention"][: len(answers)])
+            content = _as_onnx(model, info, ["probabilities", "attention"][: len(answers)])
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         # One photo, then three: a model that takes batches of one size only fails here.
         batches = [session.run(None, {"image": batch}) for batch in (photos[:1], photos[1:])]
     except Exception as error:  # the exporter and the runtime raise errors of many kinds
         raise RefusedError(
             f"torch {torch.__version__} with onnxscript {onnxscript.__version__} cannot write {checkpoint} "
-            f"(backbone {card.model.backbone}) as ONNX: {type(error).__name__}; newer versions may"
+            f"(backbone {info.model.backbone}) as ONNX: {type(error).__name__}; newer versions may"
         ) from error
     difference = _difference(answers, [np.concatenate(parts) for parts in zip(*batches, strict=True)])
     if not difference < TOLERANCE:
@@ -143,17 +147,17 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
             f"so {out} was not written; other versions of torch and onnxruntime may come nearer"
         )
     write_bytes(out, content)
-    return Exported(difference, card.rules.temperature)
+    return Exported(difference, info.rules.temperature)
 
 
 class _Calibrated(nn.Module):
     """A model with what grading does before and after it: pixels in, calibrated probabilities out."""
 
-    def __init__(self, model: nn.Module, card: CheckpointInfo) -> None:
+    def __init__(self, model: nn.Module, info: CheckpointInfo) -> None:
         super().__init__()
         self.model = model
-        self.normalization = Normalization(card.mean, card.std)
-        self.temperature = card.rules.temperature
+        self.normalization = info.normalization
+        self.temperature = info.rules.temperature
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         logits, attention = self.model(normalize(pixels, self.normalization))
@@ -161,11 +165,11 @@ class _Calibrated(nn.Module):
         return (probabilities, attention) if attention.shape[1] else (probabilities,)
 
 
-def _as_onnx(model: nn.Module, card: CheckpointInfo, outputs: list[str]) -> bytes:
+def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> bytes:
     # Two photos, since torch takes a batch of one for a constant.
-    pixels = torch.zeros(2, card.image_size, card.image_size, 3, dtype=torch.uint8)
+    pixels = torch.zeros(2, info.image_size, info.image_size, 3, dtype=torch.uint8)
     made = torch.onnx.export(
-        _Calibrated(model, card).eval(),
+        _Calibrated(model, info).eval(),
         (pixels,),
         dynamo=True,
         optimize=True,
@@ -181,9 +185,9 @@ def _as_onnx(model: nn.Module, card: CheckpointInfo, outputs: list[str]) -> byte
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
     # The temperature is in the graph, so the rules for what comes out of it have none.
-    rules = dataclasses.replace(card.rules, temperature=1.0)
-    header = card_header(dataclasses.replace(card, rules=rules))
-    header |= {"temperature_applied": card.rules.temperature, "disclaimer": DISCLAIMER}
+    rules = dataclasses.replace(info.rules, temperature=1.0)
+    header = info_header(dataclasses.replace(info, rules=rules))
+    header |= {"temperature_applied": info.rules.temperature, "disclaimer": DISCLAIMER}
     proto.metadata_props.add(key="biranet", value=json.dumps(header, default=str))
     content: bytes = proto.SerializeToString()
     return content
@@ -208,12 +212,10 @@ def _drawn_photos(size_px: int) -> Pixels:
     return np.stack([*drawn, np.zeros_like(drawn[0])])
 
 
-def _answers(model: nn.Module, card: CheckpointInfo, photos: Pixels, checkpoint: Path) -> list[NDArray[np.floating]]:
-    """Grade photos as `grade` does: calibrated probabilities, and the attention where there is any."""
-    images = torch.stack([to_image(photo, Normalization(card.mean, card.std)) for photo in photos])
-    batch = Batch(images, torch.full((len(photos),), NO_GRADE), torch.arange(len(photos)))
-    predicted = predict_batch(model, batch, torch.device("cpu"), origin=str(checkpoint))
-    probabilities = answer(predicted.probabilities, card.rules).probabilities
+def _answers(predictor: Predictor, photos: Pixels) -> list[NDArray[np.floating]]:
+    """Answer as `grade` does: calibrated probabilities, and the attention where there is any."""
+    predicted = predictor.predict(photos)
+    probabilities = answer(predicted.probabilities, predictor.info.rules).probabilities
     return [probabilities, predicted.attention] if predicted.attention.shape[1] else [probabilities]
 
 

@@ -5,26 +5,25 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import nn
 from torch.utils.data import Dataset
 
+from biranet.config import Device
 from biranet.decisions.predictions import PROBABILITIES
 from biranet.decisions.rules import answer, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
 from biranet.inference.models import find_checkpoint
-from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint
-from biranet.learning.data import NO_GRADE, Batch
-from biranet.learning.predict import choose_device, predict_batch
-from biranet.learning.transforms import Normalization, Pixels, resize, to_image
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.predictor import Predictor
+from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.transforms import Pixels, resize
 from biranet.learning.workers import Loader, living_workers
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
@@ -107,11 +106,7 @@ class Grader:
     """Grades photographs with a trained model.
 
     Args:
-        model: The model, a plain `nn.Module` that returns `Output`. It answers in evaluation mode and keeps the mode it
-            is in, so a training of one's own goes on undisturbed.
-        card: Its description: image size, normalization, preparation, rules.
-        device: Where it computes.
-        origin: Where the model comes from, such as its checkpoint, for errors.
+        predictor: The model with its description, on any engine.
 
     Example:
         >>> import biranet
@@ -121,13 +116,18 @@ class Grader:
         [('nowhere.jpg', 'unreadable', 'no such file')]
     """
 
-    def __init__(
-        self, model: nn.Module, card: CheckpointInfo, device: torch.device, *, origin: str = "the model"
-    ) -> None:
-        self.model = model.to(device)
-        self.card = card
-        self.device = device
-        self.origin = origin
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    @property
+    def model(self) -> Any:
+        """The network as its engine has it; in torch an `nn.Module` that returns `Output`."""
+        return self.predictor.model
+
+    @property
+    def info(self) -> CheckpointInfo:
+        """The description of the model: image size, normalization, preparation, rules."""
+        return self.predictor.info
 
     def grade(self, photo: Path | str | Image.Image | Pixels, *, keep_ungradable: bool = False) -> Prediction:
         """Grade one photo.
@@ -144,8 +144,8 @@ class Grader:
             PhotoError: If the photo cannot be read, has no field or is ungradable.
         """
         name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
-        prepared = _prepare(source, self.card, keep_ungradable=keep_ungradable)
-        return next(self._answer([name], _collate(self.card, [(0, prepared)])))
+        prepared = _prepare(source, self.info, keep_ungradable=keep_ungradable)
+        return next(self._predict([name], [prepared]))
 
     def grade_many(
         self,
@@ -175,29 +175,31 @@ class Grader:
         for setting, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
                 raise InputError(f"{setting} must be a whole number from {lowest}, not {value!r}")
-        photos = _PhotoFiles([Path(name) for name in names], self.card, refused or {}, keep_ungradable=keep_ungradable)
-        loader: Loader[_Loaded] = Loader(
-            photos, workers, batch_size=batch_size, collate_fn=partial(_collate, self.card)
-        )
-        return self._answers(names, loader)
+        photos = _PhotoFiles([Path(name) for name in names], self.info, refused or {}, keep_ungradable=keep_ungradable)
+        loader: Loader[_Loaded] = Loader(photos, workers, batch_size=batch_size, collate_fn=list)
+        return self._predict_loaded(names, loader)
 
-    def _answers(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
+    def _predict_loaded(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
+        remaining = iter(names)
         with living_workers("grade again, perhaps with fewer --workers"):
             for loaded in loader:
-                yield from self._answer([names[row] for row in loaded.rows], loaded)
+                yield from self._predict(list(islice(remaining, len(loaded))), loaded)
 
-    def _answer(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
-        graded = self._predictions(loaded.batch) if len(loaded.batch.rows) else iter(())
-        for name, seen in zip(names, loaded.seen, strict=True):
-            if isinstance(seen, PhotoError):
-                yield Prediction(name, seen.status, str(seen))
+    def _predict(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
+        """Predict a batch, in which a photo that cannot be used stands as its error."""
+        usable = [photo for photo in loaded if not isinstance(photo, PhotoError)]
+        graded = self._grade(usable) if usable else iter(())
+        for name, photo in zip(names, loaded, strict=True):
+            if isinstance(photo, PhotoError):
+                yield Prediction(name, photo.status, str(photo))
             else:
-                yield dataclasses.replace(next(graded), file=name, photo=seen)
+                yield dataclasses.replace(next(graded), file=name, photo=photo)
 
-    def _predictions(self, batch: Batch) -> Iterator[Prediction]:
-        predicted = predict_batch(self.model, batch, self.device, origin=self.origin)
-        answers = answer(predicted.probabilities, self.card.rules)
-        has_sets = self.card.rules.set_threshold is not None
+    def _grade(self, photos: Sequence[Pixels]) -> Iterator[Prediction]:
+        rules = self.info.rules
+        predicted = self.predictor.predict(np.stack(photos))
+        answers = answer(predicted.probabilities, rules)
+        has_sets = rules.set_threshold is not None
         for row, attention in enumerate(predicted.attention):
             ends = int(answers.lowest[row]), int(answers.highest[row])
             yield Prediction(
@@ -206,25 +208,25 @@ class Grader:
                 probabilities=answers.probabilities[row],
                 decision=str(answers.decisions[row]),
                 grade_range=ends if has_sets else None,
-                temperature=self.card.rules.temperature,
+                temperature=rules.temperature,
                 attention=attention,
             )
 
 
-def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grader:
-    """Read a checkpoint into a grader.
+def load(checkpoint: Path | str | None = None, *, device: Device = "auto") -> Grader:
+    """Load a model, ready to grade photographs.
 
     Args:
         checkpoint: A file that training wrote, such as `RUN/best.safetensors`; or the name of a model that ships, which
             `biranet models` lists, its default when not given.
-        no_cuda: Compute on the CPU even where there is a GPU.
+        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
 
     Returns:
         The grader. Its `model` is an `nn.Module` that returns `Output`; where the checkpoint has a flip at test time, a
         `FlipAverage`, whose own `model` is the network.
 
     Raises:
-        InputError: If the checkpoint cannot be used.
+        InputError: If the checkpoint cannot be used, or there is no such device.
 
     Example:
         >>> import biranet
@@ -233,9 +235,7 @@ def load(checkpoint: Path | str | None = None, *, no_cuda: bool = False) -> Grad
         >>> prediction.decision in ("refer", "do not refer", "ask a human")
         True
     """
-    path = find_checkpoint(checkpoint)
-    model, card = load_checkpoint(path)
-    return Grader(model, card, choose_device(no_cuda), origin=str(path))
+    return Grader(load_predictor(find_checkpoint(checkpoint), device))
 
 
 def _cell(value: str | float | None) -> str:
@@ -253,56 +253,37 @@ def _names(files: Iterable[Path | str]) -> list[str]:
     return [str(file) for file in listed]
 
 
-class _Loaded(NamedTuple):
-    """Photos of one batch.
-
-    Attributes:
-        rows: Their positions among all files.
-        seen: What the network shall see of each, or why it cannot.
-        batch: The images of those that can be graded, in order; its rows are positions in `seen`.
-    """
-
-    rows: list[int]
-    seen: list[Pixels | PhotoError]
-    batch: Batch
+_Loaded = list[Pixels | PhotoError]
+"""The photos of one batch as the network shall see them, or why they cannot be used."""
 
 
-class _PhotoFiles(Dataset[tuple[int, Pixels | PhotoError]]):
+class _PhotoFiles(Dataset[Pixels | PhotoError]):
     """Photo files, prepared as they are read."""
 
     def __init__(
-        self, files: Sequence[Path], card: CheckpointInfo, refused: Mapping[Path, str], *, keep_ungradable: bool
+        self, files: Sequence[Path], info: CheckpointInfo, refused: Mapping[Path, str], *, keep_ungradable: bool
     ) -> None:
-        self.files, self.card, self.refused, self.keep_ungradable = files, card, refused, keep_ungradable
+        self.files, self.info, self.refused, self.keep_ungradable = files, info, refused, keep_ungradable
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, row: int) -> tuple[int, Pixels | PhotoError]:
+    def __getitem__(self, row: int) -> Pixels | PhotoError:
         file = self.files[row]
         if file in self.refused:
-            return row, PhotoError("unreadable", self.refused[file])
+            return PhotoError("unreadable", self.refused[file])
         try:
-            return row, _prepare(file, self.card, keep_ungradable=self.keep_ungradable)
+            return _prepare(file, self.info, keep_ungradable=self.keep_ungradable)
         except PhotoError as error:
-            return row, error
+            return error
 
 
-def _prepare(source: Path | bytes, card: CheckpointInfo, *, keep_ungradable: bool) -> Pixels:
+def _prepare(source: Path | bytes, info: CheckpointInfo, *, keep_ungradable: bool) -> Pixels:
     """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
-    prepared = prepare_photo(source, card.preparation)
+    prepared = prepare_photo(source, info.preparation)
     if prepared.quality is not None and not keep_ungradable and (reason := why_ungradable(prepared.quality)):
         raise PhotoError("ungradable", reason)
-    return resize(decode_prepared(prepared.jpeg), card.image_size)
-
-
-def _collate(card: CheckpointInfo, samples: list[tuple[int, Pixels | PhotoError]]) -> _Loaded:
-    rows, seen = zip(*samples, strict=True)
-    good = [place for place, each in enumerate(seen) if not isinstance(each, PhotoError)]
-    normalization = Normalization(card.mean, card.std)
-    images = [to_image(seen[place], normalization) for place in good]
-    stacked = torch.stack(images) if images else torch.empty(0, 3, card.image_size, card.image_size)
-    return _Loaded(list(rows), list(seen), Batch(stacked, torch.full((len(good),), NO_GRADE), torch.tensor(good)))
+    return resize(decode_prepared(prepared.jpeg), info.image_size)
 
 
 def _encode(photo: Image.Image | Pixels) -> bytes:

@@ -178,11 +178,11 @@ def find_checkpoint(given: Path | str | None = None) -> Path:
     return path
 
 
-def describe_choice(checkpoint: Path) -> str:
+def describe_model(checkpoint: Path) -> str:
     """Say which model a file that `find_checkpoint` found is, in a line.
 
     Example:
-        >>> describe_choice(Path("runs/first/best.safetensors"))
+        >>> describe_model(Path("runs/first/best.safetensors"))
         'runs/first/best.safetensors'
     """
     if checkpoint.parent != SHIPPED:

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from biranet.decisions.rules import Rules
-from biranet.errors import InputError
-from biranet.files import sha256_of
-from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, short_hash
+from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
 from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
@@ -20,29 +17,6 @@ from biranet.reports.facts import Fact, HashedFile
 from biranet.reports.notes import Note
 from biranet.reports.table_provenance import CHECKPOINT_FACT, THRESHOLDS_FACT
 from biranet.version import how_measured
-
-TRIES = 5
-"""So often is a file read anew that is replaced while it is read: a training replaces its own once an epoch."""
-
-
-def load_named(checkpoint: Path) -> tuple[nn.Module, CheckpointInfo, str]:
-    """Load a checkpoint, and name the very bytes that were loaded, whoever replaces the file meanwhile.
-
-    Args:
-        checkpoint: The file.
-
-    Returns:
-        The model, its card, and the SHA-256 of the file that they were loaded from.
-
-    Raises:
-        InputError: As `load_checkpoint`; or the file is replaced all the time.
-    """
-    for _ in range(TRIES):
-        digest = sha256_of(checkpoint) if checkpoint.is_file() else ""
-        model, card = load_checkpoint(checkpoint)
-        if sha256_of(checkpoint) == digest:  # so it was the same file all the time
-            return model, card, digest
-    raise InputError(f"{checkpoint} is being replaced all the time; copy it, and measure the copy")
 
 
 def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:

@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import nn
 
-from biranet.config import CalibrationConfig, ModelConfig
+from biranet.config import CalibrationConfig, Device, ModelConfig
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
-from biranet.learning.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint, short_hash
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
 from biranet.learning.model import build_model
-from biranet.learning.parts import photos_of_part
-from biranet.learning.predict import check_preparation, predict_photos
+from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import graded_photos
 from biranet.places import public_name
 
@@ -34,7 +34,7 @@ def calibrate_on_part(
     table: pd.DataFrame,
     config: CalibrationConfig,
     *,
-    device: torch.device,
+    device: Device = "auto",
     workers: int = 2,
     build: Callable[[ModelConfig], nn.Module] = build_model,
 ) -> Rules:
@@ -45,7 +45,7 @@ def calibrate_on_part(
         prepared: Prepared folder with the photos it was trained on.
         table: Its manifest.
         config: Decoder and cost.
-        device: Where to compute.
+        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
         workers: Processes that load photos.
         build: What built the model, where `train` was given another function.
 
@@ -56,14 +56,15 @@ def calibrate_on_part(
         InputError: If the part is empty or too small, or holds referable or other photos only.
         RefusedError: If the photos were prepared otherwise, or the split is not the one the model was trained on.
     """
-    model, card = load_checkpoint(checkpoint, build)
-    check_preparation(prepared, card)
-    photos = photos_of_part(table, CALIBRATION, checkpoint=checkpoint, card=card, prepared=prepared)
-    raw = dataclasses.replace(card, rules=Rules())
-    predictions = predict_photos(model, raw, prepared, photos, device=device, workers=workers, origin=str(checkpoint))
-    card = _fit(card, predictions, config, f"the calibration part ({card.split_column}) of {public_name(prepared)}")
-    save_checkpoint(checkpoint, model, card)
-    return card.rules
+    predictor = load_predictor(checkpoint, device, build)
+    info = predictor.info
+    check_preparation(prepared, info)
+    photos = photos_of_part(table, CALIBRATION, predictor, prepared)
+    without_rules = dataclasses.replace(predictor, info=dataclasses.replace(info, rules=Rules()))
+    predictions = predict_photos(without_rules, prepared, photos, workers=workers)
+    info = _fit(info, predictions, config, f"the calibration part ({info.split_column}) of {public_name(prepared)}")
+    save_checkpoint(checkpoint, predictor.model, info)
+    return info.rules
 
 
 def calibrate_on_predictions(
@@ -86,37 +87,37 @@ def calibrate_on_predictions(
     Raises:
         InputError: If a photo is not one of the folder with its grade, or there are no probabilities or too few photos.
     """
-    model, card = load_checkpoint(checkpoint)
-    known = graded_photos(table).drop_duplicates("file").set_index("file")
-    strangers = predictions[~predictions["file"].isin(known.index)]
-    if len(strangers):
+    model, info = load_checkpoint(checkpoint)
+    graded = graded_photos(table).drop_duplicates("file").set_index("file")
+    unknown = predictions[~predictions["file"].isin(graded.index)]
+    if len(unknown):
         raise InputError(
-            f"the predictions, column 'file': {strangers['file'].iloc[0]!r} is not a graded photo of {prepared}; name "
+            f"the predictions, column 'file': {unknown['file'].iloc[0]!r} is not a graded photo of {prepared}; name "
             "the prepared folder that these predictions are of"
         )
-    photos = known.loc[predictions["file"]]
+    photos = graded.loc[predictions["file"]]
     changed = predictions[photos["grade"].to_numpy(int) != predictions["grade"].to_numpy(int)]
     if len(changed):
         file, grade = changed["file"].iloc[0], changed["grade"].iloc[0]
         raise InputError(
-            f"the predictions, column 'grade': {grade} for {file!r}, which has the grade {known.loc[file, 'grade']} in "
-            f"{prepared}; name the prepared folder that these predictions are of"
+            f"the predictions, column 'grade': {grade} for {file!r}, which has the grade "
+            f"{graded.loc[file, 'grade']} in {prepared}; name the prepared folder that these predictions are of"
         )
     # The folder knows the patients, whatever the table says of them.
     predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
-    card = _fit(
-        card,
+    info = _fit(
+        info,
         predictions,
         config,
         f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)",
     )
-    save_checkpoint(checkpoint, model, card)
-    return card.rules
+    save_checkpoint(checkpoint, model, info)
+    return info.rules
 
 
-def _fit(card: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> CheckpointInfo:
+def _fit(info: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> CheckpointInfo:
     rules = fit_rules(predictions, decoder=config.decoder, cost_of_missed=config.cost_of_missed, origin=origin)
     rules = dataclasses.replace(rules, fitted_on=printable(f"{rules.fitted_on} of {origin}"))
     return dataclasses.replace(
-        card, rules=rules, calibration_photo_hashes=tuple(sorted(predictions["sha256"].map(short_hash)))
+        info, rules=rules, calibration_photo_hashes=tuple(sorted(predictions["sha256"].map(short_hash)))
     )

@@ -1,10 +1,9 @@
-"""From the manifest to batches: which photos are drawn, in which order, and as which images."""
+"""From the manifest to batches: which photos are sampled, in which order, and how they are augmented."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -17,7 +16,7 @@ from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.files import printable
 from biranet.grades import GRADE_COUNT
 from biranet.images import PREPARED_SHA256, read_image
-from biranet.learning.transforms import AUGMENTATIONS, Normalization, Pixels, resize, to_image
+from biranet.learning.transforms import AUGMENTATIONS, Pixels, resize
 from biranet.learning.workers import Loader, pack
 from biranet.photos.prepare import decode_prepared
 
@@ -25,29 +24,29 @@ NO_GRADE = -1
 """Grade of a photo that was not graded."""
 
 
-class Draw(NamedTuple):
-    """One photo drawn into a batch.
+class SampleKey(NamedTuple):
+    """One photo in a batch.
 
     Attributes:
         row: Position of the photo in its table.
-        key: Seeds the augmentation: seed, epoch and position of the draw in the epoch. A photo drawn twice in an epoch
-            has two keys. None: no augmentation.
+        seed: Seeds the augmentation: seed of the run, epoch, and position in the epoch. So a photo that is sampled
+            twice in an epoch is augmented in two ways. None: no augmentation.
     """
 
     row: int
-    key: tuple[int, int, int] | None = None
+    seed: tuple[int, int, int] | None = None
 
 
 class Batch(NamedTuple):
-    """Images with their grades.
+    """Photos with their grades.
 
     Attributes:
-        images: (B, 3, H, W), float32, normalized.
+        pixels: RGB, (B, H, W, 3), uint8.
         grades: (B,), int64; `NO_GRADE` where not known.
         rows: Positions of the photos in their table, (B,), int64.
     """
 
-    images: Tensor
+    pixels: Tensor
     grades: Tensor
     rows: Tensor
 
@@ -61,24 +60,16 @@ def _unpacked(unpack: Callable[[Any], tuple[Tensor, ...]], packed: tuple[Any]) -
 
 
 class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
-    """The prepared photos of a table, as images.
+    """The prepared photos of a table.
 
     Args:
         prepared: The prepared folder.
         table: Rows of its manifest with status `ok`.
         image_size: Side of the images in pixels.
-        normalization: Constants of the backbone.
-        augmentation: Name of the random changes; they are made for draws that have a key.
+        augmentation: Name of the random changes; they are made for samples that have a seed.
     """
 
-    def __init__(
-        self,
-        prepared: Path,
-        table: pd.DataFrame,
-        image_size: int,
-        normalization: Normalization,
-        augmentation: str = "none",
-    ) -> None:
+    def __init__(self, prepared: Path, table: pd.DataFrame, image_size: int, augmentation: str = "none") -> None:
         # Arrays, not a table: worker processes read them without copying.
         self.paths = (str(prepared) + "/" + table["prepared"].astype(str)).to_numpy(dtype=str)
         self.files = table["file"].to_numpy(dtype=str)
@@ -86,7 +77,6 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         self.digests = table.get(PREPARED_SHA256, pd.Series("", table.index)).to_numpy(dtype=str)
         self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
         self.image_size = image_size
-        self.normalization = normalization
         self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
 
     def __len__(self) -> int:
@@ -115,33 +105,32 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
             )
         return resize(photo, self.image_size)
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
-        """Return image (3, H, W), grade and row of a draw."""
-        photo = self.photo(draw.row)
-        if self.augment is not None and draw.key is not None:
-            photo = self.augment(photo, np.random.default_rng(draw.key))
-        return to_image(photo, self.normalization), int(self.grades[draw.row]), draw.row
+    def __getitem__(self, sample: SampleKey) -> tuple[Tensor, int, int]:
+        """Return pixels (H, W, 3), uint8, grade and row of a sample."""
+        photo = self.photo(sample.row)
+        if self.augment is not None and sample.seed is not None:
+            photo = self.augment(photo, np.random.default_rng(sample.seed))
+        return torch.from_numpy(np.ascontiguousarray(photo)), int(self.grades[sample.row]), sample.row
 
     @staticmethod
     def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
         """Put samples into one batch."""
-        images, grades, rows = zip(*samples, strict=True)
-        return Batch(torch.stack(images), torch.tensor(grades), torch.tensor(rows))
+        photos, grades, rows = zip(*samples, strict=True)
+        return Batch(torch.stack(photos), torch.tensor(grades), torch.tensor(rows))
 
 
-def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Choose the photos of one epoch, in order.
+def sample_epoch(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Sample the photos of one epoch, in order.
 
-    Balanced: each draw falls on a photo with a chance proportional to the weight of its grade, with repetition. The
-        weight
-    is one over the number of photos of that grade, or what `config.class_weights` says. Not balanced: every photo
-    once, in random order, then again from the start where more draws are asked for.
+    Balanced: with replacement, each photo with a probability proportional to the weight of its grade, which is
+    1 / (number of photos of that grade), or what `config.class_weights` says. Not balanced: every photo once, in
+    random order, then again from the start where more are asked for.
 
     Args:
         grades: Grades of the training photos, (n,).
         config: Balance, weights and number of draws.
         seed: Seed of the run.
-        epoch: Epoch, from 0; each has its own draws.
+        epoch: Epoch, from 0; each is sampled by itself.
 
     Returns:
         Rows, (draws,).
@@ -150,7 +139,7 @@ def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: i
         InputError: If the weights give no photo a chance.
 
     Example:
-        >>> rows = draw_rows(np.array([0, 0, 0, 0, 4]), DataConfig(draws_per_epoch=1000), seed=1, epoch=0)
+        >>> rows = sample_epoch(np.array([0, 0, 0, 0, 4]), DataConfig(draws_per_epoch=1000), seed=1, epoch=0)
         >>> bool(400 < (rows == 4).sum() < 600)
         True
     """
@@ -167,7 +156,7 @@ def draw_rows(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: i
     return random.choice(len(grades), size=count, p=chances / chances.sum())
 
 
-class TrainingBatches(Sampler[list[Draw]]):
+class BalancedBatchSampler(Sampler[list[SampleKey]]):
     """The batches of an epoch, from any batch on.
 
     Which photos, in which order and with which augmentation depends on seed, epoch and position alone, so a resumed
@@ -197,18 +186,18 @@ class TrainingBatches(Sampler[list[Draw]]):
         """Number of batches in a whole epoch."""
         return -(-(self.config.draws_per_epoch or len(self.grades)) // self.config.batch_size)
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        """Give the draws of each batch from `first` on."""
-        rows = draw_rows(self.grades, self.config, self.seed, self.epoch)
-        draws = [Draw(int(row), (self.seed, self.epoch, position)) for position, row in enumerate(rows)]
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        """Yield the samples of each batch from `first` on."""
+        rows = sample_epoch(self.grades, self.config, self.seed, self.epoch)
+        samples = [SampleKey(int(row), (self.seed, self.epoch, position)) for position, row in enumerate(rows)]
         size = self.config.batch_size
-        for start in range(self.first * size, len(draws), size):
-            batch = draws[start : start + size]
+        for start in range(self.first * size, len(samples), size):
+            batch = samples[start : start + size]
             # A last batch smaller than the number of processes still gives each of them a photo.
             yield batch[self.process :: self.processes] or batch[:1]
 
 
-class InOrder(Sampler[list[Draw]]):
+class SequentialBatchSampler(Sampler[list[SampleKey]]):
     """Every photo once, in order, without augmentation.
 
     Args:
@@ -223,13 +212,13 @@ class InOrder(Sampler[list[Draw]]):
         """Number of batches."""
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        """Give the draws of each batch."""
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        """Yield the samples of each batch."""
         for start in range(0, self.count, self.batch_size):
-            yield [Draw(row) for row in range(start, min(start + self.batch_size, self.count))]
+            yield [SampleKey(row) for row in range(start, min(start + self.batch_size, self.count))]
 
 
-def load_batches(photos: PreparedPhotos, batches: Sampler[list[Draw]], workers: int) -> "BatchLoader":
+def load_batches(photos: PreparedPhotos, batches: Sampler[list[SampleKey]], workers: int) -> "BatchLoader":
     """Load batches in worker processes.
 
     Args:
@@ -256,9 +245,9 @@ class _WholeBatches(Dataset[Batch | BiranetError]):
     def __init__(self, photos: PreparedPhotos) -> None:
         self.photos = photos
 
-    def __getitem__(self, draws: list[Draw]) -> Batch | BiranetError:
+    def __getitem__(self, samples: list[SampleKey]) -> Batch | BiranetError:
         try:
-            return self.photos.collate([self.photos[draw] for draw in draws])
+            return self.photos.collate([self.photos[sample] for sample in samples])
         except BiranetError as error:
             return error
 
@@ -272,6 +261,3 @@ class BatchLoader(Loader[Any]):
             if isinstance(batch, BiranetError):
                 raise batch
             yield batch
-
-
-cv2.setNumThreads(1)  # the worker processes are the parallelism

@@ -1,164 +1,100 @@
-"""Grading with a trained model: one batched iterator and one set of rules, for every table and every front end."""
+"""From prepared photos to a predictions table: which photos a model may be asked about, and its answers for them."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from biranet.console import progress_bar
 from biranet.decisions.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
 from biranet.decisions.rules import answer, answer_columns
 from biranet.errors import InputError, RefusedError
-from biranet.grades import GRADE_COUNT
-from biranet.learning.checkpoint import CheckpointInfo
-from biranet.learning.data import Batch, InOrder, PreparedPhotos, load_batches
-from biranet.learning.transforms import Normalization
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
+from biranet.learning.predictor import Predictor
 from biranet.learning.workers import living_workers
+from biranet.manifest import graded_photos, training_set_digest
 from biranet.photos.prepare import read_preparation
 
 
-class Predicted(NamedTuple):
-    """The model's answers for one batch.
-
-    Attributes:
-        rows: Positions of the photos in their table, (B,).
-        probabilities: Of the five grades, (B, 5), float32, summing to 1.
-        attention: (B, streams, h, w), float32 in [0, 1].
-    """
-
-    rows: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    attention: NDArray[np.float32]
-
-
-def choose_device(no_cuda: bool = False) -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() and not no_cuda else "cpu")
-
-
-class _Answering:
-    """A model that answers: by how many threads it is asked, and which of its parts were in training mode before."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.learning: list[nn.Module] = []
-
-
-_answering: WeakKeyDictionary[nn.Module, _Answering] = WeakKeyDictionary()
-_answering_lock = threading.Lock()
-
-
-@contextmanager
-def answering(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode, as its answers are meant, and give each part of it its mode back afterwards.
-
-    Threads may share a model: the first to ask sets the mode, and the last to have its answer gives it back.
-    """
-    with _answering_lock:
-        state = _answering.setdefault(model, _Answering())
-        if not state.asked:
-            state.learning = [part for part in model.modules() if part.training]
-            model.eval()
-        state.asked += 1
-    try:
-        yield
-    finally:
-        with _answering_lock:
-            state.asked -= 1
-            if not state.asked:
-                del _answering[model]  # it holds the model through its parts
-                for part in state.learning:
-                    part.training = True
-
-
-@torch.inference_mode()
-def predict_batch(model: nn.Module, batch: Batch, device: torch.device, *, origin: str = "the model") -> Predicted:
-    """Grade one batch of images.
-
-    Args:
-        model: Returns `Output`; on `device`. It answers in evaluation mode, whatever mode it is in.
-        batch: Images with their rows.
-        device: Where the model is.
-        origin: Where the model comes from, such as its checkpoint, for the error.
-
-    Raises:
-        InputError: If an answer is NaN, which argmax would take for grade 0.
-    """
-    with answering(model):
-        output = model(batch.images.to(device, non_blocking=True))
-    probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
-    attention = output.attention.float().cpu().numpy()
-    if not (np.isfinite(probabilities).all() and np.isfinite(attention).all()):
-        raise InputError(
-            f"the answers of {origin} are not finite numbers: its training has diverged; train again with a lower --lr"
-        )
-    return Predicted(batch.rows.numpy(), probabilities, attention)
-
-
-def check_preparation(prepared: Path, card: CheckpointInfo) -> None:
+def check_preparation(prepared: Path, info: CheckpointInfo) -> None:
     """Refuse photos that were prepared otherwise than the model's training photos.
 
     Raises:
         RefusedError: If they were.
     """
-    if unlike := read_preparation(prepared).unlike(card.preparation):
+    if unlike := read_preparation(prepared).unlike(info.preparation):
         raise RefusedError(
             f"{prepared} holds {unlike}, which the checkpoint was trained on; give a folder of such, or prepare them "
-            f"again, into another folder, with --size {card.preparation.size_px}"
+            f"again, into another folder, with --size {info.preparation.size_px}"
         )
 
 
-def predict_photos(
-    model: nn.Module,
-    card: CheckpointInfo,
-    prepared: Path,
-    table: pd.DataFrame,
-    *,
-    device: torch.device,
-    batch_size: int = 32,
-    workers: int = 2,
-    origin: str = "the model",
-) -> pd.DataFrame:
-    """Grade prepared photos.
+def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepared: Path) -> pd.DataFrame:
+    """Select the graded photos of one part of the split that a model was trained on.
 
     Args:
-        model: Returns `Output`; it is moved to `device` and left there.
-        card: Holds the rules, and what the images must be like.
+        table: The manifest of `prepared`.
+        part: `train`, `validation`, `calibration`, `test`, or `all`.
+        predictor: Its description names the column with the split, and the photos that it learned from.
+        prepared: The prepared folder, for the errors.
+
+    Returns:
+        Rows of the manifest, numbered anew; at least one.
+
+    Raises:
+        InputError: If the manifest does not have the split, or the part is empty.
+        RefusedError: If the split is not the one the model was trained on.
+    """
+    photos, column = graded_photos(table), predictor.info.split_column
+    if part == "all":
+        if photos.empty:
+            raise InputError(f"{prepared} has no graded photos; give grades with: biranet prepare … --labels FILE")
+        return photos.reset_index(drop=True)
+    if column not in photos:
+        raise InputError(
+            f"{predictor.origin} was trained on the split {column!r}, which {prepared} does not have, so "
+            "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
+        )
+    if predictor.info.training_set_digest not in ("", training_set_digest(photos, column)):
+        raise RefusedError(
+            f"the split {column!r} of {prepared} is not the one {predictor.origin} was trained on, so its "
+            f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"
+        )
+    selected = photos[photos[column] == part]
+    if selected.empty:
+        counts = photos.loc[photos[column] != "", column].value_counts()
+        parts = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none; run biranet split"
+        raise InputError(f"{prepared} has no graded photos in the part {part!r}; its parts are: {parts}")
+    return selected.reset_index(drop=True)
+
+
+def predict_photos(
+    predictor: Predictor, prepared: Path, table: pd.DataFrame, *, batch_size: int = 32, workers: int = 2
+) -> pd.DataFrame:
+    """Predict prepared photos.
+
+    Args:
+        predictor: The model; the rules in its description make grades and decisions of its probabilities.
         prepared: The prepared folder.
         table: Rows of its manifest.
-        device: Where to compute.
         batch_size: Photos at a time.
         workers: Processes that load photos.
-        origin: As for `predict_batch`.
 
     Returns:
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
         fitted (see `biranet.decisions.rules`), then the manifest's further columns.
     """
-    model.to(device)
-    probabilities = np.zeros((len(table), GRADE_COUNT), dtype=np.float32)
-    loader = load_batches(card_photos(card, prepared, table), InOrder(len(table), batch_size), workers)
+    photos, rules = PreparedPhotos(prepared, table, predictor.info.image_size), predictor.info.rules
+    loader = load_batches(photos, SequentialBatchSampler(len(table), batch_size), workers)
+    batches = []
     with living_workers("run the command again, perhaps with fewer --workers"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
-            predicted = predict_batch(model, batch, device, origin=origin)
-            probabilities[predicted.rows] = predicted.probabilities
-    answers = answer(probabilities, card.rules)
+            batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
+    answers = answer(np.concatenate(batches), rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
-    said = {"predicted_grade": answers.grades, **shares, **answer_columns(answers, card.rules)}
+    answered = {"predicted_grade": answers.grades, **shares, **answer_columns(answers, rules)}
     # A column of the labels that is called like an answer is none, and would be taken for one.
     foreign = [name for name in (*ANSWER_COLUMNS, *point_columns(table)) if name in table]
-    predictions = table.drop(columns=foreign).assign(**said)
-    return predictions[list(dict.fromkeys([*COLUMNS, *said, *predictions.columns]))].reset_index(drop=True)
-
-
-def card_photos(card: CheckpointInfo, prepared: Path, table: pd.DataFrame) -> PreparedPhotos:
-    """The photos of a table as the images a checkpoint expects."""
-    return PreparedPhotos(prepared, table, card.image_size, Normalization(card.mean, card.std))
+    predictions = table.drop(columns=foreign).assign(**answered)
+    return predictions[list(dict.fromkeys([*COLUMNS, *answered, *predictions.columns]))].reset_index(drop=True)

@@ -15,19 +15,21 @@ from biranet.photos import HEADER_GROUP
 from biranet.photos.audit import find_duplicate_sets
 from biranet.photos.copies import connected_components
 
-_GUARDED = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
-"""How well the photos of an official part are guarded against those of others."""
+_PART_PRIORITY = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
+"""Where an official split divides what is inseparable, the part of the highest priority keeps its photos."""
 
-_NOTHING_FREE = (
+_NO_TRAINING_PHOTOS = (
     "no photos are left to train on: the official split has no train part, or all of its patients stand in other parts "
     "too; prepare again without the split, or with other groups"
 )
 
-_SHOWN = "shown"
+_DUPLICATE_SET = "duplicate_sets"
 """Column with the number of what a photo shows, for as long as the division lasts."""
 
 
-def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int64] | None = None) -> pd.DataFrame:
+def split_photos(
+    table: pd.DataFrame, config: SplitConfig, duplicate_sets: NDArray[np.int64] | None = None
+) -> pd.DataFrame:
     """Divide the graded photos of a manifest.
 
     Photos of one group stay together, and so do identical and near-identical photos; every part gets its share of every
@@ -38,7 +40,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
     Args:
         table: A manifest.
         config: Shares, number of folds, seed.
-        shown: What `find_duplicate_sets` found in this table, (rows,), int64; looked for when not given.
+        duplicate_sets: What `find_duplicate_sets` found in this table, (rows,), int64; found when not given.
 
     Returns:
         The manifest with a new `split` column, or with columns `fold_0`, `fold_1`, … of which each is a whole split.
@@ -47,13 +49,15 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
     Raises:
         InputError: If there are no graded photos, too few groups for the folds, or nothing to train on is left.
     """
-    photos = graded_photos(table.assign(**{_SHOWN: find_duplicate_sets(table) if shown is None else shown}))
+    photos = graded_photos(
+        table.assign(**{_DUPLICATE_SET: find_duplicate_sets(table) if duplicate_sets is None else duplicate_sets})
+    )
     if photos.empty:
         raise InputError(
             "the manifest has no graded photos to split; give grades with: biranet prepare … --labels FILE"
         )
     if config.folds is None:
-        photos = photos[~_given_away(photos)]
+        photos = photos[~_leaks_into_later_part(photos)]
     official = photos[OFFICIAL_SPLIT]
     free = official.isin(["", "train"])
     table = table.drop(columns=[name for name in table.columns if name.startswith(FOLD_PREFIX)])
@@ -69,7 +73,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
         return table
 
     if not free.any():
-        raise InputError(_NOTHING_FREE)
+        raise InputError(_NO_TRAINING_PHOTOS)
     fold = _allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
     for number in range(config.folds):
         split = pd.Series("", index=photos.index)
@@ -84,7 +88,7 @@ def split_photos(table: pd.DataFrame, config: SplitConfig, shown: NDArray[np.int
 def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArray[np.str_]:
     """Name the part of every photo: the given shares, and train for the rest."""
     if photos.empty:
-        raise InputError(_NOTHING_FREE)
+        raise InputError(_NO_TRAINING_PHOTOS)
     parts = ["train", *shares]
     numbers = _allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
     if not (numbers == 0).any():
@@ -99,7 +103,7 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
     each grade and in all, nearest to their targets. Distances are relative to the target, so that all parts fill at
     the same pace: a large part that still lacks common grades does not take the rare ones of the others.
     """
-    unit = _units(photos)
+    unit = _inseparable_units(photos)
     counts = np.zeros((unit.max() + 1, GRADE_COUNT + 1))
     np.add.at(counts, (unit, photos["grade"].to_numpy(dtype=int)), 1)
     counts[:, GRADE_COUNT] = counts.sum(axis=1)
@@ -122,16 +126,16 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
     return part[unit]
 
 
-def _given_away(photos: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which photos belong together with photos of a more guarded official part, and would give it away."""
-    guard = photos[OFFICIAL_SPLIT].map(_GUARDED)
-    return np.asarray(guard < guard.groupby(_units(photos)).transform("max"))
+def _leaks_into_later_part(photos: pd.DataFrame) -> NDArray[np.bool_]:
+    """Select photos that are inseparable from photos of an official part of higher priority."""
+    priority = photos[OFFICIAL_SPLIT].map(_PART_PRIORITY)
+    return np.asarray(priority < priority.groupby(_inseparable_units(photos)).transform("max"))
 
 
-def _units(photos: pd.DataFrame) -> NDArray[np.int64]:
-    """Number what must stay together: photos connected by a common group or patient, or by showing the same."""
+def _inseparable_units(photos: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the sets of photos that must stay together: connected by group, patient or duplicate set."""
     pairs = []
-    for column in ("group", HEADER_GROUP, _SHOWN):
+    for column in ("group", HEADER_GROUP, _DUPLICATE_SET):
         if column not in photos:  # a manifest of an older version
             continue
         numbers = pd.factorize(photos[column])[0]

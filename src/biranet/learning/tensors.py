@@ -81,13 +81,21 @@ class StoredTensors:
         Raises:
             InputError: If they are not as they were written, or nothing shows it.
         """
+        return self.tensors_and_hash()[0]
+
+    def tensors_and_hash(self) -> tuple[dict[str, Tensor], str]:
+        """Read the tensors, and return them with the SHA-256 of the file they were read from.
+
+        A file that is replaced meanwhile stays the one that was opened.
+        """
         self.check_guarded()
         with _understood(self._path, self._what):
             self._file.seek(0)
-            tensors = load(self._file.read(self.size_bytes))
+            content = self._file.read(self.size_bytes)
+            tensors = load(content)
             if self._weights_sha256 != sha256_of_tensors(tensors):
                 raise damaged(self._path, "its weights are not those that were written")
-            return tensors
+            return tensors, hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

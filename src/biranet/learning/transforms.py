@@ -1,67 +1,13 @@
-"""From a prepared photo to the image a network sees, and the random changes of training.
+"""Resizing of prepared photos, and the random changes of training.
 
 Everything here is a function of its arguments: randomness comes in as a generator, never from global state.
 """
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
-import timm
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 Pixels = NDArray[np.uint8]
-
-
-class Normalization(NamedTuple):
-    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a backbone's weights expect."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-def backbone_normalization(backbone: str) -> Normalization:
-    """The constants that belong to a backbone's ImageNet weights.
-
-    Args:
-        backbone: Its timm name.
-
-    Example:
-        >>> backbone_normalization("resnet50").mean
-        (0.485, 0.456, 0.406)
-    """
-    settings = timm.get_pretrained_cfg(backbone) or timm.models.PretrainedCfg()
-    return Normalization(tuple(settings.mean), tuple(settings.std))
-
-
-def normalize(pixels: Tensor, normalization: Normalization) -> Tensor:
-    """Turn pixels into what the network takes, for any number of photos at once; an exported model begins with this.
-
-    Args:
-        pixels: RGB, (…, H, W, 3), uint8.
-        normalization: Constants of the backbone.
-
-    Returns:
-        Float32, (…, 3, H, W), normalized.
-    """
-    image = pixels.movedim(-1, -3).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in normalization)
-    return (image - mean) / std
-
-
-def to_image(photo: Pixels, normalization: Normalization) -> Tensor:
-    """Turn pixels into what the network takes.
-
-    Args:
-        photo: RGB, (H, W, 3), uint8.
-        normalization: Constants of the backbone.
-
-    Returns:
-        Float32, (3, H, W), normalized.
-    """
-    return normalize(torch.from_numpy(np.ascontiguousarray(photo)), normalization).contiguous()
 
 
 def resize(photo: Pixels, size_px: int) -> Pixels:

@@ -33,6 +33,8 @@ class Loader(DataLoader[Item]):
     """
 
     def __init__(self, photos: Any, workers: int, **settings: Any) -> None:
+        # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
+        cv2.setNumThreads(1)
         super().__init__(photos, num_workers=workers, worker_init_fn=start_worker, **settings)
 
     def __iter__(self) -> Any:

@@ -5,7 +5,7 @@ import pytest
 
 from biranet.config import OptimizerConfig, TrainConfig
 from biranet.errors import InputError
-from biranet.learning.run import ensure_split, read_split_photos
+from biranet.learning.run_folder import ensure_split, read_split_photos
 from biranet.manifest import OFFICIAL_SPLIT, read_manifest, write_manifest
 
 PLATEAU, COSINE = TrainConfig(), TrainConfig(optimizer=OptimizerConfig(schedule="cosine"))

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import Field, TypeAdapter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch import nn
 from torch.utils.tensorboard import summary
 
 from biranet.errors import InputError
-from biranet.files import read_regular, write_bytes
-from biranet.learning.data import Draw, PreparedPhotos
+from biranet.files import read_regular, unreadable, write_bytes
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.predictor import Predictor
 from biranet.photos.overlay import overlay_attention
 
 HISTORY_NAME = "history.jsonl"
@@ -40,8 +39,10 @@ def read_history(run: Path) -> list[dict[str, Any]]:
         return []
     try:
         lines = read_regular(path, LONGEST_HISTORY_BYTES).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -55,8 +56,8 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Record:
-    """Writes the record of one run.
+class HistoryWriter:
+    """Writes what people watch of a run: its history, and TensorBoard.
 
     Args:
         run: The run folder.
@@ -69,7 +70,7 @@ class Record:
         self.board = _Board(run / "tensorboard", first_step=epochs_done + 1)
 
     def add_epoch(self, row: dict[str, Any]) -> None:
-        """Record one epoch: numbers become scalars.
+        """HistoryWriter one epoch: numbers become scalars.
 
         Args:
             row: `epoch`, from 1, and what was measured in it.
@@ -82,21 +83,17 @@ class Record:
                 self.board.add(summary.scalar(name, value), row["epoch"])
         self.board.flush()
 
-    @torch.no_grad()
-    def add_attention(self, model: nn.Module, photos: PreparedPhotos, device: torch.device, epoch: int) -> None:
+    def add_attention(self, predictor: Predictor, photos: PreparedPhotos, epoch: int) -> None:
         """Show the first photos with the attention of each stream.
 
         Args:
-            model: On `device`; put into evaluation mode.
+            predictor: The model.
             photos: Where the photos come from.
-            device: Where the model is.
             epoch: Epoch, from 1.
         """
-        model.eval()
         for row in range(min(PHOTOS_SHOWN, len(photos))):
-            image, _, _ = photos[Draw(row)]
             photo = photos.photo(row)
-            masks = model(image[None].to(device)).attention[0].float().cpu().numpy()
+            masks = predictor.predict(photo[None]).attention[0]
             pictures = [photo, *(overlay_attention(photo, mask) for mask in masks)]
             shown = summary.image(f"attention/{row}", np.concatenate(pictures, axis=1), dataformats="HWC")
             self.board.add(shown, epoch)

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import nn
 
 from biranet.decisions.predictions import PROBABILITIES, probabilities
-from biranet.learning.checkpoint import CheckpointInfo
-from biranet.learning.data import Draw
-from biranet.learning.predict import card_photos, predict_batch
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.predictor import Predictor
 from biranet.photos.overlay import overlay_attention
 from biranet.reports.report import Panel, worst_mistakes
 
@@ -34,30 +31,26 @@ def choose_rows(predictions: pd.DataFrame) -> list[int]:
     return [*wrong, *right.drop_duplicates("grade").index.tolist()]
 
 
-def draw_panels(
-    model: nn.Module, card: CheckpointInfo, prepared: Path, predictions: pd.DataFrame, device: torch.device
-) -> Iterator[Panel]:
+def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame) -> Iterator[Panel]:
     """Draw the chosen photos with the attention of each stream.
 
     Args:
-        model: On `device`.
-        card: Its description.
+        predictor: The model.
         prepared: The prepared folder.
         predictions: What the model predicted, with the manifest's column `prepared`.
-        device: Where the model is.
 
     Yields:
         One panel per chosen photo.
     """
     chosen = predictions.iloc[choose_rows(predictions)].reset_index(drop=True)
-    photos = card_photos(card, prepared, chosen)
-    for place, row in chosen.iterrows():
-        answer = predict_batch(model, photos.collate([photos[Draw(int(str(place)))]]), device)
-        photo = photos.photo(int(str(place)))
+    photos = PreparedPhotos(prepared, chosen, predictor.info.image_size)
+    for position, (_, row) in enumerate(chosen.iterrows()):
+        photo = photos.photo(position)
+        attention = predictor.predict(photo[None]).attention[0]
         yield Panel(
             caption=row["file"],
             photo=photo,
-            attention=[overlay_attention(photo, mask) for mask in answer.attention[0]],
+            attention=[overlay_attention(photo, mask) for mask in attention],
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
             answer=_answer(row),

@@ -6,13 +6,20 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from biranet.config import ModelConfig
 from biranet.errors import InputError
+from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos
-from biranet.learning.record import Record, read_history
-from biranet.learning.transforms import Normalization
+from biranet.learning.history import HistoryWriter, read_history
+from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import graded_photos, read_manifest
+from biranet.photos.prepare import Preparation
 
-CPU = torch.device("cpu")
+
+@pytest.fixture
+def predictor(small_model):
+    info = CheckpointInfo(ModelConfig(), 64, (0.5,) * 3, (0.5,) * 3, Preparation(size_px=64))
+    return TorchPredictor(small_model.train(), info, torch.device("cpu"))
 
 
 def _row(epoch, **more):
@@ -28,7 +35,7 @@ def _events(run):
 @pytest.fixture
 def photos(prepared):
     table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
-    return PreparedPhotos(prepared, table[:6], 64, Normalization((0.5,) * 3, (0.5,) * 3))
+    return PreparedPhotos(prepared, table[:6], 64)
 
 
 def test_a_run_without_an_epoch_has_no_history(tmp_path):
@@ -36,7 +43,7 @@ def test_a_run_without_an_epoch_has_no_history(tmp_path):
 
 
 def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
-    record = Record(tmp_path, epochs_done=0)
+    record = HistoryWriter(tmp_path, epochs_done=0)
     for epoch in (1, 2):
         record.add_epoch(_row(epoch))
     assert read_history(tmp_path) == [_row(1), _row(2)]
@@ -51,7 +58,7 @@ def test_history_and_tensorboard_tell_the_same_numbers(tmp_path):
 
 
 def test_no_name_of_the_machine_stands_in_the_record(tmp_path):
-    record = Record(tmp_path, epochs_done=0)
+    record = HistoryWriter(tmp_path, epochs_done=0)
     record.add_epoch(_row(1))
     (file,) = (tmp_path / "tensorboard").iterdir()
     assert re.fullmatch(r"events\.out\.tfevents\.\d{10}\.\d{9}", file.name)
@@ -59,24 +66,24 @@ def test_no_name_of_the_machine_stands_in_the_record(tmp_path):
 
 
 def test_what_was_recorded_after_the_last_save_is_dropped(tmp_path):
-    first = Record(tmp_path, epochs_done=0)
+    first = HistoryWriter(tmp_path, epochs_done=0)
     for epoch in (1, 2, 3):
         first.add_epoch(_row(epoch))
-    again = Record(tmp_path, epochs_done=1)
+    again = HistoryWriter(tmp_path, epochs_done=1)
     again.add_epoch(_row(2, again=1.0))
     assert read_history(tmp_path) == [_row(1), _row(2, again=1.0)]
     assert [event.step for event in _events(tmp_path).Scalars("lr")] == [1, 2]
 
 
 def test_what_was_not_measured_stays_null(tmp_path):
-    record = Record(tmp_path, epochs_done=0)
+    record = HistoryWriter(tmp_path, epochs_done=0)
     record.add_epoch(_row(1) | {"validation_kappa": None})
     assert read_history(tmp_path)[0]["validation_kappa"] is None
     assert _events(tmp_path).Tags()["scalars"] == ["lr"]
 
 
 def test_history_is_json_that_every_reader_takes(tmp_path):
-    record = Record(tmp_path, epochs_done=0)
+    record = HistoryWriter(tmp_path, epochs_done=0)
     record.add_epoch(_row(1))
     with pytest.raises(ValueError, match="not JSON compliant"):
         record.add_epoch(_row(2, train_loss=float("nan")))
@@ -91,7 +98,7 @@ def test_history_is_json_that_every_reader_takes(tmp_path):
     ],
 )
 def test_a_history_that_is_none_is_refused_by_its_line(tmp_path, line):
-    record = Record(tmp_path, epochs_done=0)
+    record = HistoryWriter(tmp_path, epochs_done=0)
     record.add_epoch(_row(1))
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write(f"{line}\n")
@@ -106,13 +113,13 @@ def test_a_history_that_cannot_be_read_is_named(tmp_path):
         read_history(tmp_path)
 
 
-def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, small_model):
+def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, predictor, small_model):
     # Batch normalization shows it: showing must not move its statistics.
     before = {key: value.clone() for key, value in small_model.state_dict().items()}
-    record = Record(tmp_path, epochs_done=0)
-    record.add_attention(small_model.train(), photos, CPU, epoch=3)
+    record = HistoryWriter(tmp_path, epochs_done=0)
+    record.add_attention(predictor, photos, epoch=3)
     assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())
-    streams = small_model(torch.zeros(1, 3, 64, 64)).attention.shape[1]
+    streams = small_model.eval()(torch.zeros(1, 3, 64, 64)).attention.shape[1]
     events = _events(tmp_path)
     assert events.Tags()["images"] == [f"attention/{number}" for number in range(4)]
     for number in range(4):
@@ -120,9 +127,9 @@ def test_photos_are_shown_with_the_attention_of_each_stream(tmp_path, photos, sm
         assert (picture.step, picture.width, picture.height) == (3, 64 * (1 + streams), 64)
 
 
-def test_fewer_photos_than_places_are_all_shown(tmp_path, prepared, small_model):
+def test_fewer_photos_than_places_are_all_shown(tmp_path, prepared, predictor):
     table = graded_photos(read_manifest(prepared)).reset_index(drop=True)
-    few = PreparedPhotos(prepared, table[:2], 64, Normalization((0.5,) * 3, (0.5,) * 3))
-    record = Record(tmp_path, epochs_done=0)
-    record.add_attention(small_model, few, CPU, epoch=1)
+    few = PreparedPhotos(prepared, table[:2], 64)
+    record = HistoryWriter(tmp_path, epochs_done=0)
+    record.add_attention(predictor, few, epoch=1)
     assert len(_events(tmp_path).Tags()["images"]) == 2

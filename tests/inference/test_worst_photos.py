@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biranet.inference.panels import choose_rows, draw_panels
-from biranet.learning.checkpoint import load_checkpoint
-from biranet.learning.predict import card_photos, predict_photos
+from biranet.inference.worst_photos import choose_rows, draw_panels
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.predict import predict_photos
+from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.reports.report import WORST
 
@@ -57,12 +57,11 @@ def test_choice_has_no_repetition_and_nothing_worse_is_left_out(rows):
 
 @pytest.fixture(scope="module")
 def panels(checkpoint, prepared):
-    model, card = load_checkpoint(checkpoint)
+    predictor = load_predictor(checkpoint, "cpu")
     table = read_manifest(prepared)
-    device = torch.device("cpu")
-    photos = card_photos(card, prepared, table)
-    answers = predict_photos(model, card, prepared, table, device=device, workers=0)
-    drawn = list(draw_panels(model, card, prepared, answers, device))
+    photos = PreparedPhotos(prepared, table, 64)
+    answers = predict_photos(predictor, prepared, table, workers=0)
+    drawn = list(draw_panels(predictor, prepared, answers))
     return answers, [photos.photo(row) for row in range(len(table))], drawn
 
 

@@ -1,0 +1,196 @@
+"""What a training works with, from its photos to its optimizer, put together."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from biranet.config import ModelConfig, TrainConfig
+from biranet.files import printable
+from biranet.learning.backbone import check_backbone
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.data import BalancedBatchSampler, BatchLoader, PreparedPhotos, load_batches
+from biranet.learning.doubts import loss_of_equal_probabilities
+from biranet.learning.flip import with_test_time_flip
+from biranet.learning.history import HistoryWriter
+from biranet.learning.loss import make_loss
+from biranet.learning.normalization import backbone_normalization
+from biranet.learning.run_folder import (
+    STATE_NAME,
+    conditions,
+    ensure_split,
+    open_run,
+    read_split_photos,
+    software_versions,
+    split_column,
+)
+from biranet.learning.schedule import Schedule, make_optimizer
+from biranet.learning.state import Conditions, Progress, load_state, save_state
+from biranet.learning.torch_predictor import TorchPredictor
+from biranet.manifest import training_set_digest
+from biranet.photos.prepare import read_preparation
+
+
+@dataclass
+class Training:
+    """A training: what it learns from, and all that moves in it.
+
+    Attributes:
+        accelerator: Gives the device, the arithmetic, and the processes that train together.
+        prepared: The prepared folder.
+        run: The run folder.
+        config: All settings.
+        train_photos: Rows of the manifest that it learns from.
+        validation_photos: Rows of the manifest that choose the epoch; perhaps none.
+        shown_photos: Photos whose attention the run shows.
+        model: The network.
+        optimizer: Over its weights that are not frozen.
+        wrapped_model: `model`, as `accelerator` has it compute.
+        wrapped_optimizer: `optimizer`, as `accelerator` has it step.
+        schedule: The learning rate over time.
+        loss: Takes logits (B, 5) and grades (B,).
+        loss_of_equal_probabilities: What it is for a model that has learned nothing.
+        sampler: Samples the batches of an epoch.
+        loader: Loads them.
+        predictor: Predicts by `model` as it is; its `info` is what checkpoints say of themselves.
+        conditions: What must be the same for the training to go on.
+        progress: How far it has come.
+        history: What people watch; the main process has it.
+    """
+
+    accelerator: Accelerator
+    prepared: Path
+    run: Path
+    config: TrainConfig
+    train_photos: pd.DataFrame
+    validation_photos: pd.DataFrame
+    shown_photos: PreparedPhotos
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    wrapped_model: nn.Module
+    wrapped_optimizer: Any
+    schedule: Schedule
+    loss: nn.Module
+    loss_of_equal_probabilities: float
+    sampler: BalancedBatchSampler
+    loader: BatchLoader
+    predictor: TorchPredictor
+    conditions: Conditions
+    progress: Progress
+    history: HistoryWriter | None
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with it."""
+        return f"biranet train --resume --out {shlex.quote(str(self.run))}"
+
+    def log(self, text: str, end: str = "\n") -> None:
+        """Print in the main process."""
+        self.accelerator.print(text, end=end)
+
+    def save_state(self) -> None:
+        """Save all that it needs to go on."""
+        if self.accelerator.is_main_process:
+            path, schedule = self.run / STATE_NAME, self.schedule.state_dict()
+            save_state(path, self.model, self.optimizer, schedule, self.progress, self.conditions)
+
+
+def prepare_training(
+    accelerator: Accelerator,
+    prepared: Path,
+    run: Path,
+    config: TrainConfig,
+    *,
+    resume: bool,
+    build: Callable[[ModelConfig], nn.Module],
+) -> Training:
+    """Put a training together, from its start or from its last save, and begin its folder.
+
+    Raises:
+        InputError: If something given is wrong.
+        RefusedError: If the split puts one patient, or one photo, into two parts.
+    """
+    table = _read_photos(accelerator, prepared, config)
+    train_photos, validation_photos = (
+        table[table[split_column(config)] == part].reset_index(drop=True) for part in ("train", "validation")
+    )
+    check_backbone(config.model.backbone, config.data.image_size)
+    photos = PreparedPhotos(prepared, train_photos, config.data.image_size, config.data.augmentation)
+    photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
+
+    torch.manual_seed(config.seed)
+    model = with_test_time_flip(build(config.model), config.model).to(accelerator.device)
+    optimizer = make_optimizer(model, config.optimizer)
+    sampler = BalancedBatchSampler(
+        photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
+    )
+    schedule = Schedule(optimizer, config.optimizer, config.epochs * len(sampler))
+    loss = make_loss(config.optimizer)
+    if accelerator.is_main_process:
+        open_run(run, prepared, config, table, resume=resume)
+    accelerator.wait_for_everyone()
+    progress, here = Progress(), conditions(prepared, config, table)
+    if resume:
+        progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, here)
+        schedule.load_state_dict(schedule_state)
+    wrapped_model, wrapped_optimizer = accelerator.prepare(model, optimizer)
+    return Training(
+        accelerator=accelerator,
+        prepared=prepared,
+        run=run,
+        config=config,
+        train_photos=train_photos,
+        validation_photos=validation_photos,
+        shown_photos=PreparedPhotos(
+            prepared, train_photos if validation_photos.empty else validation_photos, config.data.image_size
+        ),
+        model=model,
+        optimizer=optimizer,
+        wrapped_model=wrapped_model,
+        wrapped_optimizer=wrapped_optimizer,
+        schedule=schedule,
+        loss=loss,
+        loss_of_equal_probabilities=loss_of_equal_probabilities(loss),
+        sampler=sampler,
+        loader=load_batches(photos, sampler, config.data.workers),
+        predictor=TorchPredictor(model, _describe(prepared, config, table), accelerator.device),
+        conditions=here,
+        progress=progress,
+        history=HistoryWriter(run, progress.epoch) if accelerator.is_main_process else None,
+    )
+
+
+def _read_photos(accelerator: Accelerator, prepared: Path, config: TrainConfig) -> pd.DataFrame:
+    """Read the graded photos with their split, which the main process makes where there is none."""
+    if accelerator.is_main_process and (made := ensure_split(prepared, config)):
+        accelerator.print(made)
+    accelerator.wait_for_everyone()
+    table, warnings = read_split_photos(prepared, config)
+    if warnings:
+        accelerator.print(warnings)
+    return table
+
+
+def _describe(prepared: Path, config: TrainConfig, table: pd.DataFrame) -> CheckpointInfo:
+    """Describe the model that is trained, before its first epoch."""
+    normalization, weights = backbone_normalization(config.model.backbone), config.model.backbone_weights
+    column = split_column(config)
+    return CheckpointInfo(
+        model=dataclasses.replace(config.model, backbone_weights=weights and Path(weights.name)),
+        image_size=config.data.image_size,
+        mean=normalization.mean,
+        std=normalization.std,
+        preparation=read_preparation(prepared),
+        split_column=column,
+        training_set_digest=training_set_digest(table, column),
+        trained_on=printable(", ".join(sorted(set(table.loc[table[column] == "train", "source"])))),
+        seed=config.seed,
+        software=software_versions(),
+    )

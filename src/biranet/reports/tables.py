@@ -1,0 +1,103 @@
+"""Measuring anyone's tables of predictions: pooled, perhaps with rules fitted on other patients, and the report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from biranet.config import CalibrationConfig, ReportConfig
+from biranet.decisions.fit import fit_rules, refuse_shared
+from biranet.decisions.predictions import pool_predictions, read_predictions
+from biranet.decisions.rules import Rules, apply_rules
+from biranet.errors import InputError
+from biranet.outputs import output
+from biranet.places import public_names
+from biranet.reports.facts import Fact
+from biranet.reports.notes import Note
+from biranet.reports.report import REPORT, write_report
+from biranet.reports.table_provenance import THRESHOLDS_FACT, check_unchanged, describe_tables
+from biranet.scale import Scale
+from biranet.version import how_measured
+
+
+def measure_tables(
+    tables: Sequence[Path],
+    out: Path,
+    *,
+    config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
+    calibration: Sequence[Path] = (),
+    cost_of_missed: float | None = None,
+    scale: Scale | None = None,
+    facts: Mapping[str, Fact] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Measure tables of predictions and write the report.
+
+    Args:
+        tables: Tables of predictions; several, such as those of all folds, are pooled.
+        out: Folder for the report.
+        config: How to measure.
+        calibration: Tables of predictions of other patients, to fit temperature, operating points and prediction sets
+            on; grades are scored as given.
+        cost_of_missed: How many needless referrals weigh as much as one referable photo that is missed; that of
+            `CalibrationConfig` when not given.
+        scale: What the values of the tables mean, where they are on another scale.
+        facts: Further facts on how it was measured, by name.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: If a table cannot be used, or the report would replace it.
+        RefusedError: If the rules would be fitted on photos or patients that are measured.
+    """
+    with output(out, REPORT, [*tables, *calibration]) as place:
+        replaced = out / "predictions.csv"
+        if replaced.resolve() in (path.resolve() for path in (*tables, *calibration)):
+            raise InputError(
+                f"the report would replace {replaced}, which it is to read; choose another folder with --out"
+            )
+        described, notes = describe_tables(tables, new_rules=bool(calibration))
+        pooled = pool_predictions(*tables, scale=scale)
+        check_unchanged(tables, described)
+        table = pooled.table
+        rules_facts: dict[str, Fact] = {}
+        notes += [Note("left_out", sentence) for sentence in pooled.notes()]
+        if calibration:
+            origin, measured = _names(calibration), _names(tables)
+            rules = _fit(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
+            table = apply_rules(table, rules, origin=measured)
+            rules_facts = _describe_rules(rules, origin)
+            notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
+        title = _names(tables) if len(tables) == 1 else "several tables, pooled"
+        return write_report(
+            place,
+            table,
+            title=f"Evaluation of {title}",
+            config=config,
+            facts={**facts, **rules_facts, **how_measured()},
+            notes=notes,
+            tables=described,
+        )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(public_names(paths))
+
+
+def _fit(
+    calibration: pd.DataFrame, origin: str, table: pd.DataFrame, measured: str, cost_of_missed: float | None
+) -> Rules:
+    """Fit rules on a table that shares no photo and no patient with the one that is measured."""
+    refuse_shared(calibration, table, calibration_origin=origin, measured_origin=measured)
+    cost = CalibrationConfig().cost_of_missed if cost_of_missed is None else cost_of_missed
+    return fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origin)
+
+
+def _describe_rules(rules: Rules, origin: str) -> dict[str, Fact]:
+    return {
+        "Rules": f"fitted on {rules.fitted_on} of {origin}, temperature {rules.temperature:.3f}; "
+        "grades are scored as given",
+        THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
+    }
