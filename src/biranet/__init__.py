@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from biranet.learning.model import Output as Output
     from biranet.learning.model import PlainNet as PlainNet
     from biranet.learning.model import RANet as RANet
-    from biranet.photos.audit import Finding as Finding
     from biranet.photos.audit import audit as audit
     from biranet.photos.drawn.synthetic import draw_photo as draw_photo
+    from biranet.photos.findings import Finding as Finding
     from biranet.photos.prepare import Preparation as Preparation
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
@@ -63,7 +63,7 @@ _HOMES = {
     "Preparation": "photos.prepare",
     "Prepared": "photos.prepare",
     "audit": "photos.audit",
-    "Finding": "photos.audit",
+    "Finding": "photos.findings",
     "draw_photo": "photos.drawn.synthetic",
     "BiranetError": "errors",
     "InputError": "errors",

@@ -12,7 +12,8 @@ from biranet.errors import RefusedError
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import audit as audit_module
-from biranet.photos.audit import as_json, audit, describe, describe_warnings, find_duplicate_sets, refuse_leaks
+from biranet.photos.audit import audit, find_duplicate_sets
+from biranet.photos.findings import as_json, describe, describe_warnings, refuse_leaks
 from biranet.photos.folder import prepare_folder
 
 # Fingerprints of pictures that have nothing to do with each other; each second one nearly equals the one before.

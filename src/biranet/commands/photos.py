@@ -97,7 +97,8 @@ class Audit(Command):
         from biranet.files import write_json
         from biranet.manifest import MANIFEST_NAME, read_manifest
         from biranet.outputs import output
-        from biranet.photos.audit import AUDIT, AUDIT_NAME, as_json, audit, audit_images, describe
+        from biranet.photos.audit import AUDIT, AUDIT_NAME, audit, audit_images
+        from biranet.photos.findings import as_json, describe
 
         prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
         table = read_manifest(prepared)
@@ -121,7 +122,8 @@ class Split(Command):
         from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
         from biranet.manifest import fold_columns, read_manifest, write_manifest
         from biranet.outputs import alone
-        from biranet.photos.audit import audit, find_duplicate_sets, refuse_leaks
+        from biranet.photos.audit import audit, find_duplicate_sets
+        from biranet.photos.findings import refuse_leaks
 
         with alone(self.prepared, folder=True):
             table = read_manifest(self.prepared)

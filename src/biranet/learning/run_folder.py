@@ -21,7 +21,8 @@ from biranet.manifest import (
     write_manifest,
 )
 from biranet.outputs import alone, folder_kind, holds_keys, visible
-from biranet.photos.audit import audit, describe_warnings, refuse_leaks
+from biranet.photos.audit import audit
+from biranet.photos.findings import describe_warnings, refuse_leaks
 from biranet.photos.prepare import read_preparation
 from biranet.version import software_version
 

@@ -9,9 +9,7 @@ import dataclasses
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from biranet.console import progress_bar
-from biranet.errors import InputError, RefusedError
+from biranet.errors import InputError
 from biranet.files import printable
 from biranet.images import PREPARED_SHA256, read_image
 from biranet.manifest import (
@@ -35,6 +33,7 @@ from biranet.manifest import (
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.copies import connected_components, near_identical
+from biranet.photos.findings import Finding, summarize_cases
 from biranet.photos.prepare import read_preparation
 from biranet.words import EYES, split_eye_suffix
 
@@ -44,32 +43,8 @@ AUDIT_NAME = "audit.json"
 AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused", "findings"))
 """What `as_json` is written to."""
 
-_SHOWN = 3
 _MANY_OF_AN_EYE = 10
 _TOO_GOOD = "Results on it would be too good to be true"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of thing that the audit found.
-
-    Attributes:
-        kind: What it is, such as `byte-identical files`.
-        refuses: Whether training is refused for it.
-        count: How many cases there are.
-        cases: The files of each case.
-        sentence: What was found, with the first case as example, and what to do.
-
-    Example:
-        >>> Finding("conflicting grades", False, 1, [["a.jpg", "b.jpg"]], "a.jpg and b.jpg: ...").count
-        1
-    """
-
-    kind: str
-    refuses: bool
-    count: int
-    cases: list[list[str]]
-    sentence: str
 
 
 def audit(
@@ -114,13 +89,13 @@ def audit(
     usable = table[table["status"] == "ok"]
     imaged = table[_cells(table, "prepared") != ""]
     lacking = [
-        _finding(
+        summarize_cases(
             "no fingerprint",
             [[file] for file in usable.loc[_lacks(usable, "fingerprint"), "file"]],
             "{first} has no fingerprint, so its near-identical copies are not found; {n} such in all. Prepare the "
             "photos again with this version; a photo without any detail in its field never gets one",
         ),
-        _finding(
+        summarize_cases(
             "image without digest",
             [[file] for file in imaged.loc[_lacks(imaged, PREPARED_SHA256, ROW_SHA256), "file"]],
             "nothing tells whether the prepared image of {first} is its own, and the one that was stored; {n} such "
@@ -167,8 +142,8 @@ def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
         "all. Prepare the photos again into another folder"
     )
     images = [
-        _finding("image missing or changed", changed, sentence),
-        _finding("image of another size", resized, other_size),
+        summarize_cases("image missing or changed", changed, sentence),
+        summarize_cases("image of another size", resized, other_size),
     ]
     return preparation + [dataclasses.replace(finding, refuses=True) for finding in images if finding.count]
 
@@ -184,44 +159,6 @@ def find_duplicate_sets(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     """
     near = near_identical(_cells(table, "fingerprint").tolist())
     return connected_components(len(table), np.concatenate([_same(table, "sha256"), near]))
-
-
-def refuse_leaks(findings: Sequence[Finding]) -> None:
-    """Refuse to go on where a finding says so.
-
-    Raises:
-        RefusedError: With the sentence of the first such finding.
-    """
-    for finding in findings:
-        if finding.refuses:
-            raise RefusedError(finding.sentence)
-
-
-def describe_warnings(findings: Sequence[Finding], prepared: Path) -> str:
-    """Tell in one line what was found that does not stop a training; empty where there is nothing."""
-    warnings = ", ".join(f"{finding.kind} ({finding.count})" for finding in findings if not finding.refuses)
-    return f"The audit warns of: {warnings}; see all with: biranet audit {prepared}" if warnings else ""
-
-
-def describe(findings: Sequence[Finding]) -> str:
-    """Lay out the findings as a table for people: kind, cases, whether training is refused, the sentence."""
-    if not findings:
-        return "The audit found nothing."
-    width = max(len(finding.kind) for finding in findings)
-    lines = [f"{'found':{width}}  {'cases':>6}  training"]
-    for finding in findings:
-        lines.append(f"{finding.kind:{width}}  {finding.count:6}  {'refused' if finding.refuses else 'allowed'}")
-        lines.append(f"    {finding.sentence}.")
-    return "\n".join(lines)
-
-
-def as_json(table: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The findings as plain values, with all files."""
-    return {
-        "photos": len(table),
-        "refused": any(finding.refuses for finding in findings),
-        "findings": [dataclasses.asdict(finding) for finding in findings],
-    }
 
 
 def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: str) -> list[Finding]:
@@ -274,43 +211,43 @@ def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[
     identical, sets = connected_components(len(table), _same(table, "sha256")), _positions_by_number(duplicate_sets)
     files = table["file"].to_numpy()
     findings = [
-        _finding(
+        summarize_cases(
             "byte-identical files",
             [files[rows].tolist() for rows in _positions_by_number(identical)],
             "{first} are the same file, byte for byte; {n} such in all. A photo counts as often as it is there: delete "
             "the copies, or keep them where that is meant; a split keeps them together",
         ),
-        _finding(
+        summarize_cases(
             "near-identical photos",
             [files[rows].tolist() for rows in sets if len(set(identical[rows])) > 1],
             "{first} show the same, compressed, resized, turned or exposed anew; {n} such in all. Look at them side by "
             "side and keep one of each; a split keeps them together",
         ),
-        _finding(
+        summarize_cases(
             "conflicting grades",
             [files[rows].tolist() for rows in sets if table["grade"].iloc[rows].nunique() > 1],
             "{first} show the same and have different grades; {n} such in all. One must be wrong: ask for the right "
             "one, or leave these photos out",
         ),
-        _finding(
+        summarize_cases(
             "one eye as left and right",
             [files[rows].tolist() for rows in sets if set(EYES) <= set(table["eye"].iloc[rows])],
             "{first} show the same and are called left here and right there; {n} such in all. One must be wrong, or "
             "mirrored: correct the labels",
         ),
-        _finding(
+        summarize_cases(
             "eye other than in the header",
             [[file] for file in files[_contradict(table["eye"], _cells(table, "header_eye"))]],
             "{first} is called left or right by its labels and the other by the header of its file; {n} such in all. "
             "One must be wrong: correct the labels",
         ),
-        _finding(
+        summarize_cases(
             "eye other than in the name",
             [[file] for file in files[_contradict(table["eye"], table["file"].map(_eye_in_name))]],
             "{first} is called left or right by its labels and the other by the end of its name; {n} such in all. "
             "One must be wrong: correct the labels, unless the name means something else",
         ),
-        _finding(
+        summarize_cases(
             "both eyes in the header",
             [[file] for file in files[np.asarray(_cells(table, "header_eye") == CONTRADICTORY)]],
             "{first} is called left in one place of the header of its file and right in another; {n} such in all. "
@@ -336,26 +273,26 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
     many = table["eye"].isin(EYES) & (shots > _MANY_OF_AN_EYE)
     guessed = _by_group(table[origin.isin(GUESSED_FROM)], ["group"])
     findings = [
-        _finding(
+        summarize_cases(
             "guessed patients",
             [files for files in guessed if len(files) > 1],
             "{first} are taken for photos of one patient by the names of files or folders; {n} such patients in all. "
             "Where that is wrong, one patient may stand in several parts: look at the column group, or name patients "
             "in a column group of the labels",
         ),
-        _finding(
+        summarize_cases(
             "guessed patients of one photo",
             [files for files in guessed if len(files) == 1],
             "{first} is taken for the only photo of its patient by the names of files or folders; {n} such in all. "
             "Where that is wrong, one patient may stand in several parts: name patients in a column group of labels",
         ),
-        _finding(
+        summarize_cases(
             "unknown patients",
             [[file] for file in table["file"][origin == OWN_GROUP]],
             "{first} is of an unknown patient; {n} such in all. Each is its own group, so two photos of one patient "
             "may stand in several parts: name patients in a column group of the labels",
         ),
-        _finding(
+        summarize_cases(
             "many photos of one eye in a group",
             _by_group(table[many], ["group", "eye"]),
             "{first} are all of one eye of one group; {n} such in all. Look whether this group is one patient",
@@ -380,17 +317,7 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
         f"{{first}} holds in its header what looks like a person, a date or a place; {{n}} such in all: {counts}. "
         "None of it was carried over into the prepared folder; clean the originals before you give them away"
     )
-    return [_finding("identifiers", [[file] for file in files], sentence)]
-
-
-def _finding(kind: str, cases: list[list[str]], sentence: str) -> Finding:
-    first = cases[0] if cases else []
-    names = " and ".join(map(printable, first[:_SHOWN])) + (
-        f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
-    )
-    # Not by format, since the names of files may hold braces.
-    sentence = sentence.replace("{n}", str(len(cases))).replace("{first}", names)
-    return Finding(kind, False, len(cases), cases, sentence)
+    return [summarize_cases("identifiers", [[file] for file in files], sentence)]
 
 
 def _cells(table: pd.DataFrame, column: str) -> "pd.Series[str]":
