@@ -292,14 +292,7 @@ class RANet(nn.Module):
 class PlainNet(nn.Module):
     """The control without attention: backbone, average pooling, Linear.
 
-    Args:
-        backbone: Images (or the features of `frozen`) to (B, C, h, w).
-        channels: C.
-        frozen: Frozen first layers; none when not given.
-        num_grades: K, the number of grades, from 2.
-
-    Raises:
-        InputError: If `num_grades` is not a whole number from 2.
+    Arguments and errors are those of `RANet`.
 
     Example:
         >>> import biranet, torch

@@ -68,17 +68,7 @@ class TorchPredictor:
 
     @torch.inference_mode()
     def predict(self, pixels: Pixels) -> Predicted:
-        """Predict prepared photos.
-
-        Args:
-            pixels: RGB, (N, image_size, image_size, 3), uint8, N from 1.
-
-        Returns:
-            Probabilities and attention, in the order of the photos.
-
-        Raises:
-            InputError: If an answer is no finite number, which argmax would take for grade 0.
-        """
+        """Predict prepared photos, as `Predictor.predict` says."""
         on_device = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         with evaluation_mode(self.model):
             output = self.model(normalize(on_device, self.info.normalization))
