@@ -80,7 +80,7 @@ def quadratic_weighted_kappa(matrix: Matrix) -> Values:
     rows, columns = matrix.sum(-1), matrix.sum(-2)
     observed = matrix.sum((-2, -1)) * (squared_distance * matrix).sum((-2, -1))
     by_chance = (squared_distance * rows[..., :, None] * columns[..., None, :]).sum((-2, -1))
-    return 1.0 - share(observed, by_chance)
+    return 1.0 - ratio(observed, by_chance)
 
 
 def accuracy(matrix: Matrix) -> Values:
@@ -92,7 +92,7 @@ def accuracy(matrix: Matrix) -> Values:
     Returns:
         (...) in [0, 1]; NaN for an empty matrix. Micro-F1 is the same number, as every photo has one grade.
     """
-    return share(_right(matrix).sum(-1), matrix.sum((-2, -1)))
+    return ratio(_right(matrix).sum(-1), matrix.sum((-2, -1)))
 
 
 def recall_per_grade(matrix: Matrix) -> Values:
@@ -104,7 +104,7 @@ def recall_per_grade(matrix: Matrix) -> Values:
     Returns:
         (..., 5) in [0, 1]; NaN for a grade that no photo has.
     """
-    return share(_right(matrix), matrix.sum(-1))
+    return ratio(_right(matrix), matrix.sum(-1))
 
 
 def precision_per_grade(matrix: Matrix) -> Values:
@@ -116,7 +116,7 @@ def precision_per_grade(matrix: Matrix) -> Values:
     Returns:
         (..., 5) in [0, 1]; NaN for a grade that no photo was given.
     """
-    return share(_right(matrix), matrix.sum(-2))
+    return ratio(_right(matrix), matrix.sum(-2))
 
 
 def average_classification_accuracy(matrix: Matrix) -> Values:
@@ -142,7 +142,7 @@ def macro_f1(matrix: Matrix) -> Values:
         scikit-learn's own defaults for `f1_score(average="macro")`.
     """
     sizes = matrix.sum(-1) + matrix.sum(-2)
-    return _mean_where(share(2 * _right(matrix), sizes), sizes > 0)
+    return _mean_where(ratio(2 * _right(matrix), sizes), sizes > 0)
 
 
 def macro_f1_of_means(matrix: Matrix) -> Values:
@@ -159,8 +159,8 @@ def macro_f1_of_means(matrix: Matrix) -> Values:
         Our reading of "Macro-F1" in the paper's table, whose value lies above both of its other columns.
     """
     right, occurs = _right(matrix), matrix.sum(-1) + matrix.sum(-2) > 0
-    precision, recall = (_mean_where(np.nan_to_num(share(right, matrix.sum(axis))), occurs) for axis in (-2, -1))
-    combined = share(2 * precision * recall, precision + recall)
+    precision, recall = (_mean_where(np.nan_to_num(ratio(right, matrix.sum(axis))), occurs) for axis in (-2, -1))
+    combined = ratio(2 * precision * recall, precision + recall)
     return np.where(np.isnan(precision), np.nan, np.nan_to_num(combined))
 
 
@@ -179,7 +179,7 @@ def mean_absolute_grade_error(matrix: Matrix) -> Values:
     """
     grades = np.arange(GRADE_COUNT)
     distance = np.abs(grades[:, None] - grades)
-    return share((distance * matrix).sum((-2, -1)), matrix.sum((-2, -1)))
+    return ratio((distance * matrix).sum((-2, -1)), matrix.sum((-2, -1)))
 
 
 def two_by_two(matrix: Matrix, lowest: int) -> Matrix:
@@ -222,14 +222,14 @@ def screening_shares(counts: Matrix, prevalence: float | None) -> dict[str, Valu
         0.818
     """
     healthy, ill = counts[..., 0, :], counts[..., 1, :]
-    specificity = share(healthy[..., 0], healthy.sum(-1))
-    sensitivity = share(ill[..., 1], ill.sum(-1))
+    specificity = ratio(healthy[..., 0], healthy.sum(-1))
+    sensitivity = ratio(ill[..., 1], ill.sum(-1))
     if prevalence is None:
-        ppv, npv = share(ill[..., 1], counts[..., 1].sum(-1)), share(healthy[..., 0], counts[..., 0].sum(-1))
+        ppv, npv = ratio(ill[..., 1], counts[..., 1].sum(-1)), ratio(healthy[..., 0], counts[..., 0].sum(-1))
     else:
         found, missed = prevalence * sensitivity, prevalence * (1 - sensitivity)
         spared, needless = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
-        ppv, npv = share(found, found + needless), share(spared, spared + missed)
+        ppv, npv = ratio(found, found + needless), ratio(spared, spared + missed)
     return {"sensitivity": sensitivity, "specificity": specificity, "ppv": ppv, "npv": npv}
 
 
@@ -249,7 +249,7 @@ MATRIX_MEASURES: Mapping[str, Callable[[Matrix], Values]] = MappingProxyType(
 """The measures of five grades, by their key in `metrics.json`."""
 
 
-def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:
     """Divide, with NaN where the whole is nothing.
 
     Args:
@@ -260,7 +260,7 @@ def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:
         Their quotient, float64.
 
     Example:
-        >>> share([1, 0], [4, 0]).tolist()
+        >>> ratio([1, 0], [4, 0]).tolist()
         [0.25, nan]
     """
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
@@ -274,4 +274,4 @@ def _right(matrix: Matrix) -> Values:
 
 
 def _mean_where(values: Values, counted: npt.NDArray[np.bool_]) -> Values:
-    return share(np.where(counted, values, 0).sum(-1), counted.sum(-1))
+    return ratio(np.where(counted, values, 0).sum(-1), counted.sum(-1))

@@ -9,7 +9,7 @@ import pytest
 from biranet.config import EvaluationConfig
 from biranet.evaluation.groups import arrange_groups, draw_weights
 from biranet.evaluation.metrics import measure
-from biranet.evaluation.weighted import tabulate
+from biranet.evaluation.group_sums import tabulate
 
 Draw = Callable[..., pd.DataFrame]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.evaluation.groups import BLOCK, Groups, arrange_groups, block_widths, draw_weights
+from biranet.evaluation.groups import BLOCK, Groups, arrange_groups, block_sizes, draw_weights
 
 Draw = Callable[..., pd.DataFrame]
 
@@ -21,7 +21,7 @@ def test_groups_hold_their_photos(draw_table: Draw) -> None:
     assert len(groups.sizes) == table["group"].nunique()
     for start, size in zip(groups.starts, groups.sizes, strict=True):
         assert len(set(names[start : start + size])) == 1
-    assert [len(set(names[groups.of_photo == number])) for number in range(30)] == [1] * 30
+    assert [len(set(names[groups.group_of_photo == number])) for number in range(30)] == [1] * 30
 
 
 @pytest.mark.parametrize("stratify", [False, True])
@@ -78,7 +78,7 @@ def test_one_long_name_takes_its_own_room_alone() -> None:
 
 def test_blocks_make_up_the_resamples() -> None:
     for photos in (3, 50_000, 10 * BLOCK):
-        widths = block_widths(Groups(np.arange(photos), np.ones(photos, np.intp), (photos,)), 2001)
-        assert sum(widths) == 2001
-        assert min(widths) > 0
-        assert max(widths) * photos <= max(BLOCK, 8 * photos)
+        sizes = block_sizes(Groups(np.arange(photos), np.ones(photos, np.intp), (photos,)), 2001)
+        assert sum(sizes) == 2001
+        assert min(sizes) > 0
+        assert max(sizes) * photos <= max(BLOCK, 8 * photos)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, norm, t
 
-from biranet.evaluation.bounds import (
+from biranet.evaluation.interval_methods import (
     LEVEL,
     average_interval,
     clopper_pearson,

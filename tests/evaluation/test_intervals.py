@@ -13,8 +13,8 @@ from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
 from biranet.config import EvaluationConfig
 from biranet.evaluation import intervals
-from biranet.evaluation.bounds import average_interval, percentile_interval
-from biranet.evaluation.groups import arrange_groups, block_widths, draw_weights
+from biranet.evaluation.interval_methods import average_interval, percentile_interval
+from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.metrics import KEYS, measure
 
@@ -44,13 +44,13 @@ def test_agrees_with_a_slow_loop_over_the_same_draws(draw_table: Draw) -> None:
     """Photo by photo with scikit-learn, for one measure of each kind."""
     table, resamples = draw_table(30, seed=1), 40
     groups = arrange_groups([table])
-    (width,) = block_widths(groups, resamples)
+    (width,) = block_sizes(groups, resamples)
     weights = draw_weights(groups, width, [1, 0])
     truth, predicted = (table[name].to_numpy()[groups.order] for name in ("grade", "predicted_grade"))
     shares = table[[f"p{grade}" for grade in range(5)]].to_numpy()[groups.order]
     slow: dict[str, list[float]] = {"quadratic_weighted_kappa": [], "referable_auc": [], "brier": []}
     for drawn in weights.T:
-        photos = np.repeat(np.arange(len(truth)), drawn[groups.of_photo])
+        photos = np.repeat(np.arange(len(truth)), drawn[groups.group_of_photo])
         slow["quadratic_weighted_kappa"].append(
             cohen_kappa_score(truth[photos], predicted[photos], labels=range(5), weights="quadratic")
         )

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from biranet.cli import main
 from biranet.decisions.predictions import PROBABILITIES, write_predictions
 from biranet.evaluation.meanings import MEANINGS, meaning_of
-from biranet.evaluation.schema import metrics_schema
+from metrics_schema import metrics_schema
 from biranet.grades import DECISIONS
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "metrics.schema.json"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import read_predictions
-from biranet.evaluation.groups import arrange_groups, block_widths, draw_weights
+from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.intervals import RESAMPLES, measure_with_intervals, paired_differences
 from studies.idrid import page
 from studies.idrid.analysis import KEYS, pool, read_results
@@ -192,10 +192,10 @@ def test_seeds_are_pooled_within_their_groups(paper):
 def korn_graubard(table, photos):
     """The interval of the share of right grades, written out, as if it were of so many photos in the same groups."""
     config, groups = EvaluationConfig(), arrange_groups([table])
-    assert block_widths(groups, RESAMPLES) == [RESAMPLES]
+    assert block_sizes(groups, RESAMPLES) == [RESAMPLES]
     weights = draw_weights(groups, RESAMPLES, [config.seed, 0])
     hit = (table["grade"] == table["predicted_grade"]).to_numpy()[groups.order]
-    hits = np.array([hit[groups.of_photo == number].sum() for number in range(len(groups.sizes))])
+    hits = np.array([hit[groups.group_of_photo == number].sum() for number in range(len(groups.sizes))])
     share, drawn = hit.mean(), weights.T @ hits / (weights.T @ groups.sizes)
     count = len(groups.sizes)
     design_effect = drawn.var() * count / (count - 1) / (share * (1 - share) / (photos - 1))

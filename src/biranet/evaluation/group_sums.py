@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.confusion import MATRIX_MEASURES, SCREENINGS, Values, screening_shares, share, two_by_two
+from biranet.confusion import MATRIX_MEASURES, SCREENINGS, Values, ratio, screening_shares, two_by_two
 from biranet.decisions.predictions import (
     POINT_PREFIX,
     SMALLEST_PROBABILITY,
@@ -81,7 +81,7 @@ class Tabulated:
             each = np.stack(of_grades, axis=-1)
             known = ~np.isnan(each)
             values["one_vs_rest_auc"] = each
-            values["mean_one_vs_rest_auc"] = share(np.where(known, each, 0).sum(-1), known.sum(-1))
+            values["mean_one_vs_rest_auc"] = ratio(np.where(known, each, 0).sum(-1), known.sum(-1))
         if self.risk:
             values["area_under_risk_coverage"] = self.risk.area(weights)
         return values
@@ -169,9 +169,9 @@ def tabulate(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) ->
         to_find = {f"{name}_auc": truth >= lowest for name, lowest in SCREENINGS.items()}
         for grade, key in enumerate(ONE_VS_REST):
             scores[key], to_find[key] = shares[:, grade], truth == grade
-        rankings = {key: rank(scores[key], to_find[key], groups.of_photo) for key in scores}
+        rankings = {key: rank(scores[key], to_find[key], groups.group_of_photo) for key in scores}
         confidence = np.maximum(scores["referable_auc"], 1 - scores["referable_auc"])
-        risk = order_by_confidence(confidence, (predicted >= REFERABLE_GRADE) != referable, groups.of_photo)
+        risk = order_by_confidence(confidence, (predicted >= REFERABLE_GRADE) != referable, groups.group_of_photo)
     for name in point_columns(table):
         key = f"operating_points.{name.removeprefix(POINT_PREFIX)}"
         columns[key] = _one_hot(2 * referable + table[name].to_numpy(np.int64), 2, 2)
@@ -240,20 +240,20 @@ def _measure_sums(sums: Mapping[str, Values], prevalences: Mapping[str, float | 
     for section in ("", "before_calibration."):
         if f"{section}brier" in sums:
             gaps = np.abs(sums[f"{section}overconfidence"]).sum(-1)
-            values[f"{section}expected_calibration_error"] = share(gaps, photos)
+            values[f"{section}expected_calibration_error"] = ratio(gaps, photos)
             for name in (f"{section}brier", f"{section}negative_log_likelihood"):
-                values[name] = share(sums[name], photos)
+                values[name] = ratio(sums[name], photos)
     for section in [name for name in sums if name.startswith("operating_points.")]:
         shares = screening_shares(sums[section], prevalences["referable"])
-        shares["referred_fraction"] = share(sums[section][..., 1].sum(-1), photos)
+        shares["referred_fraction"] = ratio(sums[section][..., 1].sum(-1), photos)
         values |= {f"{section}.{key}": value for key, value in shares.items()}
     if "decisions" in sums:
         values |= {f"decisions.{key}": value for key, value in _decided(sums["decisions"]).items()}
         held, sizes = sums["prediction_sets.held"], sums["prediction_sets.size"]
-        values["prediction_sets.coverage"] = share(held.sum(-1), photos)
-        values["prediction_sets.coverage_per_grade"] = share(held, matrix.sum(-1))
-        values["prediction_sets.mean_size"] = share((sizes * np.arange(1, GRADE_COUNT + 1)).sum(-1), photos)
-        values["prediction_sets.size_fractions"] = share(sizes, photos[..., None])
+        values["prediction_sets.coverage"] = ratio(held.sum(-1), photos)
+        values["prediction_sets.coverage_per_grade"] = ratio(held, matrix.sum(-1))
+        values["prediction_sets.mean_size"] = ratio((sizes * np.arange(1, GRADE_COUNT + 1)).sum(-1), photos)
+        values["prediction_sets.size_fractions"] = ratio(sizes, photos[..., None])
     return values
 
 
@@ -279,10 +279,10 @@ def _decided(counts: Values) -> dict[str, Values]:
     needless, missed = counts[..., 0, 2], counts[..., 1, 0]
     asked, photos = counts[..., 1].sum(-1), counts.sum((-2, -1))
     return {
-        "asked_fraction": share(asked, photos),
-        "decided_error_fraction": share(needless + missed, photos - asked),
-        "missed_fraction": share(missed, counts[..., 1, :].sum(-1)),
-        "needless_fraction": share(needless, counts[..., 0, :].sum(-1)),
+        "asked_fraction": ratio(asked, photos),
+        "decided_error_fraction": ratio(needless + missed, photos - asked),
+        "missed_fraction": ratio(missed, counts[..., 1, :].sum(-1)),
+        "needless_fraction": ratio(needless, counts[..., 0, :].sum(-1)),
     }
 
 

@@ -42,7 +42,7 @@ class Groups:
         return np.cumsum(self.sizes) - self.sizes
 
     @property
-    def of_photo(self) -> npt.NDArray[np.intp]:
+    def group_of_photo(self) -> npt.NDArray[np.intp]:
         """(N,) number of the group of each photo, in the order of `order`."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
@@ -81,13 +81,13 @@ def arrange_groups(tables: Sequence[pd.DataFrame], *, stratify: bool = False) ->
         (worst, ranks[end - size : end])
         for worst, size, end in zip(worst_of, sizes.tolist(), ends.tolist(), strict=True)
     ]
-    turn = sorted(range(len(contents)), key=contents.__getitem__)
+    group_order = sorted(range(len(contents)), key=contents.__getitem__)
     pieces = np.split(by_group, ends[:-1])
     strata = tuple(np.unique(worst, return_counts=True)[1].tolist()) if stratify else (len(sizes),)
-    return Groups(np.concatenate([pieces[place] for place in turn]), sizes[turn], strata)
+    return Groups(np.concatenate([pieces[place] for place in group_order]), sizes[group_order], strata)
 
 
-def block_widths(groups: Groups, resamples: int) -> list[int]:
+def block_sizes(groups: Groups, resamples: int) -> list[int]:
     """Divide resamples into blocks that are drawn and measured together.
 
     Args:

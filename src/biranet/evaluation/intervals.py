@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
-from biranet.evaluation.bounds import (
+from biranet.evaluation.interval_methods import (
     LEVEL,
     average_interval,
     clopper_pearson,
@@ -21,7 +21,7 @@ from biranet.evaluation.bounds import (
     share_interval,
     student_interval,
 )
-from biranet.evaluation.groups import Groups, arrange_groups, block_widths, draw_weights
+from biranet.evaluation.groups import Groups, arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.metrics import (
     KEYS,
     PROBABILITY_KEYS,
@@ -34,7 +34,7 @@ from biranet.evaluation.metrics import (
     with_gaps,
 )
 from biranet.evaluation.reasons import why_undefined
-from biranet.evaluation.weighted import Tabulated, tabulate
+from biranet.evaluation.group_sums import Tabulated, tabulate
 from biranet.grades import GRADES
 
 if TYPE_CHECKING:
@@ -193,14 +193,14 @@ def _estimate(
 
 def _resample(tabulated: Sequence[Tabulated], groups: Groups, seed: int, resamples: int) -> list[dict[str, Values]]:
     """(R,) or (R, 5) values of every measure of every table, all in the same drawn data sets."""
-    widths = block_widths(groups, resamples)
+    sizes = block_sizes(groups, resamples)
 
     def measure_block(number: int) -> list[dict[str, Values]]:
-        weights = draw_weights(groups, widths[number], [seed, number])
+        weights = draw_weights(groups, sizes[number], [seed, number])
         return [each.measure(weights) for each in tabulated]
 
     with ThreadPoolExecutor(THREADS) as threads:
-        blocks = list(threads.map(measure_block, range(len(widths))))
+        blocks = list(threads.map(measure_block, range(len(sizes))))
     return [
         {key: np.concatenate([block[place][key] for block in blocks]) for key in blocks[0][place]}
         for place in range(len(tabulated))

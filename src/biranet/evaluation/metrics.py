@@ -1,7 +1,7 @@
 """What is measured of a predictions table: every key of `metrics.json`, but for intervals.
 
 A value that is not defined is None, and `undefined` says why in one clause. The arithmetic is in
-`biranet.evaluation.weighted`; here the values get their places, and what is missing its reason.
+`biranet.evaluation.group_sums`; here the values get their places, and what is missing its reason.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from biranet.confusion import SCREENINGS, confusion_matrix
 from biranet.errors import InputError
 from biranet.evaluation.groups import arrange_groups
 from biranet.evaluation.reasons import why_missing, why_undefined
-from biranet.evaluation.weighted import tabulate
+from biranet.evaluation.group_sums import tabulate
 from biranet.grades import DISCLAIMER, GRADES
 
 if TYPE_CHECKING:

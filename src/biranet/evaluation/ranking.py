@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biranet.confusion import share
+from biranet.confusion import ratio
 
 Values = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class Ranking:
         found = weights.take(self.found, axis=0)
         halves = sums.take(self.below, axis=0) + sums.take(self.not_above, axis=0)
         pairs = found.sum(axis=0, dtype=np.float64) * sums[-1]
-        return share(np.einsum("pb,pb->b", found, halves, dtype=np.float64), 2 * pairs)
+        return ratio(np.einsum("pb,pb->b", found, halves, dtype=np.float64), 2 * pairs)
 
 
 def rank(scores: Values, to_find: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Ranking:
@@ -107,7 +107,7 @@ class RiskOrder:
         reached = covered.take(self.ends, axis=0)
         risk = wrong.take(self.wrong_ends, axis=0) / np.maximum(reached, 1)
         gained = np.diff(reached, axis=0, prepend=0)
-        return share(np.einsum("lb,lb->b", gained, risk), covered[-1])
+        return ratio(np.einsum("lb,lb->b", gained, risk), covered[-1])
 
 
 def order_by_confidence(confidence: Values, wrong: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> RiskOrder:

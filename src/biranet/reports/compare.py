@@ -17,7 +17,7 @@ import pandas as pd
 from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import has_answers, pool_predictions
 from biranet.errors import InputError
-from biranet.evaluation.bounds import LEVEL
+from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.meanings import meaning_of
 from biranet.evaluation.metrics import LEADING

@@ -19,7 +19,7 @@ from biranet.decisions.predictions import (
     read_predictions,
     write_predictions,
 )
-from biranet.evaluation.bounds import FEWEST_GROUPS, LEVEL
+from biranet.evaluation.interval_methods import FEWEST_GROUPS, LEVEL
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
 from biranet.evaluation.metrics import LEADING
