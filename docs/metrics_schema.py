@@ -1,13 +1,17 @@
-"""The published description of `metrics.json`, for programs that read it: a JSON Schema, made from `MEANINGS`.
+"""The published description of `metrics.json`, for programs that read it: a JSON Schema, made from the registry.
 
-`docs/metrics.schema.json` holds it. It describes what is there today and allows more, since keys may follow. What a
+python docs/metrics_schema.py
+
+writes `docs/metrics.schema.json`. It describes what is there today and allows more, since keys may follow. What a
 schema cannot say: a number that is null has its reason in `undefined`, under its key.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from biranet.evaluation.meanings import MEANINGS, Meaning
+from biranet.evaluation.measures import MEANINGS, SECTIONS, Meaning, Measure, Section
+from biranet.files import write_json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema."""
@@ -20,10 +24,6 @@ def metrics_schema() -> Schema:
 
     Returns:
         A JSON Schema (draft 2020-12), plain values only.
-
-    Example:
-        >>> metrics_schema()["$defs"]["measures"]["properties"]["aca"]["title"]
-        'Average classification accuracy'
     """
     return {
         "$schema": DIALECT,
@@ -58,7 +58,7 @@ def metrics_schema() -> Schema:
 
 
 def _measures() -> Schema:
-    whole = {key: meaning for key, meaning in MEANINGS.items() if "." not in key}
+    whole = _inside("")
     properties = {
         **_numbers(whole),
         "prevalence": _object(
@@ -71,14 +71,7 @@ def _measures() -> Schema:
                 )
             },
         ),
-        "before_calibration": _section("before_calibration", "As it was before the temperature was applied."),
-        "operating_points": {
-            "description": "Referral at each operating point, by its name.",
-            "type": ["object", "null"],
-            "additionalProperties": _section("operating_points", "One operating point.", kind="object"),
-        },
-        "prediction_sets": _section("prediction_sets", "Sets of neighbouring grades."),
-        "decisions": _section("decisions", "Refer, do not refer, or ask a human."),
+        **{section.name: _section(section) for section in SECTIONS if section.name},
         "ci": _intervals(whole),
         "bootstrap": _object(
             "What makes the same intervals again.",
@@ -109,7 +102,7 @@ def _patients() -> Schema:
 
 
 def _subgroup() -> Schema:
-    whole = {key: meaning for key, meaning in MEANINGS.items() if "." not in key}
+    whole = _inside("")
     always = {
         "column": {"description": "The column that makes the subgroup.", "type": "string"},
         "value": {"description": "Its value there, or a range of values.", "type": "string"},
@@ -121,16 +114,21 @@ def _subgroup() -> Schema:
     return described | {"required": [*always, "n", "groups"]}
 
 
-def _section(name: str, description: str, kind: str | None = None) -> Schema:
-    """A part that may be missing as a whole, with intervals of its own."""
-    inside = _inside(name)
-    section = _object(description, _numbers(inside) | {"ci": _intervals(inside)})
-    return section | {"type": kind or ["object", "null"]}
+def _section(section: Section) -> Schema:
+    """A part that may be missing as a whole, with intervals of its own; each operating point is such a part."""
+    inside = _inside(section.name)
+    properties = _numbers(inside) | {"ci": _intervals(inside)}
+    if section.name != "operating_points":
+        return _object(section.description, properties) | {"type": ["object", "null"]}
+    return {
+        "description": section.description,
+        "type": ["object", "null"],
+        "additionalProperties": _object("One operating point.", properties),
+    }
 
 
 def _inside(section: str) -> dict[str, Meaning]:
-    prefix = f"{section}."
-    return {key.removeprefix(prefix): meaning for key, meaning in MEANINGS.items() if key.startswith(prefix)}
+    return {meaning.key: meaning for meaning in MEANINGS.values() if meaning.section == section}
 
 
 def _note() -> Schema:
@@ -188,13 +186,13 @@ def _number(meaning: Meaning) -> Schema:
 
 
 def _intervals(meanings: Mapping[str, Meaning]) -> Schema:
-    """Intervals by key, for what has them; counts have none."""
+    """Intervals by key, for what is measured."""
     interval = {"$ref": "#/$defs/interval"}
     return {
         "description": "The ends of 95 % intervals.",
         "type": "object",
         "properties": {
-            key: _list_of(interval, meaning.shape) for key, meaning in meanings.items() if not meaning.count
+            key: _list_of(interval, meaning.shape) for key, meaning in meanings.items() if isinstance(meaning, Measure)
         },
     }
 
@@ -234,3 +232,7 @@ def _undefined() -> Schema:
 
 def _texts(description: str) -> Schema:
     return {"description": description, "type": "array", "items": {"type": "string"}}
+
+
+if __name__ == "__main__":
+    write_json(Path(__file__).with_name("metrics.schema.json"), metrics_schema())

@@ -13,7 +13,7 @@ import pytest
 
 import biranet as package
 from biranet.errors import InputError
-from biranet.evaluation.meanings import MEANINGS
+from biranet.evaluation.measures import MEANINGS
 from biranet.inference.models import DEFAULT, read_model_card, shipped
 from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 

@@ -15,19 +15,51 @@ from sklearn import metrics as reference
 
 from biranet import confusion
 from biranet.confusion import (
-    MATRIX_MEASURES,
+    accuracy,
+    average_classification_accuracy,
     confusion_matrix,
+    macro_f1,
+    macro_f1_of_means,
+    mean_absolute_grade_error,
+    negative_predictive_value,
+    positive_predictive_value,
+    precision_per_grade,
     quadratic_weighted_kappa,
-    screening_shares,
+    recall_per_grade,
+    sensitivity,
+    specificity,
     two_by_two,
 )
 from biranet.errors import InputError
 
 GRADES = [0, 1, 2, 3, 4]
 
+MATRIX_MEASURES = {
+    "aca": average_classification_accuracy,
+    "accuracy": accuracy,
+    "micro_f1": accuracy,
+    "macro_f1": macro_f1,
+    "macro_f1_of_means": macro_f1_of_means,
+    "quadratic_weighted_kappa": quadratic_weighted_kappa,
+    "mean_absolute_grade_error": mean_absolute_grade_error,
+    "recall_per_grade": recall_per_grade,
+    "precision_per_grade": precision_per_grade,
+}
+"""The measures of five grades, by their key in `metrics.json`."""
+
 LOWEST = {"quadratic_weighted_kappa": -1}
 HIGHEST = {"mean_absolute_grade_error": 4}
 """Of the measures that do not lie between 0 and 1."""
+
+
+def screening_shares(counts: Any, prevalence: float | None) -> dict[str, npt.NDArray[np.float64]]:
+    return {
+        "sensitivity": sensitivity(counts),
+        "specificity": specificity(counts),
+        "ppv": positive_predictive_value(counts, prevalence),
+        "npv": negative_predictive_value(counts, prevalence),
+    }
+
 
 grade_pairs = st.lists(st.tuples(st.sampled_from(GRADES), st.sampled_from(GRADES)), min_size=1, max_size=60)
 

@@ -7,7 +7,7 @@ In a confusion matrix the row is the true grade and the column the predicted one
 value that is not defined is NaN.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -200,53 +200,68 @@ def two_by_two(matrix: Matrix, lowest: int) -> Matrix:
     return np.add.reduceat(below, [0, lowest], axis=-1)
 
 
-def screening_shares(counts: Matrix, prevalence: float | None) -> dict[str, Values]:
-    """Measure how well the ill are found and the others left alone.
+def sensitivity(counts: Matrix) -> Values:
+    """Measure the share of the ill who were called ill.
 
     Args:
         counts: (..., 2, 2) counts or weights: row = truth, column = what was said, 0 = healthy, 1 = ill.
-        prevalence: Share of the ill, in (0, 1), among those that the predictive values are wanted for; None: as among
-            the photos counted.
 
     Returns:
-        (...) in [0, 1] by name: `sensitivity` (of the ill, the share called ill), `specificity` (of the others, the
-        share not called ill), `ppv` (of those called ill, the share that is) and `npv` (of those not called ill, the
-        share that is not). NaN where there is nobody to take the share of.
+        (...) in [0, 1]; NaN where nobody is ill.
+    """
+    return ratio(counts[..., 1, 1], counts[..., 1, :].sum(-1))
+
+
+def specificity(counts: Matrix) -> Values:
+    """Measure the share of the others who were not called ill.
+
+    Args:
+        counts: (..., 2, 2), as in `sensitivity`.
+
+    Returns:
+        (...) in [0, 1]; NaN where everybody is ill.
+    """
+    return ratio(counts[..., 0, 0], counts[..., 0, :].sum(-1))
+
+
+def positive_predictive_value(counts: Matrix, prevalence: float | None = None) -> Values:
+    """Measure the share of the ill among those called ill.
+
+    Args:
+        counts: (..., 2, 2), as in `sensitivity`.
+        prevalence: Share of the ill, in (0, 1), among those that the value is wanted for; None: as among the photos
+            counted.
+
+    Returns:
+        (...) in [0, 1]; NaN where nobody is called ill, and at a stated prevalence where one class is missing.
 
     Source:
-        Predictive values at a stated prevalence are Bayes' rule; at that of the photos it is the plain share.
+        Bayes' rule at a stated prevalence; at that of the photos it is the plain share.
 
     Example:
-        >>> shares = screening_shares(np.array([[80, 20], [1, 9]]), 0.5)
-        >>> round(float(shares["ppv"]), 3)  # 0.9 / (0.9 + 0.2)
+        >>> round(float(positive_predictive_value(np.array([[80, 20], [1, 9]]), 0.5)), 3)  # 0.9 / (0.9 + 0.2)
         0.818
     """
-    healthy, ill = counts[..., 0, :], counts[..., 1, :]
-    specificity = ratio(healthy[..., 0], healthy.sum(-1))
-    sensitivity = ratio(ill[..., 1], ill.sum(-1))
     if prevalence is None:
-        ppv, npv = ratio(ill[..., 1], counts[..., 1].sum(-1)), ratio(healthy[..., 0], counts[..., 0].sum(-1))
-    else:
-        found, missed = prevalence * sensitivity, prevalence * (1 - sensitivity)
-        spared, needless = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
-        ppv, npv = ratio(found, found + needless), ratio(spared, spared + missed)
-    return {"sensitivity": sensitivity, "specificity": specificity, "ppv": ppv, "npv": npv}
+        return ratio(counts[..., 1, 1], counts[..., 1].sum(-1))
+    found, needless = prevalence * sensitivity(counts), (1 - prevalence) * (1 - specificity(counts))
+    return ratio(found, found + needless)
 
 
-MATRIX_MEASURES: Mapping[str, Callable[[Matrix], Values]] = MappingProxyType(
-    {
-        "aca": average_classification_accuracy,
-        "accuracy": accuracy,
-        "micro_f1": accuracy,
-        "macro_f1": macro_f1,
-        "macro_f1_of_means": macro_f1_of_means,
-        "quadratic_weighted_kappa": quadratic_weighted_kappa,
-        "mean_absolute_grade_error": mean_absolute_grade_error,
-        "recall_per_grade": recall_per_grade,
-        "precision_per_grade": precision_per_grade,
-    }
-)
-"""The measures of five grades, by their key in `metrics.json`."""
+def negative_predictive_value(counts: Matrix, prevalence: float | None = None) -> Values:
+    """Measure the share of the healthy among those not called ill.
+
+    Args:
+        counts: (..., 2, 2), as in `sensitivity`.
+        prevalence: As in `positive_predictive_value`.
+
+    Returns:
+        (...) in [0, 1]; NaN where nobody is called healthy, and at a stated prevalence where one class is missing.
+    """
+    if prevalence is None:
+        return ratio(counts[..., 0, 0], counts[..., 0].sum(-1))
+    spared, missed = (1 - prevalence) * specificity(counts), prevalence * (1 - sensitivity(counts))
+    return ratio(spared, spared + missed)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:

@@ -16,9 +16,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
-from biranet.evaluation.meanings import meaning_of
 from biranet.files import atomic_write, write_bytes
 from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table

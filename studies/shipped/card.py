@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from biranet.errors import InputError
+from biranet.evaluation.estimates import Estimate, Key, from_json
 from biranet.files import read_json, sha256_of, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
@@ -115,38 +116,26 @@ def _kept(metrics: dict[str, Any], model: Path) -> dict[str, Any]:
     checkpoint = provenance.facts.get(CHECKPOINT_FACT) if provenance else None
     if not isinstance(checkpoint, HashedFile) or checkpoint.sha256 != sha256_of(model):
         raise InputError(f"the report is not one of {model}; measure it with: biranet evaluate {DEFAULT} …")
-    wanted = {"n", "groups", "confusion_matrix", "ci", "ci_method", *(key.split(".")[0] for key in FIGURES)}
+    wanted = {
+        "n",
+        "groups",
+        "confusion_matrix",
+        "ci",
+        "ci_method",
+        *((key.section or key.name) for key in map(Key.parse, FIGURES)),
+    }
     return {"answers_sha256": answers_sha256(model), **{key: metrics[key] for key in metrics if key in wanted}}
 
 
 def _measured(how: str, metrics: dict[str, Any]) -> str:
     lines = ["[[metrics]]", f'how = "{how.format_map(metrics)}"', "[metrics.figures]"]
+    estimates = from_json(metrics)
     for key in FIGURES:
-        value, interval = _look_up(metrics, key)
-        if interval is not None:  # a number without one is not for a card
-            lines.append(f'"{key}" = {{ value = {value:.6f}, ci = [{interval[0]:.6f}, {interval[1]:.6f}] }}')
+        estimate = estimates.get(Key.parse(key), Estimate(None))
+        if estimate.interval is not None:  # a number without one is not for a card
+            low, high = estimate.interval
+            lines.append(f'"{key}" = {{ value = {estimate.value:.6f}, ci = [{low:.6f}, {high:.6f}] }}')
     return "\n".join([*lines, ""])
-
-
-def _look_up(metrics: dict[str, Any], key: str) -> tuple[Any, Any]:
-    """Find a number of metrics.json and its interval, which stands under `ci` of the innermost object that has one.
-
-    Both are None in a section that there is not, such as operating points that could not be fitted.
-    """
-    parts = key.split(".")
-    value = _follow(metrics, parts)
-    if value is None:
-        return None, None
-    depth = max(depth for depth in range(len(parts)) if "ci" in _follow(metrics, parts[:depth]))
-    return value, _follow(metrics, [*parts[:depth], "ci", *parts[depth:]])
-
-
-def _follow(value: Any, parts: Sequence[str]) -> Any:
-    for part in parts:
-        if value is None:
-            return None
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return value
 
 
 if __name__ == "__main__":

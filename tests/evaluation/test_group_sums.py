@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from biranet.config import EvaluationConfig
+from biranet.evaluation.estimates import Key
+from biranet.evaluation.group_sums import sum_by_group
 from biranet.evaluation.groups import arrange_groups, draw_weights
 from biranet.evaluation.metrics import measure
-from biranet.evaluation.group_sums import tabulate
 
 Draw = Callable[..., pd.DataFrame]
 
@@ -22,6 +24,10 @@ def repeated(table: pd.DataFrame, times: dict[str, int]) -> pd.DataFrame:
         for copy in range(times[str(name)])
     ]
     return pd.concat(parts)
+
+
+def by_text(values: dict[Key, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
+    return {str(key): value for key, value in values.items()}
 
 
 def numbers(measures: dict[str, object], prefix: str = "") -> dict[str, float]:
@@ -46,11 +52,11 @@ def test_weights_are_repeated_groups(draw_table: Draw, rounded: bool, prevalence
     groups = arrange_groups([table])
     names = table["group"].to_numpy()[groups.order][groups.starts]
     weights = draw_weights(groups, 6, [3])
-    weighted = tabulate(table, groups, config).measure(weights)
+    weighted = sum_by_group(table, groups, config).measure(weights)
     for place, drawn in enumerate(weights.T):
         expected = numbers(measure(repeated(table, dict(zip(names, drawn, strict=True))), config))
         found = {
-            f"{key}.{grade}" if value.ndim > 1 else key: each
+            str(key._replace(grade=grade) if value.ndim > 1 else key): each
             for key, value in weighted.items()
             for grade, each in enumerate(np.atleast_1d(value[place]))
         }
@@ -62,16 +68,16 @@ def test_weights_are_repeated_groups(draw_table: Draw, rounded: bool, prevalence
 
 def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
     table = draw_table(40, seed=13)
-    whole = tabulate(table, arrange_groups([table]), EvaluationConfig())
-    areas = {key for key in whole.value() if "auc" in key or "risk_coverage" in key}
+    whole = sum_by_group(table, arrange_groups([table]), EvaluationConfig())
+    areas = {key for key in by_text(whole.value()) if "auc" in key or "risk_coverage" in key}
     for keys, left in (
         ({"aca"}, set()),
         ({"referable_auc"}, {"referable_auc"}),
         ({"mean_one_vs_rest_auc", "area_under_risk_coverage"}, {"one_vs_rest_auc"}),
     ):
-        values = whole.only(keys).value()
-        assert set(whole.value()) - set(values) == areas - keys - left
-        assert set(whole.only(keys).groups_measured()) == set(values)
+        values = whole.select(keys).value()
+        assert set(by_text(whole.value())) - set(by_text(values)) == areas - keys - left
+        assert set(whole.select(keys).groups_measured()) == set(values)
         for key, value in values.items():
             np.testing.assert_array_equal(value, whole.value()[key])
 
@@ -79,7 +85,7 @@ def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
 def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     table = draw_table(40, seed=12)
     groups = arrange_groups([table])
-    counts = tabulate(table, groups, EvaluationConfig()).groups_measured()
+    counts = by_text(sum_by_group(table, groups, EvaluationConfig()).groups_measured())
 
     def holding(photos: "pd.Series[bool]") -> int:
         return int(table.loc[photos, "group"].nunique())
@@ -109,5 +115,5 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
         assert counts[key] == 40, key
     one_grade = table[table["grade"] == 2]
     alone = arrange_groups([one_grade])
-    assert tabulate(one_grade, alone, EvaluationConfig()).groups_measured()["aca"] == by_grade[2]
-    assert set(counts) == set(tabulate(table, groups, EvaluationConfig()).value())
+    assert by_text(sum_by_group(one_grade, alone, EvaluationConfig()).groups_measured())["aca"] == by_grade[2]
+    assert set(counts) == set(by_text(sum_by_group(table, groups, EvaluationConfig()).value()))

@@ -13,10 +13,11 @@ from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
 from biranet.config import EvaluationConfig
 from biranet.evaluation import intervals
-from biranet.evaluation.interval_methods import average_interval, percentile_interval
 from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
+from biranet.evaluation.interval_methods import average_interval, percentile_interval
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.metrics import KEYS, measure
+from biranet.evaluation.measures import TOP
+from biranet.evaluation.metrics import measure
 
 Draw = Callable[..., pd.DataFrame]
 Measures = dict[str, Any]
@@ -72,7 +73,7 @@ def test_the_values_are_those_without_intervals(draw_table: Draw) -> None:
     config = EvaluationConfig(referable_prevalence=0.2, stratify=True)
     measures = measure_with_intervals(table, config, resamples=20)
     assert json.loads(json.dumps(measures, allow_nan=False)) == measures
-    assert list(measures.pop("ci")) == list(KEYS)
+    assert list(measures.pop("ci")) == [entry.key for entry in TOP.measures]
     assert "within the worst true grade" in measures.pop("ci_method")
     assert measures.pop("bootstrap") == {"seed": 1, "resamples": 20, "stratify": True}
     for section in ("before_calibration", "prediction_sets", "decisions"):
@@ -173,7 +174,7 @@ def test_no_variation_means_no_interval(table: pd.DataFrame) -> None:
 
 def test_a_table_without_probabilities_has_intervals_of_grades_alone(draw_table: Draw) -> None:
     measures = measure_with_intervals(draw_table(50, seed=7)[BARE], resamples=50)
-    for key in KEYS:
+    for key in (entry.key for entry in TOP.measures):
         missing = measures[key] in (None, [None] * 5)
         assert (measures["ci"][key] in (None, [None] * 5)) == missing, key
 

@@ -9,7 +9,8 @@ import pytest
 
 from biranet.config import EvaluationConfig
 from biranet.errors import InputError
-from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
+from biranet.evaluation.estimates import meaning_of
+from biranet.evaluation.measures import MEANINGS, Meaning, point_name
 from biranet.evaluation.metrics import measure
 from biranet.grades import DECISIONS
 

@@ -16,9 +16,12 @@ from sklearn import metrics as reference
 from biranet.config import EvaluationConfig
 from biranet.decisions.rules import raw_probabilities
 from biranet.errors import InputError
-from biranet.evaluation.metrics import KEYS, measure
+from biranet.evaluation.measures import TOP
+from biranet.evaluation.metrics import measure
 
 Draw = Callable[..., pd.DataFrame]
+
+KEYS = [measure.key for measure in TOP.measures]
 
 GRADES = [0, 1, 2, 3, 4]
 BARE = ["file", "group", "grade", "predicted_grade"]

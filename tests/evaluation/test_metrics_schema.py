@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
+from metrics_schema import metrics_schema
 
 from biranet.cli import main
 from biranet.decisions.predictions import PROBABILITIES, write_predictions
-from biranet.evaluation.meanings import MEANINGS, meaning_of
-from metrics_schema import metrics_schema
+from biranet.evaluation.estimates import meaning_of
+from biranet.evaluation.measures import MEANINGS
 from biranet.grades import DECISIONS
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "metrics.schema.json"
@@ -108,7 +109,7 @@ def report(written: Callable[[str], str], request: pytest.FixtureRequest) -> dic
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:
-    """To publish a change: write_json(Path("docs/metrics.schema.json"), metrics_schema())."""
+    """To publish a change: python docs/metrics_schema.py."""
     assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == metrics_schema()
 
 

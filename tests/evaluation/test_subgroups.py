@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.subgroups import EMPTY, FEW, MEASURES, MOST_VALUES, divide, measure_subgroups
+from biranet.evaluation.measures import LEADING
+from biranet.evaluation.subgroups import EMPTY, FEW, MOST_VALUES, divide, measure_subgroups
 from near import near
 
 P = [f"p{grade}" for grade in range(5)]
@@ -49,8 +50,8 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     assert parts[4]["referable_auc"] == pytest.approx(roc_auc_score(right["grade"] >= 2, score))
     assert parts[4]["groups"] == 75
     alone = measure_with_intervals(right)
-    assert {key: parts[4][key] for key in MEASURES} == {key: alone[key] for key in MEASURES}
-    assert parts[4]["ci"] == {key: alone["ci"][key] for key in MEASURES}
+    assert {key: parts[4][key] for key in LEADING} == {key: alone[key] for key in LEADING}
+    assert parts[4]["ci"] == {key: alone["ci"][key] for key in LEADING}
     answered = right.assign(temperature=1.5, decision="refer", lowest_grade=0, highest_grade=4, refer_youden=1)
     # What is not shown of a subgroup is not measured and changes nothing.
     by_camera = ReportConfig(by=("camera",))
@@ -62,7 +63,7 @@ def test_what_is_not_defined_in_a_subgroup_says_why() -> None:
     healthy, _ = measure_subgroups(table, ReportConfig(by=("ill",)))
     assert healthy["referable_sensitivity"] is None
     assert healthy["undefined"]["referable_sensitivity"] == "no photo is referable"
-    assert set(healthy["undefined"]) <= set(MEASURES)
+    assert set(healthy["undefined"]) <= set(LEADING)
 
 
 def test_source_and_eye_unless_others_are_named() -> None:

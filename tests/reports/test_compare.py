@@ -15,7 +15,9 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, roc_auc
 from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import write_predictions
 from biranet.errors import InputError
+from biranet.evaluation.estimates import Key, from_json
 from biranet.evaluation.intervals import measure_with_intervals
+from biranet.evaluation.measures import MAIN
 from biranet.grades import DECISIONS
 from biranet.reports.compare import (
     compare,
@@ -24,7 +26,6 @@ from biranet.reports.compare import (
     read_tables,
     short_names,
 )
-from biranet.reports.pages.differences import CHARTED, value_at
 
 P = [f"p{grade}" for grade in range(5)]
 COLUMNS = ["file", "group", "grade", "predicted_grade"]
@@ -178,10 +179,11 @@ def test_every_difference_is_that_of_the_values() -> None:
     assert (comparison["n"], comparison["groups"], comparison["names"]) == (240, 120, ["first", "other"])
     assert comparison["measures"] == {"first": measure_with_intervals(first), "other": measure_with_intervals(other)}
     differences = comparison["differences"]["other"]
-    for key in (*CHARTED, "recall_per_grade.3", "operating_points.cost_2.5.ppv", "decisions.missed_fraction"):
+    for key in (*MAIN, "recall_per_grade.3", "operating_points.cost_2.5.ppv", "decisions.missed_fraction"):
         assert differences[key]["difference"] is not None, key
+    of_other, of_first = (from_json(comparison["measures"][name]) for name in ("other", "first"))
     for key, found in differences.items():
-        values = [value_at(comparison["measures"][name], key) for name in ("other", "first")]
+        values = [estimates[Key.parse(key)].value for estimates in (of_other, of_first)]
         assert found["difference"] == pytest.approx(values[0] - values[1], abs=1e-12), key
 
 

@@ -22,8 +22,9 @@ from sklearn import metrics as oracle
 from biranet.config import ReportConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.decisions.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.meanings import meaning_of, point_name
+from biranet.evaluation.measures import point_name
 from biranet.reports.report import write_report
 from written_out import (
     GRADES,
@@ -166,7 +167,7 @@ def test_every_number_of_subgroups(written: Written) -> None:
         expected = measured(written.table[inside], PREVALENCE)
         assert part["few"] == (inside.sum() < 20)
         found = {key: value for key, value in leaves(part) if key != "few"}
-        assert len(found) == 10
+        assert len(found) == 11
         same(found, {key: expected[key] for key in found})
 
 

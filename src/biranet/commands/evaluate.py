@@ -154,22 +154,14 @@ class Compare(Command):
         return 0
 
 
-FIRST_FIGURES = (
-    *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1"),
-    *("referable_auc", "referable_sensitivity", "referable_specificity"),
-)
-"""The figures people ask for first."""
-
-
 def _summary(metrics: dict[str, Any]) -> list[str]:
-    """The first figures, one a line."""
-    from biranet.evaluation.meanings import MEANINGS
+    """The main figures, one a line."""
+    from biranet.evaluation.measures import MAIN
+    from biranet.reports.pages.listing import Numbers
 
     lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
-    for key in FIRST_FIGURES:
-        value, interval = metrics[key], metrics["ci"][key]
-        text = f"not defined: {metrics['undefined'][key]}" if value is None else f"{value:.3f}"
-        lines.append(
-            f"  {MEANINGS[key].name:32} {text}{f'  [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''}"
-        )
+    for number in map(Numbers(metrics), MAIN):
+        text = f"not defined: {number.reason}" if number.value is None else f"{number.value:.3f}"
+        ends = number.interval
+        lines.append(f"  {number.meaning.name:32} {text}{f'  [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''}")
     return lines

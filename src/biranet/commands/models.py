@@ -62,7 +62,7 @@ def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
 
 def _card(name: str, card: "ModelCard") -> Iterator[str]:
     """All of a card, with what the checkpoint says of itself."""
-    from biranet.evaluation.meanings import point_name
+    from biranet.evaluation.measures import point_name
     from biranet.inference.models import find_checkpoint
     from biranet.learning.checkpoint import read_info
 
@@ -117,7 +117,7 @@ def _decision(rules: "Rules") -> str:
 
 
 def _figure(key: str, figure: "Figure") -> str:
-    from biranet.evaluation.meanings import meaning_of
+    from biranet.evaluation.estimates import meaning_of
 
     return f"{meaning_of(key).name:48} {figure.value:.3f}  [{figure.ci[0]:.3f}, {figure.ci[1]:.3f}]"
 

@@ -1,10 +1,11 @@
-"""What is measured of a predictions table: every key of `metrics.json`, but for intervals.
+"""What is measured of a predictions table: the content of `metrics.json`, but for intervals.
 
 A value that is not defined is None, and `undefined` says why in one clause. The arithmetic is in
-`biranet.evaluation.group_sums`; here the values get their places, and what is missing its reason.
+`biranet.evaluation.group_sums`, what there is to measure in `biranet.evaluation.measures`; here values get reasons.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,38 +13,15 @@ import numpy as np
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS, confusion_matrix
 from biranet.errors import InputError
+from biranet.evaluation.estimates import Estimate, Key, list_reason, to_json
+from biranet.evaluation.group_sums import GroupSums, sum_by_group
 from biranet.evaluation.groups import arrange_groups
-from biranet.evaluation.reasons import why_missing, why_undefined
-from biranet.evaluation.group_sums import tabulate
-from biranet.grades import DISCLAIMER, GRADES
+from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP, Facts, Measure
+from biranet.grades import DISCLAIMER, GRADE_COUNT, GRADES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
-
-KEYS = (
-    *("aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"),
-    *("mean_absolute_grade_error", "recall_per_grade", "precision_per_grade"),
-    *(f"{name}_{share}" for name in SCREENINGS for share in ("auc", "sensitivity", "specificity", "ppv", "npv")),
-    *("one_vs_rest_auc", "mean_one_vs_rest_auc", "area_under_risk_coverage"),
-    *("expected_calibration_error", "brier", "negative_log_likelihood"),
-)
-"""The measures of photos that stand at the top of `metrics.json`, in this order."""
-
-PROBABILITY_KEYS = (*(key for key in KEYS if "auc" in key), *KEYS[KEYS.index("area_under_risk_coverage") :])
-"""Those among them that need probabilities."""
-
-LISTS = ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc")
-"""Those among them that are lists of five values, one a grade."""
-
-LEADING = (
-    *("quadratic_weighted_kappa", "aca", "accuracy", "mean_absolute_grade_error"),
-    *("referable_auc", "referable_sensitivity", "referable_specificity"),
-)
-"""Those that every short table begins with: of patients, of subgroups, of models side by side."""
-
-SECTIONS = ("before_calibration", "operating_points", "prediction_sets", "decisions")
-"""The parts of `metrics.json` that a table may have or not."""
 
 
 def measure(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> dict[str, Any]:
@@ -55,18 +33,16 @@ def measure(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> di
 
     Returns:
         The content of `metrics.json` without intervals: plain numbers, lists over grades 0 to 4, and sections, None
-        where a value is not defined. `undefined` gives the reason by key, with points in it for a place inside a
-        section. A screening is positive from grade 2 on (`referable`) or from grade 1 on (`any_dr`): sensitivity,
-        specificity and the predictive values are those of `predicted_grade`, the areas under the ROC curve those of
-        the summed probabilities of such grades.
+        where a value is not defined. `undefined` gives the reason by key. A screening is positive from grade 2 on
+        (`referable`) or from grade 1 on (`any_dr`): sensitivity, specificity and the predictive values are those of
+        `predicted_grade`, the areas under the ROC curve those of the summed probabilities of such grades.
 
     Raises:
         InputError: If the table is empty or a grade is not 0 to 4.
     """
-    config = config or EvaluationConfig()
-    matrix = checked_confusion(table)
-    groups = arrange_groups([table])
-    return arrange_measures(table, config, matrix, len(groups.sizes), tabulate(table, groups, config).value())
+    checked_confusion(table)
+    summed = sum_by_group(table, arrange_groups([table]), config or EvaluationConfig())
+    return arrange_measures(summed, add_reasons(summed, summed.value()), intervals=False)
 
 
 def checked_confusion(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
@@ -86,54 +62,72 @@ def checked_confusion(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
     return confusion_matrix(table["grade"].to_numpy(), table["predicted_grade"].to_numpy())
 
 
-def arrange_measures(
-    table: "pd.DataFrame",
-    config: EvaluationConfig,
-    matrix: "npt.NDArray[np.int64]",
-    group_count: int,
-    values: Mapping[str, "npt.NDArray[np.float64]"],
-) -> dict[str, Any]:
-    """Give values their places in `metrics.json`, and what is missing its reason.
+def add_reasons(
+    summed: GroupSums,
+    values: Mapping[Key, "npt.NDArray[np.float64]"],
+    intervals: Mapping[Key, Any] = MappingProxyType({}),
+    keys: Collection[str] | None = None,
+) -> dict[Key, Estimate]:
+    """Put values and intervals together, and give the reason for every value that is missing.
 
     Args:
-        table: The predictions table.
-        config: The prevalences that predictive values are given for.
-        matrix: Its confusion matrix.
-        group_count: Number of its groups.
-        values: By key, of shape () or (5,), NaN where not defined; as `Tabulated.measure` names them.
+        summed: The table.
+        values: By key, of shape () or (5,), NaN where not defined; as `summed.measure` names them.
+        intervals: By the same keys, as JSON holds them.
+        keys: Which numbers at the top of `metrics.json` are wanted, in this order; where None, all, and all of every
+            section.
 
     Returns:
-        What `measure` returns.
+        The estimates; None (five in a list) with a reason where a table without probabilities has nothing to measure.
     """
-    plain = with_gaps({key: plain_value(value) for key, value in values.items()})
-    found = into_sections(plain)
+    stated = frozenset(name for name, prevalence in summed.prevalences.items() if prevalence is not None)
+    facts = Facts(tuple(summed.matrix.sum(axis=1).tolist()), stated)
+    top = {Key("", "", entry.key): entry for entry in TOP.measures}
+    wanted = top | dict(summed.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
+    estimates = {}
+    for key, entry in wanted.items():
+        if key in values:
+            plain = plain_value(values[key])
+            estimates[key] = Estimate(plain, intervals.get(key), _why_undefined(entry, plain, facts))
+        else:
+            gap = [None] * GRADE_COUNT if entry.shape else None
+            estimates[key] = Estimate(gap, gap, NO_PROBABILITIES)
+    return estimates
+
+
+def arrange_measures(summed: GroupSums, estimates: Mapping[Key, Estimate], *, intervals: bool = True) -> dict[str, Any]:
+    """Give estimates their places in `metrics.json`, with all that was counted and stated.
+
+    Args:
+        summed: The table.
+        estimates: Every one.
+        intervals: Whether they have intervals.
+
+    Returns:
+        What `measure` returns, and the intervals as `ci`.
+    """
+    matrix, stated = summed.matrix, summed.prevalences
+    nested = to_json(estimates, intervals=intervals)
     shares = {name: float(matrix[lowest:].sum() / matrix.sum()) for name, lowest in SCREENINGS.items()}
-    stated = {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS}
     return {
-        "n": len(table),
-        "groups": group_count,
-        **{key: found[key] for key in KEYS},
+        "n": int(matrix.sum()),
+        "groups": summed.group_count,
+        **{entry.key: nested[entry.key] for entry in TOP.measures},
         "confusion_matrix": matrix.tolist(),
         "prevalence": {
             **{name: shares[name] if stated[name] is None else stated[name] for name in SCREENINGS},
             "stated": {name: stated[name] is not None for name in SCREENINGS},
         },
-        **{section: found.get(section) for section in SECTIONS},
-        "undefined": why_undefined(table, plain, stated_screenings(config), needing_probabilities=PROBABILITY_KEYS)
-        | why_missing(table),
+        **{section.name: nested.get(section.name) for section in SECTIONS if section is not TOP},
+        "undefined": reasons(estimates) | dict(summed.missing),
         "disclaimer": DISCLAIMER,
+        **({"ci": nested["ci"]} if intervals else {}),
     }
 
 
-def stated_screenings(config: EvaluationConfig) -> list[str]:
-    """Name the screenings whose prevalence is stated."""
-    return [name for name in SCREENINGS if getattr(config, f"{name}_prevalence") is not None]
-
-
-def with_gaps(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Put None (five in a list) where a table without probabilities has nothing to stand under one of `KEYS`."""
-    gaps = {key: [None] * len(GRADES) if key in LISTS else None for key in KEYS}
-    return gaps | dict(values)
+def reasons(estimates: Mapping[Key, Estimate]) -> dict[str, str]:
+    """Collect the reasons, by key as text."""
+    return {str(key): estimate.reason for key, estimate in estimates.items() if estimate.reason}
 
 
 def plain_value(value: "npt.NDArray[np.float64]") -> float | list[float | None] | None:
@@ -142,25 +136,8 @@ def plain_value(value: "npt.NDArray[np.float64]") -> float | list[float | None] 
     return each if np.ndim(value) else each[0]
 
 
-def into_sections(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest what stands under keys with points.
-
-    Args:
-        values: Anything by key: `aca`, `decisions.asked_fraction`, `operating_points.cost_2.5.ppv`.
-
-    Returns:
-        The same in dictionaries; the name of an operating point may have points in it.
-
-    Example:
-        >>> into_sections({"aca": 1, "decisions.asked_fraction": 2, "operating_points.cost_2.5.ppv": 3})
-        {'aca': 1, 'decisions': {'asked_fraction': 2}, 'operating_points': {'cost_2.5': {'ppv': 3}}}
-    """
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        section, _, rest = key.partition(".")
-        point, _, leaf = rest.rpartition(".")
-        place = nested
-        for step in filter(None, (section if rest else "", point)):
-            place = place.setdefault(step, {})
-        place[leaf or section] = value
-    return nested
+def _why_undefined(entry: Measure, value: float | list[float | None] | None, facts: Facts) -> str:
+    if isinstance(value, list):
+        gaps = [grade for grade in GRADES if value[grade] is None]
+        return list_reason(entry, facts, gaps) if gaps else ""
+    return entry.why(facts, None) if value is None else ""

@@ -14,13 +14,7 @@ import pandas as pd
 from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
-from biranet.evaluation.metrics import LEADING
-
-MEASURES = (
-    *LEADING,
-    "expected_calibration_error",
-)
-"""What is measured in a subgroup, by key in `metrics.json`."""
+from biranet.evaluation.measures import LEADING
 
 FEW = 20
 """A subgroup of fewer photos is marked: one more error would move its shares by more than five hundredths."""
@@ -57,7 +51,7 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
 
     Returns:
         One item a subgroup, column after column: `column`, `value`, `n` photos, `groups`, `few` (fewer than `FEW`
-        photos), the `MEASURES`, `ci` and `undefined` for them.
+        photos), the measures in `LEADING`, `ci` and `undefined` for them.
 
     Raises:
         InputError: If a named column is not there.
@@ -140,5 +134,5 @@ def _number(text: str) -> float | None:
 
 
 def _measure_part(part: pd.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
-    measured = measure_some(part.reset_index(drop=True), MEASURES, config)
+    measured = measure_some(part.reset_index(drop=True), LEADING, config)
     return {"few": measured["n"] < FEW, **measured}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.evaluation.meanings import meaning_of
+from biranet.evaluation.estimates import meaning_of
 from biranet.files import read_toml, sha256_of
 from biranet.grades import GRADE_COUNT
 from biranet.validated import STRICT, validated

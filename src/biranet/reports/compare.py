@@ -19,26 +19,18 @@ from biranet.decisions.predictions import has_answers, pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.meanings import meaning_of
-from biranet.evaluation.metrics import LEADING
+from biranet.evaluation.measures import LEADING
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.places import public_names
 from biranet.reports.pages.differences import Difference, chart_differences, charted, list_differences, shortened
+from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.published import PUBLISHED, PUBLISHED_NOTE
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
-
-
-OVERVIEW = (
-    *LEADING,
-    "expected_calibration_error",
-    "negative_log_likelihood",
-)
-"""The measures that stand side by side at the top of the page."""
 
 
 def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
@@ -218,7 +210,8 @@ def write_comparison(
         "comparison": comparison,
         "first": first,
         "sections": sections,
-        "overview": {key: meaning_of(key) for key in OVERVIEW},
+        "leading": LEADING,
+        "numbers": {name: Numbers(measures) for name, measures in comparison["measures"].items()},
         "level": LEVEL,
         "shortened": shortened,
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biranet.evaluation.group_sums import BINS, bin_by_confidence
+from biranet.evaluation.measures.probabilities import BINS, bin_by_confidence
 
 Values = npt.NDArray[np.float64]
 

@@ -21,8 +21,7 @@ from biranet.decisions.predictions import (
 )
 from biranet.evaluation.interval_methods import FEWEST_GROUPS, LEVEL
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.meanings import MEANINGS, Meaning, meaning_of, point_name
-from biranet.evaluation.metrics import LEADING
+from biranet.evaluation.measures import LEADING, point_name
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
@@ -39,34 +38,12 @@ from biranet.reports.pages.charts import (
     roc_chart,
 )
 from biranet.reports.pages.facts import list_facts, list_tables
-from biranet.reports.pages.listing import Number, list_numbers, look_up
+from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, TABLE_FACT, Provenance
 from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
-
-HEADLINES = (
-    "quadratic_weighted_kappa",
-    "aca",
-    "accuracy",
-    "referable_auc",
-    "referable_sensitivity",
-    "referable_specificity",
-)
-"""The measures that stand large at the top of the page."""
-
-BY_PATIENT = (
-    *LEADING,
-    "referable_ppv",
-    "referable_npv",
-    "decisions.asked_fraction",
-    "decisions.missed_fraction",
-    "decisions.needless_fraction",
-    "operating_points.sensitivity_90.sensitivity",
-    "operating_points.sensitivity_90.specificity",
-)
-"""The measures that stand by photo and by patient side by side, where there are such by photo."""
 
 WORST = 10
 """Mistakes that are shown: as pictures, or by their names where there are none."""
@@ -233,31 +210,18 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
     return worst.head(WORST)[columns]
 
 
-def _by_patient(metrics: Mapping[str, Any]) -> list[tuple[Meaning, list[Number]]]:
-    """What each measure is, by photo, by the worst eye and by the mean of the eyes."""
-    if metrics["patients"]["reason"] is not None:
-        return []
-    parts = [metrics, metrics["patients"]["worst_eye"], metrics["patients"]["mean"]]
-    undecided = Number(None, reason="a mean decides nothing")
-    paths = [(key, key.split(".")) for key in BY_PATIENT]
-    return [
-        (
-            meaning_of(key),
-            [undecided if len(path) > 1 and part[path[0]] is None else look_up(part, *path) for part in parts],
-        )
-        for key, path in paths
-        if len(path) == 1 or path[1] in (metrics[path[0]] or ())
-    ]
-
-
 def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    numbers, patients = Numbers(metrics), metrics["patients"]
+    leading = [numbers(key).meaning for key in LEADING]
+    known = patients["reason"] is None
+    combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if known else {}
     return {
-        "meanings": MEANINGS,
         "point_name": point_name,
-        "look_up": look_up,
-        "listed": list_numbers(metrics),
-        "headlines": HEADLINES,
-        "patient_rows": _by_patient(metrics),
+        "numbers": numbers,
+        "listed": numbers.listed(),
+        "headlines": [meaning.key for meaning in leading if meaning.better == "higher"],
+        "leading_grades": [meaning.key for meaning in leading if meaning.heading != "Probabilities"],
+        "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
         "few": FEW,
@@ -284,7 +248,7 @@ def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Ma
         "temperatures": ", ".join(f"{each:.2f}" for each in temperatures),
         "history_charts": history_charts(history),
         "subgroups": {
-            column: [part for part in metrics["subgroups"] if part["column"] == column]
+            column: [(part, Numbers(part)) for part in metrics["subgroups"] if part["column"] == column]
             for column in dict.fromkeys(part["column"] for part in metrics["subgroups"])
         },
         "best": max(validated, key=lambda row: row["validation_kappa"], default=None),

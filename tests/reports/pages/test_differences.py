@@ -12,10 +12,11 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from biranet.decisions.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
-from biranet.evaluation.meanings import meaning_of
+from biranet.evaluation.estimates import meaning_of
+from biranet.evaluation.measures import MAIN
 from biranet.grades import DISCLAIMER
 from biranet.reports.compare import compare, read_tables, write_comparison
-from biranet.reports.pages.differences import CHARTED, LEAST_REACH, Difference, chart_differences, list_differences
+from biranet.reports.pages.differences import LEAST_REACH, Difference, chart_differences, list_differences
 from biranet.reports.pages.page import decimal
 from html_page import Page
 
@@ -70,7 +71,7 @@ def test_what_an_interval_says(key: str, ci: tuple[float, float] | None, verdict
 
 
 def test_all_that_is_charted_is_better_higher() -> None:
-    for key in CHARTED:
+    for key in MAIN:
         assert meaning_of(key).better == "higher"
         assert meaning_of(key).high == 1
 
@@ -205,8 +206,8 @@ def test_lines_lie_where_the_numbers_are(tmp_path: Path, first: pd.DataFrame) ->
     slope, offset = np.polyfit(places, values, 1)
     assert all(20 <= x <= 412 - 20 for x in places)
     lines = re.findall(r'<path class="line (\w+)" d="M([\d.]+) ([\d.]+)H([\d.]+)"', chart)
-    shown = {key: comparison["differences"]["other"][key] for key in CHARTED}
-    assert len(lines) == len(CHARTED)
+    shown = {key: comparison["differences"]["other"][key] for key in MAIN}
+    assert len(lines) == len(MAIN)
     assert {kind for kind, *_ in lines} == {"better", "worse", "unclear"}
     heights = [float(y) for _, _, y, _ in lines]
     assert heights == sorted(set(heights))

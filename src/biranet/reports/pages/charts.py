@@ -22,7 +22,7 @@ from biranet.decisions.predictions import (
     referable_score,
 )
 from biranet.decisions.rules import raw_probabilities
-from biranet.evaluation.meanings import point_name
+from biranet.evaluation.measures import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
 from biranet.reports.curves import Reliability, reliability, risk_coverage, roc_points, thin
 from biranet.reports.pages.drawing import Axes, ticks

@@ -4,26 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from biranet.evaluation.meanings import Meaning, meaning_of
+from biranet.evaluation.estimates import Estimate, Key, from_json, meaning_of
+from biranet.evaluation.measures import MAIN, Meaning
 from biranet.reports.pages.drawing import Axes, ticks
 
 Verdict = Literal["better", "worse", "changed", "unclear", "same", "none"]
 """What an interval says of the second model: it leaves out 0 on the good or the bad side, or on a side of which nobody
 can say whether it is good; it holds 0; no draw of the photos shows any difference; or there is no interval."""
-
-CHARTED = (
-    "quadratic_weighted_kappa",
-    "aca",
-    "accuracy",
-    "macro_f1",
-    "referable_auc",
-    "referable_sensitivity",
-    "referable_specificity",
-    "any_dr_auc",
-    "any_dr_sensitivity",
-    "any_dr_specificity",
-)
-"""The differences on the chart: of all these the higher value is the better one, and 1 the highest."""
 
 ROW_PX = 46
 """Height of one row of the chart: a line of words and the interval below."""
@@ -99,59 +86,35 @@ def list_differences(
         other: Those of the other.
 
     Returns:
-        One item for each key, in the order of `metrics.json`.
+        One item for each key.
     """
-    places = {key: place for place, key in enumerate(first)}
-    in_order = sorted(differences.items(), key=lambda item: places[item[0].partition(".")[0]])
+    of_first, of_other = from_json(first), from_json(other)
     return [
-        Difference(
-            key,
-            meaning_of(key),
-            value_at(first, key),
-            value_at(other, key),
-            found["difference"],
-            found["ci"],
-            "" if found["difference"] is not None else _why_undefined(key, first, other),
-        )
-        for key, found in in_order
+        _difference(key, of_first[Key.parse(key)], of_other[Key.parse(key)], difference)
+        for key, difference in differences.items()
     ]
 
 
-def value_at(metrics: Mapping[str, Any], key: str) -> Any:
-    """Look up a number by its key.
-
-    Args:
-        metrics: What `measure` answers.
-        key: The way to it, with points between; the name of an operating point may have points in it.
-
-    Returns:
-        The number, or None where it is not defined.
-
-    Raises:
-        KeyError: If there is no such number, as in a section that a table does not have.
-
-    Example:
-        >>> value_at({"operating_points": {"cost_2.5": {"ppv": 0.5}}}, "operating_points.cost_2.5.ppv")
-        0.5
-        >>> value_at({"recall_per_grade": [0.9, 0.2, 0.5, None, 0.4]}, "recall_per_grade.1")
-        0.2
-    """
-    section, _, rest = key.partition(".")
-    point, _, leaf = rest.rpartition(".")
-    value: Any = metrics
-    for step in filter(None, (section, point, leaf)):
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    return value
+def _difference(key: str, first: Estimate, other: Estimate, difference: Mapping[str, Any]) -> Difference:
+    return Difference(
+        key,
+        meaning_of(key),
+        first.value,
+        other.value,
+        difference["difference"],
+        difference["ci"],
+        "" if difference["difference"] is not None else first.reason or other.reason,
+    )
 
 
 def charted(differences: Sequence[Difference]) -> list[Difference]:
-    """Pick the measures in `CHARTED`, in that order; those that are not defined are left out."""
+    """Pick the measures in `MAIN`, in that order; those that are not defined are left out."""
     by_key = {item.key: item for item in differences if item.difference is not None}
-    return [by_key[key] for key in CHARTED if key in by_key]
+    return [by_key[key] for key in MAIN if key in by_key]
 
 
 def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | None:
-    """Lay out the chart of the measures in `CHARTED`.
+    """Lay out the chart of the measures in `MAIN`.
 
     Args:
         differences: As `list_differences` answers.
@@ -178,9 +141,3 @@ def shortened(name: str) -> str:
         ('resnet50', '…26-11-24/resnet50')
     """
     return name if len(name) <= LABEL_CHARACTERS else f"…{name[1 - LABEL_CHARACTERS :]}"
-
-
-def _why_undefined(key: str, first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The reason that stands there for the number itself, or for the list that it is in."""
-    reasons = [metrics["undefined"].get(name) for name in (key, key.rpartition(".")[0]) for metrics in (first, other)]
-    return next(filter(None, reasons), "")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from biranet.evaluation.meanings import point_name
+from biranet.evaluation.measures import point_name
 from biranet.reports.facts import Fact, Facts, HashedFile, SourceTable, fact_lines, source_lines
 
 

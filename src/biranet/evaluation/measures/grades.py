@@ -1,0 +1,99 @@
+"""Measures of the five grades: what the confusion matrix determines."""
+
+from collections.abc import Callable
+
+from biranet import confusion
+from biranet.evaluation.measures.measure import BY_GRADE, Facts, Measure, Sums, Values, because
+from biranet.grades import GRADE_COUNT
+
+
+def of_matrix(function: Callable[[Values], Values]) -> Callable[[Sums], Values]:
+    """Measure the confusion matrix by a function."""
+    return lambda sums: function(sums.matrix)
+
+
+def no_photo_of_grade(facts: Facts, grade: int | None) -> str:
+    """Say which grade nobody has."""
+    return f"no photo has grade {'{}' if grade is None else grade}"
+
+
+GRADE_MEASURES = (
+    Measure(
+        key="aca",
+        name="Average classification accuracy",
+        sentence="The recall of each grade, averaged over the grades present, so that a rare grade counts as much as a "
+        "common one.",
+        value=of_matrix(confusion.average_classification_accuracy),
+        interval="average",
+        counted="grades",
+    ),
+    Measure(
+        key="accuracy",
+        name="Accuracy",
+        sentence="Share of photos with exactly the right grade.",
+        value=of_matrix(confusion.accuracy),
+        interval="share",
+    ),
+    Measure(
+        key="micro_f1",
+        name="Micro-F1",
+        sentence="F1 of all photos together; as every photo has one grade, it is the accuracy again.",
+        value=of_matrix(confusion.accuracy),
+        interval="share",
+    ),
+    Measure(
+        key="macro_f1",
+        name="Macro-F1, mean of F1",
+        sentence="F1 balances precision and recall; here that of each grade, averaged.",
+        value=of_matrix(confusion.macro_f1),
+        interval="average",
+        counted="grades",
+    ),
+    Measure(
+        key="macro_f1_of_means",
+        name="Macro-F1, F1 of means",
+        sentence="The other definition in use: 2PR / (P + R) of the mean precision P and the mean recall R.",
+        value=of_matrix(confusion.macro_f1_of_means),
+        interval="average",
+        counted="grades",
+    ),
+    Measure(
+        key="quadratic_weighted_kappa",
+        name="Quadratic weighted kappa",
+        sentence="Agreement with the true grades beyond chance, in which an error of two grades costs four times an "
+        "error of one: 1 is perfect, 0 no better than chance.",
+        low=-1,
+        value=of_matrix(confusion.quadratic_weighted_kappa),
+        interval="percentile",
+        counted="all",
+        why=because("every photo has one and the same grade and was given it"),
+    ),
+    Measure(
+        key="mean_absolute_grade_error",
+        name="Mean grade error",
+        sentence="How many grades a predicted grade is off, on average.",
+        high=GRADE_COUNT - 1,
+        better="lower",
+        value=of_matrix(confusion.mean_absolute_grade_error),
+        interval="percentile",
+    ),
+    Measure(
+        key="recall_per_grade",
+        name="Recall",
+        sentence="Of the photos of a grade, the share that was given this grade.",
+        shape=BY_GRADE,
+        value=of_matrix(confusion.recall_per_grade),
+        interval="share",
+        why=no_photo_of_grade,
+    ),
+    Measure(
+        key="precision_per_grade",
+        name="Precision",
+        sentence="Of the photos given a grade, the share that has this grade.",
+        shape=BY_GRADE,
+        value=of_matrix(confusion.precision_per_grade),
+        interval="share",
+        why=because("no photo was given grade {}"),
+    ),
+)
+"""In the order of `metrics.json`."""

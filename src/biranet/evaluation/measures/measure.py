@@ -1,0 +1,266 @@
+"""What an entry of the registry says of a number, and what a measure is computed from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.decisions.predictions import (
+    POINT_PREFIX,
+    has_answers,
+    has_probabilities,
+    point_columns,
+    probabilities,
+)
+from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.groups import Groups, Weights
+from biranet.grades import DECISIONS, GRADE_COUNT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = npt.NDArray[np.float64]
+Grades = npt.NDArray[np.int64]
+
+BY_GRADE = (GRADE_COUNT,)
+"""Shape of a list with one number a grade."""
+
+Heading = Literal[
+    "Grades",
+    "Referral and any retinopathy",
+    "Probabilities",
+    "Operating points",
+    "Decisions",
+    "Prediction sets",
+    "Patients",
+]
+"""Where a page lists a number."""
+
+IntervalMethod = Literal["share", "average", "percentile", "reflected"]
+"""How the ends of an interval come from drawn data sets; see `biranet.evaluation.interval_methods`."""
+
+Counted = Literal["defined", "all", "grades", "classes"]
+"""The groups that a measure is about: those that define it alone (holding a photo that it is a share of), all, as many
+as tell as much of a mean over grades, or those of the class (photos to find, others) that has fewer."""
+
+
+@dataclass(frozen=True)
+class GradedPhotos:
+    """A predictions table as arrays, the photos of each group side by side.
+
+    Attributes:
+        truth: (N,) true grades.
+        predicted: (N,) predicted grades.
+        group: (N,) number of each photo's group.
+        probabilities: (N, 5) in [0, 1], or None.
+        raw_probabilities: (N, 5) those before the temperature, or None where none was applied.
+        points: By operating point, (N,) 1 where the photo is referred, else 0.
+        decision: (N,) place in `DECISIONS`, or None.
+        lowest: (N,) lowest grade of the prediction set, or None.
+        highest: (N,) highest grade of it, or None.
+        referred: (N,) at the one operating point that is looked at, or None.
+    """
+
+    truth: Grades
+    predicted: Grades
+    group: npt.NDArray[np.intp]
+    probabilities: Values | None = None
+    raw_probabilities: Values | None = None
+    points: Mapping[str, Grades] = field(default_factory=dict)
+    decision: Grades | None = None
+    lowest: Grades | None = None
+    highest: Grades | None = None
+    referred: Grades | None = None
+
+    @classmethod
+    def from_table(cls, table: "pd.DataFrame", groups: Groups) -> "GradedPhotos":
+        """Take the arrays out of a predictions table, in the order of its groups."""
+        table = table.iloc[groups.order]
+
+        def column(name: str) -> Grades:
+            return table[name].to_numpy(np.int64)
+
+        given, answered = has_probabilities(table), has_answers(table)
+        heated = given and "temperature" in table and bool((table["temperature"] != 1).any())
+        return cls(
+            truth=column("grade"),
+            predicted=column("predicted_grade"),
+            group=groups.group_of_photo,
+            probabilities=probabilities(table) if given else None,
+            raw_probabilities=raw_probabilities(table) if heated else None,
+            points={name.removeprefix(POINT_PREFIX): column(name) for name in point_columns(table)},
+            decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if answered else None,
+            lowest=column("lowest_grade") if answered else None,
+            highest=column("highest_grade") if answered else None,
+        )
+
+
+class Sums(NamedTuple):
+    """What the value of a measure is computed from, for B sets of weights of the groups.
+
+    Attributes:
+        own: (B, ...) the weighted sum of what each photo adds to this measure; of a ranking (B,) its area, or (B, 5).
+        matrix: (B, 5, 5) the weighted confusion matrix.
+        photos: (B,) the weight of all photos.
+        prevalences: By screening, the stated share of the ill, or None.
+    """
+
+    own: Values
+    matrix: Values
+    photos: Values
+    prevalences: Mapping[str, float | None]
+
+
+class Facts(NamedTuple):
+    """What decides why a value is not defined.
+
+    Attributes:
+        photos_of_grade: Photos of each true grade, 0 to 4.
+        stated: The screenings whose prevalence is stated.
+    """
+
+    photos_of_grade: tuple[int, ...]
+    stated: frozenset[str] = frozenset()
+
+    def nobody(self, lowest: int) -> bool:
+        """Whether no photo has the grade `lowest` or a graver one."""
+        return not sum(self.photos_of_grade[lowest:])
+
+    def everybody(self, lowest: int) -> bool:
+        """Whether all photos do."""
+        return not sum(self.photos_of_grade[:lowest])
+
+
+class Ranking(Protocol):
+    """Photos in the order of a score."""
+
+    @property
+    def fewer_groups(self) -> int:
+        """Number of groups with marked photos, or of those with others, whichever are fewer."""
+
+    def area(self, weights: Weights) -> Values:
+        """Measure the area under a curve, for (G, B) weights of groups: (B,), NaN where it is not defined."""
+
+
+Tally = Callable[[GradedPhotos], Values]
+"""What each photo adds, (N, ...)."""
+
+Rankings = Callable[[GradedPhotos], tuple[Ranking, ...]]
+"""One ranking, or one a grade."""
+
+Why = Callable[[Facts, int | None], str]
+"""Why a value is not defined, in one clause. For a list with gaps: that of a grade; without a grade that of the list, in
+which {} stands for all of them."""
+
+
+def count_grades(photos: GradedPhotos) -> Values:
+    """(N, 5, 5) a one in the row of the true and the column of the predicted grade."""
+    return one_hot(photos.truth * GRADE_COUNT + photos.predicted, GRADE_COUNT, GRADE_COUNT)
+
+
+def one_hot(places: Grades, *shape: int) -> Values:
+    """(N, *shape) zeros with a one at each photo's place in the flattened shape."""
+    return np.eye(int(np.prod(shape)))[places].reshape(-1, *shape)
+
+
+def given(values: npt.NDArray[np.generic] | None) -> npt.NDArray[np.generic]:
+    """Take what a section or a measure needs, and so has."""
+    if values is None:
+        raise ValueError("a measure asks for what it does not say that it needs")
+    return values
+
+
+def because(clause: str) -> Why:
+    """Make a reason that is always the same; of a list, with {} where the grades stand."""
+    return lambda facts, grade: clause if grade is None else clause.format(grade)
+
+
+def _always_defined(facts: Facts, grade: int | None) -> str:
+    raise ValueError("a measure that is always defined, where there are photos, has no value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """What a number of `metrics.json` is.
+
+    Args:
+        key: Its name there, within its section.
+        name: A few words, as they stand in a table.
+        sentence: What it tells, in plain words.
+        section: The section that it stands in; empty at the top.
+        low: The lowest value it can have.
+        high: The highest value, or None where there is no bound.
+        better: Whether the higher or the lower of two values is the better one, or neither.
+        shape: Of the list that holds it: () for one number, (5,) for one of each grade, (5, 5) for rows of true and
+            columns of predicted grades.
+        count: Whether it is a whole number, which is always defined.
+        heading: Where a page lists it.
+    """
+
+    key: str
+    name: str
+    sentence: str
+    section: str = ""
+    low: float = 0
+    high: float | None = 1
+    better: Literal["higher", "lower", "neither"] = "higher"
+    shape: tuple[int, ...] = ()
+    count: bool = False
+    heading: Heading = "Grades"
+
+    @property
+    def rough(self) -> bool:
+        """Whether its interval holds the true value less often than those of the others."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(Meaning):
+    """A number that is computed from weights of groups, so that its interval is of the same definition.
+
+    Args:
+        value: From the sums to (B,) values, or (B, 5) for a list; NaN where not defined.
+        adds: What each photo adds to the measure's own sum.
+        rankings: In place of that, the orders whose areas it is computed from.
+        needs: The table must have this.
+        interval: How its interval is made.
+        counted: The groups it is about.
+        prevalence: The screening whose prevalence, where it is stated, the value is for.
+        why: Why it is not defined, where the table has what it needs.
+    """
+
+    value: Callable[[Sums], Values]
+    adds: Tally = count_grades
+    rankings: Rankings | None = None
+    needs: Literal["grades", "probabilities"] = "grades"
+    interval: IntervalMethod
+    counted: Counted = "defined"
+    prevalence: str = ""
+    why: Why = _always_defined
+
+    @property
+    def rough(self) -> bool:
+        """Whether its interval holds the true value less often than those of the others."""
+        return self.interval == "reflected"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of `metrics.json`; all but the top can be missing.
+
+    Args:
+        name: Its key; empty for the top.
+        measures: Its measures, in order.
+        parts: By operating point, or under an empty name, the photos as this section sees them; nothing where the
+            table gives no ground for it.
+        why_missing: The clause that says why.
+        description: What it is, in a sentence, for the schema.
+    """
+
+    name: str
+    measures: tuple[Measure, ...]
+    parts: Callable[[GradedPhotos], Mapping[str, GradedPhotos]]
+    why_missing: Callable[[GradedPhotos], str]
+    description: str = ""

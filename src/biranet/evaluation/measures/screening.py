@@ -1,0 +1,226 @@
+"""Measures of a question with a yes and a no: is a photo referable, does it show any retinopathy?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from biranet import confusion
+from biranet.confusion import SCREENINGS, two_by_two
+from biranet.decisions.predictions import any_dr_score, referable_score
+from biranet.evaluation.measures.measure import (
+    Facts,
+    GradedPhotos,
+    Measure,
+    Ranking,
+    Sums,
+    Values,
+    Why,
+    because,
+    given,
+)
+from biranet.evaluation.ranking import order_by_confidence, rank
+from biranet.grades import REFERABLE_GRADE
+
+
+@dataclass(frozen=True)
+class Screening:
+    """A question with a yes and a no, and how it is spoken of.
+
+    Attributes:
+        key: Its name in `SCREENINGS`.
+        nobody: The clause that nobody is ill.
+        everybody: The clause that everybody is.
+    """
+
+    key: str
+    nobody: str
+    everybody: str
+
+    @property
+    def lowest(self) -> int:
+        """The lowest grade that means yes."""
+        return SCREENINGS[self.key]
+
+    def one_class(self, facts: Facts, grade: int | None) -> str:
+        """Say which of the two classes is missing."""
+        return self.nobody if facts.nobody(self.lowest) else self.everybody
+
+    def counts(self, sums: Sums) -> Values:
+        """(B, 2, 2) what the predicted grade says."""
+        return two_by_two(sums.matrix, self.lowest)
+
+    def shares(
+        self,
+        texts: Mapping[str, tuple[str, str]],
+        *,
+        positive: str,
+        counts: Callable[[Sums], Values],
+        prefix: str = "",
+        **common: Any,
+    ) -> tuple[Measure, ...]:
+        """Make the four measures of what was said.
+
+        Args:
+            texts: Name and sentence of `sensitivity`, `specificity`, `ppv` and `npv`.
+            positive: What a photo with a positive result was: "referred".
+            counts: From sums to (B, 2, 2) counts: row = truth, column = what was said.
+            prefix: Begins their keys.
+            common: What else their entries say, all alike.
+        """
+
+        def entry(key: str, value: Callable[[Values, float | None], Values], why: Why, prevalence: str = "") -> Measure:
+            name, sentence = texts[key]
+            return Measure(
+                key=prefix + key,
+                name=name,
+                sentence=sentence,
+                value=lambda sums: value(counts(sums), sums.prevalences[self.key]),
+                interval="share",
+                prevalence=prevalence,
+                why=why,
+                **common,
+            )
+
+        return (
+            entry("sensitivity", lambda table, _: confusion.sensitivity(table), because(self.nobody)),
+            entry("specificity", lambda table, _: confusion.specificity(table), because(self.everybody)),
+            entry("ppv", confusion.positive_predictive_value, self._predictive(f"no photo was {positive}"), self.key),
+            entry(
+                "npv", confusion.negative_predictive_value, self._predictive(f"every photo was {positive}"), self.key
+            ),
+        )
+
+    def _predictive(self, clause: str) -> Why:
+        """Why a predictive value is missing: at a stated prevalence it comes from two shares and needs both classes."""
+
+        def why(facts: Facts, grade: int | None) -> str:
+            needs_both = self.key in facts.stated
+            single = facts.nobody(self.lowest) or facts.everybody(self.lowest)
+            return self.one_class(facts, grade) if needs_both and single else clause
+
+        return why
+
+
+REFERABLE = Screening("referable", "no photo is referable", "every photo is referable")
+ANY_DR = Screening("any_dr", "no photo has any DR", "every photo has DR")
+
+
+def _rank_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
+    score = referable_score(given(photos.probabilities))
+    return (rank(score, photos.truth >= REFERABLE.lowest, photos.group),)
+
+
+def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
+    score = any_dr_score(given(photos.probabilities))
+    return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)
+
+
+def _order_by_confidence(photos: GradedPhotos) -> tuple[Ranking, ...]:
+    score = referable_score(given(photos.probabilities))
+    wrong = (photos.predicted >= REFERABLE_GRADE) != (photos.truth >= REFERABLE_GRADE)
+    return (order_by_confidence(np.maximum(score, 1 - score), wrong, photos.group),)
+
+
+def area(sums: Sums) -> Values:
+    """The area of the measure's own ranking."""
+    return sums.own
+
+
+SCREENING_MEASURES = (
+    Measure(
+        key="referable_auc",
+        name="Referable AUC",
+        sentence="Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is "
+        "guessing.",
+        heading="Referral and any retinopathy",
+        rankings=_rank_referable,
+        value=area,
+        needs="probabilities",
+        interval="average",
+        counted="classes",
+        why=REFERABLE.one_class,
+    ),
+    *REFERABLE.shares(
+        {
+            "sensitivity": (
+                "Referable sensitivity",
+                "Of the photos to refer (grade 2 and above), the share predicted as grade 2 or above.",
+            ),
+            "specificity": (
+                "Referable specificity",
+                "Of the photos not to refer (grades 0 and 1), the share predicted as grade 0 or 1.",
+            ),
+            "ppv": (
+                "Referable predictive value, positive",
+                "Of the photos predicted as referable, the share that is, if as many photos are referable as "
+                "`prevalence` says.",
+            ),
+            "npv": (
+                "Referable predictive value, negative",
+                "Of the photos predicted as not referable, the share that is not, if as many photos are referable as "
+                "`prevalence` says.",
+            ),
+        },
+        positive="given a referable grade",
+        counts=REFERABLE.counts,
+        prefix="referable_",
+        heading="Referral and any retinopathy",
+    ),
+    Measure(
+        key="any_dr_auc",
+        name="Any-DR AUC",
+        sentence="Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
+        "0.5 is guessing.",
+        heading="Referral and any retinopathy",
+        rankings=_rank_any_dr,
+        value=area,
+        needs="probabilities",
+        interval="average",
+        counted="classes",
+        why=ANY_DR.one_class,
+    ),
+    *ANY_DR.shares(
+        {
+            "sensitivity": (
+                "Any-DR sensitivity",
+                "Of the photos with any retinopathy (grade 1 and above), the share predicted as grade 1 or above.",
+            ),
+            "specificity": (
+                "Any-DR specificity",
+                "Of the photos without retinopathy (grade 0), the share predicted as grade 0.",
+            ),
+            "ppv": (
+                "Any-DR predictive value, positive",
+                "Of the photos predicted to show any retinopathy, the share that does, if as many photos show it as "
+                "`prevalence` says.",
+            ),
+            "npv": (
+                "Any-DR predictive value, negative",
+                "Of the photos predicted to show none, the share that shows none, if as many photos show any as "
+                "`prevalence` says.",
+            ),
+        },
+        positive="given a grade of any DR",
+        counts=ANY_DR.counts,
+        prefix="any_dr_",
+        heading="Referral and any retinopathy",
+    ),
+)
+"""In the order of `metrics.json`."""
+
+RISK_COVERAGE = Measure(
+    key="area_under_risk_coverage",
+    name="Area under the risk-coverage curve",
+    sentence="Share of wrong referrals among the surest photos, averaged over every share of photos that could be "
+    "decided.",
+    better="lower",
+    heading="Referral and any retinopathy",
+    rankings=_order_by_confidence,
+    value=area,
+    needs="probabilities",
+    interval="average",
+    counted="all",
+)
+"""How well the model knows which referrals are wrong."""
