@@ -18,6 +18,8 @@ from biranet.confusion import (
     accuracy,
     average_classification_accuracy,
     confusion_matrix,
+    gwet_ac2,
+    linear_weighted_kappa,
     macro_f1,
     macro_f1_of_means,
     mean_absolute_grade_error,
@@ -41,13 +43,15 @@ MATRIX_MEASURES = {
     "macro_f1": macro_f1,
     "macro_f1_of_means": macro_f1_of_means,
     "quadratic_weighted_kappa": quadratic_weighted_kappa,
+    "linear_weighted_kappa": linear_weighted_kappa,
+    "gwet_ac2": gwet_ac2,
     "mean_absolute_grade_error": mean_absolute_grade_error,
     "recall_per_grade": recall_per_grade,
     "precision_per_grade": precision_per_grade,
 }
 """The measures of five grades, by their key in `metrics.json`."""
 
-LOWEST = {"quadratic_weighted_kappa": -1}
+LOWEST = {"quadratic_weighted_kappa": -1, "linear_weighted_kappa": -1, "gwet_ac2": -1}
 HIGHEST = {"mean_absolute_grade_error": 4}
 """Of the measures that do not lie between 0 and 1."""
 
@@ -62,6 +66,15 @@ def screening_shares(counts: Any, prevalence: float | None) -> dict[str, npt.NDA
 
 
 grade_pairs = st.lists(st.tuples(st.sampled_from(GRADES), st.sampled_from(GRADES)), min_size=1, max_size=60)
+
+
+def written_out_ac2(truth: Any, predicted: Any) -> float:
+    """Gwet's formula, photo by photo and pair of grades by pair of grades."""
+    weights = [[1 - (one - other) ** 2 / 16 for other in GRADES] for one in GRADES]
+    observed = np.mean([weights[one][other] for one, other in zip(truth, predicted, strict=True)])
+    prevalences = [(np.mean(truth == grade) + np.mean(predicted == grade)) / 2 for grade in GRADES]
+    by_chance = np.sum(weights) / (5 * 4) * sum(share * (1 - share) for share in prevalences)
+    return float((observed - by_chance) / (1 - by_chance))
 
 
 def by_scikit_learn(truth: Any, predicted: Any) -> dict[str, Any]:
@@ -80,6 +93,10 @@ def by_scikit_learn(truth: Any, predicted: Any) -> dict[str, Any]:
             "quadratic_weighted_kappa": reference.cohen_kappa_score(
                 truth, predicted, labels=GRADES, weights="quadratic", replace_undefined_by=np.nan
             ),
+            "linear_weighted_kappa": reference.cohen_kappa_score(
+                truth, predicted, labels=GRADES, weights="linear", replace_undefined_by=np.nan
+            ),
+            "gwet_ac2": written_out_ac2(truth, predicted),
             "mean_absolute_grade_error": reference.mean_absolute_error(truth, predicted),
             "recall_per_grade": reference.recall_score(truth, predicted, **each),
             "precision_per_grade": reference.precision_score(truth, predicted, **each),
@@ -232,7 +249,15 @@ def test_kappa_stays_exact_for_ten_million_photos() -> None:
 
 def test_a_larger_error_costs_more_kappa() -> None:
     near, far = (confusion_matrix([0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 4, wrong]) for wrong in (1, 4))
-    assert quadratic_weighted_kappa(near) > quadratic_weighted_kappa(far)
+    for agreement in (quadratic_weighted_kappa, linear_weighted_kappa, gwet_ac2):
+        assert agreement(near) > agreement(far)
+
+
+def test_a_prevailing_grade_takes_kappa_down_and_leaves_ac2() -> None:
+    skewed = confusion_matrix([0] * 97 + [2, 2, 0], [0] * 97 + [2, 0, 2])
+    assert float(confusion.accuracy(skewed)) == 0.98
+    assert float(quadratic_weighted_kappa(skewed)) < 0.5
+    assert float(gwet_ac2(skewed)) > 0.99
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,14 @@ def auc(ill: Any, score: Any) -> float | None:
     return None if ill.all() or not ill.any() else float(oracle.roc_auc_score(ill, score))
 
 
+def ac2(truth: Any, said: Any) -> float:
+    """Gwet's AC2 with quadratic weights."""
+    weights = 1 - np.subtract.outer(GRADES, GRADES) ** 2 / 16
+    shares = [(np.mean(truth == grade) + np.mean(said == grade)) / 2 for grade in GRADES]
+    chance = weights.sum() / 20 * sum(each * (1 - each) for each in shares)
+    return float((weights[truth, said].mean() - chance) / (1 - chance))
+
+
 def bins_of(p: Any, truth: Any) -> list[tuple[int, int, float, float]]:
     """(bin, photos, mean probability, share that is right) of each of 15 bins that holds photos."""
     confidence, right = p.max(axis=1), p.argmax(axis=1) == truth
@@ -70,6 +78,7 @@ def of_scores(p: Any, truth: Any, said: Any) -> dict[str, float | None]:
     return found | {
         "mean_one_vs_rest_auc": float(np.mean(areas)) if areas else None,
         "referable_auc": auc(truth >= 2, score),
+        "referable_auprc": oracle.average_precision_score(truth >= 2, score) if (truth >= 2).any() else None,
         "any_dr_auc": auc(truth >= 1, p[:, 1:].sum(axis=1)),
         "area_under_risk_coverage": float(np.mean([mistaken[sure >= level].mean() for level in sure])),
         **of_probabilities(p, truth),
@@ -103,6 +112,10 @@ def measured(
         "quadratic_weighted_kappa": None
         if len({*truth, *said}) == 1
         else oracle.cohen_kappa_score(truth, said, labels=GRADES, weights="quadratic"),
+        "linear_weighted_kappa": None
+        if len({*truth, *said}) == 1
+        else oracle.cohen_kappa_score(truth, said, labels=GRADES, weights="linear"),
+        "gwet_ac2": ac2(truth, said),
         "mean_absolute_grade_error": oracle.mean_absolute_error(truth, said),
         "prevalence.referable": referable_prevalence or float(np.mean(truth >= 2)),
         "prevalence.any_dr": any_dr_prevalence or float(np.mean(truth >= 1)),

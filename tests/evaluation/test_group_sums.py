@@ -69,7 +69,7 @@ def test_weights_are_repeated_groups(draw_table: Draw, rounded: bool, prevalence
 def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
     table = draw_table(40, seed=13)
     whole = sum_by_group(table, arrange_groups([table]), EvaluationConfig())
-    areas = {key for key in by_text(whole.value()) if "auc" in key or "risk_coverage" in key}
+    areas = {key for key in by_text(whole.value()) if "auc" in key or "auprc" in key or "risk_coverage" in key}
     for keys, left in (
         ({"aca"}, set()),
         ({"referable_auc"}, {"referable_auc"}),
@@ -100,6 +100,7 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     ]
     assert counts["any_dr_specificity"] == by_grade[0]
     assert counts["referable_auc"] == min(holding(grade >= 2), holding(grade < 2))
+    assert counts["referable_auprc"] == counts["referable_auc"]
     assert counts["referable_ppv"] == holding(predicted >= 2)
     assert counts["operating_points.youden.npv"] == holding(table["refer_youden"] == 0)
     assert counts["decisions.missed_fraction"] == holding(grade >= 2)

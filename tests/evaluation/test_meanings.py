@@ -109,6 +109,7 @@ WITH_EXAMPLE = [
     for key, meaning in MEANINGS.items()
     if not meaning.count
     and "auc" not in key
+    and "auprc" not in key
     and "risk_coverage" not in key
     and not key.startswith("before_calibration.")
     and key not in ("expected_calibration_error", "brier", "negative_log_likelihood")

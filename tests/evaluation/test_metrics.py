@@ -69,6 +69,8 @@ def by_scikit_learn(table: pd.DataFrame) -> dict[str, Any]:
         "n": len(table),
         "groups": table["group"].nunique(),
         "quadratic_weighted_kappa": reference.cohen_kappa_score(truth, predicted, labels=GRADES, weights="quadratic"),
+        "linear_weighted_kappa": reference.cohen_kappa_score(truth, predicted, labels=GRADES, weights="linear"),
+        "referable_auprc": reference.average_precision_score(truth >= 2, shares[:, 2:].sum(axis=1)),
         "recall_per_grade": reference.recall_score(truth, predicted, average=None).tolist(),
         "confusion_matrix": reference.confusion_matrix(truth, predicted, labels=GRADES).tolist(),
         "one_vs_rest_auc": [reference.roc_auc_score(truth == grade, shares[:, grade]) for grade in GRADES],
@@ -192,8 +194,9 @@ def test_keys_are_the_published_ones(draw_table: Draw) -> None:
     shares = ["sensitivity", "specificity", "ppv", "npv"]
     assert list(whole) == [
         *["n", "groups", "aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"],
+        *["linear_weighted_kappa", "gwet_ac2"],
         *["mean_absolute_grade_error", "recall_per_grade", "precision_per_grade"],
-        *["referable_auc", *(f"referable_{share}" for share in shares)],
+        *["referable_auc", "referable_auprc", *(f"referable_{share}" for share in shares)],
         *["any_dr_auc", *(f"any_dr_{share}" for share in shares), "one_vs_rest_auc", "mean_one_vs_rest_auc"],
         *[
             "area_under_risk_coverage",
@@ -219,7 +222,7 @@ def test_without_probabilities_there_are_grades_and_a_sentence(draw_table: Draw)
     table = draw_table(60, seed=2)
     whole, bare = measure(table), measure(table[BARE])
     probabilistic = {key for key in KEYS if "auc" in key} | set(losses(np.eye(5), np.arange(5)))
-    probabilistic.add("area_under_risk_coverage")
+    probabilistic |= {"area_under_risk_coverage", "referable_auprc"}
     for key in KEYS:
         if key in probabilistic:
             assert bare[key] in (None, [None] * 5), key

@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from biranet.evaluation.ranking import order_by_confidence, rank
+from biranet.evaluation.ranking import PrecisionOrder, RiskOrder, rank
 
 photos = st.lists(
     st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 4)),  # a score in sixths, a class, a group
@@ -51,7 +51,7 @@ def test_the_area_under_risk_coverage_is_the_mean_risk(
     drawn: list[tuple[int, bool, int]], times: list[list[int]]
 ) -> None:
     confidence, wrong, groups = columns(drawn)
-    areas = order_by_confidence(confidence, wrong, groups).area(np.array(times, np.int32).T)
+    areas = RiskOrder.of(confidence, wrong, groups).area(np.array(times, np.int32).T)
     for area, of_groups in zip(areas, times, strict=True):
         weight = np.array(of_groups)[groups]
         if weight.any():
@@ -62,11 +62,28 @@ def test_the_area_under_risk_coverage_is_the_mean_risk(
 
 def test_a_known_risk() -> None:
     # Risks when the surest 1, 2, 3 and 4 photos are decided: 0, 0, 1/3, 2/4.
-    order = order_by_confidence(np.array([0.6, 0.9, 0.7, 0.8]), np.array([True, False, True, False]), np.arange(4))
+    order = RiskOrder.of(np.array([0.6, 0.9, 0.7, 0.8]), np.array([True, False, True, False]), np.arange(4))
     assert order.area(np.ones((4, 1), np.int32))[0] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
 
 
+@given(photos, weights)
+def test_the_area_under_precision_and_recall_is_that_of_scikit_learn(
+    drawn: list[tuple[int, bool, int]], times: list[list[int]]
+) -> None:
+    scores, found, groups = columns(drawn)
+    areas = PrecisionOrder.of(scores, found, groups).area(np.array(times, np.int32).T)
+    for area, of_groups in zip(areas, times, strict=True):
+        weight = np.array(of_groups)[groups]
+        if weight[found].any():
+            expected = average_precision_score(found, scores, sample_weight=weight)
+            assert area == pytest.approx(expected, abs=1e-12)
+        else:
+            assert np.isnan(area)
+
+
 def test_the_fewer_groups_are_counted() -> None:
+    order = PrecisionOrder.of(np.linspace(0, 1, 6), np.array([0, 0, 0, 0, 1, 1]) == 1, np.array([0, 1, 2, 3, 3, 4]))
+    assert order.fewer_groups == 2
     ranking = rank(np.linspace(0, 1, 6), np.array([0, 0, 0, 0, 1, 1]) == 1, np.array([0, 1, 2, 3, 3, 3]))
     assert ranking.fewer_groups == 1
 

@@ -104,8 +104,9 @@ class GroupSums:
         Returns:
             By key: (B,), or (B, 5) where there is one value a grade. NaN where a value is not defined.
         """
-        areas = {source: _areas(rankings, weights) for source, rankings in self.rankings.items()}
-        return _evaluate(self.measures, self.sources, self._weigh(weights) | areas, self.prevalences)
+        weighted = self._weigh(weights)
+        weighted |= {source: _areas(rankings, weights) for source, rankings in self.rankings.items()}
+        return _evaluate(self.measures, self.sources, weighted, self.prevalences)
 
     def select(self, keys: Collection[str]) -> "GroupSums":
         """Leave out the rankings, which take most of the time, that no measure in `keys` is computed from.

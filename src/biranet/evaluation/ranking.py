@@ -1,9 +1,10 @@
-"""Measures of an order of photos, for many sets of weights at once: the areas under two curves.
+"""Measures of an order of photos, for many sets of weights at once: the areas under curves.
 
 Sorting is done once; what remains for each set of weights is a running sum, exact where weights are whole numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -75,20 +76,64 @@ def rank(scores: Values, to_find: npt.NDArray[np.bool_], groups: npt.NDArray[np.
 
 
 @dataclass(frozen=True)
-class RiskOrder:
-    """Photos in falling order of confidence: what the area under the risk-coverage curve needs.
+class FallingOrder:
+    """Photos in falling order of a score, some of them marked.
 
     Args:
-        groups: (N,) group of each photo, the surest first.
-        wrong: (N,) places in `groups` of the photos that were decided wrongly, rising.
-        ends: (L,) number of photos that are at least as sure as each of the L levels of confidence.
-        wrong_ends: (L,) number of wrong ones among them.
+        groups: (N,) group of each photo, that with the highest score first.
+        marked: (N,) places in `groups` of the marked photos, rising.
+        ends: (L,) number of photos that reach each of L different scores.
+        marked_ends: (L,) number of marked ones among them.
+
+    Example:
+        >>> scores, marked, groups = np.array([0.9, 0.6]), np.array([False, True]), np.array([0, 1])
+        >>> RiskOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # the mean of 0 of 1 and 1 of 2
+        [0.25]
+        >>> PrecisionOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # the second of two
+        [0.5]
     """
 
     groups: npt.NDArray[np.intp]
-    wrong: npt.NDArray[np.intp]
+    marked: npt.NDArray[np.intp]
     ends: npt.NDArray[np.intp]
-    wrong_ends: npt.NDArray[np.intp]
+    marked_ends: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, scores: Values, marked: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Self:
+        """Sort photos by falling score.
+
+        Args:
+            scores: (N,) how sure the decision about each photo is, or how likely it is to be found.
+            marked: (N,) which photos are wrong, or to be found.
+            groups: (N,) number of each photo's group.
+
+        Returns:
+            The order.
+        """
+        order = np.argsort(-scores, kind="stable")
+        _, counts = np.unique(-scores, return_counts=True)
+        ends = np.cumsum(counts)
+        places = np.flatnonzero(marked[order])
+        return cls(groups[order], places, ends, np.searchsorted(places, ends))
+
+    @property
+    def fewer_groups(self) -> int:
+        """Number of groups with marked photos, or of those with others, whichever are fewer."""
+        others = np.delete(self.groups, self.marked)
+        return min(len(np.unique(self.groups[self.marked])), len(np.unique(others)))
+
+    def _reached(self, weights: Weights) -> tuple[Weights, Weights]:
+        """(L + 1, B) the weight of all photos, and of the marked ones, that reach each score; 0 before the first."""
+        weighted = []
+        for groups, ends in ((self.groups, self.ends), (self.groups[self.marked], self.marked_ends)):
+            running = np.zeros((len(groups) + 1, weights.shape[1]), weights.dtype)
+            np.cumsum(weights.take(groups, axis=0), axis=0, out=running[1:])
+            weighted.append(running.take(np.concatenate([[0], ends]), axis=0))
+        return weighted[0], weighted[1]
+
+
+class RiskOrder(FallingOrder):
+    """Photos by confidence, those marked that were decided wrongly: the area under the risk-coverage curve."""
 
     def area(self, weights: Weights) -> Values:
         """Average, over the photos, the share of wrong decisions among those at least as sure.
@@ -99,35 +144,34 @@ class RiskOrder:
         Returns:
             (B,) in [0, 1]; NaN where there is no weight.
         """
-        covered, wrong = (
-            np.zeros((len(places) + 1, weights.shape[1]), weights.dtype) for places in (self.groups, self.wrong)
-        )
-        np.cumsum(weights.take(self.groups, axis=0), axis=0, out=covered[1:])
-        np.cumsum(weights.take(self.groups[self.wrong], axis=0), axis=0, out=wrong[1:])
-        reached = covered.take(self.ends, axis=0)
-        risk = wrong.take(self.wrong_ends, axis=0) / np.maximum(reached, 1)
-        gained = np.diff(reached, axis=0, prepend=0)
-        return ratio(np.einsum("lb,lb->b", gained, risk), covered[-1])
+        covered, wrong = self._reached(weights)
+        risk = wrong[1:] / np.maximum(covered[1:], 1)
+        return ratio(np.einsum("lb,lb->b", np.diff(covered, axis=0), risk), covered[-1])
 
 
-def order_by_confidence(confidence: Values, wrong: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> RiskOrder:
-    """Sort photos for `RiskOrder.area`.
+class PrecisionOrder(FallingOrder):
+    """Photos by score, those marked that are to be found: the area under the precision-recall curve."""
 
-    Args:
-        confidence: (N,) how sure the decision about each photo is.
-        wrong: (N,) whether it is wrong.
-        groups: (N,) number of each photo's group.
+    @classmethod
+    def of(cls, scores: Values, marked: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Self:
+        """Sort photos by falling score; of the scores only those of photos to find are kept, as no other counts."""
+        every = super().of(scores, marked, groups)
+        counts = np.diff(every.marked_ends, prepend=0) > 0
+        return replace(every, ends=every.ends[counts], marked_ends=every.marked_ends[counts])
 
-    Returns:
-        The order.
+    def area(self, weights: Weights) -> Values:
+        """Average, over the photos to find, the precision where the threshold is their own score.
 
-    Example:
-        >>> order = order_by_confidence(np.array([0.9, 0.6]), np.array([False, True]), np.array([0, 1]))
-        >>> order.area(np.ones((2, 1), np.int32)).tolist()  # the mean of 0 of 1 and 1 of 2
-        [0.25]
-    """
-    order = np.argsort(-confidence, kind="stable")
-    _, counts = np.unique(-confidence, return_counts=True)
-    ends = np.cumsum(counts)
-    places = np.flatnonzero(wrong[order])
-    return RiskOrder(groups[order], places, ends, np.searchsorted(places, ends))
+        Args:
+            weights: (G, B), as in `Ranking.area`.
+
+        Returns:
+            (B,) in [0, 1]; NaN where no photo to find has weight.
+
+        Source:
+            Average precision, as scikit-learn defines it: the sum of (R_n - R_(n-1)) P_n over the different scores,
+            without interpolation.
+        """
+        called, found = self._reached(weights)
+        precision = found[1:] / np.maximum(called[1:], 1)
+        return ratio(np.einsum("lb,lb->b", np.diff(found, axis=0), precision), found[-1])

@@ -69,6 +69,27 @@ GRADE_MEASURES = (
         why=because("every photo has one and the same grade and was given it"),
     ),
     Measure(
+        key="linear_weighted_kappa",
+        name="Linear weighted kappa",
+        sentence="Agreement with the true grades beyond chance, in which an error of two grades costs twice an error "
+        "of one: 1 is perfect, 0 no better than chance.",
+        low=-1,
+        value=of_matrix(confusion.linear_weighted_kappa),
+        interval="percentile",
+        counted="all",
+        why=because("every photo has one and the same grade and was given it"),
+    ),
+    Measure(
+        key="gwet_ac2",
+        name="Gwet's AC2, quadratic weights",
+        sentence="Agreement with the true grades beyond chance, which is taken to be rarer the more one grade "
+        "prevails: 1 is perfect; unlike kappa, it does not fall where nearly all photos have one grade.",
+        low=-1,
+        value=of_matrix(confusion.gwet_ac2),
+        interval="percentile",
+        counted="all",
+    ),
+    Measure(
         key="mean_absolute_grade_error",
         name="Mean grade error",
         sentence="How many grades a predicted grade is off, on average.",

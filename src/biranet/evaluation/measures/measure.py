@@ -151,8 +151,8 @@ Rankings = Callable[[GradedPhotos], tuple[Ranking, ...]]
 """One ranking, or one a grade."""
 
 Why = Callable[[Facts, int | None], str]
-"""Why a value is not defined, in one clause. For a list with gaps: that of a grade; without a grade that of the list, in
-which {} stands for all of them."""
+"""Why a value is not defined, in one clause. For a list with gaps: that of a grade, or without one that of the list, in
+which {} stands for the grades."""
 
 
 def count_grades(photos: GradedPhotos) -> Values:

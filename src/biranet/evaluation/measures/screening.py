@@ -20,7 +20,7 @@ from biranet.evaluation.measures.measure import (
     because,
     given,
 )
-from biranet.evaluation.ranking import order_by_confidence, rank
+from biranet.evaluation.ranking import PrecisionOrder, RiskOrder, rank
 from biranet.grades import REFERABLE_GRADE
 
 
@@ -117,10 +117,15 @@ def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
     return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)
 
 
+def _order_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
+    score = referable_score(given(photos.probabilities))
+    return (PrecisionOrder.of(score, photos.truth >= REFERABLE.lowest, photos.group),)
+
+
 def _order_by_confidence(photos: GradedPhotos) -> tuple[Ranking, ...]:
     score = referable_score(given(photos.probabilities))
     wrong = (photos.predicted >= REFERABLE_GRADE) != (photos.truth >= REFERABLE_GRADE)
-    return (order_by_confidence(np.maximum(score, 1 - score), wrong, photos.group),)
+    return (RiskOrder.of(np.maximum(score, 1 - score), wrong, photos.group),)
 
 
 def area(sums: Sums) -> Values:
@@ -141,6 +146,19 @@ SCREENING_MEASURES = (
         interval="average",
         counted="classes",
         why=REFERABLE.one_class,
+    ),
+    Measure(
+        key="referable_auprc",
+        name="Referable AUPRC",
+        sentence="Area under the precision-recall curve: the predictive value at the score (p2 + p3 + p4) of each "
+        "referable photo, averaged over these photos; the share of referable photos is guessing.",
+        heading="Referral and any retinopathy",
+        rankings=_order_referable,
+        value=area,
+        needs="probabilities",
+        interval="average",
+        counted="classes",
+        why=because(REFERABLE.nobody),
     ),
     *REFERABLE.shares(
         {
