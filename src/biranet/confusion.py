@@ -127,7 +127,8 @@ def gwet_ac2(matrix: Matrix) -> Values:
     shares = ratio(matrix.sum(-1) + matrix.sum(-2), 2 * photos[..., None])
     scale = (1 - cost).sum() / (GRADE_COUNT * (GRADE_COUNT - 1))
     by_chance = scale * (shares * (1 - shares)).sum(-1)
-    return 1.0 - observed / (1.0 - by_chance)
+    agreement: Values = 1.0 - observed / (1.0 - by_chance)
+    return agreement
 
 
 def accuracy(matrix: Matrix) -> Values:
@@ -340,7 +341,8 @@ def _mean_where(values: Values, counted: npt.NDArray[np.bool_]) -> Values:
 def _distance() -> npt.NDArray[np.int64]:
     """(5, 5) how many grades row and column are apart."""
     grades = np.arange(GRADE_COUNT)
-    return np.abs(grades[:, None] - grades)
+    distance: npt.NDArray[np.int64] = np.abs(grades[:, None] - grades)
+    return distance
 
 
 def _weighted_kappa(matrix: Matrix, cost: npt.NDArray[np.int64]) -> Values:

@@ -88,7 +88,8 @@ class GroupSums:
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
         """(5, 5) the photos of each pair of grades: row = truth, column = prediction."""
-        return self.sums[CONFUSION].sum(axis=0).astype(np.int64)
+        counts: npt.NDArray[np.int64] = self.sums[CONFUSION].sum(axis=0).astype(np.int64)
+        return counts
 
     @property
     def group_count(self) -> int:

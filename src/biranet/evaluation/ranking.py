@@ -87,7 +87,7 @@ class FallingOrder:
 
     Example:
         >>> scores, marked, groups = np.array([0.9, 0.6]), np.array([False, True]), np.array([0, 1])
-        >>> RiskOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # the mean of 0 of 1 and 1 of 2
+        >>> RiskOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # 0 of 1 and 1 of 2
         [0.25]
         >>> PrecisionOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # the second of two
         [0.5]

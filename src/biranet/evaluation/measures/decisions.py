@@ -147,7 +147,8 @@ DECISION_MEASURES = (
 def count_held(photos: GradedPhotos) -> Values:
     """(N, 5) a one at the true grade, where the set holds it."""
     held = (given(photos.lowest) <= photos.truth) & (photos.truth <= given(photos.highest))
-    return one_hot(photos.truth, GRADE_COUNT) * held[:, None]
+    counts: Values = one_hot(photos.truth, GRADE_COUNT) * held[:, None]
+    return counts
 
 
 def count_sizes(photos: GradedPhotos) -> Values:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.int64]
+
+Array = TypeVar("Array", Values, Grades)
 
 BY_GRADE = (GRADE_COUNT,)
 """Shape of a list with one number a grade."""
@@ -165,7 +167,7 @@ def one_hot(places: Grades, *shape: int) -> Values:
     return np.eye(int(np.prod(shape)))[places].reshape(-1, *shape)
 
 
-def given(values: npt.NDArray[np.generic] | None) -> npt.NDArray[np.generic]:
+def given(values: Array | None) -> Array:
     """Take what a section or a measure needs, and so has."""
     if values is None:
         raise ValueError("a measure asks for what it does not say that it needs")

@@ -62,13 +62,15 @@ def overconfidence(photos: GradedPhotos) -> Values:
 def squared_distance(photos: GradedPhotos) -> Values:
     """(N,) how far the probabilities are from the truth, squared."""
     shares: Values = given(photos.probabilities)
-    return ((shares - one_hot(photos.truth, GRADE_COUNT)) ** 2).sum(axis=1)
+    distances: Values = ((shares - one_hot(photos.truth, GRADE_COUNT)) ** 2).sum(axis=1)
+    return distances
 
 
 def log_loss(photos: GradedPhotos) -> Values:
     """(N,) minus the logarithm of the probability of the true grade."""
     of_truth = np.take_along_axis(given(photos.probabilities), photos.truth[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))
+    losses: Values = -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))
+    return losses
 
 
 def _calibration_error(sums: Sums) -> Values:

@@ -49,7 +49,7 @@ class Screening:
 
     def counts(self, sums: Sums) -> Values:
         """(B, 2, 2) what the predicted grade says."""
-        return two_by_two(sums.matrix, self.lowest)
+        return two_by_two(sums.matrix, self.lowest).astype(np.float64, copy=False)
 
     def shares(
         self,
