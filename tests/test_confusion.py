@@ -51,7 +51,7 @@ MATRIX_MEASURES = {
 }
 """The measures of five grades, by their key in `metrics.json`."""
 
-LOWEST = {"quadratic_weighted_kappa": -1, "linear_weighted_kappa": -1, "gwet_ac2": -1}
+LOWEST = {"quadratic_weighted_kappa": -1, "linear_weighted_kappa": -1, "gwet_ac2": -1.4}
 HIGHEST = {"mean_absolute_grade_error": 4}
 """Of the measures that do not lie between 0 and 1."""
 
@@ -258,6 +258,11 @@ def test_a_prevailing_grade_takes_kappa_down_and_leaves_ac2() -> None:
     assert float(confusion.accuracy(skewed)) == 0.98
     assert float(quadratic_weighted_kappa(skewed)) < 0.5
     assert float(gwet_ac2(skewed)) > 0.99
+
+
+def test_ac2_keeps_its_bound_where_all_grades_are_exchanged() -> None:
+    worst = np.fliplr(np.diag([310, 145, 90, 145, 310]))
+    assert -1.4 < float(gwet_ac2(worst)) < -1.39
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ def gwet_ac2(matrix: Matrix) -> Values:
         matrix: (..., 5, 5) counts or weights of at least 0.
 
     Returns:
-        (...) float64 above -1 and at most 1: 1 for perfect agreement, also on a single grade. NaN for an empty matrix.
+        (...) float64 from -1.4 (all grades exchanged) to 1: 1 for perfect agreement, also on a single grade. NaN
+        for an empty matrix.
 
     Source:
         Gwet, Handbook of Inter-Rater Reliability (2014), chapter 5; for unweighted grades Gwet, Computing inter-rater

@@ -84,7 +84,7 @@ GRADE_MEASURES = (
         name="Gwet's AC2, quadratic weights",
         sentence="Agreement with the true grades beyond chance, which is taken to be rarer the more one grade "
         "prevails: 1 is perfect; unlike kappa, it does not fall where nearly all photos have one grade.",
-        low=-1,
+        low=-1.4,
         value=of_matrix(confusion.gwet_ac2),
         interval="percentile",
         counted="all",
