@@ -184,8 +184,10 @@ def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_pa
     table = steps.decide_cross_fitted(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
     kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
     again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
-    for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets", "ci"):
+    for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets"):
         assert again[key] == near(kept[key])
+    # Measures may have come since.
+    assert {key: again["ci"][key] for key in kept["ci"]} == near(kept["ci"])
     truth, said = table["grade"], table["predicted_grade"]
     assert kept["quadratic_weighted_kappa"] == pytest.approx(cohen_kappa_score(truth, said, weights="quadratic"))
     assert kept["aca"] == pytest.approx(balanced_accuracy_score(truth, said))

@@ -16,12 +16,15 @@ import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
+from biranet.decisions.predictions import POINT_PREFIX, has_answers, has_probabilities, point_columns, probabilities
+from biranet.decisions.rules import raw_probabilities
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, Sums
 from biranet.evaluation.measures.decisions import count_decisions, count_held, count_referred, count_sizes
 from biranet.evaluation.measures.measure import Ranking, Rankings, Tally, count_grades
 from biranet.evaluation.measures.probabilities import log_loss, overconfidence, squared_distance
+from biranet.grades import DECISIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,7 +193,7 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
     columns: dict[Source, Values] = {}
     rankings: dict[Source, tuple[Ranking, ...]] = {}
     missing: dict[str, str] = {}
-    photos = GradedPhotos.from_table(table, groups)
+    photos = _as_arrays(table, groups)
     for section in SECTIONS:
         parts = section.parts(photos)
         if not parts:
@@ -223,6 +226,28 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
 def _column(source: Source) -> int:
     place = (source.section, source.function)
     return COLUMNS.index(place) if place in COLUMNS else len(COLUMNS)
+
+
+def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
+    """Take the arrays out of a predictions table, in the order of its groups."""
+    table = table.iloc[groups.order]
+
+    def column(name: str) -> npt.NDArray[np.int64]:
+        return table[name].to_numpy(np.int64)
+
+    given, answered = has_probabilities(table), has_answers(table)
+    calibrated = given and "temperature" in table and bool((table["temperature"] != 1).any())
+    return GradedPhotos(
+        truth=column("grade"),
+        predicted=column("predicted_grade"),
+        group=groups.group_of_photo,
+        probabilities=probabilities(table) if given else None,
+        raw_probabilities=raw_probabilities(table) if calibrated else None,
+        points={name.removeprefix(POINT_PREFIX): column(name) for name in point_columns(table)},
+        decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if answered else None,
+        lowest=column("lowest_grade") if answered else None,
+        highest=column("highest_grade") if answered else None,
+    )
 
 
 def _evaluate(

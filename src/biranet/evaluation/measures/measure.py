@@ -1,4 +1,7 @@
-"""What an entry of the registry says of a number, and what a measure is computed from."""
+"""What an entry of the registry says of a number, and what a measure is computed from.
+
+The registry names what a model card may hold, so it is read without pandas, which takes half a second.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,19 +10,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from biranet.decisions.predictions import (
-    POINT_PREFIX,
-    has_answers,
-    has_probabilities,
-    point_columns,
-    probabilities,
-)
-from biranet.decisions.rules import raw_probabilities
-from biranet.evaluation.groups import Groups, Weights
-from biranet.grades import DECISIONS, GRADE_COUNT
+from biranet.grades import GRADE_COUNT
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from biranet.evaluation.groups import Weights
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.int64]
@@ -76,28 +70,6 @@ class GradedPhotos:
     highest: Grades | None = None
     referred: Grades | None = None
 
-    @classmethod
-    def from_table(cls, table: "pd.DataFrame", groups: Groups) -> "GradedPhotos":
-        """Take the arrays out of a predictions table, in the order of its groups."""
-        table = table.iloc[groups.order]
-
-        def column(name: str) -> Grades:
-            return table[name].to_numpy(np.int64)
-
-        given, answered = has_probabilities(table), has_answers(table)
-        heated = given and "temperature" in table and bool((table["temperature"] != 1).any())
-        return cls(
-            truth=column("grade"),
-            predicted=column("predicted_grade"),
-            group=groups.group_of_photo,
-            probabilities=probabilities(table) if given else None,
-            raw_probabilities=raw_probabilities(table) if heated else None,
-            points={name.removeprefix(POINT_PREFIX): column(name) for name in point_columns(table)},
-            decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if answered else None,
-            lowest=column("lowest_grade") if answered else None,
-            highest=column("highest_grade") if answered else None,
-        )
-
 
 class Sums(NamedTuple):
     """What the value of a measure is computed from, for B sets of weights of the groups.
@@ -142,7 +114,7 @@ class Ranking(Protocol):
     def fewer_groups(self) -> int:
         """Number of groups with marked photos, or of those with others, whichever are fewer."""
 
-    def area(self, weights: Weights) -> Values:
+    def area(self, weights: "Weights") -> Values:
         """Measure the area under a curve, for (G, B) weights of groups: (B,), NaN where it is not defined."""
 
 

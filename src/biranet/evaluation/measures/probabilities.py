@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.confusion import ratio
-from biranet.decisions.predictions import SMALLEST_PROBABILITY
 from biranet.evaluation.measures.grades import no_photo_of_grade
 from biranet.evaluation.measures.measure import (
     BY_GRADE,
@@ -68,6 +67,8 @@ def squared_distance(photos: GradedPhotos) -> Values:
 
 def log_loss(photos: GradedPhotos) -> Values:
     """(N,) minus the logarithm of the probability of the true grade."""
+    from biranet.decisions.predictions import SMALLEST_PROBABILITY
+
     of_truth = np.take_along_axis(given(photos.probabilities), photos.truth[:, None], axis=1)[:, 0]
     losses: Values = -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))
     return losses

@@ -8,7 +8,6 @@ import numpy as np
 
 from biranet import confusion
 from biranet.confusion import SCREENINGS, two_by_two
-from biranet.decisions.predictions import any_dr_score, referable_score
 from biranet.evaluation.measures.measure import (
     Facts,
     GradedPhotos,
@@ -107,23 +106,31 @@ REFERABLE = Screening("referable", "no photo is referable", "every photo is refe
 ANY_DR = Screening("any_dr", "no photo has any DR", "every photo has DR")
 
 
+def _referable_score(photos: GradedPhotos) -> Values:
+    from biranet.decisions.predictions import referable_score
+
+    return referable_score(given(photos.probabilities))
+
+
 def _rank_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = referable_score(given(photos.probabilities))
+    score = _referable_score(photos)
     return (rank(score, photos.truth >= REFERABLE.lowest, photos.group),)
 
 
 def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
+    from biranet.decisions.predictions import any_dr_score
+
     score = any_dr_score(given(photos.probabilities))
     return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)
 
 
 def _order_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = referable_score(given(photos.probabilities))
+    score = _referable_score(photos)
     return (PrecisionOrder.of(score, photos.truth >= REFERABLE.lowest, photos.group),)
 
 
 def _order_by_confidence(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = referable_score(given(photos.probabilities))
+    score = _referable_score(photos)
     wrong = (photos.predicted >= REFERABLE_GRADE) != (photos.truth >= REFERABLE_GRADE)
     return (RiskOrder.of(np.maximum(score, 1 - score), wrong, photos.group),)
 
