@@ -106,7 +106,8 @@ def parquet(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def predictions(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """A table of predictions, with or without the answers of rules."""
-    from biranet.decisions.predictions import has_answers, has_probabilities, probabilities, read_predictions
+    from biranet.decisions.columns import has_answers, has_probabilities, probabilities
+    from biranet.decisions.predictions import read_predictions
 
     header = ["file", "group", "grade", "predicted_grade", "p0", "p1", "p2", "p3", "p4", "eye", "status"]
     answers = ["temperature", "decision", "lowest_grade", "highest_grade", "refer_youden"] * (rng.random() < 0.6)

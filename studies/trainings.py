@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from biranet.config import ModelConfig, TrainConfig
-from biranet.decisions.predictions import COLUMNS
+from biranet.decisions.columns import COLUMNS
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.model import build_model

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from biranet.decisions.predictions import PROBABILITIES, read_predictions, referable_score
+from biranet.decisions.columns import PROBABILITIES, referable_score
+from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import RESAMPLES, measure_some, paired_differences
 from studies.idrid.grid import BASE, LOSSES

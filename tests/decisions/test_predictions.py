@@ -7,20 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.decisions.predictions import (
+from biranet.decisions.columns import (
     ANSWER_COLUMNS,
     COLUMNS,
     any_dr_score,
-    check_predictions,
     has_answers,
     has_probabilities,
     point_columns,
-    pool_predictions,
     probabilities,
-    read_predictions,
     referable_score,
-    write_predictions,
 )
+from biranet.decisions.predictions import check_predictions, pool_predictions, read_predictions, write_predictions
 from biranet.errors import InputError
 from biranet.tables import read_table
 

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as npst
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import log_softmax, softmax
 
-from biranet.decisions.predictions import ANSWER_COLUMNS, read_predictions, write_predictions
+from biranet.decisions.columns import ANSWER_COLUMNS
+from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.decisions.rules import (
     ALL_GRADES,
     LEAST_TEMPERATURE,

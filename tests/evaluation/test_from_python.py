@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import biranet
-from biranet.decisions.predictions import PROBABILITIES, write_predictions
+from biranet.decisions.columns import PROBABILITIES
+from biranet.decisions.predictions import write_predictions
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from metrics_schema import metrics_schema
 
 from biranet.cli import main
-from biranet.decisions.predictions import PROBABILITIES, write_predictions
+from biranet.decisions.columns import PROBABILITIES
+from biranet.decisions.predictions import write_predictions
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.measures import MEANINGS
 from biranet.grades import DECISIONS

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from biranet.cli import main
+from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.fit import fit_rules
-from biranet.decisions.predictions import PROBABILITIES, write_predictions
+from biranet.decisions.predictions import write_predictions
 from biranet.errors import InputError
 from biranet.reports import notes as notes_module
 from biranet.reports.facts import SourceTable, source_lines

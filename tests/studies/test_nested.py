@@ -14,8 +14,9 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
+from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.fit import fit_rules
-from biranet.decisions.predictions import PROBABILITIES, read_predictions
+from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError, RefusedError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.locks import exclusive_file

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 
-from biranet.decisions.predictions import SMALLEST_PROBABILITY
+from biranet.decisions.columns import SMALLEST_PROBABILITY
 from biranet.decisions.rules import Floats, Grades, apply_temperature
 from biranet.grades import GRADE_COUNT
 

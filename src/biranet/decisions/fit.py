@@ -24,7 +24,8 @@ from biranet.decisions.calibration import (
     fit_grade_thresholds,
     fit_temperature,
 )
-from biranet.decisions.predictions import check_predictions, referable_score
+from biranet.decisions.columns import referable_score
+from biranet.decisions.predictions import check_predictions
 from biranet.decisions.rules import (
     REFER_ALL,
     REFER_NONE,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from biranet.decisions.predictions import (
+from biranet.decisions.columns import (
     ANSWER_COLUMNS,
     POINT_PREFIX,
     PROBABILITIES,

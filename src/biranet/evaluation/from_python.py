@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from biranet.config import ReportConfig, named_in_python
-from biranet.decisions.predictions import PROBABILITIES, parse_predictions, read_predictions
+from biranet.decisions.columns import PROBABILITIES
+from biranet.decisions.predictions import parse_predictions, read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import measure_patients

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
-from biranet.decisions.predictions import POINT_PREFIX, has_answers, has_probabilities, point_columns, probabilities
+from biranet.decisions.columns import POINT_PREFIX, has_answers, has_probabilities, point_columns, probabilities
 from biranet.decisions.rules import raw_probabilities
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights

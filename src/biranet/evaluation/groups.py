@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.decisions.predictions import COLUMNS, point_columns
+from biranet.decisions.columns import COLUMNS, point_columns
 from biranet.grades import DECISIONS
 
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]

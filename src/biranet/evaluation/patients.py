@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
-from biranet.decisions.predictions import (
+from biranet.decisions.columns import (
     COLUMNS,
     PROBABILITIES,
     has_answers,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from biranet.config import Device, ReportConfig
-from biranet.decisions.predictions import probabilities
+from biranet.decisions.columns import probabilities
 from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.medmnist import is_archive, prepare_archive

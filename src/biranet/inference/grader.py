@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from biranet.config import Device
-from biranet.decisions.predictions import PROBABILITIES
+from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.rules import answer, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES

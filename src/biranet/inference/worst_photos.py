@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.decisions.predictions import PROBABILITIES, probabilities
+from biranet.decisions.columns import PROBABILITIES, probabilities
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.predictor import Predictor
 from biranet.photos.overlay import overlay_attention

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from biranet.console import progress_bar
-from biranet.decisions.predictions import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
+from biranet.decisions.columns import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
 from biranet.decisions.rules import answer, answer_columns
 from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint_info import CheckpointInfo

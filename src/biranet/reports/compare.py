@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import EvaluationConfig
-from biranet.decisions.predictions import has_answers, pool_predictions
+from biranet.decisions.columns import has_answers
+from biranet.decisions.predictions import pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences

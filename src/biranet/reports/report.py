@@ -10,15 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
+from biranet.decisions.columns import COLUMNS, has_answers, has_probabilities, probabilities
 from biranet.decisions.fit import COVERAGE
-from biranet.decisions.predictions import (
-    COLUMNS,
-    has_answers,
-    has_probabilities,
-    probabilities,
-    read_predictions,
-    write_predictions,
-)
+from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.interval_methods import FEWEST_GROUPS, LEVEL
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import LEADING, point_name

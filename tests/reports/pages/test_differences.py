@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from biranet.decisions.predictions import ANSWER_COLUMNS, PROBABILITIES, write_predictions
+from biranet.decisions.columns import ANSWER_COLUMNS, PROBABILITIES
+from biranet.decisions.predictions import write_predictions
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.measures import MAIN
 from biranet.grades import DISCLAIMER

@@ -67,7 +67,7 @@ def squared_distance(photos: GradedPhotos) -> Values:
 
 def log_loss(photos: GradedPhotos) -> Values:
     """(N,) minus the logarithm of the probability of the true grade."""
-    from biranet.decisions.predictions import SMALLEST_PROBABILITY
+    from biranet.decisions.columns import SMALLEST_PROBABILITY
 
     of_truth = np.take_along_axis(given(photos.probabilities), photos.truth[:, None], axis=1)[:, 0]
     losses: Values = -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))

@@ -107,7 +107,7 @@ ANY_DR = Screening("any_dr", "no photo has any DR", "every photo has DR")
 
 
 def _referable_score(photos: GradedPhotos) -> Values:
-    from biranet.decisions.predictions import referable_score
+    from biranet.decisions.columns import referable_score
 
     return referable_score(given(photos.probabilities))
 
@@ -118,7 +118,7 @@ def _rank_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
 
 
 def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    from biranet.decisions.predictions import any_dr_score
+    from biranet.decisions.columns import any_dr_score
 
     score = any_dr_score(given(photos.probabilities))
     return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.decisions.predictions import (
+from biranet.decisions.columns import (
     POINT_PREFIX,
     any_dr_score,
     has_answers,
