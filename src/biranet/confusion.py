@@ -291,8 +291,8 @@ def positive_predictive_value(counts: Matrix, prevalence: float | None = None) -
     """
     if prevalence is None:
         return ratio(counts[..., 1, 1], counts[..., 1].sum(-1))
-    found, needless = prevalence * sensitivity(counts), (1 - prevalence) * (1 - specificity(counts))
-    return ratio(found, found + needless)
+    true_positives, needless = prevalence * sensitivity(counts), (1 - prevalence) * (1 - specificity(counts))
+    return ratio(true_positives, true_positives + needless)
 
 
 def negative_predictive_value(counts: Matrix, prevalence: float | None = None) -> Values:

@@ -30,8 +30,8 @@ def escaped(text: str) -> str:
     return _SUSPECT.sub(_written_out, text)
 
 
-def _written_out(found: re.Match[str]) -> str:
-    letter = found[0]
+def _written_out(match: re.Match[str]) -> str:
+    letter = match[0]
     # Wide spaces are no orders, although they do not count as printable.
     return letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
 

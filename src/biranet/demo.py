@@ -53,11 +53,11 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     """
     with output(out, DEMO) as place:
         write_json(place / MARK, MARKED)
-        for made in visible(place):
-            if made.is_dir() and not made.is_symlink():
-                shutil.rmtree(made)
-            elif made.name != MARK:
-                made.unlink()
+        for path in visible(place):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != MARK:
+                path.unlink()
         return _run(out, say)
 
 

@@ -29,19 +29,19 @@ def describe(error: BaseException, command: str) -> str:
         The sentence.
     """
     kind, text = type(error).__name__, _first_line(error)
-    said = f"{kind}: {text}"
-    if isinstance(error, MemoryError) or any(sign in said for sign in _OUT_OF_MEMORY):
+    summary = f"{kind}: {text}"
+    if isinstance(error, MemoryError) or any(sign in summary for sign in _OUT_OF_MEMORY):
         why = "memory ran out; run it again with smaller batches, fewer workers or smaller photos"
-    elif any(sign in said for sign in _WORKER_DIED):
+    elif any(sign in summary for sign in _WORKER_DIED):
         why = "a worker process was ended from outside or ran out of memory; run it again, perhaps with fewer --workers"
     elif isinstance(error, OSError) and error.strerror:
         files = " -> ".join(str(file) for file in (error.filename, error.filename2) if file is not None)
         why = f"{files or 'the system refused'}: {error.strerror}"
     else:
-        why = f"this is a fault of biranet ({said})"
+        why = f"this is a fault of biranet ({summary})"
     place = _write_details(error, command)
-    told = f"the details are in {place}; please send it, after a look at what it says" if place else _last_place(error)
-    return f"{why}; {told}"
+    where = f"the details are in {place}; please send it, after a look at what it says" if place else _last_place(error)
+    return f"{why}; {where}"
 
 
 def _first_line(error: BaseException) -> str:

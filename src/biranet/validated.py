@@ -47,8 +47,8 @@ def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
         location = first["loc"]
         key = ".".join(map(str, location))[:_LONGEST_KEY]
         if first["type"] == "unexpected_keyword_argument":
-            known = ", ".join(_fields_at(kind, location[:-1]))
-            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {known}") from error
+            keys = ", ".join(_fields_at(kind, location[:-1]))
+            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {keys}") from error
         ours = first.get("ctx", {}).get("error")
         message = str(ours) if isinstance(ours, ValueError) else first["msg"]
         raise InputError(": ".join(filter(None, (origin, printable(key), message)))) from error

@@ -51,7 +51,7 @@ def _program(path: Path) -> list[str]:
 def _git(folder: Path, *arguments: str) -> str:
     """What git says; nothing where it is not installed or knows no checkout here."""
     try:
-        said = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        process = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.strip() if said.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -43,17 +43,17 @@ class Train(Command):
         early.add_argument("--out", type=Path)
         early.add_argument("--resume", action="store_true")
         try:
-            known, _ = early.parse_known_args(arguments)
+            early_arguments, _ = early.parse_known_args(arguments)
         except argparse.ArgumentError:
             return None  # the parser of the whole command says it better
-        if known.resume:
-            if known.out is None:
+        if early_arguments.resume:
+            if early_arguments.out is None:
                 raise InputError("--resume needs the run folder: biranet train --resume --out RUN")
-            if known.recipe is not None:
+            if early_arguments.recipe is not None:
                 raise InputError("--resume keeps the settings of the run; leave --recipe out")
-            prepared, config = _settings_of(known.out)
+            prepared, config = _settings_of(early_arguments.out)
             return cls(prepared=prepared, config=config)
-        return cls(config=read_recipe(known.recipe)) if known.recipe else None
+        return cls(config=read_recipe(early_arguments.recipe)) if early_arguments.recipe else None
 
     def run(self) -> int:
         """Train in the run folder."""
@@ -76,9 +76,9 @@ def _settings_of(run: Path) -> tuple[Path, TrainConfig]:
     return Path(stored["prepared"]), train_config_from(stored["train"], str(path))
 
 
-def _differences(given: TrainConfig, kept: TrainConfig) -> str:
+def _differences(asked: TrainConfig, kept: TrainConfig) -> str:
     """Name the settings that differ between two configurations, but for those that leave no trace in the result."""
-    ours, theirs = lasting_settings(given), lasting_settings(kept)
+    ours, theirs = lasting_settings(asked), lasting_settings(kept)
     return ", ".join(
         f"{name} is {ours[name]} here and {theirs[name]} in the run" for name in ours if ours[name] != theirs[name]
     )

@@ -253,8 +253,8 @@ def refuse_shared(
     for column in ("file", "sha256", "group"):
         if column not in calibration or column not in measured:
             continue
-        held = calibration[column]
-        shared = measured[measured[column].isin(held[held != ""])]
+        calibration_values = calibration[column]
+        shared = measured[measured[column].isin(calibration_values[calibration_values != ""])]
         if len(shared):
             photo, value = shared["file"].iloc[0], shared[column].iloc[0]
             raise RefusedError(

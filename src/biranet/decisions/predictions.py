@@ -299,10 +299,10 @@ def _as_numbers(table: pd.DataFrame, column: str, origin: str, why: str) -> "pd.
 
 
 def _refuse_missing(table: pd.DataFrame, needed: Sequence[str], origin: str, why: str = "") -> None:
-    found = [str(name) for name in table.columns]
-    missing = [name for name in needed if name not in found]
+    columns = [str(name) for name in table.columns]
+    missing = [name for name in needed if name not in columns]
     if missing:
-        raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(found)}")
+        raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(columns)}")
 
 
 def _refuse_parts(table: pd.DataFrame, origin: str) -> None:

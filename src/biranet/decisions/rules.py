@@ -256,14 +256,14 @@ def gathered_before(shares: Floats, grades: Grades) -> Floats:
     # A share of -1 beyond either end keeps the set inside the scale, for as long as there is a grade to take.
     walled = np.pad(shares, ((0, 0), (1, 1)), constant_values=-1.0)
     low, high = grades + 1, grades + 1
-    held = shares[rows, grades].astype(np.float64)
+    mass = shares[rows, grades].astype(np.float64)
     before = np.zeros(shares.shape)
     for _ in range(GRADE_COUNT - 1):
         up = walled[rows, high + 1] >= walled[rows, low - 1]
         low, high = np.where(up, low, low - 1), np.where(up, high + 1, high)
         entering = np.where(up, high, low)
-        before[rows, entering - 1] = held
-        held = held + walled[rows, entering]
+        before[rows, entering - 1] = mass
+        mass = mass + walled[rows, entering]
     return before
 
 

@@ -149,7 +149,7 @@ def from_json(metrics: Mapping[str, Any]) -> dict[Key, Estimate]:
         >>> found[Key.parse("recall_per_grade.1")].reason
         'no photo has grade 1'
     """
-    found: dict[Key, Estimate] = {}
+    estimates: dict[Key, Estimate] = {}
     for meaning in MEANINGS.values():
         place = metrics.get(meaning.section) if meaning.section else metrics
         if place is None or len(meaning.shape) > 1:
@@ -159,8 +159,8 @@ def from_json(metrics: Mapping[str, Any]) -> dict[Key, Estimate]:
                 key = Key(meaning.section, point, meaning.key)
                 reason = metrics.get("undefined", {}).get(str(key), "")
                 whole = Estimate(numbers[meaning.key], numbers.get("ci", {}).get(meaning.key), reason)
-                found |= _by_grade(key, meaning, whole, metrics) if meaning.shape else {key: whole}
-    return found
+                estimates |= _by_grade(key, meaning, whole, metrics) if meaning.shape else {key: whole}
+    return estimates
 
 
 def _has_place(meaning: Meaning, key: Key) -> bool:

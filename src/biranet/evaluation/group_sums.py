@@ -121,8 +121,8 @@ class GroupSums:
         Returns:
             The same table, without the measures that need them.
         """
-        wanted = {self.sources[key] for key in self.measures if str(key) in keys}
-        rankings = {source: each for source, each in self.rankings.items() if source in wanted}
+        sources = {self.sources[key] for key in self.measures if str(key) in keys}
+        rankings = {source: each for source, each in self.rankings.items() if source in sources}
         left = {
             key: measure
             for key, measure in self.measures.items()
@@ -235,13 +235,13 @@ def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
     def column(name: str) -> npt.NDArray[np.int64]:
         return table[name].to_numpy(np.int64)
 
-    given, answered = has_probabilities(table), has_answers(table)
-    calibrated = given and "temperature" in table and bool((table["temperature"] != 1).any())
+    probable, answered = has_probabilities(table), has_answers(table)
+    calibrated = probable and "temperature" in table and bool((table["temperature"] != 1).any())
     return GradedPhotos(
         truth=column("grade"),
         predicted=column("predicted_grade"),
         group=groups.group_of_photo,
-        probabilities=probabilities(table) if given else None,
+        probabilities=probabilities(table) if probable else None,
         raw_probabilities=raw_probabilities(table) if calibrated else None,
         points={name.removeprefix(POINT_PREFIX): column(name) for name in point_columns(table)},
         decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if answered else None,

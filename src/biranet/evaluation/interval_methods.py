@@ -119,11 +119,11 @@ def percentile_interval(drawn: Values, groups: float) -> Interval | None:
         >>> round(low), round(high)
         (25, 975)
     """
-    known = drawn[~np.isnan(drawn)]
-    if groups < 2 or not known.size or np.ptp(known) < SAME:
+    defined = drawn[~np.isnan(drawn)]
+    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
         return None
     tail = float(ndtr(np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, TAIL)))
-    low, high = np.quantile(known, [tail, 1 - tail])
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return [float(low), float(high)]
 
 
@@ -167,10 +167,10 @@ def student_interval(value: float, drawn: Values, groups: float) -> Interval | N
         >>> student_interval(0.25, np.array([0.25, 0.25]), 30) is None
         True
     """
-    known = drawn[~np.isnan(drawn)]
-    if groups < 2 or not known.size or np.ptp(known) < SAME:
+    defined = drawn[~np.isnan(drawn)]
+    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
         return None
-    reach = float(-stdtrit(groups - 1, TAIL) * known.std() * np.sqrt(groups / (groups - 1)))
+    reach = float(-stdtrit(groups - 1, TAIL) * defined.std() * np.sqrt(groups / (groups - 1)))
     return [value - reach, value + reach]
 
 
@@ -199,7 +199,7 @@ def clopper_pearson(share: float, size: float) -> Interval:
 
 def _variance(drawn: Values, groups: float) -> float | None:
     """How data sets vary: as the draws do, but for the (groups - 1) / groups by which those vary less."""
-    known = drawn[~np.isnan(drawn)]
-    if groups < 2 or not known.size or np.ptp(known) < SAME:
+    defined = drawn[~np.isnan(drawn)]
+    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
         return None
-    return float(known.var() * groups / (groups - 1))
+    return float(defined.var() * groups / (groups - 1))

@@ -83,9 +83,9 @@ def add_reasons(
     stated = frozenset(name for name, prevalence in summed.prevalences.items() if prevalence is not None)
     facts = Facts(tuple(summed.matrix.sum(axis=1).tolist()), stated)
     top = {Key("", "", entry.key): entry for entry in TOP.measures}
-    wanted = top | dict(summed.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
+    selected = top | dict(summed.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
     estimates = {}
-    for key, entry in wanted.items():
+    for key, entry in selected.items():
         if key in values:
             plain = plain_value(values[key])
             estimates[key] = Estimate(plain, intervals.get(key), _why_undefined(entry, plain, facts))

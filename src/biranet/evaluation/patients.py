@@ -50,11 +50,11 @@ def measure_patients(table: "pd.DataFrame", config: EvaluationConfig | None = No
     if "eye" not in table:
         return {"reason": "the predictions have no column 'eye'", **nothing}
     eyes = _eyes(table)
-    known = (eyes != "").groupby(table["group"]).transform("all")
-    if not known.any():
+    eyes_known = (eyes != "").groupby(table["group"]).transform("all")
+    if not eyes_known.any():
         return {"reason": "no group has the eye (left or right) of all its photos in the column 'eye'", **nothing}
-    kept = table[known]
-    both_eyes = int((eyes[known].groupby(kept["group"]).nunique() == 2).sum())
+    kept = table[eyes_known]
+    both_eyes = int((eyes[eyes_known].groupby(kept["group"]).nunique() == 2).sum())
     if not both_eyes:
         return {"reason": "no group has photos of both eyes", **nothing}
     n = kept["group"].nunique()

@@ -47,10 +47,10 @@ class Ranking:
         """
         sums = np.zeros((len(self.others) + 1, weights.shape[1]), weights.dtype)
         np.cumsum(weights.take(self.others, axis=0), axis=0, out=sums[1:])
-        found = weights.take(self.found, axis=0)
+        positives = weights.take(self.found, axis=0)
         halves = sums.take(self.below, axis=0) + sums.take(self.not_above, axis=0)
-        pairs = found.sum(axis=0, dtype=np.float64) * sums[-1]
-        return ratio(np.einsum("pb,pb->b", found, halves, dtype=np.float64), 2 * pairs)
+        pairs = positives.sum(axis=0, dtype=np.float64) * sums[-1]
+        return ratio(np.einsum("pb,pb->b", positives, halves, dtype=np.float64), 2 * pairs)
 
 
 def rank(scores: Values, to_find: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Ranking:
@@ -172,6 +172,6 @@ class PrecisionOrder(FallingOrder):
             Average precision, as scikit-learn defines it: the sum of (R_n - R_(n-1)) P_n over the different scores,
             without interpolation.
         """
-        called, found = self._reached(weights)
-        precision = found[1:] / np.maximum(called[1:], 1)
-        return ratio(np.einsum("lb,lb->b", np.diff(found, axis=0), precision), found[-1])
+        called, true_positives = self._reached(weights)
+        precision = true_positives[1:] / np.maximum(called[1:], 1)
+        return ratio(np.einsum("lb,lb->b", np.diff(true_positives, axis=0), precision), true_positives[-1])

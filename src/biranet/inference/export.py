@@ -122,10 +122,11 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         raise InputError(f"writing ONNX needs {error.name}; install it with: pip install 'biranet[onnx]'") from None
     predictor = load_predictor(checkpoint, "cpu")
     model, info = predictor.model, predictor.info
-    held = sum(tensor.nbytes for tensor in model.state_dict().values())
-    if held > LARGEST_BYTES:
+    weights_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
+    if weights_bytes > LARGEST_BYTES:
         raise RefusedError(
-            f"{checkpoint} has {held / 1e9:.1f} GB of weights, and one ONNX file holds 2; export a .safetensors"
+            f"{checkpoint} has {weights_bytes / 1e9:.1f} GB of weights, and one ONNX file holds 2; "
+            "export a .safetensors"
         )
     photos = _drawn_photos(info.image_size)
     answers = _answers(predictor, photos)
@@ -168,7 +169,7 @@ class _Calibrated(nn.Module):
 def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> bytes:
     # Two photos, since torch takes a batch of one for a constant.
     pixels = torch.zeros(2, info.image_size, info.image_size, 3, dtype=torch.uint8)
-    made = torch.onnx.export(
+    program = torch.onnx.export(
         _Calibrated(model, info).eval(),
         (pixels,),
         dynamo=True,
@@ -179,7 +180,7 @@ def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> byte
         output_names=outputs,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
-    proto = cast(torch.onnx.ONNXProgram, made).model_proto
+    proto = cast(torch.onnx.ONNXProgram, program).model_proto
     graph = proto.graph
     # Here torch notes which line of which file made what: paths of this machine.
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):

@@ -42,11 +42,11 @@ class Listed:
     passed_by: list[str]
 
 
-def list_photos(given: Sequence[Path]) -> Listed:
+def list_photos(inputs: Sequence[Path]) -> Listed:
     """List the photo files behind paths, as `biranet prepare` finds them.
 
     Args:
-        given: Files; folders, searched in the order of their names; or tables with a column `file`, whose names are
+        inputs: Files; folders, searched in the order of their names; or tables with a column `file`, whose names are
             looked for in the folder of the table by the rule of `biranet.photos.datasets.names`. A table may also name
             photos elsewhere, by a whole path or by steps up.
 
@@ -60,25 +60,25 @@ def list_photos(given: Sequence[Path]) -> Listed:
     files: list[Path] = []
     refused: dict[Path, str] = {}
     passed_by: list[str] = []
-    for path in given:
+    for path in inputs:
         if path.is_dir():
             refuse_prepared(path)
             folder = PhotoFolder(path, None)
             passed_by += [folder.skipped] if folder.skipped else []
             if not folder.files:
-                seen = f"; {folder.skipped}" if folder.skipped else ""
-                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
-            found = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
+                skipped = f"; {folder.skipped}" if folder.skipped else ""
+                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{skipped}")
+            photos = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
         elif path.suffix.lower() in TABLE_SUFFIXES:
-            found = list(_named_in(path))
+            photos = list(_named_in(path))
         elif path.exists():
             if path.suffix.lower() not in PHOTO_SUFFIXES:
                 refuse_packed(path)
-            found = [(path, "")]
+            photos = [(path, "")]
         else:
             raise InputError(f"{path} does not exist; give a photo, a folder of photos or a table of them")
-        files += [file for file, _ in found]
-        refused |= {file: reason for file, reason in found if reason}
+        files += [file for file, _ in photos]
+        refused |= {file: reason for file, reason in photos if reason}
     if not files:
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
@@ -110,14 +110,14 @@ it is somebody's."""
 
 @contextmanager
 def outputs_of_grading(
-    out: Path, attention: Path | None, given: Sequence[Path], files: Sequence[Path], checkpoint: Path
+    out: Path, attention: Path | None, inputs: Sequence[Path], files: Sequence[Path], checkpoint: Path
 ) -> Iterator[Path]:
     """Ask for the outputs of grading, and keep all others from them meanwhile.
 
     Args:
         out: The table.
         attention: Folder for the pictures of what the model looked at, if any.
-        given: What was given to grade: files, folders, lists.
+        inputs: What was given to grade: files, folders, lists.
         files: The photos behind it.
         checkpoint: The model.
 
@@ -127,10 +127,10 @@ def outputs_of_grading(
     Raises:
         InputError: If one of them would replace something else, or pictures would lie among the photos.
     """
-    with ExitStack() as held:
-        table = held.enter_context(output(out, GRADES_TABLE, (*given, *files, checkpoint)))
+    with ExitStack() as locks:
+        table = locks.enter_context(output(out, GRADES_TABLE, (*inputs, *files, checkpoint)))
         if attention is not None:
-            folders = [path for path in given if path.is_dir()]
+            folders = [path for path in inputs if path.is_dir()]
             if any(lies_in(attention, path) for path in folders) or any(
                 _same_folder(attention, path) for path in {file.parent for file in files}
             ):
@@ -138,7 +138,7 @@ def outputs_of_grading(
                     f"{attention} is a folder of photos that are graded, or lies in one, so its pictures would come to "
                     "be graded as photos; name another folder"
                 )
-            held.enter_context(
+            locks.enter_context(
                 output(attention, Kind("pictures of attention", partial(_foreign, table=table), folder=True))
             )
         yield table
@@ -146,8 +146,8 @@ def outputs_of_grading(
 
 def _foreign(folder: Path, table: Path) -> Path | None:
     """What a folder holds but pictures that we drew, and the table beside them."""
-    found = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
-    return next(found, None)
+    strangers = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
+    return next(strangers, None)
 
 
 def _same_folder(one: Path, other: Path) -> bool:

@@ -50,8 +50,8 @@ class Backbone(NamedTuple):
             return nn.Sequential(), self.layers
         if stage not in self.stages:
             names = ", ".join(self.stages)
-            known = f"its stages are {names}" if names else "it cannot be cut into stages, so use --freeze none"
-            raise InputError(f"--freeze {stage}: the backbone {self.name} has no {stage}; {known}")
+            remedy = f"its stages are {names}" if names else "it cannot be cut into stages, so use --freeze none"
+            raise InputError(f"--freeze {stage}: the backbone {self.name} has no {stage}; {remedy}")
         children = list(self.layers.named_children())
         end = self.stages[stage]
         # An activation that works in place, behind the cut, would change the features under the other stream.
@@ -182,25 +182,25 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
 
 def _load_weights(network: nn.Module, name: str, path: Path) -> None:
     """Load a backbone's weights from a file: tensors are matched by name, or else all of them by order and shape."""
-    given = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
-    wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    stored = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
+    expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
     # timm writes a.0.b as a_0.b in feature networks, and wraps those it keeps whole; data-parallel training wraps too.
     by_name = {
-        key.removeprefix("module.").removeprefix("model.").replace(".", "_"): value for key, value in given.items()
+        key.removeprefix("module.").removeprefix("model.").replace(".", "_"): value for key, value in stored.items()
     }
-    matched = {key: by_name.get(key.removeprefix("model.").replace(".", "_")) for key in wanted}
+    matched = {key: by_name.get(key.removeprefix("model.").replace(".", "_")) for key in expected}
     if any(value is None for value in matched.values()):
         # Ports of one network to another library keep the order. A safetensors file has none.
-        ordered = list(given.values()) if path.suffix != ".safetensors" else []
-        matched = dict(zip(wanted, ordered, strict=False))
-    for key, value in wanted.items():
+        ordered = list(stored.values()) if path.suffix != ".safetensors" else []
+        matched = dict(zip(expected, ordered, strict=False))
+    for key, value in expected.items():
         tensor = matched.get(key)
         if tensor is None or tensor.shape != value.shape or _kind(tensor) != _kind(value):
-            found = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)} ({_kind(tensor)})"
+            offered = "nothing" if tensor is None else f"a tensor of shape {tuple(tensor.shape)} ({_kind(tensor)})"
             raise InputError(
                 f"{path} does not hold weights of the backbone {name}: for {key} of shape {tuple(value.shape)} "
-                f"({_kind(value)}) it has {found}; give the file that belongs to this backbone"
+                f"({_kind(value)}) it has {offered}; give the file that belongs to this backbone"
             )
     network.load_state_dict({key: tensor for key, tensor in matched.items() if tensor is not None}, strict=False)
 

@@ -35,14 +35,14 @@ class FlipAverage(nn.Module):
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
-        seen: Output = self.model(image)
+        straight: Output = self.model(image)
         if self.training:
-            return seen
+            return straight
         # One after the other: both in one batch would take twice the memory.
         mirrored: Output = self.model(image.flip(-1))
         # In logarithms, which a probability too small for a float does not leave empty.
-        both = torch.logaddexp(seen.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1))
-        return Output(both - math.log(2), (seen.attention + mirrored.attention.flip(-1)) / 2)
+        both = torch.logaddexp(straight.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1))
+        return Output(both - math.log(2), (straight.attention + mirrored.attention.flip(-1)) / 2)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Give the weights by the names they have without the flip."""

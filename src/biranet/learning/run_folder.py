@@ -172,10 +172,10 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
-    elif (found := next((path for path in visible(run) if path.name not in _BEGUN), None)) is not None:
+    elif (stranger := next((path for path in visible(run) if path.name not in _BEGUN), None)) is not None:
         raise InputError(
-            f"{run} holds what an earlier training made, such as {found.name}, but not its {STATE_NAME}, so it cannot "
-            "go on; choose another --out, or delete the folder if nobody needs it"
+            f"{run} holds what an earlier training made, such as {stranger.name}, but not its {STATE_NAME}, so it "
+            "cannot go on; choose another --out, or delete the folder if nobody needs it"
         )
     else:
         origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}

@@ -110,8 +110,8 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
     if len(counts) < sum(share > 0 for share in shares):
         raise InputError(f"{len(counts)} groups of photos cannot be divided into {len(shares)} parts")
     total = np.maximum(counts.sum(axis=0), 1)
-    wanted = np.array([index for index, share in enumerate(shares) if share > 0])
-    target = np.outer(np.array(shares)[wanted], total)
+    parts = np.array([index for index, share in enumerate(shares) if share > 0])
+    target = np.outer(np.array(shares)[parts], total)
     missing = target.copy()
     # A random order first, so that the seed decides among equals; the stable sort keeps it.
     order = np.random.default_rng(seed).permutation(len(counts))
@@ -121,7 +121,7 @@ def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArr
         group = counts[number]
         # How much nearer to its target each part comes: the difference of squared distances.
         nearest = (group * (2 * missing - group) / target).sum(axis=1).argmax()
-        part[number] = wanted[nearest]
+        part[number] = parts[nearest]
         missing[nearest] -= group
     return part[unit]
 

@@ -161,10 +161,10 @@ def load_state(
                 number, key = rest.split(".", 1)
                 values.setdefault(int(number), {})[key] = tensor
     try:
-        known = {"state": values, "param_groups": _groups_as_here(groups, optimizer)}
+        optimizer_state = {"state": values, "param_groups": _groups_as_here(groups, optimizer)}
         _check_shapes(values, optimizer)
         model.load_state_dict(weights)
-        optimizer.load_state_dict(known)
+        optimizer.load_state_dict(optimizer_state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path} belongs to another model or optimizer; start the training anew") from error
     return progress, schedule
@@ -207,6 +207,6 @@ def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimizer: torch.o
 def _differences(here: Conditions, written: Conditions) -> Iterator[str]:
     for name in dict.fromkeys([*here, *written]):
         if here.get(name) != written.get(name):
-            told = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
+            difference = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
             summed_up = name.removesuffix("_sha256")
-            yield told if summed_up == name else f"the {summed_up} have changed since it began"
+            yield difference if summed_up == name else f"the {summed_up} have changed since it began"

@@ -169,8 +169,8 @@ def prepare_training(
 
 def _read_photos(accelerator: Accelerator, prepared: Path, config: TrainConfig) -> pd.DataFrame:
     """Read the graded photos with their split, which the main process makes where there is none."""
-    if accelerator.is_main_process and (made := ensure_split(prepared, config)):
-        accelerator.print(made)
+    if accelerator.is_main_process and (notice := ensure_split(prepared, config)):
+        accelerator.print(notice)
     accelerator.wait_for_everyone()
     table, warnings = read_split_photos(prepared, config)
     if warnings:

@@ -311,7 +311,7 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
     if not files:
         return []
     places = [place.partition(": ") for cell in texts[texts != ""] for place in cell.split("; ")]
-    kinds = Counter(f"{place}: {kind}" for place, _, found in places for kind in found.split(", "))
+    kinds = Counter(f"{place}: {kind}" for place, _, names in places for kind in names.split(", "))
     counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
     sentence = (
         f"{{first}} holds in its header what looks like a person, a date or a place; {{n}} such in all: {counts}. "

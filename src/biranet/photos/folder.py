@@ -241,16 +241,16 @@ def _tasks(
 ) -> Iterator[Task]:
     """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
     for photo in listed.photos:
-        seen = _file_state(photos / photo.file)
+        state = _file_state(photos / photo.file)
         outcome = journal.find(photo.file)
-        if outcome and seen.items() <= outcome.items() and still_stored(out, outcome):
+        if outcome and state.items() <= outcome.items() and still_stored(out, outcome):
             passed()
             continue
-        candidates = journal.same_length(seen["source_bytes"]) if seen["source_bytes"] else []
+        candidates = journal.same_length(state["source_bytes"]) if state["source_bytes"] else []
         if outcome:
             candidates.insert(0, outcome)
         refused = _refused(photos, photo.file, listed.hints)
-        yield Task(photo.file, photos / photo.file, out, preparation, seen, candidates, refused)
+        yield Task(photo.file, photos / photo.file, out, preparation, state, candidates, refused)
 
 
 def _file_state(path: Path) -> Outcome:

@@ -73,24 +73,24 @@ class Preparation:
         """Return the settings as plain values."""
         return dataclasses.asdict(self)
 
-    def unlike(self, wanted: "Preparation") -> str:
+    def unlike(self, other: "Preparation") -> str:
         """Say what photos prepared so are and others are not; nothing where they are the same.
 
         Args:
-            wanted: How the others are prepared.
+            other: How the others are prepared.
 
         Example:
             >>> Preparation(size_px=64).unlike(Preparation()), Preparation().unlike(Preparation())
             ('photos of 64 px and JPEG quality 95, not of 610 px and 95', '')
         """
-        if self.already_cropped != wanted.already_cropped:
+        if self.already_cropped != other.already_cropped:
             kinds = ("photographs that were cut to their field", "squares that were published as such")
-            return f"{kinds[self.already_cropped]}, not {kinds[wanted.already_cropped]}"
-        if self == wanted:
+            return f"{kinds[self.already_cropped]}, not {kinds[other.already_cropped]}"
+        if self == other:
             return ""
         return (
             f"photos of {self.size_px} px and JPEG quality {self.jpeg_quality}, "
-            f"not of {wanted.size_px} px and {wanted.jpeg_quality}"
+            f"not of {other.size_px} px and {other.jpeg_quality}"
         )
 
     @classmethod

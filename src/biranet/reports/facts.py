@@ -87,5 +87,5 @@ def source_lines(table: SourceTable) -> list[str]:
         ['sha256 0a', 'a.csv: sha256 1b', 'Seed: 1']
     """
     pooled = [f"{inner.file}: {line}" for inner in table.tables for line in source_lines(inner)]
-    told = [f"{name}: {line}" for name, fact in table.facts.items() for line in fact_lines(fact)]
-    return [f"sha256 {table.sha256}", *pooled, *told]
+    lines = [f"{name}: {line}" for name, fact in table.facts.items() for line in fact_lines(fact)]
+    return [f"sha256 {table.sha256}", *pooled, *lines]

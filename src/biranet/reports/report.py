@@ -207,8 +207,8 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
 def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
     numbers, patients = Numbers(metrics), metrics["patients"]
     leading = [numbers(key).meaning for key in LEADING]
-    known = patients["reason"] is None
-    combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if known else {}
+    measured = patients["reason"] is None
+    combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if measured else {}
     return {
         "point_name": point_name,
         "numbers": numbers,

@@ -146,8 +146,8 @@ DECISION_MEASURES = (
 
 def count_held(photos: GradedPhotos) -> Values:
     """(N, 5) a one at the true grade, where the set holds it."""
-    held = (given(photos.lowest) <= photos.truth) & (photos.truth <= given(photos.highest))
-    counts: Values = one_hot(photos.truth, GRADE_COUNT) * held[:, None]
+    covered = (given(photos.lowest) <= photos.truth) & (photos.truth <= given(photos.highest))
+    counts: Values = one_hot(photos.truth, GRADE_COUNT) * covered[:, None]
     return counts
 
 

@@ -141,8 +141,8 @@ def _rank_each_grade(photos: GradedPhotos) -> tuple[Ranking, ...]:
 
 
 def _mean_of_defined(sums: Sums) -> Values:
-    known = ~np.isnan(sums.own)
-    return ratio(np.where(known, sums.own, 0).sum(-1), known.sum(-1))
+    defined = ~np.isnan(sums.own)
+    return ratio(np.where(defined, sums.own, 0).sum(-1), defined.sum(-1))
 
 
 def _one_class(facts: Facts, grade: int | None) -> str:

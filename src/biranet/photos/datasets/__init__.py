@@ -177,8 +177,8 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
 
 
 def _describe_repeat(photo: LabelledPhoto, row: SourceRow, first: LabelledPhoto, first_row: SourceRow) -> str:
-    there = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
+    first_place = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
     if photo.grade == first.grade:
-        return f"{row}: the photo {photo.file!r} stands in {there} too; leave one of the rows"
+        return f"{row}: the photo {photo.file!r} stands in {first_place} too; leave one of the rows"
     grades = ["no grade" if grade is None else f"grade {grade}" for grade in (photo.grade, first.grade)]
-    return f"{row}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {there}; leave the right row"
+    return f"{row}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {first_place}; leave the right row"

@@ -97,9 +97,9 @@ def _check_length(picture: Image.Image, data: bytes) -> None:
     last_rows = tags[_HEIGHT] - (-(-tags[_HEIGHT] // parts.down) - 1) * parts.down
     strip = data[parts.starts[-1] : parts.starts[-1] + parts.lengths[-1]]
     if compression == _NOT_COMPRESSED:
-        held, announced = sum(parts.lengths), row_bytes * tags[_HEIGHT] * parts.planes
-        if held < announced:
-            raise cut_short(held / announced)
+        stored, announced = sum(parts.lengths), row_bytes * tags[_HEIGHT] * parts.planes
+        if stored < announced:
+            raise cut_short(stored / announced)
         more = parts.lengths[-1] >= row_bytes * (last_rows + 1)
     elif compression == _JPEG:
         more = _jpeg_holds_more(strip, last_rows, parts.down, tags[_HEIGHT])
