@@ -6,7 +6,6 @@ INSTALLED = $(VENV)/.installed
 
 # Two processes with one thread each: with more threads they would only wait for one another.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-COVERAGE = --cov --cov-report=term
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci lock clean
@@ -31,8 +30,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Run the whole chain on drawn photographs, and say where the report is
 	$(BIN)/biranet demo
 
-test: setup ## Run the tests, except those marked slow
-	$(PYTEST) -m "not slow" $(COVERAGE)
+test: setup ## Run the tests, except those marked slow, and name the slowest
+	$(PYTEST) -m "not slow" --durations=25
 
 test-slow: setup ## Run the tests marked slow: kills, fuzzing, big trees
 	$(PYTEST) -m slow
@@ -57,7 +56,7 @@ docs: setup ## Write the reference of the Python interface to build/docs; a warn
 ci: check docs test-kernels test-ci ## Do what CI does: check, docs, quick tests, the slow ones marked sample, other kernels
 
 test-ci: setup
-	$(PYTEST) -m "not slow or sample" $(COVERAGE)
+	$(PYTEST) -m "not slow or sample" --durations=25 --cov --cov-report=term
 
 lock: setup ## Pin anew what pyproject.toml asks for; other pins stay
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
