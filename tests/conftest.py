@@ -19,8 +19,11 @@ REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] /
 
 # One thread a process: the test run itself is parallel, and sums then have one order on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A run started in the background inherits that Ctrl-C is ignored; tests of Ctrl-C, and what they start, need it.
+# A run started in the background inherits that Ctrl-C is ignored, one below nohup that a closed terminal is; tests of
+# both, and what they start, need them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Group keys of the tests' own, not the user's: one for the whole run, so that a test and what it starts agree.
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"biranet-tests-{os.getuid()}"))
 # No test may reach for a hub; a missing file must fail at once, not after retries.
