@@ -43,7 +43,9 @@ def small_model(request):
 
 def _tiny_config(*, model=None, data=None, optimizer=None, **settings):
     return TrainConfig(
-        model=ModelConfig(**({"backbone": "test_resnet", "pretrained": False, "freeze": "none"} | (model or {}))),
+        model=ModelConfig(
+            **({"model": "plain", "backbone": "test_resnet", "pretrained": False, "freeze": "none"} | (model or {}))
+        ),
         data=DataConfig(**({"image_size": 64, "batch_size": 8, "workers": 0} | (data or {}))),
         optimizer=OptimizerConfig(**({"lr": 0.01, "weight_scale": "unit"} | (optimizer or {}))),
         **({"epochs": 2, "device": "cpu"} | settings),
@@ -52,7 +54,7 @@ def _tiny_config(*, model=None, data=None, optimizer=None, **settings):
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    """Function from what differs to the settings of a training of two epochs that takes a second."""
+    """Function from what differs to the settings of a training of two epochs that takes half a second."""
     return _tiny_config
 
 

@@ -141,6 +141,17 @@ def test_what_cannot_be_fitted_on_leaves_the_checkpoint_alone(model_file, folder
     assert model_file.read_bytes() == before
 
 
+def test_too_few_photos_are_refused_before_any_is_predicted(model_file, folder, tmp_path):
+    other = tmp_path / "prepared"
+    shutil.copytree(folder, other)
+    table = read_manifest(other)
+    write_manifest(other, table.assign(group="one"))
+    for name in table["prepared"]:
+        (other / name).unlink()
+    with pytest.raises(InputError, match="at least 9 groups"):
+        calibrate(model_file, other)
+
+
 def test_predictions_without_probabilities_are_refused(model_file, folder):
     table = predictions(model_file, folder, "calibration").drop(columns=[f"p{grade}" for grade in range(5)])
     with pytest.raises(InputError, match="hold no probabilities"):

@@ -18,7 +18,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint import load_checkpoint, read_info
 from biranet.learning.history import read_history
 from biranet.learning.loss import CrossEntropy, GradingLoss
-from biranet.learning.model import BiraNet, build_model
+from biranet.learning.model import PlainNet, build_model
 from biranet.learning.predict import predict_photos
 from biranet.learning.split import split_photos
 from biranet.learning.state import Progress
@@ -28,12 +28,13 @@ from biranet.manifest import graded_photos, read_manifest, write_manifest
 
 
 def test_what_a_run_folder_holds(folder, tmp_path, capsys, tiny_config):
-    progress = train(folder, tmp_path / "run", tiny_config(epochs=3, save_epoch=2))
+    config = tiny_config(model={"model": "biranet"}, epochs=3, save_epoch=2)
+    progress = train(folder, tmp_path / "run", config)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     checkpoints = {"best.safetensors", "last.safetensors", "epoch_002.safetensors"}
     assert names == checkpoints | {"config.json", "state.safetensors", "history.jsonl", "tensorboard"}
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert stored["train"] == json.loads(json.dumps(dataclasses.asdict(tiny_config(epochs=3, save_epoch=2))))
+    assert stored["train"] == json.loads(json.dumps(dataclasses.asdict(config)))
     assert stored["prepared"] == str(folder)
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2, 3]
     assert set(read_history(tmp_path / "run")[0]) == {
@@ -69,9 +70,10 @@ def _validation_kappa(checkpoint, folder):
 
 def _by_heart(config, **settings):
     """Settings with which eight photos are soon known by heart."""
-    data = {"augmentation": "none", "draws_per_epoch": 48}
-    optimizer = {"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}
-    return config(data=data, optimizer=optimizer, epochs=6, save_epoch=1, **settings)
+    data = {"augmentation": "none", "draws_per_epoch": 40}
+    optimizer = {"optimizer": "adamw", "lr": 2e-3, "schedule": "cosine"}
+    model = {"model": "biranet"} | settings.pop("model", {})
+    return config(model=model, data=data, optimizer=optimizer, epochs=4, save_epoch=1, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_the_best_checkpoint_has_the_highest_validation_kappa(eight, learned, sa
     for epoch, kappa in enumerate(kappas, start=1):
         assert _validation_kappa(learned / f"epoch_{epoch:03d}.safetensors", eight) == kappa
     assert same_weights(learned / "best.safetensors", learned / f"epoch_{best.epoch:03d}.safetensors")
-    assert same_weights(learned / "last.safetensors", learned / "epoch_006.safetensors")
+    assert same_weights(learned / "last.safetensors", learned / "epoch_004.safetensors")
 
 
 def test_the_validation_part_chooses_but_does_not_teach(eight, learned, tmp_path, tiny_config, same_weights):
@@ -251,7 +253,7 @@ def test_frozen_layers_keep_the_weights_they_were_given(folder, tmp_path, tiny_c
     torch.manual_seed(9)
     given = build_model(ModelConfig(backbone="test_resnet", pretrained=False, freeze="none", model="plain")).backbone
     torch.save(given.state_dict(), tmp_path / "weights.pt")
-    model = {"backbone_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
+    model = {"model": "biranet", "backbone_weights": tmp_path / "weights.pt", "pretrained": True, "freeze": "stage2"}
     train(folder, tmp_path / "run", tiny_config(model=model))
     # The checkpoint names the weights, and no place of this machine.
     assert read_info(tmp_path / "run" / "last.safetensors").model.backbone_weights == Path("weights.pt")
@@ -315,9 +317,9 @@ def test_the_loss_is_the_one_asked_for(folder, tmp_path, monkeypatch, tiny_confi
 
 def test_flags_reach_the_images_the_batches_and_the_device(folder, tmp_path, monkeypatch, tiny_config):
     images, devices = [], []
-    original, build = BiraNet.forward, Accelerator.__init__
+    original, build = PlainNet.forward, Accelerator.__init__
     monkeypatch.setattr(
-        BiraNet, "forward", lambda self, image: images.append((self.training, *image.shape)) or original(self, image)
+        PlainNet, "forward", lambda self, image: images.append((self.training, *image.shape)) or original(self, image)
     )
 
     def spy(self, *arguments, **settings):

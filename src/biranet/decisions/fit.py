@@ -63,6 +63,31 @@ _DECIMALS = 9
 """Scores closer than a table's digits are one score, and thresholds stand clear of it."""
 
 
+def refuse_too_few(photos: pd.DataFrame, origin: str) -> None:
+    """Refuse photos that no rules can be fitted on, which needs no predictions.
+
+    Args:
+        photos: Their `grade` and `group`.
+        origin: Where they come from, for the errors.
+
+    Raises:
+        InputError: If they are of fewer than `LEAST_GROUPS` groups, or only referable ones or none.
+    """
+    groups = photos["group"].nunique()
+    if groups < LEAST_GROUPS:
+        raise InputError(
+            f"{origin}: the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(photos)} "
+            f"photos to fit them on are of {groups}; make a larger calibration part"
+        )
+    referable = photos["grade"] >= REFERABLE_GRADE
+    if referable.all() or not referable.any():
+        which = "all of them are" if referable.all() else "none of them is"
+        raise InputError(
+            f"{origin}: the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the "
+            f"{len(photos)} photos to fit them on {which} referable; make a larger calibration part"
+        )
+
+
 def fit_rules(
     table: pd.DataFrame,
     *,
@@ -95,19 +120,9 @@ def fit_rules(
     check_predictions(table, origin)
     raw = raw_probabilities(table, origin=origin)
     grades = table["grade"].to_numpy(np.int64)
+    refuse_too_few(table, origin)
     groups, names = pd.factorize(table["group"])
-    if len(names) < LEAST_GROUPS:
-        raise InputError(
-            f"{origin}: the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(table)} "
-            f"photos to fit them on are of {len(names)}; make a larger calibration part"
-        )
     referable = grades >= REFERABLE_GRADE
-    if referable.all() or not referable.any():
-        which = "all of them are" if referable.all() else "none of them is"
-        raise InputError(
-            f"{origin}: the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the "
-            f"{len(table)} photos to fit them on {which} referable; make a larger calibration part"
-        )
     temperature = fit_temperature(raw, grades)
     shares = apply_temperature(raw, temperature)
     thresholds = None

@@ -3,6 +3,7 @@
 import difflib
 import warnings
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -60,6 +61,7 @@ class Backbone(NamedTuple):
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
+@cache
 def check_backbone(name: str, image_size: int) -> int:
     """Build a backbone without memory for its weights, and show it an image without pixels.
 

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from biranet.config import CalibrationConfig, Device, ModelConfig
-from biranet.decisions.fit import fit_rules
+from biranet.decisions.fit import fit_rules, refuse_too_few
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
@@ -60,9 +60,11 @@ def calibrate_on_part(
     info = predictor.info
     check_preparation(prepared, info)
     photos = photos_of_part(table, CALIBRATION, predictor, prepared)
+    origin = f"the calibration part ({info.split_column}) of {public_name(prepared)}"
+    refuse_too_few(photos, origin)  # before all of them are predicted
     without_rules = dataclasses.replace(predictor, info=dataclasses.replace(info, rules=Rules()))
     predictions = predict_photos(without_rules, prepared, photos, workers=workers)
-    info = _fit(info, predictions, config, f"the calibration part ({info.split_column}) of {public_name(prepared)}")
+    info = _fit(info, predictions, config, origin)
     save_checkpoint(checkpoint, predictor.model, info)
     return info.rules
 
