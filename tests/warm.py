@@ -33,13 +33,13 @@ class Warm:
         self._process.communicate(timeout=60)
         self._folder.cleanup()
 
-    def start(self, *words: object) -> "Fork":
-        """Start `python -m biranet WORDS`, or the script that the first word names, in a session of its own."""
+    def start(self, *words: object, program: str | Path = "biranet") -> "Fork":
+        """Start `python -m PROGRAM WORDS`, or a program that is a file, in a session of its own."""
         place = Path(tempfile.mkdtemp(dir=self._folder.name))
         for name in ("out", "err"):
             (place / name).touch()
         assert self._process.stdin and self._process.stdout
-        request = json.dumps([os.getcwd(), str(place), [str(word) for word in words]])
+        request = json.dumps([os.getcwd(), str(place), [str(word) for word in (program, *words)]])
         print(request, file=self._process.stdin, flush=True)
         return Fork(int(self._process.stdout.readline()), place)
 
@@ -112,13 +112,13 @@ def _become(cwd: str, place: Path, words: list[str]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    sys.argv = words
     if words[0].endswith(".py"):
-        sys.argv = words
         sys.path[0] = str(Path(words[0]).parent)
         runpy.run_path(words[0], run_name="__main__")
     else:
-        sys.argv = ["biranet", *words]
-        runpy.run_module("biranet", run_name="__main__", alter_sys=True)
+        sys.path[0] = cwd
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Backbones: any timm network with feature maps, as a sequence of layers that can be cut at a stage."""
 
 import difflib
+import functools
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -60,6 +61,7 @@ class Backbone(NamedTuple):
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
+@functools.cache
 def check_backbone(name: str, image_size: int) -> int:
     """Build a backbone without memory for its weights, and show it an image without pixels.
 
