@@ -45,7 +45,7 @@ def photos(tmp_path_factory):
 def nested(photos, tiny_recipe, warm, tmp_path_factory):
     """Folder of a run by two processes: `out`, `results`, and what they said in `0.txt` and `1.txt`; read only."""
     folder = tmp_path_factory.mktemp("nested")
-    recipe = tiny_recipe.replace("epochs = 2", "epochs = 1").replace("batch_size = 8", "batch_size = 32")
+    recipe = tiny_recipe.replace("epochs = 2", "epochs = 1")
     (folder / "recipe.toml").write_text(recipe.replace("[model]", '[model]\nmodel = "plain"'))  # the smallest one
     with contextlib.chdir(ROOT):
         processes = [warm.start(*_words(photos, folder), program=command.__name__) for _ in range(2)]
