@@ -134,7 +134,7 @@ def test_no_cuda_has_no_opposite(root_help, biranet):
 
 def test_bare_train_in_an_empty_folder_says_what_is_missing(tmp_path, monkeypatch, warm):
     monkeypatch.chdir(tmp_path)
-    done = warm.start(ROOT / "train.py")
+    done = warm.start(program=ROOT / "train.py")
     out, err = done.communicate()
     assert (done.returncode, out) == (2, "")
     assert err == (
