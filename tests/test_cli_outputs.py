@@ -264,7 +264,9 @@ def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, warm,
     assert first.returncode == 0 and (place / "report" / "metrics.json").exists() and locks(place) == []
 
 
-def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(biranet, small, place, warm, wait_for):
+def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(
+    biranet, small, place, warm, wait_for
+):
     command = ["train", "prepared", "--out", "run", *small]
     with at_work(warm, wait_for, place / "run" / "config.json", *command) as first:
         for second in (command, ["calibrate", "run/last.safetensors"]):

@@ -39,7 +39,7 @@ class Warm:
         for name in ("out", "err"):
             (place / name).touch()
         assert self._process.stdin and self._process.stdout
-        request = json.dumps([os.getcwd(), str(place), [str(word) for word in (program, *words)]])
+        request = json.dumps([str(Path.cwd()), str(place), [str(word) for word in (program, *words)]])
         print(request, file=self._process.stdin, flush=True)
         return Fork(int(self._process.stdout.readline()), place)
 
