@@ -7,13 +7,14 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from drawn_tables import draw_table  # noqa: F401 (a fixture)
+from warm import Warm
 
 REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data" / "fundus"))
 
@@ -274,6 +275,13 @@ def biranet(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
         return Answer(ended.value.code, out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that has imported torch, to start commands from that need a process of their own."""
+    with Warm() as process:
+        yield process
 
 
 @pytest.fixture

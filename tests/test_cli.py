@@ -132,12 +132,12 @@ def test_no_cuda_has_no_opposite(root_help, biranet):
     assert biranet("train", "--no-no-cuda").status == 2
 
 
-def test_bare_train_in_an_empty_folder_says_what_is_missing(tmp_path):
-    done = subprocess.run(
-        [sys.executable, ROOT / "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
+def test_bare_train_in_an_empty_folder_says_what_is_missing(tmp_path, monkeypatch, warm):
+    monkeypatch.chdir(tmp_path)
+    done = warm.start(program=ROOT / "train.py")
+    out, err = done.communicate()
+    assert (done.returncode, out) == (2, "")
+    assert err == (
         "biranet: prepared holds no manifest.csv; make it from your photographs with: biranet prepare PHOTOS prepared\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -224,10 +222,9 @@ def test_demo_replaces_no_folder_into_which_somebody_put_something(assert_refuse
 
 
 @contextlib.contextmanager
-def at_work(wait_for, sign, *arguments):
-    """The real command line, held up once a file shows that it is at work; after the block it goes on to its end."""
-    command = [sys.executable, "-m", "biranet", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def at_work(warm, wait_for, sign, *arguments):
+    """A command held up once a file shows that it is at work; after the block it goes on to its end."""
+    process = warm.start(*arguments)
     try:
         wait_for(lambda: any(sign.parent.glob(sign.name)) or process.poll() is not None)
         process.send_signal(signal.SIGSTOP)
@@ -248,28 +245,30 @@ def locks(folder):
     return [path.name for path in folder.rglob("*") if path.name.endswith(LOCK_NAME)]
 
 
-def test_of_two_gradings_onto_one_table_one_is_refused(biranet, place, wait_for):
+def test_of_two_gradings_onto_one_table_one_is_refused(biranet, place, warm, wait_for):
     command = ["grade", "photos", *GRADE, "--out", "table.csv"]
-    with at_work(wait_for, place / ".table.*.partial", *command) as first:
+    with at_work(warm, wait_for, place / ".table.*.partial", *command) as first:
         told = f"biranet: {AT_WORK} table.csv; wait until it has ended, or name another file\n"
         assert biranet(*command) == (2, "", told)
         assert biranet(*command[:-1], "other.csv").status == 0
     assert first.returncode == 0 and len(pd.read_csv("table.csv")) == 3 and locks(place) == []
 
 
-def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, wait_for):
+def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, warm, wait_for):
     shutil.copytree("prepared", "own")
     (place / "own" / "test_readings.jsonl").unlink(missing_ok=True)  # which shows that the first one is at work
     command = ["evaluate", "model.safetensors", "own", "--workers", "0", "--out", "report"]
-    with at_work(wait_for, place / "own" / "test_readings.jsonl", *command) as first:
+    with at_work(warm, wait_for, place / "own" / "test_readings.jsonl", *command) as first:
         answer = biranet(*command)
         assert answer.status == 2 and f"{AT_WORK} report; wait" in answer.err
     assert first.returncode == 0 and (place / "report" / "metrics.json").exists() and locks(place) == []
 
 
-def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(biranet, small, place, wait_for):
+def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(
+    biranet, small, place, warm, wait_for
+):
     command = ["train", "prepared", "--out", "run", *small]
-    with at_work(wait_for, place / "run" / "config.json", *command) as first:
+    with at_work(warm, wait_for, place / "run" / "config.json", *command) as first:
         for second in (command, ["calibrate", "run/last.safetensors"]):
             answer = biranet(*second)
             assert answer.status == 2 and AT_WORK in answer.err
@@ -278,10 +277,10 @@ def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_mea
     assert names == {"best.safetensors", "last.safetensors", "state.safetensors"}
 
 
-def test_nobody_divides_photos_while_they_are_prepared(biranet, place, split_folder, wait_for):
+def test_nobody_divides_photos_while_they_are_prepared(biranet, place, split_folder, warm, wait_for):
     shutil.copytree(split_folder, "own")
     before = (place / "own" / "manifest.csv").read_bytes()
-    with at_work(wait_for, place / "own" / "progress.jsonl", "prepare", "photos", "own", "--size", "64") as first:
+    with at_work(warm, wait_for, place / "own" / "progress.jsonl", "prepare", "photos", "own", "--size", "64") as first:
         answer = biranet("split", "own")
         assert answer.status == 2 and f"{AT_WORK} own; wait" in answer.err
         first.kill()

@@ -3,6 +3,7 @@
 What is there is whole, what to do is said, and doing it ends as if nothing had happened.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -15,8 +16,10 @@ import time
 
 import pytest
 
+from biranet.cli import main
 from biranet.inference.grader import TABLE_COLUMNS
 from biranet.photos.drawn.synthetic import draw_folder
+from warm import UNMEASURED
 
 EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
 """A table of grades, from before."""
@@ -173,10 +176,6 @@ def test_attention_pictures_on_a_full_disk_keep_the_old_table(biranet, place, di
 # Signals
 
 
-# Without coverage, which a signal in the middle of its own locked part would leave waiting for ever.
-UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-
-
 def start(*arguments):
     """Start the real command line in a process group of its own, as a terminal does."""
     return subprocess.Popen(
@@ -189,13 +188,22 @@ def start(*arguments):
     )
 
 
+@pytest.fixture(scope="module")
+def undisturbed(split_folder, small, tmp_path_factory):
+    """The folder of the long training, run as nobody stops it; read only."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "prepared").symlink_to(split_folder)
+    with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
+        main(["train", "prepared", "--out", "run", *small, *shlex.split(LONG)])
+    return folder / "run"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_training_says_how_to_go_on_and_that_very_command_works(biranet, small, place, tree, number):
-    command = ["train", "prepared", "--out", "run", *small, *shlex.split(LONG)]
-    process = start(*command)
-    for line in process.stdout:
-        if line.startswith("epoch   1 "):
-            break
+def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
+    biranet, small, place, tree, number, warm, wait_for, undisturbed
+):
+    process = warm.start("train", "prepared", "--out", "run", *small, *shlex.split(LONG))
+    wait_for(lambda: "\nepoch   1 " in process.out.read_text() or process.poll() is not None)
     # Ctrl-C reaches every process of the group, the loader's too; SIGTERM comes from a scheduler, to the main one.
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
@@ -212,16 +220,25 @@ def test_stopped_training_says_how_to_go_on_and_that_very_command_works(biranet,
     assert 1 <= int(said[1]) < 12
 
     assert biranet(*shlex.split(said[2])).status == 0
-    command[3] = "undisturbed"
-    assert biranet(*command).status == 0
-    assert comparable(tree(place / "run")) == comparable(tree(place / "undisturbed"))
+    assert comparable(tree(place / "run")) == comparable(tree(undisturbed))
     assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 12
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder with `photos`, 200 of them, and with `undisturbed`, what preparing makes of them; read only."""
+    folder = tmp_path_factory.mktemp("many")
+    draw_folder(folder / "photos", 200, width_px=48, height_px=48)
+    with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
+        main(shlex.split("prepare photos undisturbed --labels photos/labels.csv --size 64 --workers 0"))
+    return folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number):
-    draw_folder(place / "many", 200, width_px=96, height_px=96)
-    command = ["prepare", "many", "out", "--labels", "many/labels.csv", "--size", 64]
+def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number, many):
+    (place / "photos").unlink()
+    (place / "photos").symlink_to(many / "photos")
+    command = ["prepare", "photos", "out", "--labels", "photos/labels.csv", "--size", 64]
     process = start(*command)
     journal = place / "out" / "progress.jsonl"
     until = time.monotonic() + 300
@@ -239,18 +256,16 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
     touched = {path: path.stat().st_mtime_ns for path in finished}
     assert biranet(*command, "--workers", 0).status == 0
     assert touched == {path: path.stat().st_mtime_ns for path in finished}
-    shutil.move("out", "resumed")
-    assert biranet(*command, "--workers", 0).status == 0
-    assert tree(place / "out") == tree(place / "resumed")
+    assert tree(place / "out") == tree(many / "undisturbed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number):
+def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):
     command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")
     command += ["--attention", "looked"]
 
     def stop():
-        process = start(*command)
+        process = warm.start(*command)
         until = time.monotonic() + 300
         while process.poll() is None and not any(place.glob("looked/*.jpg")) and time.monotonic() < until:
             time.sleep(0.001)

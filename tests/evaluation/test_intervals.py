@@ -280,8 +280,10 @@ OF_FEW = {
 
 @pytest.mark.parametrize(
     ("mix", "groups", "sets", "columns"),
-    [("usual", 60, 250, slice(None)), ("rare", 100, 600, BARE)],
-    ids=["usual mix", "rare grades"],
+    [
+        pytest.param("usual", 60, 250, slice(None), id="usual mix"),
+        pytest.param("rare", 100, 600, BARE, marks=[pytest.mark.slow, pytest.mark.sample], id="rare grades"),
+    ],
 )
 def test_intervals_hold_the_true_value(
     draw_table: Draw, truth: Callable[..., dict[str, float]], mix: str, groups: int, sets: int, columns: Any

@@ -26,13 +26,13 @@ def _photo_bytes(seed, suffix="PNG", **options):
     return _encoded(picture, suffix, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def photo_bytes():
     """Function from a seed to the bytes of a small photo that no other seed gives."""
     return _photo_bytes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tree():
     """Function from a folder to its files, path to bytes."""
     return lambda folder: {
@@ -40,7 +40,7 @@ def tree():
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run():
     """Function that prepares a folder at 64 px without a progress bar, and returns the manifest."""
 

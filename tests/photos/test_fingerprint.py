@@ -73,9 +73,14 @@ def drawn():
     return [draw_photo(seed % 5, seed) for seed in range(30)]
 
 
+@pytest.fixture(scope="module")
+def prints(drawn):
+    """Their fingerprints."""
+    return [print_of(photo) for photo in drawn]
+
+
 @pytest.mark.parametrize("name", COPIES)
-def test_a_copy_is_near_and_other_eyes_are_not(drawn, name):
-    prints = [print_of(photo) for photo in drawn]
+def test_a_copy_is_near_and_other_eyes_are_not(drawn, prints, name):
     copies = [print_of(COPIES[name](photo)) for photo in drawn[:12]]
     for place, copy in enumerate(copies):
         others = [distance(copy, other) for other in prints]

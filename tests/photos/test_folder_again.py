@@ -103,18 +103,6 @@ def test_a_split_beside_an_official_one_stays_too(photos, tmp_path, run, folds):
     assert (out / "manifest.csv").read_bytes() == before
 
 
-def test_a_run_at_another_size_at_once_changes_nothing(many, tmp_path, run):
-    with many() as child:
-        deadline = time.monotonic() + 60
-        while _written(tmp_path / "out" / "progress.jsonl") < 5:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        with pytest.raises(InputError, match="another biranet is at work on"):
-            run(tmp_path / "photos", tmp_path / "out", size_px=80)
-        assert read_preparation(tmp_path / "out").size_px == 64
-        assert child.wait(120) == 0
-
-
 def test_what_other_programs_leave_in_the_folder_is_left_alone(photos, tmp_path, run):
     out = tmp_path / "out"
     out.mkdir()
@@ -193,12 +181,27 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def many(tmp_path, photo_bytes):
-    """Prepares 300 photos in another process, in a session of its own."""
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def photos_of_many(tmp_path_factory, photo_bytes):
+    """Folder of 300 photos; read only."""
+    folder = tmp_path_factory.mktemp("many")
     for seed in range(300):
-        (tmp_path / "photos" / f"{seed:03}.png").write_bytes(photo_bytes(seed))
+        (folder / f"{seed:03}.png").write_bytes(photo_bytes(seed))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(photos_of_many, tmp_path_factory, run, tree):
+    """What an undisturbed run makes of them, path to bytes."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    run(photos_of_many, out)
+    return tree(out)
+
+
+@pytest.fixture
+def many(tmp_path, photos_of_many):
+    """Prepares 300 photos in another process, in a session of its own."""
+    (tmp_path / "photos").symlink_to(photos_of_many)
     (tmp_path / "script.py").write_text(SCRIPT)
 
     def start():
@@ -217,7 +220,7 @@ def _written(journal):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.sample])])
-def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, tmp_path, run, tree, kills):
+def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, whole, tmp_path, run, tree, kills):
     out, journal, rng = tmp_path / "out", tmp_path / "out" / "progress.jsonl", np.random.default_rng(0)
     # Random points over all photos, and a random moment after each: reading, writing, renaming.
     for point in sorted(rng.integers(0, 250, kills)):
@@ -234,11 +237,10 @@ def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, tm
             os.killpg(child.pid, signal.SIGKILL) if rng.random() < 0.5 else child.kill()
         assert not (out / "manifest.csv").exists()
     run(tmp_path / "photos", out, workers=2)
-    run(tmp_path / "photos", tmp_path / "whole")
-    assert tree(out) == tree(tmp_path / "whole")
+    assert tree(out) == whole
 
 
-def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, tmp_path, run, tree):
+def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, whole, tmp_path, run, tree):
     with many() as child:
         deadline = time.monotonic() + 60
         while _written(tmp_path / "out" / "progress.jsonl") < 5:
@@ -246,9 +248,11 @@ def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, tmp_path,
             time.sleep(0.01)
         with pytest.raises(InputError, match=r"another biranet is at work on .*out; wait"):
             run(tmp_path / "photos", tmp_path / "out")
+        with pytest.raises(InputError, match="another biranet is at work on"):
+            run(tmp_path / "photos", tmp_path / "out", size_px=80)
+        assert read_preparation(tmp_path / "out").size_px == 64
         assert child.wait(120) == 0
-    run(tmp_path / "photos", tmp_path / "whole")
-    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert tree(tmp_path / "out") == whole
 
 
 @pytest.mark.slow

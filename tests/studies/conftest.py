@@ -31,7 +31,7 @@ freeze = "none"
 
 [train.data]
 image_size = 64
-batch_size = 8
+batch_size = 20
 workers = 0
 
 [train.optimizer]
@@ -51,7 +51,7 @@ freeze = "none"
 
 [data]
 image_size = 64
-batch_size = 8
+batch_size = 20
 workers = 0
 
 [optimizer]

@@ -1,11 +1,9 @@
 """The command that chooses inside the folds, on drawn photographs, and what it has left in the repository."""
 
+import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,27 +34,24 @@ ANSWERS = ["file", "group", "grade", *PROBABILITIES]
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """160 drawn photographs, prepared at 64 px; read only."""
+    """130 drawn photographs, prepared at 64 px; read only."""
     folder = tmp_path_factory.mktemp("photos")
-    draw_folder(folder / "drawn", 160, seed=3, width_px=160, height_px=128)
+    draw_folder(folder / "drawn", 130, seed=3, width_px=96, height_px=80)
     prepare_folder(folder / "drawn", folder / "prepared", labels=folder / "drawn" / "labels.csv", size_px=64)
     return folder / "prepared"
 
 
 @pytest.fixture(scope="module")
-def nested(photos, tiny_recipe, tmp_path_factory):
+def nested(photos, tiny_recipe, warm, tmp_path_factory):
     """Folder of a run by two processes: `out`, `results`, and what they said in `0.txt` and `1.txt`; read only."""
     folder = tmp_path_factory.mktemp("nested")
-    (folder / "recipe.toml").write_text(tiny_recipe.replace("epochs = 2", "epochs = 1"))
-    words = [sys.executable, "-m", command.__name__, *_words(photos, folder)]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # processes of many threads each wait for each other
-    processes = [
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=one_thread)
-        for _ in range(2)
-    ]
+    recipe = tiny_recipe.replace("epochs = 2", "epochs = 1")
+    (folder / "recipe.toml").write_text(recipe.replace("[model]", '[model]\nmodel = "plain"'))  # the smallest one
+    with contextlib.chdir(ROOT):
+        processes = [warm.start(*_words(photos, folder), program=command.__name__) for _ in range(2)]
     for number, process in enumerate(processes):
-        said = process.communicate(timeout=600)[0]
-        assert process.returncode == 0, said
+        said, wrong = process.communicate(timeout=600)
+        assert process.returncode == 0, said + wrong
         (folder / f"{number}.txt").write_text(said)
     return folder
 

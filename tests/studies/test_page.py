@@ -61,7 +61,7 @@ def test_the_settings_stand_in_the_sentences(paper):
         "in 20 groups; of grade 0 to 4: 8, 8, 8, 8, 8.",
         "shown to the network at 64 px. 2 outer folds by group",
         "All on `test_resnet` with ImageNet weights, layers up to `none` frozen, but where nothing is.",
-        "2 epochs, batches of 8 drawn so that each grade comes about equally often, augmentation `fundus`, adamw",
+        "2 epochs, batches of 20 drawn so that each grade comes about equally often, augmentation `fundus`, adamw",
         "16 photographs of `elsewhere` in 8 groups; of grade 0 to 4: 4,",
         "there was 1 seed.",
     ):

@@ -172,7 +172,8 @@ def global_statistics(photo: Pixels) -> list[float]:
 def kappas_from_statistics(count: int) -> list[float]:
     """Agreement with the grade that two strong classifiers reach from global statistics, on patients not seen."""
     grades = np.random.default_rng(0).permutation(np.arange(count) % 5)
-    table = np.array([global_statistics(draw_photo(int(grade), 500 + seed)) for seed, grade in enumerate(grades)])
+    photos = [draw_photo(int(grade), 500 + seed, 160, 128) for seed, grade in enumerate(grades)]
+    table = np.array([global_statistics(photo) for photo in photos])
     models = (
         ExtraTreesClassifier(200, random_state=0),
         make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),

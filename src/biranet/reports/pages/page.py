@@ -4,6 +4,7 @@ How a number is written is decided here once, so that it looks alike on every pa
 """
 
 import base64
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,12 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: If the template asks for a value that is not there.
     """
+    return _environment().get_template(template).render(values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Templates and what they share; cached, as compiling the templates takes longer than filling them in."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -53,7 +60,7 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
         "names": GRADE_NAMES,
         "referable": REFERABLE_GRADE,
     }
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def is_page(path: Path) -> bool:
