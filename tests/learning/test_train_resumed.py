@@ -166,7 +166,6 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
         place = image_place("0" * 64)
         (folder / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(folder / table.loc[row, "prepared"], folder / place)
-        table = table.drop(columns="row_sha256")  # as an older version wrote it
         table.loc[row, ["sha256", "prepared"]] = "0" * 64, place
         table = table.drop(columns="row_sha256")
     write_manifest(folder, table)
