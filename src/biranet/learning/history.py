@@ -70,7 +70,7 @@ class HistoryWriter:
         self.board = _Board(run / "tensorboard", first_step=epochs_done + 1)
 
     def add_epoch(self, row: dict[str, Any]) -> None:
-        """HistoryWriter one epoch: numbers become scalars.
+        """Write one epoch: numbers become scalars.
 
         Args:
             row: `epoch`, from 1, and what was measured in it.
