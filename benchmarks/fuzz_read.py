@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image, features
 
 from biranet.errors import PhotoError
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.formats import PhotoFile
+from biranet.photos.read import decode_photo
 from fuzzing import Maker, fuzz, mutate
 
 LIMIT_BYTES = 4 << 30
@@ -125,7 +126,7 @@ def _dicom_samples(pixels: np.ndarray, jpeg: bytes, jpeg_2000: bytes) -> dict[st
 def read_case(data: bytes | Path, least_px: int | None) -> str:
     """Read a file as the program does; what comes back must be a photo or a `PhotoError`."""
     try:
-        pixels = read_photo(data) if least_px is None else read_scaled(data, least_px).pixels
+        pixels = decode_photo(PhotoFile(data), least_px).pixels
     except PhotoError as error:
         assert error.status == "unreadable"
         assert "memory" not in error.reason

@@ -106,7 +106,7 @@ def parquet(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def predictions(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """A table of predictions, with or without the answers of rules."""
-    from biranet.decisions.columns import has_answers, has_probabilities, probabilities
+    from biranet.decisions.columns import has_decisions, has_probabilities, probabilities
     from biranet.decisions.predictions import read_predictions
 
     header = ["file", "group", "grade", "predicted_grade", "p0", "p1", "p2", "p3", "p4", "eye", "status"]
@@ -127,7 +127,7 @@ def predictions(samples: Samples, rng: random.Random) -> Callable[[], object]:
         if has_probabilities(table):
             assert table["p0"].between(0, 1).all() or (probabilities(table) >= 0).all()
             assert np.abs(probabilities(table).sum(axis=1) - 1).max() < 0.03
-        if has_answers(table):
+        if has_decisions(table):
             assert table["temperature"].between(0, math.inf, inclusive="neither").all()
             assert table["lowest_grade"].isin(GRADES).all()
             assert (table["highest_grade"] >= table["lowest_grade"]).all()

@@ -31,9 +31,9 @@ from scipy.stats import binomtest
 
 from biranet.errors import PhotoError
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.formats import PHOTO_SUFFIXES
+from biranet.photos.formats import PHOTO_SUFFIXES, PhotoFile
 from biranet.photos.quality import MEASURED_PX, measure_quality, weakest_measure
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import decode_photo, read_photo, read_source
 
 Pixels = NDArray[np.uint8]
 Spoil = Callable[[Pixels, int], Pixels]
@@ -228,7 +228,7 @@ def on_photos(folder: Path, every: int) -> tuple[dict[str, Tally], float]:
     tallies = {kind: Tally() for kind in ("as they are", *SPOILED)}
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     for number, path in enumerate(paths):
-        photo = read_scaled(path, MEASURED_PX).pixels
+        photo = decode_photo(PhotoFile(read_source(path)), MEASURED_PX).pixels
         tallies["as they are"].add(photo)
         if number % every == 0:
             side_px = find_field(photo).side_px

@@ -1,8 +1,8 @@
-"""What do the shared stem and the bilinear form save? Training steps, measured in turns in one run.
+"""What do the shared frozen layers and the bilinear form save? Training steps, measured in turns in one run.
 
 python benchmarks/model.py [--out results.json]
 
-Peers: two separate copies of the frozen stem, as the method is usually drawn; the written-out outer product (B, C*C)
+Peers: two separate copies of the frozen layers, as the method is usually drawn; the written-out outer product (B, C*C)
 with one Linear. Only the ratios count; the seconds are those of the machine.
 """
 
@@ -26,16 +26,16 @@ from biranet.learning.model import BilinearHead, build_model
 ROUNDS = 7
 
 
-class SeparateStems(nn.Module):
-    """The same network with a copy of the stem for each stream."""
+class SeparateFrozenLayers(nn.Module):
+    """The same network with a copy of the frozen layers for each stream."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.stem_b = model, copy.deepcopy(model.frozen)
+        self.model, self.frozen_b = model, copy.deepcopy(model.frozen)
 
     def forward(self, image: Tensor) -> Tensor:
         vector_a, _ = self.model.stream_a(self.model.frozen(image))
-        vector_b, _ = self.model.stream_b(self.stem_b(image))
+        vector_b, _ = self.model.stream_b(self.frozen_b(image))
         return self.model.head(vector_a, vector_b)
 
 
@@ -80,8 +80,8 @@ def main() -> None:
     images = torch.rand(8, 3, 224, 224)
     for backbone in ("tf_efficientnet_lite0", "resnet18"):
         model = build_model(ModelConfig(backbone=backbone, pretrained=False)).train()
-        separate = SeparateStems(model)
-        results[f"shared stem, {backbone}, 224 px"] = in_turns(
+        separate = SeparateFrozenLayers(model)
+        results[f"shared frozen layers, {backbone}, 224 px"] = in_turns(
             step(lambda model=model: model(images).logits), step(lambda separate=separate: separate(images))
         )
     for channels in (320, 2048):

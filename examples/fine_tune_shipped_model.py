@@ -40,7 +40,7 @@ images = torch.stack([as_image(files[each]) for each in learned_from])
 weights = [weight for weight in model.parameters() if weight.requires_grad]  # the backbone stays as ImageNet left it
 optimizer = torch.optim.AdamW(weights, lr=3e-4)
 for _ in range(3):
-    loss = biranet.grading_loss(model.train()(images).logits, grades[learned_from], scale="unit")
+    loss = biranet.grading_loss(model.train()(images).logits, grades[learned_from], weight_scale="unit")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -16,7 +16,7 @@ class ForTrainer(nn.Module):
     def __init__(self, **model):
         super().__init__()
         self.model = biranet.create_model(**model)
-        self.loss = biranet.GradingLoss(scale="unit")
+        self.loss = biranet.GradingLoss(weight_scale="unit")
 
     def forward(self, pixel_values, labels=None):
         logits = self.model(pixel_values).logits

@@ -15,7 +15,7 @@ class GradingModule(lightning.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.model = biranet.create_model(**model)
-        self.loss = biranet.GradingLoss(scale="unit")
+        self.loss = biranet.GradingLoss(weight_scale="unit")
         self.validated = []
 
     def training_step(self, batch, _):

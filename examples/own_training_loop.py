@@ -20,7 +20,7 @@ images = (images - mean) / std
 
 for step in range(12):
     output = model.train()(images)
-    loss = biranet.grading_loss(output.logits, grades, scale="unit")
+    loss = biranet.grading_loss(output.logits, grades, weight_scale="unit")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -84,7 +84,7 @@ def read_results(results: Path) -> Results:
         external = _read_external(results)
     except OSError as error:
         raise InputError(
-            f"{results} does not hold the tables of a finished grid ({error}); run studies/idrid/run.py"
+            f"{results} does not hold the tables of a finished grid ({error}); run python -m studies.idrid.run"
         ) from error
     seeds = settings["seeds"].split()
     tables: dict[Pair, pd.DataFrame] = {}
@@ -108,7 +108,7 @@ def _read_external(results: Path) -> External | None:
     if settings["models_digest"] != models_digest(results):
         raise InputError(
             f"{folder} holds what was measured of other models than those of {results}; "
-            "run studies/idrid/run.py with --external, or delete it"
+            "run python -m studies.idrid.run with --external, or delete it"
         )
     return External(settings, *_read(folder, "rates", "measures", "differences"))
 

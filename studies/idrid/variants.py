@@ -117,7 +117,7 @@ class SharedFeatures(nn.Module):
     """BiRA-Net whose two streams stand on one backbone, computed once; each keeps its own Net-A and Net-B.
 
     Args:
-        net: A BiRA-Net; its first backbone becomes part of the stem, the second is dropped.
+        net: A BiRA-Net; its first backbone becomes part of the frozen layers, the second is dropped.
     """
 
     def __init__(self, net: BiraNet) -> None:

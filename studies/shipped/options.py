@@ -11,7 +11,7 @@ from torch import nn
 
 from biranet.config import CalibrationConfig, TrainConfig
 from biranet.confusion import quadratic_weighted_kappa
-from biranet.decisions.fit import LEAST_GROUPS
+from biranet.decisions.fit import MIN_GROUPS
 from biranet.errors import InputError
 from biranet.evaluation.metrics import checked_confusion
 from biranet.grades import REFERABLE_GRADE
@@ -90,10 +90,10 @@ def refuse_too_few(table: pd.DataFrame, fold: int) -> None:
     for number in range(PIECES):
         others = _piece(held_back) != number
         groups = held_back.loc[others, "group"].nunique()
-        if groups < LEAST_GROUPS or referable[others].nunique() < 2:
+        if groups < MIN_GROUPS or referable[others].nunique() < 2:
             raise InputError(
                 f"fold {fold} holds too few photos back to choose by: rules would be fitted on {others.sum()} photos "
-                f"of {groups} groups, and need {LEAST_GROUPS} groups, and photos that are referable and others; "
+                f"of {groups} groups, and need {MIN_GROUPS} groups, and photos that are referable and others; "
                 "prepare more photos"
             )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import CalibrationConfig, SplitConfig, TrainConfig, read_recipe
-from biranet.decisions.fit import fit_rules, refuse_shared
+from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.inference.models import DEFAULT
 from biranet.learning.split import split_photos
@@ -66,7 +66,7 @@ def decide_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: Calibr
         InputError: If there is too little to fit rules on.
         RefusedError: If the two share a photo or a group.
     """
-    refuse_shared(others, table)
+    check_disjoint(others, table)
     rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
     return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
 

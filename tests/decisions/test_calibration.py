@@ -15,11 +15,11 @@ from sklearn.metrics import cohen_kappa_score, log_loss
 
 from biranet.decisions.calibration import (
     EVEN_THRESHOLDS,
-    HIGHEST_TEMPERATURE,
-    LOWEST_TEMPERATURE,
+    FIT_MAX_TEMPERATURE,
+    FIT_MIN_TEMPERATURE,
     fit_grade_thresholds,
     fit_temperature,
-    maximise_kappa,
+    maximize_kappa,
 )
 from biranet.decisions.rules import apply_temperature, expected_grade
 
@@ -65,10 +65,10 @@ def test_no_temperature_is_better(photos: tuple[Floats, Grades]) -> None:
     weights, grades = photos
     raw = weights / weights.sum(axis=1, keepdims=True)
     found = fit_temperature(raw, grades)
-    assert LOWEST_TEMPERATURE <= found <= HIGHEST_TEMPERATURE
+    assert FIT_MIN_TEMPERATURE <= found <= FIT_MAX_TEMPERATURE
     assert loss(raw, grades, found) <= loss(raw, grades, 1.0)
     with np.errstate(divide="ignore"):
-        logits = np.log(raw) / np.geomspace(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE, 60)[:, None, None]
+        logits = np.log(raw) / np.geomspace(FIT_MIN_TEMPERATURE, FIT_MAX_TEMPERATURE, 60)[:, None, None]
     others = -np.maximum(log_softmax(logits, axis=2), np.log(1e-12))[:, np.arange(len(grades)), grades].mean(axis=1)
     own = -np.log(np.maximum(apply_temperature(raw, found), 1e-12))[np.arange(len(grades)), grades].mean()
     assert own <= others.min() + 1e-9
@@ -84,8 +84,8 @@ def test_the_temperature_of_a_model_is_found(true: float) -> None:
 
 def test_the_ends_of_the_temperature() -> None:
     raw = apply_temperature(np.eye(5) + 0.1, 1.0)
-    assert fit_temperature(raw, np.arange(5)) == LOWEST_TEMPERATURE
-    assert fit_temperature(raw, (np.arange(5) + 1) % 5) == HIGHEST_TEMPERATURE
+    assert fit_temperature(raw, np.arange(5)) == FIT_MIN_TEMPERATURE
+    assert fit_temperature(raw, (np.arange(5) + 1) % 5) == FIT_MAX_TEMPERATURE
     assert fit_temperature(np.full((4, 5), 0.2), np.array([0, 1, 2, 3])) == 1.0
 
 
@@ -130,7 +130,7 @@ def test_no_thresholds_have_a_better_kappa(seed: int) -> None:
     expected = np.sort(random.choice([0.2, 0.7, 1.1, 1.6, 2.4, 3.3, 3.9], size=photos))  # with equals
     grades, times = random.integers(0, 5, size=photos), random.integers(0, 3, size=photos)
     times[[0, -1]], grades[[0, -1]] = 1, [0, 3]
-    found = maximise_kappa(expected, grades, times.astype(np.float64))
+    found = maximize_kappa(expected, grades, times.astype(np.float64))
     assert (np.diff(found) >= 0).all()
     repeated = np.repeat(expected, times), np.repeat(grades, times)
     assert kappa(repeated[1], repeated[0], found) == pytest.approx(best_by_trial(*repeated), abs=1e-12)
@@ -140,7 +140,7 @@ def test_thresholds_of_many_photos_cannot_be_moved_to_advantage() -> None:
     raw, grades = draw(3000, seed=5, shift=0.4)
     order = np.argsort(expected_grade(raw))
     expected, grades = expected_grade(raw)[order], grades[order]
-    found = maximise_kappa(expected, grades, np.ones(3000))
+    found = maximize_kappa(expected, grades, np.ones(3000))
     best = kappa(grades, expected, found)
     assert best > kappa(grades, expected, EVEN_THRESHOLDS) + 0.02
     for place, step in itertools.product(range(4), (-0.2, -0.03, -0.001, 0.001, 0.03, 0.2)):
@@ -151,7 +151,7 @@ def test_thresholds_of_many_photos_cannot_be_moved_to_advantage() -> None:
 
 @pytest.mark.parametrize("grades", [[2, 2, 2, 2], [4, 3, 1, 0]], ids=["one grade", "no better than chance"])
 def test_without_anything_to_gain_the_thresholds_are_even(grades: list[int]) -> None:
-    found = maximise_kappa(np.array([0.1, 0.2, 2.0, 3.0]), np.array(grades), np.ones(4))
+    found = maximize_kappa(np.array([0.1, 0.2, 2.0, 3.0]), np.array(grades), np.ones(4))
     assert tuple(found) == EVEN_THRESHOLDS
 
 
@@ -177,6 +177,6 @@ def test_thresholds_of_few_photos_hold_for_others() -> None:
         order = np.argsort(expected_grade(raw))
         expected, grades = expected_grade(raw)[order], grades[order]
         ours.append(kappa(truth, scale, fit_grade_thresholds(expected, grades, np.arange(40))))
-        best.append(kappa(truth, scale, maximise_kappa(expected, grades, np.ones(40))))
+        best.append(kappa(truth, scale, maximize_kappa(expected, grades, np.ones(40))))
     assert np.mean(ours) > np.mean(best) + 0.01
     assert np.mean(ours) > kappa(truth, scale, EVEN_THRESHOLDS) - 0.005

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
-from biranet.decisions.fit import cheapest_threshold, fit_rules, group_quantile, refuse_shared
+from biranet.decisions.fit import check_disjoint, conformal_quantile, fit_rules, min_cost_threshold
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.decisions.rules import (
     REFER_ALL,
     REFER_NONE,
     Rules,
-    answer,
     apply_rules,
+    decide,
     raw_probabilities,
 )
 from biranet.errors import InputError, RefusedError
@@ -127,22 +127,22 @@ def written_out_quantile(scores: list[int], groups: list[int]) -> float:
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 25)), min_size=1, max_size=80))
 def test_the_quantile_is_the_written_out_one(photos: list[tuple[int, int]]) -> None:
     scores, groups = (list(column) for column in zip(*photos, strict=True))
-    assert group_quantile(np.array(scores, np.float64), groups) == written_out_quantile(scores, groups)
+    assert conformal_quantile(np.array(scores, np.float64), groups) == written_out_quantile(scores, groups)
 
 
 @pytest.mark.parametrize("photos", [9, 10, 19, 29, 50, 99, 1000])
 def test_single_photos_give_the_ordinary_split_conformal_quantile(photos: int) -> None:
     scores = np.random.default_rng(photos).random(photos)
-    assert group_quantile(scores, np.arange(photos)) == np.sort(scores)[math.ceil(0.9 * (photos + 1)) - 1]
+    assert conformal_quantile(scores, np.arange(photos)) == np.sort(scores)[math.ceil(0.9 * (photos + 1)) - 1]
 
 
 def test_eight_groups_promise_nothing_and_copies_tell_nothing_new() -> None:
     scores = np.arange(8.0)
-    assert group_quantile(scores, np.arange(8)) == math.inf
-    assert group_quantile(np.repeat(scores, 50), np.repeat(np.arange(8), 50)) == math.inf
+    assert conformal_quantile(scores, np.arange(8)) == math.inf
+    assert conformal_quantile(np.repeat(scores, 50), np.repeat(np.arange(8), 50)) == math.inf
     scores = np.random.default_rng(0).random(40)
     copies = np.repeat(scores, 3), np.repeat(np.arange(40), 3)
-    assert group_quantile(*copies) == group_quantile(scores, np.arange(40))
+    assert conformal_quantile(*copies) == conformal_quantile(scores, np.arange(40))
 
 
 scored = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.6, 1.0]), st.booleans()), min_size=1, max_size=40)
@@ -158,7 +158,7 @@ def test_no_threshold_costs_less(photos: list[tuple[float, bool]], cost_of_misse
             for value, ill in photos
         )
 
-    found = cheapest_threshold(score, referable, cost_of_missed, needless_cost)
+    found = min_cost_threshold(score, referable, cost_of_missed, needless_cost)
     costs = {threshold: cost(threshold) for threshold in (REFER_ALL, 0.05, 0.15, 0.4, 0.55, 0.8, REFER_NONE)}
     assert cost(found) == pytest.approx(min(costs.values()), abs=1e-6)
     # Of equals the one that refers most.
@@ -171,7 +171,7 @@ def test_youden_is_the_top_of_the_roc_curve(lowest: int) -> None:
     """Whatever the mix of grades: without grade 0 five times as many photos are referable as not."""
     table = draw(80, seed=4)
     table = table[table["grade"] >= lowest]
-    answers = answer(raw_probabilities(table), fit_rules(table))
+    answers = decide(raw_probabilities(table), fit_rules(table))
     referable = table["grade"].to_numpy() >= 2
     false, true, _ = roc_curve(referable, answers.probabilities[:, 2:].sum(axis=1))
     chosen = answers.referred["youden"]
@@ -197,7 +197,7 @@ def promised(right: npt.NDArray[np.bool_], table: pd.DataFrame, where: npt.NDArr
 def test_the_points_are_the_furthest_that_keep_the_promise(seed: int) -> None:
     table = draw(30, seed)
     rules = fit_rules(table)
-    score = answer(raw_probabilities(table), rules).probabilities[:, 2:].sum(axis=1)
+    score = decide(raw_probabilities(table), rules).probabilities[:, 2:].sum(axis=1)
     ill = table["grade"].to_numpy() >= 2
     sensitive, specific = (point.threshold for point in rules.operating_points[:2])
     further = score[score >= sensitive].min(), score[score < specific].max()
@@ -215,7 +215,7 @@ def test_the_sets_are_the_smallest_that_keep_the_promise(seed: int, decoder: Dec
     assert rules.set_threshold is not None
 
     def holds(threshold: float) -> npt.NDArray[np.bool_]:
-        answers = answer(raw_probabilities(table), dataclasses.replace(rules, set_threshold=threshold))
+        answers = decide(raw_probabilities(table), dataclasses.replace(rules, set_threshold=threshold))
         return (answers.lowest <= grades) & (grades <= answers.highest)
 
     assert promised(holds(rules.set_threshold), table, everyone) >= 0.9
@@ -230,7 +230,7 @@ def test_coarse_probabilities_keep_the_promise(parts: int) -> None:
     counts = np.array([random.multinomial(parts, row) for row in np.eye(5)[grades] * 0.4 + 0.12])
     table = as_table(counts / parts, grades, np.arange(120))
     rules = fit_rules(table)
-    answers = answer(raw_probabilities(table), rules)
+    answers = decide(raw_probabilities(table), rules)
     ill = grades >= 2
     assert answers.referred["sensitivity_90"][ill].sum() >= 0.9 * 61
     assert (~answers.referred["specificity_90"][~ill]).sum() >= 0.9 * 61
@@ -254,7 +254,7 @@ def test_points_that_too_few_groups_can_promise_are_not_fitted(few: str, groups:
     if groups == 8:
         counts = "8 and 30" if few == "referable" else "30 and 8"
         assert any("of 9 groups (patients)" in doubt and counts in doubt for doubt in rules.doubts)
-        assert "ask a human" not in answer(raw_probabilities(table), rules).decisions
+        assert "ask a human" not in decide(raw_probabilities(table), rules).decisions
 
 
 def test_rules_that_few_photos_cannot_show_are_doubted() -> None:
@@ -272,7 +272,7 @@ def test_of_nine_groups_the_worst_decides() -> None:
     right = as_table(np.eye(5)[[0, 1, 2, 3, 4, 0, 1, 2, 3]] * 0.8 + 0.04, [0, 1, 2, 3, 4, 0, 1, 2, 3], np.arange(9))
     assert fit_rules(right).set_threshold == pytest.approx(0, abs=1e-6)
     wrong = right.assign(grade=[4, 1, 2, 3, 4, 0, 1, 2, 3])
-    answers = answer(raw_probabilities(wrong), fit_rules(wrong))
+    answers = decide(raw_probabilities(wrong), fit_rules(wrong))
     assert (answers.lowest[0], answers.highest[0]) == (0, 4)
 
 
@@ -298,7 +298,7 @@ def simulate(groups: int, repeats: int, decoder: Decoder, sharpness: float) -> d
         rules = fit_rules(calibration, decoder=decoder)
         assert bool(rules.operating_points) == enough
         table = draw(400, 10_000 + seed, sharpness=sharpness)
-        answers = answer(raw_probabilities(table), rules)
+        answers = decide(raw_probabilities(table), rules)
         grades = table["grade"].to_numpy()
         referable, all_photos = grades >= 2, np.ones(len(grades), dtype=bool)
         if seed < repeats:
@@ -380,7 +380,7 @@ def test_counting_photos_instead_of_groups_would_break_the_promise() -> None:
         groups = np.repeat(np.arange(30), sizes)
         scores = random.random(len(groups)) + np.repeat(sizes == 1, sizes)
         for way, names in (("groups", groups), ("photos", np.arange(len(groups)))):
-            limit = group_quantile(scores, names)
+            limit = conformal_quantile(scores, names)
             # A new group is easy once in ten times.
             held[way].append(0.1 * np.clip(limit, 0, 1) + 0.9 * np.clip(limit - 1, 0, 1))
     assert np.mean(held["groups"]) >= 0.90 - 3 * np.std(held["groups"]) / math.sqrt(300)
@@ -428,16 +428,16 @@ def test_photos_and_groups_of_the_calibration_part_are_not_measured() -> None:
     table = draw(30, seed=9).assign(sha256=lambda photos: "hash of " + photos["file"])
     few = table[table["group"].astype(int) < 15]
     rest = table[~table["file"].isin(few["file"])]
-    refuse_shared(few, rest)
-    refuse_shared(few, rest.assign(sha256=""))
-    refuse_shared(few.assign(sha256=""), rest.assign(sha256=""))
+    check_disjoint(few, rest)
+    check_disjoint(few, rest.assign(sha256=""))
+    check_disjoint(few.assign(sha256=""), rest.assign(sha256=""))
     photo, group, digest = few[["file", "group", "sha256"]].iloc[0]
     for column, value in (("file", photo), ("group", group), ("sha256", digest)):
         shared = rest.copy()
         shared.loc[shared.index[3], column] = value
         where = f"photo '{shared['file'].iloc[3]}', column '{column}': '{value}' stands in"
         with pytest.raises(RefusedError, match=f"^the table to measure, {where} the calibration table too, so"):
-            refuse_shared(few, shared)
+            check_disjoint(few, shared)
         with pytest.raises(RefusedError, match=f"^new.csv, {where} old.csv too, so"):
-            refuse_shared(few, shared, calibration_origin="old.csv", measured_origin="new.csv")
-    refuse_shared(few.drop(columns="sha256"), rest)
+            check_disjoint(few, shared, calibration_origin="old.csv", measured_origin="new.csv")
+    check_disjoint(few.drop(columns="sha256"), rest)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from biranet.decisions.columns import (
-    ANSWER_COLUMNS,
     COLUMNS,
+    DECISION_COLUMNS,
     any_dr_score,
-    has_answers,
+    has_decisions,
     has_probabilities,
     point_columns,
     probabilities,
@@ -85,11 +85,11 @@ def test_answers_are_written_and_read(tmp_path: Path) -> None:
     write_predictions(path, answered())
     table = read_predictions(path)
     points = ["refer_youden", "refer_cost_5"]
-    assert list(table.columns) == [*COLUMNS, *ANSWER_COLUMNS, *points, "camera"]
-    assert has_answers(table) and point_columns(table) == points
+    assert list(table.columns) == [*COLUMNS, *DECISION_COLUMNS, *points, "camera"]
+    assert has_decisions(table) and point_columns(table) == points
     assert table["temperature"].dtype == np.float64
     assert {table[name].dtype for name in ("lowest_grade", "highest_grade", *points)} == {np.dtype("int64")}
-    for column in (*ANSWER_COLUMNS, *points):
+    for column in (*DECISION_COLUMNS, *points):
         assert table[column].tolist() == answered()[column].tolist(), column
 
 
@@ -97,12 +97,12 @@ def test_a_table_without_operating_points_has_none(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write_predictions(path, answered().drop(columns=["refer_youden", "refer_cost_5"]))
     table = read_predictions(path)
-    assert has_answers(table) and point_columns(table) == []
+    assert has_decisions(table) and point_columns(table) == []
 
 
 def test_scores_add_up_probabilities() -> None:
     table = predictions()
-    assert has_probabilities(table) and not has_answers(table)
+    assert has_probabilities(table) and not has_decisions(table)
     assert not has_probabilities(table.drop(columns="p4"))
     assert probabilities(table).dtype == np.float64
     np.testing.assert_allclose(probabilities(table)[1], [0.1, 0.1, 0.4, 0.3, 0.1], rtol=1e-6)
@@ -207,16 +207,14 @@ def test_a_table_of_grade_with_the_truth_added_is_measured(tmp_path: Path) -> No
     pooled = pool_predictions(written(tmp_path, *rows, header=GRADED))
     assert pooled.table["file"].tolist() == ["a.jpg", "b.jpg"]
     assert pooled.table["temperature"].tolist() == [1.0, 1.0]
-    assert has_answers(pooled.table)
+    assert has_decisions(pooled.table)
     assert pooled.left_out == {"ungradable": 1, "unreadable": 1}
-    (note,) = pooled.notes()
-    assert note.startswith("No grade was predicted for 2 of 4 photos (1 ungradable, 1 unreadable)")
-    assert pool_predictions(written(tmp_path, *rows[:2], header=GRADED)).notes() == []
+    assert not pool_predictions(written(tmp_path, *rows[:2], header=GRADED)).left_out
 
 
 def test_a_model_that_was_not_calibrated_gives_no_sets_to_measure(tmp_path: Path) -> None:
     row = "a.jpg,ok,,3,0.0005,0.0147,0.1838,0.6298,0.1712,refer,,,3"
-    assert not has_answers(read_predictions(written(tmp_path, row, header=GRADED)))
+    assert not has_decisions(read_predictions(written(tmp_path, row, header=GRADED)))
 
 
 def test_a_status_that_is_somebody_elses_leaves_nothing_out(tmp_path: Path) -> None:
@@ -260,7 +258,7 @@ def test_pooling_refuses_tables_with_and_without_probabilities(tmp_path: Path, o
 def test_pooling_refuses_answers_in_one_table_only(tmp_path: Path, order: tuple[str, str], column: str) -> None:
     """What would be filled up with nothing is not measured on a part of the photos without saying so."""
     write_predictions(tmp_path / "1.csv", answered())
-    dropped = [*ANSWER_COLUMNS, "refer_youden", "refer_cost_5"] if column == "temperature" else [column]
+    dropped = [*DECISION_COLUMNS, "refer_youden", "refer_cost_5"] if column == "temperature" else [column]
     write_predictions(tmp_path / "2.csv", answered(file=["x", "y", "z"]).drop(columns=dropped))
     with pytest.raises(InputError, match=rf"1\.csv has a column '{column}' and .*2\.csv has none"):
         read_predictions(*(tmp_path / name for name in order))
@@ -301,7 +299,7 @@ def test_bad_answers_are_named(tmp_path: Path, row: str, sentence: str) -> None:
     assert sentence in str(refused.value)
 
 
-@pytest.mark.parametrize("column", ANSWER_COLUMNS)
+@pytest.mark.parametrize("column", DECISION_COLUMNS)
 def test_some_answers_are_not_enough(tmp_path: Path, column: str) -> None:
     """Nor is a column of somebody else's taken for an answer without a word."""
     header = f"file,grade,predicted_grade,{column}"

@@ -17,23 +17,23 @@ from hypothesis.extra import numpy as npst
 from pydantic import TypeAdapter, ValidationError
 from scipy.special import log_softmax, softmax
 
-from biranet.decisions.columns import ANSWER_COLUMNS
+from biranet.decisions.columns import DECISION_COLUMNS
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.decisions.rules import (
-    ALL_GRADES,
-    LEAST_TEMPERATURE,
-    MOST_TEMPERATURE,
+    FULL_SET,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     REFER_ALL,
     REFER_NONE,
     OperatingPoint,
     Rules,
-    answer,
-    answer_columns,
     apply_rules,
     apply_temperature,
+    decide,
+    decision_columns,
     decode,
     expected_grade,
-    gathered_before,
+    mass_before_entering,
     raw_probabilities,
 )
 from biranet.errors import InputError
@@ -100,7 +100,7 @@ def test_a_higher_temperature_is_less_sure(raw: Shares, one: float, other: float
 def test_no_temperature_changes_the_most_probable_grade(raw: Shares, temperature: float) -> None:
     plain = [max(range(5), key=lambda grade: (row[grade], -grade)) for row in raw.tolist()]
     for given_as in (raw, raw.astype(np.float64)):
-        assert answer(given_as, Rules(temperature=temperature)).grades.tolist() == plain
+        assert decide(given_as, Rules(temperature=temperature)).grades.tolist() == plain
 
 
 def test_equal_probabilities_give_the_lower_grade() -> None:
@@ -120,7 +120,7 @@ def test_the_expected_grade_is_that_of_the_calibrated_probabilities() -> None:
     assert found.tolist() == [sum(value >= cut for cut in cuts) for value in mean]
     assert set(found) == {0, 1, 2, 3, 4}
     assert (np.diff(found[np.argsort(mean)]) >= 0).all()
-    assert found.tolist() == answer(raw, rules).grades.tolist()
+    assert found.tolist() == decide(raw, rules).grades.tolist()
 
 
 def test_a_threshold_belongs_to_the_higher_grade() -> None:
@@ -141,8 +141,8 @@ def grown_slowly(row: list[float], start: int, threshold: float) -> list[int]:
 @given(shares, thresholds, st.lists(st.integers(0, 4), min_size=6, max_size=6))
 def test_sets_are_neighbouring_grades_around_the_grade(raw: Shares, threshold: float, start: list[int]) -> None:
     exact = apply_temperature(raw, 1.0)
-    answers = answer(exact, Rules(set_threshold=threshold), np.array(start))
-    before = gathered_before(answers.probabilities, np.array(start))
+    answers = decide(exact, Rules(set_threshold=threshold), np.array(start))
+    before = mass_before_entering(answers.probabilities, np.array(start))
     assert (before[np.arange(6), start] == 0).all()
     for row, (low, high) in enumerate(zip(answers.lowest.tolist(), answers.highest.tolist(), strict=True)):
         assert 0 <= low <= start[row] <= high <= 4
@@ -152,18 +152,18 @@ def test_sets_are_neighbouring_grades_around_the_grade(raw: Shares, threshold: f
 
 @given(shares, thresholds, thresholds)
 def test_a_higher_set_threshold_only_adds_grades(raw: Shares, one: float, other: float) -> None:
-    low, high = (answer(raw, Rules(set_threshold=threshold)) for threshold in sorted([one, other]))
+    low, high = (decide(raw, Rules(set_threshold=threshold)) for threshold in sorted([one, other]))
     assert (high.lowest <= low.lowest).all()
     assert (high.highest >= low.highest).all()
 
 
 def test_the_ends_of_the_set_threshold() -> None:
     raw = random_shares(300)
-    smallest, largest = answer(raw, Rules(set_threshold=0.0)), answer(raw, Rules(set_threshold=ALL_GRADES))
+    smallest, largest = decide(raw, Rules(set_threshold=0.0)), decide(raw, Rules(set_threshold=FULL_SET))
     assert (smallest.lowest == smallest.highest).all()
     assert set(largest.lowest) == {0}
     assert set(largest.highest) == {4}
-    without = answer(raw, Rules())
+    without = decide(raw, Rules())
     assert (without.lowest == without.grades).all()
     assert (without.highest == without.grades).all()
 
@@ -191,13 +191,13 @@ def test_the_ends_of_the_set_threshold() -> None:
 def test_decisions(sensitive: float, specific: float, score: float, grade: int, decision: str) -> None:
     raw = np.array([[1 - score, 0.0, score, 0.0, 0.0]])
     rules = Rules(operating_points=points(sensitive, specific))
-    assert answer(raw, rules, np.array([grade])).decisions.tolist() == [decision]
+    assert decide(raw, rules, np.array([grade])).decisions.tolist() == [decision]
 
 
 @given(shares, thresholds, thresholds, st.integers(0, 4))
 def test_decisions_keep_both_promises(raw: Shares, sensitive: float, specific: float, grade: int) -> None:
     """Whoever is not referred is not at the sensitive point either; whoever is, is so at the specific one."""
-    answers = answer(raw, Rules(operating_points=points(sensitive, specific)), np.full(6, grade))
+    answers = decide(raw, Rules(operating_points=points(sensitive, specific)), np.full(6, grade))
     assert not answers.referred["sensitivity_90"][answers.decisions == "do not refer"].any()
     assert answers.referred["specificity_90"][answers.decisions == "refer"].all()
     order = np.argsort(answers.probabilities[:, 2:].sum(1), kind="stable")
@@ -206,14 +206,14 @@ def test_decisions_keep_both_promises(raw: Shares, sensitive: float, specific: f
 
 
 def test_without_operating_points_the_grade_decides() -> None:
-    answers = answer(np.eye(5), Rules())
+    answers = decide(np.eye(5), Rules())
     assert answers.decisions.tolist() == ["do not refer"] * 2 + ["refer"] * 3
     assert answers.referred == {}
 
 
 def test_a_photo_at_the_threshold_is_referred() -> None:
     raw = np.array([[0.75, 0, 0.25, 0, 0], [0.5, 0, 0, 0.25, 0.25], [1, 0, 0, 0, 0]])
-    answers = answer(raw, Rules(operating_points=points(0.25, 0.5, all=REFER_ALL, none=REFER_NONE)))
+    answers = decide(raw, Rules(operating_points=points(0.25, 0.5, all=REFER_ALL, none=REFER_NONE)))
     assert answers.referred["sensitivity_90"].tolist() == [True, True, False]
     assert answers.referred["specificity_90"].tolist() == [False, True, False]
     assert answers.referred["all"].all()
@@ -222,7 +222,7 @@ def test_a_photo_at_the_threshold_is_referred() -> None:
 
 def test_grades_of_another_program_are_kept() -> None:
     raw, others = random_shares(50), np.arange(50) % 5
-    answers = answer(raw, FITTED, others)
+    answers = decide(raw, FITTED, others)
     assert answers.grades.tolist() == others.tolist()
     assert (answers.lowest <= others).all()
     assert (others <= answers.highest).all()
@@ -230,18 +230,18 @@ def test_grades_of_another_program_are_kept() -> None:
 
 def test_nothing_fitted_says_no_more_than_grade_and_probabilities() -> None:
     raw = random_shares(20)
-    answers = answer(raw, Rules())
-    assert answer_columns(answers, Rules()) == {}
+    answers = decide(raw, Rules())
+    assert decision_columns(answers, Rules()) == {}
     np.testing.assert_allclose(answers.probabilities, raw, atol=1e-7)
     assert answers.probabilities.dtype == np.float64
 
 
 def test_answers_survive_the_file(tmp_path: Path) -> None:
     raw = random_shares(80)
-    answers = answer(raw, FITTED)
-    columns = answer_columns(answers, FITTED)
+    answers = decide(raw, FITTED)
+    columns = decision_columns(answers, FITTED)
     refer = ["refer_sensitivity_90", "refer_specificity_90", "refer_youden", "refer_cost_2.5"]
-    assert list(columns) == [*ANSWER_COLUMNS, *refer]
+    assert list(columns) == [*DECISION_COLUMNS, *refer]
     answered = apply_rules(table(raw), FITTED)
     write_predictions(tmp_path / "predictions.csv", answered)
     found = read_predictions(tmp_path / "predictions.csv")
@@ -320,13 +320,13 @@ def test_what_is_no_number_is_no_answer() -> None:
     raw = np.array([[0.2] * 5, [0.2, np.nan, 0.2, 0.2, 0.2]])
     for rules in (Rules(), FITTED):
         with pytest.raises(InputError, match="the model answers with what is no number"):
-            answer(raw, rules)
+            decide(raw, rules)
 
 
-@pytest.mark.parametrize("temperature", [LEAST_TEMPERATURE, MOST_TEMPERATURE])
+@pytest.mark.parametrize("temperature", [MIN_TEMPERATURE, MAX_TEMPERATURE])
 def test_at_every_temperature_probabilities_are_numbers(temperature: float) -> None:
     raw = np.array([[1.0, 0, 0, 0, 0], [1e-45, 1 - 4e-45, 1e-45, 1e-45, 1e-45], [0.2] * 5])
-    shares = answer(raw, Rules(temperature)).probabilities
+    shares = decide(raw, Rules(temperature)).probabilities
     assert np.isfinite(shares).all() and np.allclose(shares.sum(axis=1), 1)
 
 

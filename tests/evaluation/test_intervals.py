@@ -265,7 +265,7 @@ LEAST = {
 """How often an interval holds the true value at the least, as `LEVEL` tells: the calibration error leans upwards, one
 photo can carry the likelihood, kappa leans where severe grades are rare, and so do areas near 1 of few patients."""
 
-LEAST_OTHERS = 0.94
+MIN_OTHERS = 0.94
 
 WITHOUT = {f"one_vs_rest_auc.{grade}": share for grade, share in enumerate([0.02, 0.1, 0.02, 0.1, 0.35])}
 """How often a value may have no interval: an area of exactly 1, which the rarest of grades often has."""
@@ -297,7 +297,7 @@ def test_intervals_hold_the_true_value(
         for key, value in values.items():
             found.add(key, ends[key], value, true[key])
     assert {"aca", "macro_f1", "quadratic_weighted_kappa", "recall_per_grade.4"} <= set(found.held)
-    assert found.too_rarely(LEAST, LEAST_OTHERS) == {}
+    assert found.too_rarely(LEAST, MIN_OTHERS) == {}
     assert found.too_often_without(WITHOUT, 0.02) == {}
 
 
@@ -313,7 +313,7 @@ def test_every_interval_holds_the_true_value(
         for key, value in values.items():
             found.add(key, ends[key], value, true[key])
     assert len(found.held) > 65
-    assert found.too_rarely(LEAST, LEAST_OTHERS) == {}
+    assert found.too_rarely(LEAST, MIN_OTHERS) == {}
     assert found.too_often_without(WITHOUT, 0.06) == {}
 
 
@@ -354,7 +354,7 @@ def test_stratified_intervals_hold_the_true_value(draw_table: Draw, counts: tupl
         values, ends = (flat(measures, ends=ends) for ends in (False, True))
         for key, value in values.items():
             found.add(key, ends[key], value, true[key])
-    assert found.too_rarely(LEAST | {"quadratic_weighted_kappa": 0.91, "brier": 0.92}, LEAST_OTHERS) == {}
+    assert found.too_rarely(LEAST | {"quadratic_weighted_kappa": 0.91, "brier": 0.92}, MIN_OTHERS) == {}
 
 
 def test_intervals_are_not_simply_wide(draw_table: Draw, truth: Callable[..., dict[str, float]]) -> None:

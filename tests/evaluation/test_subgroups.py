@@ -11,7 +11,7 @@ from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import LEADING
-from biranet.evaluation.subgroups import EMPTY, FEW, MOST_VALUES, divide, measure_subgroups
+from biranet.evaluation.subgroups import EMPTY, FEW, MAX_VALUES, divide, measure_subgroups
 from near import near
 
 P = [f"p{grade}" for grade in range(5)]
@@ -113,7 +113,7 @@ def test_rare_values_are_joined() -> None:
     column = pd.Series([letter for place, letter in enumerate("abcdefghijklmno") for _ in range(20 - place)] + [""])
     subgroups, values = divide(column)
     assert values == [*"abcdefghijk", "(4 others)", EMPTY]
-    assert len(values) == MOST_VALUES + 1
+    assert len(values) == MAX_VALUES + 1
     assert (subgroups == "(4 others)").sum() == 9 + 8 + 7 + 6
 
 
@@ -133,6 +133,6 @@ def test_every_row_is_in_one_subgroup(cells: list[str]) -> None:
     subgroups, values = divide(column)
     assert subgroups.index.equals(column.index)
     assert set(subgroups) == set(values)
-    assert len(values) <= MOST_VALUES + 1
+    assert len(values) <= MAX_VALUES + 1
     # Equal cells are never parted.
     assert pd.DataFrame({"cell": column, "subgroup": subgroups}).groupby("cell")["subgroup"].nunique().max() == 1

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from biranet.config import ModelConfig
-from biranet.decisions.rules import OperatingPoint, Rules, answer
+from biranet.decisions.rules import OperatingPoint, Rules, decide
 from biranet.grades import DISCLAIMER
 from biranet.inference import export
 from biranet.inference.grader import Prediction, load
@@ -128,7 +128,7 @@ def test_rules_of_the_metadata_decide_as_grade_does(exported):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     header = json.loads(session.get_modelmeta().custom_metadata_map["biranet"])
     rules = TypeAdapter(Rules).validate_python(header["rules"])
-    said = answer(run(path, pixels(answers))["probabilities"], rules)
+    said = decide(run(path, pixels(answers))["probabilities"], rules)
     assert said.grades.tolist() == [each.grade for each in answers]
     assert said.decisions.tolist() == [each.decision for each in answers]
     if rules.set_threshold is not None:

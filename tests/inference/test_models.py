@@ -21,7 +21,7 @@ from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpo
 from biranet.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
-MOST_BYTES = 16_000_000
+MAX_BYTES = 16_000_000
 
 
 def check_models(folder):
@@ -33,7 +33,7 @@ def check_models(folder):
     for name in names:
         read_model_card(name)  # refuses intervals that do not hold their value, and keys that metrics.json has not
         weights = find_checkpoint(name)
-        assert weights.stat().st_size <= MOST_BYTES
+        assert weights.stat().st_size <= MAX_BYTES
         with safe_open(weights, framework="np") as file:
             kinds = {file.get_slice(key).get_dtype() for key in file.keys() if len(file.get_slice(key).get_shape()) > 1}  # noqa: SIM118
         assert kinds == {"F16"}
@@ -65,7 +65,7 @@ def test_a_folder_that_is_not_whole_is_noticed(stand_in, write_card, checkpoint,
         write_card(stand_in)
     elif wrong == "too large":
         with weights.open("ab") as file:
-            file.truncate(MOST_BYTES + 1)
+            file.truncate(MAX_BYTES + 1)
         write_card(stand_in)
     else:
         shutil.copy(checkpoint, stand_in / "notes.txt")

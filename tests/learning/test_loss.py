@@ -155,9 +155,9 @@ def test_a_grade_that_the_logits_do_not_have_raises(loss):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"scale": "Unit"}, "scale must be 'paper' or 'unit', not 'Unit'"),
-        ({"smoothing": 1.0}, "smoothing must be at least 0 and below 1, not 1.0"),
-        ({"smoothing": -0.1}, "smoothing must be at least 0 and below 1"),
+        ({"weight_scale": "Unit"}, "weight_scale must be 'paper' or 'unit', not 'Unit'"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1, not 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),
     ],
 )
 def test_wrong_settings_raise(settings, message):

@@ -312,7 +312,7 @@ def test_the_loss_is_the_one_asked_for(folder, tmp_path, monkeypatch, tiny_confi
     assert {type(loss) for loss in used} == {CrossEntropy}
     used.clear()
     train(folder, tmp_path / "paper", tiny_config(epochs=1, optimizer={"weight_scale": "paper"}))
-    assert {(type(loss), loss.scale) for loss in used} == {(GradingLoss, "paper")}
+    assert {(type(loss), loss.weight_scale) for loss in used} == {(GradingLoss, "paper")}
 
 
 def test_flags_reach_the_images_the_batches_and_the_device(folder, tmp_path, monkeypatch, tiny_config):

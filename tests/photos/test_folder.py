@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from biranet.errors import InputError
 from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
 from biranet.photos import store
-from biranet.photos.datasets import LabelledPhoto
+from biranet.photos.datasets import LabeledPhoto
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import _further_columns, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
@@ -318,6 +318,6 @@ def test_columns_of_a_wide_table_are_not_compared_with_each_other():
             return str.__eq__(self, other)
 
     names = [Name(number) for number in range(300)]
-    photo = LabelledPhoto("a.jpg", 1, "", "", "", "", extra_columns=dict.fromkeys([*names, Name("grade")], ""))
+    photo = LabeledPhoto("a.jpg", 1, "", "", "", "", extra_columns=dict.fromkeys([*names, Name("grade")], ""))
     assert _further_columns([photo]) == {name: name for name in names} | {"grade": "label_grade"}
     assert len(compared) < 2_000  # each with each would be 45,000

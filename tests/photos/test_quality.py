@@ -13,15 +13,16 @@ from scipy import ndimage
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import cut_field, find_field
 from biranet.photos.quality import (
-    LEAST_FOCUS_PX,
     MEASURED_PX,
+    MIN_FOCUS_PX,
     QUALITY_COLUMNS,
     Quality,
     measure_quality,
     weakest_measure,
     why_ungradable,
 )
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 GOOD = Quality(0.6, 0.0, 0.0, 0.9, 0.02, 0.95, 0.9)
 SEEDS = range(6)
@@ -315,7 +316,7 @@ def test_focus_is_not_judged_where_the_file_has_too_few_pixels():
     square = cut_field(small, field, MEASURED_PX)
     assert measure_quality(square, field.side_px).sharpness_ratio is None
     assert why_ungradable(measure_quality(square, field.side_px)) == ""
-    assert why_ungradable(measure_quality(square, LEAST_FOCUS_PX)) == "out of focus"
+    assert why_ungradable(measure_quality(square, MIN_FOCUS_PX)) == "out of focus"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

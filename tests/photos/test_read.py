@@ -10,7 +10,8 @@ from PIL import Image, PngImagePlugin
 
 from biranet.errors import PhotoError
 from biranet.photos.formats import PHOTO_SUFFIXES
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 ORIENTATIONS = {
     1: lambda stored: stored,

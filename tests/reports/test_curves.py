@@ -103,11 +103,11 @@ def test_risk_is_counted_among_all_that_are_at_least_as_sure(digits: int) -> Non
     referable, score = scores(200, seed=4, digits=digits)
     referred = score > 0.6
     coverage, risk = risk_coverage(score, referred, referable)
-    sureness = np.maximum(score, 1 - score)
-    levels = sorted(set(sureness), reverse=True)
+    confidence = np.maximum(score, 1 - score)
+    levels = sorted(set(confidence), reverse=True)
     assert (len(levels) > 190) == (digits == 15)
-    assert coverage.tolist() == [np.mean(sureness >= level) for level in levels]
-    assert risk.tolist() == [np.mean((referred != referable)[sureness >= level]) for level in levels]
+    assert coverage.tolist() == [np.mean(confidence >= level) for level in levels]
+    assert risk.tolist() == [np.mean((referred != referable)[confidence >= level]) for level in levels]
 
 
 def test_the_curve_of_risk_has_the_measured_area() -> None:

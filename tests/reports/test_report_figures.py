@@ -21,7 +21,7 @@ from sklearn import metrics as oracle
 
 from biranet.config import ReportConfig
 from biranet.decisions.predictions import read_predictions
-from biranet.decisions.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import point_name
@@ -63,9 +63,9 @@ def graded(patients: int = 120, seed: int = 3) -> pd.DataFrame:
     for rows, temperature in ((slice(0, 120), 1.7), (slice(120, 240), 0.8)):
         points = tuple(OperatingPoint(name, threshold) for name, threshold in thresholds.items())
         rules = Rules(temperature=temperature, operating_points=points, set_threshold=0.8, fitted_on="other photos")
-        answers = answer(raw[rows], rules)
+        answers = decide(raw[rows], rules)
         columns = {name: answers.probabilities[:, grade] for grade, name in enumerate(PROBABILITIES)}
-        folds.append(pd.DataFrame({**columns, "predicted_grade": answers.grades, **answer_columns(answers, rules)}))
+        folds.append(pd.DataFrame({**columns, "predicted_grade": answers.grades, **decision_columns(answers, rules)}))
     return pd.concat(folds, ignore_index=True).assign(
         file=[f"{number}.jpg" for number in range(240)],
         group=[f"patient {number}" for number in patient],

@@ -13,7 +13,7 @@ from biranet.decisions.columns import SMALLEST_PROBABILITY
 from biranet.decisions.rules import Floats, Grades, apply_temperature
 from biranet.grades import GRADE_COUNT
 
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+FIT_MIN_TEMPERATURE, FIT_MAX_TEMPERATURE = 0.05, 20.0
 """Bounds of the temperature. Where every photo is right, surer is always better, and nothing else would stop it."""
 
 EVEN_THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
@@ -35,7 +35,7 @@ def fit_temperature(raw: Floats, grades: Grades) -> float:
         grades: True grades, (N,).
 
     Returns:
-        A temperature from `LOWEST_TEMPERATURE` to `HIGHEST_TEMPERATURE`. What is minimised is convex in the inverse of
+        A temperature from `FIT_MIN_TEMPERATURE` to `FIT_MAX_TEMPERATURE`. What is minimised is convex in the inverse of
         the temperature, so this is the best one there is, and never worse than 1 on these photos. A photo whose grade
         has a probability of 0 has no say, as no temperature changes that.
 
@@ -59,11 +59,11 @@ def fit_temperature(raw: Floats, grades: Grades) -> float:
         """How the mean negative log-likelihood changes with the inverse temperature: it never falls with it."""
         return float((apply_temperature(shares, 1 / inverse) * logits).sum(axis=1).mean() - of_truth)
 
-    least, most = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
+    least, most = 1 / FIT_MAX_TEMPERATURE, 1 / FIT_MIN_TEMPERATURE
     if slope(least) >= 0:
-        temperature = HIGHEST_TEMPERATURE
+        temperature = FIT_MAX_TEMPERATURE
     elif slope(most) <= 0:
-        temperature = LOWEST_TEMPERATURE
+        temperature = FIT_MIN_TEMPERATURE
     else:
         temperature = 1 / float(brentq(slope, least, most, xtol=1e-12))
     # Rounding, and probabilities below the least one, can make what is measured differ from what is convex.
@@ -93,13 +93,13 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     group_of_photo, names = pd.factorize(np.asarray(groups, object)[order])
     random = np.random.default_rng(0)
     draws = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_RESAMPLES)
-    fits = [maximise_kappa(expected, grades, times[group_of_photo].astype(np.float64)) for times in draws]
+    fits = [maximize_kappa(expected, grades, times[group_of_photo].astype(np.float64)) for times in draws]
     trust = len(grades) / (len(grades) + _EVEN_WEIGHT_PHOTOS)
     first, second, third, fourth = trust * np.mean(fits, axis=0) + (1 - trust) * np.array(EVEN_THRESHOLDS)
     return float(first), float(second), float(third), float(fourth)
 
 
-def maximise_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
+def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
     """Find the thresholds with the highest quadratic weighted kappa there is.
 
     Kappa is 1 - observed / chance, and both are sums over photos, once the true grades are known: a photo given grade g
@@ -120,7 +120,7 @@ def maximise_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
         Dinkelbach, On Nonlinear Fractional Programming, Management Science 13 (1967).
 
     Example:
-        >>> maximise_kappa(np.array([0.1, 0.9, 2.1, 3.0]), np.array([0, 1, 4, 4]), np.ones(4)).tolist()
+        >>> maximize_kappa(np.array([0.1, 0.9, 2.1, 3.0]), np.array([0, 1, 4, 4]), np.ones(4)).tolist()
         [0.5, 1.5, 1.5, 1.5]
     """
     scale = np.arange(GRADE_COUNT)

@@ -12,7 +12,7 @@ PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
 COLUMNS = ("file", "group", "grade", "predicted_grade", *PROBABILITIES)
 """The fixed columns, in this order; `grade` is the truth. Further columns follow and are passed through."""
 
-ANSWER_COLUMNS = ("temperature", "decision", "lowest_grade", "highest_grade")
+DECISION_COLUMNS = ("temperature", "decision", "lowest_grade", "highest_grade")
 """What our rules answered, all of them or none: the temperature that `p0` to `p4` have been divided by, what is to be
 done, and the ends of the prediction set."""
 
@@ -70,9 +70,9 @@ def any_dr_score(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return score
 
 
-def has_answers(table: pd.DataFrame) -> bool:
-    """Say whether a predictions table holds what our rules answered, the columns `ANSWER_COLUMNS`."""
-    return set(ANSWER_COLUMNS) <= set(table.columns)
+def has_decisions(table: pd.DataFrame) -> bool:
+    """Say whether a predictions table holds what our rules answered, the columns `DECISION_COLUMNS`."""
+    return set(DECISION_COLUMNS) <= set(table.columns)
 
 
 def point_columns(table: pd.DataFrame) -> list[str]:

@@ -19,8 +19,8 @@ import pandas as pd
 
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.decisions.calibration import (
-    HIGHEST_TEMPERATURE,
-    LOWEST_TEMPERATURE,
+    FIT_MAX_TEMPERATURE,
+    FIT_MIN_TEMPERATURE,
     fit_grade_thresholds,
     fit_temperature,
 )
@@ -37,7 +37,7 @@ from biranet.decisions.rules import (
     apply_temperature,
     decode,
     expected_grade,
-    gathered_before,
+    mass_before_entering,
     raw_probabilities,
 )
 from biranet.errors import InputError, RefusedError
@@ -56,7 +56,7 @@ NOT_CALIBRATED = (
 LITTLE_AGREEMENT = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
 
-LEAST_GROUPS = 9
+MIN_GROUPS = 9
 """The fewest groups that can promise it: the new, tenth group may be the worst of the ten."""
 
 _DECIMALS = 9
@@ -71,12 +71,12 @@ def refuse_too_few(photos: pd.DataFrame, origin: str) -> None:
         origin: Where they come from, for the errors.
 
     Raises:
-        InputError: If they are of fewer than `LEAST_GROUPS` groups, or only referable ones or none.
+        InputError: If they are of fewer than `MIN_GROUPS` groups, or only referable ones or none.
     """
     groups = photos["group"].nunique()
-    if groups < LEAST_GROUPS:
+    if groups < MIN_GROUPS:
         raise InputError(
-            f"{origin}: the rules need photos of at least {LEAST_GROUPS} groups (patients), and the {len(photos)} "
+            f"{origin}: the rules need photos of at least {MIN_GROUPS} groups (patients), and the {len(photos)} "
             f"photos to fit them on are of {groups}; make a larger calibration part"
         )
     referable = photos["grade"] >= REFERABLE_GRADE
@@ -108,11 +108,11 @@ def fit_rules(
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
-        specificity) and `cost_<cost_of_missed>` (lowest cost of these photos); none where fewer than `LEAST_GROUPS`
+        specificity) and `cost_<cost_of_missed>` (lowest cost of these photos); none where fewer than `MIN_GROUPS`
         groups have referable photos, or others. Their doubts say so, and what else makes them weak.
 
     Raises:
-        InputError: If the table is refused by `check_predictions`, holds no probabilities, fewer than `LEAST_GROUPS`
+        InputError: If the table is refused by `check_predictions`, holds no probabilities, fewer than `MIN_GROUPS`
             groups, or only referable photos or none; or the cost is not above 0.
     """
     if not 0 < cost_of_missed < math.inf:
@@ -133,23 +133,23 @@ def fit_rules(
     of_class = [len(np.unique(groups[chosen])) for chosen in (referable, ~referable)]
     points = (
         {}
-        if min(of_class) < LEAST_GROUPS
+        if min(of_class) < MIN_GROUPS
         else {
             SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
             SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
-            "youden": cheapest_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
-            f"cost_{cost_of_missed:g}": cheapest_threshold(score, referable, cost_of_missed, 1.0),
+            "youden": min_cost_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
+            f"cost_{cost_of_missed:g}": min_cost_threshold(score, referable, cost_of_missed, 1.0),
         }
     )
     starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
-    before = gathered_before(shares, starts)[np.arange(len(grades)), grades]
+    before = mass_before_entering(shares, starts)[np.arange(len(grades)), grades]
     kappa = float(quadratic_weighted_kappa(confusion_matrix(grades, starts)))
     return Rules(
         temperature,
         decoder,
         thresholds,
         tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
-        group_quantile(before, groups) + 10.0**-_DECIMALS,
+        conformal_quantile(before, groups) + 10.0**-_DECIMALS,
         f"{len(table)} photos in {len(names)} groups",
         tuple(_doubts(temperature, kappa, *of_class)),
     )
@@ -157,18 +157,18 @@ def fit_rules(
 
 def _doubts(temperature: float, kappa: float, referable_groups: int, other_groups: int) -> Iterator[str]:
     """What makes rules weak, or left some of them out."""
-    if min(referable_groups, other_groups) < LEAST_GROUPS:
+    if min(referable_groups, other_groups) < MIN_GROUPS:
         yield (
             f"There are no operating points, so it refers by its grade alone: to fit them takes photos of "
-            f"{LEAST_GROUPS} groups (patients) with referable photos and of as many with others, and there were "
+            f"{MIN_GROUPS} groups (patients) with referable photos and of as many with others, and there were "
             f"{referable_groups} and {other_groups}; give a larger calibration part."
         )
-    if temperature == LOWEST_TEMPERATURE:
+    if temperature == FIT_MIN_TEMPERATURE:
         yield (
             f"The temperature stands at its bound of {temperature:g}, as no photo it was fitted on shows how sure is "
             "too sure: the probabilities are surer than anybody knows."
         )
-    if temperature == HIGHEST_TEMPERATURE:
+    if temperature == FIT_MAX_TEMPERATURE:
         yield f"The temperature stands at its bound of {temperature:g}: the probabilities told nothing of the photos."
     if kappa < LITTLE_AGREEMENT:
         yield (
@@ -187,7 +187,7 @@ def doubts_of(rules: Rules) -> tuple[str, ...]:
     return (NOT_CALIBRATED,) if rules == Rules() else rules.doubts
 
 
-def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
+def conformal_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
     """Find the score that a photo of a new group exceeds at most once in ten times.
 
     Each of the G groups weighs 1 / (G + 1), divided among its photos, and the new group weighs as much, at infinity.
@@ -205,7 +205,7 @@ def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
         they call HCP.
 
     Example:
-        >>> group_quantile(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), list("abcdefghi"))
+        >>> conformal_quantile(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), list("abcdefghi"))
         9.0
     """
     group_of_photo, _ = pd.factorize(np.asarray(groups, object))
@@ -217,7 +217,7 @@ def group_quantile(scores: Floats, groups: npt.ArrayLike) -> float:
     return float(scores[order[enough[0]]]) if len(enough) else math.inf
 
 
-def cheapest_threshold(
+def min_cost_threshold(
     score: Floats, referable: npt.NDArray[np.bool_], cost_of_missed: float, needless_cost: float
 ) -> float:
     """Find the threshold at which missed and needless referrals cost least.
@@ -232,7 +232,7 @@ def cheapest_threshold(
         `REFER_ALL`, `REFER_NONE`, or the middle between two neighbouring scores; of equals the one that refers most.
 
     Example:
-        >>> cheapest_threshold(np.array([0.1, 0.3, 0.4, 0.9]), np.array([False, True, False, True]), 5, 1)
+        >>> min_cost_threshold(np.array([0.1, 0.3, 0.4, 0.9]), np.array([False, True, False, True]), 5, 1)
         0.2
     """
     scores, place = np.unique(score, return_inverse=True)
@@ -246,7 +246,7 @@ def cheapest_threshold(
     return float(thresholds[best])
 
 
-def refuse_shared(
+def check_disjoint(
     calibration: pd.DataFrame,
     measured: pd.DataFrame,
     *,
@@ -283,7 +283,7 @@ def _sensitive_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups
 
     It stands halfway to the next lower score of any photo, where it refers no more of these photos.
     """
-    lowest = -group_quantile(-score[referable], groups[referable])
+    lowest = -conformal_quantile(-score[referable], groups[referable])
     return REFER_ALL if lowest <= 0 else float((lowest + score[score < lowest].max(initial=0.0)) / 2)
 
 
@@ -292,5 +292,5 @@ def _specific_threshold(score: Floats, referable: npt.NDArray[np.bool_], groups:
 
     It stands halfway to the next higher score of any photo, where it refers no fewer of these photos.
     """
-    highest = group_quantile(score[~referable], groups[~referable])
+    highest = conformal_quantile(score[~referable], groups[~referable])
     return REFER_NONE if highest >= 1 else float((highest + score[score > highest].min(initial=1.0)) / 2)

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.decisions.columns import (
-    ANSWER_COLUMNS,
     COLUMNS,
+    DECISION_COLUMNS,
     POINT_PREFIX,
     PROBABILITIES,
-    has_answers,
+    has_decisions,
     has_probabilities,
     point_columns,
     probabilities,
@@ -78,16 +78,6 @@ class Pooled(NamedTuple):
     rows: npt.NDArray[np.int64]
     left_out: Counter[str]
 
-    def notes(self) -> list[str]:
-        """What a reader of figures must know of the photos that are left out; nothing where there are none."""
-        if not self.left_out:
-            return []
-        kinds = ", ".join(f"{count} {status}" for status, count in sorted(self.left_out.items()))
-        return [
-            f"{NO_PREDICTION} {self.left_out.total()} of {self.left_out.total() + len(self.table)} photos ({kinds}): "
-            "they are left out, so the figures are of photos that can be graded."
-        ]
-
 
 def pool_predictions(*paths: Path, scale: Scale | None = None) -> Pooled:
     """Read predictions as `read_predictions` does, and keep count of the photos that have none.
@@ -130,7 +120,7 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
 
     Args:
         table: Columns `file`, `group`, `grade`, `predicted_grade`, all of `p0` to `p4` or none, and all answers
-            (`ANSWER_COLUMNS` and any operating points) or none; its index is the row that the error names.
+            (`DECISION_COLUMNS` and any operating points) or none; its index is the row that the error names.
         origin: Where the table comes from, for the error.
 
     Raises:
@@ -139,19 +129,19 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
             the column of an operating point does not name it.
     """
     _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
-    _refuse_parts(table, origin)
+    _check_column_sets(table, origin)
     if not len(table):
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
     for column in ("file", "group"):
         empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
-        _refuse_first(table, empty, origin, column, "is empty")
-    _refuse_first(table, table["file"].duplicated(), origin, "file", "stands there twice; a photo is scored once")
+        _raise_at_first(table, empty, origin, column, "is empty")
+    _raise_at_first(table, table["file"].duplicated(), origin, "file", "stands there twice; a photo is scored once")
     for column in ("grade", "predicted_grade"):
-        _refuse_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
+        _raise_at_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
     if has_probabilities(table):
         for column in PROBABILITIES:
             _refuse_texts(table, origin, column)
-            _refuse_first(table, ~table[column].between(-ROUNDING, 1 + ROUNDING), origin, column, _NO_PROBABILITY)
+            _raise_at_first(table, ~table[column].between(-ROUNDING, 1 + ROUNDING), origin, column, _NO_PROBABILITY)
         total = table[list(PROBABILITIES)].astype("float64").sum(axis="columns")
         wrong = (total - 1).abs() > _sum_tolerance(probabilities(table))
         if wrong.any():
@@ -159,8 +149,8 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
             raise InputError(
                 f"{origin}, row {row}, columns 'p0' to 'p4': they sum to {total[wrong].iloc[0]:.6g}, not to 1"
             )
-    if has_answers(table):
-        _check_answers(table, origin)
+    if has_decisions(table):
+        _check_decisions(table, origin)
 
 
 def write_predictions(path: Path, table: pd.DataFrame) -> None:
@@ -177,9 +167,6 @@ def write_predictions(path: Path, table: pd.DataFrame) -> None:
     write_table(path, _fixed_columns_first(table))
 
 
-NO_PREDICTION = "No grade was predicted for"
-"""How the note on photos that are left out begins."""
-
 _NO_GRADE = f"is not a grade from {GRADES[0]} to {GRADES[-1]}"
 _NO_PROBABILITY = "is not a probability from 0 to 1"
 _NO_TEMPERATURE = "is not a temperature, a number above 0"
@@ -194,19 +181,19 @@ def _sum_tolerance(shares: npt.NDArray[np.float64]) -> float:
     return SUM_TOLERANCE
 
 
-def _check_answers(table: pd.DataFrame, origin: str) -> None:
+def _check_decisions(table: pd.DataFrame, origin: str) -> None:
     _refuse_texts(table, origin, "temperature")
     temperature = table["temperature"]
     wrong = ~((temperature > 0) & (temperature < np.inf))
-    _refuse_first(table, wrong, origin, "temperature", _NO_TEMPERATURE)
+    _raise_at_first(table, wrong, origin, "temperature", _NO_TEMPERATURE)
     wrong = ~table["decision"].isin(DECISIONS)
-    _refuse_first(table, wrong, origin, "decision", f"is not one of the decisions {', '.join(DECISIONS)}")
+    _raise_at_first(table, wrong, origin, "decision", f"is not one of the decisions {', '.join(DECISIONS)}")
     for column in ("lowest_grade", "highest_grade"):
-        _refuse_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
+        _raise_at_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
     below = table["highest_grade"] < table["lowest_grade"]
-    _refuse_first(table, below, origin, "highest_grade", "is below 'lowest_grade'")
+    _raise_at_first(table, below, origin, "highest_grade", "is below 'lowest_grade'")
     for column in point_columns(table):
-        _refuse_first(table, ~table[column].isin((0, 1)), origin, column, _NO_POINT)
+        _raise_at_first(table, ~table[column].isin((0, 1)), origin, column, _NO_POINT)
 
 
 def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
@@ -216,14 +203,14 @@ def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
 def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
     """Read a table of texts as `read_predictions` reads a file; errors name its `origin`, and rows by its index."""
     table = _graded_rows(table, left_out)
-    table = _fitted_answers(table)
-    _refuse_parts(table, origin)
+    table = _fitted_decisions(table)
+    _check_column_sets(table, origin)
     table["file"] = table["file"].str.strip()
     groups = table["group"].str.strip() if "group" in table else table["file"]
     table["group"] = groups.mask(groups.map(is_empty), table["file"])
     if "eye" in table:
         parse_eyes(table, "eye", origin)  # what is none would leave patients out of the measures by patient
-    answered = has_answers(table)
+    answered = has_decisions(table)
     as_predicted = _scale_of_predicted(table, origin, scale)
     table["grade"] = _as_grades(table, "grade", origin, scale)
     table["predicted_grade"] = _as_grades(table, "predicted_grade", origin, as_predicted)
@@ -235,7 +222,7 @@ def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], 
         table["temperature"] = _as_numbers(table, "temperature", origin, _NO_TEMPERATURE)
         for column in point_columns(table):
             numbers = _as_numbers(table, column, origin, _NO_POINT)
-            _refuse_first(table, ~numbers.isin((0, 1)), origin, column, _NO_POINT)
+            _raise_at_first(table, ~numbers.isin((0, 1)), origin, column, _NO_POINT)
             table[column] = numbers.astype("int64")
     check_predictions(table, origin)
     return _fixed_columns_first(table)
@@ -252,7 +239,7 @@ def _graded_rows(table: pd.DataFrame, left_out: Counter[str]) -> pd.DataFrame:
     return table[~without]
 
 
-def _fitted_answers(table: pd.DataFrame) -> pd.DataFrame:
+def _fitted_decisions(table: pd.DataFrame) -> pd.DataFrame:
     """Make the answers of a table of `biranet grade` those of a predictions table.
 
     A model that was not calibrated decides by its grade alone and gives no sets, so nothing was fitted; and where no
@@ -262,14 +249,14 @@ def _fitted_answers(table: pd.DataFrame) -> pd.DataFrame:
     if not {"decision", *ends} <= set(table.columns):
         return table
     if (table[ends] == "").all(axis=None):
-        return table.drop(columns=[*(name for name in ANSWER_COLUMNS if name in table), *point_columns(table)])
+        return table.drop(columns=[*(name for name in DECISION_COLUMNS if name in table), *point_columns(table)])
     return table if "temperature" in table else table.assign(temperature="1")
 
 
 def _as_grades(table: pd.DataFrame, column: str, origin: str, scale: Scale) -> "pd.Series[int]":
     read = parse_cells(table, column, origin, lambda text: scale.read(text).grade)
     grades = pd.Series(read, index=table.index, dtype="Int64")
-    _refuse_first(table, grades.isna(), origin, column, "is not a grade: every photo needs one to be scored")
+    _raise_at_first(table, grades.isna(), origin, column, "is not a grade: every photo needs one to be scored")
     return grades.astype("int64")
 
 
@@ -294,7 +281,7 @@ def _as_numbers(table: pd.DataFrame, column: str, origin: str, why: str) -> "pd.
     unread = numbers.isna()
     if unread.any() and "," in table.loc[unread, column].iloc[0]:
         why = "has a comma; write decimals with a point, as in 0.25"
-    _refuse_first(table, unread, origin, column, why)
+    _raise_at_first(table, unread, origin, column, why)
     return numbers.astype("float64")
 
 
@@ -305,14 +292,14 @@ def _refuse_missing(table: pd.DataFrame, needed: Sequence[str], origin: str, why
         raise InputError(f"{origin} has no column {missing[0]!r}{why}; its columns are: {', '.join(columns)}")
 
 
-def _refuse_parts(table: pd.DataFrame, origin: str) -> None:
+def _check_column_sets(table: pd.DataFrame, origin: str) -> None:
     """Refuse some of the columns that go together, without the others."""
     if not set(PROBABILITIES).isdisjoint(table.columns):
         _refuse_missing(table, PROBABILITIES, origin, " (give all five probabilities or none)")
-    answers = [*(name for name in ANSWER_COLUMNS if name in table), *point_columns(table)]
+    answers = [*(name for name in DECISION_COLUMNS if name in table), *point_columns(table)]
     if answers:
-        ways = f"give all of {', '.join(ANSWER_COLUMNS)} or none, or give {answers[0]!r} another name"
-        _refuse_missing(table, ANSWER_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
+        ways = f"give all of {', '.join(DECISION_COLUMNS)} or none, or give {answers[0]!r} another name"
+        _refuse_missing(table, DECISION_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
     for column in point_columns(table):
         if not column.removeprefix(POINT_PREFIX).strip():
             raise InputError(f"{origin}, column {column!r}: an operating point must have a name, as in 'refer_youden'")
@@ -320,7 +307,7 @@ def _refuse_parts(table: pd.DataFrame, origin: str) -> None:
 
 def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:
     """Refuse to pool where something that is measured stands in the first table alone."""
-    for column in (*PROBABILITIES, *ANSWER_COLUMNS, *point_columns(first)):
+    for column in (*PROBABILITIES, *DECISION_COLUMNS, *point_columns(first)):
         if column in first and column not in second:
             raise InputError(
                 f"{first_path} has a column {column!r} and {second_path} has none, so they cannot be pooled; "
@@ -329,7 +316,7 @@ def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.Data
 
 
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
-    fixed = [name for name in (*COLUMNS, *ANSWER_COLUMNS, *point_columns(table)) if name in table]
+    fixed = [name for name in (*COLUMNS, *DECISION_COLUMNS, *point_columns(table)) if name in table]
     return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
 
 
@@ -337,10 +324,10 @@ def _refuse_texts(table: pd.DataFrame, origin: str, column: str) -> None:
     """Refuse text where only numbers can be compared, even text that reads like one."""
     if not pd.api.types.is_numeric_dtype(table[column]):
         texts = table[column].map(lambda value: isinstance(value, str))
-        _refuse_first(table, texts, origin, column, "is text, not a number")
+        _raise_at_first(table, texts, origin, column, "is text, not a number")
 
 
-def _refuse_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:
+def _raise_at_first(table: pd.DataFrame, wrong: "pd.Series[bool]", origin: str, column: str, why: str) -> None:
     if wrong.any():
         row: Any = table.index[wrong][0]
         value = table.loc[wrong, column].iloc[0]

@@ -1,6 +1,6 @@
 """From probabilities to answers: temperature, grade, prediction set, referral, by rules that travel with the model.
 
-Every front end answers through `answer`, so that a photo gets the same grade and decision wherever it is graded. The
+Every front end answers through `decide`, so that a photo gets the same grade and decision wherever it is graded. The
 rules are fitted in `biranet.decisions.fit`; a `Rules()` with nothing fitted gives the most probable grade.
 
 The decision leaves a photo to a human where the model is not sure. With the points `sensitivity_90` and
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.decisions.columns import (
-    ANSWER_COLUMNS,
+    DECISION_COLUMNS,
     POINT_PREFIX,
     PROBABILITIES,
     has_probabilities,
@@ -48,10 +48,10 @@ REFER_ALL = 0.0
 REFER_NONE = 2.0
 """Threshold that refers no photo, since no score reaches 2 (nor JSON infinity)."""
 
-LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 """Temperatures between which calibrated probabilities are numbers; those that are fitted lie well inside."""
 
-ALL_GRADES = 2.0
+FULL_SET = 2.0
 """Set threshold that takes all five grades in, since no probability gathered exceeds it."""
 
 
@@ -102,10 +102,10 @@ class Rules:
     doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not LEAST_TEMPERATURE <= self.temperature <= MOST_TEMPERATURE:
+        if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
             raise InputError(
                 f"the temperature must be a number above 0, not {self.temperature}: "
-                f"from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}"
+                f"from {MIN_TEMPERATURE} to {MAX_TEMPERATURE:g}"
             )
         if self.decoder not in ("argmax", "expected_grade"):
             raise InputError(f"the rules ask for the decoder {self.decoder!r}, which this biranet does not have")
@@ -122,11 +122,11 @@ class Rules:
             raise InputError(f"two operating points have one name: {', '.join(names)}")
         if names and not {SENSITIVITY_POINT, SPECIFICITY_POINT} <= set(names):
             raise InputError(f"decisions need the operating points {SENSITIVITY_POINT!r} and {SPECIFICITY_POINT!r}")
-        if self.set_threshold is not None and not 0 <= self.set_threshold <= ALL_GRADES:
+        if self.set_threshold is not None and not 0 <= self.set_threshold <= FULL_SET:
             raise InputError(f"the set threshold must lie between 0 and 2, not {self.set_threshold}")
 
 
-class Answers(NamedTuple):
+class Decisions(NamedTuple):
     """What is said of N photos.
 
     Attributes:
@@ -232,7 +232,7 @@ def describe_decoder(rules: Rules, others: int, photos: int) -> str:
     )
 
 
-def gathered_before(shares: Floats, grades: Grades) -> Floats:
+def mass_before_entering(shares: Floats, grades: Grades) -> Floats:
     """Grow a set of neighbouring grades from each photo's grade, always towards the likelier neighbour.
 
     Args:
@@ -249,7 +249,7 @@ def gathered_before(shares: Floats, grades: Grades) -> Floats:
         Ordinal Conformal Prediction Sets, MICCAI 2022. Ours starts at the grade that is printed.
 
     Example:
-        >>> gathered_before(np.array([[0.1, 0.5, 0.25, 0.15, 0.0]]), np.array([1])).tolist()
+        >>> mass_before_entering(np.array([[0.1, 0.5, 0.25, 0.15, 0.0]]), np.array([1])).tolist()
         [[0.9, 0.0, 0.5, 0.75, 1.0]]
     """
     rows = np.arange(len(shares))
@@ -267,7 +267,7 @@ def gathered_before(shares: Floats, grades: Grades) -> Floats:
     return before
 
 
-def answer(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = None) -> Answers:
+def decide(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = None) -> Decisions:
     """Say everything the rules say of some photos.
 
     Args:
@@ -290,23 +290,23 @@ def answer(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = 
     grades = decode(raw, rules) if grades is None else grades
     lowest, highest = grades, grades
     if rules.set_threshold is not None:
-        inside = gathered_before(shares, grades) <= rules.set_threshold
+        inside = mass_before_entering(shares, grades) <= rules.set_threshold
         lowest = np.asarray(inside.argmax(axis=1), np.int64)
         highest = lowest + inside.sum(axis=1) - 1
     score = referable_score(shares)
     referred = {point.name: score >= point.threshold for point in rules.operating_points}
-    return Answers(shares, grades, _decide(score, grades, rules), lowest, highest, referred)
+    return Decisions(shares, grades, _decide(score, grades, rules), lowest, highest, referred)
 
 
-def answer_columns(answers: Answers, rules: Rules) -> dict[str, npt.NDArray[np.generic]]:
+def decision_columns(answers: Decisions, rules: Rules) -> dict[str, npt.NDArray[np.generic]]:
     """Write answers as the answer columns of a predictions table.
 
     Args:
-        answers: What `answer` said.
+        answers: What `decide` said.
         rules: The rules it was said by.
 
     Returns:
-        (N,) by column: `ANSWER_COLUMNS`, then a column of 0 and 1 for each operating point. Nothing where nothing was
+        (N,) by column: `DECISION_COLUMNS`, then a column of 0 and 1 for each operating point. Nothing where nothing was
         fitted: then grade and probabilities are all there is to say.
     """
     if rules == Rules():
@@ -314,7 +314,7 @@ def answer_columns(answers: Answers, rules: Rules) -> dict[str, npt.NDArray[np.g
     temperature = np.full(len(answers.grades), rules.temperature)
     columns = (temperature, answers.decisions.astype(object), answers.lowest, answers.highest)
     points = {POINT_PREFIX + name: referred.astype(np.int64) for name, referred in answers.referred.items()}
-    return dict(zip(ANSWER_COLUMNS, columns, strict=True)) | points
+    return dict(zip(DECISION_COLUMNS, columns, strict=True)) | points
 
 
 def raw_probabilities(table: "pd.DataFrame", *, origin: str = "the predictions table") -> Floats:
@@ -354,10 +354,10 @@ def apply_rules(table: "pd.DataFrame", rules: Rules, *, origin: str = "the predi
     Raises:
         InputError: If the table holds no probabilities.
     """
-    answers = answer(raw_probabilities(table, origin=origin), rules, table["predicted_grade"].to_numpy(np.int64))
+    answers = decide(raw_probabilities(table, origin=origin), rules, table["predicted_grade"].to_numpy(np.int64))
     shares = {name: answers.probabilities[:, grade] for name, grade in zip(PROBABILITIES, GRADES, strict=True)}
-    stale = [name for name in (*ANSWER_COLUMNS, *point_columns(table)) if name in table]
-    return table.drop(columns=stale).assign(**shares, **answer_columns(answers, rules))
+    stale = [name for name in (*DECISION_COLUMNS, *point_columns(table)) if name in table]
+    return table.drop(columns=stale).assign(**shares, **decision_columns(answers, rules))
 
 
 def decision_bounds(rules: Rules) -> tuple[float, float]:

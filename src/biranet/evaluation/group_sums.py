@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
-from biranet.decisions.columns import POINT_PREFIX, has_answers, has_probabilities, point_columns, probabilities
+from biranet.decisions.columns import POINT_PREFIX, has_decisions, has_probabilities, point_columns, probabilities
 from biranet.decisions.rules import raw_probabilities
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights
@@ -235,7 +235,7 @@ def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
     def column(name: str) -> npt.NDArray[np.int64]:
         return table[name].to_numpy(np.int64)
 
-    probable, answered = has_probabilities(table), has_answers(table)
+    probable, answered = has_probabilities(table), has_decisions(table)
     calibrated = probable and "temperature" in table and bool((table["temperature"] != 1).any())
     return GradedPhotos(
         truth=column("grade"),

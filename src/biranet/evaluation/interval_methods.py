@@ -32,7 +32,7 @@ of 100 data sets for shares, areas, ACA and F1, and in 92 to 97 for kappa and th
 
 Within strata and for a mix that every data set has, 25 groups in five strata: 91 to 93 for kappa and the losses."""
 
-FEWEST_GROUPS = 25
+MIN_GROUPS_SIMULATED = 25
 """The fewest groups that these simulations had."""
 
 TAIL = (1 - LEVEL) / 2

@@ -13,7 +13,7 @@ from biranet.config import EvaluationConfig
 from biranet.decisions.columns import (
     COLUMNS,
     PROBABILITIES,
-    has_answers,
+    has_decisions,
     has_probabilities,
     point_columns,
     probabilities,
@@ -120,7 +120,7 @@ def _worst_eye(table: "pd.DataFrame") -> "pd.DataFrame":
     order = ["expected", *(name for name in reversed(PROBABILITIES) if name in table)]
     worst = table.assign(expected=expected).sort_values(order).drop_duplicates("group", keep="last").set_index("group")
     combined = combined.join(worst[[name for name in (*PROBABILITIES, "temperature") if name in table]])
-    if has_answers(table):
+    if has_decisions(table):
         gravest = table["decision"].map(DECISIONS.index).groupby(table["group"]).max()
         highest = patients[["lowest_grade", "highest_grade", *point_columns(table)]].max()
         combined = combined.assign(decision=gravest.map(DECISIONS.__getitem__)).join(highest)

@@ -19,11 +19,11 @@ from biranet.evaluation.measures import LEADING
 FEW = 20
 """A subgroup of fewer photos is marked: one more error would move its shares by more than five hundredths."""
 
-MOST_VALUES = 12
+MAX_VALUES = 12
 """With more values than this, a column of numbers is divided into thirds; of another, the rarest values are joined."""
 
 UNASKED = ("source", "eye")
-"""The columns that make subgroups where none are named and they have 2 to `MOST_VALUES` values."""
+"""The columns that make subgroups where none are named and they have 2 to `MAX_VALUES` values."""
 
 EMPTY = "(empty)"
 """The value of a cell with nothing in it."""
@@ -81,7 +81,7 @@ def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
 
     Returns:
         The subgroup of each row, and all subgroups in order: by number, or by name. A column of numbers with more than
-        `MOST_VALUES` values makes thirds of equal size, but equal numbers stay together. In another column with more
+        `MAX_VALUES` values makes thirds of equal size, but equal numbers stay together. In another column with more
         values, the rarest make one subgroup together, the last before empty cells.
 
     Example:
@@ -97,13 +97,13 @@ def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
     numbers = {text: _number(text) for text in counts.index}
     if None not in numbers.values():
         ordered = sorted(counts.index, key=lambda text: (numbers[text], text))
-        if len(counts) > MOST_VALUES:
+        if len(counts) > MAX_VALUES:
             names, ordered = _thirds(filled.map(numbers).astype("float64"))
         else:
             names = filled
     else:
         frequent = sorted(counts.index, key=lambda text: (-counts[text], text))
-        kept = frequent if len(frequent) <= MOST_VALUES else frequent[: MOST_VALUES - 1]
+        kept = frequent if len(frequent) <= MAX_VALUES else frequent[: MAX_VALUES - 1]
         others = f"({len(frequent) - len(kept)} others)"
         names = filled.where(filled.isin(kept), others)
         ordered = [*sorted(kept), *([others] if len(kept) < len(frequent) else [])]
@@ -122,7 +122,7 @@ def _thirds(numbers: "pd.Series[float]") -> tuple[pd.Series, list[str]]:
 
 def _divides(column: pd.Series) -> bool:
     texts = column.astype(str).str.strip()
-    return 2 <= texts[texts != ""].nunique() <= MOST_VALUES
+    return 2 <= texts[texts != ""].nunique() <= MAX_VALUES
 
 
 def _number(text: str) -> float | None:

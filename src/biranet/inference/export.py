@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from biranet.decisions.rules import answer
+from biranet.decisions.rules import decide
 from biranet.errors import InputError, RefusedError
 from biranet.files import parse_json, write_bytes
 from biranet.grades import DISCLAIMER
@@ -216,7 +216,7 @@ def _drawn_photos(size_px: int) -> Pixels:
 def _answers(predictor: Predictor, photos: Pixels) -> list[NDArray[np.floating]]:
     """Answer as `grade` does: calibrated probabilities, and the attention where there is any."""
     predicted = predictor.predict(photos)
-    probabilities = answer(predicted.probabilities, predictor.info.rules).probabilities
+    probabilities = decide(predicted.probabilities, predictor.info.rules).probabilities
     return [probabilities, predicted.attention] if predicted.attention.shape[1] else [probabilities]
 
 

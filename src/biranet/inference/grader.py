@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from biranet.config import Device
 from biranet.decisions.columns import PROBABILITIES
-from biranet.decisions.rules import answer, expected_grade
+from biranet.decisions.rules import decide, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
 from biranet.inference.models import find_checkpoint
@@ -198,7 +198,7 @@ class Grader:
     def _grade(self, photos: Sequence[Pixels]) -> Iterator[Prediction]:
         rules = self.info.rules
         predicted = self.predictor.predict(np.stack(photos))
-        answers = answer(predicted.probabilities, rules)
+        answers = decide(predicted.probabilities, rules)
         has_sets = rules.set_threshold is not None
         for row, attention in enumerate(predicted.attention):
             ends = int(answers.lowest[row]), int(answers.highest[row])

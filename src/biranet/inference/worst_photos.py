@@ -24,9 +24,9 @@ def choose_rows(predictions: pd.DataFrame) -> list[int]:
     """
     wrong = worst_mistakes(predictions).index.tolist()
     answers = predictions[["grade", "predicted_grade"]].reset_index(drop=True)
-    answers["sureness"] = probabilities(predictions)[range(len(answers)), answers["predicted_grade"]]
+    answers["confidence"] = probabilities(predictions)[range(len(answers)), answers["predicted_grade"]]
     right = answers[answers["grade"] == answers["predicted_grade"]].sort_values(
-        ["grade", "sureness"], ascending=[True, False], kind="stable"
+        ["grade", "confidence"], ascending=[True, False], kind="stable"
     )
     return [*wrong, *right.drop_duplicates("grade").index.tolist()]
 
@@ -58,7 +58,7 @@ def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame)
 
 
 def _answer(row: "pd.Series[Any]") -> str:
-    sureness = f"probability {row[PROBABILITIES[row['predicted_grade']]]:.2f}"
+    confidence = f"probability {row[PROBABILITIES[row['predicted_grade']]]:.2f}"
     if "decision" not in row:
-        return sureness
-    return f"{sureness}, decision: {row['decision']}, set of grades: {row['lowest_grade']} to {row['highest_grade']}"
+        return confidence
+    return f"{confidence}, decision: {row['decision']}, set of grades: {row['lowest_grade']} to {row['highest_grade']}"

@@ -8,7 +8,7 @@ and the batch's loss is the mean. The weight has no gradient (argmax has none); 
 K = 5; the formula asks for nothing but an order, so it serves any scale of ordered grades.
 
 The weights average 1/K over predictions; with five grades they lie between 1/15 and 1/3. So at one learning rate the
-loss moves the network K times less than cross-entropy does. `scale="unit"` is the same loss times K.
+loss moves the network K times less than cross-entropy does. `weight_scale="unit"` is the same loss times K.
 
 Labels may be smoothed, which is not in the paper: graders seldom agree on more than the grade or its neighbour, so a
 share of each label goes to the grades next to it, and `-log p[y]` becomes `-sum over k of q[k] * log p[k]`.
@@ -44,19 +44,19 @@ def _checked_grades(grades: Tensor, num_grades: int) -> Tensor:
     return grades.long()
 
 
-def _check_settings(scale: str, smoothing: float) -> None:
-    if scale not in ("paper", "unit"):
-        raise InputError(f"scale must be 'paper' or 'unit', not {scale!r}")
-    if not 0 <= smoothing < 1:
-        raise InputError(f"smoothing must be at least 0 and below 1, not {smoothing}")
+def _check_settings(weight_scale: str, label_smoothing: float) -> None:
+    if weight_scale not in ("paper", "unit"):
+        raise InputError(f"weight_scale must be 'paper' or 'unit', not {weight_scale!r}")
+    if not 0 <= label_smoothing < 1:
+        raise InputError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
 
 
-def smooth_labels(grades: Tensor, smoothing: float, num_grades: int = GRADE_COUNT) -> Tensor:
+def smooth_labels(grades: Tensor, label_smoothing: float, num_grades: int = GRADE_COUNT) -> Tensor:
     """Give a share of each label to its neighbours.
 
     Args:
         grades: True grades 0 to K - 1, integers, (B,).
-        smoothing: Share in [0, 1): each neighbour gets half of it, also where there is but one.
+        label_smoothing: Share in [0, 1): each neighbour gets half of it, also where there is but one.
         num_grades: K.
 
     Returns:
@@ -69,25 +69,26 @@ def smooth_labels(grades: Tensor, smoothing: float, num_grades: int = GRADE_COUN
     """
     labels = functional.one_hot(grades, num_grades).float()
     neighbours = functional.pad(labels[:, 1:], (0, 1)) + functional.pad(labels[:, :-1], (1, 0))
-    share = neighbours * smoothing / 2
+    share = neighbours * label_smoothing / 2
     return labels * (1 - share.sum(dim=1, keepdim=True)) + share
 
 
-def _target(logits: Tensor, grades: Tensor, smoothing: float) -> Tensor:
+def _target(logits: Tensor, grades: Tensor, label_smoothing: float) -> Tensor:
     """What torch's cross-entropy takes as target: grades as they are, or smoothed labels."""
-    return smooth_labels(grades, smoothing, logits.shape[1]).to(logits.dtype) if smoothing else grades
+    return smooth_labels(grades, label_smoothing, logits.shape[1]).to(logits.dtype) if label_smoothing else grades
 
 
 def grading_loss(
-    logits: Tensor, grades: Tensor, scale: Literal["paper", "unit"] = "paper", smoothing: float = 0.0
+    logits: Tensor, grades: Tensor, weight_scale: Literal["paper", "unit"] = "paper", label_smoothing: float = 0.0
 ) -> Tensor:
     """Weigh the cross-entropy of each photo by the distance in grades of its prediction.
 
     Args:
         logits: Scores before the softmax, (B, K) of any K ordered grades, from 2; five in the paper.
         grades: True grades 0 to K - 1, integers, (B,).
-        scale: `paper`: weights as published; `unit`: K times that, so that the weights average 1 over predictions.
-        smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
+        weight_scale: `paper`: weights as published; `unit`: K times that, so that the weights average 1 over
+            predictions.
+        label_smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
 
     Returns:
         The mean over the batch, a scalar of the logits' dtype (float32 for half precision).
@@ -103,15 +104,15 @@ def grading_loss(
         >>> bool(near < far)
         True
     """
-    _check_settings(scale, smoothing)
+    _check_settings(weight_scale, label_smoothing)
     _check_logits(logits, grades)
     grades = _checked_grades(grades, logits.shape[1])
     scores = logits.float() if logits.dtype.itemsize < 4 else logits
-    log_likelihood = -functional.cross_entropy(scores, _target(scores, grades, smoothing), reduction="none")
+    log_likelihood = -functional.cross_entropy(scores, _target(scores, grades, label_smoothing), reduction="none")
     distance = (torch.arange(logits.shape[1], device=grades.device) - grades[:, None]).abs() + 1
     predicted = logits.detach().argmax(dim=1, keepdim=True)
     weight = distance.gather(1, predicted).squeeze(1).to(log_likelihood.dtype) / distance.sum(dim=1)
-    if scale == "unit":
+    if weight_scale == "unit":
         weight = weight * logits.shape[1]
     return -(weight * log_likelihood).mean()
 
@@ -120,46 +121,46 @@ class GradingLoss(nn.Module):
     """`grading_loss` as a module.
 
     Args:
-        scale: `paper` or `unit`; see `grading_loss`.
-        smoothing: Share of each label that goes to its neighbours.
+        weight_scale: `paper` or `unit`; see `grading_loss`.
+        label_smoothing: Share of each label that goes to its neighbours.
 
     Raises:
         InputError: If a setting is wrong.
 
     Example:
         >>> import biranet, torch
-        >>> loss = biranet.GradingLoss(scale="unit")
+        >>> loss = biranet.GradingLoss(weight_scale="unit")
         >>> loss(torch.zeros(2, 3), torch.tensor([0, 2]))
         tensor(1.0986)
     """
 
-    def __init__(self, scale: Literal["paper", "unit"] = "paper", smoothing: float = 0.0) -> None:
+    def __init__(self, weight_scale: Literal["paper", "unit"] = "paper", label_smoothing: float = 0.0) -> None:
         super().__init__()
-        _check_settings(scale, smoothing)
-        self.scale: Literal["paper", "unit"] = scale
-        self.smoothing = smoothing
+        _check_settings(weight_scale, label_smoothing)
+        self.weight_scale: Literal["paper", "unit"] = weight_scale
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, K) for grades (B,), a scalar."""
-        return grading_loss(logits, grades, self.scale, self.smoothing)
+        return grading_loss(logits, grades, self.weight_scale, self.label_smoothing)
 
 
 class CrossEntropy(nn.Module):
     """Cross-entropy with the checks of the grading loss, the control.
 
     Args:
-        smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
+        label_smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
     """
 
-    def __init__(self, smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.smoothing = smoothing
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, K) for grades (B,), a scalar."""
         _check_logits(logits, grades)
         grades = _checked_grades(grades, logits.shape[1])
-        return functional.cross_entropy(logits, _target(logits, grades, self.smoothing))
+        return functional.cross_entropy(logits, _target(logits, grades, self.label_smoothing))
 
 
 def make_loss(config: OptimizerConfig) -> nn.Module:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from biranet.console import progress_bar
-from biranet.decisions.columns import ANSWER_COLUMNS, COLUMNS, PROBABILITIES, point_columns
-from biranet.decisions.rules import answer, answer_columns
+from biranet.decisions.columns import COLUMNS, DECISION_COLUMNS, PROBABILITIES, point_columns
+from biranet.decisions.rules import decide, decision_columns
 from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
@@ -91,10 +91,10 @@ def predict_photos(
     with living_workers("run the command again, perhaps with fewer --workers"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
             batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
-    answers = answer(np.concatenate(batches), rules)
+    answers = decide(np.concatenate(batches), rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
-    answered = {"predicted_grade": answers.grades, **shares, **answer_columns(answers, rules)}
+    answered = {"predicted_grade": answers.grades, **shares, **decision_columns(answers, rules)}
     # A column of the labels that is called like an answer is none, and would be taken for one.
-    foreign = [name for name in (*ANSWER_COLUMNS, *point_columns(table)) if name in table]
+    foreign = [name for name in (*DECISION_COLUMNS, *point_columns(table)) if name in table]
     predictions = table.drop(columns=foreign).assign(**answered)
     return predictions[list(dict.fromkeys([*COLUMNS, *answered, *predictions.columns]))].reset_index(drop=True)

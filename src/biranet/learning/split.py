@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biranet.config import SplitConfig
-from biranet.decisions.fit import LEAST_GROUPS
+from biranet.decisions.fit import MIN_GROUPS
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
@@ -179,10 +179,10 @@ def too_few_to_calibrate(table: pd.DataFrame, column: str = "split") -> str:
     photos = photos[photos[column] == "calibration"]
     referable = photos["grade"].astype(int) >= REFERABLE_GRADE
     groups = [photos.loc[chosen, "group"].nunique() for chosen in (referable, ~referable)]
-    if photos.empty or min(groups) >= LEAST_GROUPS:
+    if photos.empty or min(groups) >= MIN_GROUPS:
         return ""
     return (
         f"The calibration part ({column}) has {groups[0]} patients with referable photos and {groups[1]} with others: "
-        f"below {LEAST_GROUPS} of either no operating points can be fitted; a larger --calibration, or rules fitted on "
+        f"below {MIN_GROUPS} of either no operating points can be fitted; a larger --calibration, or rules fitted on "
         "out-of-fold predictions, would do."
     )

@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,12 @@ class Training:
         config: All settings.
         train_photos: Rows of the manifest that it learns from.
         validation_photos: Rows of the manifest that choose the epoch; perhaps none.
-        shown_photos: Photos whose attention the run shows.
         model: The network.
         optimizer: Over its weights that are not frozen.
         wrapped_model: `model`, as `accelerator` has it compute.
         wrapped_optimizer: `optimizer`, as `accelerator` has it step.
         schedule: The learning rate over time.
         loss: Takes logits (B, 5) and grades (B,).
-        loss_of_equal_probabilities: What it is for a model that has learned nothing.
         sampler: Samples the batches of an epoch.
         loader: Loads them.
         predictor: Predicts by `model` as it is; its `info` is what checkpoints say of themselves.
@@ -71,20 +70,29 @@ class Training:
     config: TrainConfig
     train_photos: pd.DataFrame
     validation_photos: pd.DataFrame
-    shown_photos: PreparedPhotos
     model: nn.Module
     optimizer: torch.optim.Optimizer
     wrapped_model: nn.Module
     wrapped_optimizer: Any
     schedule: Schedule
     loss: nn.Module
-    loss_of_equal_probabilities: float
     sampler: BalancedBatchSampler
     loader: BatchLoader
     predictor: TorchPredictor
     conditions: Conditions
     progress: Progress
     history: HistoryWriter | None
+
+    @cached_property
+    def shown_photos(self) -> PreparedPhotos:
+        """Photos whose attention the run shows."""
+        shown = self.train_photos if self.validation_photos.empty else self.validation_photos
+        return PreparedPhotos(self.prepared, shown, self.config.data.image_size)
+
+    @cached_property
+    def loss_of_equal_probabilities(self) -> float:
+        """What the loss is for a model that has learned nothing."""
+        return loss_of_equal_probabilities(self.loss)
 
     @property
     def resume_command(self) -> str:
@@ -132,7 +140,6 @@ def prepare_training(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
     schedule = Schedule(optimizer, config.optimizer, config.epochs * len(sampler))
-    loss = make_loss(config.optimizer)
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=resume)
     accelerator.wait_for_everyone()
@@ -148,16 +155,12 @@ def prepare_training(
         config=config,
         train_photos=train_photos,
         validation_photos=validation_photos,
-        shown_photos=PreparedPhotos(
-            prepared, train_photos if validation_photos.empty else validation_photos, config.data.image_size
-        ),
         model=model,
         optimizer=optimizer,
         wrapped_model=wrapped_model,
         wrapped_optimizer=wrapped_optimizer,
         schedule=schedule,
-        loss=loss,
-        loss_of_equal_probabilities=loss_of_equal_probabilities(loss),
+        loss=make_loss(config.optimizer),
         sampler=sampler,
         loader=load_batches(photos, sampler, config.data.workers),
         predictor=TorchPredictor(model, _describe(prepared, config, table), accelerator.device),

@@ -5,17 +5,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_LEAST_LEVEL = 20
+_MIN_LEVEL = 20
 """Brightest channel of a band; what is darker is the darkness around a field."""
 _ALIKE = 12
 """Levels by which what has the colour of a band differs from it at most."""
-_LEAST_PLAIN_FRACTION = 0.7
+_MIN_PLAIN_FRACTION = 0.7
 """Share of the band's first and last lines that has its colour."""
-_LEAST_BESIDE_TEXT_FRACTION = 0.1
+_MIN_BESIDE_TEXT_FRACTION = 0.1
 """Share of the lines between them that has it."""
-_LEAST_STEP_FRACTION = 0.8
+_MIN_STEP_FRACTION = 0.8
 """Share of the line after the band that has other colours."""
-_MOST_DEPTH_FRACTION = 1 / 3
+_MAX_DEPTH_FRACTION = 1 / 3
 _MIXED_PX = 2
 """Lines after the band in which it and the photo are mixed."""
 
@@ -64,13 +64,13 @@ def without_bands(picture: npt.NDArray[np.uint8]) -> Rest:
 def _depth(lines: npt.NDArray[np.int16]) -> int:
     """How many of the first lines (n, length, 3) a band takes; 0 where there is none."""
     colour = np.median(lines[0], axis=0)
-    most = int(_MOST_DEPTH_FRACTION * len(lines))
-    if colour.max() < _LEAST_LEVEL or most == 0:
+    most = int(_MAX_DEPTH_FRACTION * len(lines))
+    if colour.max() < _MIN_LEVEL or most == 0:
         return 0
     shares = (np.abs(lines[: most + _MIXED_PX] - colour).max(axis=2) <= _ALIKE).mean(axis=1)
-    ends = np.flatnonzero(shares[:most] < _LEAST_BESIDE_TEXT_FRACTION)
-    plain = np.flatnonzero(shares[: ends[0] if len(ends) else most] >= _LEAST_PLAIN_FRACTION)
+    ends = np.flatnonzero(shares[:most] < _MIN_BESIDE_TEXT_FRACTION)
+    plain = np.flatnonzero(shares[: ends[0] if len(ends) else most] >= _MIN_PLAIN_FRACTION)
     if len(plain) == 0 or plain[0] > 0:
         return 0
     depth = int(plain[-1]) + 1 + _MIXED_PX
-    return depth if depth <= len(shares) and shares[depth - 1] <= 1 - _LEAST_STEP_FRACTION else 0
+    return depth if depth <= len(shares) and shares[depth - 1] <= 1 - _MIN_STEP_FRACTION else 0

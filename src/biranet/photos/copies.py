@@ -15,7 +15,7 @@ THRESHOLD = 0.28
 
 _ALL_COMPARED = 2048
 _TREES, _LEAF, _AXES = 96, 64, 24
-_MOST_LINKS = 32
+_MAX_LINKS = 32
 
 
 def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -93,7 +93,7 @@ def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         links = np.bincount(ends.ravel(), minlength=count)
         sets = connected_components(count, ends.T)
         one, other = _pairs_within(distinct, leaves).T
-        needed = (np.minimum(links[one], links[other]) < _MOST_LINKS) | (sets[one] != sets[other])
+        needed = (np.minimum(links[one], links[other]) < _MAX_LINKS) | (sets[one] != sets[other])
         codes = np.union1d(codes, (one * count + other)[needed])
     return np.column_stack([codes // count, codes % count])
 
@@ -127,7 +127,7 @@ def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]
         squares = np.einsum("lii->li", products)
         near = squares[:, :, None] + squares[:, None, :] - 2 * products <= (THRESHOLD * STEPS) ** 2
         near &= later & (some < len(distinct))[:, None, :]
-        near &= near.cumsum(axis=2, dtype=np.int32) <= _MOST_LINKS
+        near &= near.cumsum(axis=2, dtype=np.int32) <= _MAX_LINKS
         leaf, one, other = np.nonzero(near)
         pairs.append(np.column_stack([some[leaf, one], some[leaf, other]]))
     return np.concatenate(pairs)

@@ -15,16 +15,16 @@ from biranet.photos.round_edge import Disc, find_discs, redness
 
 _THUMBNAIL_PX = 256
 _BLACK_LEVEL = 20
-_LEAST_CONTRAST = 8
-_LEAST_AREA_FRACTION = 0.04
-_MOST_SECOND_FRACTION = 0.5
-_LEAST_SIDES_RATIO = 0.4
-_LEAST_SOLIDITY = 0.6
-_LEAST_ARC_FRACTION = 0.4
-_MOST_BESIDE_FRACTION = 0.05
-_LEAST_THUMBNAIL_PX = 64
-_LEAST_REDNESS = 40
-_LEAST_CORNER_FRACTION = 0.3
+_MIN_CONTRAST = 8
+_MIN_AREA_FRACTION = 0.04
+_MAX_SECOND_FRACTION = 0.5
+_MIN_SIDES_RATIO = 0.4
+_MIN_SOLIDITY = 0.6
+_MIN_ARC_FRACTION = 0.4
+_MAX_BESIDE_FRACTION = 0.05
+_MIN_THUMBNAIL_PX = 64
+_MIN_REDNESS = 40
+_MIN_CORNER_FRACTION = 0.3
 
 _EVERYWHERE = Disc(0, 0, np.inf)
 
@@ -170,7 +170,7 @@ def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
     if max(high) < _BLACK_LEVEL:
         raise PhotoError("no_field", "the photo is black")
     # Any channel may show it: in an overexposed photo red is the same everywhere.
-    if max(top - bottom for bottom, top in zip(low, high, strict=True)) < _LEAST_CONTRAST:
+    if max(top - bottom for bottom, top in zip(low, high, strict=True)) < _MIN_CONTRAST:
         raise PhotoError("no_field", "the photo is all one colour")
 
 
@@ -187,9 +187,9 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
                 return box, None
         except PhotoError as error:
             refusal = error
-    large = min(rows, columns) >= _LEAST_THUMBNAIL_PX
-    discs = find_discs(thumbnail, _LEAST_AREA_FRACTION) if large else []
-    if sum(disc.radius**2 > _MOST_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
+    large = min(rows, columns) >= _MIN_THUMBNAIL_PX
+    discs = find_discs(thumbnail, _MIN_AREA_FRACTION) if large else []
+    if sum(disc.radius**2 > _MAX_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
         # A sheet of several photographs: to take one of them would be a silent choice.
         raise PhotoError("no_field", _SHEET)
     if discs:
@@ -216,16 +216,16 @@ def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
         raise PhotoError("no_field", "the photo has no large lit part")
     part = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     left, top, width, height, area = (int(value) for value in stats[part])
-    if area < _LEAST_AREA_FRACTION * lit.size:
+    if area < _MIN_AREA_FRACTION * lit.size:
         raise PhotoError("no_field", "the photo has no large lit part")
     others = np.delete(stats[1:, cv2.CC_STAT_AREA], part - 1)
-    if (others > _MOST_SECOND_FRACTION * area).any():
+    if (others > _MAX_SECOND_FRACTION * area).any():
         raise PhotoError("no_field", _SHEET)
     contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0, :]
     # The outline runs through pixel centres; half a pixel around it is what the counted area covers.
     hull_area = cv2.contourArea(cv2.convexHull(outline)) + len(outline) / 2
-    if min(width, height) < _LEAST_SIDES_RATIO * max(width, height) or area < _LEAST_SOLIDITY * hull_area:
+    if min(width, height) < _MIN_SIDES_RATIO * max(width, height) or area < _MIN_SOLIDITY * hull_area:
         raise PhotoError("no_field", "the lit part of the photo is not round")
     circle = _circle_through(outline, (columns, rows), max(width, height))
     if circle is None:
@@ -240,7 +240,7 @@ def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
     first_column, first_row = max(0, int(box.left)), max(0, int(box.top))
     square = lit[first_row : int(np.ceil(box.bottom)), first_column : int(np.ceil(box.right))]
     disc = Disc(x + 0.5, y + 0.5, radius + 2).mask(square.shape, first_column, first_row)
-    return box, cv2.countNonZero(square * ~disc) <= _MOST_BESIDE_FRACTION * area
+    return box, cv2.countNonZero(square * ~disc) <= _MAX_BESIDE_FRACTION * area
 
 
 def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:
@@ -254,7 +254,7 @@ def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:
         for vertical in (slice(None, down), slice(-down, None))
         for horizontal in (slice(None, across), slice(-across, None))
     ]
-    if middle > _LEAST_REDNESS and sorted(corners)[1] < _LEAST_CORNER_FRACTION * middle:
+    if middle > _MIN_REDNESS and sorted(corners)[1] < _MIN_CORNER_FRACTION * middle:
         raise PhotoError(
             "no_field",
             "the photo shows something else than an eye around its middle, and no round field; cut it to that",
@@ -264,7 +264,7 @@ def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:
 def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     """Mask (h, w), uint8 0 or 1, of what is brighter than dark corners, without small things; None without such."""
     rows, columns = level.shape
-    if min(rows, columns) >= _LEAST_THUMBNAIL_PX:
+    if min(rows, columns) >= _MIN_THUMBNAIL_PX:
         level = np.asarray(cv2.medianBlur(level, 3), dtype=np.uint8)
     high = _percentile(level, 0.99)
     corner = max(1, min(rows, columns) // 16)
@@ -278,7 +278,7 @@ def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     noise = float(np.median([patch.std() for patch in dark]))
     threshold = background + max(4.0, 4 * noise, 0.06 * (high - background))
     mask = (level > threshold).astype(np.uint8)
-    if min(rows, columns) < _LEAST_THUMBNAIL_PX:
+    if min(rows, columns) < _MIN_THUMBNAIL_PX:
         return mask
     width = 2 * round(0.015 * min(rows, columns)) + 1
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
@@ -310,7 +310,7 @@ def _circle_through(
     # Every third point of the outline is enough to tell the best draw from the others.
     best = int(_on_circles(points[::3], circles).sum(axis=1).argmax())
     on_circle = _on_circles(points, circles[best : best + 1])[0]
-    if on_circle.mean() < _LEAST_ARC_FRACTION:
+    if on_circle.mean() < _MIN_ARC_FRACTION:
         return None
     # The best draw names the points on the arc; the least-squares circle through them all is steadier than three.
     return fit_circle(points[on_circle])

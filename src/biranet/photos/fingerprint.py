@@ -22,7 +22,7 @@ _WEIGHTS = np.sqrt(np.arange(1, _WAVES + 1))
 """Of the waves with 1, 2, … crests a ring. Natural pictures have more of the slow ones, and tell less by them."""
 STEPS = 512
 """Whole numbers for a strength of 1; all strengths of a photo have the sum of squares 1, so few pass 255 / 512."""
-_LEAST_STRENGTH = 1.0
+_MIN_STRENGTH = 1.0
 """Below it the field shows nothing but noise; a single bright spot on a plain field has 1.2, photographs 1.4 to 2.8."""
 
 FINGERPRINT_BYTES = _RINGS * _WAVES
@@ -60,7 +60,7 @@ def fingerprint(square: npt.NDArray[np.uint8]) -> str:
     waves = np.fft.rfft(rings, axis=0)[1 : _WAVES + 1] / len(rings)
     strengths = np.abs(waves @ _ring_windows()).T * _WEIGHTS
     norm = float(np.linalg.norm(strengths))
-    if norm < _LEAST_STRENGTH:
+    if norm < _MIN_STRENGTH:
         return ""
     return np.rint(strengths * (STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
 

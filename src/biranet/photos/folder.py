@@ -30,7 +30,7 @@ from biranet.manifest import (
 from biranet.outputs import alone
 from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
-from biranet.photos.datasets import OUTSIDE, LabelledPhoto, Labels, outside, read_labels, remarks
+from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import leave_starting_worker, map_in_processes
 from biranet.photos.place import check_ours, check_place, check_preparation, sweep
@@ -271,7 +271,7 @@ def _refused(photos: Path, file: str, hints: Mapping[str, str]) -> str:
     return f"no such file, {hints[file]}" if file in hints else ""
 
 
-def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:
+def _further_columns(listed: list[LabeledPhoto]) -> dict[str, str]:
     """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
     columns: dict[str, str] = {}
     taken = set(_OWN)
@@ -285,7 +285,7 @@ def _further_columns(listed: list[LabelledPhoto]) -> dict[str, str]:
 
 
 def _rows(
-    listed: list[LabelledPhoto], names: Mapping[str, str], journal: Journal, *, keep_ungradable: bool
+    listed: list[LabeledPhoto], names: Mapping[str, str], journal: Journal, *, keep_ungradable: bool
 ) -> Iterator[dict[str, str]]:
     """The rows of the manifest, in the order of the labels."""
     empty = dict.fromkeys((*_OWN, *names.values()), "")

@@ -19,17 +19,17 @@ from biranet.photos.circle import fit_circle
 MEASURED_PX = 384
 """Side of the square that is measured."""
 
-LEAST_FOCUS_PX = 96
+MIN_FOCUS_PX = 96
 """Smallest field in the file, in pixels, whose focus is judged: a smaller one has no fine detail, sharp or not."""
 
 # The limits of the rule. They are lenient: the graded photos on which they were chosen all pass. docs/gradability.md
 # says how often each fault is caught.
-LEAST_BRIGHTNESS_FRACTION = 0.15
-LEAST_FUNDUS_SCORE = 0.3
-MOST_OVEREXPOSED_FRACTION = 0.1
-LEAST_VISIBLE_FRACTION = 0.6
-LEAST_CONTRAST_FRACTION = 0.004
-LEAST_SHARPNESS_RATIO = 0.46
+MIN_BRIGHTNESS_FRACTION = 0.15
+MIN_FUNDUS_SCORE = 0.3
+MAX_OVEREXPOSED_FRACTION = 0.1
+MIN_VISIBLE_FRACTION = 0.6
+MIN_CONTRAST_FRACTION = 0.004
+MIN_SHARPNESS_RATIO = 0.46
 
 _Mask = npt.NDArray[np.uint8]
 _Pixels = npt.NDArray[np.uint8]
@@ -135,24 +135,24 @@ def weakest_measure(quality: Quality) -> Weakness:
     """
     visible_percent = int(100 * quality.visible_fraction)
     checks = [
-        Weakness("brightness_fraction", quality.brightness_fraction / LEAST_BRIGHTNESS_FRACTION, "too dark"),
+        Weakness("brightness_fraction", quality.brightness_fraction / MIN_BRIGHTNESS_FRACTION, "too dark"),
         Weakness(
             "overexposed_fraction",
-            MOST_OVEREXPOSED_FRACTION / max(quality.overexposed_fraction, 1e-6),
+            MAX_OVEREXPOSED_FRACTION / max(quality.overexposed_fraction, 1e-6),
             "overexposed",
         ),
         Weakness(
-            "fundus_score", quality.fundus_score / LEAST_FUNDUS_SCORE, "does not look like a colour fundus photograph"
+            "fundus_score", quality.fundus_score / MIN_FUNDUS_SCORE, "does not look like a colour fundus photograph"
         ),
         Weakness(
             "visible_fraction",
-            quality.visible_fraction / LEAST_VISIBLE_FRACTION,
+            quality.visible_fraction / MIN_VISIBLE_FRACTION,
             f"only {visible_percent} % of the field is visible",
         ),
-        Weakness("contrast_fraction", quality.contrast_fraction / LEAST_CONTRAST_FRACTION, "shows no structure"),
+        Weakness("contrast_fraction", quality.contrast_fraction / MIN_CONTRAST_FRACTION, "shows no structure"),
     ]
     if quality.sharpness_ratio is not None:
-        checks.append(Weakness("sharpness_ratio", quality.sharpness_ratio / LEAST_SHARPNESS_RATIO, "out of focus"))
+        checks.append(Weakness("sharpness_ratio", quality.sharpness_ratio / MIN_SHARPNESS_RATIO, "out of focus"))
     missed = [check for check in checks if check.margin < 1]
     return missed[0] if missed else min(checks, key=lambda check: check.margin)._replace(reason="")
 
@@ -181,7 +181,7 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
 
     Args:
         square: Pixels (384, 384, 3), uint8, RGB: the square around the field, padded with black.
-        field_side_px: Side of that square in the photo as it came. Below `LEAST_FOCUS_PX` focus is not measured: an
+        field_side_px: Side of that square in the photo as it came. Below `MIN_FOCUS_PX` focus is not measured: an
             enlarged photo lacks fine detail however sharp it was.
 
     Returns:
@@ -222,7 +222,7 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
         black_fraction=float(greens[: _CLIPPED_BLACK + 1].sum()),
         visible_fraction=min(1.0, cv2.countNonZero(visible & disc) / (np.pi * radius**2)),
         contrast_fraction=contrast,
-        sharpness_ratio=sharpness if field_side_px >= LEAST_FOCUS_PX else None,
+        sharpness_ratio=sharpness if field_side_px >= MIN_FOCUS_PX else None,
         fundus_score=_fundus_score(half, visible, disc, contrast),
     )
 

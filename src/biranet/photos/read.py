@@ -74,27 +74,19 @@ def read_photo(source: Path | bytes) -> npt.NDArray[np.uint8]:
     return decode_photo(PhotoFile(read_source(source)), None).pixels
 
 
-def read_scaled(source: Path | bytes, min_side_px: int) -> ScaledPhoto:
-    """Read a photo as upright RGB, a JPEG at the smallest scale that is still large enough.
+def decode_photo(file: PhotoFile, min_side_px: int | None) -> ScaledPhoto:
+    """Decode a photo file as upright RGB, a JPEG at the smallest scale that is still large enough.
 
     A JPEG is decoded at 1, 1/2, 1/4 or 1/8 for a fraction of the time; each pixel is about the mean of those it stands
     for, in the last row and column as the file stores them perhaps of fewer.
 
     Args:
-        source: A picture file, or its bytes, as for `read_photo`.
-        min_side_px: What the shorter side must at least measure, at least 1. A smaller photo keeps its size.
+        file: The picture file.
+        min_side_px: What the shorter side must at least measure, at least 1; a smaller photo keeps its size. Full scale
+            where None.
 
     Returns:
         The pixels, and the size of the photo at full scale.
-
-    Raises:
-        PhotoError: With status `unreadable` and the reason, for anything that is not a whole picture.
-    """
-    return decode_photo(PhotoFile(read_source(source)), min_side_px)
-
-
-def decode_photo(file: PhotoFile, min_side_px: int | None) -> ScaledPhoto:
-    """Decode a photo file, as `read_scaled` does; at full scale where no side is asked for.
 
     Raises:
         PhotoError: With status `unreadable` and the reason, for anything that is not a whole picture.

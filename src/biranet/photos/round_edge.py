@@ -14,26 +14,26 @@ import numpy.typing as npt
 from biranet.photos.circle import fit_circle
 
 _ANGLES = 120
-_LEAST_ARC_FRACTION = 0.45
+_MIN_ARC_FRACTION = 0.45
 """Share of a circle that must lie in the picture."""
-_LEAST_SEEN_FRACTION = 0.25
+_MIN_SEEN_FRACTION = 0.25
 """Share of a circle with enough of the picture around it to see that the field ends there."""
-_LEAST_EDGE_FRACTION = 0.6
+_MIN_EDGE_FRACTION = 0.6
 """Share of that arc on which the circle must follow an edge."""
-_LEAST_ENDING_FRACTION = 0.75
+_MIN_ENDING_FRACTION = 0.75
 """Share of that arc across which the field must end."""
-_LEAST_STEP = 8
+_MIN_STEP = 8
 """Levels by which the field is above what is around it."""
-_MOST_BEYOND = 0.8
+_MAX_BEYOND = 0.8
 """What is left of its level around it."""
-_LEAST_AT_RIM = 0.5
+_MIN_AT_RIM = 0.5
 """What is left of its level at its own rim."""
-_LEAST_IN_ROW = 0.3
+_MIN_IN_ROW = 0.3
 """What is left of its level in a row or column that still belongs to it."""
-_LEAST_CUT_PX = 3
+_MIN_CUT_PX = 3
 _PLAIN = 10
 """Levels by which what is plain differs from the colours of the corners at most."""
-_LEAST_PLAIN_FRACTION = 0.9
+_MIN_PLAIN_FRACTION = 0.9
 
 _Channel = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
@@ -150,7 +150,7 @@ def _from_corners(smooth: npt.NDArray[np.uint8]) -> _Channel:
 def _is_plain_around(distance: _Channel, disc: Disc) -> bool:
     """Whether nearly all around a disc has the colours of the corners, which retina, with its vessels, never has."""
     around = distance[~disc._replace(radius=1.05 * disc.radius).mask(distance.shape)]
-    return bool((around <= _PLAIN).sum() >= max(1, _LEAST_PLAIN_FRACTION * around.size))
+    return bool((around <= _PLAIN).sum() >= max(1, _MIN_PLAIN_FRACTION * around.size))
 
 
 def _apart(contrast: _Channel, discs: list[Disc]) -> list[Disc]:
@@ -194,35 +194,35 @@ def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
         offsets = np.arange(-reach - 1, reach + 2, dtype=np.float32)
         rays, inside = _rays(contrast, circle, across, circle.radius + offsets)
         falls = rays[:, :-2] - rays[:, 2:]
-        clear = inside & (falls.max(axis=1) >= _LEAST_STEP)
-        if inside.mean() < _LEAST_ARC_FRACTION or clear.sum() < _LEAST_EDGE_FRACTION * inside.sum():
+        clear = inside & (falls.max(axis=1) >= _MIN_STEP)
+        if inside.mean() < _MIN_ARC_FRACTION or clear.sum() < _MIN_EDGE_FRACTION * inside.sum():
             return None
         points = (across * (circle.radius + offsets[falls.argmax(axis=1)] + 1)[:, None])[clear].astype(np.float64)
         x, y, radius = fit_circle(points)
         circle = Disc(circle.x + x, circle.y + y, radius)
         off = np.abs(np.linalg.norm(points - (x, y), axis=1) - circle.radius)
-    if (off <= max(1.5, 0.02 * circle.radius)).sum() < _LEAST_EDGE_FRACTION * inside.sum():
+    if (off <= max(1.5, 0.02 * circle.radius)).sum() < _MIN_EDGE_FRACTION * inside.sum():
         return None
     if not (0 <= circle.x <= contrast.shape[1] and 0 <= circle.y <= contrast.shape[0]):
         return None
     shares = np.array([0.6, 0.7, 0.8, 0.92, 0.95, 1.05, 1.08], np.float32)
     rays, inside = _rays(contrast, circle, across, circle.radius * shares)
     middle, rim, beyond = (rays[inside, part].mean(axis=1) for part in (slice(3), slice(3, 5), slice(5, None)))
-    ends = (rim >= _LEAST_AT_RIM * middle) & (beyond <= _MOST_BEYOND * rim) & (beyond <= rim - _LEAST_STEP)
-    return circle if len(ends) >= _LEAST_SEEN_FRACTION * _ANGLES and ends.mean() >= _LEAST_ENDING_FRACTION else None
+    ends = (rim >= _MIN_AT_RIM * middle) & (beyond <= _MAX_BEYOND * rim) & (beyond <= rim - _MIN_STEP)
+    return circle if len(ends) >= _MIN_SEEN_FRACTION * _ANGLES and ends.mean() >= _MIN_ENDING_FRACTION else None
 
 
 def _cut(contrast: _Channel, circle: Disc) -> Disc:
     """The disc without what a straight line has cut off its circle at any side."""
     inside = circle.mask(contrast.shape)
-    least = _LEAST_IN_ROW * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
+    least = _MIN_IN_ROW * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
     ends = []
     for levels, within in ((contrast.T, inside.T), (contrast, inside)):
         lines = np.flatnonzero(within.any(axis=1))
         field = [line for line in lines if np.median(levels[line, within[line]]) >= least]
         if not field:
             return circle
-        spared = [abs(end - last) < _LEAST_CUT_PX for end, last in ((field[0], lines[0]), (field[-1], lines[-1]))]
+        spared = [abs(end - last) < _MIN_CUT_PX for end, last in ((field[0], lines[0]), (field[-1], lines[-1]))]
         ends.append((-np.inf if spared[0] else float(field[0] + 1), np.inf if spared[1] else float(field[-1])))
     (left, right), (top, bottom) = ends
     return circle._replace(left=left, top=top, right=right, bottom=bottom)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import EvaluationConfig
-from biranet.decisions.columns import has_answers
+from biranet.decisions.columns import has_decisions
 from biranet.decisions.predictions import pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.interval_methods import LEVEL
@@ -316,7 +316,7 @@ def _rows(comparison: Mapping[str, Any], name: str) -> list[Difference]:
 
 
 def _referral(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
-    decided = has_answers(first) and has_answers(other)
+    decided = has_decisions(first) and has_decisions(other)
     return {
         "predicted_grade": disagreements(first, other, "predicted_grade"),
         "decision": disagreements(first, other, "decision") if decided else None,

@@ -115,9 +115,9 @@ def risk_coverage(
         >>> coverage.tolist(), risk.tolist()
         ([0.5, 1.0], [0.0, 0.5])
     """
-    sureness = np.maximum(score, 1 - score)
-    order = np.argsort(-sureness, kind="stable")
-    last_of_equals = np.append(np.diff(sureness[order]) != 0, True)
+    confidence = np.maximum(score, 1 - score)
+    order = np.argsort(-confidence, kind="stable")
+    last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
     wrong = np.cumsum((referred != referable)[order])[last_of_equals]
     decided = np.arange(1, len(score) + 1)[last_of_equals]
     return decided / len(score), wrong / decided

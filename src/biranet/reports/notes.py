@@ -68,7 +68,11 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
         "Readings of the test part of an archive are counted in the report's folder only; nobody knows from here "
         "whether it was read for other reports.",
     ),
-    "left_out": NoteKind("origin"),
+    "left_out": NoteKind(
+        "origin",
+        "No grade was predicted for {left_out} of {photos} photos ({statuses}): they are left out, so the figures are "
+        "of photos that can be graded.",
+    ),
     "method": NoteKind("origin"),
     "no_groups": NoteKind(
         "table",

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
-from biranet.decisions.columns import COLUMNS, has_answers, has_probabilities, probabilities
+from biranet.decisions.columns import COLUMNS, has_decisions, has_probabilities, probabilities
 from biranet.decisions.fit import COVERAGE
 from biranet.decisions.predictions import read_predictions, write_predictions
-from biranet.evaluation.interval_methods import FEWEST_GROUPS, LEVEL
+from biranet.evaluation.interval_methods import LEVEL, MIN_GROUPS_SIMULATED
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import LEADING, point_name
 from biranet.evaluation.patients import measure_patients
@@ -169,8 +169,8 @@ def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[N
         yield Note.of("absent_grades", absent=" or ".join(absent), others=others)
     referable = table["grade"] >= REFERABLE_GRADE
     patients = [table.loc[chosen, "group"].nunique() for chosen in (referable, ~referable)]
-    if min(patients) < FEWEST_GROUPS:
-        yield Note.of("few_groups", referable=patients[0], others=patients[1], fewest=FEWEST_GROUPS)
+    if min(patients) < MIN_GROUPS_SIMULATED:
+        yield Note.of("few_groups", referable=patients[0], others=patients[1], fewest=MIN_GROUPS_SIMULATED)
     ends = measured["ci"]["quadratic_weighted_kappa"]
     if ends and ends[0] <= 0:
         yield Note.of("no_agreement")
@@ -184,7 +184,7 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
-        `decision`, `lowest_grade` and `highest_grade`; with probabilities `sureness`: that of the predicted grade.
+        `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted grade.
 
     Example:
         >>> grades = pd.DataFrame({"file": ["a", "b", "c"], "grade": [0, 2, 4], "predicted_grade": [0, 1, 1]})
@@ -192,14 +192,14 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         ['c', 'b']
     """
     columns = ["file", "grade", "predicted_grade"]
-    if has_answers(table):
+    if has_decisions(table):
         columns += ["decision", "lowest_grade", "highest_grade"]
     rows = table[columns].reset_index(drop=True)
     rows["off"] = (rows["grade"] - rows["predicted_grade"]).abs()
     order = ["off"]
     if has_probabilities(table):
-        rows["sureness"] = probabilities(table)[np.arange(len(table)), rows["predicted_grade"]]
-        order, columns = ["off", "sureness"], [*columns, "sureness"]
+        rows["confidence"] = probabilities(table)[np.arange(len(table)), rows["predicted_grade"]]
+        order, columns = ["off", "confidence"], [*columns, "confidence"]
     worst = rows[rows["off"] > 0].sort_values(order, ascending=False, kind="stable")
     return worst.head(WORST)[columns]
 
@@ -234,7 +234,7 @@ def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Ma
         "right": int((off == 0).sum()),
         "close": int((off <= 1).sum()),
         "probabilities": has_probabilities(table),
-        "answers": has_answers(table),
+        "answers": has_decisions(table),
         "roc": roc_chart(table),
         "reliability": reliability_chart(table),
         "risk": risk_chart(table),

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig
-from biranet.decisions.fit import fit_rules, refuse_shared
-from biranet.decisions.predictions import pool_predictions, read_predictions
+from biranet.decisions.fit import check_disjoint, fit_rules
+from biranet.decisions.predictions import Pooled, pool_predictions, read_predictions
 from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import output
@@ -63,7 +63,8 @@ def measure_tables(
         check_unchanged(tables, described)
         table = pooled.table
         rules_facts: dict[str, Fact] = {}
-        notes += [Note("left_out", sentence) for sentence in pooled.notes()]
+        if pooled.left_out:
+            notes.append(_note_left_out(pooled))
         if calibration:
             origin, measured = _names(calibration), _names(tables)
             rules = _fit(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
@@ -90,7 +91,7 @@ def _fit(
     calibration: pd.DataFrame, origin: str, table: pd.DataFrame, measured: str, cost_of_missed: float | None
 ) -> Rules:
     """Fit rules on a table that shares no photo and no patient with the one that is measured."""
-    refuse_shared(calibration, table, calibration_origin=origin, measured_origin=measured)
+    check_disjoint(calibration, table, calibration_origin=origin, measured_origin=measured)
     cost = CalibrationConfig().cost_of_missed if cost_of_missed is None else cost_of_missed
     return fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origin)
 
@@ -101,3 +102,10 @@ def _describe_rules(rules: Rules, origin: str) -> dict[str, Fact]:
         "grades are scored as given",
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
     }
+
+
+def _note_left_out(pooled: Pooled) -> Note:
+    """What a reader of figures must know of the photos that have no grade."""
+    left_out = pooled.left_out.total()
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(pooled.left_out.items()))
+    return Note.of("left_out", left_out=left_out, photos=left_out + len(pooled.table), statuses=statuses)

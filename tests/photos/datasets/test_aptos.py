@@ -1,4 +1,4 @@
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 
 APTOS_IDS = ("000c1434d8d7", "001639a390f0", "0024cdab0c1e", "0005cfc8afb6")
 
@@ -14,9 +14,9 @@ def test_aptos_as_published(photos, lay):
     found = read_labels(photos)
     assert found.dataset == "aptos"
     assert found.photos == [
-        LabelledPhoto(f"test_images/{test}.png", None, "", "", "test", "aptos"),
-        LabelledPhoto(f"train_images/{train}.png", 2, "", "", "train", "aptos"),
-        LabelledPhoto(f"train_images/{other}.png", 4, "", "", "train", "aptos"),
+        LabeledPhoto(f"test_images/{test}.png", None, "", "", "test", "aptos"),
+        LabeledPhoto(f"train_images/{train}.png", 2, "", "", "train", "aptos"),
+        LabeledPhoto(f"train_images/{other}.png", 4, "", "", "train", "aptos"),
     ]
 
 

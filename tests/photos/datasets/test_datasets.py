@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from biranet.photos.datasets import DATASETS, LabelledPhoto, read_labels
+from biranet.photos.datasets import DATASETS, LabeledPhoto, read_labels
 from biranet.photos.datasets.parts import find_part
 
 IDS = "id_code,diagnosis\n000c1434d8d7,1\n"
@@ -121,7 +121,7 @@ def test_a_photo_takes_little_memory(photos, lay, tmp_path):
 
 def test_labels_are_frozen():
     with pytest.raises(AttributeError):
-        LabelledPhoto("a.jpg", 1, "", "", "", "").grade = 2
+        LabeledPhoto("a.jpg", 1, "", "", "", "").grade = 2
 
 
 @pytest.mark.parametrize(

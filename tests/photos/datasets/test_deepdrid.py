@@ -1,4 +1,4 @@
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 
 DEEPDRID_HEADER = (
     "patient_id,image_id,image_path,Overall quality,left_eye_DR_Level,right_eye_DR_Level,patient_DR_Level,"
@@ -50,6 +50,6 @@ def test_deepdrid_test_labels_saved_as_csv(photos, lay):
     names = [f"{folder}/Images/347/347_{shot}.jpg" for shot in ("l1", "r1")]
     lay(photos, *names, texts={f"{folder}/Challenge1_labels.csv": "image_id,DR_Levels\n347_l1,1\n347_r1,4\n"})
     assert read_labels(photos).photos == [
-        LabelledPhoto(names[0], 1, "347", "left", "test", "deepdrid", group_from="data set"),
-        LabelledPhoto(names[1], 4, "347", "right", "test", "deepdrid", group_from="data set"),
+        LabeledPhoto(names[0], 1, "347", "left", "test", "deepdrid", group_from="data set"),
+        LabeledPhoto(names[1], 4, "347", "right", "test", "deepdrid", group_from="data set"),
     ]

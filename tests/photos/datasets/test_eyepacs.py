@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 
 EYEPACS = {
     "trainLabels.csv": "image,level\n10_left,0\n10_right,0\n13_left,4\n",
@@ -20,10 +20,10 @@ def test_eyepacs_as_published(photos, lay):
     assert {photo.file: photo for photo in found.photos} == {
         photo.file: photo
         for photo in (
-            LabelledPhoto("train/10_left.jpeg", 0, "10", "left", "train", "eyepacs", group_from="data set"),
-            LabelledPhoto("train/10_right.jpeg", 0, "10", "right", "train", "eyepacs", group_from="data set"),
-            LabelledPhoto("train/13_left.jpeg", 4, "13", "left", "train", "eyepacs", group_from="data set"),
-            LabelledPhoto(
+            LabeledPhoto("train/10_left.jpeg", 0, "10", "left", "train", "eyepacs", group_from="data set"),
+            LabeledPhoto("train/10_right.jpeg", 0, "10", "right", "train", "eyepacs", group_from="data set"),
+            LabeledPhoto("train/13_left.jpeg", 4, "13", "left", "train", "eyepacs", group_from="data set"),
+            LabeledPhoto(
                 "test/1_left.jpeg",
                 0,
                 "1",
@@ -33,7 +33,7 @@ def test_eyepacs_as_published(photos, lay):
                 extra_columns={"Usage": "Private"},
                 group_from="data set",
             ),
-            LabelledPhoto(
+            LabeledPhoto(
                 "test/1_right.jpeg",
                 2,
                 "1",

@@ -1,4 +1,4 @@
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 
 
 def test_fgadr_as_published(photos, lay):
@@ -10,7 +10,7 @@ def test_fgadr_as_published(photos, lay):
     found = read_labels(photos)
     assert found.dataset == "fgadr"
     assert found.photos == [
-        LabelledPhoto(f"Seg-set/Original_Images/{name}", grade, "", "", "", "fgadr") for name, grade in FGADR.items()
+        LabeledPhoto(f"Seg-set/Original_Images/{name}", grade, "", "", "", "fgadr") for name, grade in FGADR.items()
     ]
 
 

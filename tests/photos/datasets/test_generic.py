@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biranet.errors import InputError
-from biranet.photos.datasets import LabelledPhoto, outside, read_labels
+from biranet.photos.datasets import LabeledPhoto, outside, read_labels
 from biranet.tables import write_table
 
 NAMED = {"group_from": "labels"}
@@ -83,10 +83,10 @@ def test_a_plain_folder_has_no_grades(tmp_path, lay):
     found = read_labels(photos)
     assert (found.dataset, found.already_cropped) == ("folder", False)
     assert found.photos == [
-        LabelledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic", group_from="name"),
-        LabelledPhoto("a/12_right.dcm", None, "12", "right", "", "clinic", group_from="name"),
-        LabelledPhoto("a/c.PNG", None, "", "", "", "clinic"),
-        LabelledPhoto("b.jpg", None, "", "", "", "clinic"),
+        LabeledPhoto("a/12_left.dcm", None, "12", "left", "", "clinic", group_from="name"),
+        LabeledPhoto("a/12_right.dcm", None, "12", "right", "", "clinic", group_from="name"),
+        LabeledPhoto("a/c.PNG", None, "", "", "", "clinic"),
+        LabeledPhoto("b.jpg", None, "", "", "", "clinic"),
     ]
 
 
@@ -108,10 +108,10 @@ def test_a_table_with_all_columns(photos, lay, tmp_path):
     found = read_labels(photos, tmp_path / "l.csv")
     assert (found.dataset, found.why) == ("csv", "l.csv is a table")
     assert found.photos == [
-        LabelledPhoto(
+        LabeledPhoto(
             "x/one.jpg", 3, "p 7", "right", "validation", "north", extra_columns={"dme": "1", "sha256": "abc"}, **NAMED
         ),
-        LabelledPhoto("two.png", None, "p8", "left", "", "photos", extra_columns={"dme": "", "sha256": ""}, **NAMED),
+        LabeledPhoto("two.png", None, "p8", "left", "", "photos", extra_columns={"dme": "", "sha256": ""}, **NAMED),
     ]
 
 
@@ -210,8 +210,8 @@ def test_columns_of_any_name_with_any_separator(photos, lay, tmp_path, name, sep
     found = read_labels(photos, tmp_path / name, columns=COLUMNS)
     assert (found.dataset, found.why) == ("csv", "its columns were named")
     assert found.photos == [
-        LabelledPhoto("a.jpg", 3, "p1", "left", "", "photos", extra_columns={"grade": "mild"}, **NAMED),
-        LabelledPhoto("b.jpg", None, "p2", "", "", "photos", extra_columns={"grade": ""}, **NAMED),
+        LabeledPhoto("a.jpg", 3, "p1", "left", "", "photos", extra_columns={"grade": "mild"}, **NAMED),
+        LabeledPhoto("b.jpg", None, "p2", "", "", "photos", extra_columns={"grade": ""}, **NAMED),
     ]
 
 
@@ -264,7 +264,7 @@ def test_what_r_and_pandas_write_for_nothing_is_nothing_in_every_column(photos, 
     lay(photos, "a.jpg", "b.jpg")
     text = "file,grade,group,eye,split,source\n" + "".join(f"{name}.jpg{f',{nothing}' * 5}\n" for name in "ab")
     found = read_labels(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv").photos
-    assert found == [LabelledPhoto(f"{name}.jpg", None, "", "", "", "photos") for name in "ab"]
+    assert found == [LabeledPhoto(f"{name}.jpg", None, "", "", "", "photos") for name in "ab"]
 
 
 def test_label_files_that_are_none(photos, lay, tmp_path, refusal):

@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 
 
 def test_the_two_lists(photos, lay, tmp_path):
@@ -34,10 +34,10 @@ def test_a_list_of_any_name_has_no_part(photos, lay, tmp_path):
     lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\n10_right 3\r\na b\t c.jpg\t 1\n😀  0"})
     found = read_labels(photos, tmp_path / "mine.txt", "lists").photos
     assert found == [
-        LabelledPhoto("10_left.jpeg", 2, "10", "left", "", "photos", group_from="name"),
-        LabelledPhoto("10_right.jpeg", 3, "10", "right", "", "photos", group_from="name"),
-        LabelledPhoto("a b\t c.jpg", 1, "", "", "", "photos"),
-        LabelledPhoto("😀.jpg", 0, "", "", "", "photos"),
+        LabeledPhoto("10_left.jpeg", 2, "10", "left", "", "photos", group_from="name"),
+        LabeledPhoto("10_right.jpeg", 3, "10", "right", "", "photos", group_from="name"),
+        LabeledPhoto("a b\t c.jpg", 1, "", "", "", "photos"),
+        LabeledPhoto("😀.jpg", 0, "", "", "", "photos"),
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from biranet.errors import PhotoError
-from biranet.photos.datasets import LabelledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, read_labels
 from biranet.photos.read import read_source
 
 
@@ -28,7 +28,7 @@ def test_all_parts_of_retinamnist(photos):
     assert (found.dataset, found.already_cropped) == ("retinamnist", True)
     parts = {"train": "train", "val": "validation", "test": "test"}
     assert found.photos == [
-        LabelledPhoto(f"retinamnist.npz/{part}_images/{item:04d}", int(grade), "", "", split, "retinamnist")
+        LabeledPhoto(f"retinamnist.npz/{part}_images/{item:04d}", int(grade), "", "", split, "retinamnist")
         for part, split in parts.items()
         for item, grade in enumerate(held[f"{part}_labels"][:, 0])
     ]

@@ -13,7 +13,8 @@ from PIL import Image, TiffImagePlugin, features
 from biranet.errors import PhotoError
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.formats.layout import check_layout
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 
 @pytest.fixture(scope="module")

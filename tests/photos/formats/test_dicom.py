@@ -14,7 +14,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 
 from biranet.errors import PhotoError
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 LITTLE, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 DEFLATED, RLE, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"

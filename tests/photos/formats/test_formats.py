@@ -11,7 +11,8 @@ import simplejpeg
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from PIL import Image
 from biranet.errors import PhotoError
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.formats.jpeg import examine_jpeg, whole_jpeg
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 
 def encoded(pixels, **options):

@@ -16,7 +16,8 @@ from PIL import Image
 
 import fuzz_read as fuzz
 from biranet.photos.formats import FORMATS, PhotoFile
-from biranet.photos.read import read_photo, read_scaled
+from biranet.photos.read import read_photo
+from read_scaled import read_scaled
 
 FILES = fuzz.samples()
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "WEBP", "JPEG2000")

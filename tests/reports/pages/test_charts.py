@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from biranet.decisions.rules import OperatingPoint, Rules, answer, answer_columns
+from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
 from biranet.reports.pages.charts import (
     FIRST_SHOWN,
     Chart,
@@ -37,9 +37,9 @@ def answered(photos: int = 150, temperature: float = 1.5) -> pd.DataFrame:
         operating_points=tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
         set_threshold=0.7,
     )
-    answers = answer(raw, rules)
+    answers = decide(raw, rules)
     columns = {f"p{grade}": answers.probabilities[:, grade] for grade in GRADES}
-    table = pd.DataFrame({**columns, "predicted_grade": answers.grades, **answer_columns(answers, rules)})
+    table = pd.DataFrame({**columns, "predicted_grade": answers.grades, **decision_columns(answers, rules)})
     return table.assign(file=np.arange(photos).astype(str), group=np.arange(photos).astype(str), grade=truth)
 
 

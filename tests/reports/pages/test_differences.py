@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from biranet.decisions.columns import ANSWER_COLUMNS, PROBABILITIES
+from biranet.decisions.columns import DECISION_COLUMNS, PROBABILITIES
 from biranet.decisions.predictions import write_predictions
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.measures import MAIN
 from biranet.grades import DISCLAIMER
 from biranet.reports.compare import compare, read_tables, write_comparison
-from biranet.reports.pages.differences import LEAST_REACH, Difference, chart_differences, list_differences
+from biranet.reports.pages.differences import MIN_REACH, Difference, chart_differences, list_differences
 from biranet.reports.pages.page import decimal
 from html_page import Page
 
@@ -152,7 +152,7 @@ def test_the_same_input_makes_the_same_bytes(tmp_path: Path, first: pd.DataFrame
 def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, first: pd.DataFrame, others: int) -> None:
     tables = {"model 0": first, **{f"model {every}": improved(first, every) for every in range(1, 1 + others)}}
     if others > 1:
-        tables["model 2"] = tables["model 2"].drop(columns=[*ANSWER_COLUMNS, "refer_youden", "refer_cost_2.5"])
+        tables["model 2"] = tables["model 2"].drop(columns=[*DECISION_COLUMNS, "refer_youden", "refer_cost_2.5"])
     method = write_comparison(tmp_path, written(tmp_path, **tables))["ci_method"]
     source = (tmp_path / "comparison.html").read_text()
     assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", source)
@@ -226,7 +226,7 @@ def test_the_chart_reaches_to_both_sides_alike_and_never_enlarges_a_trifle() -> 
         assert laid_out is not None
         return laid_out.axes.x_range
 
-    assert chart(0.0001) == (-LEAST_REACH, LEAST_REACH)
+    assert chart(0.0001) == (-MIN_REACH, MIN_REACH)
     low, high = chart(-0.4)
     assert low == -high < -0.4
     assert chart_differences([]) is None

@@ -17,7 +17,7 @@ from biranet.photos.datasets.fgadr import FGADR
 from biranet.photos.datasets.gdrbench import GDRBENCH
 from biranet.photos.datasets.generic import FOLDER, TABLE
 from biranet.photos.datasets.idrid import IDRID
-from biranet.photos.datasets.labels import LabelledPhoto, Labels, SourceRow
+from biranet.photos.datasets.labels import LabeledPhoto, Labels, SourceRow
 from biranet.photos.datasets.layout import Layout
 from biranet.photos.datasets.lists import TWO_LISTS
 from biranet.photos.datasets.messidor2 import MESSIDOR2
@@ -29,7 +29,7 @@ from biranet.scale import Scale, remarks
 from biranet.texts import refuse_packed
 
 __all__ = [
-    "DATASETS", "OUTSIDE", "LabelledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside", "read_labels",
+    "DATASETS", "OUTSIDE", "LabeledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside", "read_labels",
     "refuse_prepared", "remarks",
 ]  # fmt: skip
 
@@ -101,7 +101,7 @@ def read_labels(
     )
 
 
-def _unused_label_files(folder: PhotoFolder, dataset: str, listed: list[LabelledPhoto]) -> tuple[str, ...]:
+def _unused_label_files(folder: PhotoFolder, dataset: str, listed: list[LabeledPhoto]) -> tuple[str, ...]:
     """List the files that may hold labels, where none was used and no photo has a grade."""
     if dataset not in ("folder", "classes") or any(photo.grade is not None for photo in listed):
         return ()
@@ -152,12 +152,12 @@ def _recognize(folder: PhotoFolder) -> tuple[str, str]:
     raise InputError(f"no layout fits {folder.labels or folder.path}; looked for: {signatures}")
 
 
-def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
+def _collect(folder: PhotoFolder, layout: Layout) -> list[LabeledPhoto]:
     """Read all photos of a layout, and refuse labels that contradict each other or belong to other photos."""
     if not layout.already_cropped and not folder.files:
         skipped = f"; {folder.skipped}" if folder.skipped else ""
         raise InputError(f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){skipped}")
-    photos: dict[str, LabelledPhoto] = {}
+    photos: dict[str, LabeledPhoto] = {}
     rows: dict[str, SourceRow] = {}
     for photo, row in layout.read(folder):
         if row is not None:
@@ -176,7 +176,7 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabelledPhoto]:
     return list(photos.values())
 
 
-def _describe_repeat(photo: LabelledPhoto, row: SourceRow, first: LabelledPhoto, first_row: SourceRow) -> str:
+def _describe_repeat(photo: LabeledPhoto, row: SourceRow, first: LabeledPhoto, first_row: SourceRow) -> str:
     first_place = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
     if photo.grade == first.grade:
         return f"{row}: the photo {photo.file!r} stands in {first_place} too; leave one of the rows"

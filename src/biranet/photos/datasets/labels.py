@@ -10,7 +10,7 @@ from biranet.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPhoto:
+class LabeledPhoto:
     """A photo and its labels, before it is opened.
 
     Attributes:
@@ -53,7 +53,7 @@ class Labels:
             do.
     """
 
-    photos: list[LabelledPhoto]
+    photos: list[LabeledPhoto]
     dataset: str
     why: str
     already_cropped: bool

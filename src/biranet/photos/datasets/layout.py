@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.labels import LabelledPhoto, SourceRow
+from biranet.photos.datasets.labels import LabeledPhoto, SourceRow
 from biranet.photos.datasets.photo_folder import PhotoFolder
 
-PhotoRows = Iterator[tuple[LabelledPhoto, SourceRow | None]]
+PhotoRows = Iterator[tuple[LabeledPhoto, SourceRow | None]]
 """Photos, each with the row that names it, or None where no label file does."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from biranet.grades import GRADES
-from biranet.photos.datasets.labels import LabelledPhoto
+from biranet.photos.datasets.labels import LabeledPhoto
 from biranet.photos.datasets.parts import find_part
 from biranet.scale import named_grade
 from biranet.words import EYE_WORD, split_eye_suffix
@@ -52,7 +52,7 @@ _MAX_IN_FOLDER = 16
 """Photos of one eye that one folder of a patient holds: seven fields in stereo, and some."""
 
 
-def guess_patients(photos: list[LabelledPhoto], *, classes: bool) -> list[LabelledPhoto]:
+def guess_patients(photos: list[LabeledPhoto], *, classes: bool) -> list[LabeledPhoto]:
     """Give photos without a group the patient that names of files and folders show, if they show one.
 
     `10_left` is of patient 10 as long as no second folder holds another photo of that eye under the same name, and no
@@ -110,7 +110,7 @@ class _Names(NamedTuple):
     stems: dict[str, set[str]]
 
 
-def _read_names(photos: Sequence[LabelledPhoto], positions: Sequence[int], *, classes: bool) -> _Names:
+def _read_names(photos: Sequence[LabeledPhoto], positions: Sequence[int], *, classes: bool) -> _Names:
     paths = {position: photos[position].file.rpartition("/")[0] for position in positions}
     shortened = {path: _without_neutral_steps(path, classes=classes) for path in set(paths.values())}
     names = _Names({position: shortened[path] for position, path in paths.items()}, {}, defaultdict(Counter), {})
@@ -136,7 +136,7 @@ def _patient_folders(names: _Names, patient_names: Collection[str]) -> set[str]:
     return {folder for folder in of_views - of_names if _is_patient(folder, alone=len(of_views) == 1)}
 
 
-def _crowded(photos: Sequence[LabelledPhoto], names: _Names) -> set[str]:
+def _crowded(photos: Sequence[LabeledPhoto], names: _Names) -> set[str]:
     """Find the folders with more photos of one eye than one patient has."""
     crowds = Counter(
         (photos[position].file.rpartition("/")[0], photos[position].eye, folder)

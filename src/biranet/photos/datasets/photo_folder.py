@@ -9,7 +9,7 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.files import printable
-from biranet.photos.datasets.labels import LabelledPhoto, SourceRow
+from biranet.photos.datasets.labels import LabeledPhoto, SourceRow
 from biranet.photos.datasets.names import PhotoNames
 from biranet.photos.datasets.scan import Scan, describe_skipped, outside, scan
 from biranet.scale import GradeLabel, Scale
@@ -160,9 +160,9 @@ class PhotoFolder:
         split: str = "",
         source: str = "",
         extra_columns: Mapping[str, str] | None = None,
-    ) -> LabelledPhoto:
+    ) -> LabeledPhoto:
         """Describe a photo; an eye that the labels leave open comes from its name: `10_left`, `10_L`, `10_OS`."""
-        return LabelledPhoto(
+        return LabeledPhoto(
             file=file,
             grade=label.grade,
             group=group,

@@ -219,7 +219,7 @@ def outside(root: Path, file: str) -> bool:
 
     Args:
         root: The folder of photos; it may be a link itself.
-        file: A photo's path relative to it, as in `LabelledPhoto.file`.
+        file: A photo's path relative to it, as in `LabeledPhoto.file`.
 
     Returns:
         True where the file that would be opened is not below `root`.

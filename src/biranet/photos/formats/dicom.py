@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.colours import as_8_bits, strips
+from biranet.photos.formats.colors import as_8_bits, strips
 from biranet.photos.formats.dicom_file import is_dicom, open_dicom, quiet
 from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, contradiction, settle_frame
 from biranet.photos.formats.dicom_header import header_fields

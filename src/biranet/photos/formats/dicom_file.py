@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _PIXEL_DATA = 0x7FE00010
 
-_MOST_ITEMS, _MOST_READS = 20_000, 30_000
+_MAX_ITEMS, _MAX_READS = 20_000, 30_000
 """A header has some hundred elements, each of three reads."""
 _COUNTLESS = "is a DICOM file of countless parts, which no camera writes"
 
@@ -63,7 +63,7 @@ def open_dicom(data: bytes, *, pixels: bool) -> "FileDataset":
     from pydicom.filereader import read_dataset, read_partial, read_preamble
 
     # Items of sequences and pieces of frames, in both orders of bytes.
-    if max(data.count(item) for item in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")) > _MOST_ITEMS:
+    if max(data.count(item) for item in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")) > _MAX_ITEMS:
         raise PhotoError("unreadable", _COUNTLESS)
     file = _Counted(data)
     read_preamble(file, force=True)
@@ -91,7 +91,7 @@ class _Counted(io.BytesIO):
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         # Long values are read in pieces.
-        self.reads_left = _MOST_READS + len(data) // 1000
+        self.reads_left = _MAX_READS + len(data) // 1000
 
     def read(self, size: int | None = -1) -> bytes:
         """Read, as often as is allowed."""

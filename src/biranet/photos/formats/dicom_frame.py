@@ -24,7 +24,7 @@ RLE = "1.2.840.10008.1.2.5"
 _SYNTAXES = {JPEG.name: JPEG_SYNTAXES, JPEG2000.name: JPEG_2000_SYNTAXES}
 """Transfer syntaxes by the coding of the frame; the last one of each holds any such frame."""
 
-_COLOURS = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1}
+_COLORS = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1}
 _CODED_COLOURS = {"YBR_ICT": 3, "YBR_RCT": 3}
 """Kinds of colours that are read, and samples of each; the second only where a frame is JPEG 2000."""
 
@@ -54,7 +54,7 @@ def settle_frame(dataset: "Dataset") -> None:
         kind = ""
         _check_length(dataset, frames)
     colours = str(dataset.PhotometricInterpretation)
-    samples = (_COLOURS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(colours)
+    samples = (_COLORS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(colours)
     if samples is None:
         raise PhotoError("unreadable", f"is a DICOM file with colours of a kind that is not read; {INSTEAD}")
     if samples != dataset.SamplesPerPixel:
@@ -144,7 +144,7 @@ def _correct(
     dataset.Columns, dataset.Rows = width_px, height_px
     if exactly or dataset.BitsStored > bits or dataset.BitsAllocated < bits:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (8 if bits <= 8 else 16), bits, bits - 1
-    if (_COLOURS | _CODED_COLOURS).get(str(dataset.PhotometricInterpretation)) != components:
+    if (_COLORS | _CODED_COLOURS).get(str(dataset.PhotometricInterpretation)) != components:
         dataset.PhotometricInterpretation = "MONOCHROME2" if components == 1 else "RGB"
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = components, 0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _EYE_CODES = {"7771000": "left", "G-A101": "left", "24028007": "right", "G-A100": "right"}
 """Left and right in SNOMED, by its newer and its older codes."""
 
-_MOST_SEQUENCE_BYTES = 1_000_000
+_MAX_SEQUENCE_BYTES = 1_000_000
 """A longer sequence of a DICOM header, which pydicom would take apart at once, is searched as bytes."""
 
 
@@ -98,7 +98,7 @@ def _elements(header: "Dataset") -> "Iterator[DataElement | bytes]":
     for tag in sorted(header.keys()):
         raw = header.get_item(tag)
         value = getattr(raw, "value", None)
-        if isinstance(value, bytes) and len(value) > _MOST_SEQUENCE_BYTES and raw.VR in (None, "SQ", "UN"):
+        if isinstance(value, bytes) and len(value) > _MAX_SEQUENCE_BYTES and raw.VR in (None, "SQ", "UN"):
             yield value
             continue
         element = header[tag]

@@ -4,7 +4,7 @@ from functools import partial
 
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
-from biranet.photos.formats.refusals import MOST_FRAMES, MOST_PARTS, countless, refuse_several
+from biranet.photos.formats.refusals import MAX_FRAMES, MAX_PARTS, countless, refuse_several
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
@@ -19,9 +19,9 @@ def _count_frames(data: bytes) -> int:
         PhotoError: If there are countless parts, each of which costs as much to read as a picture.
     """
     count, blocks, at = 0, 0, 13 + _palette_bytes(data, 10)
-    while at < len(data) and count <= MOST_FRAMES:
+    while at < len(data) and count <= MAX_FRAMES:
         block, blocks = data[at], blocks + 1
-        if blocks > MOST_PARTS:
+        if blocks > MAX_PARTS:
             raise countless("GIF")
         if block == 0x2C and at + 10 <= len(data):
             count += 1

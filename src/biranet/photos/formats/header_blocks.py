@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from biranet.photos.formats.format import Field
 
-_MOST_XMP_BYTES = 250_000
+_MAX_XMP_BYTES = 250_000
 """Four times what one segment of a JPEG holds."""
 
 _IPTC_NAMES = {
@@ -67,7 +67,7 @@ def _tag_fields(place: str, name: str, value: object) -> Iterator[Field]:
 
 def xmp_fields(data: bytes) -> Iterator[Field]:
     """Go through the attributes and texts of an XMP block."""
-    text = data[:_MOST_XMP_BYTES].decode("utf-8", "replace")
+    text = data[:_MAX_XMP_BYTES].decode("utf-8", "replace")
     outer = ""
     for tag, attributes, content in _XMP_TAG.findall(text):
         prefix, _, name = tag.rpartition(":")

@@ -13,13 +13,13 @@ import simplejpeg
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.colours import as_rgb, check_picture
+from biranet.photos.formats.colors import as_rgb, check_picture
 from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
 from biranet.photos.formats.header_blocks import as_text, exif_fields, iptc_fields, parse_or_scan, xmp_fields
 from biranet.photos.formats.jpeg_segments import (
     END,
     END_MARKER,
-    MOST_STRAY_BYTES,
+    MAX_STRAY_BYTES,
     SCAN_MARKER,
     START,
     Jpeg,
@@ -32,7 +32,7 @@ from biranet.photos.formats.previews import is_smaller, show_the_same, thumbnail
 from biranet.photos.formats.refusals import refuse_several
 from biranet.photos.formats.unread import not_read
 
-_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+_COLORS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode of a JPEG, and what simplejpeg calls it."""
 
 _DAMAGE = re.compile(
@@ -44,7 +44,7 @@ _DAMAGE = re.compile(
 _SCAN_LIMIT = 200
 """A progressive JPEG has about ten scans. Each costs a pass over the picture, and a hostile file can hold millions."""
 
-_MOST_PICTURES = 100
+_MAX_PICTURES = 100
 _DRAFT_PX = 256
 
 _NO_PICTURE = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496|(?i:depth_?map|depthdata|disparity|[:/]depth\b)")
@@ -69,7 +69,7 @@ def _decode_scaled(data: bytes, jpeg: Jpeg, picture: Image.Image, min_side_px: i
     shorter_px = min(picture.size)
     scale = 1 if min_side_px is None else next((s for s in (8, 4, 2) if shorter_px // s >= min_side_px), 1)
     width_px, height_px = (0, 0) if scale == 1 else (-(-side_px // scale) for side_px in picture.size)
-    pixels = _decode_strictly(data, jpeg, _COLOURS[picture.mode], height_px, width_px)
+    pixels = _decode_strictly(data, jpeg, _COLORS[picture.mode], height_px, width_px)
     if pixels is None:
         # Odd, but not known to be damaged: Pillow takes what simplejpeg is too strict for.
         picture.draft(None, (picture.width // scale, picture.height // scale))
@@ -97,7 +97,7 @@ def examine_jpeg(data: bytes) -> Jpeg:
     """
     jpeg = examine(data)
     if jpeg is None:
-        if any(segment.stray_bytes > MOST_STRAY_BYTES for segment in segments(data)):
+        if any(segment.stray_bytes > MAX_STRAY_BYTES for segment in segments(data)):
             raise PhotoError("unreadable", "is a JPEG whose head is filled with bytes that belong to nothing")
         raise ValueError("no frame header")
     if jpeg.foreign_kind:
@@ -153,7 +153,7 @@ def _count_further(data: bytes, first: Jpeg) -> int:
     What is marked as brightening the first, or as its depth, is no picture.
     """
     count, at = 0, first.end or len(data)
-    for _ in range(_MOST_PICTURES):
+    for _ in range(_MAX_PICTURES):
         at = data.find(START + b"\xff", at)
         if at < 0:
             break

@@ -6,9 +6,9 @@ from functools import partial
 from biranet.errors import PhotoError
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
-from biranet.photos.formats.refusals import MOST_PARTS, countless, refuse_several
+from biranet.photos.formats.refusals import MAX_PARTS, countless, refuse_several
 
-_MOST_COLOURS = 4
+_MAX_COLOURS = 4
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
@@ -35,14 +35,14 @@ def check_codestream(data: bytes) -> None:
         width_px, height_px, components, _ = codestream_size(data, streams[0])
         if announced is not None and announced != (width_px, height_px):
             raise _contradiction(announced, (width_px, height_px))
-        if components > _MOST_COLOURS:
+        if components > _MAX_COLOURS:
             raise PhotoError("unreadable", f"is a JPEG 2000 picture of {components} colours, which no photo has")
 
 
 def _boxes(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
     """Name, start and end of the boxes of a JPEG 2000 file."""
     boxes: list[tuple[bytes, int, int]] = []
-    while at + 8 <= end and len(boxes) <= MOST_PARTS:
+    while at + 8 <= end and len(boxes) <= MAX_PARTS:
         length, name = struct.unpack_from(">I4s", data, at)
         start = at + 8
         if length == 1 and at + 16 <= end:
@@ -52,7 +52,7 @@ def _boxes(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
             break
         boxes.append((name, start, min(after, end)))
         at = after
-    if len(boxes) > MOST_PARTS:
+    if len(boxes) > MAX_PARTS:
         raise countless("JPEG 2000 file")
     return boxes
 

@@ -18,8 +18,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_LS, _LOSSLESS = 0xF7, frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 
-_MOST_SEGMENTS = 10_000
-MOST_STRAY_BYTES = 4096
+_MAX_SEGMENTS = 10_000
+MAX_STRAY_BYTES = 4096
 """In the head, whose bytes Pillow reads one by one."""
 
 
@@ -54,7 +54,7 @@ def segments(data: bytes, start: int = 0) -> Iterator[Segment]:
     if not data.startswith(START, start):
         return
     at, marker = start + 2, 0
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         match = (_MARKER_IN_SCAN if marker == SCAN_MARKER else _MARKER).search(data, at)
         if match is None:
             return
@@ -121,7 +121,7 @@ class Jpeg:
         return self.kind in _PROGRESSIVE
 
 
-def examine(data: bytes, start: int = 0, most_stray_bytes: int = MOST_STRAY_BYTES) -> Jpeg | None:
+def examine(data: bytes, start: int = 0, most_stray_bytes: int = MAX_STRAY_BYTES) -> Jpeg | None:
     """Look through a JPEG without decoding it.
 
     Args:

@@ -11,7 +11,7 @@ _LINES = 64
 _CLEARLY = 2.0
 """How many times as rough as another layout the announced one must be; in true photos it is several times smoother."""
 
-_LEAST_SHARE = 0.004
+_MIN_SHARE = 0.004
 """Roughness, as a share of the largest value, below which a picture has too little on it to tell: one level of 255."""
 
 
@@ -31,7 +31,7 @@ def check_layout(values: npt.NDArray[Any], *, planar: bool | None = None) -> Non
         return
     stored = (np.moveaxis(values, 2, 0) if planar and values.ndim == 3 else values).reshape(-1)
     announced = _roughness(stored, height, width, colours, bool(planar))
-    if announced <= _LEAST_SHARE * float(stored.max()):
+    if announced <= _MIN_SHARE * float(stored.max()):
         return
     if width != height and announced > _CLEARLY * _roughness(stored, width, height, colours, bool(planar)):
         raise PhotoError(

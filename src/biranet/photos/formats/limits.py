@@ -11,7 +11,7 @@ FILE_LIMIT_BYTES = 1_000_000_000
 MEMORY_LIMIT_BYTES = 2_000_000_000
 """Most that reading one photo may hold at once, with all copies of its pixels and of its file."""
 
-_FEWEST_BYTES = ((4_000_000, 2000), (50_000_000, 100))
+_MIN_BYTES = ((4_000_000, 2000), (50_000_000, 100))
 """From how many pixels on a file must have one byte for how many: a photograph has at most fifty for each byte, a black
 one some hundred, what is made to fill the memory thousands. No fundus camera makes more than 50 million."""
 
@@ -25,7 +25,7 @@ def check_pixels(width_px: int, height_px: int, file_bytes: int) -> None:
     pixels = width_px * height_px
     if pixels > PIXEL_LIMIT:
         raise PhotoError("unreadable", f"has more than {PIXEL_LIMIT // 1_000_000} million pixels")
-    if any(pixels > harmless and pixels > most * file_bytes for harmless, most in _FEWEST_BYTES):
+    if any(pixels > harmless and pixels > most * file_bytes for harmless, most in _MIN_BYTES):
         raise PhotoError("unreadable", f"claims {pixels // 1_000_000} million pixels in {file_bytes} bytes: no photo")
 
 

@@ -54,14 +54,14 @@ class Arrays:
         if dtype.hasobject:
             raise ArraysError(f"the array {name!r} holds no numbers")
         info = self._members.getinfo(f"{name}.npy")
-        if info.file_size > min(limit_bytes, max(_HARMLESS_BYTES, _MOST_PACKED * info.compress_size)):
+        if info.file_size > min(limit_bytes, max(_HARMLESS_BYTES, _MAX_PACKED * info.compress_size)):
             raise ArraysError(f"the array {name!r} claims {info.file_size} bytes in {info.compress_size}")
         with _readable(name, info), self._members.open(info) as member:
             return np.lib.format.read_array(member, allow_pickle=False)
 
 
 _HARMLESS_BYTES = 4_000_000
-_MOST_PACKED = 100
+_MAX_PACKED = 100
 """Photographs are packed to a half of their length, drawings to a tenth; a bomb to a thousandth."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from biranet.photos.formats.colours import as_rgb, check_picture, has_high_bit_depth, high_bit_depth_as_rgb
+from biranet.photos.formats.colors import as_rgb, check_picture, has_high_bit_depth, high_bit_depth_as_rgb
 from biranet.photos.formats.format import Field, ScaledPhoto
 from biranet.photos.formats.header_blocks import as_text, exif_tags, xmp_fields
 from biranet.photos.formats.layout import check_layout

@@ -20,7 +20,7 @@ _NEEDED = (b"tRNS", b"eXIf")
 
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_FEWEST_CHUNKS, _BYTES_A_CHUNK = 1000, 256
+_MIN_CHUNKS, _BYTES_A_CHUNK = 1000, 256
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Kinds of colour, and how many samples a pixel of each has."""
@@ -29,7 +29,7 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 """Of an interlaced picture: the first column and row, and the steps across and down."""
 
 _UNPACKED_AT_ONCE, _PACKED_AT_ONCE = 1_000_000, 1 << 16
-_MOST_TEXT_BYTES = 1_000_000
+_MAX_TEXT_BYTES = 1_000_000
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
@@ -60,7 +60,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         count += 1
-        if count > _FEWEST_CHUNKS + len(data) / _BYTES_A_CHUNK:
+        if count > _MIN_CHUNKS + len(data) / _BYTES_A_CHUNK:
             raise PhotoError("unreadable", f"is a PNG in more than {count - 1:,} parts, which no program writes")
         content = whole[at + 8 : end - 4]
         checksum = int.from_bytes(data[end - 4 : end], "big")
@@ -219,7 +219,7 @@ def _text_fields(chunk: bytes, content: bytes) -> Iterator[Field]:
         packed = text[0] == 1
         text = text[2:].split(b"\0", 2)[2]
     if packed:
-        text = zlib.decompressobj().decompress(text, _MOST_TEXT_BYTES)
+        text = zlib.decompressobj().decompress(text, _MAX_TEXT_BYTES)
     if name.startswith("Raw profile type "):
         # As ImageMagick writes it: a name, a length, then hexadecimal digits.
         text = bytes.fromhex(text.split(None, 2)[2].decode("ascii"))

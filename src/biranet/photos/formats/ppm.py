@@ -15,10 +15,10 @@ from biranet.errors import PhotoError
 from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
 from biranet.photos.formats.limits import check_pixels
 from biranet.photos.formats.pillow import decode_picture, raw_row_direction
-from biranet.photos.formats.refusals import MOST_FRAMES, cut_short, refuse_several
+from biranet.photos.formats.refusals import MAX_FRAMES, cut_short, refuse_several
 
-_MOST_HEAD_BYTES = 4096
-_MOST_TEXT_BYTES = 100_000_000
+_MAX_HEAD_BYTES = 4096
+_MAX_TEXT_BYTES = 100_000_000
 _START = re.compile(rb"\s*P([1-6])")
 _NUMBER = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})")
 _COMMENT = re.compile(rb"#[^\r\n]*")
@@ -73,13 +73,13 @@ def _in_bytes(data: bytes) -> bytes:
     header = _header(data, 0)
     check_pixels(header.width, header.height, len(data))
     if header.kind <= 3:
-        if len(data) > _MOST_TEXT_BYTES:
+        if len(data) > _MAX_TEXT_BYTES:
             raise PhotoError("unreadable", "is a PPM written as text, of more than 100 MB; save it as PNG")
         return _from_text(data, header)
     count, end = 1, header.end
     if len(data) < end:
         raise cut_short((len(data) - header.start) / max(1, end - header.start))
-    while count <= MOST_FRAMES and _START.match(data, end):
+    while count <= MAX_FRAMES and _START.match(data, end):
         count, end = count + 1, _header(data, end).end
     refuse_several(count, "pictures")
     if data[end:].strip(_EMPTY):
@@ -98,7 +98,7 @@ def _header(data: bytes, at: int) -> _Header:
         raise ValueError("there is no header")
     kind, at, numbers = int(start[1]), start.end(), list[int]()
     while len(numbers) < (2 if kind in (1, 4) else 3):
-        number = _NUMBER.match(data, at, start.start() + _MOST_HEAD_BYTES)
+        number = _NUMBER.match(data, at, start.start() + _MAX_HEAD_BYTES)
         if number is None:
             raise ValueError("the header ends nowhere")
         numbers.append(int(number[1]))

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from biranet.photos.formats.colours import as_rgb
+from biranet.photos.formats.colors import as_rgb
 
 _LOOK_PX = 64
 _ALIKE = 0.985

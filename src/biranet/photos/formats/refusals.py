@@ -2,10 +2,10 @@
 
 from biranet.errors import PhotoError
 
-MOST_FRAMES = 1000
+MAX_FRAMES = 1000
 """How far frames are counted."""
 
-MOST_PARTS = 5000
+MAX_PARTS = 5000
 """How many parts a file of a format may have whose parts each cost as much to read as a picture."""
 
 ONE_PHOTO = "save the one photo as a file of its own"
@@ -51,10 +51,10 @@ def refuse_several(count: int, what: str = "frames") -> None:
         PhotoError: If `count` is more than 1.
     """
     if count > 1:
-        number = f"more than {MOST_FRAMES}" if count > MOST_FRAMES else str(count)
+        number = f"more than {MAX_FRAMES}" if count > MAX_FRAMES else str(count)
         raise PhotoError("unreadable", f"holds {number} {what}, and nothing says which is the photo; {ONE_PHOTO}")
 
 
 def countless(name: str) -> PhotoError:
     """The error for a file that costs much more to read than it weighs."""
-    return PhotoError("unreadable", f"is a {name} of more than {MOST_PARTS:,} parts, which no program writes")
+    return PhotoError("unreadable", f"is a {name} of more than {MAX_PARTS:,} parts, which no program writes")

@@ -25,7 +25,7 @@ _PACKED = (5, 8, 32773, 32946, 50000)
 """Compressions of rows of bytes: LZW, deflate, PackBits, deflate by its old number, Zstandard."""
 
 _HEAD_BYTES = 8
-_MOST_PAGES_OF_FIELDS = 16
+_MAX_PAGES_OF_FIELDS = 16
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
@@ -37,7 +37,7 @@ def _header_fields(data: bytes) -> Iterator[Field]:
     names = {tag: entry.name for tag, entry in TiffTags.TAGS_V2.items()} | ExifTags.TAGS
     with open_picture(data, "TIFF") as picture:
         yield from info_fields(picture)
-        for page in range(_MOST_PAGES_OF_FIELDS):
+        for page in range(_MAX_PAGES_OF_FIELDS):
             try:
                 picture.seek(page)
             except EOFError:

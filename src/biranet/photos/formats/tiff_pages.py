@@ -9,12 +9,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.colours import check_picture
+from biranet.photos.formats.colors import check_picture
 from biranet.photos.formats.pillow import open_picture
 from biranet.photos.formats.previews import is_smaller, show_the_same, thumbnail
-from biranet.photos.formats.refusals import MOST_PARTS, ONE_PHOTO, countless, refuse_several
+from biranet.photos.formats.refusals import MAX_PARTS, ONE_PHOTO, countless, refuse_several
 
-_MOST_PAGES = 100
+_MAX_PAGES = 100
 
 _SUBFILE, _OLD_SUBFILE, _SUB_IFDS, _WIDTH, _HEIGHT = 254, 255, 330, 256, 257
 """Tags."""
@@ -50,7 +50,7 @@ def photo_page(data: bytes) -> int:
     """
     check_directories(data)
     with open_picture(data, "TIFF") as picture:
-        pages = [_describe(picture, number) for number in range(_MOST_PAGES) if _turn_to(picture, number)]
+        pages = [_describe(picture, number) for number in range(_MAX_PAGES) if _turn_to(picture, number)]
         photo = max((page for page in pages if not page.mask), key=lambda page: page.pixels, default=pages[0])
         others = [page for page in pages if page is not photo and not page.mask]
         further = [page for page in others if not (page.reduced and page.pixels < photo.pixels)]
@@ -70,14 +70,14 @@ def check_directories(data: bytes) -> None:
     order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
     offset, count, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
     (at,) = struct.unpack_from(order + offset, data, 8 if big else 4)
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
         (tags,) = struct.unpack_from(order + count, data, at)
-        if tags > MOST_PARTS:
+        if tags > MAX_PARTS:
             raise countless("TIFF")
         (at,) = struct.unpack_from(order + offset, data, at + struct.calcsize(count) + entry_bytes * tags)
         if at == 0:
             return
-    raise PhotoError("unreadable", f"holds more than {_MOST_PAGES} pages; {ONE_PHOTO}")
+    raise PhotoError("unreadable", f"holds more than {_MAX_PAGES} pages; {ONE_PHOTO}")
 
 
 def _turn_to(picture: Image.Image, number: int) -> bool:
@@ -111,7 +111,7 @@ def _refuse_hidden(data: bytes, picture: Image.Image, photo: _Page) -> None:
     """Refuse a page below which a larger one lies, as in the raw files of cameras."""
     picture.seek(photo.number)
     offsets = picture.tag_v2.get(_SUB_IFDS, ())  # type: ignore[attr-defined]
-    for offset in (offsets if isinstance(offsets, tuple) else (offsets,))[:_MOST_PAGES]:
+    for offset in (offsets if isinstance(offsets, tuple) else (offsets,))[:_MAX_PAGES]:
         file = io.BytesIO(data)
         file.seek(offset)
         tags: Any = ImageFileDirectory_v2(data[:16] if data[2:3] in b"+" or data[3:4] in b"+" else data[:8])

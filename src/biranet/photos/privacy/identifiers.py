@@ -13,7 +13,7 @@ import re
 KINDS = ("name", "number", "contact", "date", "place")
 """What can be found, in the order in which it is told; a `number` may stand for a person, a visit or a camera."""
 
-_MOST_CHARACTERS = 4000
+_MAX_CHARACTERS = 4000
 """A longer text is searched up to here: words that people write are shorter."""
 
 _CASELESS = re.IGNORECASE
@@ -139,7 +139,7 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
     kinds: set[str] = set()
     if is_placeholder(text):
         return kinds
-    text = text[:_MOST_CHARACTERS]
+    text = text[:_MAX_CHARACTERS]
     if _EMAIL.search(text):
         kinds.add("contact")
     # Behind a program's signature or a camera's name people still write dates and numbers.

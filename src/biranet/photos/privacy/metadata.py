@@ -23,7 +23,7 @@ from biranet.photos.privacy.identifiers import (
 from biranet.photos.privacy.pseudonyms import keyed_hash
 
 _PLACES = ("comment", "EXIF", "XMP", "IPTC", "PNG text", "TIFF tags", "DICOM", "other header data")
-_MOST_FIELDS = 10_000
+_MAX_FIELDS = 10_000
 
 
 def identifiers(file: PhotoFile) -> str:
@@ -53,7 +53,7 @@ def identifiers(file: PhotoFile) -> str:
     # Damaged headers make parsers raise anything; what was found before counts.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        for place, name, value in islice(file.format.header_fields(file.data), _MOST_FIELDS):
+        for place, name, value in islice(file.format.header_fields(file.data), _MAX_FIELDS):
             kinds = kinds_in_bytes(value) if isinstance(value, bytes) else kinds_in_field(name, value)
             by_place.setdefault(place, set()).update(kinds)
     return "; ".join(

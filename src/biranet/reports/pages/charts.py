@@ -15,7 +15,7 @@ import pandas as pd
 from biranet.decisions.columns import (
     POINT_PREFIX,
     any_dr_score,
-    has_answers,
+    has_decisions,
     has_probabilities,
     point_columns,
     probabilities,
@@ -230,7 +230,7 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
     shown = coverage >= min(FIRST_SHOWN, len(table)) / len(table)
     curve = np.stack([coverage, risk], axis=1)[shown]
     places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
-    if has_answers(table):
+    if has_decisions(table):
         decided = (table["decision"] != DECISIONS[1]).to_numpy()
         if decided.any():
             wrong = ((table["decision"] == DECISIONS[2]).to_numpy() != referable)[decided]

@@ -15,7 +15,7 @@ can say whether it is good; it holds 0; no draw of the photos shows any differen
 ROW_PX = 46
 """Height of one row of the chart: a line of words and the interval below."""
 
-LEAST_REACH = 0.05
+MIN_REACH = 0.05
 """The chart reaches at least this far to both sides of 0, so that nothing looks large that is not."""
 
 
@@ -126,7 +126,7 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
     if not shown:
         return None
     ends = [abs(end) for item in shown for end in (item.difference or 0, *(item.ci or ()))]
-    reach = max(LEAST_REACH, 1.08 * max(ends))
+    reach = max(MIN_REACH, 1.08 * max(ends))
     axes = Axes(8, 34, 396, ROW_PX * len(shown), x_range=(-reach, reach))
     rows = [(item, axes.top + ROW_PX * (number + 0.72)) for number, item in enumerate(shown)]
     # A label at the very edge would be cut off.
