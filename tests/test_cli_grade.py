@@ -10,6 +10,7 @@ import pytest
 
 from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.manifest import read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -29,10 +30,15 @@ def test_a_model_that_diverged_is_named(biranet, drawn_photos, split_folder, che
     model.head.bias.data[2] = float("nan")
     broken = tmp_path / "broken.safetensors"
     save_checkpoint(broken, model, card)
+    prepared = tmp_path / "prepared"
+    shutil.copytree(split_folder, prepared)
+    table = read_manifest(prepared)
+    # A part that rules can be fitted on; what the model learned from is as it was.
+    write_manifest(prepared, table.assign(split=table["split"].replace("test", "calibration")))
     places = {
         "grade": (drawn_photos, "--checkpoint", broken, "--out", tmp_path / "out.csv"),
-        "evaluate": (broken, split_folder, "--split", "all", "--out", tmp_path / "out"),
-        "calibrate": (broken, split_folder),
+        "evaluate": (broken, prepared, "--split", "all", "--out", tmp_path / "out"),
+        "calibrate": (broken, prepared),
     }
     answer = biranet(command, *places[command], "--workers", 0)
     assert answer.status == 2
