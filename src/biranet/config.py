@@ -21,7 +21,7 @@ CONFIG_NAME = "config.json"
 """Holds the settings of a run, in its folder."""
 
 LARGEST_SEED = 2**64 - 1
-"""What torch takes."""
+"""The largest seed that torch takes."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where a network computes: on the CPU, an NVIDIA GPU or an Apple GPU; `auto` takes a GPU where there is one."""
@@ -69,7 +69,7 @@ Stage = Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"]
 
 @dataclass(frozen=True)
 class ModelConfig(Choices):
-    """What is trained."""
+    """Architecture, backbone and start weights of the network."""
 
     __pydantic_config__ = STRICT
 
@@ -89,7 +89,7 @@ class ModelConfig(Choices):
 
 @dataclass(frozen=True)
 class DataConfig(Choices):
-    """What the network sees."""
+    """Image size, batches, sampling and augmentation."""
 
     __pydantic_config__ = STRICT
 
@@ -122,7 +122,7 @@ class DataConfig(Choices):
 
 @dataclass(frozen=True)
 class OptimizerConfig(Choices):
-    """How the weights move."""
+    """Optimizer, learning rate schedule and loss."""
 
     __pydantic_config__ = STRICT
 

@@ -1,4 +1,4 @@
-"""The terminal: no orders to it from any input, and no end of the work where nobody listens."""
+"""Print to the terminal: control characters are written out, and a closed or full stream does not end the work."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""The command that shows everything."""
+"""The command that runs the whole chain on drawn photographs."""
 
 from dataclasses import dataclass
 from pathlib import Path

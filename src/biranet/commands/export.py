@@ -1,4 +1,4 @@
-"""The command that makes a file for others of a checkpoint."""
+"""The command that exports a checkpoint as ONNX, or in half precision."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -50,10 +50,10 @@ def fit_temperature(raw: Floats, grades: Grades) -> float:
     possible = raw[np.arange(len(grades)), grades] > 0
     if not possible.any():
         return 1.0
-    shares, of_photo = apply_temperature(raw[possible], 1.0), grades[possible]
+    shares, truth = apply_temperature(raw[possible], 1.0), grades[possible]
     # A grade without probability adds nothing, whatever its logit is.
     logits = np.log(np.where(shares > 0, shares, 1.0))
-    of_truth = logits[np.arange(len(of_photo)), of_photo].mean()
+    of_truth = logits[np.arange(len(truth)), truth].mean()
 
     def slope(inverse: float) -> float:
         """How the mean negative log-likelihood changes with the inverse temperature: it never falls with it."""

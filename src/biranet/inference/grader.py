@@ -91,8 +91,8 @@ class Prediction:
         """The row of the table of grades: cells by the names in `TABLE_COLUMNS`."""
         shares = [None] * len(GRADES) if self.probabilities is None else self.probabilities.tolist()
         ends = (None, None) if self.grade_range is None else self.grade_range
-        told = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)
-        cells = map(_cell, (*told, self.expected_grade, self.temperature))
+        values = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)
+        cells = map(_cell, (*values, self.expected_grade, self.temperature))
         return dict(zip(TABLE_COLUMNS, cells, strict=True))
 
     def picture(self) -> Pixels | None:

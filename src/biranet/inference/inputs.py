@@ -146,8 +146,8 @@ def outputs_of_grading(
 
 def _foreign(folder: Path, table: Path) -> Path | None:
     """What a folder holds but pictures that we drew, and the table beside them."""
-    strangers = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
-    return next(strangers, None)
+    foreign = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
+    return next(foreign, None)
 
 
 def _same_folder(one: Path, other: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What makes one doubt that a training has taught anything: said while it lasts, at its end, and in what it leaves."""
+"""Signs that a training has not learned anything, as sentences for the terminal and the checkpoint."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from biranet.decisions.fit import LITTLE_AGREEMENT
 from biranet.grades import GRADE_COUNT
 
 RUN_AWAY = 2.0
-"""A loss of so many times what equal probabilities cost has exploded: there is no way to it by learning."""
+"""A loss this many times that of equal probabilities has exploded."""
 
 
 def loss_of_equal_probabilities(loss: nn.Module) -> float:

@@ -32,10 +32,10 @@ LAST_NAME = "last.safetensors"
 
 
 RUN = folder_kind("a run", {CONFIG_NAME: lambda path: holds_keys(path, "train")})
-"""What a training leaves."""
+"""A run folder, known by its settings."""
 
 _BEGUN = (CONFIG_NAME, "tensorboard")
-"""What a training has written before there is a state: a run that holds no more can be begun again."""
+"""Files that exist before the first saved state; a run that holds no others can be begun again."""
 
 
 def epoch_name(epoch: int) -> str:

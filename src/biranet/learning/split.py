@@ -24,7 +24,7 @@ _NO_TRAINING_PHOTOS = (
 )
 
 _DUPLICATE_SET = "duplicate_sets"
-"""Column with the number of what a photo shows, for as long as the division lasts."""
+"""Temporary column: rows with one number show the same photo and stay in one part."""
 
 
 def split_photos(

@@ -1,4 +1,4 @@
-"""Worker processes of data loaders: how they start, hand their batches over, and are missed when they die."""
+"""Worker processes of data loaders: start them, hand over their batches, and notice when one dies."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ def living_workers(advice: str) -> Iterator[None]:
 
 
 _DIED = ("DataLoader worker", "Pin memory thread exited", "Too many open files")
-"""How torch says it."""
+"""Words of torch's errors about a worker that died."""
 
 
 def start_worker(_number: int) -> None:
