@@ -38,6 +38,10 @@ def test_plain_values_become_dataclasses():
     [
         ({}, "here: count: Field required"),
         ({"count": 3, "parts": [{}, {"share": 2}]}, "here: parts.1: the share must lie between 0 and 1, not 2.0"),
+        (
+            {"count": 3, "trunk": "x"},
+            "here: there is no setting 'trunk', which is backbone now; known here are: count, parts, named",
+        ),
         ({"count": 3, "cuont": 4}, "here: there is no setting 'cuont'; known here are: count, parts, named"),
         ({"count": 3, "parts": [{"x": 1}]}, "here: there is no setting 'parts.0.x'; known here are: share"),
         ({"count": 3, "named": {"a": {"x": 1}}}, "here: there is no setting 'named.a.x'; known here are: share"),

@@ -10,6 +10,16 @@ from biranet.files import printable
 STRICT = {"extra": "forbid"}
 """The `__pydantic_config__` of such dataclasses: keys that they do not have are refused."""
 
+FORMER_NAMES = {
+    "trunk": "backbone",
+    "trunk_weights": "backbone_weights",
+    "optimiser": "optimizer",
+    "loss_scale": "weight_scale",
+    "miss_cost": "cost_of_missed",
+    "no_cuda": "device",
+}
+"""What settings of earlier versions are called today."""
+
 _LONGEST_KEY = 200
 
 Kind = TypeVar("Kind")
@@ -48,7 +58,9 @@ def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
         key = ".".join(map(str, location))[:_LONGEST_KEY]
         if first["type"] == "unexpected_keyword_argument":
             keys = ", ".join(_fields_at(kind, location[:-1]))
-            raise InputError(f"{origin}: there is no setting {key!r}; known here are: {keys}") from error
+            name = str(location[-1])
+            today = f", which is {FORMER_NAMES[name]} now" if name in FORMER_NAMES else ""
+            raise InputError(f"{origin}: there is no setting {key!r}{today}; known here are: {keys}") from error
         ours = first.get("ctx", {}).get("error")
         message = str(ours) if isinstance(ours, ValueError) else first["msg"]
         raise InputError(": ".join(filter(None, (origin, printable(key), message)))) from error

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from biranet.config import SplitConfig
-from biranet.errors import RefusedError
+from biranet.errors import InputError, RefusedError
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import audit as audit_module
@@ -300,3 +300,11 @@ def test_the_real_photos_hold_one_eye_exposed_twice_and_no_false_pair(real_data,
     assert set(divided.loc[parts == "train", "split"]) == {"", "train", "validation", "calibration"}
     mates = table["group"].isin(table.loc[parts == "test", "group"]) & (parts == "train")
     assert (divided["split"] == "").equals(mates)
+
+
+def test_a_table_that_is_no_manifest_is_refused():
+    with pytest.raises(InputError, match="the table has no column 'status'; give a manifest, or the prepared folder"):
+        audit(pd.DataFrame({"file": ["a.jpg"]}))
+    manifest = {"file": ["a.jpg"], "status": "ok", "grade": 0, "group": "1", "eye": ""}
+    with pytest.raises(InputError, match="the table has no column 'split'"):
+        audit(pd.DataFrame(manifest))

@@ -43,6 +43,7 @@ AUDIT_NAME = "audit.json"
 AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused", "findings"))
 """What `as_json` is written to."""
 
+_NEEDED_COLUMNS = ("file", "status", "grade", "group", "eye")
 _MANY_OF_AN_EYE = 10
 _TOO_GOOD = "Results on it would be too good to be true"
 
@@ -66,7 +67,7 @@ def audit(
         What was found, first what training is refused for; empty where all is well.
 
     Raises:
-        InputError: If the folder holds no manifest.
+        InputError: If the folder holds no manifest, or the table is none.
 
     Example:
         >>> import biranet
@@ -79,9 +80,15 @@ def audit(
         [('byte-identical files', 1, False), ('conflicting grades', 1, False), ('identifiers', 1, False)]
     """
     table = table if isinstance(table, pd.DataFrame) else read_manifest(Path(table))
+    columns = ["split", *fold_columns(table)] if columns is None else list(columns)
+    missing = [name for name in (*_NEEDED_COLUMNS, *columns) if name not in table]
+    if missing:
+        raise InputError(
+            f"the table has no column {missing[0]!r}; give a manifest, or the prepared folder that holds it"
+        )
     findings: list[Finding] = []
     duplicate_sets = find_duplicate_sets(table) if duplicate_sets is None else duplicate_sets
-    for column in ["split", *fold_columns(table)] if columns is None else columns:
+    for column in columns:
         findings += _leaks(table, duplicate_sets, column)
     findings += _copies(table, duplicate_sets)
     findings += _patients(table)
