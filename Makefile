@@ -4,8 +4,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-# Two processes with one thread each: with more threads they would only wait for one another.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Two processes with one thread each: with more threads they would only wait for one another. Who is done early takes
+# over what the other has left.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci lock clean

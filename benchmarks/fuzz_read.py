@@ -23,7 +23,7 @@ from PIL import Image, features
 
 from biranet.errors import PhotoError
 from biranet.photos.formats import PhotoFile
-from biranet.photos.read import decode_photo
+from biranet.photos.read import decode_photo, read_source
 from fuzzing import Maker, fuzz, mutate
 
 LIMIT_BYTES = 4 << 30
@@ -126,7 +126,7 @@ def _dicom_samples(pixels: np.ndarray, jpeg: bytes, jpeg_2000: bytes) -> dict[st
 def read_case(data: bytes | Path, least_px: int | None) -> str:
     """Read a file as the program does; what comes back must be a photo or a `PhotoError`."""
     try:
-        pixels = decode_photo(PhotoFile(data), least_px).pixels
+        pixels = decode_photo(PhotoFile(read_source(data)), least_px).pixels
     except PhotoError as error:
         assert error.status == "unreadable"
         assert "memory" not in error.reason
