@@ -10,7 +10,7 @@ import pytest
 from biranet.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 QUESTIONS = re.findall(
     r"^\d+\. \*(.+\?)\* `([\w/]+\.py)`, `(\w+)`$", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.MULTILINE
 )
