@@ -69,11 +69,11 @@ def test_the_readme_is_short_and_shows_every_command():
     assert re.findall(r"^\| `biranet (\w+)", text, re.MULTILINE) == list(COMMANDS)
 
 
-def test_a_decision_is_at_most_four_lines_long():
+def test_there_are_some_forty_decisions_of_at_most_four_lines():
     decisions = re.findall(
         r"^\* \*\*.+(?:\n  .+)*", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    assert len(decisions) > 40
+    assert 35 <= len(decisions) <= 45
     assert [decision for decision in decisions if decision.count("\n") > 3] == []
 
 
