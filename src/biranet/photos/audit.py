@@ -93,9 +93,14 @@ def audit(
     findings += _copies(table, duplicate_sets)
     findings += _patients(table)
     findings += _identifiers(table)
+    return findings + _missing_evidence(table)
+
+
+def _missing_evidence(table: pd.DataFrame) -> list[Finding]:
+    """What cannot be checked, since an older version or a plain photo left it out."""
     usable = table[table["status"] == "ok"]
     imaged = table[_cells(table, "prepared") != ""]
-    lacking = [
+    findings = [
         summarize_cases(
             "no fingerprint",
             [[file] for file in usable.loc[_lacks(usable, "fingerprint"), "file"]],
@@ -109,7 +114,7 @@ def audit(
             "in all. Run `biranet prepare` again, which makes them anew",
         ),
     ]
-    return findings + [finding for finding in lacking if finding.count]
+    return [finding for finding in findings if finding.count]
 
 
 def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:

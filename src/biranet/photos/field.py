@@ -91,34 +91,12 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     """
     height_px, width_px = photo.shape[:2]
     step = max(1, min(round(max(height_px, width_px) / _THUMBNAIL_PX), height_px, width_px))
-    # A whole number of pixels to one, which is several times as fast as any other.
-    whole = photo[: height_px // step * step, : width_px // step * step]
-    size = (width_px // step, height_px // step)
-    thumbnail = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    rest = without_bands(thumbnail)
-    inner = np.ascontiguousarray(thumbnail[rest.top : rest.bottom, rest.left : rest.right])
-    channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(inner)]
-    _check_contrast(channels)
-    # Fields are red: the brightest channel keeps their dark parts above the background.
-    box, disc = _find(inner, np.maximum.reduce(channels))
-    left, right = box.left + rest.left, box.right + rest.left
-    top, bottom = box.top + rest.top, box.bottom + rest.top
-    if inner.shape != thumbnail.shape:
-        disc = (
-            (disc or _EVERYWHERE)
-            .moved(rest.left, rest.top)
-            .within(
-                rest.left or -np.inf,
-                rest.top or -np.inf,
-                rest.right if rest.right < size[0] else np.inf,
-                rest.bottom if rest.bottom < size[1] else np.inf,
-            )
-        )
-    left_px = max(0, int(np.floor((left - 1) * step)))
-    top_px = max(0, int(np.floor((top - 1) * step)))
+    box, disc = _find_on_thumbnail(_thumbnail(photo, step))
+    left_px = max(0, int(np.floor((box.left - 1) * step)))
+    top_px = max(0, int(np.floor((box.top - 1) * step)))
     # One step more than the thumbnail: it leaves out what does not fill a whole step at the right and at the bottom.
-    right_px = min(width_px, int(np.ceil((right + 1) * step)))
-    bottom_px = min(height_px, int(np.ceil((bottom + 1) * step)))
+    right_px = min(width_px, int(np.ceil((box.right + 1) * step)))
+    bottom_px = min(height_px, int(np.ceil((box.bottom + 1) * step)))
     side_px = max(right_px - left_px, bottom_px - top_px)
     return Field(
         left_px=left_px - (side_px - (right_px - left_px)) // 2,
@@ -163,6 +141,37 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
         # it is 0.1 dB away from the mean over areas.
         way = cv2.INTER_LINEAR if 2 * field.side_px < 3 * size_px else cv2.INTER_AREA
     return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=way), dtype=np.uint8)
+
+
+def _thumbnail(photo: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
+    """Average step x step pixels to one, a whole number, which is several times as fast as any other."""
+    height, width = photo.shape[0] // step, photo.shape[1] // step
+    whole = photo[: height * step, : width * step]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _find_on_thumbnail(thumbnail: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
+    """Find what holds the field on a thumbnail (h, w, 3), and the field itself where its surroundings become black."""
+    height, width = thumbnail.shape[:2]
+    rest = without_bands(thumbnail)
+    inner = np.ascontiguousarray(thumbnail[rest.top : rest.bottom, rest.left : rest.right])
+    channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(inner)]
+    _check_contrast(channels)
+    # Fields are red: the brightest channel keeps their dark parts above the background.
+    box, disc = _find(inner, np.maximum.reduce(channels))
+    if inner.shape != thumbnail.shape:
+        disc = (
+            (disc or _EVERYWHERE)
+            .moved(rest.left, rest.top)
+            .within(
+                rest.left or -np.inf,
+                rest.top or -np.inf,
+                rest.right if rest.right < width else np.inf,
+                rest.bottom if rest.bottom < height else np.inf,
+            )
+        )
+    left, top, right, bottom = box
+    return _Box(left + rest.left, top + rest.top, right + rest.left, bottom + rest.top), disc
 
 
 def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:

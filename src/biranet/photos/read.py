@@ -97,7 +97,7 @@ def decode_photo(file: PhotoFile, min_side_px: int | None) -> ScaledPhoto:
         if file.format is None:
             raise PhotoError("unreadable", describe_unread(file.data))
         try:
-            return file.format.decode(file.data, min_side_px)
+            return file.format.decode(file.opened, min_side_px)
         except PhotoError:
             raise
         except Image.DecompressionBombError:

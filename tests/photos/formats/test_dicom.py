@@ -8,13 +8,16 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom import filereader
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 
 from biranet.errors import PhotoError
-from biranet.photos.read import read_photo
+from biranet.photos.formats import PhotoFile
+from biranet.photos.privacy.metadata import identifiers, patient_and_eye
+from biranet.photos.read import decode_photo, read_photo
 from read_scaled import read_scaled
 
 LITTLE, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -421,3 +424,22 @@ def test_a_real_fundus_camera_file(real_data):
     red, green, blue = photo[800:1300, 1300:1900].mean(axis=(0, 1))
     assert red > green > blue
     assert photo[:20, :20].max() < 30
+
+
+def test_a_file_is_parsed_once_for_header_and_photo(pixels, monkeypatch):
+    calls, read_partial = [], filereader.read_partial
+
+    def counting(*args, **options):
+        calls.append(args)
+        return read_partial(*args, **options)
+
+    monkeypatch.setattr(filereader, "read_partial", counting)
+    data = dataset(pixels)
+    data.PatientID, data.ImageLaterality = "Doe 17", "L"
+    file = PhotoFile(written(data))
+    before = patient_and_eye(file), identifiers(file)
+    photos = [decode_photo(file, None).pixels for _ in range(2)]
+    assert before == (patient_and_eye(file), identifiers(file))
+    assert before[0][1] == "left"
+    assert all((photo == pixels).all() for photo in photos)
+    assert len(calls) == 1

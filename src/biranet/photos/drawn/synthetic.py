@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.grades import GRADES
-from biranet.photos.drawn.eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, palette
+from biranet.photos.drawn.eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, Random, palette
 from biranet.tables import write_table
 
 # The share of the light that passes blood in the retina and new vessels; the brightness of what covers the retina.
@@ -194,21 +194,27 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
     if grade:
         levels = _levels(_Lesions(eye, grade, seed).paint(ground) * light)
         curve = _expose_alike(levels, healthy, (away <= 1).astype(np.uint8))
+    return _take_photo(eye, levels, curve, patient, random)
+
+
+def _take_photo(eye: Eye, levels: _Levels, curve: Floats, patient: Random, random: Random) -> Pixels:
+    """Render what a camera makes of the light from an eye, (H, W, 3), uint8: contrast, color, stray light and noise."""
     # The camera's contrast, then the colours; both are tables over the levels, so they cost nothing.
     tone = curve / (_LEVELS - 1)
     tone *= 1 + random.uniform(-0.25, 0.3) * (1 - tone)
     colours = palette(patient, _LEVELS)[np.rint(tone * (_LEVELS - 1)).astype(np.int64)]
     colours *= random.uniform(0.72, 1.1)
     photo = colours[levels]
+    across, down = eye.from_centre()
     # Stray light from the edge of the pupil: a pale crescent on one side.
     side = random.uniform(0, 2 * np.pi)
     crescent = np.clip(across * float(np.cos(side)) + down * float(np.sin(side)) - 0.45, 0, 1) ** 2
     photo += random.uniform(0, 0.5) * crescent[..., None] * np.array([0.9, 0.6, 0.3], np.float32)
     np.clip(photo, 0, 1, out=photo)
-    edge = np.clip((1 - np.sqrt(away)) * eye.radius + 0.5, 0, 1)[..., None]
+    edge = np.clip((1 - np.sqrt(across**2 + down**2)) * eye.radius + 0.5, 0, 1)[..., None]
     photo *= edge
     photo += patient.uniform(0.008, 0.03)
-    photo += random.uniform(0.004, 0.014) * random.standard_normal((height_px, width_px, 1), np.float32) * (0.3 + edge)
+    photo += random.uniform(0.004, 0.014) * random.standard_normal((*eye.shape, 1), np.float32) * (0.3 + edge)
     np.clip(photo, 0, 1, out=photo)
     photo *= 255
     return np.asarray(np.rint(photo, out=photo), np.uint8)

@@ -6,6 +6,7 @@ it. A new format is a module with a `Format`, and an entry here.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from biranet.photos.formats.bmp import BMP
 from biranet.photos.formats.dicom import DICOM
@@ -68,3 +69,8 @@ class PhotoFile:
             ('GIF', None)
         """
         return next((each for each in FORMATS if each.matches(self.data)), None)
+
+    @cached_property
+    def opened(self) -> Any:
+        """What the functions of the format take, so that photo and header come of one parse; see `Format.open`."""
+        return self.data if self.format is None else self.format.open(self.data)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from biranet.errors import PhotoError
 from biranet.photos.formats.colors import as_8_bits, strips
-from biranet.photos.formats.dicom_file import is_dicom, open_dicom, quiet
+from biranet.photos.formats.dicom_file import DicomFile, is_dicom, quiet
 from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, contradiction, settle_frame
 from biranet.photos.formats.dicom_header import header_fields
 from biranet.photos.formats.format import Format, ScaledPhoto
@@ -23,7 +23,7 @@ from biranet.photos.formats.pillow import upright
 from biranet.photos.formats.unread import INSTEAD
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import Dataset, FileDataset
 
 _PLUGINS = dict.fromkeys((*JPEG_SYNTAXES, *JPEG_2000_SYNTAXES), "pillow") | {RLE: "pydicom"}
 """Compressed transfer syntaxes that are read, and by what; others, which may give other pixels, are not asked."""
@@ -37,7 +37,7 @@ _NO_PHOTOGRAPH = "is a DICOM file without a photograph"
 _TOO_LONG = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
 
 
-def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
+def _decode(file: DicomFile, min_side_px: int | None) -> ScaledPhoto:
     """Decode the one frame of a file.
 
     Raises:
@@ -49,17 +49,17 @@ def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
     except ImportError:
         raise PhotoError("unreadable", 'is a DICOM file; to read it: pip install "biranet[dicom]"') from None
     with quiet():
-        dataset = _open(data)
+        dataset = _with_syntax(file.dataset())
         _check_photograph(dataset)
         settle_frame(dataset)
         return upright(_as_rgb(_decode_frame(dataset), dataset))
 
 
-def _open(data: bytes) -> "Dataset":
+def _with_syntax(dataset: "FileDataset") -> "FileDataset":
+    """Name the transfer syntax of a file that does not."""
     from pydicom import uid
     from pydicom.dataset import FileMetaDataset
 
-    dataset = open_dicom(data, pixels=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         # A file without its head: how it was written tells the syntax, and what is compressed always has a head.
         implicit, little = dataset.original_encoding
@@ -136,4 +136,4 @@ def _as_rgb(values: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.uint
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-DICOM = Format("DICOM", ("dcm", "dicom"), is_dicom, _decode, header_fields)
+DICOM = Format("DICOM", ("dcm", "dicom"), is_dicom, _decode, header_fields, open=DicomFile)

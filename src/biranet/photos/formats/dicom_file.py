@@ -1,9 +1,11 @@
 """Open a DICOM file with pydicom, quietly, and never further than a camera's file goes."""
 
+import copy
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from biranet.errors import PhotoError
@@ -45,21 +47,55 @@ def quiet() -> Iterator[None]:
         logger.disabled = disabled
 
 
-def open_dicom(data: bytes, *, pixels: bool) -> "FileDataset":
-    """Open a DICOM file, with or without a preamble, as far as its pixels.
+class DicomFile:
+    """A DICOM file, with or without a preamble, parsed once for its header and its pixels.
 
-    Args:
-        data: The file.
-        pixels: Read them too.
+    What it gives are copies: pydicom makes values of elements where they are asked for, and decoding corrects them.
+    Values are quoted in warnings and in pydicom's log while they are made: ask for them inside of `quiet`.
 
-    Returns:
-        The file; its values are made only when they are asked for.
-
-    Raises:
-        PhotoError: If pydicom would unpack the file as a whole, to any size, before anything can be looked at, or if
-            it has countless elements.
-        Exception: What pydicom raises for a damaged file.
+    Attributes:
+        data: The bytes.
     """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @cached_property
+    def _dataset(self) -> "FileDataset":
+        return _parse(self.data, pixels=True)
+
+    @cached_property
+    def _header(self) -> "FileDataset":
+        # A header counts even where the pixels behind it are damaged, or are missing.
+        with suppress(Exception):
+            if _PIXEL_DATA in self._dataset:
+                return _copy(self._dataset, pixels=False)
+        return _parse(self.data, pixels=False)
+
+    def dataset(self) -> "FileDataset":
+        """Copy the file, with its pixels.
+
+        Raises:
+            PhotoError: If pydicom would unpack the file as a whole, to any size, before anything can be looked at, or
+                if it has countless elements.
+            Exception: What pydicom raises for a damaged file.
+        """
+        return _copy(self._dataset)
+
+    def header(self) -> "FileDataset":
+        """Copy the header, which ends where the pixels begin; raises what `dataset` raises."""
+        return _copy(self._header)
+
+
+def _copy(dataset: "FileDataset", *, pixels: bool = True) -> "FileDataset":
+    """Copy a file element by element, as they were parsed: their bytes are shared, and no value is made yet."""
+    from pydicom.dataset import FileDataset
+
+    elements = {tag: element for tag, element in dataset.items() if pixels or tag != _PIXEL_DATA}
+    return FileDataset(io.BytesIO(), elements, None, copy.deepcopy(dataset.file_meta), *dataset.original_encoding)
+
+
+def _parse(data: bytes, *, pixels: bool) -> "FileDataset":
     from pydicom.filereader import read_dataset, read_partial, read_preamble
 
     # Items of sequences and pieces of frames, in both orders of bytes.

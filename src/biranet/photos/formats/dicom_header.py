@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from biranet.photos.formats.dicom_file import open_dicom, quiet
+from biranet.photos.formats.dicom_file import DicomFile, quiet
 from biranet.photos.formats.format import Field
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ _MAX_SEQUENCE_BYTES = 1_000_000
 """A longer sequence of a DICOM header, which pydicom would take apart at once, is searched as bytes."""
 
 
-def patient_and_eyes(data: bytes) -> tuple[str, str, str, set[str]]:
+def patient_and_eyes(file: DicomFile) -> tuple[str, str, str, set[str]]:
     """Read whom a DICOM file shows.
 
     Args:
-        data: The file.
+        file: The file.
 
     Returns:
         The patient's id, name and birth date, each perhaps empty; and every eye that is named anywhere: none, `left`,
@@ -31,18 +31,18 @@ def patient_and_eyes(data: bytes) -> tuple[str, str, str, set[str]]:
     Raises:
         Exception: What pydicom raises for a damaged header.
     """
-    with _open_header(data) as header:
+    with _open_header(file) as header:
         patient, name, born = (
             str(header.get(keyword) or "").strip() for keyword in ("PatientID", "PatientName", "PatientBirthDate")
         )
         return patient, name, born, set(_eyes(header))
 
 
-def header_fields(data: bytes) -> Iterator[Field]:
+def header_fields(file: DicomFile) -> Iterator[Field]:
     """Go through the fields of the header that hold words or dates.
 
     Args:
-        data: The file.
+        file: The file.
 
     Yields:
         The fields; bytes where a sequence was not taken apart.
@@ -50,7 +50,7 @@ def header_fields(data: bytes) -> Iterator[Field]:
     Raises:
         Exception: What pydicom raises for a damaged header.
     """
-    with _open_header(data) as header:
+    with _open_header(file) as header:
         for element in _elements(header):
             if isinstance(element, bytes):
                 yield "DICOM", "", element
@@ -65,15 +65,11 @@ def header_fields(data: bytes) -> Iterator[Field]:
 
 
 @contextmanager
-def _open_header(data: bytes) -> Iterator["Dataset"]:
-    """Open the header of a DICOM file, with or without a preamble.
-
-    Values are made only when they are asked for, and pydicom then quotes odd ones in warnings and in its log: inside of
-    the block neither is heard.
-    """
+def _open_header(file: DicomFile) -> Iterator["Dataset"]:
+    """Open the header of a DICOM file; inside of the block neither warnings nor the log of pydicom are heard."""
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        yield open_dicom(data, pixels=False)
+        yield file.header()
 
 
 def _eyes(header: "Dataset") -> Iterator[str]:

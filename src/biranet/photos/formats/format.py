@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,20 +48,24 @@ class Format:
         name: Pillow's name of it, or DICOM.
         suffixes: Endings of its files, in lower case, without the point.
         matches: Tells from the content whether a file has this format.
-        decode: Decodes a file; the shorter side of the result must measure so many pixels at least, None for full
+        decode: Decodes an opened file; the shorter side of the result must measure so many pixels at least, None for full
             scale. Raises `PhotoError`, or whatever its decoder raises for a damaged file.
-        header_fields: Goes through the fields of a file's header that hold words; raises anything for a damaged one.
+        header_fields: Goes through the fields of an opened file's header that hold words; raises anything for a damaged
+            one.
         readable_share: Tells of a file that could not be decoded how much of it can be read, from 0 to 1, or None.
         share_of: What that is a share of: the picture or the file.
+        open: Makes of the bytes of a file what `decode` and `header_fields` take, once for both: the bytes themselves,
+            unless the header takes parsing.
     """
 
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
-    decode: Callable[[bytes, int | None], ScaledPhoto]
-    header_fields: Callable[[bytes], Iterator[Field]]
+    decode: Callable[[Any, int | None], ScaledPhoto]
+    header_fields: Callable[[Any], Iterator[Field]]
     readable_share: Callable[[bytes], float | None] = _unknown_share
     share_of: str = "picture"
+    open: Callable[[bytes], Any] = bytes
 
     def describe_damage(self, data: bytes) -> str:
         """Say why a file that could not be decoded is not whole, with the share that can be read where it is known."""

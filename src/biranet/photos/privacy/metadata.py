@@ -53,7 +53,7 @@ def identifiers(file: PhotoFile) -> str:
     # Damaged headers make parsers raise anything; what was found before counts.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        for place, name, value in islice(file.format.header_fields(file.data), _MAX_FIELDS):
+        for place, name, value in islice(file.format.header_fields(file.opened), _MAX_FIELDS):
             kinds = kinds_in_bytes(value) if isinstance(value, bytes) else kinds_in_field(name, value)
             by_place.setdefault(place, set()).update(kinds)
     return "; ".join(
@@ -98,7 +98,7 @@ def patient_and_eye(file: PhotoFile) -> tuple[str, str]:
     if file.format is not DICOM:
         return "", ""
     try:
-        patient, name, born, eyes = patient_and_eyes(file.data)
+        patient, name, born, eyes = patient_and_eyes(file.opened)
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
         return "", ""
     if is_placeholder(patient):
