@@ -22,7 +22,7 @@ from biranet.photos.quality import (
     why_ungradable,
 )
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
+from photo_files import read_scaled
 
 GOOD = Quality(0.6, 0.0, 0.0, 0.9, 0.02, 0.95, 0.9)
 SEEDS = range(6)

@@ -1,4 +1,3 @@
-import io
 import os
 import struct
 import zlib
@@ -8,21 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from biranet.errors import PhotoError
 from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
-
-ORIENTATIONS = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.transpose(1, 0, 2),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: stored.transpose(1, 0, 2)[::-1, ::-1],
-    8: lambda stored: np.rot90(stored, 1),
-}
+from photo_files import ORIENTATIONS, encoded, read_scaled, reason
 
 UNDO = ORIENTATIONS | {6: ORIENTATIONS[8], 8: ORIENTATIONS[6]}
 
@@ -32,19 +19,6 @@ def pixels():
     rng = np.random.default_rng(5)
     coarse = Image.fromarray(rng.integers(0, 255, (6, 9, 3), dtype=np.uint8))
     return np.array(coarse.resize((120, 80), Image.Resampling.BICUBIC))
-
-
-def encoded(picture, suffix, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, suffix, **options)
-    return buffer.getvalue()
-
-
-def reason(source):
-    with pytest.raises(PhotoError) as caught:
-        read_photo(source)
-    assert caught.value.status == "unreadable"
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from biranet.errors import PhotoError
 from biranet.photos.read import read_photo, read_source
+from photo_files import reason
 
 
 @pytest.fixture
@@ -29,14 +29,6 @@ def archive(arrays, tmp_path):
     path = tmp_path / "retina mnist.npz"
     np.savez_compressed(path, **arrays)
     return path
-
-
-def reason(source):
-    with pytest.raises(PhotoError) as caught:
-        read_photo(source)
-    assert caught.value.status == "unreadable"
-    assert "Doe" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_items_are_read_by_array_and_number(archive, arrays):

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, features
 
-from biranet.errors import PhotoError
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.formats.layout import check_layout
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
+from photo_files import encoded, read_scaled, reason
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +25,6 @@ def pixels():
 @pytest.fixture(scope="module")
 def other(pixels):
     return np.array(255 - pixels[::-1])
-
-
-def encoded(pixels, kind, **options):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
-
-
-def reason(data):
-    with pytest.raises(PhotoError) as caught:
-        read_photo(data)
-    assert caught.value.status == "unreadable"
-    return str(caught.value)
 
 
 def same(data, pixels, difference=0):

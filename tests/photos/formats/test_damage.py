@@ -1,32 +1,17 @@
-import io
 import struct
 import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from biranet.errors import PhotoError
-from biranet.photos.read import read_photo
+from photo_files import encoded, reason
 
 
 @pytest.fixture(scope="module")
 def pixels():
     # Noise, so that every part of the picture takes as many bytes.
     return np.random.default_rng(1).integers(0, 255, (400, 300, 3), dtype=np.uint8)
-
-
-def encoded(pixels, kind, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def reason(data):
-    with pytest.raises(PhotoError) as caught:
-        read_photo(data)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])

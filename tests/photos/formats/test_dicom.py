@@ -14,11 +14,10 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 
-from biranet.errors import PhotoError
 from biranet.photos.formats import PhotoFile
 from biranet.photos.privacy.metadata import identifiers, patient_and_eye
 from biranet.photos.read import decode_photo, read_photo
-from read_scaled import read_scaled
+from photo_files import encoded, read_scaled, reason
 
 LITTLE, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 DEFLATED, RLE, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
@@ -71,20 +70,6 @@ def written(made):
     file = io.BytesIO()
     pydicom.dcmwrite(file, made, enforce_file_format=True)
     return file.getvalue()
-
-
-def encoded(pixels, kind, **options):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
-
-
-def reason(source):
-    with pytest.raises(PhotoError) as caught:
-        read_photo(source)
-    assert caught.value.status == "unreadable"
-    assert "Doe" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("syntax", [LITTLE, IMPLICIT, BIG])

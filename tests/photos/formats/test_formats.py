@@ -1,7 +1,6 @@
 """Every kind of file that cameras and archives write comes out in the colours that were put in."""
 
 import base64
-import io
 import struct
 
 import cv2
@@ -12,19 +11,13 @@ from PIL import Image
 
 from biranet.errors import PhotoError
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
+from photo_files import encoded, read_scaled
 
 
 @pytest.fixture(scope="module")
 def pixels():
     coarse = Image.fromarray(np.random.default_rng(5).integers(0, 255, (6, 9, 3), dtype=np.uint8))
     return np.array(coarse.resize((120, 80), Image.Resampling.BICUBIC))
-
-
-def encoded(picture, kind, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def difference(read, expected):

@@ -9,13 +9,7 @@ from biranet.errors import PhotoError
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.formats.jpeg import examine_jpeg, whole_jpeg
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
-
-
-def encoded(pixels, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", **options)
-    return buffer.getvalue()
+from photo_files import encoded, read_scaled
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +26,7 @@ def with_pillow(data, least_px):
 @pytest.mark.parametrize("least_px", [30, 60, 150, 300])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_pixels_are_those_of_pillow(photo, least_px, subsampling):
-    data = encoded(photo, subsampling=subsampling, quality=90)
+    data = encoded(photo, "JPEG", subsampling=subsampling, quality=90)
     expected = with_pillow(data, least_px)
     # The two may be built with different versions of the same library.
     assert read_scaled(data, least_px).pixels.shape == expected.shape
@@ -42,7 +36,7 @@ def test_pixels_are_those_of_pillow(photo, least_px, subsampling):
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("loss", ["zeros", "other"])
 def test_a_lost_block_is_noticed_at_every_scale(photo, progressive, loss):
-    data = encoded(photo, quality=92, progressive=progressive)
+    data = encoded(photo, "JPEG", quality=92, progressive=progressive)
     rng, start = random.Random(1), data.index(b"\xff\xda") + 14
     noticed = 0
     for _ in range(40):
@@ -60,7 +54,7 @@ def test_a_lost_block_is_noticed_at_every_scale(photo, progressive, loss):
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_what_stands_behind_the_end_or_in_the_head_is_no_damage(photo, progressive):
-    data = encoded(photo, progressive=progressive, icc_profile=b"a profile " * 20)
+    data = encoded(photo, "JPEG", progressive=progressive, icc_profile=b"a profile " * 20)
     whole = read_photo(data)
     for odd in (
         data + b"\xff\xda of a film, as telephones add one",
@@ -75,14 +69,14 @@ def test_what_stands_behind_the_end_or_in_the_head_is_no_damage(photo, progressi
 
 
 def test_the_size_of_an_odd_jpeg_is_that_of_the_file_at_every_scale(photo):
-    odd = encoded(photo).replace(b"\xff\xdb", b"junk\xff\xdb", 1)  # which is left to Pillow to decode
+    odd = encoded(photo, "JPEG").replace(b"\xff\xdb", b"junk\xff\xdb", 1)  # which is left to Pillow to decode
     scaled = read_scaled(odd, 100)
     assert scaled.pixels.shape == (100, 120, 3)
     assert (scaled.width_px, scaled.height_px) == (480, 400)
 
 
 def test_too_many_scans_are_refused(photo):
-    data = encoded(photo[:16, :16], progressive=True)
+    data = encoded(photo[:16, :16], "JPEG", progressive=True)
     scan = data.rindex(b"\xff\xda")
     end = data.rindex(b"\xff\xd9")
     with pytest.raises(PhotoError, match="more than 200 scans"):
@@ -90,7 +84,7 @@ def test_too_many_scans_are_refused(photo):
 
 
 def test_a_jpeg_in_another_file_is_checked(photo):
-    data = encoded(photo)
+    data = encoded(photo, "JPEG")
     assert whole_jpeg(data, examine_jpeg(data)) is data
     assert whole_jpeg(data[:-2], examine_jpeg(data[:-2])) == data
     half = data[: len(data) // 2]

@@ -17,20 +17,10 @@ from PIL import Image
 import fuzz_read as fuzz
 from biranet.photos.formats import FORMATS, PhotoFile
 from biranet.photos.read import read_photo
-from read_scaled import read_scaled
+from photo_files import ORIENTATIONS, read_scaled
 
 FILES = fuzz.samples()
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "WEBP", "JPEG2000")
-TURNED = {
-    1: lambda p: p,
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.transpose(1, 0, 2),
-    6: lambda p: np.rot90(p, -1),
-    7: lambda p: p.transpose(1, 0, 2)[::-1, ::-1],
-    8: lambda p: np.rot90(p, 1),
-}
 sizes = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
 
@@ -113,10 +103,10 @@ def test_lossless_formats_give_the_very_pixels_back(data, kind, size, channels):
     expected = pixels.reshape(*size, channels)[:, :, :3].astype(int)
     if channels == 4:
         expected = expected * pixels[:, :, 3:] / 255
-    turn = data.draw(st.sampled_from(sorted(TURNED))) if kind in ("PNG", "TIFF", "WEBP") else 1
+    turn = data.draw(st.sampled_from(sorted(ORIENTATIONS))) if kind in ("PNG", "TIFF", "WEBP") else 1
     read = read_photo(encode(pixels, kind, turn))
-    assert read.shape == (*TURNED[turn](expected).shape[:2], 3)
-    assert np.abs(read - TURNED[turn](expected)).max() <= (1 if channels == 4 else 0)
+    assert read.shape == (*ORIENTATIONS[turn](expected).shape[:2], 3)
+    assert np.abs(read - ORIENTATIONS[turn](expected)).max() <= (1 if channels == 4 else 0)
 
 
 @given(
@@ -132,7 +122,7 @@ def test_deep_colours_keep_eight_of_their_bits(size, bits, suffix, seed):
 @given(
     size=st.tuples(st.integers(8, 90), st.integers(8, 90)),
     least_px=st.integers(1, 120),
-    orientation=st.sampled_from(sorted(TURNED)),
+    orientation=st.sampled_from(sorted(ORIENTATIONS)),
     grey=st.booleans(),
 )
 def test_a_scaled_photo_is_the_photo(size, least_px, orientation, grey):
