@@ -26,6 +26,7 @@ class Samples:
         from biranet.learning.model import build_model
         from biranet.learning.split import split_photos
         from biranet.manifest import read_manifest, write_manifest
+        from biranet.photos.datasets import LabelSource
         from biranet.photos.drawn.synthetic import draw_folder
         from biranet.photos.folder import prepare_folder
         from biranet.photos.prepare import read_preparation
@@ -33,7 +34,9 @@ class Samples:
         self.place = place
         self.photos, self.prepared, self.run = place / "photos", place / "prepared", place / "run"
         draw_folder(self.photos, 10, seed=7, width_px=96, height_px=80)
-        prepare_folder(self.photos, self.prepared, labels=self.photos / "labels.csv", size_px=64, progress=False)
+        prepare_folder(
+            self.photos, self.prepared, labels=LabelSource(self.photos / "labels.csv"), size_px=64, progress=False
+        )
         write_manifest(self.prepared, split_photos(read_manifest(self.prepared), SplitConfig()))
         self.labels = list(csv.reader((self.photos / "labels.csv").read_text().splitlines()))
         self.manifest = list(csv.reader((self.prepared / "manifest.csv").read_text().splitlines()))

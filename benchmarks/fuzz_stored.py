@@ -68,6 +68,7 @@ def _check_settings(config: Any) -> None:
 def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The journal or the manifest of a prepared folder, in which `prepare` goes on."""
     from biranet.manifest import MANIFEST_NAME, read_manifest
+    from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
     folder = samples.place / "again"
@@ -82,7 +83,9 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
         write(folder / "progress.jsonl", spoil(b"\n".join(damage_json(row, rng) for row in outcomes), rng))
 
     def read() -> None:
-        prepare_folder(samples.photos, folder, labels=samples.photos / "labels.csv", size_px=64, progress=False)
+        prepare_folder(
+            samples.photos, folder, labels=LabelSource(samples.photos / "labels.csv"), size_px=64, progress=False
+        )
         table = read_manifest(folder)
         # What was damaged is made anew; of a measure that another could be, only the bounds are known.
         assert len(table) == len(rows)

@@ -44,7 +44,7 @@ from fuzzing import Maker, fuzz
 def labels(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """A label table, of our columns or of a published data set."""
     from biranet.manifest import SPLITS
-    from biranet.photos.datasets import read_labels
+    from biranet.photos.datasets import LabelSource, read_labels
 
     names = sorted(path.name for path in samples.photos.glob("*.jpg"))
     grades = [row[1] for row in samples.labels[1:]]
@@ -68,10 +68,10 @@ def labels(samples: Samples, rng: random.Random) -> Callable[[], object]:
     named = rng.choice(("auto", "auto", "csv"))
     columns = {"file": header[0], "grade": header[1]} if named == "csv" and any(header) else {}
     file = "train.txt" if ending == ".txt" else f"table{ending}"
-    path = write_rows(samples.place / "labels" / file, rows, rng)
+    source = LabelSource(write_rows(samples.place / "labels" / file, rows, rng), named, columns)
 
     def read() -> None:
-        for photo in read_labels(samples.photos, path, named, columns).photos:
+        for photo in read_labels(samples.photos, source).photos:
             assert photo.grade is None or photo.grade in GRADES, photo
             assert photo.eye in ("", "left", "right"), photo
             assert photo.split in ("", *SPLITS), photo
@@ -84,7 +84,7 @@ def parquet(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """A label table in Parquet."""
     import pandas as pd
 
-    from biranet.photos.datasets import read_labels
+    from biranet.photos.datasets import LabelSource, read_labels
 
     rows = damage_rows(samples.labels, rng)
     width = max(map(len, rows))
@@ -96,10 +96,10 @@ def parquet(samples: Samples, rng: random.Random) -> Callable[[], object]:
         if rng.random() < 0.5 and "grade" in header:
             table["grade"] = rng.choice((math.nan, 3.0, math.inf, True, 2**62, b"1", [1]))
         table.to_parquet(file)
-    path = write(samples.place / "labels" / "table.parquet", spoil(file.getvalue(), rng, 0.5))
+    source = LabelSource(write(samples.place / "labels" / "table.parquet", spoil(file.getvalue(), rng, 0.5)))
 
     def read() -> None:
-        assert all(photo.grade is None or photo.grade in GRADES for photo in read_labels(samples.photos, path).photos)
+        assert all(photo.grade is None or photo.grade in GRADES for photo in read_labels(samples.photos, source).photos)
 
     return read
 

@@ -91,10 +91,11 @@ def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn photographs, prepared at 64 px; read only, so copy it to change it."""
+    from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
     folder = tmp_path_factory.mktemp("prepared") / "prepared"
-    prepare_folder(drawn_photos, folder, labels=drawn_photos / "labels.csv", size_px=64)
+    prepare_folder(drawn_photos, folder, labels=LabelSource(drawn_photos / "labels.csv"), size_px=64)
     return folder
 
 

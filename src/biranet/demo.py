@@ -68,6 +68,7 @@ def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     from biranet.learning.split import describe_split, split_photos
     from biranet.learning.train import train
     from biranet.manifest import read_manifest, write_manifest
+    from biranet.photos.datasets import LabelSource
     from biranet.photos.drawn.synthetic import draw_folder
     from biranet.photos.folder import prepare_folder
 
@@ -76,7 +77,7 @@ def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     labels = draw_folder(out / "photos", PHOTOS, seed=SEED)
     say(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")
     prepared = out / "prepared"
-    prepare_folder(out / "photos", prepared, labels=labels, size_px=SIZE_PX, workers=2)
+    prepare_folder(out / "photos", prepared, labels=LabelSource(labels), size_px=SIZE_PX, workers=2)
     say("3/6  Splitting them by patient")
     table = split_photos(read_manifest(prepared), SplitConfig(seed=SEED))
     write_manifest(prepared, table)

@@ -266,9 +266,12 @@ def test_fold_model_is_not_measured_on_another_split(checkpoint, split_folder, t
 
 
 def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_path):
+    from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
-    prepare_folder(drawn_photos, tmp_path / "prepared", labels=drawn_photos / "labels.csv", size_px=72, progress=False)
+    prepare_folder(
+        drawn_photos, tmp_path / "prepared", labels=LabelSource(drawn_photos / "labels.csv"), size_px=72, progress=False
+    )
     with pytest.raises(RefusedError, match=r"72 px.*64 px.*prepare them again, into another folder, with --size 64"):
         evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", workers=0)
     assert not (tmp_path / "report").exists()

@@ -202,10 +202,11 @@ def test_what_the_state_says_of_the_photos_counts_whatever_the_settings_say(fold
 
 
 def test_a_run_does_not_go_on_with_photos_of_another_size(drawn_photos, finished, tmp_path, tiny_config):
+    from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
     larger = tmp_path / "larger"
-    prepare_folder(drawn_photos, larger, labels=drawn_photos / "labels.csv", size_px=72)
+    prepare_folder(drawn_photos, larger, labels=LabelSource(drawn_photos / "labels.csv"), size_px=72)
     table = read_manifest(larger).set_index("file")
     parts = read_manifest(Path(json.loads((finished / "config.json").read_text())["prepared"])).set_index("file")
     table = table.assign(split=parts["split"]).reset_index()

@@ -13,6 +13,7 @@ from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import audit as audit_module
 from biranet.photos.audit import audit, find_duplicate_sets
+from biranet.photos.datasets import LabelSource
 from biranet.photos.findings import as_json, describe, describe_warnings, refuse_leaks
 from biranet.photos.folder import prepare_folder
 
@@ -253,7 +254,7 @@ def test_real_traps(real_data, tmp_path):
     rows += [("again.jpg", 2, "x", "right"), ("turned.jpg", 1, "y", "left"), ("person.jpg", 1, "z", "left")]
     labels = tmp_path / "labels.csv"
     pd.DataFrame(rows, columns=["file", "grade", "group", "eye"]).to_csv(labels, index=False)
-    prepare_folder(photos, tmp_path / "prepared", labels=labels, size_px=64, progress=False)
+    prepare_folder(photos, tmp_path / "prepared", labels=LabelSource(labels), size_px=64, progress=False)
     table = read_manifest(tmp_path / "prepared")
     found = kinds(audit(table))
     assert found["byte-identical files"] == [[names[0], "again.jpg"]]
@@ -278,7 +279,9 @@ def test_the_real_photos_hold_one_eye_exposed_twice_and_no_false_pair(real_data,
     labels = pd.read_csv(real_data / "labels.csv", dtype=str)
     idrid = labels[labels["source"] == "idrid"][["file", "grade", "group"]]
     idrid.to_csv(tmp_path / "labels.csv", index=False)
-    prepare_folder(real_data, tmp_path / "prepared", labels=tmp_path / "labels.csv", size_px=32, progress=False)
+    prepare_folder(
+        real_data, tmp_path / "prepared", labels=LabelSource(tmp_path / "labels.csv"), size_px=32, progress=False
+    )
     table = read_manifest(tmp_path / "prepared")
     found = kinds(audit(table))
     (pair,) = found["near-identical photos"]

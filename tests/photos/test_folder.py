@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from biranet.errors import InputError
 from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
 from biranet.photos import store
-from biranet.photos.datasets import LabeledPhoto
+from biranet.photos.datasets import LabeledPhoto, LabelSource
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import _further_columns, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
@@ -50,7 +50,7 @@ def test_the_folder(photos, tmp_path, run):
 def test_labels_come_through(photos, tmp_path, run):
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group,dme,status,fold_0,width_px\na b,2,p1,1,done,x,77\ngone.png,1,p2,0,done,x,77\n")
-    table = run(photos, tmp_path / "out", labels=labels)
+    table = run(photos, tmp_path / "out", labels=LabelSource(labels))
     assert list(table.columns)[-4:] == ["dme", "label_status", "label_fold_0", "label_width_px"]
     first, second = (row for _, row in table.iterrows())
     assert (first["grade"], first["group"], first["label_status"], first["width_px"]) == (2, "p1", "done", "120")
@@ -68,7 +68,8 @@ def test_wrong_use_makes_nothing(photos, tmp_path, run):
     out = tmp_path / "out"
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade\na b,7\n")
-    for options in ({"labels": labels}, {"labels": tmp_path / "gone.csv"}, {"workers": -1}, {"dataset": "x"}):
+    sources = (LabelSource(labels), LabelSource(tmp_path / "gone.csv"), LabelSource(dataset="x"))
+    for options in (*({"labels": source} for source in sources), {"workers": -1}):
         with pytest.raises(InputError):
             run(photos, out, **options)
     with pytest.raises(InputError, match="at least 32"):
@@ -115,7 +116,7 @@ def test_nothing_is_printed_where_there_is_no_terminal(photos, tmp_path, capfd):
 @pytest.mark.real
 def test_all_originals(real_data, tmp_path, run):
     photos = real_data / "originals"
-    table = run(photos, tmp_path, labels=photos / "index.csv", size_px=128, workers=2)
+    table = run(photos, tmp_path, labels=LabelSource(photos / "index.csv"), size_px=128, workers=2)
     assert len(table) == 44
     assert set(table["status"]) == {"ok"}
     assert table["grade"].notna().all()
@@ -154,7 +155,7 @@ def test_patient_and_eye_of_a_dicom_file_become_group_and_eye(real_data, tmp_pat
         dataset.save_as(tmp_path / "photos" / name)
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group,eye\na.dcm,1,,\nb.dcm,2,,\nc.dcm,2,mine,left\n")
-    table = run(tmp_path / "photos", tmp_path / "out", labels=labels).set_index("file")
+    table = run(tmp_path / "photos", tmp_path / "out", labels=LabelSource(labels)).set_index("file")
     assert (table["status"] == "ok").all()
     assert table["eye"].tolist() == ["left", "right", "left"]
     assert table.loc["a.dcm", "group"] == table.loc["b.dcm", "group"] == table.loc["b.dcm", "header_group"] != ""
@@ -193,7 +194,7 @@ def test_labels_that_name_what_lies_outside(hostile, tmp_path, run):
     folder, elsewhere = hostile
     labels = tmp_path / "labels.csv"
     labels.write_text(f"file,grade\nin.png,0\n../elsewhere/private.png,1\n{elsewhere}/private.png,2\n")
-    table = run(folder, tmp_path / "out", labels=labels)
+    table = run(folder, tmp_path / "out", labels=LabelSource(labels))
     assert table["status"].tolist() == ["ok", "unreadable", "unreadable"]
     assert table["reason"].str.contains("outside").tolist() == [False, True, True]
     assert len(list((tmp_path / "out" / "images").rglob("*.jpg"))) == 1
@@ -217,12 +218,16 @@ def test_a_photo_that_the_labels_call_ungradable(photos, tmp_path, run):
     labels.write_text(
         "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable\na b.png,2,0,1\n9_left.png,,,0\n"
     )
-    table = run(photos, tmp_path / "out", labels=labels).set_index("file")
+    table = run(photos, tmp_path / "out", labels=LabelSource(labels)).set_index("file")
     assert (table.loc["a b.png", "status"], table.loc["a b.png", "grade"]) == ("ok", 2)
     row = table.loc["9_left.png"]
     assert row["status"] == "ungradable"
     assert row["reason"]
-    kept = run(photos, tmp_path / "out", labels=labels, keep_ungradable=True).set_index("file").loc["9_left.png"]
+    kept = (
+        run(photos, tmp_path / "out", labels=LabelSource(labels), keep_ungradable=True)
+        .set_index("file")
+        .loc["9_left.png"]
+    )
     assert (kept["status"], kept["reason"]) == ("ok", row["reason"])
 
 
@@ -269,16 +274,16 @@ def test_a_data_set_of_square_cut_outs_is_taken_whole(tmp_path, run):
 def test_the_summary_counts(photos, tmp_path):
     summary = prepare_folder(photos, tmp_path / "out", size_px=64, progress=False)
     assert summary.photos == 12
-    assert summary.statuses == {"ok": 9, "unreadable": 2, "no_field": 1}
-    assert {file for file, _, _ in summary.failures} == {"empty.jpg", "text.jpg", "black.png"}
-    assert (summary.graded, summary.dataset, summary.split_dropped) == (0, "folder", False)
-    assert (summary.groups_from["photo"], summary.unlisted) == (10, 0)
-    assert summary.why
+    assert summary.tally.statuses == {"ok": 9, "unreadable": 2, "no_field": 1}
+    assert {file for file, _, _ in summary.tally.failures} == {"empty.jpg", "text.jpg", "black.png"}
+    assert (sum(summary.grades), summary.labels.dataset, summary.split_dropped) == (0, "folder", False)
+    assert (summary.tally.groups_from["photo"], summary.labels.unlisted) == (10, 0)
+    assert summary.labels.why
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group\na b,1,p\ntext,2,q\ngone,3,r\n")
-    summary = prepare_folder(photos, tmp_path / "out", labels=labels, size_px=64, progress=False)
-    assert summary.statuses == {"ok": 1, "unreadable": 2}
-    assert (summary.grades, summary.groups_from, summary.unlisted) == ((0, 1, 0, 0, 0), {"labels": 3}, 10)
+    summary = prepare_folder(photos, tmp_path / "out", labels=LabelSource(labels), size_px=64, progress=False)
+    assert summary.tally.statuses == {"ok": 1, "unreadable": 2}
+    assert (summary.grades, summary.tally.groups_from, summary.labels.unlisted) == ((0, 1, 0, 0, 0), {"labels": 3}, 10)
     assert summary.remarks == (
         "No photo has a grade above 1: are 0 and 1 grades, or yes and no (referable, diseased)?",
     )
@@ -301,7 +306,7 @@ def test_nothing_of_a_header_is_carried_over(tmp_path, run, photo_bytes, tree):
 def test_labels_with_clashing_names_of_columns(photos, tmp_path, run):
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,status,label_status,focus\na b,1,x,y,z\n")
-    row = run(photos, tmp_path / "out", labels=labels).iloc[0]
+    row = run(photos, tmp_path / "out", labels=LabelSource(labels)).iloc[0]
     assert row["label_status"] == "x"
     assert row["label_label_status"] == "y"
 

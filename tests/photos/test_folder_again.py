@@ -17,6 +17,7 @@ from biranet.errors import InputError, PhotoError
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import folder, store
+from biranet.photos.datasets import LabelSource
 from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
 
@@ -68,10 +69,10 @@ def test_a_lost_or_torn_prepared_image_is_made_again(photos, tmp_path, run, tree
 def test_changed_labels_are_taken_over_without_redoing_photos(photos, tmp_path, counted, run):
     out, labels = tmp_path / "out", tmp_path / "labels.csv"
     labels.write_text("file,grade\na b,2\ncopy,1\n")
-    run(photos, out, labels=labels)
+    run(photos, out, labels=LabelSource(labels))
     counted.clear()
     labels.write_text("file,grade,dme\ncopy,4,1\na b,3,0\n")
-    table = run(photos, out, labels=labels)
+    table = run(photos, out, labels=LabelSource(labels))
     assert not counted
     assert table["grade"].tolist() == [4, 3]
     assert table["dme"].tolist() == ["1", "0"]
@@ -95,11 +96,11 @@ def test_a_split_beside_an_official_one_stays_too(photos, tmp_path, run, folds):
     rows = [f'"{name.replace(chr(34), chr(34) * 2)}",{place % 5},train' for place, name in enumerate(names)]
     # A photo that cannot be used has an official part, and none of ours: in published sets the normal case.
     labels.write_text("\n".join(["file,grade,split", *rows, "text.jpg,1,train"]))
-    run(photos, out, labels=labels)
+    run(photos, out, labels=LabelSource(labels))
     divided = split_photos(read_manifest(out), SplitConfig(validation=0, calibration=0, folds=folds))
     write_manifest(out, divided)
     before = (out / "manifest.csv").read_bytes()
-    assert not prepare_folder(photos, out, labels=labels, size_px=64, progress=False).split_dropped
+    assert not prepare_folder(photos, out, labels=LabelSource(labels), size_px=64, progress=False).split_dropped
     assert (out / "manifest.csv").read_bytes() == before
 
 
@@ -174,6 +175,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
 SCRIPT = """
 import sys
 from pathlib import Path
+from biranet.photos.datasets import LabelSource
 from biranet.photos.folder import prepare_folder
 
 if __name__ == "__main__":

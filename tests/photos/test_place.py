@@ -104,7 +104,7 @@ def test_images_of_withdrawn_photos_go_and_nothing_else(few, tmp_path, run, tree
     (few / "0.png").unlink()
     (few / "1.png").unlink()
     summary = prepare_folder(few, out, size_px=64, progress=False)
-    assert summary.withdrawn == 1
+    assert summary.deleted_images == 1
     # The image of the first is that of its copy as well.
     assert [(out / place).exists() for place in table["prepared"]] == [True, False, True]
     assert all(path.exists() for path in notes)

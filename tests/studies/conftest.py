@@ -6,6 +6,7 @@ import io
 import pytest
 
 from biranet.manifest import read_manifest, write_manifest
+from biranet.photos.datasets import LabelSource
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
 from studies.idrid import run as command
@@ -85,7 +86,9 @@ def external(tmp_path_factory):
     """16 other drawn photographs, prepared like the first; read only."""
     folder = tmp_path_factory.mktemp("external")
     draw_folder(folder / "drawn", 16, seed=8, width_px=160, height_px=128)
-    prepare_folder(folder / "drawn", folder / "prepared", labels=folder / "drawn" / "labels.csv", size_px=64)
+    prepare_folder(
+        folder / "drawn", folder / "prepared", labels=LabelSource(folder / "drawn" / "labels.csv"), size_px=64
+    )
     table = read_manifest(folder / "prepared")
     write_manifest(folder / "prepared", table.assign(source="elsewhere", group="elsewhere_" + table["group"]))
     return folder / "prepared"

@@ -19,6 +19,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
+from biranet.photos.datasets import LabelSource
 from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
 from biranet.tables import write_table
@@ -37,7 +38,9 @@ def photos(tmp_path_factory):
     """130 drawn photographs, prepared at 64 px; read only."""
     folder = tmp_path_factory.mktemp("photos")
     draw_folder(folder / "drawn", 130, seed=3, width_px=96, height_px=80)
-    prepare_folder(folder / "drawn", folder / "prepared", labels=folder / "drawn" / "labels.csv", size_px=64)
+    prepare_folder(
+        folder / "drawn", folder / "prepared", labels=LabelSource(folder / "drawn" / "labels.csv"), size_px=64
+    )
     return folder / "prepared"
 
 

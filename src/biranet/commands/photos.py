@@ -58,6 +58,7 @@ class Prepare(Command):
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
+        from biranet.photos.datasets import LabelSource
         from biranet.photos.folder import prepare_folder
 
         check_counts(workers=(self.workers, 0))
@@ -65,11 +66,13 @@ class Prepare(Command):
             summary = prepare_folder(
                 self.photos,
                 self.out,
-                labels=self.labels,
-                dataset=self.dataset,
-                columns=read_pairs(self.columns, "--columns", "file=image,grade=level"),
-                grades=read_pairs(self.grades, "--grades", GRADES_EXAMPLE),
-                ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
+                labels=LabelSource(
+                    self.labels,
+                    dataset=self.dataset,
+                    columns=read_pairs(self.columns, "--columns", "file=image,grade=level"),
+                    grades=read_pairs(self.grades, "--grades", GRADES_EXAMPLE),
+                    ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
+                ),
                 size_px=self.size,
                 keep_ungradable=self.keep_ungradable,
                 workers=self.workers,
@@ -141,7 +144,7 @@ class Split(Command):
 
 
 def _failed(summary: "Summary") -> int:
-    return summary.photos - summary.statuses["ok"]
+    return summary.photos - summary.tally.statuses["ok"]
 
 
 def _outcome(summary: "Summary", out: Path) -> "Iterator[str]":
@@ -150,17 +153,17 @@ def _outcome(summary: "Summary", out: Path) -> "Iterator[str]":
     from biranet.manifest import MANIFEST_NAME
 
     failed = _failed(summary)
-    yield f"Layout: {summary.dataset} ({summary.why})"
-    for file, status, reason in summary.failures:
+    yield f"Layout: {summary.labels.dataset} ({summary.labels.why})"
+    for file, status, reason in summary.tally.failures:
         yield f"  {status}: {printable(file)}: {reason}"
-    if failed > len(summary.failures):
-        left = failed - len(summary.failures)
+    if failed > len(summary.tally.failures):
+        left = failed - len(summary.tally.failures)
         yield f"  … and {left} more; see the column reason of {out / MANIFEST_NAME}"
     yield (
-        f"{summary.statuses['ok']} of {summary.photos} photos prepared ({summary.graded} with a grade), "
+        f"{summary.tally.statuses['ok']} of {summary.photos} photos prepared ({sum(summary.grades)} with a grade), "
         f"{failed} not usable: {out}"
     )
-    if summary.graded:
+    if any(summary.grades):
         yield f"grades {'/'.join(map(str, GRADES))}: {'/'.join(map(str, summary.grades))}"
 
 
@@ -170,12 +173,12 @@ def _remarks(summary: "Summary", photos: Path) -> "Iterator[str]":
         yield f"  {remark}"
     if summary.remarks:
         yield '  If they are on another scale, prepare again and say which value is which: --grades "VALUE=GRADE,…"'
-    if summary.unlisted:
+    if summary.labels.unlisted:
         one = f"further photo in {photos} has no row in the labels and is left out."
         many = f"further photos in {photos} have no row in the labels and are left out."
-        yield _counted(summary.unlisted, one, many)
-    if summary.passed_by:
-        yield f"{summary.passed_by}."
+        yield _counted(summary.labels.unlisted, one, many)
+    if summary.labels.skipped:
+        yield f"{summary.labels.skipped}."
     yield from _told_of_patients(summary)
 
 
@@ -183,16 +186,16 @@ def _leftovers(summary: "Summary", out: Path) -> "Iterator[str]":
     """Say what to look at, what is gone, and what was not used."""
     from biranet.photos import CONTACT_SHEET_NAME
 
-    if summary.measured:
+    if summary.has_contact_sheet:
         yield f"The least gradable ones, to look at: {out / CONTACT_SHEET_NAME}"
-    if summary.withdrawn:
+    if summary.deleted_images:
         one = "image of a photo that is no longer there, or not as it was, is deleted."
         many = "images of photos that are no longer there, or not as they were, are deleted."
-        yield _counted(summary.withdrawn, one, many)
+        yield _counted(summary.deleted_images, one, many)
     if summary.split_dropped:
         yield "The photos or their labels have changed, so the split is gone; make a new one with: biranet split"
-    if summary.unused_labels:
-        listed, more = summary.unused_labels[:_SHOWN_LABELS], len(summary.unused_labels) - _SHOWN_LABELS
+    if files := summary.labels.unused_label_files:
+        listed, more = files[:_SHOWN_LABELS], len(files) - _SHOWN_LABELS
         named = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
         yield f"No photo has a grade; these files may hold labels and were not used: {named}"
 
@@ -202,8 +205,8 @@ def _told_of_patients(summary: "Summary") -> "Iterator[str]":
     from biranet.manifest import GUESSED_FROM, OWN_GROUP
 
     for origin in GUESSED_FROM:
-        if count := summary.groups_from.get(origin):
-            file, group = map(printable, summary.first_from[origin])
+        if count := summary.tally.groups_from.get(origin):
+            file, group = map(printable, summary.tally.first_by_origin[origin])
             where = {"name": ("name", "names of their files"), "folder": ("folder", "folders they lie in")}[origin]
             one = f"photo is guessed from its {where[0]}"
             many = f"photos are guessed from the {where[1]}"
@@ -211,7 +214,7 @@ def _told_of_patients(summary: "Summary") -> "Iterator[str]":
                 f"The patient{'s' if count > 1 else ''} of {_counted(count, one, many)} ({file}: patient {group}); "
                 "look whether that is right, or name patients in a column group of the labels."
             )
-    if count := summary.groups_from.get(OWN_GROUP):
+    if count := summary.tally.groups_from.get(OWN_GROUP):
         yield (
             _counted(
                 count,

@@ -9,7 +9,7 @@ from biranet.learning.checkpoint_info import short_hash
 from biranet.learning.predictor import Predictor
 from biranet.manifest import OFFICIAL_SPLIT, read_manifest, training_set_digest, write_manifest
 from biranet.photos import PREPARATION_NAME
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 from biranet.photos.folder import prepare_folder
 from biranet.photos.prepare import read_preparation
 from biranet.reports.report import ARCHIVE_NAME
@@ -55,7 +55,7 @@ def prepare_archive(archive: Path, out: Path, part: str, predictor: Predictor, *
             f"{predictor.origin} was trained on photographs that were cut to their field, and {archive} holds squares "
             "that were cut already; measure a model that was trained on such an archive"
         )
-    parts = {photo.split for photo in read_labels(archive.parent, archive, "retinamnist").photos}
+    parts = {photo.split for photo in read_labels(archive.parent, LabelSource(archive, "retinamnist")).photos}
     if part not in (*parts, "all", "calibration"):
         present = " and ".join(name for name in ("train", "validation", "test") if name in parts)
         raise InputError(
@@ -67,8 +67,7 @@ def prepare_archive(archive: Path, out: Path, part: str, predictor: Predictor, *
     prepare_folder(
         archive.parent,
         prepared,
-        labels=archive,
-        dataset="retinamnist",
+        labels=LabelSource(archive, dataset="retinamnist"),
         size_px=expected.size_px,
         workers=workers,
         progress=False,

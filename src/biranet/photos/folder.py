@@ -6,7 +6,7 @@ While a run lasts, `progress.jsonl` gets one line a photo, so a killed run loses
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from biranet.manifest import (
 from biranet.outputs import alone
 from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
-from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, outside, read_labels, remarks
+from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import leave_starting_worker, map_in_processes
 from biranet.photos.place import check_ours, check_place, check_preparation, sweep
@@ -47,7 +47,41 @@ from biranet.photos.store import (
 from biranet.tables import read_rows, write_rows
 
 _OWN = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
-_SHOWN_FAILURES = 10
+_MAX_FAILURES = 10
+
+
+class Tally:
+    """What is counted while the rows of a manifest pass by.
+
+    Attributes:
+        statuses: Number of photos by status.
+        grades: Number of photos that are `ok`, by grade as text.
+        groups_from: Number of photos by where their group comes from, see `biranet.manifest.GROUPS_FROM`.
+        first_by_origin: The first photo and its group, for each of these.
+        failures: File, status and reason of the first photos that are not `ok`.
+        images: Places of the prepared images.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.grades: Counter[str] = Counter()
+        self.groups_from: Counter[str] = Counter()
+        self.first_by_origin: dict[str, tuple[str, str]] = {}
+        self.failures: list[tuple[str, str, str]] = []
+        self.images: set[str] = set()
+
+    def count(self, rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
+        """Count rows, and pass them on."""
+        for row in rows:
+            self.statuses[row["status"]] += 1
+            self.images.add(row["prepared"])
+            if row["status"] == "ok" and row["grade"]:
+                self.grades[row["grade"]] += 1
+            self.groups_from[row[GROUP_FROM]] += 1
+            self.first_by_origin.setdefault(row[GROUP_FROM], (row["file"], row["group"]))
+            if row["status"] != "ok" and len(self.failures) < _MAX_FAILURES:
+                self.failures.append((row["file"], row["status"], row["reason"]))
+            yield row
 
 
 @dataclass(frozen=True)
@@ -55,57 +89,37 @@ class Summary:
     """What became of a folder of photos.
 
     Attributes:
-        dataset: Layout of the labels.
-        why: How it was recognised; empty where it was named.
-        statuses: Number of photos by status.
-        grades: Number of photos that are `ok` and have each grade, (K,).
+        labels: The photos as listed, and how their labels were recognised.
+        tally: What was counted of them.
         remarks: What is odd about the grades, in sentences; nothing where their meaning was given.
-        groups_from: Number of photos by where their group comes from, see `biranet.manifest.GROUPS_FROM`.
-        first_from: The first photo and its group, for each of these.
-        unlisted: Number of photo files in the folder that the labels do not name.
-        passed_by: What was seen in the folder and is no photo, in a sentence, or empty.
-        unused_labels: Where no photo has a grade: files that may hold labels and were not used, each with what to do.
-        failures: File, status and reason of the first photos that are not `ok`.
-        measured: Whether there is a contact sheet, for which at least one photo must have been measured.
+        has_contact_sheet: Whether there is a contact sheet, for which at least one photo must have been measured.
         split_dropped: Whether the manifest had a split and lost it, because photos or labels have changed.
-        withdrawn: Number of images that were deleted, because no row names them any more.
+        deleted_images: Number of images that were deleted, because no row names them any more.
     """
 
-    dataset: str
-    why: str
-    statuses: Mapping[str, int]
-    grades: tuple[int, ...]
+    labels: Labels
+    tally: Tally
     remarks: tuple[str, ...]
-    groups_from: Mapping[str, int]
-    first_from: Mapping[str, tuple[str, str]]
-    unlisted: int
-    passed_by: str
-    unused_labels: tuple[str, ...]
-    failures: tuple[tuple[str, str, str], ...]
-    measured: bool
+    has_contact_sheet: bool
     split_dropped: bool
-    withdrawn: int
+    deleted_images: int
 
     @property
     def photos(self) -> int:
         """Number of photos in all."""
-        return sum(self.statuses.values())
+        return sum(self.tally.statuses.values())
 
     @property
-    def graded(self) -> int:
-        """Number of photos that are `ok` and have a grade."""
-        return sum(self.grades)
+    def grades(self) -> tuple[int, ...]:
+        """Number of photos that are `ok` and have each grade, (K,)."""
+        return tuple(self.tally.grades[str(grade)] for grade in GRADES)
 
 
 def prepare_folder(
     photos: Path,
     out: Path,
     *,
-    labels: Path | None = None,
-    dataset: str = "auto",
-    columns: Mapping[str, str] | None = None,
-    grades: Mapping[str, str] | None = None,
-    ungradable: Collection[str] = (),
+    labels: LabelSource | None = None,
     size_px: int = 610,
     keep_ungradable: bool = False,
     workers: int = 0,
@@ -121,11 +135,7 @@ def prepare_folder(
     Args:
         photos: Folder of photos.
         out: The prepared folder, new or from an earlier run at the same size.
-        labels: Label file, see `biranet.photos.datasets.read_labels`.
-        dataset: Layout of the labels, a key of `biranet.photos.datasets.DATASETS` or `auto`.
-        columns: Names of the label file's columns, by ours, for example `{"grade": "level"}`.
-        grades: The grade of each value of the labels, where they are on another scale, for example `{"mild": "1"}`.
-        ungradable: Values of the labels that mean that nobody could grade the photo.
+        labels: Where the labels stand; among the photos when not given.
         size_px: Side of the prepared squares, at least 32.
         keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
         workers: Processes that prepare photos, 0 for this one; the result is the same for any number.
@@ -142,7 +152,7 @@ def prepare_folder(
         raise InputError(f"--workers must be at least 0, not {workers}")
     leave_starting_worker()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
-    listed = read_labels(photos, labels, dataset, columns, grades, ungradable)
+    listed = read_labels(photos, labels)
     preparation = Preparation(size_px=size_px, already_cropped=listed.already_cropped)
     check_place(photos, out)
     check_ours(out)
@@ -150,64 +160,31 @@ def prepare_folder(
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _load_earlier(out / MANIFEST_NAME, journal)
-        bar = progress_bar(total=len(listed.photos), unit="photo", shown=progress)
-        tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
-        unsynced = journal.resumed
-        with bar, closing(map_in_processes(store_photo, tasks, workers)) as outcomes:
-            for file, outcome in outcomes:
-                journal.add(file, outcome)
-                bar.update()
-                unsynced = unsynced or outcome["status"] == "ok"
-        if unsynced:
-            # The manifest must not name an image that a power failure could still take away.
-            os.sync()
+        with progress_bar(total=len(listed.photos), unit="photo", shown=progress) as bar:
+            tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
+            _store_photos(tasks, journal, workers, bar.update)
         names = _further_columns(listed.photos)
         rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
         split_kept = _write_manifest(out / MANIFEST_NAME, [*_OWN, *names.values()], rows, split=split)
-        tally = _Tally()
-        measured = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
-        withdrawn = sweep(out, tally.images, resumed=journal.resumed)
-    return Summary(
-        dataset=listed.dataset,
-        why=listed.why,
-        statuses=tally.statuses,
-        grades=tuple(tally.grades[str(grade)] for grade in GRADES),
-        remarks=tuple(() if grades else remarks([tally.grades[str(grade)] for grade in GRADES])),
-        groups_from=tally.groups_from,
-        first_from=tally.first_from,
-        unlisted=listed.unlisted,
-        passed_by=listed.skipped,
-        unused_labels=listed.unused_label_files,
-        failures=tuple(tally.failures),
-        measured=measured,
-        split_dropped=split and not split_kept,
-        withdrawn=withdrawn,
-    )
+        tally = Tally()
+        has_contact_sheet = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
+        deleted_images = sweep(out, tally.images, resumed=journal.resumed)
+    # Where the meaning of the labels was given, their grades are meant so.
+    odd = () if labels and labels.grades else remarks([tally.grades[str(grade)] for grade in GRADES])
+    return Summary(listed, tally, tuple(odd), has_contact_sheet, split and not split_kept, deleted_images)
 
 
-class _Tally:
-    """What is counted while the rows of a manifest pass by."""
-
-    def __init__(self) -> None:
-        self.statuses: Counter[str] = Counter()
-        self.failures: list[tuple[str, str, str]] = []
-        self.images: set[str] = set()
-        self.grades: Counter[str] = Counter()
-        self.groups_from: Counter[str] = Counter()
-        self.first_from: dict[str, tuple[str, str]] = {}
-
-    def count(self, rows: Iterator[dict[str, str]]) -> Iterator[dict[str, str]]:
-        """Count rows, and pass them on."""
-        for row in rows:
-            self.statuses[row["status"]] += 1
-            self.images.add(row["prepared"])
-            if row["status"] == "ok" and row["grade"]:
-                self.grades[row["grade"]] += 1
-            self.groups_from[row[GROUP_FROM]] += 1
-            self.first_from.setdefault(row[GROUP_FROM], (row["file"], row["group"]))
-            if row["status"] != "ok" and len(self.failures) < _SHOWN_FAILURES:
-                self.failures.append((row["file"], row["status"], row["reason"]))
-            yield row
+def _store_photos(tasks: Iterable[Task], journal: Journal, workers: int, done: Callable[[], object]) -> None:
+    """Prepare what is left to do, each photo in the journal as soon as it is stored; `done` is called for each."""
+    unsynced = journal.resumed
+    with closing(map_in_processes(store_photo, tasks, workers)) as outcomes:
+        for file, outcome in outcomes:
+            journal.add(file, outcome)
+            done()
+            unsynced = unsynced or outcome["status"] == "ok"
+    if unsynced:
+        # The manifest must not name an image that a power failure could still take away.
+        os.sync()
 
 
 def _load_earlier(path: Path, journal: Journal) -> bool:

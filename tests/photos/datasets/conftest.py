@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from biranet.errors import InputError
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +42,9 @@ def lay() -> Callable[..., Path]:
 def refusal() -> Callable[..., str]:
     """Function that reads labels which must be refused, and returns the sentence."""
 
-    def refusal(*arguments: object, **named: object) -> str:
+    def refusal(photos: Path, *arguments: Any, **named: Any) -> str:
         with pytest.raises(InputError) as caught:
-            read_labels(*arguments, **named)
+            read_labels(photos, LabelSource(*arguments, **named))
         assert "\n" not in str(caught.value)
         return str(caught.value)
 

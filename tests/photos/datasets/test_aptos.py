@@ -1,4 +1,4 @@
-from biranet.photos.datasets import LabeledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, LabelSource, read_labels
 
 APTOS_IDS = ("000c1434d8d7", "001639a390f0", "0024cdab0c1e", "0005cfc8afb6")
 
@@ -40,5 +40,5 @@ def test_other_sets_in_the_columns_of_aptos_are_not_taken_for_it(photos, lay, re
     assert read_labels(photos).dataset == "folder"
     labels = photos / "DR_grading.csv"
     assert "--columns file=NAME" in refusal(photos, labels)
-    found = read_labels(photos, labels, columns={"file": "id_code", "grade": "diagnosis"})
+    found = read_labels(photos, LabelSource(labels, columns={"file": "id_code", "grade": "diagnosis"}))
     assert [(photo.file, photo.grade) for photo in found.photos] == [("007-0004-000.jpg", 0)]

@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 
 def test_class_folders(photos, lay):
@@ -31,7 +31,7 @@ def test_a_class_folder_that_is_no_grade(photos, lay, refusal):
     assert "'7' is not a grade" in message
     assert "b.jpg" in message
     assert "--dataset folder" in message
-    assert len(read_labels(photos, dataset="folder").photos) == 2
+    assert len(read_labels(photos, LabelSource(dataset="folder")).photos) == 2
 
 
 def test_a_part_without_class_folders_is_named(photos, lay, refusal, tmp_path):
@@ -93,7 +93,7 @@ def test_numbers_deeper_down_are_not_taken_for_grades(photos, lay, names):
 def test_folders_that_look_like_grades_are_pointed_at(photos, lay):
     lay(photos, "north/No_DR/a.jpg", "north/Mild/b.jpg", "south/No_DR/c.jpg")
     assert f"No_DR in {photos / 'north'} look like class folders" in read_labels(photos).why.replace("Mild, ", "")
-    found = read_labels(photos, dataset="classes").photos
+    found = read_labels(photos, LabelSource(dataset="classes")).photos
     assert {(photo.file, photo.grade) for photo in found} == {
         ("north/No_DR/a.jpg", 0), ("north/Mild/b.jpg", 1), ("south/No_DR/c.jpg", 0),
     }  # fmt: skip
@@ -111,7 +111,7 @@ def test_yes_and_no_as_words_are_no_grades(photos, lay, refusal):
 def test_class_folders_that_are_given_grades(photos, lay, refusal):
     lay(photos, "x/background/a.jpg", "x/none/b.jpg", "x/blurred/c.jpg")
     scale = {"grades": {"Background": "1", "none": "0"}, "ungradable": ["blurred"]}
-    found = read_labels(photos, **scale)
+    found = read_labels(photos, LabelSource(**scale))
     assert found.dataset == "classes"
     assert {(photo.file, photo.grade, bool(photo.ungradable)) for photo in found.photos} == {
         ("x/background/a.jpg", 1, False),

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from biranet.photos.datasets import DATASETS, LabeledPhoto, read_labels
+from biranet.photos.datasets import DATASETS, LabeledPhoto, LabelSource, read_labels
 from biranet.photos.datasets.parts import find_part
 
 IDS = "id_code,diagnosis\n000c1434d8d7,1\n"
@@ -15,8 +15,8 @@ def test_two_sets_in_one_folder_are_refused_by_both_names(photos, lay, refusal):
     message = refusal(photos)
     for words in ("eyepacs (trainLabels.csv is", "aptos (train.csv is", "--dataset eyepacs or --dataset aptos"):
         assert words in message
-    assert read_labels(photos, dataset="aptos").photos[0].source == "aptos"
-    assert read_labels(photos, photos / "trainLabels.csv").dataset == "eyepacs"
+    assert read_labels(photos, LabelSource(dataset="aptos")).photos[0].source == "aptos"
+    assert read_labels(photos, LabelSource(photos / "trainLabels.csv")).dataset == "eyepacs"
 
 
 def test_a_published_set_goes_before_class_folders(photos, lay):
@@ -29,9 +29,9 @@ def test_a_published_set_goes_before_class_folders(photos, lay):
 
 def test_what_was_asked_for_is_done(photos, lay):
     lay(photos, "10_left.jpeg", texts={"trainLabels.csv": LEVELS})
-    found = read_labels(photos, dataset="eyepacs")
+    found = read_labels(photos, LabelSource(dataset="eyepacs"))
     assert (found.dataset, found.why) == ("eyepacs", "it was asked for")
-    assert read_labels(photos, dataset="folder").photos[0].grade is None
+    assert read_labels(photos, LabelSource(dataset="folder")).photos[0].grade is None
 
 
 def test_wrong_use(photos, lay, tmp_path, refusal):
@@ -108,9 +108,9 @@ def test_a_photo_takes_little_memory(photos, lay, tmp_path):
     names = [f"{row}_left" for row in range(rows)]
     lay(photos, "0_left.jpeg")
     lay(tmp_path, texts={"l.csv": "image,level,Usage\n" + "".join(f"{name},1,Private\n" for name in names)})
-    read_labels(photos, tmp_path / "l.csv")  # what is imported only now is no part of a photo
+    read_labels(photos, LabelSource(tmp_path / "l.csv"))  # what is imported only now is no part of a photo
     tracemalloc.start()
-    found = read_labels(photos, tmp_path / "l.csv").photos
+    found = read_labels(photos, LabelSource(tmp_path / "l.csv")).photos
     held_bytes, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found) == rows

@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_ddr_as_published(ddr):
 
 def test_one_list_of_ddr(ddr):
     grading = ddr / "DDR-dataset" / "DR_grading"
-    found = read_labels(grading / "train", grading / "train.txt")
+    found = read_labels(grading / "train", LabelSource(grading / "train.txt"))
     assert (found.dataset, len(found.photos)) == ("ddr", 2)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import LabeledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, LabelSource, read_labels
 
 EYEPACS = {
     "trainLabels.csv": "image,level\n10_left,0\n10_right,0\n13_left,4\n",
@@ -52,7 +52,7 @@ def test_eyepacs_labels_given_and_photos_converted(photos, lay, tmp_path):
     lay(tmp_path, texts=EYEPACS)
     for labels in (tmp_path / "trainLabels.csv", tmp_path / "renamed.csv"):
         (tmp_path / "trainLabels.csv").rename(labels)
-        found = read_labels(photos, labels)
+        found = read_labels(photos, LabelSource(labels))
         assert [photo.grade for photo in found.photos] == [0, 0, 4]
         assert {photo.split for photo in found.photos} == {"train" if labels.name == "trainLabels.csv" else ""}
         labels.rename(tmp_path / "trainLabels.csv")

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 GDRBENCH = {
     "DEEPDR_train.txt": "DEEPDR/nodr/1_l1.jpg 0\nDEEPDR/mild_npdr/1_r2.jpg 1\n",
@@ -43,14 +43,14 @@ def test_one_domain_of_gdrbench(photos, lay, tmp_path):
     lay(photos, "DDR/pdr/007-0004-000.jpg")
     lay(tmp_path, texts=GDRBENCH)
     for folder in (photos, photos / "DDR"):
-        found = read_labels(folder, tmp_path / "DDR_crossval.txt").photos
+        found = read_labels(folder, LabelSource(tmp_path / "DDR_crossval.txt")).photos
         assert [(folder / photo.file).is_file() for photo in found] == [True]
 
 
 def test_a_photo_of_gdrbench_that_is_missing_keeps_its_row(photos, lay, tmp_path):
     lay(photos, "DDR/pdr/007-0004-000.jpg")
     lay(tmp_path / "splits", texts=GDRBENCH)
-    found = read_labels(photos, tmp_path / "splits").photos
+    found = read_labels(photos, LabelSource(tmp_path / "splits")).photos
     assert sorted(photo.file for photo in found) == sorted(GDRBENCH_PHOTOS)
 
 
@@ -59,7 +59,7 @@ def test_real_gdrbench_lists(real_data, photos, lay):
     splits = real_data / "adapter_labels" / "gdrbench_splits"
     lines = [line for path in sorted(splits.iterdir()) for line in path.read_text().splitlines()]
     lay(photos, *(line.rpartition(" ")[0] for line in lines[::100]))
-    found = read_labels(photos, splits)
+    found = read_labels(photos, LabelSource(splits))
     assert found.dataset == "gdrbench"
     assert [f"{photo.file} {photo.grade}" for photo in found.photos] == lines
     # The class folders of the benchmark say the grade a second time.

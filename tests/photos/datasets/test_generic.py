@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biranet.errors import InputError
-from biranet.photos.datasets import LabeledPhoto, outside, read_labels
+from biranet.photos.datasets import LabeledPhoto, LabelSource, outside, read_labels
 from biranet.tables import write_table
 
 NAMED = {"group_from": "labels"}
@@ -18,7 +18,7 @@ def test_names_written_on_another_system_find_their_photos(tmp_path):
         (tmp_path / name).touch()
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade\nEyes\\A.jpg,1\nB.jpg,2\nc.jpg,3\nC.JPG,4\n")
-    found = read_labels(tmp_path, labels).photos
+    found = read_labels(tmp_path, LabelSource(labels)).photos
     assert [(photo.file, photo.grade) for photo in found] == [
         ("Eyes/A.jpg", 1),
         ("b.JPG", 2),
@@ -27,7 +27,7 @@ def test_names_written_on_another_system_find_their_photos(tmp_path):
     ]
     labels.write_text("file,grade\nc.JPG,1\n")
     with pytest.raises(InputError, match=r"'c\.JPG' could be 'C\.JPG' or 'c\.jpg'"):
-        read_labels(tmp_path, labels)
+        read_labels(tmp_path, LabelSource(labels))
 
 
 def test_patient_and_eye_are_read_from_the_usual_endings_of_names(tmp_path):
@@ -68,7 +68,7 @@ def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "labels.xlsx").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"labels\.xlsx is a spreadsheet; save its table as CSV in UTF-8"):
-        read_labels(tmp_path, tmp_path / "labels.xlsx")
+        read_labels(tmp_path, LabelSource(tmp_path / "labels.xlsx"))
 
 
 def test_a_plain_folder_has_no_grades(tmp_path, lay):
@@ -105,7 +105,7 @@ def test_a_table_with_all_columns(photos, lay, tmp_path):
         "two,,p8,L,,,,\r\n"
     )
     lay(tmp_path, texts={"l.csv": text})
-    found = read_labels(photos, tmp_path / "l.csv")
+    found = read_labels(photos, LabelSource(tmp_path / "l.csv"))
     assert (found.dataset, found.why) == ("csv", "l.csv is a table")
     assert found.photos == [
         LabeledPhoto(
@@ -119,7 +119,7 @@ def test_photos_are_found_however_they_are_named(photos, lay, tmp_path):
     lay(photos, "a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg", "e/f/same.jpg", "e/g/same.jpg")
     named = ["001", "dots.v2", "b/odd.xyz", str(photos / "c.d/IMG.jpg"), "f/same", "b/../e/g/same.jpg"]
     lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(f"{name},1\n" for name in named)})
-    found = [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos]
+    found = [photo.file for photo in read_labels(photos, LabelSource(tmp_path / "l.csv")).photos]
     assert found == ["a/001.jpg", "b/dots.v2.jpg", "b/odd.xyz", "c.d/IMG.jpg", "e/f/same.jpg", "e/g/same.jpg"]
 
 
@@ -128,7 +128,7 @@ def test_names_with_everything_in_them(photos, lay, tmp_path):
     lay(photos, *names)
     cells = ['"' + name.replace('"', '""') + '",2\n' for name in names]
     lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(cells)})
-    assert [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos] == names
+    assert [photo.file for photo in read_labels(photos, LabelSource(tmp_path / "l.csv")).photos] == names
 
 
 def test_a_photo_that_is_not_there_stays_in_the_list(photos, lay, tmp_path):
@@ -136,7 +136,7 @@ def test_a_photo_that_is_not_there_stays_in_the_list(photos, lay, tmp_path):
     lay(tmp_path, "outside.jpg")
     names = ["a.jpg", "gone.jpg", "../outside.jpg", "/etc/hostname", "x" * 5000]
     lay(tmp_path, texts={"l.csv": "file,grade\n" + "".join(f"{name},1\n" for name in names)})
-    assert [photo.file for photo in read_labels(photos, tmp_path / "l.csv").photos] == names
+    assert [photo.file for photo in read_labels(photos, LabelSource(tmp_path / "l.csv")).photos] == names
 
 
 def test_photos_outside_are_no_photos_of_the_folder(photos, lay, tmp_path, refusal):
@@ -159,7 +159,7 @@ def test_any_names_are_rows_or_one_sentence(tmp_path_factory, rows):
     labels = photos / "l.csv"
     write_table(labels, pd.DataFrame([("a.jpg", "1"), *rows], columns=["file", "grade"], dtype=object))
     try:
-        found = read_labels(photos, labels).photos
+        found = read_labels(photos, LabelSource(labels)).photos
     except InputError as error:
         assert f"{labels}, row " in str(error)
         return
@@ -207,7 +207,7 @@ def test_columns_of_any_name_with_any_separator(photos, lay, tmp_path, name, sep
     )
     lay(photos, "a.jpg", "b.jpg")
     lay(tmp_path, texts={name: "".join(separator.join(row) + "\n" for row in rows)})
-    found = read_labels(photos, tmp_path / name, columns=COLUMNS)
+    found = read_labels(photos, LabelSource(tmp_path / name, columns=COLUMNS))
     assert (found.dataset, found.why) == ("csv", "its columns were named")
     assert found.photos == [
         LabeledPhoto("a.jpg", 3, "p1", "left", "", "photos", extra_columns={"grade": "mild"}, **NAMED),
@@ -220,7 +220,7 @@ def test_parquet(photos, lay, tmp_path):
     pytest.importorskip("pyarrow")
     frame.to_parquet(tmp_path / "l.parquet")
     lay(photos, "a.jpg", "b.jpg")
-    found = read_labels(photos, tmp_path / "l.parquet", columns={"file": "id", "grade": "level"}).photos
+    found = read_labels(photos, LabelSource(tmp_path / "l.parquet", columns={"file": "id", "grade": "level"})).photos
     assert [(photo.file, photo.grade, photo.extra_columns) for photo in found] == [
         ("a.jpg", 3, {"n": "7"}),
         ("b.jpg", None, {"n": "8"}),
@@ -241,7 +241,7 @@ def test_wrong_columns(photos, lay, tmp_path, refusal):
 
 @pytest.mark.real
 def test_real_labels(real_data):
-    found = read_labels(real_data / "originals", real_data / "originals" / "index.csv").photos
+    found = read_labels(real_data / "originals", LabelSource(real_data / "originals" / "index.csv")).photos
     assert len(found) == 44
     assert {photo.source for photo in found} == {"idrid", "srahim"}
     assert all((real_data / "originals" / photo.file).is_file() for photo in found)
@@ -253,7 +253,14 @@ def test_eyes_of_a_table_are_understood_or_refused(photos, lay, tmp_path, refusa
     rows = {"a": "RE", "b": "LE", "c": "right eye", "d": "OS", "e": "NA", "f": ""}
     text = "file,grade,eye\n" + "".join(f"{name}.jpg,1,{eye}\n" for name, eye in rows.items())
     labels = lay(tmp_path, texts={"l.csv": text}) / "l.csv"
-    assert [photo.eye for photo in read_labels(photos, labels).photos] == ["right", "left", "right", "left", "", ""]
+    assert [photo.eye for photo in read_labels(photos, LabelSource(labels)).photos] == [
+        "right",
+        "left",
+        "right",
+        "left",
+        "",
+        "",
+    ]
     labels.write_text("file,grade,side\na.jpg,1,1\n")
     message = refusal(photos, labels, columns={"eye": "side"})
     assert "l.csv, row 2, column 'side': '1' is not an eye (numbers mean other eyes in other sets); write" in message
@@ -263,7 +270,7 @@ def test_eyes_of_a_table_are_understood_or_refused(photos, lay, tmp_path, refusa
 def test_what_r_and_pandas_write_for_nothing_is_nothing_in_every_column(photos, lay, tmp_path, nothing):
     lay(photos, "a.jpg", "b.jpg")
     text = "file,grade,group,eye,split,source\n" + "".join(f"{name}.jpg{f',{nothing}' * 5}\n" for name in "ab")
-    found = read_labels(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv").photos
+    found = read_labels(photos, LabelSource(lay(tmp_path, texts={"l.csv": text}) / "l.csv")).photos
     assert found == [LabeledPhoto(f"{name}.jpg", None, "", "", "", "photos") for name in "ab"]
 
 

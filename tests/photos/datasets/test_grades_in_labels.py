@@ -1,7 +1,7 @@
 import pytest
 
 from biranet.errors import InputError
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def table(photos, lay, tmp_path):
         lay(photos, *(f"{place}.jpg" for place in range(len(values))))
         text = "file,level\n" + "".join(f"{place}.jpg,{value}\n" for place, value in enumerate(values))
         labels = lay(tmp_path, texts={"l.csv": text}) / "l.csv"
-        found = read_labels(photos, labels, columns={"grade": "level"}, **given).photos
+        found = read_labels(photos, LabelSource(labels, columns={"grade": "level"}, **given)).photos
         return [photo.ungradable or photo.grade for photo in found]
 
     return table

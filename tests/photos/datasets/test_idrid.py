@@ -5,7 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 
 def with_comment(comment):
@@ -60,7 +60,7 @@ def test_idrid_labels_of_one_part_are_not_given_to_the_other(idrid, refusal):
     labels = idrid / "2. Groundtruths"
     test_photos = idrid / "1. Original Images" / "b. Testing Set"
     assert "none of the photos" in refusal(test_photos, labels / "a. IDRiD_Disease Grading_Training Labels.csv")
-    found = read_labels(test_photos, labels / "b. IDRiD_Disease Grading_Testing Labels.csv").photos
+    found = read_labels(test_photos, LabelSource(labels / "b. IDRiD_Disease Grading_Testing Labels.csv")).photos
     assert [photo.grade for photo in found] == [4, 1]
 
 
@@ -97,7 +97,9 @@ def test_idrid_photos_that_cannot_be_read_keep_their_rows(idrid, kind):
 def test_real_idrid_labels_and_visits(real_data):
     """The comments of these photos were replaced by the group that `labels.csv` names: the readers must agree."""
     folder = real_data / "images512" / "idrid"
-    found = read_labels(folder, real_data / "adapter_labels" / "a. IDRiD_Disease Grading_Training Labels.csv").photos
+    found = read_labels(
+        folder, LabelSource(real_data / "adapter_labels" / "a. IDRiD_Disease Grading_Training Labels.csv")
+    ).photos
     with (real_data / "labels.csv").open(newline="") as file:
         known = {row["image_id"]: row for row in csv.DictReader(file) if row["source"] == "idrid"}
     there = [photo for photo in found if (folder / photo.file).is_file()]

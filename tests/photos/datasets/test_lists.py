@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import LabeledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, LabelSource, read_labels
 
 
 def test_the_two_lists(photos, lay, tmp_path):
@@ -16,7 +16,7 @@ def test_the_two_lists(photos, lay, tmp_path):
     ]
 
     def seen(labels, dataset="auto"):
-        found = read_labels(photos, labels, dataset)
+        found = read_labels(photos, LabelSource(labels, dataset))
         assert found.dataset == "lists"
         return [(photo.file, photo.grade, photo.group, photo.eye, photo.split) for photo in found.photos]
 
@@ -32,7 +32,7 @@ def test_the_two_lists(photos, lay, tmp_path):
 def test_a_list_of_any_name_has_no_part(photos, lay, tmp_path):
     lay(photos, "10_left.jpeg", "10_right.jpeg", "a b\t c.jpg", "😀.jpg")
     lay(tmp_path, texts={"mine.txt": "\ufeff10_left 2\r\n10_right 3\r\na b\t c.jpg\t 1\n😀  0"})
-    found = read_labels(photos, tmp_path / "mine.txt", "lists").photos
+    found = read_labels(photos, LabelSource(tmp_path / "mine.txt", "lists")).photos
     assert found == [
         LabeledPhoto("10_left.jpeg", 2, "10", "left", "", "photos", group_from="name"),
         LabeledPhoto("10_right.jpeg", 3, "10", "right", "", "photos", group_from="name"),

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 MESSIDOR = (
     "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable\n"
@@ -34,7 +34,7 @@ def test_messidor2_as_published(photos, lay):
 def test_messidor2_examinations_are_groups(photos, lay, tmp_path, place):
     lay(photos, *MESSIDOR_FILES)
     lay(tmp_path, texts={"messidor_data.csv": MESSIDOR, place: PAIRS})
-    found = read_labels(photos, tmp_path / "messidor_data.csv").photos
+    found = read_labels(photos, LabelSource(tmp_path / "messidor_data.csv")).photos
     first, second = "20051020_43808_0100_PP", "IM003718"
     assert [photo.group for photo in found] == [first, first, second, second]
     assert [photo.eye for photo in found] == ["left", "right", "left", "right"]
@@ -44,7 +44,7 @@ def test_messidor2_in_the_other_columns_and_another_format(photos, lay, tmp_path
     text = MESSIDOR.replace("image_id,adjudicated_dr_grade", "id_code,diagnosis")
     lay(photos, *(name.rpartition(".")[0] + ".tif" for name in MESSIDOR_FILES))
     lay(tmp_path, texts={"messidor_data.csv": text})
-    found = read_labels(photos, tmp_path / "messidor_data.csv")
+    found = read_labels(photos, LabelSource(tmp_path / "messidor_data.csv"))
     assert found.dataset == "messidor2"
     assert [photo.grade for photo in found.photos] == [0, 3, None, 2]
     assert all((photos / photo.file).is_file() for photo in found.photos)
@@ -69,7 +69,7 @@ def test_real_messidor2_labels(real_data, photos, lay):
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     lay(photos, *(row["id_code"] for row in rows[::20]))
-    found = read_labels(photos, path)
+    found = read_labels(photos, LabelSource(path))
     assert found.dataset == "messidor2"
     assert [(photo.file, str(photo.grade)) for photo in found.photos] == [
         (row["id_code"], row["diagnosis"]) for row in rows

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 from biranet.photos.datasets.names import PhotoNames
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Müller_OD.jpg") for form in ("NFC", "NFD"))
@@ -66,7 +66,7 @@ def test_what_is_near_is_a_hint_and_no_guess(name, hint):
 def test_the_hint_stands_in_the_labels_and_in_the_refusal(photos, lay, refusal):
     lay(photos, "0010.jpg", "0002.jpg", "A7.jpg")
     lay(photos.parent, texts={"zeros.csv": "file,grade\n10,3\n2,2\nA7,1\n", "all.csv": "file,grade\n10,3\n2,2\n"})
-    found = read_labels(photos, photos.parent / "zeros.csv")
+    found = read_labels(photos, LabelSource(photos.parent / "zeros.csv"))
     assert [(photo.file, photo.grade) for photo in found.photos] == [("10", 3), ("2", 2), ("A7.jpg", 1)]
     assert found.hints == {
         "10": "but '0010.jpg' is there; did a spreadsheet strip the zeros?",
@@ -80,5 +80,5 @@ def test_the_hint_stands_in_the_labels_and_in_the_refusal(photos, lay, refusal):
 def test_another_ending_is_found_in_every_layout(photos, lay):
     lay(photos, "0010.jpg", "0002.jpg")
     lay(photos.parent, texts={"endings.csv": "file,grade\n0010.jpeg,3\n0002.png,2\n"})
-    found = read_labels(photos, photos.parent / "endings.csv").photos
+    found = read_labels(photos, LabelSource(photos.parent / "endings.csv")).photos
     assert [(photo.file, photo.grade) for photo in found] == [("0010.jpg", 3), ("0002.jpg", 2)]

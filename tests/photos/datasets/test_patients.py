@@ -1,6 +1,6 @@
 import pytest
 
-from biranet.photos.datasets import read_labels
+from biranet.photos.datasets import LabelSource, read_labels
 
 PATIENTS = [f"P{number:02d}" for number in range(1, 7)]
 
@@ -81,7 +81,7 @@ def test_folders_of_eyes_are_no_patients(photos, lay):
 def test_what_the_labels_say_is_not_guessed(photos, lay, tmp_path):
     lay(photos, "P1/left.jpg", "P1/right.jpg", "P2/left.jpg", "10_left.jpg")
     text = "file,grade,group\nP1/left.jpg,0,ann\nP1/right.jpg,1,NA\nP2/left.jpg,2,\n10_left.jpg,3,10\n"
-    found = read_labels(photos, lay(tmp_path, texts={"l.csv": text}) / "l.csv").photos
+    found = read_labels(photos, LabelSource(lay(tmp_path, texts={"l.csv": text}) / "l.csv")).photos
     assert [(photo.group, photo.group_from) for photo in found] == [
         ("ann", "labels"), ("P1", "folder"), ("P2", "folder"), ("10", "labels"),
     ]  # fmt: skip

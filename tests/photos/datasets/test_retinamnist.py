@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from biranet.errors import PhotoError
-from biranet.photos.datasets import LabeledPhoto, read_labels
+from biranet.photos.datasets import LabeledPhoto, LabelSource, read_labels
 from biranet.photos.read import read_source
 
 
@@ -42,7 +42,10 @@ def test_parts_that_are_missing_are_passed_by(photos):
 def test_the_file_may_be_named_or_lie_deeper(photos):
     (photos / "down").mkdir()
     arrays(photos / "down" / "mine.npz", train=1)
-    assert read_labels(photos, photos / "down" / "mine.npz").photos[0].file == "down/mine.npz/train_images/0000"
+    assert (
+        read_labels(photos, LabelSource(photos / "down" / "mine.npz")).photos[0].file
+        == "down/mine.npz/train_images/0000"
+    )
 
 
 def test_arrays_of_another_set_are_not_taken_for_it_even_where_they_are_named(photos, lay, refusal):
@@ -55,7 +58,7 @@ def test_two_sizes_of_the_same_photos_are_refused(photos, refusal):
     arrays(photos / "retinamnist.npz", train=2)
     arrays(photos / "retinamnist_64.npz", side_px=64, train=2)
     assert "hold the same photos" in refusal(photos)
-    assert len(read_labels(photos, photos / "retinamnist_64.npz").photos) == 2
+    assert len(read_labels(photos, LabelSource(photos / "retinamnist_64.npz")).photos) == 2
 
 
 def test_photos_elsewhere_than_the_file(photos, refusal, tmp_path):

@@ -4,7 +4,6 @@ A layout is one entry of `DATASETS`: how it is recognised, and how it is read. `
 is a file like `eyepacs.py`, an entry here, its name in `biranet.commands.photos.DatasetName` and its rows in the docs.
 """
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biranet.errors import InputError
@@ -17,7 +16,7 @@ from biranet.photos.datasets.fgadr import FGADR
 from biranet.photos.datasets.gdrbench import GDRBENCH
 from biranet.photos.datasets.generic import FOLDER, TABLE
 from biranet.photos.datasets.idrid import IDRID
-from biranet.photos.datasets.labels import LabeledPhoto, Labels, SourceRow
+from biranet.photos.datasets.labels import LabeledPhoto, Labels, LabelSource, SourceRow
 from biranet.photos.datasets.layout import Layout
 from biranet.photos.datasets.lists import TWO_LISTS
 from biranet.photos.datasets.messidor2 import MESSIDOR2
@@ -29,8 +28,8 @@ from biranet.scale import Scale, remarks
 from biranet.texts import refuse_packed
 
 __all__ = [
-    "DATASETS", "OUTSIDE", "LabeledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside", "read_labels",
-    "refuse_prepared", "remarks",
+    "DATASETS", "OUTSIDE", "LabelSource", "LabeledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside",
+    "read_labels", "refuse_prepared", "remarks",
 ]  # fmt: skip
 
 PUBLISHED: dict[str, Layout] = {
@@ -54,25 +53,12 @@ DATASETS: dict[str, Layout] = PUBLISHED | GENERIC
 """All layouts by name. `auto` asks the published ones first."""
 
 
-def read_labels(
-    photos: Path,
-    labels: Path | None = None,
-    dataset: str = "auto",
-    columns: Mapping[str, str] | None = None,
-    grades: Mapping[str, str] | None = None,
-    ungradable: Collection[str] = (),
-) -> Labels:
+def read_labels(photos: Path, source: LabelSource | None = None) -> Labels:
     """List the photos of a folder with their labels.
 
     Args:
         photos: Folder of photos, searched with everything below it.
-        labels: Label file, or a folder with label files; None where they lie among the photos, or where names and
-            folders say all.
-        dataset: A key of `DATASETS`, or `auto` for the one that recognises the layout.
-        columns: For a table with columns of any name: our column (`file`, `grade`, `group`, `eye`, `split`, `source`),
-            and theirs.
-        grades: Where the labels are on another scale or in other words: their values, and the grade of each.
-        ungradable: Values of the grade that mean that nobody could grade the photo.
+        source: Where the labels stand; among the photos when not given.
 
     Returns:
         The photos, and how they were recognised.
@@ -80,8 +66,9 @@ def read_labels(
     Raises:
         InputError: If folder, labels or a value in them are wrong; the sentence names file, row and value.
     """
-    folder = _open(photos, labels, columns or {}, Scale(grades, ungradable))
-    name, why = _choose_layout(folder, dataset)
+    source = source or LabelSource()
+    folder = _open(photos, source)
+    name, why = _choose_layout(folder, source.dataset)
     layout = DATASETS[name]
     listed = guess_patients(_collect(folder, layout), classes=layout is CLASSES)
     folder.scale.refuse_unused()
@@ -108,17 +95,17 @@ def _unused_label_files(folder: PhotoFolder, dataset: str, listed: list[LabeledP
     return tuple(folder.unused_label_files())
 
 
-def _open(photos: Path, labels: Path | None, columns: Mapping[str, str], scale: Scale) -> PhotoFolder:
+def _open(photos: Path, source: LabelSource) -> PhotoFolder:
     if not photos.exists():
         raise InputError(f"there is no folder {photos}")
     if not photos.is_dir():
         raise InputError(f"{photos} is not a folder; give the folder that holds the photographs")
     refuse_prepared(photos)
-    if labels is not None and not labels.exists():
-        raise InputError(f"there is no label file {labels}")
-    if labels is not None and labels.suffix.lower() != ".npz":
-        refuse_packed(labels)
-    return PhotoFolder(photos, labels, columns, scale)
+    if source.file is not None and not source.file.exists():
+        raise InputError(f"there is no label file {source.file}")
+    if source.file is not None and source.file.suffix.lower() != ".npz":
+        refuse_packed(source.file)
+    return PhotoFolder(photos, source.file, source.columns, Scale(source.grades, source.ungradable))
 
 
 def _choose_layout(folder: PhotoFolder, dataset: str) -> tuple[str, str]:

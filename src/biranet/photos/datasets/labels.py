@@ -1,12 +1,37 @@
 """What labels say: a photo before it is opened, all photos of a folder, and the row of a file that says it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from biranet.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where the labels of a folder of photos stand, and how they are written.
+
+    Attributes:
+        file: Label file, or a folder with label files; None where they lie among the photos, or where names and folders
+            say all.
+        dataset: A key of `biranet.photos.datasets.DATASETS`, or `auto` for the one that recognises the layout.
+        columns: For a table with columns of any name: our column (`file`, `grade`, `group`, `eye`, `split`, `source`),
+            and theirs.
+        grades: Where the labels are on another scale or in other words: their values, and the grade of each.
+        ungradable: Values of the grade that mean that nobody could grade the photo.
+
+    Example:
+        >>> LabelSource(Path("labels.csv"), columns={"grade": "level"}, grades={"mild": "1"}).dataset
+        'auto'
+    """
+
+    file: Path | None = None
+    dataset: str = "auto"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    grades: Mapping[str, str] = field(default_factory=dict)
+    ungradable: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
