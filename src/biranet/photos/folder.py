@@ -33,7 +33,7 @@ from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
 from biranet.photos.parallel import leave_starting_worker, map_in_processes
-from biranet.photos.place import check_ours, check_place, check_preparation, sweep
+from biranet.photos.output_folder import check_ours, check_place, check_preparation, sweep
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (

@@ -18,7 +18,7 @@ from biranet.photos.formats import PhotoFile
 from biranet.photos.formats.archive import is_item, read_item
 from biranet.photos.formats.format import ScaledPhoto
 from biranet.photos.formats.limits import FILE_LIMIT_BYTES, PIXEL_LIMIT
-from biranet.photos.formats.unread import describe_unread
+from biranet.photos.formats.unsupported import describe_unread
 
 _REFUSED = {
     errno.EINVAL: "is not a file",

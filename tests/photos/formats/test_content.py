@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, TiffImagePlugin, features
 
 from biranet.photos.drawn.synthetic import draw_photo
-from biranet.photos.formats.layout import check_layout
+from biranet.photos.formats.pixel_order import check_layout
 from biranet.photos.read import read_photo
 from photo_files import encoded, read_scaled, reason
 

@@ -19,7 +19,7 @@ from biranet.photos.formats.other import AVIF, WEBP
 from biranet.photos.formats.png import PNG
 from biranet.photos.formats.ppm import PPM
 from biranet.photos.formats.tiff import TIFF
-from biranet.photos.formats.unread import UNREAD_SUFFIXES, is_unread_picture
+from biranet.photos.formats.unsupported import UNREAD_SUFFIXES, is_unread_picture
 
 # Named one by one, because others that Pillow knows start outside programs (EPS) or are no photographs. DICOM first:
 # its preamble may hold the beginning of any other.

@@ -18,9 +18,9 @@ from biranet.photos.formats.dicom_file import DicomFile, is_dicom, quiet
 from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, contradiction, settle_frame
 from biranet.photos.formats.dicom_header import header_fields
 from biranet.photos.formats.format import Format, ScaledPhoto
-from biranet.photos.formats.layout import check_layout
+from biranet.photos.formats.pixel_order import check_layout
 from biranet.photos.formats.pillow import upright
-from biranet.photos.formats.unread import INSTEAD
+from biranet.photos.formats.unsupported import INSTEAD
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.unread import INSTEAD
+from biranet.photos.formats.unsupported import INSTEAD
 
 if TYPE_CHECKING:
     from pydicom import FileDataset

@@ -1,7 +1,7 @@
 """What a DICOM file holds, against what its header says. Where the frame itself knows, the header is corrected by it.
 
 A frame as JPEG or JPEG 2000 knows its coding, size, depth and how many colours it has. Pixels that are not compressed
-know their length, and whether their lines fit together (`layout.py`).
+know their length, and whether their lines fit together (`pixel_order.py`).
 """
 
 import io
@@ -13,7 +13,7 @@ from biranet.photos.formats.jpeg import JPEG, examine_jpeg, whole_jpeg
 from biranet.photos.formats.jpeg2000 import JPEG2000, check_codestream, codestream_size
 from biranet.photos.formats.limits import check_memory, check_pixels
 from biranet.photos.formats.refusals import cut_short, refuse_several
-from biranet.photos.formats.unread import INSTEAD
+from biranet.photos.formats.unsupported import INSTEAD
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -30,7 +30,7 @@ from biranet.photos.formats.jpeg_segments import (
 from biranet.photos.formats.pillow import open_picture, orientation_of, upright
 from biranet.photos.formats.previews import is_smaller, show_the_same, thumbnail
 from biranet.photos.formats.refusals import refuse_several
-from biranet.photos.formats.unread import not_read
+from biranet.photos.formats.unsupported import not_read
 
 _COLORS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode of a JPEG, and what simplejpeg calls it."""

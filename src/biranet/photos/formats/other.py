@@ -8,7 +8,7 @@ from PIL import Image
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
 from biranet.photos.formats.refusals import refuse_several
-from biranet.photos.formats.unread import AVIF as AVIF_BEGINNING
+from biranet.photos.formats.unsupported import AVIF as AVIF_BEGINNING
 
 
 def _decode(data: bytes, min_side_px: int | None, *, name: str) -> ScaledPhoto:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from biranet.photos.formats.colors import as_rgb, check_picture, has_high_bit_depth, high_bit_depth_as_rgb
 from biranet.photos.formats.format import Field, ScaledPhoto
 from biranet.photos.formats.header_blocks import as_text, exif_tags, xmp_fields
-from biranet.photos.formats.layout import check_layout
+from biranet.photos.formats.pixel_order import check_layout
 
 _TRANSPOSED = (5, 6, 7, 8)
 """The EXIF orientations in which width and height change places."""
