@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from biranet.photos.copies import THRESHOLD, near_identical
+from biranet.photos.copies import MAX_DISTANCE, near_identical_pairs
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.fingerprint import STEPS, fingerprint
+from biranet.photos.fingerprint import QUANTIZATION_STEPS, fingerprint
 from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.photos.read import read_photo
 
-COMPARED_ALL_UP_TO = 20_000
+BRUTE_FORCE_LIMIT = 20_000
 
 
 def compressed(photo: np.ndarray, quality: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def halved(photo: np.ndarray) -> np.ndarray:
     return cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def turned(photo: np.ndarray, degrees: float) -> np.ndarray:
+def rotated(photo: np.ndarray, degrees: float) -> np.ndarray:
     height, width = photo.shape[:2]
     move = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     cosine, sine = np.abs(move[0, :2])
@@ -51,7 +51,7 @@ def turned(photo: np.ndarray, degrees: float) -> np.ndarray:
     return cv2.warpAffine(photo, move, size, flags=cv2.INTER_LINEAR)
 
 
-def exposed(photo: np.ndarray, gamma: float) -> np.ndarray:
+def with_gamma(photo: np.ndarray, gamma: float) -> np.ndarray:
     return cv2.LUT(photo, np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8))
 
 
@@ -71,97 +71,97 @@ def cropped(photo: np.ndarray, share: float, sides: int = 4) -> np.ndarray:
 COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "JPEG quality 30": lambda photo: compressed(photo, 30),
     "half the size": halved,
-    "turned by 7 degrees": lambda photo: turned(photo, 7),
-    "turned by 33 degrees": lambda photo: turned(photo, 33),
+    "turned by 7 degrees": lambda photo: rotated(photo, 7),
+    "turned by 33 degrees": lambda photo: rotated(photo, 33),
     "turned by 90 degrees": lambda photo: np.rot90(photo),
     "turned by 180 degrees": lambda photo: np.rot90(photo, 2),
     "mirrored": lambda photo: photo[:, ::-1],
-    "gamma 0.8": lambda photo: exposed(photo, 0.8),
-    "gamma 1.25": lambda photo: exposed(photo, 1.25),
+    "gamma 0.8": lambda photo: with_gamma(photo, 0.8),
+    "gamma 1.25": lambda photo: with_gamma(photo, 1.25),
     "3 % cut off at all sides": lambda photo: cropped(photo, 0.03),
     "3 % cut off at the left": lambda photo: cropped(photo, 0.03, sides=1),
     "half, -12 degrees, mirrored, gamma 1.15, quality 50": lambda photo: compressed(
-        exposed(np.ascontiguousarray(turned(halved(photo), -12)[:, ::-1]), 1.15), 50
+        with_gamma(np.ascontiguousarray(rotated(halved(photo), -12)[:, ::-1]), 1.15), 50
     ),
 }
 
 
-def print_of(photo: np.ndarray) -> np.ndarray:
+def fingerprint_vector(photo: np.ndarray) -> np.ndarray:
     photo = np.ascontiguousarray(photo)
     text = fingerprint(cut_field(photo, find_field(photo), 384))
-    return np.frombuffer(bytes.fromhex(text), np.uint8).astype(np.float64) / STEPS
+    return np.frombuffer(bytes.fromhex(text), np.uint8).astype(np.float64) / QUANTIZATION_STEPS
 
 
-def spread(distances: np.ndarray) -> dict[str, float]:
+def summarize(distances: np.ndarray) -> dict[str, float]:
     shares = {"median": 50, "95 %": 95, "99 %": 99, "largest": 100}
     found = {name: round(float(np.percentile(distances, share)), 3) for name, share in shares.items()}
-    return found | {"missed_fraction": round(float((distances > THRESHOLD).mean()), 4)}
+    return found | {"missed_fraction": round(float((distances > MAX_DISTANCE).mean()), 4)}
 
 
-def all_distances(prints: np.ndarray) -> np.ndarray:
-    squares = (prints**2).sum(axis=1)
-    distances = np.sqrt(np.maximum(0, squares[:, None] + squares - 2 * prints @ prints.T))
-    return distances[np.triu_indices(len(prints), 1)]
+def pairwise_distances(vectors: np.ndarray) -> np.ndarray:
+    squares = (vectors**2).sum(axis=1)
+    distances = np.sqrt(np.maximum(0, squares[:, None] + squares - 2 * vectors @ vectors.T))
+    return distances[np.triu_indices(len(vectors), 1)]
 
 
 def measure_distances(files: list[Path], every: int) -> tuple[dict[str, object], np.ndarray]:
     started = time.perf_counter()
-    prints = np.stack([print_of(read_photo(file)) for file in files])
+    vectors = np.stack([fingerprint_vector(read_photo(file)) for file in files])
     seconds = time.perf_counter() - started
     copies: dict[str, list[float]] = {name: [] for name in COPIES}
     for number in range(0, len(files), every):
         photo = read_photo(files[number])
         for name, change in COPIES.items():
-            copies[name].append(float(np.linalg.norm(print_of(change(photo)) - prints[number])))
-    different = np.sort(all_distances(prints))
+            copies[name].append(float(np.linalg.norm(fingerprint_vector(change(photo)) - vectors[number])))
+    different = np.sort(pairwise_distances(vectors))
     result = {
         "photos": len(files),
-        "threshold": THRESHOLD,
-        "copies": {name: spread(np.array(distances)) for name, distances in copies.items()},
+        "threshold": MAX_DISTANCE,
+        "copies": {name: summarize(np.array(distances)) for name, distances in copies.items()},
         "all pairs of photos": {
             "closest": np.round(different[:8], 3).tolist(),
             "median": round(float(np.median(different)), 3),
-            "at most the threshold": int((different <= THRESHOLD).sum()),
+            "at most the threshold": int((different <= MAX_DISTANCE).sum()),
         },
         "milliseconds a photo, with reading": round(1000 * seconds / len(files), 2),
     }
-    return result, prints
+    return result, vectors
 
 
-def draw_like(prints: np.ndarray, count: int) -> list[str]:
+def sample_fingerprints(vectors: np.ndarray, count: int) -> list[str]:
     random = np.random.default_rng(0)
-    mixing = np.linalg.cholesky(np.cov(prints.T) + 1e-9 * np.eye(prints.shape[1]))
-    drawn = prints.mean(axis=0) + random.standard_normal((count, len(mixing))) @ mixing.T
+    mixing = np.linalg.cholesky(np.cov(vectors.T) + 1e-9 * np.eye(vectors.shape[1]))
+    drawn = vectors.mean(axis=0) + random.standard_normal((count, len(mixing))) @ mixing.T
     tenth = count // 10
     change = random.standard_normal((tenth, len(mixing)))
-    change *= random.uniform(0, THRESHOLD, (tenth, 1)) / np.linalg.norm(change, axis=1, keepdims=True)
+    change *= random.uniform(0, MAX_DISTANCE, (tenth, 1)) / np.linalg.norm(change, axis=1, keepdims=True)
     drawn[:tenth] = drawn[tenth : 2 * tenth] + change
-    return [bytes(row).hex() for row in np.rint(drawn * STEPS).clip(0, 255).astype(np.uint8)]
+    return [bytes(row).hex() for row in np.rint(drawn * QUANTIZATION_STEPS).clip(0, 255).astype(np.uint8)]
 
 
-def compare_all(texts: list[str]) -> np.ndarray:
+def brute_force_pairs(texts: list[str]) -> np.ndarray:
     rows = np.array([list(bytes.fromhex(text)) for text in texts], np.float32)
     squares, found = (rows**2).sum(axis=1), []
     for start in range(0, len(rows), 2000):
         some = slice(start, start + 2000)
-        near = squares[some, None] + squares - 2 * rows[some] @ rows.T <= (THRESHOLD * STEPS) ** 2
+        near = squares[some, None] + squares - 2 * rows[some] @ rows.T <= (MAX_DISTANCE * QUANTIZATION_STEPS) ** 2
         one, other = np.nonzero(near)
         found.append(np.column_stack([one + start, other])[one + start < other])
     return np.concatenate(found)
 
 
-def measure_search(prints: np.ndarray, counts: list[int]) -> dict[str, object]:
+def measure_search(vectors: np.ndarray, counts: list[int]) -> dict[str, object]:
     rows: list[dict[str, object]] = []
     for count in counts:
-        texts = draw_like(prints, count)
+        texts = sample_fingerprints(vectors, count)
         started = time.perf_counter()
-        found = near_identical(texts)
+        found = near_identical_pairs(texts)
         row: dict[str, object] = {
             "photos": count, "seconds": round(time.perf_counter() - started, 3), "pairs": len(found),
         }  # fmt: skip
-        if count <= COMPARED_ALL_UP_TO:
+        if count <= BRUTE_FORCE_LIMIT:
             started = time.perf_counter()
-            pairs = compare_all(texts)
+            pairs = brute_force_pairs(texts)
             row["seconds_comparing_all"] = round(time.perf_counter() - started, 3)
             row["share_of_pairs_found"] = round(len(found) / len(pairs), 4)
         rows.append(row)
@@ -180,13 +180,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     files = sorted(file for file in arguments.photos.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES)
-    distances, prints = measure_distances(files, arguments.every)
+    distances, vectors = measure_distances(files, arguments.every)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
         "commit": commit.strip(),
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, numpy {np.__version__}",
         "distances": distances,
-        "search": measure_search(prints, arguments.counts),
+        "search": measure_search(vectors, arguments.counts),
     }
     print(json.dumps(report, indent=2))
     if arguments.out is not None:

@@ -41,7 +41,7 @@ def smooth_picture(width: int = 48, height: int = 40) -> np.ndarray:
 def samples() -> dict[str, bytes]:
     """A small valid file of each kind."""
     pixels = smooth_picture()
-    colour, grey = Image.fromarray(pixels), Image.fromarray(pixels[:, :, 0])
+    color, gray = Image.fromarray(pixels), Image.fromarray(pixels[:, :, 0])
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
 
@@ -53,42 +53,42 @@ def samples() -> dict[str, bytes]:
     def encode_deep(suffix: str) -> bytes:
         return bytes(cv2.imencode(suffix, pixels[:, :, ::-1].astype(np.uint16) * 257)[1])
 
-    translucent = colour.copy()
-    translucent.putalpha(grey)
-    pages: dict[str, Any] = {"save_all": True, "append_images": [colour.rotate(180)]}
+    translucent = color.copy()
+    translucent.putalpha(gray)
+    pages: dict[str, Any] = {"save_all": True, "append_images": [color.rotate(180)]}
     files = {
-        "jpeg": encode(colour, "JPEG", quality=90),
-        "jpeg with EXIF": encode(colour, "JPEG", exif=exif.tobytes(), comment=b"a comment"),
-        "jpeg progressive": encode(colour, "JPEG", progressive=True),
-        "jpeg restarts": encode(colour, "JPEG", restart_marker_rows=1),
-        "jpeg grey": encode(grey, "JPEG"),
-        "jpeg with preview": encode(colour, "JPEG") + encode(colour.resize((24, 20)), "JPEG"),
-        "jpeg CMYK": encode(colour.convert("CMYK"), "JPEG"),
-        "png": encode(colour, "PNG"),
-        "png palette": encode(colour.quantize(64), "PNG", transparency=3),
+        "jpeg": encode(color, "JPEG", quality=90),
+        "jpeg with EXIF": encode(color, "JPEG", exif=exif.tobytes(), comment=b"a comment"),
+        "jpeg progressive": encode(color, "JPEG", progressive=True),
+        "jpeg restarts": encode(color, "JPEG", restart_marker_rows=1),
+        "jpeg grey": encode(gray, "JPEG"),
+        "jpeg with preview": encode(color, "JPEG") + encode(color.resize((24, 20)), "JPEG"),
+        "jpeg CMYK": encode(color.convert("CMYK"), "JPEG"),
+        "png": encode(color, "PNG"),
+        "png palette": encode(color.quantize(64), "PNG", transparency=3),
         "png alpha": encode(translucent, "PNG"),
         "png grey alpha": encode(translucent.convert("LA"), "PNG"),
         "png 16 bit": encode_deep(".png"),
-        "png animated": encode(colour, "PNG", **pages),
-        "tiff": encode(colour, "TIFF"),
+        "png animated": encode(color, "PNG", **pages),
+        "tiff": encode(color, "TIFF"),
         "tiff 16 bit": encode_deep(".tiff"),
-        "tiff preview": encode(colour, "TIFF", save_all=True, append_images=[colour.resize((24, 20))]),
-        "webp": encode(colour, "WEBP", quality=80, exif=exif.tobytes()),
+        "tiff preview": encode(color, "TIFF", save_all=True, append_images=[color.resize((24, 20))]),
+        "webp": encode(color, "WEBP", quality=80, exif=exif.tobytes()),
         "webp lossless": encode(translucent, "WEBP", lossless=True),
-        "webp animated": encode(colour, "WEBP", **pages),
-        "gif": encode(colour.quantize(64), "GIF"),
-        "gif animated": encode(colour.quantize(64), "GIF", **pages),
-        "bmp": encode(colour, "BMP"),
-        "ppm": encode(colour, "PPM"),
+        "webp animated": encode(color, "WEBP", **pages),
+        "gif": encode(color.quantize(64), "GIF"),
+        "gif animated": encode(color.quantize(64), "GIF", **pages),
+        "bmp": encode(color, "BMP"),
+        "ppm": encode(color, "PPM"),
         "ppm 12 bit": b"P6 48 40 4095\n" + (pixels.astype(np.uint16) * 16).astype(">u2").tobytes(),
         "ppm text": b"P3\n# a remark\n48 40 255\n" + " ".join(map(str, pixels.ravel())).encode(),
-        "jpeg 2000": encode(colour, "JPEG2000", irreversible=False),
+        "jpeg 2000": encode(color, "JPEG2000", irreversible=False),
     }
     if features.check("avif"):
-        files["avif"] = encode(colour, "AVIF", quality=90)
+        files["avif"] = encode(color, "AVIF", quality=90)
     for packing in ("tiff_lzw", "tiff_adobe_deflate", "jpeg"):
-        files[f"tiff {packing}"] = encode(colour, "TIFF", compression=packing)
-    return files | _dicom_samples(pixels, files["jpeg"], encode(colour, "JPEG2000", irreversible=False, no_jp2=True))
+        files[f"tiff {packing}"] = encode(color, "TIFF", compression=packing)
+    return files | _dicom_samples(pixels, files["jpeg"], encode(color, "JPEG2000", irreversible=False, no_jp2=True))
 
 
 def _dicom_samples(pixels: np.ndarray, jpeg: bytes, jpeg_2000: bytes) -> dict[str, bytes]:
@@ -123,10 +123,10 @@ def _dicom_samples(pixels: np.ndarray, jpeg: bytes, jpeg_2000: bytes) -> dict[st
     return found
 
 
-def read_case(data: bytes | Path, least_px: int | None) -> str:
+def read_case(data: bytes | Path, min_side_px: int | None) -> str:
     """Read a file as the program does; what comes back must be a photo or a `PhotoError`."""
     try:
-        pixels = decode_photo(PhotoFile(read_source(data)), least_px).pixels
+        pixels = decode_photo(PhotoFile(read_source(data)), min_side_px).pixels
     except PhotoError as error:
         assert error.status == "unreadable"
         assert "memory" not in error.reason
@@ -152,8 +152,8 @@ def _begin() -> Maker:
     files = samples()
 
     def make(seed: int, case: int) -> tuple[str, Callable[[], str]]:
-        name, data, least_px = make_case(seed, case, files)
-        return name, partial(read_case, data, least_px)
+        name, data, min_side_px = make_case(seed, case, files)
+        return name, partial(read_case, data, min_side_px)
 
     return make
 

@@ -11,13 +11,13 @@ from damage import damage_rows, encode_rows
 from fuzzing import mutate
 
 GRADES = range(5)
-TINY = {"pretrained": False, "freeze": "none", "backbone": "test_resnet"}
+TINY_MODEL = {"pretrained": False, "freeze": "none", "backbone": "test_resnet"}
 
 
 class Samples:
     """A folder of valid files of every kind, made once in each child."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, workdir: Path) -> None:
         import torch
 
         from biranet.config import ModelConfig, SplitConfig
@@ -31,8 +31,8 @@ class Samples:
         from biranet.photos.folder import prepare_folder
         from biranet.photos.prepare import read_preparation
 
-        self.place = place
-        self.photos, self.prepared, self.run = place / "photos", place / "prepared", place / "run"
+        self.workdir = workdir
+        self.photos, self.prepared, self.run = workdir / "photos", workdir / "prepared", workdir / "run"
         draw_folder(self.photos, 10, seed=7, width_px=96, height_px=80)
         prepare_folder(
             self.photos, self.prepared, labels=LabelSource(self.photos / "labels.csv"), size_px=64, progress=False
@@ -42,7 +42,7 @@ class Samples:
         self.manifest = list(csv.reader((self.prepared / "manifest.csv").read_text().splitlines()))
         points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
         card = CheckpointInfo(
-            ModelConfig(**TINY),
+            ModelConfig(**TINY_MODEL),
             64,
             (0.5, 0.5, 0.5),
             (0.2, 0.2, 0.2),
@@ -54,8 +54,8 @@ class Samples:
         self.card: dict[str, Any] = json.loads(json.dumps(info_header(card), default=str))
         self.weights = build_model(card.model).state_dict()
         self.few_weights = {"head.weight": torch.zeros(2, 3), "steps": torch.zeros((), dtype=torch.int64)}
-        self.shipped = place / "shipped"
-        for folder in (self.run, self.shipped, place / "report", place / "arrays", place / "labels"):
+        self.shipped = workdir / "shipped"
+        for folder in (self.run, self.shipped, workdir / "report", workdir / "arrays", workdir / "labels"):
             folder.mkdir()
         (self.shipped / "tiny.safetensors").touch()
 
@@ -67,13 +67,13 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def spoil(data: bytes, rng: random.Random, share: float = 0.3) -> bytes:
+def corrupt(data: bytes, rng: random.Random, share: float = 0.3) -> bytes:
     """Damage the bytes too, now and then."""
     return mutate(data, data, rng) if rng.random() < share else data
 
 
 def write_rows(path: Path, rows: list[list[str]], rng: random.Random) -> Path:
-    return write(path, spoil(encode_rows(damage_rows(rows, rng), rng), rng))
+    return write(path, corrupt(encode_rows(damage_rows(rows, rng), rng), rng))
 
 
 def check_finite(*values: float | None) -> None:

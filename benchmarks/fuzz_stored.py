@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 from damage import damage_json, damage_toml
-from fuzz_samples import GRADES, TINY, Samples, check_finite, spoil, write, write_rows
+from fuzz_samples import GRADES, TINY_MODEL, Samples, check_finite, corrupt, write, write_rows
 
 # What we keep: JSON and lines of JSON
 
 
 def preparation(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """How a folder was prepared."""
-    from biranet.photos.prepare import LARGEST_PX, SMALLEST_PX, read_preparation
+    from biranet.photos.prepare import MAX_SIZE_PX, MIN_SIZE_PX, read_preparation
 
     told = json.loads((samples.prepared / "preparation.json").read_text())
-    write(samples.run / "preparation.json", spoil(damage_json(told, rng), rng))
+    write(samples.run / "preparation.json", corrupt(damage_json(told, rng), rng))
 
     def read() -> None:
-        assert SMALLEST_PX <= read_preparation(samples.run).size_px <= LARGEST_PX
+        assert MIN_SIZE_PX <= read_preparation(samples.run).size_px <= MAX_SIZE_PX
 
     return read
 
@@ -38,9 +38,9 @@ def settings(samples: Samples, rng: random.Random) -> Callable[[], object]:
     from biranet.commands.train import Train
     from biranet.config import ModelConfig, TrainConfig
 
-    train = TrainConfig(model=ModelConfig(**TINY))
+    train = TrainConfig(model=ModelConfig(**TINY_MODEL))
     told = {"train": dataclasses.asdict(train), "prepared": str(samples.prepared), "photos_sha256": "0" * 64}
-    write(samples.run / "config.json", spoil(damage_json(told, rng), rng))
+    write(samples.run / "config.json", corrupt(damage_json(told, rng), rng))
     return lambda: _check_settings(Train.defaults(["--resume", "--out", str(samples.run)]).config)
 
 
@@ -50,7 +50,7 @@ def recipe(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
     recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
     text = damage_toml(rng.choice(recipes).read_text(), rng)
-    path = write(samples.run / "recipe.toml", spoil(text, rng))
+    path = write(samples.run / "recipe.toml", corrupt(text, rng))
     return lambda: _check_settings(read_recipe(path))
 
 
@@ -71,7 +71,7 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
     from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
-    folder = samples.place / "again"
+    folder = samples.workdir / "again"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(samples.prepared, folder)
     header, *rows = samples.manifest
@@ -80,7 +80,7 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
     else:
         (folder / MANIFEST_NAME).unlink()
         outcomes = [dict(zip(header, row, strict=True)) for row in rows]
-        write(folder / "progress.jsonl", spoil(b"\n".join(damage_json(row, rng) for row in outcomes), rng))
+        write(folder / "progress.jsonl", corrupt(b"\n".join(damage_json(row, rng) for row in outcomes), rng))
 
     def read() -> None:
         prepare_folder(
@@ -106,7 +106,7 @@ def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
     epoch = {"epoch": 1, "lr": 0.1, "train_loss": 0.5, "validation_kappa": None}
     reading = {"when": "", "split_column": "split", "run": "abc", "checkpoint": "best", "sha256": "0" * 64}
     for name, row in ((HISTORY_NAME, epoch), (READINGS_NAME, reading)):
-        write(samples.run / name, spoil(b"\n".join(damage_json(row, rng) for _ in range(3)), rng))
+        write(samples.run / name, corrupt(b"\n".join(damage_json(row, rng) for _ in range(3)), rng))
 
     def read() -> None:
         readings = record_reading(samples.run, "split", samples.run / "best.safetensors", "0" * 64)
@@ -124,13 +124,13 @@ def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
     from biranet.reports.notes import Note
     from biranet.reports.table_provenance import METRICS_NAME, TABLE_FACT, Provenance, describe_tables
 
-    path = samples.place / "report" / "predictions.csv"
+    path = samples.workdir / "report" / "predictions.csv"
     if not path.exists():
         path.write_text("file,grade,predicted_grade\na.jpg,1,2\n")
     notes = Note.of("no_groups"), Note("method", "Something else.", ("a.csv",))
     facts = {TABLE_FACT: HashedFile(path.name, sha256_of(path)), "Audit": ["a", "b"], "Thresholds": {"youden": 0.5}}
     told = {**Provenance(notes, facts, (SourceTable("a.csv", "0a", {"Model": "best"}),)).as_json(), "n": 1}
-    write(path.with_name(METRICS_NAME), spoil(damage_json(told, rng), rng))
+    write(path.with_name(METRICS_NAME), corrupt(damage_json(told, rng), rng))
 
     def read() -> None:
         (table,), notes = describe_tables([path], new_rules=rng.random() < 0.5)
@@ -148,7 +148,7 @@ def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
     from biranet.inference import models
 
     text = (models.Path(models.__file__).parents[1] / "shipped" / "idrid_lite0.toml").read_text()
-    write(samples.shipped / "tiny.toml", spoil(damage_toml(text, rng), rng))
+    write(samples.shipped / "tiny.toml", corrupt(damage_toml(text, rng), rng))
 
     def read() -> None:
         models.SHIPPED = samples.shipped
@@ -170,7 +170,7 @@ def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> 
     header = _plain(damage_json(samples.card, rng), samples.card)
     tensors = samples.weights if whole else samples.few_weights
     write_tensors(path, tensors, header)
-    write(path, spoil(path.read_bytes(), rng, 0.5 if whole else 0.2))
+    write(path, corrupt(path.read_bytes(), rng, 0.5 if whole else 0.2))
 
     def read() -> None:
         if whole:
@@ -233,7 +233,7 @@ def state(samples: Samples, rng: random.Random) -> Callable[[], object]:
     with open_tensors(path, "a state") as stored:
         header, tensors = stored.header, stored.tensors()
     write_tensors(path, tensors, _plain(damage_json(header, rng), header))
-    write(path, spoil(path.read_bytes(), rng, 0.2))
+    write(path, corrupt(path.read_bytes(), rng, 0.2))
 
     def read() -> None:
         model, optimizer, schedule = begin()
@@ -272,7 +272,7 @@ def arrays(samples: Samples, rng: random.Random) -> Callable[[], object]:
             held[name] = np.full(held[name].shape, rng.choice((5, -1, math.nan, 255, 2**40)))
     file = io.BytesIO()
     (np.savez_compressed if rng.random() < 0.5 else np.savez)(file, **held)
-    path = write(samples.place / "arrays" / "retinamnist.npz", spoil(file.getvalue(), rng, 0.7))
+    path = write(samples.workdir / "arrays" / "retinamnist.npz", corrupt(file.getvalue(), rng, 0.7))
     os.utime(path, ns=(rng.getrandbits(60), rng.getrandbits(60)))
 
     def read() -> None:

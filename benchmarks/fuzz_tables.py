@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from damage import damage_rows
-from fuzz_samples import GRADES, Samples, spoil, write, write_rows
+from fuzz_samples import GRADES, Samples, corrupt, write, write_rows
 from fuzz_stored import (
     arrays,
     checkpoint,
@@ -68,7 +68,7 @@ def labels(samples: Samples, rng: random.Random) -> Callable[[], object]:
     named = rng.choice(("auto", "auto", "csv"))
     columns = {"file": header[0], "grade": header[1]} if named == "csv" and any(header) else {}
     file = "train.txt" if ending == ".txt" else f"table{ending}"
-    source = LabelSource(write_rows(samples.place / "labels" / file, rows, rng), named, columns)
+    source = LabelSource(write_rows(samples.workdir / "labels" / file, rows, rng), named, columns)
 
     def read() -> None:
         for photo in read_labels(samples.photos, source).photos:
@@ -96,7 +96,7 @@ def parquet(samples: Samples, rng: random.Random) -> Callable[[], object]:
         if rng.random() < 0.5 and "grade" in header:
             table["grade"] = rng.choice((math.nan, 3.0, math.inf, True, 2**62, b"1", [1]))
         table.to_parquet(file)
-    source = LabelSource(write(samples.place / "labels" / "table.parquet", spoil(file.getvalue(), rng, 0.5)))
+    source = LabelSource(write(samples.workdir / "labels" / "table.parquet", corrupt(file.getvalue(), rng, 0.5)))
 
     def read() -> None:
         assert all(photo.grade is None or photo.grade in GRADES for photo in read_labels(samples.photos, source).photos)
@@ -116,7 +116,7 @@ def predictions(samples: Samples, rng: random.Random) -> Callable[[], object]:
         shares = ["0.125"] * 4 + ["0.5"]
         row = [f"{number}.jpg", f"p{number // 2}", str(number % 5), "4", *shares, rng.choice(("left", "")), "ok"]
         rows.append(row + (["1.5", "refer", "3", "4", "1"] if answers else []))
-    path = write_rows(samples.place / "report" / "table.csv", rows, rng)
+    path = write_rows(samples.workdir / "report" / "table.csv", rows, rng)
 
     def read() -> None:
         table = read_predictions(path)
@@ -139,7 +139,7 @@ def manifest(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The manifest of a prepared folder."""
     from biranet.manifest import MANIFEST_NAME, SPLITS, STATUSES, read_manifest
 
-    folder = samples.place / "labels"
+    folder = samples.workdir / "labels"
     write_rows(folder / MANIFEST_NAME, samples.manifest, rng)
 
     def read() -> None:
@@ -181,14 +181,14 @@ def _read(read: Callable[[], object]) -> str:
     return "read"
 
 
-def begin(place: str) -> Maker:
-    samples = Samples(Path(tempfile.mkdtemp(dir=place)))
+def begin(workdir: str) -> Maker:
+    samples = Samples(Path(tempfile.mkdtemp(dir=workdir)))
     return partial(make_case, samples)
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as place:
-        fuzz(str(__doc__), partial(begin, place), kind="kind", limit_seconds=5, limit_mib=500)
+    with tempfile.TemporaryDirectory() as workdir:
+        fuzz(str(__doc__), partial(begin, workdir), kind="kind", limit_seconds=5, limit_mib=500)
 
 
 if __name__ == "__main__":

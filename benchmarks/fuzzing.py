@@ -93,7 +93,7 @@ MUTATORS: tuple[Callable[[bytearray, bytes, random.Random], bytes], ...] = (
 
 def _run_cases(begin: Callable[[], Maker], seed: int, first: int, last: int, limit_mib: int, pipe: Connection) -> None:
     make_case = begin()
-    usual_mib = _most_memory_mib()
+    baseline_mib = _peak_memory_mib()
     for case in range(first, last):
         name, run = make_case(seed, case)
         pipe.send(("begun", case, name, ""))
@@ -101,14 +101,14 @@ def _run_cases(begin: Callable[[], Maker], seed: int, first: int, last: int, lim
             what, outcome = "ended", run()
         except Exception as error:
             what, outcome = "raised", f"{type(error).__name__}: {error}"[:500]
-        if _most_memory_mib() > usual_mib + limit_mib:
-            what, usual_mib = "filled", _most_memory_mib()
-            outcome = f"{usual_mib} MiB"
+        if _peak_memory_mib() > baseline_mib + limit_mib:
+            what, baseline_mib = "filled", _peak_memory_mib()
+            outcome = f"{baseline_mib} MiB"
         pipe.send((what, case, name, outcome))
-    pipe.send(("done", last, "", _most_memory_mib()))
+    pipe.send(("done", last, "", _peak_memory_mib()))
 
 
-def _most_memory_mib() -> int:
+def _peak_memory_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

@@ -36,7 +36,7 @@ from biranet.photos.quality import MEASURED_PX, measure_quality, weakest_measure
 from biranet.photos.read import decode_photo, read_photo, read_source
 
 Pixels = NDArray[np.uint8]
-Spoil = Callable[[Pixels, int], Pixels]
+Degradation = Callable[[Pixels, int], Pixels]
 """From a photo and the diameter of its field in pixels to a spoiled copy."""
 
 NOISE_LEVEL = 1.5
@@ -57,13 +57,13 @@ class Tally:
     def add(self, photo: Pixels) -> None:
         self.n += 1
         try:
-            found = find_field(photo)
+            region = find_field(photo)
         except PhotoError as error:
             self.reasons[f"no field: {error}"] += 1
             return
-        square = cut_field(photo, found, MEASURED_PX)
+        square = cut_field(photo, region, MEASURED_PX)
         started = time.perf_counter()
-        weakness = weakest_measure(measure_quality(square, found.side_px))
+        weakness = weakest_measure(measure_quality(square, region.side_px))
         self.seconds.append(time.perf_counter() - started)
         if weakness.reason:
             # The reason names how much is visible, so no two need be one.
@@ -82,16 +82,16 @@ class Tally:
         }
 
 
-def blurred(sigma: float) -> Spoil:
-    def spoil(photo: Pixels, side_px: int) -> Pixels:
+def blurred(sigma: float) -> Degradation:
+    def degrade(photo: Pixels, side_px: int) -> Pixels:
         soft = cv2.GaussianBlur(photo, (0, 0), sigma * side_px).astype(np.float32)
         return clipped(soft + np.random.default_rng(0).normal(0, NOISE_LEVEL, photo.shape))
 
-    return spoil
+    return degrade
 
 
-def shaken(length: float, degrees: float = 30) -> Spoil:
-    def spoil(photo: Pixels, side_px: int) -> Pixels:
+def motion_blurred(length: float, degrees: float = 30) -> Degradation:
+    def degrade(photo: Pixels, side_px: int) -> Pixels:
         size = max(3, round(length * side_px)) | 1
         reach = size // 2 * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         kernel = np.zeros((size, size), np.float32)
@@ -100,63 +100,63 @@ def shaken(length: float, degrees: float = 30) -> Spoil:
         soft = cv2.filter2D(photo, -1, kernel / kernel.sum()).astype(np.float32)
         return clipped(soft + np.random.default_rng(0).normal(0, NOISE_LEVEL, photo.shape))
 
-    return spoil
+    return degrade
 
 
-def exposed(light: float) -> Spoil:
+def with_exposure(light: float) -> Degradation:
     """More or less light, through a camera's gamma of 2.2."""
     return lambda photo, _: clipped(255 * ((photo / 255.0) ** 2.2 * light).clip(0, 1) ** (1 / 2.2))
 
 
-def cropped(width: float, height: float) -> Spoil:
-    def spoil(photo: Pixels, _: int) -> Pixels:
-        found = find_field(photo)
-        right = max(0, found.left_px) + round(width * found.side_px)
-        bottom = max(0, found.top_px) + round(height * min(found.side_px, photo.shape[0]))
+def cropped(width: float, height: float) -> Degradation:
+    def degrade(photo: Pixels, _: int) -> Pixels:
+        region = find_field(photo)
+        right = max(0, region.left_px) + round(width * region.side_px)
+        bottom = max(0, region.top_px) + round(height * min(region.side_px, photo.shape[0]))
         return photo[:bottom, :right]
 
-    return spoil
+    return degrade
 
 
-def shadowed(covered: float) -> Spoil:
+def shadowed(covered: float) -> Degradation:
     """A shadow with a soft edge over one side, as of an eyelid or a small pupil."""
 
-    def spoil(photo: Pixels, side_px: int) -> Pixels:
-        found = find_field(photo)
-        columns = np.arange(photo.shape[1]) - found.left_px - covered * found.side_px
+    def degrade(photo: Pixels, side_px: int) -> Pixels:
+        region = find_field(photo)
+        columns = np.arange(photo.shape[1]) - region.left_px - covered * region.side_px
         light = 0.02 + 0.98 / (1 + np.exp(-columns / (0.03 * side_px)))
         return clipped(photo * light[None, :, None])
 
-    return spoil
+    return degrade
 
 
-def compressed(quality: int) -> Spoil:
-    def spoil(photo: Pixels, _: int) -> Pixels:
+def compressed(quality: int) -> Degradation:
+    def degrade(photo: Pixels, _: int) -> Pixels:
         buffer = io.BytesIO()
         Image.fromarray(photo).save(buffer, "JPEG", quality=quality)
         return read_photo(buffer.getvalue())
 
-    return spoil
+    return degrade
 
 
-def shrunk(side: int) -> Spoil:
-    def spoil(photo: Pixels, side_px: int) -> Pixels:
+def shrunk(side: int) -> Degradation:
+    def degrade(photo: Pixels, side_px: int) -> Pixels:
         return np.asarray(
             cv2.resize(photo, None, fx=side / side_px, fy=side / side_px, interpolation=cv2.INTER_AREA), np.uint8
         )
 
-    return spoil
+    return degrade
 
 
 def clipped(values: NDArray[np.floating]) -> Pixels:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-SPOILED: dict[str, Spoil] = {
+DEGRADATIONS: dict[str, Degradation] = {
     **{f"blur, sigma {100 * sigma:g} % of the field": blurred(sigma) for sigma in (0.005, 0.01, 0.015, 0.02, 0.03)},
-    **{f"shake over {100 * length:g} % of the field": shaken(length) for length in (0.02, 0.03, 0.05, 0.08)},
-    **{f"1/{parts} of the light": exposed(1 / parts) for parts in (4, 16, 32, 64)},
-    **{f"{times} times the light": exposed(times) for times in (2, 4, 8, 16)},
+    **{f"shake over {100 * length:g} % of the field": motion_blurred(length) for length in (0.02, 0.03, 0.05, 0.08)},
+    **{f"1/{parts} of the light": with_exposure(1 / parts) for parts in (4, 16, 32, 64)},
+    **{f"{times} times the light": with_exposure(times) for times in (2, 4, 8, 16)},
     "cut to 3/4 of its width": cropped(0.75, 1),
     "cut to half of its width": cropped(0.5, 1),
     "cut to a quarter": cropped(0.5, 0.5),
@@ -183,10 +183,10 @@ def drawn_pictures() -> Iterator[Pixels]:
     """Pages of text, plots, noise and gradients."""
     words = "The quick brown fox jumps over the lazy dog. " * 3
     kinds = ((18, "black", "white"), (30, "white", "black"), (44, "navy", "beige"), (24, "white", "brown"))
-    for size, ink, paper in kinds:
-        page = Image.new("RGB", (640, 480), paper)
+    for size, text_color, background in kinds:
+        page = Image.new("RGB", (640, 480), background)
         for top in range(10, 460, 2 * size):
-            ImageDraw.Draw(page).text((10, top), words, ink, ImageFont.load_default(size))
+            ImageDraw.Draw(page).text((10, top), words, text_color, ImageFont.load_default(size))
         yield np.asarray(page)
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -205,11 +205,11 @@ def drawn_pictures() -> Iterator[Pixels]:
     yield cv2.resize(random.integers(0, 256, (6, 8, 3), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
     rows, columns = np.mgrid[:480, :640] / 480
     yield clipped(255 * np.stack([rows, columns / 1.34, 1 - rows], axis=2))
-    for colour in ((255, 255, 255), (0, 0, 0), (90, 160, 60), (200, 110, 50)):
-        yield np.full((480, 640, 3), colour, np.uint8)
+    for color in ((255, 255, 255), (0, 0, 0), (90, 160, 60), (200, 110, 50)):
+        yield np.full((480, 640, 3), color, np.uint8)
 
 
-def round_on_black(picture: Pixels) -> Pixels:
+def masked_round(picture: Pixels) -> Pixels:
     height, width = picture.shape[:2]
     side = min(height, width)
     middle = picture[(height - side) // 2 :, (width - side) // 2 :][:side, :side]
@@ -217,27 +217,27 @@ def round_on_black(picture: Pixels) -> Pixels:
     return middle * mask.reshape(side, side, 1)
 
 
-def cut_outs(picture: Pixels) -> Iterator[Pixels]:
+def crops(picture: Pixels) -> Iterator[Pixels]:
     height, width = picture.shape[:2]
     side = min(height, width) * 3 // 4
     for top, left in ((0, 0), (0, width - side), (height - side, 0), ((height - side) // 2, (width - side) // 2)):
         yield np.ascontiguousarray(picture[top : top + side, left : left + side])
 
 
-def on_photos(folder: Path, every: int) -> tuple[dict[str, Tally], float]:
-    tallies = {kind: Tally() for kind in ("as they are", *SPOILED)}
+def measure_photos(folder: Path, every: int) -> tuple[dict[str, Tally], float]:
+    tallies = {kind: Tally() for kind in ("as they are", *DEGRADATIONS)}
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     for number, path in enumerate(paths):
         photo = decode_photo(PhotoFile(read_source(path)), MEASURED_PX).pixels
         tallies["as they are"].add(photo)
         if number % every == 0:
             side_px = find_field(photo).side_px
-            for kind, spoil in SPOILED.items():
-                tallies[kind].add(np.ascontiguousarray(spoil(photo, side_px)))
+            for kind, degrade in DEGRADATIONS.items():
+                tallies[kind].add(np.ascontiguousarray(degrade(photo, side_px)))
     return tallies, statistics.median(tallies["as they are"].seconds)
 
 
-def on_pictures() -> dict[str, Tally]:
+def measure_pictures() -> dict[str, Tally]:
     names = (
         "pictures, whole",
         "pictures, cut-outs",
@@ -249,17 +249,17 @@ def on_pictures() -> dict[str, Tally]:
     for package, picture in packaged_pictures():
         sources[package] += 1
         tallies[names[0]].add(picture)
-        for part in cut_outs(picture):
+        for part in crops(picture):
             tallies[names[1]].add(part)
-        grey = (np.ptp(picture, axis=2) < 3).all()
-        tallies[names[3] if grey else names[2]].add(round_on_black(picture))
+        gray = (np.ptp(picture, axis=2) < 3).all()
+        tallies[names[3] if gray else names[2]].add(masked_round(picture))
     for picture in drawn_pictures():
         tallies["text, plots, noise, gradients, plain colours"].add(picture)
     print("pictures from:", ", ".join(f"{package} ({count})" for package, count in sources.items()))
     return tallies
 
 
-def show(title: str, tallies: dict[str, Tally]) -> dict[str, object]:
+def print_table(title: str, tallies: dict[str, Tally]) -> dict[str, object]:
     print(f"\n{title}\n\n| kind | n | refused | share | 95 % | main reason |\n|---|---|---|---|---|---|")
     rows = {kind: tally.row() for kind, tally in tallies.items() if tally.n}
     for kind, row in rows.items():
@@ -278,10 +278,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     results = {}
     for folder in arguments.photos:
-        tallies, seconds = on_photos(folder, arguments.every)
-        results[folder.name] = show(f"{folder.name}: {1000 * seconds:.2f} ms a photo to measure", tallies)
+        tallies, seconds = measure_photos(folder, arguments.every)
+        results[folder.name] = print_table(f"{folder.name}: {1000 * seconds:.2f} ms a photo to measure", tallies)
         results[folder.name]["milliseconds a photo"] = round(1000 * seconds, 2)
-    results["other pictures"] = show("other pictures", on_pictures())
+    results["other pictures"] = print_table("other pictures", measure_pictures())
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
         "commit": commit.strip(),

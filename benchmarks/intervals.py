@@ -53,7 +53,9 @@ def draw_table(photos: int, groups: int) -> pd.DataFrame:
     )
 
 
-def by_scikit_learn(truth: NDArray[np.int64], predicted: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def measure_with_scikit_learn(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], shares: NDArray[np.float64]
+) -> None:
     """The measures of one resample that scikit-learn has."""
     reference.confusion_matrix(truth, predicted, labels=GRADES)
     reference.balanced_accuracy_score(truth, predicted)
@@ -70,7 +72,7 @@ def by_scikit_learn(truth: NDArray[np.int64], predicted: NDArray[np.int64], shar
         reference.confusion_matrix(truth >= lowest, predicted >= lowest)
 
 
-def their_seconds(table: pd.DataFrame, resamples: int) -> float:
+def scikit_learn_seconds(table: pd.DataFrame, resamples: int) -> float:
     """Seconds of the processor for each of a few resamples of the groups."""
     random = np.random.default_rng(1)
     group = pd.factorize(table["group"])[0]
@@ -83,7 +85,7 @@ def their_seconds(table: pd.DataFrame, resamples: int) -> float:
         drawn = random.integers(len(sizes), size=len(sizes))
         within = np.arange(sizes[drawn].sum()) - np.repeat(np.cumsum(sizes[drawn]) - sizes[drawn], sizes[drawn])
         photos = order[np.repeat(starts[drawn], sizes[drawn]) + within]
-        by_scikit_learn(truth[photos], predicted[photos], shares[photos])
+        measure_with_scikit_learn(truth[photos], predicted[photos], shares[photos])
     return (time.process_time() - started) / resamples
 
 
@@ -102,7 +104,7 @@ def main() -> None:
         measures = measure_with_intervals(table, resamples=arguments.resamples)
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
-    theirs = their_seconds(table, 5) * arguments.resamples
+    peer_seconds = scikit_learn_seconds(table, 5) * arguments.resamples
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
         "commit": commit.strip(),
@@ -113,8 +115,8 @@ def main() -> None:
         "resamples": arguments.resamples,
         "seconds": round(min(walls), 2),
         "processor_seconds": round(min(processors), 2),
-        "scikit_learn_processor_seconds_extrapolated": round(theirs),
-        "scikit_learn_over_ours": round(theirs / min(processors)),
+        "scikit_learn_processor_seconds_extrapolated": round(peer_seconds),
+        "scikit_learn_over_ours": round(peer_seconds / min(processors)),
     }
     print(json.dumps(report, indent=2))
     if arguments.out is not None:

@@ -29,12 +29,12 @@ ENDS_WITHIN_S = 300.0
 SMALL = "--backbone test_resnet --no-pretrained --freeze none --image-size 64 --batch-size 8 --workers 1"
 
 
-def all_bytes(name: str, data: bytes) -> object:
+def full_content(name: str, data: bytes) -> object:
     """What must be the same of a file whose bytes are promised."""
     return data
 
 
-def of_a_run(name: str, data: bytes) -> object:
+def training_content(name: str, data: bytes) -> object:
     """What must be the same of a file of a training."""
     if name.endswith("history.jsonl"):
         return [
@@ -43,7 +43,7 @@ def of_a_run(name: str, data: bytes) -> object:
     return data if name.endswith((".safetensors", "config.json")) else True
 
 
-def of_a_report(name: str, data: bytes) -> object:
+def report_content(name: str, data: bytes) -> object:
     """What must be the same of a file of a report: the page and the notes tell how often the test part was read."""
     if name.endswith("metrics.json"):
         return {key: value for key, value in json.loads(data).items() if key not in ("notes", "facts", "provenance")}
@@ -51,7 +51,7 @@ def of_a_report(name: str, data: bytes) -> object:
 
 
 @dataclass(frozen=True)
-class Killed:
+class KillCase:
     """A command that is ended from outside.
 
     Attributes:
@@ -66,25 +66,25 @@ class Killed:
 
 
 COMMANDS = {
-    "prepare": Killed("prepare photos out --labels photos/labels.csv --size 64 --workers 2", "out", all_bytes),
-    "train": Killed(f"train prepared --out run --epochs 3 {SMALL}", "run", of_a_run),
-    "evaluate": Killed("evaluate model.safetensors prepared --out report --workers 1", "report", of_a_report),
-    "calibrate": Killed("calibrate model.safetensors prepared --workers 1", "model.safetensors", all_bytes),
-    "grade": Killed(
-        "grade photos --checkpoint model.safetensors --out grades.csv --workers 1", "grades.csv", all_bytes
+    "prepare": KillCase("prepare photos out --labels photos/labels.csv --size 64 --workers 2", "out", full_content),
+    "train": KillCase(f"train prepared --out run --epochs 3 {SMALL}", "run", training_content),
+    "evaluate": KillCase("evaluate model.safetensors prepared --out report --workers 1", "report", report_content),
+    "calibrate": KillCase("calibrate model.safetensors prepared --workers 1", "model.safetensors", full_content),
+    "grade": KillCase(
+        "grade photos --checkpoint model.safetensors --out grades.csv --workers 1", "grades.csv", full_content
     ),
-    "export": Killed("export model.safetensors model.onnx", "model.onnx", all_bytes),
+    "export": KillCase("export model.safetensors model.onnx", "model.onnx", full_content),
 }
 
 
-def begin(line: str, folder: Path, log: Path) -> "subprocess.Popen[bytes]":
+def start(line: str, folder: Path, log: Path) -> "subprocess.Popen[bytes]":
     """Start a command as a user would, in a session of its own."""
-    with log.open("wb") as told:
+    with log.open("wb") as log_file:
         return subprocess.Popen(
             [sys.executable, "-m", "biranet", *shlex.split(line)],
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=told,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -93,7 +93,7 @@ def begin(line: str, folder: Path, log: Path) -> "subprocess.Popen[bytes]":
 
 def run(line: str, folder: Path, log: Path) -> None:
     """Run a command to its end, which must be a good one."""
-    process = begin(line, folder, log)
+    process = start(line, folder, log)
     try:
         status = process.wait(ENDS_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -102,7 +102,7 @@ def run(line: str, folder: Path, log: Path) -> None:
     assert status == 0, f"{line} ended with {status}: {log.read_text()[-400:]}"
 
 
-def state_of(folder: Path) -> dict[str, tuple[int, int]]:
+def folder_state(folder: Path) -> dict[str, tuple[int, int]]:
     """What stands in a folder, by name: length and time."""
     found = {}
     for path in folder.rglob("*"):
@@ -114,7 +114,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def living(session: int) -> list[str]:
+def live_processes(session: int) -> list[str]:
     """The processes of a session that are alive."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -127,9 +127,9 @@ def living(session: int) -> list[str]:
     return found
 
 
-def names_in(place: Path) -> set[str]:
+def file_names(workdir: Path) -> set[str]:
     """The names of all that stands in a folder; but for those that TensorBoard makes of the time."""
-    names = (str(path.relative_to(place)) for path in place.rglob("*"))
+    names = (str(path.relative_to(workdir)) for path in workdir.rglob("*"))
     return {name for name in names if "events.out" not in name}
 
 
@@ -158,30 +158,32 @@ def check_whole(path: Path) -> None:
         assert path.read_text().rstrip().endswith("</html>")
 
 
-def files_of(place: Path) -> dict[str, Path]:
+def output_files(workdir: Path) -> dict[str, Path]:
     """The files of a command, by name; those that TensorBoard names by the time are one."""
-    files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
-    return {("tensorboard" if "tensorboard" in path.parts else str(path.relative_to(place))): path for path in files}
+    files = [path for path in workdir.rglob("*") if path.is_file()] if workdir.is_dir() else [workdir]
+    return {("tensorboard" if "tensorboard" in path.parts else str(path.relative_to(workdir))): path for path in files}
 
 
-def make_place(source: Path, place: Path) -> Path:
+def make_workdir(source: Path, workdir: Path) -> Path:
     """A folder for one run, with inputs of its own where a command writes beside them."""
-    place.mkdir()
-    (place / "photos").symlink_to(source / "photos")
-    shutil.copytree(source / "prepared", place / "prepared")
-    shutil.copy(source / "model.safetensors", place)
-    return place
+    workdir.mkdir()
+    (workdir / "photos").symlink_to(source / "photos")
+    shutil.copytree(source / "prepared", workdir / "prepared")
+    shutil.copy(source / "model.safetensors", workdir)
+    return workdir
 
 
-def end_at_random(command: Killed, place: Path, usual_s: float, writes_s: float, rng: random.Random) -> tuple[str, int]:
+def kill_at_random(
+    command: KillCase, workdir: Path, usual_s: float, writes_s: float, rng: random.Random
+) -> tuple[str, int]:
     """Start a command and end it; says how, and with which status it ended."""
     number = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
-    before, log = state_of(place), place.parent / f"{place.name}.log"
-    process = begin(command.line, place, log)
+    before, log = folder_state(workdir), workdir.parent / f"{workdir.name}.log"
+    process = start(command.line, workdir, log)
     started, when = time.monotonic(), "at any moment"
     if rng.random() < 2 / 3:
         when = "after it began to write"
-        while process.poll() is None and state_of(place) == before:
+        while process.poll() is None and folder_state(workdir) == before:
             time.sleep(0.005)
         time.sleep(rng.random() * max(usual_s - writes_s, 0.05))
     else:
@@ -192,39 +194,41 @@ def end_at_random(command: Killed, place: Path, usual_s: float, writes_s: float,
         when = "after its end"
     status = process.wait(ENDS_WITHIN_S)
     deadline = time.monotonic() + PROCESSES_GO_WITHIN_S
-    while (left := living(process.pid)) and time.monotonic() < deadline:
+    while (left := live_processes(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     if left:
         os.killpg(process.pid, signal.SIGKILL)
     assert not left, f"still there after {PROCESSES_GO_WITHIN_S:g} s: {left}"
-    told = log.read_text(errors="replace")
-    assert "Traceback" not in told, told[-2_000:]
-    assert status in (0, 130, -number), f"ended with {status}: {told[-400:]}"
+    log_file = log.read_text(errors="replace")
+    assert "Traceback" not in log_file, log_file[-2_000:]
+    assert status in (0, 130, -number), f"ended with {status}: {log_file[-400:]}"
     return f"{number.name} {when}, {time.monotonic() - started:.1f} s", status
 
 
-def try_once(command: Killed, source: Path, place: Path, usual: Path, times: tuple[float, float], seed: str) -> str:
+def kill_and_resume(
+    command: KillCase, source: Path, workdir: Path, usual: Path, times: tuple[float, float], seed: str
+) -> str:
     """End a command, look at what it left, and run it again."""
-    make_place(source, place)
-    before = names_in(place)
-    how, status = end_at_random(command, place, *times, random.Random(seed))
+    make_workdir(source, workdir)
+    before = file_names(workdir)
+    how, status = kill_at_random(command, workdir, *times, random.Random(seed))
     # While a process starts and ends, SIGTERM is the system's; in between it is obeyed in good order.
-    assert status != -signal.SIGTERM or names_in(place) in (before, names_in(usual)), f"{how}: ended at once"
-    for path in place.rglob("*"):
+    assert status != -signal.SIGTERM or file_names(workdir) in (before, file_names(usual)), f"{how}: ended at once"
+    for path in workdir.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             try:
                 check_whole(path)
             except Exception as error:
                 raise AssertionError(f"{how}: {path.name} is not whole: {error}") from error
-    stopped_training = command.makes == "run" and (place / "run" / "state.safetensors").exists()
+    stopped_training = command.makes == "run" and (workdir / "run" / "state.safetensors").exists()
     line = "train --resume --out run --workers 1" if stopped_training else command.line
     try:
-        run(line, place, place.parent / f"{place.name}.again.log")
+        run(line, workdir, workdir.parent / f"{workdir.name}.again.log")
     except AssertionError as error:
         raise AssertionError(f"{how}: {error}") from error
-    names, usual_names = names_in(place), names_in(usual)
+    names, usual_names = file_names(workdir), file_names(usual)
     assert names == usual_names, f"{how}: left {names ^ usual_names}"
-    ours, theirs = files_of(place / command.makes), files_of(usual / command.makes)
+    ours, theirs = output_files(workdir / command.makes), output_files(usual / command.makes)
     for name in theirs:
         same = command.same(name, ours[name].read_bytes()) == command.same(name, theirs[name].read_bytes())
         assert same, f"{how}: {name or command.makes} is not what an undisturbed run makes"
@@ -257,25 +261,25 @@ def main() -> None:
         source.mkdir()
         make_inputs(source)
         for name in arguments.commands:
-            command, usual = COMMANDS[name], make_place(source, Path(scratch) / f"{name}_undisturbed")
-            before, started, writes_s = state_of(usual), time.monotonic(), 0.0
-            process = begin(command.line, usual, Path(scratch) / f"{name}.log")
+            command, usual = COMMANDS[name], make_workdir(source, Path(scratch) / f"{name}_undisturbed")
+            before, started, writes_s = folder_state(usual), time.monotonic(), 0.0
+            process = start(command.line, usual, Path(scratch) / f"{name}.log")
             while process.poll() is None:
-                if not writes_s and state_of(usual) != before:
+                if not writes_s and folder_state(usual) != before:
                     writes_s = time.monotonic() - started
                 time.sleep(0.005)
             assert process.returncode == 0, (Path(scratch) / f"{name}.log").read_text()
             times = time.monotonic() - started, writes_s
             for number in range(arguments.kills):
-                place = Path(scratch) / f"{name}_{number}"
+                workdir = Path(scratch) / f"{name}_{number}"
                 try:
-                    how = try_once(command, source, place, usual, times, f"{arguments.seed} {name} {number}")
+                    how = kill_and_resume(command, source, workdir, usual, times, f"{arguments.seed} {name} {number}")
                 except AssertionError as error:
                     how = "find"
                     finds.append({"command": name, "number": number, "what": str(error)})
                     print(f"find: {name} {number}: {error}", flush=True)
                 else:
-                    shutil.rmtree(place)
+                    shutil.rmtree(workdir)
                 counts[name][how] += 1
                 print(f"{time.monotonic() - began:4.0f} s  {name} {number}: {how}", flush=True)
     results = {

@@ -39,7 +39,7 @@ class SeparateFrozenLayers(nn.Module):
         return self.model.head(vector_a, vector_b)
 
 
-class WrittenOut(nn.Module):
+class OuterProductHead(nn.Module):
     """The head as it is usually written: outer product, signed square root, norm, Linear."""
 
     def __init__(self, channels: int) -> None:
@@ -52,7 +52,7 @@ class WrittenOut(nn.Module):
         return self.linear(nn.functional.normalize(root))
 
 
-def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
+def time_interleaved(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
     """Time two things in turns and return medians and their ratio."""
     seconds: list[list[float]] = [[], []]
     for turn in range(ROUNDS + 1):
@@ -66,7 +66,7 @@ def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str,
     return {"ours_seconds": round(ours, 4), "peer_seconds": round(peer, 4), "peer_over_ours": round(ratio, 3)}
 
 
-def step(forward: Callable[[], Tensor]) -> Callable[[], None]:
+def training_step(forward: Callable[[], Tensor]) -> Callable[[], None]:
     grades = torch.arange(8) % 5
     return lambda: grading_loss(forward(), grades).backward()
 
@@ -81,14 +81,16 @@ def main() -> None:
     for backbone in ("tf_efficientnet_lite0", "resnet18"):
         model = build_model(ModelConfig(backbone=backbone, pretrained=False)).train()
         separate = SeparateFrozenLayers(model)
-        results[f"shared frozen layers, {backbone}, 224 px"] = in_turns(
-            step(lambda model=model: model(images).logits), step(lambda separate=separate: separate(images))
+        results[f"shared frozen layers, {backbone}, 224 px"] = time_interleaved(
+            training_step(lambda model=model: model(images).logits),
+            training_step(lambda separate=separate: separate(images)),
         )
     for channels in (320, 2048):
         a, b = (torch.rand(8, channels, requires_grad=True) for _ in range(2))
-        head, written_out = BilinearHead(channels), WrittenOut(channels)
-        results[f"bilinear form, C = {channels}"] = in_turns(
-            step(lambda head=head, a=a, b=b: head(a, b)), step(lambda peer=written_out, a=a, b=b: peer(a, b))
+        head, outer_product = BilinearHead(channels), OuterProductHead(channels)
+        results[f"bilinear form, C = {channels}"] = time_interleaved(
+            training_step(lambda head=head, a=a, b=b: head(a, b)),
+            training_step(lambda peer=outer_product, a=a, b=b: peer(a, b)),
         )
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {

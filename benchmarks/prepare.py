@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIZE_PX = 610
-TWO = "ours, two workers"
-WAYS = ("ours", TWO, "plain", "box", "limit")
+TWO_WORKERS = "ours, two workers"
+METHODS = ("ours", TWO_WORKERS, "plain", "box", "limit")
 
 
 # torch, and our own tables, are imported where they are used: worker processes import this file too, and need neither.
@@ -68,13 +68,13 @@ def limit(file: Path) -> None:
         picture.load()
 
 
-def prepared_anew(photos: Path, out: Path, workers: int) -> None:
+def prepare_from_scratch(photos: Path, out: Path, workers: int) -> None:
     from biranet.photos.folder import prepare_folder
 
     prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
 
 
-def time_way(name: str, files: list[Path], photos: Path, out: Path) -> float:
+def time_method(name: str, files: list[Path], photos: Path, out: Path) -> float:
     """Seconds a photo of one way, in this process, which has done nothing else before."""
     cv2.setNumThreads(1)
     if name.startswith("ours"):
@@ -82,7 +82,7 @@ def time_way(name: str, files: list[Path], photos: Path, out: Path) -> float:
 
         shutil.rmtree(out, ignore_errors=True)
         started = time.perf_counter()
-        prepared_anew(photos, out, 2 if name == TWO else 1)
+        prepare_from_scratch(photos, out, 2 if name == TWO_WORKERS else 1)
         return (time.perf_counter() - started) / len(list(photos.iterdir()))
     way = {"plain": plain, "box": lambda: box, "limit": lambda: limit}[name]()
     way(files[0])  # warms up
@@ -92,7 +92,7 @@ def time_way(name: str, files: list[Path], photos: Path, out: Path) -> float:
     return (time.perf_counter() - started) / len(files)
 
 
-def copies(files: list[Path], count: int, folder: Path) -> Path:
+def make_copies(files: list[Path], count: int, folder: Path) -> Path:
     """A folder with each photo so many times, each copy with a comment of its own: no two files are identical."""
     folder.mkdir()
     for number in range(count):
@@ -119,11 +119,11 @@ def psnr(file: Path, stored: Path, row: dict[str, str]) -> float:
     return float(10 * np.log10(255**2 / mean_square))
 
 
-def in_turns(originals: Path, photos: Path, out: Path, rounds: int) -> dict[str, list[float]]:
+def time_interleaved(originals: Path, photos: Path, out: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds a photo of each way, by turn; each time in a new process, so that no way profits from another."""
-    taken: dict[str, list[float]] = {name: [] for name in WAYS}
+    taken: dict[str, list[float]] = {name: [] for name in METHODS}
     for turn in range(rounds + 1):
-        for name in WAYS:
+        for name in METHODS:
             command = [sys.executable, __file__, originals, "--way", name, "--photos", photos, "--prepared", out]
             answer = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
             if turn:  # the first turn fills the system's caches
@@ -140,21 +140,21 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=24)
     parser.add_argument("--out", type=Path)
     # One way alone, timed: what this script asks of itself.
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--photos", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--prepared", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     files = sorted(arguments.originals.rglob("*.jpg"))
     if arguments.way is not None:
-        print(time_way(arguments.way, files, arguments.photos, arguments.prepared))
+        print(time_method(arguments.way, files, arguments.photos, arguments.prepared))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        out, photos = Path(temporary) / "out", copies(files, arguments.copies, Path(temporary) / "photos")
-        taken = in_turns(arguments.originals, photos, out, arguments.rounds)
-        rows = list(read_rows(out / "manifest.csv"))[:: arguments.copies]
+        out, photos = Path(temporary) / "out", make_copies(files, arguments.make_copies, Path(temporary) / "photos")
+        taken = time_interleaved(arguments.originals, photos, out, arguments.rounds)
+        rows = list(read_rows(out / "manifest.csv"))[:: arguments.make_copies]
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
 
-    def times(name: str, of: str) -> float:
+    def speedup(name: str, of: str) -> float:
         """How many times as fast as another way one way is, turn by turn."""
         return round(statistics.median(b / a for a, b in zip(taken[name], taken[of], strict=True)), 2)
 
@@ -162,12 +162,12 @@ def main() -> None:
     report = {
         "commit": commit.strip(),
         "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
-        "photos": {"ours": arguments.copies * len(files), "others": len(files)},
+        "photos": {"ours": arguments.make_copies * len(files), "others": len(files)},
         "photos_per_second": {name: round(1 / statistics.median(spent), 1) for name, spent in taken.items()},
-        "ours_over_plain": times("ours", "plain"),
-        "ours_over_box": times("ours", "box"),
-        "ours_over_limit": times("ours", "limit"),
-        "two_workers_over_one": times(TWO, "ours"),
+        "ours_over_plain": speedup("ours", "plain"),
+        "ours_over_box": speedup("ours", "box"),
+        "ours_over_limit": speedup("ours", "limit"),
+        "two_workers_over_one": speedup(TWO_WORKERS, "ours"),
         "psnr_worst_db": round(min(quality), 1),
         "psnr_median_db": round(statistics.median(quality), 1),
     }

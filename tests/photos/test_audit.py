@@ -14,7 +14,7 @@ from biranet.manifest import read_manifest, write_manifest
 from biranet.photos import audit as audit_module
 from biranet.photos.audit import audit, find_duplicate_sets
 from biranet.photos.datasets import LabelSource
-from biranet.photos.findings import as_json, describe, describe_warnings, refuse_leaks
+from biranet.photos.findings import as_json, describe_findings, describe_warnings, refuse_leaks
 from biranet.photos.folder import prepare_folder
 
 # Fingerprints of pictures that have nothing to do with each other; each second one nearly equals the one before.
@@ -69,7 +69,7 @@ def test_a_header_that_names_both_eyes():
 def test_nothing_is_found_where_all_is_well():
     table = manifest(4, split=["train", "train", "validation", "test"])
     assert audit(table) == []
-    assert describe([]) == "The audit found nothing."
+    assert describe_findings([]) == "The audit found nothing."
     assert describe_warnings([], "x") == ""
     assert as_json(table, []) == {"photos": 4, "refused": False, "findings": []}
 
@@ -123,15 +123,15 @@ def test_every_torn_key_is_told_once_and_in_the_order_of_the_rows():
     ).sample(frac=1, random_state=1)
     found = kinds(finding for finding in audit(table) if finding.refuses)
     rows = [(row.file, row.group, row.sha256, row.split) for row in table.itertuples() if row.split]
-    told = []
-    for kind, place in (("group in several parts", 1), ("byte-identical photo in several parts", 2)):
-        keys = [key for key in dict.fromkeys(row[place] for row in rows) if key]
-        sets = [[row for row in rows if row[place] == key] for key in keys]
+    reported = []
+    for kind, position in (("group in several parts", 1), ("byte-identical photo in several parts", 2)):
+        keys = [key for key in dict.fromkeys(row[position] for row in rows) if key]
+        sets = [[row for row in rows if row[position] == key] for key in keys]
         expected = [[row[0] for row in same] for same in sets if len({row[3] for row in same}) > 1]
-        expected = [files for files in expected if set(files) not in told]
+        expected = [files for files in expected if set(files) not in reported]
         assert len(expected) > 5
         assert found.pop(kind) == expected
-        told += [set(files) for files in expected]
+        reported += [set(files) for files in expected]
     # Nothing is near-identical but what is identical, and that has been told.
     assert found == {}
 
@@ -185,8 +185,8 @@ def test_copies_that_are_known_are_not_looked_for_again(biranet, split_folder, t
     table = manifest(4, fingerprint=[PRINTS[0], PRINTS[1], PRINTS[4], ""], grade=[0, 1, 2, 3])
     assert audit(table, duplicate_sets=find_duplicate_sets(table)) == audit(table)
     searches = []
-    search = audit_module.near_identical
-    monkeypatch.setattr(audit_module, "near_identical", lambda prints: searches.append(prints) or search(prints))
+    search = audit_module.near_identical_pairs
+    monkeypatch.setattr(audit_module, "near_identical_pairs", lambda prints: searches.append(prints) or search(prints))
     folder = shutil.copytree(split_folder, tmp_path / "prepared")
     assert biranet("split", folder, "--folds", 3).status == 0
     assert [len(prints) for prints in searches] == [40]
@@ -227,7 +227,7 @@ def test_names_of_files_are_told_as_they_are():
     findings = audit(manifest(4, file=names, sha256="one"))
     assert findings[0].sentence.startswith("{first}.jpg and {n} 🙂.jpg and 100%.jpg and 1 more are the same file")
     assert json.loads(json.dumps(as_json(manifest(4), findings)))["findings"][0]["cases"] == [names]
-    assert "refused" not in describe(findings)
+    assert "refused" not in describe_findings(findings)
 
 
 def _copy_of(path, degrees=0, quality=40, **options):
@@ -250,7 +250,7 @@ def test_real_traps(real_data, tmp_path):
     (photos / "turned.jpg").write_bytes(_copy_of(source / names[3], degrees=90))
     data = (source / names[4]).read_bytes()
     (photos / "person.jpg").write_bytes(data[:2] + b"\xff\xfe\x00\x0d12345678901" + data[2:])
-    rows = [(name, 1, f"v{place}", "left") for place, name in enumerate(names)]
+    rows = [(name, 1, f"v{position}", "left") for position, name in enumerate(names)]
     rows += [("again.jpg", 2, "x", "right"), ("turned.jpg", 1, "y", "left"), ("person.jpg", 1, "z", "left")]
     labels = tmp_path / "labels.csv"
     pd.DataFrame(rows, columns=["file", "grade", "group", "eye"]).to_csv(labels, index=False)

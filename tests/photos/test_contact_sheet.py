@@ -30,7 +30,7 @@ def shades(path, count):
     sheet = read_photo(path)
     columns = (sheet.shape[1] - GAP) // STEP_X
     places = [(GAP + n // columns * STEP_Y + TILE // 2, GAP + n % columns * STEP_X + TILE // 2) for n in range(count)]
-    return [int(sheet[place].mean().round()) for place in places]
+    return [int(sheet[position].mean().round()) for position in places]
 
 
 def red_places(path):

@@ -144,10 +144,10 @@ def as_jpeg(photo, quality):
     return cv2.imdecode(cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
 
 
-def blobs(shape, colour, seed):
+def blobs(shape, color, seed):
     """A hand or a wall out of focus."""
     uneven = np.random.default_rng(seed).normal(0, 40, (5, 4, 1)).repeat(3, axis=2)
-    return (cv2.resize(uneven, shape[::-1], interpolation=cv2.INTER_CUBIC) + colour).clip(0, 255).astype(np.uint8)
+    return (cv2.resize(uneven, shape[::-1], interpolation=cv2.INTER_CUBIC) + color).clip(0, 255).astype(np.uint8)
 
 
 def assert_found(photo, x, y, radius, off_px):
@@ -221,10 +221,10 @@ def test_a_field_cut_straight_leaves_no_white_above_it():
     assert np.percentile(square[np.abs(np.arange(field.side_px) + field.top_px - 105) < 5], 99) < 30
 
 
-@pytest.mark.parametrize(("colour", "seed"), [((190, 140, 110), 0), ((190, 140, 110), 1), ((90, 60, 45), 2), (180, 3)])
-def test_a_field_in_a_lens_is_found_before_a_hand_or_a_wall(colour, seed):
+@pytest.mark.parametrize(("color", "seed"), [((190, 140, 110), 0), ((190, 140, 110), 1), ((90, 60, 45), 2), (180, 3)])
+def test_a_field_in_a_lens_is_found_before_a_hand_or_a_wall(color, seed):
     circle = (200.0 + 20 * seed, 400.0 - 30 * seed, 110.0 + 15 * seed)
-    photo = lay(blobs((800, 450), colour, seed), *circle, rim=14)
+    photo = lay(blobs((800, 450), color, seed), *circle, rim=14)
     assert_found(as_jpeg(photo, 80), *circle, off_px=7)
 
 
@@ -248,11 +248,11 @@ def test_a_strip_of_text_is_no_part_of_the_field():
 
 @pytest.mark.parametrize("turn", range(4))
 @pytest.mark.parametrize("words", ["", "OD 31.12.1999"])
-@pytest.mark.parametrize("colour", [(255, 255, 255), (128, 128, 128), (30, 30, 30), (20, 80, 200)])
-def test_a_band_along_any_edge_is_no_part_of_a_field_that_the_photo_cuts(colour, words, turn):
+@pytest.mark.parametrize("color", [(255, 255, 255), (128, 128, 128), (30, 30, 30), (20, 80, 200)])
+def test_a_band_along_any_edge_is_no_part_of_a_field_that_the_photo_cuts(color, words, turn):
     photo = lay(np.zeros((512, 771, 3), np.uint8), 358, 256, 312)
     band = photo[450:]
-    band[:] = colour
+    band[:] = color
     cv2.rectangle(band, (0, 0), (90 * bool(words), 62), (200, 40, 30), -1)
     cv2.putText(band, words, (130, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (0, 0, 0), 3)
     photo = as_jpeg(np.ascontiguousarray(np.rot90(photo, turn)), 80)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biranet.photos.copies import THRESHOLD, near_identical
+from biranet.photos.copies import MAX_DISTANCE, near_identical_pairs
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import cut_field, find_field
-from biranet.photos.fingerprint import STEPS, fingerprint
+from biranet.photos.fingerprint import QUANTIZATION_STEPS, fingerprint
 from biranet.photos.read import read_photo
 
 BYTES = 120
@@ -20,7 +20,7 @@ def print_of(photo):
 
 def distance(one, other):
     one, other = (np.frombuffer(bytes.fromhex(text), np.uint8).astype(float) for text in (one, other))
-    return np.linalg.norm(one - other) / STEPS
+    return np.linalg.norm(one - other) / QUANTIZATION_STEPS
 
 
 def compressed(photo, quality):
@@ -82,10 +82,10 @@ def prints(drawn):
 @pytest.mark.parametrize("name", COPIES)
 def test_a_copy_is_near_and_other_eyes_are_not(drawn, prints, name):
     copies = [print_of(COPIES[name](photo)) for photo in drawn[:12]]
-    for place, copy in enumerate(copies):
+    for position, copy in enumerate(copies):
         others = [distance(copy, other) for other in prints]
-        assert np.argmin(others) == place
-        assert others[place] <= THRESHOLD < sorted(others)[1]
+        assert np.argmin(others) == position
+        assert others[position] <= MAX_DISTANCE < sorted(others)[1]
 
 
 def test_a_turned_or_mirrored_square_hardly_differs(drawn):
@@ -98,7 +98,7 @@ def test_a_turned_or_mirrored_square_hardly_differs(drawn):
 def test_small_drawn_photos_are_not_linked(size):
     prints = [print_of(draw_photo(seed % 5, seed, *size)) for seed in range(150)]
     assert all(prints)
-    assert len(near_identical(prints)) == 0
+    assert len(near_identical_pairs(prints)) == 0
 
 
 def test_a_plain_field_has_no_fingerprint_and_links_nothing():
@@ -106,7 +106,7 @@ def test_a_plain_field_has_no_fingerprint_and_links_nothing():
     cv2.circle(square, (192, 192), 185, (150, 80, 40), -1)
     noise = np.random.default_rng(0).integers(0, 2, square.shape, dtype=np.uint8)
     assert fingerprint(square) == fingerprint(np.zeros_like(square)) == fingerprint(np.full_like(square, 200)) == ""
-    assert len(near_identical([fingerprint(square), fingerprint(square + noise), ""])) == 0
+    assert len(near_identical_pairs([fingerprint(square), fingerprint(square + noise), ""])) == 0
 
 
 def test_pictures_that_differ_by_turning_one_spot_are_one_photo():
@@ -115,11 +115,11 @@ def test_pictures_that_differ_by_turning_one_spot_are_one_photo():
     def spot(radius, degrees):
         square = np.zeros((384, 384, 3), np.uint8)
         cv2.circle(square, (192, 192), 185, (150, 80, 40), -1)
-        place = 192 + radius * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-        cv2.circle(square, np.rint(place).astype(int).tolist(), 24, (250, 220, 120), -1)
+        position = 192 + radius * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+        cv2.circle(square, np.rint(position).astype(int).tolist(), 24, (250, 220, 120), -1)
         return fingerprint(square)
 
-    assert distance(spot(80, 0), spot(80, 140)) < THRESHOLD < distance(spot(80, 0), spot(140, 0))
+    assert distance(spot(80, 0), spot(80, 140)) < MAX_DISTANCE < distance(spot(80, 0), spot(140, 0))
 
 
 @pytest.mark.real
@@ -127,11 +127,11 @@ def test_originals_are_near_their_small_copies_and_far_from_all_others(real_data
     originals = sorted((real_data / "originals").rglob("*.jpg"))[::6]
     by_name = {path.name: path for path in (real_data / "images512").rglob("*.jpg")}
     small = [print_of(read_photo(by_name[path.name])) for path in originals]
-    for place, path in enumerate(originals):
+    for position, path in enumerate(originals):
         large = print_of(read_photo(path))
         others = [distance(large, other) for other in small]
-        assert np.argmin(others) == place
-        assert others[place] < 0.2 < THRESHOLD < sorted(others)[1]
+        assert np.argmin(others) == position
+        assert others[position] < 0.2 < MAX_DISTANCE < sorted(others)[1]
 
 
 @pytest.mark.real
@@ -139,6 +139,6 @@ def test_originals_are_near_their_small_copies_and_far_from_all_others(real_data
 def test_real_copies_are_near(real_data, name):
     photos = [read_photo(path) for path in sorted((real_data / "images512").rglob("*.jpg"))[7::60]]
     prints = [print_of(photo) for photo in photos]
-    assert len(near_identical(prints)) == 0
+    assert len(near_identical_pairs(prints)) == 0
     for photo, own in zip(photos, prints, strict=True):
-        assert distance(print_of(COPIES[name](photo)), own) <= THRESHOLD
+        assert distance(print_of(COPIES[name](photo)), own) <= MAX_DISTANCE

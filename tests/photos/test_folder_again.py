@@ -93,7 +93,7 @@ def test_a_split_stays_while_nothing_else_changes(photos, tmp_path, run, photo_b
 def test_a_split_beside_an_official_one_stays_too(photos, tmp_path, run, folds):
     labels, out = tmp_path / "labels.csv", tmp_path / "out"
     names = sorted(path.name for path in photos.glob("*.png") if path.name not in ("black.png", "return\r.png"))
-    rows = [f'"{name.replace(chr(34), chr(34) * 2)}",{place % 5},train' for place, name in enumerate(names)]
+    rows = [f'"{name.replace(chr(34), chr(34) * 2)}",{position % 5},train' for position, name in enumerate(names)]
     # A photo that cannot be used has an official part, and none of ours: in published sets the normal case.
     labels.write_text("\n".join(["file,grade,split", *rows, "text.jpg,1,train"]))
     run(photos, out, labels=LabelSource(labels))

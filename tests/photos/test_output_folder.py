@@ -106,7 +106,7 @@ def test_images_of_withdrawn_photos_go_and_nothing_else(few, tmp_path, run, tree
     summary = prepare_folder(few, out, size_px=64, progress=False)
     assert summary.deleted_images == 1
     # The image of the first is that of its copy as well.
-    assert [(out / place).exists() for place in table["prepared"]] == [True, False, True]
+    assert [(out / position).exists() for position in table["prepared"]] == [True, False, True]
     assert all(path.exists() for path in notes)
     run(few, tmp_path / "fresh")
     assert tree(tmp_path / "fresh").items() <= tree(out).items()

@@ -7,8 +7,8 @@ from biranet.photos.overlay import overlay_attention
 PHOTO = np.random.default_rng(2).integers(0, 255, (60, 90, 3), dtype=np.uint8)
 
 
-def lightness(colours):
-    return cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[:, :, 0].astype(float)
+def lightness(colors):
+    return cv2.cvtColor(colors, cv2.COLOR_RGB2LAB)[:, :, 0].astype(float)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 7), (60, 90), (120, 100)])

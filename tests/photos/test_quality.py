@@ -287,8 +287,8 @@ def test_drawn_photos_pass_in_colour_and_not_in_grey(width, height):
     for seed in range(12):
         photo = drawn(seed, width, height)
         assert why_ungradable(measure(photo)) == "", (seed, measure(photo))
-        grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-        assert why_ungradable(measure(grey)) == "does not look like a colour fundus photograph", (seed, measure(grey))
+        gray = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+        assert why_ungradable(measure(gray)) == "does not look like a colour fundus photograph", (seed, measure(gray))
 
 
 def test_an_angiogram_is_no_colour_photograph_and_neither_is_a_red_free_one():
@@ -361,7 +361,7 @@ def textured(photo):
     return dimmed(photo, np.where(checks, 1.0, 0.3)[:, :, None])
 
 
-def two_coloured(photo):
+def two_colored(photo):
     mixed = photo.copy()
     mixed[:, : photo.shape[1] * 2 // 5] = photo[:, : photo.shape[1] * 2 // 5, ::-1]
     return mixed
@@ -373,7 +373,7 @@ def two_coloured(photo):
         pytest.param(lambda photo: photo[:, :, [2, 1, 0]], id="blue"),
         pytest.param(lambda photo: photo[:, :, [1, 0, 2]], id="green"),
         pytest.param(lambda photo: photo[:, :, [0, 2, 1]], id="magenta"),
-        pytest.param(two_coloured, id="two colours"),
+        pytest.param(two_colored, id="two colours"),
         pytest.param(textured, id="chequered"),
     ],
 )

@@ -37,13 +37,13 @@ def test_orientation_is_applied_once(pixels, orientation, suffix):
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize(("least_px", "scale"), [(1, 8), (19, 4), (34, 2), (67, 1), (600, 1)])
-def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(orientation, mode, least_px, scale):
+@pytest.mark.parametrize(("min_side_px", "scale"), [(1, 8), (19, 4), (34, 2), (67, 1), (600, 1)])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(orientation, mode, min_side_px, scale):
     ramp = np.linspace(0, 255, 203 * 133 * 3).reshape(133, 203, 3).astype(np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(ramp).convert(mode), "JPEG", quality=95, exif=exif.tobytes())
-    whole, scaled = read_photo(data), read_scaled(data, least_px)
+    whole, scaled = read_photo(data), read_scaled(data, min_side_px)
     assert (scaled.height_px, scaled.width_px) == whole.shape[:2]
     assert scaled.pixels.shape == (-(-whole.shape[0] // scale), -(-whole.shape[1] // scale), 3)
     assert np.abs(scaled.pixels - shrunk(whole, scale, orientation)).mean() <= (1.5 if scale > 1 else 0)
@@ -70,8 +70,8 @@ def test_unreadable_exif_does_not_lose_the_picture(pixels):
 
 
 def test_grey_palette_and_one_bit(pixels):
-    grey = Image.fromarray(pixels).convert("L")
-    assert (read_photo(encoded(grey, "PNG")) == np.array(grey)[:, :, None]).all()
+    gray = Image.fromarray(pixels).convert("L")
+    assert (read_photo(encoded(gray, "PNG")) == np.array(gray)[:, :, None]).all()
     palette = Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE)
     assert (read_photo(encoded(palette, "GIF")) == np.array(palette.convert("RGB"))).all()
     one_bit = Image.fromarray(pixels).convert("1")

@@ -101,14 +101,14 @@ class Audit(Command):
         from biranet.manifest import MANIFEST_NAME, read_manifest
         from biranet.outputs import output
         from biranet.photos.audit import AUDIT, AUDIT_NAME, audit, audit_images
-        from biranet.photos.findings import as_json, describe
+        from biranet.photos.findings import as_json, describe_findings
 
         prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
         table = read_manifest(prepared)
         findings = [*audit_images(prepared, table), *audit(table)]
         with output(prepared / AUDIT_NAME, AUDIT) as out:
             write_json(out, as_json(table, findings))
-        print(f"{describe(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
+        print(f"{describe_findings(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0
 
 

@@ -11,7 +11,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
 from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
-from biranet.photos.copies import connected_components, near_identical
+from biranet.photos.copies import connected_components, near_identical_pairs
 from biranet.places import public_name
 from biranet.reports.facts import Fact, HashedFile
 from biranet.reports.notes import Note
@@ -58,7 +58,7 @@ def _count_learned(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.Data
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
     """How many of the measured photos are near-identical to one learned from, directly or through others."""
-    sets = connected_components(len(learned) + len(measured), near_identical([*learned, *measured]))
+    sets = connected_components(len(learned) + len(measured), near_identical_pairs([*learned, *measured]))
     return int(np.isin(sets[len(learned) :], sets[: len(learned)]).sum())
 
 

@@ -10,7 +10,7 @@ from biranet.config import LARGEST_SEED, ModelConfig
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
-from biranet.photos.prepare import SMALLEST_PX, Preparation
+from biranet.photos.prepare import MIN_SIZE_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.validated import STRICT, validated
 
@@ -76,7 +76,7 @@ class CheckpointInfo:
 
     def __post_init__(self) -> None:
         numbers: dict[str, tuple[tuple[float | None, ...], float, float]] = {
-            "image_size": ((self.image_size,), SMALLEST_PX, self.preparation.size_px),
+            "image_size": ((self.image_size,), MIN_SIZE_PX, self.preparation.size_px),
             "mean": (self.mean, 0, 1),
             "std": (self.std, 1e-3, 10),
             "epoch": ((self.epoch,), 0, 1e9),

@@ -23,10 +23,10 @@ def check_preparation(prepared: Path, info: CheckpointInfo) -> None:
     Raises:
         RefusedError: If they were.
     """
-    if unlike := read_preparation(prepared).unlike(info.preparation):
+    if difference := read_preparation(prepared).describe_difference(info.preparation):
         raise RefusedError(
-            f"{prepared} holds {unlike}, which the checkpoint was trained on; give a folder of such, or prepare them "
-            f"again, into another folder, with --size {info.preparation.size_px}"
+            f"{prepared} holds {difference}, which the checkpoint was trained on; give a folder of such, or prepare "
+            f"them again, into another folder, with --size {info.preparation.size_px}"
         )
 
 

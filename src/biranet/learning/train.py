@@ -41,7 +41,7 @@ from biranet.learning.training import Training, prepare_training
 from biranet.learning.workers import living_workers
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import output
-from biranet.photos.parallel import refuse_missing_guard
+from biranet.photos.parallel import check_main_guard
 from biranet.signals import stop_signals
 
 AfterBatch = Callable[[Progress], None]
@@ -76,7 +76,7 @@ def train(
         InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
     """
     if config.data.workers:
-        refuse_missing_guard()
+        check_main_guard()
     choose_device(config.device)  # one that is not there is refused
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config))
     torch.backends.cudnn.deterministic = True

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from biranet.errors import InputError
-from biranet.photos.parallel import end_with_main_process, refuse_missing_guard, stop_signals_blocked
+from biranet.photos.parallel import check_main_guard, end_with_main_process, stop_signals_blocked
 from biranet.signals import STOPPING
 
 Item = TypeVar("Item", covariant=True)
@@ -45,7 +45,7 @@ class Loader(DataLoader[Item]):
         """
         try:
             if self.num_workers:
-                refuse_missing_guard(self.multiprocessing_context)
+                check_main_guard(self.multiprocessing_context)
             with stop_signals_blocked():
                 return super().__iter__()
         except OSError as error:

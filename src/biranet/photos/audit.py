@@ -32,7 +32,7 @@ from biranet.manifest import (
 )
 from biranet.outputs import file_kind, holds_keys
 from biranet.photos import CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
-from biranet.photos.copies import connected_components, near_identical
+from biranet.photos.copies import connected_components, near_identical_pairs
 from biranet.photos.findings import Finding, summarize_cases
 from biranet.photos.prepare import read_preparation
 from biranet.words import EYES, split_eye_suffix
@@ -44,8 +44,8 @@ AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused",
 """What `as_json` is written to."""
 
 _NEEDED_COLUMNS = ("file", "status", "grade", "group", "eye")
-_MANY_OF_AN_EYE = 10
-_TOO_GOOD = "Results on it would be too good to be true"
+_MAX_PHOTOS_OF_EYE = 10
+_INFLATED = "Results on it would be too good to be true"
 
 
 def audit(
@@ -99,17 +99,17 @@ def audit(
 def _missing_evidence(table: pd.DataFrame) -> list[Finding]:
     """What cannot be checked, since an older version or a plain photo left it out."""
     usable = table[table["status"] == "ok"]
-    imaged = table[_cells(table, "prepared") != ""]
+    imaged = table[_text_column(table, "prepared") != ""]
     findings = [
         summarize_cases(
             "no fingerprint",
-            [[file] for file in usable.loc[_lacks(usable, "fingerprint"), "file"]],
+            [[file] for file in usable.loc[_rows_without(usable, "fingerprint"), "file"]],
             "{first} has no fingerprint, so its near-identical copies are not found; {n} such in all. Prepare the "
             "photos again with this version; a photo without any detail in its field never gets one",
         ),
         summarize_cases(
             "image without digest",
-            [[file] for file in imaged.loc[_lacks(imaged, PREPARED_SHA256, ROW_SHA256), "file"]],
+            [[file] for file in imaged.loc[_rows_without(imaged, PREPARED_SHA256, ROW_SHA256), "file"]],
             "nothing tells whether the prepared image of {first} is its own, and the one that was stored; {n} such "
             "in all. Run `biranet prepare` again, which makes them anew",
         ),
@@ -134,7 +134,7 @@ def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
         size_px, preparation = read_preparation(prepared).size_px, []
     except InputError as error:
         size_px, preparation = 0, [Finding("no preparation", True, 1, [[PREPARATION_NAME]], str(error))]
-    digests = _cells(table, PREPARED_SHA256)
+    digests = _text_column(table, PREPARED_SHA256)
     changed, resized = [], []
     rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
     for file, status, place, digest in progress_bar(rows, desc="images", total=len(table), unit="photo", leave=False):
@@ -169,8 +169,8 @@ def find_duplicate_sets(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     Returns:
         Numbers (rows,), int64, from 0.
     """
-    near = near_identical(_cells(table, "fingerprint").tolist())
-    return connected_components(len(table), np.concatenate([_same(table, "sha256"), near]))
+    near = near_identical_pairs(_text_column(table, "fingerprint").tolist())
+    return connected_components(len(table), np.concatenate([_equal_pairs(table, "sha256"), near]))
 
 
 def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: str) -> list[Finding]:
@@ -185,8 +185,8 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
     reported: set[frozenset[str]] = set()
     for kind, what, key in (
         ("group", "the group {key}", photos["group"]),
-        ("patient in headers", "the patient {key} in the headers of files", _cells(photos, HEADER_GROUP)),
-        ("byte-identical photo", "byte-identical photos with sha256 {key}", _cells(photos, "sha256")),
+        ("patient in headers", "the patient {key} in the headers of files", _text_column(photos, HEADER_GROUP)),
+        ("byte-identical photo", "byte-identical photos with sha256 {key}", _text_column(photos, "sha256")),
         ("near-identical photo", "one photo in near-identical copies", numbers[photos.index]),
     ):
         # Rows are gathered only for keys that are divided, hardly ever any: to do so for every key takes seconds.
@@ -212,7 +212,7 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
                 len(divided),
                 [part["file"].tolist() for _, part in divided],
                 f"{what.format(key=name)} stands in more than one part of the split{where}: {names}; "
-                f"{len(divided)} such in all. {_TOO_GOOD}: make a new split with `biranet split`",
+                f"{len(divided)} such in all. {_INFLATED}: make a new split with `biranet split`",
             )
         )
     return findings
@@ -220,7 +220,10 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
 
 def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[Finding]:
     """Copies, and what their labels contradict."""
-    identical, sets = connected_components(len(table), _same(table, "sha256")), _positions_by_number(duplicate_sets)
+    identical, sets = (
+        connected_components(len(table), _equal_pairs(table, "sha256")),
+        _positions_by_number(duplicate_sets),
+    )
     files = table["file"].to_numpy()
     findings = [
         summarize_cases(
@@ -249,19 +252,19 @@ def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[
         ),
         summarize_cases(
             "eye other than in the header",
-            [[file] for file in files[_contradict(table["eye"], _cells(table, "header_eye"))]],
+            [[file] for file in files[_opposite_eyes(table["eye"], _text_column(table, "header_eye"))]],
             "{first} is called left or right by its labels and the other by the header of its file; {n} such in all. "
             "One must be wrong: correct the labels",
         ),
         summarize_cases(
             "eye other than in the name",
-            [[file] for file in files[_contradict(table["eye"], table["file"].map(_eye_in_name))]],
+            [[file] for file in files[_opposite_eyes(table["eye"], table["file"].map(_eye_in_name))]],
             "{first} is called left or right by its labels and the other by the end of its name; {n} such in all. "
             "One must be wrong: correct the labels, unless the name means something else",
         ),
         summarize_cases(
             "both eyes in the header",
-            [[file] for file in files[np.asarray(_cells(table, "header_eye") == CONTRADICTORY)]],
+            [[file] for file in files[np.asarray(_text_column(table, "header_eye") == CONTRADICTORY)]],
             "{first} is called left in one place of the header of its file and right in another; {n} such in all. "
             "None of it was used: say in the labels which eye it is",
         ),
@@ -269,7 +272,7 @@ def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[
     return [finding for finding in findings if finding.count]
 
 
-def _contradict(eyes: "pd.Series[str]", others: "pd.Series[str]") -> npt.NDArray[np.bool_]:
+def _opposite_eyes(eyes: "pd.Series[str]", others: "pd.Series[str]") -> npt.NDArray[np.bool_]:
     """Which rows (n,) are left by one and right by the other."""
     return np.asarray(eyes.isin(EYES) & others.isin(EYES) & (eyes != others))
 
@@ -280,10 +283,10 @@ def _eye_in_name(file: str) -> str:
 
 def _patients(table: pd.DataFrame) -> list[Finding]:
     """Patients that may be others than the groups say: all that keeps parts apart rests on them."""
-    origin = _cells(table, GROUP_FROM)
+    origin = _text_column(table, GROUP_FROM)
     shots = table.groupby(["group", "eye"])["file"].transform("size")
-    many = table["eye"].isin(EYES) & (shots > _MANY_OF_AN_EYE)
-    guessed = _by_group(table[origin.isin(GUESSED_FROM)], ["group"])
+    many = table["eye"].isin(EYES) & (shots > _MAX_PHOTOS_OF_EYE)
+    guessed = _files_by(table[origin.isin(GUESSED_FROM)], ["group"])
     findings = [
         summarize_cases(
             "guessed patients",
@@ -306,19 +309,19 @@ def _patients(table: pd.DataFrame) -> list[Finding]:
         ),
         summarize_cases(
             "many photos of one eye in a group",
-            _by_group(table[many], ["group", "eye"]),
+            _files_by(table[many], ["group", "eye"]),
             "{first} are all of one eye of one group; {n} such in all. Look whether this group is one patient",
         ),
     ]
     return [finding for finding in findings if finding.count]
 
 
-def _by_group(table: pd.DataFrame, columns: list[str]) -> list[list[str]]:
+def _files_by(table: pd.DataFrame, columns: list[str]) -> list[list[str]]:
     return [files.tolist() for _, files in table.groupby(columns, sort=False)["file"]]
 
 
 def _identifiers(table: pd.DataFrame) -> list[Finding]:
-    texts = _cells(table, "identifiers")
+    texts = _text_column(table, "identifiers")
     files = table.loc[texts != "", "file"].tolist()
     if not files:
         return []
@@ -332,22 +335,22 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
     return [summarize_cases("identifiers", [[file] for file in files], sentence)]
 
 
-def _cells(table: pd.DataFrame, column: str) -> "pd.Series[str]":
+def _text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
     """A column of texts; empty where an older version did not write it."""
     return table[column] if column in table else pd.Series("", index=table.index, dtype=object)
 
 
-def _lacks(table: pd.DataFrame, *columns: str) -> npt.NDArray[np.bool_]:
+def _rows_without(table: pd.DataFrame, *columns: str) -> npt.NDArray[np.bool_]:
     """Which rows (n,) have an empty cell in one of these columns."""
     lacking = np.zeros(len(table), np.bool_)
     for column in columns:
-        lacking |= np.asarray(_cells(table, column) == "")
+        lacking |= np.asarray(_text_column(table, column) == "")
     return lacking
 
 
-def _same(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
+def _equal_pairs(table: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
     """Pairs (m, 2) of rows with the same text, each with the first of them."""
-    cells = _cells(table, column).to_numpy()
+    cells = _text_column(table, column).to_numpy()
     named = np.flatnonzero(cells != "")
     numbers, texts = pd.factorize(cells[named])
     first = np.full(len(texts), len(cells))

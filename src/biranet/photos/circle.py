@@ -23,6 +23,6 @@ def fit_circle(points: npt.NDArray[np.floating]) -> tuple[float, float, float]:
     """
     system = np.column_stack([points, np.ones(len(points))])
     solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-    centre = solution[:2] / 2
-    squared_radius = solution[2] + (centre**2).sum()
-    return float(centre[0]), float(centre[1]), float(np.sqrt(max(0.0, squared_radius)))
+    center = solution[:2] / 2
+    squared_radius = solution[2] + (center**2).sum()
+    return float(center[0]), float(center[1]), float(np.sqrt(max(0.0, squared_radius)))

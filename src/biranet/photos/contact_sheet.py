@@ -16,10 +16,10 @@ from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure
 _COLUMNS = 10
 _TILE_PX = 208
 _GAP_PX = 8
-_LINE_PX = 14
+_LINE_HEIGHT_PX = 14
 _FONT_PX = 11
-_INK = "#202020"
-_REFUSED_INK = "#b00020"
+_TEXT_COLOR = "#202020"
+_REFUSED_COLOR = "#b00020"
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -53,29 +53,29 @@ def write_contact_sheet(prepared: Path, rows: Iterable[Mapping[str, str]], path:
     """
     font = ImageFont.load_default(_FONT_PX)
     measured = (row for row in rows if row[QUALITY_COLUMNS[0]])
-    worst = heapq.nsmallest(count, measured, key=_order)
+    worst = heapq.nsmallest(count, measured, key=_sort_key)
     if not worst:
         path.unlink(missing_ok=True)
         return False
     tiles = [_tile(row, font) for row in worst]
     columns = min(_COLUMNS, len(tiles))
     lines = -(-len(tiles) // columns)
-    step_x, step_y = _TILE_PX + _GAP_PX, _TILE_PX + 3 * _LINE_PX + _GAP_PX
+    step_x, step_y = _TILE_PX + _GAP_PX, _TILE_PX + 3 * _LINE_HEIGHT_PX + _GAP_PX
     sheet = Image.new("RGB", (columns * step_x + _GAP_PX, lines * step_y + _GAP_PX), "white")
     draw = ImageDraw.Draw(sheet)
     for number, tile in enumerate(tiles):
         left, top = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
-        sheet.paste(_picture(prepared / tile.prepared if tile.prepared else None), (left, top))
+        sheet.paste(_load_tile(prepared / tile.prepared if tile.prepared else None), (left, top))
         for place, line in enumerate(tile.lines):
-            ink = _REFUSED_INK if tile.refused and place else _INK
-            draw.text((left, top + _TILE_PX + 1 + place * _LINE_PX), line, ink, font)
+            color = _REFUSED_COLOR if tile.refused and place else _TEXT_COLOR
+            draw.text((left, top + _TILE_PX + 1 + place * _LINE_HEIGHT_PX), line, color, font)
     encoded = io.BytesIO()
     sheet.save(encoded, "JPEG", quality=85)
     write_bytes(path, encoded.getvalue())
     return True
 
 
-def _order(row: Mapping[str, str]) -> tuple[bool, float]:
+def _sort_key(row: Mapping[str, str]) -> tuple[bool, float]:
     """Where a photo stands on the sheet: the ungradable first, then by the margin of the measure that decided."""
     weakness = weakest_measure(Quality.from_cells(row))
     return not (row["reason"] or weakness.reason), weakness.margin
@@ -87,10 +87,10 @@ def _tile(row: Mapping[str, str], font: _Font) -> _Tile:
     # Ungradable photos may have been kept on request; the reason tells them.
     verdict = reason if row["status"] == "ungradable" else f"kept: {reason}" if reason else "gradable"
     value = f"{measure.replace('_', ' ')} {float(row[measure]):.2f}"
-    return _Tile(bool(reason), row["prepared"], (_shown(row["file"], font, True), _shown(verdict, font), value))
+    return _Tile(bool(reason), row["prepared"], (_truncate(row["file"], font, True), _truncate(verdict, font), value))
 
 
-def _shown(text: str, font: _Font, from_end: bool = False) -> str:
+def _truncate(text: str, font: _Font, from_end: bool = False) -> str:
     """Shorten a text to a tile's width, in letters that the built-in font has: accents are lost, the rest is `?`."""
     letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
@@ -102,7 +102,7 @@ def _shown(text: str, font: _Font, from_end: bool = False) -> str:
     return shown
 
 
-def _picture(path: Path | None) -> Image.Image:
+def _load_tile(path: Path | None) -> Image.Image:
     """The prepared picture at the size of a tile; plain grey where there is none, or it cannot be read."""
     tile = Image.new("RGB", (_TILE_PX, _TILE_PX), "#d0d0d0")
     if path is not None:

@@ -8,17 +8,17 @@ import pandas as pd
 from scipy.sparse import coo_matrix, csgraph
 
 from biranet.errors import InputError
-from biranet.photos.fingerprint import FINGERPRINT_BYTES, STEPS
+from biranet.photos.fingerprint import FINGERPRINT_BYTES, QUANTIZATION_STEPS
 
-THRESHOLD = 0.28
+MAX_DISTANCE = 0.28
 """Largest distance between the fingerprints of near-identical photos; docs/audit.md says how it was chosen."""
 
-_ALL_COMPARED = 2048
-_TREES, _LEAF, _AXES = 96, 64, 24
+_BRUTE_FORCE_LIMIT = 2048
+_TREES, _LEAF_SIZE, _AXES = 96, 64, 24
 _MAX_LINKS = 32
 
 
-def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
+def near_identical_pairs(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
     """Find the photos that are copies of each other, in a time that grows little faster than their number.
 
     Up to 2,048 different fingerprints are all compared. More are divided by 96 random trees, and compared within the
@@ -28,9 +28,9 @@ def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
         fingerprints: From `fingerprint`; an empty one is like no other.
 
     Returns:
-        Positions (m, 2), int64, the smaller first, sorted: pairs whose distance is at most `THRESHOLD`. Where very many
-        are alike, not all pairs are listed, but enough to link them: equal fingerprints each with the first of them,
-        and no photo with more than 32 others at a time.
+        Positions (m, 2), int64, the smaller first, sorted: pairs whose distance is at most `MAX_DISTANCE`. Where very
+        many are alike, not all pairs are listed, but enough to link them: equal fingerprints each with the first of
+        them, and no photo with more than 32 others at a time.
 
     Raises:
         InputError: If one is not what `fingerprint` gives.
@@ -40,7 +40,7 @@ def near_identical(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
         search one nearest neighbour through a queue; we compare all that meet in a leaf.
 
     Example:
-        >>> near_identical(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
+        >>> near_identical_pairs(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
         [[0, 3]]
     """
     printed = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
@@ -83,9 +83,9 @@ def _parse(text: str) -> npt.NDArray[np.uint8]:
 
 
 def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Pairs (m, 2) of rows no further apart than `THRESHOLD`, sorted."""
+    """Pairs (m, 2) of rows no further apart than `MAX_DISTANCE`, sorted."""
     count = len(distinct)
-    if count <= _ALL_COMPARED:
+    if count <= _BRUTE_FORCE_LIMIT:
         return _pairs_within(distinct, np.arange(count)[None])
     codes = np.empty(0, np.int64)
     for leaves in _leaves(distinct):
@@ -101,11 +101,11 @@ def _close_pairs(distinct: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def _leaves(distinct: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.int64]]:
     """Divide the rows in half again and again, differently for every tree; rows of the leaves, padded with `count`."""
     count = len(distinct)
-    centred = distinct - distinct.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, -_AXES:]
-    depth = int(np.ceil(np.log2(count / _LEAF)))
+    centered = distinct - distinct.mean(axis=0)
+    axes = np.linalg.eigh(centered.T @ centered)[1][:, -_AXES:]
+    depth = int(np.ceil(np.log2(count / _LEAF_SIZE)))
     padding = -count % 2**depth
-    turned = np.concatenate([centred @ axes, np.full((padding, _AXES), np.inf)])
+    turned = np.concatenate([centered @ axes, np.full((padding, _AXES), np.inf)])
     random = np.random.default_rng(0)
     for _ in range(_TREES):
         leaves = np.arange(len(turned))[None]
@@ -116,7 +116,7 @@ def _leaves(distinct: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.int64]]:
 
 
 def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Pairs (m, 2) of rows in the same leaf no further apart than `THRESHOLD`, the smaller first."""
+    """Pairs (m, 2) of rows in the same leaf no further apart than `MAX_DISTANCE`, the smaller first."""
     size = leaves.shape[1]
     later = np.triu(np.ones((size, size), np.bool_), 1)
     pairs = []
@@ -125,7 +125,7 @@ def _pairs_within(distinct: npt.NDArray[np.uint8], leaves: npt.NDArray[np.int64]
         points = distinct[some.clip(max=len(distinct) - 1)].astype(np.float32)
         products = points @ points.transpose(0, 2, 1)
         squares = np.einsum("lii->li", products)
-        near = squares[:, :, None] + squares[:, None, :] - 2 * products <= (THRESHOLD * STEPS) ** 2
+        near = squares[:, :, None] + squares[:, None, :] - 2 * products <= (MAX_DISTANCE * QUANTIZATION_STEPS) ** 2
         near &= later & (some < len(distinct))[:, None, :]
         near &= near.cumsum(axis=2, dtype=np.int32) <= _MAX_LINKS
         leaf, one, other = np.nonzero(near)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.bands import without_bands
+from biranet.photos.bands import find_interior
 from biranet.photos.circle import fit_circle
 from biranet.photos.round_edge import Disc, find_discs, redness
 
@@ -26,9 +26,9 @@ _MIN_THUMBNAIL_PX = 64
 _MIN_REDNESS = 40
 _MIN_CORNER_FRACTION = 0.3
 
-_EVERYWHERE = Disc(0, 0, np.inf)
+_UNBOUNDED_DISC = Disc(0, 0, np.inf)
 
-_SHEET = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
+_SEVERAL_FIELDS = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,12 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
         value=(0, 0, 0),
     )
     if size_px > field.side_px:
-        way = cv2.INTER_CUBIC
+        interpolation = cv2.INTER_CUBIC
     else:
         # Linear takes a third of the time. It weighs two pixels a side, which is enough for so small a step: after JPEG
         # it is 0.1 dB away from the mean over areas.
-        way = cv2.INTER_LINEAR if 2 * field.side_px < 3 * size_px else cv2.INTER_AREA
-    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=way), dtype=np.uint8)
+        interpolation = cv2.INTER_LINEAR if 2 * field.side_px < 3 * size_px else cv2.INTER_AREA
+    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=interpolation), dtype=np.uint8)
 
 
 def _thumbnail(photo: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
@@ -151,27 +151,27 @@ def _thumbnail(photo: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]
 
 
 def _find_on_thumbnail(thumbnail: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
-    """Find what holds the field on a thumbnail (h, w, 3), and the field itself where its surroundings become black."""
+    """Find box and disc of the field on a thumbnail (h, w, 3), bands along its edges left out."""
     height, width = thumbnail.shape[:2]
-    rest = without_bands(thumbnail)
-    inner = np.ascontiguousarray(thumbnail[rest.top : rest.bottom, rest.left : rest.right])
+    interior = find_interior(thumbnail)
+    inner = np.ascontiguousarray(thumbnail[interior.top : interior.bottom, interior.left : interior.right])
     channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(inner)]
     _check_contrast(channels)
     # Fields are red: the brightest channel keeps their dark parts above the background.
-    box, disc = _find(inner, np.maximum.reduce(channels))
+    box, disc = _find_box(inner, np.maximum.reduce(channels))
     if inner.shape != thumbnail.shape:
         disc = (
-            (disc or _EVERYWHERE)
-            .moved(rest.left, rest.top)
-            .within(
-                rest.left or -np.inf,
-                rest.top or -np.inf,
-                rest.right if rest.right < width else np.inf,
-                rest.bottom if rest.bottom < height else np.inf,
+            (disc or _UNBOUNDED_DISC)
+            .translated(interior.left, interior.top)
+            .clipped(
+                interior.left or -np.inf,
+                interior.top or -np.inf,
+                interior.right if interior.right < width else np.inf,
+                interior.bottom if interior.bottom < height else np.inf,
             )
         )
     left, top, right, bottom = box
-    return _Box(left + rest.left, top + rest.top, right + rest.left, bottom + rest.top), disc
+    return _Box(left + interior.left, top + interior.top, right + interior.left, bottom + interior.top), disc
 
 
 def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
@@ -183,15 +183,15 @@ def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
         raise PhotoError("no_field", "the photo is all one colour")
 
 
-def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
-    """What holds the field on the thumbnail, and the field itself where what is around it must be made black."""
+def _find_box(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
+    """Find the box around the field on a thumbnail, and its disc where what is around it must be made black."""
     rows, columns = level.shape
-    lit = _lit(level)
+    lit = _lit_mask(level)
     refusal: PhotoError | None = None
     box = _Box(0, 0, columns, rows)
     if lit is not None:
         try:
-            box, alone = _lit_part(lit)
+            box, alone = _largest_component(lit)
             if alone:
                 return box, None
         except PhotoError as error:
@@ -200,7 +200,7 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
     discs = find_discs(thumbnail, _MIN_AREA_FRACTION) if large else []
     if sum(disc.radius**2 > _MAX_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
         # A sheet of several photographs: to take one of them would be a silent choice.
-        raise PhotoError("no_field", _SHEET)
+        raise PhotoError("no_field", _SEVERAL_FIELDS)
     if discs:
         x, y, radius, left, top, right, bottom = discs[0]
         box = _Box(
@@ -217,8 +217,8 @@ def _find(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tup
     return box, None
 
 
-def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
-    """What holds the field on the thumbnail, and whether it is round and alone there: nothing else is lit beside it."""
+def _largest_component(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
+    """Find the box of the largest lit component, and whether it is round and nothing else is lit beside it."""
     rows, columns = lit.shape
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
     if count == 1:
@@ -229,14 +229,14 @@ def _lit_part(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
         raise PhotoError("no_field", "the photo has no large lit part")
     others = np.delete(stats[1:, cv2.CC_STAT_AREA], part - 1)
     if (others > _MAX_SECOND_FRACTION * area).any():
-        raise PhotoError("no_field", _SHEET)
+        raise PhotoError("no_field", _SEVERAL_FIELDS)
     contours, _ = cv2.findContours((labels == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0, :]
     # The outline runs through pixel centres; half a pixel around it is what the counted area covers.
     hull_area = cv2.contourArea(cv2.convexHull(outline)) + len(outline) / 2
     if min(width, height) < _MIN_SIDES_RATIO * max(width, height) or area < _MIN_SOLIDITY * hull_area:
         raise PhotoError("no_field", "the lit part of the photo is not round")
-    circle = _circle_through(outline, (columns, rows), max(width, height))
+    circle = _ransac_circle(outline, (columns, rows), max(width, height))
     if circle is None:
         return _Box(left, top, left + width, top + height), False
     x, y, radius = circle
@@ -270,8 +270,8 @@ def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:
         )
 
 
-def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
-    """Mask (h, w), uint8 0 or 1, of what is brighter than dark corners, without small things; None without such."""
+def _lit_mask(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """Threshold by the dark corners, without small things: mask (h, w), uint8 0 or 1; None without dark corners."""
     rows, columns = level.shape
     if min(rows, columns) >= _MIN_THUMBNAIL_PX:
         level = np.asarray(cv2.medianBlur(level, 3), dtype=np.uint8)
@@ -294,10 +294,10 @@ def _lit(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     return np.asarray(opened, dtype=np.uint8)
 
 
-def _circle_through(
+def _ransac_circle(
     outline: npt.NDArray[np.int32], size: tuple[int, int], longest: int
 ) -> tuple[float, float, float] | None:
-    """Centre and radius of the circle on which most of the outline lies, or None where it is no arc."""
+    """Fit a circle to an outline by RANSAC and least squares: centre x, y and radius; None where it is no arc."""
     inner = ((outline > 1) & (outline < np.array(size) - 2)).all(axis=1)
     points = outline[inner].astype(np.float64)
     if len(points) < 16:
@@ -317,16 +317,16 @@ def _circle_through(
         return None
     circles = np.stack([x, y, radius], axis=1)[usable]
     # Every third point of the outline is enough to tell the best draw from the others.
-    best = int(_on_circles(points[::3], circles).sum(axis=1).argmax())
-    on_circle = _on_circles(points, circles[best : best + 1])[0]
+    best = int(_inliers(points[::3], circles).sum(axis=1).argmax())
+    on_circle = _inliers(points, circles[best : best + 1])[0]
     if on_circle.mean() < _MIN_ARC_FRACTION:
         return None
     # The best draw names the points on the arc; the least-squares circle through them all is steadier than three.
     return fit_circle(points[on_circle])
 
 
-def _on_circles(points: npt.NDArray[np.float64], circles: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which points (n, 2) lie within 1.5 pixels of which circles (m, 3: x, y, radius), (m, n)."""
+def _inliers(points: npt.NDArray[np.float64], circles: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which points (n, 2) lie within 1.5 pixels of which circles (m, 3: x, y, radius), (m, n)."""
     x, y, radius = circles.T[:, :, None]
     # Squares throughout: roots would take most of the time of finding a field.
     squared = (points[:, 0] - x) ** 2 + (points[:, 1] - y) ** 2

@@ -11,7 +11,7 @@ import pandas as pd
 from biranet.errors import RefusedError
 from biranet.files import printable
 
-_SHOWN = 3
+_MAX_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def summarize_cases(kind: str, cases: list[list[str]], sentence: str) -> Finding
         The finding; its count is 0 where there is no case.
     """
     first = cases[0] if cases else []
-    names = " and ".join(map(printable, first[:_SHOWN])) + (
-        f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
+    names = " and ".join(map(printable, first[:_MAX_LISTED])) + (
+        f" and {len(first) - _MAX_LISTED} more" if len(first) > _MAX_LISTED else ""
     )
     # Not by format, since the names of files may hold braces.
     sentence = sentence.replace("{n}", str(len(cases))).replace("{first}", names)
@@ -74,7 +74,7 @@ def describe_warnings(findings: Sequence[Finding], prepared: Path) -> str:
     return f"The audit warns of: {warnings}; see all with: biranet audit {prepared}" if warnings else ""
 
 
-def describe(findings: Sequence[Finding]) -> str:
+def describe_findings(findings: Sequence[Finding]) -> str:
     """Lay out the findings as a table for people: kind, cases, whether training is refused, the sentence."""
     if not findings:
         return "The audit found nothing."

@@ -13,19 +13,19 @@ import numpy.typing as npt
 from biranet.photos.circle import fit_circle
 
 _COARSE_PX = 128
-_UPRIGHT_PX = 96
+_NORMALIZED_PX = 96
 """Side of the picture in which the field fills the square and from which the rings are taken."""
-_RINGS, _WAVES = 10, 12
+_RINGS, _FREQUENCIES = 10, 12
 _RING_RADII = np.linspace(0.12, 0.86, _RINGS)
 """Radii of the rings as shares of the field's. The rim is left out: there copies differ most."""
-_WEIGHTS = np.sqrt(np.arange(1, _WAVES + 1))
+_WEIGHTS = np.sqrt(np.arange(1, _FREQUENCIES + 1))
 """Of the waves with 1, 2, … crests a ring. Natural pictures have more of the slow ones, and tell less by them."""
-STEPS = 512
+QUANTIZATION_STEPS = 512
 """Whole numbers for a strength of 1; all strengths of a photo have the sum of squares 1, so few pass 255 / 512."""
 _MIN_STRENGTH = 1.0
 """Below it the field shows nothing but noise; a single bright spot on a plain field has 1.2, photographs 1.4 to 2.8."""
 
-FINGERPRINT_BYTES = _RINGS * _WAVES
+FINGERPRINT_BYTES = _RINGS * _FREQUENCIES
 """Length of a fingerprint."""
 
 _Floats = npt.NDArray[np.float32]
@@ -54,31 +54,35 @@ def fingerprint(square: npt.NDArray[np.uint8]) -> str:
         >>> len(fingerprint(square)), fingerprint(square) == fingerprint(np.rot90(square))
         (240, True)
     """
-    grey = cv2.cvtColor(np.ascontiguousarray(square), cv2.COLOR_RGB2GRAY)
-    coarse = cv2.resize(grey, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    rings = _polar(_even_out(_upright(coarse)), 96, _UPRIGHT_PX // 2, _UPRIGHT_PX / 2)
-    waves = np.fft.rfft(rings, axis=0)[1 : _WAVES + 1] / len(rings)
+    gray = cv2.cvtColor(np.ascontiguousarray(square), cv2.COLOR_RGB2GRAY)
+    coarse = cv2.resize(gray, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    rings = _resample_polar(
+        _normalize_illumination(_normalize_geometry(coarse)), 96, _NORMALIZED_PX // 2, _NORMALIZED_PX / 2
+    )
+    waves = np.fft.rfft(rings, axis=0)[1 : _FREQUENCIES + 1] / len(rings)
     strengths = np.abs(waves @ _ring_windows()).T * _WEIGHTS
     norm = float(np.linalg.norm(strengths))
     if norm < _MIN_STRENGTH:
         return ""
-    return np.rint(strengths * (STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
+    return np.rint(strengths * (QUANTIZATION_STEPS / norm)).clip(0, 255).astype(np.uint8).tobytes().hex()
 
 
-def _upright(coarse: _Floats) -> _Floats:
-    """Cut so that the circle of the field fills the square, even where the photo shows only a part of the circle."""
+def _normalize_geometry(coarse: _Floats) -> _Floats:
+    """Scale and shift so that the field's circle fills the square, even where the photo shows only a part of it."""
     x, y, radius = _field_circle(coarse)
-    scale = _UPRIGHT_PX / 2 / radius
-    shift_x, shift_y = (_UPRIGHT_PX / 2 - 0.5 - scale * centre for centre in (x, y))
+    scale = _NORMALIZED_PX / 2 / radius
+    shift_x, shift_y = (_NORMALIZED_PX / 2 - 0.5 - scale * center for center in (x, y))
     move = np.array([[scale, 0, shift_x], [0, scale, shift_y]], np.float32)
-    return np.asarray(cv2.warpAffine(coarse, move, (_UPRIGHT_PX, _UPRIGHT_PX), flags=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(
+        cv2.warpAffine(coarse, move, (_NORMALIZED_PX, _NORMALIZED_PX), flags=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
     """Centre x, y and radius of the field, from the steepest step to darkness along rays from the middle."""
     half, angles, radii = _COARSE_PX / 2, 96, 80
     reach = 1.25 * half
-    rays = np.log(_polar(coarse, angles, radii, reach) + 6)
+    rays = np.log(_resample_polar(coarse, angles, radii, reach) + 6)
     steps = rays[:, :-4] - rays[:, 4:]
     inner = int(0.45 * radii)
     steepest = steps[:, inner:].argmax(axis=1)
@@ -103,9 +107,9 @@ def _field_circle(coarse: _Floats) -> tuple[float, float, float]:
     return x + half - 0.5, y + half - 0.5, fitted
 
 
-def _even_out(upright: _Floats) -> _Floats:
-    """Take away light and contrast: what is left says how much brighter or darker a place is than those around it."""
-    quarter = _UPRIGHT_PX // 5
+def _normalize_illumination(upright: _Floats) -> _Floats:
+    """Normalize local brightness and contrast: what is left is how much brighter a place is than those around it."""
+    quarter = _NORMALIZED_PX // 5
     ground = float(np.median(upright[quarter:-quarter, quarter:-quarter]))
     lit = np.clip((upright / (0.3 * ground + 1) - 0.7) / 0.6, 0, 1).astype(np.float32)
     lit = np.asarray(
@@ -113,20 +117,20 @@ def _even_out(upright: _Floats) -> _Floats:
         np.float32,
     )
     level = np.log(upright + 6).astype(np.float32)
-    share = _around(lit) + 1e-3
-    detail = (level - _around(level * lit) / share) * lit
-    detail = detail / np.sqrt(_around(detail * detail) / share + 1e-5)
+    share = _local_mean(lit) + 1e-3
+    detail = (level - _local_mean(level * lit) / share) * lit
+    detail = detail / np.sqrt(_local_mean(detail * detail) / share + 1e-5)
     return np.asarray(cv2.GaussianBlur(np.clip(detail, -3, 3), (0, 0), 1), np.float32)
 
 
-def _around(values: _Floats) -> _Floats:
+def _local_mean(values: _Floats) -> _Floats:
     """Mean over the surroundings of every pixel: two box filters, nearly a Gaussian of 4 pixels, for less time."""
     for _ in range(2):
         values = np.asarray(cv2.blur(values, (9, 9), borderType=cv2.BORDER_CONSTANT), np.float32)
     return values
 
 
-def _polar(picture: _Floats, angles: int, radii: int, reach_px: float) -> _Floats:
+def _resample_polar(picture: _Floats, angles: int, radii: int, reach_px: float) -> _Floats:
     """The picture along rays from its middle, (angles, radii); black beyond its edges."""
     maps = _polar_maps(len(picture), angles, radii, reach_px)
     return np.asarray(cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
@@ -144,6 +148,6 @@ def _polar_maps(side_px: int, angles: int, radii: int, reach_px: float) -> tuple
 @functools.cache
 def _ring_windows() -> npt.NDArray[np.float64]:
     """Weights (radii, rings) with which the values at all radii are averaged into rings."""
-    radii, centres = np.arange(_UPRIGHT_PX // 2)[:, None], _RING_RADII * _UPRIGHT_PX / 2
-    weights = np.maximum(0, 1 - np.abs(radii - centres) / (centres[1] - centres[0]))
+    radii, centers = np.arange(_NORMALIZED_PX // 2)[:, None], _RING_RADII * _NORMALIZED_PX / 2
+    weights = np.maximum(0, 1 - np.abs(radii - centers) / (centers[1] - centers[0]))
     return np.asarray(weights / weights.sum(axis=0))

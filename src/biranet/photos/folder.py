@@ -32,21 +32,21 @@ from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREP
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
 from biranet.photos.journal import Journal, Outcome, open_journal
-from biranet.photos.parallel import leave_starting_worker, map_in_processes
-from biranet.photos.output_folder import check_ours, check_place, check_preparation, sweep
+from biranet.photos.output_folder import check_output_folder, check_ownership, check_preparation, delete_orphans
+from biranet.photos.parallel import exit_if_starting, map_in_processes
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (
+    FILE_STATE_COLUMNS,
     MEASURED_COLUMNS,
     OUTCOME_COLUMNS,
-    SEEN_COLUMNS,
     Task,
-    still_stored,
+    is_still_valid,
     store_photo,
 )
 from biranet.tables import read_rows, write_rows
 
-_OWN = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
+_STANDARD_COLUMNS = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
 _MAX_FAILURES = 10
 
 
@@ -150,25 +150,25 @@ def prepare_folder(
     """
     if workers < 0:
         raise InputError(f"--workers must be at least 0, not {workers}")
-    leave_starting_worker()
+    exit_if_starting()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels)
     preparation = Preparation(size_px=size_px, already_cropped=listed.already_cropped)
-    check_place(photos, out)
-    check_ours(out)
+    check_output_folder(photos, out)
+    check_ownership(out)
     with alone(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _load_earlier(out / MANIFEST_NAME, journal)
         with progress_bar(total=len(listed.photos), unit="photo", shown=progress) as bar:
-            tasks = _tasks(photos, listed, out, preparation, journal, bar.update)
+            tasks = _pending_tasks(photos, listed, out, preparation, journal, bar.update)
             _store_photos(tasks, journal, workers, bar.update)
-        names = _further_columns(listed.photos)
-        rows = partial(_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
-        split_kept = _write_manifest(out / MANIFEST_NAME, [*_OWN, *names.values()], rows, split=split)
+        names = _extra_column_names(listed.photos)
+        rows = partial(_manifest_rows, listed.photos, names, journal, keep_ungradable=keep_ungradable)
+        split_kept = _write_manifest(out / MANIFEST_NAME, [*_STANDARD_COLUMNS, *names.values()], rows, split=split)
         tally = Tally()
         has_contact_sheet = write_contact_sheet(out, tally.count(rows()), out / CONTACT_SHEET_NAME)
-        deleted_images = sweep(out, tally.images, resumed=journal.resumed)
+        deleted_images = delete_orphans(out, tally.images, resumed=journal.resumed)
     # Where the meaning of the labels was given, their grades are meant so.
     odd = () if labels and labels.grades else remarks([tally.grades[str(grade)] for grade in GRADES])
     return Summary(listed, tally, tuple(odd), has_contact_sheet, split and not split_kept, deleted_images)
@@ -196,7 +196,7 @@ def _load_earlier(path: Path, journal: Journal) -> bool:
     split = False
     if path.exists():
         for row in read_rows(path, COLUMNS):
-            split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split(name))
+            split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split_column(name))
             usable = row.keys() >= set(OUTCOME_COLUMNS) and row.get(ROW_SHA256) == row_digest(row)
             if not usable or journal.find(row["file"]) is not None:
                 continue
@@ -208,7 +208,7 @@ def _load_earlier(path: Path, journal: Journal) -> bool:
     return split
 
 
-def _tasks(
+def _pending_tasks(
     photos: Path,
     listed: Labels,
     out: Path,
@@ -220,13 +220,13 @@ def _tasks(
     for photo in listed.photos:
         state = _file_state(photos / photo.file)
         outcome = journal.find(photo.file)
-        if outcome and state.items() <= outcome.items() and still_stored(out, outcome):
+        if outcome and state.items() <= outcome.items() and is_still_valid(out, outcome):
             passed()
             continue
         candidates = journal.same_length(state["source_bytes"]) if state["source_bytes"] else []
         if outcome:
             candidates.insert(0, outcome)
-        refused = _refused(photos, photo.file, listed.hints)
+        refused = _refusal(photos, photo.file, listed.hints)
         yield Task(photo.file, photos / photo.file, out, preparation, state, candidates, refused)
 
 
@@ -236,36 +236,36 @@ def _file_state(path: Path) -> Outcome:
     except NotADirectoryError:
         return _file_state(path.parent)  # a photo inside an archive
     except (OSError, ValueError):
-        return dict.fromkeys(SEEN_COLUMNS, "")
+        return dict.fromkeys(FILE_STATE_COLUMNS, "")
     values = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-    return dict(zip(SEEN_COLUMNS, map(str, values), strict=True))
+    return dict(zip(FILE_STATE_COLUMNS, map(str, values), strict=True))
 
 
-def _refused(photos: Path, file: str, hints: Mapping[str, str]) -> str:
+def _refusal(photos: Path, file: str, hints: Mapping[str, str]) -> str:
     """Why a photo must not be read, or which one may be meant in its place."""
     if outside(photos, file):
         return OUTSIDE
     return f"no such file, {hints[file]}" if file in hints else ""
 
 
-def _further_columns(listed: list[LabeledPhoto]) -> dict[str, str]:
+def _extra_column_names(listed: list[LabeledPhoto]) -> dict[str, str]:
     """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
     columns: dict[str, str] = {}
-    taken = set(_OWN)
+    taken = set(_STANDARD_COLUMNS)
     for name in dict.fromkeys(name for photo in listed for name in photo.extra_columns):
         column = name
-        while column in taken or _is_split(column):
+        while column in taken or _is_split_column(column):
             column = f"label_{column}"
         taken.add(column)
         columns[name] = column
     return columns
 
 
-def _rows(
+def _manifest_rows(
     listed: list[LabeledPhoto], names: Mapping[str, str], journal: Journal, *, keep_ungradable: bool
 ) -> Iterator[dict[str, str]]:
     """The rows of the manifest, in the order of the labels."""
-    empty = dict.fromkeys((*_OWN, *names.values()), "")
+    empty = dict.fromkeys((*_STANDARD_COLUMNS, *names.values()), "")
     for photo in listed:
         row = empty | (journal.find(photo.file) or {})
         if row["status"] == "ok":
@@ -294,18 +294,18 @@ def _write_manifest(
     if not (split and _equal_except_split(path, rows())):
         write_rows(path, header, rows())
         return False
-    folds = [name for name in next(_parts(path)) if name not in header]
-    write_rows(path, [*header, *folds], (row | part for row, part in zip(rows(), _parts(path), strict=True)))
+    folds = [name for name in next(_split_cells(path)) if name not in header]
+    write_rows(path, [*header, *folds], (row | part for row, part in zip(rows(), _split_cells(path), strict=True)))
     return True
 
 
-def _is_split(name: str) -> bool:
+def _is_split_column(name: str) -> bool:
     return name == "split" or name.startswith(FOLD_PREFIX)
 
 
-def _parts(path: Path) -> Iterator[dict[str, str]]:
+def _split_cells(path: Path) -> Iterator[dict[str, str]]:
     """The split of a manifest, row by row."""
-    return ({name: value for name, value in row.items() if _is_split(name)} for row in read_rows(path))
+    return ({name: value for name, value in row.items() if _is_split_column(name)} for row in read_rows(path))
 
 
 def _equal_except_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
@@ -316,9 +316,14 @@ def _equal_except_split(path: Path, rows: Iterator[dict[str, str]]) -> bool:
     old = read_rows(path)
     for row in rows:
         was = next(old, {})
-        of_no_matter = {*SEEN_COLUMNS, PREPARED_SHA256, ROW_SHA256, *(name for name in _OWN if name not in was)}
+        of_no_matter = {
+            *FILE_STATE_COLUMNS,
+            PREPARED_SHA256,
+            ROW_SHA256,
+            *(name for name in _STANDARD_COLUMNS if name not in was),
+        }
         theirs, ours = (
-            {name: value for name, value in each.items() if name not in of_no_matter and not _is_split(name)}
+            {name: value for name, value in each.items() if name not in of_no_matter and not _is_split_column(name)}
             for each in (was, row)
         )
         if not was or theirs != ours:

@@ -14,10 +14,10 @@ from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.journal import INDEX_NAME, JOURNAL_NAME
 from biranet.photos.prepare import Preparation, read_preparation
 
-_OURS = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME, IMAGES_NAME)
+_OWN_NAMES = (MANIFEST_NAME, CONTACT_SHEET_NAME, JOURNAL_NAME, INDEX_NAME, IMAGES_NAME)
 
 
-def check_place(photos: Path, out: Path) -> None:
+def check_output_folder(photos: Path, out: Path) -> None:
     """Refuse a place that no prepared folder may have.
 
     Args:
@@ -43,7 +43,7 @@ def check_place(photos: Path, out: Path) -> None:
             )
 
 
-def check_ours(out: Path) -> None:
+def check_ownership(out: Path) -> None:
     """Refuse a folder that is not ours and holds anything, before anything is written.
 
     Ours is a folder with our mark, `preparation.json`: in it, what is not in our way stays. In any other, photos would
@@ -54,7 +54,7 @@ def check_ours(out: Path) -> None:
             holds something else, or there is no regular file where one of our files should be.
     """
     # Looked at before the mark, which another run that begins meanwhile writes before all of them.
-    standing = [out / name for name in _OURS if os.path.lexists(out / name)]
+    standing = [out / name for name in _OWN_NAMES if os.path.lexists(out / name)]
     try:
         present = {*standing, *(visible(out) if out.is_dir() else ())}
     except OSError as error:
@@ -62,7 +62,7 @@ def check_ours(out: Path) -> None:
     if os.path.lexists(out / PREPARATION_NAME):
         read_preparation(out)
     # A run that was killed at its very start leaves an empty journal.
-    elif foreign := sorted(path.name for path in present if path.name not in _OURS or not _is_empty(path)):
+    elif foreign := sorted(path.name for path in present if path.name not in _OWN_NAMES or not _is_empty(path)):
         raise InputError(
             f"{out} holds {printable(foreign[0])} and no {PREPARATION_NAME}, so it is not ours; "
             "name a folder for the prepared photos that is new or empty"
@@ -90,12 +90,12 @@ def check_preparation(out: Path, preparation: Preparation) -> None:
     if not (out / PREPARATION_NAME).exists():
         return
     earlier = read_preparation(out)
-    if unlike := earlier.unlike(preparation):
+    if difference := earlier.describe_difference(preparation):
         size = f", or give --size {earlier.size_px}" if earlier.already_cropped == preparation.already_cropped else ""
-        raise InputError(f"{out} holds {unlike}; name another folder{size}")
+        raise InputError(f"{out} holds {difference}; name another folder{size}")
 
 
-def sweep(out: Path, named: Set[str], *, resumed: bool) -> int:
+def delete_orphans(out: Path, named: Set[str], *, resumed: bool) -> int:
     """Delete the images that no row of the manifest names, and what a killed run left half-written; nothing else.
 
     Args:

@@ -31,6 +31,6 @@ def overlay_attention(prepared: npt.NDArray[np.uint8], attention: npt.NDArray[np
     enlarged = cv2.resize(attention.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_CUBIC)
     # Cubic interpolation is smooth, but it overshoots a little beside a peak.
     levels = np.rint(enlarged.clip(0, 1) * 255).astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, :, ::-1]
-    blended = (1 - _OPACITY) * prepared + _OPACITY * colours
+    colors = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, :, ::-1]
+    blended = (1 - _OPACITY) * prepared + _OPACITY * colors
     return np.asarray(np.rint(blended), dtype=np.uint8)

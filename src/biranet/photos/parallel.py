@@ -52,7 +52,7 @@ def map_in_processes(
         Results: in the order of the tasks in this process or one other, as they come in more.
 
     Raises:
-        InputError: If a worker dies, or none can start, for which the sentence of `refuse_missing_guard` is the reason.
+        InputError: If a worker dies, or none can start, for which the sentence of `check_main_guard` is the reason.
 
     Example:
         >>> list(map_in_processes(abs, [-1, 2], workers=0))
@@ -64,7 +64,7 @@ def map_in_processes(
         return
     waiting = iter(tasks)
     running: set[Future[list[Result]]] = set()
-    leave_starting_worker()
+    exit_if_starting()
     with _start_errors(), stop_signals_blocked():
         pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
     failure: Exception | None = None
@@ -72,7 +72,7 @@ def map_in_processes(
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
                 with _start_errors(), stop_signals_blocked():
-                    running.add(pool.submit(_apply, function, batch))
+                    running.add(pool.submit(_run_batch, function, batch))
             if not running:
                 break
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -87,7 +87,7 @@ def map_in_processes(
         if failure is not None:
             raise failure
     except BrokenProcessPool as error:
-        refuse_missing_guard(_CONTEXT)
+        check_main_guard(_CONTEXT)
         raise InputError(
             "a worker process died, most likely for lack of memory; run the command again with fewer --workers"
         ) from error
@@ -120,7 +120,7 @@ def stop_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _apply(function: Callable[[Task], Result], batch: list[Task]) -> list[Result]:
+def _run_batch(function: Callable[[Task], Result], batch: list[Task]) -> list[Result]:
     return [function(task) for task in batch]
 
 
@@ -147,7 +147,7 @@ def _end_after(main: BaseProcess) -> None:
     os._exit(1)
 
 
-def refuse_missing_guard(context: BaseContext | None = None) -> None:
+def check_main_guard(context: BaseContext | None = None) -> None:
     """Refuse to start workers from a script that each of them would run again, before anything waits for them.
 
     All but a fork begin by importing the script of the main process. Where the call that starts them does not stand
@@ -160,10 +160,10 @@ def refuse_missing_guard(context: BaseContext | None = None) -> None:
     Raises:
         InputError: If they could not start.
     """
-    leave_starting_worker()
+    exit_if_starting()
     context = context or multiprocessing.get_context()
     method = context.get_start_method()
-    if method != "fork" and not _starts(method):
+    if method != "fork" and not _can_start(method):
         raise InputError(
             "worker processes cannot start, since each of them runs this script from its beginning; put the call below "
             '`if __name__ == "__main__":` in the file of the script, or use one process: workers=0'
@@ -171,7 +171,7 @@ def refuse_missing_guard(context: BaseContext | None = None) -> None:
 
 
 @cache
-def _starts(method: str) -> bool:
+def _can_start(method: str) -> bool:
     """Whether a process that is started anew comes to its end."""
     context: Any = multiprocessing.get_context(method)
     process = context.Process(target=int, daemon=True)
@@ -180,7 +180,7 @@ def _starts(method: str) -> bool:
     return bool(process.exitcode == 0)
 
 
-def leave_starting_worker() -> None:
+def exit_if_starting() -> None:
     """End this process without a word if it is a worker that still imports the script; its main process tells why."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(1)

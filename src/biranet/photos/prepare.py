@@ -32,10 +32,10 @@ VERSION = 2
 JPEG_QUALITY = 95
 """Quality of the stored JPEG, always with full colour resolution (4:4:4)."""
 
-_FORMER_NAMES = {"whole": "already_cropped"}
+_RENAMED_SETTINGS = {"whole": "already_cropped"}
 """Settings in the folders of earlier versions."""
 
-SMALLEST_PX, LARGEST_PX = 32, 8192
+MIN_SIZE_PX, MAX_SIZE_PX = 32, 8192
 """Sides of a prepared square: to a network a smaller one is a single cell, and no camera gives a larger one."""
 
 
@@ -63,8 +63,8 @@ class Preparation:
 
     def __post_init__(self) -> None:
         """Refuse what no network could use, and no encoder make."""
-        if not SMALLEST_PX <= self.size_px <= LARGEST_PX:
-            bound = f"at least {SMALLEST_PX}" if self.size_px < SMALLEST_PX else f"at most {LARGEST_PX}"
+        if not MIN_SIZE_PX <= self.size_px <= MAX_SIZE_PX:
+            bound = f"at least {MIN_SIZE_PX}" if self.size_px < MIN_SIZE_PX else f"at most {MAX_SIZE_PX}"
             raise InputError(f"--size must be {bound} pixels, not {self.size_px}")
         if not 1 <= self.jpeg_quality <= JPEG_QUALITY:
             raise InputError(f"the JPEG quality must lie between 1 and {JPEG_QUALITY}, not {self.jpeg_quality}")
@@ -73,15 +73,15 @@ class Preparation:
         """Return the settings as plain values."""
         return dataclasses.asdict(self)
 
-    def unlike(self, other: "Preparation") -> str:
-        """Say what photos prepared so are and others are not; nothing where they are the same.
+    def describe_difference(self, other: "Preparation") -> str:
+        """Describe how these settings differ from others, in words; empty where they are the same.
 
         Args:
-            other: How the others are prepared.
+            other: The settings to compare with.
 
         Example:
-            >>> Preparation(size_px=64).unlike(Preparation()), Preparation().unlike(Preparation())
-            ('photos of 64 px and JPEG quality 95, not of 610 px and 95', '')
+            >>> Preparation(size_px=64).describe_difference(Preparation())
+            'photos of 64 px and JPEG quality 95, not of 610 px and 95'
         """
         if self.already_cropped != other.already_cropped:
             kinds = ("photographs that were cut to their field", "squares that were published as such")
@@ -112,7 +112,7 @@ class Preparation:
                 f"{origin} was made by version {version} of the preparation, this is version {VERSION}; "
                 "prepare the photographs anew into another folder"
             )
-        values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+        values = {_RENAMED_SETTINGS.get(name, name): value for name, value in values.items()}
         for name in ("version", "size_px", "jpeg_quality"):
             if name not in values:
                 raise InputError(f"{origin} does not hold the settings of a preparation: {name} is missing")

@@ -24,12 +24,9 @@ MIN_FOCUS_PX = 96
 
 # The limits of the rule. They are lenient: the graded photos on which they were chosen all pass. docs/gradability.md
 # says how often each fault is caught.
-MIN_BRIGHTNESS_FRACTION = 0.15
-MIN_FUNDUS_SCORE = 0.3
-MAX_OVEREXPOSED_FRACTION = 0.1
-MIN_VISIBLE_FRACTION = 0.6
-MIN_CONTRAST_FRACTION = 0.004
-MIN_SHARPNESS_RATIO = 0.46
+MIN_BRIGHTNESS_FRACTION, MAX_OVEREXPOSED_FRACTION = 0.15, 0.1
+MIN_FUNDUS_SCORE, MIN_VISIBLE_FRACTION = 0.3, 0.6
+MIN_CONTRAST_FRACTION, MIN_SHARPNESS_RATIO = 0.004, 0.46
 
 _Mask = npt.NDArray[np.uint8]
 _Pixels = npt.NDArray[np.uint8]
@@ -45,7 +42,7 @@ _NOISE_LEVEL = 4.0
 """Added to green before it is divided by its surroundings, or the noise of dark photos would count as detail."""
 _BAND_FLOOR = 0.001
 """Added to both bands, so that a photo with nothing on it has a sharpness of 1."""
-_TINY = 1e-9
+_EPSILON = 1e-9
 
 
 @dataclass(frozen=True)
@@ -205,19 +202,19 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
     half = np.asarray(cv2.resize(square, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     red, green, blue = (np.asarray(channel, dtype=np.uint8) for channel in cv2.split(half))
     level = np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
-    inscribed = _disc(_SIDE_PX / 2 - 0.5, _SIDE_PX / 2 - 0.5, _SIDE_PX / 2)
-    visible = _visible(level, inscribed)
+    inscribed = _disc_mask(_SIDE_PX / 2 - 0.5, _SIDE_PX / 2 - 0.5, _SIDE_PX / 2)
+    visible = _visible_mask(level, inscribed)
     if not visible.any():
         return Quality(0.0, 0.0, 1.0, 0.0, 0.0, None, 0.0)
     disc, radius = inscribed, _SIDE_PX / 2
-    circle = _full_circle(visible)
+    circle = _fit_field_circle(visible)
     # The visible part lies within its circle; else the arc was that of a shadow.
-    if circle is not None and cv2.countNonZero(visible & _disc(*circle)) > 0.9 * cv2.countNonZero(visible):
-        disc, radius = _disc(*circle), circle[2]
-    greens = _shares(green, visible)
-    sharpness, contrast = _focus(green, visible)
+    if circle is not None and cv2.countNonZero(visible & _disc_mask(*circle)) > 0.9 * cv2.countNonZero(visible):
+        disc, radius = _disc_mask(*circle), circle[2]
+    greens = _histogram(green, visible)
+    sharpness, contrast = _measure_focus(green, visible)
     return Quality(
-        brightness_fraction=float(np.searchsorted(np.cumsum(_shares(level, visible)), 0.5)) / 255,
+        brightness_fraction=float(np.searchsorted(np.cumsum(_histogram(level, visible)), 0.5)) / 255,
         overexposed_fraction=float(greens[_CLIPPED_WHITE:].sum()),
         black_fraction=float(greens[: _CLIPPED_BLACK + 1].sum()),
         visible_fraction=min(1.0, cv2.countNonZero(visible & disc) / (np.pi * radius**2)),
@@ -227,26 +224,26 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
     )
 
 
-def _disc(x: float, y: float, radius: float) -> _Mask:
+def _disc_mask(x: float, y: float, radius: float) -> _Mask:
     """Mask (192, 192), 0 or 1, of a circle that may reach beyond it."""
     steps = np.arange(_SIDE_PX, dtype=np.float32)
     return np.asarray((steps - x)[None, :] ** 2 + (steps - y)[:, None] ** 2 <= radius**2, dtype=np.uint8)
 
 
-def _shares(channel: _Pixels, mask: _Mask) -> _Floats:
+def _histogram(channel: _Pixels, mask: _Mask) -> _Floats:
     """Share of the masked pixels at each of the 256 levels."""
     counts = cv2.calcHist([channel], [0], mask, [256], [0, 256]).ravel()
     return np.asarray(counts / max(1.0, counts.sum()), dtype=np.float32)
 
 
-def _visible(level: _Pixels, inscribed: _Mask) -> _Mask:
+def _visible_mask(level: _Pixels, inscribed: _Mask) -> _Mask:
     """Mask of what is lit: neither black nor far darker than the bright parts, and no mere speck."""
-    bright = int(np.searchsorted(np.cumsum(_shares(level, inscribed)), 0.95))
+    bright = int(np.searchsorted(np.cumsum(_histogram(level, inscribed)), 0.95))
     lit = (level > max(_BLACK_LEVEL, _LIT_FRACTION * bright)).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), dtype=np.uint8)
 
 
-def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
+def _fit_field_circle(visible: _Mask) -> tuple[float, float, float] | None:
     """Centre and radius of the circle whose arc bounds the visible part, or None without an arc to go by.
 
     Photos are cut along straight lines, which touch the box around the visible part. The rest of the outline is the
@@ -262,39 +259,39 @@ def _full_circle(visible: _Mask) -> tuple[float, float, float] | None:
             return None
         middle = points.mean(axis=0)
         shifted = points - middle
-        *centre, radius = fit_circle(shifted)
-        off = np.abs(np.linalg.norm(shifted - centre, axis=1) - radius)
+        *center, radius = fit_circle(shifted)
+        off = np.abs(np.linalg.norm(shifted - center, axis=1) - radius)
         points = points[off <= most_off_px]
     # The square is no larger than it must be, so a smaller circle is not the field's. Where an arc touches the
     # box, its middle is left out, so what remains of a flat one is short.
     if not 0.47 * _SIDE_PX < radius < 2 * _SIDE_PX or len(points) < 0.3 * radius:
         return None
-    return float(middle[0] + centre[0]), float(middle[1] + centre[1]), radius + 0.5
+    return float(middle[0] + center[0]), float(middle[1] + center[1]), radius + 0.5
 
 
-def _focus(green: _Pixels, visible: _Mask) -> tuple[float, float]:
+def _measure_focus(green: _Pixels, visible: _Mask) -> tuple[float, float]:
     """Sharpness ratio and contrast fraction.
 
     Fine is what a Gaussian of 2 px keeps and one of 4 px takes away, in pixels of the 384; coarser is twice that.
     """
-    relative, inner = _over_local_brightness(green, visible)
-    fine, within = _band(relative), inner > 0.5
+    relative, inner = _local_contrast(green, visible)
+    fine, within = _band_pass(relative), inner > 0.5
     smaller, within_smaller = (
         np.asarray(cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.float32)
         for part in (relative, inner)
     )
-    coarse = _spread(_band(smaller)[within_smaller > 0.5])
+    coarse = _std(_band_pass(smaller)[within_smaller > 0.5])
     along = cv2.Sobel(fine, cv2.CV_32F, 1, 0, ksize=1)[within]
     down = cv2.Sobel(fine, cv2.CV_32F, 0, 1, ksize=1)[within]
     # The structure tensor says how much weaker detail is in its weakest direction: motion blurs along one alone.
     across, upright, mixed = (float(part) / max(1, len(along)) for part in (along @ along, down @ down, along @ down))
     least = (across + upright) / 2 - np.hypot((across - upright) / 2, mixed)
-    evenness = (max(0.0, least) + _TINY) / ((across + upright) / 2 + _TINY)
-    ratio = (_spread(fine[within]) ** 2 + _BAND_FLOOR**2) / (coarse**2 + _BAND_FLOOR**2)
+    evenness = (max(0.0, least) + _EPSILON) / ((across + upright) / 2 + _EPSILON)
+    ratio = (_std(fine[within]) ** 2 + _BAND_FLOOR**2) / (coarse**2 + _BAND_FLOOR**2)
     return float(np.sqrt(ratio * evenness)), coarse
 
 
-def _over_local_brightness(green: _Pixels, visible: _Mask) -> tuple[_Floats, _Floats]:
+def _local_contrast(green: _Pixels, visible: _Mask) -> tuple[_Floats, _Floats]:
     """Green over the brightness around it, 1 outside the visible part; and a mask without the border of that part."""
     # Around the border, brightness is averaged over what is visible alone.
     mask = visible.astype(np.float32)
@@ -307,12 +304,12 @@ def _over_local_brightness(green: _Pixels, visible: _Mask) -> tuple[_Floats, _Fl
     return np.asarray(relative, dtype=np.float32), np.asarray(inner, dtype=np.float32)
 
 
-def _band(picture: _Floats) -> _Floats:
+def _band_pass(picture: _Floats) -> _Floats:
     narrow, wide = (cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in (1, 2))
     return np.asarray(narrow - wide, dtype=np.float32)
 
 
-def _spread(values: _Floats) -> float:
+def _std(values: _Floats) -> float:
     return float(values.std()) if len(values) else 0.0
 
 
@@ -324,17 +321,17 @@ def _fundus_score(half: _Pixels, visible: _Mask, disc: _Mask, texture: float) ->
     total = red + green + blue + 1
     red_share, green_share = red / total, green / total
     ordered = ((red + 2 >= green) & (green + 2 >= blue)).mean()
-    colour = _ramp(float(np.median(red_share)), 0.34, 0.42) * _ramp(float(ordered), 0.4, 0.8)
-    even = _ramp(float(red_share.std()), 0.18, 0.1) * _ramp(float(green_share.std()), 0.1, 0.055)
-    smooth = _ramp(texture, 0.11, 0.04)
+    color = _linear_ramp(float(np.median(red_share)), 0.34, 0.42) * _linear_ramp(float(ordered), 0.4, 0.8)
+    even = _linear_ramp(float(red_share.std()), 0.18, 0.1) * _linear_ramp(float(green_share.std()), 0.1, 0.055)
+    smooth = _linear_ramp(texture, 0.11, 0.04)
     # What is left of the box around the visible part outside the field circle is dark in a photo with a round field.
     left, top, width, height = cv2.boundingRect(visible)
     box = (slice(top, top + height), slice(left, left + width))
     corners = disc[box] == 0
     dark = float((visible[box][corners] == 0).mean()) if corners.sum() > 50 else 0.0
-    return colour * even * smooth * (0.4 + 0.6 * _ramp(dark, 0.3, 0.8))
+    return color * even * smooth * (0.4 + 0.6 * _linear_ramp(dark, 0.3, 0.8))
 
 
-def _ramp(value: float, nothing: float, full: float) -> float:
+def _linear_ramp(value: float, nothing: float, full: float) -> float:
     """Rise (or fall) straight from 0 at `nothing` to 1 at `full`."""
     return min(1.0, max(0.0, (value - nothing) / (full - nothing)))

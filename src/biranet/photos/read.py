@@ -15,10 +15,10 @@ from PIL import Image
 from biranet.errors import PhotoError
 from biranet.files import read_regular
 from biranet.photos.formats import PhotoFile
-from biranet.photos.formats.archive import is_item, read_item
+from biranet.photos.formats.archive import is_archive_item, read_archive_item
 from biranet.photos.formats.format import ScaledPhoto
 from biranet.photos.formats.limits import FILE_LIMIT_BYTES, PIXEL_LIMIT
-from biranet.photos.formats.unsupported import describe_unread
+from biranet.photos.formats.unsupported import describe_unsupported
 
 _REFUSED = {
     errno.EINVAL: "is not a file",
@@ -45,7 +45,7 @@ def read_source(source: Path | bytes) -> bytes:
         data = source
     else:
         try:
-            data = read_item(source) if is_item(source) else read_regular(source, FILE_LIMIT_BYTES)
+            data = read_archive_item(source) if is_archive_item(source) else read_regular(source, FILE_LIMIT_BYTES)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
             raise PhotoError("unreadable", "no such file") from None
         except PermissionError:
@@ -95,7 +95,7 @@ def decode_photo(file: PhotoFile, min_side_px: int | None) -> ScaledPhoto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if file.format is None:
-            raise PhotoError("unreadable", describe_unread(file.data))
+            raise PhotoError("unreadable", describe_unsupported(file.data))
         try:
             return file.format.decode(file.opened, min_side_px)
         except PhotoError:

@@ -16,22 +16,22 @@ from biranet.photos.circle import fit_circle
 _ANGLES = 120
 _MIN_ARC_FRACTION = 0.45
 """Share of a circle that must lie in the picture."""
-_MIN_SEEN_FRACTION = 0.25
+_MIN_VISIBLE_FRACTION = 0.25
 """Share of a circle with enough of the picture around it to see that the field ends there."""
 _MIN_EDGE_FRACTION = 0.6
 """Share of that arc on which the circle must follow an edge."""
 _MIN_ENDING_FRACTION = 0.75
 """Share of that arc across which the field must end."""
-_MIN_STEP = 8
+_MIN_EDGE_STEP = 8
 """Levels by which the field is above what is around it."""
-_MAX_BEYOND = 0.8
+_MAX_OUTSIDE_RATIO = 0.8
 """What is left of its level around it."""
-_MIN_AT_RIM = 0.5
+_MIN_RIM_RATIO = 0.5
 """What is left of its level at its own rim."""
-_MIN_IN_ROW = 0.3
+_MIN_ROW_RATIO = 0.3
 """What is left of its level in a row or column that still belongs to it."""
 _MIN_CUT_PX = 3
-_PLAIN = 10
+_MAX_PLAIN_DISTANCE = 10
 """Levels by which what is plain differs from the colours of the corners at most."""
 _MIN_PLAIN_FRACTION = 0.9
 
@@ -64,7 +64,7 @@ class Disc(NamedTuple):
         """The same disc where every pixel has become `scale` pixels a side."""
         return Disc(*(scale * length for length in self))
 
-    def within(self, left: float, top: float, right: float, bottom: float) -> "Disc":
+    def clipped(self, left: float, top: float, right: float, bottom: float) -> "Disc":
         """The part of the disc that lies in a rectangle."""
         return self._replace(
             left=max(self.left, left),
@@ -73,7 +73,7 @@ class Disc(NamedTuple):
             bottom=min(self.bottom, bottom),
         )
 
-    def moved(self, right: float, down: float) -> "Disc":
+    def translated(self, right: float, down: float) -> "Disc":
         """The same disc where the picture begins further left and higher up by so much."""
         return Disc(
             self.x + right,
@@ -93,7 +93,7 @@ class Disc(NamedTuple):
         return np.asarray(within & columns & rows[:, None])
 
 
-def find_discs(picture: npt.NDArray[np.uint8], least_area_fraction: float) -> list[Disc]:
+def find_discs(picture: npt.NDArray[np.uint8], min_area_fraction: float) -> list[Disc]:
     """Find the discs in a picture that may be fields, whatever lies around them.
 
     Looked at is the redness, which retina has more of than black, white, grey, blue and skin; where that shows no disc,
@@ -103,7 +103,7 @@ def find_discs(picture: npt.NDArray[np.uint8], least_area_fraction: float) -> li
 
     Args:
         picture: Pixels (H, W, 3), uint8, RGB, about 256 a side.
-        least_area_fraction: Share of the picture below which a disc is too small.
+        min_area_fraction: Share of the picture below which a disc is too small.
 
     Returns:
         The discs, none of them in another, the largest first.
@@ -115,13 +115,15 @@ def find_discs(picture: npt.NDArray[np.uint8], least_area_fraction: float) -> li
         [[110, 80, 59]]
     """
     height_px, width_px = picture.shape[:2]
-    radii_px = int(np.sqrt(least_area_fraction * height_px * width_px / np.pi)), int(0.75 * max(height_px, width_px))
+    radii_px = int(np.sqrt(min_area_fraction * height_px * width_px / np.pi)), int(0.75 * max(height_px, width_px))
     smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), 1), dtype=np.uint8)
     red = redness(smooth)
-    if discs := _apart(red, _discs(red, *radii_px)):
+    if discs := _suppress_overlaps(red, _detect_discs(red, *radii_px)):
         return discs
-    distance = _from_corners(smooth)
-    return _apart(distance, [disc for disc in _discs(distance, *radii_px) if _is_plain_around(distance, disc)])
+    distance = _corner_distance(smooth)
+    return _suppress_overlaps(
+        distance, [disc for disc in _detect_discs(distance, *radii_px) if _has_plain_surround(distance, disc)]
+    )
 
 
 def redness(picture: npt.NDArray[np.uint8]) -> _Channel:
@@ -133,8 +135,8 @@ def redness(picture: npt.NDArray[np.uint8]) -> _Channel:
     return np.asarray((18 * (red - blue) / np.sqrt(red + green + blue + 30)).clip(0, 255), dtype=np.uint8)
 
 
-def _from_corners(smooth: npt.NDArray[np.uint8]) -> _Channel:
-    """How far a picture (H, W, 3) is from the colours of its corners, 0 to 255, (H, W)."""
+def _corner_distance(smooth: npt.NDArray[np.uint8]) -> _Channel:
+    """Measure the distance of a picture (H, W, 3) from the colours of its corners, 0 to 255, (H, W)."""
     height_px, width_px = smooth.shape[:2]
     reach = max(1, min(height_px, width_px) // 16)
     ends = (slice(None, reach), slice(-reach, None))
@@ -147,28 +149,30 @@ def _from_corners(smooth: npt.NDArray[np.uint8]) -> _Channel:
     return np.asarray(np.abs(smooth - around).max(axis=2).clip(0, 255), dtype=np.uint8)
 
 
-def _is_plain_around(distance: _Channel, disc: Disc) -> bool:
+def _has_plain_surround(distance: _Channel, disc: Disc) -> bool:
     """Whether nearly all around a disc has the colours of the corners, which retina, with its vessels, never has."""
     around = distance[~disc._replace(radius=1.05 * disc.radius).mask(distance.shape)]
-    return bool((around <= _PLAIN).sum() >= max(1, _MIN_PLAIN_FRACTION * around.size))
+    return bool((around <= _MAX_PLAIN_DISTANCE).sum() >= max(1, _MIN_PLAIN_FRACTION * around.size))
 
 
-def _apart(contrast: _Channel, discs: list[Disc]) -> list[Disc]:
-    """The discs that do not overlap larger ones, cut where they are cut."""
+def _suppress_overlaps(contrast: _Channel, discs: list[Disc]) -> list[Disc]:
+    """Keep the discs that do not overlap larger ones, each clipped where a straight line cuts it."""
     kept: list[Disc] = []
     for disc in sorted(discs, key=lambda disc: -disc.radius):
         if all(np.hypot(disc.x - other.x, disc.y - other.y) > disc.radius + other.radius / 2 for other in kept):
             kept.append(disc)
-    return [_cut(contrast, disc) for disc in kept]
+    return [_clip_to_field(contrast, disc) for disc in kept]
 
 
-def _discs(contrast: _Channel, least_radius_px: int, most_radius_px: int) -> list[Disc]:
-    settled = (_settled(contrast, candidate) for candidate in _candidates(contrast, least_radius_px, most_radius_px))
-    return [disc for disc in settled if disc is not None]
+def _detect_discs(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> list[Disc]:
+    refined = (
+        _refine_circle(contrast, candidate) for candidate in _hough_circles(contrast, min_radius_px, max_radius_px)
+    )
+    return [disc for disc in refined if disc is not None]
 
 
-def _candidates(contrast: _Channel, least_radius_px: int, most_radius_px: int) -> Iterator[Disc]:
-    """The circles that OpenCV's Hough transform finds."""
+def _hough_circles(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> Iterator[Disc]:
+    """Propose circles by OpenCV's Hough transform."""
     # It finds whole circles only, so those that the picture cuts get the room they need.
     spare = max(contrast.shape) // 6
     roomy = cv2.copyMakeBorder(contrast, spare, spare, spare, spare, cv2.BORDER_REPLICATE)
@@ -179,22 +183,22 @@ def _candidates(contrast: _Channel, least_radius_px: int, most_radius_px: int) -
         minDist=8,
         param1=50,
         param2=0.35,
-        minRadius=least_radius_px,
-        maxRadius=most_radius_px,
+        minRadius=min_radius_px,
+        maxRadius=max_radius_px,
     )
     for x, y, radius, *_ in [] if circles is None else circles[0].tolist():
         yield Disc(x - spare + 0.5, y - spare + 0.5, radius)
 
 
-def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
-    """The circle of least squares through the steepest falls near a circle; None where no field ends there."""
+def _refine_circle(contrast: _Channel, circle: Disc) -> Disc | None:
+    """Refine a circle by least squares through the steepest falls near it; None where no field ends there."""
     angles = np.arange(_ANGLES, dtype=np.float32)[:, None] * np.float32(2 * np.pi / _ANGLES)
     across = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
     for reach in (3, 2, 2):
         offsets = np.arange(-reach - 1, reach + 2, dtype=np.float32)
-        rays, inside = _rays(contrast, circle, across, circle.radius + offsets)
+        rays, inside = _sample_rays(contrast, circle, across, circle.radius + offsets)
         falls = rays[:, :-2] - rays[:, 2:]
-        clear = inside & (falls.max(axis=1) >= _MIN_STEP)
+        clear = inside & (falls.max(axis=1) >= _MIN_EDGE_STEP)
         if inside.mean() < _MIN_ARC_FRACTION or clear.sum() < _MIN_EDGE_FRACTION * inside.sum():
             return None
         points = (across * (circle.radius + offsets[falls.argmax(axis=1)] + 1)[:, None])[clear].astype(np.float64)
@@ -206,30 +210,32 @@ def _settled(contrast: _Channel, circle: Disc) -> Disc | None:
     if not (0 <= circle.x <= contrast.shape[1] and 0 <= circle.y <= contrast.shape[0]):
         return None
     shares = np.array([0.6, 0.7, 0.8, 0.92, 0.95, 1.05, 1.08], np.float32)
-    rays, inside = _rays(contrast, circle, across, circle.radius * shares)
+    rays, inside = _sample_rays(contrast, circle, across, circle.radius * shares)
     middle, rim, beyond = (rays[inside, part].mean(axis=1) for part in (slice(3), slice(3, 5), slice(5, None)))
-    ends = (rim >= _MIN_AT_RIM * middle) & (beyond <= _MAX_BEYOND * rim) & (beyond <= rim - _MIN_STEP)
-    return circle if len(ends) >= _MIN_SEEN_FRACTION * _ANGLES and ends.mean() >= _MIN_ENDING_FRACTION else None
+    ends = (rim >= _MIN_RIM_RATIO * middle) & (beyond <= _MAX_OUTSIDE_RATIO * rim) & (beyond <= rim - _MIN_EDGE_STEP)
+    return circle if len(ends) >= _MIN_VISIBLE_FRACTION * _ANGLES and ends.mean() >= _MIN_ENDING_FRACTION else None
 
 
-def _cut(contrast: _Channel, circle: Disc) -> Disc:
-    """The disc without what a straight line has cut off its circle at any side."""
+def _clip_to_field(contrast: _Channel, circle: Disc) -> Disc:
+    """Clip a disc where a straight line has cut off its circle at any side."""
     inside = circle.mask(contrast.shape)
-    least = _MIN_IN_ROW * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
+    least = _MIN_ROW_RATIO * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
     ends = []
     for levels, within in ((contrast.T, inside.T), (contrast, inside)):
         lines = np.flatnonzero(within.any(axis=1))
         field = [line for line in lines if np.median(levels[line, within[line]]) >= least]
         if not field:
             return circle
-        spared = [abs(end - last) < _MIN_CUT_PX for end, last in ((field[0], lines[0]), (field[-1], lines[-1]))]
-        ends.append((-np.inf if spared[0] else float(field[0] + 1), np.inf if spared[1] else float(field[-1])))
+        keeps_edge = [abs(end - last) < _MIN_CUT_PX for end, last in ((field[0], lines[0]), (field[-1], lines[-1]))]
+        ends.append((-np.inf if keeps_edge[0] else float(field[0] + 1), np.inf if keeps_edge[1] else float(field[-1])))
     (left, right), (top, bottom) = ends
     return circle._replace(left=left, top=top, right=right, bottom=bottom)
 
 
-def _rays(contrast: _Channel, circle: Disc, across: _Floats, radii: _Floats) -> tuple[_Floats, npt.NDArray[np.bool_]]:
-    """Levels (angles, radii) along rays from the centre, and which rays (angles,) stay in the picture."""
+def _sample_rays(
+    contrast: _Channel, circle: Disc, across: _Floats, radii: _Floats
+) -> tuple[_Floats, npt.NDArray[np.bool_]]:
+    """Sample levels (angles, radii) along rays from the centre; tell which rays (angles,) stay in the picture."""
     x, y = (
         np.asarray(start - 0.5 + across[:, axis, None] * radii, dtype=np.float32)
         for axis, start in enumerate((circle.x, circle.y))

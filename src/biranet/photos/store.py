@@ -25,7 +25,7 @@ from biranet.photos.read import read_source
 GEOMETRY_COLUMNS = ("width_px", "height_px", "field_left_px", "field_top_px", "field_side_px")
 """Columns of the manifest after `biranet.manifest.COLUMNS`: the photo's size, and its field."""
 
-SEEN_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
+FILE_STATE_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
 """The photo's file as last seen: its length, when it was last written and last changed in any way, and its number.
 
 Two files that change places take their length and time along, but not the number. Where any of these differs, the hash
@@ -36,7 +36,7 @@ HEADER_COLUMNS = ("identifiers", HEADER_GROUP, "header_eye")
 """What the file's header holds: kinds of identifiers; a DICOM's patient as keyed hash, and its eye."""
 
 MEASURED_COLUMNS = (
-    *(*GEOMETRY_COLUMNS, *SEEN_COLUMNS, *QUALITY_COLUMNS),
+    *(*GEOMETRY_COLUMNS, *FILE_STATE_COLUMNS, *QUALITY_COLUMNS),
     *("fingerprint", *HEADER_COLUMNS, PREPARED_SHA256),
 )
 """All columns that preparing fills in, after `biranet.manifest.COLUMNS`."""
@@ -46,7 +46,7 @@ OUTCOME_COLUMNS = ("prepared", "status", "reason", "sha256", *MEASURED_COLUMNS)
 
 _PIXELS = re.compile(r"-?[0-9]{0,9}")
 _FINGERPRINT = re.compile(rf"([0-9a-f]{{{2 * FINGERPRINT_BYTES}}})?")
-_NOTHING = dict.fromkeys(OUTCOME_COLUMNS, "")
+_EMPTY_OUTCOME = dict.fromkeys(OUTCOME_COLUMNS, "")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Task:
         source: Where it is.
         out: The prepared folder.
         preparation: Size and quality.
-        seen: The file as last seen, by `SEEN_COLUMNS`.
+        file_state: The file as last seen, by `FILE_STATE_COLUMNS`.
         candidates: Outcomes of this file and of others of the same length: one of them may be of the same photo.
         refused: Why the file must not be read; empty where it may.
     """
@@ -67,7 +67,7 @@ class Task:
     source: Path
     out: Path
     preparation: Preparation
-    seen: Outcome
+    file_state: Outcome
     candidates: list[Outcome]
     refused: str = ""
 
@@ -89,21 +89,21 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
             raise PhotoError("unreadable", task.refused)
         data = read_source(task.source)
     except PhotoError as error:
-        return task.file, _NOTHING | task.seen | {"status": error.status, "reason": str(error)}
+        return task.file, _EMPTY_OUTCOME | task.file_state | {"status": error.status, "reason": str(error)}
     sha256 = hashlib.sha256(data).hexdigest()
     for outcome in task.candidates:
-        if outcome["sha256"] == sha256 and still_stored(task.out, outcome):
-            return task.file, outcome | task.seen
+        if outcome["sha256"] == sha256 and is_still_valid(task.out, outcome):
+            return task.file, outcome | task.file_state
     file = PhotoFile(data)
     group, eye = patient_and_eye(file)
     header = {"identifiers": identifiers(file), HEADER_GROUP: group, "header_eye": eye}
-    outcome_so_far = _NOTHING | task.seen | {"sha256": sha256} | header
+    outcome_so_far = _EMPTY_OUTCOME | task.file_state | {"sha256": sha256} | header
     try:
         prepared = prepare_photo(file, task.preparation)
     except PhotoError as error:
         return task.file, outcome_so_far | {"status": error.status, "reason": str(error)}
     place = image_place(sha256)
-    _clear(task.out / place)
+    _remove_special_file(task.out / place)
     # Waiting for the disk at every photo would cost a tenth of the time; the run waits once, before its manifest.
     write_bytes(task.out / place, prepared.jpeg, synced=False)
     measures = {} if prepared.quality is None else prepared.quality.cells()
@@ -121,12 +121,12 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
     return task.file, outcome_so_far | measures | stored
 
 
-def still_stored(out: Path, outcome: Outcome) -> bool:
+def is_still_valid(out: Path, outcome: Outcome) -> bool:
     """Whether an outcome still stands: its cells are sound, and its image, if it has one, is the one that was stored.
 
     An unreadable photo is always tried again: permissions change, and what reads more kinds of files can be installed.
     """
-    if outcome["status"] not in ("ok", "no_field") or not _is_sound(outcome):
+    if outcome["status"] not in ("ok", "no_field") or not _is_well_formed(outcome):
         return False
     if outcome["status"] == "no_field":
         return outcome["prepared"] == ""
@@ -139,7 +139,7 @@ def still_stored(out: Path, outcome: Outcome) -> bool:
     return True
 
 
-def _is_sound(outcome: Mapping[str, str]) -> bool:
+def _is_well_formed(outcome: Mapping[str, str]) -> bool:
     """Whether hash and measures have the form in which they were written: anyone may have edited a manifest."""
     try:
         measured = any(outcome[name] for name in QUALITY_COLUMNS)
@@ -154,7 +154,7 @@ def _is_sound(outcome: Mapping[str, str]) -> bool:
     return is_sha256(outcome["sha256"]) and as_written and pixels and printed
 
 
-def _clear(place: Path) -> None:
+def _remove_special_file(place: Path) -> None:
     """Take away a link, a pipe or a device that stands in the place of an image: none is to be written through."""
     if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
         with suppress(OSError):

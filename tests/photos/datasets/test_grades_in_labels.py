@@ -9,8 +9,8 @@ def table(photos, lay, tmp_path):
     """Function that makes a table of a photo for each value of its column `level`, and reads it."""
 
     def table(*values, **given):
-        lay(photos, *(f"{place}.jpg" for place in range(len(values))))
-        text = "file,level\n" + "".join(f"{place}.jpg,{value}\n" for place, value in enumerate(values))
+        lay(photos, *(f"{number}.jpg" for number in range(len(values))))
+        text = "file,level\n" + "".join(f"{number}.jpg,{value}\n" for number, value in enumerate(values))
         labels = lay(tmp_path, texts={"l.csv": text}) / "l.csv"
         found = read_labels(photos, LabelSource(labels, columns={"grade": "level"}, **given)).photos
         return [photo.ungradable or photo.grade for photo in found]

@@ -56,8 +56,8 @@ def test_what_is_passed_by_is_counted_and_said(photos, lay, refusal):
 def test_only_what_has_no_known_ending_is_opened(photos, lay, monkeypatch):
     lay(photos, "a.jpg", "b.dcm", "c.csv", "d.unknown")
     opened = []
-    real = scan_module.open_regular
-    monkeypatch.setattr(scan_module, "open_regular", lambda path: opened.append(path.name) or real(path))
+    original = scan_module.open_regular
+    monkeypatch.setattr(scan_module, "open_regular", lambda path: opened.append(path.name) or original(path))
     scan(photos)
     assert opened == ["d.unknown"]
 
@@ -109,12 +109,12 @@ def test_the_folder_itself_may_be_a_link(photos, lay, tmp_path):
 
 def test_a_folder_that_must_not_be_read_is_listed(photos, lay, monkeypatch):
     lay(photos, "a.jpg", "locked/b.jpg")
-    real = os.scandir
+    original = os.scandir
 
     def scandir(place):
         if str(place).endswith("locked"):
             raise PermissionError(13, "Permission denied", place)
-        return real(place)
+        return original(place)
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert scan(photos).photos == ["a.jpg", "locked"]

@@ -37,10 +37,10 @@ def spots(grade: int, seed: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
     """Places (n, 2) in field radii and spans (n,) of what is clearly darker than in the same eye without lesions."""
     eye = Eye(seed, SHAPE)
     change = draw_photo(grade, seed)[..., 1].astype(int) - draw_photo(0, seed)[..., 1]
-    count, _, stats, centres = cv2.connectedComponentsWithStats((change < -14).astype(np.uint8))
+    count, _, stats, centers = cv2.connectedComponentsWithStats((change < -14).astype(np.uint8))
     spans = stats[1:count, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1) / eye.radius
     large = stats[1:count, cv2.CC_STAT_AREA] >= 8
-    return (centres[1:count] - eye.centre)[large] / eye.radius, spans[large]
+    return (centers[1:count] - eye.center)[large] / eye.radius, spans[large]
 
 
 def brightened(grade: int, seed: int) -> int:
@@ -80,7 +80,7 @@ def test_a_photo_is_a_lit_red_circle_on_a_dark_ground() -> None:
     for seed in SEEDS:
         eye, photo = Eye(seed, SHAPE), draw_photo(seed % 5, seed).astype(int)
         rows, columns = np.indices(SHAPE)
-        away = np.hypot(columns - eye.centre[0], rows - eye.centre[1]) / eye.radius
+        away = np.hypot(columns - eye.center[0], rows - eye.center[1]) / eye.radius
         assert photo[away > 1.03].max() < 25
         red, green, blue = photo[away < 0.9].mean(axis=0)
         assert red > 80
@@ -98,9 +98,9 @@ def test_the_field_is_found(seed: int) -> None:
     eye, found = Eye(seed, SHAPE), find_field(draw_photo(seed % 5, seed))
     middle = np.array([found.left_px, found.top_px]) + found.side_px / 2
     assert found.side_px == pytest.approx(2 * eye.radius, abs=7)
-    assert middle[0] == pytest.approx(eye.centre[0], abs=3.5)
+    assert middle[0] == pytest.approx(eye.center[0], abs=3.5)
     if eye.radius < SHAPE[0] / 2:
-        assert middle[1] == pytest.approx(eye.centre[1], abs=3.5)
+        assert middle[1] == pytest.approx(eye.center[1], abs=3.5)
 
 
 def test_the_disc_is_bright_and_lies_to_the_nose() -> None:
@@ -124,8 +124,8 @@ def test_two_eyes_share_the_camera_of_their_patient() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_grade_1_has_microaneurysms_only(seed: int) -> None:
-    places, spans = spots(1, seed)
-    assert 4 <= len(places) <= 16
+    lesion_positions, spans = spots(1, seed)
+    assert 4 <= len(lesion_positions) <= 16
     assert spans.max() < 0.11
     assert brightened(1, seed) == 0
 
@@ -140,8 +140,8 @@ def test_grade_2_has_more_but_not_in_all_four_quadrants(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_grade_3_has_many_haemorrhages_in_each_quadrant(seed: int) -> None:
-    places, _ = spots(3, seed)
-    quadrants = (places[:, 0] > 0) + 2 * (places[:, 1] > 0)
+    lesion_positions, _ = spots(3, seed)
+    quadrants = (lesion_positions[:, 0] > 0) + 2 * (lesion_positions[:, 1] > 0)
     # Neighbours flow together, so fewer than the 21 drawn are told apart.
     assert np.bincount(quadrants, minlength=4).min() >= 8
 
@@ -190,7 +190,7 @@ def test_brightness_and_colour_cannot_tell_the_grade() -> None:
 
 def test_without_the_exposure_brightness_and_colour_could_tell_the_grade(monkeypatch: pytest.MonkeyPatch) -> None:
     # Shows that the classifiers above are strong enough to find what there is to find.
-    monkeypatch.setattr(synthetic, "_expose_alike", lambda *_: np.arange(4096, dtype=np.float32))
+    monkeypatch.setattr(synthetic, "_match_histogram", lambda *_: np.arange(4096, dtype=np.float32))
     assert max(kappas_from_statistics(120)) > 0.4
 
 
@@ -199,10 +199,10 @@ def test_the_tone_curve_brings_the_histogram_to_that_of_the_model() -> None:
     model = random.integers(600, 3200, (60, 80), np.uint16)
     image = np.clip(random.normal(2000, 400, (60, 80)), 0, 4095).astype(np.uint16)
     field = np.ones((60, 80), np.uint8)
-    curve = synthetic._expose_alike(image, model, field)
+    curve = synthetic._match_histogram(image, model, field)
     shares = np.linspace(0.05, 0.95, 19)
     assert np.abs(np.quantile(curve[image], shares) - np.quantile(model, shares)).max() < 10
-    assert np.abs(synthetic._expose_alike(model, model, field)[model] - model).max() < 1
+    assert np.abs(synthetic._match_histogram(model, model, field)[model] - model).max() < 1
     assert (np.diff(curve) >= 0).all()
 
 

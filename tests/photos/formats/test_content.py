@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, TiffImagePlugin, features
 
 from biranet.photos.drawn.synthetic import draw_photo
-from biranet.photos.formats.pixel_order import check_layout
+from biranet.photos.formats.pixel_order import check_pixel_order
 from biranet.photos.read import read_photo
 from photo_files import encoded, read_scaled, reason
 
@@ -90,9 +90,9 @@ def test_bytes_before_a_picture_are_named(pixels, kind):
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 2}])
 @pytest.mark.parametrize("filled", [b"", bytes(500)])
-@pytest.mark.parametrize("grey", [False, True])
-def test_a_jpeg_without_its_end_mark_is_read_where_all_of_it_is_there(pixels, options, filled, grey):
-    whole = encoded(pixels[:, :, 0].copy() if grey else pixels, "JPEG", **options)
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_jpeg_without_its_end_mark_is_read_where_all_of_it_is_there(pixels, options, filled, gray):
+    whole = encoded(pixels[:, :, 0].copy() if gray else pixels, "JPEG", **options)
     assert whole.endswith(b"\xff\xd9")
     assert (read_photo(whole[:-2] + filled) == read_photo(whole)).all()
     assert (read_scaled(whole[:-2] + filled, 10).pixels == read_scaled(whole, 10).pixels).all()
@@ -287,8 +287,8 @@ def test_a_preview_in_a_tiff_is_not_the_photo(pixels, mark, first):
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_the_photo_is_read_in_its_depth_on_any_page(pixels, depth):
-    grey = pixels[:, :, 0].astype(depth) * (257 if depth == np.uint16 else 1)
-    data = pages((smaller(pixels[:, :, 0]), 1), (grey, None))
+    gray = pixels[:, :, 0].astype(depth) * (257 if depth == np.uint16 else 1)
+    data = pages((smaller(pixels[:, :, 0]), 1), (gray, None))
     assert same(data, np.repeat(pixels[:, :, :1], 3, axis=2))
 
 
@@ -406,9 +406,9 @@ def test_a_bmp_with_width_and_height_exchanged(pixels):
     assert "its header says 80 x 120 pixels, and its lines fit together as 120 x 80" in words
 
 
-@pytest.mark.parametrize("colour", [True, False])
-def test_a_bmp_holds_the_rows_that_its_header_says(pixels, colour):
-    data = encoded(pixels if colour else pixels[:, :, 0].copy(), "BMP")
+@pytest.mark.parametrize("color", [True, False])
+def test_a_bmp_holds_the_rows_that_its_header_says(pixels, color):
+    data = encoded(pixels if color else pixels[:, :, 0].copy(), "BMP")
     assert (read_photo(data + bytes(2)) == read_photo(data)).all()
     for height, words in ((40, "it holds more rows than its header says"), (160, "is cut short: the first 50 %")):
         assert words in reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 120, height), 1))
@@ -430,5 +430,5 @@ def test_no_photo_is_called_laid_out_wrongly(grade):
     photo = draw_photo(grade, grade, 120 + 30 * grade, 100)
     noise = np.random.default_rng(grade).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     for laid in (photo, photo[:, :, 1], noise):
-        check_layout(laid, planar=False)
-        check_layout(laid, planar=True)
+        check_pixel_order(laid, planar=False)
+        check_pixel_order(laid, planar=True)

@@ -30,7 +30,7 @@ def pixels():
     return np.array(coarse.resize((120, 80), Image.Resampling.BICUBIC))
 
 
-def dataset(values, colours="RGB", *, syntax=LITTLE, bits=None, frames=1, **further):
+def dataset(values, colors="RGB", *, syntax=LITTLE, bits=None, frames=1, **further):
     """A DICOM photograph of the values (H, W) or (H, W, 3), or of encoded bytes with the shape in `further`."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
@@ -40,8 +40,8 @@ def dataset(values, colours="RGB", *, syntax=LITTLE, bits=None, frames=1, **furt
     made.SOPClassUID, made.Modality = meta.MediaStorageSOPClassUID, "OP"
     made.PatientName = "Doe^Jane"
     made.Rows, made.Columns = further.pop("shape", values.shape[:2] if hasattr(values, "shape") else None)
-    made.SamplesPerPixel = 1 if colours in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR") else 3
-    made.PhotometricInterpretation = colours
+    made.SamplesPerPixel = 1 if colors in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR") else 3
+    made.PhotometricInterpretation = colors
     if made.SamplesPerPixel == 3:
         made.PlanarConfiguration = further.pop("planar", 0)
     deep = hasattr(values, "dtype") and values.dtype == np.uint16
@@ -125,27 +125,27 @@ def test_palette():
     assert (read == np.stack([indices, 255 - indices, indices], axis=2)).all()
 
 
-@pytest.mark.parametrize("colours", ["RGB", "MONOCHROME2"])
-def test_rle(pixels, colours):
-    stored = pixels if colours == "RGB" else pixels[:, :, 0].copy()
-    made = dataset(stored, colours)
+@pytest.mark.parametrize("colors", ["RGB", "MONOCHROME2"])
+def test_rle(pixels, colors):
+    stored = pixels if colors == "RGB" else pixels[:, :, 0].copy()
+    made = dataset(stored, colors)
     made.compress(RLE)
     assert (read_photo(written(made)) == stored.reshape(80, 120, -1)).all()
 
 
-@pytest.mark.parametrize("colours", ["RGB", "YBR_RCT", "MONOCHROME2"])
-def test_jpeg_2000(pixels, colours):
-    stored = pixels[:, :, 0].copy() if colours == "MONOCHROME2" else pixels
-    codestream = encoded(stored, "JPEG2000", irreversible=False, no_jp2=True, mct=int(colours == "YBR_RCT"))
-    read = read_photo(written(dataset(codestream, colours, syntax=JPEG_2000, shape=(80, 120))))
+@pytest.mark.parametrize("colors", ["RGB", "YBR_RCT", "MONOCHROME2"])
+def test_jpeg_2000(pixels, colors):
+    stored = pixels[:, :, 0].copy() if colors == "MONOCHROME2" else pixels
+    codestream = encoded(stored, "JPEG2000", irreversible=False, no_jp2=True, mct=int(colors == "YBR_RCT"))
+    read = read_photo(written(dataset(codestream, colors, syntax=JPEG_2000, shape=(80, 120))))
     assert (read == stored.reshape(80, 120, -1)).all()
 
 
-@pytest.mark.parametrize("colours", ["YBR_FULL_422", "RGB", "MONOCHROME2"])
-def test_jpeg(pixels, colours):
-    stored = pixels[:, :, 0].copy() if colours == "MONOCHROME2" else pixels
-    frame = encoded(stored, "JPEG", quality=95, keep_rgb=colours == "RGB")
-    read = read_photo(written(dataset(frame, colours, syntax=JPEG, shape=(80, 120))))
+@pytest.mark.parametrize("colors", ["YBR_FULL_422", "RGB", "MONOCHROME2"])
+def test_jpeg(pixels, colors):
+    stored = pixels[:, :, 0].copy() if colors == "MONOCHROME2" else pixels
+    frame = encoded(stored, "JPEG", quality=95, keep_rgb=colors == "RGB")
+    read = read_photo(written(dataset(frame, colors, syntax=JPEG, shape=(80, 120))))
     assert np.abs(read.astype(int) - read_photo(frame)).max() <= 3
 
 
@@ -162,7 +162,7 @@ def test_none_of_several_frames_is_taken(pixels, black):
     frames = np.concatenate([np.zeros_like(pixels) if black else 255 - pixels, pixels])
     assert reason(written(dataset(frames, frames=2, shape=(80, 120)))).startswith("holds 2 frames, and nothing says")
     coded = [encoded(frame, "JPEG") for frame in (pixels, pixels, pixels)]
-    made = several(coded, colours="YBR_FULL_422", syntax=JPEG, shape=(80, 120), frames=3)
+    made = several(coded, colors="YBR_FULL_422", syntax=JPEG, shape=(80, 120), frames=3)
     assert reason(written(made)).startswith("holds 3 frames, and nothing says")
 
 
@@ -171,7 +171,7 @@ def test_frames_that_are_not_announced_are_counted(pixels):
         written(dataset(pixels, frames=3))
     )
     coded = [encoded(pixels, "JPEG"), encoded(255 - pixels, "JPEG")]
-    made = several(coded, colours="YBR_FULL_422", syntax=JPEG, shape=(80, 120))
+    made = several(coded, colors="YBR_FULL_422", syntax=JPEG, shape=(80, 120))
     assert "its header says 1 frame, and 2 are there" in reason(written(made))
     made.NumberOfFrames = 5
     assert "its header says 5 frames, and 2 are there" in reason(written(made))
@@ -229,9 +229,9 @@ def test_colours_that_a_frame_tells_are_believed(pixels):
     stored = encoded(pixels, "JPEG", quality=95, keep_rgb=True)
     mixed = encoded(pixels, "JPEG2000", no_jp2=True, mct=1)
     for frame, syntax in ((jfif, JPEG), (adobe, JPEG), (stored, JPEG), (mixed, JPEG_2000)):
-        for colours in ("RGB", "YBR_FULL", "YBR_FULL_422"):
-            read = read_photo(written(dataset(frame, colours, syntax=syntax, shape=(80, 120))))
-            assert np.abs(read.astype(int) - pixels).mean() < 6, (syntax, colours)
+        for colors in ("RGB", "YBR_FULL", "YBR_FULL_422"):
+            read = read_photo(written(dataset(frame, colors, syntax=syntax, shape=(80, 120))))
+            assert np.abs(read.astype(int) - pixels).mean() < 6, (syntax, colors)
 
 
 def test_a_coding_that_the_frame_shows_is_believed(pixels):

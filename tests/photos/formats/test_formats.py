@@ -61,15 +61,15 @@ def tiff(values, order="<", *, photometric=2, planar=False, big=False, orientati
 def test_tiff_of_both_byte_orders_and_sizes(pixels, order, big, dtype):
     deep = 257 if dtype == np.uint16 else 1
     assert difference(read_photo(tiff(pixels.astype(dtype) * deep, order, big=big)), pixels) == 0
-    grey = pixels[:, :, 0].astype(dtype) * deep
-    read = read_photo(tiff(grey, order, photometric=1, big=big))
+    gray = pixels[:, :, 0].astype(dtype) * deep
+    read = read_photo(tiff(gray, order, photometric=1, big=big))
     assert difference(read, np.repeat(pixels[:, :, :1], 3, axis=2)) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_tiff_in_which_white_is_zero(pixels, dtype):
-    grey = 255 - pixels[:, :, 0].astype(dtype)
-    read = read_photo(tiff(grey * (257 if dtype == np.uint16 else 1), photometric=0))
+    gray = 255 - pixels[:, :, 0].astype(dtype)
+    read = read_photo(tiff(gray * (257 if dtype == np.uint16 else 1), photometric=0))
     assert difference(read, np.repeat(pixels[:, :, :1], 3, axis=2)) == 0
 
 
@@ -141,17 +141,17 @@ def test_a_progressive_jpeg_is_the_same(pixels, mode):
     assert difference(read_scaled(progressive, 10).pixels, read_scaled(plain, 10).pixels) == 0
 
 
-@pytest.mark.parametrize("colour", [(200, 30, 20), (20, 200, 90), (240, 240, 240), (5, 5, 5)])
+@pytest.mark.parametrize("color", [(200, 30, 20), (20, 200, 90), (240, 240, 240), (5, 5, 5)])
 @pytest.mark.parametrize("stored", ["CMYK", "YCCK"])
-def test_cmyk_jpeg_of_both_kinds(colour, stored):
+def test_cmyk_jpeg_of_both_kinds(color, stored):
     cmyk = np.array(Image.new("CMYK", (32, 32)))
-    cmyk[:] = [*(255 - np.array(colour)), 0]
+    cmyk[:] = [*(255 - np.array(color)), 0]
     if stored == "CMYK":
         data = encoded(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100)
     else:
         data = simplejpeg.encode_jpeg(np.ascontiguousarray(255 - cmyk), quality=100, colorspace="CMYK")
         assert data[data.index(b"Adobe") + 11] == 2  # the transform of YCCK
-    assert difference(read_photo(data), np.full((32, 32, 3), colour)) <= 3
+    assert difference(read_photo(data), np.full((32, 32, 3), color)) <= 3
 
 
 def test_a_jpeg_that_stores_rgb(pixels):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from biranet.errors import PhotoError
 from biranet.photos.drawn.synthetic import draw_photo
-from biranet.photos.formats.jpeg import examine_jpeg, whole_jpeg
+from biranet.photos.formats.jpeg import check_jpeg, complete_jpeg
 from biranet.photos.read import read_photo
 from photo_files import encoded, read_scaled
 
@@ -17,20 +17,20 @@ def photo():
     return draw_photo(3, 4, 480, 400)
 
 
-def with_pillow(data, least_px):
+def with_pillow(data, min_side_px):
     with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (least_px, least_px))
+        picture.draft("RGB", (min_side_px, min_side_px))
         return np.array(picture.convert("RGB"))
 
 
-@pytest.mark.parametrize("least_px", [30, 60, 150, 300])
+@pytest.mark.parametrize("min_side_px", [30, 60, 150, 300])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
-def test_pixels_are_those_of_pillow(photo, least_px, subsampling):
+def test_pixels_are_those_of_pillow(photo, min_side_px, subsampling):
     data = encoded(photo, "JPEG", subsampling=subsampling, quality=90)
-    expected = with_pillow(data, least_px)
+    expected = with_pillow(data, min_side_px)
     # The two may be built with different versions of the same library.
-    assert read_scaled(data, least_px).pixels.shape == expected.shape
-    assert np.abs(read_scaled(data, least_px).pixels.astype(int) - expected).max() <= 2
+    assert read_scaled(data, min_side_px).pixels.shape == expected.shape
+    assert np.abs(read_scaled(data, min_side_px).pixels.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -43,9 +43,9 @@ def test_a_lost_block_is_noticed_at_every_scale(photo, progressive, loss):
         at = rng.randrange(start, len(data) - 600)
         other = rng.randrange(start, len(data) - 600)
         lost = data[:at] + (bytes(512) if loss == "zeros" else data[other : other + 512]) + data[at + 512 :]
-        for least_px in (None, 50):
+        for min_side_px in (None, 50):
             try:
-                _ = read_photo(lost) if least_px is None else read_scaled(lost, least_px)
+                _ = read_photo(lost) if min_side_px is None else read_scaled(lost, min_side_px)
             except PhotoError:
                 noticed += 1
     # Pillow alone notices none. A foreign block may happen to fit, and one in a late scan to change hardly anything.
@@ -85,11 +85,11 @@ def test_too_many_scans_are_refused(photo):
 
 def test_a_jpeg_in_another_file_is_checked(photo):
     data = encoded(photo, "JPEG")
-    assert whole_jpeg(data, examine_jpeg(data)) is data
-    assert whole_jpeg(data[:-2], examine_jpeg(data[:-2])) == data
+    assert complete_jpeg(data, check_jpeg(data)) is data
+    assert complete_jpeg(data[:-2], check_jpeg(data[:-2])) == data
     half = data[: len(data) // 2]
     with pytest.raises(PhotoError, match="cut short"):
-        whole_jpeg(half, examine_jpeg(half))
+        complete_jpeg(half, check_jpeg(half))
 
 
 @pytest.mark.real

@@ -37,8 +37,8 @@ def test_the_samples_are_the_same_picture(name):
         expected = expected[:, :, :1]
     if "alpha" in name or name == "webp lossless":
         alpha = expected[:, :, :1] / 255
-        grey = np.array(Image.fromarray(expected.astype(np.uint8)).convert("L"))[:, :, None]
-        expected = (grey if "grey" in name else expected) * alpha
+        gray = np.array(Image.fromarray(expected.astype(np.uint8)).convert("L"))[:, :, None]
+        expected = (gray if "grey" in name else expected) * alpha
     assert read.shape[:2] == expected.shape[:2]
     # One colour of the palette is transparent, so black here.
     shown = read.any(axis=2) if name == "png palette" else ...
@@ -121,21 +121,21 @@ def test_deep_colours_keep_eight_of_their_bits(size, bits, suffix, seed):
 
 @given(
     size=st.tuples(st.integers(8, 90), st.integers(8, 90)),
-    least_px=st.integers(1, 120),
+    min_side_px=st.integers(1, 120),
     orientation=st.sampled_from(sorted(ORIENTATIONS)),
-    grey=st.booleans(),
+    gray=st.booleans(),
 )
-def test_a_scaled_photo_is_the_photo(size, least_px, orientation, grey):
+def test_a_scaled_photo_is_the_photo(size, min_side_px, orientation, gray):
     rows, columns = np.mgrid[: size[0], : size[1]]
     pixels = np.stack([2 * rows + 10, 2 * columns + 10, 200 - rows - columns], axis=2).clip(0, 255).astype(np.uint8)
-    data = encode(pixels[:, :, 0].copy() if grey else pixels, "JPEG", orientation)
-    whole, scaled = read_photo(data), read_scaled(data, least_px)
+    data = encode(pixels[:, :, 0].copy() if gray else pixels, "JPEG", orientation)
+    whole, scaled = read_photo(data), read_scaled(data, min_side_px)
     assert (scaled.height_px, scaled.width_px) == whole.shape[:2]
-    if 2 * least_px > min(size):
+    if 2 * min_side_px > min(size):
         assert (scaled.pixels == whole).all()
         return
     scale = whole.shape[0] / scaled.pixels.shape[0]
-    assert min(scaled.pixels.shape[:2]) >= least_px
+    assert min(scaled.pixels.shape[:2]) >= min_side_px
     assert 1.5 < scale <= 8
     grown = cv2.resize(scaled.pixels, whole.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     assert np.abs(grown.astype(int) - whole).mean() < 6

@@ -504,15 +504,15 @@ def _eye_code(made, code):
 def test_the_eye_is_found_wherever_a_dicom_header_says_it(own_key, said, eye):
     made = _small_dicom()
     del made.ImageLaterality
-    for place, value in said.items():
-        if place == "shared":
+    for tag, value in said.items():
+        if tag == "shared":
             _frame_eye(made, value)
-        elif place == "per frame":
+        elif tag == "per frame":
             _frame_eye(made, value, "PerFrameFunctionalGroupsSequence")
-        elif place == "code":
+        elif tag == "code":
             _eye_code(made, value)
         else:
-            setattr(made, place, value)
+            setattr(made, tag, value)
     assert patient_and_eye(_written(made, enforce_file_format=True))[1] == eye
 
 

@@ -12,7 +12,7 @@ from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.scale import GradeLabel, Scale, named_grade
 
 _NUMBERS = frozenset(str(grade) for grade in GRADES)
-_DEEPEST = 4
+_MAX_DEPTH = 4
 _Tree = dict[str, dict[str, None]]
 
 
@@ -32,7 +32,7 @@ def class_parents(folder: PhotoFolder, *, anywhere: bool = False) -> list[str]:
     """
     tree = _tree(folder.files)
     level, certain = [""], True
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         names = [name for path in level for name in tree.get(path, ())]
         if _are_classes(names, folder.scale, certain=certain):
             return [path for path in level if path in tree]

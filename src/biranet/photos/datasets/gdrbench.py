@@ -13,7 +13,7 @@ from biranet.words import parse_eye, split_eye_suffix
 _LIST = re.compile(
     r"(?P<domain>APTOS|DDR|DEEPDR|EYEPACS|FGADR|IDRID|MESSIDOR|RLDR)_(?:(?P<train>train)|(?P<validation>crossval))\.txt"
 )
-_OF_EYEPACS = ("EYEPACS", "RLDR")
+_EYEPACS_DOMAINS = ("EYEPACS", "RLDR")
 _DEEPDR_NAME = re.compile(r"(?P<patient>\d+)_(?P<eye>[lr])\d")
 
 
@@ -47,7 +47,7 @@ def _patient_and_eye(domain: str, name: str) -> tuple[str, str]:
     if domain == "DEEPDR" and shot:
         return f"{domain} {shot['patient']}", parse_eye(shot["eye"])
     # RLDR is a part of EyePACS: patients have the same numbers, and so the same groups.
-    return split_eye_suffix(name) if domain in _OF_EYEPACS else ("", "")
+    return split_eye_suffix(name) if domain in _EYEPACS_DOMAINS else ("", "")
 
 
 def _find(folder: PhotoFolder, name: str, row: SourceRow) -> str:

@@ -43,15 +43,15 @@ class PhotoNames:
         files = [file for key in _keys(name) for file in self._by_key.get(key, ())]
         if accept is not None:
             files = [file for file in files if accept(file)]
-        shortened = (_unchanged, _stem) if _stem(name) != name else (_unchanged,)
+        shortened = (_exact, _stem) if _stem(name) != name else (_exact,)
         for shorten in shortened if files else ():
-            for spell in (_unchanged, _composed, _folded):
+            for spell in (_exact, _nfc, _casefolded):
                 end = f"/{shorten(spell(name))}"
                 paths = [(file, f"/{spell(file)}") for file in files]
                 matches = [
                     file
                     for file, path in paths
-                    if (shorten is _unchanged and path.endswith(end)) or _stem(path).endswith(end)
+                    if (shorten is _exact and path.endswith(end)) or _stem(path).endswith(end)
                 ]
                 if matches:
                     return matches
@@ -64,7 +64,7 @@ class PhotoNames:
             >>> PhotoNames(["0010.jpg"]).hint("10")
             "but '0010.jpg' is there; did a spreadsheet strip the zeros?"
         """
-        keys, name = _keys(name), _composed(name)
+        keys, name = _keys(name), _nfc(name)
         for file in (file for key in keys for file in self._by_stripped_key.get(_strip_zeros(key), ())):
             if _keys(file).isdisjoint(keys):
                 return f"but {file!r} is there; did a spreadsheet strip the zeros?"
@@ -93,7 +93,7 @@ def _keys(name: str) -> set[str]:
 
 
 def _key(path: str) -> str:
-    path = _folded(path)
+    path = _casefolded(path)
     return path[path.rfind("/") + 1 :].strip()
 
 
@@ -107,15 +107,15 @@ def _stem(path: str) -> str:
     return stem if suffix.strip().lower() in PHOTO_SUFFIXES else path
 
 
-def _unchanged(path: str) -> str:
+def _exact(path: str) -> str:
     return path
 
 
-def _composed(path: str) -> str:
+def _nfc(path: str) -> str:
     path = path.replace("\\", "/")
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
-def _folded(path: str) -> str:
-    path = _SPACES_AROUND.sub("/", _composed(path).strip())
+def _casefolded(path: str) -> str:
+    path = _SPACES_AROUND.sub("/", _nfc(path).strip())
     return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())

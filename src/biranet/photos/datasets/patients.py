@@ -48,7 +48,7 @@ _SHARED_FOLDER = re.compile(
 """Folders that hold photos of several patients."""
 
 _MAX_SHOTS_OF_EYE = 4
-_MAX_IN_FOLDER = 16
+_MAX_PHOTOS_OF_EYE = 16
 """Photos of one eye that one folder of a patient holds: seven fields in stereo, and some."""
 
 
@@ -70,8 +70,8 @@ def guess_patients(photos: list[LabeledPhoto], *, classes: bool) -> list[Labeled
     """
     positions = [position for position, photo in enumerate(photos) if not photo.group]
     names = _read_names(photos, positions, classes=classes)
-    patient_names = {name for name, shots in names.shots.items() if name and not _returns(shots)}
-    patient_folders = _patient_folders(names, patient_names) - _crowded(photos, names)
+    patient_names = {name for name, shots in names.shots.items() if name and not _is_ambiguous(shots)}
+    patient_folders = _patient_folders(names, patient_names) - _overfull_folders(photos, names)
     sizes = Counter(name for position, name in names.name.items() if names.folder[position] not in patient_folders)
     if max((sizes[name] for name in patient_names), default=0) < 2:
         patient_names = set()
@@ -136,17 +136,17 @@ def _patient_folders(names: _Names, patient_names: Collection[str]) -> set[str]:
     return {folder for folder in of_views - of_names if _is_patient(folder, alone=len(of_views) == 1)}
 
 
-def _crowded(photos: Sequence[LabeledPhoto], names: _Names) -> set[str]:
+def _overfull_folders(photos: Sequence[LabeledPhoto], names: _Names) -> set[str]:
     """Find the folders with more photos of one eye than one patient has."""
     crowds = Counter(
         (photos[position].file.rpartition("/")[0], photos[position].eye, folder)
         for position, folder in names.folder.items()
     )
-    return {folder for (_, _, folder), count in crowds.items() if count > _MAX_IN_FOLDER}
+    return {folder for (_, _, folder), count in crowds.items() if count > _MAX_PHOTOS_OF_EYE}
 
 
-def _returns(shots: Counter[_Shot]) -> bool:
-    """Whether a name stands for one eye in several folders, or too often in one, to be that of a patient."""
+def _is_ambiguous(shots: Counter[_Shot]) -> bool:
+    """Tell whether a name stands for one eye in several folders, or too often in one, to be that of a patient."""
     eyes = Counter(eye for eye, _ in {(shot.eye, shot.folder) for shot in shots})
     return max(eyes.values()) > 1 or max(shots.values()) > _MAX_SHOTS_OF_EYE
 

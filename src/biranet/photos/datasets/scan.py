@@ -12,7 +12,7 @@ from biranet.errors import InputError
 from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
-from biranet.photos.formats import BEGINNING_BYTES, PHOTO_SUFFIXES, begins_like_a_picture
+from biranet.photos.formats import PHOTO_SUFFIXES, SIGNATURE_BYTES, looks_like_picture
 from biranet.places import refuse_undecoded
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 
@@ -152,7 +152,7 @@ def _begins_like_a_photo(path: Path) -> bool:
         if not path.is_file() or not path.stat().st_size:
             return False
         with open_regular(path) as file:
-            return begins_like_a_picture(file.read(BEGINNING_BYTES))
+            return looks_like_picture(file.read(SIGNATURE_BYTES))
     except OSError:
         return False
 

@@ -18,16 +18,16 @@ Random = np.random.Generator
 
 DISC_RADIUS = 0.135
 AVASCULAR_RADIUS = 0.13
-GROUND = 0.42
+RETINA_LEVEL = 0.42
 """Brightness of the bare retina."""
 
-VEIN = 0.44
+VEIN_TRANSMITTANCE = 0.44
 """Share of the light that passes a vein."""
-_ARTERY = 0.62
+_ARTERY_TRANSMITTANCE = 0.62
 
-_FINE = 2
+_SUPERSAMPLING = 2
 """Masks are this much larger than the photo and averaged down, which keeps thin vessels smooth."""
-_SHIFT = 4
+_SUBPIXEL_BITS = 4
 """Fraction bits of the coordinates given to OpenCV."""
 _LESION_RADIUS = 0.86
 """Lesions lie within this distance of the field's centre."""
@@ -38,7 +38,7 @@ class Eye:
 
     Attributes:
         shape: Height and width of the photo in pixels.
-        centre: x and y of the field's centre in pixels.
+        center: x and y of the field's centre in pixels.
         radius: Radius of the field in pixels.
         disc: Centre of the optic disc in eye coordinates.
         fovea: Centre of the macula in eye coordinates.
@@ -53,7 +53,7 @@ class Eye:
         share = patient.uniform(1.04, 1.16) if cut else patient.uniform(0.86, 0.97)
         self.radius = min(share * height, 0.97 * width) / 2
         slack = np.array([width / 2 - self.radius, 0.02 * height if cut else max(height / 2 - self.radius, 0)])
-        self.centre = np.array([width, height]) / 2 + random.uniform(-0.7, 0.7, 2) * slack
+        self.center = np.array([width, height]) / 2 + random.uniform(-0.7, 0.7, 2) * slack
         tilt, mirror = random.uniform(-0.12, 0.12), (1 if seed % 2 else -1)
         along, aside = np.cos(tilt), np.sin(tilt)
         self._axes = self.radius * np.array([[mirror * along, aside], [-mirror * aside, along]])
@@ -61,52 +61,52 @@ class Eye:
         self.disc = self.fovea + random.uniform((0.62, -0.12), (0.70, -0.02))
         self.veins: list[tuple[Points, float, float]] = []
         self._veins, self._arteries, self._reflex = self.blank(), self.blank(), self.blank()
-        calibre = patient.uniform(0.85, 1.15)
+        caliber = patient.uniform(0.85, 1.15)
         for vein in (False, True):
             for side in (-1, 1):
                 for nasal in (False, True):
-                    self._arcade(random, vein, side, nasal, calibre)
+                    self._arcade(random, vein, side, nasal, caliber)
 
     def blank(self) -> Pixels:
         """Make an empty mask to draw on."""
-        return np.zeros((self.shape[0] * _FINE, self.shape[1] * _FINE), np.uint8)
+        return np.zeros((self.shape[0] * _SUPERSAMPLING, self.shape[1] * _SUPERSAMPLING), np.uint8)
 
     def pixels(self, points: Points) -> Points:
         """Turn eye coordinates (n, 2) into photo pixels (n, 2)."""
-        return np.asarray(self.centre + points @ self._axes.T)
+        return np.asarray(self.center + points @ self._axes.T)
 
     def stroke(self, mask: Pixels, path: Points, width: float, end_width: float | None = None) -> None:
         """Draw a line of a width in field radii, which narrows to `end_width` where given."""
-        points = self._fixed(path)
+        points = self._to_fixed_point(path)
         pieces = 1 if end_width is None else max(1, len(path) // 5)
         for piece in range(pieces):
             here = width if end_width is None else width + (end_width - width) * piece / pieces
             first, last = ((len(path) - 1) * turn // pieces for turn in (piece, piece + 1))
-            thickness = max(1, round(here * self.radius * _FINE))
-            cv2.polylines(mask, [points[first : last + 1]], False, 255, thickness, cv2.LINE_AA, _SHIFT)
+            thickness = max(1, round(here * self.radius * _SUPERSAMPLING))
+            cv2.polylines(mask, [points[first : last + 1]], False, 255, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def fill(self, mask: Pixels, outline: Points) -> None:
         """Fill a polygon."""
-        cv2.fillPoly(mask, [self._fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(mask, [self._to_fixed_point(outline)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def blob(self, random: Random, mask: Pixels, place: Points, radius: float, ragged: float = 0.0) -> None:
-        """Fill a roundish patch whose outline waves by about `ragged` of its radius."""
+    def blob(self, random: Random, mask: Pixels, place: Points, radius: float, roughness: float = 0.0) -> None:
+        """Fill a roundish patch whose outline varies by about `roughness` of its radius."""
         angles = np.arange(18) * (2 * np.pi / 18)
         waves = sum(np.sin(wave * angles + random.uniform(0, 6)) / wave for wave in (2, 3, 5))
-        reach = radius * (1 + ragged * waves)
+        reach = radius * (1 + roughness * waves)
         self.fill(mask, place + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
 
-    def absorb(self, image: Floats, mask: Pixels, passes: float, blur: float = 0.0) -> None:
-        """Let the share `passes` of the light through where the mask is; `blur` its edge by that many field radii."""
+    def absorb(self, image: Floats, mask: Pixels, transmittance: float, blur: float = 0.0) -> None:
+        """Darken an image to `transmittance` where the mask is; `blur` its edge by that many field radii."""
         window, layer = self._layer(mask, blur)
-        image[window] *= 1 - layer * (1 - passes)
+        image[window] *= 1 - layer * (1 - transmittance)
 
     def cover(self, image: Floats, mask: Pixels, level: float, opacity: float = 1.0, blur: float = 0.0) -> None:
         """Paint brightness `level` where the mask is; `blur` its edge by that many field radii."""
         window, layer = self._layer(mask, blur)
         image[window] += opacity * layer * (level - image[window])
 
-    def places(self, random: Random, count: int, quadrant: int | None = None) -> Points:
+    def lesion_positions(self, random: Random, count: int, quadrant: int | None = None) -> Points:
         """Find places (count, 2) for lesions in the visible field or a quadrant of it, off the disc and the fovea."""
         free = np.empty((0, 2))
         first, span = (0.0, 2 * np.pi) if quadrant is None else (quadrant * np.pi / 2, np.pi / 2)
@@ -123,45 +123,49 @@ class Eye:
     def ground(self, seed: int) -> Floats:
         """Paint the eye evenly lit: pigment, choroid, macula, disc and vessels; (H, W), 0 to 1."""
         patient, random = np.random.default_rng([seed // 2, 4]), np.random.default_rng([seed, 5])
-        image: Floats = np.float32(GROUND) * (1 + 0.06 * self.mottle(random, 0.25) + 0.05 * self.mottle(random, 0.045))
+        image: Floats = np.float32(RETINA_LEVEL) * (
+            1 + 0.06 * self.smooth_noise(random, 0.25) + 0.05 * self.smooth_noise(random, 0.045)
+        )
         # Bright ridges of random texture are the choroid between its vessels, seen where the pigment is thin.
-        image *= 1 + patient.uniform(0.0, 0.35) * (0.18 - np.abs(self.mottle(random, 0.11)))
-        image *= 1 - 0.33 * patient.uniform(0.7, 1.3) * self._around(self.fovea, 0.26)
+        image *= 1 + patient.uniform(0.0, 0.35) * (0.18 - np.abs(self.smooth_noise(random, 0.11)))
+        image *= 1 - 0.33 * patient.uniform(0.7, 1.3) * self._radial_falloff(self.fovea, 0.26)
 
         disc, cup = self.blank(), self.blank()
         turn = np.arange(40) * (2 * np.pi / 40)
         ring = DISC_RADIUS * np.stack([np.cos(turn), patient.uniform(1.04, 1.18) * np.sin(turn)], 1)
         self.fill(disc, self.disc + ring)
         self.fill(cup, self.disc + (-0.01, 0.0) + patient.uniform(0.35, 0.6) * ring)
-        image += 0.25 * self._around(self.disc, 0.24) * (0.75 - image)
+        image += 0.25 * self._radial_falloff(self.disc, 0.24) * (0.75 - image)
         self.cover(image, disc, patient.uniform(0.70, 0.80), 0.9, blur=0.014)
         self.cover(image, cup, 0.94, 0.8, blur=0.022)
-        self.absorb(image, self._arteries, _ARTERY)
-        self.absorb(image, self._veins, VEIN)
+        self.absorb(image, self._arteries, _ARTERY_TRANSMITTANCE)
+        self.absorb(image, self._veins, VEIN_TRANSMITTANCE)
         self.cover(image, self._reflex, 0.5, 0.3)
         return image
 
-    def mottle(self, random: Random, cell: float) -> Floats:
+    def smooth_noise(self, random: Random, cell: float) -> Floats:
         """Make a smooth random texture (H, W) from -1 to 1 whose patches measure `cell` field radii."""
         cell_px = max(cell * self.radius, 2.0)
         rows, columns = (int(side / cell_px) + 3 for side in self.shape)
         grid = random.integers(0, 256, (rows, columns), np.uint8)
         rough = cv2.resize(grid, (4 * columns, 4 * rows), interpolation=cv2.INTER_LINEAR_EXACT)
         smooth = cv2.GaussianBlur(rough, (0, 0), 1.6)
-        return np.asarray(2 * _as_share(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1)
+        return np.asarray(
+            2 * _to_unit_range(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1
+        )
 
-    def from_centre(self, place: Points | None = None) -> tuple[Floats, Floats]:
+    def offsets_from_center(self, place: Points | None = None) -> tuple[Floats, Floats]:
         """Measure right (1, W) and down (H, 1) from the field's centre, or a place in the eye, in field radii."""
         x, y = self.pixels(np.zeros(2) if place is None else place) / self.radius
         columns, rows = (np.arange(side) / self.radius for side in self.shape[::-1])
         return (columns - x).astype(np.float32)[None, :], (rows - y).astype(np.float32)[:, None]
 
-    def _around(self, place: Points, radius: float) -> Floats:
-        across, down = self.from_centre(place)
+    def _radial_falloff(self, place: Points, radius: float) -> Floats:
+        across, down = self.offsets_from_center(place)
         return np.asarray(1 / (1 + (across**2 + down**2) / radius**2) ** 2)
 
-    def _fixed(self, points: Points) -> NDArray[np.int32]:
-        return np.rint((self.pixels(points) + 0.5) * (_FINE << _SHIFT)).astype(np.int32)
+    def _to_fixed_point(self, points: Points) -> NDArray[np.int32]:
+        return np.rint((self.pixels(points) + 0.5) * (_SUPERSAMPLING << _SUBPIXEL_BITS)).astype(np.int32)
 
     def _layer(self, mask: Pixels, blur: float) -> tuple[tuple[slice, slice], Floats]:
         """Average a mask down to the photo; only the window of the photo where it holds anything, for speed."""
@@ -170,16 +174,23 @@ class Eye:
         if not width:
             return (slice(0), slice(0)), np.zeros((0, 0), np.float32)
         margin = int(4 * sigma) + 2
-        rows = slice(max(top // _FINE - margin, 0), min((top + height) // _FINE + margin, self.shape[0]))
-        columns = slice(max(left // _FINE - margin, 0), min((left + width) // _FINE + margin, self.shape[1]))
-        part = mask[_FINE * rows.start : _FINE * rows.stop, _FINE * columns.start : _FINE * columns.stop]
-        small = cv2.resize(part, None, fx=1 / _FINE, fy=1 / _FINE, interpolation=cv2.INTER_AREA)
-        return (rows, columns), _as_share(cv2.GaussianBlur(small, (0, 0), sigma))
+        rows = slice(
+            max(top // _SUPERSAMPLING - margin, 0), min((top + height) // _SUPERSAMPLING + margin, self.shape[0])
+        )
+        columns = slice(
+            max(left // _SUPERSAMPLING - margin, 0), min((left + width) // _SUPERSAMPLING + margin, self.shape[1])
+        )
+        part = mask[
+            _SUPERSAMPLING * rows.start : _SUPERSAMPLING * rows.stop,
+            _SUPERSAMPLING * columns.start : _SUPERSAMPLING * columns.stop,
+        ]
+        small = cv2.resize(part, None, fx=1 / _SUPERSAMPLING, fy=1 / _SUPERSAMPLING, interpolation=cv2.INTER_AREA)
+        return (rows, columns), _to_unit_range(cv2.GaussianBlur(small, (0, 0), sigma))
 
-    def _arcade(self, random: Random, vein: bool, side: int, nasal: bool, calibre: float) -> None:
+    def _arcade(self, random: Random, vein: bool, side: int, nasal: bool, caliber: float) -> None:
         """Grow one of the eight large vessels from the disc, around the macula or to the nose, with its branches."""
         mask = self._veins if vein else self._arteries
-        width = calibre * random.uniform(0.022, 0.028) * (1.25 if vein else 0.9) * (0.8 if nasal else 1.0)
+        width = caliber * random.uniform(0.022, 0.028) * (1.25 if vein else 0.9) * (0.8 if nasal else 1.0)
         apart = 0.08 if vein else 0.0
         if nasal:
             bends = np.array([(0, 0), (0.05 + apart, side * 0.22), (0.22, side * 0.42), (0.5 + apart, side * 0.8)])
@@ -237,7 +248,7 @@ class Eye:
                 self._branch(random, mask, path, where, random.choice([-1, 1]), 0.65 * width, 0.5 * length, False)
 
 
-def _as_share(levels: NDArray[Any]) -> Floats:
+def _to_unit_range(levels: NDArray[Any]) -> Floats:
     return levels.astype(np.float32) / np.float32(255)
 
 
@@ -249,11 +260,11 @@ def palette(patient: Random, levels: int) -> Floats:
     """
     green = np.arange(levels) / (levels - 1)
     red, green_share, blue_share = patient.uniform((0.66, 0.8, 0.25), (0.86, 1.06, 0.75))
-    ground = np.array([red, GROUND * green_share, GROUND * blue_share])
+    ground = np.array([red, RETINA_LEVEL * green_share, RETINA_LEVEL * blue_share])
     rim = np.array([0.98, 0.77, patient.uniform(0.32, 0.54)])
     cup = np.array([1.0, 0.94, patient.uniform(0.58, 0.82)])
-    root = np.sqrt(np.minimum(green / GROUND, 1))
+    root = np.sqrt(np.minimum(green / RETINA_LEVEL, 1))
     dark = ground * np.stack([(root + np.sqrt(root)) / 2, root**2, root * np.sqrt(root)], 1)
     stops = np.stack([ground, ground, rim, cup, np.ones(3)])
-    pale = np.stack([np.interp(green, [0, GROUND, 0.75, 0.94, 1], stops[:, channel]) for channel in range(3)], 1)
-    return np.asarray(np.where(green[:, None] < GROUND, dark, pale), np.float32)
+    pale = np.stack([np.interp(green, [0, RETINA_LEVEL, 0.75, 0.94, 1], stops[:, channel]) for channel in range(3)], 1)
+    return np.asarray(np.where(green[:, None] < RETINA_LEVEL, dark, pale), np.float32)

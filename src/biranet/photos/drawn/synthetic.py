@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.grades import GRADES
-from biranet.photos.drawn.eye import DISC_RADIUS, VEIN, Eye, Floats, Pixels, Points, Random, palette
+from biranet.photos.drawn.eye import DISC_RADIUS, VEIN_TRANSMITTANCE, Eye, Floats, Pixels, Points, Random, palette
 from biranet.tables import write_table
 
 # The share of the light that passes blood in the retina and new vessels; the brightness of what covers the retina.
-_HAEMORRHAGE = 0.28
-_NEW_VESSEL = 0.34
+_HEMORRHAGE_TRANSMITTANCE = 0.28
+_NEW_VESSEL_TRANSMITTANCE = 0.34
 _EXUDATE = 0.84
 _COTTON_WOOL = 0.80
 _POOLED_BLOOD = 0.10
@@ -57,55 +57,55 @@ class _Lesions:
     def paint(self, ground: Floats) -> Floats:
         """Lay the lesions over a picture of the eye."""
         image = ground.copy()
-        self.eye.absorb(image, self.beads, VEIN)
+        self.eye.absorb(image, self.beads, VEIN_TRANSMITTANCE)
         self.eye.cover(image, self.wool, _COTTON_WOOL, 0.7, blur=0.022)
         self.eye.cover(image, self.exudates, _EXUDATE)
-        self.eye.absorb(image, self.blood, _HAEMORRHAGE, blur=0.005)
-        self.eye.absorb(image, self.vessels, _NEW_VESSEL)
+        self.eye.absorb(image, self.blood, _HEMORRHAGE_TRANSMITTANCE, blur=0.005)
+        self.eye.absorb(image, self.vessels, _NEW_VESSEL_TRANSMITTANCE)
         self.eye.cover(image, self.pool, _POOLED_BLOOD, 0.93, blur=0.006)
         return image
 
-    def _one_of(self, first: int, end: int) -> int:
+    def _randint(self, first: int, end: int) -> int:
         return int(self.random.integers(first, end))
 
     def _microaneurysms(self) -> None:
-        for place in self.eye.places(self.random, self._one_of(8, 17)):
+        for place in self.eye.lesion_positions(self.random, self._randint(8, 17)):
             self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, 0.022))
 
-    def _haemorrhages(self, count: int, quadrant: int, largest: float) -> None:
-        for place in self.eye.places(self.random, count, quadrant):
+    def _hemorrhages(self, count: int, quadrant: int, largest: float) -> None:
+        for place in self.eye.lesion_positions(self.random, count, quadrant):
             self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, largest), 0.22)
 
     def _moderate(self) -> None:
         """More than microaneurysms: some haemorrhages, and hard exudates or cotton-wool spots or both."""
-        for quadrant in self.random.permutation(4)[: self._one_of(2, 4)]:
-            self._haemorrhages(self._one_of(2, 5), quadrant, 0.05)
-        kind = self._one_of(0, 3)
+        for quadrant in self.random.permutation(4)[: self._randint(2, 4)]:
+            self._hemorrhages(self._randint(2, 5), quadrant, 0.05)
+        kind = self._randint(0, 3)
         if kind != 0:
-            for _ in range(self._one_of(1, 4)):
+            for _ in range(self._randint(1, 4)):
                 self._exudate_cluster()
         if kind != 1:
-            for place in self.eye.places(self.random, self._one_of(2, 5)):
+            for place in self.eye.lesion_positions(self.random, self._randint(2, 5)):
                 self.eye.blob(self.random, self.wool, place, self.random.uniform(0.045, 0.075), 0.35)
 
     def _exudate_cluster(self) -> None:
-        centre = self.eye.fovea + self.random.normal(0, 0.25, 2)
+        center = self.eye.fovea + self.random.normal(0, 0.25, 2)
         reach = self.random.uniform(0.07, 0.15)
-        for turn in self.random.uniform(0, 6) + self.random.uniform(0, 4.5, self._one_of(14, 32)):
-            place = centre + reach * self.random.uniform(0.3, 1.2) * np.array([np.cos(turn), np.sin(turn)])
+        for turn in self.random.uniform(0, 6) + self.random.uniform(0, 4.5, self._randint(14, 32)):
+            place = center + reach * self.random.uniform(0.3, 1.2) * np.array([np.cos(turn), np.sin(turn)])
             if np.hypot(*(place - self.eye.disc)) > 1.3 * DISC_RADIUS:
                 self.eye.blob(self.random, self.exudates, place, 0.022 * self.random.uniform(0.4, 1.0), 0.3)
 
     def _severe(self) -> None:
         """The 4-2-1 rule: more than 20 haemorrhages in each quadrant, beading in two or more, IRMA in one or more."""
         for quadrant in range(4):
-            self._haemorrhages(self._one_of(21, 27), quadrant, 0.038)
-        for number in self.random.permutation(4)[: self._one_of(2, 5)]:
+            self._hemorrhages(self._randint(21, 27), quadrant, 0.038)
+        for number in self.random.permutation(4)[: self._randint(2, 5)]:
             path, width, end_width = self.eye.veins[number]
             for index in range(7, 30, 3):
                 radius = 0.9 * (width + (end_width - width) * index / len(path))
                 self.eye.blob(self.random, self.beads, path[index], radius)
-        for place in self.eye.places(self.random, self._one_of(1, 4)):
+        for place in self.eye.lesion_positions(self.random, self._randint(1, 4)):
             for _ in range(4):
                 headings = self.random.uniform(0, 2 * np.pi) + np.cumsum(self.random.normal(0, 0.7, 12))
                 path = place + 0.018 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0)
@@ -113,12 +113,12 @@ class _Lesions:
 
     def _proliferative(self) -> None:
         """New vessels at the disc or elsewhere, in front of the retina; often blood pooled there, with a level."""
-        where = self._one_of(0, 3)
+        where = self._randint(0, 3)
         if where != 0:
             self._frond(self.eye.disc, 2 * np.pi, self.random.uniform(0.27, 0.36))
         if where != 1:
-            for number in self.random.permutation(4)[: self._one_of(1, 3)]:
-                base = self.eye.veins[number][0][self._one_of(12, 20)]
+            for number in self.random.permutation(4)[: self._randint(1, 3)]:
+                base = self.eye.veins[number][0][self._randint(12, 20)]
                 self._frond(base, 4.0, self.random.uniform(0.25, 0.34))
         if self.random.random() < 0.7:
             half = self.random.uniform(0.18, 0.28)
@@ -129,9 +129,9 @@ class _Lesions:
 
     def _frond(self, base: Points, fan: float, length: float) -> None:
         """Draw a fan of fine wandering loops that leave and return to a vessel."""
-        towards_centre = np.arctan2(-base[1], -base[0])
+        towards_center = np.arctan2(-base[1], -base[0])
         theta = np.linspace(0, 2 * np.pi, 26)
-        for turn in towards_centre + fan * self.random.uniform(-0.5, 0.5, 13):
+        for turn in towards_center + fan * self.random.uniform(-0.5, 0.5, 13):
             reach = length * self.random.uniform(0.35, 1.1)
             out, across = reach * (1 - np.cos(theta)) / 2, reach * self.random.uniform(0.12, 0.35) * np.sin(theta)
             bend = turn + self.random.normal(0, 0.6) * out / reach
@@ -140,7 +140,7 @@ class _Lesions:
             self.eye.stroke(self.vessels, base + np.stack(loop, 1), 0.012)
 
 
-def _expose_alike(image: _Levels, model: _Levels, field: Pixels) -> Floats:
+def _match_histogram(image: _Levels, model: _Levels, field: Pixels) -> Floats:
     """Find the tone curve (_LEVELS,) that brings the histogram of `image` in the field to that of `model`."""
     counts = [cv2.calcHist([levels], [0], field, [_LEVELS], [0, _LEVELS]).ravel() for levels in (image, model)]
     below, target = (np.cumsum(count.astype(np.float64)) - count / 2 for count in counts)
@@ -183,29 +183,29 @@ def draw_photo(grade: int, seed: int, width_px: int = 320, height_px: int = 256)
         raise InputError(f"a drawn photo must measure at least 32 x 32 px, not {width_px} x {height_px}")
     eye = Eye(seed, (height_px, width_px))
     patient, random = np.random.default_rng([seed // 2, 6]), np.random.default_rng([seed, 7])
-    across, down = eye.from_centre()
+    across, down = eye.offsets_from_center()
     away = across**2 + down**2
     light = 1 - random.uniform(0.12, 0.3) * away - random.uniform(0.0, 0.14) * away**2
     light += random.uniform(-0.1, 0.1) * across + random.uniform(-0.1, 0.1) * down
-    light *= 1 + 0.06 * eye.mottle(random, 0.5)
+    light *= 1 + 0.06 * eye.smooth_noise(random, 0.5)
     ground = eye.ground(seed)
-    levels = healthy = _levels(ground * light)
+    levels = healthy = _quantize(ground * light)
     curve = np.arange(_LEVELS, dtype=np.float32)
     if grade:
-        levels = _levels(_Lesions(eye, grade, seed).paint(ground) * light)
-        curve = _expose_alike(levels, healthy, (away <= 1).astype(np.uint8))
-    return _take_photo(eye, levels, curve, patient, random)
+        levels = _quantize(_Lesions(eye, grade, seed).paint(ground) * light)
+        curve = _match_histogram(levels, healthy, (away <= 1).astype(np.uint8))
+    return _render_photo(eye, levels, curve, patient, random)
 
 
-def _take_photo(eye: Eye, levels: _Levels, curve: Floats, patient: Random, random: Random) -> Pixels:
+def _render_photo(eye: Eye, levels: _Levels, curve: Floats, patient: Random, random: Random) -> Pixels:
     """Render what a camera makes of the light from an eye, (H, W, 3), uint8: contrast, color, stray light and noise."""
     # The camera's contrast, then the colours; both are tables over the levels, so they cost nothing.
     tone = curve / (_LEVELS - 1)
     tone *= 1 + random.uniform(-0.25, 0.3) * (1 - tone)
-    colours = palette(patient, _LEVELS)[np.rint(tone * (_LEVELS - 1)).astype(np.int64)]
-    colours *= random.uniform(0.72, 1.1)
-    photo = colours[levels]
-    across, down = eye.from_centre()
+    colors = palette(patient, _LEVELS)[np.rint(tone * (_LEVELS - 1)).astype(np.int64)]
+    colors *= random.uniform(0.72, 1.1)
+    photo = colors[levels]
+    across, down = eye.offsets_from_center()
     # Stray light from the edge of the pupil: a pale crescent on one side.
     side = random.uniform(0, 2 * np.pi)
     crescent = np.clip(across * float(np.cos(side)) + down * float(np.sin(side)) - 0.45, 0, 1) ** 2
@@ -220,7 +220,7 @@ def _take_photo(eye: Eye, levels: _Levels, curve: Floats, patient: Random, rando
     return np.asarray(np.rint(photo, out=photo), np.uint8)
 
 
-def _levels(image: Floats) -> _Levels:
+def _quantize(image: Floats) -> _Levels:
     return np.asarray(np.rint(np.clip(image, 0, 1) * (_LEVELS - 1)), np.uint16)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from biranet.photos.formats.bmp import BMP
 from biranet.photos.formats.dicom import DICOM
-from biranet.photos.formats.dicom_file import has_mark
+from biranet.photos.formats.dicom_file import has_dicom_prefix
 from biranet.photos.formats.format import Format
 from biranet.photos.formats.gif import GIF
 from biranet.photos.formats.jpeg import JPEG
@@ -19,7 +19,7 @@ from biranet.photos.formats.other import AVIF, WEBP
 from biranet.photos.formats.png import PNG
 from biranet.photos.formats.ppm import PPM
 from biranet.photos.formats.tiff import TIFF
-from biranet.photos.formats.unsupported import UNREAD_SUFFIXES, is_unread_picture
+from biranet.photos.formats.unsupported import UNSUPPORTED_SUFFIXES, is_unsupported_picture
 
 # Named one by one, because others that Pillow knows start outside programs (EPS) or are no photographs. DICOM first:
 # its preamble may hold the beginning of any other.
@@ -27,27 +27,27 @@ FORMATS = (DICOM, JPEG, PNG, TIFF, WEBP, GIF, BMP, PPM, JPEG2000, AVIF)
 """The formats that are read."""
 
 PHOTO_SUFFIXES = frozenset(f".{name}" for each in FORMATS for name in each.suffixes) | {
-    f".{name}" for name in UNREAD_SUFFIXES
+    f".{name}" for name in UNSUPPORTED_SUFFIXES
 }
 """File name endings, in lower case, that a folder scan takes; some cannot be read, but a row with a reason tells so."""
 
-BEGINNING_BYTES = 132
-"""So much of a file `begins_like_a_picture` looks at."""
+SIGNATURE_BYTES = 132
+"""So much of a file `looks_like_picture` looks at."""
 
 
-def begins_like_a_picture(data: bytes) -> bool:
+def looks_like_picture(data: bytes) -> bool:
     """Tell whether a file whose name says nothing is a picture, one that is read or one that is only known.
 
     Args:
-        data: Its first `BEGINNING_BYTES`. Those of PPM begin like words, and those of DICOM without its mark like
+        data: Its first `SIGNATURE_BYTES`. Those of PPM begin like words, and those of DICOM without its mark like
             anything, so they are known by their ending alone.
 
     Example:
-        >>> begins_like_a_picture(b"GIF89a...."), begins_like_a_picture(b"P1 is a patient")
+        >>> looks_like_picture(b"GIF89a...."), looks_like_picture(b"P1 is a patient")
         (True, False)
     """
     certain = (each for each in FORMATS if each not in (DICOM, PPM))
-    return has_mark(data) or is_unread_picture(data) or any(each.matches(data) for each in certain)
+    return has_dicom_prefix(data) or is_unsupported_picture(data) or any(each.matches(data) for each in certain)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from biranet.photos.formats.limits import FILE_LIMIT_BYTES, check_bytes, check_p
 from biranet.photos.formats.npz import ArraysError, open_arrays
 
 
-def is_item(path: Path) -> bool:
+def is_archive_item(path: Path) -> bool:
     """Tell whether a path has the form `x.npz/array/number` and the archive is a file."""
     archive = path.parent.parent
     return archive.suffix.lower() == ".npz" and archive.is_file()
 
 
-def read_item(path: Path) -> bytes:
+def read_archive_item(path: Path) -> bytes:
     r"""Read one photo out of an archive.
 
     Args:
@@ -35,7 +35,7 @@ def read_item(path: Path) -> bytes:
         >>> import tempfile
         >>> archive = Path(tempfile.mkdtemp()) / "a.npz"
         >>> np.savez(archive, train_images=np.zeros((2, 1, 1, 3), np.uint8))
-        >>> read_item(archive / "train_images" / "0001")
+        >>> read_archive_item(archive / "train_images" / "0001")
         b'P6 1 1 255\n\x00\x00\x00'
     """
     archive, name, number = path.parent.parent, path.parent.name, path.name

@@ -7,7 +7,7 @@ from PIL import Image
 
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields, raw_row_direction
-from biranet.photos.formats.refusals import holds_more
+from biranet.photos.formats.refusals import surplus_rows
 
 _EMPTY = b"\0 \t\r\n"
 
@@ -41,7 +41,7 @@ def _check_length(picture: Image.Image, data: bytes) -> None:
         if 14 + profile >= end and not data[end : 14 + profile].strip(_EMPTY):
             end = 14 + profile + profile_bytes
     if data[end:].strip(_EMPTY):
-        raise holds_more()
+        raise surplus_rows()
 
 
 def _readable_share(data: bytes) -> float | None:

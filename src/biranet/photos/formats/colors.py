@@ -21,20 +21,20 @@ _BYTES_A_PIXEL_OF_HIGH_BIT_DEPTH = (13, 17)
 transparent, CMYK or the like."""
 
 
-def as_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
+def to_rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Convert what Pillow decodes.
 
     Args:
-        picture: Any mode; of 16 bits a colour only the upper 8 are left, see `high_bit_depth_as_rgb`.
+        picture: Any mode; of 16 bits a colour only the upper 8 are left, see `decode_high_bit_depth`.
 
     Returns:
         Pixels (H, W, 3), uint8, transparency on black.
     """
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        grey = as_8_bits(np.asarray(picture))
+        gray = to_8_bits(np.asarray(picture))
         # Pillow turns a negative only where it has 8 bits.
         negative = picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
-        return np.repeat((255 - grey if negative else grey)[:, :, None], 3, axis=2)
+        return np.repeat((255 - gray if negative else gray)[:, :, None], 3, axis=2)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.new("RGB", layer.size)
@@ -70,7 +70,7 @@ def has_high_bit_depth(picture: Image.Image) -> bool:
     return picture.format == "PNG" and picture.mode != "I;16" and str(picture.tile[0].args).endswith(";16B")  # type: ignore[attr-defined]
 
 
-def high_bit_depth_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
+def decode_high_bit_depth(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
     """Decode a PNG or TIFF with 16 bits a colour; one white level serves all colours.
 
     Args:
@@ -88,7 +88,7 @@ def high_bit_depth_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
         values = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
         raise ValueError("OpenCV does not read it")
-    pixels = as_8_bits(values[:, :, 2::-1])
+    pixels = to_8_bits(values[:, :, 2::-1])
     if values.shape[2] == 4:
         opaque = 2 ** (8 * values.itemsize) - 1
         for rows in strips(len(pixels), pixels[0].size):
@@ -97,7 +97,7 @@ def high_bit_depth_as_rgb(data: bytes, page: int = 0) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def to_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """Scale values of more than 8 bits to 8.
 
     Cameras store 10, 12 or 14 bits in 16 without saying so: the largest value tells. Floats mostly lie in 0 to 1.
@@ -112,7 +112,7 @@ def as_8_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         Our reading.
 
     Example:
-        >>> as_8_bits(np.array([0, 2048, 4095], np.uint16)).tolist()
+        >>> to_8_bits(np.array([0, 2048, 4095], np.uint16)).tolist()
         [0, 128, 255]
     """
 

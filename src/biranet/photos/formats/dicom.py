@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.colors import as_8_bits, strips
-from biranet.photos.formats.dicom_file import DicomFile, is_dicom, quiet
-from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, contradiction, settle_frame
+from biranet.photos.formats.colors import strips, to_8_bits
+from biranet.photos.formats.dicom_file import DicomFile, is_dicom, silence_pydicom
+from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, header_mismatch, reconcile_frame
 from biranet.photos.formats.dicom_header import header_fields
 from biranet.photos.formats.format import Format, ScaledPhoto
-from biranet.photos.formats.pixel_order import check_layout
-from biranet.photos.formats.pillow import upright
-from biranet.photos.formats.unsupported import INSTEAD
+from biranet.photos.formats.pillow import apply_orientation
+from biranet.photos.formats.pixel_order import check_pixel_order
+from biranet.photos.formats.unsupported import EXPORT_ADVICE
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -34,7 +34,7 @@ _PHOTOGRAPHY = ("OP", "XC", "OT", "GM", "ES", "SC", "")
 
 _NO_PHOTOGRAPH = "is a DICOM file without a photograph"
 
-_TOO_LONG = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
+_SURPLUS_BYTES = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
 
 
 def _decode(file: DicomFile, min_side_px: int | None) -> ScaledPhoto:
@@ -48,11 +48,11 @@ def _decode(file: DicomFile, min_side_px: int | None) -> ScaledPhoto:
         import pydicom  # noqa: F401  (late, because it takes longer to import than a photo to read)
     except ImportError:
         raise PhotoError("unreadable", 'is a DICOM file; to read it: pip install "biranet[dicom]"') from None
-    with quiet():
+    with silence_pydicom():
         dataset = _with_syntax(file.dataset())
         _check_photograph(dataset)
-        settle_frame(dataset)
-        return upright(_as_rgb(_decode_frame(dataset), dataset))
+        reconcile_frame(dataset)
+        return apply_orientation(_as_rgb(_decode_frame(dataset), dataset))
 
 
 def _with_syntax(dataset: "FileDataset") -> "FileDataset":
@@ -85,7 +85,7 @@ def _check_photograph(dataset: "Dataset") -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax or (syntax.is_compressed and syntax not in _PLUGINS):
         name = syntax.name if syntax.is_transfer_syntax else "a syntax of its own"
-        raise PhotoError("unreadable", f"is a DICOM file compressed as {name}, which is not read; {INSTEAD}")
+        raise PhotoError("unreadable", f"is a DICOM file compressed as {name}, which is not read; {EXPORT_ADVICE}")
     if dataset.get("PixelRepresentation") == 1:
         raise PhotoError("unreadable", "is a DICOM file with signed values, which no photograph has")
 
@@ -100,28 +100,28 @@ def _decode_frame(dataset: "Dataset") -> npt.NDArray[Any]:
         values, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
     for warning in heard:
         # Only so does pydicom tell that a frame has more pixels than its header says, and not only some bytes to fill.
-        too_long = _TOO_LONG.search(str(warning.message))
+        too_long = _SURPLUS_BYTES.search(str(warning.message))
         if too_long and int(too_long[1]) >= int(too_long[2]) + dataset.Columns:
-            raise contradiction(f"{int(too_long[2]):,} pixels", f"{int(too_long[1]):,} are there")
+            raise header_mismatch(f"{int(too_long[2]):,} pixels", f"{int(too_long[1]):,} are there")
     if not syntax.is_compressed or syntax == RLE:
-        check_layout(values, planar=not syntax.is_compressed and dataset.get("PlanarConfiguration") == 1)
+        check_pixel_order(values, planar=not syntax.is_compressed and dataset.get("PlanarConfiguration") == 1)
     return values
 
 
 def _as_rgb(values: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_color_lut, convert_color_space
 
-    colours = dataset.PhotometricInterpretation
-    if colours == "PALETTE COLOR":
+    colors = dataset.PhotometricInterpretation
+    if colors == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
         # Tables of 16 bits are called such of 8.
         bits = 16 if values.max() > 255 else dataset.RedPaletteColorLookupTableDescriptor[2]
     else:
         bits = dataset.BitsStored
-    shift = 0 if colours == "PALETTE COLOR" else max(0, dataset.HighBit + 1 - bits)
+    shift = 0 if colors == "PALETTE COLOR" else max(0, dataset.HighBit + 1 - bits)
 
     def scaled(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if colours.startswith("YBR_FULL"):
+        if colors.startswith("YBR_FULL"):
             part = convert_color_space(part, "YBR_FULL", "RGB")
         part = (part >> shift) & (2**bits - 1)
         return part if bits == 16 else np.rint(part * (255 / (2**bits - 1))).astype(np.uint8)
@@ -130,8 +130,8 @@ def _as_rgb(values: npt.NDArray[Any], dataset: "Dataset") -> npt.NDArray[np.uint
     del values
     joined = np.concatenate(parts)
     # Cameras that store 12 bits and say 16 are found out by the largest value, as in other files.
-    pixels = as_8_bits(joined) if bits == 16 else joined
-    if colours == "MONOCHROME1":
+    pixels = to_8_bits(joined) if bits == 16 else joined
+    if colors == "MONOCHROME1":
         pixels = 255 - pixels
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.unsupported import INSTEAD
+from biranet.photos.formats.unsupported import EXPORT_ADVICE
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
@@ -20,24 +20,24 @@ _PIXEL_DATA = 0x7FE00010
 
 _MAX_ITEMS, _MAX_READS = 20_000, 30_000
 """A header has some hundred elements, each of three reads."""
-_COUNTLESS = "is a DICOM file of countless parts, which no camera writes"
+_TOO_MANY_PARTS = "is a DICOM file of countless parts, which no camera writes"
 
 
-def has_mark(data: bytes) -> bool:
+def has_dicom_prefix(data: bytes) -> bool:
     """Tell whether a file has the mark of DICOM, which some are without."""
     return data[128:132] == b"DICM"
 
 
 def is_dicom(data: bytes) -> bool:
     """Tell whether a file is DICOM: by its mark, or, without one, by a first element of group 2 or 8."""
-    if has_mark(data):
+    if has_dicom_prefix(data):
         return True
     # Group, element below 0x100, then a VR of two capitals or the upper half of a short length.
     return data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0" and (data[4:6].isalpha() or data[6:8] == b"\0\0")
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_pydicom() -> Iterator[None]:
     """Keep pydicom's log, which may quote the header, from the user's handlers."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
@@ -51,7 +51,7 @@ class DicomFile:
     """A DICOM file, with or without a preamble, parsed once for its header and its pixels.
 
     What it gives are copies: pydicom makes values of elements where they are asked for, and decoding corrects them.
-    Values are quoted in warnings and in pydicom's log while they are made: ask for them inside of `quiet`.
+    Values are quoted in warnings and in pydicom's log while they are made: ask for them inside of `silence_pydicom`.
 
     Attributes:
         data: The bytes.
@@ -100,15 +100,15 @@ def _parse(data: bytes, *, pixels: bool) -> "FileDataset":
 
     # Items of sequences and pieces of frames, in both orders of bytes.
     if max(data.count(item) for item in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")) > _MAX_ITEMS:
-        raise PhotoError("unreadable", _COUNTLESS)
-    file = _Counted(data)
+        raise PhotoError("unreadable", _TOO_MANY_PARTS)
+    file = _ReadLimited(data)
     read_preamble(file, force=True)
     head = read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: bool(tag.group != 2)
     )
     if head.get("TransferSyntaxUID") == _DEFLATED:
         raise PhotoError(
-            "unreadable", f"is a DICOM file compressed as a whole (Deflated), which is not read; {INSTEAD}"
+            "unreadable", f"is a DICOM file compressed as a whole (Deflated), which is not read; {EXPORT_ADVICE}"
         )
     passed = False
 
@@ -118,10 +118,10 @@ def _parse(data: bytes, *, pixels: bool) -> "FileDataset":
         before, passed = passed, passed or tag == _PIXEL_DATA
         return before if pixels else passed
 
-    return read_partial(_Counted(data), stop_when=ends, force=True)
+    return read_partial(_ReadLimited(data), stop_when=ends, force=True)
 
 
-class _Counted(io.BytesIO):
+class _ReadLimited(io.BytesIO):
     """A file that pydicom reads element by element, until it is too many, wherever they are nested."""
 
     def __init__(self, data: bytes) -> None:
@@ -133,5 +133,5 @@ class _Counted(io.BytesIO):
         """Read, as often as is allowed."""
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise PhotoError("unreadable", _COUNTLESS)
+            raise PhotoError("unreadable", _TOO_MANY_PARTS)
         return super().read(size)

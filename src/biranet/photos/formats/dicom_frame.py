@@ -9,11 +9,11 @@ import struct
 from typing import TYPE_CHECKING
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.jpeg import JPEG, examine_jpeg, whole_jpeg
+from biranet.photos.formats.jpeg import JPEG, check_jpeg, complete_jpeg
 from biranet.photos.formats.jpeg2000 import JPEG2000, check_codestream, codestream_size
 from biranet.photos.formats.limits import check_memory, check_pixels
-from biranet.photos.formats.refusals import cut_short, refuse_several
-from biranet.photos.formats.unsupported import INSTEAD
+from biranet.photos.formats.refusals import check_single, truncated
+from biranet.photos.formats.unsupported import EXPORT_ADVICE
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,18 +25,18 @@ _SYNTAXES = {JPEG.name: JPEG_SYNTAXES, JPEG2000.name: JPEG_2000_SYNTAXES}
 """Transfer syntaxes by the coding of the frame; the last one of each holds any such frame."""
 
 _COLORS = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1}
-_CODED_COLOURS = {"YBR_ICT": 3, "YBR_RCT": 3}
+_CODED_COLORS = {"YBR_ICT": 3, "YBR_RCT": 3}
 """Kinds of colours that are read, and samples of each; the second only where a frame is JPEG 2000."""
 
 _PAD_BYTES = 3
 """Bytes that may stand behind the pixels: one makes the length even, some programs fill up to four."""
 
-_COPIES = {"JPEG": 3, "JPEG2000": 6, "RLE": 3, "": 3}
+_COPIES_IN_MEMORY = {"JPEG": 3, "JPEG2000": 6, "RLE": 3, "": 3}
 """How often a sample is held at once, by coding, as measured; besides, 4 bytes a pixel, 12 more through a palette."""
 
 
-def settle_frame(dataset: "Dataset") -> None:
-    """Make the header say what the one frame is, or refuse the file.
+def reconcile_frame(dataset: "Dataset") -> None:
+    """Correct the header by what the one frame holds, or refuse the file.
 
     Args:
         dataset: The file; its header is corrected, and a compressed frame stands alone and whole in it afterwards.
@@ -49,17 +49,19 @@ def settle_frame(dataset: "Dataset") -> None:
     check_pixels(dataset.Columns, dataset.Rows, len(dataset.PixelData))
     frames = int(dataset.get("NumberOfFrames") or 1)
     if dataset.file_meta.TransferSyntaxUID.is_compressed or dataset["PixelData"].is_undefined_length:
-        kind = _settle_compressed(dataset, frames)
+        kind = _reconcile_compressed(dataset, frames)
     else:
         kind = ""
         _check_length(dataset, frames)
-    colours = str(dataset.PhotometricInterpretation)
-    samples = (_COLORS | (_CODED_COLOURS if kind == "JPEG2000" else {})).get(colours)
+    colors = str(dataset.PhotometricInterpretation)
+    samples = (_COLORS | (_CODED_COLORS if kind == "JPEG2000" else {})).get(colors)
     if samples is None:
-        raise PhotoError("unreadable", f"is a DICOM file with colours of a kind that is not read; {INSTEAD}")
+        raise PhotoError("unreadable", f"is a DICOM file with colours of a kind that is not read; {EXPORT_ADVICE}")
     if samples != dataset.SamplesPerPixel:
-        raise contradiction(f"{samples} values a pixel by its colours", f"{dataset.SamplesPerPixel} by their number")
-    pixel_bytes = samples * _COPIES[kind] * -(-dataset.BitsAllocated // 8) + (16 if "PALETTE" in colours else 4)
+        raise header_mismatch(f"{samples} values a pixel by its colours", f"{dataset.SamplesPerPixel} by their number")
+    pixel_bytes = samples * _COPIES_IN_MEMORY[kind] * -(-dataset.BitsAllocated // 8) + (
+        16 if "PALETTE" in colors else 4
+    )
     check_memory(dataset.Rows * dataset.Columns * pixel_bytes + (4 if kind else 2) * len(dataset.PixelData))
 
 
@@ -68,15 +70,15 @@ def _check_length(dataset: "Dataset", frames: int) -> None:
     frame_bytes = -(-dataset.Rows * dataset.Columns * samples * dataset.BitsAllocated // 8)
     actual_bytes, announced_bytes = len(dataset.PixelData), frame_bytes * frames
     if actual_bytes < announced_bytes and frames == 1:
-        raise cut_short(actual_bytes / announced_bytes)
+        raise truncated(actual_bytes / announced_bytes)
     if actual_bytes < announced_bytes or actual_bytes > announced_bytes + _PAD_BYTES:
         announced = f"{frames} frames" if frames > 1 else f"{dataset.Columns} x {dataset.Rows} pixels"
-        raise contradiction(f"{announced}, {announced_bytes:,} bytes", f"{actual_bytes:,} bytes are there")
-    refuse_several(frames)
+        raise header_mismatch(f"{announced}, {announced_bytes:,} bytes", f"{actual_bytes:,} bytes are there")
+    check_single(frames)
 
 
-def _settle_compressed(dataset: "Dataset", announced: int) -> str:
-    """Settle a compressed frame, and tell its coding."""
+def _reconcile_compressed(dataset: "Dataset", announced: int) -> str:
+    """Correct the header by a compressed frame, and return its coding."""
     from pydicom import uid
     from pydicom.encaps import encapsulate, generate_fragments, parse_basic_offsets
 
@@ -88,17 +90,17 @@ def _settle_compressed(dataset: "Dataset", announced: int) -> str:
     starts = sum(coding.matches(fragment) for fragment in fragments) if coding else len(fragments)
     frames = max(starts, len(offsets))
     if frames != announced:
-        raise contradiction(f"{announced} frame{'s' * (announced > 1)}", f"{frames} are there")
-    refuse_several(frames)
+        raise header_mismatch(f"{announced} frame{'s' * (announced > 1)}", f"{frames} are there")
+    check_single(frames)
     if kind == "RLE" and dataset.file_meta.TransferSyntaxUID != RLE:
-        raise contradiction("that it is compressed", "how its frame is, is not known")
+        raise header_mismatch("that it is compressed", "how its frame is, is not known")
     frame = b"".join(fragments)
     if kind == "RLE":
         _check_rle(dataset, frame)
     else:
         if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES[kind]:
             dataset.file_meta.TransferSyntaxUID = uid.UID(_SYNTAXES[kind][-1])
-        frame = _settle_jpeg(dataset, frame) if coding is JPEG else _settle_jpeg_2000(dataset, frame)
+        frame = _reconcile_jpeg(dataset, frame) if coding is JPEG else _reconcile_jpeg_2000(dataset, frame)
         check_pixels(dataset.Columns, dataset.Rows, len(frame))
     dataset.PixelData = encapsulate([frame])
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
@@ -110,24 +112,24 @@ def _settle_compressed(dataset: "Dataset", announced: int) -> str:
 def _check_rle(dataset: "Dataset", frame: bytes) -> None:
     planes, announced = struct.unpack_from("<I", frame)[0], dataset.SamplesPerPixel * dataset.BitsAllocated // 8
     if planes != announced:
-        raise contradiction(f"{announced} bytes a pixel", f"{planes} are there")
+        raise header_mismatch(f"{announced} bytes a pixel", f"{planes} are there")
 
 
-def _settle_jpeg(dataset: "Dataset", frame: bytes) -> bytes:
-    jpeg = examine_jpeg(frame)
-    _correct(dataset, jpeg.width_px, jpeg.height_px, jpeg.components, jpeg.bits, exactly=True)
-    if jpeg.components == 3 and jpeg.colours:
-        dataset.PhotometricInterpretation = jpeg.colours
-    return whole_jpeg(frame, jpeg)
+def _reconcile_jpeg(dataset: "Dataset", frame: bytes) -> bytes:
+    jpeg = check_jpeg(frame)
+    _correct_header(dataset, jpeg.width_px, jpeg.height_px, jpeg.components, jpeg.bits, exactly=True)
+    if jpeg.components == 3 and jpeg.colors:
+        dataset.PhotometricInterpretation = jpeg.colors
+    return complete_jpeg(frame, jpeg)
 
 
-def _settle_jpeg_2000(dataset: "Dataset", frame: bytes) -> bytes:
+def _reconcile_jpeg_2000(dataset: "Dataset", frame: bytes) -> bytes:
     check_codestream(frame)
     start = max(0, frame.find(b"\xff\x4f\xff\x51"))
     width_px, height_px, components, bits = codestream_size(frame, start)
     if bits > 8 and components > 1:
-        raise PhotoError("unreadable", f"is a DICOM file compressed with {bits} bits a colour; {INSTEAD}")
-    _correct(dataset, width_px, height_px, components, bits)
+        raise PhotoError("unreadable", f"is a DICOM file compressed with {bits} bits a colour; {EXPORT_ADVICE}")
+    _correct_header(dataset, width_px, height_px, components, bits)
     # The coding style says whether the colours were mixed before coding; decoders then give red, green and blue.
     style = frame.find(b"\xff\x52", start)
     if components == 3 and style >= 0 and frame[style + 8] == 1:
@@ -135,22 +137,23 @@ def _settle_jpeg_2000(dataset: "Dataset", frame: bytes) -> bytes:
     return frame
 
 
-def _correct(
+def _correct_header(
     dataset: "Dataset", width_px: int, height_px: int, components: int, bits: int, *, exactly: bool = False
 ) -> None:
-    """Believe the frame, and not the header; `exactly` where no fewer bits than the frame's may be in use."""
+    """Set the header to what the frame says; `exactly` where no fewer bits than the frame's may be in use."""
     if components not in (1, 3):
-        raise PhotoError("unreadable", f"is a DICOM file with {components} colours; {INSTEAD}")
+        raise PhotoError("unreadable", f"is a DICOM file with {components} colours; {EXPORT_ADVICE}")
     dataset.Columns, dataset.Rows = width_px, height_px
     if exactly or dataset.BitsStored > bits or dataset.BitsAllocated < bits:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (8 if bits <= 8 else 16), bits, bits - 1
-    if (_COLORS | _CODED_COLOURS).get(str(dataset.PhotometricInterpretation)) != components:
+    if (_COLORS | _CODED_COLORS).get(str(dataset.PhotometricInterpretation)) != components:
         dataset.PhotometricInterpretation = "MONOCHROME2" if components == 1 else "RGB"
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = components, 0
 
 
-def contradiction(announced: str, actual: str) -> PhotoError:
+def header_mismatch(announced: str, actual: str) -> PhotoError:
     """The error for a header that says one thing where the file holds another."""
     return PhotoError(
-        "unreadable", f"is a DICOM file that contradicts itself: its header says {announced}, and {actual}; {INSTEAD}"
+        "unreadable",
+        f"is a DICOM file that contradicts itself: its header says {announced}, and {actual}; {EXPORT_ADVICE}",
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from biranet.photos.formats.dicom_file import DicomFile, quiet
-from biranet.photos.formats.format import Field
+from biranet.photos.formats.dicom_file import DicomFile, silence_pydicom
+from biranet.photos.formats.format import HeaderField
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -38,7 +38,7 @@ def patient_and_eyes(file: DicomFile) -> tuple[str, str, str, set[str]]:
         return patient, name, born, set(_eyes(header))
 
 
-def header_fields(file: DicomFile) -> Iterator[Field]:
+def header_fields(file: DicomFile) -> Iterator[HeaderField]:
     """Go through the fields of the header that hold words or dates.
 
     Args:
@@ -67,7 +67,7 @@ def header_fields(file: DicomFile) -> Iterator[Field]:
 @contextmanager
 def _open_header(file: DicomFile) -> Iterator["Dataset"]:
     """Open the header of a DICOM file; inside of the block neither warnings nor the log of pydicom are heard."""
-    with warnings.catch_warnings(), quiet():
+    with warnings.catch_warnings(), silence_pydicom():
         warnings.simplefilter("ignore")
         yield file.header()
 

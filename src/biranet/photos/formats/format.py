@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from biranet.photos.formats.refusals import describe_damage
 
-Field = tuple[str, str, str | bytes]
+HeaderField = tuple[str, str, str | bytes]
 """A field of a header: its place, such as EXIF; its name; what stands in it, as bytes where its layout is not known."""
 
 
@@ -48,8 +48,8 @@ class Format:
         name: Pillow's name of it, or DICOM.
         suffixes: Endings of its files, in lower case, without the point.
         matches: Tells from the content whether a file has this format.
-        decode: Decodes an opened file; the shorter side of the result must measure so many pixels at least, None for full
-            scale. Raises `PhotoError`, or whatever its decoder raises for a damaged file.
+        decode: Decodes an opened file; the shorter side of the result must measure so many pixels at least, None for
+            full scale. Raises `PhotoError`, or whatever its decoder raises for a damaged file.
         header_fields: Goes through the fields of an opened file's header that hold words; raises anything for a damaged
             one.
         readable_share: Tells of a file that could not be decoded how much of it can be read, from 0 to 1, or None.
@@ -62,7 +62,7 @@ class Format:
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     decode: Callable[[Any, int | None], ScaledPhoto]
-    header_fields: Callable[[Any], Iterator[Field]]
+    header_fields: Callable[[Any], Iterator[HeaderField]]
     readable_share: Callable[[bytes], float | None] = _unknown_share
     share_of: str = "picture"
     open: Callable[[bytes], Any] = bytes

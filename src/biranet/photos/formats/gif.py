@@ -4,11 +4,11 @@ from functools import partial
 
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
-from biranet.photos.formats.refusals import MAX_FRAMES, MAX_PARTS, countless, refuse_several
+from biranet.photos.formats.refusals import MAX_FRAMES, MAX_PARTS, check_single, too_many_parts
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
-    refuse_several(_count_frames(data))
+    check_single(_count_frames(data))
     return decode_picture(data, "GIF")
 
 
@@ -22,7 +22,7 @@ def _count_frames(data: bytes) -> int:
     while at < len(data) and count <= MAX_FRAMES:
         block, blocks = data[at], blocks + 1
         if blocks > MAX_PARTS:
-            raise countless("GIF")
+            raise too_many_parts("GIF")
         if block == 0x2C and at + 10 <= len(data):
             count += 1
             at += 11 + _palette_bytes(data, at + 9)

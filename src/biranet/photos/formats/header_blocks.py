@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import ExifTags, Image
 
-from biranet.photos.formats.format import Field
+from biranet.photos.formats.format import HeaderField
 
 _MAX_XMP_BYTES = 250_000
 """Four times what one segment of a JPEG holds."""
@@ -21,7 +21,7 @@ _XMP_TAG = re.compile(r"<([\w.:-]++)([^<>]*+)>([^<]*+)")
 _XMP_ATTRIBUTE = re.compile(r"""\s(?!xmlns:|rdf:)[\w.-]++:([\w.-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 
 
-def parse_or_scan(place: str, parse: Callable[[bytes], Iterator[Field]], data: bytes) -> Iterator[Field]:
+def parse_or_scan(place: str, parse: Callable[[bytes], Iterator[HeaderField]], data: bytes) -> Iterator[HeaderField]:
     """Go through the fields of one block; where it is damaged, all of it follows as bytes."""
     try:
         yield from parse(data)
@@ -29,14 +29,14 @@ def parse_or_scan(place: str, parse: Callable[[bytes], Iterator[Field]], data: b
         yield place, "", data
 
 
-def exif_fields(data: bytes) -> Iterator[Field]:
+def exif_fields(data: bytes) -> Iterator[HeaderField]:
     """Go through the fields of an EXIF block; raises anything where it is damaged."""
     exif = Image.Exif()
     exif.load(data)
     yield from exif_tags(exif, "EXIF", ExifTags.TAGS)
 
 
-def exif_tags(exif: Image.Exif, place: str, names: dict[int, str]) -> Iterator[Field]:
+def exif_tags(exif: Image.Exif, place: str, names: dict[int, str]) -> Iterator[HeaderField]:
     """Go through the tags that Pillow found, and those of the directories below.
 
     Args:
@@ -51,7 +51,7 @@ def exif_tags(exif: Image.Exif, place: str, names: dict[int, str]) -> Iterator[F
             yield from _tag_fields("EXIF", of_ifd.get(tag, "unknown"), value)
 
 
-def _tag_fields(place: str, name: str, value: object) -> Iterator[Field]:
+def _tag_fields(place: str, name: str, value: object) -> Iterator[HeaderField]:
     if name in ("XMLPacket", "ImageResources", "IPTCNAA", "IptcNaaInfo", "PhotoshopInfo") and isinstance(value, bytes):
         yield from xmp_fields(value) if name == "XMLPacket" else iptc_fields(value)
     elif name.startswith("XP") and isinstance(value, (bytes, tuple)):
@@ -65,7 +65,7 @@ def _tag_fields(place: str, name: str, value: object) -> Iterator[Field]:
         yield place, name, " ".join(map(str, value)) if any(value) else ""
 
 
-def xmp_fields(data: bytes) -> Iterator[Field]:
+def xmp_fields(data: bytes) -> Iterator[HeaderField]:
     """Go through the attributes and texts of an XMP block."""
     text = data[:_MAX_XMP_BYTES].decode("utf-8", "replace")
     outer = ""
@@ -78,7 +78,7 @@ def xmp_fields(data: bytes) -> Iterator[Field]:
             yield "XMP", outer, content
 
 
-def iptc_fields(data: bytes) -> Iterator[Field]:
+def iptc_fields(data: bytes) -> Iterator[HeaderField]:
     """Go through the fields of an IPTC block, alone or among Photoshop's resources."""
     at = data.find(b"8BIM\x04\x04")
     if at >= 0:

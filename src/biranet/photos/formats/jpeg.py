@@ -13,8 +13,8 @@ import simplejpeg
 from PIL import Image
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.colors import as_rgb, check_picture
-from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.colors import check_picture, to_rgb
+from biranet.photos.formats.format import Format, HeaderField, ScaledPhoto, begins_with
 from biranet.photos.formats.header_blocks import as_text, exif_fields, iptc_fields, parse_or_scan, xmp_fields
 from biranet.photos.formats.jpeg_segments import (
     END,
@@ -24,13 +24,13 @@ from biranet.photos.formats.jpeg_segments import (
     START,
     Jpeg,
     Segment,
-    examine,
+    parse_jpeg,
     segments,
 )
-from biranet.photos.formats.pillow import open_picture, orientation_of, upright
-from biranet.photos.formats.previews import is_smaller, show_the_same, thumbnail
-from biranet.photos.formats.refusals import refuse_several
-from biranet.photos.formats.unsupported import not_read
+from biranet.photos.formats.pillow import apply_orientation, exif_orientation, open_picture
+from biranet.photos.formats.previews import is_smaller, look_alike, thumbnail
+from biranet.photos.formats.refusals import check_single
+from biranet.photos.formats.unsupported import describe_unsupported_kind
 
 _COLORS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode of a JPEG, and what simplejpeg calls it."""
@@ -47,7 +47,9 @@ _SCAN_LIMIT = 200
 _MAX_PICTURES = 100
 _DRAFT_PX = 256
 
-_NO_PICTURE = re.compile(rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496|(?i:depth_?map|depthdata|disparity|[:/]depth\b)")
+_AUXILIARY_MARK = re.compile(
+    rb"hdrgm:|HDRGainMap|urn:iso:std:iso:ts:21496|(?i:depth_?map|depthdata|disparity|[:/]depth\b)"
+)
 """Marks in a JPEG of what makes another one brighter on some screens, or tells how far away things are."""
 
 _COMMENT, _EXIF, _IPTC, _LAST_APPLICATION = 0xFE, 0xE1, 0xED, 0xEF
@@ -56,13 +58,13 @@ _COMMENT, _EXIF, _IPTC, _LAST_APPLICATION = 0xFE, 0xE1, 0xED, 0xEF
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
     """Decode at 1, 1/2, 1/4 or 1/8: of the scales at which the shorter side is large enough, the smallest."""
-    jpeg = examine_jpeg(data)
-    refuse_several(1 + _count_further(data, jpeg), "pictures")
+    jpeg = check_jpeg(data)
+    check_single(1 + _count_further_pictures(data, jpeg), "pictures")
     with open_picture(data, "JPEG") as picture:
         check_picture(picture, len(data))
-        size_px, orientation = picture.size, orientation_of(picture)
+        size_px, orientation = picture.size, exif_orientation(picture)
         pixels = _decode_scaled(data, jpeg, picture, min_side_px)
-    return upright(pixels, orientation, size_px)
+    return apply_orientation(pixels, orientation, size_px)
 
 
 def _decode_scaled(data: bytes, jpeg: Jpeg, picture: Image.Image, min_side_px: int | None) -> npt.NDArray[np.uint8]:
@@ -73,16 +75,16 @@ def _decode_scaled(data: bytes, jpeg: Jpeg, picture: Image.Image, min_side_px: i
     if pixels is None:
         # Odd, but not known to be damaged: Pillow takes what simplejpeg is too strict for.
         picture.draft(None, (picture.width // scale, picture.height // scale))
-        return as_rgb(picture)
+        return to_rgb(picture)
     if picture.mode == "L":
         return np.repeat(pixels, 3, axis=2)
     if picture.mode == "CMYK":
         # As all programs do that know only Adobe's CMYK files, in which 0 is full ink.
-        return as_rgb(Image.fromarray(255 - pixels, "CMYK"))
+        return to_rgb(Image.fromarray(255 - pixels, "CMYK"))
     return pixels
 
 
-def examine_jpeg(data: bytes) -> Jpeg:
+def check_jpeg(data: bytes) -> Jpeg:
     """Look through a JPEG before anything opens it.
 
     Args:
@@ -95,24 +97,24 @@ def examine_jpeg(data: bytes) -> Jpeg:
         PhotoError: If it is of a kind that is not read, or costs much more to read than it weighs.
         ValueError: If it has no frame header.
     """
-    jpeg = examine(data)
+    jpeg = parse_jpeg(data)
     if jpeg is None:
         if any(segment.stray_bytes > MAX_STRAY_BYTES for segment in segments(data)):
             raise PhotoError("unreadable", "is a JPEG whose head is filled with bytes that belong to nothing")
         raise ValueError("no frame header")
-    if jpeg.foreign_kind:
-        raise PhotoError("unreadable", not_read(jpeg.foreign_kind))
+    if jpeg.unsupported_kind:
+        raise PhotoError("unreadable", describe_unsupported_kind(jpeg.unsupported_kind))
     if jpeg.progressive and jpeg.scans > _SCAN_LIMIT:
         raise PhotoError("unreadable", f"is a JPEG with more than {_SCAN_LIMIT} scans, which no camera writes")
     return jpeg
 
 
-def whole_jpeg(data: bytes, jpeg: Jpeg) -> bytes:
+def complete_jpeg(data: bytes, jpeg: Jpeg) -> bytes:
     """Check a JPEG that something else decodes, and give it an end mark where it lacks only that.
 
     Args:
         data: The file.
-        jpeg: What it is, from `examine_jpeg`.
+        jpeg: What it is, from `check_jpeg`.
 
     Returns:
         The file, with its end mark.
@@ -121,17 +123,17 @@ def whole_jpeg(data: bytes, jpeg: Jpeg) -> bytes:
         PhotoError: If the file is cut short or its data damaged.
     """
     _decode_strictly(data, jpeg, "GRAY", 1, 1)
-    return _closed(data, jpeg)
+    return _with_end_marker(data, jpeg)
 
 
 def _decode_strictly(
-    data: bytes, jpeg: Jpeg, colours: str, height_px: int, width_px: int
+    data: bytes, jpeg: Jpeg, colors: str, height_px: int, width_px: int
 ) -> npt.NDArray[np.uint8] | None:
     """The pixels, at the smallest scale that gives this size; None where the decoder finds odd what is no damage."""
     if not jpeg.complete and jpeg.end is None:
         raise PhotoError("unreadable", JPEG.describe_damage(data))
     try:
-        pixels = simplejpeg.decode_jpeg(_closed(data, jpeg), colours, min_height=height_px, min_width=width_px)
+        pixels = simplejpeg.decode_jpeg(_with_end_marker(data, jpeg), colors, min_height=height_px, min_width=width_px)
     except ValueError as error:
         if jpeg.end is None:
             raise PhotoError("unreadable", JPEG.describe_damage(data)) from None
@@ -141,13 +143,13 @@ def _decode_strictly(
     return np.asarray(pixels, np.uint8)
 
 
-def _closed(data: bytes, jpeg: Jpeg) -> bytes:
+def _with_end_marker(data: bytes, jpeg: Jpeg) -> bytes:
     # With an end mark, libjpeg tells of every pixel that is missing, and of nothing where only the mark was. Broken
     # downloads are filled up with zeros.
     return data if jpeg.end is not None else data.rstrip(b"\0") + END
 
 
-def _count_further(data: bytes, first: Jpeg) -> int:
+def _count_further_pictures(data: bytes, first: Jpeg) -> int:
     """Count the pictures behind a JPEG in the same file that are not the same picture smaller, as in MPO files.
 
     What is marked as brightening the first, or as its depth, is no picture.
@@ -157,11 +159,11 @@ def _count_further(data: bytes, first: Jpeg) -> int:
         at = data.find(START + b"\xff", at)
         if at < 0:
             break
-        further = examine(data, at, most_stray_bytes=0)
+        further = parse_jpeg(data, at, max_stray_bytes=0)
         if further is None or further.end is None:
             at += 1  # some bytes of something else
             continue
-        if not _NO_PICTURE.search(data, at, further.end):
+        if not _AUXILIARY_MARK.search(data, at, further.end):
             count += not _is_preview(data[at : further.end], data[: first.end])
         at = further.end
     return count
@@ -180,22 +182,22 @@ def _is_preview(behind: bytes, first: bytes) -> bool:
                 thumbnails.append(thumbnail(picture))
     except (OSError, ValueError, SyntaxError):  # As Pillow says that one of them is damaged.
         return True
-    return show_the_same(*thumbnails)
+    return look_alike(*thumbnails)
 
 
 def comments(data: bytes) -> Iterator[str]:
     """Go through the comments of a JPEG; none in another file."""
-    for segment in _head(data):
+    for segment in _header_segments(data):
         if segment.marker == _COMMENT:
             yield as_text(data[segment.start : segment.end])
 
 
-def _header_fields(data: bytes) -> Iterator[Field]:
-    for segment in _head(data):
+def _header_fields(data: bytes) -> Iterator[HeaderField]:
+    for segment in _header_segments(data):
         yield from _segment_fields(segment.marker, data[segment.start : segment.end])
 
 
-def _head(data: bytes) -> Iterator[Segment]:
+def _header_segments(data: bytes) -> Iterator[Segment]:
     """The segments up to the start of the pixels."""
     for segment in segments(data):
         if segment.marker in (END_MARKER, SCAN_MARKER):
@@ -203,7 +205,7 @@ def _head(data: bytes) -> Iterator[Segment]:
         yield segment
 
 
-def _segment_fields(marker: int, content: bytes) -> Iterator[Field]:
+def _segment_fields(marker: int, content: bytes) -> Iterator[HeaderField]:
     if marker == _COMMENT:
         yield "comment", "", as_text(content)
     elif marker == _EXIF and content.startswith(b"Exif\0\0"):
@@ -219,7 +221,7 @@ def _segment_fields(marker: int, content: bytes) -> Iterator[Field]:
 
 
 def _readable_share(data: bytes) -> float | None:
-    if (jpeg := examine(data)) is None or jpeg.end is not None:
+    if (jpeg := parse_jpeg(data)) is None or jpeg.end is not None:
         return None
     # At 1/8, because the size is only claimed. What a broken download filled with zeros is no part of the picture.
     pixels = simplejpeg.decode_jpeg(data.rstrip(b"\0"), "GRAY", min_height=1, min_width=1, strict=False)[:, :, 0]

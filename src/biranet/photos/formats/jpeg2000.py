@@ -6,9 +6,9 @@ from functools import partial
 from biranet.errors import PhotoError
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
-from biranet.photos.formats.refusals import MAX_PARTS, countless, refuse_several
+from biranet.photos.formats.refusals import MAX_PARTS, check_single, too_many_parts
 
-_MAX_COLOURS = 4
+_MAX_COLORS = 4
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
@@ -30,12 +30,12 @@ def check_codestream(data: bytes) -> None:
             elif name == b"jp2h":
                 heads = [at for inner, at, _ in _boxes(data, start, end) if inner == b"ihdr"]
                 announced = struct.unpack_from(">II", data, heads[0])[::-1] if heads else None
-    refuse_several(len(streams), "pictures")
+    check_single(len(streams), "pictures")
     if streams:
         width_px, height_px, components, _ = codestream_size(data, streams[0])
         if announced is not None and announced != (width_px, height_px):
             raise _contradiction(announced, (width_px, height_px))
-        if components > _MAX_COLOURS:
+        if components > _MAX_COLORS:
             raise PhotoError("unreadable", f"is a JPEG 2000 picture of {components} colours, which no photo has")
 
 
@@ -53,7 +53,7 @@ def _boxes(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
         boxes.append((name, start, min(after, end)))
         at = after
     if len(boxes) > MAX_PARTS:
-        raise countless("JPEG 2000 file")
+        raise too_many_parts("JPEG 2000 file")
     return boxes
 
 

@@ -100,7 +100,7 @@ class Jpeg:
     end: int | None
 
     @property
-    def foreign_kind(self) -> str:
+    def unsupported_kind(self) -> str:
         """What it is, where libjpeg does not read it; empty where it does."""
         if self.kind == _JPEG_LS:
             return "a JPEG-LS picture"
@@ -109,7 +109,7 @@ class Jpeg:
         return f"a JPEG of {self.bits} bits a colour" if self.bits != 8 else ""
 
     @property
-    def colours(self) -> str:
+    def colors(self) -> str:
         """Which colours pydicom's decoding by Pillow leaves, in the words of DICOM; empty where nothing tells."""
         if self.adobe or self.names in (b"RGB", b"rgb"):
             return "RGB"
@@ -121,13 +121,13 @@ class Jpeg:
         return self.kind in _PROGRESSIVE
 
 
-def examine(data: bytes, start: int = 0, most_stray_bytes: int = MAX_STRAY_BYTES) -> Jpeg | None:
+def parse_jpeg(data: bytes, start: int = 0, max_stray_bytes: int = MAX_STRAY_BYTES) -> Jpeg | None:
     """Look through a JPEG without decoding it.
 
     Args:
         data: The file.
         start: Where the JPEG begins in it.
-        most_stray_bytes: How many bytes of its head may belong to nothing; from the first further one on, nothing is
+        max_stray_bytes: How many bytes of its head may belong to nothing; from the first further one on, nothing is
             looked at.
 
     Returns:
@@ -140,7 +140,7 @@ def examine(data: bytes, start: int = 0, most_stray_bytes: int = MAX_STRAY_BYTES
         content = data[segment.start : segment.end]
         if not scans:
             stray_bytes += segment.stray_bytes
-            if stray_bytes > most_stray_bytes:
+            if stray_bytes > max_stray_bytes:
                 break
             jfif |= segment.marker == 0xE0 and content.startswith(b"JFIF\0")
             adobe |= segment.marker == 0xEE and content.startswith(b"Adobe")

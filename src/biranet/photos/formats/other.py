@@ -7,7 +7,7 @@ from PIL import Image
 
 from biranet.photos.formats.format import Format, ScaledPhoto, begins_with
 from biranet.photos.formats.pillow import decode_picture, picture_fields
-from biranet.photos.formats.refusals import refuse_several
+from biranet.photos.formats.refusals import check_single
 from biranet.photos.formats.unsupported import AVIF as AVIF_BEGINNING
 
 
@@ -16,7 +16,7 @@ def _decode(data: bytes, min_side_px: int | None, *, name: str) -> ScaledPhoto:
 
 
 def _check_frames(picture: Image.Image, data: bytes) -> None:
-    refuse_several(getattr(picture, "n_frames", 1))
+    check_single(getattr(picture, "n_frames", 1))
 
 
 def _readable_share_of_webp(data: bytes) -> float | None:

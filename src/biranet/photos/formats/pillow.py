@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from biranet.photos.formats.colors import as_rgb, check_picture, has_high_bit_depth, high_bit_depth_as_rgb
-from biranet.photos.formats.format import Field, ScaledPhoto
+from biranet.photos.formats.colors import check_picture, decode_high_bit_depth, has_high_bit_depth, to_rgb
+from biranet.photos.formats.format import HeaderField, ScaledPhoto
 from biranet.photos.formats.header_blocks import as_text, exif_tags, xmp_fields
-from biranet.photos.formats.pixel_order import check_layout
+from biranet.photos.formats.pixel_order import check_pixel_order
 
 _TRANSPOSED = (5, 6, 7, 8)
 """The EXIF orientations in which width and height change places."""
@@ -72,14 +72,14 @@ def decode_picture(
         direction = row_direction(picture) if row_direction else 0
         # This shows that the file is whole. OpenCV keeps its depth, and both turn a TIFF upright themselves.
         picture.load()
-        pixels = None if high_bit_depth else as_rgb(picture)
-        orientation = orientation_of(picture)
+        pixels = None if high_bit_depth else to_rgb(picture)
+        orientation = exif_orientation(picture)
     if pixels is None:
         del picture
-        pixels = high_bit_depth_as_rgb(data, page)
+        pixels = decode_high_bit_depth(data, page)
     if direction:
-        check_layout(pixels[::direction])
-    return upright(pixels, orientation)
+        check_pixel_order(pixels[::direction])
+    return apply_orientation(pixels, orientation)
 
 
 def raw_row_direction(picture: Image.Image) -> int:
@@ -87,7 +87,7 @@ def raw_row_direction(picture: Image.Image) -> int:
     return int(picture.tile[0].codec_name == "raw")  # type: ignore[attr-defined]
 
 
-def orientation_of(picture: Image.Image) -> int:
+def exif_orientation(picture: Image.Image) -> int:
     """Read the EXIF orientation, 1 to 8; 1 where there is none."""
     # Unreadable EXIF says nothing about the pixels, which are whole: they are then taken as they lie.
     with suppress(Exception):
@@ -95,12 +95,14 @@ def orientation_of(picture: Image.Image) -> int:
     return 1
 
 
-def upright(pixels: npt.NDArray[np.uint8], orientation: int = 1, size_px: tuple[int, int] | None = None) -> ScaledPhoto:
+def apply_orientation(
+    pixels: npt.NDArray[np.uint8], orientation: int = 1, size_px: tuple[int, int] | None = None
+) -> ScaledPhoto:
     """Turn a photo by its EXIF orientation.
 
     Args:
         pixels: RGB (h, w, 3), uint8, as it lies.
-        orientation: From `orientation_of`.
+        orientation: From `exif_orientation`.
         size_px: Width and height at full scale, as it lies; that of the pixels when not given.
     """
     width_px, height_px = size_px or (pixels.shape[1], pixels.shape[0])
@@ -114,7 +116,7 @@ def upright(pixels: npt.NDArray[np.uint8], orientation: int = 1, size_px: tuple[
     return ScaledPhoto(np.ascontiguousarray(pixels), width_px, height_px)
 
 
-def picture_fields(data: bytes, name: str, check: Callable[[bytes], object] | None = None) -> Iterator[Field]:
+def picture_fields(data: bytes, name: str, check: Callable[[bytes], object] | None = None) -> Iterator[HeaderField]:
     """Go through the fields of a picture as Pillow finds them: comment, XMP and EXIF.
 
     Args:
@@ -129,7 +131,7 @@ def picture_fields(data: bytes, name: str, check: Callable[[bytes], object] | No
         yield from exif_tags(picture.getexif(), "EXIF", ExifTags.TAGS)
 
 
-def info_fields(picture: Image.Image) -> Iterator[Field]:
+def info_fields(picture: Image.Image) -> Iterator[HeaderField]:
     """Go through what Pillow keeps beside an opened picture: its comment and its XMP."""
     if comment := picture.info.get("comment"):
         yield "comment", "", as_text(comment) if isinstance(comment, bytes) else str(comment)

@@ -7,15 +7,15 @@ import numpy.typing as npt
 
 from biranet.errors import PhotoError
 
-_LINES = 64
-_CLEARLY = 2.0
+_SAMPLED_LINES = 64
+_MIN_ROUGHNESS_RATIO = 2.0
 """How many times as rough as another layout the announced one must be; in true photos it is several times smoother."""
 
-_MIN_SHARE = 0.004
+_MIN_ROUGHNESS = 0.004
 """Roughness, as a share of the largest value, below which a picture has too little on it to tell: one level of 255."""
 
 
-def check_layout(values: npt.NDArray[Any], *, planar: bool | None = None) -> None:
+def check_pixel_order(values: npt.NDArray[Any], *, planar: bool | None = None) -> None:
     """Refuse pixels that fit together clearly better with width and height, or planes and pixels, exchanged.
 
     Args:
@@ -26,14 +26,14 @@ def check_layout(values: npt.NDArray[Any], *, planar: bool | None = None) -> Non
         PhotoError: If the header contradicts the pixels.
     """
     height, width = values.shape[:2]
-    colours = values.shape[2] if values.ndim == 3 else 1
+    colors = values.shape[2] if values.ndim == 3 else 1
     if min(height, width) < 8:
         return
     stored = (np.moveaxis(values, 2, 0) if planar and values.ndim == 3 else values).reshape(-1)
-    announced = _roughness(stored, height, width, colours, bool(planar))
-    if announced <= _MIN_SHARE * float(stored.max()):
+    announced = _roughness(stored, height, width, colors, bool(planar))
+    if announced <= _MIN_ROUGHNESS * float(stored.max()):
         return
-    if width != height and announced > _CLEARLY * _roughness(stored, width, height, colours, bool(planar)):
+    if width != height and announced > _MIN_ROUGHNESS_RATIO * _roughness(stored, width, height, colors, bool(planar)):
         raise PhotoError(
             "unreadable",
             f"contradicts itself: its header says {width} x {height} pixels, and its lines fit together as "
@@ -41,8 +41,8 @@ def check_layout(values: npt.NDArray[Any], *, planar: bool | None = None) -> Non
         )
     if (
         planar is not None
-        and colours > 1
-        and announced > _CLEARLY * _roughness(stored, height, width, colours, not planar)
+        and colors > 1
+        and announced > _MIN_ROUGHNESS_RATIO * _roughness(stored, height, width, colors, not planar)
     ):
         words = ("pixel by pixel", "in planes")
         raise PhotoError(
@@ -52,10 +52,10 @@ def check_layout(values: npt.NDArray[Any], *, planar: bool | None = None) -> Non
         )
 
 
-def _roughness(stored: npt.NDArray[Any], height: int, width: int, colours: int, planar: bool) -> float:
+def _roughness(stored: npt.NDArray[Any], height: int, width: int, colors: int, planar: bool) -> float:
     """Mean difference of neighbours, across and down, in some lines."""
-    laid = stored.reshape(colours, height, width) if planar else stored.reshape(height, width, colours)
-    lines = np.linspace(0, height - 2, min(_LINES, height - 1)).astype(int)
+    laid = stored.reshape(colors, height, width) if planar else stored.reshape(height, width, colors)
+    lines = np.linspace(0, height - 2, min(_SAMPLED_LINES, height - 1)).astype(int)
     upper, lower = (
         (laid[:, rows] if planar else np.moveaxis(laid[rows], 2, 0)).astype(np.float32) for rows in (lines, lines + 1)
     )

@@ -7,15 +7,15 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.format import Format, HeaderField, ScaledPhoto, begins_with
 from biranet.photos.formats.header_blocks import as_text, exif_fields, iptc_fields, parse_or_scan, xmp_fields
 from biranet.photos.formats.pillow import decode_picture
-from biranet.photos.formats.refusals import cut_short, holds_more, refuse_several
+from biranet.photos.formats.refusals import check_single, surplus_rows, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IEND = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
-_NEEDED = (b"tRNS", b"eXIf")
+_REQUIRED_ANCILLARY = (b"tRNS", b"eXIf")
 """Chunks that decoders may do without, and that change what is seen: what is transparent, which way is up."""
 
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
@@ -33,8 +33,8 @@ _MAX_TEXT_BYTES = 1_000_000
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
-    sound, frames = _without_damaged_remarks(data)
-    refuse_several(frames)
+    sound, frames = _drop_damaged_ancillary(data)
+    check_single(frames)
     photo = decode_picture(sound, "PNG")
     _check_length(sound)
     return photo
@@ -73,7 +73,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         at = end
 
 
-def _without_damaged_remarks(data: bytes) -> tuple[bytes, int]:
+def _drop_damaged_ancillary(data: bytes) -> tuple[bytes, int]:
     """Compare the checksums of a file, and leave out remarks whose own is wrong.
 
     Args:
@@ -92,7 +92,7 @@ def _without_damaged_remarks(data: bytes) -> tuple[bytes, int]:
     kept, dropped, frames, pictures, seen_picture = [whole[:start]], set[bytes](), 0, 1, False
     for name, content, end, sound in _chunks(data):
         if not sound:
-            _refuse_needed(name, bytes(content[:20]))
+            _check_damaged(name, bytes(content[:20]))
         if name == b"fcTL":
             frames += 1
         # A picture before the first frame is shown by what knows no animations, and is no part of one.
@@ -111,18 +111,18 @@ def _without_damaged_remarks(data: bytes) -> tuple[bytes, int]:
     return b"".join([*kept, _IEND]), frames + pictures
 
 
-def _refuse_needed(name: bytes, beginning: bytes) -> None:
+def _check_damaged(name: bytes, beginning: bytes) -> None:
     """Refuse a file for a damaged chunk that is more than a remark."""
-    if _is_remark(name, beginning):
+    if _is_ancillary(name, beginning):
         return
     if name[:1].isupper():
         raise ValueError("a checksum of the picture is wrong")
     raise PhotoError("unreadable", f"is damaged: its part {name.decode()}, which changes the picture")
 
 
-def _is_remark(name: bytes, beginning: bytes) -> bool:
+def _is_ancillary(name: bytes, beginning: bytes) -> bool:
     """Whether a chunk tells of the picture without being any of it."""
-    if name[:1].isupper() or name in (*_NEEDED, *_ANIMATION):
+    if name[:1].isupper() or name in (*_REQUIRED_ANCILLARY, *_ANIMATION):
         return False
     # In these, programs put the EXIF and with it the orientation.
     return name not in _TEXT or not beginning.startswith((b"Raw profile", b"XML:com.adobe"))
@@ -139,10 +139,10 @@ def _check_length(data: bytes) -> None:
     Raises:
         PhotoError: If it holds less or more.
     """
-    width_px, height_px, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    width_px, height_px, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
 
     def stored(columns: int, rows: int) -> int:
-        return rows * _row_bytes(columns, depth, colour) if columns and rows else 0
+        return rows * _row_bytes(columns, depth, color) if columns and rows else 0
 
     announced = stored(width_px, height_px)
     if interlaced:
@@ -152,21 +152,21 @@ def _check_length(data: bytes) -> None:
         )
     held_bytes = 0
     try:
-        for unpacked_bytes in _unpack(data, _PACKED_AT_ONCE):
+        for unpacked_bytes in _inflate(data, _PACKED_AT_ONCE):
             held_bytes += unpacked_bytes
             if held_bytes > announced:
-                raise holds_more()
+                raise surplus_rows()
     except zlib.error:  # A decoder took it: no more than the checksum at its end is wrong.
         return
     if held_bytes < announced:
-        raise cut_short(held_bytes / announced)
+        raise truncated(held_bytes / announced)
 
 
-def _row_bytes(columns: int, depth: int, colour: int) -> int:
-    return 1 + -(-columns * depth * _SAMPLES[colour] // 8)
+def _row_bytes(columns: int, depth: int, color: int) -> int:
+    return 1 + -(-columns * depth * _SAMPLES[color] // 8)
 
 
-def _unpack(data: bytes, packed_at_once: int) -> Iterator[int]:
+def _inflate(data: bytes, packed_at_once: int) -> Iterator[int]:
     """Unpack a picture piece by piece, and tell how long each is; raises `zlib.error` where one cannot be unpacked."""
     unpack, at = zlib.decompressobj(), len(_SIGNATURE)
     while at + 8 <= len(data) and not unpack.eof:
@@ -180,20 +180,20 @@ def _unpack(data: bytes, packed_at_once: int) -> Iterator[int]:
 
 
 def _readable_share(data: bytes) -> float | None:
-    width_px, height_px, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    width_px, height_px, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if interlaced or b"IEND" in data[-12:]:
         return None
-    row_bytes, held_bytes = _row_bytes(width_px, depth, colour), 0
+    row_bytes, held_bytes = _row_bytes(width_px, depth, color), 0
     with suppress(zlib.error):
         # Little by little, up to the first byte that cannot be unpacked, and hardly more than the picture holds.
-        for unpacked_bytes in _unpack(data, 256):
+        for unpacked_bytes in _inflate(data, 256):
             held_bytes += unpacked_bytes
             if held_bytes >= row_bytes * height_px:
                 break
     return float(held_bytes // row_bytes / height_px)
 
 
-def _header_fields(data: bytes) -> Iterator[Field]:
+def _header_fields(data: bytes) -> Iterator[HeaderField]:
     if not data.startswith(_SIGNATURE):
         return
     at = len(_SIGNATURE)
@@ -210,7 +210,7 @@ def _header_fields(data: bytes) -> Iterator[Field]:
                 yield from _text_fields(name, content)
 
 
-def _text_fields(chunk: bytes, content: bytes) -> Iterator[Field]:
+def _text_fields(chunk: bytes, content: bytes) -> Iterator[HeaderField]:
     keyword, _, text = content.partition(b"\0")
     name, packed = keyword.decode("latin-1"), chunk == b"zTXt"
     if packed:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
-from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.format import Format, HeaderField, ScaledPhoto, begins_with
 from biranet.photos.formats.limits import check_pixels
 from biranet.photos.formats.pillow import decode_picture, raw_row_direction
-from biranet.photos.formats.refusals import MAX_FRAMES, cut_short, refuse_several
+from biranet.photos.formats.refusals import MAX_FRAMES, check_single, truncated
 
 _MAX_HEAD_BYTES = 4096
 _MAX_TEXT_BYTES = 100_000_000
@@ -48,15 +48,15 @@ class _Header:
 
 
 def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
-    return decode_picture(_in_bytes(data), "PPM", row_direction=raw_row_direction)
+    return decode_picture(_to_binary(data), "PPM", row_direction=raw_row_direction)
 
 
-def _no_fields(data: bytes) -> Iterator[Field]:
+def _no_fields(data: bytes) -> Iterator[HeaderField]:
     """None: the format has only comments, and Pillow reads its head byte by byte."""
     return iter(())
 
 
-def _in_bytes(data: bytes) -> bytes:
+def _to_binary(data: bytes) -> bytes:
     """Hold what a file announces against its length, and make its samples bytes.
 
     Args:
@@ -75,13 +75,13 @@ def _in_bytes(data: bytes) -> bytes:
     if header.kind <= 3:
         if len(data) > _MAX_TEXT_BYTES:
             raise PhotoError("unreadable", "is a PPM written as text, of more than 100 MB; save it as PNG")
-        return _from_text(data, header)
+        return _parse_text(data, header)
     count, end = 1, header.end
     if len(data) < end:
-        raise cut_short((len(data) - header.start) / max(1, end - header.start))
+        raise truncated((len(data) - header.start) / max(1, end - header.start))
     while count <= MAX_FRAMES and _START.match(data, end):
         count, end = count + 1, _header(data, end).end
-    refuse_several(count, "pictures")
+    check_single(count, "pictures")
     if data[end:].strip(_EMPTY):
         raise PhotoError(
             "unreadable", f"contradicts itself: its header announces {end:,} bytes, and there are {len(data):,}"
@@ -89,7 +89,7 @@ def _in_bytes(data: bytes) -> bytes:
     if header.kind == 4 or header.maximum == (65535 if header.maximum > 255 and header.kind == 5 else 255):
         return data
     samples = np.frombuffer(data, ">u2" if header.maximum > 255 else "u1", header.samples, header.start)
-    return _as_bytes(samples, header)
+    return _encode_samples(samples, header)
 
 
 def _header(data: bytes, at: int) -> _Header:
@@ -109,7 +109,7 @@ def _header(data: bytes, at: int) -> _Header:
     return _Header(kind, width, height, maximum, at + 1)
 
 
-def _from_text(data: bytes, header: _Header) -> bytes:
+def _parse_text(data: bytes, header: _Header) -> bytes:
     text = _COMMENT.sub(b"", data[header.start - 1 :])
     if header.kind == 1:
         bits = np.frombuffer(text, np.uint8)
@@ -120,15 +120,15 @@ def _from_text(data: bytes, header: _Header) -> bytes:
     samples = np.fromstring(text.decode("ascii"), np.int64, sep=" ")[: header.samples]
     if len(samples) < header.samples or samples.min() < 0 or samples.max() > header.maximum:
         raise ValueError("too few samples, or some that are none")
-    return _as_bytes(samples, header)
+    return _encode_samples(samples, header)
 
 
-def _as_bytes(samples: npt.NDArray[np.integer], header: _Header) -> bytes:
-    colour = header.kind in (3, 6)
-    white = 255 if colour or header.maximum <= 255 else 65535
+def _encode_samples(samples: npt.NDArray[np.integer], header: _Header) -> bytes:
+    color = header.kind in (3, 6)
+    white = 255 if color or header.maximum <= 255 else 65535
     scale = np.arange(65536) / header.maximum * white
     table = np.rint(scale).clip(0, white).astype("u1" if white == 255 else ">u2")
-    head = f"P{6 if colour else 5} {header.width} {header.height} {white}\n".encode()
+    head = f"P{6 if color else 5} {header.width} {header.height} {white}\n".encode()
     return head + bytes(table[samples].tobytes())
 
 

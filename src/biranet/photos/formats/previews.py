@@ -5,10 +5,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from biranet.photos.formats.colors import as_rgb
+from biranet.photos.formats.colors import to_rgb
 
-_LOOK_PX = 64
-_ALIKE = 0.985
+_COMPARED_PX = 64
+_MAX_PREVIEW_DIFFERENCE = 0.985
 """Correlation of two pages, made small, from which on they show the same."""
 
 
@@ -20,12 +20,14 @@ def is_smaller(size_px: tuple[int, int], photo_px: tuple[int, int]) -> bool:
 
 
 def thumbnail(picture: Image.Image) -> npt.NDArray[np.float32]:
-    """Make a picture that was checked into 64 x 64 grey values, for `show_the_same`."""
-    grey = as_rgb(picture).mean(axis=2, dtype=np.float32)
-    small: npt.NDArray[np.float32] = cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA).ravel()
+    """Make a picture that was checked into 64 x 64 grey values, for `look_alike`."""
+    gray = to_rgb(picture).mean(axis=2, dtype=np.float32)
+    small: npt.NDArray[np.float32] = cv2.resize(
+        gray, (_COMPARED_PX, _COMPARED_PX), interpolation=cv2.INTER_AREA
+    ).ravel()
     return small
 
 
-def show_the_same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
+def look_alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
     """Tell whether two thumbnails show the same; plain ones never do."""
-    return bool(min(one.std(), other.std()) > 0 and np.corrcoef(one, other)[0, 1] > _ALIKE)
+    return bool(min(one.std(), other.std()) > 0 and np.corrcoef(one, other)[0, 1] > _MAX_PREVIEW_DIFFERENCE)

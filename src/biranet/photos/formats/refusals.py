@@ -34,17 +34,17 @@ def describe_damage(share: float | None, of: str = "picture") -> str:
     return f"is cut short: the first {percent} % of the {of} can be read"
 
 
-def cut_short(share: float) -> PhotoError:
+def truncated(share: float) -> PhotoError:
     """The error for a file that holds fewer pixels than its header announces."""
     return PhotoError("unreadable", describe_damage(share))
 
 
-def holds_more() -> PhotoError:
+def surplus_rows() -> PhotoError:
     """The error for a file that holds more pixels than its header announces."""
     return PhotoError("unreadable", "contradicts itself: it holds more rows than its header says; export it anew")
 
 
-def refuse_several(count: int, what: str = "frames") -> None:
+def check_single(count: int, what: str = "frames") -> None:
     """Refuse a file that holds more than one photo.
 
     Raises:
@@ -55,6 +55,6 @@ def refuse_several(count: int, what: str = "frames") -> None:
         raise PhotoError("unreadable", f"holds {number} {what}, and nothing says which is the photo; {ONE_PHOTO}")
 
 
-def countless(name: str) -> PhotoError:
+def too_many_parts(name: str) -> PhotoError:
     """The error for a file that costs much more to read than it weighs."""
     return PhotoError("unreadable", f"is a {name} of more than {MAX_PARTS:,} parts, which no program writes")

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from PIL import ExifTags, Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from biranet.photos.formats.format import Field, Format, ScaledPhoto, begins_with
+from biranet.photos.formats.format import Format, HeaderField, ScaledPhoto, begins_with
 from biranet.photos.formats.header_blocks import exif_tags
-from biranet.photos.formats.jpeg_segments import examine
+from biranet.photos.formats.jpeg_segments import parse_jpeg
 from biranet.photos.formats.limits import PIXEL_LIMIT
 from biranet.photos.formats.pillow import decode_picture, info_fields, open_picture, raw_row_direction
-from biranet.photos.formats.refusals import cut_short, holds_more
+from biranet.photos.formats.refusals import surplus_rows, truncated
 from biranet.photos.formats.tiff_pages import check_directories, photo_page
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -32,7 +32,7 @@ def _decode(data: bytes, min_side_px: int | None) -> ScaledPhoto:
     return decode_picture(data, "TIFF", page=photo_page(data), check=_check_length, row_direction=raw_row_direction)
 
 
-def _header_fields(data: bytes) -> Iterator[Field]:
+def _header_fields(data: bytes) -> Iterator[HeaderField]:
     check_directories(data)  # refuses countless parts, which Pillow would all read
     names = {tag: entry.name for tag, entry in TiffTags.TAGS_V2.items()} | ExifTags.TAGS
     with open_picture(data, "TIFF") as picture:
@@ -85,9 +85,9 @@ def _check_length(picture: Image.Image, data: bytes) -> None:
     count = len(parts.starts)
     if count < parts.needed:
         in_rows = not parts.tiled and parts.planes == 1
-        raise cut_short(count * parts.down / tags[_HEIGHT] if in_rows else count / parts.needed)
+        raise truncated(count * parts.down / tags[_HEIGHT] if in_rows else count / parts.needed)
     if count > parts.needed:
-        raise holds_more()
+        raise surplus_rows()
     compression = tags.get(_COMPRESSION, _NOT_COMPRESSED)
     subsampled = compression != _JPEG and tags.get(_PHOTOMETRIC) == _YCBCR
     bits = set(tags.get(_BITS, (1,)))
@@ -99,21 +99,21 @@ def _check_length(picture: Image.Image, data: bytes) -> None:
     if compression == _NOT_COMPRESSED:
         stored, announced = sum(parts.lengths), row_bytes * tags[_HEIGHT] * parts.planes
         if stored < announced:
-            raise cut_short(stored / announced)
+            raise truncated(stored / announced)
         more = parts.lengths[-1] >= row_bytes * (last_rows + 1)
     elif compression == _JPEG:
         more = _jpeg_holds_more(strip, last_rows, parts.down, tags[_HEIGHT])
     else:
         more = compression in _PACKED and _unpacks(strip, tags, row_bytes, last_rows + 1)
     if more:
-        raise holds_more()
+        raise surplus_rows()
 
 
 def _jpeg_holds_more(strip: bytes, rows: int, rows_a_strip: int, height_px: int) -> bool:
     """Whether the last strip holds more rows than any may have; raises where it holds fewer than it must."""
-    jpeg = examine(strip)
+    jpeg = parse_jpeg(strip)
     if jpeg is not None and jpeg.height_px < rows:
-        raise cut_short(1 - (rows - jpeg.height_px) / height_px)
+        raise truncated(1 - (rows - jpeg.height_px) / height_px)
     # Of several strips, the last is sometimes filled up to the height of the others.
     return jpeg is not None and jpeg.height_px > rows_a_strip
 

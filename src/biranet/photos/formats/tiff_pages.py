@@ -11,8 +11,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from biranet.errors import PhotoError
 from biranet.photos.formats.colors import check_picture
 from biranet.photos.formats.pillow import open_picture
-from biranet.photos.formats.previews import is_smaller, show_the_same, thumbnail
-from biranet.photos.formats.refusals import MAX_PARTS, ONE_PHOTO, countless, refuse_several
+from biranet.photos.formats.previews import is_smaller, look_alike, thumbnail
+from biranet.photos.formats.refusals import MAX_PARTS, ONE_PHOTO, check_single, too_many_parts
 
 _MAX_PAGES = 100
 
@@ -50,13 +50,13 @@ def photo_page(data: bytes) -> int:
     """
     check_directories(data)
     with open_picture(data, "TIFF") as picture:
-        pages = [_describe(picture, number) for number in range(_MAX_PAGES) if _turn_to(picture, number)]
+        pages = [_read_page(picture, number) for number in range(_MAX_PAGES) if _seek_page(picture, number)]
         photo = max((page for page in pages if not page.mask), key=lambda page: page.pixels, default=pages[0])
         others = [page for page in pages if page is not photo and not page.mask]
         further = [page for page in others if not (page.reduced and page.pixels < photo.pixels)]
         count = 1 + sum(not _is_preview(picture, page, photo, len(data)) for page in further)
-        refuse_several(count, "pages")
-        _refuse_hidden(data, picture, photo)
+        check_single(count, "pages")
+        _check_sub_ifds(data, picture, photo)
     return photo.number
 
 
@@ -73,14 +73,14 @@ def check_directories(data: bytes) -> None:
     for _ in range(_MAX_PAGES):
         (tags,) = struct.unpack_from(order + count, data, at)
         if tags > MAX_PARTS:
-            raise countless("TIFF")
+            raise too_many_parts("TIFF")
         (at,) = struct.unpack_from(order + offset, data, at + struct.calcsize(count) + entry_bytes * tags)
         if at == 0:
             return
     raise PhotoError("unreadable", f"holds more than {_MAX_PAGES} pages; {ONE_PHOTO}")
 
 
-def _turn_to(picture: Image.Image, number: int) -> bool:
+def _seek_page(picture: Image.Image, number: int) -> bool:
     try:
         picture.seek(number)
     except EOFError:
@@ -88,7 +88,7 @@ def _turn_to(picture: Image.Image, number: int) -> bool:
     return True
 
 
-def _describe(picture: Image.Image, number: int) -> _Page:
+def _read_page(picture: Image.Image, number: int) -> _Page:
     tags: Any = picture.tag_v2  # type: ignore[attr-defined]
     marks = int(tags.get(_SUBFILE, 0))
     reduced = bool(marks & _REDUCED) or tags.get(_OLD_SUBFILE) == _OLD_REDUCED
@@ -104,10 +104,10 @@ def _is_preview(picture: Image.Image, page: _Page, photo: _Page, file_bytes: int
         picture.seek(one.number)
         check_picture(picture, file_bytes)
         thumbnails.append(thumbnail(picture))
-    return show_the_same(*thumbnails)
+    return look_alike(*thumbnails)
 
 
-def _refuse_hidden(data: bytes, picture: Image.Image, photo: _Page) -> None:
+def _check_sub_ifds(data: bytes, picture: Image.Image, photo: _Page) -> None:
     """Refuse a page below which a larger one lies, as in the raw files of cameras."""
     picture.seek(photo.number)
     offsets = picture.tag_v2.get(_SUB_IFDS, ())  # type: ignore[attr-defined]

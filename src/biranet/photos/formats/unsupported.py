@@ -2,10 +2,10 @@
 
 import re
 
-INSTEAD = "export it as JPEG, PNG or TIFF"
+EXPORT_ADVICE = "export it as JPEG, PNG or TIFF"
 """What to do with a photo that is not read."""
 
-UNREAD_SUFFIXES = ("heic", "heif", "hif", "jxl", "jls", "jxr")
+UNSUPPORTED_SUFFIXES = ("heic", "heif", "hif", "jxl", "jls", "jxr")
 """Endings of pictures that are listed all the same, so that a row with a reason tells of them."""
 
 AVIF = rb".{4}ftyp(avi[fs]|(mif1|msf1).{0,60}avi[fs])"
@@ -38,27 +38,27 @@ _LATE_BEGINNING = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG\r\n\x1a\n")
 _SEARCHED_BYTES = 4096
 
 
-def is_unread_picture(data: bytes) -> bool:
+def is_unsupported_picture(data: bytes) -> bool:
     """Tell from the first bytes of a file whether it is such a picture."""
     return any(re.match(beginning, data, re.DOTALL) for beginning in _PICTURES.values())
 
 
-def describe_unread(data: bytes) -> str:
+def describe_unsupported(data: bytes) -> str:
     """Say what a file is that has none of the formats that are read.
 
     Example:
-        >>> describe_unread(b"....ftypheic")
+        >>> describe_unsupported(b"....ftypheic")
         'is a HEIC picture, which this program does not read; export it as JPEG, PNG or TIFF'
     """
     for name, beginning in (_PICTURES | _OTHERS).items():
         if re.match(beginning, data, re.DOTALL):
-            return not_read(name)
+            return describe_unsupported_kind(name)
     if late := _LATE_BEGINNING.search(data, 0, _SEARCHED_BYTES):
         name = "JPEG" if late[0][1:2] == b"\xd8" else "PNG"
         return f"begins with {late.start()} bytes that do not belong to the {name} behind them; remove them"
     return "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"
 
 
-def not_read(name: str) -> str:
+def describe_unsupported_kind(name: str) -> str:
     """Say that a picture is of a kind that is known and not read."""
-    return f"is {name}, which this program does not read; {INSTEAD}"
+    return f"is {name}, which this program does not read; {EXPORT_ADVICE}"

@@ -16,10 +16,10 @@ KINDS = ("name", "number", "contact", "date", "place")
 _MAX_CHARACTERS = 4000
 """A longer text is searched up to here: words that people write are shorter."""
 
-_CASELESS = re.IGNORECASE
+_IGNORE_CASE = re.IGNORECASE
 
 # What a field of a header holds by its own name; names are compared in lower case without separators.
-_BY_FIELD = [
+_FIELD_KINDS = [
     (kind, re.compile(pattern))
     for kind, pattern in (
         ("contact", r"phone|email|contact(?!info)|webstatement"),
@@ -31,16 +31,16 @@ _BY_FIELD = [
         ("name", r"physician|operators|personin|responsibleperson|captionwriter|descriptionwriter"),
     )
 ]
-_TECHNICAL = re.compile(
+_TECHNICAL_FIELDS = re.compile(
     r"software|^(make|model|manufacturer.*)$|lens(make|model)|tool|agent|version|^(instance|document|original).*id$|uid$"
     r"|profile|^format$|quality|colou?rspace|^(mode|jfif|dpi|compression)$|codingscheme|codevalue|subjectlocation"
 )
-_FREE = re.compile(r"comment|description|title|subject|caption|headline|keywords|documentname|pagename|^$")
+_FREE_TEXT_FIELDS = re.compile(r"comment|description|title|subject|caption|headline|keywords|documentname|pagename|^$")
 
 _PLACEHOLDER = re.compile(
     r"[\W0_]*+|(none|null|n/?a|unknown|removed|deleted|blank|empty|default|de-?identified"
     r"|(anonym\w*+|anon|x++)[\W\d]*+)+",
-    _CASELESS,
+    _IGNORE_CASE,
 )
 """What stands in a field that was emptied, such as 000000 or Anonymous."""
 
@@ -49,11 +49,11 @@ _SOFTWARE_SIGNATURE = re.compile(
     r"|(optimi[sz]ed|compressed|processed|generated|written|converted|saved) (by|with)|file written by"
     r"|lav[cf]\d|libjpeg|jpeg|intel\(r\)|lead tech|handmade software|acd systems|adobe|gimp|xv "
     r"|imagemagick|photoshop|irfanview|microsoft|matlab|ascii|olympus|sony|canon|nikon|kodak|topcon|zeiss|kowa)",
-    _CASELESS,
+    _IGNORE_CASE,
 )
 _VERSION = re.compile(
     r"\b(?:(?:firmware|version|ver|rev|build|release)\b\W*+)+[\w.:/-]*+(?:\W{1,3}\d{4}[:.-]\d\d[:.-]\d\d)?|\bv\d[\w.:/-]*+",
-    _CASELESS,
+    _IGNORE_CASE,
 )
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,9}"
@@ -63,34 +63,34 @@ _DATE = re.compile(
     rf"(?<![\d.])(?:{_YEAR}([:./-]){_MONTH_NUMBER}\1{_DAY}|{_DAY}([./-]){_DAY}\2{_YEAR}|{_DAY}/{_DAY}/\d\d"
     rf"|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|{_DAY}[ .-]*+{_MONTH}[ ,.-]*+{_YEAR}"
     rf"|{_MONTH} {_DAY},? *+{_YEAR}){_TIME}(?![\d])",
-    _CASELESS,
+    _IGNORE_CASE,
 )
-_STAMP = re.compile(rf"(?<!\d){_YEAR}[:-](?:0[1-9]|1[0-2])[:-](?:0[1-9]|[12]\d|3[01])[ T]\d\d:\d\d")
+_TIMESTAMP = re.compile(rf"(?<!\d){_YEAR}[:-](?:0[1-9]|1[0-2])[:-](?:0[1-9]|[12]\d|3[01])[ T]\d\d:\d\d")
 _EMAIL = re.compile(r"[\w.+-]{1,64}+@[\w-]{1,64}+\.[\w.]{2,24}")
-_PHONE = re.compile(r"\+\d[\d ()/-]{7,18}\d|\b(?:tel|phone|mobile)\b\W*+\d[\d ()/-]{4,18}\d", _CASELESS)
+_PHONE = re.compile(r"\+\d[\d ()/-]{7,18}\d|\b(?:tel|phone|mobile)\b\W*+\d[\d ()/-]{4,18}\d", _IGNORE_CASE)
 _NUMBER = re.compile(
     r"(?<![\w.])[a-z]{0,3}\d(?:[ /-]?\d){6,24}[a-z]?(?!\.?\w)|^\W*+\d{4,}+\W*+$"
     r"|\b(?:patient|pat|mrn|ssn|nhs|id|case|record|chart)\b\W{0,3}(?:id|no|nr|number)?\W{0,3}[a-z]{0,3}\d{3,}"
     r"|\b[a-z]{6}\d\d[a-z]\d\d[a-z]\d{3}[a-z]\b",  # the last one: an Italian tax code
-    _CASELESS,
+    _IGNORE_CASE,
 )
 _PLACE = re.compile(
     r"\b(?:hospital|clinic|klini[ck]|cl[ií]nica|h[oô]pital|universi\w+|institut\w*|street"
     r"|stra(?:ss|ß)e|eye cent(?:er|re))"
     r"|-?\d{1,3}\.\d{4,}+\s*+[,;]\s*+-?\d{1,3}\.\d{4,}|\d{1,3}\s*+°\s*+\d",
-    _CASELESS,
+    _IGNORE_CASE,
 )
 _LABELLED_NAME = re.compile(
     r"\b(?:patient|pat|name|surname|nom|nombre|mr|mrs|ms|dr|prof)\b[\s.:=]++(?-i:[^\W\d_a-z])[^\W\d_]|[^\W\d_]{2}\^[^\W\d_]",
-    _CASELESS,
+    _IGNORE_CASE,
 )
-_WHOLE_NAME = re.compile(
+_FULL_NAME = re.compile(
     r"(?:[^\W\d_a-z][^\W\d_]*+(?:[.'’-][^\W\d_]*+)?[\s,;]++){1,3}[^\W\d_a-z][^\W\d_]++|[\u3400-\u9fff]{2,4}"
 )
-_NO_NAMES = re.compile(
+_NOT_NAMES = re.compile(
     r"\b(?:camera|digital|image|photo\w*|picture|fundus|retina\w*|left|right|eye|macula|disc|centre|center|field|color|colour"
     r"|jpeg|exif|default|untitled|unknown|test|original|scan\w*|screen\w*|adobe|microsoft|gimp|grade|no|data|set)\b",
-    _CASELESS,
+    _IGNORE_CASE,
 )
 
 
@@ -112,12 +112,12 @@ def kinds_in_field(field: str, text: str) -> set[str]:
     field = re.sub(r"[\W_]", "", field.lower())
     if _PLACEHOLDER.fullmatch(text):
         return set()
-    if _TECHNICAL.search(field):
+    if _TECHNICAL_FIELDS.search(field):
         return set()
-    for kind, pattern in _BY_FIELD:
+    for kind, pattern in _FIELD_KINDS:
         if pattern.search(field):
             return set() if kind == "name" and is_software_signature(text) else {kind}
-    return identifier_kinds(text, names=bool(_FREE.search(field)))
+    return identifier_kinds(text, names=bool(_FREE_TEXT_FIELDS.search(field)))
 
 
 def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
@@ -151,7 +151,7 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
             kinds.add(kind)
     lines = [line.strip(" \t\r,;:.-_/#()") for line in rest.split("\n")]
     if (names and not signed) and (
-        _LABELLED_NAME.search(text) or any(_WHOLE_NAME.fullmatch(line) and not _NO_NAMES.search(line) for line in lines)
+        _LABELLED_NAME.search(text) or any(_FULL_NAME.fullmatch(line) and not _NOT_NAMES.search(line) for line in lines)
     ):
         kinds.add("name")
     return kinds
@@ -160,7 +160,10 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
 def kinds_in_bytes(data: bytes) -> set[str]:
     """Name what stands readable among bytes of an unknown layout: only what is hardly ever there by chance."""
     text = data.decode("latin-1")
-    kinds = {"date": _STAMP, "contact": re.compile(r"[a-z][\w.+-]{2,64}+@[\w-]{3,64}+\.(?:com|org|net|edu|[a-z]{2})\b")}
+    kinds = {
+        "date": _TIMESTAMP,
+        "contact": re.compile(r"[a-z][\w.+-]{2,64}+@[\w-]{3,64}+\.(?:com|org|net|edu|[a-z]{2})\b"),
+    }
     return {kind for kind, pattern in kinds.items() if pattern.search(text)}
 
 
