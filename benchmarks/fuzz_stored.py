@@ -253,7 +253,7 @@ def state(samples: Samples, rng: random.Random) -> Callable[[], object]:
 def arrays(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """A published archive of arrays."""
     from biranet.errors import PhotoError
-    from biranet.photos.datasets import read_labels
+    from biranet.photos.datasets import LabelSource, read_labels
     from biranet.photos.read import read_photo
 
     pixels = np.random.default_rng(1).integers(0, 255, (3, 8, 8, 3), np.uint8)
@@ -279,7 +279,7 @@ def arrays(samples: Samples, rng: random.Random) -> Callable[[], object]:
         with contextlib.suppress(PhotoError):
             picture = read_photo(path / "train_images" / "0001")
             assert (picture.dtype, picture.shape[2]) == (np.uint8, 3)
-        for photo in read_labels(path.parent, path, "retinamnist").photos:
+        for photo in read_labels(path.parent, LabelSource(path, "retinamnist")).photos:
             assert photo.grade is None or photo.grade in GRADES, photo
 
     return read

@@ -48,7 +48,7 @@ def test_pairs_are_those_of_comparing_all(seed, count):
 def test_trees_find_what_comparing_all_finds(monkeypatch):
     rows = _crowd(np.random.default_rng(5), 6000)
     trees = near_identical_pairs(_texts(rows))
-    monkeypatch.setattr(copies, "_ALL_COMPARED", 6000)
+    monkeypatch.setattr(copies, "_BRUTE_FORCE_LIMIT", 6000)
     everything = near_identical_pairs(_texts(rows))
     assert len(everything) > 1400
     missed = set(map(tuple, everything.tolist())) - set(map(tuple, trees.tolist()))

@@ -12,7 +12,7 @@ from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
 from biranet.photos import store
 from biranet.photos.datasets import LabeledPhoto, LabelSource
 from biranet.photos.drawn.synthetic import draw_folder
-from biranet.photos.folder import _further_columns, prepare_folder
+from biranet.photos.folder import _extra_column_names, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS
 from biranet.photos.store import MEASURED_COLUMNS
@@ -324,5 +324,5 @@ def test_columns_of_a_wide_table_are_not_compared_with_each_other():
 
     names = [Name(number) for number in range(300)]
     photo = LabeledPhoto("a.jpg", 1, "", "", "", "", extra_columns=dict.fromkeys([*names, Name("grade")], ""))
-    assert _further_columns([photo]) == {name: name for name in names} | {"grade": "label_grade"}
+    assert _extra_column_names([photo]) == {name: name for name in names} | {"grade": "label_grade"}
     assert len(compared) < 2_000  # each with each would be 45,000

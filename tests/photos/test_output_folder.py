@@ -121,7 +121,7 @@ def test_a_kill_before_they_are_gone_is_made_good_by_the_next_run(few, tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(folder, "sweep", killed)
+        patch.setattr(folder, "delete_orphans", killed)
         run(few, out)
     image = out / table.loc["1.png", "prepared"]
     assert image.exists()

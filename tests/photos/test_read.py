@@ -216,7 +216,7 @@ def test_too_little_memory_is_no_damage(pixels, monkeypatch):
     def fail(picture):
         raise MemoryError
 
-    monkeypatch.setattr("biranet.photos.formats.pillow.as_rgb", fail)
+    monkeypatch.setattr("biranet.photos.formats.pillow.to_rgb", fail)
     assert reason(encoded(Image.fromarray(pixels), "PNG")) == "needs more memory than there is"
 
 
