@@ -45,7 +45,7 @@ def find_interior(picture: npt.NDArray[np.uint8]) -> Interior:
         >>> picture = np.zeros((100, 160, 3), np.uint8)
         >>> picture[88:] = 255
         >>> find_interior(picture)
-        Rest(left=0, top=0, right=160, bottom=86)
+        Interior(left=0, top=0, right=160, bottom=86)
     """
     height, width = picture.shape[:2]
     left, top, right, bottom = 0, 0, width, height
