@@ -24,9 +24,12 @@ MIN_FOCUS_PX = 96
 
 # The limits of the rule. They are lenient: the graded photos on which they were chosen all pass. docs/gradability.md
 # says how often each fault is caught.
-MIN_BRIGHTNESS_FRACTION, MAX_OVEREXPOSED_FRACTION = 0.15, 0.1
-MIN_FUNDUS_SCORE, MIN_VISIBLE_FRACTION = 0.3, 0.6
-MIN_CONTRAST_FRACTION, MIN_SHARPNESS_RATIO = 0.004, 0.46
+MIN_BRIGHTNESS_FRACTION = 0.15
+MIN_FUNDUS_SCORE = 0.3
+MAX_OVEREXPOSED_FRACTION = 0.1
+MIN_VISIBLE_FRACTION = 0.6
+MIN_CONTRAST_FRACTION = 0.004
+MIN_SHARPNESS_RATIO = 0.46
 
 _Mask = npt.NDArray[np.uint8]
 _Pixels = npt.NDArray[np.uint8]

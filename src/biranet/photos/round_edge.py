@@ -24,12 +24,8 @@ _MIN_ENDING_FRACTION = 0.75
 """Share of that arc across which the field must end."""
 _MIN_EDGE_STEP = 8
 """Levels by which the field is above what is around it."""
-_MAX_OUTSIDE_RATIO = 0.8
-"""What is left of its level around it."""
-_MIN_RIM_RATIO = 0.5
-"""What is left of its level at its own rim."""
-_MIN_ROW_RATIO = 0.3
-"""What is left of its level in a row or column that still belongs to it."""
+_MAX_OUTSIDE_RATIO, _MIN_RIM_RATIO, _MIN_ROW_RATIO = 0.8, 0.5, 0.3
+"""What is left of its level around it, at its own rim, and in a row or column that still belongs to it."""
 _MIN_CUT_PX = 3
 _MAX_PLAIN_DISTANCE = 10
 """Levels by which what is plain differs from the colours of the corners at most."""
