@@ -180,8 +180,8 @@ def test_frames_that_are_not_announced_are_counted(pixels):
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"colours": "MONOCHROME2"}, "120 x 80 pixels, 9,600 bytes, and 28,800 bytes are there"),
-        ({"colours": "YBR_FULL_422"}, "120 x 80 pixels, 19,200 bytes, and 28,800 bytes are there"),
+        ({"colors": "MONOCHROME2"}, "120 x 80 pixels, 9,600 bytes, and 28,800 bytes are there"),
+        ({"colors": "YBR_FULL_422"}, "120 x 80 pixels, 19,200 bytes, and 28,800 bytes are there"),
         ({"shape": (80, 60)}, "60 x 80 pixels, 14,400 bytes, and 28,800 bytes are there"),
         ({"shape": (80, 119)}, "119 x 80 pixels, 28,560 bytes, and 28,800 bytes are there"),
         ({"shape": (120, 80)}, "80 x 120 pixels, and its lines fit together as 120 x 80"),
