@@ -1,4 +1,4 @@
-"""Photographs for the tests: drawn ones always, real ones where they are."""
+"""Photographs for the tests: drawn ones always, real ones where they are; and in which order the tests run."""
 
 import hashlib
 import os
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from coverage import Coverage
 
 from drawn_tables import draw_table  # noqa: F401 (a fixture)
-from warm import Warm
+from warm import Warm, unmeasured
 
 REAL_DATA = Path(os.environ.get("BIRANET_REAL_DATA", Path(__file__).parents[2] / "shared" / "data" / "fundus"))
 
@@ -32,12 +33,30 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Files with long tests first, or one process would wait at the end for the other's longest.
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
     if REAL_DATA.is_dir():
         return
     skip = pytest.mark.skip(reason=f"no real photographs at {REAL_DATA}; BIRANET_REAL_DATA names another place")
     for item in items:
         if item.get_closest_marker("real"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Measure no coverage of long tests: it would make them half as long again, and quick ones run the same lines."""
+    measured = Coverage.current() if item.get_closest_marker("slow") else None
+    if measured is None:
+        return (yield)
+    inherited = {name: os.environ.pop(name) for name in os.environ.keys() - unmeasured().keys()}
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
+        os.environ.update(inherited)
 
 
 @pytest.fixture(scope="session")

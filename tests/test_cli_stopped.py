@@ -19,7 +19,7 @@ import pytest
 from biranet.cli import main
 from biranet.inference.grader import TABLE_COLUMNS
 from biranet.photos.drawn.synthetic import draw_folder
-from warm import UNMEASURED
+from warm import unmeasured
 
 EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
 """A table of grades, from before."""
@@ -184,7 +184,7 @@ def start(*arguments):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=UNMEASURED | {"PYTHONUNBUFFERED": "1"},
+        env=unmeasured() | {"PYTHONUNBUFFERED": "1"},
     )
 
 

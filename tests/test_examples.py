@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from warm import unmeasured
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FRAMEWORKS = {"lightning_module.py": "lightning", "hugging_face_trainer.py": "transformers"}
@@ -29,13 +30,15 @@ def test_example(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not err
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.parametrize("example", FRAMEWORKS)
 def test_example_of_a_framework(example: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(FRAMEWORKS[example]) is None:
         pytest.skip(f"{FRAMEWORKS[example]} is not installed")
     command = [sys.executable, str(EXAMPLES / example)]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)}
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=unmeasured() | {"TMPDIR": str(tmp_path)}
     )
     assert done.returncode == 0, done.stderr
     assert "kappa" in done.stdout

@@ -8,8 +8,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -263,7 +261,7 @@ def test_tensorboard_shows_every_epoch_once_however_often_the_run_was_stopped(sp
 
 
 @pytest.fixture
-def kill_often(session_lives, wait_for):
+def kill_often(session_lives, wait_for, warm):
     """Function that trains by the real command line, killed so many times after its first save; then to the end."""
 
     def train_killed(kills, prepared, folder, flags, chance):
@@ -272,22 +270,22 @@ def kill_often(session_lives, wait_for):
         while True:
             arguments = ["train", "--resume", "--out", str(run)] if state.exists() else start
             saved = state.stat().st_mtime_ns if state.exists() else 0
-            process = subprocess.Popen(
-                [sys.executable, "-m", "biranet", *arguments], stdout=subprocess.DEVNULL, start_new_session=True
-            )
+            process = warm.start(*arguments)
             while kills and process.poll() is None and (state.stat().st_mtime_ns if state.exists() else 0) == saved:
                 time.sleep(0.005)
             if kills:
                 time.sleep(chance.uniform(0, 0.4))
                 process.kill()
                 kills -= 1
-                if process.wait() == -signal.SIGKILL:
+                process.communicate()
+                if process.returncode == -signal.SIGKILL:
                     wait_for(lambda session=process.pid: not session_lives(session))
                     for path in run.glob("*.safetensors"):
                         if not path.name.startswith("."):
                             load_file(path)
                     continue
-            assert process.wait() == 0
+            process.communicate()
+            assert process.returncode == 0
             return run
 
     return train_killed

@@ -201,17 +201,12 @@ def whole(photos_of_many, tmp_path_factory, run, tree):
 
 
 @pytest.fixture
-def many(tmp_path, photos_of_many):
+def many(tmp_path, photos_of_many, warm, monkeypatch):
     """Prepares 300 photos in another process, in a session of its own."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos_of_many)
     (tmp_path / "script.py").write_text(SCRIPT)
-
-    def start():
-        return subprocess.Popen(
-            [sys.executable, "script.py"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-
-    return start
+    return lambda: warm.start(program=tmp_path / "script.py")
 
 
 def _written(journal):
@@ -227,33 +222,35 @@ def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, wh
     # Random points over all photos, and a random moment after each: reading, writing, renaming.
     for point in sorted(rng.integers(0, 250, kills)):
         before = _written(journal)
-        with many() as child:
-            deadline = time.monotonic() + 120
-            # At least one photo more than before, or the kill would come before the run has begun.
-            while child.poll() is None and _written(journal) < max(point, before + 1):
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0, 0.03))
-            assert child.poll() is None
-            # Workers and all, or the main process alone: its workers then end by themselves.
-            os.killpg(child.pid, signal.SIGKILL) if rng.random() < 0.5 else child.kill()
+        child = many()
+        deadline = time.monotonic() + 120
+        # At least one photo more than before, or the kill would come before the run has begun.
+        while child.poll() is None and _written(journal) < max(point, before + 1):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.03))
+        assert child.poll() is None
+        # Workers and all, or the main process alone: its workers then end by themselves.
+        os.killpg(child.pid, signal.SIGKILL) if rng.random() < 0.5 else child.kill()
+        child.communicate()
         assert not (out / "manifest.csv").exists()
     run(tmp_path / "photos", out, workers=2)
     assert tree(out) == whole
 
 
 def test_a_second_run_at_once_says_so_and_leaves_the_first_alone(many, whole, tmp_path, run, tree):
-    with many() as child:
-        deadline = time.monotonic() + 60
-        while _written(tmp_path / "out" / "progress.jsonl") < 5:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        with pytest.raises(InputError, match=r"another biranet is at work on .*out; wait"):
-            run(tmp_path / "photos", tmp_path / "out")
-        with pytest.raises(InputError, match="another biranet is at work on"):
-            run(tmp_path / "photos", tmp_path / "out", size_px=80)
-        assert read_preparation(tmp_path / "out").size_px == 64
-        assert child.wait(120) == 0
+    child = many()
+    deadline = time.monotonic() + 60
+    while _written(tmp_path / "out" / "progress.jsonl") < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with pytest.raises(InputError, match=r"another biranet is at work on .*out; wait"):
+        run(tmp_path / "photos", tmp_path / "out")
+    with pytest.raises(InputError, match="another biranet is at work on"):
+        run(tmp_path / "photos", tmp_path / "out", size_px=80)
+    assert read_preparation(tmp_path / "out").size_px == 64
+    child.communicate(120)
+    assert child.returncode == 0
     assert tree(tmp_path / "out") == whole
 
 

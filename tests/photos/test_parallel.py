@@ -8,6 +8,7 @@ import pytest
 
 from biranet.errors import InputError
 from biranet.photos.parallel import map_in_processes
+from warm import unmeasured
 
 SCRIPT = """
 import sys, time
@@ -75,15 +76,13 @@ def test_a_worker_that_dies_is_one_sentence():
 def child(tmp_path, wait_for):
     """A run of slow tasks under way, in a session of its own."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    # Without coverage, which a signal in the middle of its own locked part would leave waiting for ever.
-    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     with subprocess.Popen(
         [sys.executable, "script.py"],
         cwd=tmp_path,
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
-        env=unmeasured,
+        env=unmeasured(),
     ) as process:
         wait_for(lambda: any(tmp_path.glob("*.done")))
         yield process

@@ -11,6 +11,15 @@ from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
 from studies.idrid import run as command
 
+
+def pytest_collection_modifyitems(items):
+    """What needs a study that was run is a long test, whichever of them is the first to ask for it."""
+    for item in items:
+        if {"finished_study", "nested"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+            item.add_marker("sample")
+
+
 TINY = """
 rates = [1e-3, 1e-2]
 seeds = [1]

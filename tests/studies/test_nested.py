@@ -263,7 +263,13 @@ def _figures(results, folder, options):
     return pd.concat(tables, ignore_index=True)
 
 
-@pytest.mark.parametrize("where", ["drawn", pytest.param("package", marks=pytest.mark.kernels)])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("drawn", marks=[pytest.mark.slow, pytest.mark.sample]),
+        pytest.param("package", marks=pytest.mark.kernels),
+    ],
+)
 def test_the_figures_come_out_of_the_answers_that_are_kept(where, request, tmp_path):
     results = card_script.RESULTS if where == "package" else request.getfixturevalue("nested") / "results"
     table = _figures(results, tmp_path, _chosen(results))

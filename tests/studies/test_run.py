@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -194,17 +192,13 @@ def test_answers_of_variants_that_are_in_the_grid_no_more_are_removed(
     assert "## Ablations" not in (copy / "page" / "README.md").read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.sample
 def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
-    finished_study, prepared, tiny_grid, study_arguments, tmp_path
+    finished_study, prepared, tiny_grid, study_arguments, tmp_path, warm, monkeypatch
 ):
-    words = [sys.executable, "-m", command.__name__, *study_arguments(prepared, tiny_grid, tmp_path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    monkeypatch.chdir(ROOT)
+    words = study_arguments(prepared, tiny_grid, tmp_path)
     for sent, status, enough in ((signal.SIGTERM, 130, 3), (signal.SIGKILL, -signal.SIGKILL, 8)):
-        process = subprocess.Popen(
-            words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = warm.start(*words, program=command.__name__)
         # In the middle of a training: some are finished, and the state of the next one is there.
         while len(_files(tmp_path, "choices/*.csv")) < enough or not _files(tmp_path, "running/*/state.safetensors"):
             assert process.poll() is None, process.communicate()
@@ -219,17 +213,12 @@ def test_a_study_that_was_stopped_and_killed_ends_with_the_same_tables(
     assert _tables(tmp_path) == _tables(finished_study)
 
 
-@pytest.mark.slow
-@pytest.mark.sample
 def test_processes_that_are_started_together_share_the_work(
-    finished_study, prepared, tiny_grid, study_arguments, tmp_path
+    finished_study, prepared, tiny_grid, study_arguments, tmp_path, warm, monkeypatch
 ):
-    words = [sys.executable, "-m", command.__name__, *study_arguments(prepared, tiny_grid, tmp_path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    processes = [
-        subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    monkeypatch.chdir(ROOT)
+    words = study_arguments(prepared, tiny_grid, tmp_path)
+    processes = [warm.start(*words, program=command.__name__) for _ in range(2)]
     said = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     trained = [
