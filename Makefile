@@ -34,7 +34,7 @@ demo: setup ## Run the whole chain on drawn photographs, and say where the repor
 test: setup ## Run the tests, except those marked slow, and name the slowest
 	$(PYTEST) -m "not slow" --durations=25
 
-test-slow: setup ## Run the tests marked slow: kills, fuzzing, big trees
+test-slow: setup ## Run the tests marked slow: kills, fuzzing, big trees, studies, the demo
 	$(PYTEST) -m slow
 
 check: setup ## Check style, types and the direction of imports

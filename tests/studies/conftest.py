@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +12,14 @@ from biranet.photos.drawn.synthetic import draw_folder
 from biranet.photos.folder import prepare_folder
 from studies.idrid import run as command
 
+STUDIES = {"finished_study", "nested", "made"}
+"""Fixtures for which a study is run."""
+
 
 def pytest_collection_modifyitems(items):
-    """What needs a study that was run is a long test, whichever of them is the first to ask for it."""
+    """Mark what needs a study that was run: it takes long, whichever test is the first to ask for it."""
     for item in items:
-        if {"finished_study", "nested"} & set(getattr(item, "fixturenames", ())):
+        if Path(__file__).parent in item.path.parents and STUDIES & set(item.fixturenames):
             item.add_marker("slow")
             item.add_marker("sample")
 
