@@ -251,7 +251,21 @@ class BiraNet(nn.Module):
         return Output(self.head(vector_a, vector_b), torch.cat([mask_a, mask_b], dim=1))
 
 
-class RANet(nn.Module):
+class _OneBackbone(nn.Module):
+    """What the networks of one backbone share: its feature map, behind layers that may be frozen."""
+
+    def __init__(self, backbone: nn.Module, frozen: nn.Module | None, num_grades: int) -> None:
+        super().__init__()
+        check_num_grades(num_grades)
+        self.frozen = frozen or nn.Identity()
+        self.backbone = backbone
+
+    def _features(self, image: Tensor) -> Tensor:
+        features: Tensor = self.backbone(self.frozen(image))
+        return features
+
+
+class RANet(_OneBackbone):
     """One attention stream with a small classifier: backbone, Net-A, attention pooling, Linear, Dropout, Linear.
 
     Args:
@@ -274,22 +288,19 @@ class RANet(nn.Module):
     def __init__(
         self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
     ) -> None:
-        super().__init__()
-        check_num_grades(num_grades)
-        self.frozen = frozen or nn.Identity()
-        self.backbone = backbone
+        super().__init__(backbone, frozen, num_grades)
         self.net_a = Attention(channels)
         self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, num_grades))
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
-        features = self.backbone(self.frozen(image))
+        features = self._features(image)
         mask = self.net_a(features)
         pooled = attention_pool(features, mask).to(features.dtype)
         return Output(_full_precision(self.head(pooled)), mask)
 
 
-class PlainNet(nn.Module):
+class PlainNet(_OneBackbone):
     """The control without attention: backbone, average pooling, Linear.
 
     Arguments and errors are those of `RANet`.
@@ -304,15 +315,12 @@ class PlainNet(nn.Module):
     def __init__(
         self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
     ) -> None:
-        super().__init__()
-        check_num_grades(num_grades)
-        self.frozen = frozen or nn.Identity()
-        self.backbone = backbone
+        super().__init__(backbone, frozen, num_grades)
         self.head = nn.Linear(channels, num_grades)
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect; the attention has no streams."""
-        features = self.backbone(self.frozen(image))
+        features = self._features(image)
         # shape[0] where len() would do: export takes a length for a constant, and the batch would no longer be free.
         no_attention = features.new_empty(features.shape[0], 0, *features.shape[2:])
         return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
