@@ -25,6 +25,7 @@ from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
+from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.run_folder import LAST_NAME, software_versions
 from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file
@@ -86,9 +87,11 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
     everything = split_copy(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
     run = out / "final"
     train_or_resume(everything, run, config)
-    calibrate_on_predictions(
-        run / LAST_NAME, everything, read_manifest(everything), read_predictions(*answers), config.calibration
+    weights, info = read_weights(run / LAST_NAME)
+    info = calibrate_on_predictions(
+        info, everything, read_manifest(everything), read_predictions(*answers), config.calibration
     )
+    write_weights(run / LAST_NAME, weights, info)
     ship(run / LAST_NAME, everything, shipped / f"{DEFAULT}.safetensors")
     write_card(results, shipped)
     print(f"The model is {shipped / DEFAULT}.safetensors; its report: {out / 'report' / 'report.html'}")

@@ -13,7 +13,7 @@ from biranet.decisions.fit import fit_rules
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
-from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, read_weights, save_checkpoint, write_weights
 from biranet.learning.model import PlainNet
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
@@ -39,12 +39,17 @@ def model_file(checkpoint, tmp_path):
 
 
 def calibrate(path, folder, **settings):
-    table = read_manifest(folder)
-    return calibrate_on_part(path, folder, table, CalibrationConfig(**settings), device="cpu", workers=0)
+    predictor, table = load_predictor(path, "cpu"), read_manifest(folder)
+    info = calibrate_on_part(predictor, folder, table, CalibrationConfig(**settings), workers=0)
+    save_checkpoint(path, predictor.model, info)
+    return info.rules
 
 
 def out_of_fold(path, folder, table):
-    return calibrate_on_predictions(path, folder, read_manifest(folder), table, CalibrationConfig())
+    weights, info = read_weights(path)
+    info = calibrate_on_predictions(info, folder, read_manifest(folder), table, CalibrationConfig())
+    write_weights(path, weights, info)
+    return info.rules
 
 
 def predictions(path, folder, part):

@@ -35,6 +35,8 @@ class Calibrate(Command):
         """Fit the rules and show them."""
         from biranet.decisions.predictions import read_predictions
         from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
+        from biranet.learning.checkpoint import read_weights, save_checkpoint, write_weights
+        from biranet.learning.torch_predictor import load_predictor
         from biranet.manifest import read_manifest
         from biranet.outputs import alone
 
@@ -44,16 +46,14 @@ class Calibrate(Command):
         with alone(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
             if self.predictions:
                 predictions = read_predictions(*self.predictions)
-                rules = calibrate_on_predictions(self.checkpoint, self.prepared, table, predictions, self.config)
+                weights, info = read_weights(self.checkpoint)
+                info = calibrate_on_predictions(info, self.prepared, table, predictions, self.config)
+                write_weights(self.checkpoint, weights, info)
             else:
-                rules = calibrate_on_part(
-                    self.checkpoint,
-                    self.prepared,
-                    table,
-                    self.config,
-                    device=device,
-                    workers=self.computing.workers,
-                )
+                predictor, workers = load_predictor(self.checkpoint, device), self.computing.workers
+                info = calibrate_on_part(predictor, self.prepared, table, self.config, workers=workers)
+                save_checkpoint(self.checkpoint, predictor.model, info)
+        rules = info.rules
         print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
         for point in rules.operating_points:
             print(f"  {point.name:16} refers where p2 + p3 + p4 >= {point.threshold:.3f}")

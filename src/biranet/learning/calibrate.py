@@ -1,26 +1,22 @@
-"""Fitting the rules of a trained model, and writing them into its checkpoint.
+"""Fitting the rules of a trained model.
 
 Validation has chosen the epoch, so the model looks better on it than it is. Temperature, thresholds and prediction sets
 are therefore fitted on the calibration part, which nothing else has looked at, or on out-of-fold predictions.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from torch import nn
 
-from biranet.config import CalibrationConfig, Device, ModelConfig
+from biranet.config import CalibrationConfig
 from biranet.decisions.fit import fit_rules, refuse_too_few
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
-from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
-from biranet.learning.model import build_model
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
-from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import graded_photos
 from biranet.places import public_name
 
@@ -29,34 +25,24 @@ CALIBRATION = "calibration"
 
 
 def calibrate_on_part(
-    checkpoint: Path,
-    prepared: Path,
-    table: pd.DataFrame,
-    config: CalibrationConfig,
-    *,
-    device: Device = "auto",
-    workers: int = 2,
-    build: Callable[[ModelConfig], nn.Module] = build_model,
-) -> Rules:
-    """Fit rules on the calibration part, and write them into the checkpoint.
+    predictor: TorchPredictor, prepared: Path, table: pd.DataFrame, config: CalibrationConfig, *, workers: int = 2
+) -> CheckpointInfo:
+    """Fit rules on the calibration part of the split that a model was trained on.
 
     Args:
-        checkpoint: The model; its file is replaced, whole or not at all. Rules that it held are forgotten.
+        predictor: The model; rules that it has are forgotten.
         prepared: Prepared folder with the photos it was trained on.
         table: Its manifest.
         config: Decoder and cost.
-        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
         workers: Processes that load photos.
-        build: What built the model, where `train` was given another function.
 
     Returns:
-        The rules.
+        The description of the model, with the rules.
 
     Raises:
         InputError: If the part is empty or too small, or holds referable or other photos only.
         RefusedError: If the photos were prepared otherwise, or the split is not the one the model was trained on.
     """
-    predictor = load_predictor(checkpoint, device, build)
     info = predictor.info
     check_preparation(prepared, info)
     photos = photos_of_part(table, CALIBRATION, predictor, prepared)
@@ -64,18 +50,16 @@ def calibrate_on_part(
     refuse_too_few(photos, origin)  # before all of them are predicted
     without_rules = dataclasses.replace(predictor, info=dataclasses.replace(info, rules=Rules()))
     predictions = predict_photos(without_rules, prepared, photos, workers=workers)
-    info = _fit(info, predictions, config, origin)
-    save_checkpoint(checkpoint, predictor.model, info)
-    return info.rules
+    return _fit(info, predictions, config, origin)
 
 
 def calibrate_on_predictions(
-    checkpoint: Path, prepared: Path, table: pd.DataFrame, predictions: pd.DataFrame, config: CalibrationConfig
-) -> Rules:
-    """Fit rules on predictions of photos that the models behind them had not seen, and write them into a checkpoint.
+    info: CheckpointInfo, prepared: Path, table: pd.DataFrame, predictions: pd.DataFrame, config: CalibrationConfig
+) -> CheckpointInfo:
+    """Fit rules on predictions of photos that the models behind them had not seen.
 
     Args:
-        checkpoint: The model; its file is replaced, whole or not at all.
+        info: Description of the model that gets the rules; those that it has are forgotten.
         prepared: Prepared folder with the photos of the predictions.
         table: Its manifest.
         predictions: Out-of-fold predictions, with probabilities, of models trained and answering likewise (with the
@@ -84,12 +68,11 @@ def calibrate_on_predictions(
         config: Decoder and cost.
 
     Returns:
-        The rules.
+        The description, with the rules.
 
     Raises:
         InputError: If a photo is not one of the folder with its grade, or there are no probabilities or too few photos.
     """
-    model, info = load_checkpoint(checkpoint)
     graded = graded_photos(table).drop_duplicates("file").set_index("file")
     unknown = predictions[~predictions["file"].isin(graded.index)]
     if len(unknown):
@@ -107,14 +90,8 @@ def calibrate_on_predictions(
         )
     # The folder knows the patients, whatever the table says of them.
     predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
-    info = _fit(
-        info,
-        predictions,
-        config,
-        f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)",
-    )
-    save_checkpoint(checkpoint, model, info)
-    return info.rules
+    origin = f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)"
+    return _fit(info, predictions, config, origin)
 
 
 def _fit(info: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> CheckpointInfo:

@@ -55,7 +55,12 @@ def save_checkpoint(path: Path, model: nn.Module, info: CheckpointInfo, *, half:
     tensors = model.state_dict()
     if half:
         tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
-    write_tensors(path, tensors, info_header(info))
+    write_weights(path, tensors, info)
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], info: CheckpointInfo) -> None:
+    """Write a checkpoint of weights that no network holds, as `read_weights` gives them; whole or not at all."""
+    write_tensors(path, weights, info_header(info))
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
@@ -117,6 +122,23 @@ def _of_the_kinds(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[s
         if tensor.dtype not in kinds:
             raise _altered(path, f"the weights {name} are {tensor.dtype}, not {kind}")
     return tensors
+
+
+def read_weights(path: Path) -> tuple[Mapping[str, Tensor], CheckpointInfo]:
+    """Read the weights of a checkpoint as they are stored, and build no network of them.
+
+    Args:
+        path: A file that training wrote.
+
+    Returns:
+        The weights by name, on the CPU, and the description.
+
+    Raises:
+        InputError: As `load_checkpoint`, but for what only the network shows.
+    """
+    with open_tensors(path, "a checkpoint") as stored:
+        info = _info(path, stored)
+        return stored.tensors(), info
 
 
 def read_info(path: Path) -> CheckpointInfo:

@@ -28,7 +28,8 @@ from biranet.console import progress_bar
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, InterruptedRunError, RefusedError
 from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
-from biranet.learning.checkpoint import read_info, save_checkpoint
+from biranet.learning.checkpoint import save_checkpoint
+from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import Batch
 from biranet.learning.doubts import training_doubts
 from biranet.learning.model import build_model
@@ -36,7 +37,7 @@ from biranet.learning.normalization import normalize
 from biranet.learning.predict import predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, epoch_name, split_column
 from biranet.learning.state import Progress
-from biranet.learning.torch_predictor import choose_device
+from biranet.learning.torch_predictor import choose_device, load_predictor
 from biranet.learning.training import Training, prepare_training
 from biranet.learning.workers import living_workers
 from biranet.manifest import graded_photos, read_manifest
@@ -243,8 +244,8 @@ def _finish(training: Training, build: Callable[[ModelConfig], nn.Module]) -> No
     progress, log = training.progress, training.log
     result = training.run / (LAST_NAME if progress.best_kappa is None else BEST_NAME)
     if training.accelerator.is_main_process:
-        log(_calibrate(result, training, build))
-        info = read_info(result)
+        outcome, info = _calibrate(result, training, build)
+        log(outcome)
         log("".join(f"{doubt}\n" for doubt in (*info.doubts, *info.rules.doubts)), end="")
     training.accelerator.wait_for_everyone()
     if progress.best_kappa is None:
@@ -256,27 +257,29 @@ def _finish(training: Training, build: Callable[[ModelConfig], nn.Module]) -> No
         )
 
 
-def _calibrate(checkpoint: Path, training: Training, build: Callable[[ModelConfig], nn.Module]) -> str:
-    """Fit the rules of the resulting model where there are photos for it, and tell of it."""
+def _calibrate(
+    checkpoint: Path, training: Training, build: Callable[[ModelConfig], nn.Module]
+) -> tuple[str, CheckpointInfo]:
+    """Fit the rules of the resulting model where there are photos for it.
+
+    Returns:
+        What came of it, in a sentence, and the description of the model.
+    """
     prepared, config = training.prepared, training.config
-    if read_info(checkpoint).rules != Rules():
-        return "The model was calibrated before and keeps its rules."
+    predictor = load_predictor(checkpoint, config.device, build)
+    info = predictor.info
+    if info.rules != Rules():
+        return "The model was calibrated before and keeps its rules.", info
     table = read_manifest(prepared)
     if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
-        return "There is no calibration part, so no temperature, thresholds or prediction sets: see biranet calibrate."
+        without = "There is no calibration part, so no temperature, thresholds or prediction sets"
+        return f"{without}: see biranet calibrate.", info
     try:
-        rules = calibrate_on_part(
-            checkpoint,
-            prepared,
-            table,
-            config.calibration,
-            device=config.device,
-            workers=config.data.workers,
-            build=build,
-        )
+        info = calibrate_on_part(predictor, prepared, table, config.calibration, workers=config.data.workers)
     except (InputError, RefusedError) as error:  # what has been learned is worth more than its rules
-        return f"The model could not be calibrated: {error}"
-    return f"Calibrated on {rules.fitted_on}: temperature {rules.temperature:.2f}"
+        return f"The model could not be calibrated: {error}", info
+    save_checkpoint(checkpoint, predictor.model, info)
+    return f"Calibrated on {info.rules.fitted_on}: temperature {info.rules.temperature:.2f}", info
 
 
 def _precision(config: TrainConfig) -> str:
