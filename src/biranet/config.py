@@ -215,6 +215,20 @@ class TrainConfig(Choices):
 
 
 @dataclass(frozen=True)
+class ComputeConfig(Choices):
+    """Where a trained network computes, and what loads its photos."""
+
+    workers: int = 2
+    """Processes that load photos; with 0, this one does."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(self, workers=0)
+
+
+@dataclass(frozen=True)
 class SplitConfig:
     """How photos are divided into parts; groups stay whole."""
 

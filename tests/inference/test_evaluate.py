@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.config import ReportConfig, SplitConfig
+from biranet.config import ComputeConfig, ReportConfig, SplitConfig
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
@@ -21,6 +21,7 @@ from biranet.learning.split import split_photos
 from biranet.learning.tensors import StoredTensors
 from biranet.manifest import read_manifest, training_set_digest, write_manifest
 
+IN_PROCESS = ComputeConfig(workers=0)
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
 
 
@@ -28,7 +29,7 @@ PROBABILITIES = [f"p{grade}" for grade in range(5)]
 def report(checkpoint, split_folder, tmp_path_factory):
     """Metrics as returned, and the folder of a report on the test part."""
     out = tmp_path_factory.mktemp("evaluated") / "report"
-    return evaluate_checkpoint(checkpoint, split_folder, out, workers=0), out
+    return evaluate_checkpoint(checkpoint, split_folder, out, computing=IN_PROCESS), out
 
 
 def test_report_folder_holds_the_three_files(report):
@@ -106,17 +107,19 @@ def test_every_reading_of_the_test_part_is_counted(checkpoint, split_folder, tmp
     (prepared / "test_readings.jsonl").unlink(missing_ok=True)
     run.mkdir()
     model = shutil.copy(checkpoint, run / "best.safetensors")
-    said = [notes(evaluate_checkpoint(model, prepared, tmp_path / "report", workers=0)) for _ in range(2)]
+    said = [notes(evaluate_checkpoint(model, prepared, tmp_path / "report", computing=IN_PROCESS)) for _ in range(2)]
     assert "had not been read before" in said[0] and "read once before by this run" in said[1]
-    other = notes(evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", workers=0))
+    other = notes(evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", computing=IN_PROCESS))
     assert "read 2 times before by this run" in other and "read 2 times before by this run" in (
         tmp_path / "report" / "report.html"
     ).read_text().replace("\n", " ")
     # Other parts are no reading; all photos are.
     before = tree(prepared)
-    assert "test part" not in notes(evaluate_checkpoint(model, prepared, tmp_path / "report", part="train", workers=0))
+    assert "test part" not in notes(
+        evaluate_checkpoint(model, prepared, tmp_path / "report", part="train", computing=IN_PROCESS)
+    )
     assert tree(prepared) == before
-    everything = notes(evaluate_checkpoint(model, prepared, tmp_path / "report", part="all", workers=0))
+    everything = notes(evaluate_checkpoint(model, prepared, tmp_path / "report", part="all", computing=IN_PROCESS))
     assert "read 3 times before by this run" in everything  # a copy of the same checkpoint is the same run
 
 
@@ -125,7 +128,9 @@ def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
     shutil.copytree(split_folder, prepared)
     (prepared / "test_readings.jsonl").unlink(missing_ok=True)
     with pytest.raises(InputError, match="--by camera: "):
-        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", config=ReportConfig(by=("camera",)), workers=0)
+        evaluate_checkpoint(
+            checkpoint, prepared, tmp_path / "report", config=ReportConfig(by=("camera",)), computing=IN_PROCESS
+        )
     assert not (prepared / "test_readings.jsonl").exists() and not (tmp_path / "report").exists()
 
 
@@ -148,7 +153,7 @@ def test_figures_that_are_too_good_say_so(checkpoint, split_folder, tmp_path):
     of_part = manifest["split"].value_counts()
 
     def said(part, folder=split_folder):
-        metrics = evaluate_checkpoint(model, folder, tmp_path / "report", part=part, workers=0)
+        metrics = evaluate_checkpoint(model, folder, tmp_path / "report", part=part, computing=IN_PROCESS)
         return notes(metrics), metrics["facts"]
 
     sentences = {
@@ -188,30 +193,30 @@ def test_history_of_the_run_is_on_the_page(checkpoint, split_folder, tmp_path):
         for epoch in range(1, 8)
     ]
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
+    evaluate_checkpoint(model, split_folder, tmp_path / "report", computing=IN_PROCESS)
     page = (tmp_path / "report" / "report.html").read_text()
     assert "There is no history of a training" not in page and f'<th scope="row">{len(rows)}</th>' in page
     (tmp_path / "history.jsonl").unlink()
-    evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
+    evaluate_checkpoint(model, split_folder, tmp_path / "report", computing=IN_PROCESS)
     assert "There is no history of a training" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_all_takes_every_graded_photo(checkpoint, prepared, tmp_path):
-    metrics = evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", part="all", workers=0)
+    metrics = evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", part="all", computing=IN_PROCESS)
     assert metrics["n"] == len(read_manifest(prepared))
     assert f"{prepared.name}, all" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_part_without_photos_names_the_parts(checkpoint, prepared, split_folder, tmp_path):
     with pytest.raises(InputError, match="no graded photos in the part 'test'; its parts are: none; run biranet split"):
-        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", workers=0)
+        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", computing=IN_PROCESS)
     copy = tmp_path / "copy"
     shutil.copytree(split_folder, copy)
     table = read_manifest(copy)
     table["split"] = table["split"].replace("test", "train")
     write_manifest(copy, table)
     with pytest.raises(InputError, match=r"its parts are: train \(\d+\), "):
-        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", workers=0)
+        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", computing=IN_PROCESS)
     assert not (tmp_path / "report").exists()
 
 
@@ -220,7 +225,7 @@ def test_folder_without_grades_is_refused(checkpoint, prepared, tmp_path):
     shutil.copytree(prepared, copy)
     write_manifest(copy, read_manifest(copy).assign(grade=""))
     with pytest.raises(InputError, match="has no graded photos; give grades"):
-        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", part="all", workers=0)
+        evaluate_checkpoint(checkpoint, copy, tmp_path / "report", part="all", computing=IN_PROCESS)
 
 
 def of_fold(checkpoint, folder, number):
@@ -237,7 +242,7 @@ def test_fold_model_is_measured_on_its_own_test_part(checkpoint, split_folder, t
     table = read_manifest(copy)
     table["fold_2"] = ["test" if row % 5 == 0 else "train" for row in range(len(table))]
     write_manifest(copy, table)
-    evaluate_checkpoint(of_fold(checkpoint, tmp_path, 2), copy, tmp_path / "report", workers=0)
+    evaluate_checkpoint(of_fold(checkpoint, tmp_path, 2), copy, tmp_path / "report", computing=IN_PROCESS)
     measured = pd.read_csv(tmp_path / "report" / "predictions.csv")["file"].tolist()
     assert measured == table["file"][::5].tolist() != table["file"][table["split"] == "test"].tolist()
 
@@ -247,22 +252,22 @@ def test_model_is_not_measured_on_a_split_made_after_it_was_trained(checkpoint, 
     table = read_manifest(split_folder)
     trained = tmp_path / "trained.safetensors"
     save_checkpoint(trained, model, dataclasses.replace(info, training_set_digest=training_set_digest(table, "split")))
-    evaluate_checkpoint(trained, split_folder, tmp_path / "report", workers=0)
+    evaluate_checkpoint(trained, split_folder, tmp_path / "report", computing=IN_PROCESS)
     copy = tmp_path / "copy"
     shutil.copytree(split_folder, copy)
     write_manifest(copy, split_photos(table, SplitConfig(seed=2)))
     with pytest.raises(RefusedError, match=r"is not the one .* was trained on"):
-        evaluate_checkpoint(trained, copy, tmp_path / "again", workers=0)
+        evaluate_checkpoint(trained, copy, tmp_path / "again", computing=IN_PROCESS)
     assert not (tmp_path / "again").exists()
-    assert evaluate_checkpoint(trained, copy, tmp_path / "all", part="all", workers=0)["n"] == 40
+    assert evaluate_checkpoint(trained, copy, tmp_path / "all", part="all", computing=IN_PROCESS)["n"] == 40
 
 
 def test_fold_model_is_not_measured_on_another_split(checkpoint, split_folder, tmp_path):
     """Its test part is not known there: photos it learned from would be among those measured."""
     model = of_fold(checkpoint, tmp_path, 1)
     with pytest.raises(InputError, match=r"trained on the split 'fold_1', which .* does not have"):
-        evaluate_checkpoint(model, split_folder, tmp_path / "report", workers=0)
-    assert evaluate_checkpoint(model, split_folder, tmp_path / "report", part="all", workers=0)["n"] == 40
+        evaluate_checkpoint(model, split_folder, tmp_path / "report", computing=IN_PROCESS)
+    assert evaluate_checkpoint(model, split_folder, tmp_path / "report", part="all", computing=IN_PROCESS)["n"] == 40
 
 
 def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_path):
@@ -273,7 +278,7 @@ def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_pat
         drawn_photos, tmp_path / "prepared", labels=LabelSource(drawn_photos / "labels.csv"), size_px=72, progress=False
     )
     with pytest.raises(RefusedError, match=r"72 px.*64 px.*prepare them again, into another folder, with --size 64"):
-        evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", workers=0)
+        evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", computing=IN_PROCESS)
     assert not (tmp_path / "report").exists()
 
 
@@ -294,7 +299,7 @@ def test_the_report_names_the_weights_that_were_measured_though_a_training_repla
     monkeypatch.setattr(StoredTensors, "tensors_and_hash", replaced_meanwhile)
     copy = tmp_path / "prepared"
     shutil.copytree(split_folder, copy)
-    metrics = evaluate_checkpoint(path, copy, tmp_path / "report", workers=0)
+    metrics = evaluate_checkpoint(path, copy, tmp_path / "report", computing=IN_PROCESS)
     assert load_checkpoint(path)[1].epoch == 7 and metrics["facts"]["Epoch"].startswith("0, ")
     assert metrics["facts"]["Checkpoint"].endswith(f"sha256 {digest}")
     assert json.loads((copy / "test_readings.jsonl").read_text().splitlines()[-1])["sha256"] == digest

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 import biranet
-from biranet.config import CalibrationConfig, ReportConfig, read_recipe
+from biranet.config import CalibrationConfig, ComputeConfig, ReportConfig, read_recipe
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
@@ -115,7 +115,12 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
     results, shipped = (Path(shutil.copytree(made / name, tmp_path / name)) for name in ("results", "shipped"))
     model = shipped / f"{models.DEFAULT}.safetensors"
     metrics = evaluate_checkpoint(
-        model, prepared, tmp_path / "report", part="all", config=ReportConfig(by=("source",)), workers=0
+        model,
+        prepared,
+        tmp_path / "report",
+        part="all",
+        config=ReportConfig(by=("source",)),
+        computing=ComputeConfig(workers=0),
     )
     assert metrics["subgroups"]
     external = tmp_path / "report" / "metrics.json"

@@ -40,7 +40,7 @@ class Calibrate(Command):
         from biranet.manifest import read_manifest
         from biranet.outputs import alone
 
-        device = self.computing.check()
+        computing = self.computing.resolve()
         table = read_manifest(self.prepared)
         # Not only the file: a training in its folder would replace it.
         with alone(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
@@ -50,8 +50,8 @@ class Calibrate(Command):
                 info = calibrate_on_predictions(info, self.prepared, table, predictions, self.config)
                 write_weights(self.checkpoint, weights, info)
             else:
-                predictor, workers = load_predictor(self.checkpoint, device), self.computing.workers
-                info = calibrate_on_part(predictor, self.prepared, table, self.config, workers=workers)
+                predictor = load_predictor(self.checkpoint, computing.device)
+                info = calibrate_on_part(predictor, self.prepared, table, self.config, workers=computing.workers)
                 save_checkpoint(self.checkpoint, predictor.model, info)
         rules = info.rules
         print(f"Fitted on {rules.fitted_on}\n  temperature {rules.temperature:.3f}, decoder {rules.decoder}")
@@ -100,7 +100,7 @@ class Evaluate(Command):
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
-        device = self.computing.check()
+        computing = self.computing.resolve()
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -110,8 +110,7 @@ class Evaluate(Command):
                 self.out,
                 part=self.split,
                 config=self.config,
-                workers=self.computing.workers,
-                device=device,
+                computing=computing,
             )
         else:
             from biranet.reports.tables import measure_tables

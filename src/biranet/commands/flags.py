@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from biranet.config import Device
+from biranet.config import ComputeConfig, Device
 from biranet.errors import InputError
 
 PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
@@ -36,24 +36,19 @@ class Command(ABC):
 
 
 @dataclass(frozen=True)
-class Computing:
+class Computing(ComputeConfig):
     """The flags of commands by which a network computes."""
 
-    workers: int = 2
-    """Processes that load photos; with 0, this one does."""
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU where there is one."""
     no_cuda: bool = False
     """Compute on the CPU even where there is a GPU; the same as --device cpu."""
 
-    def check(self) -> Device:
-        """Check these flags, and return the device that they name.
+    def resolve(self) -> ComputeConfig:
+        """Resolve `--no-cuda` into the device.
 
         Raises:
-            InputError: If a number is too low, or they contradict each other.
+            InputError: If the flags contradict each other.
         """
-        check_counts(workers=(self.workers, 0))
-        return combine_device(self.device, no_cuda=self.no_cuda)
+        return ComputeConfig(self.workers, combine_device(self.device, no_cuda=self.no_cuda))
 
 
 def combine_device(device: Device, *, no_cuda: bool) -> Device:

@@ -45,17 +45,17 @@ class Grade(Command):
         from biranet.signals import stop_signals
         from biranet.tables import write_rows
 
-        device = self.computing.check()
+        computing = self.computing.resolve()
         check_counts(batch_size=(self.batch_size, 1))
         listed = list_photos(self.photos)
         checkpoint = find_checkpoint(self.checkpoint)
         graded = _Graded(len(listed.files), before=self.out.exists())
         with outputs_of_grading(self.out, self.attention, self.photos, listed.files, checkpoint) as out:
-            grader = Grader(load_predictor(checkpoint, device))
+            grader = Grader(load_predictor(checkpoint, computing.device))
             answers = grader.grade_many(
                 listed.files,
                 batch_size=self.batch_size,
-                workers=self.computing.workers,
+                workers=computing.workers,
                 keep_ungradable=self.keep_ungradable,
                 refused=listed.refused,
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import Device, ReportConfig
+from biranet.config import ComputeConfig, ReportConfig
 from biranet.decisions.columns import probabilities
 from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
@@ -31,8 +31,7 @@ def evaluate_checkpoint(
     *,
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
-    workers: int = 2,
-    device: Device = "auto",
+    computing: ComputeConfig = ComputeConfig(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """Grade one part of the prepared photos and write the report.
 
@@ -44,8 +43,7 @@ def evaluate_checkpoint(
         out: Folder for the report.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure.
-        workers: Processes that load photos.
-        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
+        computing: Where to compute, and what loads the photos.
 
     Returns:
         The content of `metrics.json`.
@@ -56,15 +54,15 @@ def evaluate_checkpoint(
     """
     checkpoint = find_checkpoint(checkpoint)
     with output(out, REPORT, (checkpoint, prepared)) as place:
-        predictor = load_predictor(checkpoint, device)
+        predictor = load_predictor(checkpoint, computing.device)
         info, archive = predictor.info, is_archive(prepared)
         if archive:
-            prepared, part = prepare_archive(prepared, place, part, predictor, workers=workers)
+            prepared, part = prepare_archive(prepared, place, part, predictor, workers=computing.workers)
         manifest = read_manifest(prepared)
         check_preparation(prepared, info)
         check_columns(manifest, config.by)
         photos = photos_of_part(manifest, part, predictor, prepared)
-        predictions = predict_photos(predictor, prepared, photos, workers=workers)
+        predictions = predict_photos(predictor, prepared, photos, workers=computing.workers)
         notes = [*warnings(info, manifest, photos), *_describe_grades(info.rules, predictions)]
         if info.split_column in photos and (photos[info.split_column] == "test").any():
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)

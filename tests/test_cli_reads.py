@@ -1,0 +1,54 @@
+"""Every command reads a checkpoint once: what it builds, predicts and writes comes from the same bytes."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biranet.learning.predict import predict_photos
+from biranet.learning.torch_predictor import load_predictor
+from biranet.manifest import graded_photos, read_manifest, write_manifest
+
+
+@pytest.fixture
+def opened():
+    """The files that this process opens to read, one entry each time."""
+    paths: list[str] = []
+    watching = True
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[0], str | Path) and "r" in str(arguments[1]):
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(note)  # there is no taking it back
+    yield paths
+    watching = False
+
+
+def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos, small, tmp_path, opened):
+    folder, model = tmp_path / "prepared", tmp_path / "run" / "last.safetensors"
+    shutil.copytree(prepared, folder)
+    table = read_manifest(folder)
+    groups = sorted(table["group"].unique())
+    parts = np.where(table["group"].isin(groups[len(groups) // 2 :]), "calibration", "train")
+    write_manifest(folder, table.assign(split=parts))
+
+    def readings(*words: object) -> int:
+        opened.clear()
+        assert biranet(*words).status == 0, words
+        return opened.count(str(model))
+
+    train = ("train", folder, "--out", model.parent, *small, "--schedule", "constant")
+    assert readings(*train) == 1
+    assert readings("train", "--resume", "--out", model.parent) == 1
+    assert readings("calibrate", model, folder, "--workers", "0") == 1
+    answers = predict_photos(load_predictor(model), folder, graded_photos(read_manifest(folder)), workers=0)
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    assert readings("calibrate", model, folder, "--predictions", tmp_path / "answers.csv") == 1
+    report = ("--out", tmp_path / "report", "--split", "all", "--workers", "0")
+    assert readings("evaluate", model, folder, *report) == 1
+    photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
+    assert readings("grade", photo, "--checkpoint", model, "--out", grades, "--workers", "0") == 1
+    assert readings("export", model, tmp_path / "half.safetensors") == 1
