@@ -83,7 +83,7 @@ def test_every_setting_has_a_help_text():
 )
 @pytest.mark.parametrize("value", ["x", "", None, 3, ["biranet"]])
 def test_a_word_that_is_no_choice_is_refused_in_python_too(section, setting, value):
-    with pytest.raises(InputError, match=rf"^--{setting.replace('_', '-')} must be one of \w+, .*, not "):
+    with pytest.raises(InputError, match=rf"^{setting} must be one of \w+, .*, not "):
         section(**{setting: value})
 
 
@@ -152,13 +152,13 @@ def test_an_unknown_key_names_the_known_ones(recipe, content, key, known):
         ("epochs = \n", "not valid TOML"),
         (b"# caf\xe9\nepochs = 3\n", "not valid TOML"),
         ('epochs = "three"\n', "epochs: .*integer"),
-        ("epochs = 0\n", "--epochs must be at least 1, not 0"),
+        ("epochs = 0\n", "epochs must be at least 1, not 0"),
         ("epochs = 2.5\n", "epochs: .*integer"),
         ("model = 3\n", "model: "),
         ('[model]\nfreeze = "layer2"\n', "model.freeze: .*'stage2'"),
         ("[data]\nclass_weights = [1, 2]\n", "data.class_weights"),
-        ("[data]\nimage_size = 32\n", "data: --image-size must be at least 64, not 32"),
-        ("[optimizer]\nlr = nan\n", "optimizer: --lr must be above 0, not nan"),
+        ("[data]\nimage_size = 32\n", "data: image_size must be at least 64, not 32"),
+        ("[optimizer]\nlr = nan\n", "optimizer: lr must be above 0, not nan"),
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_one_sentence_with_its_path(recipe, content, words):
@@ -178,34 +178,34 @@ def test_a_recipe_that_cannot_be_read_is_one_sentence(tmp_path, place):
 @pytest.mark.parametrize(
     ("section", "values", "words"),
     [
-        (DataConfig, {"image_size": 63}, "--image-size must be at least 64, not 63"),
-        (DataConfig, {"batch_size": 0}, "--batch-size must be at least 1"),
-        (DataConfig, {"workers": -1}, "--workers must be at least 0"),
-        (DataConfig, {"draws_per_epoch": 0}, "--draws-per-epoch must be at least 1"),
-        (DataConfig, {"class_weights": (1, 1, 1, 1, 1), "balance": False}, "--no-balance turns off"),
+        (DataConfig, {"image_size": 63}, "image_size must be at least 64, not 63"),
+        (DataConfig, {"batch_size": 0}, "batch_size must be at least 1"),
+        (DataConfig, {"workers": -1}, "workers must be at least 0"),
+        (DataConfig, {"draws_per_epoch": 0}, "draws_per_epoch must be at least 1"),
+        (DataConfig, {"class_weights": (1, 1, 1, 1, 1), "balance": False}, "balance=False turns off"),
         (DataConfig, {"class_weights": (0, 0, 0, 0, 0)}, "one of them above 0"),
         (DataConfig, {"class_weights": (1, -1, 1, 1, 1)}, "at least 0"),
         (DataConfig, {"class_weights": (1, float("nan"), 1, 1, 1)}, "at least 0"),
         (DataConfig, {"class_weights": (1, float("inf"), 1, 1, 1)}, "at least 0"),
-        (OptimizerConfig, {"lr": 0}, "--lr must be above 0, not 0"),
-        (OptimizerConfig, {"lr": float("inf")}, "--lr must be above 0, not inf"),
-        (OptimizerConfig, {"weight_decay": float("inf")}, "--weight-decay must be at least 0, not inf"),
-        (OptimizerConfig, {"clip_norm": float("inf")}, "--clip-norm must be above 0, not inf"),
-        (TrainConfig, {"seed": 2**64}, "--seed must be at most 18446744073709551615, not 18446744073709551616"),
-        (OptimizerConfig, {"weight_decay": -1e-3}, "--weight-decay must be at least 0"),
-        (OptimizerConfig, {"weight_decay": float("nan")}, "--weight-decay must be at least 0"),
-        (OptimizerConfig, {"clip_norm": 0.0}, "--clip-norm must be above 0"),
-        (TrainConfig, {"epochs": 0}, "--epochs must be at least 1"),
-        (TrainConfig, {"seed": -1}, "--seed must be at least 0"),
-        (TrainConfig, {"early_stop": -1}, "--early-stop must be at least 0"),
-        (TrainConfig, {"save_epoch": 0}, "--save-epoch must be at least 1"),
-        (TrainConfig, {"save_minutes": 0.0}, "--save-minutes must be above 0"),
-        (TrainConfig, {"model": ModelConfig(pretrained=False)}, "--no-pretrained together with --freeze stage2"),
+        (OptimizerConfig, {"lr": 0}, "lr must be above 0, not 0"),
+        (OptimizerConfig, {"lr": float("inf")}, "lr must be above 0, not inf"),
+        (OptimizerConfig, {"weight_decay": float("inf")}, "weight_decay must be at least 0, not inf"),
+        (OptimizerConfig, {"clip_norm": float("inf")}, "clip_norm must be above 0, not inf"),
+        (TrainConfig, {"seed": 2**64}, "seed must be at most 18446744073709551615, not 18446744073709551616"),
+        (OptimizerConfig, {"weight_decay": -1e-3}, "weight_decay must be at least 0"),
+        (OptimizerConfig, {"weight_decay": float("nan")}, "weight_decay must be at least 0"),
+        (OptimizerConfig, {"clip_norm": 0.0}, "clip_norm must be above 0"),
+        (TrainConfig, {"epochs": 0}, "epochs must be at least 1"),
+        (TrainConfig, {"seed": -1}, "seed must be at least 0"),
+        (TrainConfig, {"early_stop": -1}, "early_stop must be at least 0"),
+        (TrainConfig, {"save_epoch": 0}, "save_epoch must be at least 1"),
+        (TrainConfig, {"save_minutes": 0.0}, "save_minutes must be above 0"),
+        (TrainConfig, {"model": ModelConfig(pretrained=False)}, "pretrained=False together with freeze='stage2'"),
         (SplitConfig, {"validation": -0.1}, "must be at least 0 and leave something"),
         (SplitConfig, {"test": 0.7}, "must be at least 0 and leave something"),
         (SplitConfig, {"test": float("nan")}, "must be at least 0 and leave something"),
-        (SplitConfig, {"folds": 1}, "--folds must be at least 2, not 1"),
-        (SplitConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
+        (SplitConfig, {"folds": 1}, "folds must be at least 2, not 1"),
+        (SplitConfig, {"seed": -1}, "seed must be at least 0, not -1"),
     ],
 )
 def test_settings_that_contradict_each_other_or_cannot_be_name_the_flag(section, values, words):

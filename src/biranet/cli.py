@@ -9,6 +9,7 @@ from biranet.console import Guarded, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
 from biranet.places import refuse_undecoded
+from biranet.setting_names import settings_as_flags
 from biranet.signals import leave_quietly, stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words after the program's name; those of this process when not given.
     """
-    with guarded_streams() as out, stop_by_interrupt() as stopped:
+    with guarded_streams() as out, stop_by_interrupt() as stopped, settings_as_flags():
         status = _ended(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
     if arguments is None:
         leave_quietly()

@@ -6,15 +6,14 @@ TOML override the defaults, and the command line overrides the recipe.
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from biranet.errors import InputError
 from biranet.files import read_toml
+from biranet.setting_names import setting
 from biranet.validated import STRICT, validated
 
 CONFIG_NAME = "config.json"
@@ -27,31 +26,6 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where a network computes: on the CPU, an NVIDIA GPU or an Apple GPU; `auto` takes a GPU where there is one."""
 
 
-@contextmanager
-def named_in_python(kind: type) -> Iterator[None]:
-    """Have errors name keywords of Python where they name flags of the command line.
-
-    Args:
-        kind: The dataclass whose fields the flags and the keywords are.
-
-    Raises:
-        InputError: The one that was raised inside, so worded.
-
-    Example:
-        >>> with named_in_python(ModelConfig):
-        ...     raise InputError("--backbone-weights a.pth: no such file; or start with --no-pretrained")
-        Traceback (most recent call last):
-            ...
-        biranet.errors.InputError: backbone_weights a.pth: no such file; or start with pretrained=False
-    """
-    flags = "|".join(item.name.replace("_", "-") for item in dataclasses.fields(kind))
-    try:
-        yield
-    except InputError as error:
-        sentence = re.sub(rf"--no-({flags})(?![\w-])", lambda flag: f"{flag[1].replace('-', '_')}=False", str(error))
-        raise InputError(re.sub(rf"--({flags})(?![\w-])", lambda flag: flag[1].replace("-", "_"), sentence)) from error
-
-
 class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
 
@@ -60,7 +34,7 @@ class Choices:
             value = getattr(self, name)
             if get_origin(hint) is Literal and value not in get_args(hint):
                 known = ", ".join(get_args(hint))
-                raise InputError(f"--{name.replace('_', '-')} must be one of {known}, not {value!r}")
+                raise InputError(f"{setting(name)} must be one of {known}, not {value!r}")
 
 
 Architecture = Literal["biranet", "ranet", "plain"]
@@ -114,10 +88,13 @@ class DataConfig(Choices):
         if self.draws_per_epoch is not None:
             _at_least(self, draws_per_epoch=1)
         if self.class_weights is not None and not self.balance:
-            raise InputError("--class-weights sets the chance of each grade to be drawn, which --no-balance turns off")
+            raise InputError(
+                f"{setting('class_weights')} sets the chance of each grade to be drawn, "
+                f"which {setting('balance', False)} turns off"
+            )
         weights = self.class_weights
         if weights is not None and not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
-            raise InputError("--class-weights must be five numbers of at least 0, one of them above 0")
+            raise InputError(f"{setting('class_weights')} must be five numbers of at least 0, one of them above 0")
 
 
 @dataclass(frozen=True)
@@ -146,13 +123,13 @@ class OptimizerConfig(Choices):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.lr < math.inf:
-            raise InputError(f"--lr must be above 0, not {self.lr}")
+            raise InputError(f"{setting('lr')} must be above 0, not {self.lr}")
         if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"--weight-decay must be at least 0, not {self.weight_decay}")
+            raise InputError(f"{setting('weight_decay')} must be at least 0, not {self.weight_decay}")
         if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
+            raise InputError(f"{setting('label_smoothing')} must be at least 0 and below 1, not {self.label_smoothing}")
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
-            raise InputError(f"--clip-norm must be above 0, not {self.clip_norm}")
+            raise InputError(f"{setting('clip_norm')} must be above 0, not {self.clip_norm}")
 
 
 @dataclass(frozen=True)
@@ -169,7 +146,7 @@ class CalibrationConfig(Choices):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.cost_of_missed < math.inf:
-            raise InputError(f"--cost-of-missed must be above 0, not {self.cost_of_missed}")
+            raise InputError(f"{setting('cost_of_missed')} must be above 0, not {self.cost_of_missed}")
 
 
 @dataclass(frozen=True)
@@ -203,15 +180,15 @@ class TrainConfig(Choices):
         super().__post_init__()
         _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
         if self.seed > LARGEST_SEED:
-            raise InputError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+            raise InputError(f"{setting('seed')} must be at most {LARGEST_SEED}, not {self.seed}")
         model = self.model
         if model.freeze != "none" and not model.pretrained and model.backbone_weights is None:
             raise InputError(
-                f"--no-pretrained together with --freeze {model.freeze} would keep layers at random values for ever; "
-                "add --freeze none, or give --backbone-weights"
+                f"{setting('pretrained', False)} together with {setting('freeze', model.freeze)} would keep layers at "
+                f"random values for ever; add {setting('freeze', 'none')}, or give {setting('backbone_weights')}"
             )
         if not self.save_minutes > 0:
-            raise InputError(f"--save-minutes must be above 0, not {self.save_minutes}")
+            raise InputError(f"{setting('save_minutes')} must be above 0, not {self.save_minutes}")
 
 
 @dataclass(frozen=True)
@@ -247,7 +224,8 @@ class SplitConfig:
         shares = (self.validation, self.calibration, self.test)
         if not (min(shares) >= 0 and sum(shares) < 1):
             raise InputError(
-                "--validation, --calibration and --test must be at least 0 and leave something to train on"
+                f"{setting('validation')}, {setting('calibration')} and {setting('test')} must be at least 0 and "
+                "leave something to train on"
             )
         if self.folds is not None:
             _at_least(self, folds=2)
@@ -273,7 +251,7 @@ class EvaluationConfig:
         for name in ("referable_prevalence", "any_dr_prevalence"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
-                raise InputError(f"--{name.replace('_', '-')} must lie between 0 and 1, not {share}")
+                raise InputError(f"{setting(name)} must lie between 0 and 1, not {share}")
 
 
 @dataclass(frozen=True)
@@ -288,7 +266,7 @@ def _at_least(config: Any, **lowest: float) -> None:
     for name, bound in lowest.items():
         value = getattr(config, name)
         if not value >= bound:
-            raise InputError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+            raise InputError(f"{setting(name)} must be at least {bound}, not {value}")
 
 
 _TRACELESS = {"data.workers", "save_minutes"}

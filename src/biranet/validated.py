@@ -45,7 +45,7 @@ def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
         >>> validated(TrainConfig, {"optimizer": {"lr": -1}}, "recipe.toml")
         Traceback (most recent call last):
             ...
-        biranet.errors.InputError: recipe.toml: optimizer: --lr must be above 0, not -1.0
+        biranet.errors.InputError: recipe.toml: optimizer: lr must be above 0, not -1.0
     """
     # Imported here, so that whoever reads no such file does not wait for it.
     from pydantic import TypeAdapter, ValidationError

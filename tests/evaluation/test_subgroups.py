@@ -87,7 +87,7 @@ def test_a_column_named_twice_counts_once() -> None:
 
 
 def test_a_missing_column_is_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"--by kamera: there is no such column; the columns are: p0, .*camera"):
+    with pytest.raises(InputError, match=r"by kamera: there is no such column; the columns are: p0, .*camera"):
         measure_subgroups(predictions(), ReportConfig(by=("camera", "kamera")))
 
 

@@ -127,7 +127,7 @@ def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
     prepared = tmp_path / "prepared"
     shutil.copytree(split_folder, prepared)
     (prepared / "test_readings.jsonl").unlink(missing_ok=True)
-    with pytest.raises(InputError, match="--by camera: "):
+    with pytest.raises(InputError, match="by camera: "):
         evaluate_checkpoint(
             checkpoint, prepared, tmp_path / "report", config=ReportConfig(by=("camera",)), computing=IN_PROCESS
         )

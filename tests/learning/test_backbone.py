@@ -99,7 +99,7 @@ def test_stage2_of_a_resnet_ends_with_layer2():
 
 
 def test_an_unknown_backbone_gets_close_names():
-    with pytest.raises(InputError, match=r"--backbone resnet5O: timm has no such model; did you mean .*resnet50"):
+    with pytest.raises(InputError, match=r"backbone resnet5O: timm has no such model; did you mean .*resnet50"):
         _start("resnet5O")
     with pytest.raises(InputError, match=r"no such model; timm.list_models\(\) names all of them"):
         _start("xxxxxxxxxxxxxxxxxxxxxxxxxx")
@@ -116,10 +116,10 @@ def test_a_model_without_feature_maps_is_refused(monkeypatch):
 
 def test_a_stage_the_backbone_lacks_is_refused():
     with pytest.raises(
-        InputError, match=r"--freeze stem: the backbone convnext_atto has no stem; its stages are stage1, "
+        InputError, match=r"freeze stem: the backbone convnext_atto has no stem; its stages are stage1, "
     ):
         _start("convnext_atto").cut("stem")
-    with pytest.raises(InputError, match=r"test_vit has no stage2; it cannot be cut into stages, so use --freeze none"):
+    with pytest.raises(InputError, match=r"test_vit has no stage2; it cannot be cut into stages, so use freeze='none'"):
         _start("test_vit").cut("stage2")
 
 
@@ -197,7 +197,7 @@ class _Code:
 def test_code_in_a_weights_file_is_refused_and_not_run(write, tmp_path):
     file, trace = tmp_path / "weights.pt", tmp_path / "trace"
     write({"conv1.weight": torch.zeros(1), "extra": _Code(trace)}, file)
-    with pytest.raises(InputError, match=r"--backbone-weights .*weights\.pt: "):
+    with pytest.raises(InputError, match=r"backbone_weights .*weights\.pt: "):
         _start("test_resnet", backbone_weights=file)
     assert not trace.exists()
     with torch.serialization.safe_globals([]):
@@ -216,7 +216,7 @@ def test_a_pickled_module_is_refused(tmp_path):
 def test_a_damaged_weights_file_is_refused(name, tmp_path):
     file = tmp_path / name
     file.write_bytes(b"" if "empty" in name else bytes(range(256)) * 40)
-    with pytest.raises(InputError, match=rf"--backbone-weights .*{name}: "):
+    with pytest.raises(InputError, match=rf"backbone_weights .*{name}: "):
         _start("test_resnet", backbone_weights=file)
 
 
@@ -232,7 +232,7 @@ def test_a_file_without_named_tensors_is_refused(value, tmp_path):
 def test_a_state_dict_that_is_none_is_refused(value, tmp_path):
     file = tmp_path / "wrapped.pth"
     torch.save({"state_dict": value}, file)
-    with pytest.raises(InputError, match=r"--backbone-weights .*wrapped\.pth: holds no named tensors"):
+    with pytest.raises(InputError, match=r"backbone_weights .*wrapped\.pth: holds no named tensors"):
         _start("test_resnet", backbone_weights=file)
 
 
@@ -250,7 +250,7 @@ def test_weights_that_are_no_plain_numbers_are_refused(what, tmp_path):
 @pytest.mark.parametrize("name", ["resnet18.evil", "resnet18.", "resnet18.a1_in1k.x"])
 def test_weights_that_timm_does_not_have_are_refused_by_their_name(name):
     for build in (_start, lambda name: check_backbone(name, 64)):
-        with pytest.raises(InputError, match=rf"--backbone {name}: timm has no weights '.*' of resnet18; leave out"):
+        with pytest.raises(InputError, match=rf"backbone {name}: timm has no weights '.*' of resnet18; leave out"):
             build(name)
     assert check_backbone("resnet18.a1_in1k", 64) == check_backbone("resnet18", 64)
 
@@ -279,7 +279,7 @@ def test_a_backbone_that_cannot_be_tried_without_values_is_passed(monkeypatch):
 
 
 def test_a_missing_weights_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"--backbone-weights .*gone\.pt: no such file"):
+    with pytest.raises(InputError, match=r"backbone_weights .*gone\.pt: no such file"):
         _start("test_resnet", backbone_weights=tmp_path / "gone.pt")
 
 
@@ -287,8 +287,8 @@ def test_without_network_one_sentence_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(InputError, match="cannot download the ImageNet weights of the backbone resnet18") as caught:
         _start("resnet18", pretrained=True)
-    assert "--backbone-weights FILE" in str(caught.value)
-    assert "--no-pretrained --freeze none" in str(caught.value)
+    assert "with backbone_weights" in str(caught.value)
+    assert "pretrained=False and freeze='none'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -230,7 +230,7 @@ def test_a_smaller_image_is_resized(prepared, table):
 
 def test_an_image_larger_than_the_stored_one_is_refused(prepared, table):
     photos = PreparedPhotos(prepared, table, 65)
-    with pytest.raises(InputError, match=r"--image-size 65 is larger than the prepared photos, which are 64 px"):
+    with pytest.raises(InputError, match=r"image_size 65 is larger than the prepared photos, which are 64 px"):
         photos.photo(0)
 
 

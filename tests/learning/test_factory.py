@@ -64,11 +64,11 @@ def test_a_file_of_weights_is_named_by_text_or_path(tmp_path):
         ({"backbone": torch.nn.Conv2d(3, 8, 3)}, "^backbone must be the name of a timm model, not Conv2d; BiraNet"),
         ({"freeze": "stage7"}, "^freeze must be one of none, stem, .*, not 'stage7'$"),
         ({"backbone": "convnext_atto", "freeze": "stem"}, "^freeze stem: the backbone convnext_atto has no stem; its"),
-        ({"backbone": "test_vit", "freeze": "stage2"}, "cannot be cut into stages, so use freeze none"),
+        ({"backbone": "test_vit", "freeze": "stage2"}, "cannot be cut into stages, so use freeze='none'"),
         ({"backbone_weights": "nowhere.pth"}, "^backbone_weights nowhere.pth: no such file$"),
         (
             {"pretrained": True},
-            "backbone_weights FILE, or start from random weights with pretrained=False freeze none$",
+            "with backbone_weights, or start from random weights with pretrained=False and freeze='none'$",
         ),
         ({"num_grades": 1}, "^num_grades must be a whole number from 2, not 1$"),
         ({"num_grades": True}, "^num_grades must be a whole number from 2, not True$"),

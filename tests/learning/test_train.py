@@ -332,7 +332,7 @@ def test_flags_reach_the_images_the_batches_and_the_device(folder, tmp_path, mon
     learned = [shape[1:] for shape in images if shape[0]]
     assert learned == [(5, 3, 64, 64), (5, 3, 64, 64), (2, 3, 64, 64)]
     assert devices == [True]
-    with pytest.raises(InputError, match="--image-size 80 is larger than the prepared photos, which are 64 px"):
+    with pytest.raises(InputError, match="image_size 80 is larger than the prepared photos, which are 64 px"):
         train(folder, tmp_path / "larger", tiny_config(data={"image_size": 80}))
     assert not (tmp_path / "larger").exists()
 

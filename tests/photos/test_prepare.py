@@ -145,3 +145,8 @@ def test_the_worst_original_loses_little_to_the_small_decode(real_data):
         inside = (np.hypot(rows, columns) < 300) & (full.max(axis=2) > 20)
         difference = (decode_prepared(prepared.jpeg).astype(float) - full)[inside]
         assert 10 * np.log10(255**2 / (difference**2).mean()) >= 40
+
+
+def test_a_size_is_named_as_python_names_it():
+    with pytest.raises(InputError, match=r"^size_px must be at least 32 pixels, not 2$"):
+        Preparation(size_px=2)

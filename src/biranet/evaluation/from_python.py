@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from biranet.config import ReportConfig, named_in_python
+from biranet.config import ReportConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.predictions import parse_predictions, read_predictions
 from biranet.errors import InputError
@@ -70,14 +70,13 @@ def measure(
         'the predictions hold no probabilities'
     """
     columns = (by,) if isinstance(by, str) else tuple(by)
-    with named_in_python(ReportConfig):
-        config = ReportConfig(seed, stratify, referable_prevalence, any_dr_prevalence, columns)
-        table = _read(table_or_y_true, y_pred, probabilities, groups)
-        return {
-            **measure_with_intervals(table, config),
-            "patients": measure_patients(table, config),
-            "subgroups": measure_subgroups(table, config),
-        }
+    config = ReportConfig(seed, stratify, referable_prevalence, any_dr_prevalence, columns)
+    table = _read(table_or_y_true, y_pred, probabilities, groups)
+    return {
+        **measure_with_intervals(table, config),
+        "patients": measure_patients(table, config),
+        "subgroups": measure_subgroups(table, config),
+    }
 
 
 def _read(

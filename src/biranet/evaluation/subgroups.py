@@ -15,6 +15,7 @@ from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
 from biranet.evaluation.measures import LEADING
+from biranet.setting_names import setting
 
 FEW = 20
 """A subgroup of fewer photos is marked: one more error would move its shares by more than five hundredths."""
@@ -37,9 +38,8 @@ def check_columns(table: pd.DataFrame, by: Sequence[str]) -> None:
     """
     missing = [column for column in by if column not in table]
     if missing:
-        raise InputError(
-            f"--by {missing[0]}: there is no such column; the columns are: {', '.join(map(str, table.columns))}"
-        )
+        columns = ", ".join(map(str, table.columns))
+        raise InputError(f"{setting('by')} {missing[0]}: there is no such column; the columns are: {columns}")
 
 
 def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -> list[dict[str, Any]]:

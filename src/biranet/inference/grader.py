@@ -28,6 +28,7 @@ from biranet.learning.workers import Loader, living_workers
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
 from biranet.photos.quality import why_ungradable
+from biranet.setting_names import setting
 
 TABLE_COLUMNS = (
     "file", "status", "reason", "predicted_grade", *PROBABILITIES, "decision", "lowest_grade", "highest_grade",
@@ -172,16 +173,16 @@ class Grader:
             InputError: If `files` are not names of files, or a number is too low.
         """
         names = _names(files)
-        for setting, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        for name, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
-                raise InputError(f"{setting} must be a whole number from {lowest}, not {value!r}")
+                raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
         photos = _PhotoFiles([Path(name) for name in names], self.info, refused or {}, keep_ungradable=keep_ungradable)
         loader: Loader[_Loaded] = Loader(photos, workers, batch_size=batch_size, collate_fn=list)
         return self._predict_loaded(names, loader)
 
     def _predict_loaded(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
         remaining = iter(names)
-        with living_workers("grade again, perhaps with fewer --workers"):
+        with living_workers(f"grade again, perhaps with fewer {setting('workers')}"):
             for loaded in loader:
                 yield from self._predict(list(islice(remaining, len(loaded))), loaded)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError
+from biranet.setting_names import setting
 
 STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
 """Stages by the stride of their feature map: conv1 of a ResNet is the stem, layer1 is stage1, and so on."""
@@ -51,8 +52,9 @@ class Backbone(NamedTuple):
             return nn.Sequential(), self.layers
         if stage not in self.stages:
             names = ", ".join(self.stages)
-            remedy = f"its stages are {names}" if names else "it cannot be cut into stages, so use --freeze none"
-            raise InputError(f"--freeze {stage}: the backbone {self.name} has no {stage}; {remedy}")
+            whole = f"it cannot be cut into stages, so use {setting('freeze', 'none')}"
+            remedy = f"its stages are {names}" if names else whole
+            raise InputError(f"{setting('freeze')} {stage}: the backbone {self.name} has no {stage}; {remedy}")
         children = list(self.layers.named_children())
         end = self.stages[stage]
         # An activation that works in place, behind the cut, would change the features under the other stream.
@@ -88,8 +90,8 @@ def check_backbone(name: str, image_size: int) -> int:
         # Some networks compute with values on their way, which a tensor without memory has none of: they are passed.
         if "meta tensor" not in str(error):
             raise InputError(
-                f"--backbone {name} cannot see images of {image_size} px ({_one_line(error)}); "
-                "choose another --image-size"
+                f"{setting('backbone')} {name} cannot see images of {image_size} px ({_one_line(error)}); "
+                f"choose another {setting('image_size')}"
             ) from error
     return sum(tensor.numel() for tensor in layers.state_dict().values())
 
@@ -116,12 +118,13 @@ def load_backbone(config: ModelConfig) -> Backbone:
     except Exception as error:  # the network stack below timm raises many kinds
         if not download:
             raise InputError(
-                f"--backbone {config.backbone}: timm gives no feature maps of this model ({_one_line(error)})"
+                f"{setting('backbone')} {config.backbone}: timm gives no feature maps of this model "
+                f"({_one_line(error)})"
             ) from error
         raise InputError(
             f"cannot download the ImageNet weights of the backbone {config.backbone} ({type(error).__name__}); "
-            "give them as a file with --backbone-weights FILE, or start from random weights with --no-pretrained "
-            "--freeze none"
+            f"give them as a file with {setting('backbone_weights')}, or start from random weights with "
+            f"{setting('pretrained', False)} and {setting('freeze', 'none')}"
         ) from error
     if config.backbone_weights is not None:
         _load_weights(network, config.backbone, config.backbone_weights)
@@ -135,10 +138,11 @@ def _check_name(name: str) -> None:
     if not timm.is_model(name):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() names all of them"
-        raise InputError(f"--backbone {name}: timm has no such model{hint}")
+        raise InputError(f"{setting('backbone')} {name}: timm has no such model{hint}")
     if name != model and name not in timm.list_pretrained(f"{model}.*"):
         raise InputError(
-            f"--backbone {name}: timm has no weights {weights!r} of {model}; leave out what follows the point"
+            f"{setting('backbone')} {name}: timm has no weights {weights!r} of {model}; "
+            "leave out what follows the point"
         )
 
 
@@ -217,22 +221,24 @@ def _kind(tensor: Tensor) -> str:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a safetensors file or a PyTorch state dict; nothing is unpickled but tensors."""
     if not path.is_file():
-        raise InputError(f"--backbone-weights {path}: no such file")
+        raise InputError(f"{setting('backbone_weights')} {path}: no such file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise InputError(
-            f"--backbone-weights {path}: not a safetensors file or a state dict ({_one_line(error)})"
+            f"{setting('backbone_weights')} {path}: not a safetensors file or a state dict ({_one_line(error)})"
         ) from error
     except Exception as error:  # pickle raises its own kinds for what weights_only refuses
-        raise InputError(f"--backbone-weights {path}: holds more than tensors, so it is not loaded") from error
+        raise InputError(
+            f"{setting('backbone_weights')} {path}: holds more than tensors, so it is not loaded"
+        ) from error
     # Training scripts wrap the tensors once more.
     if isinstance(values, dict):
         values = values.get("state_dict", values)
     if not isinstance(values, dict) or not any(isinstance(value, Tensor) for value in values.values()):
-        raise InputError(f"--backbone-weights {path}: holds no named tensors")
+        raise InputError(f"{setting('backbone_weights')} {path}: holds no named tensors")
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
 
 

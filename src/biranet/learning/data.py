@@ -19,6 +19,7 @@ from biranet.images import PREPARED_SHA256, read_image
 from biranet.learning.transforms import AUGMENTATIONS, Pixels, resize
 from biranet.learning.workers import Loader, pack
 from biranet.photos.prepare import decode_prepared
+from biranet.setting_names import setting
 
 NO_GRADE = -1
 """Grade of a photo that was not graded."""
@@ -100,8 +101,8 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
             ) from error
         if photo.shape[0] < self.image_size:
             raise InputError(
-                f"--image-size {self.image_size} is larger than the prepared photos, which are {photo.shape[0]} px; "
-                f"choose at most {photo.shape[0]}, or prepare them again with a larger --size"
+                f"{setting('image_size')} {self.image_size} is larger than the prepared photos, which are "
+                f"{photo.shape[0]} px; choose at most {photo.shape[0]}, or prepare them again with a larger --size"
             )
         return resize(photo, self.image_size)
 
@@ -152,7 +153,7 @@ def sample_epoch(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch
     weights = 1 / np.maximum(counts, 1) if config.class_weights is None else np.array(config.class_weights)
     chances = weights[grades]
     if chances.sum() == 0:
-        raise InputError("--class-weights gives no grade among the training photos a chance to be drawn")
+        raise InputError(f"{setting('class_weights')} gives no grade among the training photos a chance to be drawn")
     return random.choice(len(grades), size=count, p=chances / chances.sum())
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from biranet.config import Architecture, ModelConfig, Stage, named_in_python
+from biranet.config import Architecture, ModelConfig, Stage
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.model import BiraNet, PlainNet, RANet, build_model
@@ -52,6 +52,5 @@ def create_model(
         raise InputError(
             f"backbone must be the name of a timm model, not {type(backbone).__name__}; BiraNet and RANet take modules"
         )
-    with named_in_python(ModelConfig):
-        weights = None if backbone_weights is None else Path(backbone_weights)
-        return build_model(ModelConfig(model_name, backbone, pretrained, weights, freeze), num_grades)
+    weights = None if backbone_weights is None else Path(backbone_weights)
+    return build_model(ModelConfig(model_name, backbone, pretrained, weights, freeze), num_grades)

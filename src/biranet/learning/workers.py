@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from biranet.errors import InputError
 from biranet.photos.parallel import check_main_guard, end_with_main_process, stop_signals_blocked
+from biranet.setting_names import setting
 from biranet.signals import STOPPING
 
 Item = TypeVar("Item", covariant=True)
@@ -51,7 +52,7 @@ class Loader(DataLoader[Item]):
         except OSError as error:
             raise WorkerError(
                 f"processes that load photos cannot be started: {error.strerror or error}; load them in this one with "
-                "--workers 0"
+                f"{setting('workers', 0)}"
             ) from error
 
 

@@ -44,6 +44,7 @@ from biranet.photos.store import (
     is_still_valid,
     store_photo,
 )
+from biranet.setting_names import setting
 from biranet.tables import read_rows, write_rows
 
 _STANDARD_COLUMNS = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
@@ -149,7 +150,7 @@ def prepare_folder(
             another run is at work in it, or the disk is full.
     """
     if workers < 0:
-        raise InputError(f"--workers must be at least 0, not {workers}")
+        raise InputError(f"{setting('workers')} must be at least 0, not {workers}")
     exit_if_starting()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
     listed = read_labels(photos, labels)

@@ -25,6 +25,7 @@ from biranet.photos.formats import PhotoFile
 from biranet.photos.formats.limits import check_pixels
 from biranet.photos.quality import MEASURED_PX, Quality, measure_quality
 from biranet.photos.read import decode_photo, read_photo, read_source
+from biranet.setting_names import setting
 
 VERSION = 2
 """Rises whenever the same photo would give other pixels."""
@@ -65,7 +66,7 @@ class Preparation:
         """Refuse what no network could use, and no encoder make."""
         if not MIN_SIZE_PX <= self.size_px <= MAX_SIZE_PX:
             bound = f"at least {MIN_SIZE_PX}" if self.size_px < MIN_SIZE_PX else f"at most {MAX_SIZE_PX}"
-            raise InputError(f"--size must be {bound} pixels, not {self.size_px}")
+            raise InputError(f"{setting('size_px', flag='size')} must be {bound} pixels, not {self.size_px}")
         if not 1 <= self.jpeg_quality <= JPEG_QUALITY:
             raise InputError(f"the JPEG quality must lie between 1 and {JPEG_QUALITY}, not {self.jpeg_quality}")
 
