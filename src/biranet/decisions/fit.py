@@ -129,18 +129,10 @@ def fit_rules(
     if decoder == "expected_grade":
         thresholds = fit_grade_thresholds(expected_grade(shares), grades, groups)
     graded = Rules(temperature, decoder, thresholds)
-    score = referable_score(shares).round(_DECIMALS)
     of_class = [len(np.unique(groups[chosen])) for chosen in (referable, ~referable)]
-    points = (
-        {}
-        if min(of_class) < MIN_GROUPS
-        else {
-            SENSITIVITY_POINT: _sensitive_threshold(score, referable, groups),
-            SPECIFICITY_POINT: _specific_threshold(score, referable, groups),
-            "youden": min_cost_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum()),
-            f"cost_{cost_of_missed:g}": min_cost_threshold(score, referable, cost_of_missed, 1.0),
-        }
-    )
+    points: tuple[OperatingPoint, ...] = ()
+    if min(of_class) >= MIN_GROUPS:
+        points = _fit_points(referable_score(shares).round(_DECIMALS), referable, groups, cost_of_missed)
     starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
     before = mass_before_entering(shares, starts)[np.arange(len(grades)), grades]
     kappa = float(quadratic_weighted_kappa(confusion_matrix(grades, starts)))
@@ -148,10 +140,22 @@ def fit_rules(
         temperature,
         decoder,
         thresholds,
-        tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
+        points,
         conformal_quantile(before, groups) + 10.0**-_DECIMALS,
         f"{len(table)} photos in {len(names)} groups",
         tuple(_doubts(temperature, kappa, *of_class)),
+    )
+
+
+def _fit_points(
+    score: Floats, referable: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp], cost_of_missed: float
+) -> tuple[OperatingPoint, ...]:
+    """Fit the operating points, on photos of groups enough of either kind."""
+    return (
+        OperatingPoint(SENSITIVITY_POINT, _sensitive_threshold(score, referable, groups)),
+        OperatingPoint(SPECIFICITY_POINT, _specific_threshold(score, referable, groups)),
+        OperatingPoint("youden", min_cost_threshold(score, referable, 1 / referable.sum(), 1 / (~referable).sum())),
+        OperatingPoint(f"cost_{cost_of_missed:g}", min_cost_threshold(score, referable, cost_of_missed, 1.0)),
     )
 
 
