@@ -41,7 +41,7 @@ class Samples:
         self.labels = list(csv.reader((self.photos / "labels.csv").read_text().splitlines()))
         self.manifest = list(csv.reader((self.prepared / "manifest.csv").read_text().splitlines()))
         points = (OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.6))
-        card = CheckpointInfo(
+        info = CheckpointInfo(
             ModelConfig(**TINY_MODEL),
             64,
             (0.5, 0.5, 0.5),
@@ -51,8 +51,8 @@ class Samples:
             calibration_photo_hashes=("0123456789ab",),
             validation_kappa=0.5,
         )
-        self.card: dict[str, Any] = json.loads(json.dumps(info_header(card), default=str))
-        self.weights = build_model(card.model).state_dict()
+        self.header: dict[str, Any] = json.loads(json.dumps(info_header(info), default=str))
+        self.weights = build_model(info.model).state_dict()
         self.few_weights = {"head.weight": torch.zeros(2, 3), "steps": torch.zeros((), dtype=torch.int64)}
         self.shipped = workdir / "shipped"
         for folder in (self.run, self.shipped, workdir / "report", workdir / "arrays", workdir / "labels"):

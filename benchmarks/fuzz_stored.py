@@ -162,29 +162,29 @@ def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 
 def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> Callable[[], object]:
-    """A checkpoint: its card alone, or with its weights."""
+    """A checkpoint: its description alone, or with its weights."""
     from biranet.learning.checkpoint import load_checkpoint, read_info
     from biranet.learning.tensors import write_tensors
 
     path = samples.run / "model.safetensors"
-    header = _plain(damage_json(samples.card, rng), samples.card)
+    header = _plain(damage_json(samples.header, rng), samples.header)
     tensors = samples.weights if whole else samples.few_weights
     write_tensors(path, tensors, header)
     write(path, corrupt(path.read_bytes(), rng, 0.5 if whole else 0.2))
 
     def read() -> None:
         if whole:
-            model, card = load_checkpoint(path)
+            model, info = load_checkpoint(path)
             assert not model.training
         else:
-            card = read_info(path)
-        check_finite(*card.mean, *card.std, card.validation_kappa, card.rules.temperature, card.rules.set_threshold)
-        check_finite(*(point.threshold for point in card.rules.operating_points), *(card.rules.grade_thresholds or ()))
-        assert 0.01 <= card.rules.temperature <= 100
-        assert min(card.std) > 0
-        assert 32 <= card.image_size <= card.preparation.size_px
-        assert -1 <= (card.validation_kappa or 0) <= 1
-        assert card.network.isprintable()
+            info = read_info(path)
+        check_finite(*info.mean, *info.std, info.validation_kappa, info.rules.temperature, info.rules.set_threshold)
+        check_finite(*(point.threshold for point in info.rules.operating_points), *(info.rules.grade_thresholds or ()))
+        assert 0.01 <= info.rules.temperature <= 100
+        assert min(info.std) > 0
+        assert 32 <= info.image_size <= info.preparation.size_px
+        assert -1 <= (info.validation_kappa or 0) <= 1
+        assert info.network.isprintable()
 
     return read
 

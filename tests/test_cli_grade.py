@@ -26,10 +26,10 @@ def by_expected_grade(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("command", ["grade", "evaluate", "calibrate"])
 def test_a_model_that_diverged_is_named(biranet, drawn_photos, split_folder, checkpoint, tmp_path, command):
-    model, card = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint)
     model.head.bias.data[2] = float("nan")
     broken = tmp_path / "broken.safetensors"
-    save_checkpoint(broken, model, card)
+    save_checkpoint(broken, model, info)
     prepared = tmp_path / "prepared"
     shutil.copytree(split_folder, prepared)
     table = read_manifest(prepared)

@@ -75,8 +75,8 @@ def test_card_says_all(stand_in, biranet):
 
 def test_card_says_that_a_model_answers_for_the_mirror_image_too(stand_in, write_card, biranet):
     path = stand_in / f"{DEFAULT}.safetensors"
-    model, card = load_checkpoint(path)
-    save_checkpoint(path, model, replace(card, model=replace(card.model, test_time_flip=True)))
+    model, info = load_checkpoint(path)
+    save_checkpoint(path, model, replace(info, model=replace(info.model, test_time_flip=True)))
     write_card(stand_in)
     said = " ".join(biranet("models", DEFAULT).out.split())
     assert "images of 64 px; each answer is the mean of the probabilities for a photo and its mirror image" in said

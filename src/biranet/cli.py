@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Words after the program's name; those of this process when not given.
     """
     with guarded_streams() as out, stop_by_interrupt() as stopped, settings_as_flags():
-        status = _ended(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
+        status = _exit_status(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
     if arguments is None:
         leave_quietly()
     sys.exit(status)
 
 
-def _ended(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
+def _exit_status(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
     """Run the command line to its end, whichever that is, and give its status."""
     try:
         status = _run(arguments)

@@ -222,9 +222,9 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
         answer = biranet("prepare", folder, prepared[folder], "--labels", labels, "--size", 64, "--workers", 0)
         assert answer.status == 0
     weights = stand_in / f"{DEFAULT}.safetensors"
-    model, card = load_checkpoint(weights)
+    model, info = load_checkpoint(weights)
     learned = tuple(read_manifest(prepared[real_data])["fingerprint"])
-    save_checkpoint(weights, model, dataclasses.replace(card, training_set_fingerprints=learned))
+    save_checkpoint(weights, model, dataclasses.replace(info, training_set_fingerprints=learned))
     write_card(stand_in)
     notes, _ = said_of(biranet, prepared[real_data / "originals"], tmp_path / "report", "--split", "all")
     assert LEARNED.format(6) in notes

@@ -82,10 +82,10 @@ def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
 
 def test_the_model_has_learned_from_all_and_its_rules_from_the_answers(made, prepared):
     photos = graded_photos(read_manifest(prepared))
-    card = read_info(made / "shipped" / f"{models.DEFAULT}.safetensors")
+    info = read_info(made / "shipped" / f"{models.DEFAULT}.safetensors")
     assert set(read_manifest(made / "out" / "all").query("status == 'ok'")["split"]) == {"train"}
-    assert len(card.training_set_fingerprints) == len(card.calibration_photo_hashes) == len(photos)
-    assert card.rules.decoder == "expected_grade" and card.rules.set_threshold is not None
+    assert len(info.training_set_fingerprints) == len(info.calibration_photo_hashes) == len(photos)
+    assert info.rules.decoder == "expected_grade" and info.rules.set_threshold is not None
     text = (made / "shipped" / f"{models.DEFAULT}.toml").read_text()
     figures = validated(models.ModelCard, tomllib.loads(text), "the card").metrics[0].figures
     metrics = json.loads((made / "results" / "cross_validated.json").read_text())
@@ -136,10 +136,10 @@ def test_of_an_external_report_only_numbers_about_all_photos_are_kept(made, prep
     assert blocks()[1]["figures"]["accuracy"]["value"] == pytest.approx(metrics["accuracy"], abs=1e-4)
 
     # Figures of another model stand on no card, nor can they be kept.
-    net, card = load_checkpoint(model)
-    other_rules = dataclasses.replace(card.rules, temperature=3.0)
-    other_look = dataclasses.replace(card.model, test_time_flip=True)
-    for other in (dataclasses.replace(card, rules=other_rules), dataclasses.replace(card, model=other_look)):
+    net, info = load_checkpoint(model)
+    other_rules = dataclasses.replace(info.rules, temperature=3.0)
+    other_look = dataclasses.replace(info.model, test_time_flip=True)
+    for other in (dataclasses.replace(info, rules=other_rules), dataclasses.replace(info, model=other_look)):
         save_checkpoint(model, net, other)
         card_script.update_card(None, results, shipped)
         assert "was measured on another model" in capsys.readouterr().out
@@ -152,11 +152,11 @@ def test_shipping_takes_only_the_folder_the_model_was_trained_on(run_folder, spl
     out = tmp_path / "new" / "mine.safetensors"
     assert ship.main([str(run_folder / "best.safetensors"), str(split_folder), str(out)]) == 0
     assert capsys.readouterr() == ("", "")
-    card, before = read_info(out), read_info(run_folder / "best.safetensors")
+    info, before = read_info(out), read_info(run_folder / "best.safetensors")
     table = read_manifest(split_folder)
     learned = table.loc[table["split"].isin(["train", "validation"]), "fingerprint"]
-    assert card.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
-    assert dataclasses.replace(card, training_set_fingerprints=()) == before
+    assert info.training_set_fingerprints == tuple(sorted(learned)) and len(learned) > 20
+    assert dataclasses.replace(info, training_set_fingerprints=()) == before
     assert out.stat().st_size < 0.7 * (run_folder / "best.safetensors").stat().st_size
     out.unlink()
     other = tmp_path / "prepared"
@@ -211,21 +211,21 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
 @pytest.mark.kernels
 def test_the_model_of_the_package_goes_with_its_answers():
     answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
-    card, model_card = read_info(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
+    info, model_card = read_info(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
     recipe = read_recipe(steps.SHIPPED_RECIPE)
     rules = fit_rules(answers, decoder=recipe.calibration.decoder, cost_of_missed=recipe.calibration.cost_of_missed)
-    fitted = dataclasses.replace(rules, fitted_on=card.rules.fitted_on)
-    assert dataclasses.asdict(card.rules) == near(dataclasses.asdict(fitted))
+    fitted = dataclasses.replace(rules, fitted_on=info.rules.fitted_on)
+    assert dataclasses.asdict(info.rules) == near(dataclasses.asdict(fitted))
     assert (
-        len(card.calibration_photo_hashes)
-        == len(card.training_set_fingerprints)
+        len(info.calibration_photo_hashes)
+        == len(info.training_set_fingerprints)
         == len(answers)
         == model_card.data.photographs
     )
     assert list(model_card.data.grades) == answers["grade"].value_counts().sort_index().tolist()
-    assert (card.image_size, card.epoch, card.seed) == (recipe.data.image_size, recipe.epochs, recipe.seed)
-    assert dataclasses.replace(recipe.model, backbone_weights=None) == card.model
-    assert "with changes" not in card.software["biranet"]
+    assert (info.image_size, info.epoch, info.seed) == (recipe.data.image_size, recipe.epochs, recipe.seed)
+    assert dataclasses.replace(recipe.model, backbone_weights=None) == info.model
+    assert "with changes" not in info.software["biranet"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "recipes", "docs", "studies", "src/biranet/shipped"])

@@ -179,7 +179,7 @@ def _remarks(summary: "Summary", photos: Path) -> "Iterator[str]":
         yield _counted(summary.labels.unlisted, one, many)
     if summary.labels.skipped:
         yield f"{summary.labels.skipped}."
-    yield from _told_of_patients(summary)
+    yield from _describe_patients(summary)
 
 
 def _leftovers(summary: "Summary", out: Path) -> "Iterator[str]":
@@ -200,7 +200,7 @@ def _leftovers(summary: "Summary", out: Path) -> "Iterator[str]":
         yield f"No photo has a grade; these files may hold labels and were not used: {named}"
 
 
-def _told_of_patients(summary: "Summary") -> "Iterator[str]":
+def _describe_patients(summary: "Summary") -> "Iterator[str]":
     """Say which patients are guesses, and which are unknown."""
     from biranet.manifest import GUESSED_FROM, OWN_GROUP
 

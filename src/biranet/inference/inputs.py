@@ -28,7 +28,7 @@ _LONGEST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
-class Listed:
+class PhotoList:
     """The photos behind what was given.
 
     Attributes:
@@ -42,7 +42,7 @@ class Listed:
     passed_by: list[str]
 
 
-def list_photos(inputs: Sequence[Path]) -> Listed:
+def list_photos(inputs: Sequence[Path]) -> PhotoList:
     """List the photo files behind paths, as `biranet prepare` finds them.
 
     Args:
@@ -70,7 +70,7 @@ def list_photos(inputs: Sequence[Path]) -> Listed:
                 raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{skipped}")
             photos = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
         elif path.suffix.lower() in TABLE_SUFFIXES:
-            photos = list(_named_in(path))
+            photos = list(_photos_in_table(path))
         elif path.exists():
             if path.suffix.lower() not in PHOTO_SUFFIXES:
                 refuse_packed(path)
@@ -83,10 +83,10 @@ def list_photos(inputs: Sequence[Path]) -> Listed:
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
         refuse_undecoded(str(file), f"the file name {str(file)!r}")
-    return Listed(files, refused, passed_by)
+    return PhotoList(files, refused, passed_by)
 
 
-def _named_in(table: Path) -> Iterator[tuple[Path, str]]:
+def _photos_in_table(table: Path) -> Iterator[tuple[Path, str]]:
     """The photos that a table names, each with why it must not be read or which one may be meant."""
     folder = PhotoFolder(table.parent, None)
     for row, cell in read_table(table, ["file"])["file"].items():

@@ -143,11 +143,11 @@ def read_model_card(name: str) -> ModelCard:
     return validated(ModelCard, read_toml(path, "the model card"), f"{path} is no model card")
 
 
-def find_checkpoint(given: Path | str | None = None) -> Path:
+def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
     """Find the file of a model that somebody names.
 
     Args:
-        given: The name of a model that ships, always that model, whatever lies in the working folder (a file of that
+        name_or_path: The name of a model that ships, always that model, whatever lies in the working folder (a file of that
             very name, without suffix, is reached by its whole path); or a path. The default model when not given.
 
     Returns:
@@ -158,7 +158,7 @@ def find_checkpoint(given: Path | str | None = None) -> Path:
         InputError: If it is a word that names neither a file nor a model that ships; the default is asked for, and does
             not ship with this biranet; or a model that ships is not the file that its card is about.
     """
-    name = DEFAULT if given is None else str(given)
+    name = DEFAULT if name_or_path is None else str(name_or_path)
     if name in shipped():
         path = SHIPPED / f"{name}.safetensors"
         if sha256_of(path) != read_model_card(name).weights_sha256:
@@ -167,12 +167,12 @@ def find_checkpoint(given: Path | str | None = None) -> Path:
                 "install biranet anew"
             )
         return path
-    if given is None:
+    if name_or_path is None:
         raise InputError(
             f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; give a "
             "checkpoint of your own, such as RUN/best.safetensors"
         )
-    path = Path(given)
+    path = Path(name_or_path)
     if path.name == name and not path.suffix and not path.exists():
         raise InputError(f"{name!r} is neither a file nor a model that ships with this biranet; {_known()}")
     return path

@@ -19,11 +19,11 @@ from biranet.reports.table_provenance import CHECKPOINT_FACT, THRESHOLDS_FACT
 from biranet.version import how_measured
 
 
-def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:
+def warnings(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:
     """Say what a reader must know before the first figure: which of the photos had a say in the model, and its doubts.
 
     Args:
-        card: Of the model that is measured.
+        info: Of the model that is measured.
         manifest: All photos of the prepared folder.
         photos: Those that are measured.
 
@@ -32,28 +32,28 @@ def warnings(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame)
     """
     group_from = photos.get(GROUP_FROM, pd.Series(dtype=object))
     counts = {
-        **_count_learned(card, manifest, photos),
-        "rules_fitted_on": photos["sha256"].map(short_hash).isin(card.calibration_photo_hashes).sum(),
+        **_count_learned(info, manifest, photos),
+        "rules_fitted_on": photos["sha256"].map(short_hash).isin(info.calibration_photo_hashes).sum(),
         "groups_guessed": group_from.isin(GUESSED_FROM).sum(),
         "groups_unknown": (group_from == OWN_GROUP).sum(),
     }
     yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
-    yield from (Note.of("training_doubt", doubt=doubt) for doubt in card.doubts)
-    if card.rules == Rules():
+    yield from (Note.of("training_doubt", doubt=doubt) for doubt in info.doubts)
+    if info.rules == Rules():
         yield Note.of("not_calibrated")
-    yield from (Note.of("rules_doubt", doubt=doubt) for doubt in card.rules.doubts)
+    yield from (Note.of("rules_doubt", doubt=doubt) for doubt in info.rules.doubts)
 
 
-def _count_learned(card: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> dict[str, int]:
+def _count_learned(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> dict[str, int]:
     """How many of the measured photos the model has learned from or was chosen by, by kind of note."""
-    column = card.split_column
-    if column in manifest and card.training_set_digest == training_set_digest(manifest, column):
-        chosen_by = 0 if card.validation_kappa is None else (photos[column] == "validation").sum()
+    column = info.split_column
+    if column in manifest and info.training_set_digest == training_set_digest(manifest, column):
+        chosen_by = 0 if info.validation_kappa is None else (photos[column] == "validation").sum()
         return {"learned_from": (photos[column] == "train").sum(), "epoch_chosen_on": chosen_by}
-    if card.training_set_fingerprints and "fingerprint" in photos:
-        copies = _count_copies(card.training_set_fingerprints, photos["fingerprint"].tolist())
+    if info.training_set_fingerprints and "fingerprint" in photos:
+        copies = _count_copies(info.training_set_fingerprints, photos["fingerprint"].tolist())
         return {"learned_from_copies": copies}
-    return {"learned_from_unknown": len(photos)} if card.training_set_digest else {}
+    return {"learned_from_unknown": len(photos)} if info.training_set_digest else {}
 
 
 def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
@@ -63,14 +63,14 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 
 def describe_origin(
-    checkpoint: Path, digest: str, card: CheckpointInfo, prepared: Path, manifest: pd.DataFrame, part: str
+    checkpoint: Path, digest: str, info: CheckpointInfo, prepared: Path, manifest: pd.DataFrame, part: str
 ) -> dict[str, Fact]:
     """Say how the figures came about.
 
     Args:
         checkpoint: The model's file.
         digest: SHA-256 of the bytes it was loaded from.
-        card: Its description.
+        info: Its description.
         prepared: The prepared folder.
         manifest: Its photos.
         part: What was measured: a part of the split, or `all`.
@@ -78,28 +78,28 @@ def describe_origin(
     Returns:
         What stands under "How this was measured", by name.
     """
-    column, rules = card.split_column, card.rules
+    column, rules = info.split_column, info.rules
     has_split = column in manifest
     chosen = "no epoch was chosen, as there was no validation part"
-    if card.validation_kappa is not None:
+    if info.validation_kappa is not None:
         chosen = (
-            f"validation kappa (of the most probable grades) {card.validation_kappa:.3f}; epochs were chosen by it, so "
+            f"validation kappa (of the most probable grades) {info.validation_kappa:.3f}; epochs were chosen by it, so "
             "it is too good"
         )
     findings = audit(manifest, [column] if has_split else [])
     fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
     origin: dict[str, Fact] = {
-        "Model": card.network,
+        "Model": info.network,
         CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
-        "Epoch": f"{card.epoch}, {chosen}",
-        "Trained on": f"{card.trained_on}, seed {card.seed}",
+        "Epoch": f"{info.epoch}, {chosen}",
+        "Trained on": f"{info.trained_on}, seed {info.seed}",
         "Photos": f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
         "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
         "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
         "Decoder": f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
         "Rules": fitted,
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
-        "Trained with": ", ".join(f"{name} {version}" for name, version in card.software.items()),
+        "Trained with": ", ".join(f"{name} {version}" for name, version in info.software.items()),
     }
     return {**origin, **how_measured()}

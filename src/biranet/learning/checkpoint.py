@@ -97,30 +97,30 @@ def load_with_hash(path: Path, build: Callable[[ModelConfig], nn.Module] = build
     """Read a checkpoint as `load_checkpoint` does, and name the bytes it was read from."""
     with open_tensors(path, "a checkpoint") as stored:
         info = _info(path, stored)
-        with _blamed_on(path):
+        with _name_in_errors(path):
             weights = check_backbone(info.model.backbone, info.image_size)
         if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
-            raise _altered(
+            raise _mismatch(
                 path, f"its backbone has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
             )
-        with _blamed_on(path):
+        with _name_in_errors(path):
             config = dataclasses.replace(info.model, pretrained=False, backbone_weights=None)
             model = with_test_time_flip(build(config), info.model)
         expected = model.state_dict()
         if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
-            raise _altered(path, "its weights are not those of such a model")
+            raise _mismatch(path, "its weights are not those of such a model")
         tensors, sha256 = stored.tensors_and_hash()
-        model.load_state_dict(_of_the_kinds(path, tensors, expected))
+        model.load_state_dict(_checked_dtypes(path, tensors, expected))
     return Loaded(model.eval(), info, sha256)
 
 
-def _of_the_kinds(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _checked_dtypes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Refuse weights of other kinds of numbers, which loading would cut to those of the model."""
     for name, tensor in tensors.items():
         kind = expected[name].dtype
         kinds = {kind, torch.float16, torch.float32} if kind.is_floating_point else {kind}
         if tensor.dtype not in kinds:
-            raise _altered(path, f"the weights {name} are {tensor.dtype}, not {kind}")
+            raise _mismatch(path, f"the weights {name} are {tensor.dtype}, not {kind}")
     return tensors
 
 
@@ -164,7 +164,7 @@ def _info(path: Path, stored: StoredTensors) -> CheckpointInfo:
 
 
 @contextmanager
-def _blamed_on(path: Path) -> Iterator[None]:
+def _name_in_errors(path: Path) -> Iterator[None]:
     """Name the checkpoint in an error about what it asks for, which knows of no file."""
     try:
         yield
@@ -172,5 +172,5 @@ def _blamed_on(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be used: {error}") from error
 
 
-def _altered(path: Path, how: str) -> InputError:
+def _mismatch(path: Path, how: str) -> InputError:
     return InputError(f"{path}: its weights and its description do not belong together: {how}; the file was changed")

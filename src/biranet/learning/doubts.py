@@ -8,7 +8,7 @@ from torch import nn
 from biranet.decisions.fit import LITTLE_AGREEMENT
 from biranet.grades import GRADE_COUNT
 
-RUN_AWAY = 2.0
+EXPLODED_RATIO = 2.0
 """A loss this many times that of equal probabilities has exploded."""
 
 
@@ -29,12 +29,12 @@ def loss_of_equal_probabilities(loss: nn.Module) -> float:
     return float(value)
 
 
-def training_doubts(loss: float, loss_of_nothing: float, validation_kappa: float | None) -> Iterator[str]:
+def training_doubts(loss: float, chance_loss: float, validation_kappa: float | None) -> Iterator[str]:
     """Say what is wrong with an epoch.
 
     Args:
         loss: Mean loss over its photos.
-        loss_of_nothing: See `loss_of_equal_probabilities`.
+        chance_loss: See `loss_of_equal_probabilities`.
         validation_kappa: Quadratic weighted kappa after it; None without a validation part.
 
     Yields:
@@ -44,9 +44,9 @@ def training_doubts(loss: float, loss_of_nothing: float, validation_kappa: float
         >>> list(training_doubts(1.1, 1.6, 0.6))
         []
     """
-    if loss > RUN_AWAY * loss_of_nothing:
+    if loss > EXPLODED_RATIO * chance_loss:
         yield (
-            f"The loss is {loss:.3g}, where equal probabilities for all grades cost {loss_of_nothing:.3g}: it has "
+            f"The loss is {loss:.3g}, where equal probabilities for all grades cost {chance_loss:.3g}: it has "
             "exploded, so train again with a lower --lr."
         )
     if validation_kappa is not None and validation_kappa < LITTLE_AGREEMENT:

@@ -34,7 +34,7 @@ LAST_NAME = "last.safetensors"
 RUN = folder_kind("a run", {CONFIG_NAME: lambda path: holds_keys(path, "train")})
 """A run folder, known by its settings."""
 
-_BEGUN = (CONFIG_NAME, "tensorboard")
+_WRITTEN_FIRST = (CONFIG_NAME, "tensorboard")
 """Files that exist before the first saved state; a run that holds no others can be begun again."""
 
 
@@ -172,7 +172,7 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
         raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
-    elif (stranger := next((path for path in visible(run) if path.name not in _BEGUN), None)) is not None:
+    elif (stranger := next((path for path in visible(run) if path.name not in _WRITTEN_FIRST), None)) is not None:
         raise InputError(
             f"{run} holds what an earlier training made, such as {stranger.name}, but not its {STATE_NAME}, so it "
             "cannot go on; choose another --out, or delete the folder if nobody needs it"

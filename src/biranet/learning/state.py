@@ -22,7 +22,7 @@ from biranet.validated import STRICT
 FORMAT = "biranet-training-state"
 VERSION = 3
 
-_MOST = 10**12
+_MAX_COUNT = 10**12
 """More than any training counts, and few enough for int64."""
 
 Conditions = Mapping[str, Any]
@@ -55,8 +55,8 @@ class Progress:
         counts = [self.epoch, self.batch, self.best_epoch, *(count for row in self.confusion for count in row)]
         if [len(row) for row in self.confusion] != [GRADE_COUNT] * GRADE_COUNT:
             raise InputError("grades against predictions must be 5 by 5")
-        if not all(0 <= count <= _MOST for count in counts):
-            raise InputError(f"epochs, batches and photos must be counted from 0 to {_MOST:g}")
+        if not all(0 <= count <= _MAX_COUNT for count in counts):
+            raise InputError(f"epochs, batches and photos must be counted from 0 to {_MAX_COUNT:g}")
         if not 0 <= self.loss_sum < math.inf:
             raise InputError(f"the loss must be a number of at least 0, not {self.loss_sum}")
         if self.best_kappa is not None and not -1 <= self.best_kappa <= 1:
@@ -139,7 +139,7 @@ def load_state(
         header = stored.header
         if header.get("format") != FORMAT or header.get("version") != VERSION:
             raise InputError(f"{path} is not a training state of this version of biranet; start the training anew")
-        with _complete(path):
+        with _refusing_incomplete(path):
             written = dict(header["conditions"])
             schedule = dict(header["schedule"])
             progress = TypeAdapter(Progress).validate_python(header["progress"])
@@ -150,7 +150,7 @@ def load_state(
         tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
-    with _complete(path):
+    with _refusing_incomplete(path):
         for name, tensor in tensors.items():
             kind, rest = name.split(".", 1)
             if kind == "model":
@@ -161,7 +161,7 @@ def load_state(
                 number, key = rest.split(".", 1)
                 values.setdefault(int(number), {})[key] = tensor
     try:
-        optimizer_state = {"state": values, "param_groups": _groups_as_here(groups, optimizer)}
+        optimizer_state = {"state": values, "param_groups": _param_groups_here(groups, optimizer)}
         _check_shapes(values, optimizer)
         model.load_state_dict(weights)
         optimizer.load_state_dict(optimizer_state)
@@ -171,7 +171,7 @@ def load_state(
 
 
 @contextmanager
-def _complete(path: Path) -> Iterator[None]:
+def _refusing_incomplete(path: Path) -> Iterator[None]:
     """Say in one sentence that a state lacks something, whatever it is."""
     try:
         yield
@@ -179,7 +179,7 @@ def _complete(path: Path) -> Iterator[None]:
         raise InputError(f"{path} does not hold all that a training goes on from; start the training anew") from error
 
 
-def _groups_as_here(written: list[Any], optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+def _param_groups_here(written: list[Any], optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """The groups of an optimizer with the rates that were written; all else hangs on the settings.
 
     Raises:

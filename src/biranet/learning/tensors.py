@@ -43,7 +43,7 @@ class StoredTensors:
 
     def __init__(self, path: Path, what: str, file: BinaryIO) -> None:
         self._path, self._what, self._file = path, what, file
-        with _understood(path, what):
+        with _format_errors(path, what):
             announced = int.from_bytes(file.read(_LENGTH_BYTES), "little")
             if announced > LONGEST_HEADER_BYTES:
                 raise ValueError("the header is too long")
@@ -89,7 +89,7 @@ class StoredTensors:
         A file that is replaced meanwhile stays the one that was opened.
         """
         self.check_guarded()
-        with _understood(self._path, self._what):
+        with _format_errors(self._path, self._what):
             self._file.seek(0)
             content = self._file.read(self.size_bytes)
             tensors = load(content)
@@ -125,7 +125,7 @@ def damaged(path: Path, how: str) -> InputError:
 
 
 @contextmanager
-def _understood(path: Path, what: str) -> Iterator[None]:
+def _format_errors(path: Path, what: str) -> Iterator[None]:
     """Say in one sentence that a file is not what it should be, however that showed."""
     try:
         yield

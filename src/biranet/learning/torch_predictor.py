@@ -100,7 +100,7 @@ def load_predictor(
     return TorchPredictor(model, info, chosen, str(checkpoint), sha256)
 
 
-class _Use:
+class _EvaluationUse:
     """How many threads have a model in evaluation mode, and which of its parts were in training mode before."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class _Use:
         self.training: list[nn.Module] = []
 
 
-_in_use: WeakKeyDictionary[nn.Module, _Use] = WeakKeyDictionary()
+_in_use: WeakKeyDictionary[nn.Module, _EvaluationUse] = WeakKeyDictionary()
 _in_use_lock = threading.Lock()
 
 
@@ -119,7 +119,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     Threads may share a model: the first to enter sets the mode, and the last to leave gives it back.
     """
     with _in_use_lock:
-        use = _in_use.setdefault(model, _Use())
+        use = _in_use.setdefault(model, _EvaluationUse())
         if not use.threads:
             use.training = [part for part in model.modules() if part.training]
             model.eval()

@@ -70,14 +70,14 @@ def living_workers(advice: str) -> Iterator[None]:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:
         # Only workers are connected to; one that dies handing a batch over breaks the connection before torch notices.
-        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in _DIED):
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in _SIGNS_OF_DEATH):
             raise
         raise WorkerError(
             f"a process that loads photos was ended from outside or ran out of memory; {advice}"
         ) from error
 
 
-_DIED = ("DataLoader worker", "Pin memory thread exited", "Too many open files")
+_SIGNS_OF_DEATH = ("DataLoader worker", "Pin memory thread exited", "Too many open files")
 """Words of torch's errors about a worker that died."""
 
 
