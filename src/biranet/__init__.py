@@ -5,10 +5,11 @@ Research software, not a medical device.
 | you want | you take |
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
+| what a model says of itself, or an engine of your own | `CheckpointInfo`, `Rules`, `Predictor`, `Predicted` |
 | the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `PlainNet`, `Output` |
 | the loss in a training of your own | `grading_loss`, `GradingLoss` |
 | figures with intervals of anybody's predictions | `measure` |
-| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared` |
+| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Quality` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
 | a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
@@ -22,6 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from biranet.decisions.rules import Rules as Rules
     from biranet.errors import BiranetError as BiranetError
     from biranet.errors import InputError as InputError
     from biranet.errors import InterruptedRunError as InterruptedRunError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
+    from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
     from biranet.learning.factory import create_model as create_model
     from biranet.learning.loss import GradingLoss as GradingLoss
     from biranet.learning.loss import grading_loss as grading_loss
@@ -38,12 +41,16 @@ if TYPE_CHECKING:
     from biranet.learning.model import Output as Output
     from biranet.learning.model import PlainNet as PlainNet
     from biranet.learning.model import RANet as RANet
+    from biranet.learning.predictor import Predicted as Predicted
+    from biranet.learning.predictor import Predictor as Predictor
     from biranet.photos.audit import audit as audit
     from biranet.photos.drawn.synthetic import draw_photo as draw_photo
+    from biranet.photos.field import Field as Field
     from biranet.photos.findings import Finding as Finding
     from biranet.photos.prepare import Preparation as Preparation
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
+    from biranet.photos.quality import Quality as Quality
 
     __version__: str
 
@@ -51,6 +58,10 @@ _HOMES = {
     "load": "inference.grader",
     "Grader": "inference.grader",
     "Prediction": "inference.grader",
+    "CheckpointInfo": "learning.checkpoint_info",
+    "Rules": "decisions.rules",
+    "Predictor": "learning.predictor",
+    "Predicted": "learning.predictor",
     "create_model": "learning.factory",
     "BiraNet": "learning.model",
     "RANet": "learning.model",
@@ -62,6 +73,8 @@ _HOMES = {
     "prepare_photo": "photos.prepare",
     "Preparation": "photos.prepare",
     "Prepared": "photos.prepare",
+    "Field": "photos.field",
+    "Quality": "photos.quality",
     "audit": "photos.audit",
     "Finding": "photos.findings",
     "draw_photo": "photos.drawn.synthetic",
@@ -76,6 +89,10 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "load",
     "Grader",
     "Prediction",
+    "CheckpointInfo",
+    "Rules",
+    "Predictor",
+    "Predicted",
     "create_model",
     "BiraNet",
     "RANet",
@@ -87,6 +104,8 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "prepare_photo",
     "Preparation",
     "Prepared",
+    "Field",
+    "Quality",
     "audit",
     "Finding",
     "draw_photo",

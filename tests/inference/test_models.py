@@ -37,9 +37,9 @@ def check_models(folder):
         with safe_open(weights, framework="np") as file:
             kinds = {file.get_slice(key).get_dtype() for key in file.keys() if len(file.get_slice(key).get_shape()) > 1}  # noqa: SIM118
         assert kinds == {"F16"}
-        card = load_checkpoint(weights)[1]
-        assert card.training_set_fingerprints, "by them evaluate knows what the model has learned from"
-        assert card.training_set_digest and card.trained_on
+        info = load_checkpoint(weights)[1]
+        assert info.training_set_fingerprints, "by them evaluate knows what the model has learned from"
+        assert info.training_set_digest and info.trained_on
 
 
 def test_models_of_the_package_are_whole():

@@ -88,6 +88,11 @@ class Rules:
         set_threshold: A prediction set grows while it has gathered no more probability than this; None: no sets.
         fitted_on: The data the rules were fitted on, in words.
         doubts: What makes the rules weak, or left some of them out, a sentence each.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Rules(temperature=2.0).operating_points
+        ()
     """
 
     # A key that is not known may change what the answers mean, so it must not be passed over.

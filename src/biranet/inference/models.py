@@ -147,8 +147,8 @@ def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
     """Find the file of a model that somebody names.
 
     Args:
-        name_or_path: The name of a model that ships, always that model, whatever lies in the working folder (a file of that
-            very name, without suffix, is reached by its whole path); or a path. The default model when not given.
+        name_or_path: The name of a model that ships, always that model, whatever lies in the working folder (a file of
+            that very name, without suffix, is reached by its whole path); or a path. The default model when not given.
 
     Returns:
         The path. That a checkpoint stands there is for `load_checkpoint` to find out; a model that ships is the one

@@ -52,6 +52,12 @@ class CheckpointInfo:
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
         doubts: What makes one doubt that it has learned, a sentence each.
+
+    Example:
+        >>> import biranet
+        >>> info = biranet.load().info
+        >>> info.preparation.size_px >= info.image_size, info.rules.decoder in ("argmax", "expected_grade")
+        (True, True)
     """
 
     # A key that is not known may change what the grades mean, so it must not be passed over.

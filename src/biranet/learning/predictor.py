@@ -15,6 +15,12 @@ class Predicted(NamedTuple):
     Attributes:
         probabilities: Of the five grades, before any rule, (N, 5), float32, summing to 1.
         attention: Mask of each stream, (N, streams, h, w), float32 in [0, 1].
+
+    Example:
+        >>> import biranet
+        >>> certain = np.eye(5, dtype=np.float32)[[3]]
+        >>> biranet.Predicted(certain, np.ones((1, 2, 7, 7), np.float32)).probabilities.argmax()
+        np.int64(3)
     """
 
     probabilities: NDArray[np.float32]
@@ -28,6 +34,18 @@ class Predictor(Protocol):
         model: The network as the engine has it; of torch an `nn.Module` that returns `Output`.
         info: Its description: image size, normalization, preparation, rules.
         origin: Where it comes from, such as its checkpoint, for errors.
+
+    Example:
+        >>> import biranet
+        >>> class Unsure:  # an engine that finds all grades equally probable
+        ...     model, origin = None, "the unsure one"
+        ...     info = biranet.load().info
+        ...     def predict(self, pixels):
+        ...         probabilities = np.full((len(pixels), 5), 0.2, np.float32)
+        ...         return biranet.Predicted(probabilities, np.zeros((len(pixels), 0, 1, 1), np.float32))
+        >>> prediction = biranet.Grader(Unsure()).grade(biranet.draw_photo(grade=0, seed=7))
+        >>> prediction.expected_grade
+        2.0
     """
 
     model: Any

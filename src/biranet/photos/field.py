@@ -41,6 +41,11 @@ class Field:
         side_px: Width and height of the square.
         disc: The field itself where something else than darkness is around it, which is made black; else None. Its
             radius is infinite where that is only bands along the edges of the photo.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Field(left_px=-2, top_px=3, side_px=100).scaled(2)
+        Field(left_px=-4, top_px=6, side_px=200, disc=None)
     """
 
     left_px: int

@@ -61,6 +61,15 @@ class Quality:
         sharpness_ratio: Contrast of fine detail over that of detail twice as large; None where the file has too few
             pixels to tell.
         fundus_score: From 0, certainly no fundus photo, to 1, coloured and lit like one.
+
+    Example:
+        >>> import biranet, io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.fromarray(biranet.draw_photo(grade=0, seed=1)).save(file, "PNG")
+        >>> quality = biranet.prepare_photo(file.getvalue()).quality
+        >>> isinstance(quality, biranet.Quality), quality.fundus_score > 0.5
+        (True, True)
     """
 
     brightness_fraction: float
