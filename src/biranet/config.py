@@ -37,7 +37,7 @@ class Choices:
                 raise InputError(f"{setting(name)} must be one of {known}, not {value!r}")
 
 
-Architecture = Literal["biranet", "ranet", "plain"]
+Architecture = Literal["biranet", "ranet", "plain", "probe"]
 Stage = Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"]
 
 
@@ -48,7 +48,8 @@ class ModelConfig(Choices):
     __pydantic_config__ = STRICT
 
     model: Architecture = "biranet"
-    """Architecture: two attention streams and a bilinear head, one stream, or the backbone with average pooling."""
+    """Architecture: two attention streams and a bilinear head, one stream, the backbone with average pooling, or a
+    linear probe: one layer on the average of the backbone's features, which stay as they are."""
     backbone: str = "resnet50"
     """Any timm model with feature maps, by its timm name."""
     pretrained: bool = True

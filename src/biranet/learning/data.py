@@ -120,6 +120,33 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
         return Batch(torch.stack(photos), torch.tensor(grades), torch.tensor(rows))
 
 
+def sampling_chances(grades: NDArray[np.int64], config: DataConfig) -> NDArray[np.float64]:
+    """Compute the chance of each training photo to be the next one drawn.
+
+    Args:
+        grades: Grades of the training photos, (n,).
+        config: Balance and weights of the grades.
+
+    Returns:
+        (n,), summing to 1.
+
+    Raises:
+        InputError: If the weights give no photo a chance.
+
+    Example:
+        >>> sampling_chances(np.array([0, 0, 0, 4]), DataConfig()).round(3).tolist()
+        [0.167, 0.167, 0.167, 0.5]
+    """
+    if not config.balance:
+        return np.full(len(grades), 1 / len(grades))
+    counts = np.bincount(grades, minlength=GRADE_COUNT)
+    weights = 1 / np.maximum(counts, 1) if config.class_weights is None else np.array(config.class_weights)
+    chances = weights[grades]
+    if chances.sum() == 0:
+        raise InputError(f"{setting('class_weights')} gives no grade among the training photos a chance to be drawn")
+    return np.asarray(chances / chances.sum(), np.float64)
+
+
 def sample_epoch(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch: int) -> NDArray[np.int64]:
     """Sample the photos of one epoch, in order.
 
@@ -149,12 +176,7 @@ def sample_epoch(grades: NDArray[np.int64], config: DataConfig, seed: int, epoch
     if not config.balance:
         rounds = [random.permutation(len(grades)) for _ in range(-(-count // len(grades)))]
         return np.concatenate(rounds)[:count]
-    counts = np.bincount(grades, minlength=GRADE_COUNT)
-    weights = 1 / np.maximum(counts, 1) if config.class_weights is None else np.array(config.class_weights)
-    chances = weights[grades]
-    if chances.sum() == 0:
-        raise InputError(f"{setting('class_weights')} gives no grade among the training photos a chance to be drawn")
-    return random.choice(len(grades), size=count, p=chances / chances.sum())
+    return random.choice(len(grades), size=count, p=sampling_chances(grades, config))
 
 
 class BalancedBatchSampler(Sampler[list[SampleKey]]):

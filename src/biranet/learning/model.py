@@ -260,7 +260,8 @@ class _OneBackbone(nn.Module):
         self.frozen = frozen or nn.Identity()
         self.backbone = backbone
 
-    def _features(self, image: Tensor) -> Tensor:
+    def features(self, image: Tensor) -> Tensor:
+        """Return the feature map (B, C, h, w) of images (B, 3, H, W)."""
         features: Tensor = self.backbone(self.frozen(image))
         return features
 
@@ -294,7 +295,7 @@ class RANet(_OneBackbone):
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
-        features = self._features(image)
+        features = self.features(image)
         mask = self.net_a(features)
         pooled = attention_pool(features, mask).to(features.dtype)
         return Output(_full_precision(self.head(pooled)), mask)
@@ -320,7 +321,7 @@ class PlainNet(_OneBackbone):
 
     def forward(self, image: Tensor) -> Output:
         """Grade images (B, 3, H, W), normalized as the backbone's weights expect; the attention has no streams."""
-        features = self._features(image)
+        features = self.features(image)
         # shape[0] where len() would do: export takes a length for a constant, and the batch would no longer be free.
         no_attention = features.new_empty(features.shape[0], 0, *features.shape[2:])
         return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
@@ -359,6 +360,8 @@ def build_model(config: ModelConfig, num_grades: int = GRADE_COUNT) -> BiraNet |
     """
     check_num_grades(num_grades)
     backbone = load_backbone(config)
+    if config.model == "probe":
+        return PlainNet(nn.Identity(), backbone.channels, FrozenLayers(backbone.layers), num_grades)
     first, rest = backbone.cut(config.freeze)
     frozen = FrozenLayers(first) if len(first) else None
     if config.model == "plain":

@@ -74,7 +74,7 @@ def split_photos(
 
     if not free.any():
         raise InputError(_NO_TRAINING_PHOTOS)
-    fold = _allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
+    fold = allocate(photos[free], [1 / config.folds] * config.folds, config.seed)
     for number in range(config.folds):
         split = pd.Series("", index=photos.index)
         split[free] = "test"
@@ -90,14 +90,25 @@ def _divide(photos: pd.DataFrame, shares: dict[str, float], seed: int) -> NDArra
     if photos.empty:
         raise InputError(_NO_TRAINING_PHOTOS)
     parts = ["train", *shares]
-    numbers = _allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
+    numbers = allocate(photos, [1 - sum(shares.values()), *shares.values()], seed)
     if not (numbers == 0).any():
         raise InputError("no photos are left to train on; there are too few groups for these shares")
     return np.array(parts, dtype=object)[numbers]
 
 
-def _allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArray[np.int64]:
+def allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArray[np.int64]:
     """Give every photo the number of a part, whole groups at a time, so that each part has its share of each grade.
+
+    Args:
+        photos: Rows of a manifest, all with a grade.
+        shares: Of each part, summing to 1.
+        seed: Decides among equals.
+
+    Returns:
+        The part of each photo, (rows,).
+
+    Raises:
+        InputError: If there are fewer groups than parts.
 
     Greedy: the groups that matter most to a grade first, each to the part where it brings the numbers of photos, of
     each grade and in all, nearest to their targets. Distances are relative to the target, so that all parts fill at

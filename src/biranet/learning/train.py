@@ -35,6 +35,7 @@ from biranet.learning.doubts import training_doubts
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.predict import predict_photos
+from biranet.learning.probe import fit_probe
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, epoch_name, split_column
 from biranet.learning.state import Progress
 from biranet.learning.torch_predictor import choose_device, load_predictor
@@ -84,7 +85,10 @@ def train(
     # The main process writes; the others wait.
     with output(run, RUN) if accelerator.is_main_process else nullcontext():
         training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build)
-        train_epochs(training, after_batch)
+        if config.model.model == "probe":
+            train_probe(training)
+        else:
+            train_epochs(training, after_batch)
         _finish(training, build)
     return training.progress
 
@@ -117,6 +121,36 @@ def train_epochs(training: Training, after_batch: AfterBatch) -> None:
                     f"stopped after epoch {epoch + 1} of {config.epochs}; everything is saved. "
                     f"Go on with: {training.resume_command}"
                 )
+
+
+def train_probe(training: Training) -> None:
+    """Fit a linear probe, which takes one pass over the photos, and save it as the first and only epoch.
+
+    Raises:
+        InterruptedRunError: If a signal came; the run begins anew.
+    """
+    config, progress = training.config, training.progress
+    if progress.epoch:
+        return
+    training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
+    training.save_state()
+    started = time.monotonic()
+    with stop_signals() as signals, living_workers("run the command again, perhaps with fewer --workers"):
+
+        def stop_where_asked() -> None:
+            if _stop_requested(signals, training.accelerator):
+                raise InterruptedRunError(f"stopped before the probe was fitted. Go on with: {training.resume_command}")
+
+        logits = fit_probe(
+            training.predictor, training.prepared, training.train_photos, config.data, config.seed, stop_where_asked
+        )
+        grades = torch.from_numpy(training.train_photos["grade"].to_numpy(np.int64))
+        loss = training.loss(logits.float(), grades).item() * len(grades)
+        progress.add_batch(loss, confusion_matrix(grades.numpy(), logits.argmax(dim=1).numpy()))
+        row, better = validate(training, 0)
+        row["seconds"] = round(time.monotonic() - started, 2)
+        save_epoch(training, row, better=better)
+        training.log(_epoch_line(row, better=better))
 
 
 def train_epoch(training: Training, epoch: int, signals: list[int], after_batch: AfterBatch) -> None:

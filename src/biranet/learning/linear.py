@@ -1,0 +1,142 @@
+"""Multinomial logistic regression on fixed features: its minimum is one, whatever the start, and needs no schedule.
+
+The strength of the penalty is chosen by cross-validation among groups, so that photos of one patient never stand on
+both sides.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+PENALTIES = tuple(10.0**exponent for exponent in range(1, -6, -1))
+"""Strengths of the penalty that are tried, the strongest first: from one that leaves only the intercepts to almost
+none."""
+
+ABSENT_LOGIT = -20.0
+"""Where the intercept of a grade that no photo has lies below the lowest of the others: a probability of 2e-9."""
+
+MAX_STEPS = 1000
+SMALLEST_DEVIATION = 1e-6
+
+
+class Linear(NamedTuple):
+    """A linear layer.
+
+    Attributes:
+        weight: (K, C), float64.
+        bias: (K,), float64.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return logits (N, K) of features (N, C)."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_logistic(features: Tensor, grades: Tensor, weights: Tensor, penalty: float, num_grades: int) -> Linear:
+    """Fit multinomial logistic regression with an L2 penalty on standardized features.
+
+    What is minimized: the weighted mean of the cross-entropy, plus half of `penalty` times the sum of the squared
+    weights of the layer on features of mean 0 and variance 1; the intercepts are free.
+
+    Args:
+        features: (N, C), float64.
+        grades: (N,), int64, from 0 to `num_grades` - 1; at least two different ones.
+        weights: How much each row counts, (N,), float64, of sum above 0.
+        penalty: Strength of the penalty, above 0.
+        num_grades: K.
+
+    Returns:
+        The layer on the features as they are: the standardization is part of it. A grade that no row has is as good as
+        impossible.
+
+    Source:
+        Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed. (2009), 4.4 and 18.4.
+
+    Example:
+        >>> layer = fit_logistic(
+        ...     torch.tensor([[0.0], [1.0], [2.0], [3.0]], dtype=torch.float64),
+        ...     torch.tensor([0, 0, 2, 2]), torch.ones(4, dtype=torch.float64), penalty=0.1, num_grades=3,
+        ... )
+        >>> layer(torch.tensor([[0.0], [3.0]], dtype=torch.float64)).argmax(dim=1)
+        tensor([0, 2])
+    """
+    return next(_path(features, grades, weights, (penalty,), num_grades))
+
+
+def choose_penalty(
+    features: Tensor, grades: Tensor, weights: Tensor, folds: NDArray[np.int64], num_grades: int
+) -> float:
+    """Choose among `PENALTIES` by cross-validation: the one with the lowest weighted log loss on rows kept back.
+
+    Args:
+        features: (N, C), float64.
+        grades: (N,), int64.
+        weights: How much each row counts, (N,), float64.
+        folds: The fold in which each row is kept back, (N,); at least two different ones. What belongs together, such
+            as photos of one patient, must stand in one.
+        num_grades: K.
+
+    Returns:
+        The penalty; the strongest of equally good ones.
+    """
+    losses = np.zeros(len(PENALTIES))
+    for fold in np.unique(folds):
+        kept_back = torch.from_numpy(folds == fold)
+        rest = ~kept_back
+        layers = _path(features[rest], grades[rest], weights[rest], PENALTIES, num_grades)
+        for number, layer in enumerate(layers):
+            loss = functional.cross_entropy(layer(features[kept_back]), grades[kept_back], reduction="none")
+            losses[number] += (loss @ weights[kept_back]).item()
+    return PENALTIES[int(losses.argmin())]
+
+
+def _path(
+    features: Tensor, grades: Tensor, weights: Tensor, penalties: tuple[float, ...], num_grades: int
+) -> Iterator[Linear]:
+    """Fit one penalty after the other, each from where the one before it ended."""
+    weights = weights / weights.sum()
+    mean = weights @ features
+    deviation = (weights @ (features - mean).square()).sqrt()
+    # A feature that is the same everywhere says nothing; it must not become noise as large as a signal.
+    scale = torch.where(deviation > SMALLEST_DEVIATION, 1 / deviation.clamp_min(SMALLEST_DEVIATION), 0.0)
+    standardized = (features - mean) * scale
+    present, targets = grades.unique(return_inverse=True)
+    weight = torch.zeros(len(present), features.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(len(present), dtype=torch.float64, requires_grad=True)
+    for penalty in penalties:
+        _minimize(standardized, targets, weights, penalty, weight, bias)
+        whole = Linear(
+            torch.zeros(num_grades, features.shape[1], dtype=torch.float64),
+            torch.full((num_grades,), bias.min().item() + ABSENT_LOGIT, dtype=torch.float64),
+        )
+        scaled = (weight * scale).detach()
+        whole.weight[present], whole.bias[present] = scaled, (bias - scaled @ mean).detach()
+        yield whole
+
+
+def _minimize(features: Tensor, targets: Tensor, shares: Tensor, penalty: float, weight: Tensor, bias: Tensor) -> None:
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=MAX_STEPS,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-12,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(features @ weight.T + bias, targets, reduction="none") @ shares
+        loss = loss + penalty / 2 * weight.square().sum()
+        loss.backward()
+        return loss.item()
+
+    optimizer.step(closure)
