@@ -20,7 +20,7 @@ from biranet.evaluation.measures.measure import (
     one_hot,
 )
 from biranet.evaluation.measures.screening import area
-from biranet.evaluation.ranking import rank
+from biranet.evaluation.areas import rank
 from biranet.grades import GRADE_COUNT, GRADES
 
 BINS = 15

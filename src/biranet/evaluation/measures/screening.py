@@ -19,7 +19,7 @@ from biranet.evaluation.measures.measure import (
     because,
     given,
 )
-from biranet.evaluation.ranking import PrecisionOrder, RiskOrder, rank
+from biranet.evaluation.areas import PrecisionOrder, RiskOrder, rank
 from biranet.grades import REFERABLE_GRADE
 
 

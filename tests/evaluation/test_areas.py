@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from biranet.evaluation.ranking import PrecisionOrder, RiskOrder, rank
+from biranet.evaluation.areas import PrecisionOrder, RiskOrder, rank
 
 photos = st.lists(
     st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 4)),  # a score in sixths, a class, a group
