@@ -82,6 +82,13 @@ def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
             np.testing.assert_array_equal(value, whole.value()[key])
 
 
+def test_areas_of_one_score_share_one_order(draw_table: Draw) -> None:
+    table = draw_table(40, seed=14)
+    orders = sum_by_group(table, arrange_groups([table]), EvaluationConfig()).orders.values()
+    # Five grades, each against the rest; referable; any DR; confidence: not one for each of six measures.
+    assert sorted(map(len, orders)) == [1, 1, 1, 5]
+
+
 def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     table = draw_table(40, seed=12)
     groups = arrange_groups([table])

@@ -1,10 +1,12 @@
-"""Measures of an order of photos, for many sets of weights at once: the areas under curves.
+"""Areas under curves that an order of photos determines, for many sets of weights at once.
 
-Sorting is done once; what remains for each set of weights is a running sum, exact where weights are whole numbers.
+Photos are sorted once. What remains for each set of weights is a running sum along that order, exact where weights are
+whole numbers; all areas of one order share it.
 """
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -12,166 +14,158 @@ import numpy.typing as npt
 from biranet.confusion import ratio
 
 Values = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
+"""(G, B): how often each of G groups counts in each of B data sets."""
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Photos to find and others, by their scores: what the area under the ROC curve needs.
+class ScoreOrder:
+    """Positives and negatives in falling order of a score, and the photos that an area is averaged over.
 
     Args:
-        others: (Q,) group of each photo that is not to be found, in rising order of score.
-        found: (P,) group of each photo to find.
-        below: (P,) how many of the others have a lower score than each photo to find.
-        not_above: (P,) how many have no higher one; more than `below` where scores are equal.
+        positives: (P,) group of each positive, that with the highest score first.
+        negatives: (Q,) group of each negative, likewise.
+        averaged: (A,) group of each photo that the area is averaged over.
+        positives_at: (A,) number of positives with at least the score of each of these photos.
+        negatives_at: (A,) number of negatives with at least its score.
+        negatives_above: (A,) number of negatives with a higher score.
     """
 
-    others: npt.NDArray[np.intp]
-    found: npt.NDArray[np.intp]
-    below: npt.NDArray[np.intp]
-    not_above: npt.NDArray[np.intp]
+    positives: Places
+    negatives: Places
+    averaged: Places
+    positives_at: Places
+    negatives_at: Places
+    negatives_above: Places
 
     @property
     def fewer_groups(self) -> int:
-        """Number of groups with photos to find, or of those with others, whichever are fewer."""
-        return min(len(np.unique(self.found)), len(np.unique(self.others)))
-
-    def area(self, weights: Weights) -> Values:
-        """Measure the chance that a photo to find has the higher score than another one, a tie counting half.
-
-        Args:
-            weights: (G, B), each 0 or at least 1: the weight of each group's photos, for B sets of weights.
-
-        Returns:
-            (B,) in [0, 1]; NaN where one of the two kinds has no weight.
-        """
-        sums = np.zeros((len(self.others) + 1, weights.shape[1]), weights.dtype)
-        np.cumsum(weights.take(self.others, axis=0), axis=0, out=sums[1:])
-        positives = weights.take(self.found, axis=0)
-        halves = sums.take(self.below, axis=0) + sums.take(self.not_above, axis=0)
-        pairs = positives.sum(axis=0, dtype=np.float64) * sums[-1]
-        return ratio(np.einsum("pb,pb->b", positives, halves, dtype=np.float64), 2 * pairs)
+        """Number of groups with positives, or of those with negatives, whichever are fewer."""
+        return min(len(np.unique(self.positives)), len(np.unique(self.negatives)))
 
 
-def rank(scores: Values, to_find: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Ranking:
-    """Sort photos by score for `Ranking.area`.
+def order_by_score(
+    scores: Values, positive: npt.NDArray[np.bool_], groups: Places, *, average_all: bool = False
+) -> ScoreOrder:
+    """Sort photos by falling score.
 
     Args:
-        scores: (N,) scores, high for photos to find.
-        to_find: (N,) which photos are to be found.
+        scores: (N,) scores, high for positives.
+        positive: (N,) which photos are positives.
         groups: (N,) number of each photo's group.
+        average_all: Whether areas are averaged over all photos, as that under the risk-coverage curve; else over the
+            positives.
 
     Returns:
-        The ranking.
-
-    Example:
-        >>> ranking = rank(np.array([0.1, 0.5, 0.5]), np.array([False, False, True]), np.array([0, 1, 2]))
-        >>> ranking.area(np.ones((3, 1), np.int32)).tolist()
-        [0.75]
+        The order.
     """
-    order = np.argsort(scores[~to_find], kind="stable")
-    others = scores[~to_find][order]
-    below, not_above = (np.searchsorted(others, scores[to_find], side) for side in ("left", "right"))
-    return Ranking(groups[~to_find][order], groups[to_find], below, not_above)
+    order = np.argsort(-scores, kind="stable")
+    falling, groups, positive = -scores[order], groups[order], positive[order]
+    averaged = np.ones_like(positive) if average_all else positive
+    thresholds = falling[averaged]
+    return ScoreOrder(
+        groups[positive],
+        groups[~positive],
+        groups[averaged],
+        np.searchsorted(falling[positive], thresholds, "right"),
+        np.searchsorted(falling[~positive], thresholds, "right"),
+        np.searchsorted(falling[~positive], thresholds, "left"),
+    )
 
 
 @dataclass(frozen=True)
-class FallingOrder:
-    """Photos in falling order of a score, some of them marked.
+class WeightedOrder:
+    """An order with the weights of the groups; what several areas need is worked out once.
 
     Args:
-        groups: (N,) group of each photo, that with the highest score first.
-        marked: (N,) places in `groups` of the marked photos, rising.
-        ends: (L,) number of photos that reach each of L different scores.
-        marked_ends: (L,) number of marked ones among them.
-
-    Example:
-        >>> scores, marked, groups = np.array([0.9, 0.6]), np.array([False, True]), np.array([0, 1])
-        >>> RiskOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # 0 of 1 and 1 of 2
-        [0.25]
-        >>> PrecisionOrder.of(scores, marked, groups).area(np.ones((2, 1), np.int32)).tolist()  # the second of two
-        [0.5]
+        order: The order.
+        weights: (G, B) weights, each 0 or at least 1.
     """
 
-    groups: npt.NDArray[np.intp]
-    marked: npt.NDArray[np.intp]
-    ends: npt.NDArray[np.intp]
-    marked_ends: npt.NDArray[np.intp]
+    order: ScoreOrder
+    weights: Weights
 
-    @classmethod
-    def of(cls, scores: Values, marked: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Self:
-        """Sort photos by falling score.
+    @cached_property
+    def averaged(self) -> Weights:
+        """(A, B) weight of each photo that is averaged over."""
+        return self.weights.take(self.order.averaged, axis=0)
 
-        Args:
-            scores: (N,) how sure the decision about each photo is, or how likely it is to be found.
-            marked: (N,) which photos are wrong, or to be found.
-            groups: (N,) number of each photo's group.
+    @cached_property
+    def negatives(self) -> Weights:
+        """(Q + 1, B) weight of the first 0, 1, 2, … Q negatives."""
+        return _running_sum(self.weights, self.order.negatives)
 
-        Returns:
-            The order.
-        """
-        order = np.argsort(-scores, kind="stable")
-        _, counts = np.unique(-scores, return_counts=True)
-        ends = np.cumsum(counts)
-        places = np.flatnonzero(marked[order])
-        return cls(groups[order], places, ends, np.searchsorted(places, ends))
-
-    @property
-    def fewer_groups(self) -> int:
-        """Number of groups with marked photos, or of those with others, whichever are fewer."""
-        others = np.delete(self.groups, self.marked)
-        return min(len(np.unique(self.groups[self.marked])), len(np.unique(others)))
-
-    def _reached(self, weights: Weights) -> tuple[Weights, Weights]:
-        """(L + 1, B) the weight of all photos, and of the marked ones, that reach each score; 0 before the first."""
-        weighted = []
-        for groups, ends in ((self.groups, self.ends), (self.groups[self.marked], self.marked_ends)):
-            running = np.zeros((len(groups) + 1, weights.shape[1]), weights.dtype)
-            np.cumsum(weights.take(groups, axis=0), axis=0, out=running[1:])
-            weighted.append(running.take(np.concatenate([[0], ends]), axis=0))
-        return weighted[0], weighted[1]
+    @cached_property
+    def negatives_at(self) -> Weights:
+        """(A, B) weight of the negatives with at least the score of each photo that is averaged over."""
+        return self.negatives.take(self.order.negatives_at, axis=0)
 
 
-class RiskOrder(FallingOrder):
-    """Photos by confidence, those marked that were decided wrongly: the area under the risk-coverage curve."""
+def roc_auc(weighted: WeightedOrder) -> Values:
+    """Measure the chance that a positive has a higher score than a negative, a tie counting half.
 
-    def area(self, weights: Weights) -> Values:
-        """Average, over the photos, the share of wrong decisions among those at least as sure.
+    Args:
+        weighted: An order whose areas are averaged over the positives, with B sets of weights.
 
-        Args:
-            weights: (G, B), as in `Ranking.area`.
+    Returns:
+        (B,) in [0, 1]; NaN where one of the two kinds has no weight.
 
-        Returns:
-            (B,) in [0, 1]; NaN where there is no weight.
-        """
-        covered, wrong = self._reached(weights)
-        risk = wrong[1:] / np.maximum(covered[1:], 1)
-        return ratio(np.einsum("lb,lb->b", np.diff(covered, axis=0), risk), covered[-1])
+    Example:
+        >>> order = order_by_score(np.array([0.1, 0.5, 0.5]), np.array([False, False, True]), np.array([0, 1, 2]))
+        >>> roc_auc(WeightedOrder(order, np.ones((3, 1), np.int32))).tolist()
+        [0.75]
+    """
+    above = weighted.negatives.take(weighted.order.negatives_above, axis=0)
+    negatives = weighted.negatives[-1]
+    # Twice the weight of the negatives with a lower score, and once that of those with the same.
+    below = 2 * negatives - above - weighted.negatives_at
+    pairs = weighted.averaged.sum(axis=0, dtype=np.float64) * negatives
+    return ratio(np.einsum("ab,ab->b", weighted.averaged, below, dtype=np.float64), 2 * pairs)
 
 
-class PrecisionOrder(FallingOrder):
-    """Photos by score, those marked that are to be found: the area under the precision-recall curve."""
+def average_precision(weighted: WeightedOrder) -> Values:
+    """Average, over photos, the share of positives among those with at least the score of each.
 
-    @classmethod
-    def of(cls, scores: Values, marked: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> Self:
-        """Sort photos by falling score; of the scores only those of photos to find are kept, as no other counts."""
-        every = super().of(scores, marked, groups)
-        counts = np.diff(every.marked_ends, prepend=0) > 0
-        return replace(every, ends=every.ends[counts], marked_ends=every.marked_ends[counts])
+    Averaged over the positives, it is the area under the precision-recall curve. Averaged over all photos by falling
+    confidence, with the wrongly decided ones as positives, it is the area under the risk-coverage curve.
 
-    def area(self, weights: Weights) -> Values:
-        """Average, over the photos to find, the precision where the threshold is their own score.
+    Args:
+        weighted: An order with B sets of weights.
 
-        Args:
-            weights: (G, B), as in `Ranking.area`.
+    Returns:
+        (B,) in [0, 1]; NaN where no photo that is averaged over has weight.
 
-        Returns:
-            (B,) in [0, 1]; NaN where no photo to find has weight.
+    Source:
+        As scikit-learn's `average_precision_score`: the sum of (R_n - R_(n-1)) P_n over the different scores, without
+        interpolation.
 
-        Source:
-            Average precision, as scikit-learn defines it: the sum of (R_n - R_(n-1)) P_n over the different scores,
-            without interpolation.
-        """
-        called, true_positives = self._reached(weights)
-        precision = true_positives[1:] / np.maximum(called[1:], 1)
-        return ratio(np.einsum("lb,lb->b", np.diff(true_positives, axis=0), precision), true_positives[-1])
+    Example:
+        >>> scores, positive, groups = np.array([0.9, 0.6]), np.array([False, True]), np.array([0, 1])
+        >>> order = order_by_score(scores, positive, groups)
+        >>> average_precision(WeightedOrder(order, np.ones((2, 1), np.int32))).tolist()  # the second of two
+        [0.5]
+        >>> order = order_by_score(scores, positive, groups, average_all=True)
+        >>> average_precision(WeightedOrder(order, np.ones((2, 1), np.int32))).tolist()  # 0 of 1 and 1 of 2
+        [0.25]
+    """
+    order = weighted.order
+    positives = _running_sum(weighted.weights, order.positives).take(order.positives_at, axis=0)
+    precision = positives / np.maximum(positives + weighted.negatives_at, 1)
+    averaged = weighted.averaged
+    return ratio(np.einsum("ab,ab->b", averaged, precision), averaged.sum(axis=0, dtype=np.float64))
+
+
+def _running_sum(weights: Weights, groups: Places) -> Weights:
+    """(N + 1, B) the weight of the first 0, 1, 2, … N photos, given the group of each."""
+    rows = len(groups) + 1
+    length = isqrt(rows)
+    sums = np.zeros((-(-rows // length) * length, weights.shape[1]), weights.dtype)
+    sums[1:rows] = weights.take(groups, axis=0)
+    # Stretches of rows, all at once, then each with the sum of those before: numpy's cumsum takes four times as long,
+    # as it goes down one column after the other.
+    stretches = sums.reshape(-1, length, weights.shape[1])
+    for row in range(1, length):
+        stretches[:, row] += stretches[:, row - 1]
+    stretches[1:] += stretches[:-1, -1].cumsum(axis=0, dtype=weights.dtype)[:, None]
+    return sums[:rows]

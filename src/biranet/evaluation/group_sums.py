@@ -18,11 +18,12 @@ from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
 from biranet.decisions.columns import POINT_PREFIX, has_decisions, has_probabilities, point_columns, probabilities
 from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.areas import ScoreOrder, WeightedOrder
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, Sums
 from biranet.evaluation.measures.decisions import count_decisions, count_held, count_referred, count_sizes
-from biranet.evaluation.measures.measure import Ranking, Rankings, Tally, count_grades
+from biranet.evaluation.measures.measure import Area, Orders, Tally, count_grades
 from biranet.evaluation.measures.probabilities import log_loss, overconfidence, squared_distance
 from biranet.grades import DECISIONS
 
@@ -41,12 +42,19 @@ class Source(NamedTuple):
     Attributes:
         section: The section whose view of the photos it takes.
         point: The operating point, where there is one.
-        function: What each photo adds, or the rankings.
+        function: What each photo adds, or the orders of the photos.
+        area: The area of each order.
     """
 
     section: str
     point: str
-    function: Tally | Rankings
+    function: Tally | Orders
+    area: Area | None = None
+
+    @property
+    def order(self) -> "Source":
+        """The orders whose areas it is: those of all areas of one function."""
+        return self._replace(area=None)
 
 
 CONFUSION = Source("", "", count_grades)
@@ -74,7 +82,7 @@ class GroupSums:
         measures: The measures that the table allows, by key.
         sources: By the same keys, what each is computed from.
         sums: (G, ...) what each group adds: counts of photos and sums over photos.
-        rankings: The photos in the order of scores; empty without probabilities.
+        orders: The photos in the order of scores, by the source without its area; empty without probabilities.
         photos: By key of a share of photos, how many photos it is a share of, of shape () or (5,).
         prevalences: By screening, the stated share of the ill, or None.
         missing: By name of a section that the table gives no ground for, the clause that says why.
@@ -83,7 +91,7 @@ class GroupSums:
     measures: Mapping[Key, Measure]
     sources: Mapping[Key, Source]
     sums: Mapping[Source, Values]
-    rankings: Mapping[Source, tuple[Ranking, ...]]
+    orders: Mapping[Source, tuple[ScoreOrder, ...]]
     photos: Mapping[Key, Values]
     prevalences: Mapping[str, float | None]
     missing: Mapping[str, str]
@@ -108,12 +116,11 @@ class GroupSums:
         Returns:
             By key: (B,), or (B, 5) where there is one value a grade. NaN where a value is not defined.
         """
-        weighted = self._weigh(weights)
-        weighted |= {source: _areas(rankings, weights) for source, rankings in self.rankings.items()}
+        weighted = self._weigh(weights) | self._areas(weights)
         return _evaluate(self.measures, self.sources, weighted, self.prevalences)
 
     def select(self, keys: Collection[str]) -> "GroupSums":
-        """Leave out the rankings, which take most of the time, that no measure in `keys` is computed from.
+        """Leave out the orders, which take most of the time, that no measure in `keys` is computed from.
 
         Args:
             keys: Names of measures at the top of `metrics.json`.
@@ -122,13 +129,13 @@ class GroupSums:
             The same table, without the measures that need them.
         """
         sources = {self.sources[key] for key in self.measures if str(key) in keys}
-        rankings = {source: each for source, each in self.rankings.items() if source in sources}
         left = {
             key: measure
             for key, measure in self.measures.items()
-            if measure.rankings is None or self.sources[key] in rankings
+            if measure.orders is None or self.sources[key] in sources
         }
-        return replace(self, measures=left, rankings=rankings)
+        orders = {source.order: self.orders[source.order] for source in sources if source.order in self.orders}
+        return replace(self, measures=left, sources={key: self.sources[key] for key in left}, orders=orders)
 
     def value(self) -> dict[Key, Values]:
         """Evaluate every measure of the table as it is, every group counting once: of shape () or (5,), by key."""
@@ -155,7 +162,7 @@ class GroupSums:
             if measure.counted == "defined":
                 counts[key] = defined[key]
             elif measure.counted == "classes":
-                fewer = [ranking.fewer_groups for ranking in self.rankings[self.sources[key]]]
+                fewer = [order.fewer_groups for order in self.orders[self.sources[key].order]]
                 counts[key] = np.array(fewer if measure.shape else fewer[0], np.float64)
             else:
                 counts[key] = average if measure.counted == "grades" else total
@@ -176,6 +183,18 @@ class GroupSums:
             for (source, each), part in zip(self.sums.items(), parts, strict=True)
         }
 
+    def _areas(self, weights: Weights) -> dict[Source, Values]:
+        """By source, (B,) the area of an order, or (B, 5) those of one order a grade; one order is summed up once."""
+        areas: dict[Source, list[Values]] = {
+            source: [] for source in self.sources.values() if source.order in self.orders
+        }
+        for source, orders in self.orders.items():
+            for weighted in (WeightedOrder(order, weights) for order in orders):
+                for each in areas:
+                    if each.area is not None and each.order == source:
+                        areas[each].append(each.area(weighted))
+        return {source: np.stack(each, axis=-1) if len(each) > 1 else each[0] for source, each in areas.items()}
+
 
 def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) -> GroupSums:
     """Sum a predictions table up.
@@ -191,7 +210,7 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
     measures: dict[Key, Measure] = {}
     sources: dict[Key, Source] = {}
     columns: dict[Source, Values] = {}
-    rankings: dict[Source, tuple[Ranking, ...]] = {}
+    orders: dict[Source, tuple[ScoreOrder, ...]] = {}
     missing: dict[str, str] = {}
     photos = _as_arrays(table, groups)
     for section in SECTIONS:
@@ -205,18 +224,19 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
                 key = Key(section.name, point, measure.key)
                 measures[key] = measure
                 # All count photos by the same matrix, whatever the section.
-                counted = measure.rankings is None and measure.adds is count_grades
-                source = CONFUSION if counted else Source(section.name, point, measure.rankings or measure.adds)
+                counted = measure.orders is None and measure.adds is count_grades
+                function = measure.orders or measure.adds
+                source = CONFUSION if counted else Source(section.name, point, function, measure.area)
                 sources[key] = source
-                if measure.rankings is not None and source not in rankings:
-                    rankings[source] = measure.rankings(part)
-                elif measure.rankings is None and source not in columns:
+                if measure.orders is not None and source.order not in orders:
+                    orders[source.order] = measure.orders(part)
+                elif measure.orders is None and source not in columns:
                     columns[source] = measure.adds(part)
     return GroupSums(
         measures,
         sources,
         {source: np.add.reduceat(columns[source], groups.starts, axis=0) for source in sorted(columns, key=_column)},
-        rankings,
+        orders,
         _count_photos(measures, sources, columns),
         {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS},
         missing,
@@ -262,12 +282,6 @@ def _evaluate(
         key: measure.value(Sums(weighted[sources[key]], matrix, photos, prevalences))
         for key, measure in measures.items()
     }
-
-
-def _areas(rankings: tuple[Ranking, ...], weights: Weights) -> Values:
-    """(B,) the area of a ranking, or (B, 5) those of one ranking a grade."""
-    areas = [ranking.area(weights) for ranking in rankings]
-    return np.stack(areas, axis=-1) if len(areas) > 1 else areas[0]
 
 
 def _count_defined(

@@ -5,15 +5,13 @@ The registry names what a model card may hold, so it is read without pandas, whi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from biranet.evaluation.areas import ScoreOrder, WeightedOrder
 from biranet.grades import GRADE_COUNT
-
-if TYPE_CHECKING:
-    from biranet.evaluation.groups import Weights
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.int64]
@@ -75,7 +73,7 @@ class Sums(NamedTuple):
     """What the value of a measure is computed from, for B sets of weights of the groups.
 
     Attributes:
-        own: (B, ...) the weighted sum of what each photo adds to this measure; of a ranking (B,) its area, or (B, 5).
+        own: (B, ...) the weighted sum of what each photo adds to this measure; of an order (B,) its area, or (B, 5).
         matrix: (B, 5, 5) the weighted confusion matrix.
         photos: (B,) the weight of all photos.
         prevalences: By screening, the stated share of the ill, or None.
@@ -107,22 +105,14 @@ class Facts(NamedTuple):
         return not sum(self.photos_of_grade[:lowest])
 
 
-class Ranking(Protocol):
-    """Photos in the order of a score."""
-
-    @property
-    def fewer_groups(self) -> int:
-        """Number of groups with marked photos, or of those with others, whichever are fewer."""
-
-    def area(self, weights: "Weights") -> Values:
-        """Measure the area under a curve, for (G, B) weights of groups: (B,), NaN where it is not defined."""
-
-
 Tally = Callable[[GradedPhotos], Values]
 """What each photo adds, (N, ...)."""
 
-Rankings = Callable[[GradedPhotos], tuple[Ranking, ...]]
-"""One ranking, or one a grade."""
+Orders = Callable[[GradedPhotos], tuple[ScoreOrder, ...]]
+"""The photos in the order of one score, or of one a grade."""
+
+Area = Callable[[WeightedOrder], Values]
+"""The area under a curve that an order determines, (B,); NaN where it is not defined."""
 
 Why = Callable[[Facts, int | None], str]
 """Why a value is not defined, in one clause. For a list with gaps: that of a grade, or without one that of the list, in
@@ -197,7 +187,9 @@ class Measure(Meaning):
     Args:
         value: From the sums to (B,) values, or (B, 5) for a list; NaN where not defined.
         adds: What each photo adds to the measure's own sum.
-        rankings: In place of that, the orders whose areas it is computed from.
+        orders: In place of that, the orders whose areas it is computed from; measures that name the same function
+            share them.
+        area: The area of each of these orders.
         needs: The table must have this.
         interval: How its interval is made.
         counted: The groups it is about.
@@ -207,7 +199,8 @@ class Measure(Meaning):
 
     value: Callable[[Sums], Values]
     adds: Tally = count_grades
-    rankings: Rankings | None = None
+    orders: Orders | None = None
+    area: Area | None = None
     needs: Literal["grades", "probabilities"] = "grades"
     interval: IntervalMethod
     counted: Counted = "defined"

@@ -6,21 +6,20 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.confusion import ratio
+from biranet.evaluation.areas import ScoreOrder, order_by_score, roc_auc
 from biranet.evaluation.measures.grades import no_photo_of_grade
 from biranet.evaluation.measures.measure import (
     BY_GRADE,
     Facts,
     GradedPhotos,
     Measure,
-    Ranking,
     Sums,
     Values,
     because,
     given,
     one_hot,
 )
-from biranet.evaluation.measures.screening import area
-from biranet.evaluation.areas import rank
+from biranet.evaluation.measures.screening import area_of_order
 from biranet.grades import GRADE_COUNT, GRADES
 
 BINS = 15
@@ -135,9 +134,9 @@ BEFORE_CALIBRATION_MEASURES = tuple(
 """The same of the probabilities before the temperature."""
 
 
-def _rank_each_grade(photos: GradedPhotos) -> tuple[Ranking, ...]:
+def _order_each_grade(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     shares: Values = given(photos.probabilities)
-    return tuple(rank(shares[:, grade], photos.truth == grade, photos.group) for grade in GRADES)
+    return tuple(order_by_score(shares[:, grade], photos.truth == grade, photos.group) for grade in GRADES)
 
 
 def _mean_of_defined(sums: Sums) -> Values:
@@ -159,8 +158,9 @@ ONE_VS_REST_MEASURES = (
         "grade.",
         shape=BY_GRADE,
         heading="Probabilities",
-        rankings=_rank_each_grade,
-        value=area,
+        orders=_order_each_grade,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
@@ -171,7 +171,8 @@ ONE_VS_REST_MEASURES = (
         name="One-versus-rest AUC, mean",
         sentence="Mean of the one-versus-rest AUC over the grades in which it is defined.",
         heading="Probabilities",
-        rankings=_rank_each_grade,
+        orders=_order_each_grade,
+        area=roc_auc,
         value=_mean_of_defined,
         needs="probabilities",
         interval="average",

@@ -8,18 +8,17 @@ import numpy as np
 
 from biranet import confusion
 from biranet.confusion import SCREENINGS, two_by_two
+from biranet.evaluation.areas import ScoreOrder, average_precision, order_by_score, roc_auc
 from biranet.evaluation.measures.measure import (
     Facts,
     GradedPhotos,
     Measure,
-    Ranking,
     Sums,
     Values,
     Why,
     because,
     given,
 )
-from biranet.evaluation.areas import PrecisionOrder, RiskOrder, rank
 from biranet.grades import REFERABLE_GRADE
 
 
@@ -112,31 +111,25 @@ def _referable_score(photos: GradedPhotos) -> Values:
     return referable_score(given(photos.probabilities))
 
 
-def _rank_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = _referable_score(photos)
-    return (rank(score, photos.truth >= REFERABLE.lowest, photos.group),)
+def _order_by_referable_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
+    return (order_by_score(_referable_score(photos), photos.truth >= REFERABLE.lowest, photos.group),)
 
 
-def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
+def _order_by_any_dr_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     from biranet.decisions.columns import any_dr_score
 
     score = any_dr_score(given(photos.probabilities))
-    return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)
+    return (order_by_score(score, photos.truth >= ANY_DR.lowest, photos.group),)
 
 
-def _order_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = _referable_score(photos)
-    return (PrecisionOrder.of(score, photos.truth >= REFERABLE.lowest, photos.group),)
-
-
-def _order_by_confidence(photos: GradedPhotos) -> tuple[Ranking, ...]:
+def _order_by_confidence(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     score = _referable_score(photos)
     wrong = (photos.predicted >= REFERABLE_GRADE) != (photos.truth >= REFERABLE_GRADE)
-    return (RiskOrder.of(np.maximum(score, 1 - score), wrong, photos.group),)
+    return (order_by_score(np.maximum(score, 1 - score), wrong, photos.group, average_all=True),)
 
 
-def area(sums: Sums) -> Values:
-    """The area of the measure's own ranking."""
+def area_of_order(sums: Sums) -> Values:
+    """The area of the measure's own order."""
     return sums.own
 
 
@@ -147,8 +140,9 @@ SCREENING_MEASURES = (
         sentence="Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is "
         "guessing.",
         heading="Referral and any retinopathy",
-        rankings=_rank_referable,
-        value=area,
+        orders=_order_by_referable_score,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
@@ -160,8 +154,9 @@ SCREENING_MEASURES = (
         sentence="Area under the precision-recall curve: the predictive value at the score (p2 + p3 + p4) of each "
         "referable photo, averaged over these photos; the share of referable photos is guessing.",
         heading="Referral and any retinopathy",
-        rankings=_order_referable,
-        value=area,
+        orders=_order_by_referable_score,
+        area=average_precision,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
@@ -199,8 +194,9 @@ SCREENING_MEASURES = (
         sentence="Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
         "0.5 is guessing.",
         heading="Referral and any retinopathy",
-        rankings=_rank_any_dr,
-        value=area,
+        orders=_order_by_any_dr_score,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
@@ -242,8 +238,9 @@ RISK_COVERAGE = Measure(
     "decided.",
     better="lower",
     heading="Referral and any retinopathy",
-    rankings=_order_by_confidence,
-    value=area,
+    orders=_order_by_confidence,
+    area=average_precision,
+    value=area_of_order,
     needs="probabilities",
     interval="average",
     counted="all",
