@@ -20,7 +20,6 @@ from biranet.decisions.predictions import pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.measures import LEADING
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
@@ -211,7 +210,6 @@ def write_comparison(
         "comparison": comparison,
         "first": first,
         "sections": sections,
-        "leading": LEADING,
         "numbers": {name: Numbers(measures) for name, measures in comparison["measures"].items()},
         "level": LEVEL,
         "shortened": shortened,

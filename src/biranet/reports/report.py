@@ -15,7 +15,7 @@ from biranet.decisions.fit import COVERAGE
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.interval_methods import LEVEL, MIN_GROUPS_SIMULATED
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.measures import LEADING, point_name
+from biranet.evaluation.measures import point_name
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import FEW, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
@@ -206,15 +206,12 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
 
 def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
     numbers, patients = Numbers(metrics), metrics["patients"]
-    leading = [numbers(key).meaning for key in LEADING]
     measured = patients["reason"] is None
     combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if measured else {}
     return {
         "point_name": point_name,
         "numbers": numbers,
         "listed": numbers.listed(),
-        "headlines": [meaning.key for meaning in leading if meaning.better == "higher"],
-        "leading_grades": [meaning.key for meaning in leading if meaning.heading != "Probabilities"],
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
