@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.decisions.columns import (
-    COLUMNS,
     DECISION_COLUMNS,
     POINT_PREFIX,
+    PREDICTION_COLUMNS,
     PROBABILITIES,
     has_decisions,
     has_probabilities,
@@ -128,7 +128,7 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
             not 0 to 4, probabilities are no numbers in [0, 1] or do not sum to 1, rounding apart, an answer is none, or
             the column of an operating point does not name it.
     """
-    _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
+    _refuse_missing(table, PREDICTION_COLUMNS[: -len(PROBABILITIES)], origin)
     _check_column_sets(table, origin)
     if not len(table):
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
@@ -316,7 +316,7 @@ def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.Data
 
 
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
-    fixed = [name for name in (*COLUMNS, *DECISION_COLUMNS, *point_columns(table)) if name in table]
+    fixed = [name for name in (*PREDICTION_COLUMNS, *DECISION_COLUMNS, *point_columns(table)) if name in table]
     return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
 
 

@@ -21,9 +21,9 @@ from biranet.decisions.rules import raw_probabilities
 from biranet.evaluation.areas import ScoreOrder, WeightedOrder
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights
-from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, Sums
-from biranet.evaluation.measures.decisions import count_decisions, count_held, count_referred, count_sizes
-from biranet.evaluation.measures.measure import Area, Orders, Tally, count_grades
+from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, WeightedSums
+from biranet.evaluation.measures.decisions import count_covered, count_decisions, count_referred, count_sizes
+from biranet.evaluation.measures.measure import Area, Orders, PhotoValues, count_grades
 from biranet.evaluation.measures.probabilities import log_loss, overconfidence, squared_distance
 from biranet.grades import DECISIONS
 
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
     section: str
     point: str
-    function: Tally | Orders
+    function: PhotoValues | Orders
     area: Area | None = None
 
     @property
@@ -61,13 +61,13 @@ CONFUSION = Source("", "", count_grades)
 
 _LOSSES = (squared_distance, log_loss, overconfidence)
 
-COLUMNS = (
+COLUMN_ORDER = (
     ("", count_grades),
     *(("", loss) for loss in _LOSSES),
     *(("before_calibration", loss) for loss in _LOSSES),
     ("operating_points", count_referred),
     ("decisions", count_decisions),
-    ("prediction_sets", count_held),
+    ("prediction_sets", count_covered),
     ("prediction_sets", count_sizes),
 )
 """The first sums in the order of the columns of one matrix product; sums that are not named here follow. The last digit
@@ -116,7 +116,7 @@ class GroupSums:
         Returns:
             By key: (B,), or (B, 5) where there is one value a grade. NaN where a value is not defined.
         """
-        weighted = self._weigh(weights) | self._areas(weights)
+        weighted = self._weighted_sums(weights) | self._areas(weights)
         return _evaluate(self.measures, self.sources, weighted, self.prevalences)
 
     def select(self, keys: Collection[str]) -> "GroupSums":
@@ -142,18 +142,18 @@ class GroupSums:
         once = np.ones((self.group_count, 1), np.int32)
         return {key: values[0] for key, values in self.measure(once).items()}
 
-    def groups_measured(self) -> dict[Key, Values]:
+    def count_groups(self) -> dict[Key, Values]:
         """Count, for every measure, the groups with photos that it is about.
 
         Returns:
             By key, of shape () or (5,): for a share, the groups that hold a photo it is a share of (photos of grade 3,
             for its recall); for an area under the ROC curve, the groups with photos to find or those with others,
             whichever are fewer; for an average over grades, as many as would know it as well, which rare grades make
-            few and no whole number (see `_groups_of_average`); for all else, all groups.
+            few and no whole number (see `_satterthwaite_groups`); for all else, all groups.
         """
         total = np.array(self.group_count, np.float64)
         holding = (self.sums[CONFUSION].sum(-1) > 0).sum(0)
-        average = np.minimum(total, _groups_of_average(holding.astype(np.float64)))
+        average = np.minimum(total, _satterthwaite_groups(holding.astype(np.float64)))
         defined = _count_defined(
             {key: each for key, each in self.measures.items() if each.counted == "defined"}, self.sources, self.sums
         )
@@ -173,7 +173,7 @@ class GroupSums:
         """(G, S) all sums side by side, so that one matrix product weighs them all."""
         return np.column_stack([each.reshape(len(each), -1) for each in self.sums.values()])
 
-    def _weigh(self, weights: Weights) -> dict[Source, Values]:
+    def _weighted_sums(self, weights: Weights) -> dict[Source, Values]:
         """(B, ...) weighted sums by source."""
         weighted = (self._columns.T @ weights.astype(np.float64)).T
         ends = np.cumsum([each[0].size for each in self.sums.values()])
@@ -224,18 +224,21 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
                 key = Key(section.name, point, measure.key)
                 measures[key] = measure
                 # All count photos by the same matrix, whatever the section.
-                counted = measure.orders is None and measure.adds is count_grades
-                function = measure.orders or measure.adds
+                counted = measure.orders is None and measure.per_photo is count_grades
+                function = measure.orders or measure.per_photo
                 source = CONFUSION if counted else Source(section.name, point, function, measure.area)
                 sources[key] = source
                 if measure.orders is not None and source.order not in orders:
                     orders[source.order] = measure.orders(part)
                 elif measure.orders is None and source not in columns:
-                    columns[source] = measure.adds(part)
+                    columns[source] = measure.per_photo(part)
     return GroupSums(
         measures,
         sources,
-        {source: np.add.reduceat(columns[source], groups.starts, axis=0) for source in sorted(columns, key=_column)},
+        {
+            source: np.add.reduceat(columns[source], groups.starts, axis=0)
+            for source in sorted(columns, key=_column_position)
+        },
         orders,
         _count_photos(measures, sources, columns),
         {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS},
@@ -243,9 +246,9 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
     )
 
 
-def _column(source: Source) -> int:
+def _column_position(source: Source) -> int:
     place = (source.section, source.function)
-    return COLUMNS.index(place) if place in COLUMNS else len(COLUMNS)
+    return COLUMN_ORDER.index(place) if place in COLUMN_ORDER else len(COLUMN_ORDER)
 
 
 def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
@@ -279,7 +282,7 @@ def _evaluate(
     matrix = weighted[CONFUSION]
     photos = matrix.sum((-2, -1))
     return {
-        key: measure.value(Sums(weighted[sources[key]], matrix, photos, prevalences))
+        key: measure.value(WeightedSums(weighted[sources[key]], matrix, photos, prevalences))
         for key, measure in measures.items()
     }
 
@@ -288,8 +291,8 @@ def _count_defined(
     measures: Mapping[Key, Measure], sources: Mapping[Key, Source], sums: Mapping[Source, Values]
 ) -> dict[Key, Values]:
     """By key, for how many rows of (R, ...) sums a measure is defined: a share is not where it has no photo."""
-    alone = _evaluate(measures, sources, sums, dict.fromkeys(SCREENINGS))
-    return {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in alone.items()}
+    by_row = _evaluate(measures, sources, sums, dict.fromkeys(SCREENINGS))
+    return {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in by_row.items()}
 
 
 def _count_photos(
@@ -308,7 +311,7 @@ def _count_photos(
     return {key: np.sum([piece[key] for piece in pieces], axis=0) for key in shares}
 
 
-def _groups_of_average(groups: Values) -> Values:
+def _satterthwaite_groups(groups: Values) -> Values:
     """How many groups tell as much of the spread of a mean over grades as the groups of each grade do.
 
     A mean over grades varies most by the grades that fewest groups have, and of those the spread is known worst.

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
-from biranet.decisions.columns import COLUMNS, has_decisions, has_probabilities, probabilities
+from biranet.decisions.columns import PREDICTION_COLUMNS, has_decisions, has_probabilities, probabilities
 from biranet.decisions.fit import COVERAGE
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.interval_methods import LEVEL, MIN_GROUPS_SIMULATED
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import point_name
 from biranet.evaluation.patients import measure_patients
-from biranet.evaluation.subgroups import FEW, measure_subgroups
+from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
@@ -86,7 +86,7 @@ _ALWAYS = 4
 REPORT = folder_kind(
     "a report",
     {
-        PREDICTIONS_NAME: lambda path: read_header(path)[:_ALWAYS] == COLUMNS[:_ALWAYS],
+        PREDICTIONS_NAME: lambda path: read_header(path)[:_ALWAYS] == PREDICTION_COLUMNS[:_ALWAYS],
         METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
@@ -215,7 +215,7 @@ def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
-        "few": FEW,
+        "few": FEW_PHOTOS,
         "first_shown": FIRST_SHOWN,
     }
 

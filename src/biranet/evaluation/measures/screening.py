@@ -10,14 +10,14 @@ from biranet import confusion
 from biranet.confusion import SCREENINGS, two_by_two
 from biranet.evaluation.areas import ScoreOrder, average_precision, order_by_score, roc_auc
 from biranet.evaluation.measures.measure import (
-    Facts,
+    GradeCounts,
     GradedPhotos,
     Measure,
-    Sums,
     Values,
-    Why,
-    because,
-    given,
+    WeightedSums,
+    WhyUndefined,
+    constant_reason,
+    required,
 )
 from biranet.grades import REFERABLE_GRADE
 
@@ -28,24 +28,24 @@ class Screening:
 
     Attributes:
         key: Its name in `SCREENINGS`.
-        nobody: The clause that nobody is ill.
-        everybody: The clause that everybody is.
+        reason_no_positives: The clause that nobody is ill.
+        reason_no_negatives: The clause that everybody is.
     """
 
     key: str
-    nobody: str
-    everybody: str
+    reason_no_positives: str
+    reason_no_negatives: str
 
     @property
     def lowest(self) -> int:
         """The lowest grade that means yes."""
         return SCREENINGS[self.key]
 
-    def one_class(self, facts: Facts, grade: int | None) -> str:
+    def reason_one_class(self, grade_counts: GradeCounts, grade: int | None) -> str:
         """Say which of the two classes is missing."""
-        return self.nobody if facts.nobody(self.lowest) else self.everybody
+        return self.reason_no_positives if grade_counts.no_positives(self.lowest) else self.reason_no_negatives
 
-    def counts(self, sums: Sums) -> Values:
+    def counts(self, sums: WeightedSums) -> Values:
         """(B, 2, 2) what the predicted grade says."""
         return two_by_two(sums.matrix, self.lowest).astype(np.float64, copy=False)
 
@@ -54,7 +54,7 @@ class Screening:
         texts: Mapping[str, tuple[str, str]],
         *,
         positive: str,
-        counts: Callable[[Sums], Values],
+        counts: Callable[[WeightedSums], Values],
         prefix: str = "",
         **common: Any,
     ) -> tuple[Measure, ...]:
@@ -68,7 +68,9 @@ class Screening:
             common: What else their entries say, all alike.
         """
 
-        def entry(key: str, value: Callable[[Values, float | None], Values], why: Why, prevalence: str = "") -> Measure:
+        def entry(
+            key: str, value: Callable[[Values, float | None], Values], why_undefined: WhyUndefined, prevalence: str = ""
+        ) -> Measure:
             name, sentence = texts[key]
             return Measure(
                 key=prefix + key,
@@ -77,28 +79,32 @@ class Screening:
                 value=lambda sums: value(counts(sums), sums.prevalences[self.key]),
                 interval="share",
                 prevalence=prevalence,
-                why=why,
+                why_undefined=why_undefined,
                 **common,
             )
 
         return (
-            entry("sensitivity", lambda table, _: confusion.sensitivity(table), because(self.nobody)),
-            entry("specificity", lambda table, _: confusion.specificity(table), because(self.everybody)),
+            entry(
+                "sensitivity", lambda table, _: confusion.sensitivity(table), constant_reason(self.reason_no_positives)
+            ),
+            entry(
+                "specificity", lambda table, _: confusion.specificity(table), constant_reason(self.reason_no_negatives)
+            ),
             entry("ppv", confusion.positive_predictive_value, self._predictive(f"no photo was {positive}"), self.key),
             entry(
                 "npv", confusion.negative_predictive_value, self._predictive(f"every photo was {positive}"), self.key
             ),
         )
 
-    def _predictive(self, clause: str) -> Why:
+    def _predictive(self, clause: str) -> WhyUndefined:
         """Why a predictive value is missing: at a stated prevalence it comes from two shares and needs both classes."""
 
-        def why(facts: Facts, grade: int | None) -> str:
-            needs_both = self.key in facts.stated
-            single = facts.nobody(self.lowest) or facts.everybody(self.lowest)
-            return self.one_class(facts, grade) if needs_both and single else clause
+        def why_undefined(grade_counts: GradeCounts, grade: int | None) -> str:
+            needs_both = self.key in grade_counts.stated
+            single = grade_counts.no_positives(self.lowest) or grade_counts.no_negatives(self.lowest)
+            return self.reason_one_class(grade_counts, grade) if needs_both and single else clause
 
-        return why
+        return why_undefined
 
 
 REFERABLE = Screening("referable", "no photo is referable", "every photo is referable")
@@ -108,7 +114,7 @@ ANY_DR = Screening("any_dr", "no photo has any DR", "every photo has DR")
 def _referable_score(photos: GradedPhotos) -> Values:
     from biranet.decisions.columns import referable_score
 
-    return referable_score(given(photos.probabilities))
+    return referable_score(required(photos.probabilities))
 
 
 def _order_by_referable_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
@@ -118,7 +124,7 @@ def _order_by_referable_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
 def _order_by_any_dr_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     from biranet.decisions.columns import any_dr_score
 
-    score = any_dr_score(given(photos.probabilities))
+    score = any_dr_score(required(photos.probabilities))
     return (order_by_score(score, photos.truth >= ANY_DR.lowest, photos.group),)
 
 
@@ -128,9 +134,9 @@ def _order_by_confidence(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     return (order_by_score(np.maximum(score, 1 - score), wrong, photos.group, average_all=True),)
 
 
-def area_of_order(sums: Sums) -> Values:
+def area_of_order(sums: WeightedSums) -> Values:
     """The area of the measure's own order."""
-    return sums.own
+    return sums.total
 
 
 SCREENING_MEASURES = (
@@ -146,7 +152,7 @@ SCREENING_MEASURES = (
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=REFERABLE.one_class,
+        why_undefined=REFERABLE.reason_one_class,
     ),
     Measure(
         key="referable_auprc",
@@ -160,7 +166,7 @@ SCREENING_MEASURES = (
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=because(REFERABLE.nobody),
+        why_undefined=constant_reason(REFERABLE.reason_no_positives),
     ),
     *REFERABLE.shares(
         {
@@ -200,7 +206,7 @@ SCREENING_MEASURES = (
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=ANY_DR.one_class,
+        why_undefined=ANY_DR.reason_one_class,
     ),
     *ANY_DR.shares(
         {

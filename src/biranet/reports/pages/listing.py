@@ -41,9 +41,9 @@ class Number:
         return self.estimate.reason
 
     @property
-    def rough(self) -> bool:
-        """Whether the interval must be called rough."""
-        return self.meaning.rough
+    def interval_undercovers(self) -> bool:
+        """Whether the interval holds the true value less often than those of the others."""
+        return self.meaning.interval_undercovers
 
     @property
     def measured(self) -> bool:
