@@ -24,7 +24,7 @@ from biranet.outputs import folder_kind, holds_keys
 from biranet.reports.facts import Facts, HashedFile, SourceTable
 from biranet.reports.notes import Note
 from biranet.reports.pages.charts import (
-    FIRST_SHOWN,
+    MIN_COVERED_PHOTOS,
     decision_counts,
     history_charts,
     reliability_chart,
@@ -39,7 +39,7 @@ from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
 
-WORST = 10
+MAX_MISTAKES = 10
 """Mistakes that are shown: as pictures, or by their names where there are none."""
 
 
@@ -79,14 +79,16 @@ ARCHIVE_NAME = "prepared_archive"
 """Folder in a report's, for the prepared photos of a published archive that was measured; not `prepared`, which may be
 the user's own."""
 
-_ALWAYS = 4
+_FIXED_COLUMN_COUNT = 4
 """So many columns of predictions are there in every report, in their order."""
 
 
 REPORT = folder_kind(
     "a report",
     {
-        PREDICTIONS_NAME: lambda path: read_header(path)[:_ALWAYS] == PREDICTION_COLUMNS[:_ALWAYS],
+        PREDICTIONS_NAME: lambda path: (
+            read_header(path)[:_FIXED_COLUMN_COUNT] == PREDICTION_COLUMNS[:_FIXED_COLUMN_COUNT]
+        ),
         METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
@@ -153,7 +155,9 @@ def write_report(
         "panels": panels,
         "history": history,
     }
-    page = render_page("report.html.jinja", {**values, **_explained(metrics), **_drawn(table, metrics, history)})
+    page = render_page(
+        "report.html.jinja", {**values, **_number_values(metrics), **_chart_values(table, metrics, history)}
+    )
     write_bytes(out / PAGE_NAME, page.encode())
     return metrics
 
@@ -183,7 +187,7 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         table: A predictions table.
 
     Returns:
-        At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
+        At most `MAX_MISTAKES` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
         `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted grade.
 
     Example:
@@ -201,26 +205,28 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         rows["confidence"] = probabilities(table)[np.arange(len(table)), rows["predicted_grade"]]
         order, columns = ["off", "confidence"], [*columns, "confidence"]
     worst = rows[rows["off"] > 0].sort_values(order, ascending=False, kind="stable")
-    return worst.head(WORST)[columns]
+    return worst.head(MAX_MISTAKES)[columns]
 
 
-def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
     numbers, patients = Numbers(metrics), metrics["patients"]
     measured = patients["reason"] is None
     combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if measured else {}
     return {
         "point_name": point_name,
         "numbers": numbers,
-        "listed": numbers.listed(),
+        "listed": numbers.by_heading(),
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
         "few": FEW_PHOTOS,
-        "first_shown": FIRST_SHOWN,
+        "first_shown": MIN_COVERED_PHOTOS,
     }
 
 
-def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _chart_values(
+    table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     matrix = np.array(metrics["confusion_matrix"])
     off = (table["predicted_grade"] - table["grade"]).abs()
     temperatures = sorted(set(table["temperature"])) if "temperature" in table else []

@@ -73,7 +73,7 @@ class Numbers:
         key = Key.parse(text)
         return Number(key, meaning_of(key), self.estimates[key]) if key in self.estimates else None
 
-    def listed(self) -> dict[str, list[Number]]:
+    def by_heading(self) -> dict[str, list[Number]]:
         """List every number below its heading; no heading without numbers."""
         by_heading: dict[str, list[Number]] = {heading: [] for heading in get_args(Heading)}
         explained = set()
