@@ -17,7 +17,7 @@ from biranet.reports import notes as notes_module
 from biranet.reports.facts import SourceTable, source_lines
 from biranet.reports.notes import NOTE_KINDS, Note
 from biranet.reports.report import write_report
-from biranet.reports.table_provenance import check_unchanged, describe_tables
+from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables
 
 
 def method(*sentences):
@@ -28,7 +28,7 @@ def report(folder, notes, facts, grades=(0, 1, 2, 3, 4), tables=()):
     """The table of a real report."""
     table = pd.DataFrame({"file": [f"{folder.name}_{grade}.jpg" for grade in grades], "grade": grades})
     table = table.assign(predicted_grade=table["grade"], group=["p", *table["file"][1:-1], "p"])
-    write_report(folder, table, title="t", notes=notes, facts=facts, tables=tables)
+    write_report(folder, table, title="t", provenance=Provenance(tuple(notes), facts, tuple(tables)))
     return folder / "predictions.csv"
 
 
@@ -66,7 +66,7 @@ def test_the_story_of_a_pool_is_kept(tmp_path):
     pooled = report(tmp_path / "pool", notes, {}, tables=tables)
     (again,), said = describe_tables([pooled])
     assert (again.tables, said) == (tables, notes)
-    write_report(tmp_path / "last", pd.read_csv(pooled), title="t", notes=said, tables=(again,))
+    write_report(tmp_path / "last", pd.read_csv(pooled), title="t", provenance=Provenance(tuple(said), {}, (again,)))
     page = (tmp_path / "last" / "report.html").read_text()
     for file in (*files, pooled):
         assert sha256(file) in page
@@ -101,7 +101,8 @@ def test_notes_on_a_table_are_said_once(tmp_path):
     first = write_report(tmp_path / "one", single, title="t")["provenance"]["notes"]
     assert [note["kind"] for note in first] == ["no_groups", "absent_grades", "few_groups"]
     notes = describe_tables([tmp_path / "one" / "predictions.csv"])[1]
-    assert write_report(tmp_path / "two", single, title="t", notes=notes)["provenance"]["notes"] == first
+    second = write_report(tmp_path / "two", single, title="t", provenance=Provenance(tuple(notes)))
+    assert second["provenance"]["notes"] == first
 
 
 def test_no_report_depends_on_how_a_note_is_worded(tmp_path, monkeypatch):

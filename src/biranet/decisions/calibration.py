@@ -74,7 +74,7 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     """Find where on the scale of the expected grade the grades begin.
 
     The thresholds that are best for these photos follow their accidents, so those of many resamples of the groups are
-    averaged, and the even thresholds stand beside them with the weight of `_PRIOR_PHOTOS` photos.
+    averaged, and those that round the expected grade stand beside them with the weight of `_PRIOR_PHOTOS` photos.
 
     Args:
         expected: Expected grades of the calibrated probabilities, (N,), in [0, 4].
@@ -95,9 +95,8 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     draws = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_RESAMPLES)
     fits = [maximize_kappa(expected, grades, times[group_of_photo].astype(np.float64)) for times in draws]
     data_weight = len(grades) / (len(grades) + _PRIOR_PHOTOS)
-    first, second, third, fourth = data_weight * np.mean(fits, axis=0) + (1 - data_weight) * np.array(
-        ROUNDING_THRESHOLDS
-    )
+    rounding = np.array(ROUNDING_THRESHOLDS)
+    first, second, third, fourth = data_weight * np.mean(fits, axis=0) + (1 - data_weight) * rounding
     return float(first), float(second), float(third), float(fourth)
 
 

@@ -43,8 +43,8 @@ def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
         The tables by name, in order.
 
     Raises:
-        InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same_photos` refuses
-            them; the sentence names file, row and column.
+        InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same_photos`
+            refuses them; the sentence names file, row and column.
     """
     if len(paths) < 2:
         raise InputError("comparing needs at least two predictions files, each of all photos")

@@ -1,7 +1,7 @@
 """The curves of the report, in values: ROC, reliability and risk against coverage. Arrays in, arrays out.
 
-A curve over 50,000 photos has tens of thousands of corners, which no page needs: `simplify_line` drops those that nobody could
-see.
+A curve over 50,000 photos has tens of thousands of corners, which no page needs: `simplify_line` drops those that
+nobody could see.
 """
 
 from dataclasses import dataclass

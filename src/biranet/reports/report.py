@@ -1,7 +1,7 @@
 """The report on a predictions table: the table, its measures as JSON, and one page that opens without a network."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
-from biranet.reports.facts import Facts, HashedFile, SourceTable
+from biranet.reports.facts import HashedFile
 from biranet.reports.notes import Note
 from biranet.reports.pages.charts import (
     MIN_COVERED_PHOTOS,
@@ -104,10 +104,8 @@ def write_report(
     title: str,
     config: ReportConfig | None = None,
     panels: Sequence[Panel] = (),
-    facts: Facts | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-    notes: Sequence[Note] = (),
-    tables: Sequence[SourceTable] = (),
+    provenance: Provenance | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json` and `report.html` into a folder.
 
@@ -117,11 +115,8 @@ def write_report(
         title: Heading of the page.
         config: How to measure; the defaults where None.
         panels: Photos to show, the worst mistakes first.
-        facts: What was measured and how: checkpoint, part of the split, audit, versions, command, commit.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
-        notes: What must be known before the figures, such as how often the test part was read before; those that the
-            table gives reason for are added.
-        tables: Where this is the table of others that were pooled, or measured again: what is known of them.
+        provenance: Where the predictions come from; notes that the table gives reason for, and its hash, are added.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
@@ -136,8 +131,11 @@ def write_report(
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
     content = HashedFile(PREDICTIONS_NAME, sha256_of(out / PREDICTIONS_NAME))
-    provenance = Provenance(
-        (*notes, *_table_notes(table, measured)), {**(facts or {}), TABLE_FACT: content}, tuple(tables)
+    provenance = provenance or Provenance()
+    provenance = replace(
+        provenance,
+        notes=(*provenance.notes, *_table_notes(table, measured)),
+        facts={**provenance.facts, TABLE_FACT: content},
     )
     metrics = {
         **measured,
@@ -187,8 +185,9 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         table: A predictions table.
 
     Returns:
-        At most `MAX_MISTAKES` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
-        `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted grade.
+        At most `MAX_MISTAKES` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with
+        answers `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted
+        grade.
 
     Example:
         >>> grades = pd.DataFrame({"file": ["a", "b", "c"], "grade": [0, 2, 4], "predicted_grade": [0, 1, 1]})

@@ -17,7 +17,7 @@ from biranet.places import public_names
 from biranet.reports.facts import Fact
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import THRESHOLDS_FACT, check_unchanged, describe_tables
+from biranet.reports.table_provenance import THRESHOLDS_FACT, Provenance, check_unchanged, describe_tables
 from biranet.scale import Scale
 from biranet.version import how_measured
 
@@ -77,9 +77,7 @@ def measure_tables(
             table,
             title=f"Evaluation of {title}",
             config=config,
-            facts={**facts, **rules_facts, **how_measured()},
-            notes=notes,
-            tables=described,
+            provenance=Provenance(tuple(notes), {**facts, **rules_facts, **how_measured()}, described),
         )
 
 

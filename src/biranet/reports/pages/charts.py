@@ -219,8 +219,8 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
         table: A predictions table.
 
     Returns:
-        The curve, from `MIN_COVERED_PHOTOS` photos on; the points are all photos by their predicted grade and, where the table
-        has decisions, what the rule decides. None without probabilities.
+        The curve, from `MIN_COVERED_PHOTOS` photos on; the points are all photos by their predicted grade and, where
+        the table has decisions, what the rule decides. None without probabilities.
     """
     if not has_probabilities(table):
         return None
