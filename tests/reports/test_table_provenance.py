@@ -187,26 +187,26 @@ def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
         check_unchanged([table], tables)
 
 
-def earlier(told):
+def earlier(metrics):
     """As a biranet wrote it that knew no kinds of notes."""
-    del told["provenance"]
+    del metrics["provenance"]
 
 
 def set_provenance(**changes):
-    return lambda told: told["provenance"].update(changes)
+    return lambda metrics: metrics["provenance"].update(changes)
 
 
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda told: told.update(notes=3),
-        lambda told: told.update(notes=[3]),
-        lambda told: told.update(notes=None),
-        lambda told: told.update(notes=[]),
-        lambda told: told["facts"].update(Epoch=3),
-        lambda told: told["facts"].update(Epoch="4"),
-        lambda told: told["facts"].update(Audit=["a", None]),
-        lambda told: told.update(provenance=3),
+        lambda metrics: metrics.update(notes=3),
+        lambda metrics: metrics.update(notes=[3]),
+        lambda metrics: metrics.update(notes=None),
+        lambda metrics: metrics.update(notes=[]),
+        lambda metrics: metrics["facts"].update(Epoch=3),
+        lambda metrics: metrics["facts"].update(Epoch="4"),
+        lambda metrics: metrics["facts"].update(Audit=["a", None]),
+        lambda metrics: metrics.update(provenance=3),
         set_provenance(notes=[]),
         set_provenance(notes=[{"kind": "of a later biranet", "text": "kept", "files": []}]),
         set_provenance(facts={"Epoch": 3}),
@@ -217,9 +217,9 @@ def set_provenance(**changes):
 )
 def test_a_report_that_was_edited_or_is_of_an_earlier_version_is_not_passed_over(tmp_path, edit):
     table = report(tmp_path / "one", method("kept"), {"Epoch": "3"})
-    told = stored(table)
-    edit(told)
-    Path(tmp_path / "one" / "metrics.json").write_text(json.dumps(told))
+    metrics = stored(table)
+    edit(metrics)
+    Path(tmp_path / "one" / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(
         InputError,
         match=r"one/metrics\.json tells of predictions\.csv, but its notes and facts are not.*make the report",
