@@ -18,9 +18,9 @@ from biranet.files import write_json
 from biranet.grades import GRADES
 from biranet.images import PREPARED_SHA256
 from biranet.manifest import (
-    MANIFEST_COLUMNS,
     FOLD_PREFIX,
     GROUP_FROM,
+    MANIFEST_COLUMNS,
     MANIFEST_NAME,
     OFFICIAL_SPLIT,
     OWN_GROUP,
