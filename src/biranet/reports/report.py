@@ -105,7 +105,7 @@ def write_report(
     config: ReportConfig | None = None,
     panels: Sequence[Panel] = (),
     history: Sequence[Mapping[str, Any]] = (),
-    provenance: Provenance | None = None,
+    provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json` and `report.html` into a folder.
 
@@ -131,7 +131,6 @@ def write_report(
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
     content = HashedFile(PREDICTIONS_NAME, sha256_of(out / PREDICTIONS_NAME))
-    provenance = provenance or Provenance()
     provenance = replace(
         provenance,
         notes=(*provenance.notes, *_table_notes(table, measured)),
