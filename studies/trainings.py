@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from biranet.config import ModelConfig, TrainConfig
-from biranet.decisions.columns import COLUMNS
+from biranet.decisions.columns import PREDICTION_COLUMNS
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.model import build_model
@@ -93,4 +93,4 @@ def predict_test_part(folder: Path, predictor: Predictor, config: TrainConfig) -
     """Predict the test part of the split that a model was trained on: the fixed columns, before any rule."""
     photos = graded_photos(read_manifest(folder))
     photos = photos[photos[predictor.info.split_column] == "test"].reset_index(drop=True)
-    return predict_photos(predictor, folder, photos, workers=config.data.workers)[list(COLUMNS)]
+    return predict_photos(predictor, folder, photos, workers=config.data.workers)[list(PREDICTION_COLUMNS)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biranet.console import Guarded, escaped, progress_bar
+from biranet.console import GuardedStream, escaped, progress_bar
 
 
 @given(st.text())
@@ -40,10 +40,10 @@ def test_bar_goes_by_the_guard_and_is_not_shown_where_there_is_no_terminal(monke
             return True
 
     terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", Guarded(terminal))
+    monkeypatch.setattr(sys, "stderr", GuardedStream(terminal))
     assert list(progress_bar(range(3), desc="on")) == [0, 1, 2]
     assert "on: 100%" in terminal.getvalue() and "\r" in terminal.getvalue()
-    for stream in (None, Guarded(io.StringIO())):
+    for stream in (None, GuardedStream(io.StringIO())):
         monkeypatch.setattr(sys, "stderr", stream)
         assert progress_bar(range(3)).disable
 

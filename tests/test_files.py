@@ -126,7 +126,7 @@ def writing(path):
 
 
 def test_a_kill_leaves_the_old_file_whole_and_the_next_write_in_the_folder_tidies_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_TIDIED", set())
+    monkeypatch.setattr(files, "_CLEANED_FOLDERS", set())
     path = tmp_path / "note.txt"
     path.write_text("old")
     with writing(path):

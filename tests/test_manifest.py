@@ -5,7 +5,7 @@ import pytest
 
 from biranet.errors import InputError
 from biranet.manifest import (
-    COLUMNS,
+    MANIFEST_COLUMNS,
     MANIFEST_NAME,
     SPLITS,
     STATUSES,
@@ -31,7 +31,7 @@ NASTY = [
 def rows(**columns):
     """A manifest with empty values where nothing is said; one row per value of the first column."""
     count = len(next(iter(columns.values())))
-    values = {name: [""] * count for name in COLUMNS} | {"status": ["ok"] * count} | columns
+    values = {name: [""] * count for name in MANIFEST_COLUMNS} | {"status": ["ok"] * count} | columns
     table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in values.items()})
     table["grade"] = pd.to_numeric(table["grade"]).astype("Int64")
     return table
@@ -42,7 +42,7 @@ def test_nasty_names_go_out_and_come_back(tmp_path):
     table = rows(file=NASTY, group=NASTY[::-1], grade=grades, reason=NASTY, **{"label, file's": NASTY})
     write_manifest(tmp_path, table)
     back = read_manifest(tmp_path)
-    assert list(back.columns) == [*COLUMNS, "label, file's"]
+    assert list(back.columns) == [*MANIFEST_COLUMNS, "label, file's"]
     assert str(back["grade"].dtype) == "Int64"
     pd.testing.assert_frame_equal(back.reset_index(drop=True), table[back.columns], check_column_type=False)
     first = (tmp_path / MANIFEST_NAME).read_bytes()
@@ -52,10 +52,10 @@ def test_nasty_names_go_out_and_come_back(tmp_path):
 
 def test_the_fixed_columns_come_first_and_none_may_be_missing(tmp_path):
     table = rows(note=["x"], file=["a.jpg"])
-    write_manifest(tmp_path, table[["note", *COLUMNS]])
+    write_manifest(tmp_path, table[["note", *MANIFEST_COLUMNS]])
     header = (tmp_path / MANIFEST_NAME).read_text().splitlines()[0]
-    assert header == ",".join([*COLUMNS, "note"])
-    for name in COLUMNS:
+    assert header == ",".join([*MANIFEST_COLUMNS, "note"])
+    for name in MANIFEST_COLUMNS:
         table.drop(columns=name).to_csv(tmp_path / MANIFEST_NAME, index=False)
         with pytest.raises(InputError, match=f"no column '{name}'"):
             read_manifest(tmp_path)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from biranet.console import Guarded, guarded_streams
+from biranet.console import GuardedStream, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
 from biranet.places import refuse_undecoded
@@ -31,36 +31,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-def _exit_status(arguments: list[str], out: Guarded, stopped: list[int]) -> int:
+def _exit_status(arguments: list[str], out: GuardedStream, stopped: list[int]) -> int:
     """Run the command line to its end, whichever that is, and give its status."""
     try:
         status = _run(arguments)
     except SystemExit as ended:  # of tyro, which has said why
         status = ended.code if isinstance(ended.code, int) else 2
     except (BiranetError, PhotoError) as error:
-        _say(str(error))
+        _print_error(str(error))
         return STOPPED if stopped else error.exit_status
     except KeyboardInterrupt:
-        _say("stopped")
+        _print_error("stopped")
         return STOPPED
     except Exception as error:
         if stopped:  # whatever the signal has become on its way
-            _say("stopped")
+            _print_error("stopped")
             return STOPPED
         from biranet.faults import EXIT_STATUS, describe
 
-        _say(describe(error, arguments[0] if arguments else ""))
+        _print_error(describe(error, arguments[0] if arguments else ""))
         return EXIT_STATUS
     out.flush()
     if out.failure is None or status > 1:
         return status
     if isinstance(out.failure, BrokenPipeError):
         return READER_GONE
-    _say(f"the work is done, but what it says cannot be written to standard output: {out.failure.strerror}")
+    _print_error(f"the work is done, but what it says cannot be written to standard output: {out.failure.strerror}")
     return InputError.exit_status
 
 
-def _say(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     if len(sentence) > _LONGEST_SENTENCE:  # it quotes a cell as long as a file
         sentence = f"{sentence[: _LONGEST_SENTENCE - _END_OF_SENTENCE]} … {sentence[-_END_OF_SENTENCE:]}"
     print(f"biranet: {sentence}", file=sys.stderr)

@@ -291,8 +291,8 @@ def positive_predictive_value(counts: Matrix, prevalence: float | None = None) -
     """
     if prevalence is None:
         return ratio(counts[..., 1, 1], counts[..., 1].sum(-1))
-    true_positives, needless = prevalence * sensitivity(counts), (1 - prevalence) * (1 - specificity(counts))
-    return ratio(true_positives, true_positives + needless)
+    true_positives, false_positives = prevalence * sensitivity(counts), (1 - prevalence) * (1 - specificity(counts))
+    return ratio(true_positives, true_positives + false_positives)
 
 
 def negative_predictive_value(counts: Matrix, prevalence: float | None = None) -> Values:
@@ -307,8 +307,8 @@ def negative_predictive_value(counts: Matrix, prevalence: float | None = None) -
     """
     if prevalence is None:
         return ratio(counts[..., 0, 0], counts[..., 0].sum(-1))
-    spared, missed = (1 - prevalence) * specificity(counts), prevalence * (1 - sensitivity(counts))
-    return ratio(spared, spared + missed)
+    true_negatives, false_negatives = (1 - prevalence) * specificity(counts), prevalence * (1 - sensitivity(counts))
+    return ratio(true_negatives, true_negatives + false_negatives)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Values:

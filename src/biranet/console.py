@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STANDARD = (0, 1, 2)
 """Descriptors of standard input, output and error."""
 
-_SUSPECT = re.compile(r"[^\n\t -~]")
+_CONTROL = re.compile(r"[^\n\t -~]")
 """What may be an order to a terminal; most of it is letters."""
 
 
@@ -27,16 +27,16 @@ def escaped(text: str) -> str:
         >>> print(escaped("\x1b[31mred ü"))
         \x1b[31mred ü
     """
-    return _SUSPECT.sub(_written_out, text)
+    return _CONTROL.sub(_escape_character, text)
 
 
-def _written_out(match: re.Match[str]) -> str:
+def _escape_character(match: re.Match[str]) -> str:
     letter = match[0]
     # Wide spaces are no orders, although they do not count as printable.
     return letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
 
 
-class Guarded(io.TextIOBase):
+class GuardedStream(io.TextIOBase):
     """A stream to a terminal, a file or a pipe that takes all that is written, whether or not it can pass it on.
 
     Args:
@@ -65,14 +65,14 @@ class Guarded(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Pass text on, without orders to a terminal; so there are no colours, and it does not claim to be one."""
-        self._try(lambda: self.stream.write(escaped(text)))
+        self._attempt(lambda: self.stream.write(escaped(text)))
         return len(text)
 
     def flush(self) -> None:
         """Pass on what waits."""
-        self._try(self.stream.flush)
+        self._attempt(self.stream.flush)
 
-    def _try(self, act: Any) -> None:
+    def _attempt(self, act: Any) -> None:
         if self.failure is not None:
             return
         try:
@@ -85,7 +85,7 @@ class Guarded(io.TextIOBase):
 
 
 @contextmanager
-def guarded_streams() -> Iterator[Guarded]:
+def guarded_streams() -> Iterator[GuardedStream]:
     """Guard standard output and standard error, closed ones included.
 
     Yields:
@@ -98,7 +98,7 @@ def guarded_streams() -> Iterator[Guarded]:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a letter gets another one, not a traceback.
             stream.reconfigure(errors="replace")
-    out, err = map(Guarded, opened)
+    out, err = map(GuardedStream, opened)
     sys.stdout, sys.stderr = out, err
     try:
         yield out
@@ -128,7 +128,7 @@ def progress_bar(*arguments: Any, shown: bool = True, **settings: Any) -> "tqdm[
     """
     from tqdm import tqdm
 
-    stream = sys.stderr.stream if isinstance(sys.stderr, Guarded) else sys.stderr  # a bar moves the cursor
+    stream = sys.stderr.stream if isinstance(sys.stderr, GuardedStream) else sys.stderr  # a bar moves the cursor
     disable = None if shown and stream is not None else True
     bar: tqdm[Any] = tqdm(*arguments, **settings, file=stream, disable=disable)  # type: ignore[call-overload]
     return bar

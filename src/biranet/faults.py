@@ -40,7 +40,7 @@ def describe(error: BaseException, command: str) -> str:
     else:
         why = f"this is a fault of biranet ({summary})"
     place = _write_details(error, command)
-    where = f"the details are in {place}; please send it, after a look at what it says" if place else _last_place(error)
+    where = f"the details are in {place}; please send it, after a look at what it says" if place else _last_frame(error)
     return f"{why}; {where}"
 
 
@@ -64,13 +64,13 @@ def _write_details(error: BaseException, command: str) -> str:
         # Only its owner may read it, and it does not say who that is.
         handle, name = tempfile.mkstemp(prefix="biranet-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(_without_places(text))
+            file.write(_anonymize(text))
     except Exception:  # no disk, no memory, no descriptors: the sentence must come all the same
         return ""
     return name
 
 
-def _without_places(text: str) -> str:
+def _anonymize(text: str) -> str:
     """Name our own code relative to the package, and what lies in the home of the user by `~`."""
     for place, name, end in ((Path(__file__).parent.parent, "", "/"), (Path.home(), "~", r"(?![\w-]|\.\w)")):
         if place != Path(place.anchor):
@@ -79,6 +79,6 @@ def _without_places(text: str) -> str:
     return text
 
 
-def _last_place(error: BaseException) -> str:
+def _last_frame(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
     return f"it came from {Path(frames[0].filename).name}, line {frames[0].lineno}" if frames else "nobody knows where"

@@ -55,8 +55,8 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(path))
         old = _replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.parent not in _TIDIED:
-            _TIDIED.add(target.parent)
+        if target.parent not in _CLEANED_FOLDERS:
+            _CLEANED_FOLDERS.add(target.parent)
             tidy(target.parent)
         temporary, number = _open_temporary(target, 0o666 if old is None else 0o600)
     file = io.BufferedWriter(_Output(number, path))
@@ -82,7 +82,7 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
 _PARTIAL = re.compile(r"\..*\.biranet-[0-9a-f]{8}\.partial")
 """Names of files that `atomic_write` has not finished."""
 
-_TIDIED: set[Path] = set()
+_CLEANED_FOLDERS: set[Path] = set()
 """Folders in which this process has looked for what others have left: once is enough."""
 
 

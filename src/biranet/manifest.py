@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.csv"
 OFFICIAL_SPLIT = "official_split"
 """Column with the part that the data set was published with; empty without one. `biranet split` starts from it."""
 
-COLUMNS = (
+MANIFEST_COLUMNS = (
     "file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256", OFFICIAL_SPLIT,
 )  # fmt: skip
 """The columns every manifest has, in this order; crop geometry and the label file's further columns follow."""
@@ -70,7 +70,7 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
     if not path.is_file():
         # A pipe would be waited for.
         raise InputError(f"{path} is no regular file; take it away, and run `biranet prepare` again")
-    table = read_table(path, COLUMNS)
+    table = read_table(path, MANIFEST_COLUMNS)
     table["grade"] = parse_grades(table, "grade", path)
     table["eye"] = parse_eyes(table, "eye", path)
     _check_values(table, path)
@@ -148,10 +148,10 @@ def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
 
     Args:
         prepared: The prepared folder.
-        table: Rows with at least `COLUMNS`.
+        table: Rows with at least `MANIFEST_COLUMNS`.
     """
-    extra_columns = [name for name in table.columns if name not in COLUMNS]
-    write_table(prepared / MANIFEST_NAME, table[[*COLUMNS, *extra_columns]])
+    extra_columns = [name for name in table.columns if name not in MANIFEST_COLUMNS]
+    write_table(prepared / MANIFEST_NAME, table[[*MANIFEST_COLUMNS, *extra_columns]])
 
 
 def graded_photos(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 """Ctrl-C, a scheduler that ends the job, a terminal that is closed; Windows has no SIGHUP."""
 
 
-def heeded() -> dict[signal.Signals, Any]:
+def current_handlers() -> dict[signal.Signals, Any]:
     """The signals that stop this process, with their handlers; not those it was told to ignore, as `nohup` does."""
     handlers = {number: signal.getsignal(number) for number in STOPPING}
     return {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
@@ -29,12 +29,12 @@ def stop_by_interrupt() -> Iterator[list[int]]:
     Yields:
         The signals that came; empty as long as none did.
     """
-    received: list[int] = []
-    before, unraisable, main_thread = heeded(), sys.unraisablehook, threading.get_ident()
+    arrived: list[int] = []
+    before, unraisable, main_thread = current_handlers(), sys.unraisablehook, threading.get_ident()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
+        arrived.append(number)
+        if len(arrived) > 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         raise KeyboardInterrupt
@@ -42,7 +42,7 @@ def stop_by_interrupt() -> Iterator[list[int]]:
     def repeat(lost: Any) -> None:
         if lost.exc_type is KeyboardInterrupt:
             # It came while an object was finalised, where no exception goes any further; so it comes once more, after.
-            threading.Timer(0.05, signal.pthread_kill, (main_thread, received.pop())).start()
+            threading.Timer(0.05, signal.pthread_kill, (main_thread, arrived.pop())).start()
         elif sys.flags.dev_mode:
             unraisable(lost)
 
@@ -50,7 +50,7 @@ def stop_by_interrupt() -> Iterator[list[int]]:
         signal.signal(number, stop)
     sys.unraisablehook = repeat
     try:
-        yield received
+        yield arrived
     finally:
         sys.unraisablehook = unraisable
         for number, handler in before.items():
@@ -70,18 +70,18 @@ def stop_signals() -> Iterator[list[int]]:
     Yields:
         The signals that came; empty as long as none did.
     """
-    received: list[int] = []
-    before = heeded()
+    arrived: list[int] = []
+    before = current_handlers()
 
     def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
+        arrived.append(number)
         for each, handler in before.items():
             signal.signal(each, handler)
 
     for number in before:
         signal.signal(number, note)
     try:
-        yield received
+        yield arrived
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """From the tables of a grid to its numbers: measures, paired differences, convergence. No number is made elsewhere."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,3 +281,14 @@ def convergence(results: Results) -> pd.DataFrame:
         kappas = training.sort_values("epoch")["validation_kappa"]
         rows.append((*key, final_kappa(kappas), epochs_to_level(kappas)))
     return pd.DataFrame(rows, columns=[*names, "final_kappa", "epochs_to_level"]).astype({"epochs_to_level": "Int64"})
+
+
+def grouped(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """The rows with the same texts in some columns, in order of first appearance."""
+    for key, rows in table.groupby(list(columns), sort=False):
+        yield tuple(map(str, key)), rows
+
+
+def of_kappa(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of kappa."""
+    return table[table["measure"] == "quadratic_weighted_kappa"]

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import RESAMPLES
-from biranet.files import atomic_write, write_bytes
+from biranet.files import write_bytes
 from biranet.grades import GRADE_COUNT
 from biranet.tables import write_table
 from studies.commands import command_parser, exit_status_of, run_as_command
@@ -30,12 +28,14 @@ from studies.idrid.analysis import (
     External,
     Results,
     convergence,
-    curves,
     differences,
+    grouped,
     measures,
+    of_kappa,
     read_results,
 )
-from studies.idrid.grid import BASE, HERE, LOSS_TITLES
+from studies.idrid.drawings import draw_curves, draw_differences
+from studies.idrid.grid import HERE, LOSS_TITLES
 from studies.idrid.sentences import (
     NOTHING,
     ahead_or_behind,
@@ -51,9 +51,6 @@ from studies.idrid.sentences import (
 from studies.idrid.variants import ARCHITECTURES, VARIANTS
 
 CORE = HERE / "results" / "core"
-
-LINES = {"ce": "--", "grading": "-"}
-COLOURS = {"plain": "#777777", "ranet": "#1f77b4", "biranet": "#d62728"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +101,8 @@ def write_page(results: Path, out: Path, resamples: int = RESAMPLES) -> None:
         }
         for name, table in tables.items():
             write_table(results / f"{name}.csv", table)
-        _draw_differences(tables["differences"], found.external, out / "differences.svg")
-        _draw_curves(found, out / "curves.svg")
+        draw_differences(tables["differences"], found.external, out / "differences.svg")
+        draw_curves(found, out / "curves.svg")
         values |= _values(found, resamples, **tables)
     # autoescape would turn the quotes of Markdown into entities
     environment = Environment(
@@ -131,7 +128,7 @@ def _values(
         "paired": _paired(compared),
         "ablations": [
             {"title": VARIANTS[other].title, "cells": _cells(rows, difference_with_interval, "difference")}
-            for (other,), rows in _grouped(ablations, "other")
+            for (other,), rows in grouped(ablations, "other")
         ],
         "models": [
             {
@@ -147,7 +144,7 @@ def _values(
         "external": found.external and _external(found.external),
         "claims": _claims(differences),
         "short": [_telling(ablations), sooner(convergence, "Convergence, all architectures"), _highest(measures)],
-        "comparisons": len(_of_kappa(compared)),
+        "comparisons": len(of_kappa(compared)),
         "standing": {name: ahead_or_behind(rows) for name, rows in _of_two_measures(compared)},
         "versions": ", ".join(
             f"{name.removeprefix(COLLECTED_WITH)} {version}"
@@ -185,7 +182,7 @@ def _values(
                 "seconds": f"{rows['seconds'].mean():.0f}",
                 "hours": f"{rows['seconds'].sum() / 3600:.2f}",
             }
-            for (variant, part), rows in _grouped(found.times, "variant", "part")
+            for (variant, part), rows in grouped(found.times, "variant", "part")
         ],
         "hours": f"{found.times['seconds'].sum() / 3600:.1f}",
     }
@@ -194,7 +191,7 @@ def _values(
 def _counted(differences: pd.DataFrame) -> dict[str, int]:
     """How many intervals of differences there are, how many leave out 0, and the same for kappa alone."""
     counts = {}
-    for name, table in (("all", differences), ("kappa", _of_kappa(differences))):
+    for name, table in (("all", differences), ("kappa", of_kappa(differences))):
         known = table.dropna(subset=["low"])
         counts[f"intervals_{name}"] = len(known)
         counts[f"excluding_{name}"] = sum(map(leaves_out_zero, known["low"], known["high"]))
@@ -210,14 +207,14 @@ def _chosen(choices: pd.DataFrame) -> list[dict[str, Any]]:
             "loss": LOSS_TITLES[loss],
             "counts": [int(rows.loc[rows["lr"] == rate, "chosen"].sum()) for rate in rates],
         }
-        for (variant, loss), rows in _grouped(choices, "variant", "loss")
+        for (variant, loss), rows in grouped(choices, "variant", "loss")
     ]
 
 
 def _external(external: External) -> dict[str, Any]:
     rates = [
         f"{name_of(*pair)}: {' and '.join(f'{rate:g}' for rate in dict.fromkeys(rows['lr']))}"
-        for pair, rows in _grouped(external.rates, "variant", "loss")
+        for pair, rows in grouped(external.rates, "variant", "loss")
     ]
     return {
         **_counted(external.differences),
@@ -239,7 +236,7 @@ def _measured(measures: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table of values."""
     return [
         {"title": VARIANTS[variant].title, "loss": LOSS_TITLES[loss], "cells": _cells(rows, with_interval, "value")}
-        for (variant, loss), rows in _grouped(measures, "variant", "loss")
+        for (variant, loss), rows in grouped(measures, "variant", "loss")
     ]
 
 
@@ -251,16 +248,10 @@ def _paired(differences: pd.DataFrame) -> list[dict[str, Any]]:
             "other": name_of(other, other_loss),
             "cells": _cells(rows, difference_with_interval, "difference"),
         }
-        for (first, first_loss, other, other_loss), rows in _grouped(
+        for (first, first_loss, other, other_loss), rows in grouped(
             differences, "first", "first_loss", "other", "other_loss"
         )
     ]
-
-
-def _grouped(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    """The rows with the same texts in some columns, in order of first appearance."""
-    for key, rows in table.groupby(list(columns), sort=False):
-        yield tuple(map(str, key)), rows
 
 
 def _cells(rows: pd.DataFrame, write: Any, column: str) -> list[str]:
@@ -268,12 +259,8 @@ def _cells(rows: pd.DataFrame, write: Any, column: str) -> list[str]:
     return [write(*ends) for ends in zip(by_key[column], by_key["low"], by_key["high"], strict=True)]
 
 
-def _of_kappa(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["measure"] == "quadratic_weighted_kappa"]
-
-
 def _highest(measures: pd.DataFrame) -> str:
-    kappas = _of_kappa(measures)
+    kappas = of_kappa(measures)
     best = kappas.sort_values("value", ascending=False, kind="stable").iloc[0]
     return (
         f"Highest kappa: {name_of(best['variant'], best['loss'])}, "
@@ -284,7 +271,7 @@ def _highest(measures: pd.DataFrame) -> str:
 
 def _of_two_measures(differences: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of the two measures that the summary speaks of, each with its name."""
-    yield "Kappa", _of_kappa(differences)
+    yield "Kappa", of_kappa(differences)
     yield "Referable AUC", differences[differences["measure"] == "referable_auc"]
 
 
@@ -318,7 +305,7 @@ def _place(row: pd.Series) -> str:
 
 def _telling(ablations: pd.DataFrame) -> str:
     """By how many measures each change of BiRA-Net is told apart from it."""
-    found = {VARIANTS[other].title: ahead_or_behind(rows) for (other,), rows in _grouped(ablations, "other")}
+    found = {VARIANTS[other].title: ahead_or_behind(rows) for (other,), rows in grouped(ablations, "other")}
     told = [f"{title}: {said} measures" for title, said in found.items() if said != NOTHING]
     silent = f"{NOTHING} in {len(found) - len(told)}"
     return f"BiRA-Net with one thing changed, {len(found)} versions. {'; '.join([*told, silent])}."
@@ -340,68 +327,6 @@ def _budget(path: Path) -> dict[str, Any]:
         for _, row in table.iterrows()
     ]
     return {"budget": rows, "budget_trainings": table["trainings"].sum(), "budget_hours": f"{table['hours'].sum():.1f}"}
-
-
-def _draw_differences(found: pd.DataFrame, external: External | None, path: Path) -> None:
-    """Draw every difference of kappa with its interval, one row each; the external one beside it.
-
-    Args:
-        found: The rows of differences.csv.
-        external: The external test.
-        path: An SVG file; the same tables give the same bytes.
-    """
-    rows = _of_kappa(found).reset_index(drop=True)
-    elsewhere = _of_kappa(external.differences) if external else rows.iloc[:0]
-    pairs = ["first", "first_loss", "other", "other_loss"]
-    figure = Figure(figsize=(9, 1.2 + 0.36 * len(rows)), layout="constrained")
-    axes = figure.add_subplot(xlabel="difference of kappa, and its interval")
-    both = (("this data set", rows, "o", -0.13), ("another clinic", rows[pairs].merge(elsewhere, on=pairs), "s", 0.13))
-    for label, table, marker, aside in both:
-        heights = table[pairs].merge(rows[pairs].reset_index(), on=pairs)["index"] + aside
-        ends = [table["difference"] - table["low"], table["high"] - table["difference"]]
-        colour = "#1f77b4" if marker == "o" else "#e08214"
-        if len(table):
-            axes.errorbar(table["difference"], heights, xerr=ends, fmt=marker, color=colour, capsize=2, label=label)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [_asked(row) for _, row in rows.iterrows()])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
-    _save(figure, path)
-
-
-def _asked(row: pd.Series) -> str:
-    """What a row of differences.csv compares, in few words."""
-    other = VARIANTS[row["other"]].title
-    if row["question"] == "method":
-        return f"{name_of(row['other'], row['other_loss'])} minus {name_of(row['first'], row['first_loss'])}"
-    if row["question"] == "ablation":
-        return f"{other}: minus {VARIANTS[BASE[0]].title}"
-    if row["question"] == "loss":
-        return f"{other}: {LOSS_TITLES[row['other_loss']]} minus {LOSS_TITLES[row['first_loss']]}"
-    return f"{LOSS_TITLES[row['other_loss']]}: {other} minus {VARIANTS[row['first']].title}"
-
-
-def _draw_curves(results: Results, path: Path) -> None:
-    """Draw the mean validation kappa after each epoch, one line for each architecture and loss.
-
-    Args:
-        results: The tables.
-        path: An SVG file; the same tables give the same bytes.
-    """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel="validation kappa, mean over folds and seeds")
-    for (variant, loss), rows in _grouped(curves(results), "variant", "loss"):
-        mean = rows.groupby("epoch")["validation_kappa"].mean()
-        axes.plot(mean.index, mean, LINES[loss], color=COLOURS[variant], label=name_of(variant, loss))
-    axes.legend(fontsize="small")
-    axes.grid(alpha=0.3)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with mpl.rc_context({"svg.hashsalt": "biranet"}), atomic_write(path) as file:
-        figure.savefig(file, format=path.suffix.removeprefix("."), metadata={"Date": None})
 
 
 if __name__ == "__main__":

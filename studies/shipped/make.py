@@ -32,6 +32,7 @@ from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
+from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
 from studies.shipped.card import write_card
@@ -71,16 +72,19 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         decide_cross_fitted([read_predictions(path) for path in answers], config.calibration),
         title=f"{DEFAULT}, cross-validated",
         config=ReportConfig(),
-        facts={
-            "Measured on": f"{FOLDS} folds by group, every photo by models that had not seen it",
-            **software_versions(),
-        },
-        notes=[
-            Note(
-                "method",
-                "Grades and decisions of a fold come from rules that were fitted on the answers for the other folds.",
-            )
-        ],
+        provenance=Provenance(
+            (
+                Note(
+                    "method",
+                    "Grades and decisions of a fold come from rules that were fitted on the answers for the other "
+                    "folds.",
+                ),
+            ),
+            {
+                "Measured on": f"{FOLDS} folds by group, every photo by models that had not seen it",
+                **software_versions(),
+            },
+        ),
     )
     write_bytes(results / "cross_validated.json", (out / "report" / "metrics.json").read_bytes())
 

@@ -46,6 +46,7 @@ from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
+from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
 from studies.shipped.options import (
@@ -69,6 +70,12 @@ from studies.shipped.steps import (
     training_parser,
 )
 from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part, train_or_resume
+
+_METHOD = Note(
+    "method",
+    "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model that had not "
+    "learned from that quarter.",
+)
 
 INNER = SplitConfig(test=0.25, validation=0, calibration=0)
 """How the photos that a fold learns from are divided."""
@@ -247,14 +254,7 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
             tables[name],
             title=f"{DEFAULT}, {name} inside the folds",
             config=ReportConfig(),
-            facts={"Measured on": f"{FOLDS} folds by group", **software_versions()},
-            notes=[
-                Note(
-                    "method",
-                    "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model "
-                    "that had not learned from that quarter.",
-                )
-            ],
+            provenance=Provenance((_METHOD,), {"Measured on": f"{FOLDS} folds by group", **software_versions()}),
         )
         write_bytes(results / kept, (out / "nested" / name / "metrics.json").read_bytes())
     compared = compare(tables)

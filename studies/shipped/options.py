@@ -13,7 +13,7 @@ from biranet.config import CalibrationConfig, TrainConfig
 from biranet.confusion import quadratic_weighted_kappa
 from biranet.decisions.fit import MIN_GROUPS
 from biranet.errors import InputError
-from biranet.evaluation.metrics import checked_confusion
+from biranet.evaluation.metrics import validated_confusion_matrix
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.flip import FlipAverage
 from studies.shipped.steps import decide_cross_fitted
@@ -116,4 +116,4 @@ def kappa_of(option: Option, answers: pd.DataFrame, calibration: CalibrationConf
     """
     tables = [answers[_piece(answers) == number].reset_index(drop=True) for number in range(PIECES)]
     judged = decide_cross_fitted(tables, dataclasses.replace(calibration, decoder=option.decoder))
-    return float(quadratic_weighted_kappa(checked_confusion(judged)))
+    return float(quadratic_weighted_kappa(validated_confusion_matrix(judged)))

@@ -14,9 +14,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import cohen_kappa_score, log_loss
 
 from biranet.decisions.calibration import (
-    EVEN_THRESHOLDS,
     FIT_MAX_TEMPERATURE,
     FIT_MIN_TEMPERATURE,
+    ROUNDING_THRESHOLDS,
     fit_grade_thresholds,
     fit_temperature,
     maximize_kappa,
@@ -142,7 +142,7 @@ def test_thresholds_of_many_photos_cannot_be_moved_to_advantage() -> None:
     expected, grades = expected_grade(raw)[order], grades[order]
     found = maximize_kappa(expected, grades, np.ones(3000))
     best = kappa(grades, expected, found)
-    assert best > kappa(grades, expected, EVEN_THRESHOLDS) + 0.02
+    assert best > kappa(grades, expected, ROUNDING_THRESHOLDS) + 0.02
     for place, step in itertools.product(range(4), (-0.2, -0.03, -0.001, 0.001, 0.03, 0.2)):
         moved = found.copy()
         moved[place] += step
@@ -152,11 +152,11 @@ def test_thresholds_of_many_photos_cannot_be_moved_to_advantage() -> None:
 @pytest.mark.parametrize("grades", [[2, 2, 2, 2], [4, 3, 1, 0]], ids=["one grade", "no better than chance"])
 def test_without_anything_to_gain_the_thresholds_are_even(grades: list[int]) -> None:
     found = maximize_kappa(np.array([0.1, 0.2, 2.0, 3.0]), np.array(grades), np.ones(4))
-    assert tuple(found) == EVEN_THRESHOLDS
+    assert tuple(found) == ROUNDING_THRESHOLDS
 
 
 def test_one_photo_gives_almost_even_thresholds() -> None:
-    assert fit_grade_thresholds(np.array([3.0]), np.array([1]), ["a"]) == EVEN_THRESHOLDS
+    assert fit_grade_thresholds(np.array([3.0]), np.array([1]), ["a"]) == ROUNDING_THRESHOLDS
 
 
 def test_thresholds_follow_a_model_that_sees_grades_too_high() -> None:
@@ -164,7 +164,7 @@ def test_thresholds_follow_a_model_that_sees_grades_too_high() -> None:
     found = fit_grade_thresholds(expected_grade(raw), grades, np.arange(600) // 2)
     assert (np.diff(found) > 0).all()
     new, truth = draw(20_000, seed=9, shift=0.5)
-    assert kappa(truth, expected_grade(new), found) > kappa(truth, expected_grade(new), EVEN_THRESHOLDS) + 0.03
+    assert kappa(truth, expected_grade(new), found) > kappa(truth, expected_grade(new), ROUNDING_THRESHOLDS) + 0.03
 
 
 def test_thresholds_of_few_photos_hold_for_others() -> None:
@@ -179,4 +179,4 @@ def test_thresholds_of_few_photos_hold_for_others() -> None:
         ours.append(kappa(truth, scale, fit_grade_thresholds(expected, grades, np.arange(40))))
         best.append(kappa(truth, scale, maximize_kappa(expected, grades, np.ones(40))))
     assert np.mean(ours) > np.mean(best) + 0.01
-    assert np.mean(ours) > kappa(truth, scale, EVEN_THRESHOLDS) - 0.005
+    assert np.mean(ours) > kappa(truth, scale, ROUNDING_THRESHOLDS) - 0.005

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from biranet.decisions.columns import (
-    COLUMNS,
     DECISION_COLUMNS,
+    PREDICTION_COLUMNS,
     any_dr_score,
     has_decisions,
     has_probabilities,
@@ -62,14 +62,14 @@ def written(folder: Path, *rows: str, header: str = HEADER, name: str = "predict
 
 
 def test_columns_are_the_published_ones() -> None:
-    assert ",".join(COLUMNS) == HEADER
+    assert ",".join(PREDICTION_COLUMNS) == HEADER
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write_predictions(path, predictions())
     table = read_predictions(path)
-    assert list(table.columns) == [*COLUMNS, "camera"]
+    assert list(table.columns) == [*PREDICTION_COLUMNS, "camera"]
     assert table[["grade", "predicted_grade"]].dtypes.tolist() == [np.dtype("int64")] * 2
     assert table["p0"].dtype == np.float64
     for column in table.columns:
@@ -85,7 +85,7 @@ def test_answers_are_written_and_read(tmp_path: Path) -> None:
     write_predictions(path, answered())
     table = read_predictions(path)
     points = ["refer_youden", "refer_cost_5"]
-    assert list(table.columns) == [*COLUMNS, *DECISION_COLUMNS, *points, "camera"]
+    assert list(table.columns) == [*PREDICTION_COLUMNS, *DECISION_COLUMNS, *points, "camera"]
     assert has_decisions(table) and point_columns(table) == points
     assert table["temperature"].dtype == np.float64
     assert {table[name].dtype for name in ("lowest_grade", "highest_grade", *points)} == {np.dtype("int64")}
@@ -113,9 +113,9 @@ def test_scores_add_up_probabilities() -> None:
 def test_probabilities_survive_as_float32(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=200).astype(np.float32)
     table = pd.DataFrame({"file": [f"{i}.png" for i in range(200)], "group": "g", "grade": 1, "predicted_grade": 2})
-    table[list(COLUMNS[4:])] = drawn
+    table[list(PREDICTION_COLUMNS[4:])] = drawn
     write_predictions(tmp_path / "p.csv", table)
-    again = read_predictions(tmp_path / "p.csv")[list(COLUMNS[4:])].to_numpy(np.float32)
+    again = read_predictions(tmp_path / "p.csv")[list(PREDICTION_COLUMNS[4:])].to_numpy(np.float32)
     np.testing.assert_array_equal(again, drawn)
 
 
@@ -227,7 +227,7 @@ def test_a_status_that_is_somebody_elses_leaves_nothing_out(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("column", ["file", "grade", "predicted_grade"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
-    header = ",".join("other" if name == column else name for name in COLUMNS)
+    header = ",".join("other" if name == column else name for name in PREDICTION_COLUMNS)
     path = written(tmp_path, GOOD, header=header)
     with pytest.raises(InputError, match=f"has no column '{column}'"):
         read_predictions(path)
@@ -382,7 +382,7 @@ def test_many_photos_are_read_at_once(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=photos)
     table = pd.DataFrame({"file": np.arange(photos).astype(str), "group": "g", "predicted_grade": drawn.argmax(axis=1)})
     table["grade"] = table["predicted_grade"].to_numpy()[::-1]
-    table[list(COLUMNS[4:])] = drawn
+    table[list(PREDICTION_COLUMNS[4:])] = drawn
     path = tmp_path / "p.csv"
     write_predictions(path, table)
     durations = []

@@ -77,15 +77,22 @@ def test_what_is_not_wanted_is_not_computed(draw_table: Draw) -> None:
     ):
         values = whole.select(keys).value()
         assert set(by_text(whole.value())) - set(by_text(values)) == areas - keys - left
-        assert set(whole.select(keys).groups_measured()) == set(values)
+        assert set(whole.select(keys).count_groups()) == set(values)
         for key, value in values.items():
             np.testing.assert_array_equal(value, whole.value()[key])
+
+
+def test_areas_of_one_score_share_one_order(draw_table: Draw) -> None:
+    table = draw_table(40, seed=14)
+    orders = sum_by_group(table, arrange_groups([table]), EvaluationConfig()).orders.values()
+    # Five grades, each against the rest; referable; any DR; confidence: not one for each of six measures.
+    assert sorted(map(len, orders)) == [1, 1, 1, 5]
 
 
 def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     table = draw_table(40, seed=12)
     groups = arrange_groups([table])
-    counts = by_text(sum_by_group(table, groups, EvaluationConfig()).groups_measured())
+    counts = by_text(sum_by_group(table, groups, EvaluationConfig()).count_groups())
 
     def holding(photos: "pd.Series[bool]") -> int:
         return int(table.loc[photos, "group"].nunique())
@@ -116,5 +123,5 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
         assert counts[key] == 40, key
     one_grade = table[table["grade"] == 2]
     alone = arrange_groups([one_grade])
-    assert by_text(sum_by_group(one_grade, alone, EvaluationConfig()).groups_measured())["aca"] == by_grade[2]
+    assert by_text(sum_by_group(one_grade, alone, EvaluationConfig()).count_groups())["aca"] == by_grade[2]
     assert set(counts) == set(by_text(sum_by_group(table, groups, EvaluationConfig()).value()))

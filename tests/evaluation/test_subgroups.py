@@ -11,7 +11,7 @@ from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import LEADING
-from biranet.evaluation.subgroups import EMPTY, FEW, MAX_VALUES, divide, measure_subgroups
+from biranet.evaluation.subgroups import EMPTY_CELL, FEW_PHOTOS, MAX_VALUES, assign_subgroups, measure_subgroups
 from near import near
 
 P = [f"p{grade}" for grade in range(5)]
@@ -29,7 +29,9 @@ def predictions(rows: int = 150) -> pd.DataFrame:
         predicted_grade=chances.argmax(axis=1),
         eye=["left", "right"] * (rows // 2),
         source=["clinic"] * rows,
-        camera=["A"] * (rows - 2 * FEW + 1) + ["B"] * (FEW - 1) + [" C "] * FEW if rows == 150 else "A",
+        camera=["A"] * (rows - 2 * FEW_PHOTOS + 1) + ["B"] * (FEW_PHOTOS - 1) + [" C "] * FEW_PHOTOS
+        if rows == 150
+        else "A",
         sharpness=[f"{value:.6f}" for value in random.random(rows)],
     )
 
@@ -39,8 +41,8 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     parts = measure_subgroups(table, ReportConfig(by=("camera", "eye")))
     assert [(part["column"], part["value"], part["n"], part["few"]) for part in parts] == [
         ("camera", "A", 111, False),
-        ("camera", "B", FEW - 1, True),
-        ("camera", "C", FEW, False),
+        ("camera", "B", FEW_PHOTOS - 1, True),
+        ("camera", "C", FEW_PHOTOS, False),
         ("eye", "left", 75, False),
         ("eye", "right", 75, False),
     ]
@@ -73,7 +75,7 @@ def test_source_and_eye_unless_others_are_named() -> None:
     two = table.assign(source=["van", "clinic", ""] * 50)
     parts = measure_subgroups(two)
     assert [(part["column"], part["value"]) for part in parts] == [
-        *(("source", value) for value in ("clinic", "van", EMPTY)),
+        *(("source", value) for value in ("clinic", "van", EMPTY_CELL)),
         *(("eye", value) for value in ("left", "right")),
     ]
     assert measure_subgroups(table.drop(columns=["eye", "source"])) == []
@@ -104,23 +106,23 @@ def test_many_numbers_make_thirds() -> None:
 
 def test_equal_numbers_stay_together() -> None:
     column = pd.Series(["0"] * 80 + [str(value) for value in range(1, 21)])
-    subgroups, values = divide(column)
+    subgroups, values = assign_subgroups(column)
     assert values == ["lowest third (0 to 0)", "highest third (1 to 20)"]
     assert subgroups.value_counts().tolist() == [80, 20]
 
 
 def test_rare_values_are_joined() -> None:
     column = pd.Series([letter for place, letter in enumerate("abcdefghijklmno") for _ in range(20 - place)] + [""])
-    subgroups, values = divide(column)
-    assert values == [*"abcdefghijk", "(4 others)", EMPTY]
+    subgroups, values = assign_subgroups(column)
+    assert values == [*"abcdefghijk", "(4 others)", EMPTY_CELL]
     assert len(values) == MAX_VALUES + 1
     assert (subgroups == "(4 others)").sum() == 9 + 8 + 7 + 6
 
 
 def test_few_numbers_are_in_the_order_of_numbers() -> None:
-    assert divide(pd.Series(["10", "9", "-1", ""]))[1] == ["-1", "9", "10", EMPTY]
-    assert divide(pd.Series(["10", "9", "inf"]))[1] == ["10", "9", "inf"]
-    assert divide(pd.Series([2, 1, 1]))[1] == ["1", "2"]
+    assert assign_subgroups(pd.Series(["10", "9", "-1", ""]))[1] == ["-1", "9", "10", EMPTY_CELL]
+    assert assign_subgroups(pd.Series(["10", "9", "inf"]))[1] == ["10", "9", "inf"]
+    assert assign_subgroups(pd.Series([2, 1, 1]))[1] == ["1", "2"]
 
 
 @given(
@@ -130,7 +132,7 @@ def test_few_numbers_are_in_the_order_of_numbers() -> None:
 )
 def test_every_row_is_in_one_subgroup(cells: list[str]) -> None:
     column = pd.Series(cells, dtype=object)
-    subgroups, values = divide(column)
+    subgroups, values = assign_subgroups(column)
     assert subgroups.index.equals(column.index)
     assert set(subgroups) == set(values)
     assert len(values) <= MAX_VALUES + 1

@@ -1,7 +1,6 @@
-"""Exported models: the answers of `grade`, calibrated, by whatever reads them; and nothing half done."""
+"""Exported models: the answers of `grade`, calibrated, by whatever reads them."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import re
@@ -21,17 +20,13 @@ from safetensors.torch import load_file
 from biranet.config import ModelConfig
 from biranet.decisions.rules import OperatingPoint, Rules, decide
 from biranet.grades import DISCLAIMER
-from biranet.inference import export
 from biranet.inference.grader import Prediction, load
-from biranet.learning import model as models
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
-from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.model import build_model
-from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.tensors import open_tensors
 from biranet.manifest import read_manifest
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.prepare import Preparation
+from checkpoints import save_varied, with_info
 
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 
@@ -54,13 +49,6 @@ class Export(NamedTuple):
     answers: list[Prediction]
 
 
-def with_card(checkpoint, path, **changes):
-    """Copy a checkpoint with another info."""
-    model, info = load_checkpoint(checkpoint)
-    save_checkpoint(path, model, dataclasses.replace(info, **changes))
-    return path
-
-
 @pytest.fixture(
     scope="module",
     params=[pytest.param("argmax", marks=SAMPLE), "expected_grade", pytest.param("none", marks=SAMPLE)],
@@ -73,7 +61,7 @@ def exported(request, checkpoint, drawn_photos, tmp_path_factory):
     from biranet.cli import main
 
     folder = tmp_path_factory.mktemp("exported")
-    path = with_card(
+    path = with_info(
         checkpoint, folder / "best.safetensors", rules=RULES[request.param], preparation=Preparation(size_px=96)
     )
     (folder / "model.onnx").write_bytes(b"what an earlier biranet wrote: biranet-checkpoint")
@@ -174,27 +162,6 @@ def test_graph_is_as_it_is_described(exported):
     assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
 
 
-def lively(config, path, image_size=64):
-    """A checkpoint with random weights whose answers differ between photos."""
-    torch.manual_seed(1)
-    model = build_model(config)
-    photos = np.stack([draw_photo(seed % 5, seed, image_size, image_size) for seed in range(10)])
-    images = normalize(torch.from_numpy(photos), backbone_normalization(config.backbone))
-    with torch.no_grad():
-        for _ in range(30):
-            model.train()(images)
-        logits = model.eval()(images).logits
-        larger = 1 / logits.std(dim=0)
-        last = model.head[-1] if config.model == "ranet" else model.head
-        last.weight.mul_(larger.reshape(-1, *[1] * (last.weight.ndim - 1)))
-        last.bias.copy_((last.bias - logits.mean(dim=0)) * larger)
-    info = CheckpointInfo(
-        config, image_size, *backbone_normalization(config.backbone), Preparation(size_px=image_size), Rules(1.7)
-    )
-    save_checkpoint(path, model, info)
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "backbone", "freeze", "flip"),
     [
@@ -209,7 +176,7 @@ def lively(config, path, image_size=64):
 )
 def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freeze, flip):
     config = ModelConfig(model=name, backbone=backbone, pretrained=False, freeze=freeze, test_time_flip=flip)
-    checkpoint = lively(config, tmp_path / "a.safetensors")
+    checkpoint = save_varied(config, tmp_path / "a.safetensors")
     said = biranet("export", checkpoint, tmp_path / "a.onnx")
     assert (said.status, said.err) == (0, "")
     photos = np.stack([draw_photo(grade, 20 + grade, 64, 64) for grade in range(5)])
@@ -337,117 +304,3 @@ def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path, 
             "pass on the checkpoint as it is\n"
         )
         assert tree(tmp_path) == before and ("half.safetensors" in before) == earlier
-
-
-# What is refused leaves nothing, or what was there
-
-
-@pytest.mark.parametrize("out", ["model.onnx", "half.safetensors"])
-def test_what_no_export_wrote_is_not_replaced(biranet, checkpoint, tmp_path, tree, out):
-    for content in (b"of last year", checkpoint.read_bytes() if out.endswith(".safetensors") else PAGE.encode()):
-        (tmp_path / out).write_bytes(content)
-        before = tree(tmp_path)
-        said = biranet("export", checkpoint, tmp_path / out)
-        assert (said.status, said.out) == (2, "")
-        kind = "an exported model" if out.endswith(".onnx") else "an exported checkpoint"
-        assert said.err == (
-            f"biranet: {tmp_path / out} is not {kind} of biranet's, and stays as it is; name another file\n"
-        )
-        assert tree(tmp_path) == before
-
-
-@pytest.fixture(scope="module")
-def light(tmp_path_factory):
-    """A checkpoint of a network whose graph is soon written; read only."""
-    config = ModelConfig(model="ranet", backbone="test_convnext2", pretrained=False, freeze="stage4")
-    return lively(config, tmp_path_factory.mktemp("light") / "light.safetensors")
-
-
-@pytest.fixture
-def refused(biranet, light, tmp_path, tree):
-    """Function that exports a checkpoint as ONNX, which leaves all as it was, and gives what was answered."""
-
-    def ask(given=light, out="new/a.onnx"):
-        before = tree(tmp_path)
-        said = biranet("export", given, tmp_path / out)
-        assert tree(tmp_path) == before
-        assert said.out == "" and said.err.startswith("biranet: ") and said.err.count("\n") == 1
-        return said
-
-    return ask
-
-
-def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, light, tmp_path, monkeypatch):
-    def forward(self, pixels):
-        logits, attention = self.model(export.normalize(pixels, self.normalization))
-        return logits.softmax(dim=1), attention
-
-    monkeypatch.setattr(export._Calibrated, "forward", forward)
-    # An earlier export, which stays whole.
-    (tmp_path / "there.onnx").write_bytes(b"what an earlier biranet wrote: biranet-checkpoint")
-    said = refused(with_card(light, tmp_path / "warm.safetensors", rules=Rules(1.05)), "there.onnx")
-    assert said.status == 1
-    assert re.search(
-        r"warm\.safetensors gives answers that differ by \S+e-0[123], and the limit is 0\.0001, so", said.err
-    )
-    assert "there.onnx was not written" in said.err
-
-
-def test_an_attention_that_differs_is_found(refused, monkeypatch):
-    right = export._Calibrated.forward
-
-    def forward(self, pixels):
-        probabilities, attention = right(self, pixels)
-        return probabilities, attention.flip(3)
-
-    monkeypatch.setattr(export._Calibrated, "forward", forward)
-    assert "gives answers that differ by" in refused().err
-
-
-def test_what_torch_cannot_write_is_told_in_a_sentence(refused, monkeypatch):
-    pool = models.attention_pool
-
-    def by_its_values(features, mask):
-        return pool(features, mask) if mask.mean() > 0.5 else 1 * pool(features, mask)
-
-    monkeypatch.setattr(models, "attention_pool", by_its_values)
-    said = refused()
-    assert said.status == 1
-    assert re.search(
-        r"torch \S+ with onnxscript \S+ cannot write \S+ \(backbone test_convnext2\) as ONNX: \w+Error;", said.err
-    )
-
-
-def test_a_model_for_one_size_of_batch_is_not_handed_out(refused, monkeypatch):
-    """As it was while the plain network asked for the length of a batch."""
-    free = torch.onnx.export
-    monkeypatch.setattr(torch.onnx, "export", lambda *given, **named: free(*given, **named | {"dynamic_shapes": None}))
-    said = refused()
-    assert said.status == 1 and "as ONNX: InvalidArgument;" in said.err
-
-
-def test_a_model_too_large_for_one_file(refused, light, monkeypatch):
-    monkeypatch.setattr(export, "LARGEST_BYTES", 1_000_000)
-    said = refused()
-    assert (said.status, said.err) == (
-        1,
-        f"biranet: {light} has 0.0 GB of weights, and one ONNX file holds 2; export a .safetensors\n",
-    )
-
-
-@pytest.mark.parametrize("module", ["onnxruntime", "onnxscript"])
-def test_without_the_extra_it_is_named(refused, monkeypatch, module):
-    monkeypatch.setitem(sys.modules, module, None)
-    said = refused()
-    assert said.status == 2
-    assert said.err == f"biranet: writing ONNX needs {module}; install it with: pip install 'biranet[onnx]'\n"
-
-
-def test_a_model_that_diverged(refused, checkpoint, tmp_path):
-    model, info = load_checkpoint(checkpoint)
-    with torch.no_grad():
-        model.head.bias[0] = float("nan")
-    save_checkpoint(tmp_path / "nan.safetensors", model, info)
-    said = refused(tmp_path / "nan.safetensors")
-    assert said.status == 2
-    assert f"the answers of {tmp_path / 'nan.safetensors'} are not finite numbers: its training has" in said.err

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from biranet.errors import InputError
-from biranet.manifest import COLUMNS, GROUP_FROM, ROW_SHA256
+from biranet.manifest import GROUP_FROM, MANIFEST_COLUMNS, ROW_SHA256
 from biranet.photos import store
 from biranet.photos.datasets import LabeledPhoto, LabelSource
 from biranet.photos.drawn.synthetic import draw_folder
@@ -21,7 +21,7 @@ from biranet.photos.store import MEASURED_COLUMNS
 def test_the_folder(photos, tmp_path, run):
     out = tmp_path / "out"
     table = run(photos, out)
-    assert list(table.columns) == [*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256]
+    assert list(table.columns) == [*MANIFEST_COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256]
     assert sorted(table["file"]) == list(table["file"])
     assert set(table["file"]) == {path.relative_to(photos).as_posix() for path in photos.rglob("*.*")}
     reasons = {row["file"]: (row["status"], row["reason"]) for _, row in table.iterrows() if row["status"] != "ok"}

@@ -28,7 +28,7 @@ from biranet.reports.compare import (
 )
 
 P = [f"p{grade}" for grade in range(5)]
-COLUMNS = ["file", "group", "grade", "predicted_grade"]
+GRADED_COLUMNS = ["file", "group", "grade", "predicted_grade"]
 
 
 def predictions(model: int = 0, *, sharpness: float = 1.0, answers: bool = True) -> pd.DataFrame:
@@ -308,7 +308,9 @@ def test_the_original_table_says_where_each_row_comes_from() -> None:
 
 
 def test_the_command_line_compares(tmp_path: Path, biranet: Callable[..., Any]) -> None:
-    paths = written(tmp_path, first=predictions(sharpness=2.0), other=predictions(1), grades=predictions(2)[COLUMNS])
+    paths = written(
+        tmp_path, first=predictions(sharpness=2.0), other=predictions(1), grades=predictions(2)[GRADED_COLUMNS]
+    )
     answer = biranet("compare", *paths, "--out", tmp_path / "out", "--seed", 4)
     assert answer.status == 0, answer.err
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())

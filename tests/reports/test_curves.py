@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from biranet.evaluation.metrics import measure
-from biranet.reports.curves import LINE_TOLERANCE, reliability, risk_coverage, roc_points, thin
+from biranet.reports.curves import LINE_TOLERANCE, reliability, risk_coverage, roc_points, simplify_line
 
 Values = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def test_roc_goes_through_every_threshold(digits: int) -> None:
 def test_fifty_thousand_photos_are_a_few_hundred_corners() -> None:
     positive, score = scores(50_000)
     whole = roc_points(positive, score)
-    drawn = thin(whole)
+    drawn = simplify_line(whole)
     assert len(drawn) < 500 < len(whole)
     assert distance(whole[::50], drawn) <= LINE_TOLERANCE
     assert auc(*drawn.T) == pytest.approx(roc_auc_score(positive, score), abs=LINE_TOLERANCE)
@@ -55,7 +55,7 @@ corners = arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), elements
 
 @given(corners, st.sampled_from([0.0, 0.01, 0.3]))
 def test_no_dropped_corner_is_far_from_the_line_that_is_left(points: Values, tolerance: float) -> None:
-    left = thin(points, tolerance)
+    left = simplify_line(points, tolerance)
     assert left[0].tolist() == points[0].tolist()
     assert left[-1].tolist() == points[-1].tolist()
     assert {tuple(point) for point in left} <= {tuple(point) for point in points}
@@ -65,9 +65,9 @@ def test_no_dropped_corner_is_far_from_the_line_that_is_left(points: Values, tol
 
 def test_thinning_goes_down_where_the_line_is_straight() -> None:
     straight = np.stack([np.linspace(0, 1, 1001), np.linspace(1, 0, 1001)], axis=1)
-    assert thin(straight).tolist() == [[0, 1], [1, 0]]
+    assert simplify_line(straight).tolist() == [[0, 1], [1, 0]]
     bent = np.concatenate([straight, straight[::-1] * [1, -1]])
-    assert thin(bent).tolist() == [[0, 1], [1, 0], [0, -1]]
+    assert simplify_line(bent).tolist() == [[0, 1], [1, 0], [0, -1]]
 
 
 def shares(photos: int, seed: int = 1) -> tuple[Values, npt.NDArray[np.int64]]:

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import measure_subgroups
 from biranet.grades import DISCLAIMER
-from biranet.reports.facts import SourceTable
+from biranet.reports.facts import Facts, SourceTable
 from biranet.reports.notes import Note
 from biranet.reports.pages.page import PICTURE_SIZE_PX
 from biranet.reports.report import Panel, worst_mistakes, write_report
+from biranet.reports.table_provenance import Provenance
 from html_page import Page
 
 NASTY = "<img src=x onerror=alert(1)>\"'&.png"
@@ -68,8 +70,17 @@ def panel(caption: str = "a.png", truth: int | None = 2, predicted: int = 3, str
     return Panel(caption, pictures[0], pictures[1:], truth, predicted)
 
 
-def written(out: Path, table: pd.DataFrame, **more: Any) -> tuple[dict[str, Any], Page]:
-    metrics = write_report(out, table, **{"title": "Evaluation", **more})
+def written(
+    out: Path,
+    table: pd.DataFrame,
+    *,
+    notes: Sequence[Note] = (),
+    facts: Facts | None = None,
+    tables: tuple[SourceTable, ...] = (),
+    **more: Any,
+) -> tuple[dict[str, Any], Page]:
+    provenance = Provenance(tuple(notes), facts or {}, tables)
+    metrics = write_report(out, table, provenance=provenance, **{"title": "Evaluation", **more})
     return metrics, Page((out / "report.html").read_text(encoding="utf-8"))
 
 

@@ -17,7 +17,7 @@ from biranet.reports import notes as notes_module
 from biranet.reports.facts import SourceTable, source_lines
 from biranet.reports.notes import NOTE_KINDS, Note
 from biranet.reports.report import write_report
-from biranet.reports.table_provenance import check_unchanged, describe_tables
+from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables
 
 
 def method(*sentences):
@@ -28,7 +28,7 @@ def report(folder, notes, facts, grades=(0, 1, 2, 3, 4), tables=()):
     """The table of a real report."""
     table = pd.DataFrame({"file": [f"{folder.name}_{grade}.jpg" for grade in grades], "grade": grades})
     table = table.assign(predicted_grade=table["grade"], group=["p", *table["file"][1:-1], "p"])
-    write_report(folder, table, title="t", notes=notes, facts=facts, tables=tables)
+    write_report(folder, table, title="t", provenance=Provenance(tuple(notes), facts, tuple(tables)))
     return folder / "predictions.csv"
 
 
@@ -66,7 +66,7 @@ def test_the_story_of_a_pool_is_kept(tmp_path):
     pooled = report(tmp_path / "pool", notes, {}, tables=tables)
     (again,), said = describe_tables([pooled])
     assert (again.tables, said) == (tables, notes)
-    write_report(tmp_path / "last", pd.read_csv(pooled), title="t", notes=said, tables=(again,))
+    write_report(tmp_path / "last", pd.read_csv(pooled), title="t", provenance=Provenance(tuple(said), {}, (again,)))
     page = (tmp_path / "last" / "report.html").read_text()
     for file in (*files, pooled):
         assert sha256(file) in page
@@ -101,7 +101,8 @@ def test_notes_on_a_table_are_said_once(tmp_path):
     first = write_report(tmp_path / "one", single, title="t")["provenance"]["notes"]
     assert [note["kind"] for note in first] == ["no_groups", "absent_grades", "few_groups"]
     notes = describe_tables([tmp_path / "one" / "predictions.csv"])[1]
-    assert write_report(tmp_path / "two", single, title="t", notes=notes)["provenance"]["notes"] == first
+    second = write_report(tmp_path / "two", single, title="t", provenance=Provenance(tuple(notes)))
+    assert second["provenance"]["notes"] == first
 
 
 def test_no_report_depends_on_how_a_note_is_worded(tmp_path, monkeypatch):
@@ -186,26 +187,26 @@ def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path):
         check_unchanged([table], tables)
 
 
-def earlier(told):
+def earlier(metrics):
     """As a biranet wrote it that knew no kinds of notes."""
-    del told["provenance"]
+    del metrics["provenance"]
 
 
 def set_provenance(**changes):
-    return lambda told: told["provenance"].update(changes)
+    return lambda metrics: metrics["provenance"].update(changes)
 
 
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda told: told.update(notes=3),
-        lambda told: told.update(notes=[3]),
-        lambda told: told.update(notes=None),
-        lambda told: told.update(notes=[]),
-        lambda told: told["facts"].update(Epoch=3),
-        lambda told: told["facts"].update(Epoch="4"),
-        lambda told: told["facts"].update(Audit=["a", None]),
-        lambda told: told.update(provenance=3),
+        lambda metrics: metrics.update(notes=3),
+        lambda metrics: metrics.update(notes=[3]),
+        lambda metrics: metrics.update(notes=None),
+        lambda metrics: metrics.update(notes=[]),
+        lambda metrics: metrics["facts"].update(Epoch=3),
+        lambda metrics: metrics["facts"].update(Epoch="4"),
+        lambda metrics: metrics["facts"].update(Audit=["a", None]),
+        lambda metrics: metrics.update(provenance=3),
         set_provenance(notes=[]),
         set_provenance(notes=[{"kind": "of a later biranet", "text": "kept", "files": []}]),
         set_provenance(facts={"Epoch": 3}),
@@ -216,9 +217,9 @@ def set_provenance(**changes):
 )
 def test_a_report_that_was_edited_or_is_of_an_earlier_version_is_not_passed_over(tmp_path, edit):
     table = report(tmp_path / "one", method("kept"), {"Epoch": "3"})
-    told = stored(table)
-    edit(told)
-    Path(tmp_path / "one" / "metrics.json").write_text(json.dumps(told))
+    metrics = stored(table)
+    edit(metrics)
+    Path(tmp_path / "one" / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(
         InputError,
         match=r"one/metrics\.json tells of predictions\.csv, but its notes and facts are not.*make the report",

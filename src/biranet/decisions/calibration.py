@@ -16,10 +16,10 @@ from biranet.grades import GRADE_COUNT
 FIT_MIN_TEMPERATURE, FIT_MAX_TEMPERATURE = 0.05, 20.0
 """Bounds of the temperature. Where every photo is right, surer is always better, and nothing else would stop it."""
 
-EVEN_THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
+ROUNDING_THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
 """Thresholds that round the expected grade: where the fit starts from, and what few photos are drawn towards."""
 
-_EVEN_WEIGHT_PHOTOS = 30
+_PRIOR_PHOTOS = 30
 """How many photos the even thresholds weigh as much as. With 30 to 120 simulated photos the kappa on new photos was up
 to 0.03 better than with the thresholds that are best on the photos themselves; with 2,000 there was no difference."""
 
@@ -74,7 +74,7 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     """Find where on the scale of the expected grade the grades begin.
 
     The thresholds that are best for these photos follow their accidents, so those of many resamples of the groups are
-    averaged, and the even thresholds stand beside them with the weight of `_EVEN_WEIGHT_PHOTOS` photos.
+    averaged, and those that round the expected grade stand beside them with the weight of `_PRIOR_PHOTOS` photos.
 
     Args:
         expected: Expected grades of the calibrated probabilities, (N,), in [0, 4].
@@ -94,8 +94,9 @@ def fit_grade_thresholds(expected: Floats, grades: Grades, groups: npt.ArrayLike
     random = np.random.default_rng(0)
     draws = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_RESAMPLES)
     fits = [maximize_kappa(expected, grades, times[group_of_photo].astype(np.float64)) for times in draws]
-    trust = len(grades) / (len(grades) + _EVEN_WEIGHT_PHOTOS)
-    first, second, third, fourth = trust * np.mean(fits, axis=0) + (1 - trust) * np.array(EVEN_THRESHOLDS)
+    data_weight = len(grades) / (len(grades) + _PRIOR_PHOTOS)
+    rounding = np.array(ROUNDING_THRESHOLDS)
+    first, second, third, fourth = data_weight * np.mean(fits, axis=0) + (1 - data_weight) * rounding
     return float(first), float(second), float(third), float(fourth)
 
 
@@ -126,24 +127,24 @@ def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
     scale = np.arange(GRADE_COUNT)
     shares = np.bincount(grades, weights, minlength=GRADE_COUNT) / weights.sum()
     if (shares > 0).sum() < 2:
-        return np.array(EVEN_THRESHOLDS)
+        return np.array(ROUNDING_THRESHOLDS)
     distance = (scale[:, None] - scale) ** 2
     observed, chance = weights[:, None] * distance[grades], weights[:, None] * (shares @ distance)
     # Photos with one expected grade get one grade, so a threshold may stand only where the expected grade rises.
     places = np.flatnonzero(np.diff(expected, prepend=-np.inf, append=np.inf) > 0)
     observed, chance = (np.pad(each.cumsum(axis=0), ((1, 0), (0, 0)))[places] for each in (observed, chance))
     edges = np.concatenate([[scale[0] - 0.5], expected, [scale[-1] + 0.5]])
-    thresholds, ratio = np.array(EVEN_THRESHOLDS), 1.0
+    thresholds, ratio = np.array(ROUNDING_THRESHOLDS), 1.0
     while True:
-        starts = _cheapest_starts(observed - ratio * chance)
-        lower = _summed(observed, starts) / _summed(chance, starts)
+        starts = _min_cost_starts(observed - ratio * chance)
+        lower = _total_cost(observed, starts) / _total_cost(chance, starts)
         if lower >= ratio:
             return thresholds
         ratio = lower
         thresholds = (edges[places[starts]] + edges[places[starts] + 1]) / 2
 
 
-def _cheapest_starts(costs: Floats) -> npt.NDArray[np.intp]:
+def _min_cost_starts(costs: Floats) -> npt.NDArray[np.intp]:
     """Divide a sequence among five grades in order at the least cost.
 
     Args:
@@ -165,8 +166,8 @@ def _cheapest_starts(costs: Floats) -> npt.NDArray[np.intp]:
     return np.array(starts[::-1])
 
 
-def _summed(costs: Floats, starts: npt.NDArray[np.intp]) -> float:
-    """Add what a division costs, (P, 5) as for `_cheapest_starts`."""
+def _total_cost(costs: Floats, starts: npt.NDArray[np.intp]) -> float:
+    """Add what a division costs, (P, 5) as for `_min_cost_starts`."""
     ends = [*starts, len(costs) - 1]
     return float(
         sum(

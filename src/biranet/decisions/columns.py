@@ -9,7 +9,7 @@ from biranet.grades import GRADES, REFERABLE_GRADE
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
 """The columns with the probability of each grade."""
 
-COLUMNS = ("file", "group", "grade", "predicted_grade", *PROBABILITIES)
+PREDICTION_COLUMNS = ("file", "group", "grade", "predicted_grade", *PROBABILITIES)
 """The fixed columns, in this order; `grade` is the truth. Further columns follow and are passed through."""
 
 DECISION_COLUMNS = ("temperature", "decision", "lowest_grade", "highest_grade")

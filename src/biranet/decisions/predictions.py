@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.decisions.columns import (
-    COLUMNS,
     DECISION_COLUMNS,
     POINT_PREFIX,
+    PREDICTION_COLUMNS,
     PROBABILITIES,
     has_decisions,
     has_probabilities,
@@ -65,7 +65,7 @@ def read_predictions(*paths: Path, scale: Scale | None = None) -> pd.DataFrame:
     return pool_predictions(*paths, scale=scale).table
 
 
-class Pooled(NamedTuple):
+class PooledPredictions(NamedTuple):
     """Predictions that were read.
 
     Attributes:
@@ -79,7 +79,7 @@ class Pooled(NamedTuple):
     left_out: Counter[str]
 
 
-def pool_predictions(*paths: Path, scale: Scale | None = None) -> Pooled:
+def pool_predictions(*paths: Path, scale: Scale | None = None) -> PooledPredictions:
     """Read predictions as `read_predictions` does, and keep count of the photos that have none.
 
     Args:
@@ -98,21 +98,21 @@ def pool_predictions(*paths: Path, scale: Scale | None = None) -> Pooled:
     scale = scale or Scale(flags=())
     tables = [_read_one(path, left_out, scale) for path in paths]
     for path, table in zip(paths, tables, strict=True):
-        _refuse_other_columns(tables[0], paths[0], table, path)
-        _refuse_other_columns(table, path, tables[0], paths[0])
+        _check_same_columns(tables[0], paths[0], table, path)
+        _check_same_columns(table, path, tables[0], paths[0])
     pooled = pd.concat(tables, ignore_index=True)
     origins = np.repeat(np.arange(len(paths)), [len(table) for table in tables])
-    twice = np.flatnonzero(pooled["file"].duplicated())
-    if len(twice):
-        name = pooled["file"].iloc[twice[0]]
+    repeated = np.flatnonzero(pooled["file"].duplicated())
+    if len(repeated):
+        name = pooled["file"].iloc[repeated[0]]
         first = np.flatnonzero(pooled["file"] == name)[0]
         raise InputError(
-            f"column 'file': {name!r} stands in {paths[origins[first]]} and again in {paths[origins[twice[0]]]}; "
+            f"column 'file': {name!r} stands in {paths[origins[first]]} and again in {paths[origins[repeated[0]]]}; "
             "a photo is scored once, so pool only tables of different photos"
         )
     # Only one of the pooled tables may have a pass-through column; its cells in the others are empty, as in any CSV.
     rows = np.concatenate([table.index.to_numpy(np.int64) for table in tables])
-    return Pooled(pooled.fillna(""), rows, left_out)
+    return PooledPredictions(pooled.fillna(""), rows, left_out)
 
 
 def check_predictions(table: pd.DataFrame, origin: str) -> None:
@@ -128,7 +128,7 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
             not 0 to 4, probabilities are no numbers in [0, 1] or do not sum to 1, rounding apart, an answer is none, or
             the column of an operating point does not name it.
     """
-    _refuse_missing(table, COLUMNS[: -len(PROBABILITIES)], origin)
+    _check_columns(table, PREDICTION_COLUMNS[: -len(PROBABILITIES)], origin)
     _check_column_sets(table, origin)
     if not len(table):
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
@@ -140,7 +140,7 @@ def check_predictions(table: pd.DataFrame, origin: str) -> None:
         _raise_at_first(table, ~table[column].isin(GRADES), origin, column, _NO_GRADE)
     if has_probabilities(table):
         for column in PROBABILITIES:
-            _refuse_texts(table, origin, column)
+            _check_numeric(table, origin, column)
             _raise_at_first(table, ~table[column].between(-ROUNDING, 1 + ROUNDING), origin, column, _NO_PROBABILITY)
         total = table[list(PROBABILITIES)].astype("float64").sum(axis="columns")
         wrong = (total - 1).abs() > _sum_tolerance(probabilities(table))
@@ -182,7 +182,7 @@ def _sum_tolerance(shares: npt.NDArray[np.float64]) -> float:
 
 
 def _check_decisions(table: pd.DataFrame, origin: str) -> None:
-    _refuse_texts(table, origin, "temperature")
+    _check_numeric(table, origin, "temperature")
     temperature = table["temperature"]
     wrong = ~((temperature > 0) & (temperature < np.inf))
     _raise_at_first(table, wrong, origin, "temperature", _NO_TEMPERATURE)
@@ -202,8 +202,8 @@ def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
 
 def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
     """Read a table of texts as `read_predictions` reads a file; errors name its `origin`, and rows by its index."""
-    table = _graded_rows(table, left_out)
-    table = _fitted_decisions(table)
+    table = _drop_ungraded(table, left_out)
+    table = _normalize_decisions(table)
     _check_column_sets(table, origin)
     table["file"] = table["file"].str.strip()
     groups = table["group"].str.strip() if "group" in table else table["file"]
@@ -228,7 +228,7 @@ def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], 
     return _fixed_columns_first(table)
 
 
-def _graded_rows(table: pd.DataFrame, left_out: Counter[str]) -> pd.DataFrame:
+def _drop_ungraded(table: pd.DataFrame, left_out: Counter[str]) -> pd.DataFrame:
     """Leave out the photos that `biranet grade` gave no grade, and count them by their status."""
     if "status" not in table:
         return table
@@ -239,7 +239,7 @@ def _graded_rows(table: pd.DataFrame, left_out: Counter[str]) -> pd.DataFrame:
     return table[~without]
 
 
-def _fitted_decisions(table: pd.DataFrame) -> pd.DataFrame:
+def _normalize_decisions(table: pd.DataFrame) -> pd.DataFrame:
     """Make the answers of a table of `biranet grade` those of a predictions table.
 
     A model that was not calibrated decides by its grade alone and gives no sets, so nothing was fitted; and where no
@@ -285,7 +285,7 @@ def _as_numbers(table: pd.DataFrame, column: str, origin: str, why: str) -> "pd.
     return numbers.astype("float64")
 
 
-def _refuse_missing(table: pd.DataFrame, needed: Sequence[str], origin: str, why: str = "") -> None:
+def _check_columns(table: pd.DataFrame, needed: Sequence[str], origin: str, why: str = "") -> None:
     columns = [str(name) for name in table.columns]
     missing = [name for name in needed if name not in columns]
     if missing:
@@ -295,17 +295,17 @@ def _refuse_missing(table: pd.DataFrame, needed: Sequence[str], origin: str, why
 def _check_column_sets(table: pd.DataFrame, origin: str) -> None:
     """Refuse some of the columns that go together, without the others."""
     if not set(PROBABILITIES).isdisjoint(table.columns):
-        _refuse_missing(table, PROBABILITIES, origin, " (give all five probabilities or none)")
+        _check_columns(table, PROBABILITIES, origin, " (give all five probabilities or none)")
     answers = [*(name for name in DECISION_COLUMNS if name in table), *point_columns(table)]
     if answers:
         ways = f"give all of {', '.join(DECISION_COLUMNS)} or none, or give {answers[0]!r} another name"
-        _refuse_missing(table, DECISION_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
+        _check_columns(table, DECISION_COLUMNS, origin, f" beside {answers[0]!r} ({ways})")
     for column in point_columns(table):
         if not column.removeprefix(POINT_PREFIX).strip():
             raise InputError(f"{origin}, column {column!r}: an operating point must have a name, as in 'refer_youden'")
 
 
-def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:
+def _check_same_columns(first: pd.DataFrame, first_path: Path, second: pd.DataFrame, second_path: Path) -> None:
     """Refuse to pool where something that is measured stands in the first table alone."""
     for column in (*PROBABILITIES, *DECISION_COLUMNS, *point_columns(first)):
         if column in first and column not in second:
@@ -316,11 +316,11 @@ def _refuse_other_columns(first: pd.DataFrame, first_path: Path, second: pd.Data
 
 
 def _fixed_columns_first(table: pd.DataFrame) -> pd.DataFrame:
-    fixed = [name for name in (*COLUMNS, *DECISION_COLUMNS, *point_columns(table)) if name in table]
+    fixed = [name for name in (*PREDICTION_COLUMNS, *DECISION_COLUMNS, *point_columns(table)) if name in table]
     return table[[*fixed, *(name for name in table.columns if name not in fixed)]]
 
 
-def _refuse_texts(table: pd.DataFrame, origin: str, column: str) -> None:
+def _check_numeric(table: pd.DataFrame, origin: str, column: str) -> None:
     """Refuse text where only numbers can be compared, even text that reads like one."""
     if not pd.api.types.is_numeric_dtype(table[column]):
         texts = table[column].map(lambda value: isinstance(value, str))

@@ -259,16 +259,16 @@ def mass_before_entering(shares: Floats, grades: Grades) -> Floats:
     """
     rows = np.arange(len(shares))
     # A share of -1 beyond either end keeps the set inside the scale, for as long as there is a grade to take.
-    walled = np.pad(shares, ((0, 0), (1, 1)), constant_values=-1.0)
+    padded = np.pad(shares, ((0, 0), (1, 1)), constant_values=-1.0)
     low, high = grades + 1, grades + 1
     mass = shares[rows, grades].astype(np.float64)
     before = np.zeros(shares.shape)
     for _ in range(GRADE_COUNT - 1):
-        up = walled[rows, high + 1] >= walled[rows, low - 1]
-        low, high = np.where(up, low, low - 1), np.where(up, high + 1, high)
-        entering = np.where(up, high, low)
+        upward = padded[rows, high + 1] >= padded[rows, low - 1]
+        low, high = np.where(upward, low, low - 1), np.where(upward, high + 1, high)
+        entering = np.where(upward, high, low)
         before[rows, entering - 1] = mass
-        mass = mass + walled[rows, entering]
+        mass = mass + padded[rows, entering]
     return before
 
 

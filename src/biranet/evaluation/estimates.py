@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from biranet.errors import InputError
-from biranet.evaluation.measures import MEANINGS, Facts, Meaning, Measure, point_name
+from biranet.evaluation.measures import MEANINGS, GradeCounts, Meaning, Measure, point_name
 from biranet.grades import GRADE_COUNT, GRADE_NAMES, GRADES
 
-EYES = {"worst_eye": "worst eye of a patient", "mean": "mean over a patient's eyes"}
+EYE_COMBINATIONS = {"worst_eye": "worst eye of a patient", "mean": "mean over a patient's eyes"}
 """The ways of combining a patient's eyes; below each, all measures stand once more."""
 
 
@@ -42,7 +42,7 @@ class Key(NamedTuple):
     def parse(cls, text: str) -> "Key":
         """Read a key as it is written: dotted, the way to the number through `metrics.json`."""
         parts, eyes, grade = text.split("."), "", None
-        if parts[0] == "patients" and len(parts) > 2 and parts[1] in EYES:
+        if parts[0] == "patients" and len(parts) > 2 and parts[1] in EYE_COMBINATIONS:
             eyes, parts = parts[1], parts[2:]
         if len(parts) > 1 and parts[-1].isdecimal():
             grade = int(parts.pop())
@@ -89,7 +89,7 @@ def meaning_of(key: str | Key) -> Meaning:
     """
     parsed = Key.parse(key) if isinstance(key, str) else key
     meaning = MEANINGS.get(str(Key(parsed.section, "", parsed.name)))
-    if meaning is None or not _has_place(meaning, parsed):
+    if meaning is None or not _exists(meaning, parsed):
         raise InputError(f"metrics.json has no number {str(key)!r}")
     details = [meaning.name]
     if parsed.grade is not None and parsed.name == "size_fractions":
@@ -99,7 +99,7 @@ def meaning_of(key: str | Key) -> Meaning:
     if parsed.point:
         details.append(f"at {point_name(parsed.point)}")
     if parsed.eyes:
-        details.append(EYES[parsed.eyes])
+        details.append(EYE_COMBINATIONS[parsed.eyes])
     return replace(meaning, name=", ".join(details))
 
 
@@ -122,10 +122,10 @@ def to_json(estimates: Mapping[Key, Estimate], *, intervals: bool = True) -> dic
     nested: dict[str, Any] = {}
     for field in ("value", "interval") if intervals else ("value",):
         for key, estimate in estimates.items():
-            place = nested
+            level = nested
             for step in filter(None, (key.section, key.point, "ci" if field == "interval" else "")):
-                place = place.setdefault(step, {})
-            place[key.name] = getattr(estimate, field)
+                level = level.setdefault(step, {})
+            level[key.name] = getattr(estimate, field)
     return nested
 
 
@@ -151,41 +151,41 @@ def from_json(metrics: Mapping[str, Any]) -> dict[Key, Estimate]:
     """
     estimates: dict[Key, Estimate] = {}
     for meaning in MEANINGS.values():
-        place = metrics.get(meaning.section) if meaning.section else metrics
-        if place is None or len(meaning.shape) > 1:
+        section = metrics.get(meaning.section) if meaning.section else metrics
+        if section is None or len(meaning.shape) > 1:
             continue
-        for point, numbers in place.items() if meaning.section == "operating_points" else [("", place)]:
+        for point, numbers in section.items() if meaning.section == "operating_points" else [("", section)]:
             if meaning.key in numbers:
                 key = Key(meaning.section, point, meaning.key)
                 reason = metrics.get("undefined", {}).get(str(key), "")
-                whole = Estimate(numbers[meaning.key], numbers.get("ci", {}).get(meaning.key), reason)
-                estimates |= _by_grade(key, meaning, whole, metrics) if meaning.shape else {key: whole}
+                listed = Estimate(numbers[meaning.key], numbers.get("ci", {}).get(meaning.key), reason)
+                estimates |= _by_grade(key, meaning, listed, metrics) if meaning.shape else {key: listed}
     return estimates
 
 
-def _has_place(meaning: Meaning, key: Key) -> bool:
+def _exists(meaning: Meaning, key: Key) -> bool:
     """Whether a key is one of the places of a number."""
     if key.grade is not None and not (len(meaning.shape) == 1 and key.grade in GRADES):
         return False
     return not key.point or key.section == "operating_points"
 
 
-def _by_grade(key: Key, meaning: Meaning, whole: Estimate, metrics: Mapping[str, Any]) -> dict[Key, Estimate]:
+def _by_grade(key: Key, meaning: Meaning, listed: Estimate, metrics: Mapping[str, Any]) -> dict[Key, Estimate]:
     """Part a list; a reason that names all grades with a gap becomes that of each alone."""
-    gaps = [grade for grade in GRADES if whole.value[grade] is None]
-    reasons = dict.fromkeys(gaps, whole.reason)
-    if gaps and whole.reason and isinstance(meaning, Measure):
-        facts = Facts(tuple(sum(row) for row in metrics["confusion_matrix"]))
-        if whole.reason == list_reason(meaning, facts, gaps):
-            reasons = {grade: meaning.why(facts, grade) for grade in gaps}
+    gaps = [grade for grade in GRADES if listed.value[grade] is None]
+    reasons = dict.fromkeys(gaps, listed.reason)
+    if gaps and listed.reason and isinstance(meaning, Measure):
+        grade_counts = GradeCounts(tuple(sum(row) for row in metrics["confusion_matrix"]))
+        if listed.reason == list_reason(meaning, grade_counts, gaps):
+            reasons = {grade: meaning.why_undefined(grade_counts, grade) for grade in gaps}
     return {
         key._replace(grade=grade): Estimate(
-            whole.value[grade], whole.interval and whole.interval[grade], reasons.get(grade, "")
+            listed.value[grade], listed.interval and listed.interval[grade], reasons.get(grade, "")
         )
         for grade in GRADES
     }
 
 
-def list_reason(measure: Measure, facts: Facts, gaps: list[int]) -> str:
+def list_reason(measure: Measure, grade_counts: GradeCounts, gaps: list[int]) -> str:
     """Why a list has gaps: one clause that names their grades."""
-    return measure.why(facts, None).format(" or ".join(map(str, gaps)))
+    return measure.why_undefined(grade_counts, None).format(" or ".join(map(str, gaps)))

@@ -87,14 +87,14 @@ def _read(
 ) -> pd.DataFrame:
     """The predictions table, from whatever was given."""
     if not isinstance(table_or_y_true, (pd.DataFrame, Path, str)):
-        return _checked(_from_arrays(table_or_y_true, y_pred, probabilities, groups), "the arrays")
+        return _parsed(_from_arrays(table_or_y_true, y_pred, probabilities, groups), "the arrays")
     if y_pred is not None or probabilities is not None or groups is not None:
         raise InputError(
             "a table holds all that is measured in its own columns: predicted_grade, p0 to p4, group; "
             "y_pred, probabilities and groups go with an array of true grades"
         )
     if isinstance(table_or_y_true, pd.DataFrame):
-        return _checked(table_or_y_true, "the table")
+        return _parsed(table_or_y_true, "the table")
     return read_predictions(Path(table_or_y_true), scale=Scale(flags=()))
 
 
@@ -136,7 +136,7 @@ def _array(values: ArrayLike, name: str, *, ndim: int) -> NDArray[Any]:
     return array
 
 
-def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
+def _parsed(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     """Have a table pass the very checks that a file passes, cell by cell."""
     names = [str(name) for name in table.columns]
     for name in names:
@@ -148,14 +148,14 @@ def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{origin} has no rows, so there is nothing to measure")
     cells = pd.DataFrame(
-        {name: _cells(column) for name, (_, column) in zip(names, table.items(), strict=True)}, dtype=object
+        {name: _as_texts(column) for name, (_, column) in zip(names, table.items(), strict=True)}, dtype=object
     )
     if "file" not in cells:
         cells.insert(0, "file", [f"row {row}" for row in cells.index])
     return parse_predictions(cells, origin, Counter(), Scale(flags=())).reset_index(drop=True)
 
 
-def _cells(column: "pd.Series[Any]") -> list[str]:
+def _as_texts(column: "pd.Series[Any]") -> list[str]:
     """The cells of a column as a file would hold them; floats with all of their digits."""
     missing = column.isna()
     if pd.api.types.is_float_dtype(column):

@@ -18,11 +18,12 @@ from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS
 from biranet.decisions.columns import POINT_PREFIX, has_decisions, has_probabilities, point_columns, probabilities
 from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.areas import ScoreOrder, WeightedOrder
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.groups import Groups, Weights
-from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, Sums
-from biranet.evaluation.measures.decisions import count_decisions, count_held, count_referred, count_sizes
-from biranet.evaluation.measures.measure import Ranking, Rankings, Tally, count_grades
+from biranet.evaluation.measures import SECTIONS, GradedPhotos, Measure, WeightedSums
+from biranet.evaluation.measures.decisions import count_covered, count_decisions, count_referred, count_sizes
+from biranet.evaluation.measures.measure import Area, Orders, PhotoValues, count_grades
 from biranet.evaluation.measures.probabilities import log_loss, overconfidence, squared_distance
 from biranet.grades import DECISIONS
 
@@ -41,25 +42,32 @@ class Source(NamedTuple):
     Attributes:
         section: The section whose view of the photos it takes.
         point: The operating point, where there is one.
-        function: What each photo adds, or the rankings.
+        function: What each photo adds, or the orders of the photos.
+        area: The area of each order.
     """
 
     section: str
     point: str
-    function: Tally | Rankings
+    function: PhotoValues | Orders
+    area: Area | None = None
+
+    @property
+    def order(self) -> "Source":
+        """The orders whose areas it is: those of all areas of one function."""
+        return self._replace(area=None)
 
 
 CONFUSION = Source("", "", count_grades)
 
 _LOSSES = (squared_distance, log_loss, overconfidence)
 
-COLUMNS = (
+COLUMN_ORDER = (
     ("", count_grades),
     *(("", loss) for loss in _LOSSES),
     *(("before_calibration", loss) for loss in _LOSSES),
     ("operating_points", count_referred),
     ("decisions", count_decisions),
-    ("prediction_sets", count_held),
+    ("prediction_sets", count_covered),
     ("prediction_sets", count_sizes),
 )
 """The first sums in the order of the columns of one matrix product; sums that are not named here follow. The last digit
@@ -74,7 +82,7 @@ class GroupSums:
         measures: The measures that the table allows, by key.
         sources: By the same keys, what each is computed from.
         sums: (G, ...) what each group adds: counts of photos and sums over photos.
-        rankings: The photos in the order of scores; empty without probabilities.
+        orders: The photos in the order of scores, by the source without its area; empty without probabilities.
         photos: By key of a share of photos, how many photos it is a share of, of shape () or (5,).
         prevalences: By screening, the stated share of the ill, or None.
         missing: By name of a section that the table gives no ground for, the clause that says why.
@@ -83,7 +91,7 @@ class GroupSums:
     measures: Mapping[Key, Measure]
     sources: Mapping[Key, Source]
     sums: Mapping[Source, Values]
-    rankings: Mapping[Source, tuple[Ranking, ...]]
+    orders: Mapping[Source, tuple[ScoreOrder, ...]]
     photos: Mapping[Key, Values]
     prevalences: Mapping[str, float | None]
     missing: Mapping[str, str]
@@ -108,12 +116,11 @@ class GroupSums:
         Returns:
             By key: (B,), or (B, 5) where there is one value a grade. NaN where a value is not defined.
         """
-        weighted = self._weigh(weights)
-        weighted |= {source: _areas(rankings, weights) for source, rankings in self.rankings.items()}
+        weighted = self._weighted_sums(weights) | self._areas(weights)
         return _evaluate(self.measures, self.sources, weighted, self.prevalences)
 
     def select(self, keys: Collection[str]) -> "GroupSums":
-        """Leave out the rankings, which take most of the time, that no measure in `keys` is computed from.
+        """Leave out the orders, which take most of the time, that no measure in `keys` is computed from.
 
         Args:
             keys: Names of measures at the top of `metrics.json`.
@@ -122,31 +129,31 @@ class GroupSums:
             The same table, without the measures that need them.
         """
         sources = {self.sources[key] for key in self.measures if str(key) in keys}
-        rankings = {source: each for source, each in self.rankings.items() if source in sources}
         left = {
             key: measure
             for key, measure in self.measures.items()
-            if measure.rankings is None or self.sources[key] in rankings
+            if measure.orders is None or self.sources[key] in sources
         }
-        return replace(self, measures=left, rankings=rankings)
+        orders = {source.order: self.orders[source.order] for source in sources if source.order in self.orders}
+        return replace(self, measures=left, sources={key: self.sources[key] for key in left}, orders=orders)
 
     def value(self) -> dict[Key, Values]:
         """Evaluate every measure of the table as it is, every group counting once: of shape () or (5,), by key."""
         once = np.ones((self.group_count, 1), np.int32)
         return {key: values[0] for key, values in self.measure(once).items()}
 
-    def groups_measured(self) -> dict[Key, Values]:
+    def count_groups(self) -> dict[Key, Values]:
         """Count, for every measure, the groups with photos that it is about.
 
         Returns:
             By key, of shape () or (5,): for a share, the groups that hold a photo it is a share of (photos of grade 3,
             for its recall); for an area under the ROC curve, the groups with photos to find or those with others,
             whichever are fewer; for an average over grades, as many as would know it as well, which rare grades make
-            few and no whole number (see `_groups_of_average`); for all else, all groups.
+            few and no whole number (see `_satterthwaite_groups`); for all else, all groups.
         """
         total = np.array(self.group_count, np.float64)
         holding = (self.sums[CONFUSION].sum(-1) > 0).sum(0)
-        average = np.minimum(total, _groups_of_average(holding.astype(np.float64)))
+        average = np.minimum(total, _satterthwaite_groups(holding.astype(np.float64)))
         defined = _count_defined(
             {key: each for key, each in self.measures.items() if each.counted == "defined"}, self.sources, self.sums
         )
@@ -155,7 +162,7 @@ class GroupSums:
             if measure.counted == "defined":
                 counts[key] = defined[key]
             elif measure.counted == "classes":
-                fewer = [ranking.fewer_groups for ranking in self.rankings[self.sources[key]]]
+                fewer = [order.fewer_groups for order in self.orders[self.sources[key].order]]
                 counts[key] = np.array(fewer if measure.shape else fewer[0], np.float64)
             else:
                 counts[key] = average if measure.counted == "grades" else total
@@ -166,7 +173,7 @@ class GroupSums:
         """(G, S) all sums side by side, so that one matrix product weighs them all."""
         return np.column_stack([each.reshape(len(each), -1) for each in self.sums.values()])
 
-    def _weigh(self, weights: Weights) -> dict[Source, Values]:
+    def _weighted_sums(self, weights: Weights) -> dict[Source, Values]:
         """(B, ...) weighted sums by source."""
         weighted = (self._columns.T @ weights.astype(np.float64)).T
         ends = np.cumsum([each[0].size for each in self.sums.values()])
@@ -175,6 +182,18 @@ class GroupSums:
             source: part.reshape(-1, *each.shape[1:])
             for (source, each), part in zip(self.sums.items(), parts, strict=True)
         }
+
+    def _areas(self, weights: Weights) -> dict[Source, Values]:
+        """By source, (B,) the area of an order, or (B, 5) those of one order a grade; one order is summed up once."""
+        areas: dict[Source, list[Values]] = {
+            source: [] for source in self.sources.values() if source.order in self.orders
+        }
+        for source, orders in self.orders.items():
+            for weighted in (WeightedOrder(order, weights) for order in orders):
+                for each in areas:
+                    if each.area is not None and each.order == source:
+                        areas[each].append(each.area(weighted))
+        return {source: np.stack(each, axis=-1) if len(each) > 1 else each[0] for source, each in areas.items()}
 
 
 def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig) -> GroupSums:
@@ -191,7 +210,7 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
     measures: dict[Key, Measure] = {}
     sources: dict[Key, Source] = {}
     columns: dict[Source, Values] = {}
-    rankings: dict[Source, tuple[Ranking, ...]] = {}
+    orders: dict[Source, tuple[ScoreOrder, ...]] = {}
     missing: dict[str, str] = {}
     photos = _as_arrays(table, groups)
     for section in SECTIONS:
@@ -205,27 +224,31 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
                 key = Key(section.name, point, measure.key)
                 measures[key] = measure
                 # All count photos by the same matrix, whatever the section.
-                counted = measure.rankings is None and measure.adds is count_grades
-                source = CONFUSION if counted else Source(section.name, point, measure.rankings or measure.adds)
+                counted = measure.orders is None and measure.per_photo is count_grades
+                function = measure.orders or measure.per_photo
+                source = CONFUSION if counted else Source(section.name, point, function, measure.area)
                 sources[key] = source
-                if measure.rankings is not None and source not in rankings:
-                    rankings[source] = measure.rankings(part)
-                elif measure.rankings is None and source not in columns:
-                    columns[source] = measure.adds(part)
+                if measure.orders is not None and source.order not in orders:
+                    orders[source.order] = measure.orders(part)
+                elif measure.orders is None and source not in columns:
+                    columns[source] = measure.per_photo(part)
     return GroupSums(
         measures,
         sources,
-        {source: np.add.reduceat(columns[source], groups.starts, axis=0) for source in sorted(columns, key=_column)},
-        rankings,
+        {
+            source: np.add.reduceat(columns[source], groups.starts, axis=0)
+            for source in sorted(columns, key=_column_position)
+        },
+        orders,
         _count_photos(measures, sources, columns),
         {name: getattr(config, f"{name}_prevalence") for name in SCREENINGS},
         missing,
     )
 
 
-def _column(source: Source) -> int:
+def _column_position(source: Source) -> int:
     place = (source.section, source.function)
-    return COLUMNS.index(place) if place in COLUMNS else len(COLUMNS)
+    return COLUMN_ORDER.index(place) if place in COLUMN_ORDER else len(COLUMN_ORDER)
 
 
 def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
@@ -259,23 +282,17 @@ def _evaluate(
     matrix = weighted[CONFUSION]
     photos = matrix.sum((-2, -1))
     return {
-        key: measure.value(Sums(weighted[sources[key]], matrix, photos, prevalences))
+        key: measure.value(WeightedSums(weighted[sources[key]], matrix, photos, prevalences))
         for key, measure in measures.items()
     }
-
-
-def _areas(rankings: tuple[Ranking, ...], weights: Weights) -> Values:
-    """(B,) the area of a ranking, or (B, 5) those of one ranking a grade."""
-    areas = [ranking.area(weights) for ranking in rankings]
-    return np.stack(areas, axis=-1) if len(areas) > 1 else areas[0]
 
 
 def _count_defined(
     measures: Mapping[Key, Measure], sources: Mapping[Key, Source], sums: Mapping[Source, Values]
 ) -> dict[Key, Values]:
     """By key, for how many rows of (R, ...) sums a measure is defined: a share is not where it has no photo."""
-    alone = _evaluate(measures, sources, sums, dict.fromkeys(SCREENINGS))
-    return {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in alone.items()}
+    by_row = _evaluate(measures, sources, sums, dict.fromkeys(SCREENINGS))
+    return {key: (~np.isnan(values)).sum(0).astype(np.float64) for key, values in by_row.items()}
 
 
 def _count_photos(
@@ -294,7 +311,7 @@ def _count_photos(
     return {key: np.sum([piece[key] for piece in pieces], axis=0) for key in shares}
 
 
-def _groups_of_average(groups: Values) -> Values:
+def _satterthwaite_groups(groups: Values) -> Values:
     """How many groups tell as much of the spread of a mean over grades as the groups of each grade do.
 
     A mean over grades varies most by the grades that fewest groups have, and of those the spread is known worst.

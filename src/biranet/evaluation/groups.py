@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.decisions.columns import COLUMNS, point_columns
+from biranet.decisions.columns import PREDICTION_COLUMNS, point_columns
 from biranet.grades import DECISIONS
 
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def arrange_groups(tables: Sequence[pd.DataFrame], *, stratify: bool = False) ->
         >>> arrange_groups([table]).order.tolist()
         [0, 2, 1]
     """
-    content = np.column_stack([column for table in tables for column in _content(table)])
+    content = np.column_stack([column for table in tables for column in _measured_columns(table)])
     rank = np.empty(len(content), np.intp)
     order = np.lexsort(content.T[::-1])
     differs = (np.diff(content[order], axis=0) != 0).any(axis=1)
@@ -139,9 +139,11 @@ def draw_weights(groups: Groups, width: int, seed: Sequence[int]) -> Weights:
     return by_group
 
 
-def _content(table: pd.DataFrame) -> list[npt.NDArray[np.float64]]:
+def _measured_columns(table: pd.DataFrame) -> list[npt.NDArray[np.float64]]:
     """All that is measured, as numbers; the columns of operating points in the order of their names."""
-    fixed = [name for name in (*COLUMNS[2:], "temperature", "lowest_grade", "highest_grade") if name in table]
+    fixed = [
+        name for name in (*PREDICTION_COLUMNS[2:], "temperature", "lowest_grade", "highest_grade") if name in table
+    ]
     columns = [table[name].to_numpy(np.float64) for name in (*fixed, *sorted(point_columns(table)))]
     if "decision" in table:
         columns.append(table["decision"].map(DECISIONS.index).to_numpy(np.float64))

@@ -37,7 +37,7 @@ MIN_GROUPS_SIMULATED = 25
 
 TAIL = (1 - LEVEL) / 2
 
-SAME = 1e-12
+ROUNDING_TOLERANCE = 1e-12
 """Values that differ by no more than this differ by rounding."""
 
 
@@ -120,7 +120,7 @@ def percentile_interval(drawn: Values, groups: float) -> Interval | None:
         (25, 975)
     """
     defined = drawn[~np.isnan(drawn)]
-    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
+    if groups < 2 or not defined.size or np.ptp(defined) < ROUNDING_TOLERANCE:
         return None
     tail = float(ndtr(np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, TAIL)))
     low, high = np.quantile(defined, [tail, 1 - tail])
@@ -168,7 +168,7 @@ def student_interval(value: float, drawn: Values, groups: float) -> Interval | N
         True
     """
     defined = drawn[~np.isnan(drawn)]
-    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
+    if groups < 2 or not defined.size or np.ptp(defined) < ROUNDING_TOLERANCE:
         return None
     reach = float(-stdtrit(groups - 1, TAIL) * defined.std() * np.sqrt(groups / (groups - 1)))
     return [value - reach, value + reach]
@@ -200,6 +200,6 @@ def clopper_pearson(share: float, size: float) -> Interval:
 def _variance(drawn: Values, groups: float) -> float | None:
     """How data sets vary: as the draws do, but for the (groups - 1) / groups by which those vary less."""
     defined = drawn[~np.isnan(drawn)]
-    if groups < 2 or not defined.size or np.ptp(defined) < SAME:
+    if groups < 2 or not defined.size or np.ptp(defined) < ROUNDING_TOLERANCE:
         return None
     return float(defined.var() * groups / (groups - 1))

@@ -24,7 +24,7 @@ from biranet.evaluation.interval_methods import (
     student_interval,
 )
 from biranet.evaluation.measures import Measure
-from biranet.evaluation.metrics import add_reasons, arrange_measures, checked_confusion, reasons
+from biranet.evaluation.metrics import add_reasons, assemble_metrics, reasons, validated_confusion_matrix
 from biranet.grades import GRADES
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def measure_with_intervals(
         InputError: If the table is empty or a grade is not 0 to 4.
     """
     config = config or EvaluationConfig()
-    checked_confusion(table)
+    validated_confusion_matrix(table)
     groups = arrange_groups([table], stratify=config.stratify)
-    summed = sum_by_group(table, groups, config)
-    measures = arrange_measures(summed, add_reasons(summed, *_estimate(summed, groups, config, resamples)))
+    group_sums = sum_by_group(table, groups, config)
+    measures = assemble_metrics(group_sums, add_reasons(group_sums, *_estimate(group_sums, groups, config, resamples)))
     measures["bootstrap"] = {"seed": config.seed, "resamples": resamples, "stratify": config.stratify}
     measures["ci_method"] = (
         f"{100 * LEVEL:.0f} % bootstrap over groups ({len(groups.sizes):,}), {resamples:,} resamples"
@@ -95,10 +95,10 @@ def measure_some(
         InputError: If the table is empty or a grade is not 0 to 4.
     """
     config = config or EvaluationConfig()
-    checked_confusion(table)
+    validated_confusion_matrix(table)
     groups = arrange_groups([table], stratify=config.stratify)
-    summed = sum_by_group(table, groups, config).select(keys)
-    estimates = add_reasons(summed, *_estimate(summed, groups, config, resamples), keys)
+    group_sums = sum_by_group(table, groups, config).select(keys)
+    estimates = add_reasons(group_sums, *_estimate(group_sums, groups, config, resamples), keys)
     return {
         "n": len(table),
         "groups": len(groups.sizes),
@@ -125,13 +125,13 @@ def paired_differences(
     config = config or EvaluationConfig()
     tables = [table.set_index("file", drop=False).loc[tables[0]["file"].to_list()] for table in tables]
     groups = arrange_groups(tables, stratify=config.stratify)
-    summed = [sum_by_group(table, groups, config) for table in tables]
-    values = [each.value() for each in summed]
-    counts = [each.groups_measured() for each in summed]
-    drawn = _resample(summed, groups, config.seed, resamples)
+    group_sums = [sum_by_group(table, groups, config) for table in tables]
+    values = [each.value() for each in group_sums]
+    counts = [each.count_groups() for each in group_sums]
+    drawn = _resample(group_sums, groups, config.seed, resamples)
     differences: list[dict[str, dict[str, Any]]] = [{} for _ in tables[1:]]
     for place, of_table in enumerate(differences, 1):
-        for key, measure in summed[0].measures.items():
+        for key, measure in group_sums[0].measures.items():
             if key in values[place]:
                 of_table |= _differences(
                     key,
@@ -144,31 +144,31 @@ def paired_differences(
 
 
 def _estimate(
-    summed: GroupSums, groups: Groups, config: EvaluationConfig, resamples: int
+    group_sums: GroupSums, groups: Groups, config: EvaluationConfig, resamples: int
 ) -> tuple[dict[Key, Values], dict[Key, Any]]:
     """The values by key, of shape () or (5,), and their intervals."""
-    values, counts = summed.value(), summed.groups_measured()
-    (drawn,) = _resample([summed], groups, config.seed, resamples)
+    values, counts = group_sums.value(), group_sums.count_groups()
+    (drawn,) = _resample([group_sums], groups, config.seed, resamples)
     return values, {
         # Only a share of photos has a number of photos; the intervals of the others ask for none.
-        key: _interval(measure, values[key], drawn[key], counts[key], summed.photos.get(key, counts[key]), config)
-        for key, measure in summed.measures.items()
+        key: _interval(measure, values[key], drawn[key], counts[key], group_sums.photos.get(key, counts[key]), config)
+        for key, measure in group_sums.measures.items()
     }
 
 
-def _resample(summed: Sequence[GroupSums], groups: Groups, seed: int, resamples: int) -> list[dict[Key, Values]]:
+def _resample(group_sums: Sequence[GroupSums], groups: Groups, seed: int, resamples: int) -> list[dict[Key, Values]]:
     """(R,) or (R, 5) values of every measure of every table, all in the same drawn data sets."""
     sizes = block_sizes(groups, resamples)
 
     def measure_block(number: int) -> list[dict[Key, Values]]:
         weights = draw_weights(groups, sizes[number], [seed, number])
-        return [each.measure(weights) for each in summed]
+        return [each.measure(weights) for each in group_sums]
 
     with ThreadPoolExecutor(THREADS) as threads:
         blocks = list(threads.map(measure_block, range(len(sizes))))
     return [
         {key: np.concatenate([block[place][key] for block in blocks]) for key in blocks[0][place]}
-        for place in range(len(summed))
+        for place in range(len(group_sums))
     ]
 
 

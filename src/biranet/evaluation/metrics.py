@@ -16,7 +16,7 @@ from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, list_reason, to_json
 from biranet.evaluation.group_sums import GroupSums, sum_by_group
 from biranet.evaluation.groups import arrange_groups
-from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP, Facts, Measure
+from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP, GradeCounts, Measure
 from biranet.grades import DISCLAIMER, GRADE_COUNT, GRADES
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def measure(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> di
     Raises:
         InputError: If the table is empty or a grade is not 0 to 4.
     """
-    checked_confusion(table)
-    summed = sum_by_group(table, arrange_groups([table]), config or EvaluationConfig())
-    return arrange_measures(summed, add_reasons(summed, summed.value()), intervals=False)
+    validated_confusion_matrix(table)
+    group_sums = sum_by_group(table, arrange_groups([table]), config or EvaluationConfig())
+    return assemble_metrics(group_sums, add_reasons(group_sums, group_sums.value()), intervals=False)
 
 
-def checked_confusion(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
+def validated_confusion_matrix(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
     """Count the photos of each pair of grades, once it is clear that there is something to measure.
 
     Args:
@@ -63,7 +63,7 @@ def checked_confusion(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
 
 
 def add_reasons(
-    summed: GroupSums,
+    group_sums: GroupSums,
     values: Mapping[Key, "npt.NDArray[np.float64]"],
     intervals: Mapping[Key, Any] = MappingProxyType({}),
     keys: Collection[str] | None = None,
@@ -71,8 +71,8 @@ def add_reasons(
     """Put values and intervals together, and give the reason for every value that is missing.
 
     Args:
-        summed: The table.
-        values: By key, of shape () or (5,), NaN where not defined; as `summed.measure` names them.
+        group_sums: The table.
+        values: By key, of shape () or (5,), NaN where not defined; as `group_sums.measure` names them.
         intervals: By the same keys, as JSON holds them.
         keys: Which numbers at the top of `metrics.json` are wanted, in this order; where None, all, and all of every
             section.
@@ -80,38 +80,40 @@ def add_reasons(
     Returns:
         The estimates; None (five in a list) with a reason where a table without probabilities has nothing to measure.
     """
-    stated = frozenset(name for name, prevalence in summed.prevalences.items() if prevalence is not None)
-    facts = Facts(tuple(summed.matrix.sum(axis=1).tolist()), stated)
+    stated = frozenset(name for name, prevalence in group_sums.prevalences.items() if prevalence is not None)
+    grade_counts = GradeCounts(tuple(group_sums.matrix.sum(axis=1).tolist()), stated)
     top = {Key("", "", entry.key): entry for entry in TOP.measures}
-    selected = top | dict(summed.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
+    selected = top | dict(group_sums.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
     estimates = {}
     for key, entry in selected.items():
         if key in values:
-            plain = plain_value(values[key])
-            estimates[key] = Estimate(plain, intervals.get(key), _why_undefined(entry, plain, facts))
+            plain = to_json_value(values[key])
+            estimates[key] = Estimate(plain, intervals.get(key), _why_undefined(entry, plain, grade_counts))
         else:
             gap = [None] * GRADE_COUNT if entry.shape else None
             estimates[key] = Estimate(gap, gap, NO_PROBABILITIES)
     return estimates
 
 
-def arrange_measures(summed: GroupSums, estimates: Mapping[Key, Estimate], *, intervals: bool = True) -> dict[str, Any]:
+def assemble_metrics(
+    group_sums: GroupSums, estimates: Mapping[Key, Estimate], *, intervals: bool = True
+) -> dict[str, Any]:
     """Give estimates their places in `metrics.json`, with all that was counted and stated.
 
     Args:
-        summed: The table.
+        group_sums: The table.
         estimates: Every one.
         intervals: Whether they have intervals.
 
     Returns:
         What `measure` returns, and the intervals as `ci`.
     """
-    matrix, stated = summed.matrix, summed.prevalences
+    matrix, stated = group_sums.matrix, group_sums.prevalences
     nested = to_json(estimates, intervals=intervals)
     shares = {name: float(matrix[lowest:].sum() / matrix.sum()) for name, lowest in SCREENINGS.items()}
     return {
         "n": int(matrix.sum()),
-        "groups": summed.group_count,
+        "groups": group_sums.group_count,
         **{entry.key: nested[entry.key] for entry in TOP.measures},
         "confusion_matrix": matrix.tolist(),
         "prevalence": {
@@ -119,7 +121,7 @@ def arrange_measures(summed: GroupSums, estimates: Mapping[Key, Estimate], *, in
             "stated": {name: stated[name] is not None for name in SCREENINGS},
         },
         **{section.name: nested.get(section.name) for section in SECTIONS if section is not TOP},
-        "undefined": reasons(estimates) | dict(summed.missing),
+        "undefined": reasons(estimates) | dict(group_sums.missing),
         "disclaimer": DISCLAIMER,
         **({"ci": nested["ci"]} if intervals else {}),
     }
@@ -130,14 +132,14 @@ def reasons(estimates: Mapping[Key, Estimate]) -> dict[str, str]:
     return {str(key): estimate.reason for key, estimate in estimates.items() if estimate.reason}
 
 
-def plain_value(value: "npt.NDArray[np.float64]") -> float | list[float | None] | None:
+def to_json_value(value: "npt.NDArray[np.float64]") -> float | list[float | None] | None:
     """Turn an array of shape () or (5,) into what JSON can hold, None for NaN."""
     each = [None if np.isnan(number) else float(number) for number in np.atleast_1d(value)]
     return each if np.ndim(value) else each[0]
 
 
-def _why_undefined(entry: Measure, value: float | list[float | None] | None, facts: Facts) -> str:
+def _why_undefined(entry: Measure, value: float | list[float | None] | None, grade_counts: GradeCounts) -> str:
     if isinstance(value, list):
         gaps = [grade for grade in GRADES if value[grade] is None]
-        return list_reason(entry, facts, gaps) if gaps else ""
-    return entry.why(facts, None) if value is None else ""
+        return list_reason(entry, grade_counts, gaps) if gaps else ""
+    return entry.why_undefined(grade_counts, None) if value is None else ""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from biranet.config import EvaluationConfig
 from biranet.decisions.columns import (
-    COLUMNS,
+    PREDICTION_COLUMNS,
     PROBABILITIES,
     has_decisions,
     has_probabilities,
@@ -26,7 +26,7 @@ from biranet.words import parse_eye
 if TYPE_CHECKING:
     import pandas as pd
 
-How = Literal["worst_eye", "mean"]
+EyeCombination = Literal["worst_eye", "mean"]
 
 
 def measure_patients(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def measure_patients(table: "pd.DataFrame", config: EvaluationConfig | None = No
     }
 
 
-def combine(table: "pd.DataFrame", how: How) -> "pd.DataFrame":
+def combine(table: "pd.DataFrame", how: EyeCombination) -> "pd.DataFrame":
     """Combine the photos of each patient into one row.
 
     The truth is the grade of the worse eye, both ways. `worst_eye` answers as for a patient whose eyes were looked at
@@ -108,8 +108,10 @@ def combine(table: "pd.DataFrame", how: How) -> "pd.DataFrame":
     combined = _worst_eye(table) if how == "worst_eye" else _mean(table)
     names = combined.index.to_numpy(dtype=object)
     combined = combined.assign(file=names, group=names, grade=table.groupby("group")["grade"].max())
-    fixed = [name for name in COLUMNS if name in combined]
-    return combined[[*fixed, *(name for name in combined.columns if name not in COLUMNS)]].reset_index(drop=True)
+    fixed = [name for name in PREDICTION_COLUMNS if name in combined]
+    return combined[[*fixed, *(name for name in combined.columns if name not in PREDICTION_COLUMNS)]].reset_index(
+        drop=True
+    )
 
 
 def _worst_eye(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -131,14 +133,14 @@ def _mean(table: "pd.DataFrame") -> "pd.DataFrame":
     averaged = ["predicted_grade", *(name for name in PROBABILITIES if name in table)]
     by_eye = table[averaged].groupby([table["group"], _eyes(table)]).mean()
     combined = by_eye.groupby(level=0).mean()
-    if has_probabilities(table) and _most_probable(table).all():
+    if has_probabilities(table) and _is_most_probable(table).all():
         grades = probabilities(combined).argmax(axis=1)
     else:
         grades = np.floor(combined["predicted_grade"].to_numpy() + 0.5)
     return combined.assign(predicted_grade=grades.astype(np.int64))
 
 
-def _most_probable(table: "pd.DataFrame") -> "npt.NDArray[np.bool_]":
+def _is_most_probable(table: "pd.DataFrame") -> "npt.NDArray[np.bool_]":
     """Whether each photo was given its most probable grade, or one of several."""
     shares = probabilities(table)
     of_predicted = shares[np.arange(len(table)), table["predicted_grade"].to_numpy(np.int64)]

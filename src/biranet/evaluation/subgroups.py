@@ -17,16 +17,16 @@ from biranet.evaluation.intervals import measure_some
 from biranet.evaluation.measures import LEADING
 from biranet.setting_names import setting
 
-FEW = 20
+FEW_PHOTOS = 20
 """A subgroup of fewer photos is marked: one more error would move its shares by more than five hundredths."""
 
 MAX_VALUES = 12
 """With more values than this, a column of numbers is divided into thirds; of another, the rarest values are joined."""
 
-UNASKED = ("source", "eye")
+DEFAULT_COLUMNS = ("source", "eye")
 """The columns that make subgroups where none are named and they have 2 to `MAX_VALUES` values."""
 
-EMPTY = "(empty)"
+EMPTY_CELL = "(empty)"
 """The value of a cell with nothing in it."""
 
 
@@ -47,11 +47,11 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
 
     Args:
         table: A predictions table with its pass-through columns.
-        config: How to measure; `by` names the columns, else `UNASKED`.
+        config: How to measure; `by` names the columns, else `DEFAULT_COLUMNS`.
 
     Returns:
-        One item a subgroup, column after column: `column`, `value`, `n` photos, `groups`, `few` (fewer than `FEW`
-        photos), the measures in `LEADING`, `ci` and `undefined` for them.
+        One item a subgroup, column after column: `column`, `value`, `n` photos, `groups`, `few` (fewer than
+        `FEW_PHOTOS` photos), the measures in `LEADING`, `ci` and `undefined` for them.
 
     Raises:
         InputError: If a named column is not there.
@@ -66,14 +66,16 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
     config = config or ReportConfig()
     check_columns(table, config.by)
     parts = []
-    for column in dict.fromkeys(config.by or (name for name in UNASKED if name in table and _divides(table[name]))):
-        value_of_row, values = divide(table[column])
+    for column in dict.fromkeys(
+        config.by or (name for name in DEFAULT_COLUMNS if name in table and _makes_subgroups(table[name]))
+    ):
+        value_of_row, values = assign_subgroups(table[column])
         for value in values:
             parts.append({"column": column, "value": value, **_measure_part(table[value_of_row == value], config)})
     return parts
 
 
-def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
+def assign_subgroups(column: pd.Series) -> tuple[pd.Series, list[str]]:
     """Name the subgroup of each row.
 
     Args:
@@ -86,15 +88,15 @@ def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
 
     Example:
         >>> import pandas as pd
-        >>> divide(pd.Series(["9", "10", ""]))[1]
+        >>> assign_subgroups(pd.Series(["9", "10", ""]))[1]
         ['9', '10', '(empty)']
-        >>> divide(pd.Series([str(value / 100) for value in range(30)]))[1]
+        >>> assign_subgroups(pd.Series([str(value / 100) for value in range(30)]))[1]
         ['lowest third (0 to 0.09)', 'middle third (0.1 to 0.19)', 'highest third (0.2 to 0.29)']
     """
     texts = column.astype(str).str.strip()
     filled = texts[texts != ""]
     counts = filled.value_counts()
-    numbers = {text: _number(text) for text in counts.index}
+    numbers = {text: _parse_number(text) for text in counts.index}
     if None not in numbers.values():
         ordered = sorted(counts.index, key=lambda text: (numbers[text], text))
         if len(counts) > MAX_VALUES:
@@ -107,7 +109,10 @@ def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
         others = f"({len(frequent) - len(kept)} others)"
         names = filled.where(filled.isin(kept), others)
         ordered = [*sorted(kept), *([others] if len(kept) < len(frequent) else [])]
-    return names.reindex(column.index, fill_value=EMPTY), [*ordered, *([EMPTY] if len(filled) < len(texts) else [])]
+    return names.reindex(column.index, fill_value=EMPTY_CELL), [
+        *ordered,
+        *([EMPTY_CELL] if len(filled) < len(texts) else []),
+    ]
 
 
 def _thirds(numbers: "pd.Series[float]") -> tuple[pd.Series, list[str]]:
@@ -120,12 +125,12 @@ def _thirds(numbers: "pd.Series[float]") -> tuple[pd.Series, list[str]]:
     return pd.Series([names[third] for third in third_of_row], index=numbers.index), list(names.values())
 
 
-def _divides(column: pd.Series) -> bool:
+def _makes_subgroups(column: pd.Series) -> bool:
     texts = column.astype(str).str.strip()
     return 2 <= texts[texts != ""].nunique() <= MAX_VALUES
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
@@ -135,4 +140,4 @@ def _number(text: str) -> float | None:
 
 def _measure_part(part: pd.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
     measured = measure_some(part.reset_index(drop=True), LEADING, config)
-    return {"few": measured["n"] < FEW, **measured}
+    return {"few": measured["n"] < FEW_PHOTOS, **measured}

@@ -22,6 +22,7 @@ from biranet.manifest import read_manifest
 from biranet.outputs import output
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report
+from biranet.reports.table_provenance import Provenance
 
 
 def evaluate_checkpoint(
@@ -68,15 +69,15 @@ def evaluate_checkpoint(
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
             notes.append(Note("test_readings", readings.sentence()))
             notes += [Note.of("archive_readings")] * archive
+        facts = describe_origin(checkpoint, predictor.sha256, info, prepared, manifest, part)
         return write_report(
             place,
             predictions,
             title=f"Evaluation of {info.model.model}",
             config=config,
             panels=list(draw_panels(predictor, prepared, predictions)),
-            facts=describe_origin(checkpoint, predictor.sha256, info, prepared, manifest, part),
             history=read_history(checkpoint.parent),
-            notes=notes,
+            provenance=Provenance(tuple(notes), facts),
         )
 
 

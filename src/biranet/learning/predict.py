@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from biranet.console import progress_bar
-from biranet.decisions.columns import COLUMNS, DECISION_COLUMNS, PROBABILITIES, point_columns
+from biranet.decisions.columns import DECISION_COLUMNS, PREDICTION_COLUMNS, PROBABILITIES, point_columns
 from biranet.decisions.rules import decide, decision_columns
 from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint_info import CheckpointInfo
@@ -97,4 +97,6 @@ def predict_photos(
     # A column of the labels that is called like an answer is none, and would be taken for one.
     foreign = [name for name in (*DECISION_COLUMNS, *point_columns(table)) if name in table]
     predictions = table.drop(columns=foreign).assign(**answered)
-    return predictions[list(dict.fromkeys([*COLUMNS, *answered, *predictions.columns]))].reset_index(drop=True)
+    return predictions[list(dict.fromkeys([*PREDICTION_COLUMNS, *answered, *predictions.columns]))].reset_index(
+        drop=True
+    )

@@ -18,9 +18,9 @@ from biranet.files import write_json
 from biranet.grades import GRADES
 from biranet.images import PREPARED_SHA256
 from biranet.manifest import (
-    COLUMNS,
     FOLD_PREFIX,
     GROUP_FROM,
+    MANIFEST_COLUMNS,
     MANIFEST_NAME,
     OFFICIAL_SPLIT,
     OWN_GROUP,
@@ -47,7 +47,7 @@ from biranet.photos.store import (
 from biranet.setting_names import setting
 from biranet.tables import read_rows, write_rows
 
-_STANDARD_COLUMNS = (*COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
+_STANDARD_COLUMNS = (*MANIFEST_COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
 _MAX_FAILURES = 10
 
 
@@ -196,7 +196,7 @@ def _load_earlier(path: Path, journal: Journal) -> bool:
     """
     split = False
     if path.exists():
-        for row in read_rows(path, COLUMNS):
+        for row in read_rows(path, MANIFEST_COLUMNS):
             split = split or any(row[name] != row[OFFICIAL_SPLIT] for name in row if _is_split_column(name))
             usable = row.keys() >= set(OUTCOME_COLUMNS) and row.get(ROW_SHA256) == row_digest(row)
             if not usable or journal.find(row["file"]) is not None:

@@ -23,7 +23,7 @@ from biranet.photos.quality import QUALITY_COLUMNS, Quality
 from biranet.photos.read import read_source
 
 GEOMETRY_COLUMNS = ("width_px", "height_px", "field_left_px", "field_top_px", "field_side_px")
-"""Columns of the manifest after `biranet.manifest.COLUMNS`: the photo's size, and its field."""
+"""Columns of the manifest after `biranet.manifest.MANIFEST_COLUMNS`: the photo's size, and its field."""
 
 FILE_STATE_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
 """The photo's file as last seen: its length, when it was last written and last changed in any way, and its number.
@@ -39,7 +39,7 @@ MEASURED_COLUMNS = (
     *(*GEOMETRY_COLUMNS, *FILE_STATE_COLUMNS, *QUALITY_COLUMNS),
     *("fingerprint", *HEADER_COLUMNS, PREPARED_SHA256),
 )
-"""All columns that preparing fills in, after `biranet.manifest.COLUMNS`."""
+"""All columns that preparing fills in, after `biranet.manifest.MANIFEST_COLUMNS`."""
 
 OUTCOME_COLUMNS = ("prepared", "status", "reason", "sha256", *MEASURED_COLUMNS)
 """What an outcome holds."""

@@ -20,12 +20,11 @@ from biranet.decisions.predictions import pool_predictions
 from biranet.errors import InputError
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.measures import LEADING
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.places import public_names
-from biranet.reports.pages.differences import Difference, chart_differences, charted, list_differences, shortened
+from biranet.reports.pages.differences import Difference, chart_differences, list_differences, select_main, shorten
 from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.published import PUBLISHED, PUBLISHED_NOTE
@@ -44,8 +43,8 @@ def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
         The tables by name, in order.
 
     Raises:
-        InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same` refuses
-            them; the sentence names file, row and column.
+        InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same_photos`
+            refuses them; the sentence names file, row and column.
     """
     if len(paths) < 2:
         raise InputError("comparing needs at least two predictions files, each of all photos")
@@ -54,7 +53,7 @@ def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
         if path in resolved[:position]:
             raise InputError(f"{paths[position]} is given twice; name each predictions file once")
     read = {str(path): pool_predictions(path) for path in paths}
-    check_same({path: each.table.set_index(each.rows) for path, each in read.items()})
+    check_same_photos({path: each.table.set_index(each.rows) for path, each in read.items()})
     return dict(zip(short_names(resolved), (each.table for each in read.values()), strict=True))
 
 
@@ -77,14 +76,14 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     without = [path.with_suffix("") for path in paths]
     parts = [path.parts for path in (without if len(set(without)) == len(paths) else paths)]
     for _ in ("beginning", "end"):
-        alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))
+        shared_columns = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))
         # Something must be left of the shortest.
-        shared = min(len(list(alike)), min(map(len, parts)) - 1)
+        shared = min(len(list(shared_columns)), min(map(len, parts)) - 1)
         parts = [part[shared:][::-1] for part in parts]
     return ["/".join(part) for part in parts]
 
 
-def check_same(tables: Tables) -> None:
+def check_same_photos(tables: Tables) -> None:
     """Refuse tables that do not hold the same photos, with the same truth and the same groups.
 
     Args:
@@ -139,22 +138,22 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         paper on BiRA-Net, whose rows say where they were measured; what else must be known to read it.
 
     Raises:
-        InputError: If there are fewer than two tables, or `check_same` refuses them.
+        InputError: If there are fewer than two tables, or `check_same_photos` refuses them.
     """
     config = config or EvaluationConfig()
     if len(tables) < 2:
         raise InputError("comparing needs at least two predictions tables")
-    check_same(tables)
+    check_same_photos(tables)
     first_name, *other_names = tables
     photos = tables[first_name]["file"]
-    same = {
+    aligned = {
         name: table.iloc[pd.Index(table["file"]).get_indexer(photos)].reset_index(drop=True)
         for name, table in tables.items()
     }
     # Drawn anew for each: so an interval is to the digit that of the model's own report, whose draws depend on its own
     # predictions alone, while those for all tables at once depend on all.
-    measures = {name: measure_with_intervals(table, config) for name, table in same.items()}
-    differences = paired_differences(list(same.values()), config)
+    measures = {name: measure_with_intervals(table, config) for name, table in aligned.items()}
+    differences = paired_differences(list(aligned.values()), config)
     first = measures[first_name]
     return {
         "n": first["n"],
@@ -162,7 +161,7 @@ def compare(tables: Tables, config: EvaluationConfig | None = None) -> dict[str,
         "names": list(tables),
         "measures": measures,
         "differences": dict(zip(other_names, differences, strict=True)),
-        "referral": {name: _referral(same[first_name], same[name]) for name in other_names},
+        "referral": {name: _referral(aligned[first_name], aligned[name]) for name in other_names},
         "original_table": original_table(measures),
         "original_table_note": PUBLISHED_NOTE,
         "ci_method": first["ci_method"],
@@ -202,7 +201,7 @@ def write_comparison(
     first, *others = comparison["names"]
     sections = []
     for name in others:
-        rows = _rows(comparison, name)
+        rows = _list_rows(comparison, name)
         kappa = next(row for row in rows if row.key == "quadratic_weighted_kappa")
         section = {"name": name, "rows": rows, "chart": chart_differences(rows), "kappa": kappa}
         sections.append({**section, "referral": comparison["referral"][name]})
@@ -211,10 +210,9 @@ def write_comparison(
         "comparison": comparison,
         "first": first,
         "sections": sections,
-        "leading": LEADING,
         "numbers": {name: Numbers(measures) for name, measures in comparison["measures"].items()},
         "level": LEVEL,
-        "shortened": shortened,
+        "shorten": shorten,
     }
     page = render_page("compare.html.jinja", values)
     write_json(out / COMPARISON_NAME, comparison)
@@ -235,7 +233,7 @@ def describe_comparison(comparison: Mapping[str, Any]) -> str:
     lines = [f"{comparison['n']} photos in {comparison['groups']} groups; {100 * LEVEL:.0f} % intervals"]
     for name in others:
         lines.append(f"{name} minus {first}")
-        for row in charted(_rows(comparison, name)):
+        for row in select_main(_list_rows(comparison, name)):
             interval = f"  [{row.ci[0]:+.3f}, {row.ci[1]:+.3f}]" if row.ci else ""
             lines.append(f"  {row.meaning.name:32} {row.other:.3f} - {row.first:.3f} = {row.difference:+.3f}{interval}")
     return "\n".join(lines)
@@ -310,7 +308,7 @@ def original_table(measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
     return [*measured, *reported]
 
 
-def _rows(comparison: Mapping[str, Any], name: str) -> list[Difference]:
+def _list_rows(comparison: Mapping[str, Any], name: str) -> list[Difference]:
     measures = comparison["measures"]
     return list_differences(comparison["differences"][name], measures[comparison["names"][0]], measures[name])
 

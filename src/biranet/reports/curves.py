@@ -1,7 +1,7 @@
 """The curves of the report, in values: ROC, reliability and risk against coverage. Arrays in, arrays out.
 
-A curve over 50,000 photos has tens of thousands of corners, which no page needs: `thin` drops those that nobody could
-see.
+A curve over 50,000 photos has tens of thousands of corners, which no page needs: `simplify_line` drops those that
+nobody could see.
 """
 
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ def risk_coverage(
     return decided / len(score), wrong / decided
 
 
-def thin(points: Values, tolerance: float = LINE_TOLERANCE) -> Values:
+def simplify_line(points: Values, tolerance: float = LINE_TOLERANCE) -> Values:
     """Drop corners of a curve that nobody could see.
 
     Args:
@@ -137,7 +137,7 @@ def thin(points: Values, tolerance: float = LINE_TOLERANCE) -> Values:
         Ramer, Computer Graphics and Image Processing 1 (1972); Douglas and Peucker, Cartographica 10 (1973).
 
     Example:
-        >>> thin(np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0], [1.0, 0.0]])).tolist()
+        >>> simplify_line(np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0], [1.0, 0.0]])).tolist()
         [[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]]
     """
     kept = np.zeros(len(points), np.bool_)

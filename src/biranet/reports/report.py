@@ -1,7 +1,7 @@
 """The report on a predictions table: the table, its measures as JSON, and one page that opens without a network."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.config import ReportConfig
-from biranet.decisions.columns import COLUMNS, has_decisions, has_probabilities, probabilities
+from biranet.decisions.columns import PREDICTION_COLUMNS, has_decisions, has_probabilities, probabilities
 from biranet.decisions.fit import COVERAGE
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.interval_methods import LEVEL, MIN_GROUPS_SIMULATED
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.measures import LEADING, point_name
+from biranet.evaluation.measures import point_name
 from biranet.evaluation.patients import measure_patients
-from biranet.evaluation.subgroups import FEW, measure_subgroups
+from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
-from biranet.reports.facts import Facts, HashedFile, SourceTable
+from biranet.reports.facts import HashedFile
 from biranet.reports.notes import Note
 from biranet.reports.pages.charts import (
-    FIRST_SHOWN,
+    MIN_COVERED_PHOTOS,
     decision_counts,
     history_charts,
     reliability_chart,
@@ -39,7 +39,7 @@ from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
 
-WORST = 10
+MAX_MISTAKES = 10
 """Mistakes that are shown: as pictures, or by their names where there are none."""
 
 
@@ -79,14 +79,16 @@ ARCHIVE_NAME = "prepared_archive"
 """Folder in a report's, for the prepared photos of a published archive that was measured; not `prepared`, which may be
 the user's own."""
 
-_ALWAYS = 4
+_FIXED_COLUMN_COUNT = 4
 """So many columns of predictions are there in every report, in their order."""
 
 
 REPORT = folder_kind(
     "a report",
     {
-        PREDICTIONS_NAME: lambda path: read_header(path)[:_ALWAYS] == COLUMNS[:_ALWAYS],
+        PREDICTIONS_NAME: lambda path: (
+            read_header(path)[:_FIXED_COLUMN_COUNT] == PREDICTION_COLUMNS[:_FIXED_COLUMN_COUNT]
+        ),
         METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
@@ -102,10 +104,8 @@ def write_report(
     title: str,
     config: ReportConfig | None = None,
     panels: Sequence[Panel] = (),
-    facts: Facts | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-    notes: Sequence[Note] = (),
-    tables: Sequence[SourceTable] = (),
+    provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json` and `report.html` into a folder.
 
@@ -115,11 +115,8 @@ def write_report(
         title: Heading of the page.
         config: How to measure; the defaults where None.
         panels: Photos to show, the worst mistakes first.
-        facts: What was measured and how: checkpoint, part of the split, audit, versions, command, commit.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
-        notes: What must be known before the figures, such as how often the test part was read before; those that the
-            table gives reason for are added.
-        tables: Where this is the table of others that were pooled, or measured again: what is known of them.
+        provenance: Where the predictions come from; notes that the table gives reason for, and its hash, are added.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
@@ -134,8 +131,10 @@ def write_report(
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
     content = HashedFile(PREDICTIONS_NAME, sha256_of(out / PREDICTIONS_NAME))
-    provenance = Provenance(
-        (*notes, *_table_notes(table, measured)), {**(facts or {}), TABLE_FACT: content}, tuple(tables)
+    provenance = replace(
+        provenance,
+        notes=(*provenance.notes, *_table_notes(table, measured)),
+        facts={**provenance.facts, TABLE_FACT: content},
     )
     metrics = {
         **measured,
@@ -153,7 +152,9 @@ def write_report(
         "panels": panels,
         "history": history,
     }
-    page = render_page("report.html.jinja", {**values, **_explained(metrics), **_drawn(table, metrics, history)})
+    page = render_page(
+        "report.html.jinja", {**values, **_number_values(metrics), **_chart_values(table, metrics, history)}
+    )
     write_bytes(out / PAGE_NAME, page.encode())
     return metrics
 
@@ -183,8 +184,9 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         table: A predictions table.
 
     Returns:
-        At most `WORST` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with answers
-        `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted grade.
+        At most `MAX_MISTAKES` rows, indexed by their places in the table: `file`, `grade`, `predicted_grade`; with
+        answers `decision`, `lowest_grade` and `highest_grade`; with probabilities `confidence`: that of the predicted
+        grade.
 
     Example:
         >>> grades = pd.DataFrame({"file": ["a", "b", "c"], "grade": [0, 2, 4], "predicted_grade": [0, 1, 1]})
@@ -201,29 +203,28 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
         rows["confidence"] = probabilities(table)[np.arange(len(table)), rows["predicted_grade"]]
         order, columns = ["off", "confidence"], [*columns, "confidence"]
     worst = rows[rows["off"] > 0].sort_values(order, ascending=False, kind="stable")
-    return worst.head(WORST)[columns]
+    return worst.head(MAX_MISTAKES)[columns]
 
 
-def _explained(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
     numbers, patients = Numbers(metrics), metrics["patients"]
-    leading = [numbers(key).meaning for key in LEADING]
     measured = patients["reason"] is None
     combined = {"Worst eye": patients["worst_eye"], "Mean": patients["mean"]} if measured else {}
     return {
         "point_name": point_name,
         "numbers": numbers,
-        "listed": numbers.listed(),
-        "headlines": [meaning.key for meaning in leading if meaning.better == "higher"],
-        "leading_grades": [meaning.key for meaning in leading if meaning.heading != "Probabilities"],
+        "listed": numbers.by_heading(),
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
-        "few": FEW,
-        "first_shown": FIRST_SHOWN,
+        "few": FEW_PHOTOS,
+        "first_shown": MIN_COVERED_PHOTOS,
     }
 
 
-def _drawn(table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _chart_values(
+    table: pd.DataFrame, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     matrix = np.array(metrics["confusion_matrix"])
     off = (table["predicted_grade"] - table["grade"]).abs()
     temperatures = sorted(set(table["temperature"])) if "temperature" in table else []

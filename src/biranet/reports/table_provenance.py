@@ -80,16 +80,16 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     Raises:
         InputError: If the report that was made of a table was edited, or written by an earlier biranet.
     """
-    ended = ("table", "rules") if new_rules else ("table",)
+    dropped = ("table", "rules") if new_rules else ("table",)
     tables: list[SourceTable] = []
     about: dict[Note, list[str]] = {}
     for name, path in zip(public_names(paths), paths, strict=True):
         content = HashedFile(PREDICTIONS_NAME, sha256_of(path))
-        report = _report_of(path, content)
+        report = _provenance_of(path, content)
         facts = {key: fact for key, fact in report.facts.items() if key != TABLE_FACT}
         tables.append(SourceTable(name, content.sha256, facts, report.tables))
         for note in report.notes:
-            if note.about not in ended:
+            if note.about not in dropped:
                 about.setdefault(note, []).append(name)
     taken_over = [Note.of("pooled", tables=len(paths))] if len(paths) > 1 else []
     for note, files in about.items():
@@ -113,7 +113,7 @@ def check_unchanged(paths: Sequence[Path], tables: Sequence[SourceTable]) -> Non
             raise InputError(f"{path} was replaced while it was read; run the command again")
 
 
-def _report_of(path: Path, content: HashedFile) -> Provenance:
+def _provenance_of(path: Path, content: HashedFile) -> Provenance:
     """What the report that was made of a table says of it; nothing where there is none."""
     try:
         report: Any = read_json(path.with_name(METRICS_NAME))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig
 from biranet.decisions.fit import check_disjoint, fit_rules
-from biranet.decisions.predictions import Pooled, pool_predictions, read_predictions
+from biranet.decisions.predictions import PooledPredictions, pool_predictions, read_predictions
 from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import output
@@ -17,7 +17,7 @@ from biranet.places import public_names
 from biranet.reports.facts import Fact
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import THRESHOLDS_FACT, check_unchanged, describe_tables
+from biranet.reports.table_provenance import THRESHOLDS_FACT, Provenance, check_unchanged, describe_tables
 from biranet.scale import Scale
 from biranet.version import how_measured
 
@@ -66,28 +66,26 @@ def measure_tables(
         if pooled.left_out:
             notes.append(_note_left_out(pooled))
         if calibration:
-            origin, measured = _names(calibration), _names(tables)
-            rules = _fit(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
+            origin, measured = _join_names(calibration), _join_names(tables)
+            rules = _fit_disjoint(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
             table = apply_rules(table, rules, origin=measured)
             rules_facts = _describe_rules(rules, origin)
             notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
-        title = _names(tables) if len(tables) == 1 else "several tables, pooled"
+        title = _join_names(tables) if len(tables) == 1 else "several tables, pooled"
         return write_report(
             place,
             table,
             title=f"Evaluation of {title}",
             config=config,
-            facts={**facts, **rules_facts, **how_measured()},
-            notes=notes,
-            tables=described,
+            provenance=Provenance(tuple(notes), {**facts, **rules_facts, **how_measured()}, described),
         )
 
 
-def _names(paths: Sequence[Path]) -> str:
+def _join_names(paths: Sequence[Path]) -> str:
     return ", ".join(public_names(paths))
 
 
-def _fit(
+def _fit_disjoint(
     calibration: pd.DataFrame, origin: str, table: pd.DataFrame, measured: str, cost_of_missed: float | None
 ) -> Rules:
     """Fit rules on a table that shares no photo and no patient with the one that is measured."""
@@ -104,7 +102,7 @@ def _describe_rules(rules: Rules, origin: str) -> dict[str, Fact]:
     }
 
 
-def _note_left_out(pooled: Pooled) -> Note:
+def _note_left_out(pooled: PooledPredictions) -> Note:
     """What a reader of figures must know of the photos that have no grade."""
     left_out = pooled.left_out.total()
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(pooled.left_out.items()))

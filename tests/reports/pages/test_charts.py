@@ -13,7 +13,7 @@ from sklearn.metrics import roc_curve
 
 from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
 from biranet.reports.pages.charts import (
-    FIRST_SHOWN,
+    MIN_COVERED_PHOTOS,
     Chart,
     decision_counts,
     history_charts,
@@ -134,7 +134,7 @@ def test_risk_against_coverage() -> None:
     score = table[["p2", "p3", "p4"]].sum(axis=1).to_numpy()
     sure, truth = np.maximum(score, 1 - score), (table["grade"] >= 2).to_numpy()
     wrong = (table["predicted_grade"] >= 2).to_numpy() != truth
-    levels = [level for level in np.sort(sure)[::-1] if np.sum(sure >= level) >= FIRST_SHOWN]
+    levels = [level for level in np.sort(sure)[::-1] if np.sum(sure >= level) >= MIN_COVERED_PHOTOS]
     expected = np.array([[np.mean(sure >= level), np.mean(wrong[sure >= level])] for level in levels])
     assert far(expected, corners(chart, 0)) < 1.5e-3
     assert far(corners(chart, 0), expected) < 1.5e-3

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from biranet.evaluation.measures.counts import CONFUSION_MATRIX, COUNTS, PATIENTS, PREVALENCES
 from biranet.evaluation.measures.decisions import DECISION_MEASURES, POINT_MEASURES, SET_MEASURES, point_name
 from biranet.evaluation.measures.grades import GRADE_MEASURES
-from biranet.evaluation.measures.measure import Facts, GradedPhotos, Meaning, Measure, Section, Sums
+from biranet.evaluation.measures.measure import GradeCounts, GradedPhotos, Meaning, Measure, Section, WeightedSums
 from biranet.evaluation.measures.probabilities import (
     BEFORE_CALIBRATION_MEASURES,
     LOSS_MEASURES,
@@ -27,12 +27,12 @@ __all__ = [
     "NO_PROBABILITIES",
     "SECTIONS",
     "TOP",
-    "Facts",
+    "GradeCounts",
     "GradedPhotos",
     "Meaning",
     "Measure",
     "Section",
-    "Sums",
+    "WeightedSums",
     "point_name",
 ]
 
@@ -52,11 +52,11 @@ def _before_calibration(photos: GradedPhotos) -> Mapping[str, GradedPhotos]:
     return {} if raw is None else {"": replace(photos, probabilities=raw)}
 
 
-def _why_no_before(photos: GradedPhotos) -> str:
+def _why_no_raw_probabilities(photos: GradedPhotos) -> str:
     return NO_PROBABILITIES if photos.probabilities is None else "no temperature was applied to the probabilities"
 
 
-def _answered(photos: GradedPhotos) -> Mapping[str, GradedPhotos]:
+def _with_decisions(photos: GradedPhotos) -> Mapping[str, GradedPhotos]:
     return {} if photos.decision is None else {"": photos}
 
 
@@ -66,7 +66,7 @@ SECTIONS = (
         "before_calibration",
         BEFORE_CALIBRATION_MEASURES,
         _before_calibration,
-        _why_no_before,
+        _why_no_raw_probabilities,
         "As it was before the temperature was applied.",
     ),
     Section(
@@ -79,14 +79,14 @@ SECTIONS = (
     Section(
         "prediction_sets",
         SET_MEASURES,
-        _answered,
+        _with_decisions,
         lambda photos: "the predictions hold no prediction sets",
         "Sets of neighbouring grades.",
     ),
     Section(
         "decisions",
         DECISION_MEASURES,
-        _answered,
+        _with_decisions,
         lambda photos: "the predictions hold no decisions",
         "Refer, do not refer, or ask a human.",
     ),

@@ -4,7 +4,7 @@ from biranet.evaluation.measures.measure import Meaning
 from biranet.grades import GRADE_COUNT
 
 
-def _count(key: str, name: str, sentence: str, *, low: int = 0, section: str = "") -> Meaning:
+def _count_meaning(key: str, name: str, sentence: str, *, low: int = 0, section: str = "") -> Meaning:
     return Meaning(
         key=key,
         name=name,
@@ -19,8 +19,8 @@ def _count(key: str, name: str, sentence: str, *, low: int = 0, section: str = "
 
 
 COUNTS = (
-    _count("n", "Photos", "How many photos were measured.", low=1),
-    _count(
+    _count_meaning("n", "Photos", "How many photos were measured.", low=1),
+    _count_meaning(
         "groups",
         "Groups",
         "How many groups the photos form: patients where they are known, else single photos.",
@@ -61,19 +61,19 @@ PREVALENCES = (
 )
 
 PATIENTS = (
-    _count(
+    _count_meaning(
         "n",
         "Patients",
         "How many patients were measured: those whose eye is known for each of their photos.",
         section="patients",
     ),
-    _count(
+    _count_meaning(
         "both_eyes",
         "Patients with both eyes",
         "How many of the patients measured have photos of both eyes.",
         section="patients",
     ),
-    _count(
+    _count_meaning(
         "left_out",
         "Patients left out",
         "How many patients have a photo of an unknown eye, and are not measured.",

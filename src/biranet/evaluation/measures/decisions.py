@@ -11,11 +11,11 @@ from biranet.evaluation.measures.measure import (
     BY_GRADE,
     GradedPhotos,
     Measure,
-    Sums,
     Values,
-    because,
-    given,
+    WeightedSums,
+    constant_reason,
     one_hot,
+    required,
 )
 from biranet.evaluation.measures.screening import REFERABLE
 from biranet.grades import DECISIONS, GRADE_COUNT
@@ -47,7 +47,7 @@ def point_name(point: str) -> str:
 
 def count_referred(photos: GradedPhotos) -> Values:
     """(N, 2, 2) a one in the row of whether a photo is referable and the column of whether it is referred."""
-    return one_hot(2 * (photos.truth >= REFERABLE.lowest) + given(photos.referred), 2, 2)
+    return one_hot(2 * (photos.truth >= REFERABLE.lowest) + required(photos.referred), 2, 2)
 
 
 POINT_MEASURES = (
@@ -67,10 +67,10 @@ POINT_MEASURES = (
             ),
         },
         positive="referred",
-        counts=lambda sums: sums.own,
+        counts=lambda sums: sums.total,
         section="operating_points",
         heading="Operating points",
-        adds=count_referred,
+        per_photo=count_referred,
     ),
     Measure(
         key="referred_fraction",
@@ -79,8 +79,8 @@ POINT_MEASURES = (
         section="operating_points",
         better="neither",
         heading="Operating points",
-        adds=count_referred,
-        value=lambda sums: ratio(sums.own[..., 1].sum(-1), sums.photos),
+        per_photo=count_referred,
+        value=lambda sums: ratio(sums.total[..., 1].sum(-1), sums.photos),
         interval="share",
     ),
 )
@@ -89,15 +89,17 @@ POINT_MEASURES = (
 
 def count_decisions(photos: GradedPhotos) -> Values:
     """(N, 2, 3) a one in the row of whether a photo is referable and the column of its decision."""
-    return one_hot(len(DECISIONS) * (photos.truth >= REFERABLE.lowest) + given(photos.decision), 2, len(DECISIONS))
+    return one_hot(len(DECISIONS) * (photos.truth >= REFERABLE.lowest) + required(photos.decision), 2, len(DECISIONS))
 
 
-def _wrong_of_decided(sums: Sums) -> Values:
-    needless, missed = sums.own[..., 0, 2], sums.own[..., 1, 0]
-    return ratio(needless + missed, sums.own.sum((-2, -1)) - sums.own[..., 1].sum(-1))
+def _wrong_of_decided(sums: WeightedSums) -> Values:
+    needless, missed = sums.total[..., 0, 2], sums.total[..., 1, 0]
+    return ratio(needless + missed, sums.total.sum((-2, -1)) - sums.total[..., 1].sum(-1))
 
 
-def _decision(key: str, name: str, sentence: str, value: Callable[[Sums], Values], why: str = "") -> Measure:
+def _decision_measure(
+    key: str, name: str, sentence: str, value: Callable[[WeightedSums], Values], why_undefined: str = ""
+) -> Measure:
     return Measure(
         key=key,
         name=name,
@@ -105,55 +107,55 @@ def _decision(key: str, name: str, sentence: str, value: Callable[[Sums], Values
         section="decisions",
         better="lower",
         heading="Decisions",
-        adds=count_decisions,
+        per_photo=count_decisions,
         value=value,
         interval="share",
-        why=because(why),
+        why_undefined=constant_reason(why_undefined),
     )
 
 
 DECISION_MEASURES = (
-    _decision(
+    _decision_measure(
         "asked_fraction",
         "Asked",
         "Share of photos that are left to a human: 'ask a human'.",
-        lambda sums: ratio(sums.own[..., 1].sum(-1), sums.own.sum((-2, -1))),
+        lambda sums: ratio(sums.total[..., 1].sum(-1), sums.total.sum((-2, -1))),
     ),
-    _decision(
+    _decision_measure(
         "decided_error_fraction",
         "Wrong of those decided",
         "Of the photos that were decided, 'refer' or 'do not refer', the share decided wrongly.",
         _wrong_of_decided,
         "every photo was left to a human",
     ),
-    _decision(
+    _decision_measure(
         "missed_fraction",
         "Missed",
         "Of the photos to refer (grade 2 and above), the share told 'do not refer'.",
-        lambda sums: ratio(sums.own[..., 1, 0], sums.own[..., 1, :].sum(-1)),
-        REFERABLE.nobody,
+        lambda sums: ratio(sums.total[..., 1, 0], sums.total[..., 1, :].sum(-1)),
+        REFERABLE.reason_no_positives,
     ),
-    _decision(
+    _decision_measure(
         "needless_fraction",
         "Needless",
         "Of the photos not to refer (grades 0 and 1), the share told 'refer'.",
-        lambda sums: ratio(sums.own[..., 0, 2], sums.own[..., 0, :].sum(-1)),
-        REFERABLE.everybody,
+        lambda sums: ratio(sums.total[..., 0, 2], sums.total[..., 0, :].sum(-1)),
+        REFERABLE.reason_no_negatives,
     ),
 )
 """Refer, do not refer, or ask a human."""
 
 
-def count_held(photos: GradedPhotos) -> Values:
+def count_covered(photos: GradedPhotos) -> Values:
     """(N, 5) a one at the true grade, where the set holds it."""
-    covered = (given(photos.lowest) <= photos.truth) & (photos.truth <= given(photos.highest))
+    covered = (required(photos.lowest) <= photos.truth) & (photos.truth <= required(photos.highest))
     counts: Values = one_hot(photos.truth, GRADE_COUNT) * covered[:, None]
     return counts
 
 
 def count_sizes(photos: GradedPhotos) -> Values:
     """(N, 5) a one at the size of the set, less one."""
-    return one_hot(given(photos.highest) - given(photos.lowest), GRADE_COUNT)
+    return one_hot(required(photos.highest) - required(photos.lowest), GRADE_COUNT)
 
 
 SET_MEASURES = (
@@ -164,8 +166,8 @@ SET_MEASURES = (
         section="prediction_sets",
         better="neither",
         heading="Prediction sets",
-        adds=count_held,
-        value=lambda sums: ratio(sums.own.sum(-1), sums.photos),
+        per_photo=count_covered,
+        value=lambda sums: ratio(sums.total.sum(-1), sums.photos),
         interval="share",
     ),
     Measure(
@@ -176,10 +178,10 @@ SET_MEASURES = (
         better="neither",
         shape=BY_GRADE,
         heading="Prediction sets",
-        adds=count_held,
-        value=lambda sums: ratio(sums.own, sums.matrix.sum(-1)),
+        per_photo=count_covered,
+        value=lambda sums: ratio(sums.total, sums.matrix.sum(-1)),
         interval="share",
-        why=no_photo_of_grade,
+        why_undefined=no_photo_of_grade,
     ),
     Measure(
         key="mean_size",
@@ -190,8 +192,8 @@ SET_MEASURES = (
         high=GRADE_COUNT,
         better="lower",
         heading="Prediction sets",
-        adds=count_sizes,
-        value=lambda sums: ratio((sums.own * np.arange(1, GRADE_COUNT + 1)).sum(-1), sums.photos),
+        per_photo=count_sizes,
+        value=lambda sums: ratio((sums.total * np.arange(1, GRADE_COUNT + 1)).sum(-1), sums.photos),
         interval="percentile",
     ),
     Measure(
@@ -202,8 +204,8 @@ SET_MEASURES = (
         better="neither",
         shape=BY_GRADE,
         heading="Prediction sets",
-        adds=count_sizes,
-        value=lambda sums: ratio(sums.own, sums.photos[..., None]),
+        per_photo=count_sizes,
+        value=lambda sums: ratio(sums.total, sums.photos[..., None]),
         interval="share",
     ),
 )

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 from biranet import confusion
-from biranet.evaluation.measures.measure import BY_GRADE, Facts, Measure, Sums, Values, because
+from biranet.evaluation.measures.measure import BY_GRADE, GradeCounts, Measure, Values, WeightedSums, constant_reason
 from biranet.grades import GRADE_COUNT
 
 
-def of_matrix(function: Callable[[Values], Values]) -> Callable[[Sums], Values]:
+def of_matrix(function: Callable[[Values], Values]) -> Callable[[WeightedSums], Values]:
     """Measure the confusion matrix by a function."""
     return lambda sums: function(sums.matrix)
 
 
-def no_photo_of_grade(facts: Facts, grade: int | None) -> str:
+def no_photo_of_grade(grade_counts: GradeCounts, grade: int | None) -> str:
     """Say which grade nobody has."""
     return f"no photo has grade {'{}' if grade is None else grade}"
 
@@ -66,7 +66,7 @@ GRADE_MEASURES = (
         value=of_matrix(confusion.quadratic_weighted_kappa),
         interval="percentile",
         counted="all",
-        why=because("every photo has one and the same grade and was given it"),
+        why_undefined=constant_reason("every photo has one and the same grade and was given it"),
     ),
     Measure(
         key="linear_weighted_kappa",
@@ -77,7 +77,7 @@ GRADE_MEASURES = (
         value=of_matrix(confusion.linear_weighted_kappa),
         interval="percentile",
         counted="all",
-        why=because("every photo has one and the same grade and was given it"),
+        why_undefined=constant_reason("every photo has one and the same grade and was given it"),
     ),
     Measure(
         key="gwet_ac2",
@@ -105,7 +105,7 @@ GRADE_MEASURES = (
         shape=BY_GRADE,
         value=of_matrix(confusion.recall_per_grade),
         interval="share",
-        why=no_photo_of_grade,
+        why_undefined=no_photo_of_grade,
     ),
     Measure(
         key="precision_per_grade",
@@ -114,7 +114,7 @@ GRADE_MEASURES = (
         shape=BY_GRADE,
         value=of_matrix(confusion.precision_per_grade),
         interval="share",
-        why=because("no photo was given grade {}"),
+        why_undefined=constant_reason("no photo was given grade {}"),
     ),
 )
 """In the order of `metrics.json`."""

@@ -5,15 +5,13 @@ The registry names what a model card may hold, so it is read without pandas, whi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from biranet.evaluation.areas import ScoreOrder, WeightedOrder
 from biranet.grades import GRADE_COUNT
-
-if TYPE_CHECKING:
-    from biranet.evaluation.groups import Weights
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.int64]
@@ -71,23 +69,23 @@ class GradedPhotos:
     referred: Grades | None = None
 
 
-class Sums(NamedTuple):
+class WeightedSums(NamedTuple):
     """What the value of a measure is computed from, for B sets of weights of the groups.
 
     Attributes:
-        own: (B, ...) the weighted sum of what each photo adds to this measure; of a ranking (B,) its area, or (B, 5).
+        total: (B, ...) the weighted sum of what each photo adds to this measure; of an order (B,) its area, or (B, 5).
         matrix: (B, 5, 5) the weighted confusion matrix.
         photos: (B,) the weight of all photos.
         prevalences: By screening, the stated share of the ill, or None.
     """
 
-    own: Values
+    total: Values
     matrix: Values
     photos: Values
     prevalences: Mapping[str, float | None]
 
 
-class Facts(NamedTuple):
+class GradeCounts(NamedTuple):
     """What decides why a value is not defined.
 
     Attributes:
@@ -98,33 +96,25 @@ class Facts(NamedTuple):
     photos_of_grade: tuple[int, ...]
     stated: frozenset[str] = frozenset()
 
-    def nobody(self, lowest: int) -> bool:
+    def no_positives(self, lowest: int) -> bool:
         """Whether no photo has the grade `lowest` or a graver one."""
         return not sum(self.photos_of_grade[lowest:])
 
-    def everybody(self, lowest: int) -> bool:
+    def no_negatives(self, lowest: int) -> bool:
         """Whether all photos do."""
         return not sum(self.photos_of_grade[:lowest])
 
 
-class Ranking(Protocol):
-    """Photos in the order of a score."""
+PhotoValues = Callable[[GradedPhotos], Values]
+"""What a value is summed from: one entry a photo, (N, ...)."""
 
-    @property
-    def fewer_groups(self) -> int:
-        """Number of groups with marked photos, or of those with others, whichever are fewer."""
+Orders = Callable[[GradedPhotos], tuple[ScoreOrder, ...]]
+"""The photos in the order of one score, or of one a grade."""
 
-    def area(self, weights: "Weights") -> Values:
-        """Measure the area under a curve, for (G, B) weights of groups: (B,), NaN where it is not defined."""
+Area = Callable[[WeightedOrder], Values]
+"""The area under a curve that an order determines, (B,); NaN where it is not defined."""
 
-
-Tally = Callable[[GradedPhotos], Values]
-"""What each photo adds, (N, ...)."""
-
-Rankings = Callable[[GradedPhotos], tuple[Ranking, ...]]
-"""One ranking, or one a grade."""
-
-Why = Callable[[Facts, int | None], str]
+WhyUndefined = Callable[[GradeCounts, int | None], str]
 """Why a value is not defined, in one clause. For a list with gaps: that of a grade, or without one that of the list, in
 which {} stands for the grades."""
 
@@ -139,19 +129,19 @@ def one_hot(places: Grades, *shape: int) -> Values:
     return np.eye(int(np.prod(shape)))[places].reshape(-1, *shape)
 
 
-def given(values: Array | None) -> Array:
+def required(values: Array | None) -> Array:
     """Take what a section or a measure needs, and so has."""
     if values is None:
         raise ValueError("a measure asks for what it does not say that it needs")
     return values
 
 
-def because(clause: str) -> Why:
+def constant_reason(clause: str) -> WhyUndefined:
     """Make a reason that is always the same; of a list, with {} where the grades stand."""
-    return lambda facts, grade: clause if grade is None else clause.format(grade)
+    return lambda grade_counts, grade: clause if grade is None else clause.format(grade)
 
 
-def _always_defined(facts: Facts, grade: int | None) -> str:
+def _always_defined(grade_counts: GradeCounts, grade: int | None) -> str:
     raise ValueError("a measure that is always defined, where there are photos, has no value")
 
 
@@ -185,7 +175,7 @@ class Meaning:
     heading: Heading = "Grades"
 
     @property
-    def rough(self) -> bool:
+    def interval_undercovers(self) -> bool:
         """Whether its interval holds the true value less often than those of the others."""
         return False
 
@@ -196,26 +186,29 @@ class Measure(Meaning):
 
     Args:
         value: From the sums to (B,) values, or (B, 5) for a list; NaN where not defined.
-        adds: What each photo adds to the measure's own sum.
-        rankings: In place of that, the orders whose areas it is computed from.
+        per_photo: What each photo adds to the measure's own sum.
+        orders: In place of that, the orders whose areas it is computed from; measures that name the same function
+            share them.
+        area: The area of each of these orders.
         needs: The table must have this.
         interval: How its interval is made.
         counted: The groups it is about.
         prevalence: The screening whose prevalence, where it is stated, the value is for.
-        why: Why it is not defined, where the table has what it needs.
+        why_undefined: Why it is not defined, where the table has what it needs.
     """
 
-    value: Callable[[Sums], Values]
-    adds: Tally = count_grades
-    rankings: Rankings | None = None
+    value: Callable[[WeightedSums], Values]
+    per_photo: PhotoValues = count_grades
+    orders: Orders | None = None
+    area: Area | None = None
     needs: Literal["grades", "probabilities"] = "grades"
     interval: IntervalMethod
     counted: Counted = "defined"
     prevalence: str = ""
-    why: Why = _always_defined
+    why_undefined: WhyUndefined = _always_defined
 
     @property
-    def rough(self) -> bool:
+    def interval_undercovers(self) -> bool:
         """Whether its interval holds the true value less often than those of the others."""
         return self.interval == "reflected"
 

@@ -6,21 +6,20 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.confusion import ratio
+from biranet.evaluation.areas import ScoreOrder, order_by_score, roc_auc
 from biranet.evaluation.measures.grades import no_photo_of_grade
 from biranet.evaluation.measures.measure import (
     BY_GRADE,
-    Facts,
+    GradeCounts,
     GradedPhotos,
     Measure,
-    Ranking,
-    Sums,
     Values,
-    because,
-    given,
+    WeightedSums,
+    constant_reason,
     one_hot,
+    required,
 )
-from biranet.evaluation.measures.screening import area
-from biranet.evaluation.ranking import rank
+from biranet.evaluation.measures.screening import area_of_order
 from biranet.grades import GRADE_COUNT, GRADES
 
 BINS = 15
@@ -54,13 +53,13 @@ def bin_by_confidence(
 
 def overconfidence(photos: GradedPhotos) -> Values:
     """(N, 15) in its bin, how much more confident than right a photo is."""
-    bins, confidence, right = bin_by_confidence(given(photos.probabilities), photos.truth)
+    bins, confidence, right = bin_by_confidence(required(photos.probabilities), photos.truth)
     return one_hot(bins, BINS) * (confidence - right)[:, None]
 
 
 def squared_distance(photos: GradedPhotos) -> Values:
     """(N,) how far the probabilities are from the truth, squared."""
-    shares: Values = given(photos.probabilities)
+    shares: Values = required(photos.probabilities)
     distances: Values = ((shares - one_hot(photos.truth, GRADE_COUNT)) ** 2).sum(axis=1)
     return distances
 
@@ -69,17 +68,17 @@ def log_loss(photos: GradedPhotos) -> Values:
     """(N,) minus the logarithm of the probability of the true grade."""
     from biranet.decisions.columns import SMALLEST_PROBABILITY
 
-    of_truth = np.take_along_axis(given(photos.probabilities), photos.truth[:, None], axis=1)[:, 0]
+    of_truth = np.take_along_axis(required(photos.probabilities), photos.truth[:, None], axis=1)[:, 0]
     losses: Values = -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))
     return losses
 
 
-def _calibration_error(sums: Sums) -> Values:
-    return ratio(np.abs(sums.own).sum(-1), sums.photos)
+def _calibration_error(sums: WeightedSums) -> Values:
+    return ratio(np.abs(sums.total).sum(-1), sums.photos)
 
 
-def _mean_over_photos(sums: Sums) -> Values:
-    return ratio(sums.own, sums.photos)
+def _mean_over_photos(sums: WeightedSums) -> Values:
+    return ratio(sums.total, sums.photos)
 
 
 LOSS_MEASURES = (
@@ -89,7 +88,7 @@ LOSS_MEASURES = (
         sentence="How far the probability of the likeliest grade is, on average, from how often that grade is right.",
         better="lower",
         heading="Probabilities",
-        adds=overconfidence,
+        per_photo=overconfidence,
         value=_calibration_error,
         needs="probabilities",
         interval="reflected",
@@ -102,7 +101,7 @@ LOSS_MEASURES = (
         high=2,
         better="lower",
         heading="Probabilities",
-        adds=squared_distance,
+        per_photo=squared_distance,
         value=_mean_over_photos,
         needs="probabilities",
         interval="percentile",
@@ -115,7 +114,7 @@ LOSS_MEASURES = (
         high=None,
         better="lower",
         heading="Probabilities",
-        adds=log_loss,
+        per_photo=log_loss,
         value=_mean_over_photos,
         needs="probabilities",
         interval="percentile",
@@ -135,20 +134,24 @@ BEFORE_CALIBRATION_MEASURES = tuple(
 """The same of the probabilities before the temperature."""
 
 
-def _rank_each_grade(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    shares: Values = given(photos.probabilities)
-    return tuple(rank(shares[:, grade], photos.truth == grade, photos.group) for grade in GRADES)
+def _order_each_grade(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
+    shares: Values = required(photos.probabilities)
+    return tuple(order_by_score(shares[:, grade], photos.truth == grade, photos.group) for grade in GRADES)
 
 
-def _mean_of_defined(sums: Sums) -> Values:
-    defined = ~np.isnan(sums.own)
-    return ratio(np.where(defined, sums.own, 0).sum(-1), defined.sum(-1))
+def _mean_of_defined(sums: WeightedSums) -> Values:
+    defined = ~np.isnan(sums.total)
+    return ratio(np.where(defined, sums.total, 0).sum(-1), defined.sum(-1))
 
 
-def _one_class(facts: Facts, grade: int | None) -> str:
+def _reason_one_class(grade_counts: GradeCounts, grade: int | None) -> str:
     if grade is None:
         return "either no photo or every photo has grade {}"
-    return f"every photo has grade {grade}" if facts.photos_of_grade[grade] else no_photo_of_grade(facts, grade)
+    return (
+        f"every photo has grade {grade}"
+        if grade_counts.photos_of_grade[grade]
+        else no_photo_of_grade(grade_counts, grade)
+    )
 
 
 ONE_VS_REST_MEASURES = (
@@ -159,24 +162,26 @@ ONE_VS_REST_MEASURES = (
         "grade.",
         shape=BY_GRADE,
         heading="Probabilities",
-        rankings=_rank_each_grade,
-        value=area,
+        orders=_order_each_grade,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=_one_class,
+        why_undefined=_reason_one_class,
     ),
     Measure(
         key="mean_one_vs_rest_auc",
         name="One-versus-rest AUC, mean",
         sentence="Mean of the one-versus-rest AUC over the grades in which it is defined.",
         heading="Probabilities",
-        rankings=_rank_each_grade,
+        orders=_order_each_grade,
+        area=roc_auc,
         value=_mean_of_defined,
         needs="probabilities",
         interval="average",
         counted="grades",
-        why=because("every photo has one and the same grade"),
+        why_undefined=constant_reason("every photo has one and the same grade"),
     ),
 )
 """In the order of `metrics.json`."""

@@ -8,18 +8,17 @@ import numpy as np
 
 from biranet import confusion
 from biranet.confusion import SCREENINGS, two_by_two
+from biranet.evaluation.areas import ScoreOrder, average_precision, order_by_score, roc_auc
 from biranet.evaluation.measures.measure import (
-    Facts,
+    GradeCounts,
     GradedPhotos,
     Measure,
-    Ranking,
-    Sums,
     Values,
-    Why,
-    because,
-    given,
+    WeightedSums,
+    WhyUndefined,
+    constant_reason,
+    required,
 )
-from biranet.evaluation.ranking import PrecisionOrder, RiskOrder, rank
 from biranet.grades import REFERABLE_GRADE
 
 
@@ -29,24 +28,24 @@ class Screening:
 
     Attributes:
         key: Its name in `SCREENINGS`.
-        nobody: The clause that nobody is ill.
-        everybody: The clause that everybody is.
+        reason_no_positives: The clause that nobody is ill.
+        reason_no_negatives: The clause that everybody is.
     """
 
     key: str
-    nobody: str
-    everybody: str
+    reason_no_positives: str
+    reason_no_negatives: str
 
     @property
     def lowest(self) -> int:
         """The lowest grade that means yes."""
         return SCREENINGS[self.key]
 
-    def one_class(self, facts: Facts, grade: int | None) -> str:
+    def reason_one_class(self, grade_counts: GradeCounts, grade: int | None) -> str:
         """Say which of the two classes is missing."""
-        return self.nobody if facts.nobody(self.lowest) else self.everybody
+        return self.reason_no_positives if grade_counts.no_positives(self.lowest) else self.reason_no_negatives
 
-    def counts(self, sums: Sums) -> Values:
+    def counts(self, sums: WeightedSums) -> Values:
         """(B, 2, 2) what the predicted grade says."""
         return two_by_two(sums.matrix, self.lowest).astype(np.float64, copy=False)
 
@@ -55,7 +54,7 @@ class Screening:
         texts: Mapping[str, tuple[str, str]],
         *,
         positive: str,
-        counts: Callable[[Sums], Values],
+        counts: Callable[[WeightedSums], Values],
         prefix: str = "",
         **common: Any,
     ) -> tuple[Measure, ...]:
@@ -69,7 +68,9 @@ class Screening:
             common: What else their entries say, all alike.
         """
 
-        def entry(key: str, value: Callable[[Values, float | None], Values], why: Why, prevalence: str = "") -> Measure:
+        def entry(
+            key: str, value: Callable[[Values, float | None], Values], why_undefined: WhyUndefined, prevalence: str = ""
+        ) -> Measure:
             name, sentence = texts[key]
             return Measure(
                 key=prefix + key,
@@ -78,28 +79,32 @@ class Screening:
                 value=lambda sums: value(counts(sums), sums.prevalences[self.key]),
                 interval="share",
                 prevalence=prevalence,
-                why=why,
+                why_undefined=why_undefined,
                 **common,
             )
 
         return (
-            entry("sensitivity", lambda table, _: confusion.sensitivity(table), because(self.nobody)),
-            entry("specificity", lambda table, _: confusion.specificity(table), because(self.everybody)),
+            entry(
+                "sensitivity", lambda table, _: confusion.sensitivity(table), constant_reason(self.reason_no_positives)
+            ),
+            entry(
+                "specificity", lambda table, _: confusion.specificity(table), constant_reason(self.reason_no_negatives)
+            ),
             entry("ppv", confusion.positive_predictive_value, self._predictive(f"no photo was {positive}"), self.key),
             entry(
                 "npv", confusion.negative_predictive_value, self._predictive(f"every photo was {positive}"), self.key
             ),
         )
 
-    def _predictive(self, clause: str) -> Why:
+    def _predictive(self, clause: str) -> WhyUndefined:
         """Why a predictive value is missing: at a stated prevalence it comes from two shares and needs both classes."""
 
-        def why(facts: Facts, grade: int | None) -> str:
-            needs_both = self.key in facts.stated
-            single = facts.nobody(self.lowest) or facts.everybody(self.lowest)
-            return self.one_class(facts, grade) if needs_both and single else clause
+        def why_undefined(grade_counts: GradeCounts, grade: int | None) -> str:
+            needs_both = self.key in grade_counts.stated
+            single = grade_counts.no_positives(self.lowest) or grade_counts.no_negatives(self.lowest)
+            return self.reason_one_class(grade_counts, grade) if needs_both and single else clause
 
-        return why
+        return why_undefined
 
 
 REFERABLE = Screening("referable", "no photo is referable", "every photo is referable")
@@ -109,35 +114,29 @@ ANY_DR = Screening("any_dr", "no photo has any DR", "every photo has DR")
 def _referable_score(photos: GradedPhotos) -> Values:
     from biranet.decisions.columns import referable_score
 
-    return referable_score(given(photos.probabilities))
+    return referable_score(required(photos.probabilities))
 
 
-def _rank_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = _referable_score(photos)
-    return (rank(score, photos.truth >= REFERABLE.lowest, photos.group),)
+def _order_by_referable_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
+    return (order_by_score(_referable_score(photos), photos.truth >= REFERABLE.lowest, photos.group),)
 
 
-def _rank_any_dr(photos: GradedPhotos) -> tuple[Ranking, ...]:
+def _order_by_any_dr_score(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     from biranet.decisions.columns import any_dr_score
 
-    score = any_dr_score(given(photos.probabilities))
-    return (rank(score, photos.truth >= ANY_DR.lowest, photos.group),)
+    score = any_dr_score(required(photos.probabilities))
+    return (order_by_score(score, photos.truth >= ANY_DR.lowest, photos.group),)
 
 
-def _order_referable(photos: GradedPhotos) -> tuple[Ranking, ...]:
-    score = _referable_score(photos)
-    return (PrecisionOrder.of(score, photos.truth >= REFERABLE.lowest, photos.group),)
-
-
-def _order_by_confidence(photos: GradedPhotos) -> tuple[Ranking, ...]:
+def _order_by_confidence(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     score = _referable_score(photos)
     wrong = (photos.predicted >= REFERABLE_GRADE) != (photos.truth >= REFERABLE_GRADE)
-    return (RiskOrder.of(np.maximum(score, 1 - score), wrong, photos.group),)
+    return (order_by_score(np.maximum(score, 1 - score), wrong, photos.group, average_all=True),)
 
 
-def area(sums: Sums) -> Values:
-    """The area of the measure's own ranking."""
-    return sums.own
+def area_of_order(sums: WeightedSums) -> Values:
+    """The area of the measure's own order."""
+    return sums.total
 
 
 SCREENING_MEASURES = (
@@ -147,12 +146,13 @@ SCREENING_MEASURES = (
         sentence="Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is "
         "guessing.",
         heading="Referral and any retinopathy",
-        rankings=_rank_referable,
-        value=area,
+        orders=_order_by_referable_score,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=REFERABLE.one_class,
+        why_undefined=REFERABLE.reason_one_class,
     ),
     Measure(
         key="referable_auprc",
@@ -160,12 +160,13 @@ SCREENING_MEASURES = (
         sentence="Area under the precision-recall curve: the predictive value at the score (p2 + p3 + p4) of each "
         "referable photo, averaged over these photos; the share of referable photos is guessing.",
         heading="Referral and any retinopathy",
-        rankings=_order_referable,
-        value=area,
+        orders=_order_by_referable_score,
+        area=average_precision,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=because(REFERABLE.nobody),
+        why_undefined=constant_reason(REFERABLE.reason_no_positives),
     ),
     *REFERABLE.shares(
         {
@@ -199,12 +200,13 @@ SCREENING_MEASURES = (
         sentence="Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
         "0.5 is guessing.",
         heading="Referral and any retinopathy",
-        rankings=_rank_any_dr,
-        value=area,
+        orders=_order_by_any_dr_score,
+        area=roc_auc,
+        value=area_of_order,
         needs="probabilities",
         interval="average",
         counted="classes",
-        why=ANY_DR.one_class,
+        why_undefined=ANY_DR.reason_one_class,
     ),
     *ANY_DR.shares(
         {
@@ -242,8 +244,9 @@ RISK_COVERAGE = Measure(
     "decided.",
     better="lower",
     heading="Referral and any retinopathy",
-    rankings=_order_by_confidence,
-    value=area,
+    orders=_order_by_confidence,
+    area=average_precision,
+    value=area_of_order,
     needs="probabilities",
     interval="average",
     counted="all",

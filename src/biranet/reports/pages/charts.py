@@ -24,10 +24,10 @@ from biranet.decisions.columns import (
 from biranet.decisions.rules import raw_probabilities
 from biranet.evaluation.measures import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
-from biranet.reports.curves import Reliability, reliability, risk_coverage, roc_points, thin
+from biranet.reports.curves import Reliability, reliability, risk_coverage, roc_points, simplify_line
 from biranet.reports.pages.drawing import Axes, ticks
 
-FIRST_SHOWN = 20
+MIN_COVERED_PHOTOS = 20
 """The risk-coverage curve is drawn from this many photos on: among the first few, one mistake is half of them."""
 
 
@@ -111,7 +111,7 @@ def roc_chart(table: pd.DataFrame) -> Chart | None:
         "any_dr": ("any retinopathy (grade 1 and above)", truth >= 1, any_dr_score(probabilities(table))),
     }
     lines = [
-        Line(name, axes.path(thin(roc_points(positive, score))), key=f"{kind}_auc")
+        Line(name, axes.path(simplify_line(roc_points(positive, score))), key=f"{kind}_auc")
         for kind, (name, positive, score) in kinds.items()
         if positive.any() and not positive.all()
     ]
@@ -219,15 +219,15 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
         table: A predictions table.
 
     Returns:
-        The curve, from `FIRST_SHOWN` photos on; the points are all photos by their predicted grade and, where the table
-        has decisions, what the rule decides. None without probabilities.
+        The curve, from `MIN_COVERED_PHOTOS` photos on; the points are all photos by their predicted grade and, where
+        the table has decisions, what the rule decides. None without probabilities.
     """
     if not has_probabilities(table):
         return None
     referable = table["grade"].to_numpy() >= REFERABLE_GRADE
     referred = table["predicted_grade"].to_numpy() >= REFERABLE_GRADE
     coverage, risk = risk_coverage(referable_score(probabilities(table)), referred, referable)
-    shown = coverage >= min(FIRST_SHOWN, len(table)) / len(table)
+    shown = coverage >= min(MIN_COVERED_PHOTOS, len(table)) / len(table)
     curve = np.stack([coverage, risk], axis=1)[shown]
     places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
     if has_decisions(table):
@@ -238,7 +238,7 @@ def risk_chart(table: pd.DataFrame) -> Chart | None:
     # Room above for the labels: the curve mostly rises to the right, so they stand in the upper left corner.
     high = 1.3 * max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
     axes = Axes(54, 12, 348, 260, y_range=(0, high))
-    line = Line("share of wrong referrals", axes.path(thin(curve / [1, high]) * [1, high]))
+    line = Line("share of wrong referrals", axes.path(simplify_line(curve / [1, high]) * [1, high]))
     places.sort(key=lambda place: -place[1])
     points = [Point(name, x, y, (axes.x(0.68), axes.top + 22 + 22 * row)) for row, (x, y, name) in enumerate(places)]
     return Chart(axes, [line], points, y_ticks=ticks(0, high))

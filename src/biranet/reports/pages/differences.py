@@ -107,7 +107,7 @@ def _difference(key: str, first: Estimate, other: Estimate, difference: Mapping[
     )
 
 
-def charted(differences: Sequence[Difference]) -> list[Difference]:
+def select_main(differences: Sequence[Difference]) -> list[Difference]:
     """Pick the measures in `MAIN`, in that order; those that are not defined are left out."""
     by_key = {item.key: item for item in differences if item.difference is not None}
     return [by_key[key] for key in MAIN if key in by_key]
@@ -122,7 +122,7 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
     Returns:
         The chart; None where none of them is defined.
     """
-    shown = charted(differences)
+    shown = select_main(differences)
     if not shown:
         return None
     ends = [abs(end) for item in shown for end in (item.difference or 0, *(item.ci or ()))]
@@ -133,11 +133,11 @@ def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | No
     return DifferenceChart(axes, ticks(-0.93 * reach, 0.93 * reach, 5), rows)
 
 
-def shortened(name: str) -> str:
+def shorten(name: str) -> str:
     """Cut a name so that two of them fit beside each other on the chart; the end tells names apart better.
 
     Example:
-        >>> shortened("resnet50"), shortened("experiments/2026-11-24/resnet50")
+        >>> shorten("resnet50"), shorten("experiments/2026-11-24/resnet50")
         ('resnet50', '…26-11-24/resnet50')
     """
     return name if len(name) <= LABEL_CHARACTERS else f"…{name[1 - LABEL_CHARACTERS :]}"

@@ -70,8 +70,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         >>> ticks(0, 1), ticks(1, 10, 3)
         ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [5.0, 10.0])
     """
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    raw_step = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw_step))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw_step * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]

@@ -41,9 +41,9 @@ class Number:
         return self.estimate.reason
 
     @property
-    def rough(self) -> bool:
-        """Whether the interval must be called rough."""
-        return self.meaning.rough
+    def interval_undercovers(self) -> bool:
+        """Whether the interval holds the true value less often than those of the others."""
+        return self.meaning.interval_undercovers
 
     @property
     def measured(self) -> bool:
@@ -73,7 +73,7 @@ class Numbers:
         key = Key.parse(text)
         return Number(key, meaning_of(key), self.estimates[key]) if key in self.estimates else None
 
-    def listed(self) -> dict[str, list[Number]]:
+    def by_heading(self) -> dict[str, list[Number]]:
         """List every number below its heading; no heading without numbers."""
         by_heading: dict[str, list[Number]] = {heading: [] for heading in get_args(Heading)}
         explained = set()

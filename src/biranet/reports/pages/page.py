@@ -17,6 +17,7 @@ from PIL import Image
 
 from biranet.grades import DISCLAIMER, GRADE_NAMES, GRADES, REFERABLE_GRADE
 from biranet.outputs import head_of
+from biranet.reports.pages.tables import COLUMNS_OF, ROWS_OF
 
 ABSENT = "–"
 """Stands where there is no value."""
@@ -30,8 +31,8 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
 
     Args:
         template: File name of the template, beside this module.
-        values: What the template shows; `title` must be among it. The grades, their names and the disclaimer are there
-            for every page.
+        values: What the template shows; `title` must be among it. The grades, their names, the measures of
+            each table and the disclaimer are there for every page.
 
     Returns:
         The page as HTML. What comes from outside is escaped.
@@ -59,6 +60,8 @@ def _environment() -> Environment:
         "grades": GRADES,
         "names": GRADE_NAMES,
         "referable": REFERABLE_GRADE,
+        "columns_of": COLUMNS_OF,
+        "rows_of": ROWS_OF,
     }
     return environment
 
