@@ -108,7 +108,7 @@ def _path(
     # A feature that is the same everywhere says nothing; it must not become noise as large as a signal.
     scale = torch.where(deviation > SMALLEST_DEVIATION, 1 / deviation.clamp_min(SMALLEST_DEVIATION), 0.0)
     standardized = (features - mean) * scale
-    present, targets = grades.unique(return_inverse=True)
+    present, targets = torch.unique(grades, return_inverse=True)
     weight = torch.zeros(len(present), features.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(len(present), dtype=torch.float64, requires_grad=True)
     for penalty in penalties:
@@ -136,7 +136,7 @@ def _minimize(features: Tensor, targets: Tensor, shares: Tensor, penalty: float,
         optimizer.zero_grad()
         loss = functional.cross_entropy(features @ weight.T + bias, targets, reduction="none") @ shares
         loss = loss + penalty / 2 * weight.square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
