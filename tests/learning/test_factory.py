@@ -59,7 +59,7 @@ def test_a_file_of_weights_is_named_by_text_or_path(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model_name": "birannet"}, "^model must be one of biranet, ranet, plain, not 'birannet'$"),
+        ({"model_name": "birannet"}, "^model must be one of biranet, ranet, plain, probe, not 'birannet'$"),
         ({"backbone": "resnet5O"}, "^backbone resnet5O: timm has no such model; did you mean .*resnet50"),
         ({"backbone": torch.nn.Conv2d(3, 8, 3)}, "^backbone must be the name of a timm model, not Conv2d; BiraNet"),
         ({"freeze": "stage7"}, "^freeze must be one of none, stem, .*, not 'stage7'$"),

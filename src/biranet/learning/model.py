@@ -254,11 +254,18 @@ class BiraNet(nn.Module):
 class _OneBackbone(nn.Module):
     """What the networks of one backbone share: its feature map, behind layers that may be frozen."""
 
-    def __init__(self, backbone: nn.Module, frozen: nn.Module | None, num_grades: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
+    ) -> None:
         super().__init__()
         check_num_grades(num_grades)
         self.frozen = frozen or nn.Identity()
         self.backbone = backbone
+        self._add_head(channels, num_grades)
+
+    def _add_head(self, channels: int, num_grades: int) -> None:
+        """Build what stands behind the feature map."""
+        raise NotImplementedError
 
     def features(self, image: Tensor) -> Tensor:
         """Return the feature map (B, C, h, w) of images (B, 3, H, W)."""
@@ -286,10 +293,8 @@ class RANet(_OneBackbone):
         (torch.Size([2, 3]), torch.Size([2, 1, 15, 15]))
     """
 
-    def __init__(
-        self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
-    ) -> None:
-        super().__init__(backbone, frozen, num_grades)
+    def _add_head(self, channels: int, num_grades: int) -> None:
+        """Build Net-A and the classifier."""
         self.net_a = Attention(channels)
         self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, num_grades))
 
@@ -313,10 +318,8 @@ class PlainNet(_OneBackbone):
         torch.Size([2, 5])
     """
 
-    def __init__(
-        self, backbone: nn.Module, channels: int, frozen: nn.Module | None = None, num_grades: int = GRADE_COUNT
-    ) -> None:
-        super().__init__(backbone, frozen, num_grades)
+    def _add_head(self, channels: int, num_grades: int) -> None:
+        """Build the linear layer."""
         self.head = nn.Linear(channels, num_grades)
 
     def forward(self, image: Tensor) -> Output:
