@@ -66,11 +66,16 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
     config = config or ReportConfig()
     check_columns(table, config.by)
     parts = []
-    for column in dict.fromkeys(config.by or (name for name in UNASKED if name in table and _divides(table[name]))):
+    for column in dict.fromkeys(config.by or unasked_columns(table)):
         value_of_row, values = divide(table[column])
         for value in values:
             parts.append({"column": column, "value": value, **_measure_part(table[value_of_row == value], config)})
     return parts
+
+
+def unasked_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that make subgroups where none are named."""
+    return [name for name in UNASKED if name in table and _divides(table[name])]
 
 
 def divide(column: pd.Series) -> tuple[pd.Series, list[str]]:
