@@ -2,22 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from biranet.config import ModelConfig, TrainConfig
 from biranet.decisions.columns import PREDICTION_COLUMNS
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
-from biranet.learning.model import build_model
 from biranet.learning.predict import predict_photos
 from biranet.learning.predictor import Predictor
-from biranet.learning.run_folder import STATE_NAME
-from biranet.learning.train import train
 from biranet.manifest import graded_photos, photos_digest, read_manifest
 from biranet.photos.prepare import read_preparation
 
@@ -80,13 +75,6 @@ def mark_folder(folder: Path, inputs: dict[str, Any]) -> None:
     if path.exists() and read_json(path) != inputs:
         raise InputError(f"{folder} was begun with other settings or other photos (see {path}); choose another --out")
     write_json(path, inputs)
-
-
-def train_or_resume(
-    prepared: Path, run: Path, config: TrainConfig, build: Callable[[ModelConfig], nn.Module] = build_model
-) -> None:
-    """Train; where the run was stopped, from there, and where it is finished, not at all."""
-    train(prepared, run, config, resume=(run / STATE_NAME).exists(), build=build)
 
 
 def predict_test_part(folder: Path, predictor: Predictor, config: TrainConfig) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
     names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare"}
-    names |= {"models", "grade", "export"}
+    names |= {"crossval", "models", "grade", "export"}
     assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
         assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
@@ -98,7 +98,7 @@ def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     for setting, text in settings:
         assert words(text) in words(answer.out), setting
         if setting not in positional:
-            flag = setting.replace("_", "-")
+            flag = {"start": "from"}.get(setting, setting.replace("_", "-"))
             assert re.search(rf"--(no-)?{flag}\b", answer.out), setting
 
 
@@ -154,7 +154,7 @@ def asked(monkeypatch, biranet):
 
     calls = []
 
-    def note(prepared, run, settings, *, resume):
+    def note(prepared, run, settings, *, resume, start):
         calls.append((prepared, run, settings, resume))
         return Progress()
 

@@ -312,10 +312,18 @@ def train_config_from(values: dict[str, Any], origin: str) -> TrainConfig:
     return validated(TrainConfig, values, origin)
 
 
-def read_recipe(path: Path) -> TrainConfig:
+def read_recipe(path: Path, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> TrainConfig:
     """Read a training configuration from a TOML file.
+
+    Args:
+        path: The file.
+        defaults: What holds where the recipe is silent, table by table, instead of the defaults of the settings.
 
     Raises:
         InputError: If the file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
     """
-    return train_config_from(read_toml(path, "the recipe"), str(path))
+    values = read_toml(path, "the recipe")
+    for table, kept in (defaults or {}).items():
+        given = values.get(table, {})
+        values[table] = {**kept, **given} if isinstance(given, dict) else given
+    return train_config_from(values, str(path))

@@ -10,9 +10,9 @@ import pandas as pd
 
 from biranet.config import SplitConfig
 from biranet.errors import InputError
-from biranet.files import write_bytes
+from biranet.inference.prepared_view import link_prepared
 from biranet.learning.split import split_photos
-from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest, write_manifest
+from biranet.manifest import FOLD_PREFIX, fold_columns, graded_photos, read_manifest
 from biranet.photos.prepare import read_preparation
 from studies.idrid.grid import Grid, Part
 
@@ -103,20 +103,10 @@ def make_folders(prepared: Path, out: Path, grid: Grid) -> pd.DataFrame:
         InputError: If `divide_folder` refuses the photos; then nothing is made.
     """
     for number, (inner, outer) in enumerate(divide_folder(prepared, grid)):
-        _link(prepared, folder_of(out, "inner", number), inner)
-        _link(prepared, folder_of(out, "outer", number), outer)
+        link_prepared(prepared, folder_of(out, "inner", number), inner)
+        link_prepared(prepared, folder_of(out, "outer", number), outer)
     photos = graded_photos(read_manifest(prepared))
-    _link(prepared, folder_of(out, "external", None), photos.drop(columns=fold_columns(photos)).assign(split="train"))
+    link_prepared(
+        prepared, folder_of(out, "external", None), photos.drop(columns=fold_columns(photos)).assign(split="train")
+    )
     return photos
-
-
-def _link(prepared: Path, folder: Path, manifest: pd.DataFrame) -> None:
-    """Make a prepared folder with a manifest of its own and links to the photos of another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in prepared.resolve().iterdir():
-        link = folder / path.name
-        if path.is_dir() and not (link.is_symlink() and link.readlink() == path):
-            link.unlink(missing_ok=True)  # the photos have moved
-            link.symlink_to(path)
-    write_bytes(folder / "preparation.json", (prepared / "preparation.json").read_bytes())
-    write_manifest(folder, manifest)

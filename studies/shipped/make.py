@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import ReportConfig, SplitConfig, TrainConfig
+from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
 from biranet.inference.models import DEFAULT, SHIPPED
@@ -28,6 +29,7 @@ from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.run_folder import LAST_NAME, software_versions
 from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.train import train_or_resume
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
@@ -37,8 +39,8 @@ from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
 from studies.shipped.card import write_card
 from studies.shipped.ship import ship
-from studies.shipped.steps import FOLDS, OUTER, decide_cross_fitted, read_config, split_copy, training_parser
-from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part, train_or_resume
+from studies.shipped.steps import FOLDS, OUTER, read_config, split_copy, training_parser
+from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,6 +34,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
+from biranet.decisions.cross_fit import decide_by_rules_of
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
@@ -41,6 +42,7 @@ from biranet.inference.models import DEFAULT
 from biranet.learning.run_folder import LAST_NAME, software_versions
 from biranet.learning.split import split_photos
 from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.train import train_or_resume
 from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
@@ -64,12 +66,11 @@ from studies.shipped.steps import (
     FOLDS,
     OUTER,
     copy_with_manifest,
-    decide_by_rules_of,
     read_config,
     split_copy,
     training_parser,
 )
-from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part, train_or_resume
+from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part
 
 _METHOD = Note(
     "method",

@@ -11,12 +11,12 @@ from torch import nn
 
 from biranet.config import CalibrationConfig, TrainConfig
 from biranet.confusion import quadratic_weighted_kappa
+from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.fit import MIN_GROUPS
 from biranet.errors import InputError
 from biranet.evaluation.metrics import validated_confusion_matrix
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.flip import FlipAverage
-from studies.shipped.steps import decide_cross_fitted
 
 PIECES = 5
 """Into how many pieces the photos that were held back are divided: rules for one are fitted on the others."""

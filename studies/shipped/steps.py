@@ -2,14 +2,11 @@
 
 import argparse
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from biranet.config import CalibrationConfig, SplitConfig, TrainConfig, read_recipe
-from biranet.decisions.fit import check_disjoint, fit_rules
-from biranet.decisions.rules import apply_rules, decode, raw_probabilities
+from biranet.config import SplitConfig, TrainConfig, read_recipe
 from biranet.inference.models import DEFAULT
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
@@ -57,25 +54,3 @@ def copy_with_manifest(prepared: Path, folder: Path, table: pd.DataFrame) -> Pat
         write_manifest(part, table)
         part.rename(folder)
     return folder
-
-
-def decide_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
-    """Decide on the photos of one predictions table by rules that are fitted on another.
-
-    Raises:
-        InputError: If there is too little to fit rules on.
-        RefusedError: If the two share a photo or a group.
-    """
-    check_disjoint(others, table)
-    rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
-    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
-
-
-def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
-    """Decide on the photos of each table by rules that are fitted on all other tables together."""
-    decided = []
-    for number, table in enumerate(tables):
-        others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
-        decided.append(decide_by_rules_of(others, table, config))
-    # Where a fold had too few patients for operating points, there are none of all folds together.
-    return pd.concat(decided, join="inner", ignore_index=True)

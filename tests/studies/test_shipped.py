@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_
 
 import biranet
 from biranet.config import CalibrationConfig, ComputeConfig, ReportConfig, read_recipe
+from biranet.decisions import cross_fit
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
@@ -65,7 +66,7 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
 def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
     paths = sorted((made / "out" / "answers").glob("*.csv"))
     config = CalibrationConfig(decoder="expected_grade")
-    table = steps.decide_cross_fitted([read_predictions(path) for path in paths], config)
+    table = cross_fit.decide_cross_fitted([read_predictions(path) for path in paths], config)
     for path in paths:
         mine = read_predictions(path)
         rules = fit_rules(read_predictions(*(other for other in paths if other != path)), decoder="expected_grade")
@@ -186,7 +187,7 @@ def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_pa
     for fold, table in answers.groupby("fold"):
         write_table(tmp_path / f"fold_{fold}.csv", table)
     tables = [read_predictions(path) for path in sorted(tmp_path.glob("*.csv"))]
-    table = steps.decide_cross_fitted(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
+    table = cross_fit.decide_cross_fitted(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
     kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
     again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
     for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets"):

@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so help and mistakes answer at once.
 """
 
+from biranet.commands.crossval import Crossval
 from biranet.commands.demo import Demo
 from biranet.commands.evaluate import Calibrate, Compare, Evaluate
 from biranet.commands.export import Export
@@ -18,6 +19,7 @@ COMMANDS: dict[str, type[Command]] = {
     "audit": Audit,
     "split": Split,
     "train": Train,
+    "crossval": Crossval,
     "calibrate": Calibrate,
     "evaluate": Evaluate,
     "compare": Compare,

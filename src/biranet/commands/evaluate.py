@@ -125,7 +125,7 @@ class Evaluate(Command):
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
                 facts={"Grades": f"by --grades {self.grades}"} if self.grades else {},
             )
-        print("\n".join([*_summary(metrics), *metrics["notes"]]))
+        print("\n".join([*main_figures(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 
@@ -153,7 +153,7 @@ class Compare(Command):
         return 0
 
 
-def _summary(metrics: dict[str, Any]) -> list[str]:
+def main_figures(metrics: dict[str, Any]) -> list[str]:
     """The main figures, one a line."""
     from biranet.evaluation.measures import MAIN
     from biranet.reports.pages.listing import Numbers

@@ -66,13 +66,16 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
     config = config or ReportConfig()
     check_columns(table, config.by)
     parts = []
-    for column in dict.fromkeys(
-        config.by or (name for name in DEFAULT_COLUMNS if name in table and _makes_subgroups(table[name]))
-    ):
+    for column in dict.fromkeys(config.by or default_columns(table)):
         value_of_row, values = assign_subgroups(table[column])
         for value in values:
             parts.append({"column": column, "value": value, **_measure_part(table[value_of_row == value], config)})
     return parts
+
+
+def default_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that make subgroups where none are named."""
+    return [name for name in DEFAULT_COLUMNS if name in table and _makes_subgroups(table[name])]
 
 
 def assign_subgroups(column: pd.Series) -> tuple[pd.Series, list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from biranet.decisions.rules import Rules
-from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
+from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom, short_hash
 from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
@@ -30,18 +30,39 @@ def warnings(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame)
     Yields:
         A note on each thing that makes the figures too good, or leaves that unknown.
     """
-    group_from = photos.get(GROUP_FROM, pd.Series(dtype=object))
     counts = {
         **_count_learned(info, manifest, photos),
+        **(count_learned_before(info.started_from, photos, info.training_set_digest) if info.started_from else {}),
         "rules_fitted_on": photos["sha256"].map(short_hash).isin(info.calibration_photo_hashes).sum(),
-        "groups_guessed": group_from.isin(GUESSED_FROM).sum(),
-        "groups_unknown": (group_from == OWN_GROUP).sum(),
     }
     yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
+    yield from doubts_of_patients(photos)
     yield from (Note.of("training_doubt", doubt=doubt) for doubt in info.doubts)
     if info.rules == Rules():
         yield Note.of("not_calibrated")
     yield from (Note.of("rules_doubt", doubt=doubt) for doubt in info.rules.doubts)
+
+
+def doubts_of_patients(photos: pd.DataFrame) -> Iterator[Note]:
+    """Say of how many photos the patient is a guess, or unknown."""
+    group_from = photos.get(GROUP_FROM, pd.Series(dtype=object))
+    counts = {"groups_guessed": group_from.isin(GUESSED_FROM).sum(), "groups_unknown": (group_from == OWN_GROUP).sum()}
+    yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
+
+
+def count_learned_before(start: StartedFrom, photos: pd.DataFrame, digest: str = "") -> dict[str, int]:
+    """Count the photos that the checkpoint a training started from had learned from, by kind of note.
+
+    Args:
+        start: What is known of it.
+        photos: Those that are measured.
+        digest: The `training_set_digest` of the training itself, which holds none of them.
+    """
+    unknown = set(start.training_set_digests) - {digest}
+    copies = 0
+    if start.fingerprints and "fingerprint" in photos:
+        copies = _count_copies(start.fingerprints, photos["fingerprint"].tolist())
+    return {"start_learned_from": copies, "start_learned_from_unknown": len(photos) if unknown else 0}
 
 
 def _count_learned(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> dict[str, int]:
@@ -94,6 +115,7 @@ def describe_origin(
         CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
         "Epoch": f"{info.epoch}, {chosen}",
         "Trained on": f"{info.trained_on}, seed {info.seed}",
+        **({} if info.started_from is None else {"Started from": str(info.started_from)}),
         "Photos": f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
         "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
         "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",

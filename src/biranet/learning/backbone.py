@@ -15,10 +15,15 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError
+from biranet.learning.tensors import is_written_here, open_tensors
 from biranet.setting_names import setting
 
 STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
 """Stages by the stride of their feature map: conv1 of a ResNet is the stem, layer1 is stage1, and so on."""
+
+FROZEN = "frozen."
+TRAINED = ("backbone.", "stream_a.backbone.", "stream_b.backbone.")
+"""How the names of a backbone's weights begin in a model: in the layers that are frozen, and in all others."""
 
 
 class Backbone(NamedTuple):
@@ -188,7 +193,7 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
 
 def _load_weights(network: nn.Module, name: str, path: Path) -> None:
     """Load a backbone's weights from a file: tensors are matched by name, or else all of them by order and shape."""
-    stored = {key: value for key, value in _read_weights(path).items() if not key.endswith("num_batches_tracked")}
+    stored = {key: value for key, value in _read_weights(path, name).items() if not key.endswith("num_batches_tracked")}
     expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
     # timm writes a.0.b as a_0.b in feature networks, and wraps those it keeps whole; data-parallel training wraps too.
@@ -218,10 +223,15 @@ def _kind(tensor: Tensor) -> str:
     return "floating" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from a safetensors file or a PyTorch state dict; nothing is unpickled but tensors."""
+def _read_weights(path: Path, name: str) -> dict[str, Tensor]:
+    """Read a backbone's named tensors from a checkpoint, a safetensors file or a PyTorch state dict.
+
+    Nothing is unpickled but tensors.
+    """
     if not path.is_file():
         raise InputError(f"{setting('backbone_weights')} {path}: no such file")
+    if path.suffix == ".safetensors" and is_written_here(path):
+        return _backbone_of_checkpoint(path, name)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -240,6 +250,28 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if not isinstance(values, dict) or not any(isinstance(value, Tensor) for value in values.values()):
         raise InputError(f"{setting('backbone_weights')} {path}: holds no named tensors")
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
+
+
+def _backbone_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
+    """Read the backbone of a checkpoint, as long as it is still as its training found it.
+
+    One that was trained has seen photos, and nothing would say of which when figures are measured with it.
+    """
+    with open_tensors(path, "a checkpoint") as stored:
+        described = stored.header.get("model")
+        its = described.get("backbone") if isinstance(described, dict) else None
+        if its != name:
+            raise InputError(
+                f"{setting('backbone_weights')} {path}: its backbone is {its}, not {name}; give "
+                f"{setting('backbone', str(its))}"
+            )
+        backbone = {key: value for key, value in stored.tensors().items() if key.startswith((FROZEN, *TRAINED))}
+        if stored.header.get("started_from") or not all(key.startswith(FROZEN) for key in backbone):
+            raise InputError(
+                f"{setting('backbone_weights')} {path}: its backbone was trained on photographs; a training that "
+                f"starts from all of its weights, by {setting('start', flag='from')}, keeps account of those"
+            )
+    return {key.removeprefix(FROZEN): value for key, value in backbone.items()}
 
 
 def _one_line(error: Exception) -> str:

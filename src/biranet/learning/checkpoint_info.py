@@ -31,6 +31,30 @@ class Normalization(NamedTuple):
 
 
 @dataclass(frozen=True)
+class StartedFrom:
+    """The checkpoint that a training started from, and what that and all before it had learned from.
+
+    Attributes:
+        file: Its name.
+        sha256: SHA-256 of its file.
+        trained_on: Name of its training data.
+        fingerprints: Those of the photos learned from, of all checkpoints that carry them.
+        training_set_digests: The `training_set_digest` of all checkpoints that carry none.
+    """
+
+    __pydantic_config__ = STRICT
+
+    file: str = ""
+    sha256: str = ""
+    trained_on: str = ""
+    fingerprints: tuple[str, ...] = ()
+    training_set_digests: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}, sha256 {self.sha256}, trained on {self.trained_on or 'nobody knows what'}"
+
+
+@dataclass(frozen=True)
 class CheckpointInfo:
     """What a checkpoint says about itself.
 
@@ -49,6 +73,7 @@ class CheckpointInfo:
         training_set_fingerprints: Fingerprints of the photos it learned from or was chosen on, by which copies of them
             are known in any prepared folder; only in a model that is given away, see `studies/shipped/ship.py`.
         trained_on: Name of the training data.
+        started_from: The checkpoint whose weights the training started from; None where it was none.
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
         doubts: What makes one doubt that it has learned, a sentence each.
@@ -76,6 +101,7 @@ class CheckpointInfo:
     training_set_digest: str = ""
     training_set_fingerprints: tuple[str, ...] = ()
     trained_on: str = ""
+    started_from: StartedFrom | None = None
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
     doubts: tuple[str, ...] = ()
@@ -106,6 +132,9 @@ class CheckpointInfo:
             "doubts": ((*self.doubts, *self.rules.doubts), LONGEST_TEXT),
             "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), LONGEST_NAME),
         }
+        if (start := self.started_from) is not None:
+            words = (start.file, start.sha256, start.trained_on, *start.fingerprints, *start.training_set_digests)
+            texts["started_from"] = (words, LONGEST_TEXT)
         for name, (words, longest) in texts.items():
             if any(len(word) > longest or not word.isprintable() for word in words):
                 raise InputError(f"{name} must be at most {longest} characters, and all of them printable")

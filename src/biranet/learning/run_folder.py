@@ -143,7 +143,9 @@ def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dic
     return {**lasting_settings(config), **preparation, **sums}
 
 
-def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool) -> None:
+def open_run(
+    run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFrame, *, resume: bool, start: Path | None = None
+) -> None:
     """Begin a run folder, or check that a run can go on.
 
     Args:
@@ -152,6 +154,7 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
         config: All settings; written as JSON.
         photos: The photos with their split.
         resume: Whether the run goes on.
+        start: The checkpoint that it starts from.
 
     Raises:
         InputError: If the folder holds another run, the photos have changed since the run began, or its settings do not
@@ -178,5 +181,7 @@ def open_run(run: Path, prepared: Path, config: TrainConfig, photos: pd.DataFram
             "cannot go on; choose another --out, or delete the folder if nobody needs it"
         )
     else:
-        origin = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}
+        origin: dict[str, Any] = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}
+        if start is not None:
+            origin["start"] = str(start)
         write_json(path, {"train": dataclasses.asdict(config), **origin})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -117,6 +117,19 @@ def open_tensors(path: Path, what: str) -> Iterator[StoredTensors]:
         raise unreadable(path, error) from error
     with file:
         yield StoredTensors(path, what, file)
+
+
+def is_written_here(path: Path) -> bool:
+    """Whether `write_tensors` wrote a file, by the name of its header alone; whether it is whole shows `open_tensors`.
+
+    Args:
+        path: A regular file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return _HEADER in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def damaged(path: Path, how: str) -> InputError:

@@ -36,7 +36,8 @@ from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.predict import predict_photos
 from biranet.learning.probe import fit_probe
-from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, epoch_name, split_column
+from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, epoch_name, split_column
+from biranet.learning.start import read_start
 from biranet.learning.state import Progress
 from biranet.learning.torch_predictor import choose_device, load_predictor
 from biranet.learning.training import Training, prepare_training
@@ -55,6 +56,7 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,
+    start: Path | None = None,
     build: Callable[[ModelConfig], nn.Module] = build_model,
     after_batch: AfterBatch = lambda progress: None,
 ) -> Progress:
@@ -65,6 +67,8 @@ def train(
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
+        start: Checkpoint of the same architecture and backbone, from whose weights to start; its rules are not taken
+            over. Those of `config.model` when not given.
         build: Builds the model that `config.model` describes; another function trains a model of your own, which only
             `load_checkpoint` with that function can read.
         after_batch: Called after every batch, with how far the training has come; it must not change it.
@@ -84,13 +88,28 @@ def train(
     torch.backends.cudnn.deterministic = True
     # The main process writes; the others wait.
     with output(run, RUN) if accelerator.is_main_process else nullcontext():
-        training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build)
+        started = None if start is None else read_start(start)
+        training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build, start=started)
         if config.model.model == "probe":
             train_probe(training)
         else:
             train_epochs(training, after_batch)
         _finish(training, build)
     return training.progress
+
+
+def train_or_resume(
+    prepared: Path,
+    run: Path,
+    config: TrainConfig,
+    *,
+    start: Path | None = None,
+    build: Callable[[ModelConfig], nn.Module] = build_model,
+    after_batch: AfterBatch = lambda progress: None,
+) -> Progress:
+    """Train as `train` does; where the run was stopped, from there, and where it is finished, not at all."""
+    resume = (run / STATE_NAME).exists()
+    return train(prepared, run, config, resume=resume, start=start, build=build, after_batch=after_batch)
 
 
 def train_epochs(training: Training, after_batch: AfterBatch) -> None:
@@ -101,6 +120,8 @@ def train_epochs(training: Training, after_batch: AfterBatch) -> None:
         f"validation) on {training.accelerator.device}, "
         f"{training.accelerator.mixed_precision.replace('no', 'fp32')}; run folder: {training.run}"
     )
+    if (start := training.predictor.info.started_from) is not None:
+        log(f"It starts from the weights of {start}")
     if training.validation_photos.empty:
         log("There is no validation part: no epoch is chosen, the last one is the result.")
     training.save_state()

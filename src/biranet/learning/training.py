@@ -33,6 +33,7 @@ from biranet.learning.run_folder import (
     split_column,
 )
 from biranet.learning.schedule import Schedule, make_optimizer
+from biranet.learning.start import Start, check_start, load_start
 from biranet.learning.state import Conditions, Progress, load_state, save_state
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
@@ -118,6 +119,7 @@ def prepare_training(
     *,
     resume: bool,
     build: Callable[[ModelConfig], nn.Module],
+    start: Start | None = None,
 ) -> Training:
     """Put a training together, from its start or from its last save, and begin its folder.
 
@@ -134,16 +136,18 @@ def prepare_training(
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     torch.manual_seed(config.seed)
-    model = with_test_time_flip(build(config.model), config.model).to(accelerator.device)
+    model = _build_started(build, config.model, start).to(accelerator.device)
     optimizer = make_optimizer(model, config.optimizer)
     sampler = BalancedBatchSampler(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
     schedule = Schedule(optimizer, config.optimizer, config.epochs * len(sampler))
     if accelerator.is_main_process:
-        open_run(run, prepared, config, table, resume=resume)
+        open_run(run, prepared, config, table, resume=resume, start=start and start.path)
     accelerator.wait_for_everyone()
     progress, here = Progress(), conditions(prepared, config, table)
+    if start is not None:
+        here["start_sha256"] = start.sha256
     if resume:
         progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, here)
         schedule.load_state_dict(schedule_state)
@@ -163,7 +167,7 @@ def prepare_training(
         loss=make_loss(config.optimizer),
         sampler=sampler,
         loader=load_batches(photos, sampler, config.data.workers),
-        predictor=TorchPredictor(model, _describe(prepared, config, table), accelerator.device),
+        predictor=TorchPredictor(model, _describe(prepared, config, table, start), accelerator.device),
         conditions=here,
         progress=progress,
         history=HistoryWriter(run, progress.epoch) if accelerator.is_main_process else None,
@@ -181,9 +185,20 @@ def _read_photos(accelerator: Accelerator, prepared: Path, config: TrainConfig) 
     return table
 
 
-def _describe(prepared: Path, config: TrainConfig, table: pd.DataFrame) -> CheckpointInfo:
+def _build_started(build: Callable[[ModelConfig], nn.Module], config: ModelConfig, start: Start | None) -> nn.Module:
+    """Build the model with the weights it starts from: those of its configuration, or of a checkpoint."""
+    if start is None:
+        return with_test_time_flip(build(config), config)
+    check_start(start, config)
+    model = with_test_time_flip(build(dataclasses.replace(config, pretrained=False, backbone_weights=None)), config)
+    load_start(start, model, config)
+    return model
+
+
+def _describe(prepared: Path, config: TrainConfig, table: pd.DataFrame, start: Start | None) -> CheckpointInfo:
     """Describe the model that is trained, before its first epoch."""
-    normalization, weights = backbone_normalization(config.model.backbone), config.model.backbone_weights
+    normalization = backbone_normalization(config.model.backbone) if start is None else start.info.normalization
+    weights = config.model.backbone_weights
     column = split_column(config)
     return CheckpointInfo(
         model=dataclasses.replace(config.model, backbone_weights=weights and Path(weights.name)),
@@ -194,6 +209,7 @@ def _describe(prepared: Path, config: TrainConfig, table: pd.DataFrame) -> Check
         split_column=column,
         training_set_digest=training_set_digest(table, column),
         trained_on=printable(", ".join(sorted(set(table.loc[table[column] == "train", "source"])))),
+        started_from=start and start.origin,
         seed=config.seed,
         software=software_versions(),
     )

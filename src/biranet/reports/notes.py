@@ -23,6 +23,30 @@ class NoteKind(NamedTuple):
 
 NOTE_KINDS: Mapping[str, NoteKind] = {
     "pooled": NoteKind("origin", "{tables} tables are pooled here: no single model has these figures."),
+    "cross_validated": NoteKind(
+        "origin",
+        "These figures are of {folds} models by cross-validation, each on the photos that it had not seen, and of no "
+        "single model; they say what to expect of a model that is trained so.",
+    ),
+    "cross_validated_before": NoteKind(
+        "origin",
+        "These photos had been cross-validated before with other settings, times: {times}. Whatever was changed "
+        "because of what was seen makes these figures too good.",
+    ),
+    "rules_cross_fitted": NoteKind(
+        "rules",
+        "Temperature, thresholds and prediction sets of each fold were fitted on the answers for the other folds.",
+    ),
+    "rules_not_fitted": NoteKind("rules", "No rules were fitted, so grades are the most probable ones: {why}."),
+    "grade_not_learned": NoteKind(
+        "origin",
+        "Grade {grade}: {photos} photos of it were answered for by models that had learned from none (patients with "
+        "such photos: {patients}).",
+    ),
+    "published_parts_left_out": NoteKind(
+        "origin",
+        "{photos} graded photos are in no fold: the data set was published with other parts for them.",
+    ),
     "learned_from": NoteKind(
         "origin",
         "The model has learned from {photos} of these photos: the figures say nothing of new patients.",
@@ -31,6 +55,16 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
         "origin",
         "The model has learned from {photos} of these photos, as they are or in another version: the figures say "
         "nothing of new patients.",
+    ),
+    "start_learned_from": NoteKind(
+        "origin",
+        "The model that the training started from had learned from {photos} of these photos, as they are or in another "
+        "version: the figures say nothing of new patients.",
+    ),
+    "start_learned_from_unknown": NoteKind(
+        "origin",
+        "Nobody knows from here whether the model that the training started from had learned from some of these "
+        "photos.",
     ),
     "epoch_chosen_on": NoteKind(
         "origin",

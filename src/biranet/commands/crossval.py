@@ -1,0 +1,111 @@
+"""The command that cross-validates."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from biranet.commands.photos import Prepare
+from biranet.commands.training import TrainingCommand, default_settings, early_flags
+from biranet.config import TrainConfig
+from biranet.errors import InputError
+from biranet.grades import DISCLAIMER
+
+USUAL_VALIDATION = 0.15
+
+
+@dataclass(frozen=True)
+class Crossval(TrainingCommand):
+    """Train and measure fold by fold, each photo by a model that has not seen its patient, and train a model on all.
+
+    Settings come as those of train. Stopped, the very same command goes on from where it was.
+    """
+
+    prepared: Annotated[Positional[Path], arg(metavar="PREPARED|PHOTOS")] = Path("prepared")
+    """Prepared folder; or a folder of photographs, which are prepared first, at --image-size, into OUT/prepared."""
+    out: Annotated[Path, arg(metavar="OUT")] = Path("crossval")
+    """Folder for all of it: report/report.html, model.safetensors, a run for each fold."""
+    labels: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Table of grades of a folder of photographs, with the columns file, grade and, where known, group; whose columns
+    or grades are called otherwise, use prepare first."""
+    folds: int | None = None
+    """Into how many parts the photos are divided, patients never; when not given those of biranet split, where PREPARED
+    has some, or 5."""
+    validation: float | None = None
+    """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where --early-stop 0 and a
+    schedule without plateau choose none."""
+
+    @classmethod
+    def defaults(cls, arguments: Sequence[str]) -> "Crossval | None":
+        """Read the model to start from and the recipe before the other flags."""
+        early = early_flags(arguments)
+        config = None if early is None else default_settings(early.recipe, getattr(early, "from"))
+        return None if config is None else cls(config=config)
+
+    def run(self) -> int:
+        """Cross-validate, and print the main figures."""
+        from biranet.commands.evaluate import main_figures
+        from biranet.inference.crossval import MODEL_NAME, REPORT_NAME, cross_validate, is_finished
+        from biranet.inference.crossval_begun import CROSSVAL, check_begun, settings_of
+        from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
+        from biranet.outputs import output
+
+        config, start = self.settle()
+        if config.fold is not None:
+            raise InputError("--fold is for biranet train; crossval goes through all folds, so leave it out")
+        validation = self._share(config)
+        with output(self.out, CROSSVAL, (self.prepared,)):
+            prepare = self._preparing(config)
+            status = 0
+            if prepare is not None:
+                check_begun(self.out, settings_of(config, start, validation=validation))
+                status = prepare.run()
+            finished = is_finished(self.out)
+            metrics = cross_validate(
+                self.prepared if prepare is None else prepare.out,
+                self.out,
+                config,
+                folds=self.folds,
+                validation=validation,
+                start=start,
+            )
+        if finished:
+            print("It was finished before, so there was nothing to do; for another one choose another --out")
+        of_folds = [f"  {line}" for line in metrics["facts"].get(FOLDS_FACT, [])]
+        print("\n".join([*main_figures(metrics), "Of the folds one by one:", *of_folds, *metrics["notes"]]))
+        report = self.out / REPORT_NAME
+        print(f"Report: {report / 'report.html'}; figures of each fold: {report / FOLDS_NAME}")
+        print(f"A model of all photos, for which such figures can be expected: {self.out / MODEL_NAME}\n{DISCLAIMER}")
+        return status
+
+    def _share(self, config: TrainConfig) -> float:
+        """The share of the photos to learn from that chooses the epoch."""
+        plateau = config.optimizer.schedule == "plateau"
+        if self.validation is None:
+            return USUAL_VALIDATION if config.early_stop or plateau else 0.0
+        if not 0 <= self.validation < 1:
+            raise InputError(f"--validation must be at least 0 and below 1, not {self.validation}")
+        if plateau and not self.validation:
+            raise InputError(
+                "--schedule plateau follows the validation kappa; with --validation 0 use cosine or constant"
+            )
+        return self.validation
+
+    def _preparing(self, config: TrainConfig) -> Prepare | None:
+        """What prepares a folder of photographs; None for one that is prepared."""
+        from biranet.manifest import MANIFEST_NAME
+        from biranet.photos import PREPARATION_NAME
+        from biranet.photos.output_folder import check_output_folder
+
+        given = self.prepared
+        if not given.is_dir() or any(os.path.lexists(given / name) for name in (MANIFEST_NAME, PREPARATION_NAME)):
+            if self.labels is not None:
+                raise InputError(f"--labels is for a folder of photographs, and {given} is none; leave it out")
+            return None
+        place = self.out / "prepared"
+        check_output_folder(given, place)
+        size, workers = config.data.image_size, config.data.workers
+        return Prepare(photos=given, out=place, labels=self.labels, size=size, workers=workers)

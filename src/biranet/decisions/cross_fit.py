@@ -1,0 +1,46 @@
+"""Rules for answers of several folds: each fold is decided on by rules that were fitted on the answers for the others.
+
+So no photo has a say in the rules that decide on it, and no photo need be kept back for rules. The models behind the
+other answers have learned from it, though, so what such rules promise is empirical.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from biranet.config import CalibrationConfig
+from biranet.decisions.fit import check_disjoint, fit_rules
+from biranet.decisions.rules import apply_rules, decode, raw_probabilities
+
+
+def decide_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
+    """Decide on the photos of one predictions table by rules that are fitted on another.
+
+    Raises:
+        InputError: If there is too little to fit rules on.
+        RefusedError: If the two share a photo or a group.
+    """
+    check_disjoint(others, table)
+    rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
+    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
+
+
+def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
+    """Decide on the photos of each table by rules that are fitted on all other tables together.
+
+    Args:
+        tables: Predictions tables, before any rule, of which no two share a photo or a group.
+        config: Decoder and cost.
+
+    Returns:
+        One table, in their order. Where a fold had too few patients for operating points, there are none of all folds.
+
+    Raises:
+        InputError: If there is too little to fit rules on.
+        RefusedError: If two tables share a photo or a group.
+    """
+    decided = []
+    for number, table in enumerate(tables):
+        others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
+        decided.append(decide_by_rules_of(others, table, config))
+    return pd.concat(decided, join="inner", ignore_index=True)

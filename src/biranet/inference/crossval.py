@@ -1,0 +1,223 @@
+"""Cross-validation: each photo is answered for by a model that has not seen its patient, and one model learns from all.
+
+Rules that decide on a fold are fitted on the answers for the other folds, so no photo is kept back for them; those of
+the model that learns from all photos are fitted on all answers. So the figures say what to expect of that model. In the
+folder:
+
+    crossval.json       what it was begun with
+    photos/             the prepared photos, divided into folds; the images are links
+    fold_0 … fold_4     a run each: it learns from the other folds; what its training said is in fold_0.txt …
+    answers/            its answers for the photos of its fold, a file each, written last
+    report/             the report on all answers, and folds.csv
+    final/              the run that learns from all photos
+    model.safetensors   its model, with its rules
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from biranet.config import SplitConfig, TrainConfig
+from biranet.decisions.predictions import read_predictions
+from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
+from biranet.files import read_json, sha256_of
+from biranet.inference.crossval_begun import BEGUN_NAME, check_begun, settings_of
+from biranet.inference.crossval_folds import Division, divide
+from biranet.inference.crossval_report import write_pooled_report
+from biranet.inference.crossval_time import Remaining
+from biranet.inference.prepared_view import link_prepared
+from biranet.inference.provenance import count_learned_before
+from biranet.inference.readings import record_reading
+from biranet.learning.calibrate import calibrate_on_predictions
+from biranet.learning.checkpoint import read_weights, write_weights
+from biranet.learning.predict import photos_of_part, predict_photos
+from biranet.learning.run_folder import BEST_NAME, LAST_NAME
+from biranet.learning.start import read_start
+from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.train import train_or_resume
+from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, graded_photos, read_manifest
+from biranet.photos.audit import audit
+from biranet.photos.findings import describe_warnings, refuse_leaks
+from biranet.reports.notes import Note
+from biranet.reports.report import PAGE_NAME
+from biranet.reports.table_provenance import METRICS_NAME
+from biranet.tables import write_table
+
+FOLDS = 5
+"""How many folds there are where nobody says it."""
+
+READ_AS = "all of a cross-validation"
+"""What a cross-validation is written down as, where readings of a test part name the column of the split."""
+
+MODEL_NAME = "model.safetensors"
+REPORT_NAME = "report"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """A cross-validation that goes on in its folder.
+
+    Attributes:
+        out: The folder.
+        division: The photos, divided.
+        config: The settings of all trainings.
+        start: Checkpoint that they start from.
+    """
+
+    out: Path
+    division: Division
+    config: TrainConfig
+    start: Path | None
+
+    @property
+    def photos(self) -> Path:
+        """The prepared folder with the folds."""
+        return self.out / "photos"
+
+    def answers(self, fold: int) -> Path:
+        """The file with the answers for the photos of a fold."""
+        return self.out / "answers" / f"{FOLD_PREFIX}{fold}.csv"
+
+    def model(self, name: str) -> Path:
+        """The checkpoint that a run has as its result."""
+        best = self.out / name / BEST_NAME
+        return best if best.exists() else self.out / name / LAST_NAME
+
+
+def is_finished(out: Path) -> bool:
+    """Whether nothing is left to do in the folder of a cross-validation."""
+    return (out / MODEL_NAME).exists() and (out / REPORT_NAME / PAGE_NAME).exists()
+
+
+def cross_validate(
+    prepared: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    folds: int | None = None,
+    validation: float = 0.0,
+    start: Path | None = None,
+    say: Callable[[str], Any] | None = None,
+) -> dict[str, Any]:
+    """Train and answer fold by fold, write the report on all answers, and train a model on all photos.
+
+    What is finished is not done again, and what was stopped goes on from where it was.
+
+    Args:
+        prepared: The prepared folder.
+        out: Folder for all of it.
+        config: The settings of all trainings; its seed divides the photos too.
+        folds: How many; those that the manifest is divided into when not given, or 5.
+        validation: Share of the photos to learn from that chooses the epoch.
+        start: Checkpoint to start from.
+        say: Where progress is told, line by line; standard output when not given.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: If something given is wrong.
+        RefusedError: If copies or patients stand in two folds, or the model to start from has learned from the photos.
+        InterruptedRunError: If a signal came; the same call goes on.
+    """
+    # What it is now: while something is trained, standard output goes to a file.
+    say = say or partial(print, file=sys.stdout, flush=True)
+    table = read_manifest(prepared)
+    asked = FOLDS if folds is None else folds
+    shares = SplitConfig(validation=validation, calibration=0, test=0, folds=asked, seed=config.seed)
+    division = divide(table, prepared, shares, folds)
+    findings = audit(division.table, division.columns)
+    refuse_leaks(findings)
+    if start is not None:
+        _refuse_seen(start, division)
+    inputs = settings_of(config, start, validation=validation)
+    check_begun(out, {**inputs, "folds": len(division.columns), "photos_sha256": division.digest})
+    if is_finished(out):
+        metrics: dict[str, Any] = read_json(out / REPORT_NAME / METRICS_NAME)
+        return metrics
+    if warnings := describe_warnings(findings, prepared):
+        say(warnings)
+    if (table["split"] != table[OFFICIAL_SPLIT]).any():
+        say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
+    for grade, count, patients in division.unlearned_grades():
+        say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
+    work = CrossValidation(out, division, config, start)
+    link_prepared(prepared, work.photos, division.table)
+    remaining = Remaining(len(division.columns) + 1, config.epochs, say)
+    try:
+        for fold in range(len(division.columns)):
+            _answer_fold(work, fold, remaining)
+        answers = [read_predictions(work.answers(fold)) for fold in range(len(division.columns))]
+        models = [work.model(column) for column in division.columns]
+        readings = record_reading(prepared, READ_AS, out / BEGUN_NAME, sha256_of(out / BEGUN_NAME))
+        metrics = write_pooled_report(
+            out / REPORT_NAME, prepared, division, answers, models, config.calibration, before=readings.by_others
+        )
+        _train_final(work, pd.concat(answers, ignore_index=True), remaining)
+    except (InterruptedRunError, KeyboardInterrupt) as error:
+        raise InterruptedRunError(
+            f"stopped ({remaining.what}); all is saved in {out}. Go on with the very same command"
+        ) from error
+    return metrics
+
+
+def _refuse_seen(start: Path, division: Division) -> None:
+    photos = graded_photos(division.table)
+    seen = count_learned_before(read_start(start).origin, photos)["start_learned_from"]
+    if seen:
+        raise RefusedError(
+            f"--from {start}: this model has learned from {seen} of the {len(photos)} photos, so figures on them would "
+            "say nothing of new patients; leave --from out, or take photos of other patients"
+        )
+
+
+def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: Remaining) -> None:
+    """Train in a run folder, what the training says going to a file beside it."""
+    with (work.out / f"{name}.txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
+        try:
+            train_or_resume(work.photos, work.out / name, config, start=work.start, after_batch=remaining.after_batch)
+        except InputError as error:
+            raise InputError(f"{remaining.what}: {error}") from error
+
+
+def _answer_fold(work: CrossValidation, fold: int, remaining: Remaining) -> None:
+    """Train on the other folds, and answer for the photos of this one."""
+    path, column = work.answers(fold), work.division.columns[fold]
+    parts = graded_photos(work.division.table)[column].value_counts()
+    with remaining.training(f"Fold {fold + 1} of {len(work.division.columns)}", done=path.exists()) as to_do:
+        if not to_do:
+            return
+        config = dataclasses.replace(work.config, fold=fold)
+        remaining.say(
+            f"{remaining.what}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to choose "
+            f"the epoch, {parts['test']} to answer for"
+        )
+        _train(work, column, config, remaining)
+        predictor = load_predictor(work.model(column), config.device)
+        photos = photos_of_part(work.division.table, "test", predictor, work.photos)
+        table = predict_photos(predictor, work.photos, photos, workers=config.data.workers)
+        table = table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold))
+        write_table(path, table)
+
+
+def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Remaining) -> None:
+    """Train on all photos, and fit the rules of the model on the answers of the folds."""
+    model = work.out / MODEL_NAME
+    with remaining.training("The model of all photos", done=model.exists()) as to_do:
+        if not to_do:
+            return
+        remaining.say(f"{remaining.what}: its rules are fitted on the answers of the folds")
+        _train(work, "final", work.config, remaining)
+        weights, info = read_weights(work.model("final"))
+        try:
+            info = calibrate_on_predictions(info, work.photos, work.division.table, answers, work.config.calibration)
+        except BiranetError as error:  # what has been learned is worth more than its rules
+            remaining.say(f"The model could not be calibrated: {error}")
+        write_weights(model, weights, info)

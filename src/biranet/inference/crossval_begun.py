@@ -1,0 +1,64 @@
+"""What a cross-validation was begun with: it goes on with the same settings and photos, or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biranet.config import TrainConfig, lasting_settings
+from biranet.errors import InputError
+from biranet.files import read_json, sha256_of, write_json
+from biranet.learning.run_folder import STATE_NAME
+from biranet.outputs import folder_kind, holds_keys
+
+BEGUN_NAME = "crossval.json"
+
+CROSSVAL = folder_kind(
+    "a cross-validation", {BEGUN_NAME: lambda path: holds_keys(path, "validation", "optimizer.optimizer")}
+)
+"""The folder of a cross-validation, known by its settings."""
+
+
+def settings_of(config: TrainConfig, start: Path | None, *, validation: float) -> dict[str, Any]:
+    """What all trainings share, by name; files by their content, wherever they lie.
+
+    Args:
+        config: The settings.
+        start: Checkpoint that they start from.
+        validation: Share of the photos to learn from that chooses the epoch.
+
+    Raises:
+        InputError: If a file cannot be read.
+    """
+    weights = config.model.backbone_weights
+    files = {"model.backbone_weights": weights, "from": start}
+    contents = {name: path and f"{path.name}, sha256 {sha256_of(path)}" for name, path in files.items()}
+    return {**lasting_settings(config), **contents, "validation": validation}
+
+
+def check_begun(out: Path, inputs: Mapping[str, Any]) -> None:
+    """Note what a cross-validation depends on, or hold it against what was noted before.
+
+    As long as nothing was learned, other settings take the place of those of before.
+
+    Args:
+        out: Its folder.
+        inputs: Plain values by name, perhaps not yet all; a name such as `photos_sha256` sums up what is too long to
+            tell.
+
+    Raises:
+        InputError: If they are others.
+    """
+    path = out / BEGUN_NAME
+    before = read_json(path) if path.exists() else {}
+    here = json.loads(json.dumps(dict(inputs), default=str))
+    others = [name for name in here if name in before and before[name] != here[name]]
+    if others and any(out.glob(f"*/{STATE_NAME}")):
+        told = ", ".join(
+            f"{name} is {here[name]} here and {before[name]} there"
+            if (summed_up := name.removesuffix("_sha256")) == name
+            else f"the {summed_up} have changed"
+            for name in others
+        )
+        raise InputError(f"{out} was begun otherwise: {told}; give the same as then, or choose another --out")
+    write_json(path, {**before, **here})

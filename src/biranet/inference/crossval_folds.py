@@ -1,0 +1,106 @@
+"""Dividing photos for a cross-validation: into folds by patient, and once more for the model that learns from all."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.config import SplitConfig
+from biranet.errors import InputError
+from biranet.learning.split import split_photos
+from biranet.manifest import OFFICIAL_SPLIT, fold_columns, graded_photos, photos_digest
+from biranet.photos.audit import find_duplicate_sets
+
+
+@dataclass(frozen=True)
+class Division:
+    """Photos that are divided into folds.
+
+    Attributes:
+        table: The manifest; `split` is the division for the model that learns from all photos.
+        columns: The columns with the splits of the folds; the test part of each is the fold.
+        seed: Seed of the division; None where the manifest was divided before.
+        digest: Sums up photos, patients, grades and folds.
+    """
+
+    table: pd.DataFrame
+    columns: list[str]
+    seed: int | None
+    digest: str
+
+    def left_out(self) -> pd.DataFrame:
+        """The graded photos that stand in no fold, since the data set was published with other parts for them."""
+        photos = graded_photos(self.table)
+        return photos[~(photos[self.columns] == "test").any(axis=1)]
+
+    def unlearned_grades(self) -> Iterator[tuple[int, int, int]]:
+        """Find photos whose grade the model that answers for them has never seen.
+
+        Yields:
+            A grade, how many such photos have it, and how many patients have photos of it.
+        """
+        photos = graded_photos(self.table)
+        unlearned: dict[int, int] = {}
+        for column in self.columns:
+            learned = set(photos.loc[photos[column] == "train", "grade"])
+            test = photos.loc[photos[column] == "test", "grade"]
+            for grade in map(int, test[~test.isin(learned)]):
+                unlearned[grade] = unlearned.get(grade, 0) + 1
+        for grade, count in sorted(unlearned.items()):
+            yield grade, count, photos.loc[photos["grade"] == grade, "group"].nunique()
+
+
+def divide(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> Division:
+    """Divide the graded photos of a manifest for a cross-validation.
+
+    Args:
+        table: The manifest.
+        prepared: Its folder, for the errors.
+        config: Folds, share of validation and seed, for a manifest that is not divided into folds.
+        folds: How many were asked for; None for those of the manifest, where it has some.
+
+    Returns:
+        The division. In folds that the manifest had, what was kept back for rules, or for choosing an epoch where
+        nothing shall be, is learned from.
+
+    Raises:
+        InputError: If there are fewer patients than folds, or the folds of the manifest are others than were asked for.
+    """
+    photos, columns = graded_photos(table), fold_columns(table)
+    duplicate_sets = find_duplicate_sets(table)
+    if columns:
+        if folds not in (None, len(columns)):
+            raise InputError(
+                f"{prepared} is divided into {len(columns)} folds, and --folds asks for {folds}; leave --folds out to "
+                f"use those, or divide it anew with: biranet split {prepared}"
+            )
+        learned = ["calibration"] if config.validation else ["calibration", "validation"]
+        divided = table.assign(**{name: table[name].replace(learned, "train") for name in columns})
+        tested = (graded_photos(divided)[columns] == "test").sum(axis=1)
+        if (tested > 1).any():
+            raise InputError(
+                f"{prepared}: {photos.loc[tested > 1, 'file'].iloc[0]!r} is in the test part of two folds; divide the "
+                f"photos anew with: biranet split {prepared} --folds {len(columns)}"
+            )
+    else:
+        groups, asked = photos.loc[photos[OFFICIAL_SPLIT].isin(["", "train"]), "group"].nunique(), config.folds or 0
+        if 0 < groups < asked:
+            raise InputError(
+                f"{prepared} has graded photos of {groups} patient{'s' * (groups > 1)}, too few for {asked} folds; "
+                "lower --folds"
+            )
+        divided = split_photos(table, config, duplicate_sets)
+        columns = fold_columns(divided)
+    for column in columns:
+        if not (graded_photos(divided)[column] == "test").any():
+            raise InputError(f"{prepared}: no photo is left for {column}; lower --folds")
+    whole = split_photos(table, dataclasses.replace(config, folds=None), duplicate_sets)
+    divided["split"] = whole["split"]
+    return Division(
+        table=divided,
+        columns=columns,
+        seed=None if fold_columns(table) else config.seed,
+        digest=photos_digest(photos, ["file", "sha256", "group", "grade", *fold_columns(table)]),
+    )

@@ -1,0 +1,167 @@
+"""The report of a cross-validation: all answers in one table, what must be known of them, and each fold's figures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from biranet.config import CalibrationConfig, ReportConfig
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.errors import InputError
+from biranet.evaluation.estimates import meaning_of
+from biranet.evaluation.intervals import measure_some
+from biranet.evaluation.subgroups import MAX_VALUES, default_columns
+from biranet.files import sha256_of
+from biranet.inference.crossval_folds import Division
+from biranet.inference.provenance import count_learned_before, doubts_of_patients
+from biranet.learning.checkpoint import read_info
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.manifest import graded_photos
+from biranet.photos.audit import audit
+from biranet.places import public_name
+from biranet.reports.facts import Fact
+from biranet.reports.notes import Note
+from biranet.reports.report import write_report
+from biranet.reports.table_provenance import Provenance
+from biranet.tables import write_table
+from biranet.version import how_measured
+
+FOLD = "fold"
+"""Column of the table that says which model has answered: the one that had not learned from this fold."""
+
+FOLDS_NAME, FOLDS_FACT = "folds.csv", "Folds"
+"""The table with the figures of each fold, and the fact that sums them up."""
+
+FOLD_KEYS = (
+    *("quadratic_weighted_kappa", "aca", "accuracy"),
+    *("referable_auc", "referable_sensitivity", "referable_specificity"),
+)
+"""What is measured of each fold."""
+
+
+def write_pooled_report(
+    out: Path,
+    prepared: Path,
+    division: Division,
+    answers: Sequence[pd.DataFrame],
+    models: Sequence[Path],
+    config: CalibrationConfig,
+    *,
+    before: int = 0,
+) -> dict[str, Any]:
+    """Decide on the photos of each fold by rules of the others, and write the report on all of them.
+
+    Args:
+        out: Folder for the report.
+        prepared: The prepared folder.
+        division: Its photos, divided.
+        answers: Predictions tables of the folds, before any rule, with the column `fold`.
+        models: The checkpoints that gave them.
+        config: Decoder and cost.
+        before: How often these photos had been cross-validated with other settings.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    infos = [read_info(path) for path in models]
+    table, undecided = _decide(answers, config)
+    order = division.table["file"].tolist()
+    table = table.iloc[table["file"].map(dict(zip(order, range(len(order)), strict=True))).argsort()]
+    folds = _measure_folds(table)
+    by = default_columns(table)
+    by = by if len(answers) > MAX_VALUES else [*(name for name in by if name != FOLD), FOLD]
+    checkpoints = [f"{public_name(path)}, sha256 {sha256_of(path)}" for path in models]
+    notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
+    metrics = write_report(
+        out,
+        table.reset_index(drop=True),
+        title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
+        config=ReportConfig(by=tuple(by)),
+        provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
+    )
+    write_table(out / FOLDS_NAME, folds)
+    return metrics
+
+
+def describe_folds(folds: pd.DataFrame) -> list[str]:
+    """Say for each measure what it is on average over the folds, and from where to where it goes.
+
+    Args:
+        folds: A row a fold, with columns named in `FOLD_KEYS`.
+
+    Returns:
+        A line a measure; none of those that no fold has.
+
+    Example:
+        >>> describe_folds(pd.DataFrame({"fold": ["0", "1"], "aca": [0.5, 0.75]}))
+        ['Average classification accuracy: mean 0.625, from 0.500 to 0.750']
+    """
+    lines = []
+    for key in FOLD_KEYS:
+        values = folds[key].dropna().to_numpy(float) if key in folds else np.array([])
+        if len(values):
+            left = f", of the {len(values)} folds that have it" if len(values) < len(folds) else ""
+            lines.append(
+                f"{meaning_of(key).name}: mean {values.mean():.3f}, from {values.min():.3f} to {values.max():.3f}{left}"
+            )
+    return lines
+
+
+def _decide(answers: Sequence[pd.DataFrame], config: CalibrationConfig) -> tuple[pd.DataFrame, str]:
+    """Decide on all photos; where no rules can be fitted, say why."""
+    try:
+        return decide_cross_fitted(answers, config), ""
+    except InputError as error:
+        return pd.concat(answers, ignore_index=True), str(error)
+
+
+def _measure_folds(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for fold, part in table.groupby(FOLD, sort=False):
+        measured = measure_some(part.reset_index(drop=True), FOLD_KEYS)
+        values = {key: np.nan if measured[key] is None else measured[key] for key in FOLD_KEYS}
+        rows.append({FOLD: fold, "photos": measured["n"], "groups": measured["groups"], **values})
+    return pd.DataFrame(rows).sort_values(FOLD, key=lambda column: column.astype(int))
+
+
+def _notes(division: Division, infos: Sequence[CheckpointInfo], undecided: str) -> Iterator[Note]:
+    yield Note.of("cross_validated", folds=len(infos))
+    yield Note.of("rules_not_fitted", why=undecided) if undecided else Note.of("rules_cross_fitted")
+    for grade, count, patients in division.unlearned_grades():
+        yield Note.of("grade_not_learned", grade=grade, photos=count, patients=patients)
+    if left_out := len(division.left_out()):
+        yield Note.of("published_parts_left_out", photos=left_out)
+    photos = graded_photos(division.table)
+    if (start := infos[0].started_from) is not None:
+        counts = count_learned_before(start, photos)
+        yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
+    yield from doubts_of_patients(photos)
+    for doubt in dict.fromkeys(doubt for info in infos for doubt in info.doubts):
+        folds = tuple(column for column, info in zip(division.columns, infos, strict=True) if doubt in info.doubts)
+        yield Note("training_doubt", Note.of("training_doubt", doubt=doubt).text, folds)
+
+
+def _facts(
+    prepared: Path,
+    division: Division,
+    infos: Sequence[CheckpointInfo],
+    checkpoints: Sequence[str],
+    folds: pd.DataFrame,
+) -> dict[str, Fact]:
+    findings = audit(division.table, division.columns)
+    info = infos[0]
+    divided = "as the manifest was" if division.seed is None else f"by patient, with seed {division.seed}"
+    return {
+        "Model": info.network,
+        "Division": f"{len(infos)} folds, divided {divided}",
+        FOLDS_FACT: describe_folds(folds),
+        "Checkpoints": list(checkpoints),
+        "Trained on": f"the other folds of each, seed {info.seed}; photos of {info.trained_on}",
+        **({} if info.started_from is None else {"Started from": str(info.started_from)}),
+        "Photos": f"{public_name(prepared)}, each answered for once",
+        "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
+        "Trained with": ", ".join(f"{name} {version}" for name, version in info.software.items()),
+        **how_measured(),
+    }
