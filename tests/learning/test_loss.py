@@ -210,3 +210,26 @@ def test_the_settings_choose_the_loss():
         (OptimizerConfig(loss="ce", label_smoothing=0.3), CrossEntropy(0.3)),
     ):
         assert torch.equal(make_loss(config)(logits, grades), expected(logits, grades))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_without_checks_it_is_one_compiled_graph_of_the_same_values_and_gradients(compiled, smoothing):
+    loss = GradingLoss("unit", smoothing, check=False)
+    # The graph is what is asked for here; this backend runs it without a compiler.
+    loss = torch.compile(loss, fullgraph=True, backend="aot_eager") if compiled else loss
+    grades = torch.arange(9) % 5
+    logits, same = (torch.randn(9, 5, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2))
+    value, expected = loss(logits, grades), grading_loss(same, grades, "unit", smoothing)
+    assert torch.equal(value, expected)
+    value.backward(), expected.backward()
+    assert torch.equal(logits.grad, same.grad)
+
+
+def test_what_is_not_looked_at_does_not_pass_for_a_loss():
+    wrong = torch.full((1, 5), float("nan")), torch.tensor([0])
+    assert grading_loss(*wrong, check=False).isnan()
+    with pytest.raises(FloatingPointError):
+        grading_loss(*wrong)
+    with pytest.raises(InputError, match=r"takes logits \(B, K\)"):
+        grading_loss(torch.zeros(2, 5), torch.tensor([0]), check=False)

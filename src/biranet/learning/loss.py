@@ -25,7 +25,7 @@ from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 
 
-def _check_logits(logits: Tensor, grades: Tensor) -> None:
+def _check_shapes(logits: Tensor, grades: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2 or grades.shape != logits.shape[:1]:
         raise InputError(
             "the loss takes logits (B, K) of at least two grades, and grades (B,), "
@@ -33,15 +33,21 @@ def _check_logits(logits: Tensor, grades: Tensor) -> None:
         )
     if len(grades) == 0:
         raise InputError("the loss of an empty batch is not defined")
+    if grades.is_floating_point():
+        raise _not_grades(logits)
+
+
+def _check_values(logits: Tensor, grades: Tensor) -> None:
+    """Look at the values, for which a GPU has to be waited, and which no compiled graph knows."""
     if not bool(torch.isfinite(logits).all()):
         raise FloatingPointError("the logits are not all finite numbers")
+    if int(grades.min()) < 0 or int(grades.max()) >= logits.shape[1]:
+        raise _not_grades(logits)
 
 
-def _checked_grades(grades: Tensor, num_grades: int) -> Tensor:
-    """Grades as the int64 that torch indexes by, once they are known to be grades."""
-    if grades.is_floating_point() or int(grades.min()) < 0 or int(grades.max()) >= num_grades:
-        raise InputError(f"grades must be integers from 0 to {num_grades - 1}, as the logits are of {num_grades}")
-    return grades.long()
+def _not_grades(logits: Tensor) -> InputError:
+    num_grades = logits.shape[1]
+    return InputError(f"grades must be integers from 0 to {num_grades - 1}, as the logits are of {num_grades}")
 
 
 def _check_settings(weight_scale: str, label_smoothing: float) -> None:
@@ -79,7 +85,12 @@ def _target(logits: Tensor, grades: Tensor, label_smoothing: float) -> Tensor:
 
 
 def grading_loss(
-    logits: Tensor, grades: Tensor, weight_scale: Literal["paper", "unit"] = "paper", label_smoothing: float = 0.0
+    logits: Tensor,
+    grades: Tensor,
+    weight_scale: Literal["paper", "unit"] = "paper",
+    label_smoothing: float = 0.0,
+    *,
+    check: bool = True,
 ) -> Tensor:
     """Weigh the cross-entropy of each photo by the distance in grades of its prediction.
 
@@ -89,13 +100,16 @@ def grading_loss(
         weight_scale: `paper`: weights as published; `unit`: K times that, so that the weights average 1 over
             predictions.
         label_smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.
+        check: Whether to look at the values of logits and grades first. Without it `torch.compile` makes one graph of
+            the loss and a GPU is not waited for, but a NaN makes the loss NaN, and what a wrong grade does is torch's.
 
     Returns:
         The mean over the batch, a scalar of the logits' dtype (float32 for half precision).
 
     Raises:
-        InputError: If the shapes do not fit, the batch is empty, a grade is not from 0 to K - 1, or a setting is wrong.
-        FloatingPointError: If a logit is NaN or infinite.
+        InputError: If the shapes do not fit, the batch is empty, or a setting is wrong; with `check` also if a grade is
+            not from 0 to K - 1.
+        FloatingPointError: With `check`, if a logit is NaN or infinite.
 
     Example:
         >>> import biranet, torch
@@ -105,8 +119,10 @@ def grading_loss(
         True
     """
     _check_settings(weight_scale, label_smoothing)
-    _check_logits(logits, grades)
-    grades = _checked_grades(grades, logits.shape[1])
+    _check_shapes(logits, grades)
+    if check:
+        _check_values(logits, grades)
+    grades = grades.long()
     scores = logits.float() if logits.dtype.itemsize < 4 else logits
     log_likelihood = -functional.cross_entropy(scores, _target(scores, grades, label_smoothing), reduction="none")
     distance = (torch.arange(logits.shape[1], device=grades.device) - grades[:, None]).abs() + 1
@@ -123,6 +139,7 @@ class GradingLoss(nn.Module):
     Args:
         weight_scale: `paper` or `unit`; see `grading_loss`.
         label_smoothing: Share of each label that goes to its neighbours.
+        check: Whether to look at the values of logits and grades first; see `grading_loss`.
 
     Raises:
         InputError: If a setting is wrong.
@@ -134,15 +151,18 @@ class GradingLoss(nn.Module):
         tensor(1.0986)
     """
 
-    def __init__(self, weight_scale: Literal["paper", "unit"] = "paper", label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight_scale: Literal["paper", "unit"] = "paper", label_smoothing: float = 0.0, *, check: bool = True
+    ) -> None:
         super().__init__()
         _check_settings(weight_scale, label_smoothing)
         self.weight_scale: Literal["paper", "unit"] = weight_scale
         self.label_smoothing = label_smoothing
+        self.check = check
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, K) for grades (B,), a scalar."""
-        return grading_loss(logits, grades, self.weight_scale, self.label_smoothing)
+        return grading_loss(logits, grades, self.weight_scale, self.label_smoothing, check=self.check)
 
 
 class CrossEntropy(nn.Module):
@@ -158,8 +178,9 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """Return the loss of logits (B, K) for grades (B,), a scalar."""
-        _check_logits(logits, grades)
-        grades = _checked_grades(grades, logits.shape[1])
+        _check_shapes(logits, grades)
+        _check_values(logits, grades)
+        grades = grades.long()
         return functional.cross_entropy(logits, _target(logits, grades, self.label_smoothing))
 
 
