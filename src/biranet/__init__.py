@@ -8,13 +8,15 @@ Research software, not a medical device.
 | what a model says of itself, or an engine of your own | `CheckpointInfo`, `Rules`, `Predictor`, `Predicted` |
 | the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `PlainNet`, `Output` |
 | the loss in a training of your own | `grading_loss`, `GradingLoss` |
+| prepared photographs as a data set of torch | `PreparedPhotos` |
+| a whole training, to log, tune and stop | `train`, `TrainConfig` with its four parts, `EpochResult` |
 | figures with intervals of anybody's predictions | `measure` |
 | photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Quality` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
 | a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
 
-Whole trainings, reports and exported models are made by the command line: `biranet --help`.
+Prepared folders, reports and exported models are made by the command line: `biranet --help`.
 
 Importing this package imports nothing heavy; each name loads what it needs when it is first used.
 """
@@ -23,6 +25,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from biranet.config import CalibrationConfig as CalibrationConfig
+    from biranet.config import DataConfig as DataConfig
+    from biranet.config import ModelConfig as ModelConfig
+    from biranet.config import OptimizerConfig as OptimizerConfig
+    from biranet.config import TrainConfig as TrainConfig
     from biranet.decisions.rules import Rules as Rules
     from biranet.errors import BiranetError as BiranetError
     from biranet.errors import InputError as InputError
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
+    from biranet.learning.data import PreparedPhotos as PreparedPhotos
+    from biranet.learning.epochs import EpochResult as EpochResult
     from biranet.learning.factory import create_model as create_model
     from biranet.learning.loss import GradingLoss as GradingLoss
     from biranet.learning.loss import grading_loss as grading_loss
@@ -43,6 +52,7 @@ if TYPE_CHECKING:
     from biranet.learning.model import RANet as RANet
     from biranet.learning.predictor import Predicted as Predicted
     from biranet.learning.predictor import Predictor as Predictor
+    from biranet.learning.train import train as train
     from biranet.photos.audit import audit as audit
     from biranet.photos.drawn.synthetic import draw_photo as draw_photo
     from biranet.photos.field import Field as Field
@@ -69,6 +79,14 @@ _HOMES = {
     "Output": "learning.model",
     "grading_loss": "learning.loss",
     "GradingLoss": "learning.loss",
+    "PreparedPhotos": "learning.data",
+    "train": "learning.train",
+    "EpochResult": "learning.epochs",
+    "TrainConfig": "config",
+    "ModelConfig": "config",
+    "DataConfig": "config",
+    "OptimizerConfig": "config",
+    "CalibrationConfig": "config",
     "measure": "evaluation.from_python",
     "prepare_photo": "photos.prepare",
     "Preparation": "photos.prepare",
@@ -100,6 +118,14 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Output",
     "grading_loss",
     "GradingLoss",
+    "PreparedPhotos",
+    "train",
+    "EpochResult",
+    "TrainConfig",
+    "ModelConfig",
+    "DataConfig",
+    "OptimizerConfig",
+    "CalibrationConfig",
     "measure",
     "prepare_photo",
     "Preparation",
@@ -134,4 +160,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names, those too that nobody has asked for yet."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

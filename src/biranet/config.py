@@ -43,7 +43,12 @@ Stage = Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"]
 
 @dataclass(frozen=True)
 class ModelConfig(Choices):
-    """Architecture, backbone and start weights of the network."""
+    """Architecture, backbone and start weights of the network.
+
+    Example:
+        >>> ModelConfig(backbone="resnet18").freeze
+        'stage2'
+    """
 
     __pydantic_config__ = STRICT
 
@@ -64,7 +69,12 @@ class ModelConfig(Choices):
 
 @dataclass(frozen=True)
 class DataConfig(Choices):
-    """Image size, batches, sampling and augmentation."""
+    """Image size, batches, sampling and augmentation.
+
+    Example:
+        >>> DataConfig(image_size=320, batch_size=16).augmentation
+        'fundus'
+    """
 
     __pydantic_config__ = STRICT
 
@@ -100,7 +110,12 @@ class DataConfig(Choices):
 
 @dataclass(frozen=True)
 class OptimizerConfig(Choices):
-    """Optimizer, learning rate schedule and loss."""
+    """Optimizer, learning rate schedule and loss.
+
+    Example:
+        >>> OptimizerConfig(optimizer="adamw", lr=3e-4).schedule
+        'plateau'
+    """
 
     __pydantic_config__ = STRICT
 
@@ -135,7 +150,12 @@ class OptimizerConfig(Choices):
 
 @dataclass(frozen=True)
 class CalibrationConfig(Choices):
-    """How a trained model's probabilities become grades and decisions."""
+    """How a trained model's probabilities become grades and decisions.
+
+    Example:
+        >>> CalibrationConfig().decoder
+        'argmax'
+    """
 
     __pydantic_config__ = STRICT
 
@@ -152,7 +172,13 @@ class CalibrationConfig(Choices):
 
 @dataclass(frozen=True)
 class TrainConfig(Choices):
-    """One training: model, data, optimizer, how long, and how its answers are calibrated."""
+    """One training: model, data, optimizer, how long, and how its answers are calibrated.
+
+    Example:
+        >>> config = TrainConfig(ModelConfig(backbone="resnet18"), DataConfig(image_size=320), epochs=30)
+        >>> config.optimizer.lr, config.early_stop
+        (0.0002, 10)
+    """
 
     __pydantic_config__ = STRICT
 

@@ -159,6 +159,34 @@ def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["status"] == "ok") & table["grade"].notna()]
 
 
+def select_part(table: pd.DataFrame, part: str, column: str, prepared: Path) -> pd.DataFrame:
+    """Select the photos of one part of a split that have a grade.
+
+    Args:
+        table: The manifest, or rows of it.
+        part: `train`, `validation`, `calibration`, `test`, or `all`.
+        column: Column with the split.
+        prepared: The prepared folder, for the errors.
+
+    Returns:
+        Its rows, numbered anew; at least one.
+
+    Raises:
+        InputError: If there is no such column, or the part is empty.
+    """
+    photos = graded_photos(table)
+    if part != "all" and column not in photos:
+        raise InputError(f"{prepared} has no split {column!r}; make folds with: biranet split {prepared} --folds 5")
+    selected = photos if part == "all" else photos[photos[column] == part]
+    if part == "all" and selected.empty:
+        raise InputError(f"{prepared} has no graded photos; give grades with: biranet prepare … --labels FILE")
+    if selected.empty:
+        counts = photos.loc[photos[column] != "", column].value_counts()
+        parts = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none; run biranet split"
+        raise InputError(f"{prepared} has no graded photos in the part {part!r}; its parts are: {parts}")
+    return selected.reset_index(drop=True)
+
+
 def training_set_digest(table: pd.DataFrame, column: str) -> str:
     """Sum up which photos a model learns from, or is chosen on, under a split.
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from biranet.config import DataConfig
 from biranet.errors import InputError
@@ -155,7 +156,7 @@ def test_in_order_gives_every_photo_once_without_augmentation():
 def test_a_photo_comes_with_its_grade(prepared, table, photos):
     assert len(photos) == 40
     for row in (0, 17):
-        photo, grade, number = photos[SampleKey(row)]
+        photo, grade, number = photos.sample(SampleKey(row))
         pixels = np.array(Image.open(prepared / table["prepared"][row]))
         np.testing.assert_array_equal(photo.numpy(), pixels)
         assert (grade, number) == (table["grade"][row], row)
@@ -164,29 +165,54 @@ def test_a_photo_comes_with_its_grade(prepared, table, photos):
 def test_a_photo_without_a_grade_says_so(prepared, table):
     table["grade"] = pd.array([pd.NA, *table["grade"][1:]], dtype="Int64")
     photos = PreparedPhotos(prepared, table, 64)
-    assert photos[SampleKey(0)][1] == NO_GRADE
-    assert photos[SampleKey(1)][1] == table["grade"][1]
+    assert photos.sample(SampleKey(0))[1] == NO_GRADE
+    assert photos.sample(SampleKey(1))[1] == table["grade"][1]
+
+
+def test_it_is_a_data_set_of_torch(split_folder, prepared):
+    photos = PreparedPhotos(str(split_folder), "validation")
+    table = read_manifest(split_folder)
+    table = graded_photos(table)[table["split"] == "validation"]
+    assert repr(photos) == f"PreparedPhotos({len(table)} photos, 64 px)"
+    assert [grade for _, grade in photos] == list(table["grade"])
+    image, grade = photos[-1]
+    np.testing.assert_array_equal(
+        image.permute(1, 2, 0), np.array(Image.open(split_folder / table["prepared"].iloc[-1]))
+    )
+    assert (image.dtype, grade) == (torch.uint8, photos[len(photos) - 1][1])
+    with pytest.raises(IndexError):
+        photos[len(photos)]
+    with pytest.raises(TypeError):
+        photos[SampleKey(0)]
+    images, grades = next(iter(DataLoader(photos, batch_size=3)))
+    assert (images.shape, grades.tolist()) == ((3, 3, 64, 64), list(table["grade"][:3]))
+    assert len(PreparedPhotos(split_folder, "all")) == 40
+    assert PreparedPhotos(split_folder, table[:2], 32)[0][0].shape == (3, 32, 32)
+    with pytest.raises(InputError, match=r"has no graded photos in the part 'train'; its parts are: none; run biranet"):
+        PreparedPhotos(prepared)
+    with pytest.raises(InputError, match=r"has no split 'fold_0'; make folds with: biranet split"):
+        PreparedPhotos(split_folder, split_column="fold_0")
 
 
 def test_a_photo_drawn_twice_gives_two_images(photos):
-    first, second = (photos[SampleKey(3, (1, 0, position))][0] for position in (5, 6))
-    again = photos[SampleKey(3, (1, 0, 5))][0]
+    first, second = (photos.sample(SampleKey(3, (1, 0, position)))[0] for position in (5, 6))
+    again = photos.sample(SampleKey(3, (1, 0, 5)))[0]
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
-    assert not torch.equal(first, photos[SampleKey(3, (1, 1, 5))][0])
-    assert not torch.equal(first, photos[SampleKey(3)][0])
+    assert not torch.equal(first, photos.sample(SampleKey(3, (1, 1, 5)))[0])
+    assert not torch.equal(first, photos.sample(SampleKey(3))[0])
 
 
 def test_in_a_balanced_epoch_repeated_photos_differ(photos):
     draws = [draw for batch in _batches(np.zeros(3, np.int64), draws_per_epoch=30) for draw in batch]
-    images = {photos[draw][0].numpy().tobytes() for draw in draws}
+    images = {photos.sample(draw)[0].numpy().tobytes() for draw in draws}
     assert len({draw.row for draw in draws}) == 3
     assert len(images) == 30
 
 
 def test_without_augmentation_the_key_changes_nothing(prepared, table):
     photos = PreparedPhotos(prepared, table, 64, "none")
-    assert torch.equal(photos[SampleKey(3, (1, 0, 5))][0], photos[SampleKey(3)][0])
+    assert torch.equal(photos.sample(SampleKey(3, (1, 0, 5)))[0], photos.sample(SampleKey(3))[0])
 
 
 def _load(photos, workers, first=0, epochs=(0, 1)):
@@ -261,4 +287,4 @@ def test_a_damaged_prepared_photo_is_named(prepared, table, tmp_path, damage, wo
 
 def test_a_manifest_of_an_older_version_is_read_without_digests(prepared, table, photos):
     older = PreparedPhotos(prepared, table.drop(columns="prepared_sha256"), 64)
-    assert torch.equal(older[SampleKey(3)][0], photos[SampleKey(3)][0])
+    assert torch.equal(older.sample(SampleKey(3))[0], photos.sample(SampleKey(3))[0])

@@ -38,7 +38,7 @@ def test_what_a_run_folder_holds(folder, tmp_path, capsys, tiny_config):
     assert stored["prepared"] == str(folder)
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == [1, 2, 3]
     assert set(read_history(tmp_path / "run")[0]) == {
-        "epoch", "lr", "train_loss", "train_kappa", "validation_kappa", "seconds",
+        "epoch", "lr", "train_loss", "train_kappa", "validation_loss", "validation_kappa", "seconds",
     }  # fmt: skip
     assert progress.epoch == 3
     assert load_checkpoint(tmp_path / "run" / "epoch_002.safetensors")[1].epoch == 2

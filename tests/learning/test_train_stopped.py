@@ -199,7 +199,7 @@ def test_other_errors_are_not_blamed_on_workers():
 
 
 def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path, undisturbed, monkeypatch):
-    read, seen = PreparedPhotos.__getitem__, []
+    read, seen = PreparedPhotos.sample, []
     original, calls = BiraNet.forward, []
 
     def forward(self, image):
@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path
                 output.logits[3, 2] = float("inf")
         return output
 
-    monkeypatch.setattr(PreparedPhotos, "__getitem__", lambda self, draw: seen.append(draw.row) or read(self, draw))
+    monkeypatch.setattr(PreparedPhotos, "sample", lambda self, draw: seen.append(draw.row) or read(self, draw))
     monkeypatch.setattr(BiraNet, "forward", forward)
     with pytest.raises(InputError, match=r"^epoch 2, batch 2: the logits are not all finite numbers") as caught:
         train(split_folder, tmp_path / "run", _config())

@@ -1,6 +1,7 @@
 """From the manifest to batches: which photos are sampled, in which order, and how they are augmented."""
 
 from collections.abc import Callable, Iterator
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from biranet.grades import GRADE_COUNT
 from biranet.images import PREPARED_SHA256, read_image
 from biranet.learning.transforms import AUGMENTATIONS, Pixels, resize
 from biranet.learning.workers import Loader, pack
-from biranet.photos.prepare import decode_prepared
+from biranet.manifest import read_manifest, select_part
+from biranet.photos.prepare import decode_prepared, read_preparation
 from biranet.setting_names import setting
 
 NO_GRADE = -1
@@ -60,25 +62,53 @@ def _unpacked(unpack: Callable[[Any], tuple[Tensor, ...]], packed: tuple[Any]) -
     return Batch(*unpack(*packed))
 
 
-class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
-    """The prepared photos of a table.
+class PreparedPhotos(Dataset[tuple[Tensor, int]]):
+    """The photographs of a prepared folder, as a data set of torch: images with their grades.
 
     Args:
-        prepared: The prepared folder.
-        table: Rows of its manifest with status `ok`.
-        image_size: Side of the images in pixels.
-        augmentation: Name of the random changes; they are made for samples that have a seed.
+        prepared: The prepared folder, as `biranet prepare` makes it.
+        photos: Which of them: a part of the split (`train`, `validation`, `calibration`, `test`), `all` that have a
+            grade, or rows of the manifest with status `ok`.
+        image_size: Side of the images in pixels; that of the stored ones when not given.
+        augmentation: Name of the random changes that `sample` makes; what an index gives is never changed.
+        split_column: The manifest's column with the split; `fold_0` and so on where there are folds.
+
+    Raises:
+        InputError: If the folder cannot be read, or has no such part.
+
+    Example:
+        >>> import biranet
+        >>> biranet.PreparedPhotos("nowhere")
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
+PHOTOS nowhere
     """
 
-    def __init__(self, prepared: Path, table: pd.DataFrame, image_size: int, augmentation: str = "none") -> None:
+    def __init__(
+        self,
+        prepared: Path | str,
+        photos: pd.DataFrame | str = "train",
+        image_size: int | None = None,
+        augmentation: str = "none",
+        *,
+        split_column: str = "split",
+    ) -> None:
+        prepared = Path(prepared)
+        table = (
+            select_part(read_manifest(prepared), photos, split_column, prepared) if isinstance(photos, str) else photos
+        )
         # Arrays, not a table: worker processes read them without copying.
         self.paths = (str(prepared) + "/" + table["prepared"].astype(str)).to_numpy(dtype=str)
         self.files = table["file"].to_numpy(dtype=str)
         # Older versions did not write it down: then images are taken as they are, of which the audit warns.
         self.digests = table.get(PREPARED_SHA256, pd.Series("", table.index)).to_numpy(dtype=str)
         self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
-        self.image_size = image_size
+        self.image_size = read_preparation(prepared).size_px if image_size is None else image_size
         self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
+
+    def __repr__(self) -> str:
+        return f"PreparedPhotos({len(self)} photos, {self.image_size} px)"
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -106,8 +136,17 @@ class PreparedPhotos(Dataset[tuple[Tensor, int, int]]):
             )
         return resize(photo, self.image_size)
 
-    def __getitem__(self, sample: SampleKey) -> tuple[Tensor, int, int]:
-        """Return pixels (H, W, 3), uint8, grade and row of a sample."""
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        """Return an image, RGB, (3, image_size, image_size), uint8, and its grade, -1 where it has none.
+
+        Raises:
+            InputError: If the image is missing, or is not what was stored when it was prepared.
+        """
+        row = range(len(self))[index(row)]
+        return torch.from_numpy(np.ascontiguousarray(self.photo(row).transpose(2, 0, 1))), int(self.grades[row])
+
+    def sample(self, sample: SampleKey) -> tuple[Tensor, int, int]:
+        """Return pixels (H, W, 3), uint8, grade and row of a sample of a training."""
         photo = self.photo(sample.row)
         if self.augment is not None and sample.seed is not None:
             photo = self.augment(photo, np.random.default_rng(sample.seed))
@@ -270,7 +309,7 @@ class _WholeBatches(Dataset[Batch | BiranetError]):
 
     def __getitem__(self, samples: list[SampleKey]) -> Batch | BiranetError:
         try:
-            return self.photos.collate([self.photos[sample] for sample in samples])
+            return self.photos.collate([self.photos.sample(sample) for sample in samples])
         except BiranetError as error:
             return error
 

@@ -13,7 +13,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
 from biranet.learning.predictor import Predictor
 from biranet.learning.workers import living_workers
-from biranet.manifest import graded_photos, training_set_digest
+from biranet.manifest import graded_photos, select_part, training_set_digest
 from biranet.photos.prepare import read_preparation
 
 
@@ -47,26 +47,17 @@ def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepare
         RefusedError: If the split is not the one the model was trained on.
     """
     photos, column = graded_photos(table), predictor.info.split_column
-    if part == "all":
-        if photos.empty:
-            raise InputError(f"{prepared} has no graded photos; give grades with: biranet prepare … --labels FILE")
-        return photos.reset_index(drop=True)
-    if column not in photos:
+    if part != "all" and column not in photos:
         raise InputError(
             f"{predictor.origin} was trained on the split {column!r}, which {prepared} does not have, so "
             "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
         )
-    if predictor.info.training_set_digest not in ("", training_set_digest(photos, column)):
+    if part != "all" and predictor.info.training_set_digest not in ("", training_set_digest(photos, column)):
         raise RefusedError(
             f"the split {column!r} of {prepared} is not the one {predictor.origin} was trained on, so its "
             f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"
         )
-    selected = photos[photos[column] == part]
-    if selected.empty:
-        counts = photos.loc[photos[column] != "", column].value_counts()
-        parts = ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none; run biranet split"
-        raise InputError(f"{prepared} has no graded photos in the part {part!r}; its parts are: {parts}")
-    return selected.reset_index(drop=True)
+    return select_part(photos, part, column, prepared)
 
 
 def predict_photos(

@@ -8,22 +8,19 @@ A run folder holds: `config.json`, `state.safetensors` (to resume), `best.safete
 `epoch_005.safetensors`, …, `history.jsonl` and `tensorboard/`.
 """
 
-import dataclasses
-import math
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from biranet.config import ModelConfig, TrainConfig
-from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
+from biranet.confusion import confusion_matrix
 from biranet.console import progress_bar
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, InterruptedRunError, RefusedError
@@ -31,14 +28,15 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import Batch
-from biranet.learning.doubts import training_doubts
+from biranet.learning.end_of_epoch import kappa_or_zero, save_epoch, stop_asked, validate
+from biranet.learning.epochs import OnEpoch
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
-from biranet.learning.predict import predict_photos
 from biranet.learning.probe import fit_probe
-from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, epoch_name, split_column
+from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, split_column
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
+from biranet.learning.time_left import describe_epochs_left, describe_time_left
 from biranet.learning.torch_predictor import choose_device, load_predictor
 from biranet.learning.training import Training, prepare_training
 from biranet.learning.workers import living_workers
@@ -51,24 +49,29 @@ AfterBatch = Callable[[Progress], None]
 
 
 def train(
-    prepared: Path,
-    run: Path,
+    prepared: Path | str,
+    run: Path | str,
     config: TrainConfig,
     *,
     resume: bool = False,
     start: Path | None = None,
+    on_epoch: OnEpoch = lambda result: None,
     build: Callable[[ModelConfig], nn.Module] = build_model,
     after_batch: AfterBatch = lambda progress: None,
 ) -> Progress:
-    """Train a model on prepared photos.
+    """Train a model on prepared photos, as `biranet train` does.
 
     Args:
-        prepared: The prepared folder. Where its manifest has no split yet, one is made and written into it.
+        prepared: The prepared folder, as `biranet prepare` makes it. Where its manifest has no split yet, one is made
+            and written into it.
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
         start: Checkpoint of the same architecture and backbone, from whose weights to start; its rules are not taken
             over. Those of `config.model` when not given.
+        on_epoch: Called with an `EpochResult` after each epoch, once that is validated and saved; of several processes
+            the main one calls it. Where it returns True the training ends as by an early stop, calibration included.
+            What it raises ends the training as well and comes out as it is; `resume` goes on after that epoch.
         build: Builds the model that `config.model` describes; another function trains a model of your own, which only
             `load_checkpoint` with that function can read.
         after_batch: Called after every batch, with how far the training has come; it must not change it.
@@ -80,7 +83,16 @@ def train(
         InputError: If something given is wrong, or the loss is no longer a finite number.
         RefusedError: If the split puts one patient, or one photo, into two parts.
         InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
+
+    Example:
+        >>> import biranet
+        >>> biranet.train("nowhere", "run", biranet.TrainConfig(epochs=1), on_epoch=lambda result: result.epoch == 3)
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
+PHOTOS nowhere
     """
+    prepared, run = Path(prepared), Path(run)
     if config.data.workers:
         check_main_guard()
     choose_device(config.device)  # one that is not there is refused
@@ -91,9 +103,9 @@ def train(
         started = None if start is None else read_start(start)
         training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build, start=started)
         if config.model.model == "probe":
-            train_probe(training)
+            train_probe(training, on_epoch)
         else:
-            train_epochs(training, after_batch)
+            train_epochs(training, on_epoch, after_batch)
         _finish(training, build)
     return training.progress
 
@@ -112,8 +124,8 @@ def train_or_resume(
     return train(prepared, run, config, resume=resume, start=start, build=build, after_batch=after_batch)
 
 
-def train_epochs(training: Training, after_batch: AfterBatch) -> None:
-    """Train, validate and save, epoch by epoch, to the last one, an early stop or a signal."""
+def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch) -> None:
+    """Train, validate and save, epoch by epoch, to the last one, an early stop, a wish of `on_epoch` or a signal."""
     config, progress, log = training.config, training.progress, training.log
     log(
         f"Training {config.model.model} on {len(training.train_photos)} photos ({len(training.validation_photos)} for "
@@ -122,21 +134,27 @@ def train_epochs(training: Training, after_batch: AfterBatch) -> None:
     )
     if (start := training.predictor.info.started_from) is not None:
         log(f"It starts from the weights of {start}")
+    log(f"Watch it: tensorboard --logdir {shlex.quote(str(training.run))}")
     if training.validation_photos.empty:
         log("There is no validation part: no epoch is chosen, the last one is the result.")
     training.save_state()
     advice = f"the last save stands. Go on, perhaps with fewer --workers: {training.resume_command}"
-    with stop_signals() as signals, living_workers(advice):
+    with stop_signals() as signals:
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
                 log(f"Stopped early: no better validation kappa in {config.early_stop} epochs.")
                 break
-            started = time.monotonic()
-            train_epoch(training, epoch, signals, after_batch)
-            row, better = validate(training, epoch)
-            row["seconds"] = round(time.monotonic() - started, 2)
-            save_epoch(training, row, better=better)
-            log(_epoch_line(row, better=better))
+            started, whole = time.monotonic(), progress.batch == 0
+            with living_workers(advice):
+                train_epoch(training, epoch, signals, after_batch)
+                result = validate(training, epoch, started)
+                save_epoch(training, result)
+            log(
+                f"{result.describe()}{describe_epochs_left(result.seconds, config.epochs - epoch - 1) if whole else ''}"
+            )
+            if stop_asked(training, result, on_epoch):
+                log(f"Stopped after epoch {epoch + 1}, as on_epoch asked.")
+                break
             if _stop_requested(signals, training.accelerator) and epoch + 1 < config.epochs:
                 raise InterruptedRunError(
                     f"stopped after epoch {epoch + 1} of {config.epochs}; everything is saved. "
@@ -144,7 +162,7 @@ def train_epochs(training: Training, after_batch: AfterBatch) -> None:
                 )
 
 
-def train_probe(training: Training) -> None:
+def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     """Fit a linear probe, which takes one pass over the photos, and save it as the first and only epoch.
 
     Raises:
@@ -168,10 +186,10 @@ def train_probe(training: Training) -> None:
         grades = torch.from_numpy(training.train_photos["grade"].to_numpy(np.int64))
         loss = training.loss(logits.float(), grades).item() * len(grades)
         progress.add_batch(loss, confusion_matrix(grades.numpy(), logits.argmax(dim=1).numpy()))
-        row, better = validate(training, 0)
-        row["seconds"] = round(time.monotonic() - started, 2)
-        save_epoch(training, row, better=better)
-        training.log(_epoch_line(row, better=better))
+        result = validate(training, 0, started)
+        save_epoch(training, result)
+    training.log(result.describe())
+    stop_asked(training, result, on_epoch)
 
 
 def train_epoch(training: Training, epoch: int, signals: list[int], after_batch: AfterBatch) -> None:
@@ -183,7 +201,7 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
     config, progress, sampler = training.config, training.progress, training.sampler
     training.wrapped_model.train()
     sampler.epoch, sampler.first = epoch, progress.batch
-    saved = time.monotonic()
+    started = saved = time.monotonic()
     bar = progress_bar(
         total=len(sampler),
         initial=progress.batch,
@@ -195,7 +213,10 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
         train_batch(training, epoch, batch)
         after_batch(progress)
         bar.update()
-        bar.set_postfix(loss=f"{progress.mean_loss:.4f}", kappa=f"{_kappa(progress.confusion):.3f}")
+        bar.set_postfix(loss=f"{progress.mean_loss:.4f}", kappa=f"{kappa_or_zero(progress.confusion):.3f}")
+        if (seconds := training.step_times.add(time.monotonic() - started)) is not None:
+            bar.clear()  # a bar and a line would share one of the terminal
+            _tell_time_left(training, epoch, seconds)
         if _stop_requested(signals, training.accelerator):
             training.save_state()
             bar.close()
@@ -206,7 +227,16 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
         if time.monotonic() - saved > 60 * config.save_minutes:
             training.save_state()
             saved = time.monotonic()
+        started = time.monotonic()
     bar.close()
+
+
+def _tell_time_left(training: Training, epoch: int, step_seconds: float) -> None:
+    """Say how long the training will still take, once that is known."""
+    steps = len(training.sampler)
+    left = (training.config.epochs - epoch) * steps - training.progress.batch
+    told = describe_time_left(step_seconds, left, training.config, training.accelerator.device.type)
+    training.log(f"{told}\n" if told else "", end="")
 
 
 def train_batch(training: Training, epoch: int, batch: Batch) -> None:
@@ -236,57 +266,6 @@ def train_batch(training: Training, epoch: int, batch: Batch) -> None:
     training.wrapped_optimizer.step()
     training.wrapped_optimizer.zero_grad()
     _update_progress(progress, loss, output.logits, grades, accelerator)
-
-
-def validate(training: Training, epoch: int) -> tuple[dict[str, Any], bool]:
-    """Measure an epoch, counted from 0, and lower the learning rate where the schedule says so.
-
-    Returns:
-        Its row of the history, and whether it is the best one so far.
-    """
-    progress = training.progress
-    row: dict[str, Any] = {
-        "epoch": epoch + 1,
-        "lr": training.schedule.lr,
-        "train_loss": progress.mean_loss,
-        "train_kappa": _kappa(progress.confusion),
-        "validation_kappa": None,
-    }
-    if training.validation_photos.empty:
-        return row, False
-    workers = training.config.data.workers
-    predictions = predict_photos(training.predictor, training.prepared, training.validation_photos, workers=workers)
-    kappa = _kappa(confusion_matrix(predictions["grade"], predictions["predicted_grade"]))
-    # The processes must not disagree on when to stop, not even by a rounding.
-    kappa = broadcast_object_list([kappa])[0]
-    row["validation_kappa"] = kappa
-    training.schedule.after_epoch(kappa)
-    better = progress.best_kappa is None or kappa > progress.best_kappa
-    if better:
-        progress.best_kappa, progress.best_epoch = kappa, epoch + 1
-    return row, better
-
-
-def save_epoch(training: Training, row: dict[str, Any], *, better: bool) -> None:
-    """Save the checkpoints of a finished epoch, its row of the history, and the state.
-
-    The state comes last: a kill before it repeats the epoch, to the same bits.
-    """
-    epoch, run, model = row["epoch"], training.run, training.model
-    training.progress.start_epoch(epoch)
-    if training.history is not None:
-        doubts = training_doubts(row["train_loss"], training.loss_of_equal_probabilities, row["validation_kappa"])
-        info = dataclasses.replace(
-            training.predictor.info, epoch=epoch, validation_kappa=row["validation_kappa"], doubts=tuple(doubts)
-        )
-        save_checkpoint(run / LAST_NAME, model, info)
-        if better:
-            save_checkpoint(run / BEST_NAME, model, info)
-        if epoch % training.config.save_epoch == 0:
-            save_checkpoint(run / epoch_name(epoch), model, info)
-        training.history.add_epoch(row)
-        training.history.add_attention(training.predictor, training.shown_photos, epoch)
-    training.save_state()
 
 
 def early_stop_reached(progress: Progress, early_stop: int) -> bool:
@@ -367,17 +346,3 @@ def _stop_requested(signals: list[int], accelerator: Accelerator) -> bool:
     if accelerator.num_processes == 1:
         return bool(signals)
     return bool(accelerator.reduce(torch.tensor(len(signals), device=accelerator.device), "sum").item())
-
-
-def _kappa(matrix: Any) -> float:
-    """Return quadratic weighted kappa; 0 where it is undefined because all grades are one and the same."""
-    kappa = float(quadratic_weighted_kappa(np.asarray(matrix)))
-    return 0.0 if math.isnan(kappa) else kappa
-
-
-def _epoch_line(row: dict[str, Any], *, better: bool) -> str:
-    validation = "" if row["validation_kappa"] is None else f"  validation kappa {row['validation_kappa']:.3f}"
-    return (
-        f"epoch {row['epoch']:3d}  loss {row['train_loss']:.4f}{validation}{' (best)' if better else ''}"
-        f"  {row['seconds']:.0f} s"
-    )

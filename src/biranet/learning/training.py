@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from biranet.learning.run_folder import (
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.start import Start, check_start, load_start
 from biranet.learning.state import Conditions, Progress, load_state, save_state
+from biranet.learning.time_left import StepTimes
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
 from biranet.photos.prepare import read_preparation
@@ -63,6 +64,7 @@ class Training:
         conditions: What must be the same for the training to go on.
         progress: How far it has come.
         history: What people watch; the main process has it.
+        step_times: How long its steps take here.
     """
 
     accelerator: Accelerator
@@ -83,6 +85,7 @@ class Training:
     conditions: Conditions
     progress: Progress
     history: HistoryWriter | None
+    step_times: StepTimes = field(default_factory=StepTimes)
 
     @cached_property
     def shown_photos(self) -> PreparedPhotos:

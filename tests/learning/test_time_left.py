@@ -1,0 +1,48 @@
+"""What a training says of how long it will take."""
+
+import pytest
+
+from biranet.config import ModelConfig, TrainConfig
+from biranet.learning.time_left import StepTimes, describe_epochs_left, describe_time_left
+from biranet.learning.train import train
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answers"),
+    [
+        ([1, 1, 1, 1, 3, 9], [None, None, None, None, 1.5, None]),  # the fifth settles it, the first does not count
+        ([60, 60], [60, None]),  # one is enough where it is slow
+        ([6, 5, 5], [None, 5, None]),
+    ],
+)
+def test_a_step_is_known_after_a_few_or_after_ten_seconds(seconds, answers):
+    times = StepTimes()
+    assert [times.add(each) for each in seconds] == answers
+
+
+def test_a_long_training_says_so_and_what_would_shorten_it():
+    slow = describe_time_left(60, 1440, TrainConfig(), "cpu").splitlines()
+    assert slow[0] == "A step takes 60 s, so the 1,440 that are left take about 24.0 h, and validation comes on top."
+    assert slow[1].startswith("This training will not end today. What would shorten it: a GPU, --freeze stage3, ")
+    fully = TrainConfig(ModelConfig(freeze="stage4"))
+    assert "GPU" not in describe_time_left(60, 1440, fully, "cuda") and "--freeze" not in describe_time_left(
+        60, 1440, fully, "cuda"
+    )
+    assert len(describe_time_left(60, 700, TrainConfig(), "cpu").splitlines()) == 1
+    assert describe_time_left(0.01, 100, TrainConfig(), "cpu") == ""
+    assert describe_epochs_left(30.0, 1) == ""
+    assert describe_epochs_left(30.0, 4) == ", about 2 min left"
+
+
+def test_it_is_said_in_a_log_in_the_first_epoch(split_folder, tmp_path, capsys, tiny_config):
+    def stop(progress):
+        if progress.epoch or progress.batch == 7:
+            raise KeyboardInterrupt
+
+    config = tiny_config(epochs=100_000_000, data={"batch_size": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(split_folder, tmp_path / "run", config, after_batch=stop)
+    said = capsys.readouterr().out
+    assert f"Watch it: tensorboard --logdir {tmp_path / 'run'}\n" in said
+    assert said.count("A step takes ") == said.count("This training will not end today.") == 1
+    assert " days, and validation comes on top.\n" in said
