@@ -75,6 +75,12 @@ class Prediction:
     attention: NDArray[np.float32] | None = None
     photo: Pixels | None = None
 
+    def __repr__(self) -> str:
+        if self.probabilities is None:
+            return f"Prediction({self.file!r}, {self.status}: {self.reason!r})"
+        probabilities = " ".join(f"{probability:.3f}" for probability in self.probabilities)
+        return f"Prediction({self.file!r}, grade {self.grade}, {self.decision}, probabilities {probabilities})"
+
     @property
     def expected_grade(self) -> float | None:
         """Mean of the grades, each with its probability, in [0, 4]; None without a grade.
@@ -119,6 +125,9 @@ class Grader:
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
+
+    def __repr__(self) -> str:
+        return f"Grader({self.info.network}, from {self.predictor.origin!r})"
 
     @property
     def model(self) -> Any:

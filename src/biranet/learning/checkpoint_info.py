@@ -139,6 +139,11 @@ class CheckpointInfo:
             if any(len(word) > longest or not word.isprintable() for word in words):
                 raise InputError(f"{name} must be at most {longest} characters, and all of them printable")
 
+    def __repr__(self) -> str:
+        kappa = "" if self.validation_kappa is None else f", validation kappa {self.validation_kappa:.3f}"
+        calibrated = "calibrated" if self.rules.fitted_on else "not calibrated"
+        return f"CheckpointInfo({self.network}, epoch {self.epoch}{kappa}, {calibrated})"
+
     @property
     def normalization(self) -> Normalization:
         """Mean and standard deviation of the images."""

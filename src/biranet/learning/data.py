@@ -53,6 +53,9 @@ class Batch(NamedTuple):
     grades: Tensor
     rows: Tensor
 
+    def __repr__(self) -> str:
+        return f"Batch({len(self.grades)} photos, {self.pixels.shape[1]} px)"
+
     def __reduce__(self) -> tuple[Callable[..., "Batch"], tuple[Any, ...]]:
         """Pass between processes, whatever the room in shared memory."""
         return _unpacked, pack(tuple(self))

@@ -66,6 +66,9 @@ class Output(NamedTuple):
     logits: Tensor
     attention: Tensor
 
+    def __repr__(self) -> str:
+        return f"Output(logits {tuple(self.logits.shape)}, attention {tuple(self.attention.shape)})"
+
 
 def check_num_grades(num_grades: int) -> None:
     """Refuse a number of grades that cannot be told apart.

@@ -26,6 +26,9 @@ class Predicted(NamedTuple):
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        return f"Predicted({len(self.probabilities)} photos)"
+
 
 class Predictor(Protocol):
     """A trained network, ready to predict: what grading, measuring and calibrating need of an engine.

@@ -66,6 +66,9 @@ class TorchPredictor:
     def __post_init__(self) -> None:
         self.model.to(self.device)
 
+    def __repr__(self) -> str:
+        return f"TorchPredictor({self.info.network}, on {self.device}, from {self.origin!r})"
+
     @torch.inference_mode()
     def predict(self, pixels: Pixels) -> Predicted:
         """Predict prepared photos, as `Predictor.predict` says."""

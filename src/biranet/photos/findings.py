@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Finding:
     kind: str
     refuses: bool
     count: int
-    cases: list[list[str]]
+    cases: list[list[str]] = field(repr=False)
     sentence: str
 
 

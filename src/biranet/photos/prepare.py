@@ -157,6 +157,9 @@ class Prepared:
     quality: Quality | None
     fingerprint: str
 
+    def __repr__(self) -> str:
+        return f"Prepared({len(self.jpeg):,} bytes of JPEG, of a photo of {self.width_px} x {self.height_px} px)"
+
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The prepared image as training and grading see it, RGB, (H, H, 3), uint8."""
