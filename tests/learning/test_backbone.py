@@ -1,5 +1,8 @@
+import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -290,6 +293,17 @@ def test_without_network_one_sentence_says_what_to_do(monkeypatch, tmp_path):
     assert "with backbone_weights" in str(caught.value)
     assert "pretrained=False and freeze='none'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(split_folder, tmp_path):
+    command = [sys.executable, "-m", "biranet", "train", str(split_folder), "--image-size", "64", "--workers", "0"]
+    # Nothing listens at a port of privileged services that nobody uses any more.
+    settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | settings)
+    assert done.returncode == 2
+    # The client of the hub tells of each try.
+    assert done.stderr.startswith("biranet: cannot download the ImageNet weights of the backbone resnet50 (Connect")
+    assert done.stderr.count("\n") == 1
 
 
 def test_with_a_weights_file_nothing_is_downloaded(monkeypatch, tmp_path):

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import timm
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -24,6 +26,13 @@ STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage
 FROZEN = "frozen."
 TRAINED = ("backbone.", "stream_a.backbone.", "stream_b.backbone.")
 """How the names of a backbone's weights begin in a model: in the layers that are frozen, and in all others."""
+
+
+_WEIGHT_FILES = (
+    *("model.safetensors", "pytorch_model.bin"),
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+)
+"""Names under which timm looks for weights on the hub."""
 
 
 class Backbone(NamedTuple):
@@ -119,6 +128,8 @@ def load_backbone(config: ModelConfig) -> Backbone:
         with warnings.catch_warnings():
             # timm and the hub warn about their own internals here; none of it is for the user.
             warnings.simplefilter("ignore")
+            if download:
+                _fail_without_hub(config.backbone)
             network = timm.create_model(config.backbone, features_only=True, pretrained=download)
     except Exception as error:  # the network stack below timm raises many kinds
         if not download:
@@ -135,6 +146,27 @@ def load_backbone(config: ModelConfig) -> Backbone:
         _load_weights(network, config.backbone, config.backbone_weights)
     layers, stages = _sequence(network)
     return Backbone(layers, network.feature_info.channels()[-1], stages, config.backbone)
+
+
+def _fail_without_hub(name: str) -> None:
+    """Ask the hub once for a backbone's weights, where they are not here yet.
+
+    Left to timm, a hub that cannot be reached is asked twelve times in 46 seconds. What else may be wrong, or slow, is
+    left to it.
+
+    Raises:
+        Exception: What the hub's client raises where nothing can be connected to.
+    """
+    settings = timm.get_pretrained_cfg(name)
+    repository = settings.hf_hub_id if settings else None
+    if not repository or any(isinstance(try_to_load_from_cache(repository, file), str) for file in _WEIGHT_FILES):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, _WEIGHT_FILES[0]), timeout=HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:
+        # ConnectError, ConnectTimeout, ConnectionError: each version of the client has another library's.
+        if type(error).__name__.startswith("Connect"):
+            raise
 
 
 def _check_name(name: str) -> None:
