@@ -51,9 +51,10 @@ def test_labels_that_are_still_packed(photos, biranet):
     (photos / "trainLabels.csv.zip").write_bytes(b"PK\x03\x04" + bytes(26) + b"trainLabels.csv")
     answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 0)
     assert answer.status == 0
-    assert answer.out.splitlines()[-1] == (
-        "No photo has a grade; these files may hold labels and were not used: trainLabels.csv.zip (unpack it)"
-    )
+    assert answer.out.splitlines()[-2:] == [
+        "No photo has a grade; these files may hold labels and were not used: trainLabels.csv.zip (unpack it)",
+        "Next: biranet prepare photos p --labels FILE --size 64",
+    ]
     answer = biranet("prepare", "photos", "q", "--labels", "photos/trainLabels.csv.zip")
     sentence = "biranet: photos/trainLabels.csv.zip is an archive; unpack it, and name the table in it\n"
     assert (answer.status, answer.err) == (2, sentence)

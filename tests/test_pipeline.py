@@ -68,6 +68,7 @@ def test_chain_by_the_real_command_line(place, small):
         "40 of 40 photos prepared (40 with a grade), 0 not usable: prepared\n"
         "grades 0/1/2/3/4: 8/8/8/8/8\n"
         "The least gradable ones, to look at: prepared/contact_sheet.jpg\n"
+        "Next: biranet audit prepared\n"
     )
     fixed = ["file", "prepared", "status", "reason", "grade", "group", "eye", "source", "split", "sha256"]
     assert header(place / "prepared" / "manifest.csv")[:10] == fixed

@@ -98,7 +98,10 @@ def _run(arguments: list[str]) -> int:
         settings = {"default": defaults}
     command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
     check_paths(command, rest)
-    return command.run()
+    status = command.run()
+    if step := command.next_step():
+        print(f"Next: {step}")
+    return status
 
 
 def _overview(commands: dict[str, type]) -> str:

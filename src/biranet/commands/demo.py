@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from biranet.commands.flags import Command
+from biranet.commands.flags import Command, command_line
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,7 @@ class Demo(Command):
 
         run_demo(self.out)
         return 0
+
+    def next_step(self) -> str:
+        """The same with photographs of one's own."""
+        return command_line("prepare", "PHOTOS", "prepared", "--labels", "GRADES.csv")

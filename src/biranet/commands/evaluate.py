@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, Command, Computing, PreparedFolder, read_pairs
+from biranet.commands.flags import GRADES_EXAMPLE, Command, Computing, PreparedFolder, command_line, read_pairs
 from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
@@ -60,6 +60,12 @@ class Calibrate(Command):
         print("".join(f"{doubt}\n" for doubt in rules.doubts), end="")
         print(f"Written into {self.checkpoint}")
         return 0
+
+    def next_step(self) -> str:
+        """Measure the model on photos that had no say in its rules, or use it."""
+        if self.predictions:
+            return command_line("grade", "NEW_PHOTOS", "--checkpoint", self.checkpoint)
+        return command_line("evaluate", self.checkpoint, self.prepared, "--out", self.checkpoint.parent / "report")
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,12 @@ class Evaluate(Command):
         print("\n".join([*main_figures(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
+
+    def next_step(self) -> str:
+        """Use the model, or compare the table with another."""
+        if self.checkpoint is not None:
+            return command_line("grade", "NEW_PHOTOS", "--checkpoint", self.checkpoint)
+        return command_line("compare", self.out / "predictions.csv", "OTHER.csv")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from biranet.commands.flags import Command
+from biranet.commands.flags import Command, command_line
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 
@@ -41,3 +41,7 @@ class Export(Command):
         print(f"Largest difference from {checkpoint}: {exported.difference:.1e} (three drawn photos, a black one)")
         print(f"Temperature: {temperature}\n{DISCLAIMER}")
         return 0
+
+    def next_step(self) -> str:
+        """Use the checkpoint; an ONNX is for other programs."""
+        return "" if self.out.suffix == ".onnx" else command_line("grade", "NEW_PHOTOS", "--checkpoint", self.out)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import errno
 import os
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ class Command(ABC):
     def run(self) -> int:
         """Do the work and return the exit status: 0, or 1 where some photos failed."""
 
+    def next_step(self) -> str:
+        """What comes after the work, as one can paste it; nothing where that is open."""
+        return ""
+
     @classmethod
     def defaults(cls, arguments: Sequence[str]) -> Self | None:
         """Read the defaults of the flags from what other flags name; None where the defaults of the fields hold.
@@ -33,6 +38,16 @@ class Command(ABC):
             arguments: The words after the command.
         """
         return None
+
+
+def command_line(*words: object) -> str:
+    """Write a command of this program as a shell takes it.
+
+    Example:
+        >>> command_line("audit", Path("my photos"))
+        "biranet audit 'my photos'"
+    """
+    return shlex.join(["biranet", *map(str, words)])
 
 
 @dataclass(frozen=True)

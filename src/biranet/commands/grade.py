@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import Command, Computing, check_counts
+from biranet.commands.flags import Command, Computing, check_counts, command_line
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 
@@ -72,6 +72,11 @@ class Grade(Command):
                 "all again into another file"
             )
         return 1 if failed else 0
+
+    def next_step(self) -> str:
+        """Measure the grades, once the true ones are known."""
+        measure = command_line("evaluate", "--predictions", self.out)
+        return f"once the table has a column grade with the true grades, measure it: {measure}"
 
 
 class _Graded:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from biranet.commands.flags import Command
+from biranet.commands.flags import Command, command_line
 from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class Models(Command):
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
     """Model whose card to show."""
+
+    def next_step(self) -> str:
+        """Use the model whose card was shown."""
+        return "" if self.name is None else command_line("grade", "NEW_PHOTOS", "--checkpoint", self.name)
 
     def run(self) -> int:
         """Print the list or the card."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, Command, PreparedFolder, check_counts, read_pairs
+from biranet.commands.flags import GRADES_EXAMPLE, Command, PreparedFolder, check_counts, command_line, read_pairs
 from biranet.config import SplitConfig
 from biranet.errors import InterruptedRunError
 from biranet.files import printable
@@ -84,6 +84,14 @@ class Prepare(Command):
         )
         return 1 if _failed(summary) else 0
 
+    def next_step(self) -> str:
+        """Audit what can be learned from, or say the grades."""
+        from biranet.manifest import graded_photos, read_manifest
+
+        if not graded_photos(read_manifest(self.out)).empty:
+            return command_line("audit", self.out)
+        return command_line("prepare", self.photos, self.out, "--labels", "FILE", "--size", self.size)
+
 
 @dataclass(frozen=True)
 class Audit(Command):
@@ -95,21 +103,35 @@ class Audit(Command):
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder, or the manifest.csv in it; all findings, with all files, go to its audit.json."""
 
+    @property
+    def folder(self) -> Path:
+        """The prepared folder."""
+        from biranet.manifest import MANIFEST_NAME
+
+        return self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
+
     def run(self) -> int:
         """Print the findings, write them down, and say whether training would be refused."""
         from biranet.files import write_json
-        from biranet.manifest import MANIFEST_NAME, read_manifest
+        from biranet.manifest import read_manifest
         from biranet.outputs import output
         from biranet.photos.audit import AUDIT, AUDIT_NAME, audit, audit_images
         from biranet.photos.findings import as_json, describe_findings
 
-        prepared = self.prepared.parent if self.prepared.name == MANIFEST_NAME else self.prepared
+        prepared = self.folder
         table = read_manifest(prepared)
         findings = [*audit_images(prepared, table), *audit(table)]
         with output(prepared / AUDIT_NAME, AUDIT) as out:
             write_json(out, as_json(table, findings))
         print(f"{describe_findings(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0
+
+    def next_step(self) -> str:
+        """Go on where nothing was refused; the sentences of what was refused say what to do."""
+        from biranet.files import read_json
+        from biranet.photos.audit import AUDIT_NAME
+
+        return "" if read_json(self.folder / AUDIT_NAME)["refused"] else _step_to_training(self.folder)
 
 
 @dataclass(frozen=True)
@@ -141,6 +163,22 @@ class Split(Command):
             if few := too_few_to_calibrate(table, column):
                 print(few)
         return 0
+
+    def next_step(self) -> str:
+        """Train."""
+        return _step_to_training(self.prepared)
+
+
+def _step_to_training(prepared: Path) -> str:
+    """The command by which photos that were looked through go on: split them, or train where that is done."""
+    from biranet.manifest import fold_columns, graded_photos, read_manifest
+
+    table = graded_photos(read_manifest(prepared))
+    if table.empty:
+        return ""
+    if fold_columns(table):
+        return command_line("train", prepared, "--fold", 0)
+    return command_line("split" if (table["split"] == "").all() else "train", prepared)
 
 
 def _failed(summary: "Summary") -> int:

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
-from biranet.commands.flags import PreparedFolder
+from biranet.commands.flags import PreparedFolder, command_line
 from biranet.commands.training import TrainingCommand, default_settings, early_flags
 from biranet.config import TrainConfig, lasting_settings, train_config_from
 from biranet.errors import InputError
@@ -47,6 +48,11 @@ class Train(TrainingCommand):
         settings = default_settings(recipe, start)
         return None if settings is None else cls(config=settings)
 
+    @cached_property
+    def run_folder(self) -> Path:
+        """Folder for the run."""
+        return self.out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+
     def run(self) -> int:
         """Train in the run folder."""
         from biranet.learning.train import train
@@ -54,9 +60,23 @@ class Train(TrainingCommand):
         config, start = self.settle()
         if self.resume and self.out is not None and (differences := _differences(config, _settings_of(self.out)[1])):
             raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
-        run = self.out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
-        train(self.prepared, run, config, resume=self.resume, start=start)
+        train(self.prepared, self.run_folder, config, resume=self.resume, start=start)
         return 0
+
+    def next_step(self) -> str:
+        """Measure the model, on photos that had no say in it where there are some; one of several processes says so."""
+        from accelerate import PartialState
+
+        from biranet.learning.run_folder import BEST_NAME, LAST_NAME, split_column
+        from biranet.manifest import graded_photos, read_manifest
+
+        run = self.run_folder
+        checkpoint = next((run / name for name in (BEST_NAME, LAST_NAME) if (run / name).exists()), None)
+        if checkpoint is None or not PartialState().is_main_process:
+            return ""
+        if (graded_photos(read_manifest(self.prepared))[split_column(self.config)] == "test").any():
+            return command_line("evaluate", checkpoint, self.prepared, "--out", run / "report")
+        return command_line("grade", "NEW_PHOTOS", "--checkpoint", checkpoint)
 
 
 def _settings_of(run: Path) -> tuple[Path, TrainConfig, Path | None]:
