@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional
 
 import biranet
@@ -35,6 +36,10 @@ def test_each_epoch_is_told_once_it_is_saved(split_folder, tmp_path, reference, 
     assert list(last.metrics) == ["lr", "train_loss", "train_kappa", "validation_loss", "validation_kappa", "seconds"]
     assert biranet.measure(last.predictions)["quadratic_weighted_kappa"] == pytest.approx(last.validation_kappa)
     assert "\n" not in repr(last) and len(repr(last)) < 400
+    board = EventAccumulator(str(last.run / "tensorboard")).Reload()
+    assert [event.value for event in board.Scalars("validation_loss")] == pytest.approx(
+        [result.validation_loss for result in told]
+    )
     # The loss of the training, of the network as it was saved.
     photos = PreparedPhotos(split_folder, "validation")
     probabilities = torch.from_numpy(
