@@ -1,18 +1,22 @@
 """Log a training with MLflow, here into a file of SQLite: pip install mlflow."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import mlflow
+from PIL import Image
 
 import biranet
-from biranet.photos.drawn.synthetic import draw_folder
-from biranet.photos.folder import prepare_folder
 
 folder = Path(tempfile.mkdtemp())
-labels = draw_folder(folder / "photos", 40, seed=1, width_px=160, height_px=128)
-# As by: biranet prepare photos prepared --labels photos/labels.csv --size 64
-prepare_folder(folder / "photos", folder / "prepared", labels=labels, size_px=64, workers=0)
+for seed in range(40):  # drawn photographs, in a folder for each grade
+    file = folder / "photos" / str(seed % 5) / f"{seed}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(biranet.draw_photo(seed % 5, seed, 160, 128)).save(file)
+prepare = [sys.executable, "-m", "biranet", "prepare", "photos", "prepared", "--size", "64", "--workers", "0"]
+subprocess.run(prepare, cwd=folder, check=True, capture_output=True)
 
 config = biranet.TrainConfig(
     model=biranet.ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),
