@@ -1,4 +1,3 @@
-import os
 import pickle
 import re
 import subprocess
@@ -14,6 +13,7 @@ from torch import nn
 from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.learning.backbone import STAGE_OF_STRIDE, Backbone, check_backbone, load_backbone
+from warm import unmeasured
 
 FAMILIES = [
     "resnet18",
@@ -298,8 +298,8 @@ def test_without_network_one_sentence_says_what_to_do(monkeypatch, tmp_path):
 def test_a_hub_that_cannot_be_reached_is_asked_once(split_folder, tmp_path):
     command = [sys.executable, "-m", "biranet", "train", str(split_folder), "--image-size", "64", "--workers", "0"]
     # Nothing listens at a port of privileged services that nobody uses any more.
-    settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | settings)
+    env = unmeasured() | {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=env)
     assert done.returncode == 2
     # The client of the hub tells of each try.
     assert done.stderr.startswith("biranet: cannot download the ImageNet weights of the backbone resnet50 (Connect")
