@@ -48,7 +48,18 @@ def test_a_name_loads_only_what_it_needs(name, absent):
 def test_it_gives_what_people_need():
     assert {
         *("load", "Grader", "Prediction", "create_model", "BiraNet", "RANet", "Output", "grading_loss", "GradingLoss"),
-        *("measure", "prepare_photo", "audit", "BiranetError", "InputError", "PhotoError", "RefusedError"),
+        *(
+            "train",
+            "TrainConfig",
+            "PreparedPhotos",
+            "measure",
+            "prepare_photo",
+            "audit",
+            "BiranetError",
+            "InputError",
+            "PhotoError",
+            "RefusedError",
+        ),
     } <= set(NAMES)
     assert biranet.__version__ == version("biranet")
     with pytest.raises(AttributeError, match="module 'biranet' has no attribute 'nonsense'"):

@@ -5,6 +5,7 @@ import pytest
 from biranet.config import ModelConfig, TrainConfig
 from biranet.learning.time_left import StepTimes, describe_epochs_left, describe_time_left
 from biranet.learning.train import train
+from biranet.setting_names import settings_as_flags
 
 
 @pytest.mark.parametrize(
@@ -21,11 +22,13 @@ def test_a_step_is_known_after_a_few_or_after_ten_seconds(seconds, answers):
 
 
 def test_a_long_training_says_so_and_what_would_shorten_it():
-    slow = describe_time_left(60, 1440, TrainConfig(), "cpu").splitlines()
+    with settings_as_flags():
+        slow = describe_time_left(60, 1440, TrainConfig(), "cpu").splitlines()
     assert slow[0] == "A step takes 60 s, so the 1,440 that are left take about 24.0 h, and validation comes on top."
     assert slow[1].startswith("This training will not end today. What would shorten it: a GPU, --freeze stage3, ")
+    assert "shorten it: a GPU, freeze='stage3', where" in describe_time_left(60, 1440, TrainConfig(), "cpu")
     fully = TrainConfig(ModelConfig(freeze="stage4"))
-    assert "GPU" not in describe_time_left(60, 1440, fully, "cuda") and "--freeze" not in describe_time_left(
+    assert "GPU" not in describe_time_left(60, 1440, fully, "cuda") and "freeze" not in describe_time_left(
         60, 1440, fully, "cuda"
     )
     assert len(describe_time_left(60, 700, TrainConfig(), "cpu").splitlines()) == 1

@@ -1,6 +1,7 @@
 """How long a training will still take, told in time to do something about it."""
 
 from biranet.config import TrainConfig
+from biranet.setting_names import setting
 
 SETTLED_STEPS, SETTLED_SECONDS = 5, 10.0
 """After so many steps, or after so many seconds of them, a step is known well enough."""
@@ -80,12 +81,15 @@ def describe_time_left(step_seconds: float, steps_left: int, config: TrainConfig
     )
     if seconds < LONG_SECONDS:
         return told
-    remedies = ["a smaller --image-size or --backbone", "fewer --epochs or --draws-per-epoch"]
+    remedies = [
+        f"a smaller {setting('image_size')} or {setting('backbone')}",
+        f"fewer {setting('epochs')} or {setting('draws_per_epoch')}",
+    ]
     if config.model.freeze in ("none", "stem", "stage1", "stage2"):
-        remedies.insert(0, "--freeze stage3, where the backbone has pretrained weights")
+        remedies.insert(0, f"{setting('freeze', 'stage3')}, where the backbone has pretrained weights")
     if device == "cpu":
         remedies.insert(0, "a GPU")
     return (
         f"{told}\nThis training will not end today. What would shorten it: {', '.join(remedies)}. Ctrl-C saves it, and "
-        "--resume goes on, under the same settings only."
+        f"{setting('resume', True)} goes on, under the same settings only."
     )
