@@ -243,7 +243,9 @@ def test_tensorboard_shows_every_epoch_once_however_often_the_run_was_stopped(sp
             train(split_folder, run, config, resume=True)
         # Read at once: what is shown must not wait for the end of the process, which may be a kill.
         events = _events(run)
-        assert set(events.Tags()["scalars"]) == {"lr", "train_loss", "train_kappa", "validation_kappa", "seconds"}
+        assert set(events.Tags()["scalars"]) == {
+            *("lr", "train_loss", "train_kappa", "validation_loss", "validation_kappa", "seconds"),
+        }
         for name in ("validation_kappa", "train_loss"):
             assert [event.step for event in events.Scalars(name)] == expected
             assert [event.value for event in events.Scalars(name)] == pytest.approx(
