@@ -33,6 +33,7 @@ def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
         "one eye as left and right",
         "identifiers",
         "41 photos audited; all files: prepared/audit.json",
+        "Next: biranet split prepared",
     ]
     written = (place / "prepared" / "audit.json").read_bytes()
     report = json.loads(written)
@@ -99,7 +100,8 @@ def test_drawn_photos_hold_nothing_to_find(biranet, split_folder, tmp_path):
     folder = tmp_path / "prepared"
     shutil.copytree(split_folder, folder)
     answer = biranet("audit", folder)
-    assert answer == (0, f"The audit found nothing.\n40 photos audited; all files: {folder / 'audit.json'}\n", "")
+    audited = f"The audit found nothing.\n40 photos audited; all files: {folder / 'audit.json'}\n"
+    assert answer == (0, f"{audited}Next: biranet train {folder}\n", "")
     assert biranet("audit", folder / "manifest.csv") == answer
 
 
