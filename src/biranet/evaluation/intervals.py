@@ -3,9 +3,9 @@
 Photos of one patient resemble each other, so whole groups are drawn, with replacement, as many as there are.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from biranet.config import EvaluationConfig
 from biranet.evaluation.estimates import Key, to_json
 from biranet.evaluation.group_sums import GroupSums, sum_by_group
-from biranet.evaluation.groups import Groups, arrange_groups, block_sizes, draw_weights
+from biranet.evaluation.groups import Groups, Weights, arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.interval_methods import (
     LEVEL,
     average_interval,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = npt.NDArray[np.float64]
+
+Measured = TypeVar("Measured")
 
 RESAMPLES = 2000
 """Resamples; an end of a 95 % interval then moves with the seed by about 2 % of the interval's width."""
@@ -158,18 +160,37 @@ def _estimate(
 
 def _resample(group_sums: Sequence[GroupSums], groups: Groups, seed: int, resamples: int) -> list[dict[Key, Values]]:
     """(R,) or (R, 5) values of every measure of every table, all in the same drawn data sets."""
-    sizes = block_sizes(groups, resamples)
-
-    def measure_block(number: int) -> list[dict[Key, Values]]:
-        weights = draw_weights(groups, sizes[number], [seed, number])
-        return [each.measure(weights) for each in group_sums]
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        blocks = list(threads.map(measure_block, range(len(sizes))))
+    blocks = _draw(lambda weights: [each.measure(weights) for each in group_sums], groups, seed, resamples)
     return [
         {key: np.concatenate([block[place][key] for block in blocks]) for key in blocks[0][place]}
         for place in range(len(group_sums))
     ]
+
+
+def draw_in_blocks(
+    measure: Callable[[Weights], list[Values]], groups: Groups, seed: int, resamples: int
+) -> list[Values]:
+    """Evaluate something in the data sets that all intervals are made from.
+
+    Args:
+        measure: From (G, B) weights to values, each (B, ...).
+        groups: The groups.
+        seed: Seed of the draws.
+        resamples: R, how many data sets to draw.
+
+    Returns:
+        Each value (R, ...).
+    """
+    return [np.concatenate(parts) for parts in zip(*_draw(measure, groups, seed, resamples), strict=True)]
+
+
+def _draw(measure: Callable[[Weights], Measured], groups: Groups, seed: int, resamples: int) -> list[Measured]:
+    """What is measured in drawn data sets, block after block."""
+    sizes = block_sizes(groups, resamples)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(
+            threads.map(lambda number: measure(draw_weights(groups, sizes[number], [seed, number])), range(len(sizes)))
+        )
 
 
 def _interval(
