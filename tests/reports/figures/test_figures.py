@@ -1,0 +1,233 @@
+"""Figures show the table: marks lie where scikit-learn and written-out sums put them, and stay on the sheet."""
+
+import xml.etree.ElementTree as ElementTree
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from fontTools.ttLib import TTFont
+from sklearn.metrics import roc_curve
+
+from biranet.config import ReportConfig
+from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
+from biranet.evaluation.bands import measure_curves
+from biranet.evaluation.intervals import measure_with_intervals
+from biranet.evaluation.subgroups import measure_subgroups
+from biranet.reports.figures import font, pdf, svg
+from biranet.reports.figures.all import draw_figures
+from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Words
+from biranet.reports.figures.font import text_width
+from biranet.reports.figures.grades import draw_confusion
+from biranet.reports.figures.referral import FIRST_SHOWN
+
+GRADES = np.arange(5)
+STRANGE = ["眼科", "مستشفى", "<b>&\"'", "a_50%\\", "\x1b[31m", "very long name of a camera and of its maker in full"]
+THRESHOLDS = {"sensitivity_90": 0.3, "specificity_90": 0.8}
+
+
+def answered(photos: int = 150, temperature: float = 1.5) -> pd.DataFrame:
+    random = np.random.default_rng(8)
+    truth = random.integers(0, 5, photos)
+    raw = np.exp(-1.5 * (truth[:, None] + random.normal(0, 0.9, (photos, 1)) - GRADES) ** 2)
+    raw /= raw.sum(axis=1, keepdims=True)
+    points = {**THRESHOLDS, "a_name_of_another_program": 0.5}
+    rules = Rules(
+        temperature=temperature,
+        operating_points=tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
+        set_threshold=0.7,
+    )
+    answers = decide(raw, rules)
+    columns = {f"p{grade}": answers.probabilities[:, grade] for grade in GRADES}
+    table = pd.DataFrame({**columns, "predicted_grade": answers.grades, **decision_columns(answers, rules)})
+    names = [STRANGE[number % len(STRANGE)] for number in range(photos)]
+    return table.assign(
+        file=np.arange(photos).astype(str), group=np.arange(photos).astype(str), grade=truth, source=names
+    )
+
+
+def drawn(table: pd.DataFrame, **config: Any) -> dict[str, Figure]:
+    settings = ReportConfig(**config)
+    metrics = measure_with_intervals(table, settings, resamples=32)
+    metrics["subgroups"] = measure_subgroups(table, settings)
+    return draw_figures(table, metrics, measure_curves(table, settings, resamples=32), THRESHOLDS)
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Figure]:
+    return drawn(answered())
+
+
+def curve(figure: Figure, color: str) -> npt.NDArray[np.float64]:
+    """The corners of the longest line of a colour, as values on axes from 0 to 1 that end where the frame does."""
+    frame = next(mark for mark in figure.marks if isinstance(mark, Stroke) and len(mark.points) == 3)
+    (left, top), _, (right, bottom) = frame.points
+    lines = [mark.points for mark in figure.marks if isinstance(mark, Stroke) and mark.color == color]
+    points = np.array(max(lines, key=len))
+    return (points - [left, bottom]) / [right - left, top - bottom]
+
+
+def far(points: npt.NDArray[np.float64], line: npt.NDArray[np.float64]) -> float:
+    start, step = line[:-1], np.diff(line, axis=0)
+    along = np.clip(((points[:, None] - start) * step).sum(axis=2) / np.maximum((step**2).sum(axis=1), 1e-12), 0, 1)
+    return float(np.hypot(*(points[:, None] - start - along[..., None] * step).T).min(axis=0).max())
+
+
+def test_all_are_drawn(figures: dict[str, Figure]) -> None:
+    assert list(figures) == [
+        *("confusion_matrix", "roc", "precision_recall", "reliability", "scores_by_grade", "decision_curve"),
+        *("risk_coverage", "subgroups_source"),
+    ]
+    bare = drawn(answered()[["file", "group", "grade", "predicted_grade"]])
+    assert list(bare) == ["confusion_matrix"]
+    healthy = drawn(answered().assign(grade=0).drop(columns="source"))
+    assert "roc" not in healthy and "precision_recall" not in healthy and "decision_curve" in healthy
+
+
+def test_roc_is_that_of_scikit_learn_and_its_dots_lie_on_it(figures: dict[str, Figure]) -> None:
+    table, roc = answered(), figures["roc"]
+    p = table[[f"p{grade}" for grade in GRADES]].to_numpy()
+    for color, lowest in (("blue", 2), ("amber", 1)):
+        x, y, _ = roc_curve(table["grade"] >= lowest, p[:, lowest:].sum(axis=1), drop_intermediate=False)
+        expected = np.stack([x, y], axis=1)
+        assert far(expected, curve(roc, color)) < 1.5e-3
+        assert far(curve(roc, color), expected) < 1.5e-3
+    said, truth = table["predicted_grade"] >= 2, table["grade"] >= 2
+    place = f"sensitivity {said[truth].mean():.3f} at 1 − specificity {said[~truth].mean():.3f}"
+    assert f"Referred by the predicted grade: {place}." in roc.spoken
+    dots = [mark for mark in roc.marks if isinstance(mark, Dot)]
+    assert len(dots) == 2 * 4  # on the curve, and in the key
+    assert len({dot.shape for dot in dots}) == 4
+    mild = drawn(answered().assign(grade=lambda table: table["grade"].clip(upper=1)))["roc"]
+    assert not [mark for mark in mild.marks if isinstance(mark, Dot)]
+
+
+def test_risk_against_coverage(figures: dict[str, Figure]) -> None:
+    table, figure = answered(), figures["risk_coverage"]
+    score = table[["p2", "p3", "p4"]].sum(axis=1).to_numpy()
+    sure, truth = np.maximum(score, 1 - score), (table["grade"] >= 2).to_numpy()
+    wrong = (table["predicted_grade"] >= 2).to_numpy() != truth
+    levels = [level for level in np.sort(sure)[::-1] if np.sum(sure >= level) >= FIRST_SHOWN]
+    expected = np.array([[np.mean(sure >= level), np.mean(wrong[sure >= level])] for level in levels])
+    found = curve(figure, "blue")
+    found[:, 1] *= expected[-1, 1] / found[-1, 1]  # at the right end stand all photos
+    assert far(expected, found) < 2e-3 and far(found, expected) < 2e-3
+    decided = (table["decision"] != "ask a human").to_numpy()
+    risk = ((table["decision"] == "refer").to_numpy() != truth)[decided].mean()
+    assert f"The decisions of the rule: {100 * decided.mean():.0f} % of the photos decided" in figure.spoken.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert f"{100 * risk:.1f} % of these wrongly" in figure.spoken
+    nothing = drawn(answered().assign(decision="ask a human"))["risk_coverage"]
+    assert "The decisions of the rule" not in nothing.spoken
+    assert "risk_coverage" in drawn(answered(1))
+
+
+def test_the_shade_of_a_cell_is_its_share_of_the_row(figures: dict[str, Figure]) -> None:
+    matrix = pd.crosstab(answered()["grade"], answered()["predicted_grade"]).reindex(columns=GRADES, fill_value=0)
+    shares = (matrix.T / matrix.sum(axis=1)).T.to_numpy()
+    shades = [mark.opacity for mark in figures["confusion_matrix"].marks if isinstance(mark, Area)]
+    np.testing.assert_allclose(shades, 0.05 + 0.95 * shares.ravel(), atol=6e-4)
+
+
+@pytest.mark.parametrize("count", [7, 12_000, 1_234_567])
+def test_large_counts_stay_in_their_cells(count: int) -> None:
+    figure = draw_confusion([[count, 0, 0, 0, 0]] + [[0] * 5] * 4)
+    cell = next(mark for mark in figure.marks if isinstance(mark, Area))
+    (words,) = (mark for mark in figure.marks if isinstance(mark, Words) and mark.text == str(count))
+    assert text_width(words.text, words.size) < cell.points[1][0] - cell.points[0][0]
+
+
+def test_thresholds_lie_at_their_scores(figures: dict[str, Figure]) -> None:
+    figure = figures["scores_by_grade"]
+    frame = next(mark for mark in figure.marks if isinstance(mark, Stroke) and len(mark.points) == 3)
+    (_, top), (_, bottom), _ = frame.points
+    lines = {
+        round((bottom - mark.points[0][1]) / (bottom - top), 3)
+        for mark in figure.marks
+        if isinstance(mark, Stroke) and mark.color == "blue" and mark.points[0][0] == frame.points[0][0]
+    }
+    assert sorted(lines) == pytest.approx(sorted(THRESHOLDS.values()), abs=2e-3)
+    words = [mark.text for mark in figure.marks if isinstance(mark, Words)]
+    assert "sensitivity of at least 0.90: 0.30" in words
+    assert [f"n = {count}" for count in np.bincount(answered()["grade"])] == [w for w in words if w.startswith("n =")]
+
+
+@pytest.mark.parametrize("photos", [150, 7, 1])
+def test_everything_stays_on_the_sheet_and_words_stay_apart(photos: int) -> None:
+    crowded = answered(photos).assign(**{f"refer_{number}": number % 2 for number in range(9)})
+    for figure in drawn(crowded).values():
+        boxes = []
+        for mark in figure.marks:
+            if isinstance(mark, Words):
+                length = text_width(mark.text, mark.size)
+                if mark.upwards:
+                    assert mark.y - length / 2 > 0 and mark.y + length / 2 < figure.height, mark.text
+                    continue
+                start = mark.x - {"start": 0, "middle": length / 2, "end": length}[mark.anchor]
+                assert start >= 0 and start + length <= WIDTH and 0 < mark.y < figure.height, (figure.name, mark.text)
+                boxes.append((start, start + length, mark.y - 0.7 * mark.size, mark.y, mark.text))
+            else:
+                places = [(mark.x, mark.y)] if isinstance(mark, Dot) else mark.points
+                assert all(0 <= x <= WIDTH and 0 <= y <= figure.height for x, y in places), figure.name
+        for number, (left, right, top, bottom, text) in enumerate(boxes):
+            for other_left, other_right, other_top, other_bottom, other in boxes[number + 1 :]:
+                beside = right <= other_left or other_right <= left
+                assert beside or bottom <= other_top or other_bottom <= top, (figure.name, text, other)
+
+
+def test_svg_is_well_formed_and_its_text_is_text(figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
+        data = svg.as_svg_file(figure)
+        assert data == svg.as_svg_file(figure) and svg.MARK.encode() in data[:200]
+        root = ElementTree.fromstring(data)
+        texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+        words = [mark.text for mark in figure.marks if isinstance(mark, Words)]
+        assert len(texts) == len(words) and root.attrib["width"] == "88.90mm"
+        if name == "subgroups_source":
+            assert {"眼科", "مستشفى", "<b>&\"'", "a_50%\\"} <= set(texts)
+            assert b"\x1b" not in data
+
+
+def pdf_words(data: bytes) -> list[str]:
+    """The words of a PDF, read back through the table of its letters, as those who copy text do."""
+    streams = []
+    for part in data.split(b"stream\n")[1::2]:
+        streams.append(zlib.decompress(part.split(b"\nend")[0]))
+    letters = {}
+    for line in streams[-1].decode().splitlines():
+        if line.startswith("<") and line.count("<") == 2 and "<0000>" not in line:
+            glyph, code = line.replace("<", "").replace(">", "").split()
+            letters[glyph] = bytes.fromhex(code).decode("utf-16-be")
+    codes = [line.split("<")[1].split(">")[0] for line in streams[0].decode().splitlines() if line.startswith("BT")]
+    return ["".join(letters[text[at : at + 4]] for at in range(0, len(text), 4)) for text in codes]
+
+
+def test_pdf_says_the_same_and_holds_its_font(figures: dict[str, Figure]) -> None:
+    for figure in figures.values():
+        data = pdf.as_pdf_file(figure)
+        assert data == pdf.as_pdf_file(figure) and data.startswith(b"%PDF-1.4") and pdf.MARK in data[:200]
+        assert b"/FontFile2" in data and b"/CreationDate" not in data
+        words = [font.as_drawable(mark.text, mark.instead) for mark in figure.marks if isinstance(mark, Words)]
+        if figure.name != "subgroups_source":
+            assert pdf_words(data) == words
+        # Every object stands where the table at the end says.
+        table = data[data.rindex(b"\nxref\n") + 1 :].splitlines()[3:]
+        places = [int(line[:10]) for line in table if line.endswith(b" n ")]
+        assert all(data[place:].startswith(b"%d 0 obj" % number) for number, place in enumerate(places, 1))
+        assert int(data.splitlines()[-2]) == data.rindex(b"\nxref\n") + 1
+    said = pdf_words(pdf.as_pdf_file(figures["subgroups_source"]))
+    # What the font has no letters for goes by its number, in the order of the table of subgroups.
+    assert "<b>&\"'" in said and "a_50%\\" in said and sum(word.startswith("value ") for word in said) == 2
+
+
+def test_the_font_is_read_as_fonttools_reads_it() -> None:
+    read = font.load_font()
+    with TTFont(font.Path(font.__file__).with_name("arimo.ttf")) as known:
+        cmap, order = known.getBestCmap(), known.getGlyphOrder()
+        assert read.glyphs == {chr(code): known.getGlyphID(name) for code, name in cmap.items()}
+        assert list(read.widths) == [known["hmtx"][name][0] for name in order]
+        assert read.units == known["head"].unitsPerEm
+    assert text_width("AVA 0", 10) == pytest.approx(10 * (667 * 3 + 278 + 556) / 1000, abs=0.02)  # widths of Arial
