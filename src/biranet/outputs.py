@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from biranet.errors import InputError
 from biranet.files import read_json, unreadable
@@ -52,19 +53,27 @@ def file_kind(what: str, is_own: Callable[[Path], bool]) -> Kind:
     return Kind(what, lambda path: None if is_own(path) else path)
 
 
-def folder_kind(what: str, parts: Mapping[str, Callable[[Path], bool]]) -> Kind:
+def folder_kind(
+    what: str,
+    parts: Mapping[str, Callable[[Path], bool]],
+    shared: Mapping[str, Callable[[Path], bool]] = MappingProxyType({}),
+) -> Kind:
     """A kind of folder, which is known by what stands in it; one that holds none of these parts must hold nothing.
 
     Args:
         what: What it is.
         parts: By the names in it: whether what stands there is what the same command wrote.
+        shared: Further ones, which other commands write as well, so that the folder is not known by them.
     """
+    is_own = {**parts, **shared}
 
     def foreign(folder: Path) -> Path | None:
-        present = [folder / name for name in parts if (folder / name).exists()]
+        if not any((folder / name).exists() for name in parts):
+            return next(visible(folder), None)
+        present = (folder / name for name in is_own if (folder / name).exists())
         # Pipes and devices are not asked: they might never answer.
-        others = (path for path in present if not ((path.is_file() or path.is_dir()) and parts[path.name](path)))
-        return next(others if present else visible(folder), None)
+        others = (path for path in present if not ((path.is_file() or path.is_dir()) and is_own[path.name](path)))
+        return next(others, None)
 
     return Kind(what, foreign, folder=True)
 

@@ -1,0 +1,1 @@
+"""What a paper takes from a report: tables, a paragraph on methods, references."""

@@ -1,0 +1,318 @@
+"""The methods of a report in sentences to take over: only what its facts say, with citations as pandoc writes them."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from biranet.console import escaped
+from biranet.evaluation.estimates import Estimate, Key, meaning_of
+from biranet.evaluation.interval_methods import LEVEL
+from biranet.evaluation.measures import point_name
+from biranet.grades import DISCLAIMER, GRADES, REFERABLE_GRADE
+from biranet.reports.facts import Fact, Facts, SourceTable, fact_lines
+from biranet.reports.figures.drawing import Figure
+from biranet.reports.figures.words import in_text
+from biranet.reports.pages.listing import Number, Numbers
+from biranet.reports.pages.page import percent, thousands
+from biranet.reports.paper.references import DATA_SETS, backbone_reference
+from biranet.reports.paper.tables import Table
+from biranet.reports.table_provenance import CHECKPOINT_FACT, TABLE_FACT, THRESHOLDS_FACT, Provenance
+
+MARK = "<!-- the methods of a report of biranet's -->"
+"""Begins the file."""
+
+_NETWORKS = {
+    "biranet": "BiRA-Net [@zhao2019biranet], a bilinear network of two attention streams,",
+    "ranet": "RA-Net, BiRA-Net [@zhao2019biranet] with one attention stream,",
+    "plain": "a network with average pooling",
+}
+_MODEL = re.compile(r"(?P<model>\w+), backbone (?P<backbone>\S+), images of (?P<size>\d+) px(?:; (?P<more>.+))?")
+_TRAINED = re.compile(r"(?P<data>[^;,]+), seed (?P<seed>\d+)")
+_TOLD = frozenset(
+    {
+        *("Model", "Trained on", "Epoch", CHECKPOINT_FACT, "Photos", "Split", "Audit", "Decoder", "Rules", "Grades"),
+        *(THRESHOLDS_FACT, TABLE_FACT, "Trained with", "Measured with", "Date", "Command"),
+    }
+)
+"""Facts that have sentences of their own, or are no part of methods."""
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|@$~^&])")
+
+
+def as_markdown(text: str) -> str:
+    r"""Write a text so that Markdown shows it as it is.
+
+    Example:
+        >>> print(as_markdown("a_b [@c]"))
+        a\_b \[\@c\]
+    """
+    return _SPECIAL.sub(r"\\\1", " ".join(escaped(text).split()))
+
+
+def known_facts(provenance: Provenance) -> Mapping[str, Fact]:
+    """Collect what is known of the answers: the facts of the report, or those of the tables that it measures again.
+
+    Returns:
+        The facts by name; of several tables those that all of them share.
+    """
+    sources = list(_sources(provenance.facts, provenance.tables))
+    first, *others = sources
+    return {name: fact for name, fact in first.items() if all(each.get(name) == fact for each in others)}
+
+
+def known_thresholds(provenance: Provenance) -> Mapping[str, float]:
+    """The thresholds of operating points, where they are known and one for all photos."""
+    here = provenance.facts.get(THRESHOLDS_FACT, known_facts(provenance).get(THRESHOLDS_FACT))
+    return here if isinstance(here, Mapping) else {}
+
+
+def _sources(facts: Facts, tables: Sequence[SourceTable]) -> Iterator[Facts]:
+    """The facts of each report that an answer comes from; those of a report win over those of its tables."""
+    if "Model" in facts or not tables:
+        yield facts
+        return
+    for table in tables:
+        for inner in _sources(table.facts, table.tables):
+            yield {**inner, **facts}
+
+
+def write_methods(
+    title: str,
+    table: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    provenance: Provenance,
+    figures: Mapping[str, Figure],
+    tables: Sequence[Table],
+) -> str:
+    """Write the methods of a report, a sentence with its main figures, and the legends of its figures and tables.
+
+    Args:
+        title: Title of the report.
+        table: A predictions table.
+        metrics: The content of its `metrics.json`.
+        provenance: Where its figures come from.
+        figures: Those that were drawn.
+        tables: Those that were made.
+
+    Returns:
+        Markdown.
+    """
+    facts = known_facts(provenance)
+    said = {name: " ".join(fact_lines(fact)) for name, fact in facts.items()}
+    paragraphs = {
+        "Data": _describe_data(table, metrics, said),
+        "Model": _describe_model(said, len(list(_sources(provenance.facts, provenance.tables)))),
+        "Answers": _describe_answers(table, metrics, said),
+        "Measures": _describe_measures(metrics, curves=True),
+        "Intervals": _describe_intervals(metrics),
+        "Software": _describe_software(said),
+        "Results": _describe_results(metrics),
+    }
+    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER]
+    for heading, sentences in paragraphs.items():
+        if text := " ".join(sentences):
+            parts += [f"## {heading}", text]
+    if provenance.notes:
+        parts += ["## To be said with the figures"]
+        parts.append("\n".join(f"* {as_markdown(note.sentence)}" for note in provenance.notes))
+    parts += ["## Legends", *_list_legends(figures.values(), tables)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_comparison_methods(
+    title: str, comparison: Mapping[str, Any], figures: Sequence[Figure], tables: Sequence[Table]
+) -> str:
+    """Write the methods of a comparison, a sentence with its main differences, and the legends.
+
+    Args:
+        title: Title of the comparison.
+        comparison: The content of `comparison.json`.
+        figures: Those that were drawn.
+        tables: Those that were made.
+
+    Returns:
+        Markdown.
+    """
+    first, *others = (as_markdown(name) for name in comparison["names"])
+    measured = comparison["measures"][comparison["names"][0]]
+    groups = f" of {thousands(comparison['groups'])} patients" if comparison["groups"] < comparison["n"] else ""
+    models = (
+        f"Models were compared on the same {thousands(comparison['n'])} photographs{groups}: {', '.join(others)} with "
+        f"{first}."
+    )
+    differences = (
+        f"Differences, each model less {first}, are of the same resamples for both models, with Student's interval by "
+        "their spread [@hesterberg2014bootstrap]."
+    )
+    results = [
+        f"{as_markdown(name)}: kappa with quadratic weights {in_text(_difference(comparison, name))} from {first}."
+        for name in comparison["names"][1:]
+    ]
+    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
+    parts += ["## Measures", " ".join(_describe_measures(measured, curves=False))]
+    parts += ["## Intervals", " ".join([*_describe_intervals(measured), differences])]
+    parts += ["## Results", " ".join(results), "## Legends", *_list_legends(figures, tables)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _difference(comparison: Mapping[str, Any], name: str) -> Number:
+    key = "quadratic_weighted_kappa"
+    found = comparison["differences"][name][key]
+    return Number(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]))
+
+
+def _list_legends(figures: Iterable[Figure], tables: Iterable[Table]) -> Iterator[str]:
+    for figure in figures:
+        yield f"**figures/{figure.name}.** {as_markdown(f'{figure.title}.')} {as_markdown(figure.legend)}"
+    for table in tables:
+        yield f"**tables/{table.name}.** {as_markdown(table.caption)}"
+
+
+def _describe_data(table: pd.DataFrame, metrics: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[str]:
+    counts = [sum(row) for row in metrics["confusion_matrix"]]
+    photos, groups = metrics["n"], metrics["groups"]
+    of_groups = f" of {thousands(groups)} patients" if groups < photos else ""
+    sources = sorted(set(table["source"].astype(str))) if "source" in table else []
+    named = [f"{DATA_SETS[source][0]} [@{DATA_SETS[source][1]}]" for source in sources if source in DATA_SETS]
+    origin = f" from {' and '.join(named)}" if named and len(named) == len(sources) else ""
+    yield f"The model was measured on {thousands(photos)} photographs{of_groups}{origin}."
+    first, *others = (f"{thousands(counts[grade])}{{}} grade {grade}" for grade in GRADES)
+    by_grade = ", ".join([first.format(" had"), *(other.format("") for other in others)])
+    referable = percent(sum(counts[REFERABLE_GRADE:]) / photos)
+    yield (
+        f"On the international scale [@wilkinson2003scale], {by_grade}; grade {REFERABLE_GRADE} and above counted as "
+        f"referable ({referable})."
+    )
+    if groups == photos:
+        yield "Each photograph counted as a patient of its own."
+    if "Photos" in said:
+        yield (
+            f"They are: {as_markdown(said['Photos'])}; of each, the square around the lit field was cut out and scaled."
+        )
+    if "Split" in said:
+        yield f"Split: {as_markdown(said['Split'])}."
+    if "Audit" in said:
+        yield f"Search for leaks and copies: {as_markdown(said['Audit']).rstrip('.')}."
+
+
+def _describe_model(said: Mapping[str, str], models: int) -> Iterator[str]:
+    if models > 1:
+        yield f"The answers are those of {models} tables, pooled; what follows holds for all of them."
+    if "Model" in said:
+        parts = _MODEL.fullmatch(said["Model"])
+        if parts is None or parts["model"] not in _NETWORKS:
+            yield f"The model was {as_markdown(said['Model'])}."
+        else:
+            family = backbone_reference(parts["backbone"])
+            cited = f" [@{family}; @wightman2019timm]" if family else " [@wightman2019timm]"
+            yield (
+                f"The model was {_NETWORKS[parts['model']]} on the backbone {as_markdown(parts['backbone'])} of "
+                f"timm{cited}, which looks at images of {parts['size']} × {parts['size']} pixels."
+            )
+            if parts["more"]:
+                yield f"{as_markdown(parts['more'][0].upper() + parts['more'][1:])}."
+    yield from _describe_training(said)
+    for name, text in said.items():
+        if name not in _TOLD:
+            yield f"{as_markdown(name)}: {as_markdown(text).rstrip('.')}."
+
+
+def _describe_training(said: Mapping[str, str]) -> Iterator[str]:
+    if "Trained on" in said:
+        trained = _TRAINED.fullmatch(said["Trained on"])
+        if trained is None:
+            yield f"It was trained on {as_markdown(said['Trained on'])}."
+        else:
+            name, reference = DATA_SETS.get(trained["data"], (as_markdown(trained["data"]), ""))
+            cited = f" [@{reference}]" if reference else ""
+            yield f"It was trained on {name}{cited} with the seed {trained['seed']}."
+    if "Epoch" in said:
+        yield f"Epochs of training: {as_markdown(said['Epoch'])}."
+    if CHECKPOINT_FACT in said:
+        yield f"Its checkpoint is {as_markdown(said[CHECKPOINT_FACT])}."
+
+
+def _describe_answers(table: pd.DataFrame, metrics: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[str]:
+    if "Decoder" in said:
+        yield f"Grades were decoded by: {as_markdown(said['Decoder'])}."
+    if "Rules" in said and said["Rules"].startswith("none"):
+        yield "Probabilities were not calibrated, and no thresholds were fitted."
+    elif "Rules" in said:
+        yield (
+            "A temperature for the probabilities [@guo2017calibration], thresholds of operating points and conformal "
+            "prediction sets [@lu2022ordinal; @lee2023hierarchical], as far as there were patients enough for them, "
+            f"were {as_markdown(said['Rules'])}."
+        )
+    points = ", ".join(point_name(point) for point in metrics["operating_points"] or ())
+    if points:
+        known = f" ({as_markdown(said[THRESHOLDS_FACT])})" if THRESHOLDS_FACT in said else ""
+        yield f"Operating points of referral: {as_markdown(points)}{known}."
+    if "Grades" in said:
+        yield f"The grades of the table were read {as_markdown(said['Grades'])}."
+
+
+def _describe_measures(metrics: Mapping[str, Any], *, curves: bool) -> Iterator[str]:
+    yield (
+        "Agreement was measured by kappa with quadratic weights [@cohen1968kappa], Gwet's AC2 with the same weights "
+        "[@gwet2008agreement], accuracy, and average classification accuracy (ACA), the mean of the recalls of all "
+        "grades."
+    )
+    if "referable_auc" in metrics:
+        yield (
+            "The score for referral is the sum of the probabilities of grades 2 to 4, that for any retinopathy the sum "
+            "of grades 1 to 4; areas are those under the receiver operating characteristic."
+        )
+        if curves:
+            yield (
+                "Net benefit was measured by decision curve analysis [@vickers2006decision], and the share of wrong "
+                "referrals against the share of photographs that are decided [@elyaniv2010selective]."
+            )
+    for kind, is_stated in metrics["prevalence"]["stated"].items():
+        if is_stated:
+            words = "referable photographs" if kind == "referable" else "photographs with any retinopathy"
+            yield f"Predictive values are for a stated share of {metrics['prevalence'][kind]:g} of {words}."
+
+
+def _describe_intervals(metrics: Mapping[str, Any]) -> Iterator[str]:
+    drawn = metrics["bootstrap"]
+    strata = ", drawn within the worst true grade of a patient [@rao1988resampling]" if drawn["stratify"] else ""
+    yield (
+        f"Intervals are {100 * LEVEL:.0f} % intervals from a bootstrap over patients, all photographs of one together "
+        f"[@efron1993bootstrap], with {thousands(drawn['resamples'])} resamples (seed {drawn['seed']}){strata}."
+    )
+    yield (
+        "Shares of photographs have the exact interval [@clopper1934limits] of a share with the variance of the "
+        "resamples [@korn1998proportions]; areas and averages of shares the same by their spread alone; all else "
+        "percentiles, widened for few patients [@hesterberg2014bootstrap], which are reflected for the expected "
+        "calibration error. Bands about curves are such intervals at each place, not for the whole curve at once."
+    )
+
+
+def _describe_software(said: Mapping[str, str]) -> Iterator[str]:
+    if "Trained with" in said:
+        yield f"The model was trained with {as_markdown(said['Trained with'])}."
+    if "Measured with" in said:
+        yield f"All was measured with {as_markdown(said['Measured with'])}."
+
+
+def _describe_results(metrics: Mapping[str, Any]) -> Iterator[str]:
+    numbers = Numbers(metrics)
+    told: Mapping[str, Callable[[str], str]] = {
+        "quadratic_weighted_kappa": lambda text: f"kappa with quadratic weights was {text}",
+        "aca": lambda text: f"ACA {text}",
+        "accuracy": lambda text: f"accuracy {text}",
+        "referable_auc": lambda text: f"the area under the curve for referable retinopathy {text}",
+        "referable_sensitivity": lambda text: f"the sensitivity of the predicted grade for it {text}",
+        "referable_specificity": lambda text: f"the specificity {text}",
+    }
+    clauses = []
+    for key, sentence in told.items():
+        number = numbers.get(key)
+        if number is not None and number.value is not None:
+            clauses.append(sentence(in_text(number)))
+    text = ", ".join(clauses)
+    yield f"{text[0].upper()}{text[1:]} (in brackets {100 * LEVEL:.0f} % intervals)."
+    undefined = sorted(set(metrics["undefined"]) & set(told))
+    for key in undefined:
+        yield f"{numbers(key).meaning.name} is not defined: {as_markdown(metrics['undefined'][key])}."

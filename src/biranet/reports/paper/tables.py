@@ -1,0 +1,235 @@
+"""The tables of a paper: the same rows as CSV, for programs, and as LaTeX, for print."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biranet.evaluation.estimates import Estimate, Key, meaning_of
+from biranet.evaluation.interval_methods import LEVEL
+from biranet.evaluation.measures import LEADING, MAIN, point_name
+from biranet.files import write_bytes
+from biranet.grades import GRADE_NAMES, GRADES
+from biranet.reports.figures.words import in_text
+from biranet.reports.pages.listing import Number, Numbers
+from biranet.reports.pages.page import decimal, thousands
+from biranet.reports.paper.latex import write_tabular
+from biranet.tables import write_rows
+
+Cell = str | int | float | Number | None
+"""A number of `metrics.json` stands with its interval: in one cell in print, in three columns for programs."""
+
+HEADLINES = tuple(
+    dict.fromkeys(
+        (
+            *MAIN,
+            *LEADING,
+            "gwet_ac2",
+            "referable_auprc",
+            "brier",
+            "referable_ppv",
+            "referable_npv",
+            "any_dr_ppv",
+            "any_dr_npv",
+        )
+    )
+)
+"""What a results section begins with."""
+
+BY_PART = (
+    *("quadratic_weighted_kappa", "aca"),
+    *("referable_auc", "referable_sensitivity", "referable_specificity"),
+)
+"""What is said of subgroups and of models side by side."""
+
+_SHORT = {
+    "quadratic_weighted_kappa": "Kappa",
+    "aca": "ACA",
+    "referable_auc": "AUC",
+    "referable_sensitivity": "Sensitivity",
+    "referable_specificity": "Specificity",
+}
+_INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
+_REFERABLE = "AUC, sensitivity and specificity are those of referable photos (grade 2 and above)."
+
+
+TABLE_NAMES = ("headline", "per_grade", "confusion_matrix", "operating_points", "subgroups", "models", "differences")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        name: Its name, without a suffix.
+        caption: What it shows.
+        columns: By their names for programs, their heads in print; those of words first. One without a head is for
+            programs only.
+        rows: A cell for each column.
+        words: How many columns hold words.
+    """
+
+    name: str
+    caption: str
+    columns: Mapping[str, str]
+    rows: Sequence[Sequence[Cell]]
+    words: int = 1
+
+
+def list_tables(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> Iterator[Table]:
+    """Make the tables of a report.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        thresholds: Of the operating points, by name, where they are known.
+    """
+    numbers = Numbers(metrics)
+    yield _headlines(metrics, numbers)
+    yield _per_grade(metrics, numbers)
+    yield _confusion(metrics["confusion_matrix"])
+    yield _operating_points(metrics, numbers, thresholds)
+    if metrics["subgroups"]:
+        yield _subgroups(metrics)
+
+
+def write_table_files(folder: Path, table: Table) -> None:
+    """Write `NAME.csv` and `NAME.tex`.
+
+    Raises:
+        InputError: If they cannot be written.
+    """
+    printed = [
+        [_print(cell) for cell, head in zip(row, table.columns.values(), strict=True) if head] for row in table.rows
+    ]
+    heads = list(filter(None, table.columns.values()))
+    text = write_tabular(table.caption, table.name.replace("_", "-"), heads, printed, words=table.words)
+    # That in LaTeX first, as it is what the other one is known by.
+    write_bytes(folder / f"{table.name}.tex", text.encode())
+    write_rows(folder / f"{table.name}.csv", *_spread(table))
+
+
+def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
+    shown = [number for key in HEADLINES if (number := numbers.get(key)) is not None]
+    rows = [(number.meaning.name, str(number.key), number) for number in shown]
+    return Table(
+        "headline",
+        f"Agreement of predicted with true grades: {thousands(metrics['n'])} photos, {thousands(metrics['groups'])} "
+        f"patients or groups. {_INTERVALS}",
+        {"measure": "Measure", "key": "", "value": "Value"},
+        rows,
+    )
+
+
+def _per_grade(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
+    matrix = metrics["confusion_matrix"]
+    keys = [key for key in ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc") if key in metrics]
+    heads = {"recall_per_grade": "Recall", "precision_per_grade": "Precision", "one_vs_rest_auc": "AUC"}
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f"{grade} {GRADE_NAMES[grade]}",
+            sum(matrix[grade]),
+            sum(row[grade] for row in matrix),
+            *(numbers(key, grade) for key in keys),
+        )
+        for grade in GRADES
+    ]
+    columns = {"grade": "Grade", "photos": "Photos", "given_it": "Given it"}
+    return Table("per_grade", f"Each grade. {_INTERVALS}", columns | {key: heads[key] for key in keys}, rows)
+
+
+def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
+    columns = {"true_grade": "True grade", **{f"predicted_{grade}": f"Predicted {grade}" for grade in GRADES}}
+    rows: list[tuple[Cell, ...]] = [
+        (f"{grade} {GRADE_NAMES[grade]}", *matrix[grade], sum(matrix[grade])) for grade in GRADES
+    ]
+    return Table("confusion_matrix", "Photos by true and predicted grade.", columns | {"photos": "All"}, rows)
+
+
+def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Mapping[str, float]) -> Table:
+    keys = ("sensitivity", "specificity", "ppv", "npv")
+    rows: list[tuple[Cell, ...]] = [
+        ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in keys), None)
+    ]
+    for point in metrics["operating_points"] or ():
+        shares = [numbers(key, section="operating_points", point=point) for key in (*keys, "referred_fraction")]
+        rows.append((point_name(point), thresholds.get(point), *shares))
+    heads = ("Referred by", "Threshold", "Sensitivity", "Specificity", "PPV", "NPV", "Referred")
+    names = ("referred_by", "threshold", *keys, "referred_fraction")
+    caption = f"Referral: what each rule does to these photos. {_INTERVALS}"
+    return Table("operating_points", caption, dict(zip(names, heads, strict=True)), rows)
+
+
+def _subgroups(metrics: Mapping[str, Any]) -> Table:
+    parts = metrics["subgroups"]
+    keys = [key for key in BY_PART if key in parts[0]]
+    rows: list[tuple[Cell, ...]] = []
+    for part in parts:
+        numbers = Numbers(part)
+        rows.append((part["column"], part["value"], part["n"], part["groups"], *(numbers(key) for key in keys)))
+    columns = {"column": "By", "value": "Value", "photos": "Photos", "groups": "Groups"}
+    caption = f"Subgroups. {_REFERABLE} {_INTERVALS}"
+    return Table("subgroups", caption, columns | {key: _SHORT[key] for key in keys}, rows, words=2)
+
+
+def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Make the table of several models side by side.
+
+    Args:
+        measures: By name of the model, what was measured.
+    """
+    of_models = {name: Numbers(metrics) for name, metrics in measures.items()}
+    keys = [key for key in BY_PART if all(numbers.get(key) for numbers in of_models.values())]
+    rows: list[tuple[Cell, ...]] = [(name, *(numbers(key) for key in keys)) for name, numbers in of_models.items()]
+    columns = {"model": "Model", **{key: _SHORT[key] for key in keys}}
+    return Table("models", f"Models on the same photos. {_REFERABLE} {_INTERVALS}", columns, rows)
+
+
+def differences_table(comparison: Mapping[str, Any]) -> Table:
+    """Make the table of the differences between each model and the first.
+
+    Args:
+        comparison: The content of `comparison.json`.
+    """
+    first, *others = comparison["names"]
+    rows = []
+    for other in others:
+        differences = comparison["differences"][other]
+        for key in dict.fromkeys((*MAIN, *LEADING)):
+            if key in differences:
+                meaning = meaning_of(key)
+                found = differences[key]
+                number = Number(Key.parse(key), meaning, Estimate(found["difference"], found["ci"]))
+                rows.append((other, meaning.name, key, number))
+    return Table(
+        "differences",
+        f"Differences from {first} on the same photos, drawn together. {_INTERVALS}",
+        {"model": "Model", "measure": "Measure", "key": "", "difference": "Difference"},
+        rows,
+        words=2,
+    )
+
+
+def _spread(table: Table) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and rows of the CSV, where a number with an interval has three columns."""
+    names: list[str] = []
+    for place, name in enumerate(table.columns):
+        numbered = any(isinstance(row[place], Number) for row in table.rows)
+        names += [name, f"{name}_low", f"{name}_high"] if numbered else [name]
+    rows = []
+    for row in table.rows:
+        cells = dict.fromkeys(names, "")
+        for name, cell in zip(table.columns, row, strict=True):
+            value = cell.value if isinstance(cell, Number) else cell
+            cells[name] = "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
+            if isinstance(cell, Number) and cell.interval:
+                cells[f"{name}_low"], cells[f"{name}_high"] = (f"{end:.9g}" for end in cell.interval)
+        rows.append(cells)
+    return names, rows
+
+
+def _print(cell: Cell) -> str:
+    if isinstance(cell, Number):
+        return in_text(cell)
+    if isinstance(cell, int):
+        return thousands(cell)
+    return decimal(cell, 2) if cell is None or isinstance(cell, float) else cell
