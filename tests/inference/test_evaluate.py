@@ -32,9 +32,13 @@ def report(checkpoint, split_folder, tmp_path_factory):
     return evaluate_checkpoint(checkpoint, split_folder, out, computing=IN_PROCESS), out
 
 
-def test_report_folder_holds_the_three_files(report):
+def test_report_folder_holds_what_was_measured_and_what_a_paper_takes(report):
     metrics, out = report
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions.csv", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("figures", "methods.md", "metrics.json", "predictions.csv", "references.bib", "report.html", "tables"),
+    ]
+    said = (out / "methods.md").read_text(encoding="utf-8")
+    assert "The model was BiRA-Net [@zhao2019biranet]" in said and "It was trained on " in said
     assert json.loads((out / "metrics.json").read_text()) == metrics
 
 
@@ -75,7 +79,7 @@ def test_page_says_what_was_measured(report, checkpoint, split_folder):
     page = (report[1] / "report.html").read_text()
     assert "Evaluation of biranet" in page and "test_resnet, images of 64 px" in page and checkpoint.name in page
     # Nothing that is given away names a place on this machine.
-    for written in report[1].iterdir():
+    for written in report[1].rglob("*.*"):
         assert str(checkpoint.parents[1]).encode() not in written.read_bytes(), written
     assert f"{split_folder.name}, part test of the column" in page
     assert page.count("data:image/jpeg;base64,") % 3 == 0 and "data:image/jpeg" in page

@@ -361,7 +361,7 @@ def test_the_words_and_the_charts(written: Written) -> None:
         f"promised 90 % {lie}), with {size:.2f} grades on average" in text
     )
     assert "a temperature (0.80, 1.70) that" in text
-    assert f"referable (grade 2 and above), AUC {values['referable_auc']:.3f} " in text
+    assert f"referable (grade 2 and above), AUC {values['referable_auc']:.3f};" in text
     assert f"any retinopathy (grade 1 and above), AUC {values['any_dr_auc']:.3f} " in text
     assert "120 patients, 120 of them with both eyes" in text
     assert "The highest validation kappa, 0.573, came after epoch 2." in text

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, Command, Computing, PreparedFolder, command_line, read_pairs
+from biranet.commands.flags import (
+    GRADES_EXAMPLE,
+    Command,
+    Computing,
+    PreparedFolder,
+    check_title,
+    command_line,
+    read_pairs,
+)
 from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
@@ -88,7 +96,9 @@ class Evaluate(Command):
     """With --calibration: how many needless referrals weigh as much as one referable photo that is missed; 5 when not
     given."""
     out: ReportFolder = Path("report")
-    """Folder for report.html, metrics.json and predictions.csv."""
+    """Folder for report.html, metrics.json, predictions.csv, and figures, tables and methods for a paper."""
+    title: str = ""
+    """Title of the report; what was measured when not given."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
@@ -106,7 +116,7 @@ class Evaluate(Command):
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
-        computing = self.computing.resolve()
+        computing, title = self.computing.resolve(), check_title(self.title)
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -114,6 +124,7 @@ class Evaluate(Command):
                 self.checkpoint,
                 self.prepared,
                 self.out,
+                title=title,
                 part=self.split,
                 config=self.config,
                 computing=computing,
@@ -125,6 +136,7 @@ class Evaluate(Command):
             metrics = measure_tables(
                 self.predictions,
                 self.out,
+                title=title,
                 config=self.config,
                 calibration=self.calibration,
                 cost_of_missed=self.cost_of_missed,
@@ -149,7 +161,11 @@ class Compare(Command):
     predictions: Annotated[Positional[tuple[Path, ...]], arg(metavar="PREDICTIONS")]
     """Two or more tables of predictions; the first is what the others are compared with."""
     out: ReportFolder = Path("comparison")
-    """Folder for comparison.html and comparison.json."""
+    """Folder for comparison.html and comparison.json, and figures, tables and methods for a paper."""
+    names: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
+    """Names of the models, one for each table, in their order; taken from the paths when not given."""
+    title: str = ""
+    """Title of the comparison; the names of the models when not given."""
     config: OmitArgPrefixes[EvaluationConfig] = field(default_factory=EvaluationConfig)
 
     def run(self) -> int:
@@ -158,8 +174,11 @@ class Compare(Command):
         from biranet.reports.compare import COMPARISON, describe_comparison, write_comparison
         from biranet.version import how_measured
 
+        title = check_title(self.title)
         with output(self.out, COMPARISON, self.predictions) as out:
-            comparison = write_comparison(out, self.predictions, self.config, facts=how_measured())
+            comparison = write_comparison(
+                out, self.predictions, self.config, names=self.names, title=title, facts=how_measured()
+            )
         print(describe_comparison(comparison))
         print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
         return 0

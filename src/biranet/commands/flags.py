@@ -84,6 +84,18 @@ def check_counts(**counts: tuple[int, int]) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
+def check_title(title: str) -> str:
+    """Put a title on one line; an empty one means that none was given.
+
+    Raises:
+        InputError: If it holds nothing but spaces.
+    """
+    line = " ".join(title.split())
+    if title and not line:
+        raise InputError("--title holds only spaces; give a title, or leave it out")
+    return line
+
+
 GRADES_EXAMPLE = "mild=1,moderate=2"
 """What `--grades` looks like."""
 

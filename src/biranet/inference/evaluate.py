@@ -30,6 +30,7 @@ def evaluate_checkpoint(
     prepared: Path,
     out: Path,
     *,
+    title: str = "",
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     computing: ComputeConfig = ComputeConfig(),  # noqa: B008 (frozen)
@@ -42,6 +43,7 @@ def evaluate_checkpoint(
         checkpoint: The model: its file, or the name of one that ships.
         prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.medmnist`.
         out: Folder for the report.
+        title: Title of the report; that of the model when empty.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure.
         computing: Where to compute, and what loads the photos.
@@ -73,7 +75,7 @@ def evaluate_checkpoint(
         return write_report(
             place,
             predictions,
-            title=f"Evaluation of {info.model.model}",
+            title=title or f"Evaluation of {info.model.model}",
             config=config,
             panels=list(draw_panels(predictor, prepared, predictions)),
             history=read_history(checkpoint.parent),

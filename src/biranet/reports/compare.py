@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from markupsafe import Markup
 
 from biranet.config import EvaluationConfig
 from biranet.decisions.columns import has_decisions
@@ -24,37 +25,55 @@ from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.places import public_names
+from biranet.reports.figures.referral import draw_roc_of_models
+from biranet.reports.figures.svg import as_svg_element
 from biranet.reports.pages.differences import Difference, chart_differences, list_differences, select_main, shorten
 from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
+from biranet.reports.paper.folder import PAPER_PARTS, write_paper
+from biranet.reports.paper.methods import write_comparison_methods
+from biranet.reports.paper.tables import differences_table, models_table
 from biranet.reports.published import PUBLISHED, PUBLISHED_NOTE
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
 
 
-def read_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
+def read_tables(paths: Sequence[Path], names: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
     """Read predictions to compare, and name each by what tells its path from the others.
 
     Args:
         paths: Files that `read_predictions` reads, each of all photos; at least two.
+        names: A name for each, instead.
 
     Returns:
         The tables by name, in order.
 
     Raises:
         InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same_photos`
-            refuses them; the sentence names file, row and column.
+            refuses them; the sentence names file, row and column. Or if the names are not one for each, or not different.
     """
     if len(paths) < 2:
         raise InputError("comparing needs at least two predictions files, each of all photos")
+    names = _check_names(names, len(paths))
     resolved = [path.resolve() for path in paths]
     for position, path in enumerate(resolved):
         if path in resolved[:position]:
             raise InputError(f"{paths[position]} is given twice; name each predictions file once")
     read = {str(path): pool_predictions(path) for path in paths}
     check_same_photos({path: each.table.set_index(each.rows) for path, each in read.items()})
-    return dict(zip(short_names(resolved), (each.table for each in read.values()), strict=True))
+    return dict(zip(names or short_names(resolved), (each.table for each in read.values()), strict=True))
+
+
+def _check_names(names: Sequence[str], tables: int) -> list[str]:
+    """The names on one line each, where there are any."""
+    lines = [" ".join(name.split()) for name in names]
+    if lines and len(lines) != tables:
+        given = f"{len(lines)} name{'s' * (len(lines) != 1)}"
+        raise InputError(f"--names gives {given} for {tables} tables; give one for each, in their order")
+    if not all(lines) or len(set(lines)) < len(lines):
+        raise InputError("--names must give each table a name of its own, and none that is empty")
+    return lines
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
@@ -173,20 +192,32 @@ COMPARISON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
 
 COMPARISON = folder_kind(
     "a comparison",
-    {COMPARISON_NAME: lambda path: holds_keys(path, "names", "measures", "differences"), PAGE_NAME: is_page},
+    {
+        COMPARISON_NAME: lambda path: holds_keys(path, "names", "measures", "differences"),
+        PAGE_NAME: is_page,
+    },
+    PAPER_PARTS,
 )
 """What `write_comparison` writes, and whatever of it a kill has left."""
 
 
 def write_comparison(
-    out: Path, paths: Sequence[Path], config: EvaluationConfig | None = None, *, facts: Mapping[str, str] | None = None
+    out: Path,
+    paths: Sequence[Path],
+    config: EvaluationConfig | None = None,
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Compare predictions files, and write `comparison.json` and `comparison.html` into a folder.
+    """Compare predictions files, and write the comparison, and what a paper takes from it, into a folder.
 
     Args:
-        out: The folder; made where missing. Files of these names are replaced, each whole or not at all.
+        out: The folder; made where missing. Files of ours are replaced, each whole or not at all.
         paths: At least two predictions files of the same photos; the first is what the others are compared with.
         config: How to measure.
+        names: Names of the models, one for each file; taken from the paths where there are none.
+        title: Title of the page; the names of the models when empty.
         facts: How this was compared (versions, command), by its name.
 
     Returns:
@@ -195,20 +226,24 @@ def write_comparison(
     Raises:
         InputError: If the files cannot be read or compared, or nothing can be written.
     """
-    tables = read_tables(paths)
+    tables = read_tables(paths, names)
     files = {f"Predictions of {name}": file for name, file in zip(tables, public_names(paths), strict=True)}
     comparison = {**compare(tables, config), "facts": {**files, **(facts or {})}}
     first, *others = comparison["names"]
+    title = title or f"{', '.join(others)} compared with {first}"
     sections = []
     for name in others:
         rows = _list_rows(comparison, name)
         kappa = next(row for row in rows if row.key == "quadratic_weighted_kappa")
         section = {"name": name, "rows": rows, "chart": chart_differences(rows), "kappa": kappa}
         sections.append({**section, "referral": comparison["referral"][name]})
+    figure = draw_roc_of_models(tables, {name: Numbers(each) for name, each in comparison["measures"].items()})
+    drawn = [figure] if figure else []
     values = {
-        "title": f"{', '.join(others)} compared with {first}",
+        "title": title,
         "comparison": comparison,
         "first": first,
+        "roc": figure and Markup(as_svg_element(figure)),
         "sections": sections,
         "numbers": {name: Numbers(measures) for name, measures in comparison["measures"].items()},
         "level": LEVEL,
@@ -216,6 +251,8 @@ def write_comparison(
     }
     page = render_page("compare.html.jinja", values)
     write_json(out / COMPARISON_NAME, comparison)
+    paper = [models_table(comparison["measures"]), differences_table(comparison)]
+    write_paper(out, drawn, paper, write_comparison_methods(title, comparison, drawn, paper))
     write_bytes(out / PAGE_NAME, page.encode())
     return comparison
 

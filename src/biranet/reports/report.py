@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from markupsafe import Markup
 
 from biranet.config import ReportConfig
 from biranet.decisions.columns import PREDICTION_COLUMNS, has_decisions, has_probabilities, probabilities
 from biranet.decisions.fit import COVERAGE
 from biranet.decisions.predictions import read_predictions, write_predictions
+from biranet.evaluation.bands import Curves, measure_curves
 from biranet.evaluation.interval_methods import LEVEL, MIN_GROUPS_SIMULATED
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import point_name
@@ -22,18 +24,17 @@ from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.reports.facts import HashedFile
+from biranet.reports.figures.all import draw_figures, forest_names
+from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
+from biranet.reports.figures.svg import as_svg_element
 from biranet.reports.notes import Note
-from biranet.reports.pages.charts import (
-    MIN_COVERED_PHOTOS,
-    decision_counts,
-    history_charts,
-    reliability_chart,
-    risk_chart,
-    roc_chart,
-)
+from biranet.reports.pages.charts import decision_counts, history_charts, reliability_chart
 from biranet.reports.pages.facts import list_facts, list_tables
 from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
+from biranet.reports.paper.folder import PAPER_PARTS, write_paper
+from biranet.reports.paper.methods import known_thresholds, write_methods
+from biranet.reports.paper.tables import list_tables as list_paper_tables
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, TABLE_FACT, Provenance
 from biranet.tables import read_header
 
@@ -93,6 +94,7 @@ REPORT = folder_kind(
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
     },
+    PAPER_PARTS,
 )
 """What `write_report` writes, and whatever of it a kill has left."""
 
@@ -107,10 +109,10 @@ def write_report(
     history: Sequence[Mapping[str, Any]] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
-    """Write `predictions.csv`, `metrics.json` and `report.html` into a folder.
+    """Write `predictions.csv`, `metrics.json`, `report.html`, and what a paper takes from them, into a folder.
 
     Args:
-        out: The folder; made where missing. Files of these names are replaced, each whole or not at all.
+        out: The folder; made where missing. Files of ours are replaced, each whole or not at all.
         predictions: A table that `check_predictions` accepts.
         title: Heading of the page.
         config: How to measure; the defaults where None.
@@ -151,12 +153,36 @@ def write_report(
         "tables": list_tables(provenance.tables),
         "panels": panels,
         "history": history,
+        **_write_paper(out, title, table, metrics, provenance, measure_curves(table, config)),
     }
     page = render_page(
         "report.html.jinja", {**values, **_number_values(metrics), **_chart_values(table, metrics, history)}
     )
     write_bytes(out / PAGE_NAME, page.encode())
     return metrics
+
+
+def _write_paper(
+    out: Path,
+    title: str,
+    table: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    provenance: Provenance,
+    curves: Curves | None,
+) -> dict[str, Any]:
+    """Write what a paper takes from a report, and return what the page shows of it."""
+    thresholds = known_thresholds(provenance)
+    figures = draw_figures(table, metrics, curves, thresholds)
+    paper = list(list_paper_tables(metrics, thresholds))
+    write_paper(out, figures.values(), paper, write_methods(title, table, metrics, provenance, figures, paper))
+    elements = {name: Markup(as_svg_element(figure)) for name, figure in figures.items()}
+    return {
+        "figures": elements,
+        "forests": {column: elements[name] for name, column in forest_names(metrics).items()},
+        "roc": elements.get("roc"),
+        "risk": elements.get("risk_coverage"),
+        "thresholds": thresholds,
+    }
 
 
 def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[Note]:
@@ -236,9 +262,7 @@ def _chart_values(
         "close": int((off <= 1).sum()),
         "probabilities": has_probabilities(table),
         "answers": has_decisions(table),
-        "roc": roc_chart(table),
         "reliability": reliability_chart(table),
-        "risk": risk_chart(table),
         "decisions": list(zip(DECISIONS, decision_counts(table).tolist(), strict=True)) if metrics["decisions"] else [],
         "temperatures": ", ".join(f"{each:.2f}" for each in temperatures),
         "history_charts": history_charts(history),

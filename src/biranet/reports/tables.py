@@ -26,6 +26,7 @@ def measure_tables(
     tables: Sequence[Path],
     out: Path,
     *,
+    title: str = "",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     calibration: Sequence[Path] = (),
     cost_of_missed: float | None = None,
@@ -37,6 +38,7 @@ def measure_tables(
     Args:
         tables: Tables of predictions; several, such as those of all folds, are pooled.
         out: Folder for the report.
+        title: Title of the report; the name of the table when empty.
         config: How to measure.
         calibration: Tables of predictions of other patients, to fit temperature, operating points and prediction sets
             on; grades are scored as given.
@@ -63,19 +65,18 @@ def measure_tables(
         check_unchanged(tables, described)
         table = pooled.table
         rules_facts: dict[str, Fact] = {}
-        if pooled.left_out:
-            notes.append(_note_left_out(pooled))
+        notes += [_note_left_out(pooled)] if pooled.left_out else []
         if calibration:
             origin, measured = _join_names(calibration), _join_names(tables)
             rules = _fit_disjoint(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
             table = apply_rules(table, rules, origin=measured)
             rules_facts = _describe_rules(rules, origin)
             notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
-        title = _join_names(tables) if len(tables) == 1 else "several tables, pooled"
+        what = _join_names(tables) if len(tables) == 1 else "several tables, pooled"
         return write_report(
             place,
             table,
-            title=f"Evaluation of {title}",
+            title=title or f"Evaluation of {what}",
             config=config,
             provenance=Provenance(tuple(notes), {**facts, **rules_facts, **how_measured()}, described),
         )

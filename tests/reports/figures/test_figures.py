@@ -21,7 +21,7 @@ from biranet.reports.figures.all import draw_figures
 from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Words
 from biranet.reports.figures.font import text_width
 from biranet.reports.figures.grades import draw_confusion
-from biranet.reports.figures.referral import FIRST_SHOWN
+from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
 
 GRADES = np.arange(5)
 STRANGE = ["眼科", "مستشفى", "<b>&\"'", "a_50%\\", "\x1b[31m", "very long name of a camera and of its maker in full"]
@@ -109,7 +109,7 @@ def test_risk_against_coverage(figures: dict[str, Figure]) -> None:
     score = table[["p2", "p3", "p4"]].sum(axis=1).to_numpy()
     sure, truth = np.maximum(score, 1 - score), (table["grade"] >= 2).to_numpy()
     wrong = (table["predicted_grade"] >= 2).to_numpy() != truth
-    levels = [level for level in np.sort(sure)[::-1] if np.sum(sure >= level) >= FIRST_SHOWN]
+    levels = [level for level in np.sort(sure)[::-1] if np.sum(sure >= level) >= MIN_COVERED_PHOTOS]
     expected = np.array([[np.mean(sure >= level), np.mean(wrong[sure >= level])] for level in levels])
     found = curve(figure, "blue")
     found[:, 1] *= expected[-1, 1] / found[-1, 1]  # at the right end stand all photos

@@ -80,7 +80,9 @@ def test_all_that_is_charted_is_better_higher() -> None:
 def test_two_files_that_agree(tmp_path: Path, first: pd.DataFrame) -> None:
     paths = written(tmp_path, baseline=first, new=improved(first).sample(frac=1, random_state=2))
     comparison = write_comparison(tmp_path / "out", paths, facts={"Command": "biranet compare"})
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.html", "comparison.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("comparison.html", "comparison.json", "figures", "methods.md", "references.bib", "tables"),
+    ]
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == comparison
     again = compare(read_tables(paths))
     assert {key: comparison[key] for key in again} == again
@@ -170,7 +172,7 @@ def test_the_page_is_well_made_and_needs_nothing_else(tmp_path: Path, first: pd.
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     for table in re.findall(r'<table class="[^"]*stacked.*?</table>', source, re.DOTALL):
         assert all("data-head=" in cell for cell in re.findall(r"<td[^>]*>", table))
-    assert sum(attributes.get("role") == "img" for tag, attributes in page.tags if tag == "svg") == others
+    assert sum(attributes.get("role") == "img" for tag, attributes in page.tags if tag == "svg") == 1 + others
     assert page.text.count("Decisions are not compared") == (others > 1)
     assert page.text.count(DISCLAIMER) == 2
     assert not re.search(r"\bNone\b|\bnan\b", page.text.replace(method, ""))
@@ -200,7 +202,7 @@ def test_lines_lie_where_the_numbers_are(tmp_path: Path, first: pd.DataFrame) ->
     higher = improved(first, 30).assign(predicted_grade=(first["predicted_grade"] + 1).clip(upper=4))
     comparison = write_comparison(tmp_path, written(tmp_path, first=first, other=higher))
     source = (tmp_path / "comparison.html").read_text()
-    (chart,) = re.findall(r'<svg class="chart".*?</svg>', source, re.DOTALL)
+    _, chart = re.findall(r'<svg class="chart".*?</svg>', source, re.DOTALL)
     # The marked ticks give the scale.
     ticks = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="middle">([+−]?[\d.]+)<', chart)
     places, values = zip(*((float(x), float(value.replace("−", "-"))) for x, value in ticks), strict=True)

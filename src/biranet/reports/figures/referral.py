@@ -18,7 +18,7 @@ from biranet.evaluation.bands import Band, Curves
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
-from biranet.reports.curves import risk_coverage, roc_points, thin
+from biranet.reports.curves import risk_coverage, roc_points, simplify_line
 from biranet.reports.figures.drawing import DASHES, SERIES, SHAPES, Color, Dot, Entry, Figure, Mark, Stroke, draw_key
 from biranet.reports.figures.plot import BELOW, SQUARE, draw_band, draw_curve, draw_frame, figure, plot_axes, shorten
 from biranet.reports.figures.words import in_text
@@ -26,7 +26,7 @@ from biranet.reports.pages.drawing import ticks
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent
 
-FIRST_SHOWN = 20
+MIN_COVERED_PHOTOS = 20
 """The risk-coverage curve is drawn from this many photos on: among the first few, one mistake is half of them."""
 
 BANDS = f"Bands: {100 * LEVEL:.0f} % intervals at each place, by a bootstrap over patients."
@@ -58,7 +58,7 @@ def draw_roc(table: pd.DataFrame, curves: Curves, numbers: Numbers) -> Figure | 
         if band is not None:
             bands += draw_band(axes, band, color)
             # The first is the most important one, so it is drawn last.
-            lines = draw_curve(axes, thin(roc_points(positive, score)), color, DASHES[number]) + lines
+            lines = draw_curve(axes, simplify_line(roc_points(positive, score)), color, DASHES[number]) + lines
             text = f"{words}: AUC {in_text(numbers(f'{name}_auc'))}"
             key.append(Entry(text, color, DASHES[number], band=True))
     if not key:
@@ -109,7 +109,7 @@ def draw_roc_of_models(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str,
             continue
         color, dash = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]
         corners = roc_points((table["grade"] >= REFERABLE_GRADE).to_numpy(), referable_score(probabilities(table)))
-        lines = draw_curve(axes, thin(corners), color, dash) + lines
+        lines = draw_curve(axes, simplify_line(corners), color, dash) + lines
         text = f"{shorten(name, 110)}: AUC {in_text(auc)}"
         key.append(Entry(text, color, dash, instead=f"model {place + 1}: AUC {in_text(auc)}"))
     if not key:
@@ -209,7 +209,7 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
     referable = table["grade"].to_numpy() >= REFERABLE_GRADE
     referred = table["predicted_grade"].to_numpy() >= REFERABLE_GRADE
     coverage, risk = risk_coverage(referable_score(probabilities(table)), referred, referable)
-    shown = coverage >= min(FIRST_SHOWN, len(table)) / len(table)
+    shown = coverage >= min(MIN_COVERED_PHOTOS, len(table)) / len(table)
     curve = np.stack([coverage, risk], axis=1)[shown]
     places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
     if has_decisions(table):
@@ -222,7 +222,7 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
     key = [Entry(f"by confidence: area {in_text(number, 3)}", "blue")]
     key += [Entry(name, shape=shape) for (_, _, name), shape in zip(places, SHAPES[::2], strict=False)]
     marks, height = draw_key(key, axes.bottom + BELOW)
-    line = thin(curve / [1, high]) * [1, high]
+    line = simplify_line(curve / [1, high]) * [1, high]
     dots = [
         Dot(axes.x(x), axes.y(y), shape=entry.shape or "circle")
         for (x, y, _), entry in zip(places, key[1:], strict=True)
@@ -231,7 +231,7 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
         "risk_coverage",
         "Risk against coverage",
         "Share of wrong referrals (by the predicted grade) among the photos that are decided, if those were decided "
-        f"that the model is surest of; from {FIRST_SHOWN} photos on.",
+        f"that the model is surest of; from {MIN_COVERED_PHOTOS} photos on.",
         height + 3,
         draw_frame(
             axes,
