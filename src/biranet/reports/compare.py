@@ -51,7 +51,8 @@ def read_tables(paths: Sequence[Path], names: Sequence[str] = ()) -> dict[str, p
 
     Raises:
         InputError: If there are fewer than two files, one is given twice, one cannot be read, or `check_same_photos`
-            refuses them; the sentence names file, row and column. Or if the names are not one for each, or not different.
+            refuses them; the sentence names file, row and column. Or if the names are not one for each, or not
+            different.
     """
     if len(paths) < 2:
         raise InputError("comparing needs at least two predictions files, each of all photos")

@@ -21,6 +21,7 @@ from biranet.reports.paper.latex import as_latex
 from biranet.reports.paper.methods import as_markdown
 from biranet.reports.paper.references import BACKBONES, DATA_SETS, backbone_reference, cited_in, read_references
 from biranet.reports.report import REPORT, write_report
+from biranet.reports.table_provenance import Provenance
 
 STRANGE = ["A&B_50%", "\\input{/etc/passwd}", "[x] -- ``q''", "=1+1", "眼科 ^~|<>"]
 FACTS: dict[str, Fact] = {
@@ -58,7 +59,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     notes = [Note("method", "The test part was read *twice*.")]
     config = ReportConfig(by=("camera",))
     table = apply_rules(predictions(), RULES)
-    return out, write_report(out, table, title="On _our_ camera", config=config, facts=FACTS, notes=notes)
+    return out, write_report(
+        out, table, title="On _our_ camera", config=config, provenance=Provenance((*notes,), FACTS)
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -178,7 +181,7 @@ def test_nothing_is_said_of_the_training_of_a_foreign_table(tmp_path: Path) -> N
 def test_of_pooled_tables_is_said_what_all_share(tmp_path: Path) -> None:
     facts = {"Model": FACTS["Model"], "Thresholds": FACTS["Thresholds"]}
     tables = [SourceTable(f"{seed}.csv", "0a", {**facts, "Trained on": f"idrid, seed {seed}"}) for seed in (1, 2)]
-    write_report(tmp_path, predictions(), title="Pooled", tables=tables)
+    write_report(tmp_path, predictions(), title="Pooled", provenance=Provenance(tables=(*tables,)))
     text = (tmp_path / "methods.md").read_text(encoding="utf-8")
     assert "The answers are those of 2 tables, pooled; what follows holds for all of them." in text
     assert "BiRA-Net [@zhao2019biranet]" in text and "It was trained on" not in text

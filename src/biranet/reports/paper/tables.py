@@ -13,6 +13,7 @@ from biranet.grades import GRADE_NAMES, GRADES
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, thousands
+from biranet.reports.pages.tables import COLUMNS_OF
 from biranet.reports.paper.latex import write_tabular
 from biranet.tables import write_rows
 
@@ -36,19 +37,12 @@ HEADLINES = tuple(
 )
 """What a results section begins with."""
 
-BY_PART = (
-    *("quadratic_weighted_kappa", "aca"),
-    *("referable_auc", "referable_sensitivity", "referable_specificity"),
-)
-"""What is said of subgroups and of models side by side."""
-
-_SHORT = {
-    "quadratic_weighted_kappa": "Kappa",
-    "aca": "ACA",
-    "referable_auc": "AUC",
-    "referable_sensitivity": "Sensitivity",
-    "referable_specificity": "Specificity",
+BY_PART = {
+    key: head.removeprefix("Referable ").replace("sens", "Sens").replace("spec", "Spec")
+    for head, key in COLUMNS_OF["subgroups"]
 }
+"""What is said of subgroups and of models side by side, and the heads of these columns."""
+
 _INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
 _REFERABLE = "AUC, sensitivity and specificity are those of referable photos (grade 2 and above)."
 
@@ -122,19 +116,18 @@ def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
 
 def _per_grade(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
     matrix = metrics["confusion_matrix"]
-    keys = [key for key in ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc") if key in metrics]
-    heads = {"recall_per_grade": "Recall", "precision_per_grade": "Precision", "one_vs_rest_auc": "AUC"}
+    heads = {key: head for head, key in COLUMNS_OF["grades"] if key in metrics}
     rows: list[tuple[Cell, ...]] = [
         (
             f"{grade} {GRADE_NAMES[grade]}",
             sum(matrix[grade]),
             sum(row[grade] for row in matrix),
-            *(numbers(key, grade) for key in keys),
+            *(numbers(key, grade) for key in heads),
         )
         for grade in GRADES
     ]
     columns = {"grade": "Grade", "photos": "Photos", "given_it": "Given it"}
-    return Table("per_grade", f"Each grade. {_INTERVALS}", columns | {key: heads[key] for key in keys}, rows)
+    return Table("per_grade", f"Each grade. {_INTERVALS}", columns | heads, rows)
 
 
 def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
@@ -168,7 +161,7 @@ def _subgroups(metrics: Mapping[str, Any]) -> Table:
         rows.append((part["column"], part["value"], part["n"], part["groups"], *(numbers(key) for key in keys)))
     columns = {"column": "By", "value": "Value", "photos": "Photos", "groups": "Groups"}
     caption = f"Subgroups. {_REFERABLE} {_INTERVALS}"
-    return Table("subgroups", caption, columns | {key: _SHORT[key] for key in keys}, rows, words=2)
+    return Table("subgroups", caption, columns | {key: BY_PART[key] for key in keys}, rows, words=2)
 
 
 def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -180,7 +173,7 @@ def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
     of_models = {name: Numbers(metrics) for name, metrics in measures.items()}
     keys = [key for key in BY_PART if all(numbers.get(key) for numbers in of_models.values())]
     rows: list[tuple[Cell, ...]] = [(name, *(numbers(key) for key in keys)) for name, numbers in of_models.items()]
-    columns = {"model": "Model", **{key: _SHORT[key] for key in keys}}
+    columns = {"model": "Model", **{key: BY_PART[key] for key in keys}}
     return Table("models", f"Models on the same photos. {_REFERABLE} {_INTERVALS}", columns, rows)
 
 
