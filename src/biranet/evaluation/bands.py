@@ -236,7 +236,7 @@ def measure_curves(
         >>> import pandas as pd
         >>> table = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [0, 2], "predicted_grade": [0, 2]})
         >>> curves = measure_curves(table.assign(p0=[0.9, 0.2], p1=0.0, p2=[0.1, 0.8], p3=0.0, p4=0.0))
-        >>> float(curves.referable_roc.value[0]), curves.net_benefit.value[[0, -1]].tolist()
+        >>> float(curves.referable_roc.value[0]), curves.net_benefit.value[[20, -1]].tolist()
         (1.0, [0.5, 0.5])
     """
     if not has_probabilities(table):
