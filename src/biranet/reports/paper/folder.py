@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from biranet.files import write_bytes
+from biranet.files import read_regular, write_bytes
 from biranet.outputs import head_of
 from biranet.reports.figures import pdf, svg
 from biranet.reports.figures.all import FIGURE_NAMES, FOREST_PREFIX
@@ -22,6 +22,9 @@ from biranet.reports.paper.tables import TABLE_NAMES, Table, write_table_files
 FIGURES_NAME, TABLES_NAME = "figures", "tables"
 METHODS_NAME, REFERENCES_NAME = "methods.md", "references.bib"
 
+MAX_PDF_BYTES = 1 << 20
+"""A larger PDF is none of ours, which have some tens of kilobytes."""
+
 
 def _named_like_ours(path: Path) -> bool:
     """Whether a file goes by the name of one of our figures or tables; what else lies beside them is left alone."""
@@ -30,14 +33,21 @@ def _named_like_ours(path: Path) -> bool:
     return path.suffix in (".csv", ".tex") and path.stem in TABLE_NAMES
 
 
-def _begins(mark: str | bytes) -> Callable[[Path], bool]:
-    sought = mark if isinstance(mark, bytes) else mark.encode()
-    return lambda path: sought in head_of(path)[:200]
+def _begins(mark: str) -> Callable[[Path], bool]:
+    return lambda path: mark.encode() in head_of(path)[:200]
+
+
+def _is_our_pdf(path: Path) -> bool:
+    """Whether a PDF names its maker, wherever in the file that stands."""
+    try:
+        return pdf.CREATOR.encode() in read_regular(path, MAX_PDF_BYTES)
+    except OSError:
+        return False
 
 
 _IS_OURS: Mapping[str, Callable[[Path], bool]] = {
     ".svg": _begins(svg.MARK),
-    ".pdf": _begins(pdf.MARK),
+    ".pdf": _is_our_pdf,
     ".tex": _begins(latex.MARK),
     # A CSV has no room for a mark; it is ours where its table in LaTeX is.
     ".csv": lambda path: _begins(latex.MARK)(path.with_suffix(".tex")),
