@@ -37,6 +37,8 @@ def run(how):
             begin(60)
         except KeyboardInterrupt:
             raise ImportError("a library has made this of it") from None
+    elif how == "text":
+        exec("begin(60)")
     begin(60)
 
 demo.run_demo = lambda _: run(sys.argv[1])
@@ -54,7 +56,7 @@ def begun(tmp_path, wait_for):
     @contextmanager
     def begin(how="plain", before=()):
         with subprocess.Popen(
-            [*before, sys.executable, "script.py", how], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+            [*before, sys.executable, "-m", "script", how], cwd=tmp_path, stderr=subprocess.PIPE, text=True
         ) as process:
             wait_for((tmp_path / "begun").exists)
             yield process
@@ -75,9 +77,11 @@ def test_the_first_signal_ends_a_command_in_good_order(begun, number):
         assert end(process) == STOPPED
 
 
-@pytest.mark.parametrize("how", ["finaliser", "other"])
+@pytest.mark.parametrize("how", ["finaliser", "other", "text"])
 def test_no_signal_is_lost(begun, how):
-    """Neither where an object is finalised, which no exception leaves, nor where another error is made of it."""
+    """Neither where an object is finalised, which no exception leaves, nor where another error is made of it, nor in
+    code made of text, by which Python would end as if nobody had caught it.
+    """
     with begun(how) as process:
         process.send_signal(signal.SIGTERM)
         assert end(process) == STOPPED

@@ -10,7 +10,7 @@ from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoE
 from biranet.grades import DISCLAIMER
 from biranet.places import refuse_undecoded
 from biranet.setting_names import settings_as_flags
-from biranet.signals import leave_quietly, stop_by_interrupt
+from biranet.signals import forget_interrupts, leave_quietly, stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _exit_status(list(sys.argv[1:] if arguments is None else arguments), out, stopped)
     if arguments is None:
         leave_quietly()
+    forget_interrupts()
     sys.exit(status)
 
 

@@ -63,6 +63,15 @@ def leave_quietly() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def forget_interrupts() -> None:
+    """Have the process end with the status it is given.
+
+    Python remembers an interrupt that left code made of text, as dataclasses and named tuples have it, and `python -m`
+    then ends by SIGINT, whoever has caught the interrupt. Running such code anew forgets it.
+    """
+    exec("")
+
+
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
     """Collect stopping signals instead of stopping at once; a second one acts as if nobody had asked.
