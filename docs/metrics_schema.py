@@ -33,6 +33,7 @@ def metrics_schema() -> Schema:
         "properties": {
             "patients": _patients(),
             "subgroups": {"description": "The photos by the values of columns.", "type": "array", "items": _subgroup()},
+            "control": _control(),
             "notes": _texts("What must be known before the numbers are read."),
             "facts": {
                 "description": "What was measured, and how.",
@@ -112,6 +113,24 @@ def _subgroup() -> Schema:
     }
     described = _object("One subgroup, with a choice of measures.", always | _numbers(whole))
     return described | {"required": [*always, "n", "groups"]}
+
+
+def _control() -> Schema:
+    difference = _object(
+        "The model minus the control; null where one of the two is not defined.",
+        {"difference": {"type": ["number", "null"]}, "ci": {"$ref": "#/$defs/interval"}},
+    )
+    return _object(
+        "A linear probe on the same photos, and how the model differs from it; only where there is one.",
+        {
+            "measures": {"$ref": "#/$defs/measures"},
+            "differences": {
+                "description": "By key of the measure; inside a part, and of a grade, with points between.",
+                "type": "object",
+                "additionalProperties": difference,
+            },
+        },
+    )
 
 
 def _section(section: Section) -> Schema:

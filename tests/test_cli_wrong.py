@@ -283,7 +283,8 @@ def test_odd_names_stay_one_row_each(biranet, place):
     assert biranet("grade", "odd", "--checkpoint", MODEL, "--workers", 0).status == 0
     table = pd.read_csv("biranet_grades.csv", dtype=str, keep_default_na=False)
     assert table["file"].tolist() == [f"odd/{name}" for name in sorted(names)]
-    assert set(table["status"]) == {"ok"} and table["p0"].nunique() == 1
+    shares = table["p0"].astype(float)
+    assert set(table["status"]) == {"ok"} and shares.max() - shares.min() < 1e-4
 
 
 @pytest.mark.parametrize(

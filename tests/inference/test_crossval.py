@@ -43,6 +43,17 @@ def read(path):
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
+def test_report_shows_the_probes_of_the_folds_beside_the_models(crossed):
+    out, said = crossed
+    table, control = (read(out / "report" / name) for name in ("predictions.csv", "control.csv"))
+    assert control[["file", "grade", "fold"]].equals(table[["file", "grade", "fold"]])
+    for fold in "01":
+        probe = read_info(out / f"fold_{fold}" / "probe" / "best.safetensors")
+        assert probe.model.model == "probe" and probe.split_column == f"fold_{fold}"
+    assert json.loads((out / "report" / "metrics.json").read_text())["control"]["measures"]["n"] == 40
+    assert " by a linear probe; the model's minus it: " in said
+
+
 def test_each_photo_is_answered_for_once_by_a_model_that_has_not_seen_its_patient(crossed):
     out, said = crossed
     assert "40 of 40 photos prepared" in said

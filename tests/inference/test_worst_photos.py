@@ -11,7 +11,7 @@ from biranet.learning.data import PreparedPhotos
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
-from biranet.reports.report import WORST
+from biranet.reports.report import MAX_MISTAKES
 
 
 def predictions(rows):
@@ -47,7 +47,7 @@ def test_choice_has_no_repetition_and_nothing_worse_is_left_out(rows):
     wrong = [row for row in chosen if off[row]]
     right = [row for row in chosen if not off[row]]
     assert len(set(chosen)) == len(chosen) and chosen == wrong + right
-    assert len(wrong) == min(WORST, (off > 0).sum())
+    assert len(wrong) == min(MAX_MISTAKES, (off > 0).sum())
     assert sorted(off[wrong], reverse=True) == sorted(off, reverse=True)[: len(wrong)]
     assert table["grade"].iloc[right].tolist() == sorted(set(table["grade"][off == 0]))
     for row in right:

@@ -251,7 +251,7 @@ def test_a_description_of_another_model_is_refused(file, changes):
         ({"seed": -1}, "seed must lie between"),
         ({"validation_kappa": 1.5}, "validation_kappa must lie between -1 and 1, not 1.5"),
         ({"validation_kappa": float("nan")}, "validation_kappa must lie between -1 and 1, not nan"),
-        ({"model": {"model": "transformer"}}, "Input should be 'biranet', 'ranet' or 'plain'"),
+        ({"model": {"model": "transformer"}}, "Input should be 'biranet', 'ranet', 'plain' or 'probe'"),
         (
             {"model": {"backbone": "\x1b[31mresnet\x07\n\nbiranet: all well"}},
             "model.backbone must be at most 200 characters",

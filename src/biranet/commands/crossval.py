@@ -52,6 +52,7 @@ class Crossval(TrainingCommand):
         from biranet.inference.crossval_begun import CROSSVAL, check_begun, settings_of
         from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
         from biranet.outputs import output
+        from biranet.reports.control import describe_control
 
         config, start = self.settle()
         if config.fold is not None:
@@ -75,7 +76,8 @@ class Crossval(TrainingCommand):
         if finished:
             print("It was finished before, so there was nothing to do; for another one choose another --out")
         of_folds = [f"  {line}" for line in metrics["facts"].get(FOLDS_FACT, [])]
-        print("\n".join([*main_figures(metrics), "Of the folds one by one:", *of_folds, *metrics["notes"]]))
+        figures = [*main_figures(metrics), *describe_control(metrics), "Of the folds one by one:", *of_folds]
+        print("\n".join([*figures, *metrics["notes"]]))
         report = self.out / REPORT_NAME
         print(f"Report: {report / 'report.html'}; figures of each fold: {report / FOLDS_NAME}")
         print(f"A model of all photos, for which such figures can be expected: {self.out / MODEL_NAME}\n{DISCLAIMER}")

@@ -117,6 +117,8 @@ class Evaluate(Command):
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
         computing, title = self.computing.resolve(), check_title(self.title)
+        from biranet.reports.control import describe_control
+
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
@@ -143,7 +145,7 @@ class Evaluate(Command):
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
                 facts={"Grades": f"by --grades {self.grades}"} if self.grades else {},
             )
-        print("\n".join([*main_figures(metrics), *metrics["notes"]]))
+        print("\n".join([*main_figures(metrics), *describe_control(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 

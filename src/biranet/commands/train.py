@@ -55,12 +55,17 @@ class Train(TrainingCommand):
 
     def run(self) -> int:
         """Train in the run folder."""
+        from accelerate import PartialState
+
+        from biranet.learning.control import fit_control
         from biranet.learning.train import train
 
         config, start = self.settle()
         if self.resume and self.out is not None and (differences := _differences(config, _settings_of(self.out)[1])):
             raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
         train(self.prepared, self.run_folder, config, resume=self.resume, start=start)
+        if (told := fit_control(self.prepared, self.run_folder, config, start)) and PartialState().is_main_process:
+            print(told)
         return 0
 
     def next_step(self) -> str:

@@ -7,7 +7,7 @@ folder:
     crossval.json       what it was begun with
     photos/             the prepared photos, divided into folds; the images are links
     fold_0 … fold_4     a run each: it learns from the other folds; what its training said is in fold_0.txt …
-    answers/            its answers for the photos of its fold, a file each, written last
+    answers/            its answers for the photos of its fold, a file each, written last; those of its linear probe
     report/             the report on all answers, and folds.csv
     final/              the run that learns from all photos
     model.safetensors   its model, with its rules
@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import SplitConfig, TrainConfig
+from biranet.config import ComputeConfig, SplitConfig, TrainConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
 from biranet.files import read_json, sha256_of
@@ -32,11 +32,13 @@ from biranet.inference.crossval_begun import BEGUN_NAME, check_begun, settings_o
 from biranet.inference.crossval_folds import Division, divide
 from biranet.inference.crossval_report import write_pooled_report
 from biranet.inference.crossval_time import Remaining
+from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
 from biranet.inference.readings import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_weights, write_weights
+from biranet.learning.control import fit_control
 from biranet.learning.predict import photos_of_part, predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.start import read_start
@@ -84,6 +86,10 @@ class CrossValidation:
     def answers(self, fold: int) -> Path:
         """The file with the answers for the photos of a fold."""
         return self.out / "answers" / f"{FOLD_PREFIX}{fold}.csv"
+
+    def control_answers(self, fold: int) -> Path:
+        """The file with the answers of the fold's linear probe, where one could be fitted."""
+        return self.out / "answers" / f"probe_{fold}.csv"
 
     def model(self, name: str) -> Path:
         """The checkpoint that a run has as its result."""
@@ -155,10 +161,19 @@ def cross_validate(
         for fold in range(len(division.columns)):
             _answer_fold(work, fold, remaining)
         answers = [read_predictions(work.answers(fold)) for fold in range(len(division.columns))]
+        files = [work.control_answers(fold) for fold in range(len(division.columns))]
+        probes = [read_predictions(file) for file in files if file.exists()]
         models = [work.model(column) for column in division.columns]
         readings = record_reading(prepared, READ_AS, out / BEGUN_NAME, sha256_of(out / BEGUN_NAME))
         metrics = write_pooled_report(
-            out / REPORT_NAME, prepared, division, answers, models, config.calibration, before=readings.by_others
+            out / REPORT_NAME,
+            prepared,
+            division,
+            answers,
+            models,
+            config.calibration,
+            control=probes if len(probes) == len(answers) else (),
+            before=readings.by_others,
         )
         _train_final(work, pd.concat(answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
@@ -202,9 +217,19 @@ def _answer_fold(work: CrossValidation, fold: int, remaining: Remaining) -> None
         _train(work, column, config, remaining)
         predictor = load_predictor(work.model(column), config.device)
         photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-        table = predict_photos(predictor, work.photos, photos, workers=config.data.workers)
-        table = table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold))
-        write_table(path, table)
+        told = fit_control(work.photos, work.out / column, config, work.start)
+        if told:
+            remaining.say(told)
+        computing = ComputeConfig(config.data.workers, config.device)
+        tables = {
+            work.control_answers(fold): predict_by_control(
+                work.model(column), predictor.info, work.photos, photos, computing
+            ),
+            path: predict_photos(predictor, work.photos, photos, workers=config.data.workers),
+        }
+        for place, table in tables.items():
+            if table is not None:
+                write_table(place, table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold)))
 
 
 def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Remaining) -> None:

@@ -1,6 +1,6 @@
 """The report of a cross-validation: all answers in one table, what must be known of them, and each fold's figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def write_pooled_report(
     models: Sequence[Path],
     config: CalibrationConfig,
     *,
+    control: Sequence[pd.DataFrame] = (),
     before: int = 0,
 ) -> dict[str, Any]:
     """Decide on the photos of each fold by rules of the others, and write the report on all of them.
@@ -60,6 +61,7 @@ def write_pooled_report(
         answers: Predictions tables of the folds, before any rule, with the column `fold`.
         models: The checkpoints that gave them.
         config: Decoder and cost.
+        control: Answers of the linear probe of each fold, likewise; none where not all folds have one.
         before: How often these photos had been cross-validated with other settings.
 
     Returns:
@@ -67,8 +69,8 @@ def write_pooled_report(
     """
     infos = [read_info(path) for path in models]
     table, undecided = _decide(answers, config)
-    order = division.table["file"].tolist()
-    table = table.iloc[table["file"].map(dict(zip(order, range(len(order)), strict=True))).argsort()]
+    order = {file: row for row, file in enumerate(division.table["file"])}
+    table = _in_order(table, order)
     folds = _measure_folds(table)
     by = default_columns(table)
     by = by if len(answers) > MAX_VALUES else [*(name for name in by if name != FOLD), FOLD]
@@ -76,10 +78,11 @@ def write_pooled_report(
     notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
     metrics = write_report(
         out,
-        table.reset_index(drop=True),
+        table,
         title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=ReportConfig(by=tuple(by)),
         provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
+        control=_in_order(_decide(control, config)[0], order) if control else None,
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics
@@ -115,6 +118,10 @@ def _decide(answers: Sequence[pd.DataFrame], config: CalibrationConfig) -> tuple
         return decide_cross_fitted(answers, config), ""
     except InputError as error:
         return pd.concat(answers, ignore_index=True), str(error)
+
+
+def _in_order(table: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
+    return table.iloc[table["file"].map(order).argsort()].reset_index(drop=True)
 
 
 def _measure_folds(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from biranet.inference.models import find_checkpoint
 from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
 from biranet.inference.worst_photos import draw_panels
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.control import find_control
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
 from biranet.learning.torch_predictor import load_predictor
@@ -80,7 +82,29 @@ def evaluate_checkpoint(
             panels=list(draw_panels(predictor, prepared, predictions)),
             history=read_history(checkpoint.parent),
             provenance=Provenance(tuple(notes), facts),
+            control=predict_by_control(checkpoint, info, prepared, photos, computing),
         )
+
+
+def predict_by_control(
+    checkpoint: Path, info: CheckpointInfo, prepared: Path, photos: pd.DataFrame, computing: ComputeConfig
+) -> pd.DataFrame | None:
+    """Predict photos by the linear probe beside a checkpoint.
+
+    Args:
+        checkpoint: The checkpoint.
+        info: Its description.
+        prepared: The prepared folder.
+        photos: Rows of its manifest.
+        computing: Where to compute, and what loads the photos.
+
+    Returns:
+        The predictions table; None where there is no probe.
+    """
+    control = find_control(checkpoint, info)
+    if control is None:
+        return None
+    return predict_photos(load_predictor(control, computing.device), prepared, photos, workers=computing.workers)
 
 
 def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:

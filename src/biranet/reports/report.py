@@ -23,6 +23,7 @@ from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
+from biranet.reports.control import CONTROL_PREDICTIONS_NAME, list_control, measure_control
 from biranet.reports.facts import HashedFile
 from biranet.reports.figures.all import draw_figures, forest_names
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
@@ -84,12 +85,15 @@ _FIXED_COLUMN_COUNT = 4
 """So many columns of predictions are there in every report, in their order."""
 
 
+def _is_predictions(path: Path) -> bool:
+    return read_header(path)[:_FIXED_COLUMN_COUNT] == PREDICTION_COLUMNS[:_FIXED_COLUMN_COUNT]
+
+
 REPORT = folder_kind(
     "a report",
     {
-        PREDICTIONS_NAME: lambda path: (
-            read_header(path)[:_FIXED_COLUMN_COUNT] == PREDICTION_COLUMNS[:_FIXED_COLUMN_COUNT]
-        ),
+        PREDICTIONS_NAME: _is_predictions,
+        CONTROL_PREDICTIONS_NAME: _is_predictions,
         METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
@@ -108,6 +112,7 @@ def write_report(
     panels: Sequence[Panel] = (),
     history: Sequence[Mapping[str, Any]] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
+    control: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json`, `report.html`, and what a paper takes from them, into a folder.
 
@@ -119,10 +124,11 @@ def write_report(
         panels: Photos to show, the worst mistakes first.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
         provenance: Where the predictions come from; notes that the table gives reason for, and its hash, are added.
+        control: Predictions of a linear probe for the same photos in the same order, to show beside the model.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
-        `provenance`.
+        `provenance`; with a control `control`.
 
     Raises:
         InputError: If the table is refused, a subgroup's column is not there, or a file cannot be written.
@@ -142,6 +148,7 @@ def write_report(
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
+        **measure_control(out, table, control, config),
         **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
@@ -153,6 +160,7 @@ def write_report(
         "tables": list_tables(provenance.tables),
         "panels": panels,
         "history": history,
+        "control": list_control(metrics),
         **_write_paper(out, title, table, metrics, provenance, measure_curves(table, config)),
     }
     page = render_page(
