@@ -12,7 +12,7 @@ ONE_PHOTO = "save the one photo as a file of its own"
 
 
 def describe_damage(share: float | None, of: str = "picture") -> str:
-    """Say how much of a damaged file can be read: a copy that broke off is to be fetched again, another is nearly whole.
+    """Say how much of a damaged file can be read: whether a copy broke off, or is nearly whole.
 
     Args:
         share: The share, 0 to 1; None where it is not known.
