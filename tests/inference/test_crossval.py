@@ -52,6 +52,7 @@ def test_report_shows_the_probes_of_the_folds_beside_the_models(crossed):
         assert probe.model.model == "probe" and probe.split_column == f"fold_{fold}"
     assert json.loads((out / "report" / "metrics.json").read_text())["control"]["measures"]["n"] == 40
     assert " by a linear probe; the model's minus it: " in said
+    assert said.splitlines()[-1] == f"Next: biranet grade NEW_PHOTOS --checkpoint {out / 'model.safetensors'}"
 
 
 def test_each_photo_is_answered_for_once_by_a_model_that_has_not_seen_its_patient(crossed):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from biranet.commands.flags import command_line
 from biranet.commands.photos import Prepare
 from biranet.commands.training import TrainingCommand, default_settings, early_flags
 from biranet.config import TrainConfig
@@ -82,6 +83,12 @@ class Crossval(TrainingCommand):
         print(f"Report: {report / 'report.html'}; figures of each fold: {report / FOLDS_NAME}")
         print(f"A model of all photos, for which such figures can be expected: {self.out / MODEL_NAME}\n{DISCLAIMER}")
         return status
+
+    def next_step(self) -> str:
+        """Grade new photographs by the model of all photos."""
+        from biranet.inference.crossval import MODEL_NAME
+
+        return command_line("grade", "NEW_PHOTOS", "--checkpoint", self.out / MODEL_NAME)
 
     def _share(self, config: TrainConfig) -> float:
         """The share of the photos to learn from that chooses the epoch."""
