@@ -55,9 +55,9 @@ def recipe(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 
 def _check_settings(config: Any) -> None:
-    from biranet.config import lasting_settings
+    from biranet.config import result_settings
 
-    check_finite(*(value for value in lasting_settings(config).values() if isinstance(value, float)))
+    check_finite(*(value for value in result_settings(config).values() if isinstance(value, float)))
     assert 0 <= config.seed < 2**64, config.seed
     assert config.data.batch_size >= 1
     assert config.epochs >= 1

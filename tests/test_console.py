@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biranet.console import GuardedStream, escaped, progress_bar
+from biranet.console import GuardedStream, escape_control, progress_bar
 
 
 @given(st.text())
 def test_no_order_gets_through_and_letters_stay(text):
-    shown = escaped(text)
+    shown = escape_control(text)
     assert all(letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs" for letter in shown)
-    assert escaped(shown) == shown
+    assert escape_control(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_no_order_gets_through_and_letters_stay(text):
     ],
 )
 def test_orders_are_written_out(text, shown):
-    assert escaped(text) == shown
+    assert escape_control(text) == shown
 
 
 def test_bar_goes_by_the_guard_and_is_not_shown_where_there_is_no_terminal(monkeypatch):

@@ -12,7 +12,16 @@ import pytest
 
 from biranet import files
 from biranet.errors import InputError
-from biranet.files import atomic_write, parse_json, parse_toml, read_json, read_regular, tidy, write_bytes, write_json
+from biranet.files import (
+    atomic_write,
+    delete_partials,
+    parse_json,
+    parse_toml,
+    read_json,
+    read_regular,
+    write_bytes,
+    write_json,
+)
 
 
 def names(folder):
@@ -132,7 +141,7 @@ def test_a_kill_leaves_the_old_file_whole_and_the_next_write_in_the_folder_tidie
     with writing(path):
         (half,) = names(tmp_path) - {"note.txt"}
         assert half.startswith(".note.") and half.endswith(".partial")
-        tidy(tmp_path)  # whoever lives is let alone
+        delete_partials(tmp_path)  # whoever lives is let alone
         assert (tmp_path / half).read_text() == "new"
     assert path.read_text() == "old" and names(tmp_path) == {"note.txt", half}
     write_bytes(tmp_path / "other.txt", b"new")
@@ -150,7 +159,7 @@ def test_what_only_looks_like_ours_is_never_tidied_up(tmp_path):
     os.mkfifo(tmp_path / ".pipe.biranet-0123abcd.partial")
     before = names(tmp_path)
     (tmp_path / ours).write_text("left by a process that was killed")
-    tidy(tmp_path)
+    delete_partials(tmp_path)
     assert names(tmp_path) == before
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biranet.errors import InputError
-from biranet.outputs import LOCK_NAME, alone, check_output, file_kind, folder_kind, lies_in, output
+from biranet.outputs import LOCK_NAME, check_output, file_kind, folder_kind, lies_in, output, write_lock
 
 NOTE = file_kind("a note", lambda path: path.read_text().startswith("note"))
 NOTES = folder_kind("notes", {"notes": lambda path: path.read_text() == ""})
@@ -108,7 +108,7 @@ def test_a_link_is_written_through_and_locked_as_what_it_leads_to(tmp_path):
 
 def test_a_place_where_nothing_was_written_leaves_no_trace(tmp_path):
     for folder in (True, False):
-        with pytest.raises(ZeroDivisionError), alone(tmp_path / "a" / "b", folder=folder):
+        with pytest.raises(ZeroDivisionError), write_lock(tmp_path / "a" / "b", folder=folder):
             _ = 1 / 0
     assert list(tmp_path.iterdir()) == []
 
@@ -120,15 +120,15 @@ def test_a_second_process_is_told_of_the_first_until_that_ends_however_it_ends(t
         try:
             assert holder.stdout.readline() == "held\n"
             words = f"another biranet is at work on {place}; wait until it has ended, or name another {kind}"
-            with pytest.raises(InputError, match=words), alone(place, folder=folder):
+            with pytest.raises(InputError, match=words), write_lock(place, folder=folder):
                 pass
-            with alone(tmp_path / "other", folder=folder):
+            with write_lock(tmp_path / "other", folder=folder):
                 pass
         finally:
             holder.kill()
     left = [path.name for path in tmp_path.rglob("*") if path.name.endswith(LOCK_NAME)]
     assert len(left) == 1  # it was killed, and keeps nobody out
-    with alone(place, folder=folder):
+    with write_lock(place, folder=folder):
         pass
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(LOCK_NAME)]
 
@@ -138,7 +138,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     for kind in (NOTE, NOTES):
         with pytest.raises(InputError, match=r"cannot write .*note: Not a directory; make room or choose"):
             check_output(tmp_path / "file" / "note", kind)
-    with pytest.raises(InputError, match=r"cannot write .*note: "), alone(tmp_path / "file" / "note", folder=True):
+    with pytest.raises(InputError, match=r"cannot write .*note: "), write_lock(tmp_path / "file" / "note", folder=True):
         pass
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from biranet.console import GuardedStream, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
-from biranet.places import refuse_undecoded
+from biranet.places import check_utf8_name
 from biranet.setting_names import settings_as_flags
 from biranet.signals import forget_interrupts, leave_quietly, stop_by_interrupt
 
 STOPPED = InterruptedRunError.exit_status
 
-READER_GONE = 128 + 13
+BROKEN_PIPE = 128 + 13
 """Status where the reader of our output, such as head, has seen enough: that of a process ended by SIGPIPE."""
 
 
@@ -56,23 +56,23 @@ def _exit_status(arguments: list[str], out: GuardedStream, stopped: list[int]) -
     if out.failure is None or status > 1:
         return status
     if isinstance(out.failure, BrokenPipeError):
-        return READER_GONE
+        return BROKEN_PIPE
     _print_error(f"the work is done, but what it says cannot be written to standard output: {out.failure.strerror}")
     return InputError.exit_status
 
 
 def _print_error(sentence: str) -> None:
-    if len(sentence) > _LONGEST_SENTENCE:  # it quotes a cell as long as a file
-        sentence = f"{sentence[: _LONGEST_SENTENCE - _END_OF_SENTENCE]} … {sentence[-_END_OF_SENTENCE:]}"
+    if len(sentence) > _MAX_SENTENCE_LENGTH:  # it quotes a cell as long as a file
+        sentence = f"{sentence[: _MAX_SENTENCE_LENGTH - _END_OF_SENTENCE]} … {sentence[-_END_OF_SENTENCE:]}"
     print(f"biranet: {sentence}", file=sys.stderr)
 
 
-_LONGEST_SENTENCE, _END_OF_SENTENCE = 3_000, 500
+_MAX_SENTENCE_LENGTH, _END_OF_SENTENCE = 3_000, 500
 
 
 def _run(arguments: list[str]) -> int:
     for word in arguments:
-        refuse_undecoded(word, word)
+        check_utf8_name(word, word)
         if not word or re.fullmatch("--[^=]+=", word):
             # For a path it would mean the current folder, and all that lies in it.
             raise InputError(f"nothing is given by the word {word!r}; write what it should be, or leave it out")

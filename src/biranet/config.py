@@ -19,7 +19,7 @@ from biranet.validated import STRICT, validated
 CONFIG_NAME = "config.json"
 """Holds the settings of a run, in its folder."""
 
-LARGEST_SEED = 2**64 - 1
+MAX_SEED = 2**64 - 1
 """The largest seed that torch takes."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -206,8 +206,8 @@ class TrainConfig(Choices):
     def __post_init__(self) -> None:
         super().__post_init__()
         _at_least(self, epochs=1, seed=0, early_stop=0, save_epoch=1)
-        if self.seed > LARGEST_SEED:
-            raise InputError(f"{setting('seed')} must be at most {LARGEST_SEED}, not {self.seed}")
+        if self.seed > MAX_SEED:
+            raise InputError(f"{setting('seed')} must be at most {MAX_SEED}, not {self.seed}")
         model = self.model
         if model.freeze != "none" and not model.pretrained and model.backbone_weights is None:
             raise InputError(
@@ -296,18 +296,18 @@ def _at_least(config: Any, **lowest: float) -> None:
             raise InputError(f"{setting(name)} must be at least {bound}, not {value}")
 
 
-_TRACELESS = {"data.workers", "save_minutes"}
+_NO_EFFECT_ON_RESULT = {"data.workers", "save_minutes"}
 """Settings that leave no trace in what is learned."""
 
 
-def lasting_settings(config: TrainConfig) -> dict[str, Any]:
+def result_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings that leave a trace in what is learned, by their names in a recipe, as plain values.
 
     Example:
-        >>> lasting_settings(TrainConfig())["optimizer.schedule"]
+        >>> result_settings(TrainConfig())["optimizer.schedule"]
         'plateau'
     """
-    return {name: value for name, value in _flat(dataclasses.asdict(config)) if name not in _TRACELESS}
+    return {name: value for name, value in _flat(dataclasses.asdict(config)) if name not in _NO_EFFECT_ON_RESULT}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

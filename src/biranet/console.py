@@ -20,11 +20,11 @@ _CONTROL = re.compile(r"[^\n\t -~]")
 """What may be an order to a terminal; most of it is letters."""
 
 
-def escaped(text: str) -> str:
+def escape_control(text: str) -> str:
     r"""Write orders to a terminal, and whatever else is no letter, sign or space, out; line breaks and tabs stay.
 
     Example:
-        >>> print(escaped("\x1b[31mred ü"))
+        >>> print(escape_control("\x1b[31mred ü"))
         \x1b[31mred ü
     """
     return _CONTROL.sub(_escape_character, text)
@@ -65,7 +65,7 @@ class GuardedStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Pass text on, without orders to a terminal; so there are no colours, and it does not claim to be one."""
-        self._attempt(lambda: self.stream.write(escaped(text)))
+        self._attempt(lambda: self.stream.write(escape_control(text)))
         return len(text)
 
     def flush(self) -> None:

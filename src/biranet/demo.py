@@ -21,13 +21,13 @@ MARK, MARKED = "demo.json", {"demo": True}
 _MADE = (MARK, "photos", "prepared", "run", "report", "new")
 
 
-def _foreign(folder: Path) -> Path | None:
+def _find_unowned(folder: Path) -> Path | None:
     """What a folder holds but a demo."""
     ours = holds_keys(folder / MARK, *MARKED)
     return next((path for path in visible(folder) if not ours or path.name not in _MADE), None)
 
 
-DEMO = Kind("a demo", _foreign, folder=True)
+DEMO = Kind("a demo", _find_unowned, folder=True)
 
 CONFIG = TrainConfig(
     model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),

@@ -18,7 +18,7 @@ from filelock import lock_descriptor
 
 from biranet.errors import InputError
 
-LONGEST_JSON_BYTES = 256_000_000
+MAX_JSON_BYTES = 256_000_000
 """Longest JSON file of ours that is read: findings on a million photos have some hundred megabytes."""
 
 
@@ -57,7 +57,7 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent not in _CLEANED_FOLDERS:
             _CLEANED_FOLDERS.add(target.parent)
-            tidy(target.parent)
+            delete_partials(target.parent)
         temporary, number = _open_temporary(target, 0o666 if old is None else 0o600)
     file = io.BufferedWriter(_Output(number, path))
     try:
@@ -86,7 +86,7 @@ _CLEANED_FOLDERS: set[Path] = set()
 """Folders in which this process has looked for what others have left: once is enough."""
 
 
-def tidy(folder: Path) -> None:
+def delete_partials(folder: Path) -> None:
     """Delete what killed processes have left half-written in a folder, and nothing else: what lives is locked."""
     with suppress(OSError):
         for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names only: the folder may be large)
@@ -328,7 +328,7 @@ def read_json(path: Path) -> Any:
         InputError: If it is missing or not JSON.
     """
     try:
-        return parse_json(read_regular(path, LONGEST_JSON_BYTES))
+        return parse_json(read_regular(path, MAX_JSON_BYTES))
     except OSError as error:
         raise unreadable(path, error) from error
     except ValueError as error:

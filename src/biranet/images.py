@@ -13,7 +13,7 @@ IMAGES_NAME = "images"
 PREPARED_SHA256 = "prepared_sha256"
 """Column of the manifest with the `image_digest` of the prepared image; empty where there is none."""
 
-LONGEST_IMAGE_BYTES = 1_000_000_000
+MAX_IMAGE_BYTES = 1_000_000_000
 """Longest prepared image that is read; the usual ones have some hundred kilobytes."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,7 +66,7 @@ def read_image(path: Path, digest: str) -> bytes:
     Raises:
         OSError: If it is missing, cannot be read, is no regular file, or is not what was stored (EIO).
     """
-    image = read_regular(path, LONGEST_IMAGE_BYTES)
+    image = read_regular(path, MAX_IMAGE_BYTES)
     if digest and image_digest(image) != digest:
         raise OSError(errno.EIO, "it is not the image that was stored", str(path))
     return image

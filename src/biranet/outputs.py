@@ -108,7 +108,7 @@ def output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> Iterator[Path]
     """
     inputs = tuple(inputs)
     check_output(out, kind, inputs)
-    with alone(out, folder=kind.folder):
+    with write_lock(out, folder=kind.folder):
         check_output(out, kind, inputs)  # what has changed until nobody else could change it
         yield Path(os.path.realpath(out))
 
@@ -151,7 +151,7 @@ def check_output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
 
 
 @contextmanager
-def alone(out: Path, *, folder: bool) -> Iterator[None]:
+def write_lock(out: Path, *, folder: bool) -> Iterator[None]:
     """Keep all other processes of this program from writing to a file or a folder; the system ends it with the process.
 
     Args:

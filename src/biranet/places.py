@@ -32,18 +32,18 @@ def public_name(path: Path | str) -> str:
     return public_names([path])[0]
 
 
-def public_word(word: str) -> str:
+def public_argument(word: str) -> str:
     """Write a word of a command line, which may be a file, or a flag with one.
 
     Example:
-        >>> public_word("--out=/home/me/report"), public_word("/home/me/run"), public_word("0.5")
+        >>> public_argument("--out=/home/me/report"), public_argument("/home/me/run"), public_argument("0.5")
         ('--out=report', 'run', '0.5')
     """
     flag, equals, value = word.partition("=")
     return flag + equals + public_name(value) if equals and Path(value).is_absolute() else public_name(word)
 
 
-def refuse_undecoded(name: str, subject: str) -> None:
+def check_utf8_name(name: str, subject: str) -> None:
     """Refuse a name that is no text: half of the libraries do, some of them after the work is done.
 
     Args:

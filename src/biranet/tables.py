@@ -200,11 +200,11 @@ def list_columns(names: Sequence[str]) -> str:
         >>> list_columns(["file", "\x1b[31mgrade"])
         "file, '\\x1b[31mgrade'"
     """
-    listed = ", ".join(printable(name[:_LONGEST_NAME]) for name in names[:_LISTED])
+    listed = ", ".join(printable(name[:_MAX_NAME_LENGTH]) for name in names[:_LISTED])
     return (listed + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")) or "none"
 
 
-_LISTED, _LONGEST_NAME = 30, 60
+_LISTED, _MAX_NAME_LENGTH = 30, 60
 
 
 def parse_grades(table: pd.DataFrame, column: str, path: Path | str) -> pd.Series:

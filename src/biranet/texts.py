@@ -8,7 +8,7 @@ from pathlib import Path
 from biranet.errors import InputError
 from biranet.files import open_regular, read_regular, unreadable
 
-LONGEST_TEXT_BYTES = 1_000_000_000
+MAX_TEXT_BYTES = 1_000_000_000
 """Longest table that is read: ten million photos with a hundred letters each."""
 
 SPREADSHEET_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
@@ -28,7 +28,7 @@ _WORKBOOK = re.compile(
 )
 
 _HEAD_BYTES = 65_536
-_LONGEST_HEAD_BYTES = 64_000_000
+_MAX_HEAD_LENGTH = 64_000_000
 
 
 def refuse_packed(path: Path) -> None:
@@ -61,7 +61,7 @@ def read_text(path: Path) -> str:
         InputError: If it cannot be read, is too long, or is something else.
     """
     try:
-        data = read_regular(path, LONGEST_TEXT_BYTES)
+        data = read_regular(path, MAX_TEXT_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
     _refuse_packed(path, data[: _TAR_MARK_AT + len(_TAR_MARK)])
@@ -84,7 +84,7 @@ def read_head(path: Path) -> str:
     data = b""
     try:
         with open_regular(path) as file:
-            while len(data) < _LONGEST_HEAD_BYTES and data.count(b"\n") + data.count(b"\r") < 2:
+            while len(data) < _MAX_HEAD_LENGTH and data.count(b"\n") + data.count(b"\r") < 2:
                 more = file.read(max(_HEAD_BYTES, len(data)))
                 data += more
                 if not more:

@@ -20,7 +20,7 @@ FORMER_NAMES = {
 }
 """What settings of earlier versions are called today."""
 
-_LONGEST_KEY = 200
+_MAX_KEY_LENGTH = 200
 
 Kind = TypeVar("Kind")
 
@@ -55,7 +55,7 @@ def validated(kind: type[Kind], values: Any, origin: str) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         location = first["loc"]
-        key = ".".join(map(str, location))[:_LONGEST_KEY]
+        key = ".".join(map(str, location))[:_MAX_KEY_LENGTH]
         if first["type"] == "unexpected_keyword_argument":
             keys = ", ".join(_fields_at(kind, location[:-1]))
             name = str(location[-1])

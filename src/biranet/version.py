@@ -7,7 +7,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from biranet.places import public_word
+from biranet.places import public_argument
 
 
 def software_version() -> str:
@@ -39,7 +39,7 @@ def how_measured() -> dict[str, str]:
     return {
         "Measured with": f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
         "Date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "Command": shlex.join([*_program(Path(sys.argv[0])), *map(public_word, sys.argv[1:])]),
+        "Command": shlex.join([*_program(Path(sys.argv[0])), *map(public_argument, sys.argv[1:])]),
     }
 
 

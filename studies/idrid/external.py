@@ -21,7 +21,7 @@ from studies.idrid.cells import chosen_rate, result_file
 from studies.idrid.collect import count_photos, write_settings
 from studies.idrid.grid import Grid
 
-READ_AS = "all of an external set"
+READING_COLUMN = "all of an external set"
 """What the readings are written down as, where those of a test part name the column of the split."""
 
 
@@ -84,7 +84,7 @@ def measure_external(external: Path, out: Path, results: Path, grid: Grid) -> No
         checkpoint = result_file(out, cell, rate)
         predictor = load_predictor(checkpoint, grid.train.device)
         check_preparation(external, predictor.info)
-        readings = record_reading(external, READ_AS, checkpoint, predictor.sha256)
+        readings = record_reading(external, READING_COLUMN, checkpoint, predictor.sha256)
         earlier.append(readings.by_run + readings.by_others)
         table = predict_photos(predictor, external, photos, workers=grid.train.data.workers)
         tables.setdefault(cell.pair, []).append(table.assign(fold="none"))

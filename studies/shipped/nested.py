@@ -34,7 +34,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
-from biranet.decisions.cross_fit import decide_by_rules_of
+from biranet.decisions.cross_fit import decide_with_rules_fitted_on
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
@@ -248,7 +248,7 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
         for fold, option in enumerate(options):
             quarter, answers = answers_of(out, "inner", fold, option), answers_of(out, "outer", fold, option)
             calibration = dataclasses.replace(config.calibration, decoder=option.decoder)
-            parts.append(decide_by_rules_of(quarter, answers, calibration))
+            parts.append(decide_with_rules_fitted_on(quarter, answers, calibration))
         tables[name] = pd.concat(parts, ignore_index=True)
         write_report(
             out / "nested" / name,

@@ -29,11 +29,11 @@ from biranet.decisions.rules import (
     Rules,
     apply_rules,
     apply_temperature,
+    conformal_scores,
     decide,
     decision_columns,
     decode,
     expected_grade,
-    mass_before_entering,
     raw_probabilities,
 )
 from biranet.errors import InputError
@@ -142,7 +142,7 @@ def grown_slowly(row: list[float], start: int, threshold: float) -> list[int]:
 def test_sets_are_neighbouring_grades_around_the_grade(raw: Shares, threshold: float, start: list[int]) -> None:
     exact = apply_temperature(raw, 1.0)
     answers = decide(exact, Rules(set_threshold=threshold), np.array(start))
-    before = mass_before_entering(answers.probabilities, np.array(start))
+    before = conformal_scores(answers.probabilities, np.array(start))
     assert (before[np.arange(6), start] == 0).all()
     for row, (low, high) in enumerate(zip(answers.lowest.tolist(), answers.highest.tolist(), strict=True)):
         assert 0 <= low <= start[row] <= high <= 4

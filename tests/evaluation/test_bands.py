@@ -111,7 +111,7 @@ def test_a_band_holds_its_curve(stratify: bool) -> None:
 def test_of_very_many_scores_enough_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     table = predictions(400)
     whole = measured(table)
-    monkeypatch.setattr("biranet.evaluation.bands.MOST_SCORES", 100)
+    monkeypatch.setattr("biranet.evaluation.bands.MAX_SCORES", 100)
     some = measured(table)
     assert whole.referable_roc and some.referable_roc
     np.testing.assert_allclose(some.referable_roc.value, whole.referable_roc.value, atol=0.02)

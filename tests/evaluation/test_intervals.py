@@ -16,7 +16,7 @@ from biranet.evaluation import intervals
 from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.interval_methods import average_interval, percentile_interval
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
-from biranet.evaluation.measures import TOP
+from biranet.evaluation.measures import TOP_LEVEL
 from biranet.evaluation.metrics import measure
 
 Draw = Callable[..., pd.DataFrame]
@@ -73,7 +73,7 @@ def test_the_values_are_those_without_intervals(draw_table: Draw) -> None:
     config = EvaluationConfig(referable_prevalence=0.2, stratify=True)
     measures = measure_with_intervals(table, config, resamples=20)
     assert json.loads(json.dumps(measures, allow_nan=False)) == measures
-    assert list(measures.pop("ci")) == [entry.key for entry in TOP.measures]
+    assert list(measures.pop("ci")) == [entry.key for entry in TOP_LEVEL.measures]
     assert "within the worst true grade" in measures.pop("ci_method")
     assert measures.pop("bootstrap") == {"seed": 1, "resamples": 20, "stratify": True}
     for section in ("before_calibration", "prediction_sets", "decisions"):
@@ -174,19 +174,19 @@ def test_no_variation_means_no_interval(table: pd.DataFrame) -> None:
 
 def test_a_table_without_probabilities_has_intervals_of_grades_alone(draw_table: Draw) -> None:
     measures = measure_with_intervals(draw_table(50, seed=7)[BARE], resamples=50)
-    for key in (entry.key for entry in TOP.measures):
+    for key in (entry.key for entry in TOP_LEVEL.measures):
         missing = measures[key] in (None, [None] * 5)
         assert (measures["ci"][key] in (None, [None] * 5)) == missing, key
 
 
 def test_differences_are_of_the_same_draws(draw_table: Draw) -> None:
     first, second = (draw_table(80, seed=8, rival=rival) for rival in (0.0, 0.6))
-    alone = [flat(measure_with_intervals(table, resamples=300), ends=False) for table in (first, second)]
+    write_lock = [flat(measure_with_intervals(table, resamples=300), ends=False) for table in (first, second)]
     ends = [flat(measure_with_intervals(table, resamples=300), ends=True) for table in (first, second)]
     itself, found = paired_differences([first, first.sample(frac=1, random_state=1), second], resamples=300)
-    assert set(found) == set(alone[0])
+    assert set(found) == set(write_lock[0])
     for key, difference in found.items():
-        assert difference["difference"] == pytest.approx(alone[1][key] - alone[0][key], abs=1e-12), key
+        assert difference["difference"] == pytest.approx(write_lock[1][key] - write_lock[0][key], abs=1e-12), key
         assert itself[key] == {"difference": pytest.approx(0, abs=1e-12), "ci": None}, key
     (back,) = paired_differences([second, first.sample(frac=1, random_state=2)], resamples=300)
     for key in ("accuracy", "brier", "referable_auc", "expected_calibration_error"):

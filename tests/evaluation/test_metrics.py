@@ -16,12 +16,12 @@ from sklearn import metrics as reference
 from biranet.config import EvaluationConfig
 from biranet.decisions.rules import raw_probabilities
 from biranet.errors import InputError
-from biranet.evaluation.measures import TOP
+from biranet.evaluation.measures import TOP_LEVEL
 from biranet.evaluation.metrics import measure
 
 Draw = Callable[..., pd.DataFrame]
 
-KEYS = [measure.key for measure in TOP.measures]
+KEYS = [measure.key for measure in TOP_LEVEL.measures]
 
 GRADES = [0, 1, 2, 3, 4]
 BARE = ["file", "group", "grade", "predicted_grade"]

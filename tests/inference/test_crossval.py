@@ -20,7 +20,7 @@ from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
 from biranet.inference.crossval_folds import divide
 from biranet.inference.crossval_report import FOLD_KEYS, write_pooled_report
-from biranet.inference.crossval_time import Remaining
+from biranet.inference.crossval_time import CrossvalTimer
 from biranet.learning.checkpoint import read_info
 from biranet.learning.state import Progress
 from biranet.manifest import graded_photos, read_manifest, training_set_digest
@@ -209,7 +209,7 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     published = table["group"] == table["group"].iloc[0]
     table["official_split"] = np.where(published, "test", "train")
     division = divide(table, prepared, SplitConfig(validation=0, calibration=0, test=0, folds=3), 3)
-    assert list(division.unlearned_grades()) == [(4, 2, 1)]
+    assert list(division.grades_missing_from_training()) == [(4, 2, 1)]
     assert len(division.left_out()) == 2
     assert not any(finding.refuses for finding in audit(division.table, division.columns))
 
@@ -236,7 +236,7 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
 def test_the_time_that_is_left_is_told_after_an_epoch_and_after_each_training(monkeypatch):
     clock, said = iter([0.0, 10.0, 40.0, 100.0, 200.0, 300.0]), []
     monkeypatch.setattr("biranet.inference.crossval_time.time.monotonic", lambda: next(clock))
-    remaining = Remaining(3, 4, said.append)
+    remaining = CrossvalTimer(3, 4, said.append)
     with remaining.training("Fold 1 of 2", done=False):
         for epoch in (0, 1, 1, 2):
             remaining.after_batch(dataclasses.replace(Progress(), epoch=epoch))

@@ -102,7 +102,7 @@ def test_a_model_for_one_size_of_batch_is_not_handed_out(refused, monkeypatch):
 
 
 def test_a_model_too_large_for_one_file(refused, light, monkeypatch):
-    monkeypatch.setattr(export, "LARGEST_BYTES", 1_000_000)
+    monkeypatch.setattr(export, "MAX_PROTOBUF_BYTES", 1_000_000)
     said = refused()
     assert (said.status, said.err) == (
         1,

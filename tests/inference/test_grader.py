@@ -198,8 +198,8 @@ def test_wide_photo_keeps_its_sides(grader, place_x, columns):
     cv2.circle(photo, (160, 100), 150, (170, 90, 40), -1)
     with_lesion = photo.copy()
     cv2.circle(with_lesion, (place_x, 100), 8, (60, 10, 10), -1)
-    centre = slice((320 - 200) // 2, (320 + 200) // 2)
-    assert np.array_equal(photo[:, centre], with_lesion[:, centre])
+    center = slice((320 - 200) // 2, (320 + 200) // 2)
+    assert np.array_equal(photo[:, center], with_lesion[:, center])
 
     # Drawn as a plain disc, it has none of the structure that a gradable photo shows.
     with pytest.raises(PhotoError, match="shows no structure"):

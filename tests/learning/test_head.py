@@ -128,8 +128,8 @@ def _fit_head(scale, steps=60):
     """What the published recipe makes of a head on vectors that are easy to tell apart: before, after, share right."""
     torch.manual_seed(0)
     channels, grades = 256, torch.arange(5).repeat(4)
-    centre = torch.rand(2, 5, channels)
-    a, b = (centre[stream, grades] + 0.05 * torch.rand(len(grades), channels) for stream in range(2))
+    center = torch.rand(2, 5, channels)
+    a, b = (center[stream, grades] + 0.05 * torch.rand(len(grades), channels) for stream in range(2))
     head = BilinearHead(channels, scale)
     optimizer = torch.optim.SGD(head.parameters(), lr=2e-4, momentum=0.9)
 

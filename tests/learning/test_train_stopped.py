@@ -22,7 +22,7 @@ from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import read_history
 from biranet.learning.model import BiraNet
 from biranet.learning.train import train
-from biranet.learning.workers import living_workers
+from biranet.learning.workers import worker_errors
 from biranet.manifest import read_manifest
 from biranet.signals import STOPPING
 
@@ -188,13 +188,13 @@ def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path,
 def test_a_worker_that_dies_while_it_hands_a_batch_over_is_the_same_sentence(error):
     with (
         pytest.raises(InputError, match="was ended from outside or ran out of memory; do this"),
-        living_workers("do this"),
+        worker_errors("do this"),
     ):
         raise error
 
 
 def test_other_errors_are_not_blamed_on_workers():
-    with pytest.raises(RuntimeError, match="shapes"), living_workers("do this"):
+    with pytest.raises(RuntimeError, match="shapes"), worker_errors("do this"):
         raise RuntimeError("shapes")
 
 

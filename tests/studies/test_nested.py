@@ -250,7 +250,7 @@ def test_rules_are_never_fitted_on_photos_they_answer_for(nested, tmp_path):
     one, other = inner[0, RECIPE, "alone"], inner[1, RECIPE, "alone"]
     assert set(one["group"]) & set(other["group"])
     with pytest.raises(RefusedError):
-        cross_fit.decide_by_rules_of(one, other, CalibrationConfig())
+        cross_fit.decide_with_rules_fitted_on(one, other, CalibrationConfig())
 
 
 def _figures(results, folder, options):
@@ -260,7 +260,7 @@ def _figures(results, folder, options):
     for fold, option in options.items():
         key = fold, option.setting, option.view
         config = CalibrationConfig(decoder=option.decoder)
-        tables.append(cross_fit.decide_by_rules_of(inner[key], outer[key], config))
+        tables.append(cross_fit.decide_with_rules_fitted_on(inner[key], outer[key], config))
     return pd.concat(tables, ignore_index=True)
 
 

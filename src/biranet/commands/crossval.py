@@ -15,7 +15,7 @@ from biranet.config import TrainConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 
-USUAL_VALIDATION = 0.15
+DEFAULT_VALIDATION = 0.15
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Crossval(TrainingCommand):
         """Cross-validate, and print the main figures."""
         from biranet.commands.evaluate import main_figures
         from biranet.inference.crossval import MODEL_NAME, REPORT_NAME, cross_validate, is_finished
-        from biranet.inference.crossval_begun import CROSSVAL, check_begun, settings_of
+        from biranet.inference.crossval_inputs import CROSSVAL, check_same_inputs, settings_of
         from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
         from biranet.outputs import output
         from biranet.reports.control import describe_control
@@ -63,7 +63,7 @@ class Crossval(TrainingCommand):
             prepare = self._preparing(config)
             status = 0
             if prepare is not None:
-                check_begun(self.out, settings_of(config, start, validation=validation))
+                check_same_inputs(self.out, settings_of(config, start, validation=validation))
                 status = prepare.run()
             finished = is_finished(self.out)
             metrics = cross_validate(
@@ -94,7 +94,7 @@ class Crossval(TrainingCommand):
         """The share of the photos to learn from that chooses the epoch."""
         plateau = config.optimizer.schedule == "plateau"
         if self.validation is None:
-            return USUAL_VALIDATION if config.early_stop or plateau else 0.0
+            return DEFAULT_VALIDATION if config.early_stop or plateau else 0.0
         if not 0 <= self.validation < 1:
             raise InputError(f"--validation must be at least 0 and below 1, not {self.validation}")
         if plateau and not self.validation:

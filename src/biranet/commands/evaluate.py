@@ -46,12 +46,12 @@ class Calibrate(Command):
         from biranet.learning.checkpoint import read_weights, save_checkpoint, write_weights
         from biranet.learning.torch_predictor import load_predictor
         from biranet.manifest import read_manifest
-        from biranet.outputs import alone
+        from biranet.outputs import write_lock
 
         computing = self.computing.resolve()
         table = read_manifest(self.prepared)
         # Not only the file: a training in its folder would replace it.
-        with alone(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
+        with write_lock(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
             if self.predictions:
                 predictions = read_predictions(*self.predictions)
                 weights, info = read_weights(self.checkpoint)

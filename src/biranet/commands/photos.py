@@ -146,11 +146,11 @@ class Split(Command):
         """Write the split into the manifest and show it."""
         from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
         from biranet.manifest import fold_columns, read_manifest, write_manifest
-        from biranet.outputs import alone
+        from biranet.outputs import write_lock
         from biranet.photos.audit import audit, find_duplicate_sets
         from biranet.photos.findings import refuse_leaks
 
-        with alone(self.prepared, folder=True):
+        with write_lock(self.prepared, folder=True):
             table = read_manifest(self.prepared)
             duplicate_sets = find_duplicate_sets(table)
             table = split_photos(table, self.config, duplicate_sets)

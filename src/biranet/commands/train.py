@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from biranet.commands.flags import PreparedFolder, command_line
 from biranet.commands.training import TrainingCommand, default_settings, early_flags
-from biranet.config import TrainConfig, lasting_settings, train_config_from
+from biranet.config import TrainConfig, result_settings, train_config_from
 from biranet.errors import InputError
 from biranet.files import read_json
 
@@ -100,7 +100,7 @@ def _settings_of(run: Path) -> tuple[Path, TrainConfig, Path | None]:
 
 def _differences(asked: TrainConfig, kept: TrainConfig) -> str:
     """Name the settings that differ between two configurations, but for those that leave no trace in the result."""
-    ours, theirs = lasting_settings(asked), lasting_settings(kept)
+    ours, theirs = result_settings(asked), result_settings(kept)
     return ", ".join(
         f"{name} is {ours[name]} here and {theirs[name]} in the run" for name in ours if ours[name] != theirs[name]
     )

@@ -136,7 +136,7 @@ def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
     edges = np.concatenate([[scale[0] - 0.5], expected, [scale[-1] + 0.5]])
     thresholds, ratio = np.array(ROUNDING_THRESHOLDS), 1.0
     while True:
-        starts = _min_cost_starts(observed - ratio * chance)
+        starts = _optimal_thresholds(observed - ratio * chance)
         lower = _total_cost(observed, starts) / _total_cost(chance, starts)
         if lower >= ratio:
             return thresholds
@@ -144,7 +144,7 @@ def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
         thresholds = (edges[places[starts]] + edges[places[starts] + 1]) / 2
 
 
-def _min_cost_starts(costs: Floats) -> npt.NDArray[np.intp]:
+def _optimal_thresholds(costs: Floats) -> npt.NDArray[np.intp]:
     """Divide a sequence among five grades in order at the least cost.
 
     Args:
@@ -167,7 +167,7 @@ def _min_cost_starts(costs: Floats) -> npt.NDArray[np.intp]:
 
 
 def _total_cost(costs: Floats, starts: npt.NDArray[np.intp]) -> float:
-    """Add what a division costs, (P, 5) as for `_min_cost_starts`."""
+    """Add what a division costs, (P, 5) as for `_optimal_thresholds`."""
     ends = [*starts, len(costs) - 1]
     return float(
         sum(

@@ -13,7 +13,7 @@ from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 
 
-def decide_by_rules_of(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
+def decide_with_rules_fitted_on(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
     """Decide on the photos of one predictions table by rules that are fitted on another.
 
     Raises:
@@ -42,5 +42,5 @@ def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfi
     decided = []
     for number, table in enumerate(tables):
         others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
-        decided.append(decide_by_rules_of(others, table, config))
+        decided.append(decide_with_rules_fitted_on(others, table, config))
     return pd.concat(decided, join="inner", ignore_index=True)

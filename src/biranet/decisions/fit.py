@@ -35,9 +35,9 @@ from biranet.decisions.rules import (
     OperatingPoint,
     Rules,
     apply_temperature,
+    conformal_scores,
     decode,
     expected_grade,
-    mass_before_entering,
     raw_probabilities,
 )
 from biranet.errors import InputError, RefusedError
@@ -53,7 +53,7 @@ NOT_CALIBRATED = (
 )
 """The doubt of rules that nothing was fitted for."""
 
-LITTLE_AGREEMENT = 0.2
+SLIGHT_KAPPA = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
 
 MIN_GROUPS = 9
@@ -134,7 +134,7 @@ def fit_rules(
     if min(of_class) >= MIN_GROUPS:
         points = _fit_points(referable_score(shares).round(_DECIMALS), referable, groups, cost_of_missed)
     starts = table["predicted_grade"].to_numpy(np.int64) if keep_grades else decode(raw, graded)
-    before = mass_before_entering(shares, starts)[np.arange(len(grades)), grades]
+    before = conformal_scores(shares, starts)[np.arange(len(grades)), grades]
     kappa = float(quadratic_weighted_kappa(confusion_matrix(grades, starts)))
     return Rules(
         temperature,
@@ -174,7 +174,7 @@ def _doubts(temperature: float, kappa: float, referable_groups: int, other_group
         )
     if temperature == FIT_MAX_TEMPERATURE:
         yield f"The temperature stands at its bound of {temperature:g}: the probabilities told nothing of the photos."
-    if kappa < LITTLE_AGREEMENT:
+    if kappa < SLIGHT_KAPPA:
         yield (
             f"On the photos that the rules were fitted on kappa is {kappa:.2f}: the grades hardly agree with the truth "
             "better than by chance."

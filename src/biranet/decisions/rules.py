@@ -237,7 +237,7 @@ def describe_decoder(rules: Rules, others: int, photos: int) -> str:
     )
 
 
-def mass_before_entering(shares: Floats, grades: Grades) -> Floats:
+def conformal_scores(shares: Floats, grades: Grades) -> Floats:
     """Grow a set of neighbouring grades from each photo's grade, always towards the likelier neighbour.
 
     Args:
@@ -254,7 +254,7 @@ def mass_before_entering(shares: Floats, grades: Grades) -> Floats:
         Ordinal Conformal Prediction Sets, MICCAI 2022. Ours starts at the grade that is printed.
 
     Example:
-        >>> mass_before_entering(np.array([[0.1, 0.5, 0.25, 0.15, 0.0]]), np.array([1])).tolist()
+        >>> conformal_scores(np.array([[0.1, 0.5, 0.25, 0.15, 0.0]]), np.array([1])).tolist()
         [[0.9, 0.0, 0.5, 0.75, 1.0]]
     """
     rows = np.arange(len(shares))
@@ -295,7 +295,7 @@ def decide(raw: npt.NDArray[np.floating], rules: Rules, grades: Grades | None = 
     grades = decode(raw, rules) if grades is None else grades
     lowest, highest = grades, grades
     if rules.set_threshold is not None:
-        inside = mass_before_entering(shares, grades) <= rules.set_threshold
+        inside = conformal_scores(shares, grades) <= rules.set_threshold
         lowest = np.asarray(inside.argmax(axis=1), np.int64)
         highest = lowest + inside.sum(axis=1) - 1
     score = referable_score(shares)

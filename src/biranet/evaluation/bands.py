@@ -36,7 +36,7 @@ RECALLS: Values = np.linspace(0.01, 1, 100)
 THRESHOLDS: Values = np.linspace(0.01, 0.6, 60)
 """Threshold probabilities of the decision curve: from 99 needless referrals for one that is missed to less than one."""
 
-MOST_SCORES = 2000
+MAX_SCORES = 2000
 """Of more different scores, so many are taken, which moves a curve by less than a line's width."""
 
 SCORE_BINS = 10
@@ -119,8 +119,8 @@ class _Order:
         order = np.argsort(-score, kind="stable")
         falling, marked, groups = -score[order], positive[order], group[order]
         scores = np.unique(falling)
-        if len(scores) > MOST_SCORES:
-            scores = scores[np.linspace(0, len(scores) - 1, MOST_SCORES).astype(np.intp)]
+        if len(scores) > MAX_SCORES:
+            scores = scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(np.intp)]
         scores = np.union1d(scores, -THRESHOLDS)
         at = [np.append(0, np.searchsorted(falling[who], scores, "right")) for who in (marked, ~marked)]
         return cls(groups[marked], groups[~marked], at[0], at[1], np.searchsorted(scores, -THRESHOLDS, "right"))

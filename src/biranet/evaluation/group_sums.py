@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.float64]
 
-ROWS_AT_ONCE = 20_000
+CHUNK_ROWS = 20_000
 """Photos whose measures are worked out at once."""
 
 
@@ -224,14 +224,14 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
                 key = Key(section.name, point, measure.key)
                 measures[key] = measure
                 # All count photos by the same matrix, whatever the section.
-                counted = measure.orders is None and measure.per_photo is count_grades
-                function = measure.orders or measure.per_photo
+                counted = measure.orders is None and measure.photo_values is count_grades
+                function = measure.orders or measure.photo_values
                 source = CONFUSION if counted else Source(section.name, point, function, measure.area)
                 sources[key] = source
                 if measure.orders is not None and source.order not in orders:
                     orders[source.order] = measure.orders(part)
                 elif measure.orders is None and source not in columns:
-                    columns[source] = measure.per_photo(part)
+                    columns[source] = measure.photo_values(part)
     return GroupSums(
         measures,
         sources,
@@ -304,9 +304,9 @@ def _count_photos(
     # In pieces, since every measure of every photo at once would need gigabytes for a million of them.
     pieces = [
         _count_defined(
-            shares, sources, {source: column[start : start + ROWS_AT_ONCE] for source, column in columns.items()}
+            shares, sources, {source: column[start : start + CHUNK_ROWS] for source, column in columns.items()}
         )
-        for start in range(0, rows, ROWS_AT_ONCE)
+        for start in range(0, rows, CHUNK_ROWS)
     ]
     return {key: np.sum([piece[key] for piece in pieces], axis=0) for key in shares}
 

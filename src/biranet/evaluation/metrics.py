@@ -16,7 +16,7 @@ from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, list_reason, to_json
 from biranet.evaluation.group_sums import GroupSums, sum_by_group
 from biranet.evaluation.groups import arrange_groups
-from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP, GradeCounts, Measure
+from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP_LEVEL, GradeCounts, Measure
 from biranet.grades import DISCLAIMER, GRADE_COUNT, GRADES
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def add_reasons(
     """
     stated = frozenset(name for name, prevalence in group_sums.prevalences.items() if prevalence is not None)
     grade_counts = GradeCounts(tuple(group_sums.matrix.sum(axis=1).tolist()), stated)
-    top = {Key("", "", entry.key): entry for entry in TOP.measures}
+    top = {Key("", "", entry.key): entry for entry in TOP_LEVEL.measures}
     selected = top | dict(group_sums.measures) if keys is None else {key: top[key] for key in map(Key.parse, keys)}
     estimates = {}
     for key, entry in selected.items():
@@ -114,13 +114,13 @@ def assemble_metrics(
     return {
         "n": int(matrix.sum()),
         "groups": group_sums.group_count,
-        **{entry.key: nested[entry.key] for entry in TOP.measures},
+        **{entry.key: nested[entry.key] for entry in TOP_LEVEL.measures},
         "confusion_matrix": matrix.tolist(),
         "prevalence": {
             **{name: shares[name] if stated[name] is None else stated[name] for name in SCREENINGS},
             "stated": {name: stated[name] is not None for name in SCREENINGS},
         },
-        **{section.name: nested.get(section.name) for section in SECTIONS if section is not TOP},
+        **{section.name: nested.get(section.name) for section in SECTIONS if section is not TOP_LEVEL},
         "undefined": reasons(estimates) | dict(group_sums.missing),
         "disclaimer": DISCLAIMER,
         **({"ci": nested["ci"]} if intervals else {}),

@@ -28,10 +28,10 @@ from biranet.config import ComputeConfig, SplitConfig, TrainConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
 from biranet.files import read_json, sha256_of
-from biranet.inference.crossval_begun import BEGUN_NAME, check_begun, settings_of
-from biranet.inference.crossval_folds import Division, divide
+from biranet.inference.crossval_folds import FoldAssignment, divide
+from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
 from biranet.inference.crossval_report import write_pooled_report
-from biranet.inference.crossval_time import Remaining
+from biranet.inference.crossval_time import CrossvalTimer
 from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
@@ -55,7 +55,7 @@ from biranet.tables import write_table
 FOLDS = 5
 """How many folds there are where nobody says it."""
 
-READ_AS = "all of a cross-validation"
+READING_COLUMN = "all of a cross-validation"
 """What a cross-validation is written down as, where readings of a test part name the column of the split."""
 
 MODEL_NAME = "model.safetensors"
@@ -74,7 +74,7 @@ class CrossValidation:
     """
 
     out: Path
-    division: Division
+    division: FoldAssignment
     config: TrainConfig
     start: Path | None
 
@@ -142,9 +142,9 @@ def cross_validate(
     findings = audit(division.table, division.columns)
     refuse_leaks(findings)
     if start is not None:
-        _refuse_seen(start, division)
+        _check_start_unseen(start, division)
     inputs = settings_of(config, start, validation=validation)
-    check_begun(out, {**inputs, "folds": len(division.columns), "photos_sha256": division.digest})
+    check_same_inputs(out, {**inputs, "folds": len(division.columns), "photos_sha256": division.digest})
     if is_finished(out):
         metrics: dict[str, Any] = read_json(out / REPORT_NAME / METRICS_NAME)
         return metrics
@@ -152,11 +152,11 @@ def cross_validate(
         say(warnings)
     if (table["split"] != table[OFFICIAL_SPLIT]).any():
         say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
-    for grade, count, patients in division.unlearned_grades():
+    for grade, count, patients in division.grades_missing_from_training():
         say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
     work = CrossValidation(out, division, config, start)
     link_prepared(prepared, work.photos, division.table)
-    remaining = Remaining(len(division.columns) + 1, config.epochs, say)
+    remaining = CrossvalTimer(len(division.columns) + 1, config.epochs, say)
     try:
         for fold in range(len(division.columns)):
             _answer_fold(work, fold, remaining)
@@ -164,7 +164,7 @@ def cross_validate(
         files = [work.control_answers(fold) for fold in range(len(division.columns))]
         probes = [read_predictions(file) for file in files if file.exists()]
         models = [work.model(column) for column in division.columns]
-        readings = record_reading(prepared, READ_AS, out / BEGUN_NAME, sha256_of(out / BEGUN_NAME))
+        readings = record_reading(prepared, READING_COLUMN, out / INPUTS_NAME, sha256_of(out / INPUTS_NAME))
         metrics = write_pooled_report(
             out / REPORT_NAME,
             prepared,
@@ -183,7 +183,7 @@ def cross_validate(
     return metrics
 
 
-def _refuse_seen(start: Path, division: Division) -> None:
+def _check_start_unseen(start: Path, division: FoldAssignment) -> None:
     photos = graded_photos(division.table)
     seen = count_learned_before(read_start(start).origin, photos)["start_learned_from"]
     if seen:
@@ -193,7 +193,7 @@ def _refuse_seen(start: Path, division: Division) -> None:
         )
 
 
-def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: Remaining) -> None:
+def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: CrossvalTimer) -> None:
     """Train in a run folder, what the training says going to a file beside it."""
     with (work.out / f"{name}.txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
         try:
@@ -202,7 +202,7 @@ def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: Rem
             raise InputError(f"{remaining.what}: {error}") from error
 
 
-def _answer_fold(work: CrossValidation, fold: int, remaining: Remaining) -> None:
+def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> None:
     """Train on the other folds, and answer for the photos of this one."""
     path, column = work.answers(fold), work.division.columns[fold]
     parts = graded_photos(work.division.table)[column].value_counts()
@@ -232,7 +232,7 @@ def _answer_fold(work: CrossValidation, fold: int, remaining: Remaining) -> None
                 write_table(place, table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold)))
 
 
-def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Remaining) -> None:
+def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: CrossvalTimer) -> None:
     """Train on all photos, and fit the rules of the model on the answers of the folds."""
     model = work.out / MODEL_NAME
     with remaining.training("The model of all photos", done=model.exists()) as to_do:

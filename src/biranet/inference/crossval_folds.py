@@ -15,7 +15,7 @@ from biranet.photos.audit import find_duplicate_sets
 
 
 @dataclass(frozen=True)
-class Division:
+class FoldAssignment:
     """Photos that are divided into folds.
 
     Attributes:
@@ -35,7 +35,7 @@ class Division:
         photos = graded_photos(self.table)
         return photos[~(photos[self.columns] == "test").any(axis=1)]
 
-    def unlearned_grades(self) -> Iterator[tuple[int, int, int]]:
+    def grades_missing_from_training(self) -> Iterator[tuple[int, int, int]]:
         """Find photos whose grade the model that answers for them has never seen.
 
         Yields:
@@ -52,7 +52,7 @@ class Division:
             yield grade, count, photos.loc[photos["grade"] == grade, "group"].nunique()
 
 
-def divide(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> Division:
+def divide(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> FoldAssignment:
     """Divide the graded photos of a manifest for a cross-validation.
 
     Args:
@@ -98,7 +98,7 @@ def divide(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int 
             raise InputError(f"{prepared}: no photo is left for {column}; lower --folds")
     whole = split_photos(table, dataclasses.replace(config, folds=None), duplicate_sets)
     divided["split"] = whole["split"]
-    return Division(
+    return FoldAssignment(
         table=divided,
         columns=columns,
         seed=None if fold_columns(table) else config.seed,

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biranet.config import TrainConfig, lasting_settings
+from biranet.config import TrainConfig, result_settings
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.run_folder import STATE_NAME
 from biranet.outputs import folder_kind, holds_keys
 
-BEGUN_NAME = "crossval.json"
+INPUTS_NAME = "crossval.json"
 
 CROSSVAL = folder_kind(
-    "a cross-validation", {BEGUN_NAME: lambda path: holds_keys(path, "validation", "optimizer.optimizer")}
+    "a cross-validation", {INPUTS_NAME: lambda path: holds_keys(path, "validation", "optimizer.optimizer")}
 )
 """The folder of a cross-validation, known by its settings."""
 
@@ -33,10 +33,10 @@ def settings_of(config: TrainConfig, start: Path | None, *, validation: float) -
     weights = config.model.backbone_weights
     files = {"model.backbone_weights": weights, "from": start}
     contents = {name: path and f"{path.name}, sha256 {sha256_of(path)}" for name, path in files.items()}
-    return {**lasting_settings(config), **contents, "validation": validation}
+    return {**result_settings(config), **contents, "validation": validation}
 
 
-def check_begun(out: Path, inputs: Mapping[str, Any]) -> None:
+def check_same_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
     """Note what a cross-validation depends on, or hold it against what was noted before.
 
     As long as nothing was learned, other settings take the place of those of before.
@@ -49,7 +49,7 @@ def check_begun(out: Path, inputs: Mapping[str, Any]) -> None:
     Raises:
         InputError: If they are others.
     """
-    path = out / BEGUN_NAME
+    path = out / INPUTS_NAME
     before = read_json(path) if path.exists() else {}
     here = json.loads(json.dumps(dict(inputs), default=str))
     others = [name for name in here if name in before and before[name] != here[name]]

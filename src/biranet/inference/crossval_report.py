@@ -14,7 +14,7 @@ from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_some
 from biranet.evaluation.subgroups import MAX_VALUES, default_columns
 from biranet.files import sha256_of
-from biranet.inference.crossval_folds import Division
+from biranet.inference.crossval_folds import FoldAssignment
 from biranet.inference.provenance import count_learned_before, doubts_of_patients
 from biranet.learning.checkpoint import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
@@ -44,7 +44,7 @@ FOLD_KEYS = (
 def write_pooled_report(
     out: Path,
     prepared: Path,
-    division: Division,
+    division: FoldAssignment,
     answers: Sequence[pd.DataFrame],
     models: Sequence[Path],
     config: CalibrationConfig,
@@ -133,10 +133,10 @@ def _measure_folds(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(FOLD, key=lambda column: column.astype(int))
 
 
-def _notes(division: Division, infos: Sequence[CheckpointInfo], undecided: str) -> Iterator[Note]:
+def _notes(division: FoldAssignment, infos: Sequence[CheckpointInfo], undecided: str) -> Iterator[Note]:
     yield Note.of("cross_validated", folds=len(infos))
     yield Note.of("rules_not_fitted", why=undecided) if undecided else Note.of("rules_cross_fitted")
-    for grade, count, patients in division.unlearned_grades():
+    for grade, count, patients in division.grades_missing_from_training():
         yield Note.of("grade_not_learned", grade=grade, photos=count, patients=patients)
     if left_out := len(division.left_out()):
         yield Note.of("published_parts_left_out", photos=left_out)
@@ -152,7 +152,7 @@ def _notes(division: Division, infos: Sequence[CheckpointInfo], undecided: str) 
 
 def _facts(
     prepared: Path,
-    division: Division,
+    division: FoldAssignment,
     infos: Sequence[CheckpointInfo],
     checkpoints: Sequence[str],
     folds: pd.DataFrame,

@@ -8,7 +8,7 @@ from typing import Any
 from biranet.learning.state import Progress
 
 
-class Remaining:
+class CrossvalTimer:
     """Tells which training is on, how long it took, and about how long all that are left will take.
 
     Args:

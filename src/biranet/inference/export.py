@@ -40,7 +40,7 @@ OPSET = 18
 TOLERANCE = 1e-4
 """Answers of an ONNX model must lie nearer to the checkpoint's than this."""
 
-LARGEST_BYTES = 2_000_000_000
+MAX_PROTOBUF_BYTES = 2_000_000_000
 """Weights that fit into one ONNX file, which ends at 2 GiB with all that is in it."""
 
 
@@ -123,7 +123,7 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
     predictor = load_predictor(checkpoint, "cpu")
     model, info = predictor.model, predictor.info
     weights_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
-    if weights_bytes > LARGEST_BYTES:
+    if weights_bytes > MAX_PROTOBUF_BYTES:
         raise RefusedError(
             f"{checkpoint} has {weights_bytes / 1e9:.1f} GB of weights, and one ONNX file holds 2; "
             "export a .safetensors"

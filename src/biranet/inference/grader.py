@@ -24,7 +24,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.transforms import Pixels, resize
-from biranet.learning.workers import Loader, living_workers
+from biranet.learning.workers import Loader, worker_errors
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.prepare import decode_prepared, prepare_photo
 from biranet.photos.quality import why_ungradable
@@ -191,7 +191,7 @@ class Grader:
 
     def _predict_loaded(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
         remaining = iter(names)
-        with living_workers(f"grade again, perhaps with fewer {setting('workers')}"):
+        with worker_errors(f"grade again, perhaps with fewer {setting('workers')}"):
             for loaded in loader:
                 yield from self._predict(list(islice(remaining, len(loaded))), loaded)
 

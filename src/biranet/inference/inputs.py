@@ -17,14 +17,14 @@ from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.formats import PHOTO_SUFFIXES
-from biranet.places import refuse_undecoded
+from biranet.places import check_utf8_name
 from biranet.tables import read_table
 from biranet.texts import refuse_packed
 
 PICTURE_MARK = b"attention, drawn by biranet"
 """Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""
 
-_LONGEST_NAME_BYTES = 255
+_MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def list_photos(inputs: Sequence[Path]) -> PhotoList:
     if not files:
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
-        refuse_undecoded(str(file), f"the file name {str(file)!r}")
+        check_utf8_name(str(file), f"the file name {str(file)!r}")
     return PhotoList(files, refused, passed_by)
 
 
@@ -139,12 +139,12 @@ def outputs_of_grading(
                     "be graded as photos; name another folder"
                 )
             locks.enter_context(
-                output(attention, Kind("pictures of attention", partial(_foreign, table=table), folder=True))
+                output(attention, Kind("pictures of attention", partial(_find_unowned, table=table), folder=True))
             )
         yield table
 
 
-def _foreign(folder: Path, table: Path) -> Path | None:
+def _find_unowned(folder: Path, table: Path) -> Path | None:
     """What a folder holds but pictures that we drew, and the table beside them."""
     foreign = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
     return next(foreign, None)
@@ -166,7 +166,7 @@ def picture_name(number: int, file: str) -> str:
         ('00007_left.jpg', 255)
     """
     head, tail = f"{number:05d}_", ".jpg"
-    left = _LONGEST_NAME_BYTES - len(head + tail)
+    left = _MAX_NAME_BYTES - len(head + tail)
     return f"{head}{os.fsencode(Path(file).stem)[:left].decode(errors='ignore')}{tail}"
 
 

@@ -22,7 +22,7 @@ from biranet.learning.flip import with_test_time_flip
 from biranet.learning.model import build_model
 from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
 
-HARMLESS_WEIGHTS = 50_000_000
+MAX_UNBACKED_WEIGHTS = 50_000_000
 """So many weights take no memory that matters; a backbone with more must be as large as the file lets expect."""
 
 
@@ -90,16 +90,16 @@ def load_checkpoint(
         InputError: If the file is missing, no checkpoint, of a version this program does not read, not as it was
             written, or what it says is impossible.
     """
-    return load_with_hash(path, build)[:2]
+    return load_with_sha256(path, build)[:2]
 
 
-def load_with_hash(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> Loaded:
+def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> Loaded:
     """Read a checkpoint as `load_checkpoint` does, and name the bytes it was read from."""
     with open_tensors(path, "a checkpoint") as stored:
         info = _info(path, stored)
         with _name_in_errors(path):
             weights = check_backbone(info.model.backbone, info.image_size)
-        if weights > max(HARMLESS_WEIGHTS, stored.size_bytes):
+        if weights > max(MAX_UNBACKED_WEIGHTS, stored.size_bytes):
             raise _mismatch(
                 path, f"its backbone has {weights / 1e6:,.0f} million weights, which so small a file cannot hold"
             )

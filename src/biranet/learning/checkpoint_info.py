@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from biranet.config import LARGEST_SEED, ModelConfig
+from biranet.config import MAX_SEED, ModelConfig
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
@@ -19,8 +19,8 @@ VERSION = 4
 FORMER_VERSIONS = (2, 3)
 """Versions that `studies/convert_checkpoint.py` writes anew: 2 holds no digests, 3 has other names."""
 
-LONGEST_NAME = 200
-LONGEST_TEXT = 10_000
+MAX_NAME_LENGTH = 200
+MAX_TEXT_LENGTH = 10_000
 
 
 class Normalization(NamedTuple):
@@ -113,7 +113,7 @@ class CheckpointInfo:
             "std": (self.std, 1e-3, 10),
             "epoch": ((self.epoch,), 0, 1e9),
             "validation_kappa": ((self.validation_kappa,), -1, 1),
-            "seed": ((self.seed,), 0, LARGEST_SEED),
+            "seed": ((self.seed,), 0, MAX_SEED),
         }
         for name, (values, lowest, highest) in numbers.items():
             for value in values:
@@ -121,20 +121,20 @@ class CheckpointInfo:
                     raise InputError(f"{name} must lie between {lowest:g} and {highest:g}, not {value}")
         # What a file says of itself is shown to people: on a terminal, in a report.
         texts = {
-            "model.backbone": ((self.model.backbone,), LONGEST_NAME),
-            "split_column": ((self.split_column,), LONGEST_NAME),
-            "calibration_photo_hashes": (self.calibration_photo_hashes, LONGEST_NAME),
-            "training_set_digest": ((self.training_set_digest,), LONGEST_NAME),
-            "training_set_fingerprints": (self.training_set_fingerprints, LONGEST_TEXT),
-            "trained_on": ((self.trained_on,), LONGEST_TEXT),
-            "software": ((*self.software, *self.software.values()), LONGEST_NAME),
-            "rules.fitted_on": ((self.rules.fitted_on,), LONGEST_TEXT),
-            "doubts": ((*self.doubts, *self.rules.doubts), LONGEST_TEXT),
-            "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), LONGEST_NAME),
+            "model.backbone": ((self.model.backbone,), MAX_NAME_LENGTH),
+            "split_column": ((self.split_column,), MAX_NAME_LENGTH),
+            "calibration_photo_hashes": (self.calibration_photo_hashes, MAX_NAME_LENGTH),
+            "training_set_digest": ((self.training_set_digest,), MAX_NAME_LENGTH),
+            "training_set_fingerprints": (self.training_set_fingerprints, MAX_TEXT_LENGTH),
+            "trained_on": ((self.trained_on,), MAX_TEXT_LENGTH),
+            "software": ((*self.software, *self.software.values()), MAX_NAME_LENGTH),
+            "rules.fitted_on": ((self.rules.fitted_on,), MAX_TEXT_LENGTH),
+            "doubts": ((*self.doubts, *self.rules.doubts), MAX_TEXT_LENGTH),
+            "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), MAX_NAME_LENGTH),
         }
         if (start := self.started_from) is not None:
             words = (start.file, start.sha256, start.trained_on, *start.fingerprints, *start.training_set_digests)
-            texts["started_from"] = (words, LONGEST_TEXT)
+            texts["started_from"] = (words, MAX_TEXT_LENGTH)
         for name, (words, longest) in texts.items():
             if any(len(word) > longest or not word.isprintable() for word in words):
                 raise InputError(f"{name} must be at most {longest} characters, and all of them printable")

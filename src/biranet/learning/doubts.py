@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from biranet.decisions.fit import LITTLE_AGREEMENT
+from biranet.decisions.fit import SLIGHT_KAPPA
 from biranet.grades import GRADE_COUNT
 
 EXPLODED_RATIO = 2.0
 """A loss this many times that of equal probabilities has exploded."""
 
 
-def loss_of_equal_probabilities(loss: nn.Module) -> float:
+def uniform_loss(loss: nn.Module) -> float:
     """What a loss is for a model that gives every grade the same probability, over grades that come equally often.
 
     Args:
@@ -22,7 +22,7 @@ def loss_of_equal_probabilities(loss: nn.Module) -> float:
         The mean, at least 0.
 
     Example:
-        >>> round(loss_of_equal_probabilities(nn.CrossEntropyLoss()), 4)  # log 5
+        >>> round(uniform_loss(nn.CrossEntropyLoss()), 4)  # log 5
         1.6094
     """
     value: torch.Tensor = loss(torch.zeros(GRADE_COUNT, GRADE_COUNT), torch.arange(GRADE_COUNT))
@@ -34,7 +34,7 @@ def training_doubts(loss: float, chance_loss: float, validation_kappa: float | N
 
     Args:
         loss: Mean loss over its photos.
-        chance_loss: See `loss_of_equal_probabilities`.
+        chance_loss: See `uniform_loss`.
         validation_kappa: Quadratic weighted kappa after it; None without a validation part.
 
     Yields:
@@ -49,7 +49,7 @@ def training_doubts(loss: float, chance_loss: float, validation_kappa: float | N
             f"The loss is {loss:.3g}, where equal probabilities for all grades cost {chance_loss:.3g}: it has "
             "exploded, so train again with a lower --lr."
         )
-    if validation_kappa is not None and validation_kappa < LITTLE_AGREEMENT:
+    if validation_kappa is not None and validation_kappa < SLIGHT_KAPPA:
         yield (
             f"The validation kappa is {validation_kappa:.2f}: its grades hardly agree with the truth better than by "
             "chance."

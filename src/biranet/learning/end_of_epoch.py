@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.doubts import training_doubts
-from biranet.learning.epochs import EpochResult, OnEpoch, asks_to_stop, loss_of_predictions
+from biranet.learning.epochs import EpochResult, OnEpoch, is_stop_request, loss_of_predictions
 from biranet.learning.predict import predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, epoch_name
 from biranet.learning.training import Training
@@ -60,7 +60,7 @@ def save_epoch(training: Training, result: EpochResult) -> None:
     epoch, run, model = result.epoch, training.run, training.model
     training.progress.start_epoch(epoch)
     if training.history is not None:
-        doubts = training_doubts(result.train_loss, training.loss_of_equal_probabilities, result.validation_kappa)
+        doubts = training_doubts(result.train_loss, training.uniform_loss, result.validation_kappa)
         info = dataclasses.replace(
             training.predictor.info, epoch=epoch, validation_kappa=result.validation_kappa, doubts=tuple(doubts)
         )
@@ -74,9 +74,9 @@ def save_epoch(training: Training, result: EpochResult) -> None:
     training.save_state()
 
 
-def stop_asked(training: Training, result: EpochResult, on_epoch: OnEpoch) -> bool:
+def notify_on_epoch(training: Training, result: EpochResult, on_epoch: OnEpoch) -> bool:
     """Tell `on_epoch` of an epoch that is saved, and say whether it ends the training, in all processes alike."""
-    stop = asks_to_stop(on_epoch(result)) if training.accelerator.is_main_process else False
+    stop = is_stop_request(on_epoch(result)) if training.accelerator.is_main_process else False
     return bool(broadcast_object_list([stop])[0])
 
 

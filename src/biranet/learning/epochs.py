@@ -81,14 +81,14 @@ OnEpoch = Callable[[EpochResult], bool | None]
 """Hears of each epoch; True ends the training."""
 
 
-def asks_to_stop(answer: object) -> bool:
+def is_stop_request(answer: object) -> bool:
     """Say whether what `on_epoch` returned ends the training.
 
     Raises:
         InputError: If it is neither True nor False nor None.
 
     Example:
-        >>> asks_to_stop(True), asks_to_stop(None)
+        >>> is_stop_request(True), is_stop_request(None)
         (True, False)
     """
     if answer is None or isinstance(answer, bool | np.bool_):

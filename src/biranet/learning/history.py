@@ -20,7 +20,7 @@ from biranet.photos.overlay import overlay_attention
 
 HISTORY_NAME = "history.jsonl"
 
-LONGEST_HISTORY_BYTES = 100_000_000
+MAX_HISTORY_BYTES = 100_000_000
 """Half a million epochs."""
 
 _EPOCH: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, int | Annotated[float, Field(allow_inf_nan=False)] | None])
@@ -38,7 +38,7 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        lines = read_regular(path, LONGEST_HISTORY_BYTES).decode().splitlines()
+        lines = read_regular(path, MAX_HISTORY_BYTES).decode().splitlines()
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
 from biranet.learning.predictor import Predictor
-from biranet.learning.workers import living_workers
+from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, select_part, training_set_digest
 from biranet.photos.prepare import read_preparation
 
@@ -79,7 +79,7 @@ def predict_photos(
     photos, rules = PreparedPhotos(prepared, table, predictor.info.image_size), predictor.info.rules
     loader = load_batches(photos, SequentialBatchSampler(len(table), batch_size), workers)
     batches = []
-    with living_workers("run the command again, perhaps with fewer --workers"):
+    with worker_errors("run the command again, perhaps with fewer --workers"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
             batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
     answers = decide(np.concatenate(batches), rules)

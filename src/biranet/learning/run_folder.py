@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import CONFIG_NAME, SplitConfig, TrainConfig, lasting_settings
+from biranet.config import CONFIG_NAME, SplitConfig, TrainConfig, result_settings
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import describe_split, split_photos
@@ -20,7 +20,7 @@ from biranet.manifest import (
     read_manifest,
     write_manifest,
 )
-from biranet.outputs import alone, folder_kind, holds_keys, visible
+from biranet.outputs import folder_kind, holds_keys, visible, write_lock
 from biranet.photos.audit import audit
 from biranet.photos.findings import describe_warnings, refuse_leaks
 from biranet.photos.prepare import read_preparation
@@ -81,7 +81,7 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
             f"{prepared} is divided into folds 0 to {len(folds) - 1}; say which one to train on with --fold, "
             f"or replace them by one split with: biranet split {prepared}"
         )
-    with alone(prepared, folder=True):
+    with write_lock(prepared, folder=True):
         table = split_photos(read_manifest(prepared), SplitConfig(seed=config.seed))
         write_manifest(prepared, table)
     why = "The manifest had no split; made one" if none else "The published split has no validation part; made one"
@@ -138,9 +138,9 @@ def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dic
     """
     preparation = {f"preparation.{name}": value for name, value in read_preparation(prepared).as_dict().items()}
     column = split_column(config)
-    having_a_say = photos[photos[column].isin(["train", "validation"])]
-    sums = {"photos_sha256": photos_digest(having_a_say, ["file", "sha256", "grade", column])}
-    return {**lasting_settings(config), **preparation, **sums}
+    train_and_validation = photos[photos[column].isin(["train", "validation"])]
+    sums = {"photos_sha256": photos_digest(train_and_validation, ["file", "sha256", "grade", column])}
+    return {**result_settings(config), **preparation, **sums}
 
 
 def open_run(

@@ -72,7 +72,7 @@ class Schedule:
         if self.plateau is None:
             return
         ours = self.plateau.state_dict()
-        settings = ours.keys() - _MOVING
+        settings = ours.keys() - _STATE_KEYS
         if not (
             ours.keys() == state.keys()
             and all(state[name] == ours[name] for name in settings)
@@ -84,7 +84,7 @@ class Schedule:
 
 
 _COUNTS = ("num_bad_epochs", "cooldown_counter", "last_epoch")
-_MOVING = {*_COUNTS, "best", "_last_lr"}
+_STATE_KEYS = {*_COUNTS, "best", "_last_lr"}
 """What changes in the state of torch's plateau; everything else in it is a setting."""
 
 

@@ -11,7 +11,7 @@ from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.learning.backbone import FROZEN, TRAINED
-from biranet.learning.checkpoint import load_with_hash
+from biranet.learning.checkpoint import load_with_sha256
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom
 from biranet.places import public_name
 from biranet.setting_names import setting
@@ -53,7 +53,7 @@ def read_start(path: Path) -> Start:
     Raises:
         InputError: If it cannot be used.
     """
-    model, info, sha256 = load_with_hash(path)
+    model, info, sha256 = load_with_sha256(path)
     return Start(path, model.state_dict(), info, sha256)
 
 

@@ -25,7 +25,7 @@ VERSION = 3
 _MAX_COUNT = 10**12
 """More than any training counts, and few enough for int64."""
 
-Conditions = Mapping[str, Any]
+ResumeFingerprint = Mapping[str, Any]
 """What a training hangs on, plain values by name; a name such as `photos_sha256` sums up what is too long to tell."""
 
 
@@ -90,7 +90,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     schedule: dict[str, Any],
     progress: Progress,
-    conditions: Conditions,
+    conditions: ResumeFingerprint,
 ) -> None:
     """Write everything that a training needs to go on, whole or not at all.
 
@@ -118,7 +118,7 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conditions: Conditions
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conditions: ResumeFingerprint
 ) -> tuple[Progress, dict[str, Any]]:
     """Read a state back into a model and its optimizer.
 
@@ -204,7 +204,7 @@ def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimizer: torch.o
             raise ValueError(f"what is kept of weight {number} does not fit it")
 
 
-def _differences(here: Conditions, written: Conditions) -> Iterator[str]:
+def _differences(here: ResumeFingerprint, written: ResumeFingerprint) -> Iterator[str]:
     for name in dict.fromkeys([*here, *written]):
         if here.get(name) != written.get(name):
             difference = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"

@@ -21,7 +21,7 @@ from torch import Tensor
 from biranet.errors import InputError
 from biranet.files import parse_json, unreadable, write_bytes
 
-LONGEST_HEADER_BYTES = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """Longest description of the tensors, which is what safetensors itself allows."""
 
 _HEADER = "biranet"
@@ -45,7 +45,7 @@ class StoredTensors:
         self._path, self._what, self._file = path, what, file
         with _format_errors(path, what):
             announced = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if announced > LONGEST_HEADER_BYTES:
+            if announced > MAX_HEADER_BYTES:
                 raise ValueError("the header is too long")
             described = parse_json(file.read(announced))
             self.header: dict[str, Any] = parse_json(described.pop("__metadata__")[_HEADER])

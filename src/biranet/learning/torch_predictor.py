@@ -13,7 +13,7 @@ from torch import nn
 
 from biranet.config import Device, ModelConfig
 from biranet.errors import InputError
-from biranet.learning.checkpoint import load_with_hash
+from biranet.learning.checkpoint import load_with_sha256
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
@@ -99,7 +99,7 @@ def load_predictor(
         InputError: If the checkpoint cannot be used, or there is no such device.
     """
     chosen = choose_device(device)
-    model, info, sha256 = load_with_hash(checkpoint, build)
+    model, info, sha256 = load_with_sha256(checkpoint, build)
     return TorchPredictor(model, info, chosen, str(checkpoint), sha256)
 
 

@@ -28,7 +28,7 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import Batch
-from biranet.learning.end_of_epoch import kappa_or_zero, save_epoch, stop_asked, validate
+from biranet.learning.end_of_epoch import kappa_or_zero, notify_on_epoch, save_epoch, validate
 from biranet.learning.epochs import OnEpoch
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
@@ -39,7 +39,7 @@ from biranet.learning.state import Progress
 from biranet.learning.time_left import describe_epochs_left, describe_time_left
 from biranet.learning.torch_predictor import choose_device, load_predictor
 from biranet.learning.training import Training, prepare_training
-from biranet.learning.workers import living_workers
+from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import output
 from biranet.photos.parallel import check_main_guard
@@ -145,14 +145,14 @@ def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch)
                 log(f"Stopped early: no better validation kappa in {config.early_stop} epochs.")
                 break
             started, whole = time.monotonic(), progress.batch == 0
-            with living_workers(advice):
+            with worker_errors(advice):
                 train_epoch(training, epoch, signals, after_batch)
                 result = validate(training, epoch, started)
                 save_epoch(training, result)
             log(
                 f"{result.describe()}{describe_epochs_left(result.seconds, config.epochs - epoch - 1) if whole else ''}"
             )
-            if stop_asked(training, result, on_epoch):
+            if notify_on_epoch(training, result, on_epoch):
                 log(f"Stopped after epoch {epoch + 1}, as on_epoch asked.")
                 break
             if _stop_requested(signals, training.accelerator) and epoch + 1 < config.epochs:
@@ -174,7 +174,7 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
     training.save_state()
     started = time.monotonic()
-    with stop_signals() as signals, living_workers("run the command again, perhaps with fewer --workers"):
+    with stop_signals() as signals, worker_errors("run the command again, perhaps with fewer --workers"):
 
         def stop_where_asked() -> None:
             if _stop_requested(signals, training.accelerator):
@@ -189,7 +189,7 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
         result = validate(training, 0, started)
         save_epoch(training, result)
     training.log(result.describe())
-    stop_asked(training, result, on_epoch)
+    notify_on_epoch(training, result, on_epoch)
 
 
 def train_epoch(training: Training, epoch: int, signals: list[int], after_batch: AfterBatch) -> None:

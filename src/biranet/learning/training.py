@@ -18,7 +18,7 @@ from biranet.files import printable
 from biranet.learning.backbone import check_backbone
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import BalancedBatchSampler, BatchLoader, PreparedPhotos, load_batches
-from biranet.learning.doubts import loss_of_equal_probabilities
+from biranet.learning.doubts import uniform_loss
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.history import HistoryWriter
 from biranet.learning.loss import make_loss
@@ -34,7 +34,7 @@ from biranet.learning.run_folder import (
 )
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.start import Start, check_start, load_start
-from biranet.learning.state import Conditions, Progress, load_state, save_state
+from biranet.learning.state import Progress, ResumeFingerprint, load_state, save_state
 from biranet.learning.time_left import StepTimes
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
@@ -82,7 +82,7 @@ class Training:
     sampler: BalancedBatchSampler
     loader: BatchLoader
     predictor: TorchPredictor
-    conditions: Conditions
+    conditions: ResumeFingerprint
     progress: Progress
     history: HistoryWriter | None
     step_times: StepTimes = field(default_factory=StepTimes)
@@ -94,9 +94,9 @@ class Training:
         return PreparedPhotos(self.prepared, shown, self.config.data.image_size)
 
     @cached_property
-    def loss_of_equal_probabilities(self) -> float:
+    def uniform_loss(self) -> float:
         """What the loss is for a model that has learned nothing."""
-        return loss_of_equal_probabilities(self.loss)
+        return uniform_loss(self.loss)
 
     @property
     def resume_command(self) -> str:

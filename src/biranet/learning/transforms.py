@@ -46,10 +46,10 @@ def augment_fundus(photo: Pixels, random: np.random.Generator) -> Pixels:
     angle_degrees = random.uniform(-180, 180)
     scale = np.exp(random.uniform(-0.1, 0.1))
     mirror = random.random() < 0.5
-    centre = (side - 1) / 2
-    matrix = cv2.getRotationMatrix2D((centre, centre), angle_degrees, scale)
+    center = (side - 1) / 2
+    matrix = cv2.getRotationMatrix2D((center, center), angle_degrees, scale)
     if mirror:
-        matrix = matrix @ np.array([[-1, 0, 2 * centre], [0, 1, 0], [0, 0, 1]])
+        matrix = matrix @ np.array([[-1, 0, 2 * center], [0, 1, 0], [0, 0, 1]])
     turned = cv2.warpAffine(photo, matrix, (side, side), flags=cv2.INTER_LINEAR)
 
     gain = np.exp(random.uniform(-0.15, 0.15) + random.uniform(-0.05, 0.05, size=3))

@@ -57,7 +57,7 @@ class Loader(DataLoader[Item]):
 
 
 @contextmanager
-def living_workers(advice: str) -> Iterator[None]:
+def worker_errors(advice: str) -> Iterator[None]:
     """Say in one sentence that a worker process of a data loader died, which it does where memory runs out.
 
     Args:

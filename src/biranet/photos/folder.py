@@ -27,7 +27,7 @@ from biranet.manifest import (
     ROW_SHA256,
     row_digest,
 )
-from biranet.outputs import alone
+from biranet.outputs import write_lock
 from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
@@ -157,7 +157,7 @@ def prepare_folder(
     preparation = Preparation(size_px=size_px, already_cropped=listed.already_cropped)
     check_output_folder(photos, out)
     check_ownership(out)
-    with alone(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:
+    with write_lock(out, folder=True), open_journal(out, OUTCOME_COLUMNS) as journal:
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _load_earlier(out / MANIFEST_NAME, journal)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from biranet.config import CONFIG_NAME
 from biranet.errors import InputError
-from biranet.files import printable, tidy, unreadable
+from biranet.files import delete_partials, printable, unreadable
 from biranet.images import IMAGES_NAME, is_image_place
 from biranet.manifest import MANIFEST_NAME
 from biranet.outputs import holds_keys, visible
@@ -114,7 +114,7 @@ def delete_orphans(out: Path, named: Set[str], *, resumed: bool) -> int:
         if folder.is_symlink() or not folder.is_dir():
             continue
         if resumed:
-            tidy(folder)
+            delete_partials(folder)
         for file in list(folder.iterdir()):
             place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
             if is_image_place(place, file.stem) and place not in named:

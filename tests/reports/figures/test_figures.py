@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from sklearn.metrics import roc_curve
 
 from biranet.config import ReportConfig
-from biranet.console import escaped
+from biranet.console import escape_control
 from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
 from biranet.evaluation.bands import measure_curves
 from biranet.evaluation.intervals import measure_with_intervals
@@ -207,7 +207,7 @@ def test_pdf_says_the_same_and_holds_its_font(figures: dict[str, Figure]) -> Non
         said = pdf_words(data)
         for mark in figure.marks:
             if isinstance(mark, Words) and not mark.upwards:
-                assert font.as_drawable(escaped(mark.text), mark.instead) in said
+                assert font.as_drawable(escape_control(mark.text), mark.instead) in said
     said = pdf_words(pdf.as_pdf_file(figures["subgroups_source"]))
     # What the font has no letters for goes by its number, in the order of the table of subgroups.
     assert "<b>&\"'" in said and "a_50%\\" in said and said.count("value ") == 2

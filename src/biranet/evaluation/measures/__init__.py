@@ -38,7 +38,7 @@ __all__ = [
 
 NO_PROBABILITIES = "the predictions hold no probabilities"
 
-TOP = Section(
+TOP_LEVEL = Section(
     name="",
     measures=(*GRADE_MEASURES, *SCREENING_MEASURES, *ONE_VS_REST_MEASURES, RISK_COVERAGE, *LOSS_MEASURES),
     parts=lambda photos: {"": photos},
@@ -61,7 +61,7 @@ def _with_decisions(photos: GradedPhotos) -> Mapping[str, GradedPhotos]:
 
 
 SECTIONS = (
-    TOP,
+    TOP_LEVEL,
     Section(
         "before_calibration",
         BEFORE_CALIBRATION_MEASURES,
@@ -98,7 +98,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         f"{meaning.section}.{meaning.key}" if meaning.section else meaning.key: meaning
         for meaning in (
             *COUNTS,
-            *TOP.measures,
+            *TOP_LEVEL.measures,
             CONFUSION_MATRIX,
             *PREVALENCES,
             *(measure for section in SECTIONS[1:] for measure in section.measures),

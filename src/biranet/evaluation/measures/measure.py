@@ -198,7 +198,7 @@ class Measure(Meaning):
     """
 
     value: Callable[[WeightedSums], Values]
-    per_photo: PhotoValues = count_grades
+    photo_values: PhotoValues = count_grades
     orders: Orders | None = None
     area: Area | None = None
     needs: Literal["grades", "probabilities"] = "grades"

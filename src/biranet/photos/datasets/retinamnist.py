@@ -15,7 +15,7 @@ from biranet.photos.formats.npz import ArraysError, open_arrays
 _PARTS = ("train", "val", "test")
 """How the names of the arrays begin."""
 
-_LONGEST_LABELS_BYTES = 100_000_000
+_MAX_LABELS_BYTES = 100_000_000
 
 
 def _label_files(folder: PhotoFolder) -> list[Path]:
@@ -72,7 +72,7 @@ def _read_part(path: Path, part: str) -> list[Any]:
             labels_shape, _ = arrays.head(f"{part}_labels")
             if labels_shape not in ((count,), (count, 1)):
                 raise InputError(f"{path}: {part}_images holds {count} photos, {part}_labels an array {labels_shape}")
-            labels: list[Any] = arrays.read(f"{part}_labels", _LONGEST_LABELS_BYTES).reshape(-1).tolist()
+            labels: list[Any] = arrays.read(f"{part}_labels", _MAX_LABELS_BYTES).reshape(-1).tolist()
     except (OSError, ArraysError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     return labels

@@ -13,7 +13,7 @@ from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.formats import PHOTO_SUFFIXES, SIGNATURE_BYTES, looks_like_picture
-from biranet.places import refuse_undecoded
+from biranet.places import check_utf8_name
 from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
@@ -61,7 +61,7 @@ def scan(root: Path) -> Scan:
     scanner = _Scanner(root)
     scanner.run()
     for name in scanner.photos:
-        refuse_undecoded(name, f"{root}: the file name {name!r}")
+        check_utf8_name(name, f"{root}: the file name {name!r}")
     return Scan(
         sorted(scanner.photos),
         sorted(scanner.labels),
@@ -191,7 +191,7 @@ def _describe_strays(folder: str, count: int) -> str:
     return f"{count} photos lie in the prepared folder {printable(folder)} and are passed by; move them out of there"
 
 
-_LISTED_SUFFIXES, _LONGEST_SUFFIX = 10, 20
+_LISTED_SUFFIXES, _MAX_SUFFIX_LENGTH = 10, 20
 
 
 def _describe_unrecognized(counts: Mapping[str, int]) -> str:
@@ -200,7 +200,7 @@ def _describe_unrecognized(counts: Mapping[str, int]) -> str:
         return ""
     most_first = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
     # What stands behind the last point of a name may be a whole sentence.
-    names = [printable(suffix[:_LONGEST_SUFFIX]) or "no ending" for suffix in most_first[:_LISTED_SUFFIXES]]
+    names = [printable(suffix[:_MAX_SUFFIX_LENGTH]) or "no ending" for suffix in most_first[:_LISTED_SUFFIXES]]
     listed = ", ".join(names) + (", …" if len(counts) > _LISTED_SUFFIXES else "")
     if count == 1:
         return f"1 file is no photo by its ending and content, and is passed by: {listed}"

@@ -80,7 +80,7 @@ _PLACE = re.compile(
     r"|-?\d{1,3}\.\d{4,}+\s*+[,;]\s*+-?\d{1,3}\.\d{4,}|\d{1,3}\s*+°\s*+\d",
     _IGNORE_CASE,
 )
-_LABELLED_NAME = re.compile(
+_LABELED_NAME = re.compile(
     r"\b(?:patient|pat|name|surname|nom|nombre|mr|mrs|ms|dr|prof)\b[\s.:=]++(?-i:[^\W\d_a-z])[^\W\d_]|[^\W\d_]{2}\^[^\W\d_]",
     _IGNORE_CASE,
 )
@@ -143,7 +143,7 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
     if _EMAIL.search(text):
         kinds.add("contact")
     # Behind a program's signature or a camera's name people still write dates and numbers.
-    signed = is_software_signature(text) and not _LABELLED_NAME.search(text)
+    signed = is_software_signature(text) and not _LABELED_NAME.search(text)
     rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
     for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
         rest, count = pattern.subn("\n", rest)
@@ -151,7 +151,7 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
             kinds.add(kind)
     lines = [line.strip(" \t\r,;:.-_/#()") for line in rest.split("\n")]
     if (names and not signed) and (
-        _LABELLED_NAME.search(text) or any(_FULL_NAME.fullmatch(line) and not _NOT_NAMES.search(line) for line in lines)
+        _LABELED_NAME.search(text) or any(_FULL_NAME.fullmatch(line) and not _NOT_NAMES.search(line) for line in lines)
     ):
         kinds.add("name")
     return kinds

@@ -7,7 +7,7 @@ from typing import Any
 from reportlab.lib.colors import HexColor
 from reportlab.pdfgen.canvas import Canvas
 
-from biranet.console import escaped
+from biranet.console import escape_control
 from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Dot, Figure, Mark, Stroke, Words
 from biranet.reports.figures.font import NAME, as_drawable, load_font
 from biranet.reports.figures.svg import outline
@@ -54,7 +54,7 @@ def _draw(canvas: Any, mark: Mark, height: float) -> None:
 
 
 def _draw_words(canvas: Any, words: Words, height: float) -> None:
-    text = as_drawable(escaped(words.text), words.instead)
+    text = as_drawable(escape_control(words.text), words.instead)
     canvas.setFont(NAME, words.size)
     canvas.setFillColor(HexColor(COLORS[words.color]))
     canvas.translate(words.x, height - words.y)

@@ -27,7 +27,7 @@ Points = Sequence[tuple[float, float]]
 
 TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-LEFT, RIGHT, TOP = 36.0, 8.0, 7.0
+LEFT, RIGHT, TOP_LEVEL = 36.0, 8.0, 7.0
 """Room left, right and above of a plot."""
 
 BELOW = 26.0
@@ -40,7 +40,7 @@ SQUARE = WIDTH - LEFT - RIGHT
 def plot_axes(
     height: float,
     *,
-    top: float = TOP,
+    top: float = TOP_LEVEL,
     x_range: tuple[float, float] = (0.0, 1.0),
     y_range: tuple[float, float] = (0.0, 1.0),
 ) -> Axes:

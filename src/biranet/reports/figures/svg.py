@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from biranet.console import escaped
+from biranet.console import escape_control
 from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Color, Dot, Figure, Mark, Shape, Stroke, Words
 
 MARK = "<!-- a figure of biranet's -->"
@@ -107,4 +107,4 @@ def _path(points: Iterable[tuple[float, float]]) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(escaped(text))
+    return escape(escape_control(text))

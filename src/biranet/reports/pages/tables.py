@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from biranet.evaluation.measures import LEADING, MEANINGS, SECTIONS, TOP
+from biranet.evaluation.measures import LEADING, MEANINGS, SECTIONS, TOP_LEVEL
 
 
 class Column(NamedTuple):
@@ -53,7 +53,7 @@ ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cards": tuple(key for key in LEADING if MEANINGS[key].better == "higher"),
         "models": LEADING,
         "probabilities": tuple(
-            each.key for each in TOP.measures if each.heading == "Probabilities" and each.better == "lower"
+            each.key for each in TOP_LEVEL.measures if each.heading == "Probabilities" and each.better == "lower"
         ),
         "decisions": tuple(
             f"{section.name}.{each.key}"

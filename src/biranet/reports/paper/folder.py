@@ -54,7 +54,7 @@ _IS_OURS: Mapping[str, Callable[[Path], bool]] = {
 }
 
 
-def nothing_foreign(folder: Path) -> bool:
+def holds_only_ours(folder: Path) -> bool:
     """Whether a folder of figures or tables holds none that goes by the name of one of ours and is none of them."""
     return folder.is_dir() and all(_is_ours(path) for path in folder.iterdir() if _named_like_ours(path))
 
@@ -64,8 +64,8 @@ def _is_ours(path: Path) -> bool:
 
 
 PAPER_PARTS: Mapping[str, Callable[[Path], bool]] = {
-    FIGURES_NAME: nothing_foreign,
-    TABLES_NAME: nothing_foreign,
+    FIGURES_NAME: holds_only_ours,
+    TABLES_NAME: holds_only_ours,
     METHODS_NAME: _begins(methods.MARK),
     REFERENCES_NAME: _begins(references.MARK),
 }

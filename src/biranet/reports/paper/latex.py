@@ -3,7 +3,7 @@ r"""Tables as LaTeX, with booktabs: what comes from outside is escaped, and ever
 import re
 from collections.abc import Sequence
 
-from biranet.console import escaped
+from biranet.console import escape_control
 
 MARK = "% a table of biranet's"
 """Begins every file."""
@@ -47,7 +47,7 @@ def as_latex(text: str) -> str:
         >>> print(as_latex("50 % of a_b\\input{x}"))
         50 \% of a\_b\textbackslash{}input\{x\}
     """
-    line = " ".join(escaped(text).split())
+    line = " ".join(escape_control(text).split())
     parts = [_SPECIAL.sub(lambda match: _WORDS[match[0]], part) for part in _LIGATURE.split(line)]
     # The parts at odd places are the letters that another one of their kind follows.
     return "".join(f"{part}{{}}" if place % 2 else part for place, part in enumerate(parts))

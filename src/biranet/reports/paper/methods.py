@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.console import escaped
+from biranet.console import escape_control
 from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
@@ -47,7 +47,7 @@ def as_markdown(text: str) -> str:
         >>> print(as_markdown("a_b [@c]"))
         a\_b \[\@c\]
     """
-    return _SPECIAL.sub(r"\\\1", " ".join(escaped(text).split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(escape_control(text).split()))
 
 
 def known_facts(provenance: Provenance) -> Mapping[str, Fact]:
