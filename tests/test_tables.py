@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biranet import tables
-from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
+from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.tables import parse_grades, read_header, read_rows, read_table, write_table
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from biranet.errors import InterruptedRunError as InterruptedRunError
     from biranet.errors import PhotoError as PhotoError
     from biranet.errors import RefusedError as RefusedError
-    from biranet.evaluation.from_python import measure as measure
+    from biranet.evaluation.api import measure as measure
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
@@ -87,7 +87,7 @@ _HOMES = {
     "DataConfig": "config",
     "OptimizerConfig": "config",
     "CalibrationConfig": "config",
-    "measure": "evaluation.from_python",
+    "measure": "evaluation.api",
     "prepare_photo": "photos.prepare",
     "Preparation": "photos.prepare",
     "Prepared": "photos.prepare",

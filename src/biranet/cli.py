@@ -8,7 +8,7 @@ from typing import Any
 from biranet.console import GuardedStream, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
 from biranet.grades import DISCLAIMER
-from biranet.places import check_utf8_name
+from biranet.public_paths import check_utf8_name
 from biranet.setting_names import settings_as_flags
 from biranet.signals import forget_interrupts, leave_quietly, stop_by_interrupt
 

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import pandas as pd
 
-from biranet.cells import as_cell, from_cell
 from biranet.errors import InputError
 from biranet.files import atomic_write, open_regular, printable, unreadable
 from biranet.grades import parse_grade
-from biranet.texts import read_head, read_text
+from biranet.spreadsheet_cells import as_cell, from_cell
+from biranet.text_files import read_head, read_text
 from biranet.words import parse_eye
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -312,7 +312,8 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all, in memory for one row.
 
-    Cells that a spreadsheet would compute are marked as text, see `biranet.cells`; all readers here take the mark away.
+    Cells that a spreadsheet would compute are marked as text, see `biranet.spreadsheet_cells`; all readers here take
+    the mark away.
 
     Args:
         path: Where to.

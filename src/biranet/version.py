@@ -7,7 +7,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from biranet.places import public_argument
+from biranet.public_paths import public_argument
 
 
 def software_version() -> str:

@@ -20,7 +20,7 @@ from biranet.learning.checkpoint import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
-from biranet.places import public_name
+from biranet.public_paths import public_name
 from biranet.reports.facts import Fact
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report

@@ -17,9 +17,9 @@ from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.formats import PHOTO_SUFFIXES
-from biranet.places import check_utf8_name
+from biranet.public_paths import check_utf8_name
 from biranet.tables import read_table
-from biranet.texts import refuse_packed
+from biranet.text_files import refuse_packed
 
 PICTURE_MARK = b"attention, drawn by biranet"
 """Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""

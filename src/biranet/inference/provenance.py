@@ -12,7 +12,7 @@ from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import connected_components, near_identical_pairs
-from biranet.places import public_name
+from biranet.public_paths import public_name
 from biranet.reports.facts import Fact, HashedFile
 from biranet.reports.notes import Note
 from biranet.reports.table_provenance import CHECKPOINT_FACT, THRESHOLDS_FACT

@@ -18,7 +18,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import graded_photos
-from biranet.places import public_name
+from biranet.public_paths import public_name
 
 CALIBRATION = "calibration"
 """The part of the split that rules are fitted on."""

@@ -13,7 +13,7 @@ from biranet.files import printable
 from biranet.learning.backbone import FROZEN, TRAINED
 from biranet.learning.checkpoint import load_with_sha256
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom
-from biranet.places import public_name
+from biranet.public_paths import public_name
 from biranet.setting_names import setting
 
 

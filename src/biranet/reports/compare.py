@@ -24,7 +24,7 @@ from biranet.evaluation.intervals import measure_with_intervals, paired_differen
 from biranet.files import write_bytes, write_json
 from biranet.grades import DECISIONS, DISCLAIMER, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
-from biranet.places import public_names
+from biranet.public_paths import public_names
 from biranet.reports.figures.referral import draw_roc_of_models
 from biranet.reports.figures.svg import as_svg_element
 from biranet.reports.pages.differences import Difference, chart_differences, list_differences, select_main, shorten

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of
-from biranet.places import public_names
+from biranet.public_paths import public_names
 from biranet.reports.facts import Facts, HashedFile, SourceTable, fact_text, source_lines
 from biranet.reports.notes import Note
 from biranet.validated import STRICT

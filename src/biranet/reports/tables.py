@@ -13,7 +13,7 @@ from biranet.decisions.predictions import PooledPredictions, pool_predictions, r
 from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import output
-from biranet.places import public_names
+from biranet.public_paths import public_names
 from biranet.reports.facts import Fact
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report

@@ -25,7 +25,7 @@ from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.retinamnist import RETINAMNIST
 from biranet.photos.datasets.scan import OUTSIDE, outside, refuse_prepared
 from biranet.scale import Scale, remarks
-from biranet.texts import refuse_packed
+from biranet.text_files import refuse_packed
 
 __all__ = [
     "DATASETS", "OUTSIDE", "LabelSource", "LabeledPhoto", "Labels", "PhotoFolder", "SourceRow", "outside",

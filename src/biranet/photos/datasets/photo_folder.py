@@ -14,7 +14,7 @@ from biranet.photos.datasets.names import PhotoNames
 from biranet.photos.datasets.scan import Scan, describe_skipped, outside, scan
 from biranet.scale import GradeLabel, Scale
 from biranet.tables import read_header
-from biranet.texts import SPREADSHEET_SUFFIXES
+from biranet.text_files import SPREADSHEET_SUFFIXES
 from biranet.words import split_eye_suffix
 
 _NO_COLUMNS: Mapping[str, str] = {}

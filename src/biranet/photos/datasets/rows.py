@@ -7,7 +7,7 @@ from pathlib import Path
 from biranet.errors import InputError
 from biranet.photos.datasets.labels import SourceRow
 from biranet.tables import read_table
-from biranet.texts import read_text
+from biranet.text_files import read_text
 
 TableRow = tuple[SourceRow, list[str], Mapping[str, str]]
 """Where it stands, its values in the columns that were asked for, and all others by their column."""

@@ -13,8 +13,8 @@ from biranet.files import open_regular, printable
 from biranet.images import IMAGES_NAME
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.formats import PHOTO_SUFFIXES, SIGNATURE_BYTES, looks_like_picture
-from biranet.places import check_utf8_name
-from biranet.texts import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
+from biranet.public_paths import check_utf8_name
+from biranet.text_files import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
 """Endings, in lower case, of tables."""

@@ -102,9 +102,7 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
     keys = FOREST[0] if "referable_auc" in parts[0] else FOREST[1]
     rows = [("all photos", sum(part["n"] for part in parts), numbers, "")]
     rows += [(part["value"], part["n"], Numbers(part), f"value {place}") for place, part in enumerate(parts, 1)]
-    names = min(
-        _MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(value for value, *_ in rows)))
-    )
+    names = min(_MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(value for value, *_ in rows))))
     counts, panels = 4 + names + _COUNT_WIDTH, 4 + names + _COUNT_WIDTH + 14
     top = 24.0
     bottom = top + len(rows) * _ROW + 2
