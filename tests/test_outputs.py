@@ -16,8 +16,8 @@ NOTES = folder_kind("notes", {"notes": lambda path: path.read_text() == ""})
 HOLDER = """
 import sys, time
 from pathlib import Path
-from biranet.outputs import alone
-with alone(Path(sys.argv[1]), folder=sys.argv[2] == "folder"):
+from biranet.outputs import write_lock
+with write_lock(Path(sys.argv[1]), folder=sys.argv[2] == "folder"):
     print("held", flush=True)
     time.sleep(600)
 """
