@@ -26,7 +26,7 @@ __all__ = [
     "MEANINGS",
     "NO_PROBABILITIES",
     "SECTIONS",
-    "TOP",
+    "TOP_LEVEL",
     "GradeCounts",
     "GradedPhotos",
     "Meaning",

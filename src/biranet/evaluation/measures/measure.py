@@ -186,7 +186,7 @@ class Measure(Meaning):
 
     Args:
         value: From the sums to (B,) values, or (B, 5) for a list; NaN where not defined.
-        per_photo: What each photo adds to the measure's own sum.
+        photo_values: What each photo adds to the measure's own sum.
         orders: In place of that, the orders whose areas it is computed from; measures that name the same function
             share them.
         area: The area of each of these orders.
