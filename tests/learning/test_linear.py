@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from biranet.learning.linear import PENALTIES, choose_penalty, fit_logistic
 
@@ -30,9 +29,10 @@ def _fit(features, grades, weights, penalty):
     )
 
 
+@pytest.mark.parametrize("channels", [12, 200])
 @pytest.mark.parametrize("penalty", [1.0, 1e-2, 1e-4])
-def test_probabilities_are_those_of_scikit_learn(penalty):
-    features, grades, weights = _rows()
+def test_probabilities_are_those_of_scikit_learn(penalty, channels):
+    features, grades, weights = _rows(channels=channels)
     layer = _fit(features, grades, weights, penalty)
     reference = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=20_000)
     reference.fit(standardized := _standardized(features, weights), grades, sample_weight=weights)
@@ -63,21 +63,29 @@ def test_a_feature_that_is_the_same_everywhere_has_no_say():
     assert layer.weight.isfinite().all()
 
 
-def test_chosen_is_the_penalty_with_the_lowest_log_loss_on_folds_kept_back():
+@pytest.mark.parametrize("lonely", [False, True])
+def test_chosen_is_the_penalty_with_the_lowest_log_loss_on_folds_kept_back(lonely):
+    """A grade that only one fold has counts for none there: the others cannot have learned it."""
     features, grades, weights = _rows(count=150, seed=1)
     folds = np.arange(len(grades)) % 4
+    if lonely:
+        grades[grades == 4] = 3
+        grades[folds == 0] = np.where(np.arange((folds == 0).sum()) < 10, 4, grades[folds == 0])
+        features[grades == 4] *= 50  # there the others' answers are the surer, the weaker the penalty
     losses = []
     for penalty in PENALTIES:
-        probabilities = np.empty((len(grades), 5))
+        loss = 0.0
         for fold in range(4):
             rest = folds != fold
-            standardized = _standardized(features[rest], weights[rest] / weights[rest].sum())
-            reference = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=20_000)
-            reference.fit(standardized, grades[rest], sample_weight=weights[rest] / weights[rest].sum())
             mean = weights[rest] @ features[rest] / weights[rest].sum()
             deviation = np.sqrt(weights[rest] @ (features[rest] - mean) ** 2 / weights[rest].sum())
-            probabilities[~rest] = reference.predict_proba((features[~rest] - mean) / deviation)
-        losses.append(log_loss(grades, probabilities, sample_weight=weights, labels=range(5)))
+            reference = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=20_000)
+            reference.fit((features[rest] - mean) / deviation, grades[rest], weights[rest] / weights[rest].sum())
+            answered = ~rest & np.isin(grades, grades[rest])
+            logs = reference.predict_log_proba((features[answered] - mean) / deviation)
+            places = np.searchsorted(reference.classes_, grades[answered])
+            loss -= weights[answered] @ logs[np.arange(len(places)), places]
+        losses.append(loss)
     tensors = [torch.from_numpy(values) for values in (features, grades, weights)]
     assert choose_penalty(*tensors, folds, num_grades=5) == PENALTIES[int(np.argmin(losses))]
     assert 0 < np.argmin(losses) < len(PENALTIES) - 1  # a choice, and not an end of the list

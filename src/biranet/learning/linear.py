@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-PENALTIES = tuple(10.0**exponent for exponent in range(1, -6, -1))
-"""Strengths of the penalty that are tried, the strongest first: from one that leaves only the intercepts to almost
-none."""
+PENALTIES = tuple(10 ** (exponent / 2) for exponent in range(6, -11, -1))
+"""Strengths of the penalty that are tried, the strongest first: from one that leaves little but the intercepts to
+almost none, in half decades."""
 
 ABSENT_LOGIT = -20.0
 """Where the intercept of a grade that no photo has lies below the lowest of the others: a probability of 2e-9."""
@@ -85,12 +85,13 @@ def choose_penalty(
         num_grades: K.
 
     Returns:
-        The penalty; the strongest of equally good ones.
+        The penalty; the strongest of equally good ones. A row whose grade no other fold has counts for none: whatever
+        is learned without that grade calls it impossible.
     """
     losses = np.zeros(len(PENALTIES))
     for fold in np.unique(folds):
-        kept_back = torch.from_numpy(folds == fold)
-        rest = ~kept_back
+        rest = torch.from_numpy(folds != fold)
+        kept_back = ~rest & torch.isin(grades, grades[rest])
         layers = _path(features[rest], grades[rest], weights[rest], PENALTIES, num_grades)
         for number, layer in enumerate(layers):
             loss = functional.cross_entropy(layer(features[kept_back]), grades[kept_back], reduction="none")
@@ -108,8 +109,12 @@ def _path(
     # A feature that is the same everywhere says nothing; it must not become noise as large as a signal.
     scale = torch.where(deviation > SMALLEST_DEVIATION, 1 / deviation.clamp_min(SMALLEST_DEVIATION), 0.0)
     standardized = (features - mean) * scale
+    # With fewer rows than features only what lies in their span matters, which costs a fraction and changes nothing.
+    rotation = torch.linalg.qr(standardized.T).Q if len(features) < features.shape[1] else None
+    if rotation is not None:
+        standardized = standardized @ rotation
     present, targets = torch.unique(grades, return_inverse=True)
-    weight = torch.zeros(len(present), features.shape[1], dtype=torch.float64, requires_grad=True)
+    weight = torch.zeros(len(present), standardized.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(len(present), dtype=torch.float64, requires_grad=True)
     for penalty in penalties:
         _minimize(standardized, targets, weights, penalty, weight, bias)
@@ -117,7 +122,7 @@ def _path(
             torch.zeros(num_grades, features.shape[1], dtype=torch.float64),
             torch.full((num_grades,), bias.min().item() + ABSENT_LOGIT, dtype=torch.float64),
         )
-        scaled = (weight * scale).detach()
+        scaled = (weight if rotation is None else weight @ rotation.T).detach() * scale
         whole.weight[present], whole.bias[present] = scaled, (bias - scaled @ mean).detach()
         yield whole
 

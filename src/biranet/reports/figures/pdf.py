@@ -21,7 +21,7 @@ def as_pdf_file(figure: Figure) -> bytes:
     load_font()
     file = io.BytesIO()
     # Invariant: without the time, so the same figure is the same bytes.
-    canvas = Canvas(file, pagesize=(WIDTH, figure.height), invariant=True)
+    canvas = Canvas(file, pagesize=(WIDTH, figure.height), invariant=True, initialFontName=NAME)  # type: ignore[arg-type]
     canvas.setTitle(figure.title)
     canvas.setCreator(CREATOR)
     canvas.setLineJoin(1)
