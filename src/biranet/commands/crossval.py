@@ -36,8 +36,8 @@ class Crossval(TrainingCommand):
     """Into how many parts the photos are divided, patients never; when not given those of biranet split, where PREPARED
     has some, or 5."""
     validation: float | None = None
-    """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where --early-stop 0 and a
-    schedule without plateau choose none."""
+    """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where none is chosen: by a probe,
+    or with --early-stop 0 and a schedule without plateau."""
 
     @classmethod
     def defaults(cls, arguments: Sequence[str]) -> "Crossval | None":
@@ -58,6 +58,8 @@ class Crossval(TrainingCommand):
         config, start = self.settle()
         if config.fold is not None:
             raise InputError("--fold is for biranet train; crossval goes through all folds, so leave it out")
+        if self.folds is not None and self.folds < 2:
+            raise InputError(f"--folds must be at least 2, not {self.folds}")
         validation = self._share(config)
         with output(self.out, CROSSVAL, (self.prepared,)):
             prepare = self._preparing(config)
@@ -93,6 +95,8 @@ class Crossval(TrainingCommand):
     def _share(self, config: TrainConfig) -> float:
         """The share of the photos to learn from that chooses the epoch."""
         plateau = config.optimizer.schedule == "plateau"
+        if self.validation is None and config.model.model == "probe":
+            return 0.0  # it has no epochs to choose from
         if self.validation is None:
             return DEFAULT_VALIDATION if config.early_stop or plateau else 0.0
         if not 0 <= self.validation < 1:

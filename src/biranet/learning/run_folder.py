@@ -89,7 +89,7 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
 
 
 def _needs_validation(config: TrainConfig) -> bool:
-    return config.optimizer.schedule == "plateau"
+    return config.model.model != "probe" and config.optimizer.schedule == "plateau"
 
 
 def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame, str]:
