@@ -132,6 +132,7 @@ class Evaluate(Command):
                 computing=computing,
             )
         else:
+            from biranet.reports.facts import GRADES_FACT
             from biranet.reports.tables import measure_tables
             from biranet.scale import Scale
 
@@ -143,7 +144,7 @@ class Evaluate(Command):
                 calibration=self.calibration,
                 cost_of_missed=self.cost_of_missed,
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
-                facts={"Grades": f"by --grades {self.grades}"} if self.grades else {},
+                facts={GRADES_FACT: f"by --grades {self.grades}"} if self.grades else {},
             )
         print("\n".join([*main_figures(metrics), *describe_control(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
