@@ -189,11 +189,11 @@ class Compare(Command):
 
 def main_figures(metrics: dict[str, Any]) -> list[str]:
     """The main figures, one a line."""
-    from biranet.evaluation.measures import MAIN
+    from biranet.evaluation.measures import HEADLINE_KEYS
     from biranet.reports.pages.listing import Numbers
 
     lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
-    for number in map(Numbers(metrics), MAIN):
+    for number in map(Numbers(metrics), HEADLINE_KEYS):
         text = f"not defined: {number.reason}" if number.value is None else f"{number.value:.3f}"
         ends = number.interval
         lines.append(f"  {number.meaning.name:32} {text}{f'  [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from biranet.evaluation.measures import LEADING, MEANINGS, SECTIONS, TOP_LEVEL
+from biranet.evaluation.measures import MEANINGS, SECTIONS, SUMMARY_KEYS, TOP_LEVEL
 
 
 class Column(NamedTuple):
@@ -50,8 +50,8 @@ _BY_DECISION = ("decisions.asked_fraction", "decisions.missed_fraction", "decisi
 
 ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "cards": tuple(key for key in LEADING if MEANINGS[key].better == "higher"),
-        "models": LEADING,
+        "cards": tuple(key for key in SUMMARY_KEYS if MEANINGS[key].better == "higher"),
+        "models": SUMMARY_KEYS,
         "probabilities": tuple(
             each.key for each in TOP_LEVEL.measures if each.heading == "Probabilities" and each.better == "lower"
         ),
@@ -62,7 +62,7 @@ ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
             for each in section.measures
         ),
         "patients": (
-            *(key for key in LEADING if MEANINGS[key].heading != "Probabilities"),
+            *(key for key in SUMMARY_KEYS if MEANINGS[key].heading != "Probabilities"),
             *("referable_ppv", "referable_npv"),
             *_BY_DECISION,
             *("operating_points.sensitivity_90.sensitivity", "operating_points.sensitivity_90.specificity"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
-from biranet.evaluation.measures import LEADING, MAIN, point_name
+from biranet.evaluation.measures import HEADLINE_KEYS, SUMMARY_KEYS, point_name
 from biranet.files import write_bytes
 from biranet.grades import GRADE_NAMES, GRADES
 from biranet.reports.figures.words import in_text
@@ -23,8 +23,8 @@ Cell = str | int | float | Number | None
 HEADLINES = tuple(
     dict.fromkeys(
         (
-            *MAIN,
-            *LEADING,
+            *HEADLINE_KEYS,
+            *SUMMARY_KEYS,
             "gwet_ac2",
             "referable_auprc",
             "brier",
@@ -187,7 +187,7 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
     rows = []
     for other in others:
         differences = comparison["differences"][other]
-        for key in dict.fromkeys((*MAIN, *LEADING)):
+        for key in dict.fromkeys((*HEADLINE_KEYS, *SUMMARY_KEYS)):
             if key in differences:
                 meaning = meaning_of(key)
                 found = differences[key]
