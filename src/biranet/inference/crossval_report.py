@@ -39,6 +39,7 @@ from biranet.reports.facts import (
     TrainedOnFact,
 )
 from biranet.reports.notes import Note
+from biranet.reports.pages.tables import ROWS_OF
 from biranet.reports.report import write_report
 from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
@@ -50,10 +51,7 @@ FOLD = "fold"
 FOLDS_NAME, FOLDS_FACT = "folds.csv", "Folds"
 """The table with the figures of each fold, and the fact that sums them up."""
 
-FOLD_KEYS = (
-    *("quadratic_weighted_kappa", "aca", "accuracy"),
-    *("referable_auc", "referable_sensitivity", "referable_specificity"),
-)
+FOLD_KEYS = ROWS_OF["cards"]
 """What is measured of each fold."""
 
 

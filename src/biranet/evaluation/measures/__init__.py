@@ -114,13 +114,12 @@ SUMMARY_KEYS = (
     *("referable_auc", "referable_sensitivity", "referable_specificity"),
     *("expected_calibration_error", "negative_log_likelihood"),
 )
-"""Those that short tables begin with, of subgroups and of models side by side; those among them of which the higher is
-the better stand at the top of a report."""
+"""One measure or two of each kind, for tables that must be short: of subgroups, patients and models side by side."""
 
 HEADLINE_KEYS = (
     *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1"),
     *("referable_auc", "referable_sensitivity", "referable_specificity"),
     *("any_dr_auc", "any_dr_sensitivity", "any_dr_specificity"),
 )
-"""Those that people ask for first: printed by a command, and drawn where models are compared; of all of them the higher
-value is the better one, and 1 the highest."""
+"""Those that people ask for first: printed by a command, and drawn where models are compared. They share an axis, since
+of all of them the higher value is the better one, and 1 the highest."""

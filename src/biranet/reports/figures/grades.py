@@ -24,6 +24,7 @@ from biranet.reports.figures.plot import figure, shorten
 from biranet.reports.pages.drawing import Axes, ticks
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent, thousands
+from biranet.reports.pages.tables import ROWS_OF, head_of
 
 _CELL, _LEFT, _TOP = 34.0, 74.0, 27.0
 
@@ -83,9 +84,6 @@ def _draw_cell(count: int, of_row: int, truth: int, grade: int) -> list[Mark]:
     return marks
 
 
-FOREST = ("quadratic_weighted_kappa", "referable_auc"), ("quadratic_weighted_kappa", "referable_sensitivity")
-"""What a forest plot shows, with probabilities and without."""
-
 _ROW = 13.0
 _MAX_NAME_WIDTH, _COUNT_WIDTH, _PANEL_GAP = 88.0, 34.0, 20.0
 
@@ -99,7 +97,7 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
         parts: The subgroups, as in `metrics.json`.
         numbers: The numbers of all photos.
     """
-    keys = FOREST[0] if "referable_auc" in parts[0] else FOREST[1]
+    keys = ROWS_OF["pair" if all(key in parts[0] for key in ROWS_OF["pair"]) else "pair_of_grades"]
     rows = [("all photos", sum(part["n"] for part in parts), numbers, "")]
     rows += [(part["value"], part["n"], Numbers(part), f"value {place}") for place, part in enumerate(parts, 1)]
     names = min(_MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(value for value, *_ in rows))))
@@ -146,9 +144,9 @@ def _draw_panel(left: float, width: float, top: float, bottom: float, shown: Seq
         marks.append(Stroke([(axes.x(tick), top), (axes.x(tick), bottom)], "line", 0.5))
         marks.append(Words(axes.x(tick), bottom + 9, decimal(tick, digits), anchor="middle"))
     marks.append(Stroke([(left, bottom), (left + width, bottom)], "soft", 0.8))
-    marks.append(
-        Words(left + width / 2, top - 6, _SHORT.get(shown[0].key.name, shown[0].meaning.name), TICK_SIZE, "middle")
-    )
+    head = head_of(shown[0].meaning)
+    middle = min(left + width / 2, WIDTH - 1 - text_width(head, TICK_SIZE) / 2)
+    marks.append(Words(middle, top - 6, head, TICK_SIZE, "middle"))
     whole = shown[0].value
     if whole is not None:
         marks.append(Stroke([(axes.x(whole), top), (axes.x(whole), bottom)], "soft", 0.8, (1, 2)))
@@ -163,10 +161,3 @@ def _draw_panel(left: float, width: float, top: float, bottom: float, shown: Seq
         dot = Dot(axes.x(number.value), y, 2.2, "square", "blue", "blue")
         marks.append(replace(dot, shape="diamond", fill="paper") if all_photos else dot)
     return marks
-
-
-_SHORT = {
-    "quadratic_weighted_kappa": "kappa",
-    "referable_auc": "AUC, referable",
-    "referable_sensitivity": "sens., referable",
-}

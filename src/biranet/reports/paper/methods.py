@@ -1,7 +1,7 @@
 """The methods of a report in sentences to take over: only what its facts say, with citations as pandoc writes them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -38,6 +38,7 @@ from biranet.reports.figures.drawing import Figure
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import percent, thousands
+from biranet.reports.pages.tables import ROWS_OF
 from biranet.reports.paper.references import DATA_SETS, backbone_reference
 from biranet.reports.paper.tables import Table
 from biranet.reports.table_provenance import Provenance
@@ -51,6 +52,15 @@ _NETWORKS = {
     "ranet": "RA-Net, BiRA-Net [@zhao2019biranet] with one attention stream,",
     "plain": "a network with average pooling",
 }
+_CLAUSES = {
+    "quadratic_weighted_kappa": "kappa with quadratic weights was",
+    "aca": "ACA",
+    "accuracy": "accuracy",
+    "referable_auc": "the area under the curve for referable retinopathy",
+    "referable_sensitivity": "the sensitivity of the predicted grade for it",
+    "referable_specificity": "the specificity",
+}
+"""How the sentence with the main figures goes on, measure by measure: a name alone would be no sentence."""
 _TOLD = frozenset(
     {
         *(MODEL_FACT, TRAINED_ON_FACT, EPOCH_FACT, CHECKPOINT_FACT, PHOTOS_FACT, SPLIT_FACT, AUDIT_FACT, DECODER_FACT),
@@ -320,21 +330,13 @@ def _describe_software(said: Mapping[str, str]) -> Iterator[str]:
 
 def _describe_results(metrics: Mapping[str, Any]) -> Iterator[str]:
     numbers = Numbers(metrics)
-    told: Mapping[str, Callable[[str], str]] = {
-        "quadratic_weighted_kappa": lambda text: f"kappa with quadratic weights was {text}",
-        "aca": lambda text: f"ACA {text}",
-        "accuracy": lambda text: f"accuracy {text}",
-        "referable_auc": lambda text: f"the area under the curve for referable retinopathy {text}",
-        "referable_sensitivity": lambda text: f"the sensitivity of the predicted grade for it {text}",
-        "referable_specificity": lambda text: f"the specificity {text}",
-    }
     clauses = []
-    for key, sentence in told.items():
+    for key in ROWS_OF["cards"]:
         number = numbers.get(key)
         if number is not None and number.value is not None:
-            clauses.append(sentence(in_text(number)))
+            clauses.append(f"{_CLAUSES[key]} {in_text(number)}")
     text = ", ".join(clauses)
     yield f"{text[0].upper()}{text[1:]} (in brackets {100 * LEVEL:.0f} % intervals)."
-    undefined = sorted(set(metrics["undefined"]) & set(told))
+    undefined = sorted(set(metrics["undefined"]) & set(_CLAUSES))
     for key in undefined:
         yield f"{numbers(key).meaning.name} is not defined: {as_markdown(metrics['undefined'][key])}."
