@@ -51,9 +51,9 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     score = right[["p2", "p3", "p4"]].sum(axis=1)
     assert parts[4]["referable_auc"] == pytest.approx(roc_auc_score(right["grade"] >= 2, score))
     assert parts[4]["groups"] == 75
-    write_lock = measure_with_intervals(right)
-    assert {key: parts[4][key] for key in SUMMARY_KEYS} == {key: write_lock[key] for key in SUMMARY_KEYS}
-    assert parts[4]["ci"] == {key: write_lock["ci"][key] for key in SUMMARY_KEYS}
+    whole = measure_with_intervals(right)
+    assert {key: parts[4][key] for key in SUMMARY_KEYS} == {key: whole[key] for key in SUMMARY_KEYS}
+    assert parts[4]["ci"] == {key: whole["ci"][key] for key in SUMMARY_KEYS}
     answered = right.assign(temperature=1.5, decision="refer", lowest_grade=0, highest_grade=4, refer_youden=1)
     # What is not shown of a subgroup is not measured and changes nothing.
     by_camera = ReportConfig(by=("camera",))

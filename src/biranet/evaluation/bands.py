@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-FALSE_ALARMS: Values = np.linspace(0, 1, 51)
+FALSE_POSITIVE_RATES: Values = np.linspace(0, 1, 51)
 """Places of the ROC curve: 1 - specificity."""
 
 RECALLS: Values = np.linspace(0.01, 1, 100)
@@ -44,7 +44,7 @@ SCORE_BINS = 10
 
 
 @dataclass(frozen=True)
-class Band:
+class CurveBand:
     """A curve at chosen places, with its interval at each.
 
     Attributes:
@@ -69,7 +69,7 @@ class ScoreReliability:
         photos: (L,) photos in each bin.
     """
 
-    band: Band
+    band: CurveBand
     photos: npt.NDArray[np.int64]
 
 
@@ -78,7 +78,7 @@ class Curves:
     """The curves of a predictions table; each None where it is not defined.
 
     Attributes:
-        referable_roc: Sensitivity for referable photos at each of `FALSE_ALARMS`.
+        referable_roc: Sensitivity for referable photos at each of `FALSE_POSITIVE_RATES`.
         any_dr_roc: The same for photos with any retinopathy.
         precision_recall: Precision of referral at each of `RECALLS`.
         reliability: That of the score for referral.
@@ -87,11 +87,11 @@ class Curves:
         prevalence: Share of referable photos.
     """
 
-    referable_roc: Band | None
-    any_dr_roc: Band | None
-    precision_recall: Band | None
+    referable_roc: CurveBand | None
+    any_dr_roc: CurveBand | None
+    precision_recall: CurveBand | None
     reliability: ScoreReliability
-    net_benefit: Band
+    net_benefit: CurveBand
     refer_all: Values
     prevalence: float
 
@@ -132,9 +132,9 @@ class _Order:
         return found.astype(np.float64), alarms.astype(np.float64)
 
     def sensitivity(self, found: Values, alarms: Values) -> Values:
-        """(B, X) sensitivity at each of `FALSE_ALARMS`, straight lines between the corners of the ROC curve."""
+        """(B, X) sensitivity at each of `FALSE_POSITIVE_RATES`, straight lines between the corners of the ROC curve."""
         corners = zip(ratio(alarms, alarms[-1]).T, ratio(found, found[-1]).T, strict=True)
-        return np.array([np.interp(FALSE_ALARMS, *each) for each in corners])
+        return np.array([np.interp(FALSE_POSITIVE_RATES, *each) for each in corners])
 
     def precision(self, found: Values, alarms: Values) -> Values:
         """(B, X) precision at the highest threshold that reaches each of `RECALLS`."""
@@ -247,18 +247,18 @@ def measure_curves(
     values = [each[0] for each in photos.measure(np.ones((len(groups.sizes), 1), np.int32))]
     drawn = draw_in_blocks(photos.measure, groups, config.seed, resamples)
 
-    def share_band(place: int, x: Values, counts: Iterator[tuple[int, int]]) -> Band:
+    def share_band(place: int, x: Values, counts: Iterator[tuple[int, int]]) -> CurveBand:
         ends = [
             None if np.isnan(value) else share_interval(float(value), column, *count)
             for value, column, count in zip(values[place], drawn[place].T, counts, strict=True)
         ]
         return _band(x, values[place], ends)
 
-    def roc(place: int, positive: Bools) -> Band | None:
+    def roc(place: int, positive: Bools) -> CurveBand | None:
         if positive.all() or not positive.any():
             return None
         count = (len(np.unique(photos.group[positive])), int(positive.sum()))
-        return share_band(place, FALSE_ALARMS, iter([count] * len(FALSE_ALARMS)))
+        return share_band(place, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES)))
 
     benefit_ends = [percentile_interval(column, len(groups.sizes)) for column in drawn[3].T]
     prevalence = float(photos.referable.mean())
@@ -274,9 +274,9 @@ def measure_curves(
     )
 
 
-def _band(x: Values, value: Values, ends: list[Interval | None]) -> Band:
+def _band(x: Values, value: Values, ends: list[Interval | None]) -> CurveBand:
     low, high = np.array([each or [np.nan, np.nan] for each in ends], np.float64).reshape(-1, 2).T
-    return Band(x, value, low, high)
+    return CurveBand(x, value, low, high)
 
 
 def _reliability(photos: _Photos, value: Values, drawn: Values, *, exact: bool) -> ScoreReliability:

@@ -44,7 +44,7 @@ from biranet.reports.paper.tables import Table
 from biranet.reports.table_provenance import Provenance
 from biranet.version import COMMAND_FACT, DATE_FACT, MEASURED_WITH_FACT
 
-MARK = "<!-- the methods of a report of biranet's -->"
+FILE_MARKER = "<!-- the methods of a report of biranet's -->"
 """Begins the file."""
 
 _NETWORKS = {
@@ -141,7 +141,7 @@ def write_methods(
         "Software": _describe_software(said),
         "Results": _describe_results(metrics),
     }
-    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER]
+    parts = [FILE_MARKER, f"# {as_markdown(title)}", DISCLAIMER]
     for heading, sentences in paragraphs.items():
         if text := " ".join(sentences):
             parts += [f"## {heading}", text]
@@ -181,7 +181,7 @@ def write_comparison_methods(
         f"{as_markdown(name)}: kappa with quadratic weights {in_text(_difference(comparison, name))} from {first}."
         for name in comparison["names"][1:]
     ]
-    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
+    parts = [FILE_MARKER, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
     parts += ["## Measures", " ".join(_describe_measures(measured, curves=False))]
     parts += ["## Intervals", " ".join([*_describe_intervals(measured), differences])]
     parts += ["## Results", " ".join(results), "## Legends", *_list_legends(figures, tables)]
@@ -196,7 +196,7 @@ def _difference(comparison: Mapping[str, Any], name: str) -> Number:
 
 def _list_legends(figures: Iterable[Figure], tables: Iterable[Table]) -> Iterator[str]:
     for figure in figures:
-        yield f"**figures/{figure.name}.** {as_markdown(f'{figure.title}.')} {as_markdown(figure.legend)}"
+        yield f"**figures/{figure.name}.** {as_markdown(f'{figure.title}.')} {as_markdown(figure.caption)}"
     for table in tables:
         yield f"**tables/{table.name}.** {as_markdown(table.caption)}"
 
