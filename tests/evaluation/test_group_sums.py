@@ -11,7 +11,7 @@ from biranet.config import EvaluationConfig
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.group_sums import sum_by_group
 from biranet.evaluation.groups import arrange_groups, draw_weights
-from biranet.evaluation.metrics import measure
+from measured import measure
 
 Draw = Callable[..., pd.DataFrame]
 

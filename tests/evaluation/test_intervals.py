@@ -17,7 +17,7 @@ from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.interval_methods import average_interval, percentile_interval
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.measures import TOP_LEVEL
-from biranet.evaluation.metrics import measure
+from measured import measure
 
 Draw = Callable[..., pd.DataFrame]
 Measures = dict[str, Any]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS, ratio
 from biranet.decisions.columns import any_dr_score, has_probabilities, probabilities, referable_score
+from biranet.evaluation.areas import FallingScores, running_sum
 from biranet.evaluation.groups import Groups, Weights, arrange_groups
 from biranet.evaluation.interval_methods import Interval, clopper_pearson, percentile_interval, share_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
@@ -97,7 +98,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class _Order:
+class _CurveOrder:
     """Photos in falling order of a score: how many of each kind reach each of L different scores.
 
     Args:
@@ -115,20 +116,20 @@ class _Order:
     levels: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, score: Values, positive: Bools, group: npt.NDArray[np.intp]) -> "_Order":
-        order = np.argsort(-score, kind="stable")
-        falling, marked, groups = -score[order], positive[order], group[order]
-        scores = np.unique(falling)
+    def of(cls, score: Values, positive: Bools, group: npt.NDArray[np.intp]) -> "_CurveOrder":
+        photos = FallingScores.of(score, positive)
+        scores = np.unique(photos.negated)
         if len(scores) > MAX_SCORES:
             scores = scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(np.intp)]
         scores = np.union1d(scores, -THRESHOLDS)
-        at = [np.append(0, np.searchsorted(falling[who], scores, "right")) for who in (marked, ~marked)]
-        return cls(groups[marked], groups[~marked], at[0], at[1], np.searchsorted(scores, -THRESHOLDS, "right"))
+        positives_at, negatives_at = (np.append(0, counts) for counts in photos.reaching(scores))
+        levels = np.searchsorted(scores, -THRESHOLDS, "right")
+        return cls(group[photos.positives], group[photos.negatives], positives_at, negatives_at, levels)
 
     def reached(self, weights: Weights) -> tuple[Values, Values]:
         """(L + 1, B) weight of the photos to find, and of the others, that reach each score."""
-        found = _running_sum(weights, self.positives).take(self.positives_at, axis=0)
-        alarms = _running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
+        found = running_sum(weights, self.positives).take(self.positives_at, axis=0)
+        alarms = running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
         return found.astype(np.float64), alarms.astype(np.float64)
 
     def sensitivity(self, found: Values, alarms: Values) -> Values:
@@ -158,13 +159,6 @@ class _Order:
             yield len(np.unique(np.concatenate([found, alarms]))), len(found) + len(alarms)
 
 
-def _running_sum(weights: Weights, groups: npt.NDArray[np.intp]) -> Weights:
-    """(N + 1, B) the weight of the first 0, 1, … N photos, given the group of each."""
-    sums = np.zeros((len(groups) + 1, weights.shape[1]), weights.dtype)
-    np.cumsum(weights.take(groups, axis=0), axis=0, out=sums[1:])
-    return sums
-
-
 @dataclass(frozen=True)
 class _Photos:
     """A predictions table as arrays, and all its curves as functions of the weights of groups.
@@ -186,8 +180,8 @@ class _Photos:
     score: Values
     bins: npt.NDArray[np.int64]
     in_bins: Values
-    order: _Order
-    any_order: _Order
+    order: _CurveOrder
+    any_order: _CurveOrder
 
     @classmethod
     def of(cls, table: "pd.DataFrame", groups: Groups) -> "_Photos":
@@ -197,7 +191,7 @@ class _Photos:
         bins = np.minimum((score * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         here = one_hot(bins, SCORE_BINS)
         in_bins = np.add.reduceat(np.stack([here, here * referable[:, None]], axis=-1), groups.starts, axis=0)
-        order, any_order = _Order.of(score, referable, group), _Order.of(any_dr_score(shares), any_dr, group)
+        order, any_order = _CurveOrder.of(score, referable, group), _CurveOrder.of(any_dr_score(shares), any_dr, group)
         return cls(group, referable, any_dr, score, bins, in_bins, order, any_order)
 
     def measure(self, weights: Weights) -> list[Values]:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from biranet.config import MEAN_OF_MIRRORED
 from biranet.console import escape_control
-from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import DISCLAIMER, GRADES, REFERABLE_GRADE
@@ -177,21 +176,19 @@ def write_comparison_methods(
         f"Differences, each model less {first}, are of the same resamples for both models, with Student's interval by "
         "their spread [@hesterberg2014bootstrap]."
     )
+    of_kappa = {
+        name: Number.of_difference("quadratic_weighted_kappa", differences_of)
+        for name, differences_of in comparison["differences"].items()
+    }
     results = [
-        f"{as_markdown(name)}: kappa with quadratic weights {in_text(_difference(comparison, name))} from {first}."
-        for name in comparison["names"][1:]
+        f"{as_markdown(name)}: kappa with quadratic weights {in_text(number)} from {first}."
+        for name, number in of_kappa.items()
     ]
     parts = [FILE_MARKER, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
     parts += ["## Measures", " ".join(_describe_measures(measured, curves=False))]
     parts += ["## Intervals", " ".join([*_describe_intervals(measured), differences])]
     parts += ["## Results", " ".join(results), "## Legends", *_list_legends(figures, tables)]
     return "\n\n".join(parts) + "\n"
-
-
-def _difference(comparison: Mapping[str, Any], name: str) -> Number:
-    key = "quadratic_weighted_kappa"
-    found = comparison["differences"][name][key]
-    return Number(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]))
 
 
 def _list_legends(figures: Iterable[Figure], tables: Iterable[Table]) -> Iterator[str]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import MEANINGS, point_name
 from biranet.files import write_bytes
@@ -168,10 +167,8 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
         differences = comparison["differences"][other]
         for key in ROWS_OF["differences"]:
             if key in differences:
-                meaning = meaning_of(key)
-                found = differences[key]
-                number = Number(Key.parse(key), meaning, Estimate(found["difference"], found["ci"]))
-                rows.append((other, meaning.name, key, number))
+                number = Number.of_difference(key, differences)
+                rows.append((other, number.meaning.name, key, number))
     return Table(
         "differences",
         f"Differences from {first} on the same photos, drawn together. {_INTERVALS}",
