@@ -40,7 +40,7 @@ from biranet.reports.facts import (
 )
 from biranet.reports.notes import Note
 from biranet.reports.pages.tables import ROWS_OF
-from biranet.reports.report import write_report
+from biranet.reports.report import Supplement, write_report
 from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from biranet.version import how_measured
@@ -96,7 +96,7 @@ def write_pooled_report(
         title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=ReportConfig(by=tuple(by)),
         provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
-        control=_in_order(_decide(control, config)[0], order) if control else None,
+        supplement=Supplement(control=_in_order(_decide(control, config)[0], order) if control else None),
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics
