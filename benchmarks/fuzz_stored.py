@@ -120,9 +120,9 @@ def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
 def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The report beside a table that is measured again."""
     from biranet.files import sha256_of
-    from biranet.reports.facts import HashedFile, SourceTable, source_lines
+    from biranet.reports.facts import TABLE_FACT, HashedFile, SourceTable, source_lines
     from biranet.reports.notes import Note
-    from biranet.reports.table_provenance import METRICS_NAME, TABLE_FACT, Provenance, describe_tables
+    from biranet.reports.table_provenance import METRICS_NAME, Provenance, describe_tables
 
     path = samples.workdir / "report" / "predictions.csv"
     if not path.exists():

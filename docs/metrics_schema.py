@@ -163,6 +163,23 @@ def _note() -> Schema:
 
 def _facts() -> Schema:
     names = {name: {"description": f"Its {name}.", "type": "string"} for name in ("file", "sha256")}
+    file = _object("A file.", names)
+    model = {
+        "model": {"description": "The architecture.", "type": "string"},
+        "backbone": {"description": "The backbone, by its name in timm.", "type": "string"},
+        "image_size": {"description": "Side of the images in pixels.", "type": "integer"},
+        "test_time_flip": {"description": "Whether the mirror image is looked at, too.", "type": "boolean"},
+    }
+    trained_on = {
+        "source": {"description": "The training data.", "type": "string"},
+        "seed": {"description": "Seed of the training.", "type": "integer"},
+        "other_folds": {"description": "Whether each model learned from other folds.", "type": "boolean"},
+    }
+    rules = {
+        "fitted_on": {"description": "What they were fitted on; null where none were.", "type": ["string", "null"]},
+        "temperature": {"description": "That of the probabilities.", "type": "number"},
+        "keep_grades": {"description": "Whether grades are scored as given.", "type": "boolean"},
+    }
     thresholds = {
         "description": "Thresholds by the names of their operating points.",
         "type": "object",
@@ -172,7 +189,15 @@ def _facts() -> Schema:
         "description": "What was measured and how, by its name.",
         "type": "object",
         "additionalProperties": {
-            "anyOf": [{"type": "string"}, _texts("Several."), _object("A file.", names), thresholds]
+            "anyOf": [
+                {"type": "string"},
+                {"description": "Several.", "type": "array", "items": {"anyOf": [{"type": "string"}, file]}},
+                file,
+                _object("The network.", model),
+                _object("What the network has learned from.", trained_on),
+                _object("The rules that probabilities became decisions by.", rules),
+                thresholds,
+            ]
         },
     }
 

@@ -67,6 +67,21 @@ class ModelConfig(Choices):
     """Answer with the mean of the probabilities for a photo and its mirror image; the network then computes twice."""
 
 
+MEAN_OF_MIRRORED = "each answer is the mean of the probabilities for a photo and its mirror image"
+"""What `test_time_flip` does, as a clause."""
+
+
+def describe_network(model: str, backbone: str, image_size: int, *, test_time_flip: bool) -> str:
+    """Say what a network is and what it looks at, in words.
+
+    Example:
+        >>> describe_network("biranet", "resnet18", 224, test_time_flip=False)
+        'biranet, backbone resnet18, images of 224 px'
+    """
+    flip = f"; {MEAN_OF_MIRRORED}" if test_time_flip else ""
+    return f"{model}, backbone {backbone}, images of {image_size} px{flip}"
+
+
 @dataclass(frozen=True)
 class DataConfig(Choices):
     """Image size, batches, sampling and augmentation.

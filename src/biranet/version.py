@@ -9,6 +9,9 @@ from pathlib import Path
 
 from biranet.public_paths import public_argument
 
+MEASURED_WITH_FACT, DATE_FACT, COMMAND_FACT = "Measured with", "Date", "Command"
+"""The names of what `how_measured` says."""
+
 
 def software_version() -> str:
     """Name the release, and the commit in a checkout.
@@ -37,9 +40,9 @@ def how_measured() -> dict[str, str]:
         that were named with all of their path stand there by their own names.
     """
     return {
-        "Measured with": f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
-        "Date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "Command": shlex.join([*_program(Path(sys.argv[0])), *map(public_argument, sys.argv[1:])]),
+        MEASURED_WITH_FACT: f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
+        DATE_FACT: time.strftime("%Y-%m-%d", time.gmtime()),
+        COMMAND_FACT: shlex.join([*_program(Path(sys.argv[0])), *map(public_argument, sys.argv[1:])]),
     }
 
 

@@ -17,8 +17,8 @@ from biranet.evaluation.estimates import Estimate, Key, from_json
 from biranet.files import read_json, sha256_of, write_bytes, write_json
 from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
-from biranet.reports.facts import HashedFile
-from biranet.reports.table_provenance import CHECKPOINT_FACT, parse_provenance
+from biranet.reports.facts import CHECKPOINT_FACT, HashedFile
+from biranet.reports.table_provenance import parse_provenance
 from studies.commands import command_parser, exit_status_of, run_as_command
 
 HERE = Path(__file__).resolve().parent

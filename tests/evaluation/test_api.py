@@ -62,14 +62,14 @@ def test_texts_and_numbers_of_any_kind_are_the_same_table(table, measured):
 
 
 def test_arrays_are_a_table(table, measured):
-    write_lock = biranet.measure(table.drop(columns=["eye", "file", "camera"]))
-    assert write_lock["quadratic_weighted_kappa"] == measured["quadratic_weighted_kappa"]
+    whole = biranet.measure(table.drop(columns=["eye", "file", "camera"]))
+    assert whole["quadratic_weighted_kappa"] == measured["quadratic_weighted_kappa"]
     truth, predicted = table["grade"].to_numpy(), table["predicted_grade"].to_numpy()
     shares, groups = table[list(PROBABILITIES)].to_numpy(), table["group"].to_list()
-    assert biranet.measure(truth, predicted, probabilities=shares, groups=groups) == write_lock
-    assert biranet.measure(list(truth), probabilities=shares.tolist(), groups=groups) == write_lock
+    assert biranet.measure(truth, predicted, probabilities=shares, groups=groups) == whole
+    assert biranet.measure(list(truth), probabilities=shares.tolist(), groups=groups) == whole
     tensors = torch.tensor(shares, requires_grad=True), torch.tensor(truth)
-    assert biranet.measure(tensors[1], probabilities=tensors[0], groups=groups) == write_lock
+    assert biranet.measure(tensors[1], probabilities=tensors[0], groups=groups) == whole
 
 
 def test_without_patients_each_photo_stands_for_itself(table):

@@ -7,7 +7,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from biranet.config import EvaluationConfig
-from biranet.evaluation.bands import FALSE_ALARMS, RECALLS, SCORE_BINS, THRESHOLDS, Curves, measure_curves
+from biranet.evaluation.bands import FALSE_POSITIVE_RATES, RECALLS, SCORE_BINS, THRESHOLDS, Curves, measure_curves
 from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.interval_methods import clopper_pearson, percentile_interval
 
@@ -40,7 +40,7 @@ def test_values_are_those_of_scikit_learn(digits: int) -> None:
     assert curves.referable_roc and curves.any_dr_roc and curves.precision_recall
     for band, lowest in ((curves.referable_roc, 2), (curves.any_dr_roc, 1)):
         x, y, _ = roc_curve(table["grade"] >= lowest, score_of(table, lowest), drop_intermediate=False)
-        np.testing.assert_allclose(band.value, np.interp(FALSE_ALARMS, x, y), atol=1e-12)
+        np.testing.assert_allclose(band.value, np.interp(FALSE_POSITIVE_RATES, x, y), atol=1e-12)
     referable = (table["grade"] >= 2).to_numpy()
     precision, recall, _ = precision_recall_curve(referable, score_of(table, 2))
     # They come by rising threshold: the last of those that reach a recall has the highest.

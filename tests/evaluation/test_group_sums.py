@@ -11,7 +11,7 @@ from biranet.config import EvaluationConfig
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.group_sums import sum_by_group
 from biranet.evaluation.groups import arrange_groups, draw_weights
-from biranet.evaluation.metrics import measure
+from measured import measure
 
 Draw = Callable[..., pd.DataFrame]
 
@@ -122,6 +122,6 @@ def test_groups_that_a_measure_is_about(draw_table: Draw) -> None:
     for key in ("quadratic_weighted_kappa", "brier", "area_under_risk_coverage"):
         assert counts[key] == 40, key
     one_grade = table[table["grade"] == 2]
-    write_lock = arrange_groups([one_grade])
-    assert by_text(sum_by_group(one_grade, write_lock, EvaluationConfig()).count_groups())["aca"] == by_grade[2]
+    whole = arrange_groups([one_grade])
+    assert by_text(sum_by_group(one_grade, whole, EvaluationConfig()).count_groups())["aca"] == by_grade[2]
     assert set(counts) == set(by_text(sum_by_group(table, groups, EvaluationConfig()).value()))

@@ -17,7 +17,7 @@ from biranet.evaluation.groups import arrange_groups, block_sizes, draw_weights
 from biranet.evaluation.interval_methods import average_interval, percentile_interval
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.evaluation.measures import TOP_LEVEL
-from biranet.evaluation.metrics import measure
+from measured import measure
 
 Draw = Callable[..., pd.DataFrame]
 Measures = dict[str, Any]
@@ -181,12 +181,12 @@ def test_a_table_without_probabilities_has_intervals_of_grades_alone(draw_table:
 
 def test_differences_are_of_the_same_draws(draw_table: Draw) -> None:
     first, second = (draw_table(80, seed=8, rival=rival) for rival in (0.0, 0.6))
-    write_lock = [flat(measure_with_intervals(table, resamples=300), ends=False) for table in (first, second)]
+    whole = [flat(measure_with_intervals(table, resamples=300), ends=False) for table in (first, second)]
     ends = [flat(measure_with_intervals(table, resamples=300), ends=True) for table in (first, second)]
     itself, found = paired_differences([first, first.sample(frac=1, random_state=1), second], resamples=300)
-    assert set(found) == set(write_lock[0])
+    assert set(found) == set(whole[0])
     for key, difference in found.items():
-        assert difference["difference"] == pytest.approx(write_lock[1][key] - write_lock[0][key], abs=1e-12), key
+        assert difference["difference"] == pytest.approx(whole[1][key] - whole[0][key], abs=1e-12), key
         assert itself[key] == {"difference": pytest.approx(0, abs=1e-12), "ci": None}, key
     (back,) = paired_differences([second, first.sample(frac=1, random_state=2)], resamples=300)
     for key in ("accuracy", "brier", "referable_auc", "expected_calibration_error"):

@@ -11,8 +11,8 @@ from biranet.config import EvaluationConfig
 from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.measures import MEANINGS, Meaning, point_name
-from biranet.evaluation.metrics import measure
 from biranet.grades import DECISIONS
+from measured import measure
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 KEY_LINE = re.compile(r"`([a-z0-9_.]+)` · (.+?)(?:<br>)?")

@@ -17,7 +17,7 @@ from biranet.config import EvaluationConfig
 from biranet.decisions.rules import raw_probabilities
 from biranet.errors import InputError
 from biranet.evaluation.measures import TOP_LEVEL
-from biranet.evaluation.metrics import measure
+from measured import measure
 
 Draw = Callable[..., pd.DataFrame]
 

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.measures import LEADING
+from biranet.evaluation.measures import SUMMARY_KEYS
 from biranet.evaluation.subgroups import EMPTY_CELL, FEW_PHOTOS, MAX_VALUES, assign_subgroups, measure_subgroups
 from near import near
 
@@ -51,9 +51,9 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     score = right[["p2", "p3", "p4"]].sum(axis=1)
     assert parts[4]["referable_auc"] == pytest.approx(roc_auc_score(right["grade"] >= 2, score))
     assert parts[4]["groups"] == 75
-    write_lock = measure_with_intervals(right)
-    assert {key: parts[4][key] for key in LEADING} == {key: write_lock[key] for key in LEADING}
-    assert parts[4]["ci"] == {key: write_lock["ci"][key] for key in LEADING}
+    whole = measure_with_intervals(right)
+    assert {key: parts[4][key] for key in SUMMARY_KEYS} == {key: whole[key] for key in SUMMARY_KEYS}
+    assert parts[4]["ci"] == {key: whole["ci"][key] for key in SUMMARY_KEYS}
     answered = right.assign(temperature=1.5, decision="refer", lowest_grade=0, highest_grade=4, refer_youden=1)
     # What is not shown of a subgroup is not measured and changes nothing.
     by_camera = ReportConfig(by=("camera",))
@@ -65,7 +65,7 @@ def test_what_is_not_defined_in_a_subgroup_says_why() -> None:
     healthy, _ = measure_subgroups(table, ReportConfig(by=("ill",)))
     assert healthy["referable_sensitivity"] is None
     assert healthy["undefined"]["referable_sensitivity"] == "no photo is referable"
-    assert set(healthy["undefined"]) <= set(LEADING)
+    assert set(healthy["undefined"]) <= set(SUMMARY_KEYS)
 
 
 def test_source_and_eye_unless_others_are_named() -> None:

@@ -17,7 +17,7 @@ from biranet.decisions.predictions import write_predictions
 from biranet.errors import InputError
 from biranet.evaluation.estimates import Key, from_json
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.evaluation.measures import MAIN
+from biranet.evaluation.measures import HEADLINE_KEYS
 from biranet.grades import DECISIONS
 from biranet.reports.compare import (
     compare,
@@ -179,7 +179,7 @@ def test_every_difference_is_that_of_the_values() -> None:
     assert (comparison["n"], comparison["groups"], comparison["names"]) == (240, 120, ["first", "other"])
     assert comparison["measures"] == {"first": measure_with_intervals(first), "other": measure_with_intervals(other)}
     differences = comparison["differences"]["other"]
-    for key in (*MAIN, "recall_per_grade.3", "operating_points.cost_2.5.ppv", "decisions.missed_fraction"):
+    for key in (*HEADLINE_KEYS, "recall_per_grade.3", "operating_points.cost_2.5.ppv", "decisions.missed_fraction"):
         assert differences[key]["difference"] is not None, key
     of_other, of_first = (from_json(comparison["measures"][name]) for name in ("other", "first"))
     for key, found in differences.items():

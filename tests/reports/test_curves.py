@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
-from biranet.evaluation.metrics import measure
 from biranet.reports.curves import LINE_TOLERANCE, reliability, risk_coverage, roc_points, simplify_line
+from measured import measure
 
 Values = npt.NDArray[np.float64]
 

@@ -27,7 +27,7 @@ from biranet.grades import DISCLAIMER
 from biranet.reports.facts import Facts, SourceTable
 from biranet.reports.notes import Note
 from biranet.reports.pages.page import PICTURE_SIZE_PX
-from biranet.reports.report import Panel, worst_mistakes, write_report
+from biranet.reports.report import Panel, Supplement, worst_mistakes, write_report
 from biranet.reports.table_provenance import Provenance
 from html_page import Page
 
@@ -76,10 +76,14 @@ def written(
     notes: Sequence[Note] = (),
     facts: Facts | None = None,
     tables: tuple[SourceTable, ...] = (),
-    **more: Any,
+    title: str = "Evaluation",
+    config: ReportConfig | None = None,
+    **supplement: Any,
 ) -> tuple[dict[str, Any], Page]:
     provenance = Provenance(tuple(notes), facts or {}, tables)
-    metrics = write_report(out, table, provenance=provenance, **{"title": "Evaluation", **more})
+    metrics = write_report(
+        out, table, title=title, config=config, provenance=provenance, supplement=Supplement(**supplement)
+    )
     return metrics, Page((out / "report.html").read_text(encoding="utf-8"))
 
 

@@ -132,6 +132,7 @@ class Evaluate(Command):
                 computing=computing,
             )
         else:
+            from biranet.reports.facts import GRADES_FACT
             from biranet.reports.tables import measure_tables
             from biranet.scale import Scale
 
@@ -143,7 +144,7 @@ class Evaluate(Command):
                 calibration=self.calibration,
                 cost_of_missed=self.cost_of_missed,
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
-                facts={"Grades": f"by --grades {self.grades}"} if self.grades else {},
+                facts={GRADES_FACT: f"by --grades {self.grades}"} if self.grades else {},
             )
         print("\n".join([*main_figures(metrics), *describe_control(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
@@ -188,11 +189,11 @@ class Compare(Command):
 
 def main_figures(metrics: dict[str, Any]) -> list[str]:
     """The main figures, one a line."""
-    from biranet.evaluation.measures import MAIN
+    from biranet.evaluation.measures import HEADLINE_KEYS
     from biranet.reports.pages.listing import Numbers
 
     lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
-    for number in map(Numbers(metrics), MAIN):
+    for number in map(Numbers(metrics), HEADLINE_KEYS):
         text = f"not defined: {number.reason}" if number.value is None else f"{number.value:.3f}"
         ends = number.interval
         lines.append(f"  {number.meaning.name:32} {text}{f'  [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''}")

@@ -45,6 +45,57 @@ class ScoreOrder:
         return min(len(np.unique(self.positives)), len(np.unique(self.negatives)))
 
 
+@dataclass(frozen=True)
+class FallingScores:
+    """Photos in falling order of a score.
+
+    Args:
+        order: (N,) the place of each photo in the table, that with the highest score first.
+        negated: (N,) their scores with the other sign, which never fall.
+        positive: (N,) which of them are positives.
+    """
+
+    order: Places
+    negated: Values
+    positive: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, scores: Values, positive: npt.NDArray[np.bool_]) -> "FallingScores":
+        """Sort photos, given in the order of the table; of equal scores the first stays first."""
+        order = np.argsort(-scores, kind="stable")
+        return cls(order, -scores[order], positive[order])
+
+    @property
+    def positives(self) -> Places:
+        """(P,) the places of the positives."""
+        return self.order[self.positive]
+
+    @property
+    def negatives(self) -> Places:
+        """(Q,) the places of the negatives."""
+        return self.order[~self.positive]
+
+    def reaching(self, negated_thresholds: Values) -> tuple[Places, Places]:
+        """Count the photos with at least a score: the corners of a ROC curve, where the scores are those of photos.
+
+        Args:
+            negated_thresholds: (T,) the scores with the other sign.
+
+        Returns:
+            (T,) how many positives reach each, and (T,) how many negatives.
+
+        Example:
+            >>> photos = FallingScores.of(np.array([0.1, 0.5, 0.5]), np.array([False, False, True]))
+            >>> [counts.tolist() for counts in photos.reaching(np.array([-0.5, -0.1]))]
+            [[1, 1], [1, 2]]
+        """
+        positives, negatives = (
+            np.searchsorted(self.negated[which], negated_thresholds, "right")
+            for which in (self.positive, ~self.positive)
+        )
+        return positives, negatives
+
+
 def order_by_score(
     scores: Values, positive: npt.NDArray[np.bool_], groups: Places, *, average_all: bool = False
 ) -> ScoreOrder:
@@ -60,17 +111,15 @@ def order_by_score(
     Returns:
         The order.
     """
-    order = np.argsort(-scores, kind="stable")
-    falling, groups, positive = -scores[order], groups[order], positive[order]
-    averaged = np.ones_like(positive) if average_all else positive
-    thresholds = falling[averaged]
+    photos = FallingScores.of(scores, positive)
+    averaged = np.ones_like(photos.positive) if average_all else photos.positive
+    thresholds = photos.negated[averaged]
     return ScoreOrder(
-        groups[positive],
-        groups[~positive],
-        groups[averaged],
-        np.searchsorted(falling[positive], thresholds, "right"),
-        np.searchsorted(falling[~positive], thresholds, "right"),
-        np.searchsorted(falling[~positive], thresholds, "left"),
+        groups[photos.positives],
+        groups[photos.negatives],
+        groups[photos.order[averaged]],
+        *photos.reaching(thresholds),
+        np.searchsorted(photos.negated[~photos.positive], thresholds, "left"),
     )
 
 
@@ -94,7 +143,7 @@ class WeightedOrder:
     @cached_property
     def negatives(self) -> Weights:
         """(Q + 1, B) weight of the first 0, 1, 2, … Q negatives."""
-        return _running_sum(self.weights, self.order.negatives)
+        return running_sum(self.weights, self.order.negatives)
 
     @cached_property
     def negatives_at(self) -> Weights:
@@ -150,13 +199,13 @@ def average_precision(weighted: WeightedOrder) -> Values:
         [0.25]
     """
     order = weighted.order
-    positives = _running_sum(weighted.weights, order.positives).take(order.positives_at, axis=0)
+    positives = running_sum(weighted.weights, order.positives).take(order.positives_at, axis=0)
     precision = positives / np.maximum(positives + weighted.negatives_at, 1)
     averaged = weighted.averaged
     return ratio(np.einsum("ab,ab->b", averaged, precision), averaged.sum(axis=0, dtype=np.float64))
 
 
-def _running_sum(weights: Weights, groups: Places) -> Weights:
+def running_sum(weights: Weights, groups: Places) -> Weights:
     """(N + 1, B) the weight of the first 0, 1, 2, … N photos, given the group of each."""
     rows = len(groups) + 1
     length = isqrt(rows)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS, ratio
 from biranet.decisions.columns import any_dr_score, has_probabilities, probabilities, referable_score
+from biranet.evaluation.areas import FallingScores, running_sum
 from biranet.evaluation.groups import Groups, Weights, arrange_groups
 from biranet.evaluation.interval_methods import Interval, clopper_pearson, percentile_interval, share_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-FALSE_ALARMS: Values = np.linspace(0, 1, 51)
+FALSE_POSITIVE_RATES: Values = np.linspace(0, 1, 51)
 """Places of the ROC curve: 1 - specificity."""
 
 RECALLS: Values = np.linspace(0.01, 1, 100)
@@ -44,7 +45,7 @@ SCORE_BINS = 10
 
 
 @dataclass(frozen=True)
-class Band:
+class CurveBand:
     """A curve at chosen places, with its interval at each.
 
     Attributes:
@@ -69,7 +70,7 @@ class ScoreReliability:
         photos: (L,) photos in each bin.
     """
 
-    band: Band
+    band: CurveBand
     photos: npt.NDArray[np.int64]
 
 
@@ -78,7 +79,7 @@ class Curves:
     """The curves of a predictions table; each None where it is not defined.
 
     Attributes:
-        referable_roc: Sensitivity for referable photos at each of `FALSE_ALARMS`.
+        referable_roc: Sensitivity for referable photos at each of `FALSE_POSITIVE_RATES`.
         any_dr_roc: The same for photos with any retinopathy.
         precision_recall: Precision of referral at each of `RECALLS`.
         reliability: That of the score for referral.
@@ -87,17 +88,17 @@ class Curves:
         prevalence: Share of referable photos.
     """
 
-    referable_roc: Band | None
-    any_dr_roc: Band | None
-    precision_recall: Band | None
+    referable_roc: CurveBand | None
+    any_dr_roc: CurveBand | None
+    precision_recall: CurveBand | None
     reliability: ScoreReliability
-    net_benefit: Band
+    net_benefit: CurveBand
     refer_all: Values
     prevalence: float
 
 
 @dataclass(frozen=True)
-class _Order:
+class _CurveOrder:
     """Photos in falling order of a score: how many of each kind reach each of L different scores.
 
     Args:
@@ -115,26 +116,26 @@ class _Order:
     levels: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, score: Values, positive: Bools, group: npt.NDArray[np.intp]) -> "_Order":
-        order = np.argsort(-score, kind="stable")
-        falling, marked, groups = -score[order], positive[order], group[order]
-        scores = np.unique(falling)
+    def of(cls, score: Values, positive: Bools, group: npt.NDArray[np.intp]) -> "_CurveOrder":
+        photos = FallingScores.of(score, positive)
+        scores = np.unique(photos.negated)
         if len(scores) > MAX_SCORES:
             scores = scores[np.linspace(0, len(scores) - 1, MAX_SCORES).astype(np.intp)]
         scores = np.union1d(scores, -THRESHOLDS)
-        at = [np.append(0, np.searchsorted(falling[who], scores, "right")) for who in (marked, ~marked)]
-        return cls(groups[marked], groups[~marked], at[0], at[1], np.searchsorted(scores, -THRESHOLDS, "right"))
+        positives_at, negatives_at = (np.append(0, counts) for counts in photos.reaching(scores))
+        levels = np.searchsorted(scores, -THRESHOLDS, "right")
+        return cls(group[photos.positives], group[photos.negatives], positives_at, negatives_at, levels)
 
     def reached(self, weights: Weights) -> tuple[Values, Values]:
         """(L + 1, B) weight of the photos to find, and of the others, that reach each score."""
-        found = _running_sum(weights, self.positives).take(self.positives_at, axis=0)
-        alarms = _running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
+        found = running_sum(weights, self.positives).take(self.positives_at, axis=0)
+        alarms = running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
         return found.astype(np.float64), alarms.astype(np.float64)
 
     def sensitivity(self, found: Values, alarms: Values) -> Values:
-        """(B, X) sensitivity at each of `FALSE_ALARMS`, straight lines between the corners of the ROC curve."""
+        """(B, X) sensitivity at each of `FALSE_POSITIVE_RATES`, straight lines between the corners of the ROC curve."""
         corners = zip(ratio(alarms, alarms[-1]).T, ratio(found, found[-1]).T, strict=True)
-        return np.array([np.interp(FALSE_ALARMS, *each) for each in corners])
+        return np.array([np.interp(FALSE_POSITIVE_RATES, *each) for each in corners])
 
     def precision(self, found: Values, alarms: Values) -> Values:
         """(B, X) precision at the highest threshold that reaches each of `RECALLS`."""
@@ -158,13 +159,6 @@ class _Order:
             yield len(np.unique(np.concatenate([found, alarms]))), len(found) + len(alarms)
 
 
-def _running_sum(weights: Weights, groups: npt.NDArray[np.intp]) -> Weights:
-    """(N + 1, B) the weight of the first 0, 1, … N photos, given the group of each."""
-    sums = np.zeros((len(groups) + 1, weights.shape[1]), weights.dtype)
-    np.cumsum(weights.take(groups, axis=0), axis=0, out=sums[1:])
-    return sums
-
-
 @dataclass(frozen=True)
 class _Photos:
     """A predictions table as arrays, and all its curves as functions of the weights of groups.
@@ -186,8 +180,8 @@ class _Photos:
     score: Values
     bins: npt.NDArray[np.int64]
     in_bins: Values
-    order: _Order
-    any_order: _Order
+    order: _CurveOrder
+    any_order: _CurveOrder
 
     @classmethod
     def of(cls, table: "pd.DataFrame", groups: Groups) -> "_Photos":
@@ -197,7 +191,7 @@ class _Photos:
         bins = np.minimum((score * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         here = one_hot(bins, SCORE_BINS)
         in_bins = np.add.reduceat(np.stack([here, here * referable[:, None]], axis=-1), groups.starts, axis=0)
-        order, any_order = _Order.of(score, referable, group), _Order.of(any_dr_score(shares), any_dr, group)
+        order, any_order = _CurveOrder.of(score, referable, group), _CurveOrder.of(any_dr_score(shares), any_dr, group)
         return cls(group, referable, any_dr, score, bins, in_bins, order, any_order)
 
     def measure(self, weights: Weights) -> list[Values]:
@@ -247,18 +241,18 @@ def measure_curves(
     values = [each[0] for each in photos.measure(np.ones((len(groups.sizes), 1), np.int32))]
     drawn = draw_in_blocks(photos.measure, groups, config.seed, resamples)
 
-    def share_band(place: int, x: Values, counts: Iterator[tuple[int, int]]) -> Band:
+    def share_band(place: int, x: Values, counts: Iterator[tuple[int, int]]) -> CurveBand:
         ends = [
             None if np.isnan(value) else share_interval(float(value), column, *count)
             for value, column, count in zip(values[place], drawn[place].T, counts, strict=True)
         ]
         return _band(x, values[place], ends)
 
-    def roc(place: int, positive: Bools) -> Band | None:
+    def roc(place: int, positive: Bools) -> CurveBand | None:
         if positive.all() or not positive.any():
             return None
         count = (len(np.unique(photos.group[positive])), int(positive.sum()))
-        return share_band(place, FALSE_ALARMS, iter([count] * len(FALSE_ALARMS)))
+        return share_band(place, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES)))
 
     benefit_ends = [percentile_interval(column, len(groups.sizes)) for column in drawn[3].T]
     prevalence = float(photos.referable.mean())
@@ -274,9 +268,9 @@ def measure_curves(
     )
 
 
-def _band(x: Values, value: Values, ends: list[Interval | None]) -> Band:
+def _band(x: Values, value: Values, ends: list[Interval | None]) -> CurveBand:
     low, high = np.array([each or [np.nan, np.nan] for each in ends], np.float64).reshape(-1, 2).T
-    return Band(x, value, low, high)
+    return CurveBand(x, value, low, high)
 
 
 def _reliability(photos: _Photos, value: Values, drawn: Values, *, exact: bool) -> ScoreReliability:

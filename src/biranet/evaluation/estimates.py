@@ -103,12 +103,11 @@ def meaning_of(key: str | Key) -> Meaning:
     return replace(meaning, name=", ".join(details))
 
 
-def to_json(estimates: Mapping[Key, Estimate], *, intervals: bool = True) -> dict[str, Any]:
+def to_json(estimates: Mapping[Key, Estimate]) -> dict[str, Any]:
     """Nest estimates as they stand in `metrics.json`.
 
     Args:
         estimates: By key, those of a list under the key of the list.
-        intervals: Whether to add them.
 
     Returns:
         The values; beside them, as the last item of the top, of each section and of each operating point, their
@@ -120,7 +119,7 @@ def to_json(estimates: Mapping[Key, Estimate], *, intervals: bool = True) -> dic
         {'aca': 0.5, 'decisions': {'asked_fraction': 1, 'ci': {'asked_fraction': None}}, 'ci': {'aca': [0.4, 0.6]}}
     """
     nested: dict[str, Any] = {}
-    for field in ("value", "interval") if intervals else ("value",):
+    for field in ("value", "interval"):
         for key, estimate in estimates.items():
             level = nested
             for step in filter(None, (key.section, key.point, "ci" if field == "interval" else "")):

@@ -5,44 +5,20 @@ A value that is not defined is None, and `undefined` says why in one clause. The
 """
 
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biranet.config import EvaluationConfig
 from biranet.confusion import SCREENINGS, confusion_matrix
 from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, list_reason, to_json
-from biranet.evaluation.group_sums import GroupSums, sum_by_group
-from biranet.evaluation.groups import arrange_groups
+from biranet.evaluation.group_sums import GroupSums
 from biranet.evaluation.measures import NO_PROBABILITIES, SECTIONS, TOP_LEVEL, GradeCounts, Measure
 from biranet.grades import DISCLAIMER, GRADE_COUNT, GRADES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
-
-
-def measure(table: "pd.DataFrame", config: EvaluationConfig | None = None) -> dict[str, Any]:
-    """Measure how well grades were predicted.
-
-    Args:
-        table: A predictions table (see `biranet.decisions.predictions`), with or without probabilities and answers.
-        config: The prevalences that predictive values are given for; the defaults where None.
-
-    Returns:
-        The content of `metrics.json` without intervals: plain numbers, lists over grades 0 to 4, and sections, None
-        where a value is not defined. `undefined` gives the reason by key. A screening is positive from grade 2 on
-        (`referable`) or from grade 1 on (`any_dr`): sensitivity, specificity and the predictive values are those of
-        `predicted_grade`, the areas under the ROC curve those of the summed probabilities of such grades.
-
-    Raises:
-        InputError: If the table is empty or a grade is not 0 to 4.
-    """
-    validated_confusion_matrix(table)
-    group_sums = sum_by_group(table, arrange_groups([table]), config or EvaluationConfig())
-    return assemble_metrics(group_sums, add_reasons(group_sums, group_sums.value()), intervals=False)
 
 
 def validated_confusion_matrix(table: "pd.DataFrame") -> "npt.NDArray[np.int64]":
@@ -65,7 +41,7 @@ def validated_confusion_matrix(table: "pd.DataFrame") -> "npt.NDArray[np.int64]"
 def add_reasons(
     group_sums: GroupSums,
     values: Mapping[Key, "npt.NDArray[np.float64]"],
-    intervals: Mapping[Key, Any] = MappingProxyType({}),
+    intervals: Mapping[Key, Any],
     keys: Collection[str] | None = None,
 ) -> dict[Key, Estimate]:
     """Put values and intervals together, and give the reason for every value that is missing.
@@ -95,21 +71,21 @@ def add_reasons(
     return estimates
 
 
-def assemble_metrics(
-    group_sums: GroupSums, estimates: Mapping[Key, Estimate], *, intervals: bool = True
-) -> dict[str, Any]:
+def assemble_metrics(group_sums: GroupSums, estimates: Mapping[Key, Estimate]) -> dict[str, Any]:
     """Give estimates their places in `metrics.json`, with all that was counted and stated.
 
     Args:
         group_sums: The table.
         estimates: Every one.
-        intervals: Whether they have intervals.
 
     Returns:
-        What `measure` returns, and the intervals as `ci`.
+        The content of `metrics.json`: plain numbers, lists over grades 0 to 4, and sections, None where a value is not
+        defined; `undefined` gives the reason by key. A screening is positive from grade 2 on (`referable`) or from
+        grade 1 on (`any_dr`): sensitivity, specificity and the predictive values are those of `predicted_grade`, the
+        areas under the ROC curve those of the summed probabilities of such grades.
     """
     matrix, stated = group_sums.matrix, group_sums.prevalences
-    nested = to_json(estimates, intervals=intervals)
+    nested = to_json(estimates)
     shares = {name: float(matrix[lowest:].sum() / matrix.sum()) for name, lowest in SCREENINGS.items()}
     return {
         "n": int(matrix.sum()),
@@ -123,7 +99,7 @@ def assemble_metrics(
         **{section.name: nested.get(section.name) for section in SECTIONS if section is not TOP_LEVEL},
         "undefined": reasons(estimates) | dict(group_sums.missing),
         "disclaimer": DISCLAIMER,
-        **({"ci": nested["ci"]} if intervals else {}),
+        "ci": nested["ci"],
     }
 
 

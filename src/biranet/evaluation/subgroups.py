@@ -14,7 +14,7 @@ import pandas as pd
 from biranet.config import EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
-from biranet.evaluation.measures import LEADING
+from biranet.evaluation.measures import SUMMARY_KEYS
 from biranet.setting_names import setting
 
 FEW_PHOTOS = 20
@@ -51,7 +51,7 @@ def measure_subgroups(table: pd.DataFrame, config: ReportConfig | None = None) -
 
     Returns:
         One item a subgroup, column after column: `column`, `value`, `n` photos, `groups`, `few` (fewer than
-        `FEW_PHOTOS` photos), the measures in `LEADING`, `ci` and `undefined` for them.
+        `FEW_PHOTOS` photos), the measures in `SUMMARY_KEYS`, `ci` and `undefined` for them.
 
     Raises:
         InputError: If a named column is not there.
@@ -142,5 +142,5 @@ def _parse_number(text: str) -> float | None:
 
 
 def _measure_part(part: pd.DataFrame, config: EvaluationConfig) -> dict[str, Any]:
-    measured = measure_some(part.reset_index(drop=True), LEADING, config)
+    measured = measure_some(part.reset_index(drop=True), SUMMARY_KEYS, config)
     return {"few": measured["n"] < FEW_PHOTOS, **measured}

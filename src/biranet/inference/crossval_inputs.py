@@ -10,6 +10,7 @@ from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.run_folder import STATE_NAME
 from biranet.outputs import folder_kind, holds_keys
+from biranet.reports.facts import HashedFile
 
 INPUTS_NAME = "crossval.json"
 
@@ -32,7 +33,7 @@ def settings_of(config: TrainConfig, start: Path | None, *, validation: float) -
     """
     weights = config.model.backbone_weights
     files = {"model.backbone_weights": weights, "from": start}
-    contents = {name: path and f"{path.name}, sha256 {sha256_of(path)}" for name, path in files.items()}
+    contents = {name: path and str(HashedFile(path.name, sha256_of(path))) for name, path in files.items()}
     return {**result_settings(config), **contents, "validation": validation}
 
 

@@ -15,15 +15,32 @@ from biranet.evaluation.intervals import measure_some
 from biranet.evaluation.subgroups import MAX_VALUES, default_columns
 from biranet.files import sha256_of
 from biranet.inference.crossval_folds import FoldAssignment
-from biranet.inference.provenance import count_learned_before, doubts_of_patients
+from biranet.inference.provenance import (
+    count_learned_before,
+    describe_findings,
+    describe_model,
+    describe_software,
+    doubts_of_patients,
+)
 from biranet.learning.checkpoint import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
 from biranet.public_paths import public_name
-from biranet.reports.facts import Fact
+from biranet.reports.facts import (
+    AUDIT_FACT,
+    MODEL_FACT,
+    PHOTOS_FACT,
+    STARTED_FROM_FACT,
+    TRAINED_ON_FACT,
+    TRAINED_WITH_FACT,
+    Fact,
+    HashedFile,
+    TrainedOnFact,
+)
 from biranet.reports.notes import Note
-from biranet.reports.report import write_report
+from biranet.reports.pages.tables import ROWS_OF
+from biranet.reports.report import Supplement, write_report
 from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from biranet.version import how_measured
@@ -34,10 +51,7 @@ FOLD = "fold"
 FOLDS_NAME, FOLDS_FACT = "folds.csv", "Folds"
 """The table with the figures of each fold, and the fact that sums them up."""
 
-FOLD_KEYS = (
-    *("quadratic_weighted_kappa", "aca", "accuracy"),
-    *("referable_auc", "referable_sensitivity", "referable_specificity"),
-)
+FOLD_KEYS = ROWS_OF["cards"]
 """What is measured of each fold."""
 
 
@@ -74,7 +88,7 @@ def write_pooled_report(
     folds = _measure_folds(table)
     by = default_columns(table)
     by = by if len(answers) > MAX_VALUES else [*(name for name in by if name != FOLD), FOLD]
-    checkpoints = [f"{public_name(path)}, sha256 {sha256_of(path)}" for path in models]
+    checkpoints = [HashedFile(public_name(path), sha256_of(path)) for path in models]
     notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
     metrics = write_report(
         out,
@@ -82,7 +96,7 @@ def write_pooled_report(
         title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=ReportConfig(by=tuple(by)),
         provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
-        control=_in_order(_decide(control, config)[0], order) if control else None,
+        supplement=Supplement(control=_in_order(_decide(control, config)[0], order) if control else None),
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics
@@ -154,21 +168,21 @@ def _facts(
     prepared: Path,
     division: FoldAssignment,
     infos: Sequence[CheckpointInfo],
-    checkpoints: Sequence[str],
+    checkpoints: Sequence[HashedFile],
     folds: pd.DataFrame,
 ) -> dict[str, Fact]:
     findings = audit(division.table, division.columns)
     info = infos[0]
     divided = "as the manifest was" if division.seed is None else f"by patient, with seed {division.seed}"
     return {
-        "Model": info.network,
+        MODEL_FACT: describe_model(info),
         "Division": f"{len(infos)} folds, divided {divided}",
         FOLDS_FACT: describe_folds(folds),
         "Checkpoints": list(checkpoints),
-        "Trained on": f"the other folds of each, seed {info.seed}; photos of {info.trained_on}",
-        **({} if info.started_from is None else {"Started from": str(info.started_from)}),
-        "Photos": f"{public_name(prepared)}, each answered for once",
-        "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
-        "Trained with": ", ".join(f"{name} {version}" for name, version in info.software.items()),
+        TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed, other_folds=True),
+        **({} if info.started_from is None else {STARTED_FROM_FACT: str(info.started_from)}),
+        PHOTOS_FACT: f"{public_name(prepared)}, each answered for once",
+        AUDIT_FACT: describe_findings(findings),
+        TRAINED_WITH_FACT: describe_software(info),
         **how_measured(),
     }

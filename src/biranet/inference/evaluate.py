@@ -23,7 +23,7 @@ from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.outputs import output
 from biranet.reports.notes import Note
-from biranet.reports.report import REPORT, write_report
+from biranet.reports.report import REPORT, Supplement, write_report
 from biranet.reports.table_provenance import Provenance
 
 
@@ -79,10 +79,12 @@ def evaluate_checkpoint(
             predictions,
             title=title or f"Evaluation of {info.model.model}",
             config=config,
-            panels=list(draw_panels(predictor, prepared, predictions)),
-            history=read_history(checkpoint.parent),
             provenance=Provenance(tuple(notes), facts),
-            control=predict_by_control(checkpoint, info, prepared, photos, computing),
+            supplement=Supplement(
+                list(draw_panels(predictor, prepared, predictions)),
+                read_history(checkpoint.parent),
+                predict_by_control(checkpoint, info, prepared, photos, computing),
+            ),
         )
 
 

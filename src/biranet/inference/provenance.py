@@ -12,10 +12,28 @@ from biranet.learning.split import describe_split
 from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
 from biranet.photos.audit import audit
 from biranet.photos.copies import connected_components, near_identical_pairs
+from biranet.photos.findings import Finding
 from biranet.public_paths import public_name
-from biranet.reports.facts import Fact, HashedFile
+from biranet.reports.facts import (
+    AUDIT_FACT,
+    CHECKPOINT_FACT,
+    DECODER_FACT,
+    EPOCH_FACT,
+    MODEL_FACT,
+    PHOTOS_FACT,
+    RULES_FACT,
+    SPLIT_FACT,
+    STARTED_FROM_FACT,
+    THRESHOLDS_FACT,
+    TRAINED_ON_FACT,
+    TRAINED_WITH_FACT,
+    Fact,
+    HashedFile,
+    ModelFact,
+    RulesFact,
+    TrainedOnFact,
+)
 from biranet.reports.notes import Note
-from biranet.reports.table_provenance import CHECKPOINT_FACT, THRESHOLDS_FACT
 from biranet.version import how_measured
 
 
@@ -108,20 +126,34 @@ def describe_origin(
             "it is too good"
         )
     findings = audit(manifest, [column] if has_split else [])
-    fitted = f"fitted on {rules.fitted_on}, temperature {rules.temperature:.3f}" if rules.fitted_on else "none fitted"
     ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
     origin: dict[str, Fact] = {
-        "Model": info.network,
+        MODEL_FACT: describe_model(info),
         CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
-        "Epoch": f"{info.epoch}, {chosen}",
-        "Trained on": f"{info.trained_on}, seed {info.seed}",
-        **({} if info.started_from is None else {"Started from": str(info.started_from)}),
-        "Photos": f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
-        "Split": describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
-        "Audit": [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found",
-        "Decoder": f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
-        "Rules": fitted,
+        EPOCH_FACT: f"{info.epoch}, {chosen}",
+        TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed),
+        **({} if info.started_from is None else {STARTED_FROM_FACT: str(info.started_from)}),
+        PHOTOS_FACT: f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
+        SPLIT_FACT: describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
+        AUDIT_FACT: describe_findings(findings),
+        DECODER_FACT: f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
+        RULES_FACT: RulesFact(rules.fitted_on or None, rules.temperature),
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
-        "Trained with": ", ".join(f"{name} {version}" for name, version in info.software.items()),
+        TRAINED_WITH_FACT: describe_software(info),
     }
     return {**origin, **how_measured()}
+
+
+def describe_model(info: CheckpointInfo) -> ModelFact:
+    """Say what the network is, as data."""
+    return ModelFact(info.model.model, info.model.backbone, info.image_size, info.model.test_time_flip)
+
+
+def describe_findings(findings: Sequence[Finding]) -> str | list[str]:
+    """Say what an audit has found."""
+    return [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found"
+
+
+def describe_software(info: CheckpointInfo) -> str:
+    """Say what a model was trained with."""
+    return ", ".join(f"{name} {version}" for name, version in info.software.items())

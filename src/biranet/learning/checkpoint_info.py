@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from biranet.config import MAX_SEED, ModelConfig
+from biranet.config import MAX_SEED, ModelConfig, describe_network
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
@@ -152,12 +152,8 @@ class CheckpointInfo:
     @property
     def network(self) -> str:
         """What the network is and what it looks at, in words."""
-        flip = (
-            "; each answer is the mean of the probabilities for a photo and its mirror image"
-            if self.model.test_time_flip
-            else ""
-        )
-        return f"{self.model.model}, backbone {self.model.backbone}, images of {self.image_size} px{flip}"
+        its = self.model
+        return describe_network(its.model, its.backbone, self.image_size, test_time_flip=its.test_time_flip)
 
 
 def short_hash(sha256: str) -> str:

@@ -10,6 +10,7 @@ from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.reports.pages.differences import Difference, list_differences, select_main
+from biranet.reports.pages.tables import ROWS_OF
 
 CONTROL_PREDICTIONS_NAME = "control.csv"
 
@@ -61,7 +62,7 @@ def describe_control(metrics: Mapping[str, Any]) -> list[str]:
     """Say for a terminal how the model differs from the control; no line without a control."""
     lines = []
     for row in list_control(metrics):
-        if row.key in ("quadratic_weighted_kappa", "referable_auc"):
+        if row.key in ROWS_OF["pair"]:
             interval = f" [{row.ci[0]:+.3f}, {row.ci[1]:+.3f}]" if row.ci else ""
             lines.append(
                 f"  {row.meaning.name:32} {row.first:.3f} by a linear probe; the model's minus it: "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from biranet.evaluation.areas import FallingScores
 from biranet.evaluation.measures.probabilities import BINS, bin_by_confidence
 
 Values = npt.NDArray[np.float64]
@@ -51,11 +52,8 @@ def roc_points(positive: npt.NDArray[np.bool_], score: Values) -> Values:
         >>> roc_points(np.array([False, True]), np.array([0.2, 0.7])).tolist()
         [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
-    order = np.argsort(-score, kind="stable")
     # One point for photos of equal scores, since no threshold tells them apart.
-    last_of_equals = np.append(np.diff(score[order]) != 0, True)
-    hits = np.cumsum(positive[order])[last_of_equals]
-    false_alarms = np.cumsum(~positive[order])[last_of_equals]
+    hits, false_alarms = FallingScores.of(score, positive).reaching(np.unique(-score))
     corners = np.stack([np.append(0, false_alarms), np.append(0, hits)], axis=1)
     bends = np.any(np.diff(corners, n=2, axis=0) != 0, axis=1)
     corners = corners[np.concatenate([[True], bends, [True]])]

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from pydantic import FiniteFloat
 
+from biranet.config import describe_network
 from biranet.validated import STRICT
+
+MODEL_FACT, CHECKPOINT_FACT, TRAINED_ON_FACT, STARTED_FROM_FACT = "Model", "Checkpoint", "Trained on", "Started from"
+EPOCH_FACT, TRAINED_WITH_FACT = "Epoch", "Trained with"
+PHOTOS_FACT, SPLIT_FACT, AUDIT_FACT, TABLE_FACT = "Photos", "Split", "Audit", "Table"
+GRADES_FACT, DECODER_FACT, RULES_FACT, THRESHOLDS_FACT = "Grades", "Decoder", "Rules", "Thresholds"
+"""Facts that are asked for, or written in more than one place, by their names in `metrics.json`; `biranet.version` has
+those of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,91 @@ class HashedFile:
         return f"{self.file}, sha256 {self.sha256}"
 
 
-Fact = str | HashedFile | Sequence[str] | Mapping[str, FiniteFloat]
-"""A sentence, a file, several sentences, or thresholds by the names of their operating points in `metrics.json`."""
+@dataclass(frozen=True)
+class ModelFact:
+    """The network that gave the answers.
+
+    Attributes:
+        model: Its architecture.
+        backbone: Its backbone, by the name in timm.
+        image_size: Side of the images it looks at, in pixels.
+        test_time_flip: Whether it looks at the mirror image, too.
+
+    Example:
+        >>> print(ModelFact("biranet", "resnet18", 224, False))
+        biranet, backbone resnet18, images of 224 px
+    """
+
+    __pydantic_config__ = STRICT
+
+    model: str
+    backbone: str
+    image_size: int
+    test_time_flip: bool
+
+    def __str__(self) -> str:
+        return describe_network(self.model, self.backbone, self.image_size, test_time_flip=self.test_time_flip)
+
+
+@dataclass(frozen=True)
+class TrainedOnFact:
+    """What the network has learned from.
+
+    Attributes:
+        source: Name of the training data.
+        seed: Seed of the training.
+        other_folds: Whether these are the photos of a cross-validation, of which each model learned from other folds
+            than it answered for.
+
+    Example:
+        >>> print(TrainedOnFact("idrid", 3))
+        idrid, seed 3
+    """
+
+    __pydantic_config__ = STRICT
+
+    source: str
+    seed: int
+    other_folds: bool = False
+
+    def __str__(self) -> str:
+        if self.other_folds:
+            return f"the other folds of each, seed {self.seed}; photos of {self.source}"
+        return f"{self.source}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RulesFact:
+    """The rules that probabilities became decisions by.
+
+    Attributes:
+        fitted_on: What they were fitted on; None where none were.
+        temperature: That of the probabilities.
+        keep_grades: Whether the grades are nevertheless those of the tables that are measured.
+
+    Example:
+        >>> print(RulesFact("40 photos", 1.4))
+        fitted on 40 photos, temperature 1.400
+        >>> print(RulesFact(None, 1.0))
+        none fitted
+    """
+
+    __pydantic_config__ = STRICT
+
+    fitted_on: str | None
+    temperature: FiniteFloat
+    keep_grades: bool = False
+
+    def __str__(self) -> str:
+        if self.fitted_on is None:
+            return "none fitted"
+        kept = "; grades are scored as given" if self.keep_grades else ""
+        return f"fitted on {self.fitted_on}, temperature {self.temperature:.3f}{kept}"
+
+
+Fact = str | ModelFact | TrainedOnFact | RulesFact | HashedFile | Sequence[str | HashedFile] | Mapping[str, FiniteFloat]
+"""A sentence; what a sentence is made of; a file; several of either; or thresholds by the names of their operating
+points in `metrics.json`."""
 
 Facts = Mapping[str, Fact]
 """What was measured and how, by its name."""
@@ -66,11 +157,11 @@ def fact_text(fact: Fact) -> str | list[str]:
         >>> fact_text({"cost_5": 0.15954})
         ['cost_5: 0.1595']
     """
-    if isinstance(fact, str):
-        return fact
-    if isinstance(fact, HashedFile):
-        return str(fact)
-    return [f"{name}: {value:.4f}" for name, value in fact.items()] if isinstance(fact, Mapping) else list(fact)
+    if isinstance(fact, Mapping):
+        return [f"{name}: {value:.4f}" for name, value in fact.items()]
+    if isinstance(fact, Sequence) and not isinstance(fact, str):
+        return [str(each) for each in fact]
+    return str(fact)
 
 
 def fact_lines(fact: Fact) -> list[str]:

@@ -24,7 +24,7 @@ from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
 from biranet.reports.control import CONTROL_PREDICTIONS_NAME, list_control, measure_control
-from biranet.reports.facts import HashedFile
+from biranet.reports.facts import TABLE_FACT, HashedFile
 from biranet.reports.figures.all import draw_figures, forest_names
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
 from biranet.reports.figures.svg import as_svg_element
@@ -36,7 +36,7 @@ from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.paper.folder import PAPER_PARTS, write_paper
 from biranet.reports.paper.methods import known_thresholds, write_methods
 from biranet.reports.paper.tables import list_tables as list_paper_tables
-from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, TABLE_FACT, Provenance
+from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, Provenance
 from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
@@ -76,6 +76,21 @@ class Panel:
         return self.truth is not None and self.truth != self.predicted
 
 
+@dataclass(frozen=True)
+class Supplement:
+    """What a report shows beside the figures of its table.
+
+    Attributes:
+        panels: Photos, the worst mistakes first.
+        history: What was measured after each epoch of the training, as in `history.jsonl`.
+        control: Predictions of a linear probe for the same photos in the same order, or None.
+    """
+
+    panels: Sequence[Panel] = ()
+    history: Sequence[Mapping[str, Any]] = ()
+    control: pd.DataFrame | None = None
+
+
 PAGE_NAME = "report.html"
 ARCHIVE_NAME = "prepared_archive"
 """Folder in a report's, for the prepared photos of a published archive that was measured; not `prepared`, which may be
@@ -109,10 +124,8 @@ def write_report(
     *,
     title: str,
     config: ReportConfig | None = None,
-    panels: Sequence[Panel] = (),
-    history: Sequence[Mapping[str, Any]] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
-    control: pd.DataFrame | None = None,
+    supplement: Supplement = Supplement(),
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json`, `report.html`, and what a paper takes from them, into a folder.
 
@@ -121,10 +134,8 @@ def write_report(
         predictions: A table that `check_predictions` accepts.
         title: Heading of the page.
         config: How to measure; the defaults where None.
-        panels: Photos to show, the worst mistakes first.
-        history: What was measured after each epoch of the training, as in `history.jsonl`.
         provenance: Where the predictions come from; notes that the table gives reason for, and its hash, are added.
-        control: Predictions of a linear probe for the same photos in the same order, to show beside the model.
+        supplement: What else to show.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
@@ -148,24 +159,21 @@ def write_report(
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        **measure_control(out, table, control, config),
+        **measure_control(out, table, supplement.control, config),
         **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
     values = {
         "title": title,
         "metrics": metrics,
-        "notes": provenance.notes,
-        "facts": list_facts(provenance.facts),
-        "tables": list_tables(provenance.tables),
-        "panels": panels,
-        "history": history,
-        "control": list_control(metrics),
+        "panels": supplement.panels,
+        "history": supplement.history,
+        **_provenance_values(provenance),
         **_write_paper(out, title, table, metrics, provenance, measure_curves(table, config)),
+        **_number_values(metrics),
+        **_chart_values(table, metrics, supplement.history),
     }
-    page = render_page(
-        "report.html.jinja", {**values, **_number_values(metrics), **_chart_values(table, metrics, history)}
-    )
+    page = render_page("report.html.jinja", values)
     write_bytes(out / PAGE_NAME, page.encode())
     return metrics
 
@@ -240,6 +248,14 @@ def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:
     return worst.head(MAX_MISTAKES)[columns]
 
 
+def _provenance_values(provenance: Provenance) -> dict[str, Any]:
+    return {
+        "notes": provenance.notes,
+        "facts": list_facts(provenance.facts),
+        "tables": list_tables(provenance.tables),
+    }
+
+
 def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
     numbers, patients = Numbers(metrics), metrics["patients"]
     measured = patients["reason"] is None
@@ -248,6 +264,7 @@ def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "point_name": point_name,
         "numbers": numbers,
         "listed": numbers.by_heading(),
+        "control": list_control(metrics),
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,

@@ -10,15 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of
 from biranet.public_paths import public_names
-from biranet.reports.facts import Facts, HashedFile, SourceTable, fact_text, source_lines
+from biranet.reports.facts import TABLE_FACT, Facts, HashedFile, SourceTable, fact_text, source_lines
 from biranet.reports.notes import Note
 from biranet.validated import STRICT
 
 PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
 """The table in the folder of a report, and the file beside it that holds the notes and facts of that report."""
-
-TABLE_FACT, CHECKPOINT_FACT, THRESHOLDS_FACT = "Table", "Checkpoint", "Thresholds"
-"""Facts that are asked for by their names: the table that a report was made of, its model, its operating points."""
 
 
 @dataclass(frozen=True)

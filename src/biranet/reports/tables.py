@@ -14,10 +14,10 @@ from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import output
 from biranet.public_paths import public_names
-from biranet.reports.facts import Fact
+from biranet.reports.facts import RULES_FACT, THRESHOLDS_FACT, Fact, RulesFact
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import THRESHOLDS_FACT, Provenance, check_unchanged, describe_tables
+from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables
 from biranet.scale import Scale
 from biranet.version import how_measured
 
@@ -97,8 +97,7 @@ def _fit_disjoint(
 
 def _describe_rules(rules: Rules, origin: str) -> dict[str, Fact]:
     return {
-        "Rules": f"fitted on {rules.fitted_on} of {origin}, temperature {rules.temperature:.3f}; "
-        "grades are scored as given",
+        RULES_FACT: RulesFact(f"{rules.fitted_on} of {origin}", rules.temperature, keep_grades=True),
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
     }
 

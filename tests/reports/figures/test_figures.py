@@ -19,7 +19,7 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.subgroups import measure_subgroups
 from biranet.reports.figures import font, pdf, svg
 from biranet.reports.figures.all import draw_figures
-from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Words
+from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Text
 from biranet.reports.figures.font import text_width
 from biranet.reports.figures.grades import draw_confusion
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
@@ -97,7 +97,7 @@ def test_roc_is_that_of_scikit_learn_and_its_dots_lie_on_it(figures: dict[str, F
         assert far(curve(roc, color), expected) < 1.5e-3
     said, truth = table["predicted_grade"] >= 2, table["grade"] >= 2
     place = f"sensitivity {said[truth].mean():.3f} at 1 − specificity {said[~truth].mean():.3f}"
-    assert f"Referred by the predicted grade: {place}." in roc.spoken
+    assert f"Referred by the predicted grade: {place}." in roc.alt_text
     dots = [mark for mark in roc.marks if isinstance(mark, Dot)]
     assert len(dots) == 2 * 4  # on the curve, and in the key
     assert len({dot.shape for dot in dots}) == 4
@@ -117,12 +117,12 @@ def test_risk_against_coverage(figures: dict[str, Figure]) -> None:
     assert far(expected, found) < 2e-3 and far(found, expected) < 2e-3
     decided = (table["decision"] != "ask a human").to_numpy()
     risk = ((table["decision"] == "refer").to_numpy() != truth)[decided].mean()
-    assert f"The decisions of the rule: {100 * decided.mean():.0f} % of the photos decided" in figure.spoken.replace(
+    assert f"The decisions of the rule: {100 * decided.mean():.0f} % of the photos decided" in figure.alt_text.replace(
         "\N{NO-BREAK SPACE}", " "
     )
-    assert f"{100 * risk:.1f} % of these wrongly" in figure.spoken
+    assert f"{100 * risk:.1f} % of these wrongly" in figure.alt_text
     nothing = drawn(answered().assign(decision="ask a human"))["risk_coverage"]
-    assert "The decisions of the rule" not in nothing.spoken
+    assert "The decisions of the rule" not in nothing.alt_text
     assert "risk_coverage" in drawn(answered(1))
 
 
@@ -137,7 +137,7 @@ def test_the_shade_of_a_cell_is_its_share_of_the_row(figures: dict[str, Figure])
 def test_large_counts_stay_in_their_cells(count: int) -> None:
     figure = draw_confusion([[count, 0, 0, 0, 0]] + [[0] * 5] * 4)
     cell = next(mark for mark in figure.marks if isinstance(mark, Area))
-    (words,) = (mark for mark in figure.marks if isinstance(mark, Words) and mark.text == str(count))
+    (words,) = (mark for mark in figure.marks if isinstance(mark, Text) and mark.text == str(count))
     assert text_width(words.text, words.size) < cell.points[1][0] - cell.points[0][0]
 
 
@@ -151,7 +151,7 @@ def test_thresholds_lie_at_their_scores(figures: dict[str, Figure]) -> None:
         if isinstance(mark, Stroke) and mark.color == "blue" and mark.points[0][0] == frame.points[0][0]
     }
     assert sorted(lines) == pytest.approx(sorted(THRESHOLDS.values()), abs=2e-3)
-    words = [mark.text for mark in figure.marks if isinstance(mark, Words)]
+    words = [mark.text for mark in figure.marks if isinstance(mark, Text)]
     assert "sensitivity of at least 0.90: 0.30" in words
     assert [f"n = {count}" for count in np.bincount(answered()["grade"])] == [w for w in words if w.startswith("n =")]
 
@@ -162,9 +162,9 @@ def test_everything_stays_on_the_sheet_and_words_stay_apart(photos: int) -> None
     for figure in drawn(crowded).values():
         boxes = []
         for mark in figure.marks:
-            if isinstance(mark, Words):
+            if isinstance(mark, Text):
                 length = text_width(mark.text, mark.size)
-                if mark.upwards:
+                if mark.rotated:
                     assert mark.y - length / 2 > 0 and mark.y + length / 2 < figure.height, mark.text
                     continue
                 start = mark.x - {"start": 0, "middle": length / 2, "end": length}[mark.anchor]
@@ -182,10 +182,10 @@ def test_everything_stays_on_the_sheet_and_words_stay_apart(photos: int) -> None
 def test_svg_is_well_formed_and_its_text_is_text(figures: dict[str, Figure]) -> None:
     for name, figure in figures.items():
         data = svg.as_svg_file(figure)
-        assert data == svg.as_svg_file(figure) and svg.MARK.encode() in data[:200]
+        assert data == svg.as_svg_file(figure) and svg.FILE_MARKER.encode() in data[:200]
         root = ElementTree.fromstring(data)
         texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-        words = [mark.text for mark in figure.marks if isinstance(mark, Words)]
+        words = [mark.text for mark in figure.marks if isinstance(mark, Text)]
         assert len(texts) == len(words) and root.attrib["width"] == "88.90mm"
         if name == "subgroups_source":
             assert {"眼科", "مستشفى", "<b>&\"'", "a_50%\\"} <= set(texts)
@@ -206,8 +206,8 @@ def test_pdf_says_the_same_and_holds_its_font(figures: dict[str, Figure]) -> Non
         assert PdfReader(io.BytesIO(data)).metadata.title == figure.title
         said = pdf_words(data)
         for mark in figure.marks:
-            if isinstance(mark, Words) and not mark.upwards:
-                assert font.as_drawable(escape_control(mark.text), mark.instead) in said
+            if isinstance(mark, Text) and not mark.rotated:
+                assert font.with_fallback(escape_control(mark.text), mark.fallback) in said
     said = pdf_words(pdf.as_pdf_file(figures["subgroups_source"]))
     # What the font has no letters for goes by its number, in the order of the table of subgroups.
     assert "<b>&\"'" in said and "a_50%\\" in said and said.count("value ") == 2

@@ -14,7 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 from biranet.decisions.columns import DECISION_COLUMNS, PROBABILITIES
 from biranet.decisions.predictions import write_predictions
 from biranet.evaluation.estimates import meaning_of
-from biranet.evaluation.measures import MAIN
+from biranet.evaluation.measures import HEADLINE_KEYS
 from biranet.grades import DISCLAIMER
 from biranet.reports.compare import compare, read_tables, write_comparison
 from biranet.reports.pages.differences import MIN_REACH, Difference, chart_differences, list_differences
@@ -72,7 +72,7 @@ def test_what_an_interval_says(key: str, ci: tuple[float, float] | None, verdict
 
 
 def test_all_that_is_charted_is_better_higher() -> None:
-    for key in MAIN:
+    for key in HEADLINE_KEYS:
         assert meaning_of(key).better == "higher"
         assert meaning_of(key).high == 1
 
@@ -209,8 +209,8 @@ def test_lines_lie_where_the_numbers_are(tmp_path: Path, first: pd.DataFrame) ->
     slope, offset = np.polyfit(places, values, 1)
     assert all(20 <= x <= 412 - 20 for x in places)
     lines = re.findall(r'<path class="line (\w+)" d="M([\d.]+) ([\d.]+)H([\d.]+)"', chart)
-    shown = {key: comparison["differences"]["other"][key] for key in MAIN}
-    assert len(lines) == len(MAIN)
+    shown = {key: comparison["differences"]["other"][key] for key in HEADLINE_KEYS}
+    assert len(lines) == len(HEADLINE_KEYS)
     assert {kind for kind, *_ in lines} == {"better", "worse", "unclear"}
     heights = [float(y) for _, _, y, _ in lines]
     assert heights == sorted(set(heights))

@@ -1,6 +1,7 @@
 """What a paper takes from a report: right tables that compile, sentences of what is known, our own files only."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,22 @@ from biranet.decisions.rules import OperatingPoint, Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import check_output
 from biranet.reports.compare import COMPARISON, write_comparison
-from biranet.reports.facts import Fact, HashedFile, SourceTable
+from biranet.reports.facts import Fact, HashedFile, ModelFact, RulesFact, SourceTable, TrainedOnFact
 from biranet.reports.notes import Note
 from biranet.reports.paper.latex import as_latex
 from biranet.reports.paper.methods import as_markdown
 from biranet.reports.paper.references import BACKBONES, DATA_SETS, backbone_reference, cited_in, read_references
 from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import Provenance
+from biranet.reports.table_provenance import Provenance, parse_provenance
 
 STRANGE = ["A&B_50%", "\\input{/etc/passwd}", "[x] -- ``q''", "=1+1", "眼科 ^~|<>"]
 FACTS: dict[str, Fact] = {
-    "Model": "biranet, backbone tf_efficientnet_lite0, images of 224 px; each answer is the mean of two",
+    "Model": ModelFact("biranet", "tf_efficientnet_lite0", 224, test_time_flip=True),
     "Checkpoint": HashedFile("best.safetensors", "0a1b"),
     "Epoch": "12, validation kappa 0.8",
-    "Trained on": "idrid, seed 3",
+    "Trained on": TrainedOnFact("idrid", 3),
     "Photos": "prepared, part test of the column 'split'",
-    "Rules": "fitted on 40 photos, temperature 1.400",
+    "Rules": RulesFact("40 photos", 1.4),
     "Thresholds": {"sensitivity_90": 0.3, "specificity_90": 0.7},
     "Measured with": "biranet 0.1.0",
     "Division": "5 folds, divided by patient",
@@ -150,7 +151,7 @@ def test_methods_say_what_is_known(report: tuple[Path, dict[str, Any]]) -> None:
         f"{counts[0]} had grade 0, {counts[1]} grade 1, ",
         "The model was BiRA-Net [@zhao2019biranet], a bilinear network of two attention streams, on the backbone "
         "tf\\_efficientnet\\_lite0 of timm [@tan2019efficientnet; @wightman2019timm], which looks at images of "
-        "224 × 224 pixels. Each answer is the mean of two.",
+        "224 × 224 pixels. Each answer is the mean of the probabilities for a photo and its mirror image.",
         "It was trained on IDRiD [@porwal2018idrid] with the seed 3. Epochs of training: 12, validation kappa 0.8.",
         "Division: 5 folds, divided by patient.",
         "A temperature for the probabilities [@guo2017calibration]",
@@ -180,12 +181,33 @@ def test_nothing_is_said_of_the_training_of_a_foreign_table(tmp_path: Path) -> N
 
 def test_of_pooled_tables_is_said_what_all_share(tmp_path: Path) -> None:
     facts = {"Model": FACTS["Model"], "Thresholds": FACTS["Thresholds"]}
-    tables = [SourceTable(f"{seed}.csv", "0a", {**facts, "Trained on": f"idrid, seed {seed}"}) for seed in (1, 2)]
+    tables = [
+        SourceTable(f"{seed}.csv", "0a", {**facts, "Trained on": TrainedOnFact("idrid", seed)}) for seed in (1, 2)
+    ]
     write_report(tmp_path, predictions(), title="Pooled", provenance=Provenance(tables=(*tables,)))
     text = (tmp_path / "methods.md").read_text(encoding="utf-8")
     assert "The answers are those of 2 tables, pooled; what follows holds for all of them." in text
     assert "BiRA-Net [@zhao2019biranet]" in text and "It was trained on" not in text
     assert "sensitivity of at least 0.90: 0.30" in (tmp_path / "figures/scores_by_grade.svg").read_text()
+
+
+def test_sentences_of_an_earlier_report_are_repeated_and_not_read(tmp_path: Path) -> None:
+    facts = {
+        "Model": "biranet, backbone resnet18, images of 224 px",
+        "Trained on": "idrid, seed 3",
+        "Rules": "none fitted",
+    }
+    write_report(tmp_path, predictions(), title="Earlier", provenance=Provenance(facts=facts))
+    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
+    assert "The model was biranet, backbone resnet18, images of 224 px." in text
+    assert "It was trained on idrid, seed 3." in text and "Rules: none fitted." in text
+
+
+def test_facts_come_back_from_a_report_as_the_data_that_they_were(report: tuple[Path, dict[str, Any]]) -> None:
+    stored = json.loads((report[0] / "metrics.json").read_text(encoding="utf-8"))
+    back = parse_provenance(stored)
+    assert back is not None and {name: back.facts[name] for name in FACTS} == FACTS
+    assert stored["facts"]["Model"] == str(FACTS["Model"])
 
 
 def test_a_comparison_has_tables_and_methods_too(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from biranet.evaluation.measures.probabilities import (
 from biranet.evaluation.measures.screening import RISK_COVERAGE, SCREENING_MEASURES
 
 __all__ = [
-    "LEADING",
-    "MAIN",
+    "HEADLINE_KEYS",
     "MEANINGS",
     "NO_PROBABILITIES",
     "SECTIONS",
+    "SUMMARY_KEYS",
     "TOP_LEVEL",
     "GradeCounts",
     "GradedPhotos",
@@ -109,18 +109,17 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 """Every number of `metrics.json` by its key, in the order of the file; what stands there once for each operating point,
 or once for each way of combining a patient's eyes, is here once."""
 
-LEADING = (
+SUMMARY_KEYS = (
     *("quadratic_weighted_kappa", "aca", "accuracy", "mean_absolute_grade_error"),
     *("referable_auc", "referable_sensitivity", "referable_specificity"),
     *("expected_calibration_error", "negative_log_likelihood"),
 )
-"""Those that short tables begin with, of subgroups and of models side by side; those among them of which the higher is
-the better stand at the top of a report."""
+"""One measure or two of each kind, for tables that must be short: of subgroups, patients and models side by side."""
 
-MAIN = (
+HEADLINE_KEYS = (
     *("quadratic_weighted_kappa", "aca", "accuracy", "macro_f1"),
     *("referable_auc", "referable_sensitivity", "referable_specificity"),
     *("any_dr_auc", "any_dr_sensitivity", "any_dr_specificity"),
 )
-"""Those that people ask for first: printed by a command, and drawn where models are compared; of all of them the higher
-value is the better one, and 1 the highest."""
+"""Those that people ask for first: printed by a command, and drawn where models are compared. They share an axis, since
+of all of them the higher value is the better one, and 1 the highest."""

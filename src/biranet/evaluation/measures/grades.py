@@ -21,6 +21,7 @@ GRADE_MEASURES = (
     Measure(
         key="aca",
         name="Average classification accuracy",
+        short="ACA",
         sentence="The recall of each grade, averaged over the grades present, so that a rare grade counts as much as a "
         "common one.",
         value=of_matrix(confusion.average_classification_accuracy),
@@ -60,6 +61,7 @@ GRADE_MEASURES = (
     Measure(
         key="quadratic_weighted_kappa",
         name="Quadratic weighted kappa",
+        short="Kappa",
         sentence="Agreement with the true grades beyond chance, in which an error of two grades costs four times an "
         "error of one: 1 is perfect, 0 no better than chance.",
         low=-1,

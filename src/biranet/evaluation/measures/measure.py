@@ -152,6 +152,8 @@ class Meaning:
     Args:
         key: Its name there, within its section.
         name: A few words, as they stand in a table.
+        short: A word or two for where there is less room, beside what says of which photos or grades; empty where the
+            name is as short.
         sentence: What it tells, in plain words.
         section: The section that it stands in; empty at the top.
         low: The lowest value it can have.
@@ -166,6 +168,7 @@ class Meaning:
     key: str
     name: str
     sentence: str
+    short: str = ""
     section: str = ""
     low: float = 0
     high: float | None = 1
@@ -173,6 +176,11 @@ class Meaning:
     shape: tuple[int, ...] = ()
     count: bool = False
     heading: Heading = "Grades"
+
+    @property
+    def head(self) -> str:
+        """The short name, or where there is none the name."""
+        return self.short or self.name
 
     @property
     def interval_undercovers(self) -> bool:

@@ -158,6 +158,7 @@ ONE_VS_REST_MEASURES = (
     Measure(
         key="one_vs_rest_auc",
         name="One-versus-rest AUC",
+        short="AUC",
         sentence="Chance that a photo of a grade is given a higher probability of this grade than a photo of another "
         "grade.",
         shape=BY_GRADE,

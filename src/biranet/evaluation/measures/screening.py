@@ -21,6 +21,8 @@ from biranet.evaluation.measures.measure import (
 )
 from biranet.grades import REFERABLE_GRADE
 
+_SHORT = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV"}
+
 
 @dataclass(frozen=True)
 class Screening:
@@ -75,6 +77,7 @@ class Screening:
             return Measure(
                 key=prefix + key,
                 name=name,
+                short=_SHORT[key],
                 sentence=sentence,
                 value=lambda sums: value(counts(sums), sums.prevalences[self.key]),
                 interval="share",
@@ -143,6 +146,7 @@ SCREENING_MEASURES = (
     Measure(
         key="referable_auc",
         name="Referable AUC",
+        short="AUC",
         sentence="Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is "
         "guessing.",
         heading="Referral and any retinopathy",
@@ -197,6 +201,7 @@ SCREENING_MEASURES = (
     Measure(
         key="any_dr_auc",
         name="Any-DR AUC",
+        short="AUC",
         sentence="Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
         "0.5 is guessing.",
         heading="Referral and any retinopathy",

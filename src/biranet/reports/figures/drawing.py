@@ -100,7 +100,7 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Words:
+class Text:
     """A line of text.
 
     Attributes:
@@ -110,8 +110,8 @@ class Words:
         size: Size of its letters.
         anchor: What stands at `x`.
         color: Its colour.
-        upwards: Whether it runs upwards.
-        instead: What stands there where the font of the figures lacks letters of the text, as it does of names in
+        rotated: Whether it runs upwards.
+        fallback: What stands there where the font of the figures lacks letters of the text, as it does of names in
             scripts that run from right to left.
     """
 
@@ -121,11 +121,11 @@ class Words:
     size: float = TICK_SIZE
     anchor: Literal["start", "middle", "end"] = "start"
     color: Color = "ink"
-    upwards: bool = False
-    instead: str = ""
+    rotated: bool = False
+    fallback: str = ""
 
 
-Mark = Stroke | Area | Dot | Words
+Mark = Stroke | Area | Dot | Text
 
 
 @dataclass(frozen=True)
@@ -135,23 +135,23 @@ class Figure:
     Attributes:
         name: Its name, without a suffix.
         title: What it shows, in a few words.
-        legend: What a reader must know to read it, in sentences; it goes below the figure.
-        spoken: What it shows, for those who do not see it: the numbers that stand nowhere else, or the legend.
+        caption: What a reader must know to read it, in sentences; it goes below the figure.
+        alt_text: What it shows, for those who do not see it: the numbers that stand nowhere else, or the caption.
         height: Its height; it is `WIDTH` wide.
         marks: What it is made of, the lowest first.
     """
 
     name: str
     title: str
-    legend: str
-    spoken: str
+    caption: str
+    alt_text: str
     height: float
     marks: tuple[Mark, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of a figure's key.
+class LegendEntry:
+    """One line of a figure's legend.
 
     Attributes:
         text: What it says.
@@ -160,7 +160,7 @@ class Entry:
         shape: The dot, in place of a line.
         fill: The inside of the dot.
         band: Whether a band lies about the line.
-        instead: As in `Words`.
+        fallback: As in `Text`.
     """
 
     text: str
@@ -169,15 +169,15 @@ class Entry:
     shape: Shape | None = None
     fill: Color = "paper"
     band: bool = False
-    instead: str = ""
+    fallback: str = ""
 
 
-KEY_LINE = 10.5
-"""Height of one line of a key."""
+LEGEND_LINE = 10.5
+"""Height of one line of a legend."""
 
 
-def draw_key(entries: Sequence[Entry], top: float, left: float = 8.0) -> tuple[list[Mark], float]:
-    """Lay out a key below a plot, in two columns; an entry that is too long for one has both.
+def draw_legend(entries: Sequence[LegendEntry], top: float, left: float = 8.0) -> tuple[list[Mark], float]:
+    """Lay out a legend below a plot, in two columns; an entry that is too long for one has both.
 
     Args:
         entries: What stands in it.
@@ -189,14 +189,14 @@ def draw_key(entries: Sequence[Entry], top: float, left: float = 8.0) -> tuple[l
     """
     marks: list[Mark] = []
     half = (WIDTH - left) / 2
-    x, y, before_wide = left, top - KEY_LINE / 2, False
+    x, y, before_wide = left, top - LEGEND_LINE / 2, False
     for number, entry in enumerate(entries):
         wide = text_width(entry.text, TICK_SIZE) + 27 > half
         # Beside the one before, where both have room in half of the width.
         if number and x == left and not wide and not before_wide:
             x += half
         else:
-            x, y = left, y + KEY_LINE
+            x, y = left, y + LEGEND_LINE
         before_wide = wide
         if entry.band:
             marks.append(Area([(x, y - 3), (x + 18, y - 3), (x + 18, y + 3), (x, y + 3)], entry.color, BAND))
@@ -204,8 +204,8 @@ def draw_key(entries: Sequence[Entry], top: float, left: float = 8.0) -> tuple[l
             marks.append(Dot(x + 9, y, shape=entry.shape, color=entry.color, fill=entry.fill))
         else:
             marks.append(Stroke([(x, y), (x + 18, y)], entry.color, 1.2, entry.dash))
-        marks.append(Words(x + 23, y + 2.5, entry.text, instead=entry.instead))
-    return marks, y + KEY_LINE / 2
+        marks.append(Text(x + 23, y + 2.5, entry.text, fallback=entry.fallback))
+    return marks, y + LEGEND_LINE / 2
 
 
 BAND = 0.18

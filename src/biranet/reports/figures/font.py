@@ -27,28 +27,28 @@ def load_font() -> Any:
     return font
 
 
-def has_letters(text: str) -> bool:
+def has_glyphs(text: str) -> bool:
     """Whether the font has all letters of a text."""
     return all(ord(letter) in load_font().face.charToGlyph for letter in text)
 
 
-def as_drawable(text: str, instead: str = "") -> str:
+def with_fallback(text: str, fallback: str = "") -> str:
     """Write a text in letters that the font has.
 
     Args:
         text: The text.
-        instead: What stands for it where letters are missing.
+        fallback: What stands for it where letters are missing.
 
     Returns:
-        The text, or `instead`; without either, the text with a square in place of each missing letter.
+        The text, or `fallback`; without either, the text with a square in place of each missing letter.
 
     Example:
-        >>> as_drawable("Müller"), as_drawable("眼科", "value 3"), as_drawable("a眼")
+        >>> with_fallback("Müller"), with_fallback("眼科", "value 3"), with_fallback("a眼")
         ('Müller', 'value 3', 'a□')
     """
-    if has_letters(text):
+    if has_glyphs(text):
         return text
-    return instead or "".join(letter if has_letters(letter) else _UNKNOWN for letter in text)
+    return fallback or "".join(letter if has_glyphs(letter) else _UNKNOWN for letter in text)
 
 
 def text_width(text: str, size: float) -> float:

@@ -17,13 +17,14 @@ from biranet.reports.figures.drawing import (
     Figure,
     Mark,
     Stroke,
-    Words,
+    Text,
 )
 from biranet.reports.figures.font import text_width
 from biranet.reports.figures.plot import figure, shorten
 from biranet.reports.pages.drawing import Axes, ticks
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent, thousands
+from biranet.reports.pages.tables import ROWS_OF, head_of
 
 _CELL, _LEFT, _TOP = 34.0, 74.0, 27.0
 
@@ -36,13 +37,13 @@ def draw_confusion(matrix: Sequence[Sequence[int]]) -> Figure:
     """
     marks: list[Mark] = []
     middle = _LEFT + GRADE_COUNT * _CELL / 2
-    marks.append(Words(middle, 8, "predicted grade", LABEL_SIZE, "middle"))
-    marks.append(Words(9, _TOP + GRADE_COUNT * _CELL / 2, "true grade", LABEL_SIZE, "middle", upwards=True))
+    marks.append(Text(middle, 8, "predicted grade", LABEL_SIZE, "middle"))
+    marks.append(Text(9, _TOP + GRADE_COUNT * _CELL / 2, "true grade", LABEL_SIZE, "middle", rotated=True))
     for truth in GRADES:
         x, y = _LEFT + (truth + 0.5) * _CELL, _TOP + truth * _CELL
-        marks.append(Words(x, _TOP - 6, str(truth), LABEL_SIZE, "middle"))
-        marks.append(Words(_LEFT - 6, y + 15, f"{truth} {GRADE_NAMES[truth]}", LABEL_SIZE, "end"))
-        marks.append(Words(_LEFT - 6, y + 24, f"n = {thousands(sum(matrix[truth]))}", 6.5, "end", "soft"))
+        marks.append(Text(x, _TOP - 6, str(truth), LABEL_SIZE, "middle"))
+        marks.append(Text(_LEFT - 6, y + 15, f"{truth} {GRADE_NAMES[truth]}", LABEL_SIZE, "end"))
+        marks.append(Text(_LEFT - 6, y + 24, f"n = {thousands(sum(matrix[truth]))}", 6.5, "end", "soft"))
         for grade in GRADES:
             marks += _draw_cell(matrix[truth][grade], sum(matrix[truth]), truth, grade)
     edge, start, end = REFERABLE_GRADE * _CELL, 0.0, GRADE_COUNT * _CELL
@@ -55,7 +56,7 @@ def draw_confusion(matrix: Sequence[Sequence[int]]) -> Figure:
         f"referable grades ({REFERABLE_GRADE} and above) from the others.",
         _TOP + GRADE_COUNT * _CELL + 6,
         marks,
-        spoken=" ".join(
+        alt_text=" ".join(
             f"Of {thousands(sum(row))} {'photo' if sum(row) == 1 else 'photos'} with true grade {truth}: "
             + ", ".join(f"{count} predicted as {grade}" for grade, count in enumerate(row))
             + "."
@@ -76,15 +77,12 @@ def _draw_cell(count: int, of_row: int, truth: int, grade: int) -> list[Mark]:
     middle = x + side / 2
     if count:
         size = min(8.5, 44 / len(str(count)))
-        marks.append(Words(middle, y + 16, str(count), size, "middle", color))
-        marks.append(Words(middle, y + 25, percent(share).replace("\N{NO-BREAK SPACE}", " "), 6, "middle", color))
+        marks.append(Text(middle, y + 16, str(count), size, "middle", color))
+        marks.append(Text(middle, y + 25, percent(share).replace("\N{NO-BREAK SPACE}", " "), 6, "middle", color))
     elif of_row:
-        marks.append(Words(middle, y + 19, "0", 6.5, "middle", "soft"))
+        marks.append(Text(middle, y + 19, "0", 6.5, "middle", "soft"))
     return marks
 
-
-FOREST = ("quadratic_weighted_kappa", "referable_auc"), ("quadratic_weighted_kappa", "referable_sensitivity")
-"""What a forest plot shows, with probabilities and without."""
 
 _ROW = 13.0
 _MAX_NAME_WIDTH, _COUNT_WIDTH, _PANEL_GAP = 88.0, 34.0, 20.0
@@ -99,7 +97,7 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
         parts: The subgroups, as in `metrics.json`.
         numbers: The numbers of all photos.
     """
-    keys = FOREST[0] if "referable_auc" in parts[0] else FOREST[1]
+    keys = ROWS_OF["pair" if all(key in parts[0] for key in ROWS_OF["pair"]) else "pair_of_grades"]
     rows = [("all photos", sum(part["n"] for part in parts), numbers, "")]
     rows += [(part["value"], part["n"], Numbers(part), f"value {place}") for place, part in enumerate(parts, 1)]
     names = min(_MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(value for value, *_ in rows))))
@@ -107,13 +105,13 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
     top = 24.0
     bottom = top + len(rows) * _ROW + 2
     marks: list[Mark] = [
-        Words(4, top - 6, shorten(column, names, LABEL_SIZE), LABEL_SIZE, instead="value"),
-        Words(counts, top - 6, "photos", LABEL_SIZE, "end"),
+        Text(4, top - 6, shorten(column, names, LABEL_SIZE), LABEL_SIZE, fallback="value"),
+        Text(counts, top - 6, "photos", LABEL_SIZE, "end"),
     ]
-    for row, (value, count, _, instead) in enumerate(rows):
+    for row, (value, count, _, fallback) in enumerate(rows):
         y = top + (row + 0.5) * _ROW
-        marks.append(Words(4, y + 2.5, shorten(value, names), instead=instead))
-        marks.append(Words(counts, y + 2.5, thousands(count), anchor="end"))
+        marks.append(Text(4, y + 2.5, shorten(value, names), fallback=fallback))
+        marks.append(Text(counts, y + 2.5, thousands(count), anchor="end"))
     width = (WIDTH - panels - _PANEL_GAP - 8) / 2
     for place, key in enumerate(keys):
         left = panels + place * (width + _PANEL_GAP)
@@ -144,11 +142,11 @@ def _draw_panel(left: float, width: float, top: float, bottom: float, shown: Seq
     digits = 1 if all(abs(tick * 10 - round(tick * 10)) < 1e-9 for tick in places) else 2
     for tick in places:
         marks.append(Stroke([(axes.x(tick), top), (axes.x(tick), bottom)], "line", 0.5))
-        marks.append(Words(axes.x(tick), bottom + 9, decimal(tick, digits), anchor="middle"))
+        marks.append(Text(axes.x(tick), bottom + 9, decimal(tick, digits), anchor="middle"))
     marks.append(Stroke([(left, bottom), (left + width, bottom)], "soft", 0.8))
-    marks.append(
-        Words(left + width / 2, top - 6, _SHORT.get(shown[0].key.name, shown[0].meaning.name), TICK_SIZE, "middle")
-    )
+    head = head_of(shown[0].meaning)
+    middle = min(left + width / 2, WIDTH - 1 - text_width(head, TICK_SIZE) / 2)
+    marks.append(Text(middle, top - 6, head, TICK_SIZE, "middle"))
     whole = shown[0].value
     if whole is not None:
         marks.append(Stroke([(axes.x(whole), top), (axes.x(whole), bottom)], "soft", 0.8, (1, 2)))
@@ -163,10 +161,3 @@ def _draw_panel(left: float, width: float, top: float, bottom: float, shown: Seq
         dot = Dot(axes.x(number.value), y, 2.2, "square", "blue", "blue")
         marks.append(replace(dot, shape="diamond", fill="paper") if all_photos else dot)
     return marks
-
-
-_SHORT = {
-    "quadratic_weighted_kappa": "kappa",
-    "referable_auc": "AUC, referable",
-    "referable_sensitivity": "sens., referable",
-}

@@ -8,8 +8,8 @@ from reportlab.lib.colors import HexColor
 from reportlab.pdfgen.canvas import Canvas
 
 from biranet.console import escape_control
-from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Dot, Figure, Mark, Stroke, Words
-from biranet.reports.figures.font import NAME, as_drawable, load_font
+from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Dot, Figure, Mark, Stroke, Text
+from biranet.reports.figures.font import NAME, load_font, with_fallback
 from biranet.reports.figures.svg import outline
 
 CREATOR = "a figure of biranet's"
@@ -35,8 +35,8 @@ def as_pdf_file(figure: Figure) -> bytes:
 
 def _draw(canvas: Any, mark: Mark, height: float) -> None:
     match mark:
-        case Words():
-            _draw_words(canvas, mark, height)
+        case Text():
+            _draw_text(canvas, mark, height)
         case Stroke():
             canvas.setStrokeColor(HexColor(COLORS[mark.color]))
             canvas.setLineWidth(mark.width)
@@ -53,12 +53,12 @@ def _draw(canvas: Any, mark: Mark, height: float) -> None:
             canvas.drawPath(_path(canvas, [*corners, corners[0]], height), stroke=1, fill=1)
 
 
-def _draw_words(canvas: Any, words: Words, height: float) -> None:
-    text = as_drawable(escape_control(words.text), words.instead)
+def _draw_text(canvas: Any, words: Text, height: float) -> None:
+    text = with_fallback(escape_control(words.text), words.fallback)
     canvas.setFont(NAME, words.size)
     canvas.setFillColor(HexColor(COLORS[words.color]))
     canvas.translate(words.x, height - words.y)
-    canvas.rotate(90 if words.upwards else 0)
+    canvas.rotate(90 if words.rotated else 0)
     write = {"start": canvas.drawString, "middle": canvas.drawCentredString, "end": canvas.drawRightString}
     write[words.anchor](0, 0, text)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from biranet.evaluation.bands import Band
+from biranet.evaluation.bands import CurveBand
 from biranet.reports.figures.drawing import (
     BAND,
     LABEL_SIZE,
@@ -14,9 +14,11 @@ from biranet.reports.figures.drawing import (
     Area,
     Color,
     Figure,
+    LegendEntry,
     Mark,
     Stroke,
-    Words,
+    Text,
+    draw_legend,
 )
 from biranet.reports.figures.font import text_width
 from biranet.reports.pages.drawing import Axes
@@ -27,7 +29,7 @@ Points = Sequence[tuple[float, float]]
 
 TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-LEFT, RIGHT, TOP_LEVEL = 36.0, 8.0, 7.0
+LEFT, RIGHT, TOP = 36.0, 8.0, 7.0
 """Room left, right and above of a plot."""
 
 BELOW = 26.0
@@ -40,7 +42,7 @@ SQUARE = WIDTH - LEFT - RIGHT
 def plot_axes(
     height: float,
     *,
-    top: float = TOP_LEVEL,
+    top: float = TOP,
     x_range: tuple[float, float] = (0.0, 1.0),
     y_range: tuple[float, float] = (0.0, 1.0),
 ) -> Axes:
@@ -71,15 +73,15 @@ def draw_frame(
     lines += [[(axes.left, axes.y(tick)), (axes.right, axes.y(tick))] for tick in y_ticks]
     marks: list[Mark] = [Stroke(line, "line", 0.5) for line in lines]
     for tick in x_ticks if x_label else ():
-        marks.append(Words(axes.x(tick), axes.bottom + 9, decimal(tick, digits[0]), anchor="middle"))
+        marks.append(Text(axes.x(tick), axes.bottom + 9, decimal(tick, digits[0]), anchor="middle"))
     for tick in y_ticks:
-        marks.append(Words(axes.left - 4, axes.y(tick) + 2.5, decimal(tick, digits[1]), anchor="end"))
+        marks.append(Text(axes.left - 4, axes.y(tick) + 2.5, decimal(tick, digits[1]), anchor="end"))
     corners = [(axes.left, axes.top), (axes.left, axes.bottom), (axes.right, axes.bottom)]
     marks.append(Stroke(corners, "soft", 0.8))
     middle = axes.top + axes.height / 2
     if x_label:
-        marks.append(Words(axes.left + axes.width / 2, axes.bottom + 20, x_label, LABEL_SIZE, "middle"))
-    marks.append(Words(9, middle, y_label, LABEL_SIZE, "middle", upwards=True))
+        marks.append(Text(axes.left + axes.width / 2, axes.bottom + 20, x_label, LABEL_SIZE, "middle"))
+    marks.append(Text(9, middle, y_label, LABEL_SIZE, "middle", rotated=True))
     return marks
 
 
@@ -96,7 +98,7 @@ def draw_curve(
     ]
 
 
-def draw_band(axes: Axes, band: Band, color: Color = "blue") -> list[Mark]:
+def draw_band(axes: Axes, band: CurveBand, color: Color = "blue") -> list[Mark]:
     """Fill a band, where it is known; a break where it is not."""
     low, high = np.clip(band.low, *axes.y_range), np.clip(band.high, *axes.y_range)
     known = np.flatnonzero(~np.isnan(band.low))
@@ -121,9 +123,23 @@ def draw_bars(axes: Axes, edges: Values, heights: Values, color: Color, floor: V
     return marks
 
 
-def figure(name: str, title: str, legend: str, height: float, *layers: Sequence[Mark], spoken: str = "") -> Figure:
-    """Put a figure together from layers of marks, the lowest first; without words for it, its legend is spoken."""
-    return Figure(name, title, legend, spoken or legend, height, tuple(mark for layer in layers for mark in layer))
+def figure(name: str, title: str, caption: str, height: float, *layers: Sequence[Mark], alt_text: str = "") -> Figure:
+    """Put a figure together from layers of marks, the lowest first; without another text its caption is read aloud."""
+    return Figure(name, title, caption, alt_text or caption, height, tuple(mark for layer in layers for mark in layer))
+
+
+def figure_with_legend(
+    name: str,
+    title: str,
+    caption: str,
+    legend: Sequence[LegendEntry],
+    top: float,
+    *layers: Sequence[Mark],
+    alt_text: str = "",
+) -> Figure:
+    """Put a figure together likewise, with a legend below it that begins at `top`."""
+    marks, bottom = draw_legend(legend, top)
+    return figure(name, title, caption, bottom + 3, *layers, marks, alt_text=alt_text)
 
 
 def shorten(text: str, width: float, size: float = TICK_SIZE) -> str:

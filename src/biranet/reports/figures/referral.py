@@ -14,13 +14,22 @@ from biranet.decisions.columns import (
     probabilities,
     referable_score,
 )
-from biranet.evaluation.bands import Band, Curves
+from biranet.evaluation.bands import CurveBand, Curves
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
 from biranet.reports.curves import risk_coverage, roc_points, simplify_line
-from biranet.reports.figures.drawing import DASHES, SERIES, SHAPES, Color, Dot, Entry, Figure, Mark, Stroke, draw_key
-from biranet.reports.figures.plot import BELOW, SQUARE, draw_band, draw_curve, draw_frame, figure, plot_axes, shorten
+from biranet.reports.figures.drawing import DASHES, SERIES, SHAPES, Color, Dot, Figure, LegendEntry, Mark, Stroke
+from biranet.reports.figures.plot import (
+    BELOW,
+    SQUARE,
+    draw_band,
+    draw_curve,
+    draw_frame,
+    figure_with_legend,
+    plot_axes,
+    shorten,
+)
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.drawing import ticks
 from biranet.reports.pages.listing import Number, Numbers
@@ -46,44 +55,43 @@ def draw_roc(table: pd.DataFrame, curves: Curves, numbers: Numbers) -> Figure | 
         The figure; None where neither curve is defined. The dots belong to the curve of referable photos.
     """
     truth, shares = table["grade"].to_numpy(), probabilities(table)
-    kinds: tuple[tuple[str, str, Color, Band | None, npt.NDArray[np.bool_], npt.NDArray[np.float64]], ...] = (
+    kinds: tuple[tuple[str, str, Color, CurveBand | None, npt.NDArray[np.bool_], npt.NDArray[np.float64]], ...] = (
         ("referable", "referable", "blue", curves.referable_roc, truth >= REFERABLE_GRADE, referable_score(shares)),
         ("any_dr", "any retinopathy", "amber", curves.any_dr_roc, truth >= 1, any_dr_score(shares)),
     )
     axes = plot_axes(SQUARE)
     bands: list[Mark] = []
     lines: list[Mark] = []
-    key: list[Entry] = []
+    legend: list[LegendEntry] = []
     for number, (name, words, color, band, positive, score) in enumerate(kinds):
         if band is not None:
             bands += draw_band(axes, band, color)
             # The first is the most important one, so it is drawn last.
             lines = draw_curve(axes, simplify_line(roc_points(positive, score)), color, DASHES[number]) + lines
             text = f"{words}: AUC {in_text(numbers(f'{name}_auc'))}"
-            key.append(Entry(text, color, DASHES[number], band=True))
-    if not key:
+            legend.append(LegendEntry(text, color, DASHES[number], band=True))
+    if not legend:
         return None
     dots: list[Mark] = []
     rules = _rules(table) if curves.referable_roc is not None else []
     for number, (words, x, y) in enumerate(rules):
         shape = SHAPES[number % len(SHAPES)]
         dots.append(Dot(axes.x(x), axes.y(y), shape=shape))
-        key.append(Entry(words, shape=shape, instead=f"rule {number + 1}"))
-    marks, height = draw_key(key, axes.bottom + BELOW)
-    return figure(
+        legend.append(LegendEntry(words, shape=shape, fallback=f"rule {number + 1}"))
+    return figure_with_legend(
         "roc",
         "ROC curve",
         "Receiver operating characteristic of the scores for referable retinopathy (grade 2 and above) and for any "
         f"retinopathy (grade 1 and above), with areas under the curves. {BANDS} Dotted: guessing. Dots: what each way "
         "of referring does to these photos, on the curve of referable ones.",
-        height + 3,
+        legend,
+        axes.bottom + BELOW,
         draw_frame(axes, "1 − specificity", "sensitivity"),
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         bands,
         lines,
         dots,
-        marks,
-        spoken="Sensitivity against 1 − specificity. "
+        alt_text="Sensitivity against 1 − specificity. "
         + " ".join(
             f"Referred {words}: sensitivity {decimal(y)} at 1 − specificity {decimal(x)}." for words, x, y in rules
         ),
@@ -102,7 +110,7 @@ def draw_roc_of_models(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str,
     """
     axes = plot_axes(SQUARE)
     lines: list[Mark] = []
-    key: list[Entry] = []
+    legend: list[LegendEntry] = []
     for place, (name, table) in enumerate(tables.items()):
         auc = numbers[name].get("referable_auc")
         if auc is None or auc.value is None:
@@ -111,20 +119,19 @@ def draw_roc_of_models(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str,
         corners = roc_points((table["grade"] >= REFERABLE_GRADE).to_numpy(), referable_score(probabilities(table)))
         lines = draw_curve(axes, simplify_line(corners), color, dash) + lines
         text = f"{shorten(name, 110)}: AUC {in_text(auc)}"
-        key.append(Entry(text, color, dash, instead=f"model {place + 1}: AUC {in_text(auc)}"))
-    if not key:
+        legend.append(LegendEntry(text, color, dash, fallback=f"model {place + 1}: AUC {in_text(auc)}"))
+    if not legend:
         return None
-    marks, height = draw_key(key, axes.bottom + BELOW)
-    return figure(
+    return figure_with_legend(
         "roc_of_models",
         "ROC curves of the models",
         "Receiver operating characteristic of each model's score for referable retinopathy (grade 2 and above) on the "
         f"same photos, with areas under the curves and their {100 * LEVEL:.0f} % intervals. Dotted: guessing.",
-        height + 3,
+        legend,
+        axes.bottom + BELOW,
         draw_frame(axes, "1 − specificity", "sensitivity"),
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         lines,
-        marks,
     )
 
 
@@ -144,23 +151,22 @@ def draw_precision_recall(curves: Curves, numbers: Numbers) -> Figure | None:
         return None
     axes = plot_axes(SQUARE)
     guess = [(0.0, curves.prevalence), (1.0, curves.prevalence)]
-    key = [
-        Entry(f"referable: AUPRC {in_text(numbers('referable_auprc'))}", "blue", band=True),
-        Entry(f"share of referable photos: {curves.prevalence:.2f}", "soft", (1, 2)),
+    legend = [
+        LegendEntry(f"referable: AUPRC {in_text(numbers('referable_auprc'))}", "blue", band=True),
+        LegendEntry(f"share of referable photos: {curves.prevalence:.2f}", "soft", (1, 2)),
     ]
-    marks, height = draw_key(key, axes.bottom + BELOW)
-    return figure(
+    return figure_with_legend(
         "precision_recall",
         "Precision-recall curve",
         "Precision (positive predictive value) against recall (sensitivity) of the score for referable retinopathy "
         f"(grade 2 and above), among these photos. {BANDS} Dotted: the share of referable photos, which is the "
         "precision of guessing.",
-        height + 3,
+        legend,
+        axes.bottom + BELOW,
         draw_frame(axes, "recall (sensitivity)", "precision"),
         draw_band(axes, band),
         draw_curve(axes, guess, "soft", (1, 2), 0.8),
         draw_curve(axes, np.stack([band.x, band.value], axis=1)),
-        marks,
     )
 
 
@@ -170,19 +176,19 @@ def draw_net_benefit(curves: Curves) -> Figure:
     high = max(float(np.nanmax(band.high)) if (~np.isnan(band.high)).any() else 0, float(band.value.max()), 0.05) * 1.05
     axes = plot_axes(_HEIGHT, x_range=(0, 0.6), y_range=(-0.15 * high, high))
     refer_all = np.stack([band.x, curves.refer_all], axis=1)
-    key = [
-        Entry("by the score", "blue", band=True),
-        Entry("refer all", "amber", DASHES[1]),
-        Entry("refer none", "soft", DASHES[2]),
+    legend = [
+        LegendEntry("by the score", "blue", band=True),
+        LegendEntry("refer all", "amber", DASHES[1]),
+        LegendEntry("refer none", "soft", DASHES[2]),
     ]
-    marks, height = draw_key(key, axes.bottom + BELOW)
-    return figure(
+    return figure_with_legend(
         "decision_curve",
         "Decision curve",
         "Net benefit, per photo, of referring from a threshold of the score for referable retinopathy on, against that "
         "threshold: the share of photos rightly referred less that of needless referrals weighed by the odds of the "
         f"threshold; the share of referable photos is that of these photos. {BANDS}",
-        height + 3,
+        legend,
+        axes.bottom + BELOW,
         draw_frame(
             axes,
             "threshold probability",
@@ -195,7 +201,6 @@ def draw_net_benefit(curves: Curves) -> Figure:
         draw_curve(axes, [(0, 0), (0.6, 0)], "soft", DASHES[2]),
         draw_curve(axes, refer_all, "amber", DASHES[1]),
         draw_curve(axes, np.stack([band.x, band.value], axis=1)),
-        marks,
     )
 
 
@@ -219,20 +224,20 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
             places.append((float(decided.mean()), float(wrong.mean()), "the decisions of the rule"))
     high = 1.1 * max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
     axes = plot_axes(_HEIGHT, y_range=(0, high))
-    key = [Entry(f"by confidence: area {in_text(number, 3)}", "blue")]
-    key += [Entry(name, shape=shape) for (_, _, name), shape in zip(places, SHAPES[::2], strict=False)]
-    marks, height = draw_key(key, axes.bottom + BELOW)
+    legend = [LegendEntry(f"by confidence: area {in_text(number, 3)}", "blue")]
+    legend += [LegendEntry(name, shape=shape) for (_, _, name), shape in zip(places, SHAPES[::2], strict=False)]
     line = simplify_line(curve / [1, high]) * [1, high]
     dots = [
         Dot(axes.x(x), axes.y(y), shape=entry.shape or "circle")
-        for (x, y, _), entry in zip(places, key[1:], strict=True)
+        for (x, y, _), entry in zip(places, legend[1:], strict=True)
     ]
-    return figure(
+    return figure_with_legend(
         "risk_coverage",
         "Risk against coverage",
         "Share of wrong referrals (by the predicted grade) among the photos that are decided, if those were decided "
         f"that the model is surest of; from {MIN_COVERED_PHOTOS} photos on.",
-        height + 3,
+        legend,
+        axes.bottom + BELOW,
         draw_frame(
             axes,
             "share of photos decided, the surest first",
@@ -242,8 +247,7 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
         ),
         draw_curve(axes, line),
         dots,
-        marks,
-        spoken="Share of wrong referrals among the photos decided, against the share of photos decided, the surest "
+        alt_text="Share of wrong referrals among the photos decided, against the share of photos decided, the surest "
         "first. "
         + " ".join(
             f"{name.capitalize()}: {percent(x)} of the photos decided, {decimal(100 * y, 1)} % of these wrongly."

@@ -17,14 +17,13 @@ from biranet.reports.figures.drawing import (
     Area,
     Color,
     Dot,
-    Entry,
     Figure,
+    LegendEntry,
     Mark,
     Stroke,
-    Words,
-    draw_key,
+    Text,
 )
-from biranet.reports.figures.plot import BELOW, SQUARE, draw_bars, draw_curve, draw_frame, figure, plot_axes
+from biranet.reports.figures.plot import BELOW, SQUARE, draw_bars, draw_curve, draw_frame, figure_with_legend, plot_axes
 from biranet.reports.pages.drawing import Axes, ticks
 from biranet.reports.pages.page import decimal, percent, thousands
 
@@ -61,20 +60,20 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
     )
     tallest = float((others + found).max())
     bars_axes = Axes(bars_axes.left, bars_axes.top, bars_axes.width, bars_axes.height, (0, 1), (0, tallest))
-    key = [
-        Entry(f"a bin, with its {100 * LEVEL:.0f} % interval", "blue", shape="circle", fill="blue"),
-        Entry("referable", "amber", shape="square", fill="amber"),
-        Entry("not referable", "soft", shape="square", fill="soft"),
+    legend = [
+        LegendEntry(f"a bin, with its {100 * LEVEL:.0f} % interval", "blue", shape="circle", fill="blue"),
+        LegendEntry("referable", "amber", shape="square", fill="amber"),
+        LegendEntry("not referable", "soft", shape="square", fill="soft"),
     ]
-    marks, height = draw_key(key, bars_axes.bottom + BELOW)
     whole = [tick for tick in ticks(0, tallest, 2) if tick == int(tick)]
-    return figure(
+    return figure_with_legend(
         "reliability",
         "Reliability of the score for referral",
         "Above: share of referable photos (grade 2 and above) against the mean score (p2 + p3 + p4) of photos in bins "
         f"of a tenth; bars are {100 * LEVEL:.0f} % intervals; on the dotted diagonal a score of 0.8 is right in 80 of "
         "100 photos. Below: the scores, in photos.",
-        height + 3,
+        legend,
+        bars_axes.bottom + BELOW,
         draw_frame(axes, "", "share that is referable"),
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         bars,
@@ -83,8 +82,7 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
         draw_frame(bars_axes, "score for referral (p2 + p3 + p4)", "photos", y_ticks=whole, digits=(1, 0)),
         draw_bars(bars_axes, _HISTOGRAM, others, "soft"),
         draw_bars(bars_axes, _HISTOGRAM, found, "amber", others),
-        marks,
-        spoken="How often photos are referable, against their score. "
+        alt_text="How often photos are referable, against their score. "
         + " ".join(
             f"{count} at a score of {decimal(x, 2)}: {percent(share)}."
             for count, x, share in zip(curves.reliability.photos.tolist(), band.x, band.value, strict=True)
@@ -106,11 +104,11 @@ def draw_scores(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
         color: Color = "amber" if each >= REFERABLE_GRADE else "soft"
         shapes += _draw_grade(axes, each, np.sort(score[grade == each]), color)
         for row, text in enumerate((f"{each}", GRADE_NAMES[each], f"n = {thousands(int((grade == each).sum()))}")):
-            shapes.append(Words(axes.x(each), axes.bottom + 9 + 8.5 * row, text, anchor="middle"))
+            shapes.append(Text(axes.x(each), axes.bottom + 9 + 8.5 * row, text, anchor="middle"))
     lines: list[Mark] = []
-    key = [
-        Entry("not referable", "soft", shape="square", fill="soft"),
-        Entry("referable", "amber", shape="square", fill="amber"),
+    legend = [
+        LegendEntry("not referable", "soft", shape="square", fill="soft"),
+        LegendEntry("referable", "amber", shape="square", fill="amber"),
     ]
     for number, (point, threshold) in enumerate(thresholds.items()):
         if 0 <= threshold <= 1:
@@ -118,21 +116,20 @@ def draw_scores(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
             ends = [(axes.left, axes.y(threshold)), (axes.right, axes.y(threshold))]
             lines.append(Stroke(ends, "blue", 0.9, dash))
             text = f"{point_name(point)}: {threshold:.2f}"
-            key.append(Entry(text, "blue", dash, instead=f"threshold {threshold:.2f}"))
+            legend.append(LegendEntry(text, "blue", dash, fallback=f"threshold {threshold:.2f}"))
     bottom = axes.bottom + 9 + 2 * 8.5 + 12
-    marks, height = draw_key(key, bottom + 5)
     said = "Lines: thresholds from which on a photo is referred." if lines else "No thresholds are known."
-    return figure(
+    return figure_with_legend(
         "scores_by_grade",
         "Score for referral by true grade",
         "Score for referral (p2 + p3 + p4) of the photos of each true grade: how many have it (width), median (line) "
         f"and quartiles (bar); single photos where a grade has fewer than {FEW_DOTS}. {said}",
-        height + 3,
+        legend,
+        bottom + 5,
         draw_frame(axes, "", "score for referral (p2 + p3 + p4)", x_ticks=()),
         shapes,
-        [Words(axes.left + axes.width / 2, bottom, "true grade", LABEL_SIZE, "middle")],
+        [Text(axes.left + axes.width / 2, bottom, "true grade", LABEL_SIZE, "middle")],
         lines,
-        marks,
     )
 
 

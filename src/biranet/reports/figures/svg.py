@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from biranet.console import escape_control
-from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Color, Dot, Figure, Mark, Shape, Stroke, Words
+from biranet.reports.figures.drawing import COLORS, WIDTH, Area, Color, Dot, Figure, Mark, Shape, Stroke, Text
 
-MARK = "<!-- a figure of biranet's -->"
+FILE_MARKER = "<!-- a figure of biranet's -->"
 """Stands at the beginning of every file."""
 
 _FONTS = "Arimo, Arial, 'Liberation Sans', Helvetica, sans-serif"
@@ -19,7 +19,7 @@ def as_svg_file(figure: Figure) -> bytes:
     """Write a figure as a file of its own, in millimetres."""
     body = _write(figure, lambda color: COLORS[color])
     size = f'width="{WIDTH / 72 * 25.4:.2f}mm" height="{figure.height / 72 * 25.4:.2f}mm"'
-    head = f'<?xml version="1.0" encoding="UTF-8"?>\n{MARK}\n'
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n{FILE_MARKER}\n'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {_view(figure)} font-family="{_FONTS}">'
     return f"{head}{svg}\n{body}</svg>\n".encode()
 
@@ -57,11 +57,11 @@ def _view(figure: Figure) -> str:
 
 def _write(figure: Figure, paint: Callable[[Color], str], name: str = "figure") -> str:
     title = f'<title id="{name}-title">{_text(figure.title)}</title>'
-    spoken = f'<desc id="{name}-text">{_text(figure.spoken)}</desc>'
+    described = f'<desc id="{name}-text">{_text(figure.alt_text)}</desc>'
     # Neighbours of one style share it, which halves the file.
     styled = itertools.groupby(figure.marks, lambda mark: (type(mark), _style(mark, paint)))
     groups = (_group(kind, style, list(marks)) for (kind, style), marks in styled)
-    return "\n".join([title, spoken, *groups, ""])
+    return "\n".join([title, described, *groups, ""])
 
 
 def _style(mark: Mark, paint: Callable[[Color], str]) -> str:
@@ -74,14 +74,14 @@ def _style(mark: Mark, paint: Callable[[Color], str]) -> str:
             return f"fill:{paint(mark.color)}{opacity}"
         case Dot():
             return f"fill:{paint(mark.fill)};stroke:{paint(mark.color)};stroke-width:0.9"
-        case Words():
+        case Text():
             return f"font-size:{mark.size:g}px;fill:{paint(mark.color)};text-anchor:{mark.anchor}"
 
 
 def _group(kind: type[Mark], style: str, marks: Sequence[Mark]) -> str:
     """Write marks of one kind and one style; lines and areas become one path."""
-    if kind is Words:
-        words = "".join(_words(mark) for mark in marks if isinstance(mark, Words))
+    if kind is Text:
+        words = "".join(_words(mark) for mark in marks if isinstance(mark, Text))
         return f'<g style="{style}">{words}</g>'
     paths = []
     for mark in marks:
@@ -97,8 +97,8 @@ def _group(kind: type[Mark], style: str, marks: Sequence[Mark]) -> str:
     return f'<path d="{"".join(paths)}" style="{style}"/>'
 
 
-def _words(words: Words) -> str:
-    turn = f' transform="rotate(-90 {words.x:.1f} {words.y:.1f})"' if words.upwards else ""
+def _words(words: Text) -> str:
+    turn = f' transform="rotate(-90 {words.x:.1f} {words.y:.1f})"' if words.rotated else ""
     return f'<text x="{words.x:.1f}" y="{words.y:.1f}"{turn}>{_text(words.text)}</text>'
 
 

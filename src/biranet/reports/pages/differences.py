@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from biranet.evaluation.estimates import Estimate, Key, from_json, meaning_of
-from biranet.evaluation.measures import MAIN, Meaning
+from biranet.evaluation.measures import HEADLINE_KEYS, Meaning
 from biranet.reports.pages.drawing import Axes, ticks
 
 Verdict = Literal["better", "worse", "changed", "unclear", "same", "none"]
@@ -108,13 +108,13 @@ def _difference(key: str, first: Estimate, other: Estimate, difference: Mapping[
 
 
 def select_main(differences: Sequence[Difference]) -> list[Difference]:
-    """Pick the measures in `MAIN`, in that order; those that are not defined are left out."""
+    """Pick the measures in `HEADLINE_KEYS`, in that order; those that are not defined are left out."""
     by_key = {item.key: item for item in differences if item.difference is not None}
-    return [by_key[key] for key in MAIN if key in by_key]
+    return [by_key[key] for key in HEADLINE_KEYS if key in by_key]
 
 
 def chart_differences(differences: Sequence[Difference]) -> DifferenceChart | None:
-    """Lay out the chart of the measures in `MAIN`.
+    """Lay out the chart of the measures in `HEADLINE_KEYS`.
 
     Args:
         differences: As `list_differences` answers.

@@ -1,13 +1,13 @@
 """What was measured and how, laid out to be read: thresholds by their aim, the facts of each table by themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from biranet.evaluation.measures import point_name
-from biranet.reports.facts import Fact, Facts, HashedFile, SourceTable, fact_lines, source_lines
+from biranet.reports.facts import Fact, Facts, SourceTable, fact_lines, source_lines
 
 
-class Entry(NamedTuple):
+class FactEntry(NamedTuple):
     """One entry of a list of facts.
 
     Attributes:
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     lines: Sequence[str]
 
 
-def list_facts(facts: Facts) -> list[Entry]:
+def list_facts(facts: Facts) -> list[FactEntry]:
     """Lay out facts, in their order; thresholds say what they were chosen for.
 
     Example:
@@ -28,10 +28,10 @@ def list_facts(facts: Facts) -> list[Entry]:
         Seed ['1']
         Thresholds ['cost of 5 for a missed one (cost_5): 0.1000', 'mine: 0.2000']
     """
-    return [Entry(name, _lines(fact)) for name, fact in facts.items()]
+    return [FactEntry(name, _lines(fact)) for name, fact in facts.items()]
 
 
-def list_tables(tables: Sequence[SourceTable]) -> list[tuple[str, list[Entry]]]:
+def list_tables(tables: Sequence[SourceTable]) -> list[tuple[str, list[FactEntry]]]:
     """Lay out what is known of tables.
 
     Returns:
@@ -39,14 +39,14 @@ def list_tables(tables: Sequence[SourceTable]) -> list[tuple[str, list[Entry]]]:
 
     Example:
         >>> list_tables([SourceTable("a.csv", "0a", {"Seed": "2"})])
-        [('a.csv', [Entry(name='sha256', lines=['0a']), Entry(name='Seed', lines=['2'])])]
+        [('a.csv', [FactEntry(name='sha256', lines=['0a']), FactEntry(name='Seed', lines=['2'])])]
     """
     return [
         (
             table.file,
             [
-                Entry("sha256", [table.sha256]),
-                *(Entry(pooled.file, source_lines(pooled)) for pooled in table.tables),
+                FactEntry("sha256", [table.sha256]),
+                *(FactEntry(pooled.file, source_lines(pooled)) for pooled in table.tables),
                 *list_facts(table.facts),
             ],
         )
@@ -55,7 +55,7 @@ def list_tables(tables: Sequence[SourceTable]) -> list[tuple[str, list[Entry]]]:
 
 
 def _lines(fact: Fact) -> list[str]:
-    if isinstance(fact, str | HashedFile | Sequence):
+    if not isinstance(fact, Mapping):
         return fact_lines(fact)
     aims = {point: point_name(point) for point in fact}
     return [

@@ -25,6 +25,12 @@ class Number:
     estimate: Estimate
     first: bool = True
 
+    @classmethod
+    def of_difference(cls, key: str, differences: Mapping[str, Mapping[str, Any]]) -> "Number":
+        """Take a difference of two models, as `paired_differences` answers, by the key of its measure."""
+        found = differences[key]
+        return cls(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]))
+
     @property
     def value(self) -> Any:
         """The number, or None where it is not defined."""

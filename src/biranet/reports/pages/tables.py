@@ -1,10 +1,21 @@
-"""Which measures stand in the tables of a page, but for the one that shows all; templates loop over these."""
+"""Which measures stand in the tables of pages and papers, but for those that show all; all other lists begin here.
+
+What is shown first derives from the two lists of the registry: `SUMMARY_KEYS` and `HEADLINE_KEYS`. What is chosen here
+beside them, and why:
+
+* Subgroups have no accuracy, which says of small parts little but how many photos have grade 0, and nothing of
+  probabilities.
+* Patients have predictive values, decisions and one operating point in place of probabilities, as it is patients who
+  are referred.
+* The headline table of a paper has all of both lists, and what reviewers ask for: another coefficient of agreement,
+  precision against recall, a proper score, and predictive values.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from biranet.evaluation.measures import LEADING, MEANINGS, SECTIONS, TOP_LEVEL
+from biranet.evaluation.measures import HEADLINE_KEYS, MEANINGS, SECTIONS, SUMMARY_KEYS, TOP_LEVEL, Meaning
 
 
 class Column(NamedTuple):
@@ -19,28 +30,32 @@ class Column(NamedTuple):
     key: str
 
 
-_SHARES = (
-    Column("Sensitivity", "sensitivity"),
-    Column("Specificity", "specificity"),
-    Column("PPV", "ppv"),
-    Column("NPV", "npv"),
-)
+def head_of(meaning: Meaning) -> str:
+    """Write a head that stands beside others: short, where the word alone says what it is a measure of.
+
+    Example:
+        >>> head_of(MEANINGS["quadratic_weighted_kappa"]), head_of(MEANINGS["referable_auc"])
+        ('Kappa', 'Referable AUC')
+    """
+    return meaning.head if meaning.heading == "Grades" else meaning.name
+
+
+SHARES = ("sensitivity", "specificity", "ppv", "npv")
+"""What is said of every way to refer."""
+
+_SHARE_COLUMNS = tuple(Column(MEANINGS[f"operating_points.{key}"].head, key) for key in SHARES)
 
 COLUMNS_OF: Mapping[str, tuple[Column, ...]] = MappingProxyType(
     {
-        "grades": (
-            Column("Recall", "recall_per_grade"),
-            Column("Precision", "precision_per_grade"),
-            Column("AUC", "one_vs_rest_auc"),
+        "grades": tuple(
+            Column(MEANINGS[key].head, key) for key in ("recall_per_grade", "precision_per_grade", "one_vs_rest_auc")
         ),
-        "screenings": (Column("AUC", "auc"), *_SHARES),
-        "operating_points": (*_SHARES, Column("Referred, of these photos", "referred_fraction")),
-        "subgroups": (
-            Column("Kappa", "quadratic_weighted_kappa"),
-            Column("ACA", "aca"),
-            Column("Referable AUC", "referable_auc"),
-            Column("Referable sensitivity", "referable_sensitivity"),
-            Column("Referable specificity", "referable_specificity"),
+        "screenings": (Column(MEANINGS["referable_auc"].head, "auc"), *_SHARE_COLUMNS),
+        "operating_points": (*_SHARE_COLUMNS, Column("Referred, of these photos", "referred_fraction")),
+        "subgroups": tuple(
+            Column(head_of(MEANINGS[key]), key)
+            for key in SUMMARY_KEYS
+            if key != "accuracy" and MEANINGS[key].better == "higher"
         ),
     }
 )
@@ -48,10 +63,30 @@ COLUMNS_OF: Mapping[str, tuple[Column, ...]] = MappingProxyType(
 
 _BY_DECISION = ("decisions.asked_fraction", "decisions.missed_fraction", "decisions.needless_fraction")
 
+_FIRST = tuple(dict.fromkeys((*HEADLINE_KEYS, *SUMMARY_KEYS)))
+
+
+def _pair(*needs: str) -> tuple[str, ...]:
+    """The first measure of grades and the first of referral, of those that need one of these."""
+    entries = {each.key: each for each in TOP_LEVEL.measures if each.needs in needs}
+    return tuple(
+        next(key for key in SUMMARY_KEYS if key in entries and entries[key].heading == heading)
+        for heading in ("Grades", "Referral and any retinopathy")
+    )
+
+
 ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "cards": tuple(key for key in LEADING if MEANINGS[key].better == "higher"),
-        "models": LEADING,
+        "cards": tuple(key for key in SUMMARY_KEYS if MEANINGS[key].better == "higher"),
+        "pair": _pair("grades", "probabilities"),
+        "pair_of_grades": _pair("grades"),
+        "models": SUMMARY_KEYS,
+        "differences": _FIRST,
+        "headline": (
+            *_FIRST,
+            *("gwet_ac2", "referable_auprc", "brier"),
+            *("referable_ppv", "referable_npv", "any_dr_ppv", "any_dr_npv"),
+        ),
         "probabilities": tuple(
             each.key for each in TOP_LEVEL.measures if each.heading == "Probabilities" and each.better == "lower"
         ),
@@ -62,7 +97,7 @@ ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
             for each in section.measures
         ),
         "patients": (
-            *(key for key in LEADING if MEANINGS[key].heading != "Probabilities"),
+            *(key for key in SUMMARY_KEYS if MEANINGS[key].heading != "Probabilities"),
             *("referable_ppv", "referable_npv"),
             *_BY_DECISION,
             *("operating_points.sensitivity_90.sensitivity", "operating_points.sensitivity_90.specificity"),
@@ -71,4 +106,5 @@ ROWS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "referral_by_decision": _BY_DECISION,
     }
 )
-"""Tables and lists with a measure a row, by its key."""
+"""Tables and lists with a measure a row, by its key: `cards` is also what is said of folds and in the methods of a
+paper, a pair where there is room for one measure of grades and one of referral."""

@@ -46,11 +46,11 @@ def _is_our_pdf(path: Path) -> bool:
 
 
 _IS_OURS: Mapping[str, Callable[[Path], bool]] = {
-    ".svg": _begins(svg.MARK),
+    ".svg": _begins(svg.FILE_MARKER),
     ".pdf": _is_our_pdf,
-    ".tex": _begins(latex.MARK),
+    ".tex": _begins(latex.FILE_MARKER),
     # A CSV has no room for a mark; it is ours where its table in LaTeX is.
-    ".csv": lambda path: _begins(latex.MARK)(path.with_suffix(".tex")),
+    ".csv": lambda path: _begins(latex.FILE_MARKER)(path.with_suffix(".tex")),
 }
 
 
@@ -66,8 +66,8 @@ def _is_ours(path: Path) -> bool:
 PAPER_PARTS: Mapping[str, Callable[[Path], bool]] = {
     FIGURES_NAME: holds_only_ours,
     TABLES_NAME: holds_only_ours,
-    METHODS_NAME: _begins(methods.MARK),
-    REFERENCES_NAME: _begins(references.MARK),
+    METHODS_NAME: _begins(methods.FILE_MARKER),
+    REFERENCES_NAME: _begins(references.FILE_MARKER),
 }
 """The parts of a report's folder that this module writes, for `folder_kind`."""
 

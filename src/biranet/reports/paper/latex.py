@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from biranet.console import escape_control
 
-MARK = "% a table of biranet's"
+FILE_MARKER = "% a table of biranet's"
 """Begins every file."""
 
 _WORDS = {
@@ -32,7 +32,6 @@ _LIGATURE = re.compile(r"([-',\"])(?=\1)")
 """What two of become another sign."""
 
 
-_BEYOND_LATIN = 0x180
 _WIDE = 6
 """A table of more columns is set in small type."""
 
@@ -71,7 +70,7 @@ def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence
     needs = r"\usepackage{booktabs}" + ("" if plain else ", and LuaLaTeX or XeLaTeX with a font that has its letters")
     return "\n".join(
         [
-            f"{MARK}; it needs {needs}",
+            f"{FILE_MARKER}; it needs {needs}",
             r"\begin{table}",
             r"  \centering" + (r"\footnotesize\setlength{\tabcolsep}{4pt}" if len(heads) > _WIDE else ""),
             rf"  \caption{{{as_latex(caption)}}}",

@@ -1,26 +1,49 @@
 """The methods of a report in sentences to take over: only what its facts say, with citations as pandoc writes them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from biranet.config import MEAN_OF_MIRRORED
 from biranet.console import escape_control
-from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import DISCLAIMER, GRADES, REFERABLE_GRADE
-from biranet.reports.facts import Fact, Facts, SourceTable, fact_lines
+from biranet.reports.facts import (
+    AUDIT_FACT,
+    CHECKPOINT_FACT,
+    DECODER_FACT,
+    EPOCH_FACT,
+    GRADES_FACT,
+    MODEL_FACT,
+    PHOTOS_FACT,
+    RULES_FACT,
+    SPLIT_FACT,
+    TABLE_FACT,
+    THRESHOLDS_FACT,
+    TRAINED_ON_FACT,
+    TRAINED_WITH_FACT,
+    Fact,
+    Facts,
+    ModelFact,
+    RulesFact,
+    SourceTable,
+    TrainedOnFact,
+    fact_lines,
+)
 from biranet.reports.figures.drawing import Figure
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import percent, thousands
+from biranet.reports.pages.tables import ROWS_OF
 from biranet.reports.paper.references import DATA_SETS, backbone_reference
 from biranet.reports.paper.tables import Table
-from biranet.reports.table_provenance import CHECKPOINT_FACT, TABLE_FACT, THRESHOLDS_FACT, Provenance
+from biranet.reports.table_provenance import Provenance
+from biranet.version import COMMAND_FACT, DATE_FACT, MEASURED_WITH_FACT
 
-MARK = "<!-- the methods of a report of biranet's -->"
+FILE_MARKER = "<!-- the methods of a report of biranet's -->"
 """Begins the file."""
 
 _NETWORKS = {
@@ -28,12 +51,20 @@ _NETWORKS = {
     "ranet": "RA-Net, BiRA-Net [@zhao2019biranet] with one attention stream,",
     "plain": "a network with average pooling",
 }
-_MODEL = re.compile(r"(?P<model>\w+), backbone (?P<backbone>\S+), images of (?P<size>\d+) px(?:; (?P<more>.+))?")
-_TRAINED = re.compile(r"(?P<data>[^;,]+), seed (?P<seed>\d+)")
+_CLAUSES = {
+    "quadratic_weighted_kappa": "kappa with quadratic weights was",
+    "aca": "ACA",
+    "accuracy": "accuracy",
+    "referable_auc": "the area under the curve for referable retinopathy",
+    "referable_sensitivity": "the sensitivity of the predicted grade for it",
+    "referable_specificity": "the specificity",
+}
+"""How the sentence with the main figures goes on, measure by measure: a name alone would be no sentence."""
 _TOLD = frozenset(
     {
-        *("Model", "Trained on", "Epoch", CHECKPOINT_FACT, "Photos", "Split", "Audit", "Decoder", "Rules", "Grades"),
-        *(THRESHOLDS_FACT, TABLE_FACT, "Trained with", "Measured with", "Date", "Command"),
+        *(MODEL_FACT, TRAINED_ON_FACT, EPOCH_FACT, CHECKPOINT_FACT, PHOTOS_FACT, SPLIT_FACT, AUDIT_FACT, DECODER_FACT),
+        *(RULES_FACT, GRADES_FACT, THRESHOLDS_FACT, TABLE_FACT, TRAINED_WITH_FACT),
+        *(MEASURED_WITH_FACT, DATE_FACT, COMMAND_FACT),
     }
 )
 """Facts that have sentences of their own, or are no part of methods."""
@@ -69,7 +100,7 @@ def known_thresholds(provenance: Provenance) -> Mapping[str, float]:
 
 def _sources(facts: Facts, tables: Sequence[SourceTable]) -> Iterator[Facts]:
     """The facts of each report that an answer comes from; those of a report win over those of its tables."""
-    if "Model" in facts or not tables:
+    if MODEL_FACT in facts or not tables:
         yield facts
         return
     for table in tables:
@@ -102,14 +133,14 @@ def write_methods(
     said = {name: " ".join(fact_lines(fact)) for name, fact in facts.items()}
     paragraphs = {
         "Data": _describe_data(table, metrics, said),
-        "Model": _describe_model(said, len(list(_sources(provenance.facts, provenance.tables)))),
-        "Answers": _describe_answers(table, metrics, said),
+        "Model": _describe_model(facts, said, len(list(_sources(provenance.facts, provenance.tables)))),
+        "Answers": _describe_answers(metrics, facts.get(RULES_FACT), said),
         "Measures": _describe_measures(metrics, curves=True),
         "Intervals": _describe_intervals(metrics),
         "Software": _describe_software(said),
         "Results": _describe_results(metrics),
     }
-    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER]
+    parts = [FILE_MARKER, f"# {as_markdown(title)}", DISCLAIMER]
     for heading, sentences in paragraphs.items():
         if text := " ".join(sentences):
             parts += [f"## {heading}", text]
@@ -145,26 +176,24 @@ def write_comparison_methods(
         f"Differences, each model less {first}, are of the same resamples for both models, with Student's interval by "
         "their spread [@hesterberg2014bootstrap]."
     )
+    of_kappa = {
+        name: Number.of_difference("quadratic_weighted_kappa", differences_of)
+        for name, differences_of in comparison["differences"].items()
+    }
     results = [
-        f"{as_markdown(name)}: kappa with quadratic weights {in_text(_difference(comparison, name))} from {first}."
-        for name in comparison["names"][1:]
+        f"{as_markdown(name)}: kappa with quadratic weights {in_text(number)} from {first}."
+        for name, number in of_kappa.items()
     ]
-    parts = [MARK, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
+    parts = [FILE_MARKER, f"# {as_markdown(title)}", DISCLAIMER, "## Models", models]
     parts += ["## Measures", " ".join(_describe_measures(measured, curves=False))]
     parts += ["## Intervals", " ".join([*_describe_intervals(measured), differences])]
     parts += ["## Results", " ".join(results), "## Legends", *_list_legends(figures, tables)]
     return "\n\n".join(parts) + "\n"
 
 
-def _difference(comparison: Mapping[str, Any], name: str) -> Number:
-    key = "quadratic_weighted_kappa"
-    found = comparison["differences"][name][key]
-    return Number(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]))
-
-
 def _list_legends(figures: Iterable[Figure], tables: Iterable[Table]) -> Iterator[str]:
     for figure in figures:
-        yield f"**figures/{figure.name}.** {as_markdown(f'{figure.title}.')} {as_markdown(figure.legend)}"
+        yield f"**figures/{figure.name}.** {as_markdown(f'{figure.title}.')} {as_markdown(figure.caption)}"
     for table in tables:
         yield f"**tables/{table.name}.** {as_markdown(table.caption)}"
 
@@ -186,70 +215,70 @@ def _describe_data(table: pd.DataFrame, metrics: Mapping[str, Any], said: Mappin
     )
     if groups == photos:
         yield "Each photograph counted as a patient of its own."
-    if "Photos" in said:
+    if PHOTOS_FACT in said:
         yield (
-            f"They are: {as_markdown(said['Photos'])}; of each, the square around the lit field was cut out and scaled."
+            f"They are: {as_markdown(said[PHOTOS_FACT])}; of each, the square around the lit field was cut out and "
+            "scaled."
         )
-    if "Split" in said:
-        yield f"Split: {as_markdown(said['Split'])}."
-    if "Audit" in said:
-        yield f"Search for leaks and copies: {as_markdown(said['Audit']).rstrip('.')}."
+    if SPLIT_FACT in said:
+        yield f"Split: {as_markdown(said[SPLIT_FACT])}."
+    if AUDIT_FACT in said:
+        yield f"Search for leaks and copies: {as_markdown(said[AUDIT_FACT]).rstrip('.')}."
 
 
-def _describe_model(said: Mapping[str, str], models: int) -> Iterator[str]:
+def _describe_model(facts: Facts, said: Mapping[str, str], models: int) -> Iterator[str]:
     if models > 1:
         yield f"The answers are those of {models} tables, pooled; what follows holds for all of them."
-    if "Model" in said:
-        parts = _MODEL.fullmatch(said["Model"])
-        if parts is None or parts["model"] not in _NETWORKS:
-            yield f"The model was {as_markdown(said['Model'])}."
-        else:
-            family = backbone_reference(parts["backbone"])
-            cited = f" [@{family}; @wightman2019timm]" if family else " [@wightman2019timm]"
-            yield (
-                f"The model was {_NETWORKS[parts['model']]} on the backbone {as_markdown(parts['backbone'])} of "
-                f"timm{cited}, which looks at images of {parts['size']} × {parts['size']} pixels."
-            )
-            if parts["more"]:
-                yield f"{as_markdown(parts['more'][0].upper() + parts['more'][1:])}."
-    yield from _describe_training(said)
+    model = facts.get(MODEL_FACT)
+    if isinstance(model, ModelFact) and model.model in _NETWORKS:
+        family = backbone_reference(model.backbone)
+        cited = f" [@{family}; @wightman2019timm]" if family else " [@wightman2019timm]"
+        yield (
+            f"The model was {_NETWORKS[model.model]} on the backbone {as_markdown(model.backbone)} of timm{cited}, "
+            f"which looks at images of {model.image_size} × {model.image_size} pixels."
+        )
+        if model.test_time_flip:
+            yield f"{MEAN_OF_MIRRORED[0].upper()}{MEAN_OF_MIRRORED[1:]}."
+    elif model is not None:
+        yield f"The model was {as_markdown(said[MODEL_FACT])}."
+    yield from _describe_training(facts.get(TRAINED_ON_FACT), said)
     for name, text in said.items():
         if name not in _TOLD:
             yield f"{as_markdown(name)}: {as_markdown(text).rstrip('.')}."
 
 
-def _describe_training(said: Mapping[str, str]) -> Iterator[str]:
-    if "Trained on" in said:
-        trained = _TRAINED.fullmatch(said["Trained on"])
-        if trained is None:
-            yield f"It was trained on {as_markdown(said['Trained on'])}."
-        else:
-            name, reference = DATA_SETS.get(trained["data"], (as_markdown(trained["data"]), ""))
-            cited = f" [@{reference}]" if reference else ""
-            yield f"It was trained on {name}{cited} with the seed {trained['seed']}."
-    if "Epoch" in said:
-        yield f"Epochs of training: {as_markdown(said['Epoch'])}."
+def _describe_training(trained_on: Fact | None, said: Mapping[str, str]) -> Iterator[str]:
+    if isinstance(trained_on, TrainedOnFact) and not trained_on.other_folds:
+        name, reference = DATA_SETS.get(trained_on.source, (as_markdown(trained_on.source), ""))
+        cited = f" [@{reference}]" if reference else ""
+        yield f"It was trained on {name}{cited} with the seed {trained_on.seed}."
+    elif trained_on is not None:
+        yield f"It was trained on {as_markdown(said[TRAINED_ON_FACT])}."
+    if EPOCH_FACT in said:
+        yield f"Epochs of training: {as_markdown(said[EPOCH_FACT])}."
     if CHECKPOINT_FACT in said:
         yield f"Its checkpoint is {as_markdown(said[CHECKPOINT_FACT])}."
 
 
-def _describe_answers(table: pd.DataFrame, metrics: Mapping[str, Any], said: Mapping[str, str]) -> Iterator[str]:
-    if "Decoder" in said:
-        yield f"Grades were decoded by: {as_markdown(said['Decoder'])}."
-    if "Rules" in said and said["Rules"].startswith("none"):
+def _describe_answers(metrics: Mapping[str, Any], rules: Fact | None, said: Mapping[str, str]) -> Iterator[str]:
+    if DECODER_FACT in said:
+        yield f"Grades were decoded by: {as_markdown(said[DECODER_FACT])}."
+    if isinstance(rules, RulesFact) and rules.fitted_on is None:
         yield "Probabilities were not calibrated, and no thresholds were fitted."
-    elif "Rules" in said:
+    elif isinstance(rules, RulesFact):
         yield (
             "A temperature for the probabilities [@guo2017calibration], thresholds of operating points and conformal "
             "prediction sets [@lu2022ordinal; @lee2023hierarchical], as far as there were patients enough for them, "
-            f"were {as_markdown(said['Rules'])}."
+            f"were {as_markdown(str(rules))}."
         )
+    elif rules is not None:
+        yield f"Rules: {as_markdown(said[RULES_FACT])}."
     points = ", ".join(point_name(point) for point in metrics["operating_points"] or ())
     if points:
         known = f" ({as_markdown(said[THRESHOLDS_FACT])})" if THRESHOLDS_FACT in said else ""
         yield f"Operating points of referral: {as_markdown(points)}{known}."
-    if "Grades" in said:
-        yield f"The grades of the table were read {as_markdown(said['Grades'])}."
+    if GRADES_FACT in said:
+        yield f"The grades of the table were read {as_markdown(said[GRADES_FACT])}."
 
 
 def _describe_measures(metrics: Mapping[str, Any], *, curves: bool) -> Iterator[str]:
@@ -290,29 +319,21 @@ def _describe_intervals(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe_software(said: Mapping[str, str]) -> Iterator[str]:
-    if "Trained with" in said:
-        yield f"The model was trained with {as_markdown(said['Trained with'])}."
-    if "Measured with" in said:
-        yield f"All was measured with {as_markdown(said['Measured with'])}."
+    if TRAINED_WITH_FACT in said:
+        yield f"The model was trained with {as_markdown(said[TRAINED_WITH_FACT])}."
+    if MEASURED_WITH_FACT in said:
+        yield f"All was measured with {as_markdown(said[MEASURED_WITH_FACT])}."
 
 
 def _describe_results(metrics: Mapping[str, Any]) -> Iterator[str]:
     numbers = Numbers(metrics)
-    told: Mapping[str, Callable[[str], str]] = {
-        "quadratic_weighted_kappa": lambda text: f"kappa with quadratic weights was {text}",
-        "aca": lambda text: f"ACA {text}",
-        "accuracy": lambda text: f"accuracy {text}",
-        "referable_auc": lambda text: f"the area under the curve for referable retinopathy {text}",
-        "referable_sensitivity": lambda text: f"the sensitivity of the predicted grade for it {text}",
-        "referable_specificity": lambda text: f"the specificity {text}",
-    }
     clauses = []
-    for key, sentence in told.items():
+    for key in ROWS_OF["cards"]:
         number = numbers.get(key)
         if number is not None and number.value is not None:
-            clauses.append(sentence(in_text(number)))
+            clauses.append(f"{_CLAUSES[key]} {in_text(number)}")
     text = ", ".join(clauses)
     yield f"{text[0].upper()}{text[1:]} (in brackets {100 * LEVEL:.0f} % intervals)."
-    undefined = sorted(set(metrics["undefined"]) & set(told))
+    undefined = sorted(set(metrics["undefined"]) & set(_CLAUSES))
     for key in undefined:
         yield f"{numbers(key).meaning.name} is not defined: {as_markdown(metrics['undefined'][key])}."

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-MARK = "% the references of a report of biranet's"
+FILE_MARKER = "% the references of a report of biranet's"
 """Begins the file."""
 
 DATA_SETS: Mapping[str, tuple[str, str]] = {
@@ -40,7 +40,7 @@ def read_references() -> Mapping[str, str]:
 def bibliography(cited: Iterable[str]) -> str:
     """Write the entries that are cited, each once, in the order of their keys."""
     entries = read_references()
-    return "\n\n".join([MARK, *(entries[key] for key in sorted(set(cited)))]) + "\n"
+    return "\n\n".join([FILE_MARKER, *(entries[key] for key in sorted(set(cited)))]) + "\n"
 
 
 def cited_in(text: str) -> list[str]:

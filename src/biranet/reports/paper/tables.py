@@ -5,42 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biranet.evaluation.estimates import Estimate, Key, meaning_of
 from biranet.evaluation.interval_methods import LEVEL
-from biranet.evaluation.measures import LEADING, MAIN, point_name
+from biranet.evaluation.measures import MEANINGS, point_name
 from biranet.files import write_bytes
 from biranet.grades import GRADE_NAMES, GRADES
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, thousands
-from biranet.reports.pages.tables import COLUMNS_OF
+from biranet.reports.pages.tables import COLUMNS_OF, ROWS_OF, SHARES
 from biranet.reports.paper.latex import write_tabular
 from biranet.tables import write_rows
 
 Cell = str | int | float | Number | None
 """A number of `metrics.json` stands with its interval: in one cell in print, in three columns for programs."""
 
-HEADLINES = tuple(
-    dict.fromkeys(
-        (
-            *MAIN,
-            *LEADING,
-            "gwet_ac2",
-            "referable_auprc",
-            "brier",
-            "referable_ppv",
-            "referable_npv",
-            "any_dr_ppv",
-            "any_dr_npv",
-        )
-    )
-)
-"""What a results section begins with."""
-
-BY_PART = {
-    key: head.removeprefix("Referable ").replace("sens", "Sens").replace("spec", "Spec")
-    for head, key in COLUMNS_OF["subgroups"]
-}
+BY_PART = {key: MEANINGS[key].head for _, key in COLUMNS_OF["subgroups"]}
 """What is said of subgroups and of models side by side, and the heads of these columns."""
 
 _INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
@@ -103,7 +82,7 @@ def write_table_files(folder: Path, table: Table) -> None:
 
 
 def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
-    shown = [number for key in HEADLINES if (number := numbers.get(key)) is not None]
+    shown = [number for key in ROWS_OF["headline"] if (number := numbers.get(key)) is not None]
     rows = [(number.meaning.name, str(number.key), number) for number in shown]
     return Table(
         "headline",
@@ -139,17 +118,16 @@ def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
 
 
 def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Mapping[str, float]) -> Table:
-    keys = ("sensitivity", "specificity", "ppv", "npv")
+    heads = {key: MEANINGS[f"operating_points.{key}"].head for key in (*SHARES, "referred_fraction")}
     rows: list[tuple[Cell, ...]] = [
-        ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in keys), None)
+        ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in SHARES), None)
     ]
     for point in metrics["operating_points"] or ():
-        shares = [numbers(key, section="operating_points", point=point) for key in (*keys, "referred_fraction")]
+        shares = [numbers(key, section="operating_points", point=point) for key in heads]
         rows.append((point_name(point), thresholds.get(point), *shares))
-    heads = ("Referred by", "Threshold", "Sensitivity", "Specificity", "PPV", "NPV", "Referred")
-    names = ("referred_by", "threshold", *keys, "referred_fraction")
+    columns = {"referred_by": "Referred by", "threshold": "Threshold", **heads}
     caption = f"Referral: what each rule does to these photos. {_INTERVALS}"
-    return Table("operating_points", caption, dict(zip(names, heads, strict=True)), rows)
+    return Table("operating_points", caption, columns, rows)
 
 
 def _subgroups(metrics: Mapping[str, Any]) -> Table:
@@ -187,12 +165,10 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
     rows = []
     for other in others:
         differences = comparison["differences"][other]
-        for key in dict.fromkeys((*MAIN, *LEADING)):
+        for key in ROWS_OF["differences"]:
             if key in differences:
-                meaning = meaning_of(key)
-                found = differences[key]
-                number = Number(Key.parse(key), meaning, Estimate(found["difference"], found["ci"]))
-                rows.append((other, meaning.name, key, number))
+                number = Number.of_difference(key, differences)
+                rows.append((other, number.meaning.name, key, number))
     return Table(
         "differences",
         f"Differences from {first} on the same photos, drawn together. {_INTERVALS}",
