@@ -159,6 +159,7 @@ def asked(monkeypatch, biranet):
         return Progress()
 
     monkeypatch.setattr(module, "train", note)
+    monkeypatch.setattr("biranet.learning.control.fit_control", lambda *run: "")
 
     def ask(*arguments):
         answer = biranet("train", *arguments)

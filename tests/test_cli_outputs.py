@@ -274,7 +274,7 @@ def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_mea
             assert answer.status == 2 and AT_WORK in answer.err
     assert first.returncode == 0 and locks(place) == []
     names = {path.name for path in (place / "run").iterdir()} - {"tensorboard", "config.json", "history.jsonl"}
-    assert names == {"best.safetensors", "last.safetensors", "state.safetensors"}
+    assert names == {"best.safetensors", "last.safetensors", "probe", "state.safetensors"}
 
 
 def test_nobody_divides_photos_while_they_are_prepared(biranet, place, split_folder, warm, wait_for):

@@ -95,7 +95,7 @@ def test_chain_by_the_real_command_line(place, small):
     assert "Done. The best model is run/best.safetensors: validation kappa " in out
     assert sorted(path.name for path in (place / "run").iterdir()) == [
         *("best.safetensors", "config.json", "epoch_001.safetensors", "epoch_002.safetensors", "history.jsonl"),
-        *("last.safetensors", "state.safetensors", "tensorboard"),
+        *("last.safetensors", "probe", "state.safetensors", "tensorboard"),
     ]
     epochs = [json.loads(line) for line in (place / "run" / "history.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
@@ -108,7 +108,8 @@ def test_chain_by_the_real_command_line(place, small):
 
     out = real("evaluate", "run/best.safetensors", "prepared", "--out", "report")
     assert sorted(path.name for path in (place / "report").iterdir()) == [
-        *("metrics.json", "predictions.csv", "report.html"),
+        *("control.csv", "figures", "methods.md", "metrics.json", "predictions.csv", "references.bib"),
+        *("report.html", "tables"),
     ]
     assert header(place / "report" / "predictions.csv")[:9] == PREDICTION_COLUMNS
     assert {"eye", "source", "sha256"} <= set(header(place / "report" / "predictions.csv"))

@@ -156,9 +156,9 @@ def test_every_size_and_a_batch_of_one_keep_their_dimensions(small_model, size, 
 def test_a_photo_alone_gets_the_answer_it_gets_in_company(small_model):
     images = torch.rand(3, 3, 32, 32)
     together = small_model.eval()(images)
-    write_lock = small_model(images[1:2])
-    torch.testing.assert_close(write_lock.logits, together.logits[1:2])
-    torch.testing.assert_close(write_lock.attention, together.attention[1:2])
+    alone = small_model(images[1:2])
+    torch.testing.assert_close(alone.logits, together.logits[1:2])
+    torch.testing.assert_close(alone.attention, together.attention[1:2])
 
 
 def test_every_parameter_gets_a_gradient(small_model):
@@ -224,9 +224,9 @@ def test_a_flip_keeps_shares_that_a_float_does_not_hold():
 def test_in_training_there_is_no_flip(small_model):
     images, small = torch.rand(2, 3, 32, 32), small_model.train()
     torch.manual_seed(0)
-    write_lock = small(images)
+    alone = small(images)
     torch.manual_seed(0)
-    assert torch.equal(FlipAverage(small)(images).logits, write_lock.logits)
+    assert torch.equal(FlipAverage(small)(images).logits, alone.logits)
 
 
 def test_a_flip_leaves_the_weights_their_names(small_model):

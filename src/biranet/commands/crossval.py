@@ -36,8 +36,8 @@ class Crossval(TrainingCommand):
     """Into how many parts the photos are divided, patients never; when not given those of biranet split, where PREPARED
     has some, or 5."""
     validation: float | None = None
-    """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where none is chosen: by a probe,
-    or with --early-stop 0 and a schedule without plateau."""
+    """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where none is chosen: for a
+    probe, or with --early-stop 0 and a schedule without plateau."""
 
     @classmethod
     def defaults(cls, arguments: Sequence[str]) -> "Crossval | None":

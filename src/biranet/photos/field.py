@@ -196,8 +196,8 @@ def _find_box(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) ->
     box = _Box(0, 0, columns, rows)
     if lit is not None:
         try:
-            box, write_lock = _largest_component(lit)
-            if write_lock:
+            box, alone = _largest_component(lit)
+            if alone:
                 return box, None
         except PhotoError as error:
             refusal = error

@@ -133,7 +133,7 @@ def _patient_folders(names: _Names, patient_names: Collection[str]) -> set[str]:
     several = max(map(len, names.stems.values()), default=0) > 1
     if _are_alike(names.stems) and several and 2 * pairs < len(names.shots):
         of_views, of_names = set(names.stems), set()
-    return {folder for folder in of_views - of_names if _is_patient(folder, write_lock=len(of_views) == 1)}
+    return {folder for folder in of_views - of_names if _is_patient(folder, alone=len(of_views) == 1)}
 
 
 def _overfull_folders(photos: Sequence[LabeledPhoto], names: _Names) -> set[str]:
@@ -156,10 +156,10 @@ def _are_alike(folders: Collection[str]) -> bool:
     return len(folders) > 1 and len({re.sub(r"\d+", "0", folder) for folder in folders}) == 1
 
 
-def _is_patient(folder: str, *, write_lock: bool) -> bool:
+def _is_patient(folder: str, *, alone: bool) -> bool:
     """Whether a folder may be that of a patient; one that is alone needs a number."""
     last = folder.rpartition("/")[2]
-    return bool(last) and not _SHARED_FOLDER.fullmatch(last) and not (write_lock and not any(map(str.isdigit, last)))
+    return bool(last) and not _SHARED_FOLDER.fullmatch(last) and not (alone and not any(map(str.isdigit, last)))
 
 
 def _without_neutral_steps(path: str, *, classes: bool) -> str:

@@ -122,14 +122,14 @@ def _unpacks(strip: bytes, tags: Any, row_bytes: int, rows: int) -> bool:
     """Whether a strip holds so many rows, or more: libtiff tells, of a picture that is only this strip."""
     if row_bytes * rows > PIXEL_LIMIT:
         return False
-    write_lock = ImageFileDirectory_v2()  # which counts from its own end where strips start
+    alone = ImageFileDirectory_v2()  # which counts from its own end where strips start
     for tag, value in (
         *((_WIDTH, row_bytes), (_HEIGHT, rows), (_BITS, 8), (_COMPRESSION, tags[_COMPRESSION]), (_PHOTOMETRIC, 1)),
         *((_STRIPS[0], 0), (_SAMPLES_A_PIXEL, 1), (_ROWS_A_STRIP, rows), (_STRIPS[1], len(strip))),
         (_FILL_ORDER, tags.get(_FILL_ORDER, 1)),
     ):
-        write_lock[tag] = value
-    head = struct.pack("<2sHI", b"II", 42, _HEAD_BYTES) + write_lock.tobytes(_HEAD_BYTES)
+        alone[tag] = value
+    head = struct.pack("<2sHI", b"II", 42, _HEAD_BYTES) + alone.tobytes(_HEAD_BYTES)
     try:
         with open_picture(head + strip, "TIFF") as picture:
             picture.load()
