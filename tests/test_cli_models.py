@@ -14,8 +14,8 @@ import pytest
 import biranet as package
 from biranet.errors import InputError
 from biranet.evaluation.measures import MEANINGS
-from biranet.inference.models import DEFAULT, read_model_card, shipped
 from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 
 ROOT = Path(__file__).parents[1]
 

@@ -24,10 +24,10 @@ from biranet.config import ReportConfig, SplitConfig, TrainConfig
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
-from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.shipped_models import DEFAULT, SHIPPED
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
 from biranet.locks import exclusive_file

@@ -38,8 +38,8 @@ from biranet.decisions.cross_fit import decide_with_rules_fitted_on
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
-from biranet.inference.models import DEFAULT
 from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.shipped_models import DEFAULT
 from biranet.learning.split import split_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume

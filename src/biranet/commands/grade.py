@@ -40,7 +40,7 @@ class Grade(Command):
         """Write the table row by row."""
         from biranet.inference.grader import TABLE_COLUMNS, Grader
         from biranet.inference.inputs import list_photos, outputs_of_grading
-        from biranet.inference.models import describe_model, find_checkpoint
+        from biranet.learning.shipped_models import describe_model, find_checkpoint
         from biranet.learning.torch_predictor import load_predictor
         from biranet.signals import stop_signals
         from biranet.tables import write_rows

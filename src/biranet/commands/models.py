@@ -13,7 +13,7 @@ from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
     from biranet.decisions.rules import Rules
-    from biranet.inference.models import Figure, ModelCard
+    from biranet.learning.shipped_models import Figure, ModelCard
 
 WIDTH = 96
 """Columns of what is printed."""
@@ -37,7 +37,7 @@ class Models(Command):
 
     def run(self) -> int:
         """Print the list or the card."""
-        from biranet.inference.models import DEFAULT, read_model_card, shipped
+        from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 
         if self.name is not None:
             print("\n".join([*_card(self.name, read_model_card(self.name)), "", f"{INTERVALS}\n{DISCLAIMER}"]))
@@ -54,7 +54,7 @@ class Models(Command):
 
 def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
     """A model in the list."""
-    from biranet.inference.models import find_checkpoint
+    from biranet.learning.shipped_models import find_checkpoint
 
     yield f"{name}{' (default)' * marked}, {_megabytes(find_checkpoint(name)):.1f} MB"
     yield from _wrapped(card.summary, "  ")
@@ -67,8 +67,8 @@ def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
 def _card(name: str, card: "ModelCard") -> Iterator[str]:
     """All of a card, with what the checkpoint says of itself."""
     from biranet.evaluation.measures import point_name
-    from biranet.inference.models import find_checkpoint
     from biranet.learning.checkpoint import read_info
+    from biranet.learning.shipped_models import find_checkpoint
 
     path = find_checkpoint(name)
     its = read_info(path)

@@ -36,7 +36,7 @@ class TrainingCommand(Command):
         Raises:
             InputError: If they contradict each other, or no such model ships.
         """
-        from biranet.inference.models import find_checkpoint
+        from biranet.learning.shipped_models import find_checkpoint
 
         config = dataclasses.replace(self.config, device=combine_device(self.config.device, no_cuda=self.no_cuda))
         weights = config.model.backbone_weights
@@ -86,8 +86,8 @@ def default_settings(recipe: Path | None, start: Path | None) -> TrainConfig | N
 
 def _settings_of_model(start: Path) -> dict[str, Mapping[str, Any]]:
     """What a training that starts from a model takes over from it where nothing else is said."""
-    from biranet.inference.models import find_checkpoint
     from biranet.learning.checkpoint import read_info
+    from biranet.learning.shipped_models import find_checkpoint
 
     info = read_info(find_checkpoint(start))
     names = ("model", "backbone", "freeze", "test_time_flip")

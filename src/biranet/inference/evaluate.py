@@ -11,7 +11,6 @@ from biranet.decisions.columns import probabilities
 from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.medmnist import is_archive, prepare_archive
-from biranet.inference.models import find_checkpoint
 from biranet.inference.provenance import describe_origin, warnings
 from biranet.inference.readings import record_reading
 from biranet.inference.worst_photos import draw_panels
@@ -19,6 +18,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.control import find_control
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.outputs import output

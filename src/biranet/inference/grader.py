@@ -19,9 +19,9 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.rules import decide, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
-from biranet.inference.models import find_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.transforms import Pixels, resize
 from biranet.learning.workers import Loader, worker_errors
