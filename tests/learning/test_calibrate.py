@@ -46,7 +46,7 @@ def calibrate(path, folder, **settings):
 
 
 def out_of_fold(path, folder, table):
-    weights, info = read_weights(path)
+    weights, info, _ = read_weights(path)
     info = calibrate_on_predictions(info, folder, read_manifest(folder), table, CalibrationConfig())
     write_weights(path, weights, info)
     return info.rules

@@ -54,9 +54,12 @@ class Models(Command):
 
 def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
     """A model in the list."""
-    from biranet.learning.shipped_models import find_checkpoint
+    from biranet.files import sha256_of
+    from biranet.learning.shipped_models import check_card, find_checkpoint
 
-    yield f"{name}{' (default)' * marked}, {_megabytes(find_checkpoint(name)):.1f} MB"
+    path = find_checkpoint(name)
+    check_card(path, sha256_of(path))
+    yield f"{name}{' (default)' * marked}, {_megabytes(path):.1f} MB"
     yield from _wrapped(card.summary, "  ")
     for measured in card.metrics:
         yield from _wrapped(f"{measured.how}:", "  ")

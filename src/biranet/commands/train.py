@@ -46,7 +46,7 @@ class Train(TrainingCommand):
             prepared, config, start = _settings_of(early.out)
             return cls(prepared=prepared, config=config, start=start)
         settings = default_settings(recipe, start)
-        return None if settings is None else cls(config=settings)
+        return None if settings is None else cls(**settings)
 
     @cached_property
     def run_folder(self) -> Path:
@@ -58,13 +58,15 @@ class Train(TrainingCommand):
         from accelerate import PartialState
 
         from biranet.learning.control import fit_control
-        from biranet.learning.train import train
+        from biranet.learning.train import run_training
+        from biranet.learning.training import TrainingPlan
 
         config, start = self.settle()
         if self.resume and self.out is not None and (differences := _differences(config, _settings_of(self.out)[1])):
             raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
-        train(self.prepared, self.run_folder, config, resume=self.resume, start=start)
-        if (told := fit_control(self.prepared, self.run_folder, config, start)) and PartialState().is_main_process:
+        plan = TrainingPlan(self.prepared, self.run_folder, config, start, self.resume)
+        run_training(plan)
+        if (told := fit_control(plan)) and PartialState().is_main_process:
             print(told)
         return 0
 

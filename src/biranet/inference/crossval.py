@@ -41,9 +41,10 @@ from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.control import fit_control
 from biranet.learning.predict import photos_of_part, predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
-from biranet.learning.start import read_start
+from biranet.learning.start import Start
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, graded_photos, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.findings import describe_warnings, refuse_leaks
@@ -70,13 +71,13 @@ class CrossValidation:
         out: The folder.
         division: The photos, divided.
         config: The settings of all trainings.
-        start: Checkpoint that they start from.
+        start: What they start from.
     """
 
     out: Path
     division: FoldAssignment
     config: TrainConfig
-    start: Path | None
+    start: Start | None
 
     @property
     def photos(self) -> Path:
@@ -109,7 +110,7 @@ def cross_validate(
     *,
     folds: int | None = None,
     validation: float = 0.0,
-    start: Path | None = None,
+    start: Start | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Train and answer fold by fold, write the report on all answers, and train a model on all photos.
@@ -122,7 +123,7 @@ def cross_validate(
         config: The settings of all trainings; its seed divides the photos too.
         folds: How many; those that the manifest is divided into when not given, or 5.
         validation: Share of the photos to learn from that chooses the epoch.
-        start: Checkpoint to start from.
+        start: What the trainings start from.
         say: Where progress is told, line by line; standard output when not given.
 
     Returns:
@@ -183,21 +184,21 @@ def cross_validate(
     return metrics
 
 
-def _check_start_unseen(start: Path, division: FoldAssignment) -> None:
+def _check_start_unseen(start: Start, division: FoldAssignment) -> None:
     photos = graded_photos(division.table)
-    seen = count_learned_before(read_start(start).origin, photos)["start_learned_from"]
+    seen = count_learned_before(start.origin, photos)["start_learned_from"]
     if seen:
         raise RefusedError(
-            f"--from {start}: this model has learned from {seen} of the {len(photos)} photos, so figures on them would "
-            "say nothing of new patients; leave --from out, or take photos of other patients"
+            f"--from {start.path}: this model has learned from {seen} of the {len(photos)} photos, so figures on them "
+            "would say nothing of new patients; leave --from out, or take photos of other patients"
         )
 
 
-def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: CrossvalTimer) -> None:
+def _train(plan: TrainingPlan, remaining: CrossvalTimer) -> None:
     """Train in a run folder, what the training says going to a file beside it."""
-    with (work.out / f"{name}.txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
+    with plan.run.with_suffix(".txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
         try:
-            train_or_resume(work.photos, work.out / name, config, start=work.start, after_batch=remaining.after_batch)
+            train_or_resume(plan, remaining.after_batch)
         except InputError as error:
             raise InputError(f"{remaining.what}: {error}") from error
 
@@ -214,10 +215,11 @@ def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> 
             f"{remaining.what}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to choose "
             f"the epoch, {parts['test']} to answer for"
         )
-        _train(work, column, config, remaining)
+        plan = TrainingPlan(work.photos, work.out / column, config, work.start)
+        _train(plan, remaining)
         predictor = load_predictor(work.model(column), config.device)
         photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-        told = fit_control(work.photos, work.out / column, config, work.start)
+        told = fit_control(plan)
         if told:
             remaining.say(told)
         computing = ComputeConfig(config.data.workers, config.device)
@@ -239,8 +241,8 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
         if not to_do:
             return
         remaining.say(f"{remaining.what}: its rules are fitted on the answers of the folds")
-        _train(work, "final", work.config, remaining)
-        weights, info = read_weights(work.model("final"))
+        _train(TrainingPlan(work.photos, work.out / "final", work.config, work.start), remaining)
+        weights, info, _ = read_weights(work.model("final"))
         try:
             info = calibrate_on_predictions(info, work.photos, work.division.table, answers, work.config.calibration)
         except BiranetError as error:  # what has been learned is worth more than its rules

@@ -9,6 +9,7 @@ from biranet.config import TrainConfig, result_settings
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.run_folder import STATE_NAME
+from biranet.learning.start import Start
 from biranet.outputs import folder_kind, holds_keys
 
 INPUTS_NAME = "crossval.json"
@@ -19,21 +20,27 @@ CROSSVAL = folder_kind(
 """The folder of a cross-validation, known by its settings."""
 
 
-def settings_of(config: TrainConfig, start: Path | None, *, validation: float) -> dict[str, Any]:
+def settings_of(config: TrainConfig, start: Start | None, *, validation: float) -> dict[str, Any]:
     """What all trainings share, by name; files by their content, wherever they lie.
 
     Args:
         config: The settings.
-        start: Checkpoint that they start from.
+        start: What they start from.
         validation: Share of the photos to learn from that chooses the epoch.
 
     Raises:
         InputError: If a file cannot be read.
     """
     weights = config.model.backbone_weights
-    files = {"model.backbone_weights": weights, "from": start}
-    contents = {name: path and f"{path.name}, sha256 {sha256_of(path)}" for name, path in files.items()}
+    contents = {
+        "model.backbone_weights": weights and _by_content(weights, sha256_of(weights)),
+        "from": start and _by_content(start.path, start.sha256),
+    }
     return {**result_settings(config), **contents, "validation": validation}
+
+
+def _by_content(path: Path, sha256: str) -> str:
+    return f"{path.name}, sha256 {sha256}"
 
 
 def check_same_inputs(out: Path, inputs: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
-from biranet.files import read_toml, sha256_of
+from biranet.files import read_toml
 from biranet.grades import GRADE_COUNT
 from biranet.validated import STRICT, validated
 
@@ -151,22 +151,16 @@ def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
             that very name, without suffix, is reached by its whole path); or a path. The default model when not given.
 
     Returns:
-        The path. That a checkpoint stands there is for `load_checkpoint` to find out; a model that ships is the one
-        that its card is about.
+        The path. That a checkpoint stands there, and of a model that ships the one that its card is about, is for
+        `load_checkpoint` to find out.
 
     Raises:
-        InputError: If it is a word that names neither a file nor a model that ships; the default is asked for, and does
-            not ship with this biranet; or a model that ships is not the file that its card is about.
+        InputError: If it is a word that names neither a file nor a model that ships; or the default is asked for, and
+            does not ship with this biranet.
     """
     name = DEFAULT if name_or_path is None else str(name_or_path)
     if name in shipped():
-        path = SHIPPED / f"{name}.safetensors"
-        if sha256_of(path) != read_model_card(name).weights_sha256:
-            raise InputError(
-                f"{path} is not the file that its card {name}.toml is about: it is damaged, or was replaced; "
-                "install biranet anew"
-            )
-        return path
+        return SHIPPED / f"{name}.safetensors"
     if name_or_path is None:
         raise InputError(
             f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; give a "
@@ -178,6 +172,28 @@ def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
     return path
 
 
+def is_shipped(checkpoint: Path) -> bool:
+    """Whether a file that `find_checkpoint` found is a model that ships."""
+    return checkpoint.parent == SHIPPED
+
+
+def check_card(checkpoint: Path, sha256: str) -> None:
+    """Refuse a model that ships if it is not the file that its card is about.
+
+    Args:
+        checkpoint: Its file.
+        sha256: SHA-256 of the file, as it was read.
+
+    Raises:
+        InputError: If it is another one.
+    """
+    if sha256 != read_model_card(checkpoint.stem).weights_sha256:
+        raise InputError(
+            f"{checkpoint} is not the file that its card {checkpoint.stem}.toml is about: it is damaged, or was "
+            "replaced; install biranet anew"
+        )
+
+
 def describe_model(checkpoint: Path) -> str:
     """Say which model a file that `find_checkpoint` found is, in a line.
 
@@ -185,7 +201,7 @@ def describe_model(checkpoint: Path) -> str:
         >>> describe_model(Path("runs/first/best.safetensors"))
         'runs/first/best.safetensors'
     """
-    if checkpoint.parent != SHIPPED:
+    if not is_shipped(checkpoint):
         return str(checkpoint)
     return (
         f"{checkpoint.stem}, which ships with biranet; its data, figures and limits: biranet models {checkpoint.stem}"

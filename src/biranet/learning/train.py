@@ -8,6 +8,7 @@ A run folder holds: `config.json`, `state.safetensors` (to resume), `best.safete
 `epoch_005.safetensors`, …, `history.jsonl` and `tensorboard/`.
 """
 
+import dataclasses
 import shlex
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from biranet.learning.start import read_start
 from biranet.learning.state import Progress
 from biranet.learning.time_left import describe_epochs_left, describe_time_left
 from biranet.learning.torch_predictor import choose_device, load_predictor
-from biranet.learning.training import Training, prepare_training
+from biranet.learning.training import Training, TrainingPlan, prepare_training
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import output
@@ -54,7 +55,7 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,
-    start: Path | None = None,
+    start: Path | str | None = None,
     on_epoch: OnEpoch = lambda result: None,
     build: Callable[[ModelConfig], nn.Module] = build_model,
     after_batch: AfterBatch = lambda progress: None,
@@ -67,8 +68,8 @@ def train(
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
-        start: Checkpoint of the same architecture and backbone, from whose weights to start; its rules are not taken
-            over. Those of `config.model` when not given.
+        start: Model of the same architecture and backbone, from whose weights to start: a checkpoint's file, or the
+            name of a model that ships; its rules are not taken over. The weights of `config.model` when not given.
         on_epoch: Called with an `EpochResult` after each epoch, once that is validated and saved; of several processes
             the main one calls it. Where it returns True the training ends as by an early stop, calibration included.
             What it raises ends the training as well and comes out as it is; `resume` goes on after that epoch.
@@ -92,36 +93,37 @@ def train(
         biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
 PHOTOS nowhere
     """
-    prepared, run = Path(prepared), Path(run)
+    started = None if start is None else read_start(start)
+    return run_training(TrainingPlan(Path(prepared), Path(run), config, started, resume, build), on_epoch, after_batch)
+
+
+def run_training(
+    plan: TrainingPlan,
+    on_epoch: OnEpoch = lambda result: None,
+    after_batch: AfterBatch = lambda progress: None,
+) -> Progress:
+    """Train as `train` does, what to start from being loaded."""
+    config = plan.config
     if config.data.workers:
         check_main_guard()
     choose_device(config.device)  # one that is not there is refused
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config))
     torch.backends.cudnn.deterministic = True
     # The main process writes; the others wait.
-    with output(run, RUN) if accelerator.is_main_process else nullcontext():
-        started = None if start is None else read_start(start)
-        training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build, start=started)
+    with output(plan.run, RUN) if accelerator.is_main_process else nullcontext():
+        training = prepare_training(accelerator, plan)
         if config.model.model == "probe":
             train_probe(training, on_epoch)
         else:
             train_epochs(training, on_epoch, after_batch)
-        _finish(training, build)
+        _finish(training, plan.build)
     return training.progress
 
 
-def train_or_resume(
-    prepared: Path,
-    run: Path,
-    config: TrainConfig,
-    *,
-    start: Path | None = None,
-    build: Callable[[ModelConfig], nn.Module] = build_model,
-    after_batch: AfterBatch = lambda progress: None,
-) -> Progress:
+def train_or_resume(plan: TrainingPlan, after_batch: AfterBatch = lambda progress: None) -> Progress:
     """Train as `train` does; where the run was stopped, from there, and where it is finished, not at all."""
-    resume = (run / STATE_NAME).exists()
-    return train(prepared, run, config, resume=resume, start=start, build=build, after_batch=after_batch)
+    resume = (plan.run / STATE_NAME).exists()
+    return run_training(dataclasses.replace(plan, resume=resume), after_batch=after_batch)
 
 
 def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch) -> None:

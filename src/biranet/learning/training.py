@@ -22,6 +22,7 @@ from biranet.learning.doubts import uniform_loss
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.history import HistoryWriter
 from biranet.learning.loss import make_loss
+from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization
 from biranet.learning.run_folder import (
     STATE_NAME,
@@ -39,6 +40,27 @@ from biranet.learning.time_left import StepTimes
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
 from biranet.photos.prepare import read_preparation
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training is to be.
+
+    Attributes:
+        prepared: The prepared folder.
+        run: Folder for the run.
+        config: All settings.
+        start: The checkpoint from whose weights to start; those of `config.model` where there is none.
+        resume: Whether to go on from the state in `run`.
+        build: Builds the model that `config.model` describes.
+    """
+
+    prepared: Path
+    run: Path
+    config: TrainConfig
+    start: Start | None = None
+    resume: bool = False
+    build: Callable[[ModelConfig], nn.Module] = build_model
 
 
 @dataclass
@@ -114,22 +136,14 @@ class Training:
             save_state(path, self.model, self.optimizer, schedule, self.progress, self.conditions)
 
 
-def prepare_training(
-    accelerator: Accelerator,
-    prepared: Path,
-    run: Path,
-    config: TrainConfig,
-    *,
-    resume: bool,
-    build: Callable[[ModelConfig], nn.Module],
-    start: Start | None = None,
-) -> Training:
+def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
     """Put a training together, from its start or from its last save, and begin its folder.
 
     Raises:
         InputError: If something given is wrong.
         RefusedError: If the split puts one patient, or one photo, into two parts.
     """
+    prepared, run, config, start = plan.prepared, plan.run, plan.config, plan.start
     table = _read_photos(accelerator, prepared, config)
     train_photos, validation_photos = (
         table[table[split_column(config)] == part].reset_index(drop=True) for part in ("train", "validation")
@@ -139,19 +153,19 @@ def prepare_training(
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     torch.manual_seed(config.seed)
-    model = _build_started(build, config.model, start).to(accelerator.device)
+    model = _build_started(plan).to(accelerator.device)
     optimizer = make_optimizer(model, config.optimizer)
     sampler = BalancedBatchSampler(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
     schedule = Schedule(optimizer, config.optimizer, config.epochs * len(sampler))
     if accelerator.is_main_process:
-        open_run(run, prepared, config, table, resume=resume, start=start and start.path)
+        open_run(run, prepared, config, table, resume=plan.resume, start=start and start.path)
     accelerator.wait_for_everyone()
     progress, here = Progress(), conditions(prepared, config, table)
     if start is not None:
         here["start_sha256"] = start.sha256
-    if resume:
+    if plan.resume:
         progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, here)
         schedule.load_state_dict(schedule_state)
     wrapped_model, wrapped_optimizer = accelerator.prepare(model, optimizer)
@@ -188,13 +202,15 @@ def _read_photos(accelerator: Accelerator, prepared: Path, config: TrainConfig) 
     return table
 
 
-def _build_started(build: Callable[[ModelConfig], nn.Module], config: ModelConfig, start: Start | None) -> nn.Module:
+def _build_started(plan: TrainingPlan) -> nn.Module:
     """Build the model with the weights it starts from: those of its configuration, or of a checkpoint."""
-    if start is None:
-        return with_test_time_flip(build(config), config)
-    check_start(start, config)
-    model = with_test_time_flip(build(dataclasses.replace(config, pretrained=False, backbone_weights=None)), config)
-    load_start(start, model, config)
+    config = plan.config.model
+    if plan.start is None:
+        return with_test_time_flip(plan.build(config), config)
+    check_start(plan.start, config)
+    bare = dataclasses.replace(config, pretrained=False, backbone_weights=None)
+    model = with_test_time_flip(plan.build(bare), config)
+    load_start(plan.start, model, config)
     return model
 
 
