@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from biranet.inference.grader import load as load
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
     from biranet.learning.data import PreparedPhotos as PreparedPhotos
-    from biranet.learning.epochs import EpochResult as EpochResult
+    from biranet.learning.epoch_result import EpochResult as EpochResult
     from biranet.learning.factory import create_model as create_model
     from biranet.learning.loss import GradingLoss as GradingLoss
     from biranet.learning.loss import grading_loss as grading_loss
@@ -81,7 +81,7 @@ _HOMES = {
     "GradingLoss": "learning.loss",
     "PreparedPhotos": "learning.data",
     "train": "learning.train",
-    "EpochResult": "learning.epochs",
+    "EpochResult": "learning.epoch_result",
     "TrainConfig": "config",
     "ModelConfig": "config",
     "DataConfig": "config",

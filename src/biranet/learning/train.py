@@ -29,8 +29,8 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import Batch
-from biranet.learning.end_of_epoch import kappa_or_zero, notify_on_epoch, save_epoch, validate
-from biranet.learning.epochs import OnEpoch
+from biranet.learning.epoch_end import kappa_or_zero, notify_on_epoch, save_epoch, validate
+from biranet.learning.epoch_result import OnEpoch
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.probe import fit_probe
