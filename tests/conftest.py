@@ -173,13 +173,13 @@ recipe = "random weights, see tests/conftest.py"
 start = "nothing"
 intended_use = "Tests of what ships with the program, in place of the model that was trained on photographs of eyes."
 limits = ["It knows nothing of eyes, and was never meant to know anything of them, or of any other thing.", "Old."]
-licence = "CC BY 4.0"
+license = "CC BY 4.0"
 
 [data]
 name = "Drawn photographs"
 photographs = 40
 grades = [8, 8, 8, 8, 8]
-licence = "Apache-2.0"
+license = "Apache-2.0"
 attribution = "Nobody, Drawn eyes, 2026"
 
 [[metrics]]

@@ -14,7 +14,7 @@ from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
-from biranet.inference.provenance import warnings
+from biranet.inference.provenance import provenance_notes
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_info import short_hash
 from biranet.learning.split import split_photos
@@ -314,7 +314,7 @@ def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, sp
     manifest = read_manifest(split_folder)
 
     def said(table):
-        return " ".join(note.text for note in warnings(info, table, table))
+        return " ".join(note.text for note in provenance_notes(info, table, table))
 
     assert "The patients of" not in said(manifest)
     origins = ["name", "folder", "photo"] + ["labels"] * (len(manifest) - 3)

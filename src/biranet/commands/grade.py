@@ -63,7 +63,7 @@ class Grade(Command):
                 write_rows(out, TABLE_COLUMNS, graded.rows(answers, stopped, self))
         failed, done = graded.decisions[""], graded.decisions.total()
         print(f"{done - failed} of {graded.photos} photos graded, {failed} not usable: {self.out}")
-        for sentence in listed.passed_by:
+        for sentence in listed.skipped:
             print(f"{sentence}.")
         print("\n".join([*graded.describe(grader.info), f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"]))
         if done < graded.photos:

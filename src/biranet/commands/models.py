@@ -13,7 +13,7 @@ from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
     from biranet.decisions.rules import Rules
-    from biranet.learning.shipped_models import Figure, ModelCard
+    from biranet.learning.shipped_models import CardFigure, ModelCard
 
 WIDTH = 96
 """Columns of what is printed."""
@@ -90,7 +90,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
             "Learned from",
             [
                 f"{data.name}: {data.photographs} photographs, of grades 0 to 4: {grades}",
-                data.licence,
+                data.license,
                 data.attribution,
             ],
         ),
@@ -102,7 +102,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
         ),
         ("Intended use", [card.intended_use]),
         ("Limits", [f"- {limit}" for limit in card.limits]),
-        ("Weights", [f"{_megabytes(path):.1f} MB, {card.licence}"]),
+        ("Weights", [f"{_megabytes(path):.1f} MB, {card.license}"]),
     ]
     for head, lines in sections:
         yield from ("", *_wrapped(head, ""))
@@ -123,7 +123,7 @@ def _decision(rules: "Rules") -> str:
     )
 
 
-def _figure(key: str, figure: "Figure") -> str:
+def _figure(key: str, figure: "CardFigure") -> str:
     from biranet.evaluation.estimates import meaning_of
 
     return f"{meaning_of(key).name:48} {figure.value:.3f}  [{figure.ci[0]:.3f}, {figure.ci[1]:.3f}]"

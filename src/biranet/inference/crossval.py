@@ -28,7 +28,7 @@ from biranet.config import ComputeConfig, SplitConfig, TrainConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
 from biranet.files import read_json, sha256_of
-from biranet.inference.crossval_folds import FoldAssignment, divide
+from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
 from biranet.inference.crossval_report import write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
@@ -139,7 +139,7 @@ def cross_validate(
     table = read_manifest(prepared)
     asked = FOLDS if folds is None else folds
     shares = SplitConfig(validation=validation, calibration=0, test=0, folds=asked, seed=config.seed)
-    division = divide(table, prepared, shares, folds)
+    division = assign_folds(table, prepared, shares, folds)
     findings = audit(division.table, division.columns)
     refuse_leaks(findings)
     if start is not None:
@@ -179,7 +179,7 @@ def cross_validate(
         _train_final(work, pd.concat(answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
         raise InterruptedRunError(
-            f"stopped ({remaining.what}); all is saved in {out}. Go on with the very same command"
+            f"stopped ({remaining.current}); all is saved in {out}. Go on with the very same command"
         ) from error
     return metrics
 
@@ -200,7 +200,7 @@ def _train(plan: TrainingPlan, remaining: CrossvalTimer) -> None:
         try:
             train_or_resume(plan, remaining.after_batch)
         except InputError as error:
-            raise InputError(f"{remaining.what}: {error}") from error
+            raise InputError(f"{remaining.current}: {error}") from error
 
 
 def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> None:
@@ -212,8 +212,8 @@ def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> 
             return
         config = dataclasses.replace(work.config, fold=fold)
         remaining.say(
-            f"{remaining.what}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to choose "
-            f"the epoch, {parts['test']} to answer for"
+            f"{remaining.current}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to "
+            f"choose the epoch, {parts['test']} to answer for"
         )
         plan = TrainingPlan(work.photos, work.out / column, config, work.start)
         _train(plan, remaining)
@@ -240,7 +240,7 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
     with remaining.training("The model of all photos", done=model.exists()) as to_do:
         if not to_do:
             return
-        remaining.say(f"{remaining.what}: its rules are fitted on the answers of the folds")
+        remaining.say(f"{remaining.current}: its rules are fitted on the answers of the folds")
         _train(TrainingPlan(work.photos, work.out / "final", work.config, work.start), remaining)
         weights, info, _ = read_weights(work.model("final"))
         try:

@@ -17,12 +17,12 @@ class CrossvalTimer:
         say: Where it is told.
 
     Attributes:
-        what: The training that is on.
+        current: The training that is on.
     """
 
     def __init__(self, trainings: int, epochs: int, say: Callable[[str], Any]) -> None:
         self.left, self.epochs, self.say = trainings, epochs, say
-        self.what = "Beginning"
+        self.current = "Beginning"
         self._seconds: list[float] = []
         self._first_batch: dict[int, float] = {}
 
@@ -37,7 +37,7 @@ class CrossvalTimer:
         Yields:
             Whether it is to be done.
         """
-        self.what, self._first_batch, started = what, {}, time.monotonic()
+        self.current, self._first_batch, started = what, {}, time.monotonic()
         yield not done
         self.left -= 1
         if done:
@@ -56,7 +56,7 @@ class CrossvalTimer:
         if len(self._first_batch) > 1:
             first, second = self._first_batch.values()
             epochs = self.epochs - progress.epoch + (self.left - 1) * self.epochs
-            self.say(f"{self.what}: about {duration((second - first) * epochs)} left for all")
+            self.say(f"{self.current}: about {duration((second - first) * epochs)} left for all")
 
 
 def duration(seconds: float) -> str:

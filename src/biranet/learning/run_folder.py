@@ -124,7 +124,7 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
     return photos, describe_warnings(findings, prepared)
 
 
-def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
+def resume_fingerprint(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
     """Tell what a training hangs on: one that goes on under other conditions could be repeated by nobody.
 
     Args:

@@ -23,7 +23,7 @@ DEFAULT = "idrid_lite0"
 
 
 @dataclass(frozen=True)
-class Figure:
+class CardFigure:
     """A number of `metrics.json` with its 95 % interval, which holds it."""
 
     __pydantic_config__ = STRICT
@@ -37,7 +37,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredOn:
     """Figures that were measured in one way.
 
     Attributes:
@@ -48,7 +48,7 @@ class Measured:
     __pydantic_config__ = STRICT
 
     how: str
-    figures: dict[str, Figure]
+    figures: dict[str, CardFigure]
 
     def __post_init__(self) -> None:
         if not self.figures:
@@ -65,7 +65,7 @@ class LearnedFrom:
         name: What it is called.
         photographs: How many photos of it.
         grades: Of them, of grade 0, 1, 2, 3 and 4.
-        licence: Under which they were published.
+        license: Under which they were published.
         attribution: What their licence asks to be said, and the reference.
     """
 
@@ -74,7 +74,7 @@ class LearnedFrom:
     name: str
     photographs: int
     grades: tuple[int, int, int, int, int]
-    licence: str
+    license: str
     attribution: str
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class ModelCard:
         metrics: What was measured; what tells most comes first.
         intended_use: What it is for, and what not.
         limits: What is known of where it fails, and what nobody knows of it; sentences.
-        licence: Of the weights.
+        license: Of the weights.
         weights_sha256: SHA-256 of the checkpoint's file.
     """
 
@@ -108,10 +108,10 @@ class ModelCard:
     recipe: str
     start: str
     data: LearnedFrom
-    metrics: tuple[Measured, ...]
+    metrics: tuple[MeasuredOn, ...]
     intended_use: str
     limits: tuple[str, ...]
-    licence: str
+    license: str
     weights_sha256: str
 
     def __post_init__(self) -> None:

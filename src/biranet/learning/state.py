@@ -90,7 +90,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     schedule: dict[str, Any],
     progress: Progress,
-    conditions: ResumeFingerprint,
+    fingerprint: ResumeFingerprint,
 ) -> None:
     """Write everything that a training needs to go on, whole or not at all.
 
@@ -100,7 +100,7 @@ def save_state(
         optimizer: Its tensors and settings are written.
         schedule: State of the learning rate, plain values.
         progress: Where the training stands.
-        conditions: What it hangs on.
+        fingerprint: What it hangs on.
     """
     state = optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -112,13 +112,13 @@ def save_state(
         "groups": state["param_groups"],
         "schedule": schedule,
         "progress": asdict(progress),
-        "conditions": dict(conditions),
+        "conditions": dict(fingerprint),
     }
     write_tensors(path, tensors, header)
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conditions: ResumeFingerprint
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: ResumeFingerprint
 ) -> tuple[Progress, dict[str, Any]]:
     """Read a state back into a model and its optimizer.
 
@@ -126,7 +126,7 @@ def load_state(
         path: What `save_state` wrote.
         model: A model of the same architecture.
         optimizer: An optimizer of the same kind over its parameters.
-        conditions: Under which the training shall go on.
+        fingerprint: With which the training shall go on.
 
     Returns:
         Where the training stands, and the state of the learning rate.
@@ -145,7 +145,7 @@ def load_state(
             progress = TypeAdapter(Progress).validate_python(header["progress"])
             groups = list(header["groups"])
         # Ours as they would come back from a file.
-        if others := list(_differences(json.loads(json.dumps(dict(conditions))), written)):
+        if others := list(_differences(json.loads(json.dumps(dict(fingerprint))), written)):
             raise InputError(f"{path} was written under other conditions: {', '.join(others)}; train anew")
         tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}

@@ -26,10 +26,10 @@ from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization
 from biranet.learning.run_folder import (
     STATE_NAME,
-    conditions,
     ensure_split,
     open_run,
     read_split_photos,
+    resume_fingerprint,
     software_versions,
     split_column,
 )
@@ -83,7 +83,7 @@ class Training:
         sampler: Samples the batches of an epoch.
         loader: Loads them.
         predictor: Predicts by `model` as it is; its `info` is what checkpoints say of themselves.
-        conditions: What must be the same for the training to go on.
+        fingerprint: What must be the same for the training to go on.
         progress: How far it has come.
         history: What people watch; the main process has it.
         step_times: How long its steps take here.
@@ -104,7 +104,7 @@ class Training:
     sampler: BalancedBatchSampler
     loader: BatchLoader
     predictor: TorchPredictor
-    conditions: ResumeFingerprint
+    fingerprint: ResumeFingerprint
     progress: Progress
     history: HistoryWriter | None
     step_times: StepTimes = field(default_factory=StepTimes)
@@ -133,7 +133,7 @@ class Training:
         """Save all that it needs to go on."""
         if self.accelerator.is_main_process:
             path, schedule = self.run / STATE_NAME, self.schedule.state_dict()
-            save_state(path, self.model, self.optimizer, schedule, self.progress, self.conditions)
+            save_state(path, self.model, self.optimizer, schedule, self.progress, self.fingerprint)
 
 
 def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
@@ -162,7 +162,7 @@ def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
     if accelerator.is_main_process:
         open_run(run, prepared, config, table, resume=plan.resume, start=start and start.path)
     accelerator.wait_for_everyone()
-    progress, here = Progress(), conditions(prepared, config, table)
+    progress, here = Progress(), resume_fingerprint(prepared, config, table)
     if start is not None:
         here["start_sha256"] = start.sha256
     if plan.resume:
@@ -185,7 +185,7 @@ def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
         sampler=sampler,
         loader=load_batches(photos, sampler, config.data.workers),
         predictor=TorchPredictor(model, _describe(prepared, config, table, start), accelerator.device),
-        conditions=here,
+        fingerprint=here,
         progress=progress,
         history=HistoryWriter(run, progress.epoch) if accelerator.is_main_process else None,
     )
