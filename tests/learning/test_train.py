@@ -178,7 +178,7 @@ def test_without_a_validation_part_the_last_epoch_is_the_result(folder, tmp_path
     table = read_manifest(folder)
     table["split"] = table["split"].replace("validation", "train")
     write_manifest(folder, table)
-    with pytest.raises(InputError, match="--schedule plateau follows the validation kappa, and there is no"):
+    with pytest.raises(InputError, match="schedule='plateau' follows the validation kappa, and there is no"):
         train(folder, tmp_path / "run", tiny_config())
     assert not (tmp_path / "run").exists()
     progress = train(folder, tmp_path / "run", tiny_config(optimizer={"schedule": "constant"}, early_stop=1))

@@ -178,7 +178,7 @@ def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path,
         train(split_folder, run, _config(workers=1), after_batch=_at(1, kill))
     assert str(caught.value) == (
         "a process that loads photos was ended from outside or ran out of memory; the last save stands. "
-        f"Go on, perhaps with fewer --workers: biranet train --resume --out {run}"
+        f"Go on, perhaps with fewer workers: biranet train --resume --out {run}"
     )
     train(split_folder, run, _config(), resume=True)
     _assert_same_run(run, undisturbed)
@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path
     table = read_manifest(split_folder)
     files = table.loc[table["split"] == "train", "file"].tolist()
     said = re.search(
-        r"the batch was: (.*)\. Look at these photos, or lower --lr; (.*) holds the state", str(caught.value)
+        r"the batch was: (.*)\. Look at these photos, or lower lr; (.*) holds the state", str(caught.value)
     )
     assert said[1].split(", ") == [files[row] for row in seen[-8:]]
     assert said[2] == str(tmp_path / "run")

@@ -1,13 +1,13 @@
 """What a cross-validation was begun with: it goes on with the same settings and photos, or not at all."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from biranet.config import TrainConfig, result_settings
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of, write_json
+from biranet.learning.resume_fingerprint import ResumeFingerprint, describe_differences
 from biranet.learning.run_folder import STATE_NAME
 from biranet.learning.start import Start
 from biranet.outputs import folder_kind, holds_keys
@@ -43,15 +43,14 @@ def _by_content(path: Path, sha256: str) -> str:
     return f"{path.name}, sha256 {sha256}"
 
 
-def check_same_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
+def check_same_inputs(out: Path, inputs: ResumeFingerprint) -> None:
     """Note what a cross-validation depends on, or hold it against what was noted before.
 
     As long as nothing was learned, other settings take the place of those of before.
 
     Args:
         out: Its folder.
-        inputs: Plain values by name, perhaps not yet all; a name such as `photos_sha256` sums up what is too long to
-            tell.
+        inputs: Plain values by name, perhaps not yet all; see `ResumeFingerprint`.
 
     Raises:
         InputError: If they are others.
@@ -59,13 +58,8 @@ def check_same_inputs(out: Path, inputs: Mapping[str, Any]) -> None:
     path = out / INPUTS_NAME
     before = read_json(path) if path.exists() else {}
     here = json.loads(json.dumps(dict(inputs), default=str))
-    others = [name for name in here if name in before and before[name] != here[name]]
-    if others and any(out.glob(f"*/{STATE_NAME}")):
-        told = ", ".join(
-            f"{name} is {here[name]} here and {before[name]} there"
-            if (summed_up := name.removesuffix("_sha256")) == name
-            else f"the {summed_up} have changed"
-            for name in others
-        )
+    known = [name for name in here if name in before]
+    told = describe_differences(*({name: each[name] for name in known} for each in (here, before)), "there")
+    if told and any(out.glob(f"*/{STATE_NAME}")):
         raise InputError(f"{out} was begun otherwise: {told}; give the same as then, or choose another --out")
     write_json(path, {**before, **here})

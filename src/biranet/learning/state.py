@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
+from biranet.learning.resume_fingerprint import ResumeFingerprint, describe_differences
 from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.validated import STRICT
 
@@ -24,9 +25,6 @@ VERSION = 3
 
 _MAX_COUNT = 10**12
 """More than any training counts, and few enough for int64."""
-
-ResumeFingerprint = Mapping[str, Any]
-"""What a training hangs on, plain values by name; a name such as `photos_sha256` sums up what is too long to tell."""
 
 
 @dataclass
@@ -145,8 +143,8 @@ def load_state(
             progress = TypeAdapter(Progress).validate_python(header["progress"])
             groups = list(header["groups"])
         # Ours as they would come back from a file.
-        if others := list(_differences(json.loads(json.dumps(dict(fingerprint))), written)):
-            raise InputError(f"{path} was written under other conditions: {', '.join(others)}; train anew")
+        if others := describe_differences(json.loads(json.dumps(dict(fingerprint))), written, "in the run"):
+            raise InputError(f"{path} was written under other conditions: {others}; train anew")
         tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -202,11 +200,3 @@ def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimizer: torch.o
     for number, kept in values.items():
         if any(tensor.ndim and tensor.shape != weights[number].shape for tensor in kept.values()):
             raise ValueError(f"what is kept of weight {number} does not fit it")
-
-
-def _differences(here: ResumeFingerprint, written: ResumeFingerprint) -> Iterator[str]:
-    for name in dict.fromkeys([*here, *written]):
-        if here.get(name) != written.get(name):
-            difference = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
-            summed_up = name.removesuffix("_sha256")
-            yield difference if summed_up == name else f"the {summed_up} have changed since it began"

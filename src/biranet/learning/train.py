@@ -44,6 +44,7 @@ from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import output
 from biranet.photos.parallel import check_main_guard
+from biranet.setting_names import setting
 from biranet.signals import stop_signals
 
 AfterBatch = Callable[[Progress], None]
@@ -140,7 +141,7 @@ def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch)
     if training.validation_photos.empty:
         log("There is no validation part: no epoch is chosen, the last one is the result.")
     training.save_state()
-    advice = f"the last save stands. Go on, perhaps with fewer --workers: {training.resume_command}"
+    advice = f"the last save stands. Go on, perhaps with fewer {setting('workers')}: {training.resume_command}"
     with stop_signals() as signals:
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
@@ -176,7 +177,7 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
     training.save_state()
     started = time.monotonic()
-    with stop_signals() as signals, worker_errors("run the command again, perhaps with fewer --workers"):
+    with stop_signals() as signals, worker_errors(f"train again, perhaps with fewer {setting('workers')}"):
 
         def stop_where_asked() -> None:
             if _stop_requested(signals, training.accelerator):
@@ -260,7 +261,7 @@ def train_batch(training: Training, epoch: int, batch: Batch) -> None:
         names = ", ".join(training.train_photos["file"].iloc[batch.rows.numpy()])
         raise InputError(
             f"epoch {epoch + 1}, batch {progress.batch + 1}: {error}, so training stopped; the batch was: {names}. "
-            f"Look at these photos, or lower --lr; {training.run} holds the state of the last save"
+            f"Look at these photos, or lower {setting('lr')}; {training.run} holds the state of the last save"
         ) from error
     accelerator.backward(loss)
     if config.optimizer.clip_norm is not None:

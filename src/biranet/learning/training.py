@@ -24,6 +24,7 @@ from biranet.learning.history import HistoryWriter
 from biranet.learning.loss import make_loss
 from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization
+from biranet.learning.resume_fingerprint import ResumeFingerprint
 from biranet.learning.run_folder import (
     STATE_NAME,
     ensure_split,
@@ -35,7 +36,7 @@ from biranet.learning.run_folder import (
 )
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.start import Start, check_start, load_start
-from biranet.learning.state import Progress, ResumeFingerprint, load_state, save_state
+from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.time_left import StepTimes
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
