@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError
-from biranet.learning.data import PreparedPhotos
+from biranet.learning import data
 from biranet.learning.history import read_history
 from biranet.learning.model import BiraNet
 from biranet.learning.train import train
@@ -199,7 +199,7 @@ def test_other_errors_are_not_blamed_on_workers():
 
 
 def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path, undisturbed, monkeypatch):
-    read, seen = PreparedPhotos.sample, []
+    read, seen = data.load_sample, []
     original, calls = BiraNet.forward, []
 
     def forward(self, image):
@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path
                 output.logits[3, 2] = float("inf")
         return output
 
-    monkeypatch.setattr(PreparedPhotos, "sample", lambda self, draw: seen.append(draw.row) or read(self, draw))
+    monkeypatch.setattr(data, "load_sample", lambda photos, key: seen.append(key.row) or read(photos, key))
     monkeypatch.setattr(BiraNet, "forward", forward)
     with pytest.raises(InputError, match=r"^epoch 2, batch 2: the logits are not all finite numbers") as caught:
         train(split_folder, tmp_path / "run", _config())

@@ -38,6 +38,11 @@ class Progress:
         confusion: Grades against predictions of these batches, 5 by 5.
         best_kappa: Best validation kappa so far; None before the first.
         best_epoch: The epoch, from 1, after which it was reached.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Progress(epoch=3, best_kappa=0.61, best_epoch=2).mean_loss  # of the epoch that has just begun
+        0.0
     """
 
     __pydantic_config__ = STRICT

@@ -74,8 +74,8 @@ def train(
         on_epoch: Called with an `EpochResult` after each epoch, once that is validated and saved; of several processes
             the main one calls it. Where it returns True the training ends as by an early stop, calibration included.
             What it raises ends the training as well and comes out as it is; `resume` goes on after that epoch.
-        build: Builds the model that `config.model` describes; another function trains a model of your own, which only
-            `load_checkpoint` with that function can read.
+        build: Builds the model that `config.model` describes; another function trains a model of your own, which
+            `load` reads when it is given that function too.
         after_batch: Called after every batch, with how far the training has come; it must not change it.
 
     Returns:
