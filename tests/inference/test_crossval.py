@@ -19,7 +19,7 @@ from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
 from biranet.inference.crossval_folds import assign_folds
-from biranet.inference.crossval_report import FOLD_KEYS, write_pooled_report
+from biranet.inference.crossval_report import FOLD_KEYS, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.learning.checkpoint import read_info
 from biranet.learning.state import Progress
@@ -223,7 +223,12 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
         for fold, part in zip("012", few, strict=True)
     ]
     metrics = write_pooled_report(
-        tmp_path, prepared, division, answers, [run_folder / "last.safetensors"] * 3, CalibrationConfig(), before=2
+        tmp_path,
+        prepared,
+        division,
+        PooledAnswers(answers, [run_folder / "last.safetensors"] * 3),
+        CalibrationConfig(),
+        before=2,
     )
     told = "\n".join(metrics["notes"])
     assert "No rules were fitted, so grades are the most probable ones: " in told

@@ -30,7 +30,7 @@ from biranet.errors import BiranetError, InputError, InterruptedRunError, Refuse
 from biranet.files import read_json, sha256_of
 from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
-from biranet.inference.crossval_report import write_pooled_report
+from biranet.inference.crossval_report import PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
@@ -68,12 +68,14 @@ class CrossValidation:
     """A cross-validation that goes on in its folder.
 
     Attributes:
+        prepared: The prepared folder.
         out: The folder.
         division: The photos, divided.
         config: The settings of all trainings.
         start: What they start from.
     """
 
+    prepared: Path
     out: Path
     division: FoldAssignment
     config: TrainConfig
@@ -81,7 +83,7 @@ class CrossValidation:
 
     @property
     def photos(self) -> Path:
-        """The prepared folder with the folds."""
+        """The prepared folder with the folds, whose images are links."""
         return self.out / "photos"
 
     def answers(self, fold: int) -> Path:
@@ -97,6 +99,14 @@ class CrossValidation:
         best = self.out / name / BEST_NAME
         return best if best.exists() else self.out / name / LAST_NAME
 
+    def pooled(self) -> PooledAnswers:
+        """All answers, once there are those for the last fold."""
+        folds = range(len(self.division.columns))
+        answers = [read_predictions(self.answers(fold)) for fold in folds]
+        probes = [read_predictions(file) for file in map(self.control_answers, folds) if file.exists()]
+        models = [self.model(column) for column in self.division.columns]
+        return PooledAnswers(answers, models, probes if len(probes) == len(answers) else ())
+
 
 def is_finished(out: Path) -> bool:
     """Whether nothing is left to do in the folder of a cross-validation."""
@@ -111,7 +121,6 @@ def cross_validate(
     folds: int | None = None,
     validation: float = 0.0,
     start: Start | None = None,
-    say: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Train and answer fold by fold, write the report on all answers, and train a model on all photos.
 
@@ -124,7 +133,6 @@ def cross_validate(
         folds: How many; those that the manifest is divided into when not given, or 5.
         validation: Share of the photos to learn from that chooses the epoch.
         start: What the trainings start from.
-        say: Where progress is told, line by line; standard output when not given.
 
     Returns:
         The content of `metrics.json`.
@@ -134,8 +142,7 @@ def cross_validate(
         RefusedError: If copies or patients stand in two folds, or the model to start from has learned from the photos.
         InterruptedRunError: If a signal came; the same call goes on.
     """
-    # What it is now: while something is trained, standard output goes to a file.
-    say = say or partial(print, file=sys.stdout, flush=True)
+    say = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
     table = read_manifest(prepared)
     asked = FOLDS if folds is None else folds
     shares = SplitConfig(validation=validation, calibration=0, test=0, folds=asked, seed=config.seed)
@@ -155,31 +162,32 @@ def cross_validate(
         say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
     for grade, count, patients in division.grades_missing_from_training():
         say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
-    work = CrossValidation(out, division, config, start)
-    link_prepared(prepared, work.photos, division.table)
-    remaining = CrossvalTimer(len(division.columns) + 1, config.epochs, say)
+    return _go_through(CrossValidation(prepared, out, division, config, start), say)
+
+
+def _go_through(work: CrossValidation, say: Callable[[str], Any]) -> dict[str, Any]:
+    """Do what is left to do of a cross-validation, and return the content of `metrics.json`."""
+    link_prepared(work.prepared, work.photos, work.division.table)
+    folds = range(len(work.division.columns))
+    remaining = CrossvalTimer(len(folds) + 1, work.config.epochs, say)
     try:
-        for fold in range(len(division.columns)):
+        for fold in folds:
             _answer_fold(work, fold, remaining)
-        answers = [read_predictions(work.answers(fold)) for fold in range(len(division.columns))]
-        files = [work.control_answers(fold) for fold in range(len(division.columns))]
-        probes = [read_predictions(file) for file in files if file.exists()]
-        models = [work.model(column) for column in division.columns]
-        readings = record_reading(prepared, READING_COLUMN, out / INPUTS_NAME, sha256_of(out / INPUTS_NAME))
+        pooled = work.pooled()
+        inputs = work.out / INPUTS_NAME
+        readings = record_reading(work.prepared, READING_COLUMN, inputs, sha256_of(inputs))
         metrics = write_pooled_report(
-            out / REPORT_NAME,
-            prepared,
-            division,
-            answers,
-            models,
-            config.calibration,
-            control=probes if len(probes) == len(answers) else (),
+            work.out / REPORT_NAME,
+            work.prepared,
+            work.division,
+            pooled,
+            work.config.calibration,
             before=readings.by_others,
         )
-        _train_final(work, pd.concat(answers, ignore_index=True), remaining)
+        _train_final(work, pd.concat(pooled.answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
         raise InterruptedRunError(
-            f"stopped ({remaining.current}); all is saved in {out}. Go on with the very same command"
+            f"stopped ({remaining.current}); all is saved in {work.out}. Go on with the very same command"
         ) from error
     return metrics
 

@@ -66,8 +66,8 @@ def list_photos(inputs: Sequence[Path]) -> PhotoList:
             folder = PhotoFolder(path, None)
             skipped += [folder.skipped] if folder.skipped else []
             if not folder.files:
-                skipped = f"; {folder.skipped}" if folder.skipped else ""
-                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{skipped}")
+                seen = f"; {folder.skipped}" if folder.skipped else ""
+                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
             photos = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
         elif path.suffix.lower() in TABLE_SUFFIXES:
             photos = list(_photos_in_table(path))

@@ -80,7 +80,7 @@ def predict_photos(
     photos, rules = PreparedPhotos(prepared, table, predictor.info.image_size), predictor.info.rules
     loader = load_batches(photos, SequentialBatchSampler(len(table), batch_size), workers)
     batches = []
-    with worker_errors(f"do it again, perhaps with fewer {setting('workers')}"):
+    with worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
             batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
     answers = decide(np.concatenate(batches), rules)

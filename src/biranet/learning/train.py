@@ -177,7 +177,7 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
     training.save_state()
     started = time.monotonic()
-    with stop_signals() as signals, worker_errors(f"train again, perhaps with fewer {setting('workers')}"):
+    with stop_signals() as signals, worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
 
         def stop_where_asked() -> None:
             if _stop_requested(signals, training.accelerator):
