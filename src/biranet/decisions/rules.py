@@ -65,8 +65,8 @@ class OperatingPoint:
 
     Example:
         >>> import biranet
-        >>> biranet.Rules(operating_points=(biranet.OperatingPoint("youden", 0.4),)).operating_points[0].threshold
-        0.4
+        >>> biranet.OperatingPoint("youden", threshold=0.4)
+        OperatingPoint(name='youden', threshold=0.4)
     """
 
     __pydantic_config__ = STRICT
