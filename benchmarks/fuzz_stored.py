@@ -145,7 +145,7 @@ def report(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The card of a model that ships."""
-    from biranet.inference import models
+    from biranet.learning import shipped_models as models
 
     text = (models.Path(models.__file__).parents[1] / "shipped" / "idrid_lite0.toml").read_text()
     write(samples.shipped / "tiny.toml", corrupt(damage_toml(text, rng), rng))

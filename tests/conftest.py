@@ -173,13 +173,13 @@ recipe = "random weights, see tests/conftest.py"
 start = "nothing"
 intended_use = "Tests of what ships with the program, in place of the model that was trained on photographs of eyes."
 limits = ["It knows nothing of eyes, and was never meant to know anything of them, or of any other thing.", "Old."]
-licence = "CC BY 4.0"
+license = "CC BY 4.0"
 
 [data]
 name = "Drawn photographs"
 photographs = 40
 grades = [8, 8, 8, 8, 8]
-licence = "Apache-2.0"
+license = "Apache-2.0"
 attribution = "Nobody, Drawn eyes, 2026"
 
 [[metrics]]
@@ -203,8 +203,8 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
     import dataclasses
 
     from biranet.decisions.rules import OperatingPoint, Rules
-    from biranet.inference.models import DEFAULT
     from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+    from biranet.learning.shipped_models import DEFAULT
     from biranet.manifest import read_manifest, training_set_digest
 
     folder = tmp_path_factory.mktemp("shipped")
@@ -226,7 +226,7 @@ def _stand_in(checkpoint: Path, split_folder: Path, tmp_path_factory: pytest.Tem
 
 def _write_card(folder: Path) -> None:
     """Write the card of the stand-in as it stands in a folder now."""
-    from biranet.inference.models import DEFAULT
+    from biranet.learning.shipped_models import DEFAULT
 
     weights = (folder / f"{DEFAULT}.safetensors").read_bytes()
     text = f'weights_sha256 = "{hashlib.sha256(weights).hexdigest()}"\n{STAND_IN_CARD}'
@@ -244,14 +244,14 @@ def stand_in(_stand_in: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     """A stand-in for the model that ships, its folder in place of the package's for this process; change it at will."""
     folder = tmp_path_factory.mktemp("in_place") / "shipped"
     shutil.copytree(_stand_in, folder)
-    monkeypatch.setattr("biranet.inference.models.SHIPPED", folder)
+    monkeypatch.setattr("biranet.learning.shipped_models.SHIPPED", folder)
     return folder
 
 
 @pytest.fixture
 def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A biranet with which no model ships."""
-    monkeypatch.setattr("biranet.inference.models.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("biranet.learning.shipped_models.SHIPPED", tmp_path / "none")
 
 
 @pytest.fixture(scope="session")

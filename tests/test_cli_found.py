@@ -26,7 +26,7 @@ def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_
         shutil.copy(photos / "a.jpg", photos / name)
     (photos / "e.jxl").write_bytes(b"\xff\x0a\xfa\x1f")
     (photos / "notes.xyz").write_text("seen on Monday")
-    passed_by = "1 file is no photo by its ending and content, and is passed by: .xyz."
+    skipped = "1 file is no photo by its ending and content, and is passed by: .xyz."
     answer = biranet("prepare", "photos", "p", "--size", 64, "--workers", 0)
     assert answer.status == 1
     found = rows(tmp_path / "p" / "manifest.csv")
@@ -37,9 +37,9 @@ def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_
         "f.jpg_original",
     ]
     assert found["e.jxl"]["reason"]
-    assert passed_by in answer.out.splitlines()
+    assert skipped in answer.out.splitlines()
     answer = biranet("grade", "photos", "--workers", 0, "--out", "grades.csv")
-    assert passed_by in answer.out.splitlines()
+    assert skipped in answer.out.splitlines()
     graded = rows(tmp_path / "grades.csv")
     assert [name for name, row in graded.items() if row["status"] == "ok"] == [
         f"photos/{name}" for name in ("IM0001", "a.jpg", "b.mpo", "f.jpg_original")

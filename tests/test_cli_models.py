@@ -14,8 +14,8 @@ import pytest
 import biranet as package
 from biranet.errors import InputError
 from biranet.evaluation.measures import MEANINGS
-from biranet.inference.models import DEFAULT, read_model_card, shipped
 from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,9 +53,9 @@ def test_card_says_all(stand_in, biranet):
     assert max(len(line) for line in answer.out.splitlines() if str(weights) not in line) <= 100
     said = " ".join(answer.out.split())
     data = card.data
-    for text in (card.title, card.summary, card.recipe, card.start, card.intended_use, card.licence, *card.limits):
+    for text in (card.title, card.summary, card.recipe, card.start, card.intended_use, card.license, *card.limits):
         assert " ".join(text.split()) in said, text
-    for text in (data.name, data.licence, data.attribution, "40 photographs, of grades 0 to 4: 8, 8, 8, 8, 8"):
+    for text in (data.name, data.license, data.attribution, "40 photographs, of grades 0 to 4: 8, 8, 8, 8, 8"):
         assert text in said, text
     for measured in card.metrics:
         assert measured.how in said

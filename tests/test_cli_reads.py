@@ -1,8 +1,10 @@
 """Every command reads a checkpoint once: what it builds, predicts and writes comes from the same bytes."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +20,33 @@ def opened():
     paths: list[str] = []
     watching = True
 
-    def note(event: str, arguments: tuple[object, ...]) -> None:
-        if watching and event == "open" and isinstance(arguments[0], str | Path) and "r" in str(arguments[1]):
-            paths.append(str(arguments[0]))
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[0], str | Path):
+            path, mode, flags = arguments
+            if "r" in str(mode) or (mode is None and not flags & (os.O_WRONLY | os.O_RDWR)):  # by open, or by os.open
+                paths.append(str(path))
 
     sys.addaudithook(note)  # there is no taking it back
     yield paths
     watching = False
+
+
+def test_every_command_reads_a_model_that_ships_once(stand_in, biranet, prepared, drawn_photos, tmp_path, opened):
+    folder, model = tmp_path / "prepared", stand_in / "idrid_lite0.safetensors"
+    shutil.copytree(prepared, folder)
+
+    def readings(*words: object) -> int:
+        opened.clear()
+        assert biranet(*words).status == 0, words
+        return opened.count(str(model))
+
+    photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
+    assert readings("models") == 1
+    assert readings("models", "idrid_lite0") == 1
+    assert readings("grade", photo, "--out", grades, "--workers", "0") == 1
+    report = ("--out", tmp_path / "report", "--split", "all", "--workers", "0")
+    assert readings("evaluate", "idrid_lite0", folder, *report) == 1
+    assert readings("export", "idrid_lite0", tmp_path / "half.safetensors") == 1
 
 
 def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos, small, tmp_path, opened):
@@ -52,3 +74,6 @@ def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos
     photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
     assert readings("grade", photo, "--checkpoint", model, "--out", grades, "--workers", "0") == 1
     assert readings("export", model, tmp_path / "half.safetensors") == 1
+    again = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--schedule", "constant")
+    # Its weights, and for the linear probe beside it its backbone.
+    assert readings("train", folder, "--from", model, "--out", tmp_path / "again", *again) == 2

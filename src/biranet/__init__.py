@@ -5,13 +5,14 @@ Research software, not a medical device.
 | you want | you take |
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
-| what a model says of itself, or an engine of your own | `CheckpointInfo`, `Rules`, `Predictor`, `Predicted` |
+| what a model says of itself | `CheckpointInfo`, `StartedFrom`, `Normalization`, `Rules`, `OperatingPoint` |
+| an engine of your own | `Predictor`, `Predicted` |
 | the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `PlainNet`, `Output` |
 | the loss in a training of your own | `grading_loss`, `GradingLoss` |
 | prepared photographs as a data set of torch | `PreparedPhotos` |
-| a whole training, to log, tune and stop | `train`, `TrainConfig` with its four parts, `EpochResult` |
-| figures with intervals of anybody's predictions | `measure` |
-| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Quality` |
+| a whole training, to log, tune and stop | `train`, `TrainConfig` with its four parts, `EpochResult`, `Progress` |
+| figures with intervals of anybody's predictions | `measure`, `SupportsArray` |
+| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Disc`, `Quality` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
 | a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
@@ -30,19 +31,23 @@ if TYPE_CHECKING:
     from biranet.config import ModelConfig as ModelConfig
     from biranet.config import OptimizerConfig as OptimizerConfig
     from biranet.config import TrainConfig as TrainConfig
+    from biranet.decisions.rules import OperatingPoint as OperatingPoint
     from biranet.decisions.rules import Rules as Rules
     from biranet.errors import BiranetError as BiranetError
     from biranet.errors import InputError as InputError
     from biranet.errors import InterruptedRunError as InterruptedRunError
     from biranet.errors import PhotoError as PhotoError
     from biranet.errors import RefusedError as RefusedError
+    from biranet.evaluation.api import SupportsArray as SupportsArray
     from biranet.evaluation.api import measure as measure
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
+    from biranet.learning.checkpoint_info import Normalization as Normalization
+    from biranet.learning.checkpoint_info import StartedFrom as StartedFrom
     from biranet.learning.data import PreparedPhotos as PreparedPhotos
-    from biranet.learning.epochs import EpochResult as EpochResult
+    from biranet.learning.epoch_result import EpochResult as EpochResult
     from biranet.learning.factory import create_model as create_model
     from biranet.learning.loss import GradingLoss as GradingLoss
     from biranet.learning.loss import grading_loss as grading_loss
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from biranet.learning.model import RANet as RANet
     from biranet.learning.predictor import Predicted as Predicted
     from biranet.learning.predictor import Predictor as Predictor
+    from biranet.learning.state import Progress as Progress
     from biranet.learning.train import train as train
     from biranet.photos.audit import audit as audit
     from biranet.photos.drawn.synthetic import draw_photo as draw_photo
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
     from biranet.photos.quality import Quality as Quality
+    from biranet.photos.round_edge import Disc as Disc
 
     __version__: str
 
@@ -69,7 +76,10 @@ _HOMES = {
     "Grader": "inference.grader",
     "Prediction": "inference.grader",
     "CheckpointInfo": "learning.checkpoint_info",
+    "StartedFrom": "learning.checkpoint_info",
+    "Normalization": "learning.checkpoint_info",
     "Rules": "decisions.rules",
+    "OperatingPoint": "decisions.rules",
     "Predictor": "learning.predictor",
     "Predicted": "learning.predictor",
     "create_model": "learning.factory",
@@ -81,17 +91,20 @@ _HOMES = {
     "GradingLoss": "learning.loss",
     "PreparedPhotos": "learning.data",
     "train": "learning.train",
-    "EpochResult": "learning.epochs",
+    "EpochResult": "learning.epoch_result",
+    "Progress": "learning.state",
     "TrainConfig": "config",
     "ModelConfig": "config",
     "DataConfig": "config",
     "OptimizerConfig": "config",
     "CalibrationConfig": "config",
     "measure": "evaluation.api",
+    "SupportsArray": "evaluation.api",
     "prepare_photo": "photos.prepare",
     "Preparation": "photos.prepare",
     "Prepared": "photos.prepare",
     "Field": "photos.field",
+    "Disc": "photos.round_edge",
     "Quality": "photos.quality",
     "audit": "photos.audit",
     "Finding": "photos.findings",
@@ -108,7 +121,10 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Grader",
     "Prediction",
     "CheckpointInfo",
+    "StartedFrom",
+    "Normalization",
     "Rules",
+    "OperatingPoint",
     "Predictor",
     "Predicted",
     "create_model",
@@ -121,16 +137,19 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "PreparedPhotos",
     "train",
     "EpochResult",
+    "Progress",
     "TrainConfig",
     "ModelConfig",
     "DataConfig",
     "OptimizerConfig",
     "CalibrationConfig",
     "measure",
+    "SupportsArray",
     "prepare_photo",
     "Preparation",
     "Prepared",
     "Field",
+    "Disc",
     "Quality",
     "audit",
     "Finding",

@@ -21,6 +21,7 @@ from biranet.learning.history import read_history
 from biranet.learning.run_folder import LAST_NAME
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 from biranet.locks import exclusive_file
 from biranet.tables import write_table
 from studies.idrid.analysis import final_kappa
@@ -130,7 +131,7 @@ def run_training(out: Path, grid: Grid, training: Training, report: Report) -> b
         folder, config = folder_of(out, training.part, cell.fold), grid.settings(cell, rate)
         try:
             with contextlib.redirect_stdout(log):
-                train_or_resume(folder, run, config, build=VARIANTS[cell.variant].build)
+                train_or_resume(TrainingPlan(folder, run, config, build=VARIANTS[cell.variant].build))
         except InputError as error:
             raise InputError(f"{training}: {error}") from error
         history = pd.DataFrame(read_history(run))

@@ -15,7 +15,7 @@ from typing import Any
 from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, from_json
 from biranet.files import read_json, sha256_of, write_bytes, write_json
-from biranet.inference.models import DEFAULT, SHIPPED
+from biranet.learning.shipped_models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
 from biranet.reports.facts import CHECKPOINT_FACT, HashedFile
 from biranet.reports.table_provenance import parse_provenance

@@ -24,12 +24,13 @@ from biranet.config import ReportConfig, SplitConfig, TrainConfig
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
-from biranet.inference.models import DEFAULT, SHIPPED
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.shipped_models import DEFAULT, SHIPPED
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
 from biranet.reports.notes import Note
@@ -92,8 +93,8 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
 
     everything = split_copy(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
     run = out / "final"
-    train_or_resume(everything, run, config)
-    weights, info = read_weights(run / LAST_NAME)
+    train_or_resume(TrainingPlan(everything, run, config))
+    weights, info, _ = read_weights(run / LAST_NAME)
     info = calibrate_on_predictions(
         info, everything, read_manifest(everything), read_predictions(*answers), config.calibration
     )
@@ -109,7 +110,7 @@ def answer_fold(folds: Path, config: TrainConfig, out: Path) -> Path:
     if not path.exists():
         run = out / f"fold_{config.fold}"
         with exclusive_file(run.with_suffix(".txt"), wait=True):  # nested.py trains it too
-            train_or_resume(folds, run, config)
+            train_or_resume(TrainingPlan(folds, run, config))
         predictor = load_predictor(run / LAST_NAME, config.device)
         write_table(path, predict_test_part(folds, predictor, config).assign(fold=config.fold))
     return path

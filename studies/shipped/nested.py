@@ -38,11 +38,12 @@ from biranet.decisions.cross_fit import decide_with_rules_fitted_on
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
-from biranet.inference.models import DEFAULT
 from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.shipped_models import DEFAULT
 from biranet.learning.split import split_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
@@ -192,7 +193,7 @@ def finish(training: Training, out: Path, recipe: TrainConfig, *, wait: bool) ->
             started = time.monotonic()
             try:
                 with contextlib.redirect_stdout(log):
-                    train_or_resume(photos, run, config)
+                    train_or_resume(TrainingPlan(photos, run, config))
                 predictor = load_predictor(run / LAST_NAME, config.device)
                 for view, flip in FLIP_MODES.items():
                     by_view = dataclasses.replace(predictor, model=set_flip(predictor.model, flip=flip))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import SplitConfig, TrainConfig, read_recipe
-from biranet.inference.models import DEFAULT
+from biranet.learning.shipped_models import DEFAULT
 from biranet.learning.split import split_photos
 from biranet.manifest import read_manifest, write_manifest
 from studies.commands import ROOT, add_photos_and_weights, command_parser

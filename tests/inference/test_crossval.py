@@ -18,8 +18,8 @@ from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
-from biranet.inference.crossval_folds import divide
-from biranet.inference.crossval_report import FOLD_KEYS, write_pooled_report
+from biranet.inference.crossval_folds import assign_folds
+from biranet.inference.crossval_report import FOLD_KEYS, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.learning.checkpoint import read_info
 from biranet.learning.state import Progress
@@ -191,15 +191,15 @@ def test_folds_of_the_manifest_are_used_and_what_was_kept_back_is_learned_from(p
 
     table = split_photos(read_manifest(prepared), SplitConfig(folds=3, seed=9))
     config = SplitConfig(validation=0, calibration=0, test=0, folds=5)
-    division = divide(table, prepared, config, None)
+    division = assign_folds(table, prepared, config, None)
     assert division.columns == ["fold_0", "fold_1", "fold_2"] and division.seed is None
     for column in division.columns:
         assert ((division.table[column] == "test") == (table[column] == "test")).all()
         assert set(division.table[column]) == {"train", "test"}
     with pytest.raises(InputError, match="is divided into 3 folds, and --folds asks for 4; leave --folds out to use"):
-        divide(table, prepared, config, 4)
+        assign_folds(table, prepared, config, 4)
     with pytest.raises(InputError, match="is in the test part of two folds; divide the photos anew"):
-        divide(table.assign(fold_1=table["fold_0"]), prepared, config, None)
+        assign_folds(table.assign(fold_1=table["fold_0"]), prepared, config, None)
 
 
 def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_folder, tmp_path):
@@ -208,7 +208,7 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     table["grade"] = table["grade"].where(table["grade"] != 4, 3).where(table["group"] != last, 4)
     published = table["group"] == table["group"].iloc[0]
     table["official_split"] = np.where(published, "test", "train")
-    division = divide(table, prepared, SplitConfig(validation=0, calibration=0, test=0, folds=3), 3)
+    division = assign_folds(table, prepared, SplitConfig(validation=0, calibration=0, test=0, folds=3), 3)
     assert list(division.grades_missing_from_training()) == [(4, 2, 1)]
     assert len(division.left_out()) == 2
     assert not any(finding.refuses for finding in audit(division.table, division.columns))
@@ -223,7 +223,12 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
         for fold, part in zip("012", few, strict=True)
     ]
     metrics = write_pooled_report(
-        tmp_path, prepared, division, answers, [run_folder / "last.safetensors"] * 3, CalibrationConfig(), before=2
+        tmp_path,
+        prepared,
+        division,
+        PooledAnswers(answers, [run_folder / "last.safetensors"] * 3),
+        CalibrationConfig(),
+        before=2,
     )
     told = "\n".join(metrics["notes"])
     assert "No rules were fitted, so grades are the most probable ones: " in told

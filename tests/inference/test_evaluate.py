@@ -14,7 +14,7 @@ from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
-from biranet.inference.provenance import warnings
+from biranet.inference.provenance import provenance_notes
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_info import short_hash
 from biranet.learning.split import split_photos
@@ -294,13 +294,13 @@ def test_the_report_names_the_weights_that_were_measured_though_a_training_repla
     shutil.copy(checkpoint, path)
     model, info = load_checkpoint(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    read = StoredTensors.tensors_and_hash
+    read = StoredTensors.tensors
 
     def replaced_meanwhile(stored):
         save_checkpoint(path, model, dataclasses.replace(info, epoch=7))
         return read(stored)
 
-    monkeypatch.setattr(StoredTensors, "tensors_and_hash", replaced_meanwhile)
+    monkeypatch.setattr(StoredTensors, "tensors", replaced_meanwhile)
     copy = tmp_path / "prepared"
     shutil.copytree(split_folder, copy)
     metrics = evaluate_checkpoint(path, copy, tmp_path / "report", computing=IN_PROCESS)
@@ -314,7 +314,7 @@ def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, sp
     manifest = read_manifest(split_folder)
 
     def said(table):
-        return " ".join(note.text for note in warnings(info, table, table))
+        return " ".join(note.text for note in provenance_notes(info, table, table))
 
     assert "The patients of" not in said(manifest)
     origins = ["name", "folder", "photo"] + ["labels"] * (len(manifest) - 3)

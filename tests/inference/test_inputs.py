@@ -103,7 +103,7 @@ def test_links_out_of_a_folder_are_refused_as_prepare_does(photos, tmp_path):
 
 
 def test_what_is_passed_by_in_folders_is_said(photos):
-    assert list_photos([photos, photos / "sub"]).passed_by == [
+    assert list_photos([photos, photos / "sub"]).skipped == [
         "1 file is no photo by its ending and content, and is passed by: .md"
     ]
 

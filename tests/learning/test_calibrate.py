@@ -12,6 +12,7 @@ from biranet.config import CalibrationConfig
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
+from biranet.inference.grader import load
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, read_weights, save_checkpoint, write_weights
 from biranet.learning.model import PlainNet
@@ -19,6 +20,7 @@ from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
+from biranet.photos.drawn.synthetic import draw_photo
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def calibrate(path, folder, **settings):
 
 
 def out_of_fold(path, folder, table):
-    weights, info = read_weights(path)
+    weights, info, _ = read_weights(path)
     info = calibrate_on_predictions(info, folder, read_manifest(folder), table, CalibrationConfig())
     write_weights(path, weights, info)
     return info.rules
@@ -238,6 +240,7 @@ def test_a_model_of_your_own_is_trained_calibrated_and_read_by_what_built_it(
     assert isinstance(model, PlainNet) and info.calibration_photo_hashes
     with pytest.raises(InputError, match="do not belong together"):
         load_checkpoint(last)
+    assert load(last, device="cpu", build=build).grade(draw_photo(grade=0, seed=7)).grade in range(5)
 
 
 def test_a_run_that_cannot_be_calibrated_is_not_lost(biranet, split_folder, small, tmp_path):

@@ -17,6 +17,7 @@ from biranet.learning.data import (
     SampleKey,
     SequentialBatchSampler,
     load_batches,
+    load_sample,
     sample_epoch,
 )
 from biranet.manifest import graded_photos, read_manifest
@@ -156,7 +157,7 @@ def test_in_order_gives_every_photo_once_without_augmentation():
 def test_a_photo_comes_with_its_grade(prepared, table, photos):
     assert len(photos) == 40
     for row in (0, 17):
-        photo, grade, number = photos.sample(SampleKey(row))
+        photo, grade, number = load_sample(photos, SampleKey(row))
         pixels = np.array(Image.open(prepared / table["prepared"][row]))
         np.testing.assert_array_equal(photo.numpy(), pixels)
         assert (grade, number) == (table["grade"][row], row)
@@ -165,8 +166,8 @@ def test_a_photo_comes_with_its_grade(prepared, table, photos):
 def test_a_photo_without_a_grade_says_so(prepared, table):
     table["grade"] = pd.array([pd.NA, *table["grade"][1:]], dtype="Int64")
     photos = PreparedPhotos(prepared, table, 64)
-    assert photos.sample(SampleKey(0))[1] == NO_GRADE
-    assert photos.sample(SampleKey(1))[1] == table["grade"][1]
+    assert load_sample(photos, SampleKey(0))[1] == NO_GRADE
+    assert load_sample(photos, SampleKey(1))[1] == table["grade"][1]
 
 
 def test_it_is_a_data_set_of_torch(split_folder, prepared):
@@ -195,24 +196,24 @@ def test_it_is_a_data_set_of_torch(split_folder, prepared):
 
 
 def test_a_photo_drawn_twice_gives_two_images(photos):
-    first, second = (photos.sample(SampleKey(3, (1, 0, position)))[0] for position in (5, 6))
-    again = photos.sample(SampleKey(3, (1, 0, 5)))[0]
+    first, second = (load_sample(photos, SampleKey(3, (1, 0, position)))[0] for position in (5, 6))
+    again = load_sample(photos, SampleKey(3, (1, 0, 5)))[0]
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
-    assert not torch.equal(first, photos.sample(SampleKey(3, (1, 1, 5)))[0])
-    assert not torch.equal(first, photos.sample(SampleKey(3))[0])
+    assert not torch.equal(first, load_sample(photos, SampleKey(3, (1, 1, 5)))[0])
+    assert not torch.equal(first, load_sample(photos, SampleKey(3))[0])
 
 
 def test_in_a_balanced_epoch_repeated_photos_differ(photos):
     draws = [draw for batch in _batches(np.zeros(3, np.int64), draws_per_epoch=30) for draw in batch]
-    images = {photos.sample(draw)[0].numpy().tobytes() for draw in draws}
+    images = {load_sample(photos, draw)[0].numpy().tobytes() for draw in draws}
     assert len({draw.row for draw in draws}) == 3
     assert len(images) == 30
 
 
 def test_without_augmentation_the_key_changes_nothing(prepared, table):
     photos = PreparedPhotos(prepared, table, 64, "none")
-    assert torch.equal(photos.sample(SampleKey(3, (1, 0, 5)))[0], photos.sample(SampleKey(3))[0])
+    assert torch.equal(load_sample(photos, SampleKey(3, (1, 0, 5)))[0], load_sample(photos, SampleKey(3))[0])
 
 
 def _load(photos, workers, first=0, epochs=(0, 1)):
@@ -287,4 +288,4 @@ def test_a_damaged_prepared_photo_is_named(prepared, table, tmp_path, damage, wo
 
 def test_a_manifest_of_an_older_version_is_read_without_digests(prepared, table, photos):
     older = PreparedPhotos(prepared, table.drop(columns="prepared_sha256"), 64)
-    assert torch.equal(older.sample(SampleKey(3))[0], photos.sample(SampleKey(3))[0])
+    assert torch.equal(load_sample(older, SampleKey(3))[0], load_sample(photos, SampleKey(3))[0])

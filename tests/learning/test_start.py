@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from biranet.config import ModelConfig
+from biranet.config import DataConfig, ModelConfig, TrainConfig
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import sha256_of
@@ -15,6 +15,7 @@ from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.flip import FlipAverage
 from biranet.learning.model import build_model
 from biranet.learning.start import load_start, read_start
+from biranet.learning.train import train
 
 FROZEN = ModelConfig(backbone="test_resnet", pretrained=False, freeze="stage4")
 THAWED = dataclasses.replace(FROZEN, freeze="none")
@@ -55,6 +56,34 @@ def test_a_training_starts_from_a_checkpoint_and_says_so(checkpoint, split_folde
     assert biranet("train", "--resume", "--out", "run").status == 0
     answer = biranet("train", "--resume", "--out", "run", "--from", "mine.safetensors")
     assert answer.err == "biranet: --resume keeps the settings of the run; leave --from out\n"
+
+
+def test_python_names_the_start_as_the_command_line_does(stand_in, split_folder, tmp_path):
+    model = ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")
+    config = TrainConfig(epochs=1, model=model, data=DataConfig(image_size=64, batch_size=8, workers=0))
+    shipped = stand_in / "idrid_lite0.safetensors"
+    for number, start in enumerate(("idrid_lite0", str(shipped), shipped)):
+        run = tmp_path / str(number)
+        train(split_folder, run, config, start=start)
+        assert json.loads((run / "config.json").read_text())["start"] == str(shipped)
+    assert len({(tmp_path / name / "last.safetensors").read_bytes() for name in "012"}) == 1
+    for start, sentence in (
+        ("idrid_lite7", "^'idrid_lite7' is neither a file nor a model that ships with this biranet; those that do are"),
+        ("runs/none.safetensors", r"^runs/none\.safetensors is no file; give a checkpoint, such as RUN/best\.safete"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            train(split_folder, tmp_path / "none", config, start=start)
+    assert not (tmp_path / "none").exists()
+
+
+def test_weights_that_are_not_those_of_the_description_are_refused(checkpoint):
+    start = read_start(checkpoint)
+    model = build_model(start.info.model)
+    name, weight = next((name, each) for name, each in start.weights.items() if each.is_floating_point())
+    few = {other: each for other, each in start.weights.items() if other != name}
+    for weights in (few, few | {name: weight[:1]}, dict(start.weights) | {"more": weight}, few | {name: weight.int()}):
+        with pytest.raises(InputError, match="its weights and its description do not belong together"):
+            load_start(start._replace(weights=weights), model, start.info.model)
 
 
 def test_a_report_says_what_the_start_had_learned_from(stand_in, split_folder, biranet, tmp_path, monkeypatch):

@@ -178,7 +178,7 @@ def test_without_a_validation_part_the_last_epoch_is_the_result(folder, tmp_path
     table = read_manifest(folder)
     table["split"] = table["split"].replace("validation", "train")
     write_manifest(folder, table)
-    with pytest.raises(InputError, match="--schedule plateau follows the validation kappa, and there is no"):
+    with pytest.raises(InputError, match="schedule='plateau' follows the validation kappa, and there is no"):
         train(folder, tmp_path / "run", tiny_config())
     assert not (tmp_path / "run").exists()
     progress = train(folder, tmp_path / "run", tiny_config(optimizer={"schedule": "constant"}, early_stop=1))
@@ -211,7 +211,7 @@ def test_a_manifest_without_a_split_gets_one_and_says_so(prepared, tmp_path, cap
 def test_folds_are_not_replaced_by_a_split_that_nobody_asked_for(folder, tmp_path, tiny_config):
     write_manifest(folder, split_photos(read_manifest(folder), SplitConfig(folds=3, calibration=0)))
     before = (folder / "manifest.csv").read_bytes()
-    with pytest.raises(InputError, match=r"is divided into folds 0 to 2; say which .* --fold, or .*: biranet split "):
+    with pytest.raises(InputError, match=r"is divided into folds 0 to 2; say which .* fold, or .*: biranet split "):
         train(folder, tmp_path / "run", tiny_config(epochs=1))
     assert (folder / "manifest.csv").read_bytes() == before
     assert not (tmp_path / "run").exists()

@@ -143,7 +143,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(folder, finished, tiny_co
 def test_a_run_folder_is_not_overwritten(folder, finished, tiny_config):
     before = {path.name: path.read_bytes() for path in finished.glob("*.*")}
     with pytest.raises(
-        InputError, match=r"already holds a training; go on with it by --resume, or choose another --out"
+        InputError, match=r"already holds a training; go on with it by resume=True, or choose another run"
     ):
         train(folder, finished, tiny_config())
     assert {path.name: path.read_bytes() for path in finished.glob("*.*")} == before

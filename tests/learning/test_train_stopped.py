@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from biranet.errors import InputError, InterruptedRunError
-from biranet.learning.data import PreparedPhotos
+from biranet.learning import data
 from biranet.learning.history import read_history
 from biranet.learning.model import BiraNet
 from biranet.learning.train import train
@@ -178,7 +178,7 @@ def test_a_dead_worker_is_one_sentence_and_loses_nothing(split_folder, tmp_path,
         train(split_folder, run, _config(workers=1), after_batch=_at(1, kill))
     assert str(caught.value) == (
         "a process that loads photos was ended from outside or ran out of memory; the last save stands. "
-        f"Go on, perhaps with fewer --workers: biranet train --resume --out {run}"
+        f"Go on, perhaps with fewer workers: biranet train --resume --out {run}"
     )
     train(split_folder, run, _config(), resume=True)
     _assert_same_run(run, undisturbed)
@@ -199,7 +199,7 @@ def test_other_errors_are_not_blamed_on_workers():
 
 
 def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path, undisturbed, monkeypatch):
-    read, seen = PreparedPhotos.sample, []
+    read, seen = data.load_sample, []
     original, calls = BiraNet.forward, []
 
     def forward(self, image):
@@ -210,14 +210,14 @@ def test_a_loss_that_is_no_number_names_exactly_the_batch(split_folder, tmp_path
                 output.logits[3, 2] = float("inf")
         return output
 
-    monkeypatch.setattr(PreparedPhotos, "sample", lambda self, draw: seen.append(draw.row) or read(self, draw))
+    monkeypatch.setattr(data, "load_sample", lambda photos, key: seen.append(key.row) or read(photos, key))
     monkeypatch.setattr(BiraNet, "forward", forward)
     with pytest.raises(InputError, match=r"^epoch 2, batch 2: the logits are not all finite numbers") as caught:
         train(split_folder, tmp_path / "run", _config())
     table = read_manifest(split_folder)
     files = table.loc[table["split"] == "train", "file"].tolist()
     said = re.search(
-        r"the batch was: (.*)\. Look at these photos, or lower --lr; (.*) holds the state", str(caught.value)
+        r"the batch was: (.*)\. Look at these photos, or lower lr; (.*) holds the state", str(caught.value)
     )
     assert said[1].split(", ") == [files[row] for row in seen[-8:]]
     assert said[2] == str(tmp_path / "run")

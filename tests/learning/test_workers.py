@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from biranet.learning.data import PreparedPhotos
+from biranet.learning.data import PreparedPhotos, collate
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.workers import Loader, WorkerError
@@ -61,7 +61,7 @@ class Photos(Dataset):
 
 
 def _load(workers):
-    return list(Loader(Photos(), workers, batch_size=2, collate_fn=PreparedPhotos.collate))
+    return list(Loader(Photos(), workers, batch_size=2, collate_fn=collate))
 
 
 @pytest.fixture

@@ -175,8 +175,8 @@ def test_every_training_has_its_settings_and_its_fold(tmp_path, monkeypatch):
     recipe = read_recipe(steps.SHIPPED_RECIPE)
     trained = []
 
-    def stop(photos, run, config):
-        trained.append((photos, run, config))
+    def stop(plan):
+        trained.append((plan.prepared, plan.run, plan.config))
         raise InputError("no further")
 
     monkeypatch.setattr(command, "train_or_resume", stop)

@@ -18,8 +18,8 @@ from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
-from biranet.inference import models
 from biranet.inference.evaluate import evaluate_checkpoint
+from biranet.learning import shipped_models as models
 from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table

@@ -43,8 +43,8 @@ class Crossval(TrainingCommand):
     def defaults(cls, arguments: Sequence[str]) -> "Crossval | None":
         """Read the model to start from and the recipe before the other flags."""
         early = early_flags(arguments)
-        config = None if early is None else default_settings(early.recipe, getattr(early, "from"))
-        return None if config is None else cls(config=config)
+        settings = None if early is None else default_settings(early.recipe, getattr(early, "from"))
+        return None if settings is None else cls(**settings)
 
     def run(self) -> int:
         """Cross-validate, and print the main figures."""

@@ -54,7 +54,7 @@ class Calibrate(Command):
         with write_lock(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
             if self.predictions:
                 predictions = read_predictions(*self.predictions)
-                weights, info = read_weights(self.checkpoint)
+                weights, info, _ = read_weights(self.checkpoint)
                 info = calibrate_on_predictions(info, self.prepared, table, predictions, self.config)
                 write_weights(self.checkpoint, weights, info)
             else:

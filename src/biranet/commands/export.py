@@ -23,7 +23,7 @@ class Export(Command):
 
     def run(self) -> int:
         """Write the file and say how near its answers are to the checkpoint's."""
-        from biranet.inference.models import find_checkpoint
+        from biranet.learning.shipped_models import find_checkpoint
 
         if self.out.suffix not in (".onnx", ".safetensors"):
             raise InputError(f"{self.out}: the name of what is exported must end in .onnx or .safetensors")

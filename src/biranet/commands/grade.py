@@ -40,7 +40,7 @@ class Grade(Command):
         """Write the table row by row."""
         from biranet.inference.grader import TABLE_COLUMNS, Grader
         from biranet.inference.inputs import list_photos, outputs_of_grading
-        from biranet.inference.models import describe_model, find_checkpoint
+        from biranet.learning.shipped_models import describe_model, find_checkpoint
         from biranet.learning.torch_predictor import load_predictor
         from biranet.signals import stop_signals
         from biranet.tables import write_rows
@@ -63,7 +63,7 @@ class Grade(Command):
                 write_rows(out, TABLE_COLUMNS, graded.rows(answers, stopped, self))
         failed, done = graded.decisions[""], graded.decisions.total()
         print(f"{done - failed} of {graded.photos} photos graded, {failed} not usable: {self.out}")
-        for sentence in listed.passed_by:
+        for sentence in listed.skipped:
             print(f"{sentence}.")
         print("\n".join([*graded.describe(grader.info), f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"]))
         if done < graded.photos:

@@ -13,7 +13,7 @@ from biranet.grades import DISCLAIMER
 
 if TYPE_CHECKING:
     from biranet.decisions.rules import Rules
-    from biranet.inference.models import Figure, ModelCard
+    from biranet.learning.shipped_models import CardFigure, ModelCard
 
 WIDTH = 96
 """Columns of what is printed."""
@@ -37,7 +37,7 @@ class Models(Command):
 
     def run(self) -> int:
         """Print the list or the card."""
-        from biranet.inference.models import DEFAULT, read_model_card, shipped
+        from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 
         if self.name is not None:
             print("\n".join([*_card(self.name, read_model_card(self.name)), "", f"{INTERVALS}\n{DISCLAIMER}"]))
@@ -54,9 +54,12 @@ class Models(Command):
 
 def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
     """A model in the list."""
-    from biranet.inference.models import find_checkpoint
+    from biranet.files import sha256_of
+    from biranet.learning.shipped_models import check_card, find_checkpoint
 
-    yield f"{name}{' (default)' * marked}, {_megabytes(find_checkpoint(name)):.1f} MB"
+    path = find_checkpoint(name)
+    check_card(path, sha256_of(path))
+    yield f"{name}{' (default)' * marked}, {_megabytes(path):.1f} MB"
     yield from _wrapped(card.summary, "  ")
     for measured in card.metrics:
         yield from _wrapped(f"{measured.how}:", "  ")
@@ -67,8 +70,8 @@ def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
 def _card(name: str, card: "ModelCard") -> Iterator[str]:
     """All of a card, with what the checkpoint says of itself."""
     from biranet.evaluation.measures import point_name
-    from biranet.inference.models import find_checkpoint
     from biranet.learning.checkpoint import read_info
+    from biranet.learning.shipped_models import find_checkpoint
 
     path = find_checkpoint(name)
     its = read_info(path)
@@ -87,7 +90,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
             "Learned from",
             [
                 f"{data.name}: {data.photographs} photographs, of grades 0 to 4: {grades}",
-                data.licence,
+                data.license,
                 data.attribution,
             ],
         ),
@@ -99,7 +102,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
         ),
         ("Intended use", [card.intended_use]),
         ("Limits", [f"- {limit}" for limit in card.limits]),
-        ("Weights", [f"{_megabytes(path):.1f} MB, {card.licence}"]),
+        ("Weights", [f"{_megabytes(path):.1f} MB, {card.license}"]),
     ]
     for head, lines in sections:
         yield from ("", *_wrapped(head, ""))
@@ -120,7 +123,7 @@ def _decision(rules: "Rules") -> str:
     )
 
 
-def _figure(key: str, figure: "Figure") -> str:
+def _figure(key: str, figure: "CardFigure") -> str:
     from biranet.evaluation.estimates import meaning_of
 
     return f"{meaning_of(key).name:48} {figure.value:.3f}  [{figure.ci[0]:.3f}, {figure.ci[1]:.3f}]"

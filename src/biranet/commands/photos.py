@@ -147,7 +147,7 @@ class Split(Command):
         from biranet.learning.split import describe_split, split_photos, too_few_to_calibrate
         from biranet.manifest import fold_columns, read_manifest, write_manifest
         from biranet.outputs import write_lock
-        from biranet.photos.audit import audit, find_duplicate_sets
+        from biranet.photos.audit import audit_manifest, find_duplicate_sets
         from biranet.photos.findings import refuse_leaks
 
         with write_lock(self.prepared, folder=True):
@@ -155,7 +155,7 @@ class Split(Command):
             duplicate_sets = find_duplicate_sets(table)
             table = split_photos(table, self.config, duplicate_sets)
             columns = fold_columns(table) or ["split"]
-            refuse_leaks(audit(table, columns, duplicate_sets))
+            refuse_leaks(audit_manifest(table, columns, duplicate_sets))
             write_manifest(self.prepared, table)
         for column in columns:
             print(describe_split(table, column))

@@ -46,7 +46,7 @@ class Train(TrainingCommand):
             prepared, config, start = _settings_of(early.out)
             return cls(prepared=prepared, config=config, start=start)
         settings = default_settings(recipe, start)
-        return None if settings is None else cls(config=settings)
+        return None if settings is None else cls(**settings)
 
     @cached_property
     def run_folder(self) -> Path:
@@ -58,13 +58,19 @@ class Train(TrainingCommand):
         from accelerate import PartialState
 
         from biranet.learning.control import fit_control
-        from biranet.learning.train import train
+        from biranet.learning.resume_fingerprint import describe_differences
+        from biranet.learning.train import run_training
+        from biranet.learning.training import TrainingPlan
 
         config, start = self.settle()
-        if self.resume and self.out is not None and (differences := _differences(config, _settings_of(self.out)[1])):
-            raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
-        train(self.prepared, self.run_folder, config, resume=self.resume, start=start)
-        if (told := fit_control(self.prepared, self.run_folder, config, start)) and PartialState().is_main_process:
+        if self.resume and self.out is not None:
+            # Settings that leave no trace in the result may differ.
+            asked, kept = result_settings(config), result_settings(_settings_of(self.out)[1])
+            if differences := describe_differences(asked, kept, "in the run"):
+                raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
+        plan = TrainingPlan(self.prepared, self.run_folder, config, start, self.resume)
+        run_training(plan)
+        if (told := fit_control(plan)) and PartialState().is_main_process:
             print(told)
         return 0
 
@@ -96,11 +102,3 @@ def _settings_of(run: Path) -> tuple[Path, TrainConfig, Path | None]:
         raise InputError(f"{path} does not hold the settings of a training; it may have been edited by hand")
     start = Path(stored["start"]) if "start" in stored else None
     return Path(stored["prepared"]), train_config_from(stored["train"], str(path)), start
-
-
-def _differences(asked: TrainConfig, kept: TrainConfig) -> str:
-    """Name the settings that differ between two configurations, but for those that leave no trace in the result."""
-    ours, theirs = result_settings(asked), result_settings(kept)
-    return ", ".join(
-        f"{name} is {ours[name]} here and {theirs[name]} in the run" for name in ours if ours[name] != theirs[name]
-    )

@@ -5,13 +5,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, arg
+from tyro.conf import Fixed, OmitArgPrefixes, Suppress, arg
 
 from biranet.commands.flags import Command, combine_device
 from biranet.config import TrainConfig, read_recipe, train_config_from
 from biranet.errors import InputError
+
+if TYPE_CHECKING:
+    from biranet.learning.checkpoint_info import CheckpointInfo
+    from biranet.learning.start import Start
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,20 @@ class TrainingCommand(Command):
     no_cuda: bool = False
     """Compute on the CPU even where there is a GPU; the same as --device cpu."""
     config: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    loaded: Suppress[Fixed[Any]] = None
+    """What `start` names, where the defaults of the settings were read from it: a `Start`."""
 
-    def settle(self) -> tuple[TrainConfig, Path | None]:
+    def settle(self) -> "tuple[TrainConfig, Start | None]":
         """Combine the settings, with files in place of the names of models.
 
         Returns:
-            The settings, and the checkpoint to start from.
+            The settings, and what to start from.
 
         Raises:
             InputError: If they contradict each other, or no such model ships.
         """
-        from biranet.inference.models import find_checkpoint
+        from biranet.learning.shipped_models import find_checkpoint
+        from biranet.learning.start import read_start
 
         config = dataclasses.replace(self.config, device=combine_device(self.config.device, no_cuda=self.no_cuda))
         weights = config.model.backbone_weights
@@ -45,7 +52,7 @@ class TrainingCommand(Command):
         if weights is not None:
             model = dataclasses.replace(config.model, backbone_weights=find_checkpoint(weights))
             config = dataclasses.replace(config, model=model)
-        return config, None if self.start is None else find_checkpoint(self.start)
+        return config, self.loaded if self.start is None or self.loaded is not None else read_start(self.start)
 
 
 def early_flags(arguments: Sequence[str], *more: str) -> argparse.Namespace | None:
@@ -68,7 +75,7 @@ def early_flags(arguments: Sequence[str], *more: str) -> argparse.Namespace | No
         return None
 
 
-def default_settings(recipe: Path | None, start: Path | None) -> TrainConfig | None:
+def default_settings(recipe: Path | None, start: Path | None) -> dict[str, Any] | None:
     """Give the defaults of the settings: those of the model to start from, and above them those of a recipe.
 
     Args:
@@ -76,19 +83,20 @@ def default_settings(recipe: Path | None, start: Path | None) -> TrainConfig | N
         start: What `--from` names.
 
     Returns:
-        The settings; None where neither is given.
+        `config`, the settings, and `loaded`, what `--from` names; None where neither is given.
     """
-    of_start = _settings_of_model(start) if start is not None else {}
+    loaded, of_start = None, {}
+    if start is not None:
+        from biranet.learning.start import read_start
+
+        loaded = read_start(start)
+        of_start = _settings_of_model(loaded.info)
     if recipe is not None:
-        return read_recipe(recipe, of_start)
-    return train_config_from(of_start, str(start)) if of_start else None
+        return {"config": read_recipe(recipe, of_start), "loaded": loaded}
+    return {"config": train_config_from(of_start, str(start)), "loaded": loaded} if loaded else None
 
 
-def _settings_of_model(start: Path) -> dict[str, Mapping[str, Any]]:
+def _settings_of_model(info: "CheckpointInfo") -> dict[str, Mapping[str, Any]]:
     """What a training that starts from a model takes over from it where nothing else is said."""
-    from biranet.inference.models import find_checkpoint
-    from biranet.learning.checkpoint import read_info
-
-    info = read_info(find_checkpoint(start))
     names = ("model", "backbone", "freeze", "test_time_flip")
     return {"model": {name: getattr(info.model, name) for name in names}, "data": {"image_size": info.image_size}}

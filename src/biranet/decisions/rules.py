@@ -62,6 +62,11 @@ class OperatingPoint:
     Attributes:
         name: For example `youden`; a predictions table holds the referrals in the column `refer_youden`.
         threshold: Refer where p2 + p3 + p4 >= threshold; `REFER_ALL` and `REFER_NONE` are its ends.
+
+    Example:
+        >>> import biranet
+        >>> biranet.OperatingPoint("youden", threshold=0.4)
+        OperatingPoint(name='youden', threshold=0.4)
     """
 
     __pydantic_config__ = STRICT

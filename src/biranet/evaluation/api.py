@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from biranet.config import ReportConfig
 from biranet.decisions.columns import PROBABILITIES
@@ -19,13 +19,30 @@ from biranet.evaluation.subgroups import measure_subgroups
 from biranet.scale import Scale
 
 
+class SupportsArray(Protocol):
+    """What numpy makes an array of: an array, a column of a table, a tensor.
+
+    Example:
+        >>> import biranet
+        >>> table = pd.DataFrame({"truth": [0, 1, 2, 3, 4], "answer": [0, 1, 2, 3, 3]})
+        >>> biranet.measure(table["truth"], table["answer"])["accuracy"]
+        0.8
+    """
+
+    def __array__(self) -> NDArray[Any]:
+        """Return the values as an array."""
+
+
+_Values = Sequence[Any] | SupportsArray
+
+
 def measure(
-    table_or_y_true: pd.DataFrame | Path | str | ArrayLike,
-    y_pred: ArrayLike | None = None,
+    table_or_y_true: pd.DataFrame | Path | str | Sequence[Any] | SupportsArray,
+    y_pred: Sequence[Any] | SupportsArray | None = None,
     /,
     *,
-    probabilities: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
+    probabilities: Sequence[Any] | SupportsArray | None = None,
+    groups: Sequence[Any] | SupportsArray | None = None,
     by: Sequence[str] = (),
     seed: int = 1,
     stratify: bool = False,
@@ -80,10 +97,10 @@ def measure(
 
 
 def _read(
-    table_or_y_true: pd.DataFrame | Path | str | ArrayLike,
-    y_pred: ArrayLike | None,
-    probabilities: ArrayLike | None,
-    groups: ArrayLike | None,
+    table_or_y_true: pd.DataFrame | Path | str | _Values,
+    y_pred: _Values | None,
+    probabilities: _Values | None,
+    groups: _Values | None,
 ) -> pd.DataFrame:
     """The predictions table, from whatever was given."""
     if not isinstance(table_or_y_true, (pd.DataFrame, Path, str)):
@@ -99,7 +116,10 @@ def _read(
 
 
 def _from_arrays(
-    y_true: ArrayLike, y_pred: ArrayLike | None, probabilities: ArrayLike | None, groups: ArrayLike | None
+    y_true: _Values,
+    y_pred: _Values | None,
+    probabilities: _Values | None,
+    groups: _Values | None,
 ) -> pd.DataFrame:
     truth = _array(y_true, "y_true", ndim=1)
     columns = {"grade": truth}
@@ -120,7 +140,7 @@ def _from_arrays(
     return pd.DataFrame(columns)
 
 
-def _array(values: ArrayLike, name: str, *, ndim: int) -> NDArray[Any]:
+def _array(values: _Values, name: str, *, ndim: int) -> NDArray[Any]:
     """An array of what may be a list, a series, a tensor."""
     shape = "(N,)" if ndim == 1 else f"(N, {len(PROBABILITIES)})"
     try:

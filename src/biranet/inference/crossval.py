@@ -28,9 +28,9 @@ from biranet.config import ComputeConfig, SplitConfig, TrainConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
 from biranet.files import read_json, sha256_of
-from biranet.inference.crossval_folds import FoldAssignment, divide
+from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
-from biranet.inference.crossval_report import write_pooled_report
+from biranet.inference.crossval_report import PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
@@ -41,9 +41,10 @@ from biranet.learning.checkpoint import read_weights, write_weights
 from biranet.learning.control import fit_control
 from biranet.learning.predict import photos_of_part, predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
-from biranet.learning.start import read_start
+from biranet.learning.start import Start
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, graded_photos, read_manifest
 from biranet.photos.audit import audit
 from biranet.photos.findings import describe_warnings, refuse_leaks
@@ -67,20 +68,22 @@ class CrossValidation:
     """A cross-validation that goes on in its folder.
 
     Attributes:
+        prepared: The prepared folder.
         out: The folder.
         division: The photos, divided.
         config: The settings of all trainings.
-        start: Checkpoint that they start from.
+        start: What they start from.
     """
 
+    prepared: Path
     out: Path
     division: FoldAssignment
     config: TrainConfig
-    start: Path | None
+    start: Start | None
 
     @property
     def photos(self) -> Path:
-        """The prepared folder with the folds."""
+        """The prepared folder with the folds, whose images are links."""
         return self.out / "photos"
 
     def answers(self, fold: int) -> Path:
@@ -96,6 +99,14 @@ class CrossValidation:
         best = self.out / name / BEST_NAME
         return best if best.exists() else self.out / name / LAST_NAME
 
+    def pooled(self) -> PooledAnswers:
+        """All answers, once there are those for the last fold."""
+        folds = range(len(self.division.columns))
+        answers = [read_predictions(self.answers(fold)) for fold in folds]
+        probes = [read_predictions(file) for file in map(self.control_answers, folds) if file.exists()]
+        models = [self.model(column) for column in self.division.columns]
+        return PooledAnswers(answers, models, probes if len(probes) == len(answers) else ())
+
 
 def is_finished(out: Path) -> bool:
     """Whether nothing is left to do in the folder of a cross-validation."""
@@ -109,8 +120,7 @@ def cross_validate(
     *,
     folds: int | None = None,
     validation: float = 0.0,
-    start: Path | None = None,
-    say: Callable[[str], Any] | None = None,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train and answer fold by fold, write the report on all answers, and train a model on all photos.
 
@@ -122,8 +132,7 @@ def cross_validate(
         config: The settings of all trainings; its seed divides the photos too.
         folds: How many; those that the manifest is divided into when not given, or 5.
         validation: Share of the photos to learn from that chooses the epoch.
-        start: Checkpoint to start from.
-        say: Where progress is told, line by line; standard output when not given.
+        start: What the trainings start from.
 
     Returns:
         The content of `metrics.json`.
@@ -133,12 +142,11 @@ def cross_validate(
         RefusedError: If copies or patients stand in two folds, or the model to start from has learned from the photos.
         InterruptedRunError: If a signal came; the same call goes on.
     """
-    # What it is now: while something is trained, standard output goes to a file.
-    say = say or partial(print, file=sys.stdout, flush=True)
+    say = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
     table = read_manifest(prepared)
     asked = FOLDS if folds is None else folds
     shares = SplitConfig(validation=validation, calibration=0, test=0, folds=asked, seed=config.seed)
-    division = divide(table, prepared, shares, folds)
+    division = assign_folds(table, prepared, shares, folds)
     findings = audit(division.table, division.columns)
     refuse_leaks(findings)
     if start is not None:
@@ -154,52 +162,53 @@ def cross_validate(
         say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
     for grade, count, patients in division.grades_missing_from_training():
         say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
-    work = CrossValidation(out, division, config, start)
-    link_prepared(prepared, work.photos, division.table)
-    remaining = CrossvalTimer(len(division.columns) + 1, config.epochs, say)
+    return _go_through(CrossValidation(prepared, out, division, config, start), say)
+
+
+def _go_through(work: CrossValidation, say: Callable[[str], Any]) -> dict[str, Any]:
+    """Do what is left to do of a cross-validation, and return the content of `metrics.json`."""
+    link_prepared(work.prepared, work.photos, work.division.table)
+    folds = range(len(work.division.columns))
+    remaining = CrossvalTimer(len(folds) + 1, work.config.epochs, say)
     try:
-        for fold in range(len(division.columns)):
+        for fold in folds:
             _answer_fold(work, fold, remaining)
-        answers = [read_predictions(work.answers(fold)) for fold in range(len(division.columns))]
-        files = [work.control_answers(fold) for fold in range(len(division.columns))]
-        probes = [read_predictions(file) for file in files if file.exists()]
-        models = [work.model(column) for column in division.columns]
-        readings = record_reading(prepared, READING_COLUMN, out / INPUTS_NAME, sha256_of(out / INPUTS_NAME))
+        pooled = work.pooled()
+        inputs = work.out / INPUTS_NAME
+        readings = record_reading(work.prepared, READING_COLUMN, inputs, sha256_of(inputs))
         metrics = write_pooled_report(
-            out / REPORT_NAME,
-            prepared,
-            division,
-            answers,
-            models,
-            config.calibration,
-            control=probes if len(probes) == len(answers) else (),
+            work.out / REPORT_NAME,
+            work.prepared,
+            work.division,
+            pooled,
+            work.config.calibration,
             before=readings.by_others,
         )
-        _train_final(work, pd.concat(answers, ignore_index=True), remaining)
+        _train_final(work, pd.concat(pooled.answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
         raise InterruptedRunError(
-            f"stopped ({remaining.what}); all is saved in {out}. Go on with the very same command"
+            f"stopped ({remaining.current}); all is saved in {work.out}. Go on with the very same command"
         ) from error
     return metrics
 
 
-def _check_start_unseen(start: Path, division: FoldAssignment) -> None:
+def _check_start_unseen(start: Start, division: FoldAssignment) -> None:
     photos = graded_photos(division.table)
-    seen = count_learned_before(read_start(start).origin, photos)["start_learned_from"]
+    seen = count_learned_before(start.origin, photos)["start_learned_from"]
     if seen:
         raise RefusedError(
-            f"--from {start}: this model has learned from {seen} of the {len(photos)} photos, so figures on them would "
-            "say nothing of new patients; leave --from out, or take photos of other patients"
+            f"--from {start.path}: this model has learned from {seen} of the {len(photos)} photos, so figures on them "
+            "would say nothing of new patients; leave --from out, or take photos of other patients"
         )
 
 
-def _train(work: CrossValidation, name: str, config: TrainConfig, remaining: CrossvalTimer) -> None:
+def _train(plan: TrainingPlan, remaining: CrossvalTimer) -> None:
     """Train in a run folder, what the training says going to a file beside it."""
-    with (work.out / f"{name}.txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
+    with plan.run.with_suffix(".txt").open("a", buffering=1, encoding="utf-8") as log, redirect_stdout(log):
         try:
-            train_or_resume(work.photos, work.out / name, config, start=work.start, after_batch=remaining.after_batch)
+            train_or_resume(plan, remaining.after_batch)
         except InputError as error:
-            raise InputError(f"{remaining.what}: {error}") from error
+            raise InputError(f"{remaining.current}: {error}") from error
 
 
 def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> None:
@@ -211,13 +220,14 @@ def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> 
             return
         config = dataclasses.replace(work.config, fold=fold)
         remaining.say(
-            f"{remaining.what}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to choose "
-            f"the epoch, {parts['test']} to answer for"
+            f"{remaining.current}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to "
+            f"choose the epoch, {parts['test']} to answer for"
         )
-        _train(work, column, config, remaining)
+        plan = TrainingPlan(work.photos, work.out / column, config, work.start)
+        _train(plan, remaining)
         predictor = load_predictor(work.model(column), config.device)
         photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-        told = fit_control(work.photos, work.out / column, config, work.start)
+        told = fit_control(plan)
         if told:
             remaining.say(told)
         computing = ComputeConfig(config.data.workers, config.device)
@@ -238,9 +248,9 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
     with remaining.training("The model of all photos", done=model.exists()) as to_do:
         if not to_do:
             return
-        remaining.say(f"{remaining.what}: its rules are fitted on the answers of the folds")
-        _train(work, "final", work.config, remaining)
-        weights, info = read_weights(work.model("final"))
+        remaining.say(f"{remaining.current}: its rules are fitted on the answers of the folds")
+        _train(TrainingPlan(work.photos, work.out / "final", work.config, work.start), remaining)
+        weights, info, _ = read_weights(work.model("final"))
         try:
             info = calibrate_on_predictions(info, work.photos, work.division.table, answers, work.config.calibration)
         except BiranetError as error:  # what has been learned is worth more than its rules

@@ -52,7 +52,7 @@ class FoldAssignment:
             yield grade, count, photos.loc[photos["grade"] == grade, "group"].nunique()
 
 
-def divide(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> FoldAssignment:
+def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> FoldAssignment:
     """Divide the graded photos of a manifest for a cross-validation.
 
     Args:

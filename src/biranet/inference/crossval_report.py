@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,15 +55,27 @@ FOLD_KEYS = ROWS_OF["cards"]
 """What is measured of each fold."""
 
 
+class PooledAnswers(NamedTuple):
+    """The answers for all folds, and what gave them.
+
+    Attributes:
+        answers: Predictions tables of the folds, before any rule, with the column `fold`.
+        models: The checkpoints that gave them.
+        control: Answers of the linear probe of each fold, likewise; none where not all folds have one.
+    """
+
+    answers: Sequence[pd.DataFrame]
+    models: Sequence[Path]
+    control: Sequence[pd.DataFrame] = ()
+
+
 def write_pooled_report(
     out: Path,
     prepared: Path,
     division: FoldAssignment,
-    answers: Sequence[pd.DataFrame],
-    models: Sequence[Path],
+    pooled: PooledAnswers,
     config: CalibrationConfig,
     *,
-    control: Sequence[pd.DataFrame] = (),
     before: int = 0,
 ) -> dict[str, Any]:
     """Decide on the photos of each fold by rules of the others, and write the report on all of them.
@@ -72,15 +84,14 @@ def write_pooled_report(
         out: Folder for the report.
         prepared: The prepared folder.
         division: Its photos, divided.
-        answers: Predictions tables of the folds, before any rule, with the column `fold`.
-        models: The checkpoints that gave them.
+        pooled: The answers for them.
         config: Decoder and cost.
-        control: Answers of the linear probe of each fold, likewise; none where not all folds have one.
         before: How often these photos had been cross-validated with other settings.
 
     Returns:
         The content of `metrics.json`.
     """
+    answers, models, control = pooled
     infos = [read_info(path) for path in models]
     table, undecided = _decide(answers, config)
     order = {file: row for row, file in enumerate(division.table["file"])}

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from biranet.learning.state import Progress
+from biranet.learning.time_left import describe_duration
 
 
 class CrossvalTimer:
@@ -17,12 +18,12 @@ class CrossvalTimer:
         say: Where it is told.
 
     Attributes:
-        what: The training that is on.
+        current: The training that is on.
     """
 
     def __init__(self, trainings: int, epochs: int, say: Callable[[str], Any]) -> None:
         self.left, self.epochs, self.say = trainings, epochs, say
-        self.what = "Beginning"
+        self.current = "Beginning"
         self._seconds: list[float] = []
         self._first_batch: dict[int, float] = {}
 
@@ -37,7 +38,7 @@ class CrossvalTimer:
         Yields:
             Whether it is to be done.
         """
-        self.what, self._first_batch, started = what, {}, time.monotonic()
+        self.current, self._first_batch, started = what, {}, time.monotonic()
         yield not done
         self.left -= 1
         if done:
@@ -45,8 +46,8 @@ class CrossvalTimer:
             return
         self._seconds.append(time.monotonic() - started)
         mean = sum(self._seconds) / len(self._seconds)
-        left = f"; about {duration(mean * self.left)} left" if self.left else ""
-        self.say(f"{what}: finished in {duration(self._seconds[-1])}{left}")
+        left = f"; about {describe_duration(mean * self.left)} left" if self.left else ""
+        self.say(f"{what}: finished in {describe_duration(self._seconds[-1])}{left}")
 
     def after_batch(self, progress: Progress) -> None:
         """Tell about how long is left once the first epoch of the first training has shown it."""
@@ -56,16 +57,4 @@ class CrossvalTimer:
         if len(self._first_batch) > 1:
             first, second = self._first_batch.values()
             epochs = self.epochs - progress.epoch + (self.left - 1) * self.epochs
-            self.say(f"{self.what}: about {duration((second - first) * epochs)} left for all")
-
-
-def duration(seconds: float) -> str:
-    """Write a time in the unit that fits it.
-
-    Example:
-        >>> duration(42), duration(200), duration(9000)
-        ('42 s', '3 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+            self.say(f"{self.current}: about {describe_duration((second - first) * epochs)} left for all")

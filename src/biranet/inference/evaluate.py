@@ -11,14 +11,14 @@ from biranet.decisions.columns import probabilities
 from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.medmnist import is_archive, prepare_archive
-from biranet.inference.models import find_checkpoint
-from biranet.inference.provenance import describe_origin, warnings
+from biranet.inference.provenance import describe_origin, provenance_notes
 from biranet.inference.readings import record_reading
 from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.control import find_control
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.outputs import output
@@ -68,7 +68,7 @@ def evaluate_checkpoint(
         check_columns(manifest, config.by)
         photos = photos_of_part(manifest, part, predictor, prepared)
         predictions = predict_photos(predictor, prepared, photos, workers=computing.workers)
-        notes = [*warnings(info, manifest, photos), *_describe_grades(info.rules, predictions)]
+        notes = [*provenance_notes(info, manifest, photos), *_describe_grades(info.rules, predictions)]
         if info.split_column in photos and (photos[info.split_column] == "test").any():
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
             notes.append(Note("test_readings", readings.sentence()))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from biranet.config import Device
+from biranet.config import Device, ModelConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.rules import decide, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
-from biranet.inference.models import find_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.transforms import Pixels, resize
 from biranet.learning.workers import Loader, worker_errors
@@ -223,13 +223,19 @@ class Grader:
             )
 
 
-def load(checkpoint: Path | str | None = None, *, device: Device = "auto") -> Grader:
+def load(
+    checkpoint: Path | str | None = None,
+    *,
+    device: Device = "auto",
+    build: Callable[[ModelConfig], Any] | None = None,
+) -> Grader:
     """Load a model, ready to grade photographs.
 
     Args:
         checkpoint: A file that training wrote, such as `RUN/best.safetensors`; or the name of a model that ships, which
             `biranet models` lists, its default when not given.
         device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
+        build: Builds the network, an `nn.Module`, where `train` was given a function to build a model of your own.
 
     Returns:
         The grader. Its `model` is an `nn.Module` that returns `Output`; where the checkpoint has a flip at test time, a
@@ -245,7 +251,8 @@ def load(checkpoint: Path | str | None = None, *, device: Device = "auto") -> Gr
         >>> prediction.decision in ("refer", "do not refer", "ask a human")
         True
     """
-    return Grader(load_predictor(find_checkpoint(checkpoint), device))
+    path = find_checkpoint(checkpoint)
+    return Grader(load_predictor(path, device) if build is None else load_predictor(path, device, build))
 
 
 def _cell(value: str | float | None) -> str:

@@ -34,12 +34,12 @@ class PhotoList:
     Attributes:
         files: The photo files, in order. One that is named but missing stays in: it gets its row.
         refused: For files that must not be read, or are not there while a near name is: why, in a sentence.
-        passed_by: What was seen in folders and is no photo, a sentence a folder.
+        skipped: What was seen in folders and is no photo, a sentence a folder.
     """
 
     files: list[Path]
     refused: Mapping[Path, str]
-    passed_by: list[str]
+    skipped: list[str]
 
 
 def list_photos(inputs: Sequence[Path]) -> PhotoList:
@@ -59,15 +59,15 @@ def list_photos(inputs: Sequence[Path]) -> PhotoList:
     """
     files: list[Path] = []
     refused: dict[Path, str] = {}
-    passed_by: list[str] = []
+    skipped: list[str] = []
     for path in inputs:
         if path.is_dir():
             refuse_prepared(path)
             folder = PhotoFolder(path, None)
-            passed_by += [folder.skipped] if folder.skipped else []
+            skipped += [folder.skipped] if folder.skipped else []
             if not folder.files:
-                skipped = f"; {folder.skipped}" if folder.skipped else ""
-                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{skipped}")
+                seen = f"; {folder.skipped}" if folder.skipped else ""
+                raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
             photos = [(path / name, OUTSIDE if outside(path, name) else "") for name in folder.files]
         elif path.suffix.lower() in TABLE_SUFFIXES:
             photos = list(_photos_in_table(path))
@@ -83,7 +83,7 @@ def list_photos(inputs: Sequence[Path]) -> PhotoList:
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
         check_utf8_name(str(file), f"the file name {str(file)!r}")
-    return PhotoList(files, refused, passed_by)
+    return PhotoList(files, refused, skipped)
 
 
 def _photos_in_table(table: Path) -> Iterator[tuple[Path, str]]:

@@ -37,7 +37,7 @@ from biranet.reports.notes import Note
 from biranet.version import how_measured
 
 
-def warnings(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:
+def provenance_notes(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.DataFrame) -> Iterator[Note]:
     """Say what a reader must know before the first figure: which of the photos had a say in the model, and its doubts.
 
     Args:

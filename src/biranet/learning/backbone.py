@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError
-from biranet.learning.tensors import is_written_here, open_tensors
+from biranet.learning.tensors import is_written_here, open_checkpoint
 from biranet.setting_names import setting
 
 STAGE_OF_STRIDE = {2: "stem", 4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
@@ -289,7 +289,7 @@ def _backbone_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
 
     One that was trained has seen photos, and nothing would say of which when figures are measured with it.
     """
-    with open_tensors(path, "a checkpoint") as stored:
+    with open_checkpoint(path) as stored:
         described = stored.header.get("model")
         its = described.get("backbone") if isinstance(described, dict) else None
         if its != name:

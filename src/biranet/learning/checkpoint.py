@@ -20,7 +20,7 @@ from biranet.learning.backbone import check_backbone
 from biranet.learning.checkpoint_info import CheckpointInfo, check_version, info_header, parse_info
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.model import build_model
-from biranet.learning.tensors import StoredTensors, open_tensors, write_tensors
+from biranet.learning.tensors import StoredTensors, open_checkpoint, write_tensors
 
 MAX_UNBACKED_WEIGHTS = 50_000_000
 """So many weights take no memory that matters; a backbone with more must be as large as the file lets expect."""
@@ -95,7 +95,7 @@ def load_checkpoint(
 
 def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> Loaded:
     """Read a checkpoint as `load_checkpoint` does, and name the bytes it was read from."""
-    with open_tensors(path, "a checkpoint") as stored:
+    with open_checkpoint(path) as stored:
         info = _info(path, stored)
         with _name_in_errors(path):
             weights = check_backbone(info.model.backbone, info.image_size)
@@ -109,36 +109,58 @@ def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = bui
         expected = model.state_dict()
         if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
             raise _mismatch(path, "its weights are not those of such a model")
-        tensors, sha256 = stored.tensors_and_hash()
-        model.load_state_dict(_checked_dtypes(path, tensors, expected))
-    return Loaded(model.eval(), info, sha256)
+        tensors = stored.tensors()
+        check_fit(path, tensors, expected)
+        model.load_state_dict(tensors)
+        return Loaded(model.eval(), info, stored.sha256)
 
 
-def _checked_dtypes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Refuse weights of other kinds of numbers, which loading would cut to those of the model."""
+def check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse weights of another network, or of other kinds of numbers, which loading would cut to those of the model.
+
+    Args:
+        path: The checkpoint they are from, for the error.
+        tensors: The weights by name.
+        expected: Those of the model as it is.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    if {name: each.shape for name, each in tensors.items()} != {name: each.shape for name, each in expected.items()}:
+        raise _mismatch(path, "its weights are not those of such a model")
     for name, tensor in tensors.items():
         kind = expected[name].dtype
         kinds = {kind, torch.float16, torch.float32} if kind.is_floating_point else {kind}
         if tensor.dtype not in kinds:
             raise _mismatch(path, f"the weights {name} are {tensor.dtype}, not {kind}")
-    return tensors
 
 
-def read_weights(path: Path) -> tuple[Mapping[str, Tensor], CheckpointInfo]:
+class StoredWeights(NamedTuple):
+    """What stands in a checkpoint.
+
+    Attributes:
+        weights: By name, on the CPU, as they are stored.
+        info: The description.
+        sha256: SHA-256 of the very bytes that they were read from.
+    """
+
+    weights: Mapping[str, Tensor]
+    info: CheckpointInfo
+    sha256: str
+
+
+def read_weights(path: Path) -> StoredWeights:
     """Read the weights of a checkpoint as they are stored, and build no network of them.
 
     Args:
         path: A file that training wrote.
 
-    Returns:
-        The weights by name, on the CPU, and the description.
-
     Raises:
         InputError: As `load_checkpoint`, but for what only the network shows.
     """
-    with open_tensors(path, "a checkpoint") as stored:
+    with open_checkpoint(path) as stored:
         info = _info(path, stored)
-        return stored.tensors(), info
+        return StoredWeights(stored.tensors(), info, stored.sha256)
 
 
 def read_info(path: Path) -> CheckpointInfo:
@@ -153,7 +175,7 @@ def read_info(path: Path) -> CheckpointInfo:
     Raises:
         InputError: As `load_checkpoint`, but for what only the weights show.
     """
-    with open_tensors(path, "a checkpoint") as stored:
+    with open_checkpoint(path) as stored:
         return _info(path, stored)
 
 

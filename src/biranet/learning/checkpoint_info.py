@@ -24,7 +24,13 @@ MAX_TEXT_LENGTH = 10_000
 
 
 class Normalization(NamedTuple):
-    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a backbone's weights expect."""
+    """Mean and standard deviation of R, G and B, on a 0-1 scale, that a backbone's weights expect.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Normalization(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)).mean
+        (0.5, 0.5, 0.5)
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -40,6 +46,11 @@ class StartedFrom:
         trained_on: Name of its training data.
         fingerprints: Those of the photos learned from, of all checkpoints that carry them.
         training_set_digests: The `training_set_digest` of all checkpoints that carry none.
+
+    Example:
+        >>> import biranet
+        >>> print(biranet.StartedFrom("best.safetensors", "0a1b", "aptos"))
+        best.safetensors, sha256 0a1b, trained on aptos
     """
 
     __pydantic_config__ = STRICT

@@ -8,25 +8,22 @@ import io
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from biranet.config import TrainConfig
 from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.train import train_or_resume
+from biranet.learning.training import TrainingPlan
 
 CONTROL_NAME = "probe"
 """Folder of the control, in that of its run."""
 
 
-def fit_control(prepared: Path, run: Path, config: TrainConfig, start: Path | None = None) -> str:
+def fit_control(plan: TrainingPlan) -> str:
     """Fit the control of a run, unless it is there already or the run is a probe itself.
 
     Args:
-        prepared: The prepared folder.
-        run: The run folder; the run has ended.
-        config: Its settings.
-        start: Checkpoint that it started from, whose backbone the control then has.
+        plan: That of the run, which has ended; the control has the backbone of the checkpoint that it started from.
 
     Returns:
         What came of it, in a sentence; empty where nothing was to do.
@@ -34,14 +31,15 @@ def fit_control(prepared: Path, run: Path, config: TrainConfig, start: Path | No
     Raises:
         InterruptedRunError: If a signal came.
     """
-    if config.model.model == "probe":
+    if plan.config.model.model == "probe":
         return ""
-    model = dataclasses.replace(config.model, model="probe")
-    if start is not None:
-        model = dataclasses.replace(model, backbone_weights=start)
+    model = dataclasses.replace(plan.config.model, model="probe")
+    if plan.start is not None:
+        model = dataclasses.replace(model, backbone_weights=plan.start.path)
     try:
         with redirect_stdout(io.StringIO()):  # the run has said it all
-            progress = train_or_resume(prepared, run / CONTROL_NAME, dataclasses.replace(config, model=model))
+            config = dataclasses.replace(plan.config, model=model)
+            progress = train_or_resume(TrainingPlan(plan.prepared, plan.run / CONTROL_NAME, config))
     except (InputError, RefusedError) as error:
         return f"No linear probe to compare with: {error}"
     reached = "" if progress.best_kappa is None else f": validation kappa {progress.best_kappa:.3f}"

@@ -73,7 +73,7 @@ class PreparedPhotos(Dataset[tuple[Tensor, int]]):
         photos: Which of them: a part of the split (`train`, `validation`, `calibration`, `test`), `all` that have a
             grade, or rows of the manifest with status `ok`.
         image_size: Side of the images in pixels; that of the stored ones when not given.
-        augmentation: Name of the random changes that `sample` makes; what an index gives is never changed.
+        augmentation: Name of the random changes that a training makes; what an index gives is never changed.
         split_column: The manifest's column with the split; `fold_0` and so on where there are folds.
 
     Raises:
@@ -148,18 +148,19 @@ PHOTOS nowhere
         row = range(len(self))[index(row)]
         return torch.from_numpy(np.ascontiguousarray(self.photo(row).transpose(2, 0, 1))), int(self.grades[row])
 
-    def sample(self, sample: SampleKey) -> tuple[Tensor, int, int]:
-        """Return pixels (H, W, 3), uint8, grade and row of a sample of a training."""
-        photo = self.photo(sample.row)
-        if self.augment is not None and sample.seed is not None:
-            photo = self.augment(photo, np.random.default_rng(sample.seed))
-        return torch.from_numpy(np.ascontiguousarray(photo)), int(self.grades[sample.row]), sample.row
 
-    @staticmethod
-    def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
-        """Put samples into one batch."""
-        photos, grades, rows = zip(*samples, strict=True)
-        return Batch(torch.stack(photos), torch.tensor(grades), torch.tensor(rows))
+def load_sample(photos: PreparedPhotos, key: SampleKey) -> tuple[Tensor, int, int]:
+    """Return pixels (H, W, 3), uint8, grade and row of a sample of a training, augmented where its key has a seed."""
+    photo = photos.photo(key.row)
+    if photos.augment is not None and key.seed is not None:
+        photo = photos.augment(photo, np.random.default_rng(key.seed))
+    return torch.from_numpy(np.ascontiguousarray(photo)), int(photos.grades[key.row]), key.row
+
+
+def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
+    """Put samples into one batch."""
+    photos, grades, rows = zip(*samples, strict=True)
+    return Batch(torch.stack(photos), torch.tensor(grades), torch.tensor(rows))
 
 
 def sampling_chances(grades: NDArray[np.int64], config: DataConfig) -> NDArray[np.float64]:
@@ -312,7 +313,7 @@ class _WholeBatches(Dataset[Batch | BiranetError]):
 
     def __getitem__(self, samples: list[SampleKey]) -> Batch | BiranetError:
         try:
-            return self.photos.collate([self.photos.sample(sample) for sample in samples])
+            return collate([load_sample(self.photos, key) for key in samples])
         except BiranetError as error:
             return error
 

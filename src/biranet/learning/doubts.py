@@ -47,7 +47,7 @@ def training_doubts(loss: float, chance_loss: float, validation_kappa: float | N
     if loss > EXPLODED_RATIO * chance_loss:
         yield (
             f"The loss is {loss:.3g}, where equal probabilities for all grades cost {chance_loss:.3g}: it has "
-            "exploded, so train again with a lower --lr."
+            "exploded, so train again with a lower learning rate."
         )
     if validation_kappa is not None and validation_kappa < SLIGHT_KAPPA:
         yield (

@@ -19,7 +19,9 @@ def create_model(
 ) -> BiraNet | RANet | PlainNet:
     """Create a model, in the manner of `timm.create_model`.
 
-    For a trained model see `load`.
+    It differs in three things: ImageNet weights are taken unless `pretrained=False`; the grades are `num_grades`, for
+    they are ordered, so there is no `num_classes`; and a model of the whole kind, trained on photographs, is not
+    created by name but loaded, by `load`.
 
     Args:
         model_name: `biranet`: two attention streams and a bilinear head; `ranet`: one attention stream; `plain`: the

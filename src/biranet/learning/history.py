@@ -17,6 +17,7 @@ from biranet.files import read_regular, unreadable, write_bytes
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.predictor import Predictor
 from biranet.photos.overlay import overlay_attention
+from biranet.setting_names import setting
 
 HISTORY_NAME = "history.jsonl"
 
@@ -129,7 +130,8 @@ class _Board:
                 file.write(self._waiting.getvalue())
         except OSError as error:
             raise InputError(
-                f"cannot write {self._path}: {error.strerror or error}; make room and go on with --resume"
+                f"cannot write {self._path}: {error.strerror or error}; make room and go on with "
+                f"{setting('resume', True)}"
             ) from error
         self._waiting = io.BytesIO()
 

@@ -68,7 +68,7 @@ def fit_logistic(features: Tensor, grades: Tensor, weights: Tensor, penalty: flo
         >>> layer(torch.tensor([[0.0], [3.0]], dtype=torch.float64)).argmax(dim=1)
         tensor([0, 2])
     """
-    return next(_path(features, grades, weights, (penalty,), num_grades))
+    return next(_fit_along_penalties(features, grades, weights, (penalty,), num_grades))
 
 
 def choose_penalty(
@@ -92,14 +92,14 @@ def choose_penalty(
     for fold in np.unique(folds):
         rest = torch.from_numpy(folds != fold)
         kept_back = ~rest & torch.isin(grades, grades[rest])
-        layers = _path(features[rest], grades[rest], weights[rest], PENALTIES, num_grades)
+        layers = _fit_along_penalties(features[rest], grades[rest], weights[rest], PENALTIES, num_grades)
         for number, layer in enumerate(layers):
             loss = functional.cross_entropy(layer(features[kept_back]), grades[kept_back], reduction="none")
             losses[number] += (loss @ weights[kept_back]).item()
     return PENALTIES[int(losses.argmin())]
 
 
-def _path(
+def _fit_along_penalties(
     features: Tensor, grades: Tensor, weights: Tensor, penalties: tuple[float, ...], num_grades: int
 ) -> Iterator[Linear]:
     """Fit one penalty after the other, each from where the one before it ended."""

@@ -15,6 +15,7 @@ from biranet.learning.predictor import Predictor
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, select_part, training_set_digest
 from biranet.photos.prepare import read_preparation
+from biranet.setting_names import setting
 
 
 def check_preparation(prepared: Path, info: CheckpointInfo) -> None:
@@ -79,7 +80,7 @@ def predict_photos(
     photos, rules = PreparedPhotos(prepared, table, predictor.info.image_size), predictor.info.rules
     loader = load_batches(photos, SequentialBatchSampler(len(table), batch_size), workers)
     batches = []
-    with worker_errors("run the command again, perhaps with fewer --workers"):
+    with worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
         for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
             batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
     answers = decide(np.concatenate(batches), rules)

@@ -24,6 +24,7 @@ from biranet.outputs import folder_kind, holds_keys, visible, write_lock
 from biranet.photos.audit import audit
 from biranet.photos.findings import describe_warnings, refuse_leaks
 from biranet.photos.prepare import read_preparation
+from biranet.setting_names import setting
 from biranet.version import software_version
 
 STATE_NAME = "state.safetensors"
@@ -78,8 +79,8 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
         return ""
     if folds := fold_columns(table):
         raise InputError(
-            f"{prepared} is divided into folds 0 to {len(folds) - 1}; say which one to train on with --fold, "
-            f"or replace them by one split with: biranet split {prepared}"
+            f"{prepared} is divided into folds 0 to {len(folds) - 1}; say which one to train on with "
+            f"{setting('fold')}, or replace them by one split with: biranet split {prepared}"
         )
     with write_lock(prepared, folder=True):
         table = split_photos(read_manifest(prepared), SplitConfig(seed=config.seed))
@@ -118,13 +119,14 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
         )
     if _needs_validation(config) and not (photos[column] == "validation").any():
         raise InputError(
-            "--schedule plateau follows the validation kappa, and there is no validation part; "
-            "use --schedule cosine or constant, or make a split with a validation part"
+            f"{setting('schedule', 'plateau')} follows the validation kappa, and there is no validation part; use "
+            f"{setting('schedule', 'cosine')} or {setting('schedule', 'constant')}, or make a split with a validation "
+            "part"
         )
     return photos, describe_warnings(findings, prepared)
 
 
-def conditions(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
+def resume_fingerprint(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:
     """Tell what a training hangs on: one that goes on under other conditions could be repeated by nobody.
 
     Args:
@@ -174,11 +176,14 @@ def open_run(
         if stored["photos_sha256"] != digest:
             raise InputError(f"the photos, grades or split in {prepared} have changed since {run} began; train anew")
     elif (run / STATE_NAME).exists():
-        raise InputError(f"{run} already holds a training; go on with it by --resume, or choose another --out")
+        raise InputError(
+            f"{run} already holds a training; go on with it by {setting('resume', True)}, or choose another "
+            f"{setting('run', flag='out')}"
+        )
     elif (stranger := next((path for path in visible(run) if path.name not in _WRITTEN_FIRST), None)) is not None:
         raise InputError(
             f"{run} holds what an earlier training made, such as {stranger.name}, but not its {STATE_NAME}, so it "
-            "cannot go on; choose another --out, or delete the folder if nobody needs it"
+            f"cannot go on; choose another {setting('run', flag='out')}, or delete the folder if nobody needs it"
         )
     else:
         origin: dict[str, Any] = {"prepared": str(prepared), "photos_sha256": digest, "software": software_versions()}

@@ -11,8 +11,9 @@ from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.learning.backbone import FROZEN, TRAINED
-from biranet.learning.checkpoint import load_with_sha256
+from biranet.learning.checkpoint import check_fit, read_weights
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.public_paths import public_name
 from biranet.setting_names import setting
 
@@ -47,14 +48,14 @@ class Start(NamedTuple):
         )
 
 
-def read_start(path: Path) -> Start:
-    """Read a checkpoint to start from.
+def read_start(name_or_path: Path | str) -> Start:
+    """Read a checkpoint to start from: a file, or the model of a name that ships.
 
     Raises:
         InputError: If it cannot be used.
     """
-    model, info, sha256 = load_with_sha256(path)
-    return Start(path, model.state_dict(), info, sha256)
+    path = find_checkpoint(name_or_path)
+    return Start(path, *read_weights(path))
 
 
 def check_start(start: Start, config: ModelConfig) -> None:
@@ -81,11 +82,16 @@ def load_start(start: Start, model: nn.Module, config: ModelConfig) -> None:
         config: Says which layers are frozen.
 
     Raises:
-        InputError: If layers that both streams are to share are not the same in both.
+        InputError: If layers that both streams are to share are not the same in both, or the weights are not those of
+            the network that the checkpoint says it is.
     """
-    placed = {}
+    placed, used = {}, set()
     for name in model.state_dict():
-        offered = [start.weights[each] for each in (name, *_elsewhere(name)) if each in start.weights]
+        places = [each for each in (name, *_elsewhere(name)) if each in start.weights]
+        if not places:
+            continue
+        used.update(places)
+        offered = [start.weights[each] for each in places]
         if not all(torch.equal(offered[0], each) for each in offered):
             raise InputError(
                 f"{setting('start', flag='from')} {start.path}: its two streams have trained "
@@ -93,6 +99,8 @@ def load_start(start: Start, model: nn.Module, config: ModelConfig) -> None:
                 f"of them; give {setting('freeze', start.info.model.freeze)}"
             )
         placed[name] = offered[0]
+    unused = {name: start.weights[name] for name in start.weights.keys() - used}
+    check_fit(start.path, placed | unused, model.state_dict())
     model.load_state_dict(placed)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
+from biranet.learning.resume_fingerprint import ResumeFingerprint, describe_differences
 from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.validated import STRICT
 
@@ -24,9 +25,6 @@ VERSION = 3
 
 _MAX_COUNT = 10**12
 """More than any training counts, and few enough for int64."""
-
-ResumeFingerprint = Mapping[str, Any]
-"""What a training hangs on, plain values by name; a name such as `photos_sha256` sums up what is too long to tell."""
 
 
 @dataclass
@@ -40,6 +38,11 @@ class Progress:
         confusion: Grades against predictions of these batches, 5 by 5.
         best_kappa: Best validation kappa so far; None before the first.
         best_epoch: The epoch, from 1, after which it was reached.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Progress(epoch=3, best_kappa=0.61, best_epoch=2).mean_loss  # of the epoch that has just begun
+        0.0
     """
 
     __pydantic_config__ = STRICT
@@ -90,7 +93,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     schedule: dict[str, Any],
     progress: Progress,
-    conditions: ResumeFingerprint,
+    fingerprint: ResumeFingerprint,
 ) -> None:
     """Write everything that a training needs to go on, whole or not at all.
 
@@ -100,7 +103,7 @@ def save_state(
         optimizer: Its tensors and settings are written.
         schedule: State of the learning rate, plain values.
         progress: Where the training stands.
-        conditions: What it hangs on.
+        fingerprint: What it hangs on.
     """
     state = optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -112,13 +115,13 @@ def save_state(
         "groups": state["param_groups"],
         "schedule": schedule,
         "progress": asdict(progress),
-        "conditions": dict(conditions),
+        "conditions": dict(fingerprint),
     }
     write_tensors(path, tensors, header)
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conditions: ResumeFingerprint
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: ResumeFingerprint
 ) -> tuple[Progress, dict[str, Any]]:
     """Read a state back into a model and its optimizer.
 
@@ -126,7 +129,7 @@ def load_state(
         path: What `save_state` wrote.
         model: A model of the same architecture.
         optimizer: An optimizer of the same kind over its parameters.
-        conditions: Under which the training shall go on.
+        fingerprint: With which the training shall go on.
 
     Returns:
         Where the training stands, and the state of the learning rate.
@@ -145,8 +148,8 @@ def load_state(
             progress = TypeAdapter(Progress).validate_python(header["progress"])
             groups = list(header["groups"])
         # Ours as they would come back from a file.
-        if others := list(_differences(json.loads(json.dumps(dict(conditions))), written)):
-            raise InputError(f"{path} was written under other conditions: {', '.join(others)}; train anew")
+        if others := describe_differences(json.loads(json.dumps(dict(fingerprint))), written, "in the run"):
+            raise InputError(f"{path} was written under other conditions: {others}; train anew")
         tensors = stored.tensors()
     values: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -202,11 +205,3 @@ def _check_shapes(values: Mapping[int, Mapping[str, Tensor]], optimizer: torch.o
     for number, kept in values.items():
         if any(tensor.ndim and tensor.shape != weights[number].shape for tensor in kept.values()):
             raise ValueError(f"what is kept of weight {number} does not fit it")
-
-
-def _differences(here: ResumeFingerprint, written: ResumeFingerprint) -> Iterator[str]:
-    for name in dict.fromkeys([*here, *written]):
-        if here.get(name) != written.get(name):
-            difference = f"{name} is {here.get(name)!r} here and {written.get(name)!r} in the run"
-            summed_up = name.removesuffix("_sha256")
-            yield difference if summed_up == name else f"the {summed_up} have changed since it began"

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from biranet.errors import InputError
 from biranet.files import parse_json, unreadable, write_bytes
+from biranet.learning.shipped_models import check_card, is_shipped
 
 MAX_HEADER_BYTES = 100_000_000
 """Longest description of the tensors, which is what safetensors itself allows."""
@@ -81,21 +83,23 @@ class StoredTensors:
         Raises:
             InputError: If they are not as they were written, or nothing shows it.
         """
-        return self.tensors_and_hash()[0]
-
-    def tensors_and_hash(self) -> tuple[dict[str, Tensor], str]:
-        """Read the tensors, and return them with the SHA-256 of the file they were read from.
-
-        A file that is replaced meanwhile stays the one that was opened.
-        """
         self.check_guarded()
         with _format_errors(self._path, self._what):
-            self._file.seek(0)
-            content = self._file.read(self.size_bytes)
-            tensors = load(content)
+            tensors = load(self._content)
             if self._weights_sha256 != sha256_of_tensors(tensors):
                 raise damaged(self._path, "its weights are not those that were written")
-            return tensors, hashlib.sha256(content).hexdigest()
+            return tensors
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file that the tensors are read from; one that replaces it meanwhile has no say."""
+        with _format_errors(self._path, self._what):
+            return hashlib.sha256(self._content).hexdigest()
+
+    @cached_property
+    def _content(self) -> bytes:
+        self._file.seek(0)
+        return self._file.read(self.size_bytes)
 
 
 @contextmanager
@@ -117,6 +121,19 @@ def open_tensors(path: Path, what: str) -> Iterator[StoredTensors]:
         raise unreadable(path, error) from error
     with file:
         yield StoredTensors(path, what, file)
+
+
+@contextmanager
+def open_checkpoint(path: Path) -> Iterator[StoredTensors]:
+    """Open a checkpoint as `open_tensors` does; of a model that ships it must be the one that its card is about.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    with open_tensors(path, "a checkpoint") as stored:
+        if is_shipped(path):
+            check_card(path, stored.sha256)
+        yield stored
 
 
 def is_written_here(path: Path) -> bool:

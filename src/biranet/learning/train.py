@@ -8,6 +8,7 @@ A run folder holds: `config.json`, `state.safetensors` (to resume), `best.safete
 `epoch_005.safetensors`, …, `history.jsonl` and `tensorboard/`.
 """
 
+import dataclasses
 import shlex
 import time
 from collections.abc import Callable
@@ -28,8 +29,8 @@ from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import Batch
-from biranet.learning.end_of_epoch import kappa_or_zero, notify_on_epoch, save_epoch, validate
-from biranet.learning.epochs import OnEpoch
+from biranet.learning.epoch_end import kappa_or_zero, notify_on_epoch, save_epoch, validate
+from biranet.learning.epoch_result import OnEpoch
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.probe import fit_probe
@@ -38,11 +39,12 @@ from biranet.learning.start import read_start
 from biranet.learning.state import Progress
 from biranet.learning.time_left import describe_epochs_left, describe_time_left
 from biranet.learning.torch_predictor import choose_device, load_predictor
-from biranet.learning.training import Training, prepare_training
+from biranet.learning.training import Training, TrainingPlan, prepare_training
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import output
 from biranet.photos.parallel import check_main_guard
+from biranet.setting_names import setting
 from biranet.signals import stop_signals
 
 AfterBatch = Callable[[Progress], None]
@@ -54,7 +56,7 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,
-    start: Path | None = None,
+    start: Path | str | None = None,
     on_epoch: OnEpoch = lambda result: None,
     build: Callable[[ModelConfig], nn.Module] = build_model,
     after_batch: AfterBatch = lambda progress: None,
@@ -67,13 +69,13 @@ def train(
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
-        start: Checkpoint of the same architecture and backbone, from whose weights to start; its rules are not taken
-            over. Those of `config.model` when not given.
+        start: Model of the same architecture and backbone, from whose weights to start: a checkpoint's file, or the
+            name of a model that ships; its rules are not taken over. The weights of `config.model` when not given.
         on_epoch: Called with an `EpochResult` after each epoch, once that is validated and saved; of several processes
             the main one calls it. Where it returns True the training ends as by an early stop, calibration included.
             What it raises ends the training as well and comes out as it is; `resume` goes on after that epoch.
-        build: Builds the model that `config.model` describes; another function trains a model of your own, which only
-            `load_checkpoint` with that function can read.
+        build: Builds the model that `config.model` describes; another function trains a model of your own, which
+            `load` reads when it is given that function too.
         after_batch: Called after every batch, with how far the training has come; it must not change it.
 
     Returns:
@@ -92,36 +94,37 @@ def train(
         biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
 PHOTOS nowhere
     """
-    prepared, run = Path(prepared), Path(run)
+    started = None if start is None else read_start(start)
+    return run_training(TrainingPlan(Path(prepared), Path(run), config, started, resume, build), on_epoch, after_batch)
+
+
+def run_training(
+    plan: TrainingPlan,
+    on_epoch: OnEpoch = lambda result: None,
+    after_batch: AfterBatch = lambda progress: None,
+) -> Progress:
+    """Train as `train` does, what to start from being loaded."""
+    config = plan.config
     if config.data.workers:
         check_main_guard()
     choose_device(config.device)  # one that is not there is refused
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config))
     torch.backends.cudnn.deterministic = True
     # The main process writes; the others wait.
-    with output(run, RUN) if accelerator.is_main_process else nullcontext():
-        started = None if start is None else read_start(start)
-        training = prepare_training(accelerator, prepared, run, config, resume=resume, build=build, start=started)
+    with output(plan.run, RUN) if accelerator.is_main_process else nullcontext():
+        training = prepare_training(accelerator, plan)
         if config.model.model == "probe":
             train_probe(training, on_epoch)
         else:
             train_epochs(training, on_epoch, after_batch)
-        _finish(training, build)
+        _finish(training, plan.build)
     return training.progress
 
 
-def train_or_resume(
-    prepared: Path,
-    run: Path,
-    config: TrainConfig,
-    *,
-    start: Path | None = None,
-    build: Callable[[ModelConfig], nn.Module] = build_model,
-    after_batch: AfterBatch = lambda progress: None,
-) -> Progress:
+def train_or_resume(plan: TrainingPlan, after_batch: AfterBatch = lambda progress: None) -> Progress:
     """Train as `train` does; where the run was stopped, from there, and where it is finished, not at all."""
-    resume = (run / STATE_NAME).exists()
-    return train(prepared, run, config, resume=resume, start=start, build=build, after_batch=after_batch)
+    resume = (plan.run / STATE_NAME).exists()
+    return run_training(dataclasses.replace(plan, resume=resume), after_batch=after_batch)
 
 
 def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch) -> None:
@@ -138,7 +141,7 @@ def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch)
     if training.validation_photos.empty:
         log("There is no validation part: no epoch is chosen, the last one is the result.")
     training.save_state()
-    advice = f"the last save stands. Go on, perhaps with fewer --workers: {training.resume_command}"
+    advice = f"the last save stands. Go on, perhaps with fewer {setting('workers')}: {training.resume_command}"
     with stop_signals() as signals:
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
@@ -174,7 +177,7 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
     training.save_state()
     started = time.monotonic()
-    with stop_signals() as signals, worker_errors("run the command again, perhaps with fewer --workers"):
+    with stop_signals() as signals, worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
 
         def stop_where_asked() -> None:
             if _stop_requested(signals, training.accelerator):
@@ -258,7 +261,7 @@ def train_batch(training: Training, epoch: int, batch: Batch) -> None:
         names = ", ".join(training.train_photos["file"].iloc[batch.rows.numpy()])
         raise InputError(
             f"epoch {epoch + 1}, batch {progress.batch + 1}: {error}, so training stopped; the batch was: {names}. "
-            f"Look at these photos, or lower --lr; {training.run} holds the state of the last save"
+            f"Look at these photos, or lower {setting('lr')}; {training.run} holds the state of the last save"
         ) from error
     accelerator.backward(loss)
     if config.optimizer.clip_norm is not None:

@@ -22,23 +22,46 @@ from biranet.learning.doubts import uniform_loss
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.history import HistoryWriter
 from biranet.learning.loss import make_loss
+from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization
+from biranet.learning.resume_fingerprint import ResumeFingerprint
 from biranet.learning.run_folder import (
     STATE_NAME,
-    conditions,
     ensure_split,
     open_run,
     read_split_photos,
+    resume_fingerprint,
     software_versions,
     split_column,
 )
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.start import Start, check_start, load_start
-from biranet.learning.state import Progress, ResumeFingerprint, load_state, save_state
+from biranet.learning.state import Progress, load_state, save_state
 from biranet.learning.time_left import StepTimes
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import training_set_digest
 from biranet.photos.prepare import read_preparation
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training is to be.
+
+    Attributes:
+        prepared: The prepared folder.
+        run: Folder for the run.
+        config: All settings.
+        start: The checkpoint from whose weights to start; those of `config.model` where there is none.
+        resume: Whether to go on from the state in `run`.
+        build: Builds the model that `config.model` describes.
+    """
+
+    prepared: Path
+    run: Path
+    config: TrainConfig
+    start: Start | None = None
+    resume: bool = False
+    build: Callable[[ModelConfig], nn.Module] = build_model
 
 
 @dataclass
@@ -61,7 +84,7 @@ class Training:
         sampler: Samples the batches of an epoch.
         loader: Loads them.
         predictor: Predicts by `model` as it is; its `info` is what checkpoints say of themselves.
-        conditions: What must be the same for the training to go on.
+        fingerprint: What must be the same for the training to go on.
         progress: How far it has come.
         history: What people watch; the main process has it.
         step_times: How long its steps take here.
@@ -82,7 +105,7 @@ class Training:
     sampler: BalancedBatchSampler
     loader: BatchLoader
     predictor: TorchPredictor
-    conditions: ResumeFingerprint
+    fingerprint: ResumeFingerprint
     progress: Progress
     history: HistoryWriter | None
     step_times: StepTimes = field(default_factory=StepTimes)
@@ -111,25 +134,17 @@ class Training:
         """Save all that it needs to go on."""
         if self.accelerator.is_main_process:
             path, schedule = self.run / STATE_NAME, self.schedule.state_dict()
-            save_state(path, self.model, self.optimizer, schedule, self.progress, self.conditions)
+            save_state(path, self.model, self.optimizer, schedule, self.progress, self.fingerprint)
 
 
-def prepare_training(
-    accelerator: Accelerator,
-    prepared: Path,
-    run: Path,
-    config: TrainConfig,
-    *,
-    resume: bool,
-    build: Callable[[ModelConfig], nn.Module],
-    start: Start | None = None,
-) -> Training:
+def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
     """Put a training together, from its start or from its last save, and begin its folder.
 
     Raises:
         InputError: If something given is wrong.
         RefusedError: If the split puts one patient, or one photo, into two parts.
     """
+    prepared, run, config, start = plan.prepared, plan.run, plan.config, plan.start
     table = _read_photos(accelerator, prepared, config)
     train_photos, validation_photos = (
         table[table[split_column(config)] == part].reset_index(drop=True) for part in ("train", "validation")
@@ -139,19 +154,19 @@ def prepare_training(
     photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
 
     torch.manual_seed(config.seed)
-    model = _build_started(build, config.model, start).to(accelerator.device)
+    model = _build_started(plan).to(accelerator.device)
     optimizer = make_optimizer(model, config.optimizer)
     sampler = BalancedBatchSampler(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
     )
     schedule = Schedule(optimizer, config.optimizer, config.epochs * len(sampler))
     if accelerator.is_main_process:
-        open_run(run, prepared, config, table, resume=resume, start=start and start.path)
+        open_run(run, prepared, config, table, resume=plan.resume, start=start and start.path)
     accelerator.wait_for_everyone()
-    progress, here = Progress(), conditions(prepared, config, table)
+    progress, here = Progress(), resume_fingerprint(prepared, config, table)
     if start is not None:
         here["start_sha256"] = start.sha256
-    if resume:
+    if plan.resume:
         progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, here)
         schedule.load_state_dict(schedule_state)
     wrapped_model, wrapped_optimizer = accelerator.prepare(model, optimizer)
@@ -171,7 +186,7 @@ def prepare_training(
         sampler=sampler,
         loader=load_batches(photos, sampler, config.data.workers),
         predictor=TorchPredictor(model, _describe(prepared, config, table, start), accelerator.device),
-        conditions=here,
+        fingerprint=here,
         progress=progress,
         history=HistoryWriter(run, progress.epoch) if accelerator.is_main_process else None,
     )
@@ -188,13 +203,15 @@ def _read_photos(accelerator: Accelerator, prepared: Path, config: TrainConfig) 
     return table
 
 
-def _build_started(build: Callable[[ModelConfig], nn.Module], config: ModelConfig, start: Start | None) -> nn.Module:
+def _build_started(plan: TrainingPlan) -> nn.Module:
     """Build the model with the weights it starts from: those of its configuration, or of a checkpoint."""
-    if start is None:
-        return with_test_time_flip(build(config), config)
-    check_start(start, config)
-    model = with_test_time_flip(build(dataclasses.replace(config, pretrained=False, backbone_weights=None)), config)
-    load_start(start, model, config)
+    config = plan.config.model
+    if plan.start is None:
+        return with_test_time_flip(plan.build(config), config)
+    check_start(plan.start, config)
+    bare = dataclasses.replace(config, pretrained=False, backbone_weights=None)
+    model = with_test_time_flip(plan.build(bare), config)
+    load_start(plan.start, model, config)
     return model
 
 

@@ -51,7 +51,6 @@ _INFLATED = "Results on it would be too good to be true"
 def audit(
     table: pd.DataFrame | Path | str,
     columns: Sequence[str] | None = None,
-    duplicate_sets: npt.NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Look for copies, contradictions, leaks between parts, patients that are not known for certain, and identifiers.
 
@@ -61,7 +60,6 @@ def audit(
         table: A manifest, or its prepared folder. What columns that an older version lacks would show is not found, and
             a finding says so.
         columns: Columns with the splits to look at; `split` and all folds when not given.
-        duplicate_sets: What `find_duplicate_sets` gives for this table, (rows,), int64; looked for when not given.
 
     Returns:
         What was found, first what training is refused for; empty where all is well.
@@ -86,8 +84,18 @@ def audit(
         raise InputError(
             f"the table has no column {missing[0]!r}; give a manifest, or the prepared folder that holds it"
         )
+    return audit_manifest(table, columns, find_duplicate_sets(table))
+
+
+def audit_manifest(table: pd.DataFrame, columns: Sequence[str], duplicate_sets: npt.NDArray[np.int64]) -> list[Finding]:
+    """Audit a manifest as `audit` does, its copies being known.
+
+    Args:
+        table: The manifest.
+        columns: Columns with the splits to look at.
+        duplicate_sets: What `find_duplicate_sets` gives for this table, (rows,), int64.
+    """
     findings: list[Finding] = []
-    duplicate_sets = find_duplicate_sets(table) if duplicate_sets is None else duplicate_sets
     for column in columns:
         findings += _leaks(table, duplicate_sets, column)
     findings += _copies(table, duplicate_sets)

@@ -33,6 +33,8 @@ VERSION = 2
 JPEG_QUALITY = 95
 """Quality of the stored JPEG, always with full colour resolution (4:4:4)."""
 
+_TOO_LARGE = "needs more memory than there is"
+
 _RENAMED_SETTINGS = {"whole": "already_cropped"}
 """Settings in the folders of earlier versions."""
 
@@ -166,13 +168,13 @@ class Prepared:
         return decode_prepared(self.jpeg)
 
 
-def prepare_photo(source: Path | str | bytes | PhotoFile, preparation: Preparation | None = None) -> Prepared:
+def prepare_photo(source: Path | str | bytes, preparation: Preparation | None = None) -> Prepared:
     """Prepare one photo: read it, cut it to its field, encode the square, and measure it.
 
     A JPEG is decoded at the smallest scale at which its field still has the pixels that are stored.
 
     Args:
-        source: A picture file, its bytes, or what was read of it.
+        source: A picture file, or its bytes.
         preparation: Size and quality; those of `Preparation()` when not given.
 
     Returns:
@@ -189,11 +191,18 @@ def prepare_photo(source: Path | str | bytes | PhotoFile, preparation: Preparati
         biranet.errors.PhotoError: no such file
     """
     try:
-        if not isinstance(source, PhotoFile):
-            source = PhotoFile(read_source(Path(source) if isinstance(source, str) else source))
-        return _prepare(source, preparation or Preparation())
+        file = PhotoFile(read_source(Path(source) if isinstance(source, str) else source))
+    except MemoryError:
+        raise PhotoError("unreadable", _TOO_LARGE) from None
+    return prepare_file(file, preparation or Preparation())
+
+
+def prepare_file(file: PhotoFile, preparation: Preparation) -> Prepared:
+    """Prepare a photo whose file has been read, as `prepare_photo` does."""
+    try:
+        return _prepare(file, preparation)
     except (MemoryError, cv2.error):
-        raise PhotoError("unreadable", "needs more memory than there is") from None
+        raise PhotoError("unreadable", _TOO_LARGE) from None
 
 
 def _prepare(file: PhotoFile, preparation: Preparation) -> Prepared:

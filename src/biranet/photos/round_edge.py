@@ -46,6 +46,11 @@ class Disc(NamedTuple):
         top: Where it begins, if it is cut at the top.
         right: Where it ends, if it is cut on the right.
         bottom: Where it ends, if it is cut at the bottom.
+
+    Example:
+        >>> import biranet
+        >>> biranet.Disc(x=50, y=40, radius=30, top=15).scaled(2)[:3]
+        (100, 80, 60)
     """
 
     x: float

@@ -17,7 +17,7 @@ from biranet.photos import HEADER_GROUP
 from biranet.photos.fingerprint import FINGERPRINT_BYTES
 from biranet.photos.formats import PhotoFile
 from biranet.photos.journal import Outcome
-from biranet.photos.prepare import Preparation, prepare_photo
+from biranet.photos.prepare import Preparation, prepare_file
 from biranet.photos.privacy.metadata import identifiers, patient_and_eye
 from biranet.photos.quality import QUALITY_COLUMNS, Quality
 from biranet.photos.read import read_source
@@ -99,7 +99,7 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
     header = {"identifiers": identifiers(file), HEADER_GROUP: group, "header_eye": eye}
     outcome_so_far = _EMPTY_OUTCOME | task.file_state | {"sha256": sha256} | header
     try:
-        prepared = prepare_photo(file, task.preparation)
+        prepared = prepare_file(file, task.preparation)
     except PhotoError as error:
         return task.file, outcome_so_far | {"status": error.status, "reason": str(error)}
     place = image_place(sha256)

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.doubts import training_doubts
-from biranet.learning.epochs import EpochResult, OnEpoch, is_stop_request, loss_of_predictions
+from biranet.learning.epoch_result import EpochResult, OnEpoch, is_stop_request, loss_of_predictions
 from biranet.learning.predict import predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, epoch_name
 from biranet.learning.training import Training

@@ -15,9 +15,9 @@ from safetensors import safe_open
 
 import biranet as package
 from biranet.errors import InputError
-from biranet.inference import models
-from biranet.inference.models import DEFAULT, find_checkpoint, read_model_card, shipped
+from biranet.learning import shipped_models as models
 from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.shipped_models import DEFAULT, find_checkpoint, read_model_card, shipped
 from biranet.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ def test_a_missing_card_is_named(stand_in, biranet):
 def test_reading_cards_needs_no_torch():
     script = f"""
 import sys
-from biranet.inference.models import {", ".join(("find_checkpoint", "read_model_card", "shipped"))}
+from biranet.learning.shipped_models import {", ".join(("find_checkpoint", "read_model_card", "shipped"))}
 for name in shipped():
     read_model_card(name), find_checkpoint(name)
 assert not {{"torch", "safetensors", "pandas"}} & sys.modules.keys()

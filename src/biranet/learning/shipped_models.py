@@ -11,7 +11,7 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
-from biranet.files import read_toml, sha256_of
+from biranet.files import read_toml
 from biranet.grades import GRADE_COUNT
 from biranet.validated import STRICT, validated
 
@@ -23,7 +23,7 @@ DEFAULT = "idrid_lite0"
 
 
 @dataclass(frozen=True)
-class Figure:
+class CardFigure:
     """A number of `metrics.json` with its 95 % interval, which holds it."""
 
     __pydantic_config__ = STRICT
@@ -37,7 +37,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredOn:
     """Figures that were measured in one way.
 
     Attributes:
@@ -48,7 +48,7 @@ class Measured:
     __pydantic_config__ = STRICT
 
     how: str
-    figures: dict[str, Figure]
+    figures: dict[str, CardFigure]
 
     def __post_init__(self) -> None:
         if not self.figures:
@@ -65,7 +65,7 @@ class LearnedFrom:
         name: What it is called.
         photographs: How many photos of it.
         grades: Of them, of grade 0, 1, 2, 3 and 4.
-        licence: Under which they were published.
+        license: Under which they were published.
         attribution: What their licence asks to be said, and the reference.
     """
 
@@ -74,7 +74,7 @@ class LearnedFrom:
     name: str
     photographs: int
     grades: tuple[int, int, int, int, int]
-    licence: str
+    license: str
     attribution: str
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class ModelCard:
         metrics: What was measured; what tells most comes first.
         intended_use: What it is for, and what not.
         limits: What is known of where it fails, and what nobody knows of it; sentences.
-        licence: Of the weights.
+        license: Of the weights.
         weights_sha256: SHA-256 of the checkpoint's file.
     """
 
@@ -108,10 +108,10 @@ class ModelCard:
     recipe: str
     start: str
     data: LearnedFrom
-    metrics: tuple[Measured, ...]
+    metrics: tuple[MeasuredOn, ...]
     intended_use: str
     limits: tuple[str, ...]
-    licence: str
+    license: str
     weights_sha256: str
 
     def __post_init__(self) -> None:
@@ -151,22 +151,16 @@ def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
             that very name, without suffix, is reached by its whole path); or a path. The default model when not given.
 
     Returns:
-        The path. That a checkpoint stands there is for `load_checkpoint` to find out; a model that ships is the one
-        that its card is about.
+        The path. That a checkpoint stands there, and of a model that ships the one that its card is about, is for
+        `load_checkpoint` to find out.
 
     Raises:
-        InputError: If it is a word that names neither a file nor a model that ships; the default is asked for, and does
-            not ship with this biranet; or a model that ships is not the file that its card is about.
+        InputError: If it is a word that names neither a file nor a model that ships; or the default is asked for, and
+            does not ship with this biranet.
     """
     name = DEFAULT if name_or_path is None else str(name_or_path)
     if name in shipped():
-        path = SHIPPED / f"{name}.safetensors"
-        if sha256_of(path) != read_model_card(name).weights_sha256:
-            raise InputError(
-                f"{path} is not the file that its card {name}.toml is about: it is damaged, or was replaced; "
-                "install biranet anew"
-            )
-        return path
+        return SHIPPED / f"{name}.safetensors"
     if name_or_path is None:
         raise InputError(
             f"the model {DEFAULT} does not ship with this biranet, as in a checkout without the weights; give a "
@@ -178,6 +172,28 @@ def find_checkpoint(name_or_path: Path | str | None = None) -> Path:
     return path
 
 
+def is_shipped(checkpoint: Path) -> bool:
+    """Whether a file that `find_checkpoint` found is a model that ships."""
+    return checkpoint.parent == SHIPPED
+
+
+def check_card(checkpoint: Path, sha256: str) -> None:
+    """Refuse a model that ships if it is not the file that its card is about.
+
+    Args:
+        checkpoint: Its file.
+        sha256: SHA-256 of the file, as it was read.
+
+    Raises:
+        InputError: If it is another one.
+    """
+    if sha256 != read_model_card(checkpoint.stem).weights_sha256:
+        raise InputError(
+            f"{checkpoint} is not the file that its card {checkpoint.stem}.toml is about: it is damaged, or was "
+            "replaced; install biranet anew"
+        )
+
+
 def describe_model(checkpoint: Path) -> str:
     """Say which model a file that `find_checkpoint` found is, in a line.
 
@@ -185,7 +201,7 @@ def describe_model(checkpoint: Path) -> str:
         >>> describe_model(Path("runs/first/best.safetensors"))
         'runs/first/best.safetensors'
     """
-    if checkpoint.parent != SHIPPED:
+    if not is_shipped(checkpoint):
         return str(checkpoint)
     return (
         f"{checkpoint.stem}, which ships with biranet; its data, figures and limits: biranet models {checkpoint.stem}"

@@ -12,7 +12,7 @@ from torch import nn
 from biranet.decisions.columns import PROBABILITIES
 from biranet.errors import InputError
 
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 """What a probability that float32 has no number for counts as in a loss."""
 
 
@@ -115,5 +115,5 @@ def loss_of_predictions(loss: nn.Module, predictions: pd.DataFrame) -> float:
         0.6931
     """
     probabilities = predictions[list(PROBABILITIES)].to_numpy(np.float64)
-    logits = torch.from_numpy(np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)))
+    logits = torch.from_numpy(np.log(np.maximum(probabilities, SMALLEST_FLOAT32)))
     return float(loss(logits, torch.tensor(predictions["grade"].to_numpy(np.int64))))

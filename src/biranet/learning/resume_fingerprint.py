@@ -1,0 +1,31 @@
+"""What a run hangs on: whoever goes on with it must find the same, or nobody could repeat it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+ResumeFingerprint = Mapping[str, Any]
+"""What a run hangs on, plain values by name; some, named in `SUMS`, sum up what is too long to tell."""
+
+SUMS = {"photos_sha256": "the photos have changed", "start_sha256": "the checkpoint to start from has changed"}
+"""What it means that a sum differs, by its name."""
+
+
+def describe_differences(here: ResumeFingerprint, written: ResumeFingerprint, where: str) -> str:
+    """Say in what two fingerprints differ; nothing where they are the same.
+
+    Args:
+        here: That of what is asked for.
+        written: That of what was begun.
+        where: Where it was begun, in words.
+
+    Example:
+        >>> describe_differences({"epochs": 3, "photos_sha256": "0a"}, {"epochs": 2, "photos_sha256": "1b"}, "there")
+        'epochs is 3 here and 2 there, the photos have changed since it began'
+    """
+    return ", ".join(
+        f"{SUMS[name]} since it began"
+        if name in SUMS
+        else f"{name} is {here.get(name)!r} here and {written.get(name)!r} {where}"
+        for name in dict.fromkeys([*here, *written])
+        if here.get(name) != written.get(name)
+    )
