@@ -154,11 +154,11 @@ def asked(monkeypatch, biranet):
 
     calls = []
 
-    def note(prepared, run, settings, *, resume, start):
-        calls.append((prepared, run, settings, resume))
+    def note(plan):
+        calls.append((plan.prepared, plan.run, plan.config, plan.resume))
         return Progress()
 
-    monkeypatch.setattr(module, "train", note)
+    monkeypatch.setattr(module, "run_training", note)
     monkeypatch.setattr("biranet.learning.control.fit_control", lambda *run: "")
 
     def ask(*arguments):

@@ -232,7 +232,7 @@ def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree)
     before = tree(run_folder)
     answer = biranet("train", "--resume", "--out", run_folder, "--epochs", 3, "--lr", 0.5, "--model", "plain")
     assert_one_sentence(answer, "--resume keeps the settings of the run; leave out what differs: ")
-    for difference in ("epochs is 3 here and 1 in", "optimizer.lr is 0.5 here and 0.0002 in", "model.model is plain"):
+    for difference in ("epochs is 3 here and 1 in", "optimizer.lr is 0.5 here and 0.0002 in", "model.model is 'plain'"):
         assert difference in answer.err
     assert "seed" not in answer.err and tree(run_folder) == before
 

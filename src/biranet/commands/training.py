@@ -30,8 +30,8 @@ class TrainingCommand(Command):
     no_cuda: bool = False
     """Compute on the CPU even where there is a GPU; the same as --device cpu."""
     config: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    # What `start` names, a `Start`, where the defaults of the settings were read from it; no flag.
     loaded: Suppress[Fixed[Any]] = None
-    """What `start` names, where the defaults of the settings were read from it: a `Start`."""
 
     def settle(self) -> "tuple[TrainConfig, Start | None]":
         """Combine the settings, with files in place of the names of models.
