@@ -79,11 +79,11 @@ def photos(tmp_path):
 def counted(monkeypatch):
     """One entry for each time that a photo is really prepared, not taken from an earlier run."""
     calls = []
-    original = store.prepare_photo
+    original = store.prepare_file
 
     def counting(*args):
         calls.append(args)
         return original(*args)
 
-    monkeypatch.setattr(store, "prepare_photo", counting)
+    monkeypatch.setattr(store, "prepare_file", counting)
     return calls

@@ -183,7 +183,7 @@ def test_copies_and_what_contradicts_them():
 
 def test_copies_that_are_known_are_not_looked_for_again(biranet, split_folder, tmp_path, monkeypatch):
     table = manifest(4, fingerprint=[PRINTS[0], PRINTS[1], PRINTS[4], ""], grade=[0, 1, 2, 3])
-    assert audit(table, duplicate_sets=find_duplicate_sets(table)) == audit(table)
+    assert audit_module.audit_manifest(table, ["split"], find_duplicate_sets(table)) == audit(table, ["split"])
     searches = []
     search = audit_module.near_identical_pairs
     monkeypatch.setattr(audit_module, "near_identical_pairs", lambda prints: searches.append(prints) or search(prints))

@@ -242,7 +242,7 @@ def test_a_blurred_photo_is_ungradable_and_keeping_it_prepares_nothing_anew(tmp_
     assert "focus" in table.loc[blurred.name, "reason"]
     assert (tmp_path / "out" / table.loc[blurred.name, "prepared"]).is_file()
     assert all(table[name].astype(float).notna().all() for name in QUALITY_COLUMNS)
-    monkeypatch.setattr(store, "prepare_photo", None)
+    monkeypatch.setattr(store, "prepare_file", None)
     kept = run(tmp_path / "photos", tmp_path / "out", keep_ungradable=True)
     assert set(kept["status"]) == {"ok"}
     assert set(run(tmp_path / "photos", tmp_path / "out")["status"]) == {"ok", "ungradable"}

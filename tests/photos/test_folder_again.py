@@ -144,7 +144,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     run(photos, whole)
     everything = len(counted)
     counted.clear()
-    original = store.prepare_photo
+    original = store.prepare_file
 
     def interrupted(*args):
         if len(counted) == 3:
@@ -152,7 +152,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
         return original(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(store, "prepare_photo", interrupted)
+        patch.setattr(store, "prepare_file", interrupted)
         run(photos, out)
     assert not (out / "manifest.csv").exists()
     journal = (out / "progress.jsonl").read_bytes()
@@ -163,7 +163,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(photos, tmp_path, monkeypa
     (out / "images" / "00" / ".abc.biranet-0123abcd.partial").write_bytes(b"half")
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(store, "prepare_photo", interrupted)
+        patch.setattr(store, "prepare_file", interrupted)
         run(photos, out)
     assert len(counted) == 3
     run(photos, out)
