@@ -11,9 +11,10 @@ import pytest
 from pypdf import PdfReader
 from sklearn.metrics import roc_curve
 
+import answered_table
+from answered_table import GRADES, THRESHOLDS
 from biranet.config import ReportConfig
 from biranet.console import escape_control
-from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
 from biranet.evaluation.bands import measure_curves
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.subgroups import measure_subgroups
@@ -24,29 +25,12 @@ from biranet.reports.figures.font import text_width
 from biranet.reports.figures.grades import draw_confusion
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
 
-GRADES = np.arange(5)
 STRANGE = ["眼科", "مستشفى", "<b>&\"'", "a_50%\\", "\x1b[31m", "very long name of a camera and of its maker in full"]
-THRESHOLDS = {"sensitivity_90": 0.3, "specificity_90": 0.8}
 
 
-def answered(photos: int = 150, temperature: float = 1.5) -> pd.DataFrame:
-    random = np.random.default_rng(8)
-    truth = random.integers(0, 5, photos)
-    raw = np.exp(-1.5 * (truth[:, None] + random.normal(0, 0.9, (photos, 1)) - GRADES) ** 2)
-    raw /= raw.sum(axis=1, keepdims=True)
-    points = {**THRESHOLDS, "a_name_of_another_program": 0.5}
-    rules = Rules(
-        temperature=temperature,
-        operating_points=tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
-        set_threshold=0.7,
-    )
-    answers = decide(raw, rules)
-    columns = {f"p{grade}": answers.probabilities[:, grade] for grade in GRADES}
-    table = pd.DataFrame({**columns, "predicted_grade": answers.grades, **decision_columns(answers, rules)})
+def answered(photos: int = 150) -> pd.DataFrame:
     names = [STRANGE[number % len(STRANGE)] for number in range(photos)]
-    return table.assign(
-        file=np.arange(photos).astype(str), group=np.arange(photos).astype(str), grade=truth, source=names
-    )
+    return answered_table.answered(photos).assign(source=names)
 
 
 def drawn(table: pd.DataFrame, **config: Any) -> dict[str, Figure]:

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_columns
+from answered_table import answered
 from biranet.reports.pages.charts import (
     Chart,
     decision_counts,
@@ -14,25 +14,6 @@ from biranet.reports.pages.charts import (
     reliability_chart,
 )
 from biranet.reports.pages.drawing import Axes, ticks
-
-GRADES = np.arange(5)
-
-
-def answered(photos: int = 150, temperature: float = 1.5) -> pd.DataFrame:
-    random = np.random.default_rng(8)
-    truth = random.integers(0, 5, photos)
-    raw = np.exp(-1.5 * (truth[:, None] + random.normal(0, 0.9, (photos, 1)) - GRADES) ** 2)
-    raw /= raw.sum(axis=1, keepdims=True)
-    points = {"sensitivity_90": 0.3, "specificity_90": 0.8, "a_name_of_another_program": 0.5}
-    rules = Rules(
-        temperature=temperature,
-        operating_points=tuple(OperatingPoint(name, threshold) for name, threshold in points.items()),
-        set_threshold=0.7,
-    )
-    answers = decide(raw, rules)
-    columns = {f"p{grade}": answers.probabilities[:, grade] for grade in GRADES}
-    table = pd.DataFrame({**columns, "predicted_grade": answers.grades, **decision_columns(answers, rules)})
-    return table.assign(file=np.arange(photos).astype(str), group=np.arange(photos).astype(str), grade=truth)
 
 
 def corners(chart: Chart, line: int) -> npt.NDArray[np.float64]:
