@@ -26,6 +26,7 @@ class Outer:
     count: int
     parts: tuple[Inner, ...] = ()
     named: dict[str, Inner] = dataclasses.field(default_factory=dict)
+    last: Inner | None = None
 
 
 def test_plain_values_become_dataclasses():
@@ -40,12 +41,13 @@ def test_plain_values_become_dataclasses():
         ({"count": 3, "parts": [{}, {"share": 2}]}, "here: parts.1: the share must lie between 0 and 1, not 2.0"),
         (
             {"count": 3, "trunk": "x"},
-            "here: there is no setting 'trunk', which is backbone now; known here are: count, parts, named",
+            "here: there is no setting 'trunk', which is backbone now; known here are: count, parts, named, last",
         ),
-        ({"count": 3, "cuont": 4}, "here: there is no setting 'cuont'; known here are: count, parts, named"),
+        ({"count": 3, "cuont": 4}, "here: there is no setting 'cuont'; known here are: count, parts, named, last"),
         ({"count": 3, "parts": [{"x": 1}]}, "here: there is no setting 'parts.0.x'; known here are: share"),
         ({"count": 3, "named": {"a": {"x": 1}}}, "here: there is no setting 'named.a.x'; known here are: share"),
-        ({"count": 3, "\x1b[2J": 4}, r"here: there is no setting '\x1b[2J'; known here are: count, parts, named"),
+        ({"count": 3, "last": {"x": 1}}, "here: there is no setting 'last.x'; known here are: share"),
+        ({"count": 3, "\x1b[2J": 4}, r"here: there is no setting '\x1b[2J'; known here are: count, parts, named, last"),
         ([1], "here: Input should be a dictionary or an instance of Outer"),
         (None, "here: Input should be a dictionary or an instance of Outer"),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from biranet.errors import InputError
@@ -70,7 +71,12 @@ def _fields_at(kind: Any, location: Sequence[str | int]) -> list[str]:
     """Names of the fields that the dataclass at a place inside another one has."""
     for part in location:
         if is_dataclass(kind):
-            kind = get_type_hints(kind)[str(part)]
+            kind = _if_given(get_type_hints(kind)[str(part)])
         else:  # the values of a dictionary, the members of a tuple
-            kind = next(each for each in reversed(get_args(kind)) if each is not ...)
+            kind = _if_given(next(each for each in reversed(get_args(kind)) if each is not ...))
     return [field.name for field in fields(kind)]
+
+
+def _if_given(kind: Any) -> Any:
+    """What `X | None` is where it is something: no part of a place inside it, so pydantic does not name it there."""
+    return next(each for each in get_args(kind) if each is not NoneType) if isinstance(kind, UnionType) else kind
