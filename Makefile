@@ -17,15 +17,17 @@ help: ## List these commands
 
 setup: $(INSTALLED) ## Install everything into .venv
 
-# The lock is complete, so pip looks for no dependencies: older pips stumble over versions newer than the pins.
+# The lock is complete, so pip looks for no dependencies: older pips stumble over versions newer than the pins. pip
+# compiles on one core, compileall on all; templates that are no Python it cannot compile, and need not.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "$(PYTHON) is not Python 3.11 or newer; name one that is, for example: make setup PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --no-compile --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 demo: setup ## Run the whole chain on drawn photographs, and say where the report is
@@ -54,7 +56,9 @@ test-kernels: setup ## Run the tests marked kernels as two older processors woul
 docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
 	$(BIN)/python -W error docs/reference/build.py build/docs
 
-ci: check docs test-kernels test-ci ## Do what CI does: check, docs, quick tests, the slow ones marked sample, other kernels
+# All at a time, since each by itself leaves one processor idle for a part of its time; the tests end last.
+ci: setup ## Do what CI does: check, docs, quick tests, the slow ones marked sample, other kernels
+	$(MAKE) --keep-going --jobs 4 check docs test-kernels test-ci
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" --durations=25 --cov --cov-report=term
