@@ -5,7 +5,7 @@ plane, how much light comes back; the pigment's palette gives each brightness it
 drawing and 8-bit blurs and are laid over the picture by plain arithmetic, which every machine does alike.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +31,15 @@ _SUBPIXEL_BITS = 4
 """Fraction bits of the coordinates given to OpenCV."""
 _LESION_RADIUS = 0.86
 """Lesions lie within this distance of the field's centre."""
+
+
+class _Fork(NamedTuple):
+    """How a branch leaves its parent: how far along it, to which side (-1 or 1), and how wide and long it grows."""
+
+    place: float
+    side: int
+    width: float
+    length: float
 
 
 class Eye:
@@ -216,36 +225,29 @@ class Eye:
             turn = -turn
             here = width * (1 - 0.55 * place)
             length = random.uniform(0.3, 0.75) * (1.1 - 0.4 * place)
-            self._branch(random, mask, path, place, turn, here * random.uniform(0.45, 0.75), length, True)
+            fork = _Fork(place, turn, here * random.uniform(0.45, 0.75), length)
+            self._branch(random, mask, path, fork, twigs=True)
 
-    def _branch(
-        self,
-        random: Random,
-        mask: Pixels,
-        parent: Points,
-        place: float,
-        turn: int,
-        width: float,
-        length: float,
-        twigs: bool,
-    ) -> None:
-        index = min(int(place * (len(parent) - 1)), len(parent) - 2)
+    def _branch(self, random: Random, mask: Pixels, parent: Points, fork: _Fork, *, twigs: bool) -> None:
+        """Grow a vessel out of another, and perhaps twigs out of it."""
+        index = min(int(fork.place * (len(parent) - 1)), len(parent) - 2)
         along = parent[index + 1] - parent[index]
-        steps = max(5, int(length / 0.04))
-        angle = turn * random.uniform(0.5, 0.95)
+        steps = max(5, int(fork.length / 0.04))
+        angle = fork.side * random.uniform(0.5, 0.95)
         headings = np.arctan2(along[1], along[0]) + angle * (1 - random.uniform(0, 0.7) * np.arange(steps) / steps)
         headings += np.cumsum(random.normal(0, 0.14, steps))
-        path = parent[index] + np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0) * (length / steps)
+        path = parent[index] + np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0) * (fork.length / steps)
         path = np.concatenate([parent[index : index + 1], path])
         inside = np.flatnonzero(np.hypot(*(path - self.fovea).T) < AVASCULAR_RADIUS)
         path = path[: inside[0]] if len(inside) else path
         if len(path) < 4:
             return
-        width = max(width, 0.007)
+        width = max(fork.width, 0.007)
         self.stroke(mask, path, width, 0.6 * width)
         if twigs:
             for where in random.uniform(0.2, 0.75, random.integers(0, 3)):
-                self._branch(random, mask, path, where, random.choice([-1, 1]), 0.65 * width, 0.5 * length, False)
+                twig = _Fork(where, random.choice([-1, 1]), 0.65 * width, 0.5 * fork.length)
+                self._branch(random, mask, path, twig, twigs=False)
 
 
 def _to_unit_range(levels: NDArray[Any]) -> Floats:
