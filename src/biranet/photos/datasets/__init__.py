@@ -146,7 +146,8 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabeledPhoto]:
         raise InputError(f"{folder.path} holds no photographs (no file ends in .jpg, .png, .tif or the like){skipped}")
     photos: dict[str, LabeledPhoto] = {}
     rows: dict[str, SourceRow] = {}
-    for photo, row in layout.read(folder):
+    for entry in layout.read(folder):
+        photo, row = folder.photo(entry), entry.row
         if row is not None:
             if photo.file in photos:
                 raise InputError(_describe_repeat(photo, row, photos[photo.file], rows[photo.file]))

@@ -1,8 +1,10 @@
 """APTOS: the Kaggle competition "APTOS 2019 Blindness Detection"."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.parts import find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
@@ -21,17 +23,17 @@ def _is_label_file(path: Path, header: tuple[str, ...]) -> bool:
     return not is_sample_submission(path) and all_names_match(path, "id_code", r"[0-9a-f]{12}(\..*)?")
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     grade_columns = ("diagnosis",) if "diagnosis" in folder.headers[path] else ()
     for row, (name, *grades), extra_columns in table_rows(path, ("id_code", *grade_columns)):
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(name, row),
             folder.parse_grade_cell(grades[0], row, "diagnosis") if grades else GradeLabel(),
+            row,
             split=find_part(path.stem),
             source="aptos",
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
 APTOS = published_layout(

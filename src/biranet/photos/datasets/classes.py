@@ -1,12 +1,13 @@
 """Class folders: photos in folders named by their grades, alone, within parts of a split, or a few levels down."""
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from biranet.errors import InputError
 from biranet.grades import GRADES
-from biranet.photos.datasets.layout import Layout, PhotoRows, refuse_labels
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import Layout, refuse_labels
 from biranet.photos.datasets.parts import SPLIT_NAMES
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.scale import GradeLabel, Scale, named_grade
@@ -107,7 +108,7 @@ def looks_like_classes(folder: PhotoFolder) -> str:
     return ""
 
 
-def _read(folder: PhotoFolder) -> PhotoRows:
+def _read(folder: PhotoFolder) -> Iterator[LabelEntry]:
     refuse_labels(folder, "classes")
     parents = class_parents(folder) or class_parents(folder, anywhere=True) or [""]
     around = {"", *(above for parent in parents for above in _ancestors(parent))}
@@ -121,7 +122,7 @@ def _read(folder: PhotoFolder) -> PhotoRows:
         label = _parse_class_name(folder, file, name) if name else GradeLabel()
         steps = PurePosixPath(parent or "").parts
         splits = [SPLIT_NAMES[step.lower()] for step in steps if step.lower() in SPLIT_NAMES]
-        yield folder.photo(file, label, split=splits[-1] if splits else ""), None
+        yield LabelEntry(file, label, split=splits[-1] if splits else "")
 
 
 def _parse_class_name(folder: PhotoFolder, file: str, name: str) -> GradeLabel:

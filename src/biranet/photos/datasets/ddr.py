@@ -1,9 +1,11 @@
 """DDR: three lists of `name grade`, in which grade 5 is ungradable."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.parts import SPLIT_NAMES, accept_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import list_rows
@@ -19,7 +21,7 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     return [path for path in folder.label_files if path.name in _LISTS and _PHOTO_NAME.fullmatch(first_name(path))]
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     split = SPLIT_NAMES[path.stem]
     is_in_part = accept_part(split)
 
@@ -28,13 +30,13 @@ def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
         return is_in_part(file) and "lesion_" not in file
 
     for row, name, grade in list_rows(path):
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(name, row, accept=accept),
             UNGRADABLE_IN_SET if grade == _UNGRADABLE else folder.parse_grade_cell(grade, row),
+            row,
             split=split,
             source="ddr",
         )
-        yield photo, row
 
 
 DDR = published_layout(

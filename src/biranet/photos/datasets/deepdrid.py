@@ -1,8 +1,10 @@
 """DeepDRiD: two photos of each eye; the labels of the test photos were published later, in a shape of their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.parts import accept_part, find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
@@ -21,12 +23,12 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     ]
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     read = _read_test if set(_TEST_COLUMNS) <= set(folder.headers[path]) else _read_training
     return read(folder, path)
 
 
-def _read_training(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read_training(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     split = find_part(path.stem)
     columns = ("patient_id", "image_id", *_GRADE_COLUMNS.values())
     for row, (patient, name, *texts), extra_columns in table_rows(path, columns):
@@ -37,30 +39,30 @@ def _read_training(folder: PhotoFolder, path: Path) -> PhotoRows:
         }
         # The name says the eye as well, but not always the same one; the grade is of the eye whose column is filled.
         eye = next(iter(grades)) if len(grades) == 1 else _eye_of_shot(name)
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(name, row, accept=accept_part(split)),
             grades.get(eye, GradeLabel()),
+            row,
             group=patient,
             eye=eye,
             split=split,
             source="deepdrid",
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
-def _read_test(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read_test(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     for row, (name, grade), extra_columns in table_rows(path, _TEST_COLUMNS):
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(name, row, accept=accept_part("test")),
             folder.parse_grade_cell(grade, row, _TEST_COLUMNS[1]),
+            row,
             group=name.rpartition("_")[0],
             eye=_eye_of_shot(name),
             split="test",
             source="deepdrid",
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
 def _eye_of_shot(name: str) -> str:

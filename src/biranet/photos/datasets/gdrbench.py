@@ -1,10 +1,11 @@
 """GDRBench: eight data sets, its domains, each with lists of `name grade`."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from biranet.photos.datasets.labels import SourceRow
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry, SourceRow
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import list_rows
 from biranet.photos.datasets.signatures import first_name
@@ -25,20 +26,20 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     ]
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     parts = _LIST.fullmatch(path.name)
     domain, split = (parts["domain"], parts.lastgroup or "") if parts else ("", "")
     for row, name, grade in list_rows(path):
         group, eye = _patient_and_eye(domain, name)
-        photo = folder.photo(
+        yield LabelEntry(
             _find(folder, name, row),
             folder.parse_grade_cell(grade, row),
+            row,
             group=group,
             eye=eye,
             split=split,
             source=domain,
         )
-        yield photo, row
 
 
 def _patient_and_eye(domain: str, name: str) -> tuple[str, str]:

@@ -1,12 +1,13 @@
 """Layouts that belong to no data set: folders of photos without labels, and tables with any columns."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.manifest import SPLITS
 from biranet.photos.datasets.classes import looks_like_classes
-from biranet.photos.datasets.labels import SourceRow
-from biranet.photos.datasets.layout import Layout, PhotoRows, refuse_labels
+from biranet.photos.datasets.labels import LabelEntry, SourceRow
+from biranet.photos.datasets.layout import Layout, refuse_labels
 from biranet.photos.datasets.parts import SPLIT_NAMES
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
@@ -32,10 +33,10 @@ def _recognizes_folder(folder: PhotoFolder) -> str:
     return "; ".join(filter(None, (why, looks_like_classes(folder))))
 
 
-def _read_folder(folder: PhotoFolder) -> PhotoRows:
+def _read_folder(folder: PhotoFolder) -> Iterator[LabelEntry]:
     refuse_labels(folder, "folder")
     for file in folder.files:
-        yield folder.photo(file, GradeLabel()), None
+        yield LabelEntry(file, GradeLabel())
 
 
 def _recognizes_table(folder: PhotoFolder) -> str:
@@ -46,7 +47,7 @@ def _recognizes_table(folder: PhotoFolder) -> str:
     return f"{path.name} is a table"
 
 
-def _read_table(folder: PhotoFolder) -> PhotoRows:
+def _read_table(folder: PhotoFolder) -> Iterator[LabelEntry]:
     path = folder.labels
     if path is None:
         raise InputError("the layout 'csv' needs a label file; name it with --labels")
@@ -58,9 +59,10 @@ def _read_table(folder: PhotoFolder) -> PhotoRows:
         split = _parse_split(cells["split"], row, theirs.get("split", ""))
         with row.locate_errors(theirs.get("eye", "")):
             eye = parse_eye(cells["eye"])
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(cells["file"], row),
             folder.parse_grade_cell(cells["grade"], row, theirs["grade"]),
+            row,
             group=_filled(cells["group"]),
             group_from="labels",
             eye=eye,
@@ -68,7 +70,6 @@ def _read_table(folder: PhotoFolder) -> PhotoRows:
             source=_filled(cells["source"]),
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
 def _match_columns(folder: PhotoFolder, path: Path) -> dict[str, str]:

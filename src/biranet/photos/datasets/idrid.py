@@ -1,8 +1,10 @@
 """IDRiD: the grading task of the Indian Diabetic Retinopathy Image Dataset."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.parts import accept_part, find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
@@ -20,7 +22,7 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     return [path for path in folder.tables_with(*_COLUMNS) if all_names_match(path, _COLUMNS[0], r"IDRiD_\d+(\..*)?")]
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     split = find_part(path.stem)
     is_in_part = accept_part(split)
     # `b. Testing Set` may itself be the folder of photos, and its names are those of the other part.
@@ -33,15 +35,15 @@ def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
 
     for row, (name, grade), extra_columns in table_rows(path, _COLUMNS):
         file = folder.find(name, row, accept=accept)
-        photo = folder.photo(
+        yield LabelEntry(
             file,
             folder.parse_grade_cell(grade, row, _COLUMNS[1]),
+            row,
             group=group_from_comment(folder.read_start(file, _START_BYTES)),
             split=split,
             source="idrid",
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
 IDRID = published_layout(

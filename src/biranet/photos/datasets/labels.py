@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from biranet.errors import InputError
+from biranet.scale import GradeLabel
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,35 @@ class LabeledPhoto:
     ungradable: str = ""
     extra_columns: Mapping[str, str] = field(default_factory=dict)
     group_from: str = ""
+
+
+_NO_COLUMNS: Mapping[str, str] = {}
+
+
+class LabelEntry(NamedTuple):
+    """What the labels say of a photo, and no more; see `LabeledPhoto` for its terms.
+
+    Attributes:
+        file: The photo.
+        label: Its grade, or why it has none.
+        row: The row that names it; None where no label file does.
+        group: Its patient or visit, where the labels say it.
+        eye: Its eye, likewise.
+        split: Its part, likewise.
+        source: Its source, likewise.
+        extra_columns: All other columns of the label file.
+        group_from: Where the group comes from, where there is one.
+    """
+
+    file: str
+    label: GradeLabel
+    row: "SourceRow | None" = None
+    group: str = ""
+    eye: str = ""
+    split: str = ""
+    source: str = ""
+    extra_columns: Mapping[str, str] = _NO_COLUMNS
+    group_from: str = "data set"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.labels import LabeledPhoto, SourceRow
+from biranet.photos.datasets.labels import LabelEntry
 from biranet.photos.datasets.photo_folder import PhotoFolder
-
-PhotoRows = Iterator[tuple[LabeledPhoto, SourceRow | None]]
-"""Photos, each with the row that names it, or None where no label file does."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +22,14 @@ class Layout:
 
     signature: str
     recognizes: Callable[[PhotoFolder], str]
-    read: Callable[[PhotoFolder], PhotoRows]
+    read: Callable[[PhotoFolder], Iterator[LabelEntry]]
     already_cropped: bool = False
 
 
 def published_layout(
     signature: str,
     find_label_files: Callable[[PhotoFolder], list[Path]],
-    read: Callable[[PhotoFolder, Path], PhotoRows],
+    read: Callable[[PhotoFolder, Path], Iterator[LabelEntry]],
     *,
     already_cropped: bool = False,
 ) -> Layout:
@@ -49,7 +46,7 @@ def published_layout(
         paths = find_label_files(folder)
         return f"{paths[0].name} is {signature}" if paths else ""
 
-    def read_all(folder: PhotoFolder) -> PhotoRows:
+    def read_all(folder: PhotoFolder) -> Iterator[LabelEntry]:
         paths = find_label_files(folder)
         if not paths:
             raise InputError(f"{folder.labels or folder.path} holds no label file of this layout, which is {signature}")

@@ -1,9 +1,11 @@
 """The two lists of `name grade` that came with the original release of BiRA-Net."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import Layout, PhotoRows
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import Layout
 from biranet.photos.datasets.parts import find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import list_rows
@@ -20,7 +22,7 @@ def _recognizes(folder: PhotoFolder) -> str:
     return f"{' and '.join(sorted(names))} lie there" if names else ""
 
 
-def _read(folder: PhotoFolder) -> PhotoRows:
+def _read(folder: PhotoFolder) -> Iterator[LabelEntry]:
     # A list that was named may be called anything.
     named = folder.labels is not None and not folder.labels.is_dir()
     paths = folder.label_files if named else _label_files(folder)
@@ -29,7 +31,7 @@ def _read(folder: PhotoFolder) -> PhotoRows:
     for path in paths:
         split = find_part(path.name) if path.name in _LISTS else ""
         for row, name, grade in list_rows(path):
-            yield folder.photo(folder.find(name, row), folder.parse_grade_cell(grade, row), split=split), row
+            yield LabelEntry(folder.find(name, row), folder.parse_grade_cell(grade, row), row, split=split)
 
 
 TWO_LISTS = Layout(f"the lists {' and '.join(_LISTS)}", _recognizes, _read)

@@ -1,10 +1,12 @@
 """Messidor-2, with the adjudicated grades that Google published on Kaggle."""
 
 import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
 from biranet.scale import UNGRADABLE_IN_SET
@@ -22,7 +24,7 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     return [path for columns in _COLUMNS for path in folder.tables_with(*columns, _GRADABLE)]
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     columns = next(columns for columns in _COLUMNS if columns[0] in folder.headers[path])
     examinations = _read_examinations(folder)
     for row, (name, grade), extra_columns in table_rows(path, columns):
@@ -30,15 +32,15 @@ def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
         if gradable not in ("0", "1"):
             raise InputError(f"{row}, column {_GRADABLE!r}: {gradable!r} is neither 0 nor 1")
         group, eye = examinations.get(posixpath.splitext(name)[0], ("", ""))
-        photo = folder.photo(
+        yield LabelEntry(
             folder.find(name, row),
             folder.parse_grade_cell(grade, row, columns[1]) if gradable == "1" else UNGRADABLE_IN_SET,
+            row,
             group=group,
             eye=eye,
             source="messidor2",
             extra_columns=extra_columns,
         )
-        yield photo, row
 
 
 def _read_examinations(folder: PhotoFolder) -> dict[str, tuple[str, str]]:

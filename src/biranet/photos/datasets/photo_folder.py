@@ -9,15 +9,13 @@ from pathlib import Path
 
 from biranet.errors import InputError
 from biranet.files import printable
-from biranet.photos.datasets.labels import LabeledPhoto, SourceRow
+from biranet.photos.datasets.labels import LabeledPhoto, LabelEntry, SourceRow
 from biranet.photos.datasets.names import PhotoNames
 from biranet.photos.datasets.scan import Scan, describe_skipped, outside, scan
 from biranet.scale import GradeLabel, Scale
 from biranet.tables import read_header
 from biranet.text_files import SPREADSHEET_SUFFIXES
 from biranet.words import split_eye_suffix
-
-_NO_COLUMNS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -149,29 +147,18 @@ class PhotoFolder:
         inside = Path(os.path.normpath(self.path / name))
         return inside.relative_to(top).as_posix() if inside.is_relative_to(top) else name
 
-    def photo(
-        self,
-        file: str,
-        label: GradeLabel,
-        *,
-        group: str = "",
-        group_from: str = "data set",
-        eye: str = "",
-        split: str = "",
-        source: str = "",
-        extra_columns: Mapping[str, str] | None = None,
-    ) -> LabeledPhoto:
+    def photo(self, entry: LabelEntry) -> LabeledPhoto:
         """Describe a photo; an eye that the labels leave open comes from its name: `10_left`, `10_L`, `10_OS`."""
         return LabeledPhoto(
-            file=file,
-            grade=label.grade,
-            group=group,
-            eye=eye or split_eye_suffix(file)[1],
-            split=split,
-            source=source or self._name,
-            ungradable=label.ungradable,
-            extra_columns=_NO_COLUMNS if extra_columns is None else extra_columns,
-            group_from=group_from if group else "",
+            file=entry.file,
+            grade=entry.label.grade,
+            group=entry.group,
+            eye=entry.eye or split_eye_suffix(entry.file)[1],
+            split=entry.split,
+            source=entry.source or self._name,
+            ungradable=entry.label.ungradable,
+            extra_columns=entry.extra_columns,
+            group_from=entry.group_from if entry.group else "",
         )
 
     def parse_grade_cell(self, text: str, row: SourceRow, column: str = "") -> GradeLabel:

@@ -1,13 +1,14 @@
 """RetinaMNIST: photos and labels as arrays in one file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biranet.errors import InputError
-from biranet.photos.datasets.labels import SourceRow
-from biranet.photos.datasets.layout import PhotoRows, published_layout
+from biranet.photos.datasets.labels import LabelEntry, SourceRow
+from biranet.photos.datasets.layout import published_layout
 from biranet.photos.datasets.parts import SPLIT_NAMES
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.formats.npz import ArraysError, open_arrays
@@ -42,7 +43,7 @@ def _parts(path: Path) -> list[str]:
         return []
 
 
-def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
+def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     paths = _label_files(folder)
     if len(paths) > 1:
         raise InputError(f"{paths[0]} and {paths[1]} hold the same photos; name one of them with --labels")
@@ -52,13 +53,13 @@ def _read(folder: PhotoFolder, path: Path) -> PhotoRows:
     for part in _parts(path):
         for item, label in enumerate(_read_part(path, part)):
             row = SourceRow(path / f"{part}_labels", item)
-            photo = folder.photo(
+            yield LabelEntry(
                 f"{inside}/{part}_images/{item:04d}",
                 folder.parse_grade_cell(str(label), row),
+                row,
                 split=SPLIT_NAMES[part],
                 source="retinamnist",
             )
-            yield photo, row
 
 
 def _read_part(path: Path, part: str) -> list[Any]:
