@@ -298,10 +298,12 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class ReportConfig(EvaluationConfig):
-    """How predictions are measured, as a whole and in parts."""
+    """How predictions are measured, as a whole and in parts, and what the report on them is called."""
 
     by: tuple[str, ...] = ()
     """Columns whose values make subgroups; columns of many numbers, such as a quality, are divided into thirds."""
+    title: str = ""
+    """Title of the report; what was measured when not given."""
 
 
 def _at_least(config: Any, **lowest: float) -> None:

@@ -1,5 +1,6 @@
 """The commands that judge a model: calibrate, evaluate, compare."""
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,8 +98,6 @@ class Evaluate(Command):
     given."""
     out: ReportFolder = Path("report")
     """Folder for report.html, metrics.json, predictions.csv, and figures, tables and methods for a paper."""
-    title: str = ""
-    """Title of the report; what was measured when not given."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
@@ -116,33 +115,26 @@ class Evaluate(Command):
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
-        computing, title = self.computing.resolve(), check_title(self.title)
+        computing = self.computing.resolve()
+        config = dataclasses.replace(self.config, title=check_title(self.config.title))
         from biranet.reports.control import describe_control
 
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
 
             metrics = evaluate_checkpoint(
-                self.checkpoint,
-                self.prepared,
-                self.out,
-                title=title,
-                part=self.split,
-                config=self.config,
-                computing=computing,
+                self.checkpoint, self.prepared, self.out, part=self.split, config=config, computing=computing
             )
         else:
             from biranet.reports.facts import GRADES_FACT
-            from biranet.reports.tables import measure_tables
+            from biranet.reports.tables import CalibrationSet, measure_tables
             from biranet.scale import Scale
 
             metrics = measure_tables(
                 self.predictions,
                 self.out,
-                title=title,
-                config=self.config,
-                calibration=self.calibration,
-                cost_of_missed=self.cost_of_missed,
+                config=config,
+                calibration=CalibrationSet(self.calibration, self.cost_of_missed),
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
                 facts={GRADES_FACT: f"by --grades {self.grades}"} if self.grades else {},
             )

@@ -32,7 +32,6 @@ def evaluate_checkpoint(
     prepared: Path,
     out: Path,
     *,
-    title: str = "",
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     computing: ComputeConfig = ComputeConfig(),  # noqa: B008 (frozen)
@@ -45,9 +44,8 @@ def evaluate_checkpoint(
         checkpoint: The model: its file, or the name of one that ships.
         prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.medmnist`.
         out: Folder for the report.
-        title: Title of the report; that of the model when empty.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
-        config: How to measure.
+        config: How to measure, and the title; that of the model when empty.
         computing: Where to compute, and what loads the photos.
 
     Returns:
@@ -77,7 +75,7 @@ def evaluate_checkpoint(
         return write_report(
             place,
             predictions,
-            title=title or f"Evaluation of {info.model.model}",
+            title=config.title or f"Evaluation of {info.model.model}",
             config=config,
             provenance=Provenance(tuple(notes), facts),
             supplement=Supplement(

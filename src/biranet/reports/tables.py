@@ -1,6 +1,7 @@
 """Measuring anyone's tables of predictions: pooled, perhaps with rules fitted on other patients, and the report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,14 +23,26 @@ from biranet.scale import Scale
 from biranet.version import how_measured
 
 
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Predictions of other patients, on which the rules for those that are measured are fitted.
+
+    Attributes:
+        tables: Tables of predictions; none where the rules stay as they are.
+        cost_of_missed: How many needless referrals weigh as much as one referable photo that is missed; that of
+            `CalibrationConfig` when None.
+    """
+
+    tables: Sequence[Path] = ()
+    cost_of_missed: float | None = None
+
+
 def measure_tables(
     tables: Sequence[Path],
     out: Path,
     *,
-    title: str = "",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
-    calibration: Sequence[Path] = (),
-    cost_of_missed: float | None = None,
+    calibration: CalibrationSet = CalibrationSet(),
     scale: Scale | None = None,
     facts: Mapping[str, Fact] = MappingProxyType({}),
 ) -> dict[str, Any]:
@@ -38,12 +51,8 @@ def measure_tables(
     Args:
         tables: Tables of predictions; several, such as those of all folds, are pooled.
         out: Folder for the report.
-        title: Title of the report; the name of the table when empty.
-        config: How to measure.
-        calibration: Tables of predictions of other patients, to fit temperature, operating points and prediction sets
-            on; grades are scored as given.
-        cost_of_missed: How many needless referrals weigh as much as one referable photo that is missed; that of
-            `CalibrationConfig` when not given.
+        config: How to measure, and the title; the name of the table when empty.
+        calibration: What to fit temperature, operating points and prediction sets on; grades are scored as given.
         scale: What the values of the tables mean, where they are on another scale.
         facts: Further facts on how it was measured, by name.
 
@@ -54,21 +63,23 @@ def measure_tables(
         InputError: If a table cannot be used, or the report would replace it.
         RefusedError: If the rules would be fitted on photos or patients that are measured.
     """
-    with output(out, REPORT, [*tables, *calibration]) as place:
+    sources = [*tables, *calibration.tables]
+    with output(out, REPORT, sources) as place:
         replaced = out / "predictions.csv"
-        if replaced.resolve() in (path.resolve() for path in (*tables, *calibration)):
+        if replaced.resolve() in (path.resolve() for path in sources):
             raise InputError(
                 f"the report would replace {replaced}, which it is to read; choose another folder with --out"
             )
-        described, notes = describe_tables(tables, new_rules=bool(calibration))
+        described, notes = describe_tables(tables, new_rules=bool(calibration.tables))
         pooled = pool_predictions(*tables, scale=scale)
         check_unchanged(tables, described)
         table = pooled.table
         rules_facts: dict[str, Fact] = {}
         notes += [_note_left_out(pooled)] if pooled.left_out else []
-        if calibration:
-            origin, measured = _join_names(calibration), _join_names(tables)
-            rules = _fit_disjoint(read_predictions(*calibration, scale=scale), origin, table, measured, cost_of_missed)
+        if calibration.tables:
+            origin, measured = _join_names(calibration.tables), _join_names(tables)
+            others = read_predictions(*calibration.tables, scale=scale)
+            rules = _fit_disjoint(others, origin, table, measured, calibration.cost_of_missed)
             table = apply_rules(table, rules, origin=measured)
             rules_facts = _describe_rules(rules, origin)
             notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
@@ -76,7 +87,7 @@ def measure_tables(
         return write_report(
             place,
             table,
-            title=title or f"Evaluation of {what}",
+            title=config.title or f"Evaluation of {what}",
             config=config,
             provenance=Provenance(tuple(notes), {**facts, **rules_facts, **how_measured()}, described),
         )
