@@ -27,16 +27,14 @@ class Samples:
         from biranet.learning.split import split_photos
         from biranet.manifest import read_manifest, write_manifest
         from biranet.photos.datasets import LabelSource
-        from biranet.photos.drawn.synthetic import draw_folder
+        from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
         from biranet.photos.folder import prepare_folder
         from biranet.photos.prepare import read_preparation
 
         self.workdir = workdir
         self.photos, self.prepared, self.run = workdir / "photos", workdir / "prepared", workdir / "run"
-        draw_folder(self.photos, 10, seed=7, width_px=96, height_px=80)
-        prepare_folder(
-            self.photos, self.prepared, labels=LabelSource(self.photos / "labels.csv"), size_px=64, progress=False
-        )
+        draw_folder(self.photos, balanced_grades(10), seed=7, width_px=96, height_px=80)
+        prepare_folder(self.photos, self.prepared, labels=LabelSource(self.photos / "labels.csv"), size_px=64)
         write_manifest(self.prepared, split_photos(read_manifest(self.prepared), SplitConfig()))
         self.labels = list(csv.reader((self.photos / "labels.csv").read_text().splitlines()))
         self.manifest = list(csv.reader((self.prepared / "manifest.csv").read_text().splitlines()))

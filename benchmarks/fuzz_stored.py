@@ -83,9 +83,7 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
         write(folder / "progress.jsonl", corrupt(b"\n".join(damage_json(row, rng) for row in outcomes), rng))
 
     def read() -> None:
-        prepare_folder(
-            samples.photos, folder, labels=LabelSource(samples.photos / "labels.csv"), size_px=64, progress=False
-        )
+        prepare_folder(samples.photos, folder, labels=LabelSource(samples.photos / "labels.csv"), size_px=64)
         table = read_manifest(folder)
         # What was damaged is made anew; of a measure that another could be, only the bounds are known.
         assert len(table) == len(rows)

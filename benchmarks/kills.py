@@ -237,9 +237,9 @@ def kill_and_resume(
 
 def make_inputs(source: Path) -> None:
     """Photographs, a prepared folder with a split, and a model that was trained on it."""
-    from biranet.photos.drawn.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 
-    draw_folder(source / "photos", 40, seed=7, width_px=160, height_px=128)
+    draw_folder(source / "photos", balanced_grades(40), seed=7, width_px=160, height_px=128)
     log = source / "log.txt"
     run("prepare photos prepared --labels photos/labels.csv --size 64", source, log)
     run("split prepared --calibration 0.5 --validation 0.1 --test 0.1", source, log)

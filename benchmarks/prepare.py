@@ -71,7 +71,7 @@ def limit(file: Path) -> None:
 def prepare_from_scratch(photos: Path, out: Path, workers: int) -> None:
     from biranet.photos.folder import prepare_folder
 
-    prepare_folder(photos, out, size_px=SIZE_PX, workers=workers, progress=False)
+    prepare_folder(photos, out, size_px=SIZE_PX, workers=workers)
 
 
 def time_method(name: str, files: list[Path], photos: Path, out: Path) -> float:

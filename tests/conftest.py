@@ -100,10 +100,10 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with 40 drawn photographs of 20 patients and their labels.csv; read only."""
-    from biranet.photos.drawn.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 
     folder = tmp_path_factory.mktemp("drawn")
-    draw_folder(folder, 40, seed=7, width_px=160, height_px=128)
+    draw_folder(folder, balanced_grades(40), seed=7, width_px=160, height_px=128)
     return folder
 
 

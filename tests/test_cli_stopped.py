@@ -18,7 +18,7 @@ import pytest
 
 from biranet.cli import main
 from biranet.inference.grader import TABLE_COLUMNS
-from biranet.photos.drawn.synthetic import draw_folder
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 from warm import unmeasured
 
 EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
@@ -228,7 +228,7 @@ def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
 def many(tmp_path_factory):
     """A folder with `photos`, 200 of them, and with `undisturbed`, what preparing makes of them; read only."""
     folder = tmp_path_factory.mktemp("many")
-    draw_folder(folder / "photos", 200, width_px=48, height_px=48)
+    draw_folder(folder / "photos", balanced_grades(200), width_px=48, height_px=48)
     with contextlib.chdir(folder), pytest.raises(SystemExit, match="0"):
         main(shlex.split("prepare photos undisturbed --labels photos/labels.csv --size 64 --workers 0"))
     return folder

@@ -69,12 +69,12 @@ def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     from biranet.learning.train import train
     from biranet.manifest import read_manifest, write_manifest
     from biranet.photos.datasets import LabelSource
-    from biranet.photos.drawn.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
     from biranet.photos.folder import prepare_folder
 
     started = time.monotonic()
     say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
-    labels = draw_folder(out / "photos", PHOTOS, seed=SEED)
+    labels = draw_folder(out / "photos", balanced_grades(PHOTOS), seed=SEED)
     say(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")
     prepared = out / "prepared"
     prepare_folder(out / "photos", prepared, labels=LabelSource(labels), size_px=SIZE_PX, workers=2)
@@ -88,7 +88,7 @@ def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     say("5/6  Evaluating the best epoch on patients it has never seen")
     metrics = evaluate_checkpoint(run / BEST_NAME, prepared, out / "report")
     say("6/6  Grading five new photographs")
-    fresh = draw_folder(out / "new", 5, seed=SEED + 1, photos_per_group=1).parent
+    fresh = draw_folder(out / "new", balanced_grades(5), seed=SEED + 1, photos_per_group=1).parent
     for answer in load(run / BEST_NAME).grade_many(sorted(fresh.glob("*.jpg"))):
         say(f"     {Path(answer.file).name}: grade {answer.grade}, {answer.decision}")
     kappa = metrics["quadratic_weighted_kappa"]

@@ -278,9 +278,7 @@ def test_photos_prepared_otherwise_are_refused(checkpoint, drawn_photos, tmp_pat
     from biranet.photos.datasets import LabelSource
     from biranet.photos.folder import prepare_folder
 
-    prepare_folder(
-        drawn_photos, tmp_path / "prepared", labels=LabelSource(drawn_photos / "labels.csv"), size_px=72, progress=False
-    )
+    prepare_folder(drawn_photos, tmp_path / "prepared", labels=LabelSource(drawn_photos / "labels.csv"), size_px=72)
     with pytest.raises(RefusedError, match=r"72 px.*64 px.*prepare them again, into another folder, with --size 64"):
         evaluate_checkpoint(checkpoint, tmp_path / "prepared", tmp_path / "report", part="all", computing=IN_PROCESS)
     assert not (tmp_path / "report").exists()

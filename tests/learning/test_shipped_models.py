@@ -231,9 +231,9 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
 
 
 def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_path):
-    from biranet.photos.drawn.synthetic import draw_folder
+    from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 
-    labels = draw_folder(tmp_path / "new", 12, seed=99, width_px=160, height_px=128)
+    labels = draw_folder(tmp_path / "new", balanced_grades(12), seed=99, width_px=160, height_px=128)
     assert biranet("prepare", tmp_path / "new", tmp_path / "prepared", "--labels", labels, "--size", 64).status == 0
     notes, _ = said_of(biranet, tmp_path / "prepared", tmp_path / "report", "--split", "all")
     assert "learned from" not in notes and "Nobody knows" not in notes

@@ -42,10 +42,10 @@ def tree():
 
 @pytest.fixture(scope="session")
 def run():
-    """Function that prepares a folder at 64 px without a progress bar, and returns the manifest."""
+    """Function that prepares a folder at 64 px, and returns the manifest."""
 
     def prepare_small(photos: Path, out: Path, **options):
-        prepare_folder(photos, out, **{"size_px": 64, "progress": False} | options)
+        prepare_folder(photos, out, **{"size_px": 64} | options)
         return read_manifest(out)
 
     return prepare_small

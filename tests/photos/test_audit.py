@@ -254,7 +254,7 @@ def test_real_traps(real_data, tmp_path):
     rows += [("again.jpg", 2, "x", "right"), ("turned.jpg", 1, "y", "left"), ("person.jpg", 1, "z", "left")]
     labels = tmp_path / "labels.csv"
     pd.DataFrame(rows, columns=["file", "grade", "group", "eye"]).to_csv(labels, index=False)
-    prepare_folder(photos, tmp_path / "prepared", labels=LabelSource(labels), size_px=64, progress=False)
+    prepare_folder(photos, tmp_path / "prepared", labels=LabelSource(labels), size_px=64)
     table = read_manifest(tmp_path / "prepared")
     found = kinds(audit(table))
     assert found["byte-identical files"] == [[names[0], "again.jpg"]]
@@ -279,9 +279,7 @@ def test_the_real_photos_hold_one_eye_exposed_twice_and_no_false_pair(real_data,
     labels = pd.read_csv(real_data / "labels.csv", dtype=str)
     idrid = labels[labels["source"] == "idrid"][["file", "grade", "group"]]
     idrid.to_csv(tmp_path / "labels.csv", index=False)
-    prepare_folder(
-        real_data, tmp_path / "prepared", labels=LabelSource(tmp_path / "labels.csv"), size_px=32, progress=False
-    )
+    prepare_folder(real_data, tmp_path / "prepared", labels=LabelSource(tmp_path / "labels.csv"), size_px=32)
     table = read_manifest(tmp_path / "prepared")
     found = kinds(audit(table))
     (pair,) = found["near-identical photos"]

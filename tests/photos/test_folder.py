@@ -11,7 +11,7 @@ from biranet.errors import InputError
 from biranet.manifest import GROUP_FROM, MANIFEST_COLUMNS, ROW_SHA256
 from biranet.photos import store
 from biranet.photos.datasets import LabeledPhoto, LabelSource
-from biranet.photos.drawn.synthetic import draw_folder
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 from biranet.photos.folder import _extra_column_names, prepare_folder
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo, read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS
@@ -232,7 +232,7 @@ def test_a_photo_that_the_labels_call_ungradable(photos, tmp_path, run):
 
 
 def test_a_blurred_photo_is_ungradable_and_keeping_it_prepares_nothing_anew(tmp_path, run, monkeypatch):
-    draw_folder(tmp_path / "photos", 4, seed=2, width_px=900, height_px=700)
+    draw_folder(tmp_path / "photos", balanced_grades(4), seed=2, width_px=900, height_px=700)
     blurred = sorted((tmp_path / "photos").glob("*.jpg"))[0]
     with Image.open(blurred) as picture:
         picture.filter(ImageFilter.GaussianBlur(25)).save(blurred)
@@ -272,7 +272,7 @@ def test_a_data_set_of_square_cut_outs_is_taken_whole(tmp_path, run):
 
 
 def test_the_summary_counts(photos, tmp_path):
-    summary = prepare_folder(photos, tmp_path / "out", size_px=64, progress=False)
+    summary = prepare_folder(photos, tmp_path / "out", size_px=64)
     assert summary.photos == 12
     assert summary.tally.statuses == {"ok": 9, "unreadable": 2, "no_field": 1}
     assert {file for file, _, _ in summary.tally.failures} == {"empty.jpg", "text.jpg", "black.png"}
@@ -281,7 +281,7 @@ def test_the_summary_counts(photos, tmp_path):
     assert summary.labels.why
     labels = tmp_path / "labels.csv"
     labels.write_text("file,grade,group\na b,1,p\ntext,2,q\ngone,3,r\n")
-    summary = prepare_folder(photos, tmp_path / "out", labels=LabelSource(labels), size_px=64, progress=False)
+    summary = prepare_folder(photos, tmp_path / "out", labels=LabelSource(labels), size_px=64)
     assert summary.tally.statuses == {"ok": 1, "unreadable": 2}
     assert (summary.grades, summary.tally.groups_from, summary.labels.unlisted) == ((0, 1, 0, 0, 0), {"labels": 3}, 10)
     assert summary.remarks == (

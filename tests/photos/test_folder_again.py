@@ -100,7 +100,7 @@ def test_a_split_beside_an_official_one_stays_too(photos, tmp_path, run, folds):
     divided = split_photos(read_manifest(out), SplitConfig(validation=0, calibration=0, folds=folds))
     write_manifest(out, divided)
     before = (out / "manifest.csv").read_bytes()
-    assert not prepare_folder(photos, out, labels=LabelSource(labels), size_px=64, progress=False).split_dropped
+    assert not prepare_folder(photos, out, labels=LabelSource(labels), size_px=64).split_dropped
     assert (out / "manifest.csv").read_bytes() == before
 
 

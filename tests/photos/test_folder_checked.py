@@ -100,7 +100,7 @@ def test_a_manifest_of_an_older_version_is_completed_and_keeps_its_split(bitmaps
     older = table.drop(columns=["prepared_sha256", "source_inode", "source_ctime_ns"])
     write_manifest(out, older.assign(split="train"))
     counted.clear()
-    assert not prepare_folder(bitmaps, out, size_px=64, progress=False).split_dropped
+    assert not prepare_folder(bitmaps, out, size_px=64).split_dropped
     assert len(counted) == 3
     assert tree(out) == before
     assert set(read_manifest(out)["split"]) == {"train"}

@@ -103,7 +103,7 @@ def test_images_of_withdrawn_photos_go_and_nothing_else(few, tmp_path, run, tree
         path.write_bytes(b"mine")
     (few / "0.png").unlink()
     (few / "1.png").unlink()
-    summary = prepare_folder(few, out, size_px=64, progress=False)
+    summary = prepare_folder(few, out, size_px=64)
     assert summary.deleted_images == 1
     # The image of the first is that of its copy as well.
     assert [(out / position).exists() for position in table["prepared"]] == [True, False, True]

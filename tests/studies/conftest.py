@@ -8,7 +8,7 @@ import pytest
 
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.datasets import LabelSource
-from biranet.photos.drawn.synthetic import draw_folder
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 from biranet.photos.folder import prepare_folder
 from studies.idrid import run as command
 
@@ -98,7 +98,7 @@ def tiny_grid(tmp_path_factory):
 def external(tmp_path_factory):
     """16 other drawn photographs, prepared like the first; read only."""
     folder = tmp_path_factory.mktemp("external")
-    draw_folder(folder / "drawn", 16, seed=8, width_px=160, height_px=128)
+    draw_folder(folder / "drawn", balanced_grades(16), seed=8, width_px=160, height_px=128)
     prepare_folder(
         folder / "drawn", folder / "prepared", labels=LabelSource(folder / "drawn" / "labels.csv"), size_px=64
     )

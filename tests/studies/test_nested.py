@@ -21,7 +21,7 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.locks import exclusive_file
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.photos.datasets import LabelSource
-from biranet.photos.drawn.synthetic import draw_folder
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 from biranet.photos.folder import prepare_folder
 from biranet.tables import write_table
 from studies.shipped import card as card_script
@@ -38,7 +38,7 @@ ANSWERS = ["file", "group", "grade", *PROBABILITIES]
 def photos(tmp_path_factory):
     """130 drawn photographs, prepared at 64 px; read only."""
     folder = tmp_path_factory.mktemp("photos")
-    draw_folder(folder / "drawn", 130, seed=3, width_px=96, height_px=80)
+    draw_folder(folder / "drawn", balanced_grades(130), seed=3, width_px=96, height_px=80)
     prepare_folder(
         folder / "drawn", folder / "prepared", labels=LabelSource(folder / "drawn" / "labels.csv"), size_px=64
     )

@@ -36,7 +36,7 @@ class SupportsArray(Protocol):
 _Values = Sequence[Any] | SupportsArray
 
 
-def measure(
+def measure(  # noqa: PLR0913 - keywords, as scikit-learn has them
     table_or_y_true: pd.DataFrame | Path | str | Sequence[Any] | SupportsArray,
     y_pred: Sequence[Any] | SupportsArray | None = None,
     /,

@@ -70,7 +70,6 @@ def prepare_archive(archive: Path, out: Path, part: str, predictor: Predictor, *
         labels=LabelSource(archive, dataset="retinamnist"),
         size_px=expected.size_px,
         workers=workers,
-        progress=False,
     )
     if parts == {part}:
         return prepared, "all"  # with no other part beside it, there is nothing to tell it from

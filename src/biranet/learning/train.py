@@ -50,7 +50,7 @@ from biranet.signals import stop_signals
 AfterBatch = Callable[[Progress], None]
 
 
-def train(
+def train(  # noqa: PLR0913 - keywords, one a thing to have a say in
     prepared: Path | str,
     run: Path | str,
     config: TrainConfig,

@@ -124,7 +124,6 @@ def prepare_folder(
     size_px: int = 610,
     keep_ungradable: bool = False,
     workers: int = 0,
-    progress: bool = True,
 ) -> Summary:
     """Prepare all photos of a folder, or those that are new or changed since the last run.
 
@@ -140,7 +139,6 @@ def prepare_folder(
         size_px: Side of the prepared squares, at least 32.
         keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
         workers: Processes that prepare photos, 0 for this one; the result is the same for any number.
-        progress: Show a bar where standard error is a terminal.
 
     Returns:
         What became of the photos; the manifest is in `out`.
@@ -161,7 +159,7 @@ def prepare_folder(
         check_preparation(out, preparation)
         write_json(out / PREPARATION_NAME, preparation.as_dict())
         split = _load_earlier(out / MANIFEST_NAME, journal)
-        with progress_bar(total=len(listed.photos), unit="photo", shown=progress) as bar:
+        with progress_bar(total=len(listed.photos), unit="photo") as bar:
             tasks = _pending_tasks(photos, listed, out, preparation, journal, bar.update)
             _store_photos(tasks, journal, workers, bar.update)
         names = _extra_column_names(listed.photos)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from biranet.errors import InputError
 from biranet.photos.drawn import synthetic
 from biranet.photos.drawn.eye import Eye
-from biranet.photos.drawn.synthetic import draw_folder, draw_photo
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder, draw_photo
 from biranet.photos.field import find_field
 from biranet.tables import parse_grades, read_table
 
@@ -207,7 +207,7 @@ def test_the_tone_curve_brings_the_histogram_to_that_of_the_model() -> None:
 
 
 def test_a_folder_holds_both_eyes_of_each_patient_and_all_grades(tmp_path: Path) -> None:
-    labels = draw_folder(tmp_path / "photos", 30, width_px=80, height_px=64)
+    labels = draw_folder(tmp_path / "photos", balanced_grades(30), width_px=80, height_px=64)
     table = read_table(labels, ["file", "grade", "group", "eye"])
     grades = parse_grades(table, "grade", labels).to_numpy(int)
     assert np.bincount(grades).tolist() == [6] * 5
@@ -221,14 +221,14 @@ def test_a_folder_holds_both_eyes_of_each_patient_and_all_grades(tmp_path: Path)
 
 
 def test_a_folder_follows_its_settings(tmp_path: Path) -> None:
-    labels = draw_folder(tmp_path / "a", 3, grades=[4, 0, 4], photos_per_group=1, width_px=64, height_px=64)
+    labels = draw_folder(tmp_path / "a", [4, 0, 4], photos_per_group=1, width_px=64, height_px=64)
     table = read_table(labels)
     assert table["grade"].tolist() == ["4", "0", "4"]
     assert table["group"].nunique() == 3
     assert table["eye"].tolist() == ["left", "right", "left"]
     first = (tmp_path / "a" / "drawn_0001_left.jpg").read_bytes()
-    draw_folder(tmp_path / "b", 1, grades=[4], width_px=64, height_px=64)
-    draw_folder(tmp_path / "c", 1, seed=2, grades=[4], width_px=64, height_px=64)
+    draw_folder(tmp_path / "b", [4], width_px=64, height_px=64)
+    draw_folder(tmp_path / "c", [4], seed=2, width_px=64, height_px=64)
     assert (tmp_path / "b" / "drawn_0001_left.jpg").read_bytes() == first
     assert (tmp_path / "c" / "drawn_0001_left.jpg").read_bytes() != first
 
@@ -248,18 +248,17 @@ def test_what_cannot_be_drawn_is_refused(arguments: tuple[int, ...], message: st
 
 
 @pytest.mark.parametrize(
-    ("count", "settings", "message"),
+    ("grades", "settings", "message"),
     [
-        (0, {}, "at least 1"),
-        (2, {"seed": -1}, "at least 0"),
-        (2, {"photos_per_group": 3}, "1 or 2 photos, not 3"),
-        (2, {"grades": [1]}, "1 grades were given for 2 photos"),
-        (2, {"grades": [1, 5]}, "5 is not a grade"),
+        ([], {}, "at least 1"),
+        ([0, 1], {"seed": -1}, "at least 0"),
+        ([0, 1], {"photos_per_group": 3}, "1 or 2 photos, not 3"),
+        ([1, 5], {}, "5 is not a grade"),
     ],
 )
 def test_a_folder_that_cannot_be_drawn_is_refused(
-    count: int, settings: dict[str, object], message: str, tmp_path: Path
+    grades: list[int], settings: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message):
-        draw_folder(tmp_path / "photos", count, **settings)  # type: ignore[arg-type]
+        draw_folder(tmp_path / "photos", grades, **settings)  # type: ignore[arg-type]
     assert not (tmp_path / "photos").exists()

@@ -226,10 +226,9 @@ def _quantize(image: Floats) -> _Levels:
 
 def draw_folder(
     out: Path,
-    count: int,
+    grades: Sequence[int],
     *,
     seed: int = 1,
-    grades: Sequence[int] | None = None,
     photos_per_group: int = 2,
     width_px: int = 320,
     height_px: int = 256,
@@ -238,10 +237,9 @@ def draw_folder(
 
     Args:
         out: Folder to write to; it is made where missing.
-        count: Number of photos, at least 1.
+        grades: Grade of each photo, of at least one; the photos of a patient stand after each other, as those of
+            `balanced_grades` do.
         seed: Which patients are drawn, at least 0; other seeds, other patients.
-        grades: Grade of each photo, `count` of them, the photos of a patient after each other. When not given, all
-            grades are equally frequent and the two eyes of a patient differ by one grade at most.
         photos_per_group: 2 for both eyes of a patient, 1 for one.
         width_px: Width of the photos in pixels.
         height_px: Height of the photos in pixels.
@@ -254,20 +252,19 @@ def draw_folder(
 
     Example:
         >>> import tempfile
-        >>> labels = draw_folder(Path(tempfile.mkdtemp()), 2, grades=[0, 4], width_px=64, height_px=64)
+        >>> labels = draw_folder(Path(tempfile.mkdtemp()), [0, 4], width_px=64, height_px=64)
         >>> print(labels.read_text())
         file,grade,group,eye
         drawn_0001_left.jpg,0,drawn_0001,left
         drawn_0001_right.jpg,4,drawn_0001,right
         <BLANKLINE>
     """
-    if count < 1 or seed < 0:
-        raise InputError(f"the number of photos must be at least 1 and the seed at least 0, not {count} and {seed}")
+    if not grades or seed < 0:
+        raise InputError(
+            f"the number of photos must be at least 1 and the seed at least 0, not {len(grades)} and {seed}"
+        )
     if photos_per_group not in (1, 2):
         raise InputError(f"a drawn patient has 1 or 2 photos, not {photos_per_group}")
-    grades = _balanced_grades(count) if grades is None else list(grades)
-    if len(grades) != count:
-        raise InputError(f"{len(grades)} grades were given for {count} photos")
     for grade in grades:
         _check_grade(grade)
     rows = []
@@ -290,7 +287,13 @@ def _check_grade(grade: int) -> None:
         raise InputError(f"{grade} is not a grade from {GRADES[0]} to {GRADES[-1]}")
 
 
-def _balanced_grades(count: int) -> list[int]:
+def balanced_grades(count: int) -> list[int]:
+    """Choose the grades of so many photos: equally frequent, and in both eyes of a patient one apart at most.
+
+    Example:
+        >>> balanced_grades(6)
+        [0, 0, 1, 2, 2, 1]
+    """
     # Over five patients every grade stands once left and once right, at most one grade from its fellow.
     right = ((0, 2, 1, 4, 3), (1, 0, 2, 3, 4), (0, 1, 3, 2, 4))
     cycle = [grade for order in right for pair in zip(GRADES, order, strict=True) for grade in pair]
