@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from biranet import tables
 from biranet.errors import InputError
+from biranet.grades import parse_grade
 from biranet.spreadsheet_cells import as_cell, from_cell
-from biranet.tables import parse_grades, read_header, read_rows, read_table, write_table
+from biranet.tables import parse_cells, read_header, read_rows, read_table, write_table
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_parquet_values_become_text(parquet_file):
     }
     assert list(table.index) == [1, 2, 3]
     assert read_header(parquet_file) == tuple(table.columns)
-    assert parse_grades(table, "grade", parquet_file).tolist() == [3, pd.NA, 0]
+    assert parse_cells(table, "grade", parquet_file, parse_grade) == [3, None, 0]
 
 
 def test_a_parquet_text_that_is_no_utf8_is_refused(tmp_path):
@@ -302,17 +303,15 @@ def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path, place):
 def test_a_grade_of_7_names_file_row_and_column(table_file):
     path = table_file("file,dr grade\na.jpg,1\n\nb.jpg,7\nc.jpg,9\n")
     with pytest.raises(InputError) as caught:
-        parse_grades(read_table(path), "dr grade", path)
+        parse_cells(read_table(path), "dr grade", path, parse_grade)
     assert str(caught.value) == f"{path}, row 4, column 'dr grade': '7' is not a grade from 0 to 4"
 
 
 def test_grades_keep_their_rows_and_their_gaps(table_file):
     path = table_file("file,grade\na,0\n\nb,\nc,4.0\n")
-    grades = parse_grades(read_table(path), "grade", path)
-    assert str(grades.dtype) == "Int64"
-    assert list(grades.index) == [2, 4, 5]
-    assert grades.isna().tolist() == [False, True, False]
-    assert grades.dropna().tolist() == [0, 4]
+    table = read_table(path)
+    assert parse_cells(table, "grade", path, parse_grade) == [0, None, 4]
+    assert list(table.index) == [2, 4, 5]
 
 
 cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

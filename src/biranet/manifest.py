@@ -9,8 +9,10 @@ import pandas as pd
 
 from biranet.errors import InputError
 from biranet.files import printable
+from biranet.grades import parse_grade
 from biranet.images import PREPARED_SHA256, is_image_place
-from biranet.tables import parse_eyes, parse_grades, read_table, write_table
+from biranet.tables import parse_cells, read_table, write_table
+from biranet.words import parse_eye
 
 MANIFEST_NAME = "manifest.csv"
 
@@ -71,8 +73,9 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         # A pipe would be waited for.
         raise InputError(f"{path} is no regular file; take it away, and run `biranet prepare` again")
     table = read_table(path, MANIFEST_COLUMNS)
-    table["grade"] = parse_grades(table, "grade", path)
-    table["eye"] = parse_eyes(table, "eye", path)
+    grades, eyes = parse_cells(table, "grade", path, parse_grade), parse_cells(table, "eye", path, parse_eye)
+    table["grade"] = pd.Series(grades, index=table.index, dtype="Int64")
+    table["eye"] = pd.Series(eyes, index=table.index, dtype=object)
     _check_values(table, path)
     _check_unique(table, path)
     _check_image_places(table, path)

@@ -15,10 +15,8 @@ import pandas as pd
 
 from biranet.errors import InputError
 from biranet.files import atomic_write, open_regular, printable, unreadable
-from biranet.grades import parse_grade
 from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.text_files import read_head, read_text
-from biranet.words import parse_eye
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -205,40 +203,6 @@ def list_columns(names: Sequence[str]) -> str:
 
 
 _LISTED, _MAX_NAME_LENGTH = 30, 60
-
-
-def parse_grades(table: pd.DataFrame, column: str, path: Path | str) -> pd.Series:
-    """Read a column of grades.
-
-    Args:
-        table: From `read_table`: its index is the row in the file.
-        column: Column with the grades.
-        path: The file, for the error.
-
-    Returns:
-        Grades 0 to 4 of dtype `Int64`; missing where the cell is empty.
-
-    Raises:
-        InputError: If a value is no grade; the sentence names file, row and column.
-    """
-    return pd.Series(parse_cells(table, column, path, parse_grade), index=table.index, dtype="Int64")
-
-
-def parse_eyes(table: pd.DataFrame, column: str, path: Path | str) -> pd.Series:
-    """Read a column of eyes.
-
-    Args:
-        table: From `read_table`: its index is the row in the file.
-        column: Column with the eyes.
-        path: The file, for the error.
-
-    Returns:
-        `left`, `right` or empty.
-
-    Raises:
-        InputError: If a value is no eye; the sentence names file, row and column.
-    """
-    return pd.Series(parse_cells(table, column, path, parse_eye), index=table.index, dtype=object)
 
 
 def parse_cells(table: pd.DataFrame, column: str, path: Path | str, parse: Callable[[str], Value]) -> list[Value]:

@@ -29,8 +29,8 @@ from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES
 from biranet.manifest import STATUSES
 from biranet.scale import Scale
-from biranet.tables import parse_cells, parse_eyes, read_table, write_table
-from biranet.words import is_empty
+from biranet.tables import parse_cells, read_table, write_table
+from biranet.words import is_empty, parse_eye
 
 SUM_TOLERANCE = 1e-3
 """How far the five probabilities of a photo may be from summing to 1, where they have more than three digits."""
@@ -209,7 +209,7 @@ def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], 
     groups = table["group"].str.strip() if "group" in table else table["file"]
     table["group"] = groups.mask(groups.map(is_empty), table["file"])
     if "eye" in table:
-        parse_eyes(table, "eye", origin)  # what is none would leave patients out of the measures by patient
+        parse_cells(table, "eye", origin, parse_eye)  # what is none would leave patients out of the measures by patient
     answered = has_decisions(table)
     as_predicted = _scale_of_predicted(table, origin, scale)
     table["grade"] = _as_grades(table, "grade", origin, scale)

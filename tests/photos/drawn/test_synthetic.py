@@ -20,7 +20,7 @@ from biranet.photos.drawn import synthetic
 from biranet.photos.drawn.eye import Eye
 from biranet.photos.drawn.synthetic import balanced_grades, draw_folder, draw_photo
 from biranet.photos.field import find_field
-from biranet.tables import parse_grades, read_table
+from biranet.tables import read_table
 
 Pixels = npt.NDArray[np.uint8]
 SHAPE = (256, 320)
@@ -209,7 +209,7 @@ def test_the_tone_curve_brings_the_histogram_to_that_of_the_model() -> None:
 def test_a_folder_holds_both_eyes_of_each_patient_and_all_grades(tmp_path: Path) -> None:
     labels = draw_folder(tmp_path / "photos", balanced_grades(30), width_px=80, height_px=64)
     table = read_table(labels, ["file", "grade", "group", "eye"])
-    grades = parse_grades(table, "grade", labels).to_numpy(int)
+    grades = table["grade"].to_numpy(int)
     assert np.bincount(grades).tolist() == [6] * 5
     assert np.abs(grades[::2] - grades[1::2]).max() == 1
     assert table.groupby("group")["eye"].agg(list).tolist() == [["left", "right"]] * 15
