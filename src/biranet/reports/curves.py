@@ -114,11 +114,8 @@ def risk_coverage(
         ([0.5, 1.0], [0.0, 0.5])
     """
     confidence = np.maximum(score, 1 - score)
-    order = np.argsort(-confidence, kind="stable")
-    last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
-    wrong = np.cumsum((referred != referable)[order])[last_of_equals]
-    decided = np.arange(1, len(score) + 1)[last_of_equals]
-    return decided / len(score), wrong / decided
+    wrong, right = FallingScores.of(confidence, referred != referable).reaching(np.unique(-confidence))
+    return (wrong + right) / len(score), wrong / (wrong + right)
 
 
 def simplify_line(points: Values, tolerance: float = LINE_TOLERANCE) -> Values:
