@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from biranet.learning.checkpoint import read_info
-from biranet.learning.control import find_control
+from biranet.learning.control import load_control
 from biranet.manifest import read_manifest, write_manifest
 
 
@@ -55,9 +55,12 @@ def test_every_training_leaves_one_and_a_finished_one_that_lacks_it_gets_it_by_r
 
 def test_a_probe_of_other_photos_is_none(run_folder, tmp_path):
     info = read_info(run_folder / "best.safetensors")
-    assert find_control(run_folder / "best.safetensors", info) == run_folder / "probe" / "best.safetensors"
+    control = load_control(run_folder / "best.safetensors", info, "cpu")
+    assert control is not None and control.origin == str(run_folder / "probe" / "best.safetensors")
     mine = shutil.copytree(run_folder, tmp_path / "mine")
-    assert find_control(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other")) is None
+    assert (
+        load_control(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other"), "cpu") is None
+    )
 
 
 def test_where_none_can_be_fitted_the_training_stands(biranet, split_folder, small, tmp_path):

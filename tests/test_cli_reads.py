@@ -1,10 +1,6 @@
 """Every command reads a checkpoint once: what it builds, predicts and writes comes from the same bytes."""
 
-import os
 import shutil
-import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,23 +8,14 @@ import pytest
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import graded_photos, read_manifest, write_manifest
+from opened_files import opened_files
 
 
 @pytest.fixture
 def opened():
     """The files that this process opens to read, one entry each time."""
-    paths: list[str] = []
-    watching = True
-
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching and event == "open" and isinstance(arguments[0], str | Path):
-            path, mode, flags = arguments
-            if "r" in str(mode) or (mode is None and not flags & (os.O_WRONLY | os.O_RDWR)):  # by open, or by os.open
-                paths.append(str(path))
-
-    sys.addaudithook(note)  # there is no taking it back
-    yield paths
-    watching = False
+    with opened_files() as paths:
+        yield paths
 
 
 def test_every_command_reads_a_model_that_ships_once(stand_in, biranet, prepared, drawn_photos, tmp_path, opened):
@@ -71,9 +58,10 @@ def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos
     assert readings("calibrate", model, folder, "--predictions", tmp_path / "answers.csv") == 1
     report = ("--out", tmp_path / "report", "--split", "all", "--workers", "0")
     assert readings("evaluate", model, folder, *report) == 1
+    assert opened.count(str(model.parent / "probe" / "last.safetensors")) == 1
     photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
     assert readings("grade", photo, "--checkpoint", model, "--out", grades, "--workers", "0") == 1
     assert readings("export", model, tmp_path / "half.safetensors") == 1
     again = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--schedule", "constant")
-    # Its weights, and for the linear probe beside it its backbone.
-    assert readings("train", folder, "--from", model, "--out", tmp_path / "again", *again) == 2
+    # For its weights, and of these its backbone for the linear probe beside it.
+    assert readings("train", folder, "--from", model, "--out", tmp_path / "again", *again) == 1

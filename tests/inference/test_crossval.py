@@ -19,24 +19,38 @@ from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_some
 from biranet.inference.crossval_folds import assign_folds
-from biranet.inference.crossval_report import FOLD_KEYS, PooledAnswers, write_pooled_report
+from biranet.inference.crossval_report import FOLD_KEYS, FoldModel, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
-from biranet.learning.checkpoint import read_info
+from biranet.learning.checkpoint import read_info, read_info_and_sha256
 from biranet.learning.state import Progress
 from biranet.manifest import graded_photos, read_manifest, training_set_digest
 from biranet.photos.audit import audit
+from opened_files import opened_files
 
 FOLDS = ("--folds", "2", "--epochs", "2")
 
 
 @pytest.fixture(scope="module")
-def crossed(drawn_photos, small, tmp_path_factory):
-    """Drawn photographs, cross-validated in two folds, and what the command said; read only."""
+def crossing(drawn_photos, small, tmp_path_factory):
+    """Drawn photographs, cross-validated in two folds, what the command said, and the files that it opened to read."""
     out, said = tmp_path_factory.mktemp("crossed") / "out", io.StringIO()
     labels = drawn_photos / "labels.csv"
-    with contextlib.redirect_stdout(said), pytest.raises(SystemExit, match=r"^0$"):
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit, match=r"^0$"), opened_files() as opened:
         main(["crossval", str(drawn_photos), "--labels", str(labels), "--out", str(out), *small, *FOLDS])
-    return out, said.getvalue()
+    return out, said.getvalue(), opened
+
+
+@pytest.fixture(scope="module")
+def crossed(crossing):
+    """The folder of that cross-validation, and what the command said; read only."""
+    return crossing[:2]
+
+
+def test_a_checkpoint_is_opened_at_the_end_of_its_training_and_to_answer(crossing):
+    out, _, opened = crossing
+    for fold in ("fold_0", "fold_1"):
+        for name in ("best.safetensors", "probe/best.safetensors"):
+            assert opened.count(str(out / fold / name)) == 2
 
 
 def read(path):
@@ -222,11 +236,12 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
         )
         for fold, part in zip("012", few, strict=True)
     ]
+    path = run_folder / "last.safetensors"
     metrics = write_pooled_report(
         tmp_path,
         prepared,
         division,
-        PooledAnswers(answers, [run_folder / "last.safetensors"] * 3),
+        PooledAnswers(answers, [FoldModel(path, *read_info_and_sha256(path))] * 3),
         CalibrationConfig(),
         before=2,
     )

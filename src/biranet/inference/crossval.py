@@ -15,7 +15,7 @@ folder:
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -30,14 +30,14 @@ from biranet.errors import BiranetError, InputError, InterruptedRunError, Refuse
 from biranet.files import read_json, sha256_of
 from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
-from biranet.inference.crossval_report import PooledAnswers, write_pooled_report
+from biranet.inference.crossval_report import FoldModel, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
 from biranet.inference.readings import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
-from biranet.learning.checkpoint import read_weights, write_weights
+from biranet.learning.checkpoint import read_info_and_sha256, read_weights, write_weights
 from biranet.learning.control import fit_control
 from biranet.learning.predict import photos_of_part, predict_photos
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
@@ -99,12 +99,11 @@ class CrossValidation:
         best = self.out / name / BEST_NAME
         return best if best.exists() else self.out / name / LAST_NAME
 
-    def pooled(self) -> PooledAnswers:
+    def pooled(self, models: Sequence[FoldModel]) -> PooledAnswers:
         """All answers, once there are those for the last fold."""
         folds = range(len(self.division.columns))
         answers = [read_predictions(self.answers(fold)) for fold in folds]
         probes = [read_predictions(file) for file in map(self.control_answers, folds) if file.exists()]
-        models = [self.model(column) for column in self.division.columns]
         return PooledAnswers(answers, models, probes if len(probes) == len(answers) else ())
 
 
@@ -171,9 +170,7 @@ def _go_through(work: CrossValidation, say: Callable[[str], Any]) -> dict[str, A
     folds = range(len(work.division.columns))
     remaining = CrossvalTimer(len(folds) + 1, work.config.epochs, say)
     try:
-        for fold in folds:
-            _answer_fold(work, fold, remaining)
-        pooled = work.pooled()
+        pooled = work.pooled([_answer_fold(work, fold, remaining) for fold in folds])
         inputs = work.out / INPUTS_NAME
         readings = record_reading(work.prepared, READING_COLUMN, inputs, sha256_of(inputs))
         metrics = write_pooled_report(
@@ -211,35 +208,42 @@ def _train(plan: TrainingPlan, remaining: CrossvalTimer) -> None:
             raise InputError(f"{remaining.current}: {error}") from error
 
 
-def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> None:
+def _answer_fold(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> FoldModel:
+    """Answer for the photos of a fold by a model of the others, unless that was done, and return the model."""
+    column, done = work.division.columns[fold], work.answers(fold).exists()
+    with remaining.training(f"Fold {fold + 1} of {len(work.division.columns)}", done=done):
+        if done:
+            path = work.model(column)
+            model = FoldModel(path, *read_info_and_sha256(path))
+        else:
+            model = _train_and_answer(work, fold, remaining)
+    return model
+
+
+def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer) -> FoldModel:
     """Train on the other folds, and answer for the photos of this one."""
-    path, column = work.answers(fold), work.division.columns[fold]
+    column, config = work.division.columns[fold], dataclasses.replace(work.config, fold=fold)
     parts = graded_photos(work.division.table)[column].value_counts()
-    with remaining.training(f"Fold {fold + 1} of {len(work.division.columns)}", done=path.exists()) as to_do:
-        if not to_do:
-            return
-        config = dataclasses.replace(work.config, fold=fold)
-        remaining.say(
-            f"{remaining.current}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to "
-            f"choose the epoch, {parts['test']} to answer for"
-        )
-        plan = TrainingPlan(work.photos, work.out / column, config, work.start)
-        _train(plan, remaining)
-        predictor = load_predictor(work.model(column), config.device)
-        photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-        told = fit_control(plan)
-        if told:
-            remaining.say(told)
-        computing = ComputeConfig(config.data.workers, config.device)
-        tables = {
-            work.control_answers(fold): predict_by_control(
-                work.model(column), predictor.info, work.photos, photos, computing
-            ),
-            path: predict_photos(predictor, work.photos, photos, workers=config.data.workers),
-        }
-        for place, table in tables.items():
-            if table is not None:
-                write_table(place, table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold)))
+    remaining.say(
+        f"{remaining.current}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to "
+        f"choose the epoch, {parts['test']} to answer for"
+    )
+    plan = TrainingPlan(work.photos, work.out / column, config, work.start)
+    _train(plan, remaining)
+    path, computing = work.model(column), ComputeConfig(config.data.workers, config.device)
+    predictor = load_predictor(path, config.device)
+    photos = photos_of_part(work.division.table, "test", predictor, work.photos)
+    told = fit_control(plan)
+    if told:
+        remaining.say(told)
+    tables = {
+        work.control_answers(fold): predict_by_control(path, predictor.info, work.photos, photos, computing),
+        work.answers(fold): predict_photos(predictor, work.photos, photos, workers=config.data.workers),
+    }
+    for file, table in tables.items():
+        if table is not None:
+            write_table(file, table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold)))
+    return FoldModel(path, predictor.info, predictor.sha256)
 
 
 def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: CrossvalTimer) -> None:

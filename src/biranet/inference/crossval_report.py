@@ -13,7 +13,6 @@ from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_some
 from biranet.evaluation.subgroups import MAX_VALUES, default_columns
-from biranet.files import sha256_of
 from biranet.inference.crossval_folds import FoldAssignment
 from biranet.inference.provenance import (
     count_learned_before,
@@ -22,7 +21,6 @@ from biranet.inference.provenance import (
     describe_software,
     doubts_of_patients,
 )
-from biranet.learning.checkpoint import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
@@ -55,17 +53,25 @@ FOLD_KEYS = ROWS_OF["cards"]
 """What is measured of each fold."""
 
 
+class FoldModel(NamedTuple):
+    """A checkpoint that gave answers: its file, what it says of itself, and the SHA-256 of what was loaded."""
+
+    path: Path
+    info: CheckpointInfo
+    sha256: str
+
+
 class PooledAnswers(NamedTuple):
     """The answers for all folds, and what gave them.
 
     Attributes:
         answers: Predictions tables of the folds, before any rule, with the column `fold`.
-        models: The checkpoints that gave them.
+        models: The models that gave them.
         control: Answers of the linear probe of each fold, likewise; none where not all folds have one.
     """
 
     answers: Sequence[pd.DataFrame]
-    models: Sequence[Path]
+    models: Sequence[FoldModel]
     control: Sequence[pd.DataFrame] = ()
 
 
@@ -92,14 +98,14 @@ def write_pooled_report(
         The content of `metrics.json`.
     """
     answers, models, control = pooled
-    infos = [read_info(path) for path in models]
+    infos = [model.info for model in models]
     table, undecided = _decide(answers, config)
     order = {file: row for row, file in enumerate(division.table["file"])}
     table = _in_order(table, order)
     folds = _measure_folds(table)
     by = default_columns(table)
     by = by if len(answers) > MAX_VALUES else [*(name for name in by if name != FOLD), FOLD]
-    checkpoints = [HashedFile(public_name(path), sha256_of(path)) for path in models]
+    checkpoints = [HashedFile(public_name(model.path), model.sha256) for model in models]
     notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
     metrics = write_report(
         out,

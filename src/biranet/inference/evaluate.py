@@ -15,7 +15,7 @@ from biranet.inference.provenance import describe_origin, provenance_notes
 from biranet.inference.readings import record_reading
 from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.control import find_control
+from biranet.learning.control import load_control
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
 from biranet.learning.shipped_models import find_checkpoint
@@ -101,10 +101,8 @@ def predict_by_control(
     Returns:
         The predictions table; None where there is no probe.
     """
-    control = find_control(checkpoint, info)
-    if control is None:
-        return None
-    return predict_photos(load_predictor(control, computing.device), prepared, photos, workers=computing.workers)
+    control = load_control(checkpoint, info, computing.device)
+    return None if control is None else predict_photos(control, prepared, photos, workers=computing.workers)
 
 
 def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:

@@ -3,6 +3,7 @@
 import difflib
 import warnings
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -110,11 +111,12 @@ def check_backbone(name: str, image_size: int) -> int:
     return sum(tensor.numel() for tensor in layers.state_dict().values())
 
 
-def load_backbone(config: ModelConfig) -> Backbone:
+def load_backbone(config: ModelConfig, weights: Mapping[str, Tensor] | None = None) -> Backbone:
     """Build a backbone with its start weights: from a local file, from timm, or at random.
 
     Args:
         config: Names the backbone and where its weights come from.
+        weights: What the file with its weights holds, where that was read before.
 
     Returns:
         The backbone.
@@ -143,7 +145,9 @@ def load_backbone(config: ModelConfig) -> Backbone:
             f"{setting('pretrained', False)} and {setting('freeze', 'none')}"
         ) from error
     if config.backbone_weights is not None:
-        _load_weights(network, config.backbone, config.backbone_weights)
+        if weights is None:
+            weights = read_backbone_weights(config.backbone_weights, config.backbone)
+        _load_weights(network, weights, config.backbone, config.backbone_weights)
     layers, stages = _sequence(network)
     return Backbone(layers, network.feature_info.channels()[-1], stages, config.backbone)
 
@@ -223,9 +227,9 @@ def _sequence(network: nn.Module) -> tuple[nn.Sequential, dict[str, int]]:
     return nn.Sequential(OrderedDict(list(layers.items())[:last])), stages
 
 
-def _load_weights(network: nn.Module, name: str, path: Path) -> None:
+def _load_weights(network: nn.Module, weights: Mapping[str, Tensor], name: str, path: Path) -> None:
     """Load a backbone's weights from a file: tensors are matched by name, or else all of them by order and shape."""
-    stored = {key: value for key, value in _read_weights(path, name).items() if not key.endswith("num_batches_tracked")}
+    stored = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
     expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
 
     # timm writes a.0.b as a_0.b in feature networks, and wraps those it keeps whole; data-parallel training wraps too.
@@ -255,11 +259,20 @@ def _kind(tensor: Tensor) -> str:
     return "floating" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 
-def _read_weights(path: Path, name: str) -> dict[str, Tensor]:
+def read_backbone_weights(path: Path, name: str) -> dict[str, Tensor]:
     """Read a backbone's named tensors from a checkpoint, a safetensors file or a PyTorch state dict.
 
     Nothing is unpickled but tensors.
+
+    Args:
+        path: The file.
+        name: The backbone's timm name.
+
+    Raises:
+        InputError: If timm does not know the backbone, or the file is none such, or a checkpoint of another backbone or
+            of one that was trained.
     """
+    _check_name(name)
     if not path.is_file():
         raise InputError(f"{setting('backbone_weights')} {path}: no such file")
     if path.suffix == ".safetensors" and is_written_here(path):
@@ -285,24 +298,40 @@ def _read_weights(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def _backbone_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
-    """Read the backbone of a checkpoint, as long as it is still as its training found it.
-
-    One that was trained has seen photos, and nothing would say of which when figures are measured with it.
-    """
     with open_checkpoint(path) as stored:
         described = stored.header.get("model")
         its = described.get("backbone") if isinstance(described, dict) else None
-        if its != name:
-            raise InputError(
-                f"{setting('backbone_weights')} {path}: its backbone is {its}, not {name}; give "
-                f"{setting('backbone', str(its))}"
-            )
-        backbone = {key: value for key, value in stored.tensors().items() if key.startswith((FROZEN, *TRAINED))}
-        if stored.header.get("started_from") or not all(key.startswith(FROZEN) for key in backbone):
-            raise InputError(
-                f"{setting('backbone_weights')} {path}: its backbone was trained on photographs; a training that "
-                f"starts from all of its weights, by {setting('start', flag='from')}, keeps account of those"
-            )
+        trained = bool(stored.header.get("started_from"))
+        return backbone_as_it_was(path, stored.tensors(), name, its=str(its), trained=trained)
+
+
+def backbone_as_it_was(
+    path: Path, weights: Mapping[str, Tensor], name: str, *, its: str, trained: bool
+) -> dict[str, Tensor]:
+    """Take the backbone out of the weights of a checkpoint, as long as it is still as its training found it.
+
+    One that was trained has seen photos, and nothing would say of which when figures are measured with it.
+
+    Args:
+        path: The checkpoint, for the errors.
+        weights: All its weights.
+        name: Timm name of the backbone that is asked for.
+        its: That of the backbone that it says it has.
+        trained: Whether its training started from a checkpoint, which may have trained the backbone.
+
+    Raises:
+        InputError: If it has another backbone, or one that was trained.
+    """
+    if its != name:
+        raise InputError(
+            f"{setting('backbone_weights')} {path}: its backbone is {its}, not {name}; give {setting('backbone', its)}"
+        )
+    backbone = {key: value for key, value in weights.items() if key.startswith((FROZEN, *TRAINED))}
+    if trained or not all(key.startswith(FROZEN) for key in backbone):
+        raise InputError(
+            f"{setting('backbone_weights')} {path}: its backbone was trained on photographs; a training that "
+            f"starts from all of its weights, by {setting('start', flag='from')}, keeps account of those"
+        )
     return {key.removeprefix(FROZEN): value for key, value in backbone.items()}
 
 

@@ -179,6 +179,12 @@ def read_info(path: Path) -> CheckpointInfo:
         return _info(path, stored)
 
 
+def read_info_and_sha256(path: Path) -> tuple[CheckpointInfo, str]:
+    """Read what `read_info` reads, and the SHA-256 of the bytes of the file that it was read from."""
+    with open_checkpoint(path) as stored:
+        return _info(path, stored), stored.sha256
+
+
 def _info(path: Path, stored: StoredTensors) -> CheckpointInfo:
     check_version(path, stored.header)
     stored.check_guarded()

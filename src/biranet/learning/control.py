@@ -6,12 +6,16 @@ What does not beat it has not shown that it needs to be more than a linear layer
 import dataclasses
 import io
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
+from biranet.config import Device
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import read_info
+from biranet.learning.backbone import backbone_as_it_was
 from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.model import build_model
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
+from biranet.learning.torch_predictor import TorchPredictor, load_predictor
 from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
 
@@ -33,33 +37,48 @@ def fit_control(plan: TrainingPlan) -> str:
     """
     if plan.config.model.model == "probe":
         return ""
-    model = dataclasses.replace(plan.config.model, model="probe")
-    if plan.start is not None:
-        model = dataclasses.replace(model, backbone_weights=plan.start.path)
     try:
         with redirect_stdout(io.StringIO()):  # the run has said it all
-            config = dataclasses.replace(plan.config, model=model)
-            progress = train_or_resume(TrainingPlan(plan.prepared, plan.run / CONTROL_NAME, config))
+            progress = train_or_resume(_plan_control(plan))
     except (InputError, RefusedError) as error:
         return f"No linear probe to compare with: {error}"
     reached = "" if progress.best_kappa is None else f": validation kappa {progress.best_kappa:.3f}"
     return f"Beside it, a linear probe on the same backbone{reached}"
 
 
-def find_control(checkpoint: Path, info: CheckpointInfo) -> Path | None:
-    """Find the control of the run that a checkpoint is from.
+def _plan_control(plan: TrainingPlan) -> TrainingPlan:
+    """Plan the control of a run, on the backbone of the checkpoint that the run started from, as it was read for it."""
+    model, start, build = dataclasses.replace(plan.config.model, model="probe"), plan.start, build_model
+    if start is not None:
+        its, trained = start.info.model.backbone, start.info.started_from is not None
+        weights = backbone_as_it_was(start.path, start.weights, model.backbone, its=its, trained=trained)
+        model, build = (
+            dataclasses.replace(model, backbone_weights=start.path),
+            partial(build_model, backbone_weights=weights),
+        )
+    return TrainingPlan(
+        plan.prepared, plan.run / CONTROL_NAME, dataclasses.replace(plan.config, model=model), build=build
+    )
+
+
+def load_control(checkpoint: Path, info: CheckpointInfo, device: Device) -> TorchPredictor | None:
+    """Load the control of the run that a checkpoint is from.
 
     Args:
         checkpoint: A checkpoint in a run folder, or anywhere.
         info: Its description.
+        device: Where to compute.
 
     Returns:
-        The control's checkpoint; None where there is none that has learned from the same photos.
+        The control, ready to predict; None where there is none that has learned from the same photos.
+
+    Raises:
+        InputError: If its checkpoint cannot be used.
     """
     for name in (BEST_NAME, LAST_NAME):
         path = checkpoint.parent / CONTROL_NAME / name
         if path.exists():
-            control = read_info(path)
+            control = load_predictor(path, device)
             same = ("split_column", "training_set_digest", "preparation")
-            return path if all(getattr(control, each) == getattr(info, each) for each in same) else None
+            return control if all(getattr(control.info, each) == getattr(info, each) for each in same) else None
     return None

@@ -32,6 +32,7 @@ Departures, all of them on purpose:
 import math
 import numbers
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -40,7 +41,7 @@ from torch import Tensor, nn
 from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
-from biranet.learning.backbone import load_backbone
+from biranet.learning.backbone import load_backbone, read_backbone_weights
 
 EPSILON = 1e-6
 """Keeps signed square root, norm and the attention's denominator off zero; acts per vector, not per product."""
@@ -350,12 +351,15 @@ class FrozenLayers(nn.Sequential):
         return super().train(False)
 
 
-def build_model(config: ModelConfig, num_grades: int = GRADE_COUNT) -> BiraNet | RANet | PlainNet:
+def build_model(
+    config: ModelConfig, num_grades: int = GRADE_COUNT, backbone_weights: Mapping[str, Tensor] | None = None
+) -> BiraNet | RANet | PlainNet:
     """Build the model that a configuration describes, start weights included.
 
     Args:
         config: Architecture, backbone, weights and freezing.
         num_grades: K, the number of grades, from 2.
+        backbone_weights: What `config.backbone_weights` holds, where that was read before.
 
     Returns:
         The model, a plain `nn.Module` that returns `Output`; without a flip, which `biranet.learning.flip` adds.
@@ -365,7 +369,9 @@ def build_model(config: ModelConfig, num_grades: int = GRADE_COUNT) -> BiraNet |
             or it cannot be cut where `config.freeze` says.
     """
     check_num_grades(num_grades)
-    backbone = load_backbone(config)
+    if config.backbone_weights is not None and backbone_weights is None:
+        backbone_weights = read_backbone_weights(config.backbone_weights, config.backbone)
+    backbone = load_backbone(config, backbone_weights)
     if config.model == "probe":
         return PlainNet(nn.Identity(), backbone.channels, FrozenLayers(backbone.layers), num_grades)
     first, rest = backbone.cut(config.freeze)
@@ -375,7 +381,7 @@ def build_model(config: ModelConfig, num_grades: int = GRADE_COUNT) -> BiraNet |
     elif config.model == "ranet":
         model = RANet(rest, backbone.channels, frozen, num_grades)
     else:
-        _, rest_b = load_backbone(config).cut(config.freeze)
+        _, rest_b = load_backbone(config, backbone_weights).cut(config.freeze)
         model = BiraNet(rest, rest_b, backbone.channels, frozen, num_grades)
     # Weights with their channels last make convolutions compute so: a quarter less time on a CPU, other rounding.
     return model.to(memory_format=torch.channels_last)
