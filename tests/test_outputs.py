@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biranet.errors import InputError
-from biranet.outputs import LOCK_NAME, check_output, file_kind, folder_kind, lies_in, output, write_lock
+from biranet.outputs import LOCK_NAME, check_output, claim_output, file_kind, folder_kind, lies_in, write_lock
 
 NOTE = file_kind("a note", lambda path: path.read_text().startswith("note"))
 NOTES = folder_kind("notes", {"notes": lambda path: path.read_text() == ""})
@@ -28,13 +28,13 @@ def test_what_the_same_command_wrote_is_replaced_and_so_is_nothing_else(tmp_path
     for content in (None, "", "note: old"):
         if content is not None:
             place.write_text(content)
-        with output(place, NOTE) as out:
+        with claim_output(place, NOTE) as out:
             assert out == place
             out.write_text("note: new")
     place.write_text("thesis")
     with (
         pytest.raises(InputError, match=r"note\.txt is not a note of biranet's"),
-        output(place, NOTE),
+        claim_output(place, NOTE),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"] and place.read_text() == "thesis"
@@ -100,9 +100,9 @@ def test_a_folder_is_ours_by_our_mark_or_because_it_is_empty(tmp_path):
 def test_a_link_is_written_through_and_locked_as_what_it_leads_to(tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far" / "note.txt")
-    with output(tmp_path / "link", NOTE) as out:
+    with claim_output(tmp_path / "link", NOTE) as out:
         assert out == tmp_path / "far" / "note.txt"
-        with pytest.raises(InputError, match="another biranet is at work on"), output(out, NOTE):
+        with pytest.raises(InputError, match="another biranet is at work on"), claim_output(out, NOTE):
             pass
 
 

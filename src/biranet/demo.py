@@ -9,7 +9,7 @@ from typing import Any
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, SplitConfig, TrainConfig
 from biranet.files import write_json
 from biranet.grades import DISCLAIMER
-from biranet.outputs import Kind, holds_keys, output, visible
+from biranet.outputs import OutputKind, claim_output, holds_keys, visible
 
 PHOTOS = 700
 SEED = 1
@@ -27,7 +27,7 @@ def _find_unowned(folder: Path) -> Path | None:
     return next((path for path in visible(folder) if not ours or path.name not in _MADE), None)
 
 
-DEMO = Kind("a demo", _find_unowned, folder=True)
+DEMO = OutputKind("a demo", _find_unowned, folder=True)
 
 CONFIG = TrainConfig(
     model=ModelConfig(backbone="test_resnet", pretrained=False, freeze="none"),
@@ -51,7 +51,7 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
     Raises:
         InputError: If `out` holds something that is not a demo.
     """
-    with output(out, DEMO) as place:
+    with claim_output(out, DEMO) as place:
         write_json(place / MARK, MARKED)
         for path in visible(place):
             if path.is_dir() and not path.is_symlink():

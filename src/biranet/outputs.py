@@ -23,18 +23,18 @@ LOCK_NAME = ".biranet.lock"
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutputKind:
     """A kind of output.
 
     Attributes:
         what: What it is, such as `a table of grades`.
-        foreign: Finds what an output at a path would replace although the same command did not write it: a regular file
-            itself, or something in a folder that is not empty; None where there is nothing.
+        find_unowned: Finds what an output at a path would replace although the same command did not write it: a regular
+            file itself, or something in a folder that is not empty; None where there is nothing.
         folder: Whether it is a folder.
     """
 
     what: str
-    foreign: Callable[[Path], Path | None]
+    find_unowned: Callable[[Path], Path | None]
     folder: bool = False
 
     @property
@@ -43,21 +43,21 @@ class Kind:
         return "folder" if self.folder else "file"
 
 
-def file_kind(what: str, is_own: Callable[[Path], bool]) -> Kind:
+def file_kind(what: str, is_own: Callable[[Path], bool]) -> OutputKind:
     """A kind of file.
 
     Args:
         what: What it is.
         is_own: Whether a regular file, which is not empty, is one that the same command wrote.
     """
-    return Kind(what, lambda path: None if is_own(path) else path)
+    return OutputKind(what, lambda path: None if is_own(path) else path)
 
 
 def folder_kind(
     what: str,
     parts: Mapping[str, Callable[[Path], bool]],
     shared: Mapping[str, Callable[[Path], bool]] = MappingProxyType({}),
-) -> Kind:
+) -> OutputKind:
     """A kind of folder, which is known by what stands in it; one that holds none of these parts must hold nothing.
 
     Args:
@@ -67,7 +67,7 @@ def folder_kind(
     """
     is_own = {**parts, **shared}
 
-    def foreign(folder: Path) -> Path | None:
+    def find_unowned(folder: Path) -> Path | None:
         if not any((folder / name).exists() for name in parts):
             return next(visible(folder), None)
         present = (folder / name for name in is_own if (folder / name).exists())
@@ -75,11 +75,11 @@ def folder_kind(
         others = (path for path in present if not ((path.is_file() or path.is_dir()) and is_own[path.name](path)))
         return next(others, None)
 
-    return Kind(what, foreign, folder=True)
+    return OutputKind(what, find_unowned, folder=True)
 
 
 @contextmanager
-def output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+def claim_output(out: Path, kind: OutputKind, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """Ask whether an output may be written, and keep all others from it meanwhile.
 
     Args:
@@ -97,7 +97,7 @@ def output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> Iterator[Path]
         >>> import tempfile
         >>> note = file_kind("a note", lambda path: path.read_text().startswith("note: "))
         >>> place = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with output(place, note) as file:
+        >>> with claim_output(place, note) as file:
         ...     _ = file.write_text("note: all of it")
         >>> check_output(place, note)
         >>> _ = place.write_text("thesis")
@@ -113,7 +113,7 @@ def output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> Iterator[Path]
         yield Path(os.path.realpath(out))
 
 
-def check_output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
+def check_output(out: Path, kind: OutputKind, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place where an output would replace something else.
 
     Args:
@@ -138,15 +138,15 @@ def check_output(out: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
     if any(_is_same(state, path) for path in inputs):
         raise InputError(f"{out} is to be read, and {kind.what} would replace it; name another {kind.noun}")
     try:
-        foreign = kind.foreign(out) if kind.folder or state.st_size else None
+        unowned = kind.find_unowned(out) if kind.folder or state.st_size else None
     except OSError as error:
         raise unreadable(out, error, f"name another {kind.noun}") from error
-    if foreign is not None and kind.folder:
+    if unowned is not None and kind.folder:
         raise InputError(
-            f"{out} holds other things than {kind.what} of biranet's, such as {foreign.name}; "
+            f"{out} holds other things than {kind.what} of biranet's, such as {unowned.name}; "
             "name a folder that is new or empty"
         )
-    if foreign is not None:
+    if unowned is not None:
         raise InputError(f"{out} is not {kind.what} of biranet's, and stays as it is; name another file")
 
 

@@ -52,7 +52,7 @@ class Crossval(TrainingCommand):
         from biranet.inference.crossval import MODEL_NAME, REPORT_NAME, cross_validate, is_finished
         from biranet.inference.crossval_inputs import CROSSVAL, check_same_inputs, settings_of
         from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
-        from biranet.outputs import output
+        from biranet.outputs import claim_output
         from biranet.reports.control import describe_control
 
         config, start = self.settle()
@@ -61,7 +61,7 @@ class Crossval(TrainingCommand):
         if self.folds is not None and self.folds < 2:
             raise InputError(f"--folds must be at least 2, not {self.folds}")
         validation = self._share(config)
-        with output(self.out, CROSSVAL, (self.prepared,)):
+        with claim_output(self.out, CROSSVAL, (self.prepared,)):
             prepare = self._preparing(config)
             status = 0
             if prepare is not None:

@@ -165,12 +165,12 @@ class Compare(Command):
 
     def run(self) -> int:
         """Write the comparison and print its main figures."""
-        from biranet.outputs import output
+        from biranet.outputs import claim_output
         from biranet.reports.compare import COMPARISON, describe_comparison, write_comparison
         from biranet.version import how_measured
 
         title = check_title(self.title)
-        with output(self.out, COMPARISON, self.predictions) as out:
+        with claim_output(self.out, COMPARISON, self.predictions) as out:
             comparison = write_comparison(
                 out, self.predictions, self.config, names=self.names, title=title, facts=how_measured()
             )

@@ -31,10 +31,10 @@ class Export(Command):
 
         # Only now, so that mistakes are answered at once.
         from biranet.inference.export import HALF, ONNX, export_half, export_onnx
-        from biranet.outputs import output
+        from biranet.outputs import claim_output
 
         as_onnx = self.out.suffix == ".onnx"
-        with output(self.out, ONNX if as_onnx else HALF, [checkpoint]) as out:
+        with claim_output(self.out, ONNX if as_onnx else HALF, [checkpoint]) as out:
             exported = (export_onnx if as_onnx else export_half)(checkpoint, out)
         temperature = f"{exported.temperature:.3f}{', applied in the model' if as_onnx else ''}"
         print(f"Written: {self.out} ({self.out.stat().st_size / 1e6:.1f} MB)")

@@ -114,14 +114,14 @@ class Audit(Command):
         """Print the findings, write them down, and say whether training would be refused."""
         from biranet.files import write_json
         from biranet.manifest import read_manifest
-        from biranet.outputs import output
+        from biranet.outputs import claim_output
         from biranet.photos.audit import AUDIT, AUDIT_NAME, audit, audit_images
         from biranet.photos.findings import as_json, describe_findings
 
         prepared = self.folder
         table = read_manifest(prepared)
         findings = [*audit_images(prepared, table), *audit(table)]
-        with output(prepared / AUDIT_NAME, AUDIT) as out:
+        with claim_output(prepared / AUDIT_NAME, AUDIT) as out:
             write_json(out, as_json(table, findings))
         print(f"{describe_findings(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
         return 1 if any(finding.refuses for finding in findings) else 0

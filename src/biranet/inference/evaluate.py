@@ -21,7 +21,7 @@ from biranet.learning.predict import check_preparation, photos_of_part, predict_
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
-from biranet.outputs import output
+from biranet.outputs import claim_output
 from biranet.reports.notes import Note
 from biranet.reports.report import REPORT, Supplement, write_report
 from biranet.reports.table_provenance import Provenance
@@ -56,7 +56,7 @@ def evaluate_checkpoint(
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     checkpoint = find_checkpoint(checkpoint)
-    with output(out, REPORT, (checkpoint, prepared)) as place:
+    with claim_output(out, REPORT, (checkpoint, prepared)) as place:
         predictor = load_predictor(checkpoint, computing.device)
         info, archive = predictor.info, is_archive(prepared)
         if archive:

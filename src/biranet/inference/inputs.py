@@ -13,7 +13,7 @@ from PIL import Image
 from biranet.errors import InputError
 from biranet.files import write_bytes
 from biranet.inference.grader import TABLE_COLUMNS, Prediction
-from biranet.outputs import Kind, file_kind, head_of, lies_in, output, visible
+from biranet.outputs import OutputKind, claim_output, file_kind, head_of, lies_in, visible
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
 from biranet.photos.formats import PHOTO_SUFFIXES
@@ -128,7 +128,7 @@ def outputs_of_grading(
         InputError: If one of them would replace something else, or pictures would lie among the photos.
     """
     with ExitStack() as locks:
-        table = locks.enter_context(output(out, GRADES_TABLE, (*inputs, *files, checkpoint)))
+        table = locks.enter_context(claim_output(out, GRADES_TABLE, (*inputs, *files, checkpoint)))
         if attention is not None:
             folders = [path for path in inputs if path.is_dir()]
             if any(lies_in(attention, path) for path in folders) or any(
@@ -138,16 +138,15 @@ def outputs_of_grading(
                     f"{attention} is a folder of photos that are graded, or lies in one, so its pictures would come to "
                     "be graded as photos; name another folder"
                 )
-            locks.enter_context(
-                output(attention, Kind("pictures of attention", partial(_find_unowned, table=table), folder=True))
-            )
+            pictures = OutputKind("pictures of attention", partial(_find_unowned, table=table), folder=True)
+            locks.enter_context(claim_output(attention, pictures))
         yield table
 
 
 def _find_unowned(folder: Path, table: Path) -> Path | None:
     """What a folder holds but pictures that we drew, and the table beside them."""
-    foreign = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
-    return next(foreign, None)
+    unowned = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() != table)
+    return next(unowned, None)
 
 
 def _same_folder(one: Path, other: Path) -> bool:

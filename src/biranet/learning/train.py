@@ -42,7 +42,7 @@ from biranet.learning.torch_predictor import choose_device, load_predictor
 from biranet.learning.training import Training, TrainingPlan, prepare_training
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
-from biranet.outputs import output
+from biranet.outputs import claim_output
 from biranet.photos.parallel import check_main_guard
 from biranet.setting_names import setting
 from biranet.signals import stop_signals
@@ -111,7 +111,7 @@ def run_training(
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config))
     torch.backends.cudnn.deterministic = True
     # The main process writes; the others wait.
-    with output(plan.run, RUN) if accelerator.is_main_process else nullcontext():
+    with claim_output(plan.run, RUN) if accelerator.is_main_process else nullcontext():
         training = prepare_training(accelerator, plan)
         if config.model.model == "probe":
             train_probe(training, on_epoch)

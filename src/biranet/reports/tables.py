@@ -13,7 +13,7 @@ from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.predictions import PooledPredictions, pool_predictions, read_predictions
 from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
-from biranet.outputs import output
+from biranet.outputs import claim_output
 from biranet.public_paths import public_names
 from biranet.reports.facts import RULES_FACT, THRESHOLDS_FACT, Fact, RulesFact
 from biranet.reports.notes import Note
@@ -64,7 +64,7 @@ def measure_tables(
         RefusedError: If the rules would be fitted on photos or patients that are measured.
     """
     sources = [*tables, *calibration.tables]
-    with output(out, REPORT, sources) as place:
+    with claim_output(out, REPORT, sources) as place:
         replaced = out / "predictions.csv"
         if replaced.resolve() in (path.resolve() for path in sources):
             raise InputError(
