@@ -155,17 +155,19 @@ class GroupSums:
         holding = (self.sums[CONFUSION].sum(-1) > 0).sum(0)
         average = np.minimum(total, _satterthwaite_groups(holding.astype(np.float64)))
         defined = _count_defined(
-            {key: each for key, each in self.measures.items() if each.counted == "defined"}, self.sources, self.sums
+            {key: each for key, each in self.measures.items() if each.groups_counted == "defined"},
+            self.sources,
+            self.sums,
         )
         counts: dict[Key, Values] = {}
         for key, measure in self.measures.items():
-            if measure.counted == "defined":
+            if measure.groups_counted == "defined":
                 counts[key] = defined[key]
-            elif measure.counted == "classes":
+            elif measure.groups_counted == "classes":
                 fewer = [order.fewer_groups for order in self.orders[self.sources[key].order]]
                 counts[key] = np.array(fewer if measure.shape else fewer[0], np.float64)
             else:
-                counts[key] = average if measure.counted == "grades" else total
+                counts[key] = average if measure.groups_counted == "grades" else total
         return counts
 
     @cached_property

@@ -26,7 +26,7 @@ GRADE_MEASURES = (
         "common one.",
         value=of_matrix(confusion.average_classification_accuracy),
         interval="average",
-        counted="grades",
+        groups_counted="grades",
     ),
     Measure(
         key="accuracy",
@@ -48,7 +48,7 @@ GRADE_MEASURES = (
         sentence="F1 balances precision and recall; here that of each grade, averaged.",
         value=of_matrix(confusion.macro_f1),
         interval="average",
-        counted="grades",
+        groups_counted="grades",
     ),
     Measure(
         key="macro_f1_of_means",
@@ -56,7 +56,7 @@ GRADE_MEASURES = (
         sentence="The other definition in use: 2PR / (P + R) of the mean precision P and the mean recall R.",
         value=of_matrix(confusion.macro_f1_of_means),
         interval="average",
-        counted="grades",
+        groups_counted="grades",
     ),
     Measure(
         key="quadratic_weighted_kappa",
@@ -67,7 +67,7 @@ GRADE_MEASURES = (
         low=-1,
         value=of_matrix(confusion.quadratic_weighted_kappa),
         interval="percentile",
-        counted="all",
+        groups_counted="all",
         why_undefined=constant_reason("every photo has one and the same grade and was given it"),
     ),
     Measure(
@@ -78,7 +78,7 @@ GRADE_MEASURES = (
         low=-1,
         value=of_matrix(confusion.linear_weighted_kappa),
         interval="percentile",
-        counted="all",
+        groups_counted="all",
         why_undefined=constant_reason("every photo has one and the same grade and was given it"),
     ),
     Measure(
@@ -89,7 +89,7 @@ GRADE_MEASURES = (
         low=-1.4,
         value=of_matrix(confusion.gwet_ac2),
         interval="percentile",
-        counted="all",
+        groups_counted="all",
     ),
     Measure(
         key="mean_absolute_grade_error",

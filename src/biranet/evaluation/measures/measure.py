@@ -35,7 +35,7 @@ Heading = Literal[
 IntervalMethod = Literal["share", "average", "percentile", "reflected"]
 """How the ends of an interval come from drawn data sets; see `biranet.evaluation.interval_methods`."""
 
-Counted = Literal["defined", "all", "grades", "classes"]
+GroupsCounted = Literal["defined", "all", "grades", "classes"]
 """The groups that a measure is about: those that define it alone (holding a photo that it is a share of), all, as many
 as tell as much of a mean over grades, or those of the class (photos to find, others) that has fewer."""
 
@@ -200,7 +200,7 @@ class Measure(Meaning):
         area: The area of each of these orders.
         needs: The table must have this.
         interval: How its interval is made.
-        counted: The groups it is about.
+        groups_counted: The groups it is about.
         prevalence: The screening whose prevalence, where it is stated, the value is for.
         why_undefined: Why it is not defined, where the table has what it needs.
     """
@@ -211,7 +211,7 @@ class Measure(Meaning):
     area: Area | None = None
     needs: Literal["grades", "probabilities"] = "grades"
     interval: IntervalMethod
-    counted: Counted = "defined"
+    groups_counted: GroupsCounted = "defined"
     prevalence: str = ""
     why_undefined: WhyUndefined = _always_defined
 

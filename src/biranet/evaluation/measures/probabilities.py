@@ -168,7 +168,7 @@ ONE_VS_REST_MEASURES = (
         value=area_of_order,
         needs="probabilities",
         interval="average",
-        counted="classes",
+        groups_counted="classes",
         why_undefined=_reason_one_class,
     ),
     Measure(
@@ -181,7 +181,7 @@ ONE_VS_REST_MEASURES = (
         value=_mean_of_defined,
         needs="probabilities",
         interval="average",
-        counted="grades",
+        groups_counted="grades",
         why_undefined=constant_reason("every photo has one and the same grade"),
     ),
 )

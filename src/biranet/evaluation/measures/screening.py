@@ -155,7 +155,7 @@ SCREENING_MEASURES = (
         value=area_of_order,
         needs="probabilities",
         interval="average",
-        counted="classes",
+        groups_counted="classes",
         why_undefined=REFERABLE.reason_one_class,
     ),
     Measure(
@@ -169,7 +169,7 @@ SCREENING_MEASURES = (
         value=area_of_order,
         needs="probabilities",
         interval="average",
-        counted="classes",
+        groups_counted="classes",
         why_undefined=constant_reason(REFERABLE.reason_no_positives),
     ),
     *REFERABLE.shares(
@@ -210,7 +210,7 @@ SCREENING_MEASURES = (
         value=area_of_order,
         needs="probabilities",
         interval="average",
-        counted="classes",
+        groups_counted="classes",
         why_undefined=ANY_DR.reason_one_class,
     ),
     *ANY_DR.shares(
@@ -254,6 +254,6 @@ RISK_COVERAGE = Measure(
     value=area_of_order,
     needs="probabilities",
     interval="average",
-    counted="all",
+    groups_counted="all",
 )
 """How well the model knows which referrals are wrong."""
