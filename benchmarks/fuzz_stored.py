@@ -98,7 +98,7 @@ def journal(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def history(samples: Samples, rng: random.Random) -> Callable[[], object]:
     """The epochs of a run, or the readings of a test part."""
-    from biranet.inference.readings import READINGS_NAME, record_reading
+    from biranet.inference.readings_of_test_part import READINGS_NAME, record_reading
     from biranet.learning.history import HISTORY_NAME, read_history
 
     epoch = {"epoch": 1, "lr": 0.1, "train_loss": 0.5, "validation_kappa": None}

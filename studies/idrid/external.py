@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.errors import InputError, RefusedError
-from biranet.inference.readings import record_reading
+from biranet.inference.readings_of_test_part import record_reading
 from biranet.learning.predict import check_preparation, predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import graded_photos, photos_digest, read_manifest

@@ -17,7 +17,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
-from biranet.inference.readings import READINGS_NAME
+from biranet.inference.readings_of_test_part import READINGS_NAME
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.locks import exclusive_file

@@ -53,7 +53,7 @@ class Crossval(TrainingCommand):
         from biranet.inference.crossval_inputs import CROSSVAL, check_same_inputs, settings_of
         from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
         from biranet.outputs import claim_output
-        from biranet.reports.control import describe_control
+        from biranet.reports.probe import describe_control
 
         config, start = self.settle()
         if config.fold is not None:

@@ -117,7 +117,7 @@ class Evaluate(Command):
             )
         computing = self.computing.resolve()
         config = dataclasses.replace(self.config, title=check_title(self.config.title))
-        from biranet.reports.control import describe_control
+        from biranet.reports.probe import describe_control
 
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint

@@ -57,7 +57,7 @@ class Train(TrainingCommand):
         """Train in the run folder."""
         from accelerate import PartialState
 
-        from biranet.learning.control import fit_control
+        from biranet.learning.probe_beside import fit_control
         from biranet.learning.resume_fingerprint import describe_differences
         from biranet.learning.train import run_training
         from biranet.learning.training import TrainingPlan

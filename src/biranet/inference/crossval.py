@@ -35,11 +35,11 @@ from biranet.inference.crossval_time import CrossvalTimer
 from biranet.inference.evaluate import predict_by_control
 from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
-from biranet.inference.readings import record_reading
+from biranet.inference.readings_of_test_part import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_info_and_sha256, read_weights, write_weights
-from biranet.learning.control import fit_control
 from biranet.learning.predict import photos_of_part, predict_photos
+from biranet.learning.probe_beside import fit_control
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.start import Start
 from biranet.learning.torch_predictor import load_predictor

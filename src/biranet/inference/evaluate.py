@@ -12,12 +12,12 @@ from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.medmnist import is_archive, prepare_archive
 from biranet.inference.provenance import describe_origin, provenance_notes
-from biranet.inference.readings import record_reading
+from biranet.inference.readings_of_test_part import record_reading
 from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.control import load_control
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.probe_beside import load_control
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest

@@ -23,7 +23,6 @@ from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
-from biranet.reports.control import CONTROL_PREDICTIONS_NAME, list_control, measure_control
 from biranet.reports.facts import TABLE_FACT, HashedFile
 from biranet.reports.figures.all import draw_figures, forest_names
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
@@ -36,6 +35,7 @@ from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.paper.folder import PAPER_PARTS, write_paper
 from biranet.reports.paper.methods import known_thresholds, write_methods
 from biranet.reports.paper.tables import list_tables as list_paper_tables
+from biranet.reports.probe import CONTROL_PREDICTIONS_NAME, list_control, measure_control
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, Provenance
 from biranet.tables import read_header
 

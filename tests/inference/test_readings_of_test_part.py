@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from biranet.files import sha256_of
-from biranet.inference.readings import READINGS_NAME, Readings, record_reading
+from biranet.inference.readings_of_test_part import READINGS_NAME, Readings, record_reading
 
 
 @pytest.fixture

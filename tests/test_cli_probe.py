@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from biranet.learning.checkpoint import read_info
-from biranet.learning.control import load_control
+from biranet.learning.probe_beside import load_control
 from biranet.manifest import read_manifest, write_manifest
 
 
