@@ -159,7 +159,7 @@ def asked(monkeypatch, biranet):
         return Progress()
 
     monkeypatch.setattr(module, "run_training", note)
-    monkeypatch.setattr("biranet.learning.probe_beside.fit_control", lambda *run: "")
+    monkeypatch.setattr("biranet.learning.probe_beside.train_probe_beside", lambda *run: "")
 
     def ask(*arguments):
         answer = biranet("train", *arguments)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from biranet.learning.checkpoint import read_info
-from biranet.learning.probe_beside import load_control
+from biranet.learning.probe_beside import load_probe_beside
 from biranet.manifest import read_manifest, write_manifest
 
 
@@ -55,11 +55,11 @@ def test_every_training_leaves_one_and_a_finished_one_that_lacks_it_gets_it_by_r
 
 def test_a_probe_of_other_photos_is_none(run_folder, tmp_path):
     info = read_info(run_folder / "best.safetensors")
-    control = load_control(run_folder / "best.safetensors", info, "cpu")
+    control = load_probe_beside(run_folder / "best.safetensors", info, "cpu")
     assert control is not None and control.origin == str(run_folder / "probe" / "best.safetensors")
     mine = shutil.copytree(run_folder, tmp_path / "mine")
     assert (
-        load_control(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other"), "cpu") is None
+        load_probe_beside(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other"), "cpu") is None
     )
 
 

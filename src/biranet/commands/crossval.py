@@ -53,7 +53,7 @@ class Crossval(TrainingCommand):
         from biranet.inference.crossval_inputs import CROSSVAL, check_same_inputs, settings_of
         from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
         from biranet.outputs import claim_output
-        from biranet.reports.probe import describe_control
+        from biranet.reports.probe import describe_probe_differences
 
         config, start = self.settle()
         if config.fold is not None:
@@ -79,7 +79,7 @@ class Crossval(TrainingCommand):
         if finished:
             print("It was finished before, so there was nothing to do; for another one choose another --out")
         of_folds = [f"  {line}" for line in metrics["facts"].get(FOLDS_FACT, [])]
-        figures = [*main_figures(metrics), *describe_control(metrics), "Of the folds one by one:", *of_folds]
+        figures = [*main_figures(metrics), *describe_probe_differences(metrics), "Of the folds one by one:", *of_folds]
         print("\n".join([*figures, *metrics["notes"]]))
         report = self.out / REPORT_NAME
         print(f"Report: {report / 'report.html'}; figures of each fold: {report / FOLDS_NAME}")

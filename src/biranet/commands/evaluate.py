@@ -117,7 +117,7 @@ class Evaluate(Command):
             )
         computing = self.computing.resolve()
         config = dataclasses.replace(self.config, title=check_title(self.config.title))
-        from biranet.reports.probe import describe_control
+        from biranet.reports.probe import describe_probe_differences
 
         if self.checkpoint is not None:
             from biranet.inference.evaluate import evaluate_checkpoint
@@ -138,7 +138,7 @@ class Evaluate(Command):
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
                 facts={GRADES_FACT: f"by --grades {self.grades}"} if self.grades else {},
             )
-        print("\n".join([*main_figures(metrics), *describe_control(metrics), *metrics["notes"]]))
+        print("\n".join([*main_figures(metrics), *describe_probe_differences(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 

@@ -57,7 +57,7 @@ class Train(TrainingCommand):
         """Train in the run folder."""
         from accelerate import PartialState
 
-        from biranet.learning.probe_beside import fit_control
+        from biranet.learning.probe_beside import train_probe_beside
         from biranet.learning.resume_fingerprint import describe_differences
         from biranet.learning.train import run_training
         from biranet.learning.training import TrainingPlan
@@ -70,7 +70,7 @@ class Train(TrainingCommand):
                 raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
         plan = TrainingPlan(self.prepared, self.run_folder, config, start, self.resume)
         run_training(plan)
-        if (told := fit_control(plan)) and PartialState().is_main_process:
+        if (told := train_probe_beside(plan)) and PartialState().is_main_process:
             print(told)
         return 0
 

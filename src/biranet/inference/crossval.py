@@ -32,14 +32,14 @@ from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
 from biranet.inference.crossval_report import FoldModel, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
-from biranet.inference.evaluate import predict_by_control
+from biranet.inference.evaluate import predict_by_probe
 from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
 from biranet.inference.readings_of_test_part import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_info_and_sha256, read_weights, write_weights
 from biranet.learning.predict import photos_of_part, predict_photos
-from biranet.learning.probe_beside import fit_control
+from biranet.learning.probe_beside import train_probe_beside
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.start import Start
 from biranet.learning.torch_predictor import load_predictor
@@ -90,7 +90,7 @@ class CrossValidation:
         """The file with the answers for the photos of a fold."""
         return self.out / "answers" / f"{FOLD_PREFIX}{fold}.csv"
 
-    def control_answers(self, fold: int) -> Path:
+    def probe_answers(self, fold: int) -> Path:
         """The file with the answers of the fold's linear probe, where one could be fitted."""
         return self.out / "answers" / f"probe_{fold}.csv"
 
@@ -103,7 +103,7 @@ class CrossValidation:
         """All answers, once there are those for the last fold."""
         folds = range(len(self.division.columns))
         answers = [read_predictions(self.answers(fold)) for fold in folds]
-        probes = [read_predictions(file) for file in map(self.control_answers, folds) if file.exists()]
+        probes = [read_predictions(file) for file in map(self.probe_answers, folds) if file.exists()]
         return PooledAnswers(answers, models, probes if len(probes) == len(answers) else ())
 
 
@@ -233,11 +233,11 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     path, computing = work.model(column), ComputeConfig(config.data.workers, config.device)
     predictor = load_predictor(path, config.device)
     photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-    told = fit_control(plan)
+    told = train_probe_beside(plan)
     if told:
         remaining.say(told)
     tables = {
-        work.control_answers(fold): predict_by_control(path, predictor.info, work.photos, photos, computing),
+        work.probe_answers(fold): predict_by_probe(path, predictor.info, work.photos, photos, computing),
         work.answers(fold): predict_photos(predictor, work.photos, photos, workers=config.data.workers),
     }
     for file, table in tables.items():

@@ -17,7 +17,7 @@ from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
-from biranet.learning.probe_beside import load_control
+from biranet.learning.probe_beside import load_probe_beside
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
@@ -81,12 +81,12 @@ def evaluate_checkpoint(
             supplement=Supplement(
                 list(draw_panels(predictor, prepared, predictions)),
                 read_history(checkpoint.parent),
-                predict_by_control(checkpoint, info, prepared, photos, computing),
+                predict_by_probe(checkpoint, info, prepared, photos, computing),
             ),
         )
 
 
-def predict_by_control(
+def predict_by_probe(
     checkpoint: Path, info: CheckpointInfo, prepared: Path, photos: pd.DataFrame, computing: ComputeConfig
 ) -> pd.DataFrame | None:
     """Predict photos by the linear probe beside a checkpoint.
@@ -101,7 +101,7 @@ def predict_by_control(
     Returns:
         The predictions table; None where there is no probe.
     """
-    control = load_control(checkpoint, info, computing.device)
+    control = load_probe_beside(checkpoint, info, computing.device)
     return None if control is None else predict_photos(control, prepared, photos, workers=computing.workers)
 
 

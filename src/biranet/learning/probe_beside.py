@@ -19,11 +19,11 @@ from biranet.learning.torch_predictor import TorchPredictor, load_predictor
 from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
 
-CONTROL_NAME = "probe"
+PROBE_FOLDER = "probe"
 """Folder of the control, in that of its run."""
 
 
-def fit_control(plan: TrainingPlan) -> str:
+def train_probe_beside(plan: TrainingPlan) -> str:
     """Fit the control of a run, unless it is there already or the run is a probe itself.
 
     Args:
@@ -39,14 +39,14 @@ def fit_control(plan: TrainingPlan) -> str:
         return ""
     try:
         with redirect_stdout(io.StringIO()):  # the run has said it all
-            progress = train_or_resume(_plan_control(plan))
+            progress = train_or_resume(_plan_probe(plan))
     except (InputError, RefusedError) as error:
         return f"No linear probe to compare with: {error}"
     reached = "" if progress.best_kappa is None else f": validation kappa {progress.best_kappa:.3f}"
     return f"Beside it, a linear probe on the same backbone{reached}"
 
 
-def _plan_control(plan: TrainingPlan) -> TrainingPlan:
+def _plan_probe(plan: TrainingPlan) -> TrainingPlan:
     """Plan the control of a run, on the backbone of the checkpoint that the run started from, as it was read for it."""
     model, start, build = dataclasses.replace(plan.config.model, model="probe"), plan.start, build_model
     if start is not None:
@@ -57,11 +57,11 @@ def _plan_control(plan: TrainingPlan) -> TrainingPlan:
             partial(build_model, backbone_weights=weights),
         )
     return TrainingPlan(
-        plan.prepared, plan.run / CONTROL_NAME, dataclasses.replace(plan.config, model=model), build=build
+        plan.prepared, plan.run / PROBE_FOLDER, dataclasses.replace(plan.config, model=model), build=build
     )
 
 
-def load_control(checkpoint: Path, info: CheckpointInfo, device: Device) -> TorchPredictor | None:
+def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) -> TorchPredictor | None:
     """Load the control of the run that a checkpoint is from.
 
     Args:
@@ -76,7 +76,7 @@ def load_control(checkpoint: Path, info: CheckpointInfo, device: Device) -> Torc
         InputError: If its checkpoint cannot be used.
     """
     for name in (BEST_NAME, LAST_NAME):
-        path = checkpoint.parent / CONTROL_NAME / name
+        path = checkpoint.parent / PROBE_FOLDER / name
         if path.exists():
             control = load_predictor(path, device)
             same = ("split_column", "training_set_digest", "preparation")

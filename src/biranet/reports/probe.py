@@ -12,10 +12,10 @@ from biranet.evaluation.intervals import measure_with_intervals, paired_differen
 from biranet.reports.pages.differences import Difference, list_differences, select_main
 from biranet.reports.pages.tables import ROWS_OF
 
-CONTROL_PREDICTIONS_NAME = "control.csv"
+PROBE_PREDICTIONS_NAME = "control.csv"
 
 
-def measure_control(
+def measure_probe(
     out: Path, table: pd.DataFrame, control: pd.DataFrame | None, config: EvaluationConfig
 ) -> dict[str, Any]:
     """Write the predictions of the control into the folder of a report, and measure the model beside it.
@@ -33,7 +33,7 @@ def measure_control(
     Raises:
         InputError: If the control's table is refused.
     """
-    path = out / CONTROL_PREDICTIONS_NAME
+    path = out / PROBE_PREDICTIONS_NAME
     if control is None:
         path.unlink(missing_ok=True)
         return {}
@@ -43,7 +43,7 @@ def measure_control(
     return {"control": {"measures": measure_with_intervals(control, config), "differences": differences}}
 
 
-def list_control(metrics: Mapping[str, Any]) -> list[Difference]:
+def list_probe_differences(metrics: Mapping[str, Any]) -> list[Difference]:
     """Put the main measures of the control, the model's and their differences side by side.
 
     Args:
@@ -58,10 +58,10 @@ def list_control(metrics: Mapping[str, Any]) -> list[Difference]:
     return select_main(list_differences(control["differences"], control["measures"], metrics))
 
 
-def describe_control(metrics: Mapping[str, Any]) -> list[str]:
+def describe_probe_differences(metrics: Mapping[str, Any]) -> list[str]:
     """Say for a terminal how the model differs from the control; no line without a control."""
     lines = []
-    for row in list_control(metrics):
+    for row in list_probe_differences(metrics):
         if row.key in ROWS_OF["pair"]:
             interval = f" [{row.ci[0]:+.3f}, {row.ci[1]:+.3f}]" if row.ci else ""
             lines.append(

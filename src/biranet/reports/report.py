@@ -35,7 +35,7 @@ from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.paper.folder import PAPER_PARTS, write_paper
 from biranet.reports.paper.methods import known_thresholds, write_methods
 from biranet.reports.paper.tables import list_tables as list_paper_tables
-from biranet.reports.probe import CONTROL_PREDICTIONS_NAME, list_control, measure_control
+from biranet.reports.probe import PROBE_PREDICTIONS_NAME, list_probe_differences, measure_probe
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, Provenance
 from biranet.tables import read_header
 
@@ -108,7 +108,7 @@ REPORT = folder_kind(
     "a report",
     {
         PREDICTIONS_NAME: _is_predictions,
-        CONTROL_PREDICTIONS_NAME: _is_predictions,
+        PROBE_PREDICTIONS_NAME: _is_predictions,
         METRICS_NAME: lambda path: holds_keys(path, "ci", "undefined", "facts"),
         PAGE_NAME: is_page,
         ARCHIVE_NAME: Path.is_dir,
@@ -159,7 +159,7 @@ def write_report(
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        **measure_control(out, table, supplement.control, config),
+        **measure_probe(out, table, supplement.control, config),
         **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
@@ -264,7 +264,7 @@ def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "point_name": point_name,
         "numbers": numbers,
         "listed": numbers.by_heading(),
-        "control": list_control(metrics),
+        "control": list_probe_differences(metrics),
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
