@@ -55,11 +55,12 @@ def test_every_training_leaves_one_and_a_finished_one_that_lacks_it_gets_it_by_r
 
 def test_a_probe_of_other_photos_is_none(run_folder, tmp_path):
     info = read_info(run_folder / "best.safetensors")
-    control = load_probe_beside(run_folder / "best.safetensors", info, "cpu")
-    assert control is not None and control.origin == str(run_folder / "probe" / "best.safetensors")
+    probe = load_probe_beside(run_folder / "best.safetensors", info, "cpu")
+    assert probe is not None and probe.origin == str(run_folder / "probe" / "best.safetensors")
     mine = shutil.copytree(run_folder, tmp_path / "mine")
     assert (
-        load_probe_beside(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other"), "cpu") is None
+        load_probe_beside(mine / "best.safetensors", dataclasses.replace(info, training_set_digest="other"), "cpu")
+        is None
     )
 
 

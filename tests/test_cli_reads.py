@@ -22,18 +22,18 @@ def test_every_command_reads_a_model_that_ships_once(stand_in, biranet, prepared
     folder, model = tmp_path / "prepared", stand_in / "idrid_lite0.safetensors"
     shutil.copytree(prepared, folder)
 
-    def readings(*words: object) -> int:
+    def times_opened(*words: object) -> int:
         opened.clear()
         assert biranet(*words).status == 0, words
         return opened.count(str(model))
 
     photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
-    assert readings("models") == 1
-    assert readings("models", "idrid_lite0") == 1
-    assert readings("grade", photo, "--out", grades, "--workers", "0") == 1
+    assert times_opened("models") == 1
+    assert times_opened("models", "idrid_lite0") == 1
+    assert times_opened("grade", photo, "--out", grades, "--workers", "0") == 1
     report = ("--out", tmp_path / "report", "--split", "all", "--workers", "0")
-    assert readings("evaluate", "idrid_lite0", folder, *report) == 1
-    assert readings("export", "idrid_lite0", tmp_path / "half.safetensors") == 1
+    assert times_opened("evaluate", "idrid_lite0", folder, *report) == 1
+    assert times_opened("export", "idrid_lite0", tmp_path / "half.safetensors") == 1
 
 
 def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos, small, tmp_path, opened):
@@ -44,24 +44,24 @@ def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos
     parts = np.where(table["group"].isin(groups[len(groups) // 2 :]), "calibration", "train")
     write_manifest(folder, table.assign(split=parts))
 
-    def readings(*words: object) -> int:
+    def times_opened(*words: object) -> int:
         opened.clear()
         assert biranet(*words).status == 0, words
         return opened.count(str(model))
 
     train = ("train", folder, "--out", model.parent, *small, "--schedule", "constant")
-    assert readings(*train) == 1
-    assert readings("train", "--resume", "--out", model.parent) == 1
-    assert readings("calibrate", model, folder, "--workers", "0") == 1
+    assert times_opened(*train) == 1
+    assert times_opened("train", "--resume", "--out", model.parent) == 1
+    assert times_opened("calibrate", model, folder, "--workers", "0") == 1
     answers = predict_photos(load_predictor(model), folder, graded_photos(read_manifest(folder)), workers=0)
     answers.to_csv(tmp_path / "answers.csv", index=False)
-    assert readings("calibrate", model, folder, "--predictions", tmp_path / "answers.csv") == 1
+    assert times_opened("calibrate", model, folder, "--predictions", tmp_path / "answers.csv") == 1
     report = ("--out", tmp_path / "report", "--split", "all", "--workers", "0")
-    assert readings("evaluate", model, folder, *report) == 1
+    assert times_opened("evaluate", model, folder, *report) == 1
     assert opened.count(str(model.parent / "probe" / "last.safetensors")) == 1
     photo, grades = next(drawn_photos.glob("*.jpg")), tmp_path / "grades.csv"
-    assert readings("grade", photo, "--checkpoint", model, "--out", grades, "--workers", "0") == 1
-    assert readings("export", model, tmp_path / "half.safetensors") == 1
+    assert times_opened("grade", photo, "--checkpoint", model, "--out", grades, "--workers", "0") == 1
+    assert times_opened("export", model, tmp_path / "half.safetensors") == 1
     again = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--schedule", "constant")
     # For its weights, and of these its backbone for the linear probe beside it.
-    assert readings("train", folder, "--from", model, "--out", tmp_path / "again", *again) == 1
+    assert times_opened("train", folder, "--from", model, "--out", tmp_path / "again", *again) == 1

@@ -264,16 +264,16 @@ def _scale_of_predicted(table: pd.DataFrame, origin: str, scale: Scale) -> Scale
     """The scale that reads all predicted grades: that of the true ones, or ours."""
     if not scale.is_custom:
         return scale
-    column, readings = "predicted_grade", []
+    column, candidates = "predicted_grade", []
     for each in (Scale(flags=()), scale):
         with suppress(InputError):
-            readings.append((each, _as_grades(table, column, origin, each)))
-    if len(readings) == 2 and not readings[0][1].equals(readings[1][1]):
+            candidates.append((each, _as_grades(table, column, origin, each)))
+    if len(candidates) == 2 and not candidates[0][1].equals(candidates[1][1]):
         raise InputError(
             f"{origin}, column {column!r}: all its values are grades from {GRADES[0]} to {GRADES[-1]} and, by --grades"
             ", other ones; write them in the usual words, such as mild"
         )
-    return readings[0][0] if readings else scale
+    return candidates[0][0] if candidates else scale
 
 
 def _as_numbers(table: pd.DataFrame, column: str, origin: str, why: str) -> "pd.Series[float]":

@@ -67,12 +67,12 @@ class PooledAnswers(NamedTuple):
     Attributes:
         answers: Predictions tables of the folds, before any rule, with the column `fold`.
         models: The models that gave them.
-        control: Answers of the linear probe of each fold, likewise; none where not all folds have one.
+        probe: Answers of the linear probe of each fold, likewise; none where not all folds have one.
     """
 
     answers: Sequence[pd.DataFrame]
     models: Sequence[FoldModel]
-    control: Sequence[pd.DataFrame] = ()
+    probe: Sequence[pd.DataFrame] = ()
 
 
 def write_pooled_report(
@@ -97,7 +97,7 @@ def write_pooled_report(
     Returns:
         The content of `metrics.json`.
     """
-    answers, models, control = pooled
+    answers, models, probe = pooled
     infos = [model.info for model in models]
     table, undecided = _decide(answers, config)
     order = {file: row for row, file in enumerate(division.table["file"])}
@@ -113,7 +113,7 @@ def write_pooled_report(
         title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=ReportConfig(by=tuple(by)),
         provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
-        supplement=Supplement(control=_in_order(_decide(control, config)[0], order) if control else None),
+        supplement=Supplement(probe=_in_order(_decide(probe, config)[0], order) if probe else None),
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics

@@ -101,8 +101,8 @@ def predict_by_probe(
     Returns:
         The predictions table; None where there is no probe.
     """
-    control = load_probe_beside(checkpoint, info, computing.device)
-    return None if control is None else predict_photos(control, prepared, photos, workers=computing.workers)
+    probe = load_probe_beside(checkpoint, info, computing.device)
+    return None if probe is None else predict_photos(probe, prepared, photos, workers=computing.workers)
 
 
 def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:

@@ -1,4 +1,4 @@
-"""The control of a run: a linear probe on the same backbone and the same photos, kept in the run's own folder.
+"""The linear probe beside a run: on the same backbone and the same photos, kept in the run's own folder.
 
 What does not beat it has not shown that it needs to be more than a linear layer; so every report of the run shows it.
 """
@@ -20,14 +20,14 @@ from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
 
 PROBE_FOLDER = "probe"
-"""Folder of the control, in that of its run."""
+"""Folder of the probe, in that of its run."""
 
 
 def train_probe_beside(plan: TrainingPlan) -> str:
-    """Fit the control of a run, unless it is there already or the run is a probe itself.
+    """Fit the probe of a run, unless it is there already or the run is a probe itself.
 
     Args:
-        plan: That of the run, which has ended; the control has the backbone of the checkpoint that it started from.
+        plan: That of the run, which has ended; the probe has the backbone of the checkpoint that it started from.
 
     Returns:
         What came of it, in a sentence; empty where nothing was to do.
@@ -47,22 +47,20 @@ def train_probe_beside(plan: TrainingPlan) -> str:
 
 
 def _plan_probe(plan: TrainingPlan) -> TrainingPlan:
-    """Plan the control of a run, on the backbone of the checkpoint that the run started from, as it was read for it."""
-    model, start, build = dataclasses.replace(plan.config.model, model="probe"), plan.start, build_model
-    if start is not None:
-        its, trained = start.info.model.backbone, start.info.started_from is not None
-        weights = backbone_as_it_was(start.path, start.weights, model.backbone, its=its, trained=trained)
-        model, build = (
-            dataclasses.replace(model, backbone_weights=start.path),
-            partial(build_model, backbone_weights=weights),
-        )
-    return TrainingPlan(
-        plan.prepared, plan.run / PROBE_FOLDER, dataclasses.replace(plan.config, model=model), build=build
-    )
+    """Plan the probe of a run, on the backbone of the checkpoint that the run started from, as it was read for it."""
+    run, start = plan.run / PROBE_FOLDER, plan.start
+    model = dataclasses.replace(plan.config.model, model="probe")
+    if start is None:
+        return TrainingPlan(plan.prepared, run, dataclasses.replace(plan.config, model=model))
+    its, trained = start.info.model.backbone, start.info.started_from is not None
+    weights = backbone_as_it_was(start.path, start.weights, model.backbone, its=its, trained=trained)
+    model = dataclasses.replace(model, backbone_weights=start.path)
+    build = partial(build_model, backbone_weights=weights)
+    return TrainingPlan(plan.prepared, run, dataclasses.replace(plan.config, model=model), build=build)
 
 
 def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) -> TorchPredictor | None:
-    """Load the control of the run that a checkpoint is from.
+    """Load the probe of the run that a checkpoint is from.
 
     Args:
         checkpoint: A checkpoint in a run folder, or anywhere.
@@ -70,7 +68,7 @@ def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) ->
         device: Where to compute.
 
     Returns:
-        The control, ready to predict; None where there is none that has learned from the same photos.
+        The probe, ready to predict; None where there is none that has learned from the same photos.
 
     Raises:
         InputError: If its checkpoint cannot be used.
@@ -78,7 +76,7 @@ def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) ->
     for name in (BEST_NAME, LAST_NAME):
         path = checkpoint.parent / PROBE_FOLDER / name
         if path.exists():
-            control = load_predictor(path, device)
+            probe = load_predictor(path, device)
             same = ("split_column", "training_set_digest", "preparation")
-            return control if all(getattr(control.info, each) == getattr(info, each) for each in same) else None
+            return probe if all(getattr(probe.info, each) == getattr(info, each) for each in same) else None
     return None

@@ -16,50 +16,50 @@ PROBE_PREDICTIONS_NAME = "control.csv"
 
 
 def measure_probe(
-    out: Path, table: pd.DataFrame, control: pd.DataFrame | None, config: EvaluationConfig
+    out: Path, table: pd.DataFrame, probe: pd.DataFrame | None, config: EvaluationConfig
 ) -> dict[str, Any]:
-    """Write the predictions of the control into the folder of a report, and measure the model beside it.
+    """Write the predictions of the probe into the folder of a report, and measure the model beside it.
 
     Args:
-        out: The folder; an earlier control's predictions in it are replaced, or go.
+        out: The folder; an earlier probe's predictions in it are replaced, or go.
         table: Predictions of the model.
-        control: Those of the control, of the same photos in the same order; None where there is no control.
+        probe: Those of the probe, of the same photos in the same order; None where there is no probe.
         config: How to measure.
 
     Returns:
-        Under `control` the `measures` of the control, as `measure_with_intervals` answers, and `differences`: the model
-        minus the control, by key of the measure. Empty without a control.
+        Under `control` the `measures` of the probe, as `measure_with_intervals` answers, and `differences`: the model
+        minus the probe, by key of the measure. Empty without a probe.
 
     Raises:
-        InputError: If the control's table is refused.
+        InputError: If the probe's table is refused.
     """
     path = out / PROBE_PREDICTIONS_NAME
-    if control is None:
+    if probe is None:
         path.unlink(missing_ok=True)
         return {}
-    write_predictions(path, control)
-    control = read_predictions(path)
-    differences = paired_differences([control, table], config)[0]
-    return {"control": {"measures": measure_with_intervals(control, config), "differences": differences}}
+    write_predictions(path, probe)
+    probe = read_predictions(path)
+    differences = paired_differences([probe, table], config)[0]
+    return {"control": {"measures": measure_with_intervals(probe, config), "differences": differences}}
 
 
 def list_probe_differences(metrics: Mapping[str, Any]) -> list[Difference]:
-    """Put the main measures of the control, the model's and their differences side by side.
+    """Put the main measures of the probe, the model's and their differences side by side.
 
     Args:
         metrics: The content of `metrics.json`.
 
     Returns:
-        One item a measure, `first` being the control; empty without a control.
+        One item a measure, `first` being the probe; empty without a probe.
     """
-    control = metrics.get("control")
-    if control is None:
+    probe = metrics.get("control")
+    if probe is None:
         return []
-    return select_main(list_differences(control["differences"], control["measures"], metrics))
+    return select_main(list_differences(probe["differences"], probe["measures"], metrics))
 
 
 def describe_probe_differences(metrics: Mapping[str, Any]) -> list[str]:
-    """Say for a terminal how the model differs from the control; no line without a control."""
+    """Say for a terminal how the model differs from the probe; no line without a probe."""
     lines = []
     for row in list_probe_differences(metrics):
         if row.key in ROWS_OF["pair"]:

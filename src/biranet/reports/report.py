@@ -83,12 +83,12 @@ class Supplement:
     Attributes:
         panels: Photos, the worst mistakes first.
         history: What was measured after each epoch of the training, as in `history.jsonl`.
-        control: Predictions of a linear probe for the same photos in the same order, or None.
+        probe: Predictions of a linear probe for the same photos in the same order, or None.
     """
 
     panels: Sequence[Panel] = ()
     history: Sequence[Mapping[str, Any]] = ()
-    control: pd.DataFrame | None = None
+    probe: pd.DataFrame | None = None
 
 
 PAGE_NAME = "report.html"
@@ -139,7 +139,7 @@ def write_report(
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
-        `provenance`; with a control `control`.
+        `provenance`; with a probe `control`.
 
     Raises:
         InputError: If the table is refused, a subgroup's column is not there, or a file cannot be written.
@@ -159,7 +159,7 @@ def write_report(
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        **measure_probe(out, table, supplement.control, config),
+        **measure_probe(out, table, supplement.probe, config),
         **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
@@ -264,7 +264,7 @@ def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "point_name": point_name,
         "numbers": numbers,
         "listed": numbers.by_heading(),
-        "control": list_probe_differences(metrics),
+        "probe": list_probe_differences(metrics),
         "patient_numbers": [(head, Numbers(part)) for head, part in combined.items()],
         "level": LEVEL,
         "coverage": COVERAGE,
