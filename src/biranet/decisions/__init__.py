@@ -1,1 +1,1 @@
-"""What is said of a photo, and how that is fitted: predictions table, rules, calibration."""
+"""Predictions tables, the rules that turn probabilities into grades and decisions, and how rules are fitted."""

@@ -1,1 +1,1 @@
-"""From a predictions table to measures, intervals and a report: tables in, no torch."""
+"""From a predictions table to measures and their intervals: tables in, numbers out, no torch."""

@@ -1,4 +1,4 @@
-"""How long a number of like trainings will take, told while they run."""
+"""Print how long the trainings of a cross-validation will take, while they run."""
 
 import time
 from collections.abc import Callable, Iterator

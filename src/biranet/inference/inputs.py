@@ -1,4 +1,4 @@
-"""What people give to `biranet grade`, and the pictures they get."""
+"""Inputs and outputs of `biranet grade`: which files are photos, where the table and pictures of attention go."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Photos worth looking at, with what the model looked at, for the report."""
+"""Photos with their attention maps for the report, the worst mistakes first."""
 
 from collections.abc import Iterator
 from pathlib import Path

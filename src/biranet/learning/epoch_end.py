@@ -1,4 +1,4 @@
-"""The end of an epoch: it is measured, it is saved, and who wants to hear of it is told."""
+"""The end of an epoch: validate, save checkpoints and state, and call `on_epoch`."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What an epoch of a training brought, for its history and for who wants to watch or stop it."""
+"""The result of an epoch, for `history.jsonl` and for `on_epoch`, which may log it or stop the training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -24,8 +24,8 @@ def create_model(
     created by name but loaded, by `load`.
 
     Args:
-        model_name: `biranet`: two attention streams and a bilinear head; `ranet`: one attention stream; `plain`: the
-            backbone with average pooling and a linear layer, the control; `probe`: that with the whole backbone frozen.
+        model_name: `biranet`: two attention streams and a bilinear head; `ranet`: one attention stream; `plain`, the
+            baseline: the backbone with average pooling and a linear layer; `probe`: that, the whole backbone frozen.
         backbone: Any timm model with feature maps, by its timm name.
         pretrained: Whether to start from the backbone's ImageNet weights, which timm downloads once. The rest of the
             model starts at random.

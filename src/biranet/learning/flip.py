@@ -1,4 +1,4 @@
-"""Answering with the mean over a photo and its mirror image, which is no part of the method."""
+"""Test-time augmentation: predict the mean over a photo and its mirror image, which is no part of the method."""
 
 import math
 from collections.abc import Mapping

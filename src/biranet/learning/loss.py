@@ -166,7 +166,7 @@ class GradingLoss(nn.Module):
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy with the checks of the grading loss, the control.
+    """Cross-entropy with the checks of the grading loss, as its baseline.
 
     Args:
         label_smoothing: Share of each label that goes to its neighbours; see `smooth_labels`.

@@ -1,4 +1,4 @@
-"""BiRA-Net, its single stream RA-Net, and the plain control, from top to bottom.
+"""BiRA-Net, its single stream RA-Net, and the plain baseline, from top to bottom.
 
 The way of a batch of images (B, 3, H, W) through BiRA-Net:
 
@@ -52,7 +52,7 @@ class Output(NamedTuple):
 
     Attributes:
         logits: Scores of the grades before the softmax, (B, K).
-        attention: Masks in [0, 1], one per stream, (B, streams, h, w); the plain control has no streams.
+        attention: Masks in [0, 1], one per stream, (B, streams, h, w); the plain baseline has no streams.
 
     Example:
         >>> import biranet, torch
@@ -311,7 +311,7 @@ class RANet(_OneBackbone):
 
 
 class PlainNet(_OneBackbone):
-    """The control without attention: backbone, average pooling, Linear.
+    """The baseline without attention: backbone, average pooling, Linear.
 
     Arguments and errors are those of `RANet`.
 

@@ -1,4 +1,4 @@
-"""The linear probe: a control that shows what the backbone is worth as it is, before anything else is learned.
+"""The linear probe: a baseline that shows what the backbone is worth as it is, before anything else is learned.
 
 One linear layer on the average of the backbone's features, fitted by logistic regression (`linear.py`) to the training
 photos, each once and without augmentation. What does better has learned what the backbone did not know.

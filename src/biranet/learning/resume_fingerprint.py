@@ -1,10 +1,10 @@
-"""What a run hangs on: whoever goes on with it must find the same, or nobody could repeat it."""
+"""What must be the same for a training to be resumed: settings, preparation and photos, as plain values by name."""
 
 from collections.abc import Mapping
 from typing import Any
 
 ResumeFingerprint = Mapping[str, Any]
-"""What a run hangs on, plain values by name; some, named in `SUMS`, sum up what is too long to tell."""
+"""What a training depends on, plain values by name; some, named in `SUMS`, sum up what is too long to tell."""
 
 SUMS = {"photos_sha256": "the photos have changed", "start_sha256": "the checkpoint to start from has changed"}
 """What it means that a sum differs, by its name."""

@@ -1,4 +1,4 @@
-"""How the weights move: the optimizer, and its learning rate over time."""
+"""The optimizer, and the schedule of its learning rate."""
 
 import math
 from typing import Any

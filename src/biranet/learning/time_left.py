@@ -1,4 +1,4 @@
-"""How long a training will still take, told in time to do something about it."""
+"""Estimate how long a training will still take, early enough to do something about it."""
 
 from biranet.config import TrainConfig
 from biranet.setting_names import setting

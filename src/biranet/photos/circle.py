@@ -1,4 +1,4 @@
-"""The circle through points, of which many lie on one."""
+"""Fit a circle to points by least squares."""
 
 import numpy as np
 import numpy.typing as npt
