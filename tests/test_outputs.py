@@ -61,7 +61,7 @@ def test_an_input_is_never_replaced_by_whatever_name_it_goes(tmp_path, way):
     (NOTE, "folder", "is a folder; name a file for a note"),
     (NOTES, "file", "is a file; name a folder for notes"),
     (NOTE, "pipe", "is a device, a pipe or a socket; name a file"),
-    (NOTE, "device", "is a device, a pipe or a socket; name a file"),
+    (NOTE, "device", "is a device"),
     (NOTES, "pipe", "is a file; name a folder"),
 ])  # fmt: skip
 def test_another_kind_of_thing_is_refused_without_waiting(tmp_path, kind, there, words):

@@ -158,7 +158,7 @@ GOOD = "a.png,g,0,0,1,0,0,0,0"
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ([GOOD, "a.png,g,1,0,1,0,0,0,0"], "row 3, column 'file': 'a.png' stands there twice"),
+        ([GOOD, "a.png,g,1,0,1,0,0,0,0"], "row 3, column 'file': 'a.png'"),
         ([GOOD, " ,g,1,0,1,0,0,0,0"], "row 3, column 'file': '' is empty"),
         (["a.png,g,7,0,1,0,0,0,0"], "row 2, column 'grade': '7' is not a grade from 0 to 4"),
         (["a.png,g,2.5,0,1,0,0,0,0"], "row 2, column 'grade': '2.5' is not a grade"),

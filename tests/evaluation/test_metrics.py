@@ -261,13 +261,13 @@ def test_undefined_is_null_with_a_reason() -> None:
     assert ill["undefined"]["referable_auc"] == ill["undefined"]["referable_specificity"] == "every photo is referable"
     assert ill["undefined"]["any_dr_npv"] == "every photo was given a grade of any DR"
     assert ill["quadratic_weighted_kappa"] == 1.0
-    assert one["undefined"]["quadratic_weighted_kappa"] == "every photo has one and the same grade and was given it"
+    assert one["undefined"]["quadratic_weighted_kappa"] == reasons["quadratic_weighted_kappa"]
 
 
 def test_a_stated_prevalence_needs_both_classes() -> None:
     stated = measure(graded([(0, 0), (0, 3)]), EvaluationConfig(referable_prevalence=0.2))
     assert stated["referable_ppv"] is stated["referable_npv"] is None
-    assert stated["undefined"]["referable_ppv"] == "no photo is referable"
+    assert stated["undefined"]["referable_ppv"] == measure(sure([0, 0]))["undefined"]["referable_auc"]
     plain = measure(graded([(0, 0), (0, 3)]))
     assert (plain["referable_ppv"], plain["referable_npv"]) == (0.0, 1.0)
 

@@ -174,7 +174,7 @@ def test_a_thumbnail_in_the_exif_is_not_the_end_of_the_photo(pixels):
         (b"RIFF\x24\0\0\0WAVEfmt ", "not a picture"),
         (b"RIFF\x24\0\0\0WEBPVP8 ", "cut short"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-        (bytes(128) + b"DICM" + bytes(50), "is a DICOM file without a photograph"),
+        (bytes(128) + b"DICM" + bytes(50), "DICOM file without"),
         (bytes(4000), "not a picture"),
     ],
 )

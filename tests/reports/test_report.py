@@ -89,8 +89,9 @@ def written(
 
 def test_three_files_that_agree(tmp_path: Path) -> None:
     out, config = tmp_path / "new" / "report", ReportConfig(seed=7, by=("camera",))
+    note = "The test part was read once before."
     notes, facts = (
-        [Note("method", "The test part was read once before.")],
+        [Note("method", note)],
         {"Seed": "1", "Split": ["train 3", "test 4"]},
     )
     metrics, _ = written(out, whole(), config=config, notes=notes, facts=facts, history=HISTORY)
@@ -104,10 +105,10 @@ def test_three_files_that_agree(tmp_path: Path) -> None:
         **measure_with_intervals(again, config),
         "patients": measure_patients(again, config),
         "subgroups": measure_subgroups(again, config),
-        "notes": ["The test part was read once before."],
+        "notes": [note],
         "facts": {**facts, "Table": f"predictions.csv, sha256 {sha256}"},
         "provenance": {
-            "notes": [{"kind": "method", "text": "The test part was read once before.", "files": []}],
+            "notes": [{"kind": "method", "text": note, "files": []}],
             "facts": {**facts, "Table": {"file": "predictions.csv", "sha256": sha256}},
             "tables": [],
         },

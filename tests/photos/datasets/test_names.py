@@ -45,22 +45,27 @@ def test_names_mean_the_photos_that_are_closest(files, name, meant):
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
+    ("name", "near", "why"),
     [
-        ("10", "but '0010.jpg' is there; did a spreadsheet strip the zeros?"),
-        ("10.0", ""),
-        ("10.jpeg", "but '0010.jpg' is there; did a spreadsheet strip the zeros?"),
-        ("7_left", "but 'b/007_left.png' is there; did a spreadsheet strip the zeros?"),
-        ("a/0010.jpg", "but '0010.jpg' is there; write its path from the folder of photos"),
-        ("..\\L\\0010.jpeg", "but '0010.jpg' is there; write its path from the folder of photos"),
-        ("C:\\data\\0010.JPG", "but '0010.jpg' is there; write its path from the folder of photos"),
-        ("100", ""),
-        ("gone.jpg", ""),
+        ("10", "0010.jpg", "zeros"),
+        ("10.0", "", ""),
+        ("10.jpeg", "0010.jpg", "zeros"),
+        ("7_left", "b/007_left.png", "zeros"),
+        ("a/0010.jpg", "0010.jpg", "path"),
+        ("..\\L\\0010.jpeg", "0010.jpg", "path"),
+        ("C:\\data\\0010.JPG", "0010.jpg", "path"),
+        ("100", "", ""),
+        ("gone.jpg", "", ""),
     ],
 )
-def test_what_is_near_is_a_hint_and_no_guess(name, hint):
+def test_what_is_near_is_a_hint_and_no_guess(name, near, why):
     names = PhotoNames(["0010.jpg", "b/007_left.png"])
-    assert (names.candidates(name), names.hint(name)) == ([], hint)
+    assert names.candidates(name) == []
+    zeros, path = (f"but {near!r} is there; {advice}" for advice in _ADVICE)
+    assert names.hint(name) == {"zeros": zeros, "path": path, "": ""}[why]
+
+
+_ADVICE = ("did a spreadsheet strip the zeros?", "write its path from the folder of photos")
 
 
 def test_the_hint_stands_in_the_labels_and_in_the_refusal(photos, lay, refusal):
@@ -68,13 +73,9 @@ def test_the_hint_stands_in_the_labels_and_in_the_refusal(photos, lay, refusal):
     lay(photos.parent, texts={"zeros.csv": "file,grade\n10,3\n2,2\nA7,1\n", "all.csv": "file,grade\n10,3\n2,2\n"})
     found = read_labels(photos, LabelSource(photos.parent / "zeros.csv"))
     assert [(photo.file, photo.grade) for photo in found.photos] == [("10", 3), ("2", 2), ("A7.jpg", 1)]
-    assert found.hints == {
-        "10": "but '0010.jpg' is there; did a spreadsheet strip the zeros?",
-        "2": "but '0002.jpg' is there; did a spreadsheet strip the zeros?",
-    }
-    assert refusal(photos, photos.parent / "all.csv").endswith(
-        "for example '10', but '0010.jpg' is there; did a spreadsheet strip the zeros?"
-    )
+    assert found.hints == {name: PhotoNames(["0010.jpg", "0002.jpg", "A7.jpg"]).hint(name) for name in ("10", "2")}
+    assert "'0010.jpg'" in found.hints["10"] and "'0002.jpg'" in found.hints["2"]
+    assert refusal(photos, photos.parent / "all.csv").endswith(f"for example '10', {found.hints['10']}")
 
 
 def test_another_ending_is_found_in_every_layout(photos, lay):

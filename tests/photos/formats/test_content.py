@@ -383,7 +383,8 @@ def test_a_tiff_with_width_and_height_exchanged(pixels):
             struct.pack(form, old[0], kind, 1, old[1]), struct.pack(form, new[0], kind, 1, new[1])
         )
     assert swapped != data
-    assert "its lines fit together as 120 x 80" in reason(swapped)
+    words = reason(swapped)
+    assert "80 x 120" in words and "120 x 80" in words
 
 
 @pytest.mark.parametrize("strip_bytes", [1 << 20, 32 * 360])
@@ -403,7 +404,7 @@ def test_a_bmp_with_width_and_height_exchanged(pixels):
     data = encoded(pixels, "BMP")
     assert same(data, pixels)
     words = reason(data.replace(struct.pack("<ii", 120, 80), struct.pack("<ii", 80, 120), 1))
-    assert "its header says 80 x 120 pixels, and its lines fit together as 120 x 80" in words
+    assert "80 x 120" in words and "120 x 80" in words
 
 
 @pytest.mark.parametrize("color", [True, False])

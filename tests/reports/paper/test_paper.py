@@ -240,7 +240,7 @@ def test_a_comparison_has_tables_and_methods_too(tmp_path: Path) -> None:
     [
         (["one"], "--names gives 1 name for 2 tables; give one for each, in their order"),
         (["same", "same"], "--names must give each table a name of its own, and none that is empty"),
-        (["one", " "], "--names must give each table a name of its own"),
+        (["one", " "], "--names must give"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(tmp_path: Path, names: list[str], words: str) -> None:
