@@ -12,6 +12,7 @@ from biranet.errors import InputError
 from biranet.files import printable
 from biranet.photos.prepare import MIN_SIZE_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
+from biranet.training_record import TrainingRecord
 from biranet.validated import STRICT, validated
 
 FORMAT = "biranet-checkpoint"
@@ -88,6 +89,7 @@ class CheckpointInfo:
         seed: Seed of the training.
         software: Versions of the packages it was trained with.
         doubts: What makes one doubt that it has learned, a sentence each.
+        training: How it was trained; None in a checkpoint from before this was kept.
 
     Example:
         >>> import biranet
@@ -116,6 +118,7 @@ class CheckpointInfo:
     seed: int = 1
     software: dict[str, str] = dataclasses.field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    training: TrainingRecord | None = None
 
     def __post_init__(self) -> None:
         numbers: dict[str, tuple[tuple[float | None, ...], float, float]] = {
@@ -143,6 +146,9 @@ class CheckpointInfo:
             "doubts": ((*self.doubts, *self.rules.doubts), MAX_TEXT_LENGTH),
             "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), MAX_NAME_LENGTH),
         }
+        if self.training is not None:
+            settings = self.training.settings
+            texts["training"] = ((settings.backbone_start, settings.device), MAX_NAME_LENGTH)
         if (start := self.started_from) is not None:
             words = (start.file, start.sha256, start.trained_on, *start.fingerprints, *start.training_set_digests)
             texts["started_from"] = (words, MAX_TEXT_LENGTH)

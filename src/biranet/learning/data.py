@@ -132,11 +132,7 @@ PHOTOS nowhere
                 f"the prepared image of {printable(str(self.files[row]))}, {path}, cannot be read: {reason}; "
                 "run `biranet prepare` again to restore it"
             ) from error
-        if photo.shape[0] < self.image_size:
-            raise InputError(
-                f"{setting('image_size')} {self.image_size} is larger than the prepared photos, which are "
-                f"{photo.shape[0]} px; choose at most {photo.shape[0]}, or prepare them again with a larger --size"
-            )
+        _refuse_larger(self.image_size, photo.shape[0])
         return resize(photo, self.image_size)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
@@ -147,6 +143,24 @@ PHOTOS nowhere
         """
         row = range(len(self))[index(row)]
         return torch.from_numpy(np.ascontiguousarray(self.photo(row).transpose(2, 0, 1))), int(self.grades[row])
+
+
+def check_image_size(prepared: Path, image_size: int) -> None:
+    """Refuse images that are larger than the photos of a prepared folder are stored.
+
+    Raises:
+        InputError: If they are, or the folder is none.
+    """
+    read_manifest(prepared)
+    _refuse_larger(image_size, read_preparation(prepared).size_px)
+
+
+def _refuse_larger(image_size: int, stored: int) -> None:
+    if stored < image_size:
+        raise InputError(
+            f"{setting('image_size')} {image_size} is larger than the prepared photos, which are {stored} px; choose "
+            f"at most {stored}, or prepare them again with a larger --size"
+        )
 
 
 def load_sample(photos: PreparedPhotos, key: SampleKey) -> tuple[Tensor, int, int]:

@@ -38,7 +38,7 @@ from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, s
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
 from biranet.learning.time_left import describe_epochs_left, describe_time_left
-from biranet.learning.torch_predictor import choose_device, load_predictor
+from biranet.learning.torch_predictor import TorchPredictor, choose_device, load_predictor
 from biranet.learning.training import Training, TrainingPlan, prepare_training
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
@@ -46,6 +46,7 @@ from biranet.outputs import claim_output
 from biranet.photos.parallel import check_main_guard
 from biranet.setting_names import setting
 from biranet.signals import stop_signals
+from biranet.training_record import TrainingRecord
 
 AfterBatch = Callable[[Progress], None]
 
@@ -277,12 +278,11 @@ def early_stop_reached(progress: Progress, early_stop: int) -> bool:
 
 
 def _finish(training: Training, build: Callable[[ModelConfig], nn.Module]) -> None:
-    """Calibrate the resulting model, and say which it is and what makes one doubt it."""
+    """Complete the resulting model, and say which it is and what makes one doubt it."""
     progress, log = training.progress, training.log
     result = training.run / (LAST_NAME if progress.best_kappa is None else BEST_NAME)
     if training.accelerator.is_main_process:
-        outcome, info = _calibrate(result, training, build)
-        log(outcome)
+        info = _complete(result, training, build)
         log("".join(f"{doubt}\n" for doubt in (*info.doubts, *info.rules.doubts)), end="")
     training.accelerator.wait_for_everyone()
     if progress.best_kappa is None:
@@ -294,29 +294,47 @@ def _finish(training: Training, build: Callable[[ModelConfig], nn.Module]) -> No
         )
 
 
-def _calibrate(
-    checkpoint: Path, training: Training, build: Callable[[ModelConfig], nn.Module]
-) -> tuple[str, CheckpointInfo]:
+def _complete(checkpoint: Path, training: Training, build: Callable[[ModelConfig], nn.Module]) -> CheckpointInfo:
+    """Note in the resulting model how long was trained, and fit its rules where there are photos for it.
+
+    Returns:
+        The description of the model. What came of the rules is said.
+    """
+    predictor = load_predictor(checkpoint, training.config.device, build)
+    info, told = _calibrate(predictor, training)
+    training.log(told)
+    info = dataclasses.replace(info, training=_with_epochs(info.training, training.progress))
+    if info != predictor.info:
+        save_checkpoint(checkpoint, predictor.model, info)
+    return info
+
+
+def _with_epochs(record: TrainingRecord | None, progress: Progress) -> TrainingRecord | None:
+    """Add to a record how many epochs were run, and which was the best; one of before has none."""
+    if record is None:
+        return None
+    best = None if progress.best_kappa is None else progress.best_epoch
+    return dataclasses.replace(record, run=dataclasses.replace(record.run, epochs=progress.epoch, best_epoch=best))
+
+
+def _calibrate(predictor: TorchPredictor, training: Training) -> tuple[CheckpointInfo, str]:
     """Fit the rules of the resulting model where there are photos for it.
 
     Returns:
-        What came of it, in a sentence, and the description of the model.
+        The description of the model, and what came of it, in a sentence.
     """
-    prepared, config = training.prepared, training.config
-    predictor = load_predictor(checkpoint, config.device, build)
-    info = predictor.info
+    prepared, config, info = training.prepared, training.config, predictor.info
     if info.rules != Rules():
-        return "The model was calibrated before and keeps its rules.", info
+        return info, "The model was calibrated before and keeps its rules."
     table = read_manifest(prepared)
     if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
         without = "There is no calibration part, so no temperature, thresholds or prediction sets"
-        return f"{without}: see biranet calibrate.", info
+        return info, f"{without}: see biranet calibrate."
     try:
         info = calibrate_on_part(predictor, prepared, table, config.calibration, workers=config.data.workers)
     except (InputError, RefusedError) as error:  # what has been learned is worth more than its rules
-        return f"The model could not be calibrated: {error}", info
-    save_checkpoint(checkpoint, predictor.model, info)
-    return f"Calibrated on {info.rules.fitted_on}: temperature {info.rules.temperature:.2f}", info
+        return info, f"The model could not be calibrated: {error}"
+    return info, f"Calibrated on {info.rules.fitted_on}: temperature {info.rules.temperature:.2f}"
 
 
 def _precision(config: TrainConfig) -> str:

@@ -17,13 +17,14 @@ from biranet.config import ModelConfig, TrainConfig
 from biranet.files import printable
 from biranet.learning.backbone import check_backbone
 from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.data import BalancedBatchSampler, BatchLoader, PreparedPhotos, load_batches
+from biranet.learning.data import BalancedBatchSampler, BatchLoader, PreparedPhotos, check_image_size, load_batches
 from biranet.learning.doubts import uniform_loss
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.history import HistoryWriter
 from biranet.learning.loss import make_loss
 from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization
+from biranet.learning.record import describe_training
 from biranet.learning.resume_fingerprint import ResumeFingerprint
 from biranet.learning.run_folder import (
     STATE_NAME,
@@ -145,16 +146,17 @@ def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
         RefusedError: If the split puts one patient, or one photo, into two parts.
     """
     prepared, run, config, start = plan.prepared, plan.run, plan.config, plan.start
+    # What is wrong with the settings shows before a split is written.
+    check_image_size(prepared, config.data.image_size)
+    check_backbone(config.model.backbone, config.data.image_size)
+    torch.manual_seed(config.seed)
+    model = _build_started(plan).to(accelerator.device)
     table = _read_photos(accelerator, prepared, config)
     train_photos, validation_photos = (
         table[table[split_column(config)] == part].reset_index(drop=True) for part in ("train", "validation")
     )
-    check_backbone(config.model.backbone, config.data.image_size)
     photos = PreparedPhotos(prepared, train_photos, config.data.image_size, config.data.augmentation)
-    photos.photo(0)  # a wrong size or a damaged folder shows here, before anything is written
-
-    torch.manual_seed(config.seed)
-    model = _build_started(plan).to(accelerator.device)
+    photos.photo(0)  # a damaged folder shows here, before the run is begun
     optimizer = make_optimizer(model, config.optimizer)
     sampler = BalancedBatchSampler(
         photos.grades, config.data, config.seed, accelerator.process_index, accelerator.num_processes
@@ -170,6 +172,14 @@ def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
         progress, schedule_state = load_state(run / STATE_NAME, model, optimizer, here)
         schedule.load_state_dict(schedule_state)
     wrapped_model, wrapped_optimizer = accelerator.prepare(model, optimizer)
+    record = describe_training(
+        config,
+        train_photos,
+        validation_photos,
+        precision=accelerator.mixed_precision,
+        device=accelerator.device.type,
+    )
+    info = dataclasses.replace(_describe(prepared, config, table, start), training=record)
     return Training(
         accelerator=accelerator,
         prepared=prepared,
@@ -185,7 +195,7 @@ def prepare_training(accelerator: Accelerator, plan: TrainingPlan) -> Training:
         loss=make_loss(config.optimizer),
         sampler=sampler,
         loader=load_batches(photos, sampler, config.data.workers),
-        predictor=TorchPredictor(model, _describe(prepared, config, table, start), accelerator.device),
+        predictor=TorchPredictor(model, info, accelerator.device),
         fingerprint=here,
         progress=progress,
         history=HistoryWriter(run, progress.epoch) if accelerator.is_main_process else None,
