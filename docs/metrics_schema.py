@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import docstring_parser
+from pydantic import TypeAdapter
+
 from biranet.evaluation.measures import MEANINGS, SECTIONS, Meaning, Measure, Section
 from biranet.files import write_json
+from biranet.reports import fact_kinds
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema."""
 
 Schema = dict[str, Any]
+
+FACT_KINDS = tuple(each for name, each in vars(fact_kinds).items() if name.endswith(("Fact", "Figure")))
+"""All kinds of facts that are more than a sentence."""
 
 
 def metrics_schema() -> Schema:
@@ -164,42 +171,57 @@ def _note() -> Schema:
 def _facts() -> Schema:
     names = {name: {"description": f"Its {name}.", "type": "string"} for name in ("file", "sha256")}
     file = _object("A file.", names)
-    model = {
-        "model": {"description": "The architecture.", "type": "string"},
-        "backbone": {"description": "The backbone, by its name in timm.", "type": "string"},
-        "image_size": {"description": "Side of the images in pixels.", "type": "integer"},
-        "test_time_flip": {"description": "Whether the mirror image is looked at, too.", "type": "boolean"},
-    }
-    trained_on = {
-        "source": {"description": "The training data.", "type": "string"},
-        "seed": {"description": "Seed of the training.", "type": "integer"},
-        "other_folds": {"description": "Whether each model learned from other folds.", "type": "boolean"},
-    }
-    rules = {
-        "fitted_on": {"description": "What they were fitted on; null where none were.", "type": ["string", "null"]},
-        "temperature": {"description": "That of the probabilities.", "type": "number"},
-        "keep_grades": {"description": "Whether grades are scored as given.", "type": "boolean"},
-    }
+    one_or_each = {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
     thresholds = {
-        "description": "Thresholds by the names of their operating points.",
+        "description": "Thresholds by the names of their operating points: one for all photos, or that of each fold.",
         "type": "object",
-        "additionalProperties": {"type": "number"},
+        "additionalProperties": one_or_each,
     }
+    kinds = [_kind(each) for each in FACT_KINDS if each is not fact_kinds.FoldFigure]
+    listed = {"anyOf": [{"type": "string"}, file, _kind(fact_kinds.FoldFigure)]}
     return {
         "description": "What was measured and how, by its name.",
         "type": "object",
         "additionalProperties": {
             "anyOf": [
                 {"type": "string"},
-                {"description": "Several.", "type": "array", "items": {"anyOf": [{"type": "string"}, file]}},
+                {"description": "Several.", "type": "array", "items": listed},
                 file,
-                _object("The network.", model),
-                _object("What the network has learned from.", trained_on),
-                _object("The rules that probabilities became decisions by.", rules),
+                *kinds,
                 thresholds,
             ]
         },
     }
+
+
+def _kind(kind: type) -> Schema:
+    """Describe a kind of fact by its fields and their sentences."""
+    schema = TypeAdapter(kind).json_schema()
+    definitions = schema.pop("$defs", {})
+    return _explained(_inlined(schema, definitions), kind)
+
+
+def _inlined(schema: Any, definitions: Schema) -> Any:
+    """Put what is referred to in its place; further keys are allowed."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _inlined(definitions[name], definitions) | {"description": f"See {name}."}
+    kept = {key: part for key, part in schema.items() if key not in ("title", "additionalProperties", "default")}
+    if isinstance(schema.get("additionalProperties"), dict):
+        kept["additionalProperties"] = schema["additionalProperties"]
+    return {key: _inlined(part, definitions) for key, part in kept.items()}
+
+
+def _explained(schema: Schema, kind: type) -> Schema:
+    docs = docstring_parser.parse(kind.__doc__ or "")
+    sentences = {field.arg_name: " ".join((field.description or "").split()) for field in docs.params}
+    for name, described in schema["properties"].items():
+        described["description"] = sentences[name]
+    return {"description": docs.short_description, **{key: schema[key] for key in schema if key != "description"}}
 
 
 def _table() -> Schema:

@@ -34,6 +34,30 @@ def test_report_shows_the_probe_as_its_own_report_does(biranet, run_folder, spli
     assert files[0] == files[1]
 
 
+def test_the_table_of_a_report_is_measured_again_beside_its_probe(biranet, run_folder, split_folder, tmp_path):
+    _, metrics = evaluate(biranet, run_folder, split_folder, tmp_path / "report", "--split", "all")
+    again = ("evaluate", "--predictions", tmp_path / "report" / "predictions.csv", "--out", tmp_path / "again")
+    answer = biranet(*again)
+    assert answer.status == 0 and " by a linear probe; the model's minus it: " in answer.out
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["control"] == metrics["control"]
+    control = tmp_path / "report" / "control.csv"
+    assert (tmp_path / "again" / "control.csv").read_bytes() == control.read_bytes()
+    control.write_bytes(control.read_bytes() + b"\n")
+    answer = biranet(*again)
+    assert answer.status == 2 and answer.err.count("\n") == 1
+    assert "control.csv is not the table of the linear probe that metrics.json beside it tells of" in answer.err
+    control.unlink()
+    assert biranet(*again).status == 0 and not (tmp_path / "again" / "control.csv").exists()
+
+
+def test_a_table_of_that_name_beside_anyones_predictions_is_no_probe(biranet, tmp_path):
+    rows = "file,group,grade,predicted_grade\na.jpg,a,0,0\nb.jpg,b,2,1\n"
+    for name in ("predictions.csv", "control.csv"):
+        (tmp_path / name).write_text(rows)
+    assert biranet("evaluate", "--predictions", tmp_path / "predictions.csv", "--out", tmp_path / "out").status == 0
+    assert "control" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+
 def test_without_a_probe_nothing_of_it_is_left(biranet, run_folder, split_folder, tmp_path):
     mine = shutil.copytree(run_folder, tmp_path / "mine")
     evaluate(biranet, mine, split_folder, tmp_path / "report", "--split", "all")

@@ -20,15 +20,15 @@ class TrainingSettings:
         batch_size: Photos per step.
         augmentation: Name of the random changes of a photo.
         balance: Whether photos were drawn so that every grade was seen about equally often, or by `class_weights`.
-        class_weights: Relative chance of one photo of grade 0 1 2 3 4 to be drawn; None: by how rare its grade is.
-        draws_per_epoch: Photos drawn in an epoch; None: as many as were learned from.
         epochs: Epochs, at most.
         early_stop: Epochs without a better validation kappa after which the training would stop; 0: none.
         precision: Arithmetic of the network.
         device: Kind of the device that computed: `cpu`, `cuda` or `mps`.
+        class_weights: Relative chance of one photo of grade 0 1 2 3 4 to be drawn; None: by how rare its grade is.
+        draws_per_epoch: Photos drawn in an epoch; None: as many as were learned from.
 
     Example:
-        >>> TrainingSettings(OptimizerConfig(), IMAGENET, 30, "fundus", True, None, None, 10, 10, "fp32", "cpu").epochs
+        >>> TrainingSettings(OptimizerConfig(), IMAGENET, 30, "fundus", True, 10, 10, "fp32", "cpu").epochs
         10
     """
 
@@ -39,12 +39,12 @@ class TrainingSettings:
     batch_size: int
     augmentation: Literal["none", "flips", "fundus"]
     balance: bool
-    class_weights: tuple[float, float, float, float, float] | None
-    draws_per_epoch: int | None
     epochs: int
     early_stop: int
     precision: Literal["fp32", "bf16"]
     device: str
+    class_weights: tuple[float, float, float, float, float] | None = None
+    draws_per_epoch: int | None = None
 
 
 @dataclass(frozen=True)

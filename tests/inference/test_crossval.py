@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from biranet.cli import main
-from biranet.config import CalibrationConfig, SplitConfig
+from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
@@ -134,12 +134,65 @@ def test_figures_say_that_they_are_of_several_models_and_what_each_fold_has(cros
     assert "<title>Cross-validation of biranet in 2 folds" in (out / "report" / "report.html").read_text()
 
 
+def test_methods_tell_of_all_models_and_how_they_were_trained(crossed):
+    out, said = crossed
+    assert f"\nWatch it: tensorboard --logdir {out}\n" in said
+    text = (out / "report" / "methods.md").read_text(encoding="utf-8")
+    for sentence in (
+        "A two-fold cross-validation was carried out on 40 photographs of 20 patients.",
+        "Each of the two models was BiRA-Net [@zhao2019biranet]",
+        "The backbone was initialised with random weights, and all layers were trained. Training was done on ",
+        " patients from the other folds in batches of ",
+        "The probabilities of each fold were calibrated by temperature scaling [@guo2017calibration] on the answers",
+        "## Reference model",
+        "Over the two folds, quadratic weighted kappa ranged from ",
+    ):
+        assert sentence in text, sentence
+    for word in ("safetensors", "prepared", "sha256", "biranet crossval", str(out)):
+        assert word not in text, word
+    facts = json.loads((out / "report" / "metrics.json").read_text())["facts"]
+    assert "epochs of at most 2" in facts["Training"] or "of at most 2 epochs" in facts["Training"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (None, "no photo in mine has a grade; give a table with the columns file and grade: --labels FILE"),
+        ("a.png,3\nb.png,1\n", "2 graded photos cannot be divided into 5 folds; give more, or fewer folds"),
+    ],
+)
+def test_photos_without_grades_are_refused_before_any_is_prepared(
+    drawn_photos, small, biranet, tmp_path, monkeypatch, labels, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name, photo in zip("abcdef", sorted(drawn_photos.glob("*.*g")), strict=False):
+        shutil.copy(photo, tmp_path / "mine" / f"{name}.png")
+    given = ()
+    if labels:
+        (tmp_path / "labels.csv").write_text(f"file,grade\n{labels}")
+        given = ("--labels", "labels.csv")
+    answer = biranet("crossval", "mine", *given, "--out", "out", *small)
+    assert (answer.status, answer.err) == (2, f"biranet: {sentence}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_of_subgroups_that_is_not_there_is_refused_before_anything_is_trained(
+    prepared, small, biranet, tmp_path
+):
+    answer = biranet("crossval", prepared, "--out", tmp_path / "out", *small, "--by", "camera")
+    assert answer.status == 2 and answer.err.startswith("biranet: --by camera: there is no such column; the columns")
+    assert not (tmp_path / "out" / "fold_0").exists()
+
+
 def test_it_is_done_once_and_not_with_other_settings(crossed, drawn_photos, small, biranet, tree):
     out, _ = crossed
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.*") if path.parent.name != "prepared"}
     command = ("crossval", drawn_photos, "--labels", drawn_photos / "labels.csv", "--out", out, *small, *FOLDS)
     answer = biranet(*command)
     assert answer.status == 0 and "It was finished before, so there was nothing to do" in answer.out
+    titled = biranet(*command, "--title", "Ours")
+    assert "Its report stays as it is; one with another title or other subgroups makes: biranet evaluate" in titled.out
     assert "Referable AUC" in answer.out and "Fold 1" not in answer.out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     for flags, difference in (
@@ -241,29 +294,48 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
         tmp_path,
         prepared,
         division,
-        PooledAnswers(answers, [FoldModel(path, *read_info_and_sha256(path))] * 3),
+        PooledAnswers(answers, [FoldModel(path, *read_info_and_sha256(path))] * 3, before=2),
         CalibrationConfig(),
-        before=2,
+        ReportConfig(by=("grade",), title="On our camera"),
     )
+    assert "<title>On our camera – biranet</title>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {part["column"] for part in metrics["subgroups"]} == {"grade", "fold"}
     told = "\n".join(metrics["notes"])
     assert "No rules were fitted, so grades are the most probable ones: " in told
     assert "Grade 4: 2 photos of it were answered for by models that had learned from none (patients with" in told
     assert "These photos had been cross-validated before with other settings, times: 2." in told
     assert "2 graded photos are in no fold: the data set was published with other parts for them." in told
     assert metrics["n"] == 6 and metrics["decisions"] is None
+    said = (tmp_path / "methods.md").read_text(encoding="utf-8")
+    assert "The probabilities were not calibrated, and no operating points or prediction sets were fitted." in said
+    assert "calibration part" not in said and "the rules need photos of at least 9 groups" in said
 
 
 def test_the_time_that_is_left_is_told_after_an_epoch_and_after_each_training(monkeypatch):
     clock, said = iter([0.0, 10.0, 40.0, 100.0, 200.0, 300.0]), []
     monkeypatch.setattr("biranet.inference.crossval_time.time.monotonic", lambda: next(clock))
-    remaining = CrossvalTimer(3, 4, said.append)
+    remaining = CrossvalTimer(2, 1, TrainConfig(epochs=4, device="cpu"), said.append)
     with remaining.training("Fold 1 of 2", done=False):
         for epoch in (0, 1, 1, 2):
             remaining.after_batch(dataclasses.replace(Progress(), epoch=epoch))
     with remaining.training("Fold 2 of 2", done=True):
         pass
     assert said == [
-        "Fold 1 of 2: about 6 min left for all",
+        "Fold 1 of 2: about 8 min left for all",  # probes and answers of two folds count as four epochs
         "Fold 1 of 2: finished in 2 min; about 3 min left",
         "Fold 2 of 2: finished before",
     ]
+
+
+def test_what_will_not_end_today_is_said_after_a_few_steps(monkeypatch):
+    clock, said = iter([0.0, 50.0, 100.0]), []
+    monkeypatch.setattr("biranet.inference.crossval_time.time.monotonic", lambda: next(clock))
+    remaining = CrossvalTimer(5, 100, TrainConfig(device="cpu"), said.append)
+    with remaining.training("Fold 1 of 5", done=False):
+        remaining.after_batch(Progress())
+        assert said == [
+            "Fold 1 of 5: about 4.1 days left for all, with linear probes and answers: this will not end today. What "
+            "would shorten it: fewer --folds, a GPU, freeze='stage3', where the backbone has pretrained weights, a "
+            "smaller image_size or backbone, fewer epochs or draws_per_epoch. Ctrl-C saves it, and the very "
+            "same command goes on"
+        ]

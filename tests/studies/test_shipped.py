@@ -213,7 +213,10 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
 def test_the_model_of_the_package_goes_with_its_answers():
     answers = read_predictions(card_script.RESULTS / "out_of_fold.csv")
     info, model_card = read_info(models.find_checkpoint()), models.read_model_card(models.DEFAULT)
-    recipe = read_recipe(steps.SHIPPED_RECIPE)
+    recipe, training = read_recipe(steps.SHIPPED_RECIPE), model_card.training
+    assert training is not None and training.settings.optimizer == recipe.optimizer
+    assert training.settings.batch_size == recipe.data.batch_size and training.settings.epochs == recipe.epochs
+    assert training.run.photos == model_card.data.photographs and training.run.epochs == info.epoch
     rules = fit_rules(answers, decoder=recipe.calibration.decoder, cost_of_missed=recipe.calibration.cost_of_missed)
     fitted = dataclasses.replace(rules, fitted_on=info.rules.fitted_on)
     assert dataclasses.asdict(info.rules) == near(dataclasses.asdict(fitted))

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from biranet.commands.flags import command_line
+from biranet.commands.flags import check_title, command_line
 from biranet.commands.photos import Prepare
 from biranet.commands.training import TrainingCommand, default_settings, early_flags
-from biranet.config import TrainConfig
+from biranet.config import ReportConfig, TrainConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 
@@ -38,6 +38,10 @@ class Crossval(TrainingCommand):
     validation: float | None = None
     """Share of the photos to learn from that chooses the epoch. When not given 0.15, or 0 where none is chosen: for a
     probe, or with --early-stop 0 and a schedule without plateau."""
+    title: str = ""
+    """Title of the report; what was cross-validated when not given."""
+    by: tuple[str, ...] = ()
+    """Columns of the labels whose values make subgroups in the report, as for evaluate."""
 
     @classmethod
     def defaults(cls, arguments: Sequence[str]) -> "Crossval | None":
@@ -49,11 +53,13 @@ class Crossval(TrainingCommand):
     def run(self) -> int:
         """Cross-validate, and print the main figures."""
         from biranet.commands.evaluate import main_figures
-        from biranet.inference.crossval import MODEL_NAME, REPORT_NAME, cross_validate, is_finished
+        from biranet.inference.crossval import MODEL_NAME, REPORT_NAME, FoldPlan, cross_validate, is_finished
         from biranet.inference.crossval_inputs import CROSSVAL, check_same_inputs, settings_of
-        from biranet.inference.crossval_report import FOLDS_FACT, FOLDS_NAME
+        from biranet.inference.crossval_report import FOLDS_NAME
         from biranet.outputs import claim_output
+        from biranet.reports.facts import FOLDS_FACT
         from biranet.reports.probe import describe_probe_differences
+        from biranet.reports.table_provenance import PREDICTIONS_NAME
 
         config, start = self.settle()
         if config.fold is not None:
@@ -61,6 +67,7 @@ class Crossval(TrainingCommand):
         if self.folds is not None and self.folds < 2:
             raise InputError(f"--folds must be at least 2, not {self.folds}")
         validation = self._share(config)
+        report = ReportConfig(by=self.by, title=check_title(self.title))
         with claim_output(self.out, CROSSVAL, (self.prepared,)):
             prepare = self._preparing(config)
             status = 0
@@ -72,17 +79,21 @@ class Crossval(TrainingCommand):
                 self.prepared if prepare is None else prepare.out,
                 self.out,
                 config,
-                folds=self.folds,
-                validation=validation,
+                FoldPlan(self.folds, validation),
                 start=start,
+                report=report,
             )
         if finished:
             print("It was finished before, so there was nothing to do; for another one choose another --out")
+            if self.by or self.title:
+                table = self.out / REPORT_NAME / PREDICTIONS_NAME
+                again = command_line("evaluate", "--predictions", table, "--out", "REPORT")
+                print(f"Its report stays as it is; one with another title or other subgroups makes: {again}")
         of_folds = [f"  {line}" for line in metrics["facts"].get(FOLDS_FACT, [])]
         figures = [*main_figures(metrics), *describe_probe_differences(metrics), "Of the folds one by one:", *of_folds]
         print("\n".join([*figures, *metrics["notes"]]))
-        report = self.out / REPORT_NAME
-        print(f"Report: {report / 'report.html'}; figures of each fold: {report / FOLDS_NAME}")
+        place = self.out / REPORT_NAME
+        print(f"Report: {place / 'report.html'}; figures of each fold: {place / FOLDS_NAME}")
         print(f"A model of all photos, for which such figures can be expected: {self.out / MODEL_NAME}\n{DISCLAIMER}")
         return status
 
@@ -120,5 +131,20 @@ class Crossval(TrainingCommand):
             return None
         place = self.out / "prepared"
         check_output_folder(given, place)
+        self._check_labels()
         size, workers = config.data.image_size, config.data.workers
         return Prepare(photos=given, out=place, labels=self.labels, size=size, workers=workers)
+
+    def _check_labels(self) -> None:
+        """Refuse photographs without grades, or too few of them, before any is prepared."""
+        from biranet.inference.crossval import FOLDS
+        from biranet.photos.datasets import LabelSource, read_labels
+
+        graded = sum(photo.grade is not None for photo in read_labels(self.prepared, LabelSource(self.labels)).photos)
+        if not graded:
+            raise InputError(
+                f"no photo in {self.prepared} has a grade; give a table with the columns file and grade: --labels FILE"
+            )
+        if graded < (folds := self.folds or FOLDS):
+            photos = f"{graded} graded photo{'s' * (graded > 1)}"
+            raise InputError(f"{photos} cannot be divided into {folds} folds; give more, or fewer folds")

@@ -126,6 +126,7 @@ class Evaluate(Command):
                 self.checkpoint, self.prepared, self.out, part=self.split, config=config, computing=computing
             )
         else:
+            from biranet.reports.fact_kinds import GradesFact
             from biranet.reports.facts import GRADES_FACT
             from biranet.reports.tables import CalibrationSet, measure_tables
             from biranet.scale import Scale
@@ -136,7 +137,7 @@ class Evaluate(Command):
                 config=config,
                 calibration=CalibrationSet(self.calibration, self.cost_of_missed),
                 scale=Scale(read_pairs(self.grades, "--grades", GRADES_EXAMPLE), flags=("--grades",)),
-                facts={GRADES_FACT: f"by --grades {self.grades}"} if self.grades else {},
+                facts={GRADES_FACT: GradesFact(self.grades)} if self.grades else {},
             )
         print("\n".join([*main_figures(metrics), *describe_probe_differences(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")

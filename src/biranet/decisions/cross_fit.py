@@ -10,7 +10,7 @@ import pandas as pd
 
 from biranet.config import CalibrationConfig
 from biranet.decisions.fit import check_disjoint, fit_rules
-from biranet.decisions.rules import apply_rules, decode, raw_probabilities
+from biranet.decisions.rules import Rules, apply_rules, decode, raw_probabilities
 
 
 def decide_with_rules_fitted_on(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
@@ -20,9 +20,7 @@ def decide_with_rules_fitted_on(others: pd.DataFrame, table: pd.DataFrame, confi
         InputError: If there is too little to fit rules on.
         RefusedError: If the two share a photo or a group.
     """
-    check_disjoint(others, table)
-    rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
-    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
+    return _decide(table, _fit_for(table, others, config))
 
 
 def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
@@ -39,8 +37,28 @@ def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfi
         InputError: If there is too little to fit rules on.
         RefusedError: If two tables share a photo or a group.
     """
-    decided = []
+    return decide_by_fold(tables, fit_by_fold(tables, config))
+
+
+def fit_by_fold(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> list[Rules]:
+    """Fit rules for the photos of each table on all other tables together, as `decide_cross_fitted` does."""
+    fitted = []
     for number, table in enumerate(tables):
         others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
-        decided.append(decide_with_rules_fitted_on(others, table, config))
+        fitted.append(_fit_for(table, others, config))
+    return fitted
+
+
+def decide_by_fold(tables: Sequence[pd.DataFrame], rules: Sequence[Rules]) -> pd.DataFrame:
+    """Decide on the photos of each table by rules of its own, as `decide_cross_fitted` does."""
+    decided = [_decide(table, its) for table, its in zip(tables, rules, strict=True)]
     return pd.concat(decided, join="inner", ignore_index=True)
+
+
+def _fit_for(table: pd.DataFrame, others: pd.DataFrame, config: CalibrationConfig) -> Rules:
+    check_disjoint(others, table)
+    return fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
+
+
+def _decide(table: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)

@@ -48,10 +48,12 @@ COVERAGE = 0.90
 at the other."""
 
 NOT_CALIBRATED = (
-    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone. Fit its "
-    "rules with: biranet calibrate"
+    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone."
 )
 """The doubt of rules that nothing was fitted for."""
+
+FIT_RULES = "Fit its rules with: biranet calibrate"
+"""What to do about it."""
 
 SLIGHT_KAPPA = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
@@ -73,19 +75,30 @@ def refuse_too_few(photos: pd.DataFrame, origin: str) -> None:
     Raises:
         InputError: If they are of fewer than `MIN_GROUPS` groups, or only referable ones or none.
     """
+    if why := why_too_few(photos):
+        raise InputError(f"{origin}: {why}; make a larger calibration part")
+
+
+def why_too_few(photos: pd.DataFrame) -> str:
+    """Say why no rules can be fitted on photos, in a clause; empty where they can.
+
+    Args:
+        photos: Their `grade` and `group`.
+    """
     groups = photos["group"].nunique()
     if groups < MIN_GROUPS:
-        raise InputError(
-            f"{origin}: the rules need photos of at least {MIN_GROUPS} groups (patients), and the {len(photos)} "
-            f"photos to fit them on are of {groups}; make a larger calibration part"
+        return (
+            f"the rules need photos of at least {MIN_GROUPS} groups (patients), and the {len(photos)} photos to fit "
+            f"them on are of {groups}"
         )
     referable = photos["grade"] >= REFERABLE_GRADE
     if referable.all() or not referable.any():
         which = "all of them are" if referable.all() else "none of them is"
-        raise InputError(
-            f"{origin}: the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the "
-            f"{len(photos)} photos to fit them on {which} referable; make a larger calibration part"
+        return (
+            f"the rules need referable photos (grade {REFERABLE_GRADE} and above) and others, and of the {len(photos)} "
+            f"photos to fit them on {which} referable"
         )
+    return ""
 
 
 def fit_rules(
@@ -188,7 +201,7 @@ def doubts_of(rules: Rules) -> tuple[str, ...]:
         >>> doubts_of(Rules())[0][:28]
         'The model was not calibrated'
     """
-    return (NOT_CALIBRATED,) if rules == Rules() else rules.doubts
+    return (f"{NOT_CALIBRATED} {FIT_RULES}",) if rules == Rules() else rules.doubts
 
 
 def conformal_quantile(scores: Floats, groups: npt.ArrayLike) -> float:

@@ -23,7 +23,7 @@ FEW_PHOTOS = 20
 MAX_VALUES = 12
 """With more values than this, a column of numbers is divided into thirds; of another, the rarest values are joined."""
 
-DEFAULT_COLUMNS = ("source", "eye")
+DEFAULT_COLUMNS = ("source", "eye", "fold")
 """The columns that make subgroups where none are named and they have 2 to `MAX_VALUES` values."""
 
 EMPTY_CELL = "(empty)"

@@ -14,19 +14,22 @@ folder:
 """
 
 import dataclasses
+import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from biranet.config import ComputeConfig, SplitConfig, TrainConfig
+from biranet.config import ComputeConfig, ReportConfig, SplitConfig, TrainConfig
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import BiranetError, InputError, InterruptedRunError, RefusedError
+from biranet.evaluation.subgroups import check_columns
 from biranet.files import read_json, sha256_of
 from biranet.inference.crossval_folds import FoldAssignment, assign_folds
 from biranet.inference.crossval_inputs import INPUTS_NAME, check_same_inputs, settings_of
@@ -63,6 +66,18 @@ MODEL_NAME = "model.safetensors"
 REPORT_NAME = "report"
 
 
+class FoldPlan(NamedTuple):
+    """How photos are to be divided for a cross-validation.
+
+    Attributes:
+        folds: Into how many folds; those that the manifest is divided into when None, or 5.
+        validation: Share of the photos to learn from that chooses the epoch.
+    """
+
+    folds: int | None = None
+    validation: float = 0.0
+
+
 @dataclass(frozen=True)
 class CrossValidation:
     """A cross-validation that goes on in its folder.
@@ -73,6 +88,7 @@ class CrossValidation:
         division: The photos, divided.
         config: The settings of all trainings.
         start: What they start from.
+        report: Title and subgroups of the report.
     """
 
     prepared: Path
@@ -80,6 +96,7 @@ class CrossValidation:
     division: FoldAssignment
     config: TrainConfig
     start: Start | None
+    report: ReportConfig
 
     @property
     def photos(self) -> Path:
@@ -99,12 +116,17 @@ class CrossValidation:
         best = self.out / name / BEST_NAME
         return best if best.exists() else self.out / name / LAST_NAME
 
-    def pooled(self, models: Sequence[FoldModel]) -> PooledAnswers:
-        """All answers, once there are those for the last fold."""
+    def pooled(self, models: Sequence[FoldModel], before: int) -> PooledAnswers:
+        """All answers, once there are those for the last fold.
+
+        Args:
+            models: Those that gave them.
+            before: How often these photos had been cross-validated with other settings.
+        """
         folds = range(len(self.division.columns))
         answers = [read_predictions(self.answers(fold)) for fold in folds]
         probes = [read_predictions(file) for file in map(self.probe_answers, folds) if file.exists()]
-        return PooledAnswers(answers, models, probes if len(probes) == len(answers) else ())
+        return PooledAnswers(answers, models, probes if len(probes) == len(answers) else (), before)
 
 
 def is_finished(out: Path) -> bool:
@@ -116,10 +138,10 @@ def cross_validate(
     prepared: Path,
     out: Path,
     config: TrainConfig,
+    plan: FoldPlan = FoldPlan(),  # noqa: B008 (immutable)
     *,
-    folds: int | None = None,
-    validation: float = 0.0,
     start: Start | None = None,
+    report: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """Train and answer fold by fold, write the report on all answers, and train a model on all photos.
 
@@ -129,9 +151,9 @@ def cross_validate(
         prepared: The prepared folder.
         out: Folder for all of it.
         config: The settings of all trainings; its seed divides the photos too.
-        folds: How many; those that the manifest is divided into when not given, or 5.
-        validation: Share of the photos to learn from that chooses the epoch.
+        plan: How the photos are divided.
         start: What the trainings start from.
+        report: Title of the report, and the columns that make subgroups in it.
 
     Returns:
         The content of `metrics.json`.
@@ -143,14 +165,15 @@ def cross_validate(
     """
     say = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
     table = read_manifest(prepared)
-    asked = FOLDS if folds is None else folds
-    shares = SplitConfig(validation=validation, calibration=0, test=0, folds=asked, seed=config.seed)
-    division = assign_folds(table, prepared, shares, folds)
+    check_columns(table, report.by)
+    asked = FOLDS if plan.folds is None else plan.folds
+    shares = SplitConfig(validation=plan.validation, calibration=0, test=0, folds=asked, seed=config.seed)
+    division = assign_folds(table, prepared, shares, plan.folds)
     findings = audit(division.table, division.columns)
     refuse_leaks(findings)
     if start is not None:
         _check_start_unseen(start, division)
-    inputs = settings_of(config, start, validation=validation)
+    inputs = settings_of(config, start, validation=plan.validation)
     check_same_inputs(out, {**inputs, "folds": len(division.columns), "photos_sha256": division.digest})
     if is_finished(out):
         metrics: dict[str, Any] = read_json(out / REPORT_NAME / METRICS_NAME)
@@ -161,32 +184,34 @@ def cross_validate(
         say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
     for grade, count, patients in division.grades_missing_from_training():
         say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
-    return _go_through(CrossValidation(prepared, out, division, config, start), say)
+    return _go_through(CrossValidation(prepared, out, division, config, start, report), say)
 
 
 def _go_through(work: CrossValidation, say: Callable[[str], Any]) -> dict[str, Any]:
     """Do what is left to do of a cross-validation, and return the content of `metrics.json`."""
     link_prepared(work.prepared, work.photos, work.division.table)
     folds = range(len(work.division.columns))
-    remaining = CrossvalTimer(len(folds) + 1, work.config.epochs, say)
+    say(f"Watch it: tensorboard --logdir {shlex.quote(str(work.out))}")
+    remaining = CrossvalTimer(len(folds), _steps_per_epoch(work), work.config, say)
     try:
-        pooled = work.pooled([_answer_fold(work, fold, remaining) for fold in folds])
+        models = [_answer_fold(work, fold, remaining) for fold in folds]
         inputs = work.out / INPUTS_NAME
         readings = record_reading(work.prepared, READING_COLUMN, inputs, sha256_of(inputs))
-        metrics = write_pooled_report(
-            work.out / REPORT_NAME,
-            work.prepared,
-            work.division,
-            pooled,
-            work.config.calibration,
-            before=readings.by_others,
-        )
+        pooled, place = work.pooled(models, readings.by_others), work.out / REPORT_NAME
+        metrics = write_pooled_report(place, work.prepared, work.division, pooled, work.config.calibration, work.report)
         _train_final(work, pd.concat(pooled.answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
         raise InterruptedRunError(
             f"stopped ({remaining.current}); all is saved in {work.out}. Go on with the very same command"
         ) from error
     return metrics
+
+
+def _steps_per_epoch(work: CrossValidation) -> int:
+    """How many steps an epoch of a fold has, on average."""
+    data, photos = work.config.data, graded_photos(work.division.table)
+    learned = sum(int((photos[column] == "train").sum()) for column in work.division.columns)
+    return math.ceil((data.draws_per_epoch or learned / len(work.division.columns)) / data.batch_size)
 
 
 def _check_start_unseen(start: Start, division: FoldAssignment) -> None:

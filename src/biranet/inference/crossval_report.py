@@ -1,5 +1,6 @@
 """The report of a cross-validation: all answers in one table, what must be known of them, and each fold's figures."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,33 +9,40 @@ import numpy as np
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig
-from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.cross_fit import decide_by_fold, fit_by_fold
+from biranet.decisions.fit import why_too_few
+from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_some
-from biranet.evaluation.subgroups import MAX_VALUES, default_columns
+from biranet.evaluation.subgroups import MAX_VALUES
 from biranet.inference.crossval_folds import FoldAssignment
 from biranet.inference.provenance import (
     count_learned_before,
     describe_findings,
+    describe_left_out,
     describe_model,
     describe_software,
+    describe_training,
     doubts_of_patients,
 )
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
 from biranet.public_paths import public_name
+from biranet.reports.fact_kinds import DecoderFact, DivisionFact, FoldFigure, FoldRulesFact, PhotosFact, RulesFact
 from biranet.reports.facts import (
     AUDIT_FACT,
+    DECODER_FACT,
+    DIVISION_FACT,
+    FOLDS_FACT,
     MODEL_FACT,
     PHOTOS_FACT,
-    STARTED_FROM_FACT,
-    TRAINED_ON_FACT,
+    RULES_FACT,
+    THRESHOLDS_FACT,
     TRAINED_WITH_FACT,
     Fact,
     HashedFile,
-    TrainedOnFact,
 )
 from biranet.reports.notes import Note
 from biranet.reports.pages.tables import ROWS_OF
@@ -46,8 +54,8 @@ from biranet.version import how_measured
 FOLD = "fold"
 """Column of the table that says which model has answered: the one that had not learned from this fold."""
 
-FOLDS_NAME, FOLDS_FACT = "folds.csv", "Folds"
-"""The table with the figures of each fold, and the fact that sums them up."""
+FOLDS_NAME = "folds.csv"
+"""The table with the figures of each fold."""
 
 FOLD_KEYS = ROWS_OF["cards"]
 """What is measured of each fold."""
@@ -68,11 +76,13 @@ class PooledAnswers(NamedTuple):
         answers: Predictions tables of the folds, before any rule, with the column `fold`.
         models: The models that gave them.
         probe: Answers of the linear probe of each fold, likewise; none where not all folds have one.
+        before: How often these photos had been cross-validated with other settings.
     """
 
     answers: Sequence[pd.DataFrame]
     models: Sequence[FoldModel]
     probe: Sequence[pd.DataFrame] = ()
+    before: int = 0
 
 
 def write_pooled_report(
@@ -81,8 +91,7 @@ def write_pooled_report(
     division: FoldAssignment,
     pooled: PooledAnswers,
     config: CalibrationConfig,
-    *,
-    before: int = 0,
+    report: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """Decide on the photos of each fold by rules of the others, and write the report on all of them.
 
@@ -92,63 +101,79 @@ def write_pooled_report(
         division: Its photos, divided.
         pooled: The answers for them.
         config: Decoder and cost.
-        before: How often these photos had been cross-validated with other settings.
+        report: Title, what was cross-validated when empty; and columns that make subgroups beside the folds.
 
     Returns:
         The content of `metrics.json`.
     """
-    answers, models, probe = pooled
+    answers, models, probe, before = pooled
     infos = [model.info for model in models]
-    table, undecided = _decide(answers, config)
+    table, rules, undecided = _decide(answers, config)
     order = {file: row for row, file in enumerate(division.table["file"])}
     table = _in_order(table, order)
     folds = _measure_folds(table)
-    by = default_columns(table)
-    by = by if len(answers) > MAX_VALUES else [*(name for name in by if name != FOLD), FOLD]
+    by = report.by and (*report.by, *([FOLD] if len(answers) <= MAX_VALUES else []))
     checkpoints = [HashedFile(public_name(model.path), model.sha256) for model in models]
     notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
     metrics = write_report(
         out,
         table,
-        title=f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
-        config=ReportConfig(by=tuple(by)),
-        provenance=Provenance(tuple(notes), _facts(prepared, division, infos, checkpoints, folds)),
+        title=report.title or f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
+        config=dataclasses.replace(report, by=by),
+        provenance=Provenance(
+            tuple(notes), {**_facts(prepared, division, infos, checkpoints, folds), **_describe_rules(rules, config)}
+        ),
         supplement=Supplement(probe=_in_order(_decide(probe, config)[0], order) if probe else None),
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics
 
 
-def describe_folds(folds: pd.DataFrame) -> list[str]:
+def describe_folds(folds: pd.DataFrame) -> list[FoldFigure]:
     """Say for each measure what it is on average over the folds, and from where to where it goes.
 
     Args:
         folds: A row a fold, with columns named in `FOLD_KEYS`.
 
     Returns:
-        A line a measure; none of those that no fold has.
+        A figure a measure; none of those that no fold has.
 
     Example:
-        >>> describe_folds(pd.DataFrame({"fold": ["0", "1"], "aca": [0.5, 0.75]}))
-        ['Average classification accuracy: mean 0.625, from 0.500 to 0.750']
+        >>> print(describe_folds(pd.DataFrame({"fold": ["0", "1"], "aca": [0.5, 0.75]}))[0])
+        Average classification accuracy: mean 0.625, from 0.500 to 0.750
     """
-    lines = []
+    figures = []
     for key in FOLD_KEYS:
         values = folds[key].dropna().to_numpy(float) if key in folds else np.array([])
         if len(values):
-            left = f", of the {len(values)} folds that have it" if len(values) < len(folds) else ""
-            lines.append(
-                f"{meaning_of(key).name}: mean {values.mean():.3f}, from {values.min():.3f} to {values.max():.3f}{left}"
-            )
-    return lines
+            mean, low, high = (float(each) for each in (values.mean(), values.min(), values.max()))
+            figures.append(FoldFigure(key, meaning_of(key).name, mean, low, high, len(values), len(folds)))
+    return figures
 
 
-def _decide(answers: Sequence[pd.DataFrame], config: CalibrationConfig) -> tuple[pd.DataFrame, str]:
-    """Decide on all photos; where no rules can be fitted, say why."""
+def _decide(answers: Sequence[pd.DataFrame], config: CalibrationConfig) -> tuple[pd.DataFrame, Sequence[Rules], str]:
+    """Decide on all photos, by rules of each fold; where none can be fitted, say why."""
     try:
-        return decide_cross_fitted(answers, config), ""
+        rules = fit_by_fold(answers, config)
     except InputError as error:
-        return pd.concat(answers, ignore_index=True), str(error)
+        others = (pd.concat([each for each in answers if each is not table]) for table in answers)
+        return pd.concat(answers, ignore_index=True), (), next(filter(None, map(why_too_few, others)), str(error))
+    return decide_by_fold(answers, rules), rules, ""
+
+
+def _describe_rules(rules: Sequence[Rules], config: CalibrationConfig) -> dict[str, Fact]:
+    """Say by which rules was decided; where none were fitted, the most probable grade is the grade."""
+    if not rules:
+        return {DECODER_FACT: DecoderFact(Rules().decoder), RULES_FACT: RulesFact(None, Rules().temperature)}
+    thresholds: dict[str, tuple[float, ...]] = {}
+    if all(each.operating_points for each in rules):
+        for number, point in enumerate(rules[0].operating_points):
+            thresholds[point.name] = tuple(each.operating_points[number].threshold for each in rules)
+    return {
+        DECODER_FACT: DecoderFact(config.decoder),
+        RULES_FACT: FoldRulesFact(tuple(each.temperature for each in rules)),
+        THRESHOLDS_FACT: thresholds or "none",
+    }
 
 
 def _in_order(table: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
@@ -188,18 +213,16 @@ def _facts(
     checkpoints: Sequence[HashedFile],
     folds: pd.DataFrame,
 ) -> dict[str, Fact]:
-    findings = audit(division.table, division.columns)
     info = infos[0]
-    divided = "as the manifest was" if division.seed is None else f"by patient, with seed {division.seed}"
     return {
         MODEL_FACT: describe_model(info),
-        "Division": f"{len(infos)} folds, divided {divided}",
+        DIVISION_FACT: DivisionFact(len(infos), division.seed),
         FOLDS_FACT: describe_folds(folds),
         "Checkpoints": list(checkpoints),
-        TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed, other_folds=True),
-        **({} if info.started_from is None else {STARTED_FROM_FACT: str(info.started_from)}),
-        PHOTOS_FACT: f"{public_name(prepared)}, each answered for once",
-        AUDIT_FACT: describe_findings(findings),
+        **describe_training(infos, info.training, other_folds=True),
+        PHOTOS_FACT: PhotosFact(public_name(prepared), "each fold"),
+        **describe_left_out(division.table),
+        AUDIT_FACT: describe_findings(audit(division.table, division.columns)),
         TRAINED_WITH_FACT: describe_software(info),
         **how_measured(),
     }

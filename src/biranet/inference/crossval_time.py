@@ -5,27 +5,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from biranet.config import TrainConfig
 from biranet.learning.state import Progress
-from biranet.learning.time_left import describe_duration
+from biranet.learning.time_left import LONG_SECONDS, StepTimes, describe_duration, describe_remedies
+from biranet.learning.torch_predictor import choose_device
+
+ANSWER_PASSES = 2
+"""A fold takes about so many epochs more than its training: its linear probe sees the photos once more, and both
+answer."""
 
 
 class CrossvalTimer:
     """Tells which training is on, how long it took, and about how long all that are left will take.
 
     Args:
-        trainings: How many there are.
-        epochs: Epochs of each, at most.
+        folds: How many there are; the training on all photos comes after them.
+        steps: Steps of an epoch of a fold.
+        config: The settings of all trainings.
         say: Where it is told.
 
     Attributes:
         current: The training that is on.
     """
 
-    def __init__(self, trainings: int, epochs: int, say: Callable[[str], Any]) -> None:
-        self.left, self.epochs, self.say = trainings, epochs, say
+    def __init__(self, folds: int, steps: int, config: TrainConfig, say: Callable[[str], Any]) -> None:
+        self.left, self.steps, self.config, self.say = folds + 1, steps, config, say
         self.current = "Beginning"
         self._seconds: list[float] = []
         self._first_batch: dict[int, float] = {}
+        self._steps, self._last = StepTimes(), 0.0
 
     @contextmanager
     def training(self, what: str, *, done: bool) -> Iterator[bool]:
@@ -39,6 +47,7 @@ class CrossvalTimer:
             Whether it is to be done.
         """
         self.current, self._first_batch, started = what, {}, time.monotonic()
+        self._last = started
         yield not done
         self.left -= 1
         if done:
@@ -50,11 +59,30 @@ class CrossvalTimer:
         self.say(f"{what}: finished in {describe_duration(self._seconds[-1])}{left}")
 
     def after_batch(self, progress: Progress) -> None:
-        """Tell about how long is left once the first epoch of the first training has shown it."""
-        if self._seconds or len(self._first_batch) > 1:
+        """Warn as soon as a step shows that all will take long, and tell about how long once an epoch has shown it."""
+        if self._seconds or (len(self._first_batch) > 1 and self._steps.told):
             return
-        self._first_batch.setdefault(progress.epoch, time.monotonic())
+        now, before = time.monotonic(), self._last
+        self._last = now
+        step = self._steps.add(now - before)
+        if step is not None and (seconds := step * self.steps * self._epochs_left(progress)) >= LONG_SECONDS:
+            self._warn(seconds)
+        if len(self._first_batch) > 1:
+            return
+        self._first_batch.setdefault(progress.epoch, now)
         if len(self._first_batch) > 1:
             first, second = self._first_batch.values()
-            epochs = self.epochs - progress.epoch + (self.left - 1) * self.epochs
-            self.say(f"{self.current}: about {describe_duration((second - first) * epochs)} left for all")
+            left = (second - first) * self._epochs_left(progress)
+            self.say(f"{self.current}: about {describe_duration(left)} left for all")
+
+    def _epochs_left(self, progress: Progress) -> int:
+        """How many epochs all that is left takes, the answers of folds counted as epochs."""
+        folds = max(1, self.left - 1)
+        return self.left * self.config.epochs - progress.epoch + ANSWER_PASSES * folds
+
+    def _warn(self, seconds: float) -> None:
+        remedies = ", ".join(["fewer --folds", *describe_remedies(self.config, choose_device(self.config.device).type)])
+        self.say(
+            f"{self.current}: about {describe_duration(seconds)} left for all, with linear probes and answers: this "
+            f"will not end today. What would shorten it: {remedies}. Ctrl-C saves it, and the very same command goes on"
+        )

@@ -8,17 +8,40 @@ import pandas as pd
 
 from biranet.decisions.rules import Rules
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom, short_hash
+from biranet.learning.shipped_models import is_shipped, read_model_card
 from biranet.learning.split import describe_split
-from biranet.manifest import GROUP_FROM, GUESSED_FROM, OWN_GROUP, training_set_digest
+from biranet.manifest import (
+    GROUP_FROM,
+    GUESSED_FROM,
+    OWN_GROUP,
+    SPLITS,
+    STATUSES,
+    graded_photos,
+    training_set_digest,
+)
 from biranet.photos.audit import audit
 from biranet.photos.copies import connected_components, near_identical_pairs
 from biranet.photos.findings import Finding
 from biranet.public_paths import public_name
+from biranet.reports.fact_kinds import (
+    AuditFact,
+    DecoderFact,
+    EpochFact,
+    LeftOutFact,
+    ModelFact,
+    PhotosFact,
+    RulesFact,
+    SplitFact,
+    StartFact,
+    TrainedOnFact,
+    TrainingFact,
+)
 from biranet.reports.facts import (
     AUDIT_FACT,
     CHECKPOINT_FACT,
     DECODER_FACT,
     EPOCH_FACT,
+    LEFT_OUT_FACT,
     MODEL_FACT,
     PHOTOS_FACT,
     RULES_FACT,
@@ -27,13 +50,12 @@ from biranet.reports.facts import (
     THRESHOLDS_FACT,
     TRAINED_ON_FACT,
     TRAINED_WITH_FACT,
+    TRAINING_FACT,
     Fact,
     HashedFile,
-    ModelFact,
-    RulesFact,
-    TrainedOnFact,
 )
 from biranet.reports.notes import Note
+from biranet.training_record import TrainingRecord
 from biranet.version import how_measured
 
 
@@ -119,25 +141,21 @@ def describe_origin(
     """
     column, rules = info.split_column, info.rules
     has_split = column in manifest
-    chosen = "no epoch was chosen, as there was no validation part"
-    if info.validation_kappa is not None:
-        chosen = (
-            f"validation kappa (of the most probable grades) {info.validation_kappa:.3f}; epochs were chosen by it, so "
-            "it is too good"
-        )
-    findings = audit(manifest, [column] if has_split else [])
-    ends = ", ".join(f"{end:.3f}" for end in rules.grade_thresholds or ())
+    whole = part == "all"
+    training = info.training
+    if training is None and is_shipped(checkpoint):
+        training = read_model_card(checkpoint.stem).training
     origin: dict[str, Fact] = {
         MODEL_FACT: describe_model(info),
         CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
-        EPOCH_FACT: f"{info.epoch}, {chosen}",
-        TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed),
-        **({} if info.started_from is None else {STARTED_FROM_FACT: str(info.started_from)}),
-        PHOTOS_FACT: f"{public_name(prepared)}, {'all' if part == 'all' else f'part {part} of the column {column!r}'}",
-        SPLIT_FACT: describe_split(manifest, column) if has_split else "none of these photos is known to have a part",
-        AUDIT_FACT: describe_findings(findings),
-        DECODER_FACT: f"{rules.decoder}, thresholds {ends}" if ends else rules.decoder,
-        RULES_FACT: RulesFact(rules.fitted_on or None, rules.temperature),
+        EPOCH_FACT: describe_epoch(info),
+        **describe_training([info], training),
+        PHOTOS_FACT: PhotosFact(public_name(prepared), part, "" if whole else column),
+        **describe_left_out(manifest),
+        SPLIT_FACT: _describe_division(info, manifest) if has_split else "none of these photos is known to have a part",
+        AUDIT_FACT: describe_findings(audit(manifest, [column] if has_split else [])),
+        DECODER_FACT: DecoderFact(rules.decoder, rules.grade_thresholds or ()),
+        RULES_FACT: _describe_rules(info, manifest),
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
         TRAINED_WITH_FACT: describe_software(info),
     }
@@ -149,9 +167,66 @@ def describe_model(info: CheckpointInfo) -> ModelFact:
     return ModelFact(info.model.model, info.model.backbone, info.image_size, info.model.test_time_flip)
 
 
-def describe_findings(findings: Sequence[Finding]) -> str | list[str]:
+def describe_epoch(info: CheckpointInfo) -> EpochFact:
+    """Say which epoch a network is of, as data."""
+    chosen_by = "" if info.validation_kappa is None else "quadratic_weighted_kappa"
+    return EpochFact(info.epoch, info.validation_kappa, chosen_by)
+
+
+def describe_training(
+    infos: Sequence[CheckpointInfo], known: TrainingRecord | None, *, other_folds: bool = False
+) -> dict[str, Fact]:
+    """Say what models have learned from and how, as far as it is known.
+
+    Args:
+        infos: Of one model, or of those of all folds.
+        known: How the first of them was trained.
+        other_folds: Whether each has learned from other folds than it answered for.
+    """
+    info = infos[0]
+    facts: dict[str, Fact] = {TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed, other_folds)}
+    if (start := info.started_from) is not None:
+        facts[STARTED_FROM_FACT] = StartFact(start.file, start.sha256, start.trained_on)
+    runs = tuple(each.training.run for each in infos if each.training) or ((known.run,) if known else ())
+    if known is not None and len(runs) == len(infos):
+        facts[TRAINING_FACT] = TrainingFact(info.model.freeze, known.settings, runs)
+    return facts
+
+
+def describe_left_out(manifest: pd.DataFrame) -> dict[str, Fact]:
+    """Say how many photos of a prepared folder have no part in figures; nothing where all have one."""
+    counts = manifest["status"].value_counts()
+    reasons = {status: int(counts[status]) for status in STATUSES if status != "ok" and status in counts}
+    if ungraded := int(((manifest["status"] == "ok") & manifest["grade"].isna()).sum()):
+        reasons["ungraded"] = ungraded
+    return {LEFT_OUT_FACT: LeftOutFact(len(manifest), reasons)} if reasons else {}
+
+
+def _describe_rules(info: CheckpointInfo, manifest: pd.DataFrame) -> RulesFact:
+    hashes = set(info.calibration_photo_hashes)
+    photos = graded_photos(manifest)
+    column = photos.get(info.split_column, pd.Series("", photos.index))
+    kept_back = photos.loc[column == "calibration", "sha256"].map(short_hash)
+    return RulesFact(
+        info.rules.fitted_on or None,
+        info.rules.temperature,
+        photos=len(info.calibration_photo_hashes) or None,
+        calibration_part=bool(hashes) and hashes == set(kept_back),
+    )
+
+
+def _describe_division(info: CheckpointInfo, manifest: pd.DataFrame) -> SplitFact:
+    column = info.split_column
+    counts = graded_photos(manifest)[column].value_counts()
+    parts = {part: int(counts[part]) for part in SPLITS if part in counts}
+    trained_by = info.training_set_digest == training_set_digest(manifest, column)
+    return SplitFact(describe_split(manifest, column), parts, trained_by)
+
+
+def describe_findings(findings: Sequence[Finding]) -> AuditFact:
     """Say what an audit has found."""
-    return [f"{finding.kind}: {finding.sentence}." for finding in findings] or "nothing was found"
+    lines = tuple(f"{finding.kind}: {finding.sentence}." for finding in findings)
+    return AuditFact(lines, leaks=any(finding.refuses for finding in findings))
 
 
 def describe_software(info: CheckpointInfo) -> str:

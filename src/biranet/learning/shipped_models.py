@@ -13,6 +13,7 @@ from biranet.errors import InputError
 from biranet.evaluation.estimates import meaning_of
 from biranet.files import read_toml
 from biranet.grades import GRADE_COUNT
+from biranet.training_record import TrainingRecord
 from biranet.validated import STRICT, validated
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -98,6 +99,7 @@ class ModelCard:
         limits: What is known of where it fails, and what nobody knows of it; sentences.
         license: Of the weights.
         weights_sha256: SHA-256 of the checkpoint's file.
+        training: How it was trained, where its checkpoint does not keep it.
     """
 
     __pydantic_config__ = STRICT
@@ -113,6 +115,7 @@ class ModelCard:
     limits: tuple[str, ...]
     license: str
     weights_sha256: str
+    training: TrainingRecord | None = None
 
     def __post_init__(self) -> None:
         if not (self.metrics and self.limits):

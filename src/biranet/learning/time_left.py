@@ -81,6 +81,20 @@ def describe_time_left(step_seconds: float, steps_left: int, config: TrainConfig
     )
     if seconds < LONG_SECONDS:
         return told
+    remedies = ", ".join(describe_remedies(config, device))
+    return (
+        f"{told}\nThis training will not end today. What would shorten it: {remedies}. Ctrl-C saves it, and "
+        f"{setting('resume', True)} goes on, under the same settings only."
+    )
+
+
+def describe_remedies(config: TrainConfig, device: str) -> list[str]:
+    """List what would shorten a training.
+
+    Args:
+        config: All settings.
+        device: Kind of the device that computes: `cpu`, `cuda` or `mps`.
+    """
     remedies = [
         f"a smaller {setting('image_size')} or {setting('backbone')}",
         f"fewer {setting('epochs')} or {setting('draws_per_epoch')}",
@@ -89,7 +103,4 @@ def describe_time_left(step_seconds: float, steps_left: int, config: TrainConfig
         remedies.insert(0, f"{setting('freeze', 'stage3')}, where the backbone has pretrained weights")
     if device == "cpu":
         remedies.insert(0, "a GPU")
-    return (
-        f"{told}\nThis training will not end today. What would shorten it: {', '.join(remedies)}. Ctrl-C saves it, and "
-        f"{setting('resume', True)} goes on, under the same settings only."
-    )
+    return remedies

@@ -253,7 +253,8 @@ def write_comparison(
     page = render_page("compare.html.jinja", values)
     write_json(out / COMPARISON_NAME, comparison)
     paper = [models_table(comparison["measures"]), differences_table(comparison)]
-    write_paper(out, drawn, paper, write_comparison_methods(title, comparison, drawn, paper))
+    differences = {name: select_main(_list_rows(comparison, name)) for name in others}
+    write_paper(out, drawn, paper, write_comparison_methods(title, comparison, differences, drawn, paper))
     write_bytes(out / PAGE_NAME, page.encode())
     return comparison
 

@@ -5,13 +5,30 @@ from dataclasses import dataclass
 
 from pydantic import FiniteFloat
 
-from biranet.config import describe_network
+from biranet.reports.fact_kinds import (
+    AuditFact,
+    DecoderFact,
+    DivisionFact,
+    EpochFact,
+    FoldFigure,
+    FoldRulesFact,
+    GradesFact,
+    LeftOutFact,
+    ModelFact,
+    PhotosFact,
+    RulesFact,
+    SplitFact,
+    StartFact,
+    TrainedOnFact,
+    TrainingFact,
+)
 from biranet.validated import STRICT
 
 MODEL_FACT, CHECKPOINT_FACT, TRAINED_ON_FACT, STARTED_FROM_FACT = "Model", "Checkpoint", "Trained on", "Started from"
-EPOCH_FACT, TRAINED_WITH_FACT = "Epoch", "Trained with"
-PHOTOS_FACT, SPLIT_FACT, AUDIT_FACT, TABLE_FACT = "Photos", "Split", "Audit", "Table"
+TRAINING_FACT, EPOCH_FACT, TRAINED_WITH_FACT, DIVISION_FACT = "Training", "Epoch", "Trained with", "Division"
+PHOTOS_FACT, LEFT_OUT_FACT, SPLIT_FACT, AUDIT_FACT, TABLE_FACT = "Photos", "Left out", "Split", "Audit", "Table"
 GRADES_FACT, DECODER_FACT, RULES_FACT, THRESHOLDS_FACT = "Grades", "Decoder", "Rules", "Thresholds"
+FOLDS_FACT, PROBE_FACT = "Folds", "Linear probe"
 """Facts that are asked for, or written in more than one place, by their names in `metrics.json`; `biranet.version` has
 those of a measurement."""
 
@@ -38,91 +55,30 @@ class HashedFile:
         return f"{self.file}, sha256 {self.sha256}"
 
 
-@dataclass(frozen=True)
-class ModelFact:
-    """The network that gave the answers.
+Thresholds = Mapping[str, FiniteFloat | tuple[FiniteFloat, ...]]
+"""Thresholds by the names of their operating points in `metrics.json`: one for all photos, or that of each fold."""
 
-    Attributes:
-        model: Its architecture.
-        backbone: Its backbone, by the name in timm.
-        image_size: Side of the images it looks at, in pixels.
-        test_time_flip: Whether it looks at the mirror image, too.
-
-    Example:
-        >>> print(ModelFact("biranet", "resnet18", 224, False))
-        biranet, backbone resnet18, images of 224 px
-    """
-
-    __pydantic_config__ = STRICT
-
-    model: str
-    backbone: str
-    image_size: int
-    test_time_flip: bool
-
-    def __str__(self) -> str:
-        return describe_network(self.model, self.backbone, self.image_size, test_time_flip=self.test_time_flip)
-
-
-@dataclass(frozen=True)
-class TrainedOnFact:
-    """What the network has learned from.
-
-    Attributes:
-        source: Name of the training data.
-        seed: Seed of the training.
-        other_folds: Whether these are the photos of a cross-validation, of which each model learned from other folds
-            than it answered for.
-
-    Example:
-        >>> print(TrainedOnFact("idrid", 3))
-        idrid, seed 3
-    """
-
-    __pydantic_config__ = STRICT
-
-    source: str
-    seed: int
-    other_folds: bool = False
-
-    def __str__(self) -> str:
-        if self.other_folds:
-            return f"the other folds of each, seed {self.seed}; photos of {self.source}"
-        return f"{self.source}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class RulesFact:
-    """The rules that probabilities became decisions by.
-
-    Attributes:
-        fitted_on: What they were fitted on; None where none were.
-        temperature: That of the probabilities.
-        keep_grades: Whether the grades are nevertheless those of the tables that are measured.
-
-    Example:
-        >>> print(RulesFact("40 photos", 1.4))
-        fitted on 40 photos, temperature 1.400
-        >>> print(RulesFact(None, 1.0))
-        none fitted
-    """
-
-    __pydantic_config__ = STRICT
-
-    fitted_on: str | None
-    temperature: FiniteFloat
-    keep_grades: bool = False
-
-    def __str__(self) -> str:
-        if self.fitted_on is None:
-            return "none fitted"
-        kept = "; grades are scored as given" if self.keep_grades else ""
-        return f"fitted on {self.fitted_on}, temperature {self.temperature:.3f}{kept}"
-
-
-Fact = str | ModelFact | TrainedOnFact | RulesFact | HashedFile | Sequence[str | HashedFile] | Mapping[str, FiniteFloat]
-"""A sentence; what a sentence is made of; a file; several of either; or thresholds by the names of their operating
-points in `metrics.json`."""
+Fact = (
+    str
+    | ModelFact
+    | TrainedOnFact
+    | StartFact
+    | TrainingFact
+    | EpochFact
+    | PhotosFact
+    | LeftOutFact
+    | SplitFact
+    | AuditFact
+    | DivisionFact
+    | GradesFact
+    | DecoderFact
+    | RulesFact
+    | FoldRulesFact
+    | HashedFile
+    | Sequence[str | HashedFile | FoldFigure]
+    | Thresholds
+)
+"""A sentence; what a sentence is made of; a file; several of these; or thresholds."""
 
 Facts = Mapping[str, Fact]
 """What was measured and how, by its name."""
@@ -158,10 +114,23 @@ def fact_text(fact: Fact) -> str | list[str]:
         ['cost_5: 0.1595']
     """
     if isinstance(fact, Mapping):
-        return [f"{name}: {value:.4f}" for name, value in fact.items()]
+        return [f"{name}: {threshold_text(value)}" for name, value in fact.items()]
     if isinstance(fact, Sequence) and not isinstance(fact, str):
         return [str(each) for each in fact]
-    return str(fact)
+    return list(fact.findings) if isinstance(fact, AuditFact) and fact.findings else str(fact)
+
+
+def threshold_text(threshold: float | Sequence[float], digits: int = 4) -> str:
+    """Write a threshold, or from where to where those of the folds go.
+
+    Example:
+        >>> threshold_text(0.15954), threshold_text((0.3, 0.25, 0.41), 2)
+        ('0.1595', '0.25 to 0.41')
+    """
+    if not isinstance(threshold, Sequence):
+        return f"{threshold:.{digits}f}"
+    low, high = (f"{end:.{digits}f}" for end in (min(threshold), max(threshold)))
+    return low if low == high else f"{low} to {high}"
 
 
 def fact_lines(fact: Fact) -> list[str]:

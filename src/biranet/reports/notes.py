@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from biranet.decisions.fit import NOT_CALIBRATED
+from biranet.decisions.fit import FIT_RULES, NOT_CALIBRATED
 from biranet.validated import STRICT
 
 
@@ -15,10 +15,12 @@ class NoteKind(NamedTuple):
         about: `table`: what a table shows by itself, so each report finds it out for its own; `rules`: the rules behind
             the answers, so it ends where others are fitted; `origin`: all else, which stays true of the answers.
         sentence: With the names of its values in braces; empty where the sentence comes from elsewhere.
+        advice: What the user can do about it, which is no part of what a paper says.
     """
 
     about: Literal["table", "rules", "origin"]
     sentence: str = ""
+    advice: str = ""
 
 
 NOTE_KINDS: Mapping[str, NoteKind] = {
@@ -93,7 +95,7 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
     ),
     "training_doubt": NoteKind("origin", "Of its training: {doubt}"),
     "rules_doubt": NoteKind("rules", "Of its rules: {doubt}"),
-    "not_calibrated": NoteKind("rules", NOT_CALIBRATED),
+    "not_calibrated": NoteKind("rules", NOT_CALIBRATED, FIT_RULES),
     "calibration_doubt": NoteKind("rules"),
     "decoder": NoteKind("origin"),
     "test_readings": NoteKind("origin"),
@@ -122,6 +124,11 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
         "table",
         "Few patients: {referable} with referable photos, {others} with others. Below {fewest} of either, one patient "
         "more or less moves the figures by far: read their intervals.",
+    ),
+    "beside_probe": NoteKind(
+        "table",
+        "A linear probe, which is one linear layer on the features of the same backbone from before the training, had "
+        "{probe} on the same photos; the model's less these: {differences}. {verdict}",
     ),
     "no_agreement": NoteKind(
         "table",
@@ -170,11 +177,17 @@ class Note:
         return NOTE_KINDS[self.kind].about
 
     @property
+    def statement(self) -> str:
+        """The text after the names of the files, without what the user can do about it."""
+        return f"{', '.join(self.files)}: {self.text}" if self.files else self.text
+
+    @property
     def sentence(self) -> str:
-        """The text after the names of the files, for where there is one line for both.
+        """The text after the names of the files, for where there is one line for all.
 
         Example:
             >>> Note("method", "Read before.", ("a.csv", "b.csv")).sentence
             'a.csv, b.csv: Read before.'
         """
-        return f"{', '.join(self.files)}: {self.text}" if self.files else self.text
+        advice = NOTE_KINDS[self.kind].advice
+        return f"{self.statement} {advice}" if advice else self.statement

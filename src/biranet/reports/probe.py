@@ -1,6 +1,6 @@
 """What a report shows beside the model: a linear probe on the same photos, and how the model differs from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import pandas as pd
 from biranet.config import EvaluationConfig
 from biranet.decisions.predictions import read_predictions, write_predictions
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
+from biranet.reports.notes import Note
 from biranet.reports.pages.differences import Difference, list_differences, select_main
+from biranet.reports.pages.page import decimal, interval
 from biranet.reports.pages.tables import ROWS_OF
 
 PROBE_PREDICTIONS_NAME = "control.csv"
@@ -56,6 +58,31 @@ def list_probe_differences(metrics: Mapping[str, Any]) -> list[Difference]:
     if probe is None:
         return []
     return select_main(list_differences(probe["differences"], probe["measures"], metrics))
+
+
+_VERDICTS = {
+    "better": "The model agrees better with the reference grades than a linear layer does.",
+    "worse": "The model agrees worse with the reference grades than a linear layer does.",
+}
+_NO_VERDICT = "Nothing here shows that the model agrees better with the reference grades than a linear layer does."
+
+
+def beside_probe(metrics: Mapping[str, Any]) -> Iterator[Note]:
+    """Say what must be known of a model beside its linear probe; no note without one, or without a kappa of both."""
+    rows = [row for row in list_probe_differences(metrics) if row.key in ROWS_OF["pair"]]
+    if rows:
+        probe = " and ".join(f"a {_lower(row.meaning.name)} of {decimal(row.first, 2)}" for row in rows)
+        differences = " and ".join(f"{decimal(row.difference, 2)}{_ends(row)}" for row in rows)
+        verdict = _VERDICTS.get(rows[0].verdict, _NO_VERDICT)
+        yield Note.of("beside_probe", probe=probe, differences=differences, verdict=verdict)
+
+
+def _lower(name: str) -> str:
+    return f"{name[0].lower()}{name[1:]}"
+
+
+def _ends(row: Difference) -> str:
+    return f" ({interval(row.ci, 2)})" if row.ci else ""
 
 
 def describe_probe_differences(metrics: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
-from biranet.reports.facts import TABLE_FACT, HashedFile
+from biranet.reports.facts import PROBE_FACT, TABLE_FACT, HashedFile
 from biranet.reports.figures.all import draw_figures, forest_names
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
 from biranet.reports.figures.svg import as_svg_element
@@ -33,9 +33,10 @@ from biranet.reports.pages.facts import list_facts, list_tables
 from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.paper.folder import PAPER_PARTS, write_paper
-from biranet.reports.paper.methods import known_thresholds, write_methods
+from biranet.reports.paper.known import known_thresholds
+from biranet.reports.paper.methods import Illustrations, write_methods
 from biranet.reports.paper.tables import list_tables as list_paper_tables
-from biranet.reports.probe import PROBE_PREDICTIONS_NAME, list_probe_differences, measure_probe
+from biranet.reports.probe import PROBE_PREDICTIONS_NAME, beside_probe, list_probe_differences, measure_probe
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, Provenance
 from biranet.tables import read_header
 
@@ -149,17 +150,17 @@ def write_report(
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
-    content = HashedFile(PREDICTIONS_NAME, sha256_of(out / PREDICTIONS_NAME))
+    measured |= measure_probe(out, table, supplement.probe, config)
+    names = {TABLE_FACT: PREDICTIONS_NAME, **({PROBE_FACT: PROBE_PREDICTIONS_NAME} if "control" in measured else {})}
     provenance = replace(
         provenance,
         notes=(*provenance.notes, *_table_notes(table, measured)),
-        facts={**provenance.facts, TABLE_FACT: content},
+        facts={**provenance.facts, **{fact: HashedFile(name, sha256_of(out / name)) for fact, name in names.items()}},
     )
     metrics = {
         **measured,
         "patients": measure_patients(table, config),
         "subgroups": measure_subgroups(table, config),
-        **measure_probe(out, table, supplement.probe, config),
         **provenance.as_json(),
     }
     write_json(out / METRICS_NAME, metrics)
@@ -190,7 +191,10 @@ def _write_paper(
     thresholds = known_thresholds(provenance)
     figures = draw_figures(table, metrics, curves, thresholds)
     paper = list(list_paper_tables(metrics, thresholds))
-    write_paper(out, figures.values(), paper, write_methods(title, table, metrics, provenance, figures, paper))
+    text = write_methods(
+        title, table, metrics, provenance, Illustrations(figures, paper, list_probe_differences(metrics))
+    )
+    write_paper(out, figures.values(), paper, text)
     elements = {name: Markup(as_svg_element(figure)) for name, figure in figures.items()}
     return {
         "figures": elements,
@@ -217,6 +221,7 @@ def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[N
     ends = measured["ci"]["quadratic_weighted_kappa"]
     if ends and ends[0] <= 0:
         yield Note.of("no_agreement")
+    yield from beside_probe(measured)
 
 
 def worst_mistakes(table: pd.DataFrame) -> pd.DataFrame:

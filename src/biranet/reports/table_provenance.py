@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from biranet.errors import InputError
 from biranet.files import read_json, sha256_of
 from biranet.public_paths import public_names
-from biranet.reports.facts import TABLE_FACT, Facts, HashedFile, SourceTable, fact_text, source_lines
+from biranet.reports.facts import PROBE_FACT, TABLE_FACT, Facts, HashedFile, SourceTable, fact_text, source_lines
 from biranet.reports.notes import Note
 from biranet.validated import STRICT
 
@@ -83,15 +83,41 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     for name, path in zip(public_names(paths), paths, strict=True):
         content = HashedFile(PREDICTIONS_NAME, sha256_of(path))
         report = _provenance_of(path, content)
-        facts = {key: fact for key, fact in report.facts.items() if key != TABLE_FACT}
+        facts = {key: fact for key, fact in report.facts.items() if key not in (TABLE_FACT, PROBE_FACT)}
         tables.append(SourceTable(name, content.sha256, facts, report.tables))
         for note in report.notes:
             if note.about not in dropped:
                 about.setdefault(note, []).append(name)
     taken_over = [Note.of("pooled", tables=len(paths))] if len(paths) > 1 else []
     for note, files in about.items():
-        taken_over.append(note if len(files) == len(paths) else Note(note.kind, note.sentence, tuple(files)))
+        taken_over.append(note if len(files) == len(paths) else Note(note.kind, note.statement, tuple(files)))
     return tuple(tables), taken_over
+
+
+def find_probe_tables(paths: Sequence[Path]) -> list[Path]:
+    """Find the predictions of the linear probes that reports show beside tables.
+
+    Args:
+        paths: Files of predictions that can be read.
+
+    Returns:
+        The file beside each table, as the report there names it; none where not every table has one.
+
+    Raises:
+        InputError: If such a file is not the one that its report tells of.
+    """
+    probes = []
+    for path in paths:
+        named = _provenance_of(path, HashedFile(PREDICTIONS_NAME, sha256_of(path))).facts.get(PROBE_FACT)
+        if not isinstance(named, HashedFile) or not (probe := path.with_name(named.file)).is_file():
+            return []
+        if sha256_of(probe) != named.sha256:
+            raise InputError(
+                f"{probe} is not the table of the linear probe that {METRICS_NAME} beside it tells of; make the report "
+                "again, or delete the file to measure without a probe"
+            )
+        probes.append(probe)
+    return probes
 
 
 def check_unchanged(paths: Sequence[Path], tables: Sequence[SourceTable]) -> None:

@@ -15,10 +15,11 @@ from biranet.decisions.rules import Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import claim_output
 from biranet.public_paths import public_names
-from biranet.reports.facts import RULES_FACT, THRESHOLDS_FACT, Fact, RulesFact
+from biranet.reports.fact_kinds import LeftOutFact, RulesFact
+from biranet.reports.facts import LEFT_OUT_FACT, RULES_FACT, THRESHOLDS_FACT, Fact
 from biranet.reports.notes import Note
-from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables
+from biranet.reports.report import REPORT, Supplement, write_report
+from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables, find_probe_tables
 from biranet.scale import Scale
 from biranet.version import how_measured
 
@@ -74,14 +75,19 @@ def measure_tables(
         pooled = pool_predictions(*tables, scale=scale)
         check_unchanged(tables, described)
         table = pooled.table
-        rules_facts: dict[str, Fact] = {}
-        notes += [_note_left_out(pooled)] if pooled.left_out else []
+        probes = find_probe_tables(tables)
+        probe = _same_photos(read_predictions(*probes, scale=scale), table, probes) if probes else None
+        more_facts: dict[str, Fact] = {}
+        if pooled.left_out:
+            listed = pooled.left_out.total() + len(table)
+            more_facts[LEFT_OUT_FACT] = LeftOutFact(listed, dict(sorted(pooled.left_out.items())))
+            notes.append(_note_left_out(pooled))
         if calibration.tables:
             origin, measured = _join_names(calibration.tables), _join_names(tables)
             others = read_predictions(*calibration.tables, scale=scale)
             rules = _fit_disjoint(others, origin, table, measured, calibration.cost_of_missed)
             table = apply_rules(table, rules, origin=measured)
-            rules_facts = _describe_rules(rules, origin)
+            more_facts |= _describe_rules(rules, origin, len(others))
             notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
         what = _join_names(tables) if len(tables) == 1 else "several tables, pooled"
         return write_report(
@@ -89,8 +95,18 @@ def measure_tables(
             table,
             title=config.title or f"Evaluation of {what}",
             config=config,
-            provenance=Provenance(tuple(notes), {**facts, **rules_facts, **how_measured()}, described),
+            provenance=Provenance(tuple(notes), {**facts, **more_facts, **how_measured()}, described),
+            supplement=Supplement(probe=probe),
         )
+
+
+def _same_photos(probe: pd.DataFrame, table: pd.DataFrame, probes: Sequence[Path]) -> pd.DataFrame:
+    """Bring the predictions of linear probes into the order of the table beside which they are shown."""
+    rows = pd.Index(probe["file"]).get_indexer(table["file"])
+    if len(probe) != len(table) or (rows < 0).any():
+        raise InputError(f"{_join_names(probes)}: these are other photos than those measured; delete the file")
+    ordered: pd.DataFrame = probe.iloc[rows].reset_index(drop=True)
+    return ordered
 
 
 def _join_names(paths: Sequence[Path]) -> str:
@@ -106,9 +122,9 @@ def _fit_disjoint(
     return fit_rules(calibration, cost_of_missed=cost, keep_grades=True, origin=origin)
 
 
-def _describe_rules(rules: Rules, origin: str) -> dict[str, Fact]:
+def _describe_rules(rules: Rules, origin: str, photos: int) -> dict[str, Fact]:
     return {
-        RULES_FACT: RulesFact(f"{rules.fitted_on} of {origin}", rules.temperature, keep_grades=True),
+        RULES_FACT: RulesFact(f"{rules.fitted_on} of {origin}", rules.temperature, keep_grades=True, photos=photos),
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
     }
 

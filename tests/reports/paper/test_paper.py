@@ -1,73 +1,21 @@
-"""What a paper takes from a report: right tables that compile, sentences of what is known, our own files only."""
+"""What a paper takes from a report: right tables that compile, references, our own files only."""
 
-import csv
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from sklearn import metrics as oracle
 
 from biranet.config import ReportConfig
-from biranet.decisions.rules import OperatingPoint, Rules, apply_rules
 from biranet.errors import InputError
 from biranet.outputs import check_output
 from biranet.reports.compare import COMPARISON, write_comparison
-from biranet.reports.facts import Fact, HashedFile, ModelFact, RulesFact, SourceTable, TrainedOnFact
-from biranet.reports.notes import Note
 from biranet.reports.paper.latex import as_latex
-from biranet.reports.paper.methods import as_markdown
 from biranet.reports.paper.references import BACKBONES, DATA_SETS, backbone_reference, cited_in, read_references
+from biranet.reports.paper.wording import as_markdown
 from biranet.reports.report import REPORT, write_report
-from biranet.reports.table_provenance import Provenance, parse_provenance
-
-STRANGE = ["A&B_50%", "\\input{/etc/passwd}", "[x] -- ``q''", "=1+1", "眼科 ^~|<>"]
-FACTS: dict[str, Fact] = {
-    "Model": ModelFact("biranet", "tf_efficientnet_lite0", 224, test_time_flip=True),
-    "Checkpoint": HashedFile("best.safetensors", "0a1b"),
-    "Epoch": "12, validation kappa 0.8",
-    "Trained on": TrainedOnFact("idrid", 3),
-    "Photos": "prepared, part test of the column 'split'",
-    "Rules": RulesFact("40 photos", 1.4),
-    "Thresholds": {"sensitivity_90": 0.3, "specificity_90": 0.7},
-    "Measured with": "biranet 0.1.0",
-    "Division": "5 folds, divided by patient",
-}
-RULES = Rules(1.4, operating_points=(OperatingPoint("sensitivity_90", 0.3), OperatingPoint("specificity_90", 0.7)))
-
-
-def predictions(rows: int = 60) -> pd.DataFrame:
-    random = np.random.default_rng(5)
-    truth = random.integers(0, 5, rows)
-    shares = (2 * random.dirichlet(np.ones(5), rows) + np.eye(5)[truth]) / 3
-    table = pd.DataFrame(shares.astype(np.float32), columns=[f"p{grade}" for grade in range(5)])
-    return table.assign(
-        file=[f"{number}.png" for number in range(rows)],
-        group=[f"patient {number // 2}" for number in range(rows)],
-        grade=truth,
-        predicted_grade=shares.argmax(axis=1),
-        camera=[STRANGE[number % 5] for number in range(rows)],
-        source="idrid",
-    )
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    out = tmp_path_factory.mktemp("report")
-    notes = [Note("method", "The test part was read *twice*.")]
-    config = ReportConfig(by=("camera",))
-    table = apply_rules(predictions(), RULES)
-    return out, write_report(
-        out, table, title="On _our_ camera", config=config, provenance=Provenance((*notes,), FACTS)
-    )
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from paper_report import STRANGE, predictions, rows_of
 
 
 def test_tables_hold_the_numbers_of_the_report(report: tuple[Path, dict[str, Any]]) -> None:
@@ -142,74 +90,6 @@ def test_whatever_latex_would_obey_is_printed(text: str, expected: str) -> None:
     assert as_latex(text) == expected
 
 
-def test_methods_say_what_is_known(report: tuple[Path, dict[str, Any]]) -> None:
-    text = (report[0] / "methods.md").read_text(encoding="utf-8")
-    counts = np.bincount(predictions()["grade"])
-    for sentence in (
-        "# On \\_our\\_ camera\n",
-        "The model was measured on 60 photographs of 30 patients from IDRiD [@porwal2018idrid].",
-        f"{counts[0]} had grade 0, {counts[1]} grade 1, ",
-        "The model was BiRA-Net [@zhao2019biranet], a bilinear network of two attention streams, on the backbone "
-        "tf\\_efficientnet\\_lite0 of timm [@tan2019efficientnet; @wightman2019timm], which looks at images of "
-        "224 × 224 pixels. Each answer is the mean of the probabilities for a photo and its mirror image.",
-        "It was trained on IDRiD [@porwal2018idrid] with the seed 3. Epochs of training: 12, validation kappa 0.8.",
-        "Division: 5 folds, divided by patient.",
-        "A temperature for the probabilities [@guo2017calibration]",
-        "were fitted on 40 photos, temperature 1.400.",
-        "Operating points of referral: sensitivity of at least 0.90, specificity of at least 0.90 (sensitivity\\_90: "
-        "0.3000 specificity\\_90: 0.7000).",
-        "* The test part was read \\*twice\\*.",
-        "**figures/subgroups_camera.** Subgroups by camera.",
-    ):
-        assert sentence in text
-    bib = (report[0] / "references.bib").read_text(encoding="utf-8")
-    assert sorted(set(cited_in(text))) == re.findall(r"^@\w+{(\w+),$", bib, re.MULTILINE)
-    figures = re.findall(r"\*\*figures/(\w+)\.\*\*", text)
-    assert sorted(figures) == sorted({path.stem for path in (report[0] / "figures").iterdir()})
-    tables = re.findall(r"\*\*tables/(\w+)\.\*\*", text)
-    assert sorted(tables) == sorted({path.stem for path in (report[0] / "tables").iterdir()})
-
-
-def test_nothing_is_said_of_the_training_of_a_foreign_table(tmp_path: Path) -> None:
-    write_report(tmp_path, predictions().drop(columns="source"), title="Theirs")
-    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
-    for word in ("trained", "BiRA-Net", "timm", "IDRiD", "backbone", "prepared", "temperature", "thresholds were"):
-        assert word not in text
-    assert "No thresholds are known." in text
-    assert "zhao2019biranet" not in (tmp_path / "references.bib").read_text()
-
-
-def test_of_pooled_tables_is_said_what_all_share(tmp_path: Path) -> None:
-    facts = {"Model": FACTS["Model"], "Thresholds": FACTS["Thresholds"]}
-    tables = [
-        SourceTable(f"{seed}.csv", "0a", {**facts, "Trained on": TrainedOnFact("idrid", seed)}) for seed in (1, 2)
-    ]
-    write_report(tmp_path, predictions(), title="Pooled", provenance=Provenance(tables=(*tables,)))
-    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
-    assert "The answers are those of 2 tables, pooled; what follows holds for all of them." in text
-    assert "BiRA-Net [@zhao2019biranet]" in text and "It was trained on" not in text
-    assert "sensitivity of at least 0.90: 0.30" in (tmp_path / "figures/scores_by_grade.svg").read_text()
-
-
-def test_sentences_of_an_earlier_report_are_repeated_and_not_read(tmp_path: Path) -> None:
-    facts = {
-        "Model": "biranet, backbone resnet18, images of 224 px",
-        "Trained on": "idrid, seed 3",
-        "Rules": "none fitted",
-    }
-    write_report(tmp_path, predictions(), title="Earlier", provenance=Provenance(facts=facts))
-    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
-    assert "The model was biranet, backbone resnet18, images of 224 px." in text
-    assert "It was trained on idrid, seed 3." in text and "Rules: none fitted." in text
-
-
-def test_facts_come_back_from_a_report_as_the_data_that_they_were(report: tuple[Path, dict[str, Any]]) -> None:
-    stored = json.loads((report[0] / "metrics.json").read_text(encoding="utf-8"))
-    back = parse_provenance(stored)
-    assert back is not None and {name: back.facts[name] for name in FACTS} == FACTS
-    assert stored["facts"]["Model"] == str(FACTS["Model"])
-
-
 def test_a_comparison_has_tables_and_methods_too(tmp_path: Path) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     predictions().to_csv(paths[0], index=False)
@@ -229,8 +109,14 @@ def test_a_comparison_has_tables_and_methods_too(tmp_path: Path) -> None:
     found = comparison["differences"][names[1]]["accuracy"]
     assert float(differences["accuracy"]["difference"]) == pytest.approx(found["difference"], abs=1e-8)
     assert float(differences["accuracy"]["difference_low"]) == pytest.approx(found["ci"][0], abs=1e-8)
-    assert "Ours \\& theirs: kappa" not in (out / "methods.md").read_text()
-    assert "眼\\_2: kappa with quadratic weights" in (out / "methods.md").read_text(encoding="utf-8")
+    text = (out / "methods.md").read_text(encoding="utf-8")
+    assert "Predictions of 眼\\_2 were compared with those of Ours \\& theirs on the same 60 photographs of 30" in text
+    kappas = [comparison["measures"][name]["quadratic_weighted_kappa"] for name in names]
+    assert (
+        f"Quadratic weighted kappa was {kappas[1]:.2f} for 眼\\_2 and {kappas[0]:.2f} for Ours \\& theirs, a "
+        f"difference of −{kappas[0] - kappas[1]:.2f} (−"
+    ) in text
+    assert "Differences were computed as 眼\\_2 less Ours \\& theirs, with 95 % CI in brackets; where one is" in text
     assert (out / "figures/roc_of_models.svg").exists()
     check_output(out, COMPARISON)
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from biranet.decisions.columns import has_probabilities
 from biranet.evaluation.bands import Curves
+from biranet.reports.facts import Thresholds
 from biranet.reports.figures.drawing import Figure
 from biranet.reports.figures.grades import draw_confusion, draw_forest
 from biranet.reports.figures.referral import draw_net_benefit, draw_precision_recall, draw_risk_coverage, draw_roc
@@ -24,7 +25,7 @@ FIGURE_NAMES = (
 
 
 def draw_figures(
-    table: pd.DataFrame, metrics: Mapping[str, Any], curves: Curves | None, thresholds: Mapping[str, float]
+    table: pd.DataFrame, metrics: Mapping[str, Any], curves: Curves | None, thresholds: Thresholds
 ) -> dict[str, Figure]:
     """Draw all figures that a table gives ground for.
 
@@ -42,7 +43,7 @@ def draw_figures(
 
 
 def _draw(
-    table: pd.DataFrame, metrics: Mapping[str, Any], curves: Curves | None, thresholds: Mapping[str, float]
+    table: pd.DataFrame, metrics: Mapping[str, Any], curves: Curves | None, thresholds: Thresholds
 ) -> Iterator[Figure | None]:
     numbers = Numbers(metrics)
     yield draw_confusion(metrics["confusion_matrix"])

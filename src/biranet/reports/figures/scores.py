@@ -1,6 +1,7 @@
 """Figures of the score for referral: whether it can be believed, and how it lies by true grade."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from biranet.evaluation.bands import Curves
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import GRADE_NAMES, GRADES, REFERABLE_GRADE
+from biranet.reports.facts import Thresholds, threshold_text
 from biranet.reports.figures.drawing import (
     DASHES,
     LABEL_SIZE,
@@ -90,7 +92,7 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
     )
 
 
-def draw_scores(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
+def draw_scores(table: pd.DataFrame, thresholds: Thresholds) -> Figure:
     """Draw the scores of the photos of each true grade, and the thresholds of the operating points.
 
     Args:
@@ -111,14 +113,19 @@ def draw_scores(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
         LegendEntry("referable", "amber", shape="square", fill="amber"),
     ]
     for number, (point, threshold) in enumerate(thresholds.items()):
-        if 0 <= threshold <= 1:
+        of_folds = threshold if isinstance(threshold, Sequence) else (threshold,)
+        if 0 <= (middle := median(of_folds)) <= 1:
             dash = DASHES[1 + number % (len(DASHES) - 1)]
-            ends = [(axes.left, axes.y(threshold)), (axes.right, axes.y(threshold))]
-            lines.append(Stroke(ends, "blue", 0.9, dash))
-            text = f"{point_name(point)}: {threshold:.2f}"
-            legend.append(LegendEntry(text, "blue", dash, fallback=f"threshold {threshold:.2f}"))
+            lines.append(Stroke([(axes.left, axes.y(middle)), (axes.right, axes.y(middle))], "blue", 0.9, dash))
+            at = threshold_text(threshold, 2)
+            legend.append(LegendEntry(f"{point_name(point)}: {at}", "blue", dash, fallback=f"threshold {at}"))
     bottom = axes.bottom + 9 + 2 * 8.5 + 12
     said = "Lines: thresholds from which on a photo is referred." if lines else "No thresholds are known."
+    if any(isinstance(threshold, Sequence) for threshold in thresholds.values()):
+        said = (
+            "Each fold had thresholds of its own, from which on its photos were referred. Lines: their medians; beside "
+            "the names: from the lowest to the highest."
+        )
     return figure_with_legend(
         "scores_by_grade",
         "Score for referral by true grade",

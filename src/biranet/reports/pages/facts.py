@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from biranet.evaluation.measures import point_name
-from biranet.reports.facts import Fact, Facts, SourceTable, fact_lines, source_lines
+from biranet.reports.facts import Fact, Facts, SourceTable, fact_lines, source_lines, threshold_text
 
 
 class FactEntry(NamedTuple):
@@ -59,6 +59,6 @@ def _lines(fact: Fact) -> list[str]:
         return fact_lines(fact)
     aims = {point: point_name(point) for point in fact}
     return [
-        f"{point if aims[point] == point else f'{aims[point]} ({point})'}: {threshold:.4f}"
+        f"{point if aims[point] == point else f'{aims[point]} ({point})'}: {threshold_text(threshold)}"
         for point, threshold in fact.items()
     ]

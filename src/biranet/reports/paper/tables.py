@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import MEANINGS, point_name
 from biranet.files import write_bytes
 from biranet.grades import GRADE_NAMES, GRADES
+from biranet.reports.facts import Thresholds, threshold_text
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, thousands
@@ -16,8 +18,9 @@ from biranet.reports.pages.tables import COLUMNS_OF, ROWS_OF, SHARES
 from biranet.reports.paper.latex import write_tabular
 from biranet.tables import write_rows
 
-Cell = str | int | float | Number | None
-"""A number of `metrics.json` stands with its interval: in one cell in print, in three columns for programs."""
+Cell = str | int | float | Number | tuple[float, ...] | None
+"""A number of `metrics.json` stands with its interval, and the thresholds of folds from the lowest to the highest: in
+one cell in print, in three columns for programs, of which the first then is their median."""
 
 BY_PART = {key: MEANINGS[key].head for _, key in COLUMNS_OF["subgroups"]}
 """What is said of subgroups and of models side by side, and the heads of these columns."""
@@ -26,7 +29,10 @@ _INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
 _REFERABLE = "AUC, sensitivity and specificity are those of referable photos (grade 2 and above)."
 
 
-TABLE_NAMES = ("headline", "per_grade", "confusion_matrix", "operating_points", "subgroups", "models", "differences")
+TABLE_NAMES = (
+    *("headline", "per_grade", "confusion_matrix", "operating_points", "probe", "subgroups"),
+    *("models", "differences"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Table:
     words: int = 1
 
 
-def list_tables(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> Iterator[Table]:
+def list_tables(metrics: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Table]:
     """Make the tables of a report.
 
     Args:
@@ -61,6 +67,8 @@ def list_tables(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> 
     yield _per_grade(metrics, numbers)
     yield _confusion(metrics["confusion_matrix"])
     yield _operating_points(metrics, numbers, thresholds)
+    if "control" in metrics:
+        yield _beside_probe(metrics, numbers)
     if metrics["subgroups"]:
         yield _subgroups(metrics)
 
@@ -117,16 +125,20 @@ def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
     return Table("confusion_matrix", "Photos by true and predicted grade.", columns | {"photos": "All"}, rows)
 
 
-def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Mapping[str, float]) -> Table:
+def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Thresholds) -> Table:
     heads = {key: MEANINGS[f"operating_points.{key}"].head for key in (*SHARES, "referred_fraction")}
     rows: list[tuple[Cell, ...]] = [
         ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in SHARES), None)
     ]
     for point in metrics["operating_points"] or ():
         shares = [numbers(key, section="operating_points", point=point) for key in heads]
-        rows.append((point_name(point), thresholds.get(point), *shares))
+        threshold = thresholds.get(point)
+        cell = tuple(threshold) if isinstance(threshold, Sequence) else threshold
+        rows.append((point_name(point), cell, *shares))
     columns = {"referred_by": "Referred by", "threshold": "Threshold", **heads}
-    caption = f"Referral: what each rule does to these photos. {_INTERVALS}"
+    of_folds = any(isinstance(each, Sequence) for each in thresholds.values())
+    said = "Each fold had thresholds of its own: from the lowest to the highest. " if of_folds else ""
+    caption = f"Referral: what each rule does to these photos. {said}{_INTERVALS}"
     return Table("operating_points", caption, columns, rows)
 
 
@@ -140,6 +152,23 @@ def _subgroups(metrics: Mapping[str, Any]) -> Table:
     columns = {"column": "By", "value": "Value", "photos": "Photos", "groups": "Groups"}
     caption = f"Subgroups. {_REFERABLE} {_INTERVALS}"
     return Table("subgroups", caption, columns | {key: BY_PART[key] for key in keys}, rows, words=2)
+
+
+def _beside_probe(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
+    probe, differences = metrics["control"]["measures"], metrics["control"]["differences"]
+    of_probe = Numbers(probe)
+    rows: list[tuple[Cell, ...]] = []
+    for key in ROWS_OF["differences"]:
+        if key in differences:
+            number = Number.of_difference(key, differences)
+            rows.append((number.meaning.name, key, numbers.get(key), of_probe.get(key), number))
+    return Table(
+        "probe",
+        "The model beside a linear probe: one linear layer on the features of the same backbone from before the "
+        f"training, fitted to the same photos. Differences are model less probe, drawn together. {_INTERVALS}",
+        {"measure": "Measure", "key": "", "model": "Model", "probe": "Linear probe", "difference": "Difference"},
+        rows,
+    )
 
 
 def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -182,16 +211,17 @@ def _spread(table: Table) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and rows of the CSV, where a number with an interval has three columns."""
     names: list[str] = []
     for place, name in enumerate(table.columns):
-        numbered = any(isinstance(row[place], Number) for row in table.rows)
+        numbered = any(isinstance(row[place], Number | tuple) for row in table.rows)
         names += [name, f"{name}_low", f"{name}_high"] if numbered else [name]
     rows = []
     for row in table.rows:
         cells = dict.fromkeys(names, "")
         for name, cell in zip(table.columns, row, strict=True):
-            value = cell.value if isinstance(cell, Number) else cell
+            value = median(cell) if isinstance(cell, tuple) else cell.value if isinstance(cell, Number) else cell
             cells[name] = "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
-            if isinstance(cell, Number) and cell.interval:
-                cells[f"{name}_low"], cells[f"{name}_high"] = (f"{end:.9g}" for end in cell.interval)
+            ends = (min(cell), max(cell)) if isinstance(cell, tuple) else isinstance(cell, Number) and cell.interval
+            if ends:
+                cells[f"{name}_low"], cells[f"{name}_high"] = (f"{end:.9g}" for end in ends)
         rows.append(cells)
     return names, rows
 
@@ -199,6 +229,8 @@ def _spread(table: Table) -> tuple[list[str], list[dict[str, str]]]:
 def _print(cell: Cell) -> str:
     if isinstance(cell, Number):
         return in_text(cell)
+    if isinstance(cell, tuple):
+        return threshold_text(cell, 2)
     if isinstance(cell, int):
         return thousands(cell)
     return decimal(cell, 2) if cell is None or isinstance(cell, float) else cell
