@@ -98,6 +98,16 @@ def test_a_bin_of_single_photos_has_the_exact_interval() -> None:
         assert [low, high] == pytest.approx(clopper_pearson(float(value), int(photos)))
 
 
+@pytest.mark.parametrize("photos", [24, 90, 150])
+def test_no_edge_of_a_roc_band_falls_and_it_ends_where_every_curve_does(photos: int) -> None:
+    curves = measured(predictions(photos, per_group=1))
+    for band in (curves.referable_roc, curves.any_dr_roc):
+        assert band is not None
+        for edge in (band.low, band.high):
+            known = edge[~np.isnan(edge)]
+            assert (np.diff(known) >= 0).all() and edge[-1] == 1
+
+
 @pytest.mark.parametrize("stratify", [False, True])
 def test_a_band_holds_its_curve(stratify: bool) -> None:
     curves = measured(predictions(), stratify=stratify)

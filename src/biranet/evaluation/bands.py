@@ -252,7 +252,7 @@ def measure_curves(
         if positive.all() or not positive.any():
             return None
         count = (len(np.unique(photos.group[positive])), int(positive.sum()))
-        return share_band(place, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES)))
+        return _rising(share_band(place, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES))))
 
     benefit_ends = [percentile_interval(column, len(groups.sizes)) for column in drawn[3].T]
     prevalence = float(photos.referable.mean())
@@ -271,6 +271,20 @@ def measure_curves(
 def _band(x: Values, value: Values, ends: list[Interval | None]) -> CurveBand:
     low, high = np.array([each or [np.nan, np.nan] for each in ends], np.float64).reshape(-1, 2).T
     return CurveBand(x, value, low, high)
+
+
+def _rising(band: CurveBand) -> CurveBand:
+    """Let no edge of a band fall where its curve cannot, and end it at (1, 1), which every ROC curve reaches.
+
+    Each place has an interval of its own, by a formula that depends on the value there, so that an edge may fall by a
+    little. The band is widened until none does, so it holds the curve as often as before.
+    """
+    low = np.fmin.accumulate(band.low[::-1])[::-1]
+    high = np.fmax.accumulate(band.high)
+    known = ~np.isnan(band.low)
+    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    low[-1] = high[-1] = 1.0
+    return CurveBand(band.x, band.value, low, high)
 
 
 def _reliability(photos: _Photos, value: Values, drawn: Values, *, exact: bool) -> ScoreReliability:

@@ -17,6 +17,9 @@ Values = npt.NDArray[np.float64]
 LINE_TOLERANCE = 5e-4
 """How far a drawn curve may be from the true one: a sixth of a pixel on a chart of 330 pixels."""
 
+FEW_IN_BIN = 10
+"""A bin of a reliability diagram with fewer photos is joined to no other: one photo moves it by more than a tenth."""
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -89,6 +92,29 @@ def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliabil
         photos[used].astype(np.int64),
         *(total[used] / photos[used] for total in sums),
     )
+
+
+def join_bins(bins: npt.NDArray[np.int64], photos: npt.NDArray[np.int64], x: Values, y: Values) -> list[Values]:
+    """Join the points of a reliability diagram where neighbouring bins have photos enough for a line to mean anything.
+
+    Args:
+        bins: (L,) numbers of the bins, rising.
+        photos: (L,) their photos.
+        x: (L,) the points.
+        y: (L,) the points.
+
+    Returns:
+        (M, 2) corners of each line, M at least 2.
+
+    Example:
+        >>> lines = join_bins(np.array([0, 1, 2, 4]), np.array([10, 12, 1, 30]), np.arange(4.0), np.arange(4.0))
+        >>> [line.tolist() for line in lines]
+        [[[0.0, 0.0], [1.0, 1.0]]]
+    """
+    many = photos >= FEW_IN_BIN
+    breaks = np.flatnonzero(np.diff(bins[many]) > 1) + 1
+    lines = np.split(np.stack([x, y], axis=1)[many], breaks)
+    return [line for line in lines if len(line) > 1]
 
 
 def risk_coverage(

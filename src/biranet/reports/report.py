@@ -23,6 +23,7 @@ from biranet.evaluation.subgroups import FEW_PHOTOS, measure_subgroups
 from biranet.files import sha256_of, write_bytes, write_json
 from biranet.grades import DECISIONS, GRADES, REFERABLE_GRADE
 from biranet.outputs import folder_kind, holds_keys
+from biranet.reports.curves import FEW_IN_BIN
 from biranet.reports.facts import PROBE_FACT, TABLE_FACT, HashedFile
 from biranet.reports.figures.all import draw_figures, forest_names
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
@@ -274,6 +275,7 @@ def _number_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "level": LEVEL,
         "coverage": COVERAGE,
         "few": FEW_PHOTOS,
+        "few_in_bin": FEW_IN_BIN,
         "first_shown": MIN_COVERED_PHOTOS,
     }
 

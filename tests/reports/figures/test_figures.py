@@ -1,6 +1,7 @@
 """Figures show the table: marks lie where scikit-learn and written-out sums put them, and stay on the sheet."""
 
 import io
+import itertools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -18,6 +19,7 @@ from biranet.console import escape_control
 from biranet.evaluation.bands import measure_curves
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.subgroups import measure_subgroups
+from biranet.reports.curves import FEW_IN_BIN
 from biranet.reports.figures import font, pdf, svg
 from biranet.reports.figures.all import draw_figures
 from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Text
@@ -87,6 +89,46 @@ def test_roc_is_that_of_scikit_learn_and_its_dots_lie_on_it(figures: dict[str, F
     assert len({dot.shape for dot in dots}) == 4
     mild = drawn(answered().assign(grade=lambda table: table["grade"].clip(upper=1)))["roc"]
     assert not [mark for mark in mild.marks if isinstance(mark, Dot)]
+
+
+def test_dots_at_one_place_lie_inside_each_other() -> None:
+    said = answered()["predicted_grade"] >= 2
+    roc = drawn(answered().assign(refer_youden=said.astype(int), refer_cost_5=said.astype(int)))["roc"]
+    dots = [mark for mark in roc.marks if isinstance(mark, Dot)]
+    place = next((dot.x, dot.y) for dot in dots if sum((dot.x, dot.y) == (each.x, each.y) for each in dots) > 1)
+    here = [dot for dot in dots if (dot.x, dot.y) == place]
+    assert 3 <= len(here) == len({dot.shape for dot in here})
+    sizes = [dot.size for dot in here]
+    # Drawn later is above, so it must leave something of the one below to be seen: half of a line and more.
+    assert all(wider - narrower > 0.5 for wider, narrower in itertools.pairwise(sizes))
+
+
+def test_forest_has_the_values_in_words_and_the_table_of_photos(figures: dict[str, Figure]) -> None:
+    table = answered()
+    parts = measure_subgroups(table, ReportConfig())
+    words = [mark.text for mark in figures["subgroups_source"].marks if isinstance(mark, Text)]
+    for part in parts:
+        for key in ("quadratic_weighted_kappa", "referable_auc"):
+            (low, high), value = part["ci"][key] or (None, None), part[key]
+            assert low < 0 or f"{value:.2f} ({low:.2f}\N{EN DASH}{high:.2f})" in words
+    assert (
+        words.count("all photos") == 2 and "Kappa (95 % interval)" in words and "Referable AUC (95 % interval)" in words
+    )
+
+
+def test_no_line_goes_through_a_bin_of_few_photos() -> None:
+    table = answered()
+    score = table[["p2", "p3", "p4"]].sum(axis=1).to_numpy()
+    counts = np.bincount(np.minimum(score * 10, 9).astype(int), minlength=10)
+    assert (counts < FEW_IN_BIN).any() and (counts >= FEW_IN_BIN).any()
+    marks = drawn(table)["reliability"].marks
+    dots = [mark for mark in marks if isinstance(mark, Dot) and mark.shape == "circle"][: np.count_nonzero(counts)]
+    assert [dot.fill == "paper" for dot in dots] == [count < FEW_IN_BIN for count in counts if count]
+    sizes = [dot.size for dot in dots]
+    assert np.array_equal(np.argsort(sizes, kind="stable"), np.argsort(counts[counts > 0], kind="stable"))
+    few = {(dot.x, dot.y) for dot in dots if dot.fill == "paper"}
+    joined = [mark.points for mark in marks if isinstance(mark, Stroke) and mark.width == 0.7]
+    assert joined and few.isdisjoint(itertools.chain.from_iterable(joined))
 
 
 def test_risk_against_coverage(figures: dict[str, Figure]) -> None:
@@ -194,7 +236,7 @@ def test_pdf_says_the_same_and_holds_its_font(figures: dict[str, Figure]) -> Non
                 assert font.with_fallback(escape_control(mark.text), mark.fallback) in said
     said = pdf_words(pdf.as_pdf_file(figures["subgroups_source"]))
     # What the font has no letters for goes by its number, in the order of the table of subgroups.
-    assert "<b>&\"'" in said and "a_50%\\" in said and said.count("value ") == 2
+    assert "<b>&\"'" in said and "a_50%\\" in said and said.count("value ") == 2 * 2
 
 
 def test_words_are_as_wide_as_those_of_arial() -> None:

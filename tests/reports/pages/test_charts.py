@@ -1,5 +1,8 @@
 """Charts show the table: lines lie where written-out sums put them."""
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -7,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from answered_table import answered
+from biranet.reports.curves import FEW_IN_BIN
 from biranet.reports.pages.charts import (
     Chart,
     decision_counts,
@@ -18,8 +22,12 @@ from biranet.reports.pages.drawing import Axes, ticks
 
 def corners(chart: Chart, line: int) -> npt.NDArray[np.float64]:
     """Values at the corners of a line, read back from its drawing."""
-    at = chart.axes
-    px = np.array([point.split() for point in chart.lines[line].path[1:].split("L")], float)
+    return values(chart, [point.split() for point in re.split("[ML]", chart.lines[line].path)[1:]])
+
+
+def values(chart: Chart, places: Sequence[Sequence[float | str]]) -> npt.NDArray[np.float64]:
+    """Values at places of the drawing."""
+    at, px = chart.axes, np.array(places, float)
     unit = (px - [at.left, at.bottom]) / [at.width, -at.height]
     low, high = np.array([at.x_range, at.y_range]).T
     return low + unit * (high - low)
@@ -35,7 +43,10 @@ def test_reliability_before_and_after() -> None:
     # What the temperature did is undone: both tables had the same probabilities before it.
     np.testing.assert_allclose(calibrated.before.confidence, raw.bins.confidence)
     expected = np.stack([raw.bins.confidence, raw.bins.right_fraction], axis=1)
-    np.testing.assert_allclose(corners(raw.chart, 0), expected, atol=2e-4)
+    np.testing.assert_allclose(values(raw.chart, [mark[:2] for mark in raw.chart.lines[0].marks]), expected, atol=2e-4)
+    many = raw.bins.photos >= FEW_IN_BIN
+    assert many.any() and not many.all()
+    np.testing.assert_allclose(corners(raw.chart, 0), expected[many], atol=2e-4)
     # Bars are as high as photos are many, and stand on one ground.
     heights = np.array([height for *_, height in raw.bars])
     np.testing.assert_allclose(heights / heights.max(), raw.bins.photos / raw.bins.photos.max(), atol=2e-3)

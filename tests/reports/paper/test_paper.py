@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import pandas as pd
 import pytest
 from sklearn import metrics as oracle
 
@@ -11,7 +13,7 @@ from biranet.config import ReportConfig
 from biranet.errors import InputError
 from biranet.outputs import check_output
 from biranet.reports.compare import COMPARISON, write_comparison
-from biranet.reports.paper.latex import as_latex
+from biranet.reports.paper.latex import as_latex, text_width_pt, write_tabular
 from biranet.reports.paper.references import BACKBONES, DATA_SETS, backbone_reference, cited_in, read_references
 from biranet.reports.paper.wording import as_markdown
 from biranet.reports.report import REPORT, write_report
@@ -53,25 +55,110 @@ def cells_of(line: str) -> list[str]:
 
 def test_tables_are_latex_that_compiles(report: tuple[Path, dict[str, Any]]) -> None:
     out, _ = report
-    known = r"\\(?:textbackslash|textasciicircum|textasciitilde|textasciigrave|textless|textgreater|textbar|ldots)\{\}"
+    known = r"\\(?:text(?:backslash|asciicircum|asciitilde|asciigrave|less|greater|bar)|ldots|allowbreak)\{\}"
     for path in sorted((out / "tables").glob("*.tex")):
         text = path.read_text(encoding="utf-8")
         lines = text.splitlines()
         assert lines[0].startswith("% a table of biranet's; it needs \\usepackage{booktabs}")
         assert ("LuaLaTeX" in lines[0]) == (path.stem == "subgroups")
         begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
-        assert begun == ended[::-1] == ["table", "tabular"]
-        columns = len(next(re.findall(r"{tabular}{(\w+)}", line)[0] for line in lines if "begin{tabular}" in line))
-        body = [line for line in lines if line.endswith(r"\\")]
-        for line in body:
+        parts = begun.count("tabular")
+        assert begun == ["table", *["tabular"] * parts] and ended == ["tabular"] * parts + ["table"]
+        columns = 0
+        for line in lines:
+            if kinds := re.findall(r"{tabular}{@{}(.*)@{}}", line):
+                columns = len(re.sub(r"p{[\d.]+pt}", "p", kinds[0]))
+            if not line.endswith(r"\\"):
+                continue
             cells = cells_of(line)
             assert len(cells) == columns, line
             for cell in cells:
-                plain = re.sub(rf"{known}|\{{.?\}}|\\[&%$#_{{}}]|\$(?:-|\\[gl]eq)\$", "", cell)
+                plain = re.sub(rf"{known}|\\raggedright |\{{.?\}}|\\[&%$#_{{}}]|\$(?:-|\\[gl]eq)\$", "", cell)
                 assert "\\" not in plain and not SPECIAL.search(plain), cell
-        assert sum(map(text.count, (r"\toprule", r"\midrule", r"\bottomrule"))) == 3
+        assert sum(map(text.count, (r"\toprule", r"\midrule", r"\bottomrule"))) == 3 * parts
     assert "0.30" in (out / "tables/operating_points.tex").read_text()
     assert re.search(r"Accuracy & 0\.\d\d \(0\.\d\d--0\.\d\d\) \\\\", (out / "tables/headline.tex").read_text())
+
+
+SMALL_EM_PT = 9.25
+"""An em of Computer Modern in `\\small`, in the widths of its size of 10 pt: cmr9 is wider than a shrunk cmr10."""
+
+
+def computer_modern() -> dict[str, float]:
+    """Widths of letters, in em, from the metrics of the font that LaTeX sets in; matplotlib brings them along."""
+    signs = [*"!#$%&'()*+,-./0123456789:;=?@[]", "\N{EN DASH}"]
+    names = (
+        "exclam numbersign dollar percent ampersand quoteright parenleft parenright asterisk plus comma hyphen period "
+        "slash zero one two three four five six seven eight nine colon semicolon equal question at bracketleft "
+        "bracketright endash"
+    )
+    letter_of = dict(zip(names.split(), signs, strict=True)) | {"space": " "}
+    metrics = Path(matplotlib.get_data_path(), "fonts/afm/cmr10.afm").read_text(encoding="latin-1")
+    found = re.findall(r"WX ([\d.]+) ; N (\w+)", metrics)
+    return {
+        letter_of.get(name, name): float(width) / 1000 for width, name in found if len(letter_of.get(name, name)) == 1
+    }
+
+
+def width_of_block(lines: list[list[str]], widths: dict[str, float]) -> float:
+    """What a block of cells is wide without any break, 8 pt between two columns."""
+    columns = [max(sum(widths[letter] for letter in cell) for cell in column) for column in zip(*lines, strict=True)]
+    return SMALL_EM_PT * sum(columns) + 8 * (len(columns) - 1)
+
+
+def printed_blocks(text: str) -> list[list[list[str]]]:
+    """The cells of each tabular as they are read, without what LaTeX obeys."""
+    blocks = []
+    for block in re.findall(r"\\toprule(.*?)\\bottomrule", text, re.DOTALL):
+        said = (
+            block.replace(r"\textgreater{}", "+").replace("$-$", "+").replace("--", "\N{EN DASH}").replace(r"\_", "+")
+        )
+        blocks.append([[cell.strip() for cell in cells_of(line)] for line in said.splitlines() if line.endswith(r"\\")])
+    return blocks
+
+
+def test_tables_are_no_wider_than_the_lines_of_a_page(tmp_path: Path) -> None:
+    write_report(tmp_path / "r", apply_rules(predictions(), RULES), title="x", config=ReportConfig(by=("source",)))
+    for name in ("a", "b"):
+        predictions().to_csv(tmp_path / f"{name}.csv", index=False)
+    write_comparison(tmp_path / "c", [tmp_path / "a.csv", tmp_path / "b.csv"])
+    widths, in_column = computer_modern(), set()
+    paths = sorted(tmp_path.glob("*/tables/*.tex"))
+    assert len(paths) == 7
+    for path in paths:
+        blocks = printed_blocks(path.read_text(encoding="utf-8"))
+        assert blocks and all(width_of_block(block, widths) <= 345 for block in blocks), path.stem
+        if all(width_of_block(block, widths) <= 246 for block in blocks):
+            in_column.add(path.stem)
+    assert in_column >= {"headline", "confusion_matrix"}  # as docs/report.md says
+
+
+def test_letters_are_not_wider_than_they_are_taken_for() -> None:
+    for letter, width in computer_modern().items():
+        assert text_width_pt(letter) >= SMALL_EM_PT * width, letter
+
+
+def test_names_of_any_length_are_broken(tmp_path: Path) -> None:
+    word = "resnet50_" * 30
+    text = write_tabular("c", "l", ["Model", "Measure", "Value"], [[word, "two words " * 30, "0.5"]], words=2)
+    limits = [float(limit) for limit in re.findall(r"p{([\d.]+)pt}", text)]
+    assert len(limits) == 2 and sum(limits) + 2 * 8 + text_width_pt("Value") <= 345
+    pieces = re.search(r"raggedright (resnet.*?) &", text)[1].split(r"\allowbreak{}")  # type: ignore[index]
+    assert "".join(pieces) == as_latex(word)
+    assert all(text_width_pt(piece.replace("\\", "")) <= limits[0] for piece in pieces)
+
+
+def test_differences_have_a_sign(tmp_path: Path) -> None:
+    table = predictions()
+    table.to_csv(tmp_path / "good.csv", index=False)
+    table.assign(predicted_grade=1).to_csv(tmp_path / "bad.csv", index=False)
+    for first, other, sign in (("good", "bad", "$-$"), ("bad", "good", "+")):
+        out = tmp_path / f"{first}_first"
+        compared = write_comparison(out, [tmp_path / f"{first}.csv", tmp_path / f"{other}.csv"])
+        found = compared["differences"][other]["accuracy"]
+        size, (low, high) = abs(found["difference"]), (abs(end) for end in found["ci"])
+        row = rf"Accuracy & {sign}{size:.3f} ({sign}{low:.3f} to {sign}{high:.3f}) \\"
+        assert row in (out / "tables/differences.tex").read_text()
 
 
 @pytest.mark.parametrize(

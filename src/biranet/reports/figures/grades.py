@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.grades import GRADE_COUNT, GRADE_NAMES, GRADES, REFERABLE_GRADE
@@ -16,11 +15,13 @@ from biranet.reports.figures.drawing import (
     Dot,
     Figure,
     Mark,
+    Shape,
     Stroke,
     Text,
 )
 from biranet.reports.figures.font import text_width
 from biranet.reports.figures.plot import figure, shorten
+from biranet.reports.figures.words import in_text
 from biranet.reports.pages.drawing import Axes, ticks
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent, thousands
@@ -84,12 +85,21 @@ def _draw_cell(count: int, of_row: int, truth: int, grade: int) -> list[Mark]:
     return marks
 
 
-_ROW = 13.0
-_MAX_NAME_WIDTH, _COUNT_WIDTH, _PANEL_GAP = 88.0, 34.0, 20.0
+_ROW, _HEAD, _FOOT = 13.0, 24.0, 22.0
+_MAX_NAME_WIDTH, _COUNT_WIDTH = 88.0, 34.0
+
+
+class _ForestRow(NamedTuple):
+    """One line of a forest plot."""
+
+    name: str
+    photos: int
+    numbers: Numbers
+    fallback: str
 
 
 def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numbers: Numbers) -> Figure:
-    """Draw two measures of each subgroup of a column, and of all photos, with their intervals.
+    """Draw a measure of grades and one of referral for all photos and for the values of a column.
 
     Args:
         name: Name of the figure.
@@ -98,66 +108,82 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
         numbers: The numbers of all photos.
     """
     keys = ROWS_OF["pair" if all(key in parts[0] for key in ROWS_OF["pair"]) else "pair_of_grades"]
-    rows = [("all photos", sum(part["n"] for part in parts), numbers, "")]
-    rows += [(part["value"], part["n"], Numbers(part), f"value {place}") for place, part in enumerate(parts, 1)]
-    names = min(_MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(value for value, *_ in rows))))
-    counts, panels = 4 + names + _COUNT_WIDTH, 4 + names + _COUNT_WIDTH + 14
-    top = 24.0
-    bottom = top + len(rows) * _ROW + 2
-    marks: list[Mark] = [
-        Text(4, top - 6, shorten(column, names, LABEL_SIZE), LABEL_SIZE, fallback="value"),
-        Text(counts, top - 6, "photos", LABEL_SIZE, "end"),
-    ]
-    for row, (value, count, _, fallback) in enumerate(rows):
-        y = top + (row + 0.5) * _ROW
-        marks.append(Text(4, y + 2.5, shorten(value, names), fallback=fallback))
-        marks.append(Text(counts, y + 2.5, thousands(count), anchor="end"))
-    width = (WIDTH - panels - _PANEL_GAP - 8) / 2
+    rows = [_ForestRow("all photos", sum(part["n"] for part in parts), numbers, "")]
+    rows += [_ForestRow(part["value"], part["n"], Numbers(part), f"value {at}") for at, part in enumerate(parts, 1)]
+    height = _HEAD + len(rows) * _ROW + _FOOT
+    marks: list[Mark] = []
     for place, key in enumerate(keys):
-        left = panels + place * (width + _PANEL_GAP)
-        marks += _draw_panel(left, width, top, bottom, [of_row(key) for _, _, of_row, _ in rows])
+        marks += _draw_panel(column, rows, key, place * height)
     return figure(
         name,
         f"Subgroups by {column}",
         f"{numbers(keys[0]).meaning.name} and {_lower(numbers(keys[1]).meaning.name)} of all photos and of the "
         f"subgroups by {column}, with {100 * LEVEL:.0f} % intervals; dotted: the value of all photos. What is not "
-        "defined, or has no interval, is left out. Full names and all values: the table of subgroups.",
-        bottom + 20,
+        "defined, or has no interval, is left out. Full names and further measures: the table of subgroups.",
+        len(keys) * height,
         marks,
+        alt_text=f"Subgroups by {column}. " + " ".join(f"{row.name}: {_said_of(row, keys)}." for row in rows),
     )
+
+
+def _said_of(row: _ForestRow, keys: Sequence[str]) -> str:
+    return ", ".join(f"{_lower(row.numbers(key).meaning.name)} {in_text(row.numbers(key))}" for key in keys)
 
 
 def _lower(name: str) -> str:
     return f"{name[0].lower()}{name[1:]}"
 
 
-def _draw_panel(left: float, width: float, top: float, bottom: float, shown: Sequence[Number]) -> list[Mark]:
-    """One measure: a dot and a line a row."""
+def _draw_panel(column: str, rows: Sequence[_ForestRow], key: str, above: float) -> list[Mark]:
+    """One measure: a row each with its name, its photos, a dot and a line, and the value in words."""
+    shown = [row.numbers(key) for row in rows]
+    names = min(_MAX_NAME_WIDTH, max(text_width(text, LABEL_SIZE) for text in (column, *(row.name for row in rows))))
+    counts, top = 4 + names + _COUNT_WIDTH, above + _HEAD
+    values = WIDTH - 4 - max(text_width(in_text(number), TICK_SIZE) for number in shown)
+    axes = _forest_axes(shown, counts + 14, min(values - 10, WIDTH - 40), top, len(rows) * _ROW + 2)
+    head = head_of(shown[0].meaning)
+    marks: list[Mark] = [
+        Text(4, top - 6, shorten(column, names, LABEL_SIZE), LABEL_SIZE, fallback="value"),
+        Text(counts, top - 6, "photos", LABEL_SIZE, "end"),
+        Text(WIDTH - 4, top - 6, f"{head} ({100 * LEVEL:.0f} % interval)", LABEL_SIZE, "end"),
+        *_draw_scale(axes),
+    ]
+    if shown[0].value is not None:
+        whole = axes.x(shown[0].value)
+        marks.append(Stroke([(whole, top), (whole, axes.bottom)], "soft", 0.8, (1, 2)))
+    for place, (row, number) in enumerate(zip(rows, shown, strict=True)):
+        y = top + (place + 0.5) * _ROW
+        marks.append(Text(4, y + 2.5, shorten(row.name, names), fallback=row.fallback))
+        marks.append(Text(counts, y + 2.5, thousands(row.photos), anchor="end"))
+        marks.append(Text(WIDTH - 4, y + 2.5, in_text(number), anchor="end"))
+        marks += _draw_estimate(axes, number, y, of_all=place == 0)
+    return marks
+
+
+def _forest_axes(shown: Sequence[Number], left: float, right: float, top: float, height: float) -> Axes:
     ends = [end for each in shown if each.value is not None for end in (each.value, *(each.interval or ()))]
     lowest = min([0.8, *ends])
     low = lowest if lowest < 0 else math.floor(lowest * 5 + 1e-9) / 5
-    axes = Axes(left, top, width, bottom - top, (low, 1.0))
+    return Axes(left, top, right - left, height, (low, 1.0))
+
+
+def _draw_scale(axes: Axes) -> list[Mark]:
     marks: list[Mark] = []
-    places = ticks(low, 1.0, 3)
+    places = ticks(*axes.x_range, 3)
     digits = 1 if all(abs(tick * 10 - round(tick * 10)) < 1e-9 for tick in places) else 2
     for tick in places:
-        marks.append(Stroke([(axes.x(tick), top), (axes.x(tick), bottom)], "line", 0.5))
-        marks.append(Text(axes.x(tick), bottom + 9, decimal(tick, digits), anchor="middle"))
-    marks.append(Stroke([(left, bottom), (left + width, bottom)], "soft", 0.8))
-    head = head_of(shown[0].meaning)
-    middle = min(left + width / 2, WIDTH - 1 - text_width(head, TICK_SIZE) / 2)
-    marks.append(Text(middle, top - 6, head, TICK_SIZE, "middle"))
-    whole = shown[0].value
-    if whole is not None:
-        marks.append(Stroke([(axes.x(whole), top), (axes.x(whole), bottom)], "soft", 0.8, (1, 2)))
-    for row, number in enumerate(shown):
-        y = top + (row + 0.5) * _ROW
-        if number.value is None:
-            continue
-        if number.interval:
-            first, last = (max(low, end) for end in number.interval)
-            marks.append(Stroke([(axes.x(first), y), (axes.x(last), y)], "blue", 1.2))
-        all_photos = row == 0
-        dot = Dot(axes.x(number.value), y, 2.2, "square", "blue", "blue")
-        marks.append(replace(dot, shape="diamond", fill="paper") if all_photos else dot)
-    return marks
+        marks.append(Stroke([(axes.x(tick), axes.top), (axes.x(tick), axes.bottom)], "line", 0.5))
+        marks.append(Text(axes.x(tick), axes.bottom + 9, decimal(tick, digits), anchor="middle"))
+    return [*marks, Stroke([(axes.left, axes.bottom), (axes.right, axes.bottom)], "soft", 0.8)]
+
+
+def _draw_estimate(axes: Axes, number: Number, y: float, *, of_all: bool) -> list[Mark]:
+    """The dot of a value, and the line of its interval; nothing where there is no value."""
+    if number.value is None:
+        return []
+    marks: list[Mark] = []
+    if number.interval:
+        first, last = (max(axes.x_range[0], end) for end in number.interval)
+        marks.append(Stroke([(axes.x(first), y), (axes.x(last), y)], "blue", 1.2))
+    shape, fill = ("diamond", "paper") if of_all else ("square", "blue")
+    return [*marks, Dot(axes.x(number.value), y, 2.2, cast(Shape, shape), "blue", cast(Color, fill))]

@@ -1,5 +1,7 @@
 """Axes with their ticks, and curves and bands on them."""
 
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,9 +15,11 @@ from biranet.reports.figures.drawing import (
     WIDTH,
     Area,
     Color,
+    Dot,
     Figure,
     LegendEntry,
     Mark,
+    Shape,
     Stroke,
     Text,
     draw_legend,
@@ -121,6 +125,32 @@ def draw_bars(axes: Axes, edges: Values, heights: Values, color: Color, floor: V
         low, high = axes.y(floor[place]), axes.y(floor[place] + heights[place])
         marks.append(Area([(left, low), (left, high), (right, high), (right, low)], color))
     return marks
+
+
+def draw_dots(places: Sequence[tuple[float, float, Shape]]) -> list[Dot]:
+    """Draw a dot at each place of the sheet; of those that would hide each other, each lies inside the one before."""
+    dots: list[Dot] = []
+    for together in _near_each_other(places):
+        step = min(_DOT_STEP, _LARGEST_DOT / len(together))
+        dots += [
+            Dot(x, y, Dot.size + step * (len(together) - 1 - number), shape)
+            for number, (x, y, shape) in enumerate(together)
+        ]
+    return sorted(dots, key=lambda dot: -dot.size)
+
+
+_DOT_STEP, _LARGEST_DOT = 1.5, 4.5
+"""So much wider is each of such dots than the next one inside, and at most the outermost than a single one."""
+
+
+def _near_each_other(places: Sequence[tuple[float, float, Shape]]) -> list[list[tuple[float, float, Shape]]]:
+    """Put places together whose dots would touch, directly or through others."""
+    clusters: list[list[tuple[float, float, Shape]]] = []
+    for place in places:
+        near = [each for each in clusters if any(math.dist(place[:2], other[:2]) < 2 * Dot.size for other in each)]
+        clusters = [each for each in clusters if each not in near]
+        clusters.append([*itertools.chain.from_iterable(near), place])
+    return clusters
 
 
 def figure(name: str, title: str, caption: str, height: float, *layers: Sequence[Mark], alt_text: str = "") -> Figure:

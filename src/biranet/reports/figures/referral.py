@@ -19,12 +19,13 @@ from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import DECISIONS, REFERABLE_GRADE
 from biranet.reports.curves import risk_coverage, roc_points, simplify_line
-from biranet.reports.figures.drawing import DASHES, SERIES, SHAPES, Color, Dot, Figure, LegendEntry, Mark, Stroke
+from biranet.reports.figures.drawing import DASHES, SERIES, SHAPES, Color, Figure, LegendEntry, Mark, Stroke
 from biranet.reports.figures.plot import (
     BELOW,
     SQUARE,
     draw_band,
     draw_curve,
+    draw_dots,
     draw_frame,
     figure_with_legend,
     plot_axes,
@@ -72,25 +73,26 @@ def draw_roc(table: pd.DataFrame, curves: Curves, numbers: Numbers) -> Figure | 
             legend.append(LegendEntry(text, color, DASHES[number], band=True))
     if not legend:
         return None
-    dots: list[Mark] = []
+    places = []
     rules = _rules(table) if curves.referable_roc is not None else []
     for number, (words, x, y) in enumerate(rules):
         shape = SHAPES[number % len(SHAPES)]
-        dots.append(Dot(axes.x(x), axes.y(y), shape=shape))
+        places.append((axes.x(x), axes.y(y), shape))
         legend.append(LegendEntry(words, shape=shape, fallback=f"rule {number + 1}"))
     return figure_with_legend(
         "roc",
         "ROC curve",
         "Receiver operating characteristic of the scores for referable retinopathy (grade 2 and above) and for any "
         f"retinopathy (grade 1 and above), with areas under the curves. {BANDS} Dotted: guessing. Dots: what each way "
-        "of referring does to these photos, on the curve of referable ones.",
+        "of referring does to these photos, on the curve of referable ones; where several do the same, one dot lies "
+        "inside another.",
         legend,
         axes.bottom + BELOW,
         draw_frame(axes, "1 − specificity", "sensitivity"),
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         bands,
         lines,
-        dots,
+        draw_dots(places),
         alt_text="Sensitivity against 1 − specificity. "
         + " ".join(
             f"Referred {words}: sensitivity {decimal(y)} at 1 − specificity {decimal(x)}." for words, x, y in rules
@@ -227,10 +229,7 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
     legend = [LegendEntry(f"by confidence: area {in_text(number, 3)}", "blue")]
     legend += [LegendEntry(name, shape=shape) for (_, _, name), shape in zip(places, SHAPES[::2], strict=False)]
     line = simplify_line(curve / [1, high]) * [1, high]
-    dots = [
-        Dot(axes.x(x), axes.y(y), shape=entry.shape or "circle")
-        for (x, y, _), entry in zip(places, legend[1:], strict=True)
-    ]
+    dots = draw_dots([(axes.x(x), axes.y(y), shape) for (x, y, _), shape in zip(places, SHAPES[::2], strict=False)])
     return figure_with_legend(
         "risk_coverage",
         "Risk against coverage",

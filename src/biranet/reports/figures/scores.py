@@ -1,6 +1,7 @@
 """Figures of the score for referral: whether it can be believed, and how it lies by true grade."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.decisions.columns import probabilities, referable_score
-from biranet.evaluation.bands import Curves
+from biranet.evaluation.bands import SCORE_BINS, Curves
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import point_name
 from biranet.grades import GRADE_NAMES, GRADES, REFERABLE_GRADE
+from biranet.reports.curves import FEW_IN_BIN, join_bins
 from biranet.reports.facts import Thresholds, threshold_text
 from biranet.reports.figures.drawing import (
     DASHES,
@@ -52,9 +54,15 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
     for x, low, high in zip(band.x, band.low, band.high, strict=True):
         if not np.isnan(low):
             bars.append(Stroke([(axes.x(x), axes.y(low)), (axes.x(x), axes.y(high))], "blue", 1.0))
+    photos = curves.reliability.photos
+    many = photos >= FEW_IN_BIN
+    sizes = 1.4 + 2.8 * np.sqrt(photos / photos.max())
     dots: list[Mark] = [
-        Dot(axes.x(x), axes.y(y), 2.3, color="blue", fill="blue") for x, y in zip(band.x, band.value, strict=True)
+        Dot(axes.x(x), axes.y(y), round(float(size), 2), color="blue", fill="blue" if enough else "paper")
+        for x, y, size, enough in zip(band.x, band.value, sizes, many, strict=True)
     ]
+    bins = np.minimum(band.x * SCORE_BINS, SCORE_BINS - 1).astype(np.int64)
+    joined = [draw_curve(axes, line, width=0.7) for line in join_bins(bins, photos, band.x, band.value)]
     score = referable_score(probabilities(table))
     referable = (table["grade"] >= REFERABLE_GRADE).to_numpy()
     others, found = (
@@ -64,6 +72,7 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
     bars_axes = Axes(bars_axes.left, bars_axes.top, bars_axes.width, bars_axes.height, (0, 1), (0, tallest))
     legend = [
         LegendEntry(f"a bin, with its {100 * LEVEL:.0f} % interval", "blue", shape="circle", fill="blue"),
+        LegendEntry(f"fewer than {FEW_IN_BIN} photos", "blue", shape="circle"),
         LegendEntry("referable", "amber", shape="square", fill="amber"),
         LegendEntry("not referable", "soft", shape="square", fill="soft"),
     ]
@@ -72,14 +81,15 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
         "reliability",
         "Reliability of the score for referral",
         "Above: share of referable photos (grade 2 and above) against the mean score (p2 + p3 + p4) of photos in bins "
-        f"of a tenth; bars are {100 * LEVEL:.0f} % intervals; on the dotted diagonal a score of 0.8 is right in 80 of "
-        "100 photos. Below: the scores, in photos.",
+        f"of a tenth; larger dots stand for more photos, a line joins bins of at least {FEW_IN_BIN}; bars are "
+        f"{100 * LEVEL:.0f} % intervals; on the dotted diagonal a score of 0.8 is right in 80 of 100 photos. Below: "
+        "the scores, in photos.",
         legend,
         bars_axes.bottom + BELOW,
         draw_frame(axes, "", "share that is referable"),
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         bars,
-        draw_curve(axes, np.stack([band.x, band.value], axis=1), width=0.7),
+        list(itertools.chain.from_iterable(joined)),
         dots,
         draw_frame(bars_axes, "score for referral (p2 + p3 + p4)", "photos", y_ticks=whole, digits=(1, 0)),
         draw_bars(bars_axes, _HISTOGRAM, others, "soft"),

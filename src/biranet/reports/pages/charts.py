@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from biranet.decisions.columns import (
-    has_probabilities,
-    probabilities,
-)
+from biranet.decisions.columns import has_probabilities, probabilities
 from biranet.decisions.rules import raw_probabilities
+from biranet.evaluation.measures.probabilities import BINS
 from biranet.grades import DECISIONS, REFERABLE_GRADE
-from biranet.reports.curves import Reliability, reliability
+from biranet.reports.curves import Reliability, join_bins, reliability
 from biranet.reports.pages.drawing import Axes, ticks
 
 
@@ -106,7 +104,9 @@ def _reliability_line(axes: Axes, name: str, bins: Reliability) -> Line:
     radius = 2.5 + 5.5 * np.sqrt(bins.photos / bins.photos.max())
     corners = list(zip(bins.confidence.tolist(), bins.right_fraction.tolist(), strict=True))
     marks = [(axes.x(x), axes.y(y), round(float(size), 1)) for (x, y), size in zip(corners, radius, strict=True)]
-    return Line(name, axes.path(corners), marks)
+    numbers = np.rint(bins.low * BINS).astype(np.int64)
+    joined = join_bins(numbers, bins.photos, bins.confidence, bins.right_fraction)
+    return Line(name, "".join(axes.path(line.tolist()) for line in joined), marks)
 
 
 def history_charts(history: Sequence[Mapping[str, Any]]) -> dict[str, Chart]:

@@ -18,18 +18,20 @@ class Number:
         meaning: What it means.
         estimate: What is known of it.
         first: Whether it is the first with its sentence; the others tell of other grades or operating points.
+        signed: Whether it is a difference, which is written with its sign.
     """
 
     key: Key
     meaning: Meaning
     estimate: Estimate
     first: bool = True
+    signed: bool = False
 
     @classmethod
     def of_difference(cls, key: str, differences: Mapping[str, Mapping[str, Any]]) -> "Number":
         """Take a difference of two models, as `paired_differences` answers, by the key of its measure."""
         found = differences[key]
-        return cls(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]))
+        return cls(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]), signed=True)
 
     @property
     def value(self) -> Any:

@@ -53,7 +53,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for written in (percent, thousands, decimal, compact, interval, picture):
+    for written in (percent, thousands, decimal, signed, compact, interval, picture):
         environment.filters[written.__name__] = written
     environment.globals |= {
         "disclaimer": DISCLAIMER,
@@ -120,6 +120,17 @@ def decimal(value: float | None, digits: int = 3) -> str:
         return ABSENT
     text = f"{value:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}" if float(text) else "")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Write a difference: as `decimal`, and a plus where it is above zero.
+
+    Example:
+        >>> signed(0.0734), signed(-0.0734, 2), signed(0.0), signed(-0.0001)
+        ('+0.073', '−0.07', '0.000', '0.000')
+    """
+    text = decimal(value, digits)
+    return text if value is None or value < 0 or float(text) == 0 else f"+{text}"
 
 
 def compact(value: float | None) -> str:

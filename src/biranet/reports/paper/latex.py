@@ -1,7 +1,8 @@
-r"""Tables as LaTeX, with booktabs: what comes from outside is escaped, and every row has as many cells as columns."""
+r"""Tables as LaTeX, with booktabs: what comes from outside is escaped, and none is wider than the lines of a page."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from biranet.console import escape_control
 
@@ -32,10 +33,6 @@ _LIGATURE = re.compile(r"([-',\"])(?=\1)")
 """What two of become another sign."""
 
 
-_WIDE = 6
-"""A table of more columns is set in small type."""
-
-
 def as_latex(text: str) -> str:
     r"""Write a text so that LaTeX prints it as it is.
 
@@ -52,8 +49,47 @@ def as_latex(text: str) -> str:
     return "".join(f"{part}{{}}" if place % 2 else part for place, part in enumerate(parts))
 
 
+TEXT_WIDTH_PT = 345.0
+"""What a table has room in: the lines of LaTeX's class article. A column of two-column classes has some 246 pt."""
+
+_SIZE_PT, _GAP_PT = 9.25, 8.0
+"""Width of an em in `\\small`, and between two columns."""
+
+_WORDS_PT = 150.0
+"""So much of the width columns of words may claim; longer words are broken."""
+
+_EM: Mapping[str, float] = {
+    letter: width
+    for letters, width in {
+        "!',.:;[]il`|": 0.28,
+        "fj -": 0.34,
+        "()Irst": 0.4,
+        "cez": 0.45,
+        '?"$*/0123456789ago\\^_{}~\N{EN DASH}': 0.5,
+        "SZLbdhknpquvxy": 0.63,
+        "BEFP": 0.71,
+    }.items()
+    for letter in letters
+}
+"""How wide letters of Computer Modern are, in em, which are wider than those of Times; no other one is wider than 1.03.
+"""
+
+
+def text_width_pt(text: str) -> float:
+    r"""Bound how wide LaTeX sets a text in `\small`, which nothing here can run.
+
+    Example:
+        >>> 60 < text_width_pt("0.81 (0.77–0.85)") < 70
+        True
+    """
+    return _SIZE_PT * sum(_EM.get(letter, 0.84 if letter.isascii() and letter not in "MW" else 1.03) for letter in text)
+
+
 def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
-    """Write a table that stands by itself.
+    """Write a table that stands by itself and is no wider than a page's lines.
+
+    Columns of numbers that have no room beside each other go on below, beside the same words once more; words that are
+    too long are broken.
 
     Args:
         caption: What stands above it.
@@ -63,26 +99,86 @@ def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence
         words: So many columns at the left hold words; the others hold numbers, and are set to the right.
     """
     lines = [heads, *rows]
-    cells = [" & ".join(map(as_latex, line)) + r" \\" for line in lines]
     plain = all(
         ord(letter) < 0x250 or letter in _WORDS for line in [[caption], *lines] for cell in line for letter in cell
     )
     needs = r"\usepackage{booktabs}" + ("" if plain else ", and LuaLaTeX or XeLaTeX with a font that has its letters")
+    widths = [max(text_width_pt(line[place]) for line in lines) for place in range(len(heads))]
+    blocks, room = _divide(widths, words)
+    limits = _share(widths[:words], room)
+    parts = [
+        _tabular([[*line[:words], *(line[place] for place in block)] for line in lines], widths[:words], limits)
+        for block in blocks
+    ]
     return "\n".join(
         [
             f"{FILE_MARKER}; it needs {needs}",
             r"\begin{table}",
-            r"  \centering" + (r"\footnotesize\setlength{\tabcolsep}{4pt}" if len(heads) > _WIDE else ""),
+            r"  \centering\small\setlength{\tabcolsep}{" + f"{_GAP_PT / 2:g}pt}}",
             rf"  \caption{{{as_latex(caption)}}}",
             rf"  \label{{tab:{label}}}",
-            rf"  \begin{{tabular}}{{{'l' * words}{'r' * (len(heads) - words)}}}",
-            r"    \toprule",
-            f"    {cells[0]}",
-            r"    \midrule",
-            *(f"    {cell}" for cell in cells[1:]),
-            r"    \bottomrule",
-            r"  \end{tabular}",
+            "\n\n  \\medskip\n".join(parts),
             r"\end{table}",
             "",
         ]
     )
+
+
+def _divide(widths: Sequence[float], words: int) -> tuple[list[range], float]:
+    """Divide the columns of numbers into the fewest blocks that fit, and say what is left for the words beside them."""
+    numbers = len(widths) - words
+    asked = min(sum(widths[:words]), _WORDS_PT)
+    for count in range(1, numbers + 1):
+        edges = [words + round(numbers * block / count) for block in range(count + 1)]
+        blocks = [range(*ends) for ends in itertools.pairwise(edges)]
+        rooms = [
+            TEXT_WIDTH_PT - sum(widths[place] + _GAP_PT for place in block) - _GAP_PT * (words - 1) for block in blocks
+        ]
+        if min(rooms) >= asked:
+            return blocks, min(rooms)
+    return [range(place, place + 1) for place in range(words, len(widths))], asked
+
+
+def _share(widths: Sequence[float], room: float) -> list[float]:
+    """Divide a width among columns of words: none gets more than it needs, and none less than its equal share."""
+    limits = [0.0] * len(widths)
+    for left, place in zip(range(len(widths), 0, -1), sorted(range(len(widths)), key=widths.__getitem__), strict=True):
+        limits[place] = min(widths[place], (room - sum(limits)) / left)
+    return limits
+
+
+def _tabular(lines: Sequence[Sequence[str]], needed: Sequence[float], limits: Sequence[float]) -> str:
+    """Write the body of one block; columns of words that are wider than their limit are broken into lines."""
+    kinds = ["l" if width <= limit else f"p{{{limit:.1f}pt}}" for width, limit in zip(needed, limits, strict=True)]
+    numbers = len(lines[0]) - len(kinds)
+    cells = []
+    for line in lines:
+        words = [
+            as_latex(cell) if width <= limit else rf"\raggedright {_breakable(cell, limit)}"
+            for cell, width, limit in zip(line, needed, limits, strict=False)
+        ]
+        cells.append("    " + " & ".join([*words, *map(as_latex, line[len(kinds) :])]) + r" \\")
+    return "\n".join(
+        [
+            rf"  \begin{{tabular}}{{@{{}}{''.join(kinds)}{'r' * numbers}@{{}}}}",
+            r"    \toprule",
+            cells[0],
+            r"    \midrule",
+            *cells[1:],
+            r"    \bottomrule",
+            r"  \end{tabular}",
+        ]
+    )
+
+
+def _breakable(text: str, limit: float) -> str:
+    """Write a text that LaTeX may break within words that are too long for a line."""
+    words = []
+    for word in text.split():
+        pieces = [""]
+        for letter in word:
+            if text_width_pt(pieces[-1] + letter) > limit:
+                pieces.append("")
+            pieces[-1] += letter
+        words.append(r"\allowbreak{}".join(map(as_latex, pieces)))
+    return " ".join(words)

@@ -26,7 +26,12 @@ BY_PART = {key: MEANINGS[key].head for _, key in COLUMNS_OF["subgroups"]}
 """What is said of subgroups and of models side by side, and the heads of these columns."""
 
 _INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
-_REFERABLE = "AUC, sensitivity and specificity are those of referable photos (grade 2 and above)."
+_AREA = "AUC: area under the receiver operating characteristic"
+_PARTS = (
+    f"Kappa: with quadratic weights. ACA: average classification accuracy. {_AREA}; it, sensitivity and specificity "
+    "are those of referable photos (grade 2 and above)."
+)
+_PREDICTIVE = "PPV, NPV: positive and negative predictive value"
 
 
 TABLE_NAMES = (
@@ -95,7 +100,8 @@ def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
     return Table(
         "headline",
         f"Agreement of predicted with true grades: {thousands(metrics['n'])} photos, {thousands(metrics['groups'])} "
-        f"patients or groups. {_INTERVALS}",
+        f"patients or groups. Referable: grade 2 and above; any DR (diabetic retinopathy): grade 1 and above. {_AREA}; "
+        f"AUPRC: that under precision against recall. {_INTERVALS}",
         {"measure": "Measure", "key": "", "value": "Value"},
         rows,
     )
@@ -113,16 +119,18 @@ def _per_grade(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
         )
         for grade in GRADES
     ]
-    columns = {"grade": "Grade", "photos": "Photos", "given_it": "Given it"}
-    return Table("per_grade", f"Each grade. {_INTERVALS}", columns | heads, rows)
+    columns = {"grade": "Grade", "photos": "Photos", "given_it": ""}
+    said = f"Each grade. {_AREA}, of its photos against all others. {_INTERVALS}"
+    return Table("per_grade", said, columns | heads, rows)
 
 
 def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
-    columns = {"true_grade": "True grade", **{f"predicted_{grade}": f"Predicted {grade}" for grade in GRADES}}
+    columns = {"true_grade": "True grade", **{f"predicted_{grade}": str(grade) for grade in GRADES}}
     rows: list[tuple[Cell, ...]] = [
         (f"{grade} {GRADE_NAMES[grade]}", *matrix[grade], sum(matrix[grade])) for grade in GRADES
     ]
-    return Table("confusion_matrix", "Photos by true and predicted grade.", columns | {"photos": "All"}, rows)
+    said = "Photos by true grade (rows) and predicted grade (columns)."
+    return Table("confusion_matrix", said, columns | {"photos": "All"}, rows)
 
 
 def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Thresholds) -> Table:
@@ -138,7 +146,7 @@ def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: 
     columns = {"referred_by": "Referred by", "threshold": "Threshold", **heads}
     of_folds = any(isinstance(each, Sequence) for each in thresholds.values())
     said = "Each fold had thresholds of its own: from the lowest to the highest. " if of_folds else ""
-    caption = f"Referral: what each rule does to these photos. {said}{_INTERVALS}"
+    caption = f"Referral: what each rule does to these photos. {said}{_PREDICTIVE} among them. {_INTERVALS}"
     return Table("operating_points", caption, columns, rows)
 
 
@@ -150,7 +158,7 @@ def _subgroups(metrics: Mapping[str, Any]) -> Table:
         numbers = Numbers(part)
         rows.append((part["column"], part["value"], part["n"], part["groups"], *(numbers(key) for key in keys)))
     columns = {"column": "By", "value": "Value", "photos": "Photos", "groups": "Groups"}
-    caption = f"Subgroups. {_REFERABLE} {_INTERVALS}"
+    caption = f"Subgroups. {_PARTS} {_INTERVALS}"
     return Table("subgroups", caption, columns | {key: BY_PART[key] for key in keys}, rows, words=2)
 
 
@@ -181,7 +189,7 @@ def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
     keys = [key for key in BY_PART if all(numbers.get(key) for numbers in of_models.values())]
     rows: list[tuple[Cell, ...]] = [(name, *(numbers(key) for key in keys)) for name, numbers in of_models.items()]
     columns = {"model": "Model", **{key: BY_PART[key] for key in keys}}
-    return Table("models", f"Models on the same photos. {_REFERABLE} {_INTERVALS}", columns, rows)
+    return Table("models", f"Models on the same photos. {_PARTS} {_INTERVALS}", columns, rows)
 
 
 def differences_table(comparison: Mapping[str, Any]) -> Table:
@@ -200,7 +208,7 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
                 rows.append((other, number.meaning.name, key, number))
     return Table(
         "differences",
-        f"Differences from {first} on the same photos, drawn together. {_INTERVALS}",
+        f"Differences from {first} on the same photos, drawn together; DR: diabetic retinopathy. {_AREA}. {_INTERVALS}",
         {"model": "Model", "measure": "Measure", "key": "", "difference": "Difference"},
         rows,
         words=2,
