@@ -3,23 +3,29 @@
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from biranet.config import ComputeConfig, ReportConfig, SplitConfig
+from biranet.config import CalibrationConfig, ComputeConfig, ReportConfig, SplitConfig
+from biranet.decisions.columns import PREDICTION_COLUMNS
+from biranet.decisions.fit import check_disjoint
+from biranet.decisions.predictions import read_predictions
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
 from biranet.inference.provenance import provenance_notes
+from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_info import short_hash
 from biranet.learning.split import split_photos
 from biranet.learning.tensors import StoredTensors
 from biranet.manifest import read_manifest, training_set_digest, write_manifest
+from biranet.photos.quality import Quality
 
 IN_PROCESS = ComputeConfig(workers=0)
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
@@ -53,6 +59,29 @@ def test_exactly_the_asked_part_is_measured(report, split_folder):
     assert predictions["grade"].tolist() == expected["grade"].tolist()
     assert predictions["group"].tolist() == expected["group"].tolist()
     assert predictions["sha256"].tolist() == expected["sha256"].tolist()
+
+
+def test_the_table_is_for_people_and_rules_can_be_fitted_on_it(checkpoint, split_folder, tmp_path):
+    by = ("field_side_px",)
+    evaluate_checkpoint(
+        checkpoint, split_folder, tmp_path, part="all", config=ReportConfig(by=by), computing=IN_PROCESS
+    )
+    table, manifest = read_predictions(tmp_path / "predictions.csv"), read_manifest(split_folder)
+    measured = [field.name for field in dataclasses.fields(Quality)]
+    kept = ["group_from", "width_px", "height_px", *by, *measured]
+    expected = [*PREDICTION_COLUMNS, "eye", "source", "split", *(name for name in manifest if name in kept), "sha256"]
+    assert [name for name in table if name != "official_split"] == expected
+    assert not [name for name in table if name not in by and re.search("inode|mtime|fingerprint|identifiers", name)]
+    info = load_checkpoint(checkpoint)[1]
+    fitted = calibrate_on_predictions(info, split_folder, manifest, table, CalibrationConfig())
+    whole = table.merge(manifest.drop(columns=[name for name in table if name != "file"], errors="ignore"), on="file")
+    whole.to_csv(tmp_path / "as_before.csv", index=False)
+    before = read_predictions(tmp_path / "as_before.csv")
+    assert "source_inode" in before
+    assert calibrate_on_predictions(info, split_folder, manifest, before, CalibrationConfig()) == fitted
+    with pytest.raises(RefusedError, match="column 'sha256'"):
+        renamed = table.assign(file=table["file"] + ".copy", group=table["group"] + " again")
+        check_disjoint(table, renamed)
 
 
 def test_grading_the_photos_gives_the_same(report, checkpoint, drawn_photos):

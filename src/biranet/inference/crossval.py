@@ -41,7 +41,7 @@ from biranet.inference.provenance import count_learned_before
 from biranet.inference.readings_of_test_part import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import read_info_and_sha256, read_weights, write_weights
-from biranet.learning.predict import photos_of_part, predict_photos
+from biranet.learning.predict import for_readers, photos_of_part, predict_photos
 from biranet.learning.probe_beside import train_probe_beside
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.start import Start
@@ -267,7 +267,7 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     }
     for file, table in tables.items():
         if table is not None:
-            write_table(file, table.drop(columns=["split", *work.division.columns]).assign(fold=str(fold)))
+            write_table(file, for_readers(table).drop(columns="split", errors="ignore").assign(fold=str(fold)))
     return FoldModel(path, predictor.info, predictor.sha256)
 
 

@@ -16,7 +16,7 @@ from biranet.inference.readings_of_test_part import record_reading
 from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.history import read_history
-from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
+from biranet.learning.predict import check_preparation, for_readers, photos_of_part, predict_photos
 from biranet.learning.probe_beside import load_probe_beside
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.torch_predictor import load_predictor
@@ -74,7 +74,7 @@ def evaluate_checkpoint(
         facts = describe_origin(checkpoint, predictor.sha256, info, prepared, manifest, part)
         return write_report(
             place,
-            predictions,
+            for_readers(predictions, config.by),
             title=config.title or f"Evaluation of {info.model.model}",
             config=config,
             provenance=Provenance(tuple(notes), facts),
@@ -102,7 +102,9 @@ def predict_by_probe(
         The predictions table; None where there is no probe.
     """
     probe = load_probe_beside(checkpoint, info, computing.device)
-    return None if probe is None else predict_photos(probe, prepared, photos, workers=computing.workers)
+    if probe is None:
+        return None
+    return for_readers(predict_photos(probe, prepared, photos, workers=computing.workers))
 
 
 def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:

@@ -1,5 +1,6 @@
 """From prepared photos to a predictions table: which photos a model may be asked about, and its answers for them."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,23 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
 from biranet.learning.predictor import Predictor
 from biranet.learning.workers import worker_errors
-from biranet.manifest import graded_photos, select_part, training_set_digest
+from biranet.manifest import (
+    OFFICIAL_SPLIT,
+    ROW_SHA256,
+    fold_columns,
+    graded_photos,
+    select_part,
+    training_set_digest,
+)
 from biranet.photos.prepare import read_preparation
+from biranet.photos.quality import QUALITY_COLUMNS
+from biranet.photos.store import MEASURED_COLUMNS
 from biranet.setting_names import setting
+
+_FOR_PROGRAMS = frozenset(
+    {"prepared", "status", "reason", *MEASURED_COLUMNS, ROW_SHA256} - {"width_px", "height_px", *QUALITY_COLUMNS}
+)
+"""Columns of the manifest by which programs find files and know them again; whoever needs them has the manifest."""
 
 
 def check_preparation(prepared: Path, info: CheckpointInfo) -> None:
@@ -92,3 +107,29 @@ def predict_photos(
     return predictions[list(dict.fromkeys([*PREDICTION_COLUMNS, *answered, *predictions.columns]))].reset_index(
         drop=True
     )
+
+
+def for_readers(predictions: pd.DataFrame, by: Collection[str] = ()) -> pd.DataFrame:
+    """Leave out of predictions what is for programs alone, so that they can stand in the supplement of a paper.
+
+    What is left of the manifest: patient, eye, source, part, size and quality of the photo, the columns of the labels,
+    and last the hash of the photo's file, by which nothing is ever fitted on the photos that it is measured on.
+
+    Args:
+        predictions: What `predict_photos` answers.
+        by: Columns that stay all the same.
+
+    Returns:
+        The table without columns for programs, those of folds, and those of the manifest in which nothing stands.
+
+    Example:
+        >>> table = pd.DataFrame({"file": ["a"], "sha256": ["0b"], "prepared": ["images/a.jpg"], "eye": ["left"]})
+        >>> list(for_readers(table)), list(for_readers(table, by=["prepared"]))
+        (['file', 'eye', 'sha256'], ['file', 'prepared', 'eye', 'sha256'])
+    """
+    empty = [
+        name for name in ("source", "split", OFFICIAL_SPLIT) if name in predictions and (predictions[name] == "").all()
+    ]
+    dropped = {*_FOR_PROGRAMS, *fold_columns(predictions), *empty} - {*by}
+    kept = [name for name in predictions.columns if name not in dropped]
+    return predictions[[*(name for name in kept if name != "sha256"), *(name for name in kept if name == "sha256")]]
