@@ -33,7 +33,8 @@ def test_list_names_size_and_main_figures(stand_in, biranet):
     assert lines[4].startswith("    Referable AUC ") and lines[4].endswith(" 0.900  [0.850, 1.000]")
     assert lines[5] == "  external, 12 photographs of another clinic, read once:"
     assert "0.123" not in answer.out  # a figure that the card has further down
-    assert "biranet models NAME" in answer.out and answer.out.endswith("diagnosis or a treatment on it.\n")
+    assert "biranet models NAME" in answer.out
+    assert answer.out.endswith(f"diagnosis or a treatment on it.\nNext: biranet models {DEFAULT}\n")
     assert max(map(len, lines)) <= 100
 
 

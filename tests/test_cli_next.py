@@ -47,7 +47,7 @@ def test_the_whole_way_from_photographs_to_a_comparison(drawn_photos, tmp_path, 
     compare = follow("evaluate", "--predictions", run / "report" / "predictions.csv", "--out", "again")
     other = str(run / "report" / "predictions.csv")
     answer = biranet(*(other if word == "OTHER.csv" else word for word in compare))
-    assert answer.status == 0 and "Next" not in answer.out
+    assert answer.out.endswith("Next: biranet grade NEW_PHOTOS --checkpoint BETTER.safetensors\n")
     # What is left of a run goes on, although a report stands in its folder.
     assert follow("train", "--resume", "--out", f"runs/{run.name}") == evaluate
 
@@ -73,7 +73,9 @@ def test_where_photos_have_no_grades_or_folds_or_leaks(drawn_photos, tmp_path, m
 def test_of_models(stand_in, split_folder, checkpoint, tmp_path, follow, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use = ["grade", "NEW_PHOTOS", "--checkpoint"]
+    assert follow("models") == ["models", "idrid_lite0"]
     assert follow("models", "idrid_lite0") == [*use, "idrid_lite0"]
+    assert follow("export", checkpoint, "network.onnx") == [*use, str(checkpoint)]
     assert follow("export", checkpoint, "half.safetensors") == [*use, "half.safetensors"]
     shutil.copy(checkpoint, "mine.safetensors")
     shutil.copytree(split_folder, "prepared")

@@ -27,6 +27,14 @@ def test_what_people_hold_is_printed_in_a_line(stand_in, checkpoint, split_folde
         "Batch(4 photos, 64 px)": batch,
         "Predicted(4 photos)": grader.predictor.predict(batch.pixels.numpy()),
         "Output(logits (2, 5), attention (2, 2, 2, 2))": grader.model(torch.zeros(2, 3, 64, 64)),
+        "Progress(3 epochs, best validation kappa 0.610 after epoch 2)": biranet.Progress(
+            epoch=3, best_kappa=0.61, best_epoch=2
+        ),
+        "Progress(1 epoch)": biranet.Progress(epoch=1),
+        "TrainConfig()": biranet.TrainConfig(),
+        "TrainConfig(model=ModelConfig(backbone='resnet18'), epochs=30)": biranet.TrainConfig(
+            biranet.ModelConfig(backbone="resnet18"), epochs=30
+        ),
         "Finding(kind='copies', refuses=True, count=500, sentence='a.jpg and b.jpg: …')": biranet.Finding(
             "copies", True, 500, [["a.jpg", "b.jpg"]] * 500, "a.jpg and b.jpg: …"
         ),

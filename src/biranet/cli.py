@@ -97,12 +97,34 @@ def _run(arguments: list[str]) -> int:
     if not {"-h", "--help"} & set(rest) and (defaults := COMMANDS[name].defaults(rest)) is not None:
         # They may have turned a flag around, so now both of its forms have a meaning.
         settings = {"default": defaults}
-    command: Command = tyro.cli(COMMANDS[name], prog=f"biranet {name}", args=rest, **settings)
+    command: Command = tyro.cli(
+        COMMANDS[name], prog=f"biranet {name}", args=rest, registry=_plain_none(tyro.constructors), **settings
+    )
     check_paths(command, rest)
     status = command.run()
     if step := command.next_step():
         print(f"Next: {step}")
     return status
+
+
+def _plain_none(constructors: Any) -> Any:
+    """Have the help write None for a setting that may be left open, not the braces of a choice among one."""
+    registry = constructors.ConstructorRegistry()
+
+    @registry.primitive_rule  # type: ignore[untyped-decorator]
+    def of_none(type_info: Any) -> Any:
+        if type_info.type is not type(None):
+            return None
+        return constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="None",
+            choices=("None",),
+            instance_from_str=lambda words: None,
+            is_instance=lambda value: value is None,
+            str_from_instance=lambda value: ["None"],
+        )
+
+    return registry
 
 
 def _overview(commands: dict[str, type]) -> str:

@@ -27,7 +27,10 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Choices:
-    """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python."""
+    """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python.
+
+    Printed is what differs from the defaults, as it is typed.
+    """
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -36,12 +39,20 @@ class Choices:
                 known = ", ".join(get_args(hint))
                 raise InputError(f"{setting(name)} must be one of {known}, not {value!r}")
 
+    def __repr__(self) -> str:
+        changed = []
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]  # its subclasses are dataclasses
+            value = getattr(self, item.name)
+            if value != (item.default if item.default_factory is dataclasses.MISSING else item.default_factory()):
+                changed.append(f"{item.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(changed)})"
+
 
 Architecture = Literal["biranet", "ranet", "plain", "probe"]
 Stage = Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelConfig(Choices):
     """Architecture, backbone and start weights of the network.
 
@@ -82,7 +93,7 @@ def describe_network(model: str, backbone: str, image_size: int, *, test_time_fl
     return f"{model}, backbone {backbone}, images of {image_size} px{flip}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataConfig(Choices):
     """Image size, batches, sampling and augmentation.
 
@@ -123,7 +134,7 @@ class DataConfig(Choices):
             raise InputError(f"{setting('class_weights')} must be five numbers of at least 0, one of them above 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OptimizerConfig(Choices):
     """Optimizer, learning rate schedule and loss.
 
@@ -163,7 +174,7 @@ class OptimizerConfig(Choices):
             raise InputError(f"{setting('clip_norm')} must be above 0, not {self.clip_norm}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CalibrationConfig(Choices):
     """How a trained model's probabilities become grades and decisions.
 
@@ -185,7 +196,7 @@ class CalibrationConfig(Choices):
             raise InputError(f"{setting('cost_of_missed')} must be above 0, not {self.cost_of_missed}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainConfig(Choices):
     """One training: model, data, optimizer, how long, and how its answers are calibrated.
 
@@ -233,7 +244,7 @@ class TrainConfig(Choices):
             raise InputError(f"{setting('save_minutes')} must be above 0, not {self.save_minutes}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComputeConfig(Choices):
     """Where a trained network computes, and what loads its photos."""
 

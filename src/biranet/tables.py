@@ -17,6 +17,7 @@ from biranet.errors import InputError
 from biranet.files import atomic_write, open_regular, printable, unreadable
 from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.text_files import read_head, read_text
+from biranet.words import counted
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -54,7 +55,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     body = [(number, row) for number, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
     for number, row in body:
         if len(row) > len(header) and any(map(str.strip, row[len(header) :])):
-            raise InputError(f"{path}, row {number}: {len(row)} values for {len(header)} columns")
+            raise InputError(f"{path}, row {number}: {counted(len(row), 'value')} for {counted(len(header), 'column')}")
     if not body:
         raise InputError(f"{path} has no rows below its header")
     cells = [[row[position] if position < len(row) else "" for position in kept] for _, row in body]

@@ -1,4 +1,4 @@
-"""What people write for nothing and for an eye, understood in one place by all that reads labels and tables."""
+"""What people write for nothing and for an eye, understood in one place; and how many there are of something."""
 
 import re
 
@@ -33,6 +33,21 @@ def is_empty(text: str) -> bool:
         (True, True, True, False)
     """
     return text.strip().casefold() in _EMPTY
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write how many there are of something.
+
+    Args:
+        count: How many.
+        one: What it is called where there is one.
+        many: Where there are none or several; `one` with an s when not given.
+
+    Example:
+        >>> counted(1, "photo"), counted(0, "photo"), counted(2, "copy", "copies"), counted(50_000, "photo")
+        ('1 photo', '0 photos', '2 copies', '50,000 photos')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def parse_eye(text: str) -> str:

@@ -302,9 +302,9 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     assert {part["column"] for part in metrics["subgroups"]} == {"grade", "fold"}
     told = "\n".join(metrics["notes"])
     assert "No rules were fitted, so grades are the most probable ones: " in told
-    assert "Grade 4: 2 photos of it were answered for by models that had learned from none (patients with" in told
-    assert "These photos had been cross-validated before with other settings, times: 2." in told
-    assert "2 graded photos are in no fold: the data set was published with other parts for them." in told
+    assert "Models that had learned from no photo of grade 4 answered for 2 photos of it (of " in told
+    assert "These photos had been cross-validated 2 times before with other settings." in told
+    assert "In no fold, since the data set was published with other parts for them: 2 graded photos." in told
     assert metrics["n"] == 6 and metrics["decisions"] is None
     said = (tmp_path / "methods.md").read_text(encoding="utf-8")
     assert "The probabilities were not calibrated, and no operating points or prediction sets were fitted." in said

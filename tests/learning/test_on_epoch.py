@@ -1,5 +1,7 @@
 """Who hears of each epoch of a training, and may end it."""
 
+import dataclasses
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -7,6 +9,8 @@ from torch.nn import functional
 
 import biranet
 from biranet.errors import InputError
+from biranet.learning.checkpoint import read_info
+from biranet.learning.control import find_control
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import read_history
 from biranet.learning.loss import make_loss
@@ -50,6 +54,23 @@ def test_each_epoch_is_told_once_it_is_saved(split_folder, tmp_path, reference, 
     expected = make_loss(config.optimizer)(probabilities.log(), torch.tensor(photos.grades)).item()
     assert last.validation_loss == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(functional.nll_loss(probabilities.log(), torch.tensor(photos.grades)).item())
+
+
+@pytest.mark.parametrize("name", ["on_epoch", "build", "after_batch"])
+def test_what_cannot_be_called_is_refused_before_anything_is_begun(split_folder, tmp_path, tiny_config, name):
+    with pytest.raises(InputError, match=f"^{name} must be a function, not 'x'$"):
+        biranet.train(split_folder, tmp_path / "run", tiny_config(), **{name: "x"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_probe_that_reports_show_beside_a_model_is_one_call(split_folder, tmp_path, tiny_config):
+    config, run = tiny_config(), tmp_path / "run"
+    biranet.train(split_folder, run, config)
+    info = read_info(run / "last.safetensors")
+    assert find_control(run / "last.safetensors", info) is None
+    probe = dataclasses.replace(config, model=dataclasses.replace(config.model, model="probe"))
+    biranet.train(split_folder, f"{run}/probe", probe)
+    assert find_control(run / "last.safetensors", info) == run / "probe" / "best.safetensors"
 
 
 def test_it_ends_a_training_in_good_order_which_can_go_on(

@@ -1,10 +1,17 @@
 """What a training says of how long it will take."""
 
+import copy
+
 import pytest
+import torch
+from accelerate import Accelerator
 
 from biranet.config import ModelConfig, TrainConfig
+from biranet.learning.state import Progress
 from biranet.learning.time_left import StepTimes, describe_epochs_left, describe_time_left
 from biranet.learning.train import train
+from biranet.learning.training import TrainingPlan, prepare_training
+from biranet.learning.trial_step import time_trial_step
 from biranet.setting_names import settings_as_flags
 
 
@@ -35,6 +42,32 @@ def test_a_long_training_says_so_and_what_would_shorten_it():
     assert describe_time_left(0.01, 100, TrainConfig(), "cpu") == ""
     assert describe_epochs_left(30.0, 1) == ""
     assert describe_epochs_left(30.0, 4) == ", about 2 min left"
+
+
+def test_who_will_not_see_the_end_today_hears_it_before_the_first_step(split_folder, tmp_path, capsys, tiny_config):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(split_folder, tmp_path / "run", tiny_config(epochs=100_000_000), after_batch=stop)
+    said = capsys.readouterr().out
+    assert said.count("A step takes ") == said.count("This training will not end today.") == 1
+    with pytest.raises(KeyboardInterrupt):
+        train(split_folder, tmp_path / "short", tiny_config(), after_batch=stop)
+    assert "A step takes " not in capsys.readouterr().out
+
+
+def test_a_trial_step_leaves_no_trace(split_folder, tmp_path, tiny_config):
+    (tmp_path / "run").mkdir()
+    plan = TrainingPlan(split_folder, tmp_path / "run", tiny_config())
+    training = prepare_training(Accelerator(cpu=True), plan)
+    training.wrapped_model.train()
+    before = copy.deepcopy(training.model.state_dict())
+    assert time_trial_step(training) > 0
+    after = training.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(weight.grad is None for weight in training.model.parameters())
+    assert training.progress == Progress() and not (tmp_path / "run" / "state.safetensors").exists()
 
 
 def test_it_is_said_in_a_log_in_the_first_epoch(split_folder, tmp_path, capsys, tiny_config):

@@ -140,7 +140,7 @@ def changed(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame
     ("change", "sentence"),
     [
         (lambda table: table.assign(file="x" + table["file"]), "b.csv and A.csv share no photo: B.csv, row 2, column"),
-        (changed("file", "x.png"), "B.csv, row 9, column 'file': 'x.png' does not stand in A.csv (1 such photos)"),
+        (changed("file", "x.png"), "B.csv, row 9, column 'file': 'x.png' does not stand in A.csv (1 such photo)"),
         (
             lambda table: table.drop(index=[3, 7]),
             "A.csv, row 5, column 'file': '3.png' does not stand in B.csv (2 such",

@@ -20,6 +20,7 @@ from biranet.commands.flags import (
 from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
+from biranet.words import counted
 
 ReportFolder = Annotated[Path, arg(metavar="REPORT")]
 
@@ -179,13 +180,17 @@ class Compare(Command):
         print(f"Comparison: {self.out / 'comparison.html'}\n{DISCLAIMER}")
         return 0
 
+    def next_step(self) -> str:
+        """Use the better model."""
+        return command_line("grade", "NEW_PHOTOS", "--checkpoint", "BETTER.safetensors")
+
 
 def main_figures(metrics: dict[str, Any]) -> list[str]:
     """The main figures, one a line."""
     from biranet.evaluation.measures import HEADLINE_KEYS
     from biranet.reports.pages.listing import Numbers
 
-    lines = [f"{metrics['n']:,} photo{'s' * (metrics['n'] != 1)}"]
+    lines = [counted(metrics["n"], "photo")]
     for number in map(Numbers(metrics), HEADLINE_KEYS):
         text = f"not defined: {number.reason}" if number.value is None else f"{number.value:.3f}"
         ends = number.interval

@@ -43,5 +43,6 @@ class Export(Command):
         return 0
 
     def next_step(self) -> str:
-        """Use the checkpoint; an ONNX is for other programs."""
-        return "" if self.out.suffix == ".onnx" else command_line("grade", "NEW_PHOTOS", "--checkpoint", self.out)
+        """Use the checkpoint; of an ONNX, which is for other programs, have the answers that theirs should be."""
+        checkpoint = self.checkpoint if self.out.suffix == ".onnx" else self.out
+        return command_line("grade", "NEW_PHOTOS", "--checkpoint", checkpoint)

@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from biranet.commands.flags import Command, Computing, check_counts, command_line
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
+from biranet.words import counted
 
 if TYPE_CHECKING:
     from biranet.inference.grader import Prediction
@@ -62,14 +63,14 @@ class Grade(Command):
             with stop_signals() as stopped:
                 write_rows(out, TABLE_COLUMNS, graded.rows(answers, stopped, self))
         failed, done = graded.decisions[""], graded.decisions.total()
-        print(f"{done - failed} of {graded.photos} photos graded, {failed} not usable: {self.out}")
+        print(f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.out}")
         for sentence in listed.skipped:
             print(f"{sentence}.")
         print("\n".join([*graded.describe(grader.info), f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"]))
         if done < graded.photos:
             raise InterruptedRunError(
-                f"stopped after {done} of {graded.photos} photos, whose rows are in {self.out}; grade the others, or "
-                "all again into another file"
+                f"stopped after {done} of {counted(graded.photos, 'photo')}, whose rows are in {self.out}; grade "
+                "the others, or all again into another file"
             )
         return 1 if failed else 0
 

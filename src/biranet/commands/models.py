@@ -32,8 +32,12 @@ class Models(Command):
     """Model whose card to show."""
 
     def next_step(self) -> str:
-        """Use the model whose card was shown."""
-        return "" if self.name is None else command_line("grade", "NEW_PHOTOS", "--checkpoint", self.name)
+        """Use the model whose card was shown, or see the card of the first one."""
+        from biranet.learning.shipped_models import shipped
+
+        if self.name is not None:
+            return command_line("grade", "NEW_PHOTOS", "--checkpoint", self.name)
+        return command_line("models", shipped()[0]) if shipped() else ""
 
     def run(self) -> int:
         """Print the list or the card."""

@@ -11,6 +11,7 @@ from biranet.commands.flags import GRADES_EXAMPLE, Command, PreparedFolder, chec
 from biranet.config import SplitConfig
 from biranet.errors import InterruptedRunError
 from biranet.files import printable
+from biranet.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,9 @@ class Audit(Command):
         findings = [*audit_images(prepared, table), *audit(table)]
         with claim_output(prepared / AUDIT_NAME, AUDIT) as out:
             write_json(out, as_json(table, findings))
-        print(f"{describe_findings(findings)}\n{len(table)} photos audited; all files: {prepared / AUDIT_NAME}")
+        print(
+            f"{describe_findings(findings)}\n{counted(len(table), 'photo')} audited; all files: {prepared / AUDIT_NAME}"
+        )
         return 1 if any(finding.refuses for finding in findings) else 0
 
     def next_step(self) -> str:
@@ -198,8 +201,8 @@ def _outcome(summary: "Summary", out: Path) -> "Iterator[str]":
         left = failed - len(summary.tally.failures)
         yield f"  … and {left} more; see the column reason of {out / MANIFEST_NAME}"
     yield (
-        f"{summary.tally.statuses['ok']} of {summary.photos} photos prepared ({sum(summary.grades)} with a grade), "
-        f"{failed} not usable: {out}"
+        f"{summary.tally.statuses['ok']} of {counted(summary.photos, 'photo')} prepared "
+        f"({sum(summary.grades)} with a grade), {failed} not usable: {out}"
     )
     if any(summary.grades):
         yield f"grades {'/'.join(map(str, GRADES))}: {'/'.join(map(str, summary.grades))}"
@@ -214,7 +217,7 @@ def _remarks(summary: "Summary", photos: Path) -> "Iterator[str]":
     if summary.labels.unlisted:
         one = f"further photo in {photos} has no row in the labels and is left out."
         many = f"further photos in {photos} have no row in the labels and are left out."
-        yield _counted(summary.labels.unlisted, one, many)
+        yield counted(summary.labels.unlisted, one, many)
     if summary.labels.skipped:
         yield f"{summary.labels.skipped}."
     yield from _describe_patients(summary)
@@ -229,7 +232,7 @@ def _leftovers(summary: "Summary", out: Path) -> "Iterator[str]":
     if summary.deleted_images:
         one = "image of a photo that is no longer there, or not as it was, is deleted."
         many = "images of photos that are no longer there, or not as they were, are deleted."
-        yield _counted(summary.deleted_images, one, many)
+        yield counted(summary.deleted_images, one, many)
     if summary.split_dropped:
         yield "The photos or their labels have changed, so the split is gone; make a new one with: biranet split"
     if files := summary.labels.unused_label_files:
@@ -248,13 +251,14 @@ def _describe_patients(summary: "Summary") -> "Iterator[str]":
             where = {"name": ("name", "names of their files"), "folder": ("folder", "folders they lie in")}[origin]
             one = f"photo is guessed from its {where[0]}"
             many = f"photos are guessed from the {where[1]}"
+            whose = "The patient" if count == 1 else "The patients"
             yield (
-                f"The patient{'s' if count > 1 else ''} of {_counted(count, one, many)} ({file}: patient {group}); "
-                "look whether that is right, or name patients in a column group of the labels."
+                f"{whose} of {counted(count, one, many)} ({file}: patient {group}); look "
+                " whether that is right, or name patients in a column group of the labels."
             )
     if count := summary.tally.groups_from.get(OWN_GROUP):
         yield (
-            _counted(
+            counted(
                 count,
                 "photo is of an unknown patient, so it is its own group",
                 "photos are of unknown patients, so each is its own group",
@@ -262,7 +266,3 @@ def _describe_patients(summary: "Summary") -> "Iterator[str]":
             + ", and two eyes of one patient may come to stand in different parts; a column group in the labels "
             "prevents that."
         )
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -29,6 +29,7 @@ from biranet.decisions.columns import (
 from biranet.errors import InputError
 from biranet.grades import DECISIONS, GRADE_COUNT, GRADES, REFERABLE_GRADE
 from biranet.validated import STRICT
+from biranet.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,7 +239,7 @@ def describe_decoder(rules: Rules, others: int, photos: int) -> str:
     *first, last = (f"{threshold:.2f}" for threshold in rules.grade_thresholds)
     return (
         f"The grade is the expected grade, the mean over the probabilities, cut at {', '.join(first)} and {last}: for "
-        f"{others} of {photos} photo{'s' * (photos != 1)} it is not the most probable grade."
+        f"{others} of {counted(photos, 'photo')} it is not the most probable grade."
     )
 
 

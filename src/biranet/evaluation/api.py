@@ -17,6 +17,7 @@ from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.patients import measure_patients
 from biranet.evaluation.subgroups import measure_subgroups
 from biranet.scale import Scale
+from biranet.words import counted
 
 
 class SupportsArray(Protocol):
@@ -136,7 +137,9 @@ def _from_arrays(
         raise InputError("give the predicted grades too, measure(y_true, y_pred), or probabilities")
     for name, values in columns.items():
         if len(values) != len(truth):
-            raise InputError(f"there are {len(truth)} true grades and {len(values)} values of {name}")
+            raise InputError(
+                f"there are {counted(len(truth), 'true grade')} and {counted(len(values), 'value')} of {name}"
+            )
     return pd.DataFrame(columns)
 
 

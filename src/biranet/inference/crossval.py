@@ -55,6 +55,7 @@ from biranet.reports.notes import Note
 from biranet.reports.report import PAGE_NAME
 from biranet.reports.table_provenance import METRICS_NAME
 from biranet.tables import write_table
+from biranet.words import counted
 
 FOLDS = 5
 """How many folds there are where nobody says it."""
@@ -250,8 +251,8 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     column, config = work.division.columns[fold], dataclasses.replace(work.config, fold=fold)
     parts = graded_photos(work.division.table)[column].value_counts()
     remaining.say(
-        f"{remaining.current}: {parts.get('train', 0)} photos to learn from, {parts.get('validation', 0)} to "
-        f"choose the epoch, {parts['test']} to answer for"
+        f"{remaining.current}: {counted(parts.get('train', 0), 'photo')} to learn from, "
+        f"{parts.get('validation', 0)} to choose the epoch, {parts['test']} to answer for"
     )
     plan = TrainingPlan(work.photos, work.out / column, config, work.start)
     _train(plan, remaining)

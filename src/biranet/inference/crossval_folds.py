@@ -12,6 +12,7 @@ from biranet.errors import InputError
 from biranet.learning.split import split_photos
 from biranet.manifest import OFFICIAL_SPLIT, fold_columns, graded_photos, photos_digest
 from biranet.photos.audit import find_duplicate_sets
+from biranet.words import counted
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds
         groups, asked = photos.loc[photos[OFFICIAL_SPLIT].isin(["", "train"]), "group"].nunique(), config.folds or 0
         if 0 < groups < asked:
             raise InputError(
-                f"{prepared} has graded photos of {groups} patient{'s' * (groups > 1)}, too few for {asked} folds; "
+                f"{prepared} has graded photos of {counted(groups, 'patient')}, too few for {asked} folds; "
                 "lower --folds"
             )
         divided = split_photos(table, config, duplicate_sets)

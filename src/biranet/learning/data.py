@@ -22,6 +22,7 @@ from biranet.learning.workers import Loader, pack
 from biranet.manifest import read_manifest, select_part
 from biranet.photos.prepare import decode_prepared, read_preparation
 from biranet.setting_names import setting
+from biranet.words import counted
 
 NO_GRADE = -1
 """Grade of a photo that was not graded."""
@@ -54,7 +55,7 @@ class Batch(NamedTuple):
     rows: Tensor
 
     def __repr__(self) -> str:
-        return f"Batch({len(self.grades)} photos, {self.pixels.shape[1]} px)"
+        return f"Batch({counted(len(self.grades), 'photo')}, {self.pixels.shape[1]} px)"
 
     def __reduce__(self) -> tuple[Callable[..., "Batch"], tuple[Any, ...]]:
         """Pass between processes, whatever the room in shared memory."""
@@ -111,7 +112,7 @@ PHOTOS nowhere
         self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
 
     def __repr__(self) -> str:
-        return f"PreparedPhotos({len(self)} photos, {self.image_size} px)"
+        return f"PreparedPhotos({counted(len(self), 'photo')}, {self.image_size} px)"
 
     def __len__(self) -> int:
         """Number of photos."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.transforms import Pixels
+from biranet.words import counted
 
 
 class Predicted(NamedTuple):
@@ -27,7 +28,7 @@ class Predicted(NamedTuple):
     attention: NDArray[np.float32]
 
     def __repr__(self) -> str:
-        return f"Predicted({len(self.probabilities)} photos)"
+        return f"Predicted({counted(len(self.probabilities), 'photo')})"
 
 
 class Predictor(Protocol):

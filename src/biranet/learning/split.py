@@ -14,6 +14,7 @@ from biranet.manifest import FOLD_PREFIX, OFFICIAL_SPLIT, SPLITS, graded_photos
 from biranet.photos import HEADER_GROUP
 from biranet.photos.audit import find_duplicate_sets
 from biranet.photos.copies import connected_components
+from biranet.words import counted
 
 _PART_PRIORITY = {"": 0, "train": 0, "validation": 1, "calibration": 2, "test": 3}
 """Where an official split divides what is inseparable, the part of the highest priority keeps its photos."""
@@ -119,7 +120,9 @@ def allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArra
     np.add.at(counts, (unit, photos["grade"].to_numpy(dtype=int)), 1)
     counts[:, GRADE_COUNT] = counts.sum(axis=1)
     if len(counts) < sum(share > 0 for share in shares):
-        raise InputError(f"{len(counts)} groups of photos cannot be divided into {len(shares)} parts")
+        raise InputError(
+            f"{counted(len(counts), 'group')} of photos cannot be divided into {counted(len(shares), 'part')}"
+        )
     total = np.maximum(counts.sum(axis=0), 1)
     parts = np.array([index for index, share in enumerate(shares) if share > 0])
     target = np.outer(np.array(shares)[parts], total)
@@ -173,7 +176,11 @@ def describe_split(table: pd.DataFrame, column: str = "split") -> str:
         return f"{column}: none of the {len(photos)} graded photos is in a part"
     line = f"{column}: {', '.join(parts)}; in brackets: photos of grade {'/'.join(map(str, GRADES))}"
     left = int((photos[column] == "").sum())
-    return f"{line}; {left} photos are in no part, to keep the published parts apart" if left else line
+    return (
+        f"{line}; {counted(left, 'photo is', 'photos are')} in no part, to keep the published parts apart"
+        if left
+        else line
+    )
 
 
 def too_few_to_calibrate(table: pd.DataFrame, column: str = "split") -> str:
@@ -193,7 +200,7 @@ def too_few_to_calibrate(table: pd.DataFrame, column: str = "split") -> str:
     if photos.empty or min(groups) >= MIN_GROUPS:
         return ""
     return (
-        f"The calibration part ({column}) has {groups[0]} patients with referable photos and {groups[1]} with others: "
-        f"below {MIN_GROUPS} of either no operating points can be fitted; a larger --calibration, or rules fitted on "
-        "out-of-fold predictions, would do."
+        f"The calibration part ({column}) has {counted(groups[0], 'patient')} with referable photos and "
+        f"{groups[1]} with others: below {MIN_GROUPS} of either no operating points can be fitted; a larger "
+        "--calibration, or rules fitted on out-of-fold predictions, would do."
     )

@@ -19,6 +19,7 @@ from biranet.grades import GRADE_COUNT
 from biranet.learning.resume_fingerprint import ResumeFingerprint, describe_differences
 from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.validated import STRICT
+from biranet.words import counted
 
 FORMAT = "biranet-training-state"
 VERSION = 3
@@ -64,6 +65,12 @@ class Progress:
             raise InputError(f"the loss must be a number of at least 0, not {self.loss_sum}")
         if self.best_kappa is not None and not -1 <= self.best_kappa <= 1:
             raise InputError(f"kappa must lie between -1 and 1, not {self.best_kappa}")
+
+    def __repr__(self) -> str:
+        best = ""
+        if self.best_kappa is not None:
+            best = f", best validation kappa {self.best_kappa:.3f} after epoch {self.best_epoch}"
+        return f"Progress({counted(self.epoch, 'epoch')}{best})"
 
     @property
     def mean_loss(self) -> float:

@@ -11,6 +11,15 @@ LONG_SECONDS = 12 * 3600
 """Who starts a training that takes longer will not see its end today."""
 
 
+LONGEST_STEP_SECONDS = 600
+"""No step is taken to be longer; a training of so few steps that it ends today all the same is not looked at."""
+
+
+def may_be_long(steps_left: int, step_seconds: float = LONGEST_STEP_SECONDS) -> bool:
+    """Say whether so many steps may take so long that who waits for them does not see their end today."""
+    return steps_left * step_seconds >= LONG_SECONDS
+
+
 class StepTimes:
     """How long the steps of a training take, as far as this process has made them."""
 

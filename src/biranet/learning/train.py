@@ -37,9 +37,16 @@ from biranet.learning.probe import fit_probe
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, split_column
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
-from biranet.learning.time_left import describe_epochs_left, describe_time_left
+from biranet.learning.time_left import (
+    LONGEST_STEP_SECONDS,
+    SETTLED_SECONDS,
+    describe_epochs_left,
+    describe_time_left,
+    may_be_long,
+)
 from biranet.learning.torch_predictor import TorchPredictor, choose_device, load_predictor
 from biranet.learning.training import Training, TrainingPlan, prepare_training
+from biranet.learning.trial_step import time_trial_step
 from biranet.learning.workers import worker_errors
 from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import claim_output
@@ -47,6 +54,7 @@ from biranet.photos.parallel import check_main_guard
 from biranet.setting_names import setting
 from biranet.signals import stop_signals
 from biranet.training_record import TrainingRecord
+from biranet.words import counted
 
 AfterBatch = Callable[[Progress], None]
 
@@ -63,6 +71,10 @@ def train(  # noqa: PLR0913 - keywords, one a thing to have a say in
     after_batch: AfterBatch = lambda progress: None,
 ) -> Progress:
     """Train a model on prepared photos, as `biranet train` does.
+
+    The command also fits a linear probe on the same photos, which every report of the run then shows beside the model.
+    From Python that is a call of its own: `train(prepared, f"{run}/probe", dataclasses.replace(config,
+    model=dataclasses.replace(config.model, model="probe")))`.
 
     Args:
         prepared: The prepared folder, as `biranet prepare` makes it. Where its manifest has no split yet, one is made
@@ -95,6 +107,9 @@ def train(  # noqa: PLR0913 - keywords, one a thing to have a say in
         biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
 PHOTOS nowhere
     """
+    for name, given in (("on_epoch", on_epoch), ("build", build), ("after_batch", after_batch)):
+        if not callable(given):
+            raise InputError(f"{name} must be a function, not {given!r:.80}")
     started = None if start is None else read_start(start)
     return run_training(TrainingPlan(Path(prepared), Path(run), config, started, resume, build), on_epoch, after_batch)
 
@@ -132,8 +147,8 @@ def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch)
     """Train, validate and save, epoch by epoch, to the last one, an early stop, a wish of `on_epoch` or a signal."""
     config, progress, log = training.config, training.progress, training.log
     log(
-        f"Training {config.model.model} on {len(training.train_photos)} photos ({len(training.validation_photos)} for "
-        f"validation) on {training.accelerator.device}, "
+        f"Training {config.model.model} on {counted(len(training.train_photos), 'photo')} "
+        f"({len(training.validation_photos)} for validation) on {training.accelerator.device}, "
         f"{training.accelerator.mixed_precision.replace('no', 'fp32')}; run folder: {training.run}"
     )
     if (start := training.predictor.info.started_from) is not None:
@@ -141,12 +156,13 @@ def train_epochs(training: Training, on_epoch: OnEpoch, after_batch: AfterBatch)
     log(f"Watch it: tensorboard --logdir {shlex.quote(str(training.run))}")
     if training.validation_photos.empty:
         log("There is no validation part: no epoch is chosen, the last one is the result.")
+    _warn_if_long(training)
     training.save_state()
     advice = f"the last save stands. Go on, perhaps with fewer {setting('workers')}: {training.resume_command}"
     with stop_signals() as signals:
         for epoch in range(progress.epoch, config.epochs):
             if early_stop_reached(progress, config.early_stop):
-                log(f"Stopped early: no better validation kappa in {config.early_stop} epochs.")
+                log(f"Stopped early: no better validation kappa in {counted(config.early_stop, 'epoch')}.")
                 break
             started, whole = time.monotonic(), progress.batch == 0
             with worker_errors(advice):
@@ -175,7 +191,9 @@ def train_probe(training: Training, on_epoch: OnEpoch) -> None:
     config, progress = training.config, training.progress
     if progress.epoch:
         return
-    training.log(f"Fitting a linear probe on {len(training.train_photos)} photos; run folder: {training.run}")
+    training.log(
+        f"Fitting a linear probe on {counted(len(training.train_photos), 'photo')}; run folder: {training.run}"
+    )
     training.save_state()
     started = time.monotonic()
     with stop_signals() as signals, worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
@@ -235,11 +253,27 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
     bar.close()
 
 
+def _warn_if_long(training: Training) -> None:
+    """Say before the first step that a training will not end today, where it will not."""
+    training.wrapped_model.train()
+    steps_left, seconds = _steps_left(training, training.progress.epoch), LONGEST_STEP_SECONDS
+    # In the first step much is done for the first time, so it counts only where it is slow.
+    for trial in range(2):
+        if may_be_long(steps_left, seconds) and (trial == 0 or seconds < SETTLED_SECONDS):
+            seconds = time_trial_step(training)
+    if may_be_long(steps_left, seconds):
+        training.log(describe_time_left(seconds, steps_left, training.config, training.accelerator.device.type))
+        training.step_times.told = True
+
+
+def _steps_left(training: Training, epoch: int) -> int:
+    return (training.config.epochs - epoch) * len(training.sampler) - training.progress.batch
+
+
 def _tell_time_left(training: Training, epoch: int, step_seconds: float) -> None:
     """Say how long the training will still take, once that is known."""
-    steps = len(training.sampler)
-    left = (training.config.epochs - epoch) * steps - training.progress.batch
-    told = describe_time_left(step_seconds, left, training.config, training.accelerator.device.type)
+    left, device = _steps_left(training, epoch), training.accelerator.device.type
+    told = describe_time_left(step_seconds, left, training.config, device)
     training.log(f"{told}\n" if told else "", end="")
 
 

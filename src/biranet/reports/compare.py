@@ -34,6 +34,7 @@ from biranet.reports.paper.folder import PAPER_PARTS, write_paper
 from biranet.reports.paper.methods import write_comparison_methods
 from biranet.reports.paper.tables import differences_table, models_table
 from biranet.reports.published import PUBLISHED, PUBLISHED_NOTE
+from biranet.words import counted
 
 Tables = Mapping[str, pd.DataFrame]
 """Predictions by the name of what made them, the first being what the others are compared with."""
@@ -70,8 +71,9 @@ def _check_names(names: Sequence[str], tables: int) -> list[str]:
     """The names on one line each, where there are any."""
     lines = [" ".join(name.split()) for name in names]
     if lines and len(lines) != tables:
-        given = f"{len(lines)} name{'s' * (len(lines) != 1)}"
-        raise InputError(f"--names gives {given} for {tables} tables; give one for each, in their order")
+        raise InputError(
+            f"--names gives {counted(len(lines), 'name')} for {tables} tables; give one for each, in their order"
+        )
     if not all(lines) or len(set(lines)) < len(lines):
         raise InputError("--names must give each table a name of its own, and none that is empty")
     return lines
@@ -126,7 +128,8 @@ def check_same_photos(tables: Tables) -> None:
             if found.any():
                 raise InputError(
                     f"{here}, row {absent.index[found][0]}, column 'file': {absent['file'][found].iloc[0]!r} does not "
-                    f"stand in {there} ({found.sum():,} such photos); compare predictions for the same photos"
+                    f"stand in {there} ({counted(int(found.sum()), 'such photo')}); compare predictions for the "
+                    "same photos"
                 )
         other = first.set_index("file").loc[table["file"]]
         for column, hint in (
@@ -269,7 +272,8 @@ def describe_comparison(comparison: Mapping[str, Any]) -> str:
         A paragraph for each table after the first: both values of a measure, their difference, and its interval.
     """
     first, *others = comparison["names"]
-    lines = [f"{comparison['n']} photos in {comparison['groups']} groups; {100 * LEVEL:.0f} % intervals"]
+    photos, groups = counted(comparison["n"], "photo"), counted(comparison["groups"], "group")
+    lines = [f"{photos} in {groups}; {100 * LEVEL:.0f} % intervals"]
     for name in others:
         lines.append(f"{name} minus {first}")
         for row in select_main(_list_rows(comparison, name)):

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from string import Formatter
+from typing import Any, Literal, NamedTuple
 
 from biranet.decisions.fit import FIT_RULES, NOT_CALIBRATED
 from biranet.validated import STRICT
+from biranet.words import counted
 
 
 class NoteKind(NamedTuple):
@@ -32,8 +34,8 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
     ),
     "cross_validated_before": NoteKind(
         "origin",
-        "These photos had been cross-validated before with other settings, times: {times}. Whatever was changed "
-        "because of what was seen makes these figures too good.",
+        "These photos had been cross-validated {times:time} before with other settings. Whatever was changed because "
+        " of what was seen makes these figures too good.",
     ),
     "rules_cross_fitted": NoteKind(
         "rules",
@@ -42,12 +44,12 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
     "rules_not_fitted": NoteKind("rules", "No rules were fitted, so grades are the most probable ones: {why}."),
     "grade_not_learned": NoteKind(
         "origin",
-        "Grade {grade}: {photos} photos of it were answered for by models that had learned from none (patients with "
-        "such photos: {patients}).",
+        "Models that had learned from no photo of grade {grade} answered for {photos:photo} of it (of "
+        "{patients:patient} in all).",
     ),
     "published_parts_left_out": NoteKind(
         "origin",
-        "{photos} graded photos are in no fold: the data set was published with other parts for them.",
+        "In no fold, since the data set was published with other parts for them: {photos:graded photo}.",
     ),
     "learned_from": NoteKind(
         "origin",
@@ -106,7 +108,7 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
     ),
     "left_out": NoteKind(
         "origin",
-        "No grade was predicted for {left_out} of {photos} photos ({statuses}): they are left out, so the figures are "
+        "No grade was predicted for {left_out} of {photos:photo} ({statuses}): they are left out, so the figures are "
         "of photos that can be graded.",
     ),
     "method": NoteKind("origin"),
@@ -138,6 +140,13 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
 """All kinds of notes, by the names that `metrics.json` knows them by. A sentence may be reworded: nothing reads it."""
 
 
+class _SentenceFormatter(Formatter):
+    """Writes a count that is followed by the word for what is counted, in the singular."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return counted(value, format_spec) if format_spec else str(value)
+
+
 @dataclass(frozen=True)
 class Note:
     """What a reader must know before the figures.
@@ -163,13 +172,13 @@ class Note:
 
     @classmethod
     def of(cls, kind: str, **values: object) -> "Note":
-        """Make a note whose sentence stands in `NOTE_KINDS`.
+        """Make a note whose sentence stands in `NOTE_KINDS`; `{photos:photo}` in it is written as `counted` does.
 
         Example:
             >>> Note.of("pooled", tables=2).text
             '2 tables are pooled here: no single model has these figures.'
         """
-        return cls(kind, NOTE_KINDS[kind].sentence.format_map(values))
+        return cls(kind, _SentenceFormatter().vformat(NOTE_KINDS[kind].sentence, (), values))
 
     @property
     def about(self) -> str:

@@ -15,6 +15,7 @@ from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
 from biranet.photos.formats import PHOTO_SUFFIXES, SIGNATURE_BYTES, looks_like_picture
 from biranet.public_paths import check_utf8_name
 from biranet.text_files import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
+from biranet.words import counted
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
 """Endings, in lower case, of tables."""
@@ -188,7 +189,9 @@ def describe_skipped(unrecognized: Mapping[str, int], strays: Mapping[str, int] 
 def _describe_strays(folder: str, count: int) -> str:
     if count == 1:
         return f"1 photo lies in the prepared folder {printable(folder)} and is passed by; move it out of there"
-    return f"{count} photos lie in the prepared folder {printable(folder)} and are passed by; move them out of there"
+    where = f"in the prepared folder {printable(folder)}"
+    one = f"photo lies {where} and is passed by; move it out of there"
+    return counted(count, one, f"photos lie {where} and are passed by; move them out of there")
 
 
 _LISTED_SUFFIXES, _MAX_SUFFIX_LENGTH = 10, 20
@@ -204,7 +207,8 @@ def _describe_unrecognized(counts: Mapping[str, int]) -> str:
     listed = ", ".join(names) + (", …" if len(counts) > _LISTED_SUFFIXES else "")
     if count == 1:
         return f"1 file is no photo by its ending and content, and is passed by: {listed}"
-    return f"{count} files are no photos by their ending and content, and are passed by: {listed}"
+    one = f"file is no photo by its ending and content, and is passed by: {listed}"
+    return counted(count, one, f"files are no photos by their ending and content, and are passed by: {listed}")
 
 
 OUTSIDE = "lies outside the folder of photos; copy it there, or give the folder that it lies in"

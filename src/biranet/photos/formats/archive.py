@@ -10,6 +10,7 @@ import numpy.typing as npt
 from biranet.errors import PhotoError
 from biranet.photos.formats.limits import FILE_LIMIT_BYTES, check_bytes, check_pixels
 from biranet.photos.formats.npz import ArraysError, open_arrays
+from biranet.words import counted
 
 
 def is_archive_item(path: Path) -> bool:
@@ -42,7 +43,9 @@ def read_archive_item(path: Path) -> bytes:
     state = archive.stat()
     photos = _load(archive, name, state.st_mtime_ns, state.st_size)
     if not (number.isascii() and number.isdecimal() and int(number) < len(photos)):
-        raise PhotoError("unreadable", f"is not in the array, which has {len(photos)} photos, numbered from 0")
+        raise PhotoError(
+            "unreadable", f"is not in the array, which has {counted(len(photos), 'photo')}, numbered from 0"
+        )
     photo: npt.NDArray[np.uint8] = photos[int(number)]
     head = f"P{6 if photo.ndim == 3 else 5} {photo.shape[1]} {photo.shape[0]} 255\n"
     return head.encode() + photo.tobytes()

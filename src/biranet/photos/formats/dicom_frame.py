@@ -14,6 +14,7 @@ from biranet.photos.formats.jpeg2000 import JPEG2000, check_codestream, codestre
 from biranet.photos.formats.limits import check_memory, check_pixels
 from biranet.photos.formats.refusals import check_single, truncated
 from biranet.photos.formats.unsupported import EXPORT_ADVICE
+from biranet.words import counted
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -90,7 +91,7 @@ def _reconcile_compressed(dataset: "Dataset", announced: int) -> str:
     starts = sum(coding.matches(fragment) for fragment in fragments) if coding else len(fragments)
     frames = max(starts, len(offsets))
     if frames != announced:
-        raise header_mismatch(f"{announced} frame{'s' * (announced > 1)}", f"{frames} are there")
+        raise header_mismatch(counted(announced, "frame"), f"{frames} are there")
     check_single(frames)
     if kind == "RLE" and dataset.file_meta.TransferSyntaxUID != RLE:
         raise header_mismatch("that it is compressed", "how its frame is, is not known")

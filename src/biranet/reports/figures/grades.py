@@ -26,6 +26,7 @@ from biranet.reports.pages.drawing import Axes, ticks
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent, thousands
 from biranet.reports.pages.tables import ROWS_OF, head_of
+from biranet.words import counted
 
 _CELL, _LEFT, _TOP = 34.0, 74.0, 27.0
 
@@ -58,7 +59,7 @@ def draw_confusion(matrix: Sequence[Sequence[int]]) -> Figure:
         _TOP + GRADE_COUNT * _CELL + 6,
         marks,
         alt_text=" ".join(
-            f"Of {thousands(sum(row))} {'photo' if sum(row) == 1 else 'photos'} with true grade {truth}: "
+            f"Of {counted(sum(row), 'photo')} with true grade {truth}: "
             + ", ".join(f"{count} predicted as {grade}" for grade, count in enumerate(row))
             + "."
             for truth, row in enumerate(matrix)

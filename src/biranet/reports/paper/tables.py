@@ -17,6 +17,7 @@ from biranet.reports.pages.page import decimal, thousands
 from biranet.reports.pages.tables import COLUMNS_OF, ROWS_OF, SHARES
 from biranet.reports.paper.latex import write_tabular
 from biranet.tables import write_rows
+from biranet.words import counted
 
 Cell = str | int | float | Number | tuple[float, ...] | None
 """A number of `metrics.json` stands with its interval, and the thresholds of folds from the lowest to the highest: in
@@ -99,9 +100,10 @@ def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
     rows = [(number.meaning.name, str(number.key), number) for number in shown]
     return Table(
         "headline",
-        f"Agreement of predicted with true grades: {thousands(metrics['n'])} photos, {thousands(metrics['groups'])} "
-        f"patients or groups. Referable: grade 2 and above; any DR (diabetic retinopathy): grade 1 and above. {_AREA}; "
-        f"AUPRC: that under precision against recall. {_INTERVALS}",
+        f"Agreement of predicted with true grades: {counted(metrics['n'], 'photo')} of "
+        f"{counted(metrics['groups'], 'patient or group', 'patients or groups')}. Referable: grade 2 and "
+        f"above; any DR (diabetic retinopathy): grade 1 and above. {_AREA}; AUPRC: that under precision against "
+        f"recall. {_INTERVALS}",
         {"measure": "Measure", "key": "", "value": "Value"},
         rows,
     )
