@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import biranet
 from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.learning.backbone import STAGE_OF_STRIDE, Backbone, check_backbone, load_backbone
+from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.shipped_models import find_checkpoint, shipped
 from warm import unmeasured
 
 FAMILIES = [
@@ -291,8 +294,23 @@ def test_without_network_one_sentence_says_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="cannot download the ImageNet weights of the backbone resnet18") as caught:
         _start("resnet18", pretrained=True)
     assert "with backbone_weights" in str(caught.value)
+    if shipped():  # a checkout may lack the weights
+        way = "or take those that ship, with backbone_weights='idrid_lite0' backbone='tf_efficientnet_lite0', "
+        assert way in str(caught.value)
     assert "pretrained=False and freeze='none'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not shipped(), reason="the weights are not in this checkout")
+def test_the_backbone_of_a_model_that_ships_is_had_by_its_name():
+    name = {"backbone": "tf_efficientnet_lite0", "backbone_weights": "idrid_lite0"}
+    named, (model, _) = biranet.create_model(**name, freeze="stage4"), load_checkpoint(find_checkpoint("idrid_lite0"))
+    expected = {key: value for key, value in model.state_dict().items() if key.startswith("frozen.")}
+    assert expected and all(torch.equal(named.state_dict()[key], value) for key, value in expected.items())
+    with pytest.raises(InputError, match="its backbone is tf_efficientnet_lite0, not resnet50; give backbone='tf_"):
+        biranet.create_model(backbone_weights="idrid_lite0")
+    with pytest.raises(InputError, match="'idird' is neither a file nor a model that ships"):
+        biranet.create_model(backbone_weights="idird")
 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(split_folder, tmp_path):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError
+from biranet.learning.shipped_models import DEFAULT, find_checkpoint, shipped
 from biranet.learning.tensors import is_written_here, open_checkpoint
 from biranet.setting_names import setting
 
@@ -141,8 +142,8 @@ def load_backbone(config: ModelConfig, weights: Mapping[str, Tensor] | None = No
             ) from error
         raise InputError(
             f"cannot download the ImageNet weights of the backbone {config.backbone} ({type(error).__name__}); "
-            f"give them as a file with {setting('backbone_weights')}, or start from random weights with "
-            f"{setting('pretrained', False)} and {setting('freeze', 'none')}"
+            f"give them as a file with {setting('backbone_weights')}, {_offline_way()}or start from random weights "
+            f"with {setting('pretrained', False)} and {setting('freeze', 'none')}"
         ) from error
     if config.backbone_weights is not None:
         if weights is None:
@@ -150,6 +151,15 @@ def load_backbone(config: ModelConfig, weights: Mapping[str, Tensor] | None = No
         _load_weights(network, weights, config.backbone, config.backbone_weights)
     layers, stages = _sequence(network)
     return Backbone(layers, network.feature_info.channels()[-1], stages, config.backbone)
+
+
+def _offline_way() -> str:
+    """Name the backbone that comes along with the model that ships, where one does."""
+    if DEFAULT not in shipped():
+        return ""
+    with open_checkpoint(find_checkpoint(DEFAULT)) as stored:
+        backbone = stored.header["model"]["backbone"]
+    return f"or take those that ship, with {setting('backbone_weights', DEFAULT)} {setting('backbone', backbone)}, "
 
 
 def _fail_without_hub(name: str) -> None:

@@ -6,6 +6,7 @@ from biranet.config import Architecture, ModelConfig, Stage
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.model import BiraNet, PlainNet, RANet, build_model
+from biranet.learning.shipped_models import find_checkpoint
 
 
 def create_model(
@@ -30,7 +31,8 @@ def create_model(
         pretrained: Whether to start from the backbone's ImageNet weights, which timm downloads once. The rest of the
             model starts at random.
         backbone_weights: Local file with the backbone's weights (safetensors, or a PyTorch state dict) instead of the
-            download.
+            download; or the name of a model that ships, such as `idrid_lite0`, whose backbone is
+            `tf_efficientnet_lite0`.
         num_grades: K, the number of ordered grades, from 2.
         freeze: Layers that are not trained, up to the feature map at stride 2 (`stem`), 4 (`stage1`), 8 (`stage2`), 16
             or 32; the published training has `stage2`. Both streams share frozen layers, which saves half their time.
@@ -54,5 +56,5 @@ def create_model(
         raise InputError(
             f"backbone must be the name of a timm model, not {type(backbone).__name__}; BiraNet and RANet take modules"
         )
-    weights = None if backbone_weights is None else Path(backbone_weights)
+    weights = None if backbone_weights is None else find_checkpoint(backbone_weights)
     return build_model(ModelConfig(model_name, backbone, pretrained, weights, freeze), num_grades)

@@ -35,6 +35,7 @@ from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.probe import fit_probe
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, split_column
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
 from biranet.learning.time_left import (
@@ -110,6 +111,9 @@ PHOTOS nowhere
     for name, given in (("on_epoch", on_epoch), ("build", build), ("after_batch", after_batch)):
         if not callable(given):
             raise InputError(f"{name} must be a function, not {given!r:.80}")
+    if (weights := config.model.backbone_weights) is not None:
+        model = dataclasses.replace(config.model, backbone_weights=find_checkpoint(weights))
+        config = dataclasses.replace(config, model=model)
     started = None if start is None else read_start(start)
     return run_training(TrainingPlan(Path(prepared), Path(run), config, started, resume, build), on_epoch, after_batch)
 
