@@ -11,7 +11,7 @@ LONG_SECONDS = 12 * 3600
 """Who starts a training that takes longer will not see its end today."""
 
 
-LONGEST_STEP_SECONDS = 600
+LONGEST_STEP_SECONDS = 600.0
 """No step is taken to be longer; a training of so few steps that it ends today all the same is not looked at."""
 
 
