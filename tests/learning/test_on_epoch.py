@@ -9,11 +9,12 @@ from torch.nn import functional
 
 import biranet
 from biranet.errors import InputError
+from biranet.files import sha256_of
 from biranet.learning.checkpoint import read_info
-from biranet.learning.control import find_control
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import read_history
 from biranet.learning.loss import make_loss
+from biranet.learning.probe_beside import load_probe_beside
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 
@@ -67,10 +68,11 @@ def test_the_probe_that_reports_show_beside_a_model_is_one_call(split_folder, tm
     config, run = tiny_config(), tmp_path / "run"
     biranet.train(split_folder, run, config)
     info = read_info(run / "last.safetensors")
-    assert find_control(run / "last.safetensors", info) is None
+    assert load_probe_beside(run / "last.safetensors", info, "cpu") is None
     probe = dataclasses.replace(config, model=dataclasses.replace(config.model, model="probe"))
     biranet.train(split_folder, f"{run}/probe", probe)
-    assert find_control(run / "last.safetensors", info) == run / "probe" / "best.safetensors"
+    beside = load_probe_beside(run / "last.safetensors", info, "cpu")
+    assert beside.sha256 == sha256_of(run / "probe" / "best.safetensors")
 
 
 def test_it_ends_a_training_in_good_order_which_can_go_on(

@@ -1,12 +1,14 @@
 """What a training says of how long it will take."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from biranet.config import ModelConfig, TrainConfig
+from biranet.learning.model import build_model
 from biranet.learning.state import Progress
 from biranet.learning.time_left import StepTimes, describe_epochs_left, describe_time_left
 from biranet.learning.train import train
@@ -45,15 +47,26 @@ def test_a_long_training_says_so_and_what_would_shorten_it():
 
 
 def test_who_will_not_see_the_end_today_hears_it_before_the_first_step(split_folder, tmp_path, capsys, tiny_config):
-    def stop(progress):
-        raise KeyboardInterrupt
+    said = []
+
+    def build(config):
+        """A network that stops in training for the third time: after two trials, in the first step."""
+        network = build_model(config)
+        times = itertools.count(1)
+
+        def stop(module, _):
+            if module.training and next(times) == 3:
+                said.append(capsys.readouterr().out)
+                raise KeyboardInterrupt
+
+        network.register_forward_pre_hook(stop)
+        return network
 
     with pytest.raises(KeyboardInterrupt):
-        train(split_folder, tmp_path / "run", tiny_config(epochs=100_000_000), after_batch=stop)
-    said = capsys.readouterr().out
-    assert said.count("A step takes ") == said.count("This training will not end today.") == 1
-    with pytest.raises(KeyboardInterrupt):
-        train(split_folder, tmp_path / "short", tiny_config(), after_batch=stop)
+        train(split_folder, tmp_path / "run", tiny_config(epochs=100_000_000), build=build)
+    assert said[0].count("A step takes ") == said[0].count("This training will not end today.") == 1
+
+    train(split_folder, tmp_path / "short", tiny_config(epochs=1))
     assert "A step takes " not in capsys.readouterr().out
 
 
