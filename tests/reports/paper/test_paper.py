@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import pandas as pd
 import pytest
 from sklearn import metrics as oracle
 
 from biranet.config import ReportConfig
+from biranet.decisions.rules import apply_rules
 from biranet.errors import InputError
 from biranet.outputs import check_output
 from biranet.reports.compare import COMPARISON, write_comparison
@@ -17,7 +17,7 @@ from biranet.reports.paper.latex import as_latex, text_width_pt, write_tabular
 from biranet.reports.paper.references import BACKBONES, DATA_SETS, backbone_reference, cited_in, read_references
 from biranet.reports.paper.wording import as_markdown
 from biranet.reports.report import REPORT, write_report
-from paper_report import STRANGE, predictions, rows_of
+from paper_report import RULES, STRANGE, predictions, rows_of
 
 
 def test_tables_hold_the_numbers_of_the_report(report: tuple[Path, dict[str, Any]]) -> None:

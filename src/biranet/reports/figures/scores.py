@@ -1,7 +1,7 @@
 """Figures of the score for referral: whether it can be believed, and how it lies by true grade."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 import numpy as np

@@ -131,7 +131,7 @@ def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (f"{grade} {GRADE_NAMES[grade]}", *matrix[grade], sum(matrix[grade])) for grade in GRADES
     ]
-    said = "Photos by true grade (rows) and predicted grade (columns)."
+    said = "Photos by true grade (down) and predicted grade (across)."
     return Table("confusion_matrix", said, columns | {"photos": "All"}, rows)
 
 
