@@ -161,7 +161,8 @@ def model_card(samples: Samples, rng: random.Random) -> Callable[[], object]:
 
 def checkpoint(samples: Samples, rng: random.Random, *, whole: bool = False) -> Callable[[], object]:
     """A checkpoint: its description alone, or with its weights."""
-    from biranet.learning.checkpoint import load_checkpoint, read_info
+    from biranet.learning.checkpoint import load_checkpoint
+    from biranet.learning.checkpoint_file import read_info
     from biranet.learning.tensors import write_tensors
 
     path = samples.run / "model.safetensors"

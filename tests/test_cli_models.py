@@ -4,17 +4,22 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
 from dataclasses import replace
+from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import biranet as package
 from biranet.errors import InputError
 from biranet.evaluation.measures import MEANINGS
-from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 
 ROOT = Path(__file__).parents[1]
@@ -162,35 +167,65 @@ def test_a_file_is_named_as_it_was_given(checkpoint, biranet, drawn_photos, tmp_
     assert f"\nModel: {checkpoint}\n" in answer.out and "ships" not in answer.out
 
 
+def link_base_packages(metadata, site_packages):
+    """Link the packages that a plain installation brings, and no others, into an environment; give their names."""
+    asked, linked = list(metadata.get_all("Requires-Dist")), set()
+    while asked:
+        requirement = Requirement(asked.pop())
+        name = canonicalize_name(requirement.name)
+        if name in linked or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        linked.add(name)
+        found = distribution(name)
+        asked += found.requires or []
+        for top in {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (site_packages / top).exists():
+                (site_packages / top).symlink_to(found.locate_file(top))
+    return linked
+
+
 @pytest.mark.slow
 @pytest.mark.sample
-def test_an_installed_wheel_grades_a_photo(stand_in, drawn_photos, tmp_path):
+def test_an_installed_wheel_grades_a_photo_without_torch(drawn_photos, checkpoint, tmp_path):
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
     shutil.copytree(ROOT / "src", source / "src", ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.rmtree(source / "src" / "biranet" / "shipped", ignore_errors=True)
-    shutil.copytree(stand_in, source / "src" / "biranet" / "shipped")
     for kind in ("sdist", "wheel"):
         build = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
         subprocess.run([sys.executable, "-c", build, tmp_path], cwd=source, check=True, capture_output=True)
-    files = {f"biranet/shipped/{DEFAULT}.{suffix}" for suffix in ("safetensors", "toml")}
+    files = {f"biranet/shipped/{DEFAULT}.{suffix}" for suffix in ("onnx", "safetensors", "toml")}
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         assert {f"src/{name}" for name in files} <= {name.split("/", 1)[-1] for name in archive.getnames()}
+
+    # An environment of its own, with the packages that a plain installation brings in it.
+    venv.create(tmp_path / "venv")
+    (site_packages,) = tmp_path.glob("venv/lib/python*/site-packages")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
         assert files <= set(archive.namelist())
-        archive.extractall(tmp_path / "installed")
+        archive.extractall(site_packages)
+    (dist_info,) = site_packages.glob("biranet-*.dist-info")
+    linked = link_base_packages(PathDistribution(dist_info).metadata, site_packages)
+    assert {"numpy", "onnxruntime", "scipy"} <= linked and not {"torch", "timm", "onnx"} & linked
     (tmp_path / "work").mkdir()
-    for command in (["grade", drawn_photos / "drawn_0001_left.jpg"], ["models", DEFAULT]):
-        done = subprocess.run(
-            [sys.executable, "-m", "biranet", *command],
+
+    def run(*command):
+        return subprocess.run(
+            [tmp_path / "venv" / "bin" / "python", "-m", "biranet", *command],
             cwd=tmp_path / "work",
-            env={"PATH": "", "PYTHONPATH": str(tmp_path / "installed"), "OMP_NUM_THREADS": "1"},
+            env={"PATH": "", "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,
         )
+
+    photo = drawn_photos / "drawn_0001_left.jpg"
+    for command in (["grade", photo], ["models", DEFAULT]):
+        done = run(*command)
         assert (done.returncode, done.stderr) == (0, "")
-    assert f"{tmp_path}/installed/biranet/shipped/{DEFAULT}.safetensors" in done.stdout
+    assert f"{site_packages}/biranet/shipped/{DEFAULT}.safetensors" in done.stdout
     assert pd.read_csv(tmp_path / "work" / "biranet_grades.csv")["status"].tolist() == ["ok"]
+    done = run("grade", photo, "--checkpoint", checkpoint)
+    sentence = f'biranet: computing {checkpoint} needs torch; install it with: pip install "biranet[train]"\n'
+    assert (done.returncode, done.stderr) == (2, sentence)

@@ -7,8 +7,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from biranet.learning.checkpoint import read_info
-from biranet.learning.probe_beside import load_probe_beside
+from biranet.inference.evaluate import load_probe_beside
+from biranet.learning.checkpoint_file import read_info
 from biranet.manifest import read_manifest, write_manifest
 
 

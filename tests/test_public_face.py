@@ -23,6 +23,7 @@ def _typed_imports() -> dict[str, str]:
         for each in ast.walk(tree)
         if isinstance(each, ast.ImportFrom) and each.module.startswith("biranet.")
         for alias in each.names
+        if alias.asname
     }
 
 

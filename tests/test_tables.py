@@ -179,7 +179,7 @@ def test_wrong_parquet(parquet_file, tmp_path, monkeypatch):
         with pytest.raises(InputError, match="is not a Parquet table"):
             read_table(parquet_file)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"needs pyarrow; install it with: pip install 'biranet\[parquet\]'"):
+    with pytest.raises(InputError, match=r"needs pyarrow; install it with: pip install .biranet\[parquet\]"):
         read_table(parquet_file)
 
 

@@ -19,7 +19,8 @@ Research software, not a medical device.
 
 Prepared folders, reports and exported models are made by the command line: `biranet --help`.
 
-Importing this package imports nothing heavy; each name loads what it needs when it is first used.
+Importing this package imports nothing heavy; each name loads what it needs when it is first used. The network, the loss
+and training need torch, which `pip install "biranet[train]"` brings.
 """
 
 import importlib
@@ -170,7 +171,10 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("biranet")
     elif name in _HOMES:
-        value = getattr(importlib.import_module(f"biranet.{_HOMES[name]}"), name)
+        from biranet.extras import needing
+
+        with needing(f"biranet.{name}"):
+            value = getattr(importlib.import_module(f"biranet.{_HOMES[name]}"), name)
     else:
         raise AttributeError(f"module 'biranet' has no attribute {name!r}")
     globals()[name] = value

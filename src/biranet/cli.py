@@ -3,14 +3,18 @@
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biranet.console import GuardedStream, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
+from biranet.extras import needing
 from biranet.grades import DISCLAIMER
 from biranet.public_paths import check_utf8_name
 from biranet.setting_names import settings_as_flags
 from biranet.signals import forget_interrupts, leave_quietly, stop_by_interrupt
+
+if TYPE_CHECKING:
+    from biranet.commands.flags import Command
 
 STOPPED = InterruptedRunError.exit_status
 
@@ -77,10 +81,7 @@ def _run(arguments: list[str]) -> int:
             # For a path it would mean the current folder, and all that lies in it.
             raise InputError(f"nothing is given by the word {word!r}; write what it should be, or leave it out")
     # Only now, so that whatever happens while they load is told by the sentences above.
-    import tyro
-
     from biranet.commands import COMMANDS
-    from biranet.commands.flags import Command, check_paths
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(COMMANDS))
@@ -93,12 +94,21 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise InputError(f"there is no command {name!r}; the commands are: {', '.join(COMMANDS)}")
+    with needing(f"biranet {name}"):
+        return _run_command(COMMANDS[name], name, rest)
+
+
+def _run_command(kind: "type[Command]", name: str, rest: list[str]) -> int:
+    import tyro
+
+    from biranet.commands.flags import check_paths
+
     settings: dict[str, Any] = {"config": (tyro.conf.FlagCreatePairsOff,)}
-    if not {"-h", "--help"} & set(rest) and (defaults := COMMANDS[name].defaults(rest)) is not None:
+    if not {"-h", "--help"} & set(rest) and (defaults := kind.defaults(rest)) is not None:
         # They may have turned a flag around, so now both of its forms have a meaning.
         settings = {"default": defaults}
     command: Command = tyro.cli(
-        COMMANDS[name], prog=f"biranet {name}", args=rest, registry=_plain_none(tyro.constructors), **settings
+        kind, prog=f"biranet {name}", args=rest, registry=_plain_none(tyro.constructors), **settings
     )
     check_paths(command, rest)
     status = command.run()

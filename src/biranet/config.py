@@ -25,6 +25,9 @@ MAX_SEED = 2**64 - 1
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where a network computes: on the CPU, an NVIDIA GPU or an Apple GPU; `auto` takes a GPU where there is one."""
 
+Engine = Literal["auto", "onnx", "openvino", "torch"]
+"""What computes a network: ONNX Runtime, OpenVINO or torch; `auto` takes ONNX Runtime where that can, else torch."""
+
 
 class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python.

@@ -9,7 +9,16 @@ from typing import Any
 from biranet.config import DataConfig, ModelConfig, OptimizerConfig, SplitConfig, TrainConfig
 from biranet.files import write_json
 from biranet.grades import DISCLAIMER
+from biranet.inference.evaluate import evaluate_checkpoint
+from biranet.inference.grader import load
+from biranet.learning.run_folder import BEST_NAME
+from biranet.learning.split import describe_split, split_photos
+from biranet.learning.train import train
+from biranet.manifest import read_manifest, write_manifest
 from biranet.outputs import OutputKind, claim_output, holds_keys, visible
+from biranet.photos.datasets import LabelSource
+from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
+from biranet.photos.folder import prepare_folder
 
 PHOTOS = 700
 SEED = 1
@@ -62,16 +71,6 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
 
 
 def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
-    from biranet.inference.evaluate import evaluate_checkpoint
-    from biranet.inference.grader import load
-    from biranet.learning.run_folder import BEST_NAME
-    from biranet.learning.split import describe_split, split_photos
-    from biranet.learning.train import train
-    from biranet.manifest import read_manifest, write_manifest
-    from biranet.photos.datasets import LabelSource
-    from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
-    from biranet.photos.folder import prepare_folder
-
     started = time.monotonic()
     say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
     labels = draw_folder(out / "photos", balanced_grades(PHOTOS), seed=SEED)

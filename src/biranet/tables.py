@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from biranet.errors import InputError
+from biranet.extras import install_command
 from biranet.files import atomic_write, open_regular, printable, unreadable
 from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.text_files import read_head, read_text
@@ -137,7 +138,7 @@ def _open_parquet(path: Path, file: BinaryIO) -> tuple[Any, list[str]]:
         from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
-            f"reading {path} needs pyarrow; install it with: pip install 'biranet[parquet]', or save the table as CSV"
+            f"reading {path} needs pyarrow; install it with: {install_command('parquet')}, or save the table as CSV"
         ) from None
     try:
         parquet = ParquetFile(file)

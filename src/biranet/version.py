@@ -32,15 +32,19 @@ def software_version() -> str:
     return f"{release}, commit {_git(here.parent, 'rev-parse', '--short=12', 'HEAD')}{changes}"
 
 
-def how_measured() -> dict[str, str]:
+def how_measured(*packages: str) -> dict[str, str]:
     """Say by what, when and how a report was made.
+
+    Args:
+        *packages: What computed the figures beside those of all reports.
 
     Returns:
         The release, the day (UTC) and the command as one would type it again, by name; files and folders
         that were named with all of their path stand there by their own names.
     """
+    versions = (f"{name} {version(name)}" for name in ("numpy", "pandas", *packages))
     return {
-        MEASURED_WITH_FACT: f"biranet {software_version()}, numpy {version('numpy')}, pandas {version('pandas')}",
+        MEASURED_WITH_FACT: ", ".join([f"biranet {software_version()}", *versions]),
         DATE_FACT: time.strftime("%Y-%m-%d", time.gmtime()),
         COMMAND_FACT: shlex.join([*_program(Path(sys.argv[0])), *map(public_argument, sys.argv[1:])]),
     }

@@ -25,9 +25,10 @@ from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.files import write_bytes
 from biranet.learning.calibrate import calibrate_on_predictions
-from biranet.learning.checkpoint import read_weights, write_weights
+from biranet.learning.checkpoint_file import info_of, write_info
 from biranet.learning.run_folder import LAST_NAME, software_versions
 from biranet.learning.shipped_models import DEFAULT, SHIPPED
+from biranet.learning.tensors import open_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
@@ -94,11 +95,15 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
     everything = split_copy(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
     run = out / "final"
     train_or_resume(TrainingPlan(everything, run, config))
-    weights, info, _ = read_weights(run / LAST_NAME)
-    info = calibrate_on_predictions(
-        info, everything, read_manifest(everything), read_predictions(*answers), config.calibration
-    )
-    write_weights(run / LAST_NAME, weights, info)
+    with open_checkpoint(run / LAST_NAME) as stored:
+        info = calibrate_on_predictions(
+            info_of(run / LAST_NAME, stored),
+            everything,
+            read_manifest(everything),
+            read_predictions(*answers),
+            config.calibration,
+        )
+        write_info(stored, run / LAST_NAME, info)
     ship(run / LAST_NAME, everything, shipped / f"{DEFAULT}.safetensors")
     write_card(results, shipped)
     print(f"The model is {shipped / DEFAULT}.safetensors; its report: {out / 'report' / 'report.html'}")

@@ -21,7 +21,7 @@ from biranet.evaluation.intervals import measure_some
 from biranet.inference.crossval_folds import assign_folds
 from biranet.inference.crossval_report import FOLD_KEYS, FoldModel, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
-from biranet.learning.checkpoint import read_info, read_info_and_sha256
+from biranet.learning.checkpoint_file import read_info, read_info_and_sha256
 from biranet.learning.state import Progress
 from biranet.manifest import graded_photos, read_manifest, training_set_digest
 from biranet.photos.audit import audit

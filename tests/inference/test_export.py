@@ -1,6 +1,7 @@
 """Exported models: the answers of `grade`, calibrated, by whatever reads them."""
 
 import contextlib
+import hashlib
 import io
 import json
 import re
@@ -135,6 +136,7 @@ def test_metadata_is_the_header_of_the_checkpoint(exported):
     stored = header_of(exported.checkpoint)
     assert header.pop("temperature_applied") == stored["rules"]["temperature"]
     assert header.pop("disclaimer") == DISCLAIMER
+    assert header.pop("checkpoint_sha256") == hashlib.sha256(exported.checkpoint.read_bytes()).hexdigest()
     # What comes out is calibrated already: who applies the rules to it must not do so twice.
     stored["rules"]["temperature"] = 1.0
     assert header == stored
@@ -154,6 +156,7 @@ def test_graph_is_as_it_is_described(exported):
         "image": (onnx.TensorProto.UINT8, ["batch", 64, 64, 3]),
         "probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
         "attention": (onnx.TensorProto.FLOAT, ["batch", 2, 2, 2]),
+        "raw_probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
     }
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
     assert not any(each.external_data for each in model.graph.initializer)
@@ -182,7 +185,8 @@ def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freez
     photos = np.stack([draw_photo(grade, 20 + grade, 64, 64) for grade in range(5)])
     answers = run(tmp_path / "a.onnx", photos)
     streams = {"biranet": 2, "ranet": 1, "plain": 0}[name]
-    assert set(answers) == {"probabilities", "attention"} if streams else {"probabilities"}
+    named = ["probabilities", "attention", "raw_probabilities"]
+    assert list(answers) == (named if streams else named[::2])
 
     # Written out, with nothing of the export's: pixels to image, logits to probabilities.
     model, info = load_checkpoint(checkpoint)
@@ -193,6 +197,8 @@ def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freez
         logits, attention = model(image)
     expected = torch.softmax(logits.double() / 1.7, dim=1).numpy()
     np.testing.assert_allclose(answers["probabilities"], expected, rtol=0, atol=2e-5)
+    raw = torch.softmax(logits.double(), dim=1).numpy()
+    np.testing.assert_allclose(answers["raw_probabilities"], raw, rtol=0, atol=2e-5)
     assert np.ptp(expected, axis=0).max() > 0.03
     if streams:
         assert answers["attention"].shape[1] == streams
@@ -232,7 +238,9 @@ def assert_said(said, exported):
     found = re.fullmatch(r"Largest difference from (.+): (\S+) \(three drawn photos, a black one\)", difference)
     assert found[1] == str(exported.checkpoint) and 0 < float(found[2]) < 1e-4
     temperature = load_checkpoint(exported.checkpoint)[1].rules.temperature
-    assert rest == [f"Temperature: {temperature:.3f}, applied in the model", DISCLAIMER]
+    path = re.fullmatch(r"Written: (.+) \(.+ MB\)", written)[1]
+    following = f"Next: biranet grade NEW_PHOTOS --checkpoint {path}"
+    assert rest == [f"Temperature: {temperature:.3f}, applied in the model", DISCLAIMER, following]
 
 
 def test_the_command_says_what_it_wrote(exported):

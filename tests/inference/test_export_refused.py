@@ -55,7 +55,7 @@ def refused(biranet, light, tmp_path, tree):
 def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, light, tmp_path, monkeypatch):
     def forward(self, pixels):
         logits, attention = self.model(export.normalize(pixels, self.normalization))
-        return logits.softmax(dim=1), attention
+        return logits.softmax(dim=1), attention, logits.softmax(dim=1)
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
     # An earlier export, which stays whole.
@@ -72,8 +72,8 @@ def test_an_attention_that_differs_is_found(refused, monkeypatch):
     right = export._Calibrated.forward
 
     def forward(self, pixels):
-        probabilities, attention = right(self, pixels)
-        return probabilities, attention.flip(3)
+        probabilities, attention, raw = right(self, pixels)
+        return probabilities, attention.flip(3), raw
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
     assert "gives answers that differ by" in refused().err
@@ -110,12 +110,12 @@ def test_a_model_too_large_for_one_file(refused, light, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("module", ["onnxruntime", "onnxscript"])
+@pytest.mark.parametrize("module", ["onnx", "onnxscript"])
 def test_without_the_extra_it_is_named(refused, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     said = refused()
     assert said.status == 2
-    assert said.err == f"biranet: writing ONNX needs {module}; install it with: pip install 'biranet[onnx]'\n"
+    assert said.err == f'biranet: writing ONNX needs {module}; install it with: pip install "biranet[onnx]"\n'
 
 
 def test_a_model_that_diverged(refused, checkpoint, tmp_path):

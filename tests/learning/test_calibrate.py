@@ -14,9 +14,11 @@ from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.grader import load
 from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
-from biranet.learning.checkpoint import load_checkpoint, read_weights, save_checkpoint, write_weights
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_file import info_of, write_info
 from biranet.learning.model import PlainNet
 from biranet.learning.predict import predict_photos
+from biranet.learning.tensors import open_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
@@ -48,9 +50,10 @@ def calibrate(path, folder, **settings):
 
 
 def out_of_fold(path, folder, table):
-    weights, info, _ = read_weights(path)
-    info = calibrate_on_predictions(info, folder, read_manifest(folder), table, CalibrationConfig())
-    write_weights(path, weights, info)
+    with open_checkpoint(path) as stored:
+        info = info_of(path, stored)
+        info = calibrate_on_predictions(info, folder, read_manifest(folder), table, CalibrationConfig())
+        write_info(stored, path, info)
     return info.rules
 
 

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from biranet.config import ModelConfig, OptimizerConfig
 from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
 from biranet.learning.schedule import make_optimizer
@@ -159,7 +160,7 @@ def test_the_file_is_safetensors_and_no_pickle(file):
 
 def test_saving_replaces_the_file_whole(file, monkeypatch):
     before = file.read_bytes()
-    monkeypatch.setattr("biranet.learning.tensors.save", lambda *_: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr("safetensors.torch.save", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         save_checkpoint(file, _model(), _info())
     assert file.read_bytes() == before

@@ -10,7 +10,8 @@ from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import PreparedPhotos
-from biranet.learning.history import HistoryWriter, read_history
+from biranet.learning.history import read_history
+from biranet.learning.history_writer import HistoryWriter
 from biranet.learning.torch_predictor import TorchPredictor
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.prepare import Preparation

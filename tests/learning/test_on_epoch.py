@@ -10,7 +10,7 @@ from torch.nn import functional
 import biranet
 from biranet.errors import InputError
 from biranet.files import sha256_of
-from biranet.learning.checkpoint import read_info
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import read_history
 from biranet.learning.loss import make_loss

@@ -7,9 +7,11 @@ import pytest
 
 from biranet.config import ModelConfig, TrainConfig
 from biranet.files import read_json
-from biranet.learning.checkpoint import read_info, read_weights, write_weights
+from biranet.learning.checkpoint import read_weights
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.checkpoint_info import info_header, parse_info
 from biranet.learning.record import describe_training
+from biranet.learning.tensors import write_tensors
 from biranet.manifest import read_manifest
 from biranet.training_record import IMAGENET, RANDOM, TrainingRun
 
@@ -41,7 +43,7 @@ def test_where_a_backbone_began_is_known_also_by_way_of_a_checkpoint(run_folder,
     assert start_of(ModelConfig(backbone_weights=mine), photos) == RANDOM
     weights, info, _ = read_weights(mine)
     earlier = dataclasses.replace(info, training=None, model=dataclasses.replace(info.model, pretrained=True))
-    write_weights(mine, weights, earlier)
+    write_tensors(mine, weights, info_header(earlier))
     assert start_of(ModelConfig(backbone_weights=mine), photos) == IMAGENET
 
 

@@ -15,8 +15,11 @@ from safetensors import safe_open
 
 import biranet as package
 from biranet.errors import InputError
+from biranet.files import sha256_of
 from biranet.learning import shipped_models as models
-from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_file import read_info
+from biranet.learning.onnx_predictor import load_onnx
 from biranet.learning.shipped_models import DEFAULT, find_checkpoint, read_model_card, shipped
 from biranet.manifest import read_manifest, write_manifest
 
@@ -27,7 +30,7 @@ MAX_BYTES = 16_000_000
 def check_models(folder):
     """What every folder of models that ship must hold, which is asked of the package's own and of a stand-in."""
     names = {path.stem for path in folder.iterdir()} if folder.exists() else set()
-    files = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    files = {path.name for path in folder.iterdir() if path.suffix != ".onnx"} if folder.exists() else set()
     assert files == {f"{name}{suffix}" for name in names for suffix in (".safetensors", ".toml")}
     assert set(shipped()) == names and (DEFAULT in names or not names)
     for name in names:
@@ -45,6 +48,16 @@ def check_models(folder):
 def test_models_of_the_package_are_whole():
     assert Path(str(importlib.resources.files("biranet") / "shipped")) == models.SHIPPED
     check_models(models.SHIPPED)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_files_of_a_model_of_the_package_belong_together(name):
+    """Its ONNX file was exported from its checkpoint, says the same of itself, and is as small."""
+    exported, weights = models.SHIPPED / f"{name}.onnx", find_checkpoint(name)
+    predictor = load_onnx(exported)
+    assert predictor.checkpoint_sha256 == read_model_card(name).weights_sha256 == sha256_of(weights)
+    assert predictor.info == read_info(weights)
+    assert exported.stat().st_size < 1.1 * weights.stat().st_size
 
 
 def test_the_stand_in_is_whole(stand_in):

@@ -6,10 +6,10 @@ import struct
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import _TYPES, save_file
 
 from biranet.errors import InputError
-from biranet.learning.tensors import open_tensors, write_tensors
+from biranet.learning.tensors import NAMES_IN_TORCH, open_tensors, write_tensors
 
 TENSORS = {
     "float": torch.arange(12.0).reshape(3, 4).T,
@@ -55,6 +55,31 @@ def test_tensors_keep_their_bits_and_kinds(file):
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
         assert found[name].reshape(-1).view(torch.uint8).equal(tensor.reshape(-1).view(torch.uint8))
+
+
+def test_another_header_is_written_as_if_the_tensors_had_been_given(file, tmp_path):
+    header = {"b": ["ü", '"', {"more": 1.5}]}
+    with open_tensors(file, "a test") as stored:
+        stored.write_with(tmp_path / "b.safetensors", header)
+        stored.write_with(file, header)
+    write_tensors(tmp_path / "c.safetensors", TENSORS, header)
+    expected = (tmp_path / "c.safetensors").read_bytes()
+    assert (tmp_path / "b.safetensors").read_bytes() == file.read_bytes() == expected
+
+
+def test_tensors_that_are_damaged_get_no_new_header(file):
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with open_tensors(file, "a test") as stored, pytest.raises(InputError, match="its weights are not those that were"):
+        stored.write_with(file, HEADER)
+    assert file.read_bytes() == content
+
+
+def test_kinds_of_numbers_have_the_names_that_torch_gives_them():
+    """By these names they enter the digest of files that were written long ago."""
+    known = {name: str(kind).removeprefix("torch.") for name, kind in _TYPES.items() if kind is not None}
+    assert {name: NAMES_IN_TORCH[name] for name in known} == known
 
 
 def test_shapes_are_known_before_anything_is_read(file):

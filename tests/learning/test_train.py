@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from biranet.config import ModelConfig, SplitConfig, TrainConfig
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.errors import InputError, RefusedError
-from biranet.learning.checkpoint import load_checkpoint, read_info
+from biranet.learning.checkpoint import load_checkpoint
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.history import read_history
 from biranet.learning.loss import CrossEntropy, GradingLoss
 from biranet.learning.model import PlainNet, build_model

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from biranet.learning.data import PreparedPhotos, collate
+from biranet.errors import InputError
+from biranet.learning.data import collate
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.workers import Loader, WorkerError
@@ -100,8 +101,10 @@ def test_workers_that_cannot_be_started_are_one_sentence(limit):
 def test_a_worker_that_is_killed_ends_grading_in_one_sentence(monkeypatch, checkpoint, split_folder):
     """So in `evaluate`, `calibrate` and the validation of `train`, which all go this way."""
     predictor = load_predictor(checkpoint, "cpu")
-    monkeypatch.setattr(PreparedPhotos, "photo", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(WorkerError, match="ended from outside or ran out of memory; run the command again"):
+    monkeypatch.setattr(
+        "biranet.learning.stored_photos.decode_prepared", lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    with pytest.raises(InputError, match="ended from outside or ran out of memory; run it again, perhaps with fewer"):
         predict_photos(predictor, split_folder, read_manifest(split_folder), workers=2)
 
 

@@ -1,8 +1,10 @@
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -68,8 +70,30 @@ def test_what_is_finished_before_a_failure_is_given_first():
 
 
 def test_a_worker_that_dies_is_one_sentence():
-    with pytest.raises(InputError, match="fewer --workers"):
+    with pytest.raises(
+        InputError, match="was ended from outside or ran out of memory; run it again, perhaps with fewer"
+    ):
         list(map_in_processes(os._exit, [3, 3], workers=2))
+
+
+def _waits(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_results_come_in_order_where_that_is_asked_for(start):
+    tasks = [0.3, *(0.001 * number for number in range(20))]
+    context = multiprocessing.get_context(start)
+    assert list(map_in_processes(_waits, tasks, workers=2, in_order=True, context=context)) == tasks
+
+
+def test_in_order_nothing_comes_after_a_failure():
+    found = []
+    with pytest.raises(ValueError, match="invalid literal"):
+        for number in map_in_processes(int, [*"0123", "x", *"567890123"], workers=2, in_order=True):
+            found.append(number)
+    assert found == [0, 1, 2, 3]
 
 
 @pytest.fixture

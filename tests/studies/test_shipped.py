@@ -20,7 +20,8 @@ from biranet.errors import InputError
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.learning import shipped_models as models
-from biranet.learning.checkpoint import load_checkpoint, read_info, save_checkpoint
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_file import read_info
 from biranet.manifest import graded_photos, read_manifest, write_manifest
 from biranet.tables import write_table
 from biranet.validated import validated

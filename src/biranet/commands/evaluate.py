@@ -45,8 +45,8 @@ class Calibrate(Command):
         """Fit the rules and show them."""
         from biranet.decisions.predictions import read_predictions
         from biranet.learning.calibrate import calibrate_on_part, calibrate_on_predictions
-        from biranet.learning.checkpoint import read_weights, save_checkpoint, write_weights
-        from biranet.learning.torch_predictor import load_predictor
+        from biranet.learning.checkpoint_file import info_of, write_info
+        from biranet.learning.tensors import open_checkpoint
         from biranet.manifest import read_manifest
         from biranet.outputs import write_lock
 
@@ -56,10 +56,14 @@ class Calibrate(Command):
         with write_lock(Path(os.path.realpath(self.checkpoint)).parent, folder=True):
             if self.predictions:
                 predictions = read_predictions(*self.predictions)
-                weights, info, _ = read_weights(self.checkpoint)
-                info = calibrate_on_predictions(info, self.prepared, table, predictions, self.config)
-                write_weights(self.checkpoint, weights, info)
+                with open_checkpoint(self.checkpoint) as stored:
+                    info = info_of(self.checkpoint, stored)
+                    info = calibrate_on_predictions(info, self.prepared, table, predictions, self.config)
+                    write_info(stored, self.checkpoint, info)
             else:
+                from biranet.learning.checkpoint import save_checkpoint
+                from biranet.learning.torch_predictor import load_predictor
+
                 predictor = load_predictor(self.checkpoint, computing.device)
                 info = calibrate_on_part(predictor, self.prepared, table, self.config, workers=computing.workers)
                 save_checkpoint(self.checkpoint, predictor.model, info)
@@ -83,7 +87,8 @@ class Evaluate(Command):
     """Measure a model on photos it has not learned from, or measure anyone's table of predictions."""
 
     checkpoint: Annotated[Positional[Path | None], arg(metavar="CHECKPOINT")] = None
-    """Model to measure: a file such as RUN/best.safetensors, or the name of a model that ships."""
+    """Model to measure: a file such as RUN/best.safetensors, one that `biranet export` wrote, or the name of one that
+    ships."""
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder with graded photos; or the file of RetinaMNIST, retinamnist.npz, as it was published."""
     predictions: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from biranet.commands.flags import Command, command_line
 from biranet.errors import InputError
+from biranet.extras import needing
 from biranet.grades import DISCLAIMER
 
 
@@ -30,10 +31,11 @@ class Export(Command):
         checkpoint = find_checkpoint(self.checkpoint)
 
         # Only now, so that mistakes are answered at once.
-        from biranet.inference.export import HALF, ONNX, export_half, export_onnx
+        as_onnx = self.out.suffix == ".onnx"
+        with needing("writing ONNX" if as_onnx else "halving a checkpoint", "onnx" if as_onnx else "train"):
+            from biranet.inference.export import HALF, ONNX, export_half, export_onnx
         from biranet.outputs import claim_output
 
-        as_onnx = self.out.suffix == ".onnx"
         with claim_output(self.out, ONNX if as_onnx else HALF, [checkpoint]) as out:
             exported = (export_onnx if as_onnx else export_half)(checkpoint, out)
         temperature = f"{exported.temperature:.3f}{', applied in the model' if as_onnx else ''}"
@@ -43,6 +45,5 @@ class Export(Command):
         return 0
 
     def next_step(self) -> str:
-        """Use the checkpoint; of an ONNX, which is for other programs, have the answers that theirs should be."""
-        checkpoint = self.checkpoint if self.out.suffix == ".onnx" else self.out
-        return command_line("grade", "NEW_PHOTOS", "--checkpoint", checkpoint)
+        """Grade with what was written."""
+        return command_line("grade", "NEW_PHOTOS", "--checkpoint", self.out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import Command, Computing, check_counts, command_line
+from biranet.config import Engine
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 from biranet.words import counted
@@ -25,8 +26,8 @@ class Grade(Command):
     photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
     """Picture files, folders of them, or tables (CSV, TSV or Parquet) with a column `file`."""
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
-    """Model to grade with: a file such as RUN/best.safetensors, or the name of a model that ships; the default one of
-    `biranet models` when not given."""
+    """Model to grade with: a file such as RUN/best.safetensors, one that `biranet export` wrote, or the name of a model
+    that ships; the default one of `biranet models` when not given."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_grades.csv")
     """Table to write; an earlier one is replaced, any other file is not."""
     attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
@@ -35,14 +36,17 @@ class Grade(Command):
     """Grade ungradable photos like all others, instead of saying why they are ungradable."""
     batch_size: int = 16
     """Photos at a time."""
+    engine: Engine = "auto"
+    """What computes: torch; for models that ship and exported ones also onnx, ONNX Runtime, which auto takes where it
+    can and no GPU is asked for, and openvino."""
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
     def run(self) -> int:
         """Write the table row by row."""
+        from biranet.inference.engines import load_engine
         from biranet.inference.grader import TABLE_COLUMNS, Grader
         from biranet.inference.inputs import list_photos, outputs_of_grading
         from biranet.learning.shipped_models import describe_model, find_checkpoint
-        from biranet.learning.torch_predictor import load_predictor
         from biranet.signals import stop_signals
         from biranet.tables import write_rows
 
@@ -52,7 +56,7 @@ class Grade(Command):
         checkpoint = find_checkpoint(self.checkpoint)
         graded = _Graded(len(listed.files), before=self.out.exists())
         with outputs_of_grading(self.out, self.attention, self.photos, listed.files, checkpoint) as out:
-            grader = Grader(load_predictor(checkpoint, computing.device))
+            grader = Grader(load_engine(checkpoint, self.engine, computing.device))
             answers = grader.grade_many(
                 listed.files,
                 batch_size=self.batch_size,

@@ -74,7 +74,7 @@ def _entry(name: str, card: "ModelCard", *, marked: bool) -> Iterator[str]:
 def _card(name: str, card: "ModelCard") -> Iterator[str]:
     """All of a card, with what the checkpoint says of itself."""
     from biranet.evaluation.measures import point_name
-    from biranet.learning.checkpoint import read_info
+    from biranet.learning.checkpoint_file import read_info
     from biranet.learning.shipped_models import find_checkpoint
 
     path = find_checkpoint(name)

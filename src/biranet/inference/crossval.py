@@ -40,11 +40,12 @@ from biranet.inference.prepared_view import link_prepared
 from biranet.inference.provenance import count_learned_before
 from biranet.inference.readings_of_test_part import record_reading
 from biranet.learning.calibrate import calibrate_on_predictions
-from biranet.learning.checkpoint import read_info_and_sha256, read_weights, write_weights
+from biranet.learning.checkpoint_file import info_of, read_info_and_sha256, write_info
 from biranet.learning.predict import for_readers, photos_of_part, predict_photos
 from biranet.learning.probe_beside import train_probe_beside
 from biranet.learning.run_folder import BEST_NAME, LAST_NAME
 from biranet.learning.start import Start
+from biranet.learning.tensors import open_checkpoint
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
@@ -280,9 +281,12 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
             return
         remaining.say(f"{remaining.current}: its rules are fitted on the answers of the folds")
         _train(TrainingPlan(work.photos, work.out / "final", work.config, work.start), remaining)
-        weights, info, _ = read_weights(work.model("final"))
-        try:
-            info = calibrate_on_predictions(info, work.photos, work.division.table, answers, work.config.calibration)
-        except BiranetError as error:  # what has been learned is worth more than its rules
-            remaining.say(f"The model could not be calibrated: {error}")
-        write_weights(model, weights, info)
+        with open_checkpoint(trained := work.model("final")) as stored:
+            info = info_of(trained, stored)
+            try:
+                info = calibrate_on_predictions(
+                    info, work.photos, work.division.table, answers, work.config.calibration
+                )
+            except BiranetError as error:  # what has been learned is worth more than its rules
+                remaining.say(f"The model could not be calibrated: {error}")
+            write_info(stored, model, info)

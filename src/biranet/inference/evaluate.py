@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from biranet.config import ComputeConfig, ReportConfig
+from biranet.config import ComputeConfig, Device, ReportConfig
 from biranet.decisions.columns import probabilities
 from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
+from biranet.inference.engines import load_engine
 from biranet.inference.medmnist import is_archive, prepare_archive
 from biranet.inference.provenance import describe_origin, provenance_notes
 from biranet.inference.readings_of_test_part import record_reading
@@ -17,9 +18,9 @@ from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, for_readers, photos_of_part, predict_photos
-from biranet.learning.probe_beside import load_probe_beside
+from biranet.learning.predictor import LoadedPredictor
+from biranet.learning.run_folder import BEST_NAME, LAST_NAME, PROBE_FOLDER
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
 from biranet.outputs import claim_output
 from biranet.reports.notes import Note
@@ -41,7 +42,7 @@ def evaluate_checkpoint(
     Reading a test part is written down in the prepared folder, and the report says how often it was read before.
 
     Args:
-        checkpoint: The model: its file, or the name of one that ships.
+        checkpoint: The model: its file, a checkpoint or an exported one, or the name of one that ships.
         prepared: Prepared folder with graded photos; or the `.npz` of RetinaMNIST, see `biranet.inference.medmnist`.
         out: Folder for the report.
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
@@ -57,7 +58,7 @@ def evaluate_checkpoint(
     """
     checkpoint = find_checkpoint(checkpoint)
     with claim_output(out, REPORT, (checkpoint, prepared)) as place:
-        predictor = load_predictor(checkpoint, computing.device)
+        predictor = load_engine(checkpoint, device=computing.device)
         info, archive = predictor.info, is_archive(prepared)
         if archive:
             prepared, part = prepare_archive(prepared, place, part, predictor, workers=computing.workers)
@@ -71,7 +72,7 @@ def evaluate_checkpoint(
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
             notes.append(Note("test_readings", readings.sentence()))
             notes += [Note.of("archive_readings")] * archive
-        facts = describe_origin(checkpoint, predictor.sha256, info, prepared, manifest, part)
+        facts = describe_origin(checkpoint, predictor, prepared, manifest, part)
         return write_report(
             place,
             for_readers(predictions, config.by),
@@ -105,6 +106,29 @@ def predict_by_probe(
     if probe is None:
         return None
     return for_readers(predict_photos(probe, prepared, photos, workers=computing.workers))
+
+
+def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) -> LoadedPredictor | None:
+    """Load the probe of the run that a checkpoint is from.
+
+    Args:
+        checkpoint: A checkpoint in a run folder, or anywhere.
+        info: Its description.
+        device: Where to compute.
+
+    Returns:
+        The probe, ready to predict; None where there is none that has learned from the same photos.
+
+    Raises:
+        InputError: If its checkpoint cannot be used.
+    """
+    for name in (BEST_NAME, LAST_NAME):
+        path = checkpoint.parent / PROBE_FOLDER / name
+        if path.exists():
+            probe = load_engine(path, device=device)
+            same = ("split_column", "training_set_digest", "preparation")
+            return probe if all(getattr(probe.info, each) == getattr(info, each) for each in same) else None
+    return None
 
 
 def _describe_grades(rules: Rules, predictions: pd.DataFrame) -> Iterator[Note]:

@@ -1,19 +1,19 @@
 """Export: a checkpoint as a file for others, whose answers are compared with the checkpoint's own.
 
-An ONNX model takes the pixels of prepared photos and gives the probabilities that `biranet grade` gives: calibrated.
-What makes grades and decisions of them stands in its metadata; docs/export.md shows how it is used.
+An ONNX model takes the pixels of prepared photos and gives the probabilities that `biranet grade` gives: calibrated;
+and those before any rule, from which `biranet grade` starts where it is given such a model. What makes grades and
+decisions of them stands in its metadata; docs/export.md shows how it is used.
 """
 
-import dataclasses
 import io
 import json
 import logging
 import mmap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -22,14 +22,24 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from biranet.decisions.rules import decide
-from biranet.errors import InputError, RefusedError
+from biranet.errors import RefusedError
+from biranet.extras import needing
 from biranet.files import parse_json, write_bytes
-from biranet.grades import DISCLAIMER
 from biranet.learning.checkpoint import save_checkpoint
-from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo, info_header
+from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo
 from biranet.learning.normalization import normalize
+from biranet.learning.onnx_file import (
+    ATTENTION,
+    DESCRIPTION,
+    IMAGE,
+    PROBABILITIES,
+    RAW_PROBABILITIES,
+    describe,
+    with_digest,
+)
+from biranet.learning.onnx_predictor import open_onnx
 from biranet.learning.predictor import Predictor
-from biranet.learning.torch_predictor import load_predictor
+from biranet.learning.torch_predictor import TorchPredictor, load_predictor
 from biranet.learning.transforms import Pixels
 from biranet.outputs import file_kind
 from biranet.photos.drawn.synthetic import draw_photo
@@ -39,6 +49,9 @@ OPSET = 18
 
 TOLERANCE = 1e-4
 """Answers of an ONNX model must lie nearer to the checkpoint's than this."""
+
+MIN_HALVED = 32
+"""Numbers that a tensor must have at least for a cast to take less room than they."""
 
 MAX_PROTOBUF_BYTES = 2_000_000_000
 """Weights that fit into one ONNX file, which ends at 2 GiB with all that is in it."""
@@ -105,8 +118,10 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
     Args:
         checkpoint: A file that training wrote.
         out: File to write. Its input `image` is RGB pixels of prepared photos, (batch, size, size, 3), uint8; its
-            outputs are `probabilities`, calibrated, (batch, 5), float32, and where the model has streams `attention`,
-            (batch, streams, h, w), float32. Its metadata `biranet` is the checkpoint's header as JSON.
+            outputs are `probabilities`, calibrated, (batch, 5), float32; where the model has streams `attention`,
+            (batch, streams, h, w), float32; and `raw_probabilities`, before any rule, as the first. Its metadata
+            `biranet` is the checkpoint's header as JSON. Weights in half precision stay so, and are computed with in
+            float32.
 
     Returns:
         How near its answers are.
@@ -115,11 +130,9 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         InputError: If the checkpoint cannot be used, or the extra `[onnx]` is not installed.
         RefusedError: If the model does not fit into one file, cannot be written as ONNX, or answers otherwise there.
     """
-    try:
-        import onnxruntime
+    with needing("writing ONNX"):
+        import onnx  # noqa: F401 (asked for before torch begins to write the graph)
         import onnxscript
-    except ImportError as error:
-        raise InputError(f"writing ONNX needs {error.name}; install it with: pip install 'biranet[onnx]'") from None
     predictor = load_predictor(checkpoint, "cpu")
     model, info = predictor.model, predictor.info
     weights_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
@@ -132,16 +145,17 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
     answers = _answers(predictor, photos)
     try:
         with _quiet():
-            content = _as_onnx(model, info, ["probabilities", "attention"][: len(answers)])
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            content = _as_onnx(predictor, list(answers))
+        session = open_onnx(content, out).model
         # One photo, then three: a model that takes batches of one size only fails here.
-        batches = [session.run(None, {"image": batch}) for batch in (photos[:1], photos[1:])]
+        batches = [session.run(list(answers), {IMAGE: batch}) for batch in (photos[:1], photos[1:])]
     except Exception as error:  # the exporter and the runtime raise errors of many kinds
         raise RefusedError(
             f"torch {torch.__version__} with onnxscript {onnxscript.__version__} cannot write {checkpoint} "
             f"(backbone {info.model.backbone}) as ONNX: {type(error).__name__}; newer versions may"
         ) from error
-    difference = _difference(answers, [np.concatenate(parts) for parts in zip(*batches, strict=True)])
+    theirs = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    difference = _difference(answers, dict(zip(answers, theirs, strict=True)))
     if not difference < TOLERANCE:
         raise RefusedError(
             f"as ONNX, {checkpoint} gives answers that differ by {difference:.1e}, and the limit is {TOLERANCE:g}, "
@@ -152,7 +166,7 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
 
 
 class _Calibrated(nn.Module):
-    """A model with what grading does before and after it: pixels in, calibrated probabilities out."""
+    """A model with what grading does before and after it: pixels in, probabilities out, calibrated and raw."""
 
     def __init__(self, model: nn.Module, info: CheckpointInfo) -> None:
         super().__init__()
@@ -162,11 +176,12 @@ class _Calibrated(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         logits, attention = self.model(normalize(pixels, self.normalization))
-        probabilities = (logits / self.temperature).softmax(dim=1)
-        return (probabilities, attention) if attention.shape[1] else (probabilities,)
+        masks = (attention,) if attention.shape[1] else ()
+        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1)
 
 
-def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> bytes:
+def _as_onnx(predictor: TorchPredictor, outputs: list[str]) -> bytes:
+    model, info = predictor.model, predictor.info
     # Two photos, since torch takes a batch of one for a constant.
     pixels = torch.zeros(2, info.image_size, info.image_size, 3, dtype=torch.uint8)
     program = torch.onnx.export(
@@ -176,7 +191,7 @@ def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> byte
         optimize=True,
         verbose=False,
         opset_version=OPSET,
-        input_names=["image"],
+        input_names=[IMAGE],
         output_names=outputs,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
@@ -185,13 +200,32 @@ def _as_onnx(model: nn.Module, info: CheckpointInfo, outputs: list[str]) -> byte
     # Here torch notes which line of which file made what: paths of this machine.
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
-    # The temperature is in the graph, so the rules for what comes out of it have none.
-    rules = dataclasses.replace(info.rules, temperature=1.0)
-    header = info_header(dataclasses.replace(info, rules=rules))
-    header |= {"temperature_applied": info.rules.temperature, "disclaimer": DISCLAIMER}
-    proto.metadata_props.add(key="biranet", value=json.dumps(header, default=str))
-    content: bytes = proto.SerializeToString()
-    return content
+    if all(_fits_half(tensor.numpy()) for tensor in model.state_dict().values() if tensor.is_floating_point()):
+        _store_as_half(graph)
+    proto.metadata_props.add(key=DESCRIPTION, value=json.dumps(describe(info, predictor.sha256), default=str))
+    return with_digest(proto.SerializeToString())
+
+
+def _fits_half(weights: NDArray[np.floating]) -> bool:
+    """Whether half precision holds weights to the bit."""
+    with np.errstate(over="ignore"):
+        return bool((weights.astype(np.float16).astype(weights.dtype) == weights).all())
+
+
+def _store_as_half(graph: Any) -> None:
+    """Store the weights of a graph in half precision, where it holds them, and make float32 of them as it is loaded."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        weights = numpy_helper.to_array(tensor)
+        if weights.dtype == np.float32 and weights.size >= MIN_HALVED and _fits_half(weights):
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 @contextmanager
@@ -213,12 +247,16 @@ def _drawn_photos(size_px: int) -> Pixels:
     return np.stack([*drawn, np.zeros_like(drawn[0])])
 
 
-def _answers(predictor: Predictor, photos: Pixels) -> list[NDArray[np.floating]]:
-    """Answer as `grade` does: calibrated probabilities, and the attention where there is any."""
-    predicted = predictor.predict(photos)
-    probabilities = decide(predicted.probabilities, predictor.info.rules).probabilities
-    return [probabilities, predicted.attention] if predicted.attention.shape[1] else [probabilities]
+_Answers = Mapping[str, NDArray[np.floating]]
+"""What a model says of photos, by the names of its outputs."""
 
 
-def _difference(ours: Sequence[NDArray[np.floating]], theirs: Sequence[NDArray[np.floating]]) -> float:
-    return max(float(np.abs(one - other).max()) for one, other in zip(ours, theirs, strict=True))
+def _answers(predictor: Predictor, photos: Pixels) -> _Answers:
+    """Answer as `grade` does: calibrated probabilities, the attention where there is any, and the raw probabilities."""
+    raw, attention = predictor.predict(photos)
+    masks = {ATTENTION: attention} if attention.shape[1] else {}
+    return {PROBABILITIES: decide(raw, predictor.info.rules).probabilities, **masks, RAW_PROBABILITIES: raw}
+
+
+def _difference(ours: _Answers, theirs: _Answers) -> float:
+    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)

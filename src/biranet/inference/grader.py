@@ -2,31 +2,33 @@
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import multiprocessing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch.utils.data import Dataset
 
-from biranet.config import Device, ModelConfig
+from biranet.config import Device, Engine, ModelConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.rules import decide, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
+from biranet.inference.engines import load_engine
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.transforms import Pixels, resize
-from biranet.learning.workers import Loader, worker_errors
 from biranet.photos.overlay import overlay_attention
-from biranet.photos.prepare import decode_prepared, prepare_photo
+from biranet.photos.parallel import map_in_processes
+from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo
 from biranet.photos.quality import why_ungradable
 from biranet.setting_names import setting
 
@@ -131,7 +133,7 @@ class Grader:
 
     @property
     def model(self) -> Any:
-        """The network as its engine has it; in torch an `nn.Module` that returns `Output`."""
+        """The network as its engine has it: an `nn.Module` that returns `Output`, or an ONNX Runtime session."""
         return self.predictor.model
 
     @property
@@ -154,7 +156,7 @@ class Grader:
             PhotoError: If the photo cannot be read, has no field or is ungradable.
         """
         name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
-        prepared = _prepare(source, self.info, keep_ungradable=keep_ungradable)
+        prepared = _prepare(source, self.info.preparation, self.info.image_size, keep_ungradable=keep_ungradable)
         return next(self._predict([name], [prepared]))
 
     def grade_many(
@@ -171,7 +173,7 @@ class Grader:
         Args:
             files: Picture files; their names are listed before the first is read.
             batch_size: Photos at a time, from 1.
-            workers: Processes that prepare photos; with 0, this one does.
+            workers: Processes that prepare photos, where there is more than one batch of them; with 0, this one does.
             keep_ungradable: Grade photos even if they are too dark, too blurred or no fundus photos.
             refused: For files that must not be read: why, in a sentence.
 
@@ -185,17 +187,34 @@ class Grader:
         for name, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
-        photos = _PhotoFiles([Path(name) for name in names], self.info, refused or {}, keep_ungradable=keep_ungradable)
-        loader: Loader[_Loaded] = Loader(photos, workers, batch_size=batch_size, collate_fn=list)
-        return self._predict_loaded(names, loader)
+        # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
+        cv2.setNumThreads(1)
+        info, refusals = self.info, refused or {}
+        prepare = partial(
+            _prepare_file,
+            preparation=info.preparation,
+            image_size=info.image_size,
+            keep_ungradable=keep_ungradable,
+        )
+        prepared = map_in_processes(
+            prepare,
+            ((Path(name), refusals.get(Path(name), "")) for name in names),
+            # One batch is prepared before processes have started.
+            workers if len(names) > batch_size else 0,
+            in_order=True,
+            context=multiprocessing.get_context(),
+        )
+        return self._predict_prepared(names, prepared, batch_size)
 
-    def _predict_loaded(self, names: Sequence[str], loader: "Loader[_Loaded]") -> Iterator[Prediction]:
+    def _predict_prepared(
+        self, names: Sequence[str], prepared: Generator["Pixels | PhotoError", None, None], batch_size: int
+    ) -> Iterator[Prediction]:
         remaining = iter(names)
-        with worker_errors(f"grade again, perhaps with fewer {setting('workers')}"):
-            for loaded in loader:
-                yield from self._predict(list(islice(remaining, len(loaded))), loaded)
+        with closing(prepared):
+            while batch := list(islice(prepared, batch_size)):
+                yield from self._predict(list(islice(remaining, len(batch))), batch)
 
-    def _predict(self, names: Sequence[str], loaded: "_Loaded") -> Iterator[Prediction]:
+    def _predict(self, names: Sequence[str], loaded: "Sequence[Pixels | PhotoError]") -> Iterator[Prediction]:
         """Predict a batch, in which a photo that cannot be used stands as its error."""
         usable = [photo for photo in loaded if not isinstance(photo, PhotoError)]
         graded = self._grade(usable) if usable else iter(())
@@ -227,22 +246,26 @@ def load(
     checkpoint: Path | str | None = None,
     *,
     device: Device = "auto",
+    engine: Engine = "auto",
     build: Callable[[ModelConfig], Any] | None = None,
 ) -> Grader:
     """Load a model, ready to grade photographs.
 
     Args:
-        checkpoint: A file that training wrote, such as `RUN/best.safetensors`; or the name of a model that ships, which
-            `biranet models` lists, its default when not given.
-        device: Where to compute: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
-        build: Builds the network, an `nn.Module`, where `train` was given a function to build a model of your own.
+        checkpoint: A file that training wrote, such as `RUN/best.safetensors`, or that `biranet export` wrote as ONNX;
+            or the name of a model that ships, which `biranet models` lists, its default when not given.
+        device: Where torch computes: `auto` (a GPU where there is one), `cpu`, `cuda` or `mps`.
+        engine: What computes: `torch`; `onnx`, ONNX Runtime, or `openvino`, which need an exported model or one that
+            ships; or `auto`, which takes ONNX Runtime for these where no GPU is asked for.
+        build: Builds the network, an `nn.Module`, where `train` was given a function to build a model of your own;
+            torch computes it.
 
     Returns:
-        The grader. Its `model` is an `nn.Module` that returns `Output`; where the checkpoint has a flip at test time, a
-        `FlipAverage`, whose own `model` is the network.
+        The grader. With torch its `model` is an `nn.Module` that returns `Output`; where the checkpoint has a flip at
+        test time, a `FlipAverage`, whose own `model` is the network.
 
     Raises:
-        InputError: If the checkpoint cannot be used, or there is no such device.
+        InputError: If the checkpoint cannot be used, or not by that engine, or there is no such device.
 
     Example:
         >>> import biranet
@@ -251,8 +274,7 @@ def load(
         >>> prediction.decision in ("refer", "do not refer", "ask a human")
         True
     """
-    path = find_checkpoint(checkpoint)
-    return Grader(load_predictor(path, device) if build is None else load_predictor(path, device, build))
+    return Grader(load_engine(find_checkpoint(checkpoint), engine, device, build))
 
 
 def _cell(value: str | float | None) -> str:
@@ -270,37 +292,25 @@ def _names(files: Iterable[Path | str]) -> list[str]:
     return [str(file) for file in listed]
 
 
-_Loaded = list[Pixels | PhotoError]
-"""The photos of one batch as the network shall see them, or why they cannot be used."""
+def _prepare_file(
+    task: tuple[Path, str], *, preparation: Preparation, image_size: int, keep_ungradable: bool
+) -> Pixels | PhotoError:
+    """Prepare a file, which comes with why it must not be read, if so: what the network shall see, or why it cannot."""
+    file, refusal = task
+    if refusal:
+        return PhotoError("unreadable", refusal)
+    try:
+        return _prepare(file, preparation, image_size, keep_ungradable=keep_ungradable)
+    except PhotoError as error:
+        return error
 
 
-class _PhotoFiles(Dataset[Pixels | PhotoError]):
-    """Photo files, prepared as they are read."""
-
-    def __init__(
-        self, files: Sequence[Path], info: CheckpointInfo, refused: Mapping[Path, str], *, keep_ungradable: bool
-    ) -> None:
-        self.files, self.info, self.refused, self.keep_ungradable = files, info, refused, keep_ungradable
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, row: int) -> Pixels | PhotoError:
-        file = self.files[row]
-        if file in self.refused:
-            return PhotoError("unreadable", self.refused[file])
-        try:
-            return _prepare(file, self.info, keep_ungradable=self.keep_ungradable)
-        except PhotoError as error:
-            return error
-
-
-def _prepare(source: Path | bytes, info: CheckpointInfo, *, keep_ungradable: bool) -> Pixels:
+def _prepare(source: Path | bytes, preparation: Preparation, image_size: int, *, keep_ungradable: bool) -> Pixels:
     """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
-    prepared = prepare_photo(source, info.preparation)
+    prepared = prepare_photo(source, preparation)
     if prepared.quality is not None and not keep_ungradable and (reason := why_ungradable(prepared.quality)):
         raise PhotoError("ungradable", reason)
-    return resize(decode_prepared(prepared.jpeg), info.image_size)
+    return resize(decode_prepared(prepared.jpeg), image_size)
 
 
 def _encode(photo: Image.Image | Pixels) -> bytes:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from biranet.decisions.rules import Rules
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom, short_hash
+from biranet.learning.predictor import LoadedPredictor
 from biranet.learning.shipped_models import is_shipped, read_model_card
 from biranet.learning.split import describe_split
 from biranet.manifest import (
@@ -124,14 +125,13 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 
 def describe_origin(
-    checkpoint: Path, digest: str, info: CheckpointInfo, prepared: Path, manifest: pd.DataFrame, part: str
+    checkpoint: Path, predictor: LoadedPredictor, prepared: Path, manifest: pd.DataFrame, part: str
 ) -> dict[str, Fact]:
     """Say how the figures came about.
 
     Args:
         checkpoint: The model's file.
-        digest: SHA-256 of the bytes it was loaded from.
-        info: Its description.
+        predictor: What was loaded from it.
         prepared: The prepared folder.
         manifest: Its photos.
         part: What was measured: a part of the split, or `all`.
@@ -139,6 +139,7 @@ def describe_origin(
     Returns:
         What stands under "How this was measured", by name.
     """
+    info = predictor.info
     column, rules = info.split_column, info.rules
     has_split = column in manifest
     whole = part == "all"
@@ -147,7 +148,7 @@ def describe_origin(
         training = read_model_card(checkpoint.stem).training
     origin: dict[str, Fact] = {
         MODEL_FACT: describe_model(info),
-        CHECKPOINT_FACT: HashedFile(public_name(checkpoint), digest),
+        CHECKPOINT_FACT: HashedFile(public_name(checkpoint), predictor.sha256),
         EPOCH_FACT: describe_epoch(info),
         **describe_training([info], training),
         PHOTOS_FACT: PhotosFact(public_name(prepared), part, "" if whole else column),
@@ -159,7 +160,7 @@ def describe_origin(
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",
         TRAINED_WITH_FACT: describe_software(info),
     }
-    return {**origin, **how_measured()}
+    return {**origin, **how_measured(predictor.package)}
 
 
 def describe_model(info: CheckpointInfo) -> ModelFact:

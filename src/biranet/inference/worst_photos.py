@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from biranet.decisions.columns import PROBABILITIES, probabilities
-from biranet.learning.data import PreparedPhotos
 from biranet.learning.predictor import Predictor
+from biranet.learning.stored_photos import read_stored, stored_photos
 from biranet.photos.overlay import overlay_attention
 from biranet.reports.report import Panel, worst_mistakes
 
@@ -43,9 +43,9 @@ def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame)
         One panel per chosen photo.
     """
     chosen = predictions.iloc[choose_rows(predictions)].reset_index(drop=True)
-    photos = PreparedPhotos(prepared, chosen, predictor.info.image_size)
-    for position, (_, row) in enumerate(chosen.iterrows()):
-        photo = photos.photo(position)
+    photos = zip(*stored_photos(prepared, chosen), strict=True)
+    for stored, (_, row) in zip(photos, chosen.iterrows(), strict=True):
+        photo = read_stored(stored, predictor.info.image_size)
         attention = predictor.predict(photo[None]).attention[0]
         yield Panel(
             caption=row["file"],

@@ -16,7 +16,7 @@ from biranet.errors import InputError
 from biranet.files import printable
 from biranet.learning.checkpoint_info import CheckpointInfo, short_hash
 from biranet.learning.predict import check_preparation, photos_of_part, predict_photos
-from biranet.learning.torch_predictor import TorchPredictor
+from biranet.learning.predictor import Predictor
 from biranet.manifest import graded_photos
 from biranet.public_paths import public_name
 
@@ -25,7 +25,7 @@ CALIBRATION = "calibration"
 
 
 def calibrate_on_part(
-    predictor: TorchPredictor, prepared: Path, table: pd.DataFrame, config: CalibrationConfig, *, workers: int = 2
+    predictor: Predictor, prepared: Path, table: pd.DataFrame, config: CalibrationConfig, *, workers: int = 2
 ) -> CheckpointInfo:
     """Fit rules on the calibration part of the split that a model was trained on.
 
@@ -48,8 +48,7 @@ def calibrate_on_part(
     photos = photos_of_part(table, CALIBRATION, predictor, prepared)
     origin = f"the calibration part ({info.split_column}) of {public_name(prepared)}"
     refuse_too_few(photos, origin)  # before all of them are predicted
-    without_rules = dataclasses.replace(predictor, info=dataclasses.replace(info, rules=Rules()))
-    predictions = predict_photos(without_rules, prepared, photos, workers=workers)
+    predictions = predict_photos(predictor, prepared, photos, Rules(), workers=workers)
     return _fit(info, predictions, config, origin)
 
 

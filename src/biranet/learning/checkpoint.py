@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from biranet.config import ModelConfig
 from biranet.errors import InputError, RefusedError
 from biranet.learning.backbone import check_backbone
-from biranet.learning.checkpoint_info import CheckpointInfo, check_version, info_header, parse_info
+from biranet.learning.checkpoint_file import info_of
+from biranet.learning.checkpoint_info import CheckpointInfo, info_header
 from biranet.learning.flip import with_test_time_flip
 from biranet.learning.model import build_model
-from biranet.learning.tensors import StoredTensors, open_checkpoint, write_tensors
+from biranet.learning.tensors import open_checkpoint, write_tensors
 
 MAX_UNBACKED_WEIGHTS = 50_000_000
 """So many weights take no memory that matters; a backbone with more must be as large as the file lets expect."""
@@ -55,12 +56,7 @@ def save_checkpoint(path: Path, model: nn.Module, info: CheckpointInfo, *, half:
     tensors = model.state_dict()
     if half:
         tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
-    write_weights(path, tensors, info)
-
-
-def write_weights(path: Path, weights: Mapping[str, Tensor], info: CheckpointInfo) -> None:
-    """Write a checkpoint of weights that no network holds, as `read_weights` gives them; whole or not at all."""
-    write_tensors(path, weights, info_header(info))
+    write_tensors(path, tensors, info_header(info))
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
@@ -96,7 +92,7 @@ def load_checkpoint(
 def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> Loaded:
     """Read a checkpoint as `load_checkpoint` does, and name the bytes it was read from."""
     with open_checkpoint(path) as stored:
-        info = _info(path, stored)
+        info = info_of(path, stored)
         with _name_in_errors(path):
             weights = check_backbone(info.model.backbone, info.image_size)
         if weights > max(MAX_UNBACKED_WEIGHTS, stored.size_bytes):
@@ -159,36 +155,8 @@ def read_weights(path: Path) -> StoredWeights:
         InputError: As `load_checkpoint`, but for what only the network shows.
     """
     with open_checkpoint(path) as stored:
-        info = _info(path, stored)
+        info = info_of(path, stored)
         return StoredWeights(stored.tensors(), info, stored.sha256)
-
-
-def read_info(path: Path) -> CheckpointInfo:
-    """Read what a checkpoint says about itself, and none of its weights.
-
-    Args:
-        path: A file that training wrote.
-
-    Returns:
-        Its description.
-
-    Raises:
-        InputError: As `load_checkpoint`, but for what only the weights show.
-    """
-    with open_checkpoint(path) as stored:
-        return _info(path, stored)
-
-
-def read_info_and_sha256(path: Path) -> tuple[CheckpointInfo, str]:
-    """Read what `read_info` reads, and the SHA-256 of the bytes of the file that it was read from."""
-    with open_checkpoint(path) as stored:
-        return _info(path, stored), stored.sha256
-
-
-def _info(path: Path, stored: StoredTensors) -> CheckpointInfo:
-    check_version(path, stored.header)
-    stored.check_guarded()
-    return parse_info(path, stored.header)
 
 
 @contextmanager

@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from biranet.config import DataConfig
-from biranet.errors import BiranetError, InputError, PhotoError
-from biranet.files import printable
+from biranet.errors import BiranetError, InputError
 from biranet.grades import GRADE_COUNT
-from biranet.images import PREPARED_SHA256, read_image
-from biranet.learning.transforms import AUGMENTATIONS, Pixels, resize
+from biranet.learning.stored_photos import read_stored, refuse_larger, stored_photos
+from biranet.learning.transforms import AUGMENTATIONS, Pixels
 from biranet.learning.workers import Loader, pack
 from biranet.manifest import read_manifest, select_part
-from biranet.photos.prepare import decode_prepared, read_preparation
+from biranet.photos.prepare import read_preparation
 from biranet.setting_names import setting
 from biranet.words import counted
 
@@ -103,10 +102,7 @@ PHOTOS nowhere
             select_part(read_manifest(prepared), photos, split_column, prepared) if isinstance(photos, str) else photos
         )
         # Arrays, not a table: worker processes read them without copying.
-        self.paths = (str(prepared) + "/" + table["prepared"].astype(str)).to_numpy(dtype=str)
-        self.files = table["file"].to_numpy(dtype=str)
-        # Older versions did not write it down: then images are taken as they are, of which the audit warns.
-        self.digests = table.get(PREPARED_SHA256, pd.Series("", table.index)).to_numpy(dtype=str)
+        self.files, self.paths, self.digests = stored_photos(prepared, table)
         self.grades = table["grade"].fillna(NO_GRADE).to_numpy(dtype=np.int64)
         self.image_size = read_preparation(prepared).size_px if image_size is None else image_size
         self.augment: Callable[[Pixels, np.random.Generator], Pixels] | None = AUGMENTATIONS[augmentation]
@@ -124,17 +120,7 @@ PHOTOS nowhere
         Raises:
             InputError: If it is missing, or is not what was stored when it was prepared.
         """
-        path = Path(self.paths[row])
-        try:
-            photo = decode_prepared(read_image(path, str(self.digests[row])))
-        except (OSError, PhotoError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise InputError(
-                f"the prepared image of {printable(str(self.files[row]))}, {path}, cannot be read: {reason}; "
-                "run `biranet prepare` again to restore it"
-            ) from error
-        _refuse_larger(self.image_size, photo.shape[0])
-        return resize(photo, self.image_size)
+        return read_stored((self.files[row], self.paths[row], self.digests[row]), self.image_size)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
         """Return an image, RGB, (3, image_size, image_size), uint8, and its grade, -1 where it has none.
@@ -153,15 +139,7 @@ def check_image_size(prepared: Path, image_size: int) -> None:
         InputError: If they are, or the folder is none.
     """
     read_manifest(prepared)
-    _refuse_larger(image_size, read_preparation(prepared).size_px)
-
-
-def _refuse_larger(image_size: int, stored: int) -> None:
-    if stored < image_size:
-        raise InputError(
-            f"{setting('image_size')} {image_size} is larger than the prepared photos, which are {stored} px; choose "
-            f"at most {stored}, or prepare them again with a larger --size"
-        )
+    refuse_larger(image_size, read_preparation(prepared).size_px)
 
 
 def load_sample(photos: PreparedPhotos, key: SampleKey) -> tuple[Tensor, int, int]:

@@ -1,19 +1,23 @@
 """From prepared photos to a predictions table: which photos a model may be asked about, and its answers for them."""
 
+import multiprocessing
 from collections.abc import Collection
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from biranet.console import progress_bar
 from biranet.decisions.columns import DECISION_COLUMNS, PREDICTION_COLUMNS, PROBABILITIES, point_columns
-from biranet.decisions.rules import decide, decision_columns
+from biranet.decisions.rules import Rules, decide, decision_columns
 from biranet.errors import InputError, RefusedError
 from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
 from biranet.learning.predictor import Predictor
-from biranet.learning.workers import worker_errors
+from biranet.learning.stored_photos import read_stored, stored_photos
 from biranet.manifest import (
     OFFICIAL_SPLIT,
     ROW_SHA256,
@@ -22,10 +26,10 @@ from biranet.manifest import (
     select_part,
     training_set_digest,
 )
+from biranet.photos.parallel import map_in_processes
 from biranet.photos.prepare import read_preparation
 from biranet.photos.quality import QUALITY_COLUMNS
 from biranet.photos.store import MEASURED_COLUMNS
-from biranet.setting_names import setting
 
 _FOR_PROGRAMS = frozenset(
     {"prepared", "status", "reason", *MEASURED_COLUMNS, ROW_SHA256} - {"width_px", "height_px", *QUALITY_COLUMNS}
@@ -77,14 +81,21 @@ def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepare
 
 
 def predict_photos(
-    predictor: Predictor, prepared: Path, table: pd.DataFrame, *, batch_size: int = 32, workers: int = 2
+    predictor: Predictor,
+    prepared: Path,
+    table: pd.DataFrame,
+    rules: Rules | None = None,
+    *,
+    batch_size: int = 32,
+    workers: int = 2,
 ) -> pd.DataFrame:
     """Predict prepared photos.
 
     Args:
-        predictor: The model; the rules in its description make grades and decisions of its probabilities.
+        predictor: The model.
         prepared: The prepared folder.
         table: Rows of its manifest.
+        rules: What makes grades and decisions of its probabilities; the rules in its description when not given.
         batch_size: Photos at a time.
         workers: Processes that load photos.
 
@@ -92,12 +103,20 @@ def predict_photos(
         The predictions table: `file, group, grade, predicted_grade, p0 … p4`, the answer columns where rules were
         fitted (see `biranet.decisions.rules`), then the manifest's further columns.
     """
-    photos, rules = PreparedPhotos(prepared, table, predictor.info.image_size), predictor.info.rules
-    loader = load_batches(photos, SequentialBatchSampler(len(table), batch_size), workers)
+    rules = predictor.info.rules if rules is None else rules
+    # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
+    cv2.setNumThreads(1)
+    photos = map_in_processes(
+        partial(read_stored, image_size=predictor.info.image_size),
+        zip(*stored_photos(prepared, table), strict=True),
+        workers,
+        in_order=True,
+        context=multiprocessing.get_context(),
+    )
     batches = []
-    with worker_errors(f"run the command again, perhaps with fewer {setting('workers')}"):
-        for batch in progress_bar(loader, desc="grading", unit="batch", leave=False):
-            batches.append(predictor.predict(batch.pixels.numpy()).probabilities)
+    with closing(photos):
+        for _ in progress_bar(range(0, len(table), batch_size), desc="grading", unit="batch", leave=False):
+            batches.append(predictor.predict(np.stack(list(islice(photos, batch_size)))).probabilities)
     answers = decide(np.concatenate(batches), rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
     answered = {"predicted_grade": answers.grades, **shares, **decision_columns(answers, rules)}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from biranet.errors import InputError
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.transforms import Pixels
 from biranet.words import counted
@@ -31,11 +32,29 @@ class Predicted(NamedTuple):
         return f"Predicted({counted(len(self.probabilities), 'photo')})"
 
 
+def refuse_not_finite(predicted: Predicted, origin: str) -> Predicted:
+    """Return the answers of a network, if they are finite numbers.
+
+    Args:
+        predicted: The answers.
+        origin: Where the network comes from, for the error.
+
+    Raises:
+        InputError: If one is none, which argmax would take for grade 0.
+    """
+    if not (np.isfinite(predicted.probabilities).all() and np.isfinite(predicted.attention).all()):
+        raise InputError(
+            f"the answers of {origin} are not finite numbers: its training has diverged; train again with a lower --lr"
+        )
+    return predicted
+
+
 class Predictor(Protocol):
     """A trained network, ready to predict: what grading, measuring and calibrating need of an engine.
 
     Attributes:
-        model: The network as the engine has it; of torch an `nn.Module` that returns `Output`.
+        model: The network as the engine has it: in torch an `nn.Module` that returns `Output`, in ONNX Runtime an
+            `InferenceSession`.
         info: Its description: image size, normalization, preparation, rules.
         origin: Where it comes from, such as its checkpoint, for errors.
 
@@ -68,3 +87,15 @@ class Predictor(Protocol):
         Raises:
             InputError: If an answer is no finite number, which argmax would take for grade 0.
         """
+
+
+class LoadedPredictor(Predictor, Protocol):
+    """A predictor that was loaded from a file.
+
+    Attributes:
+        sha256: SHA-256 of the file, as it was loaded.
+        package: The package that computes.
+    """
+
+    sha256: str
+    package: str

@@ -7,20 +7,13 @@ import dataclasses
 import io
 from contextlib import redirect_stdout
 from functools import partial
-from pathlib import Path
 
-from biranet.config import Device
 from biranet.errors import InputError, RefusedError
 from biranet.learning.backbone import backbone_as_it_was
-from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
-from biranet.learning.run_folder import BEST_NAME, LAST_NAME
-from biranet.learning.torch_predictor import TorchPredictor, load_predictor
+from biranet.learning.run_folder import PROBE_FOLDER
 from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
-
-PROBE_FOLDER = "probe"
-"""Folder of the probe, in that of its run."""
 
 
 def train_probe_beside(plan: TrainingPlan) -> str:
@@ -57,26 +50,3 @@ def _plan_probe(plan: TrainingPlan) -> TrainingPlan:
     model = dataclasses.replace(model, backbone_weights=start.path)
     build = partial(build_model, backbone_weights=weights)
     return TrainingPlan(plan.prepared, run, dataclasses.replace(plan.config, model=model), build=build)
-
-
-def load_probe_beside(checkpoint: Path, info: CheckpointInfo, device: Device) -> TorchPredictor | None:
-    """Load the probe of the run that a checkpoint is from.
-
-    Args:
-        checkpoint: A checkpoint in a run folder, or anywhere.
-        info: Its description.
-        device: Where to compute.
-
-    Returns:
-        The probe, ready to predict; None where there is none that has learned from the same photos.
-
-    Raises:
-        InputError: If its checkpoint cannot be used.
-    """
-    for name in (BEST_NAME, LAST_NAME):
-        path = checkpoint.parent / PROBE_FOLDER / name
-        if path.exists():
-            probe = load_predictor(path, device)
-            same = ("split_column", "training_set_digest", "preparation")
-            return probe if all(getattr(probe.info, each) == getattr(info, each) for each in same) else None
-    return None

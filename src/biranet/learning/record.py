@@ -4,7 +4,7 @@ import pandas as pd
 
 from biranet.config import ModelConfig, TrainConfig
 from biranet.files import printable
-from biranet.learning.checkpoint import read_info
+from biranet.learning.checkpoint_file import read_info
 from biranet.learning.tensors import is_written_here
 from biranet.training_record import IMAGENET, RANDOM, TrainingRecord, TrainingRun, TrainingSettings
 

@@ -30,6 +30,8 @@ from biranet.version import software_version
 STATE_NAME = "state.safetensors"
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"
+PROBE_FOLDER = "probe"
+"""Folder of the linear probe beside a run, in that of the run."""
 
 
 RUN = folder_kind("a run", {CONFIG_NAME: lambda path: holds_keys(path, "train")})

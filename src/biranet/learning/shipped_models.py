@@ -1,8 +1,9 @@
-"""Models that ship with biranet: two files each in the folder `shipped`, so that photos can be graded without training.
+"""Models that ship with biranet: three files each in the folder `shipped`, so that photos can be graded at once.
 
-`NAME.safetensors` is a checkpoint in half precision; `NAME.toml` is the model's card, which says in words and figures
+`NAME.safetensors` is a checkpoint in half precision; `NAME.onnx` is the same model for ONNX Runtime, as `biranet
+export` writes it, with the digest of the checkpoint; `NAME.toml` is the model's card, which says in words and figures
 what it was made of, what it can do, and what it must not be used for. What the checkpoint says of itself, such as
-backbone, image size or thresholds, stands there alone.
+backbone, image size or thresholds, does not stand there.
 """
 
 import datetime

@@ -3,25 +3,27 @@
 One digest is over the tensors, the other over the header, which holds the first one. So a bit that rots on a disk or on
 its way, and a value that somebody edits, is found before anything is computed with it. It is no signature: whoever
 makes a file on purpose makes its digests too.
+
+Files are read, checked and given another header without torch, which is imported where tensors are asked for.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors import SafetensorError, deserialize, safe_open
 
 from biranet.errors import InputError
 from biranet.files import parse_json, unreadable, write_bytes
 from biranet.learning.shipped_models import check_card, is_shipped
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_HEADER_BYTES = 100_000_000
 """Longest description of the tensors, which is what safetensors itself allows."""
@@ -30,6 +32,15 @@ _HEADER = "biranet"
 _HEADER_SHA256 = "sha256"
 _WEIGHTS_SHA256 = "weights_sha256"
 _LENGTH_BYTES = 8
+
+NAMES_IN_TORCH = {
+    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64"},
+    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"},
+    **{"U64": "uint64", "U32": "uint32", "U16": "uint16"},
+    **{"F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz"},
+    **{"F8_E5M2": "float8_e5m2", "F8_E5M2FNUZ": "float8_e5m2fnuz"},
+}
+"""What torch calls the kinds of numbers of safetensors: by these names they enter the digest."""
 
 
 class StoredTensors:
@@ -53,6 +64,7 @@ class StoredTensors:
             self.header: dict[str, Any] = parse_json(described.pop("__metadata__")[_HEADER])
             if not isinstance(self.header, dict):
                 raise ValueError("the header is no JSON object")
+            self._described = described
             self.shapes = {str(name): tuple(entry["shape"]) for name, entry in described.items()}
             ends = [entry["data_offsets"][1] for entry in described.values()]
             self.size_bytes = _LENGTH_BYTES + announced + max(ends, default=0)
@@ -74,21 +86,53 @@ class StoredTensors:
         if not self.guarded:
             raise damaged(self._path, "the digest of its description is gone")
 
-    def tensors(self) -> dict[str, Tensor]:
+    def check_tensors(self) -> None:
+        """Refuse tensors that are not as they were written.
+
+        Raises:
+            InputError: If they are not, or nothing shows it.
+        """
+        self.check_guarded()
+        with _format_errors(self._path, self._what):
+            stored = deserialize(self._content)  # type: ignore[no-untyped-call]
+            summed = _sum_up(
+                (name, NAMES_IN_TORCH[each["dtype"]], each["shape"], each["data"]) for name, each in stored
+            )
+            if self._weights_sha256 != summed:
+                raise damaged(self._path, "its weights are not those that were written")
+
+    def tensors(self) -> "dict[str, Tensor]":
         """Read the tensors.
 
         Returns:
             On the CPU, by name, to the bit as they were written.
 
         Raises:
-            InputError: If they are not as they were written, or nothing shows it.
+            InputError: As `check_tensors`.
         """
-        self.check_guarded()
+        from safetensors.torch import load
+
+        self.check_tensors()
         with _format_errors(self._path, self._what):
-            tensors = load(self._content)
-            if self._weights_sha256 != sha256_of_tensors(tensors):
-                raise damaged(self._path, "its weights are not those that were written")
-            return tensors
+            return load(self._content)
+
+    def write_with(self, out: Path, header: Mapping[str, Any]) -> None:
+        """Write the tensors as they are with another header, whole or not at all, as `write_tensors` would.
+
+        Args:
+            out: A `.safetensors` file; perhaps the one that is open.
+            header: Anything JSON can hold.
+
+        Raises:
+            InputError: As `check_tensors`.
+        """
+        self.check_tensors()
+        metadata = {_HEADER: json.dumps(_guarded(header, self._weights_sha256))}
+        described = json.dumps({"__metadata__": metadata, **self._described}, separators=(",", ":")).encode()
+        described += b" " * (-len(described) % _LENGTH_BYTES)
+        begin = _LENGTH_BYTES + int.from_bytes(self._content[:_LENGTH_BYTES], "little")
+        self._file.close()  # some systems replace no file that is open
+        write_bytes(out, len(described).to_bytes(_LENGTH_BYTES, "little") + described + self._content[begin:])
 
     @cached_property
     def sha256(self) -> str:
@@ -143,7 +187,7 @@ def is_written_here(path: Path) -> bool:
         path: A regular file.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             return _HEADER in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError):
         return False
@@ -165,7 +209,7 @@ def _format_errors(path: Path, what: str) -> Iterator[None]:
         raise InputError(f"{path} is not {what} of biranet, or it is damaged") from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", header: Mapping[str, Any]) -> None:
     """Write named tensors with a JSON header and the digests of both, whole or not at all.
 
     Args:
@@ -173,28 +217,45 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         tensors: Tensors on any device.
         header: Anything JSON can hold.
     """
+    from safetensors.torch import save
+
     owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    plain = json.loads(json.dumps(header, default=str)) | {_WEIGHTS_SHA256: sha256_of_tensors(owned)}
-    guarded = plain | {_HEADER_SHA256: _sha256_of_header(plain)}
-    write_bytes(path, save(owned, {_HEADER: json.dumps(guarded)}))
+    write_bytes(path, save(owned, {_HEADER: json.dumps(_guarded(header, sha256_of_tensors(owned)))}))
 
 
-def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+def sha256_of_tensors(tensors: "Mapping[str, Tensor]") -> str:
     """Sum up tensors on the CPU, whatever their order: SHA-256 over name, dtype, shape and bytes of each, by name.
 
     Example:
+        >>> import torch
         >>> ones, zeros = torch.ones(2), torch.zeros(2)
         >>> sha256_of_tensors({"a": ones, "b": zeros}) == sha256_of_tensors({"b": zeros, "a": ones})
         True
         >>> sha256_of_tensors({"a": ones}) == sha256_of_tensors({"a": ones[None]})
         False
     """
+    import torch
+
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return _sum_up(
+        (name, str(each.dtype).removeprefix("torch."), each.shape, each.reshape(-1).view(torch.uint8).numpy().data)
+        for name, each in contiguous.items()
+    )
+
+
+def _sum_up(tensors: Iterable[tuple[str, str, Iterable[int], bytes | memoryview]]) -> str:
+    """Sum up tensors, each with its name, what torch calls its kind of numbers, its shape and its bytes."""
     total = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    for name, kind, shape, content in sorted(tensors, key=lambda tensor: tensor[0]):
+        total.update(json.dumps([name, f"torch.{kind}", list(shape)]).encode())
+        total.update(content)
     return total.hexdigest()
+
+
+def _guarded(header: Mapping[str, Any], weights_sha256: str | None) -> dict[str, Any]:
+    """A header as it is stored: with the digests of the tensors and of itself."""
+    plain: dict[str, Any] = json.loads(json.dumps(header, default=str)) | {_WEIGHTS_SHA256: weights_sha256}
+    return plain | {_HEADER_SHA256: _sha256_of_header(plain)}
 
 
 def _sha256_of_header(header: Mapping[str, Any]) -> str:

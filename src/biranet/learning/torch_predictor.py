@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,7 +16,7 @@ from biranet.learning.checkpoint import load_with_sha256
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
-from biranet.learning.predictor import Predicted
+from biranet.learning.predictor import Predicted, refuse_not_finite
 from biranet.learning.transforms import Pixels
 
 
@@ -55,6 +54,7 @@ class TorchPredictor:
         device: Where it computes.
         origin: Where it comes from, such as its checkpoint, for errors.
         sha256: Of the checkpoint's file, as it was loaded; empty where there is none.
+        package: What computes.
     """
 
     model: nn.Module
@@ -62,6 +62,7 @@ class TorchPredictor:
     device: torch.device
     origin: str = "the model"
     sha256: str = ""
+    package: str = "torch"
 
     def __post_init__(self) -> None:
         self.model.to(self.device)
@@ -77,12 +78,7 @@ class TorchPredictor:
             output = self.model(normalize(on_device, self.info.normalization))
         probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
         attention = output.attention.float().cpu().numpy()
-        if not (np.isfinite(probabilities).all() and np.isfinite(attention).all()):
-            raise InputError(
-                f"the answers of {self.origin} are not finite numbers: its training has diverged; "
-                "train again with a lower --lr"
-            )
-        return Predicted(probabilities, attention)
+        return refuse_not_finite(Predicted(probabilities, attention), self.origin)
 
 
 def load_predictor(

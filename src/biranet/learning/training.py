@@ -20,7 +20,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.data import BalancedBatchSampler, BatchLoader, PreparedPhotos, check_image_size, load_batches
 from biranet.learning.doubts import uniform_loss
 from biranet.learning.flip import with_test_time_flip
-from biranet.learning.history import HistoryWriter
+from biranet.learning.history_writer import HistoryWriter
 from biranet.learning.loss import make_loss
 from biranet.learning.model import build_model
 from biranet.learning.normalization import backbone_normalization

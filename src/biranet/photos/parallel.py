@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import cv2
 
 from biranet.errors import InputError
+from biranet.setting_names import setting
 from biranet.signals import STOPPING
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -36,7 +37,12 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    *,
+    in_order: bool = False,
+    context: BaseContext = _CONTEXT,
 ) -> Generator[Result, None, None]:
     """Apply a function to tasks, in processes if there are workers.
 
@@ -47,9 +53,11 @@ def map_in_processes(
         function: A function of a module, which a new process can import.
         tasks: What to apply it to.
         workers: Processes; 0 stays in this one.
+        in_order: Give the results in the order of the tasks; else as they come, which never waits for a slow one.
+        context: How processes are started.
 
     Yields:
-        Results: in the order of the tasks in this process or one other, as they come in more.
+        Results. Where a task fails and they come in order, none of later tasks.
 
     Raises:
         InputError: If a worker dies, or none can start, for which the sentence of `check_main_guard` is the reason.
@@ -63,19 +71,20 @@ def map_in_processes(
         yield from map(function, tasks)
         return
     waiting = iter(tasks)
-    running: set[Future[list[Result]]] = set()
+    running: list[Future[list[Result]]] = []
     exit_if_starting()
     with _start_errors(), stop_signals_blocked():
-        pool = ProcessPoolExecutor(workers, _CONTEXT, initializer=_start_worker)
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     failure: Exception | None = None
     try:
         while True:
             while failure is None and len(running) < 2 * workers and (batch := list(islice(waiting, _BATCH))):
                 with _start_errors(), stop_signals_blocked():
-                    running.add(pool.submit(_run_batch, function, batch))
-            if not running:
+                    running.append(pool.submit(_run_batch, function, batch))
+            if not running or (in_order and failure is not None):
                 break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            finished = set(running[:1]) if in_order else wait(running, return_when=FIRST_COMPLETED).done
+            running = [future for future in running if future not in finished]
             for future in finished:
                 try:
                     results = future.result()
@@ -87,9 +96,10 @@ def map_in_processes(
         if failure is not None:
             raise failure
     except BrokenProcessPool as error:
-        check_main_guard(_CONTEXT)
+        check_main_guard(context)
         raise InputError(
-            "a worker process died, most likely for lack of memory; run the command again with fewer --workers"
+            "a worker process was ended from outside or ran out of memory; run it again, perhaps with fewer "
+            f"{setting('workers')}"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -101,7 +111,8 @@ def _start_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"worker processes cannot be started: {error.strerror or error}; prepare in this one with --workers 0"
+            f"worker processes cannot be started: {error.strerror or error}; prepare in this one with "
+            f"{setting('workers', 0)}"
         ) from error
 
 
@@ -125,6 +136,10 @@ def _run_batch(function: Callable[[Task], Result], batch: list[Task]) -> list[Re
 
 
 def _start_worker() -> None:
+    # A signal to a whole job, as a scheduler sends it, is for the main process, which needs its workers until it stops.
+    os.setpgrp()
+    # A fork has the main process' handlers; this is how the pool ends its workers.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
     _keep_freed_memory()
     end_with_main_process()

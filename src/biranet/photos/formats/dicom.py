@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import PhotoError
+from biranet.extras import install_command
 from biranet.photos.formats.colors import strips, to_8_bits
 from biranet.photos.formats.dicom_file import DicomFile, is_dicom, silence_pydicom
 from biranet.photos.formats.dicom_frame import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, RLE, header_mismatch, reconcile_frame
@@ -47,7 +48,7 @@ def _decode(file: DicomFile, min_side_px: int | None) -> ScaledPhoto:
     try:
         import pydicom  # noqa: F401  (late, because it takes longer to import than a photo to read)
     except ImportError:
-        raise PhotoError("unreadable", 'is a DICOM file; to read it: pip install "biranet[dicom]"') from None
+        raise PhotoError("unreadable", f"is a DICOM file; to read it: {install_command('dicom')}") from None
     with silence_pydicom():
         dataset = _with_syntax(file.dataset())
         _check_photograph(dataset)
