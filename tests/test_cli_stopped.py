@@ -137,14 +137,19 @@ def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, pla
     assert partial_files(disk.path) == [] and not any(name.endswith(".safetensors") for name in left)
 
 
-@pytest.mark.parametrize("kib", [4, 12, 20], ids=lambda kib: f"{kib}KiB")
-def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, kib):
+@pytest.mark.parametrize(
+    ("kib", "others_kib", "written"),
+    [(4, 4, []), (4, 0, ["predictions.csv"]), (20, 0, ["predictions.csv"])],
+    ids=["no room at all", "4KiB", "20KiB"],
+)
+def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, kib, others_kib, written):
     disk = disk(kib)
+    (disk.path / "other").write_bytes(bytes(1024 * others_kib))
     assert_no_space(biranet("evaluate", "model.safetensors", "--workers", 0, "--out", disk.path / "report"))
     assert partial_files(disk.path) == []
     assert biranet("evaluate", "model.safetensors", "--workers", 0, "--out", "undisturbed").status == 0
     left = list((disk.path / "report").glob("*"))
-    assert [file.name for file in left] == ([] if kib == 4 else ["predictions.csv"])  # or no room for the folder
+    assert [file.name for file in left] == written
     for file in left:
         assert file.read_bytes() == (place / "undisturbed" / file.name).read_bytes()
 
