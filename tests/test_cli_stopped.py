@@ -267,7 +267,7 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):
     command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")
-    command += ["--attention", "looked"]
+    command += ["--attention", "looked", "--name-pattern", "{patient}_{eye}"]
 
     def stop():
         process = warm.start(*command)
@@ -285,12 +285,15 @@ def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(bi
     assert said, err
     assert 1 <= int(said[1]) < 40 and len(rows) == 1 + int(said[1])
     assert f"{said[1]} of 40 photos graded" in out
+    # Of any patient a photo may not have been graded yet.
+    assert not (place / "table_patients.csv").exists() and " patients: " not in out
 
     shutil.rmtree(place / "looked")
     assert stop() == ("", "biranet: stopped; table.csv holds the table of before, which is unchanged\n")
     assert (place / "table.csv").read_text().splitlines() == rows
     assert biranet(*command).status == 0
     assert (place / "table.csv").read_text().splitlines()[: len(rows)] == rows
+    assert len((place / "table_patients.csv").read_text().splitlines()) == 21
 
 
 @pytest.mark.parametrize("command", ["--help", "train --help", "split prepared"])

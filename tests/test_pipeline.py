@@ -25,6 +25,7 @@ GRADE_COLUMNS = [
     *("file", "status", "reason", "predicted_grade"),
     *PROBABILITIES,
     *("decision", "lowest_grade", "highest_grade", "expected_grade", "temperature"),
+    *("action", "group", "group_from", "eye", "eye_from"),
 ]
 METRICS = {
     *("n", "aca", "accuracy", "micro_f1", "macro_f1", "macro_f1_of_means", "quadratic_weighted_kappa"),

@@ -5,6 +5,7 @@ Research software, not a medical device.
 | you want | you take |
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
+| answers for eyes and patients | `PatientAnswer`, `EyeAnswer`, `PhotoAnswer`, `Subject` |
 | what a model says of itself | `CheckpointInfo`, `StartedFrom`, `Normalization`, `Rules`, `OperatingPoint` |
 | an engine of your own | `Predictor`, `Predicted` |
 | the network in a training of your own | `create_model`, `BiraNet`, `RANet`, `PlainNet`, `Output` |
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from biranet.config import ModelConfig as ModelConfig
     from biranet.config import OptimizerConfig as OptimizerConfig
     from biranet.config import TrainConfig as TrainConfig
+    from biranet.decisions.patients import EyeAnswer as EyeAnswer
+    from biranet.decisions.patients import PatientAnswer as PatientAnswer
+    from biranet.decisions.patients import PhotoAnswer as PhotoAnswer
+    from biranet.decisions.patients import Subject as Subject
     from biranet.decisions.rules import OperatingPoint as OperatingPoint
     from biranet.decisions.rules import Rules as Rules
     from biranet.errors import BiranetError as BiranetError
@@ -76,6 +81,10 @@ _HOMES = {
     "load": "inference.grader",
     "Grader": "inference.grader",
     "Prediction": "inference.grader",
+    "PatientAnswer": "decisions.patients",
+    "EyeAnswer": "decisions.patients",
+    "PhotoAnswer": "decisions.patients",
+    "Subject": "decisions.patients",
     "CheckpointInfo": "learning.checkpoint_info",
     "StartedFrom": "learning.checkpoint_info",
     "Normalization": "learning.checkpoint_info",
@@ -121,6 +130,10 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "load",
     "Grader",
     "Prediction",
+    "PatientAnswer",
+    "EyeAnswer",
+    "PhotoAnswer",
+    "Subject",
     "CheckpointInfo",
     "StartedFrom",
     "Normalization",

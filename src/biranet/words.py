@@ -10,6 +10,9 @@ _RIGHT = "right r od re ra dexter oculusdexter rechts droit droite derecho derec
 _EYES = dict.fromkeys(_LEFT.split(), "left") | dict.fromkeys(_RIGHT.split(), "right")
 _UNKNOWN_EYES = frozenset({"", "u", "unknown"})
 
+ANY_EYE_WORD = rf"(?:{'|'.join(sorted(_EYES, key=len, reverse=True))})(?:[-_ ]?eye)?"
+"""Pattern, without regard to case, of all that `parse_eye` takes for an eye: where it is known that an eye stands."""
+
 EYES = ("left", "right")
 """What every table of ours calls the eyes."""
 

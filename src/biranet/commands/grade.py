@@ -15,6 +15,7 @@ from biranet.grades import DECISIONS, DISCLAIMER
 from biranet.words import counted
 
 if TYPE_CHECKING:
+    from biranet.decisions.patients import PatientAnswer, PhotoAnswer
     from biranet.inference.grader import Prediction
     from biranet.learning.checkpoint_info import CheckpointInfo
 
@@ -30,6 +31,10 @@ class Grade(Command):
     that ships; the default one of `biranet models` when not given."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_grades.csv")
     """Table to write; an earlier one is replaced, any other file is not."""
+    name_pattern: Annotated[str, arg(metavar="PATTERN")] = ""
+    """How the names of files tell patient and eye, such as {patient}_{eye} or {patient}/*_{eye}_*; * is anything. Where
+    patients are known, by this, by columns of a table or by DICOM headers, tables of eyes and patients are written
+    beside --out."""
     attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder for one picture per photo of what the model looked at."""
     keep_ungradable: bool = False
@@ -45,14 +50,16 @@ class Grade(Command):
         """Write the table row by row."""
         from biranet.inference.engines import load_engine
         from biranet.inference.grader import TABLE_COLUMNS, Grader
-        from biranet.inference.inputs import list_photos, outputs_of_grading
+        from biranet.inference.inputs import beside, list_photos, outputs_of_grading
+        from biranet.inference.patient_tables import describe_patients, write_patients
         from biranet.learning.shipped_models import describe_model, find_checkpoint
+        from biranet.photos.datasets.name_pattern import NamePattern
         from biranet.signals import stop_signals
         from biranet.tables import write_rows
 
         computing = self.computing.resolve()
         check_counts(batch_size=(self.batch_size, 1))
-        listed = list_photos(self.photos)
+        listed = list_photos(self.photos, NamePattern(self.name_pattern) if self.name_pattern else None)
         checkpoint = find_checkpoint(self.checkpoint)
         graded = _Graded(len(listed.files), before=self.out.exists())
         with outputs_of_grading(self.out, self.attention, self.photos, listed.files, checkpoint) as out:
@@ -63,13 +70,18 @@ class Grade(Command):
                 workers=computing.workers,
                 keep_ungradable=self.keep_ungradable,
                 refused=listed.refused,
+                subjects=listed.subjects,
             )
             with stop_signals() as stopped:
-                write_rows(out, TABLE_COLUMNS, graded.rows(answers, stopped, self))
+                write_rows(out.photos, TABLE_COLUMNS, graded.rows(answers, stopped, self))
+            patients = graded.patients()
+            write_patients(out.eyes, out.patients, patients)
         failed, done = graded.decisions[""], graded.decisions.total()
         print(f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.out}")
         for sentence in listed.skipped:
             print(f"{sentence}.")
+        for sentence in describe_patients(patients, graded.answers, beside(self.out, "patients")):
+            print(sentence)
         print("\n".join([*graded.describe(grader.info), f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"]))
         if done < graded.photos:
             raise InterruptedRunError(
@@ -94,12 +106,14 @@ class _Graded:
     Attributes:
         decisions: How often there was each decision; an empty one for photos that cannot be used.
         not_most_probable: How many photos have a grade that is not the most probable one.
+        answers: What counts of each photo for the answers of patients.
     """
 
     def __init__(self, photos: int, *, before: bool) -> None:
         self.photos, self.before = photos, before
         self.decisions: Counter[str] = Counter()
         self.not_most_probable = 0
+        self.answers: list[PhotoAnswer] = []
 
     def rows(self, answers: "Iterator[Prediction]", stopped: list[int], command: Grade) -> Iterator[dict[str, str]]:
         """Yield the row of each photo, and save its picture, until a signal comes."""
@@ -115,9 +129,16 @@ class _Graded:
                 return
             yield answer.row()
             self.decisions[answer.decision] += 1
+            self.answers.append(answer.for_patient())
             self.not_most_probable += answer.grade != answer.most_probable
             if command.attention is not None:
                 save_picture(command.attention, number, answer)
+
+    def patients(self) -> "list[PatientAnswer]":
+        """Answer for the patients, once all photos are graded: before, any of them might miss an eye."""
+        from biranet.decisions.patients import answer_patients
+
+        return answer_patients(self.answers) if len(self.answers) == self.photos else []
 
     def describe(self, info: "CheckpointInfo") -> Iterator[str]:
         """Say what was decided, how grades were made, and what makes one doubt them."""

@@ -1,10 +1,9 @@
 """From photographs to grades, for every front end: the same preparation, batches and rules as in measuring."""
 
 import dataclasses
-import io
 import multiprocessing
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -14,27 +13,27 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from biranet.config import Device, Engine, ModelConfig
 from biranet.decisions.columns import PROBABILITIES
+from biranet.decisions.patients import NOBODY, PatientAnswer, PhotoAnswer, Subject, answer_patient
 from biranet.decisions.rules import decide, expected_grade
 from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
 from biranet.inference.engines import load_engine
+from biranet.inference.loading import Loaded, Task, encode_photo, load_photo
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.learning.transforms import Pixels, resize
+from biranet.learning.transforms import Pixels
 from biranet.photos.overlay import overlay_attention
 from biranet.photos.parallel import map_in_processes
-from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo
-from biranet.photos.quality import why_ungradable
 from biranet.setting_names import setting
 
 TABLE_COLUMNS = (
     "file", "status", "reason", "predicted_grade", *PROBABILITIES, "decision", "lowest_grade", "highest_grade",
-    "expected_grade", "temperature",
+    "expected_grade", "temperature", "action", "group", "group_from", "eye", "eye_from",
 )  # fmt: skip
 """Columns of the table of `biranet grade`. With a column `grade`, the truth, added, it is a predictions table."""
 
@@ -56,6 +55,10 @@ class Prediction:
         temperature: What the probabilities were calibrated by; 1 where the model was not calibrated.
         attention: Mask of each stream, (streams, h, w), float32 in [0, 1].
         photo: What the network saw, (H, H, 3), RGB, uint8.
+        margin: How far the photo is from being ungradable: 1 at the limit, more for a better one; None where nothing
+            was measured.
+        action: What to do now where the status is not `ok`, such as `retake: too dark (more light, or a wider pupil)`.
+        subject: Whose photo it is, as far as that was said, or the header of its file says it.
 
     Example:
         >>> import biranet
@@ -76,6 +79,9 @@ class Prediction:
     temperature: float | None = None
     attention: NDArray[np.float32] | None = None
     photo: Pixels | None = None
+    margin: float | None = None
+    action: str = ""
+    subject: Subject = NOBODY
 
     def __repr__(self) -> str:
         if self.probabilities is None:
@@ -101,8 +107,15 @@ class Prediction:
         shares = [None] * len(GRADES) if self.probabilities is None else self.probabilities.tolist()
         ends = (None, None) if self.grade_range is None else self.grade_range
         values = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)
-        cells = map(_cell, (*values, self.expected_grade, self.temperature))
+        whose = (self.subject.patient, self.subject.patient_from, self.subject.eye, self.subject.eye_from)
+        cells = map(_cell, (*values, self.expected_grade, self.temperature, self.action, *whose))
         return dict(zip(TABLE_COLUMNS, cells, strict=True))
+
+    def for_patient(self) -> PhotoAnswer:
+        """What counts for the answers of eye and patient, without pictures."""
+        return PhotoAnswer(
+            self.file, self.subject, self.grade, self.decision, self.expected_grade, self.margin, self.action
+        )
 
     def picture(self) -> Pixels | None:
         """The photo beside its overlay with the attention of each stream, (H, n * H, 3); None without a grade."""
@@ -155,9 +168,66 @@ class Grader:
             InputError: If it is something else, or pixels are not what they should be.
             PhotoError: If the photo cannot be read, has no field or is ungradable.
         """
-        name, source = (str(photo), Path(photo)) if isinstance(photo, (str, Path)) else ("", _encode(photo))
-        prepared = _prepare(source, self.info.preparation, self.info.image_size, keep_ungradable=keep_ungradable)
-        return next(self._predict([name], [prepared]))
+        [answer] = self._grade_all([(photo, NOBODY)], keep_ungradable=keep_ungradable)
+        if answer.status != "ok":
+            raise PhotoError(answer.status, answer.reason)
+        return answer
+
+    def grade_patient(
+        self,
+        left: Sequence[Path | str | Image.Image | Pixels] = (),
+        right: Sequence[Path | str | Image.Image | Pixels] = (),
+        *,
+        unknown: Sequence[Path | str | Image.Image | Pixels] = (),
+        patient: str = "",
+        keep_ungradable: bool = False,
+    ) -> PatientAnswer:
+        """Grade one patient: all photos of both eyes, one answer for each eye and one for the patient.
+
+        Args:
+            left: Photos of the left eye, each as `grade` takes it.
+            right: Photos of the right eye.
+            unknown: Photos of which nobody knows the eye. The header of a DICOM file may tell; else they can make the
+                decision graver, but answer for no eye.
+            patient: What to call the patient.
+            keep_ungradable: Grade ungradable photos like all others; they then answer like all others, too.
+
+        Returns:
+            The answer. A photo that cannot be used makes its eye ungradable, and raises nothing. A photo that the
+            header of its file calls another eye than was said counts as one of an unknown eye.
+
+        Raises:
+            InputError: If photos are not what they should be, or there is none.
+        """
+        named = {"left": left, "right": right, "": unknown}
+        for eye, photos in named.items():
+            if isinstance(photos, (str, bytes, Path, Image.Image, np.ndarray)):
+                raise InputError(f"{eye or 'unknown'} takes a list of photos, not one; put it into brackets")
+        said = [
+            (photo, Subject(patient, "labels" if patient else "", eye, "labels" if eye else ""))
+            for eye, photos in named.items()
+            for photo in photos
+        ]
+        if not said:
+            raise InputError("grade_patient takes photos of the left eye, the right eye, or both, and got none")
+        answers = self._grade_all(said, keep_ungradable=keep_ungradable)
+        return answer_patient(patient, [answer.for_patient() for answer in answers])
+
+    def _grade_all(
+        self, photos: Sequence[tuple[Path | str | Image.Image | Pixels, Subject]], *, keep_ungradable: bool
+    ) -> list[Prediction]:
+        """Grade a few photos, in this process."""
+        names = [str(photo) if isinstance(photo, (str, Path)) else "" for photo, _ in photos]
+        load_one = self._loader(keep_ungradable=keep_ungradable)
+        loaded = [
+            load_one(Task(Path(photo) if isinstance(photo, (str, Path)) else encode_photo(photo), subject=subject))
+            for photo, subject in photos
+        ]
+        return list(self._predict(names, loaded))
+
+    def _loader(self, *, keep_ungradable: bool) -> "partial[Loaded]":
+        preparation, image_size = self.info.preparation, self.info.image_size
+        return partial(load_photo, preparation=preparation, image_size=image_size, keep_ungradable=keep_ungradable)
 
     def grade_many(
         self,
@@ -167,6 +237,7 @@ class Grader:
         workers: int = 2,
         keep_ungradable: bool = False,
         refused: Mapping[Path, str] | None = None,
+        subjects: Mapping[Path, Subject] | None = None,
     ) -> Iterator[Prediction]:
         """Grade any number of photos in bounded memory.
 
@@ -176,6 +247,7 @@ class Grader:
             workers: Processes that prepare photos, where there is more than one batch of them; with 0, this one does.
             keep_ungradable: Grade photos even if they are too dark, too blurred or no fundus photos.
             refused: For files that must not be read: why, in a sentence.
+            subjects: For files whose patient or eye is known: what is known.
 
         Returns:
             One prediction per file, in order. A photo that cannot be used has a status and a reason.
@@ -189,16 +261,11 @@ class Grader:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
         # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
         cv2.setNumThreads(1)
-        info, refusals = self.info, refused or {}
-        prepare = partial(
-            _prepare_file,
-            preparation=info.preparation,
-            image_size=info.image_size,
-            keep_ungradable=keep_ungradable,
-        )
+        refusals, known = refused or {}, subjects or {}
+        paths = map(Path, names)
         prepared = map_in_processes(
-            prepare,
-            ((Path(name), refusals.get(Path(name), "")) for name in names),
+            self._loader(keep_ungradable=keep_ungradable),
+            (Task(path, refusals.get(path, ""), known.get(path, NOBODY)) for path in paths),
             # One batch is prepared before processes have started.
             workers if len(names) > batch_size else 0,
             in_order=True,
@@ -207,22 +274,23 @@ class Grader:
         return self._predict_prepared(names, prepared, batch_size)
 
     def _predict_prepared(
-        self, names: Sequence[str], prepared: Generator["Pixels | PhotoError", None, None], batch_size: int
+        self, names: Sequence[str], prepared: Generator[Loaded, None, None], batch_size: int
     ) -> Iterator[Prediction]:
         remaining = iter(names)
         with closing(prepared):
             while batch := list(islice(prepared, batch_size)):
                 yield from self._predict(list(islice(remaining, len(batch))), batch)
 
-    def _predict(self, names: Sequence[str], loaded: "Sequence[Pixels | PhotoError]") -> Iterator[Prediction]:
-        """Predict a batch, in which a photo that cannot be used stands as its error."""
-        usable = [photo for photo in loaded if not isinstance(photo, PhotoError)]
+    def _predict(self, names: Sequence[str], loaded: Sequence[Loaded]) -> Iterator[Prediction]:
+        """Predict a batch, in which a photo that cannot be used has its error."""
+        usable = [photo.pixels for photo in loaded if photo.pixels is not None]
         graded = self._grade(usable) if usable else iter(())
         for name, photo in zip(names, loaded, strict=True):
-            if isinstance(photo, PhotoError):
-                yield Prediction(name, photo.status, str(photo))
+            if photo.error is None:
+                answer = dataclasses.replace(next(graded), file=name, photo=photo.pixels)
             else:
-                yield dataclasses.replace(next(graded), file=name, photo=photo)
+                answer = Prediction(name, photo.error.status, str(photo.error), action=photo.action)
+            yield dataclasses.replace(answer, margin=photo.margin, subject=photo.subject)
 
     def _grade(self, photos: Sequence[Pixels]) -> Iterator[Prediction]:
         rules = self.info.rules
@@ -290,48 +358,3 @@ def _names(files: Iterable[Path | str]) -> list[str]:
         if not isinstance(file, (str, Path)):
             raise InputError(f"grade_many takes names of files, each a str or a Path, not {type(file).__name__}")
     return [str(file) for file in listed]
-
-
-def _prepare_file(
-    task: tuple[Path, str], *, preparation: Preparation, image_size: int, keep_ungradable: bool
-) -> Pixels | PhotoError:
-    """Prepare a file, which comes with why it must not be read, if so: what the network shall see, or why it cannot."""
-    file, refusal = task
-    if refusal:
-        return PhotoError("unreadable", refusal)
-    try:
-        return _prepare(file, preparation, image_size, keep_ungradable=keep_ungradable)
-    except PhotoError as error:
-        return error
-
-
-def _prepare(source: Path | bytes, preparation: Preparation, image_size: int, *, keep_ungradable: bool) -> Pixels:
-    """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw."""
-    prepared = prepare_photo(source, preparation)
-    if prepared.quality is not None and not keep_ungradable and (reason := why_ungradable(prepared.quality)):
-        raise PhotoError("ungradable", reason)
-    return resize(decode_prepared(prepared.jpeg), image_size)
-
-
-def _encode(photo: Image.Image | Pixels) -> bytes:
-    """Encode a picture in memory without loss, so that it takes the way of a file."""
-    if isinstance(photo, Image.Image):
-        picture = photo
-        # As for files: unreadable EXIF says nothing about the pixels.
-        with suppress(Exception):
-            picture = ImageOps.exif_transpose(photo)
-        if picture.mode in ("CMYK", "YCbCr", "HSV"):
-            picture = picture.convert("RGB")
-    else:
-        if not isinstance(photo, np.ndarray):
-            raise InputError(f"a photo is a file's name, a PIL picture or RGB pixels, not {type(photo).__name__}")
-        if photo.dtype != np.uint8 or photo.shape[2:] != (3,) or photo.size == 0:
-            raise InputError(f"pixels must be RGB, (H, W, 3), uint8, not {photo.shape}, {photo.dtype}")
-        picture = Image.fromarray(photo)
-    encoded = io.BytesIO()
-    # PNG holds no 32-bit greys.
-    if picture.mode in ("I", "F"):
-        picture.save(encoded, "TIFF")
-    else:
-        picture.save(encoded, "PNG", compress_level=1)
-    return encoded.getvalue()

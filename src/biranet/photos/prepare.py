@@ -190,11 +190,19 @@ def prepare_photo(source: Path | str | bytes, preparation: Preparation | None = 
             ...
         biranet.errors.PhotoError: no such file
     """
+    return prepare_file(open_photo(source), preparation or Preparation())
+
+
+def open_photo(source: Path | str | bytes) -> PhotoFile:
+    """Read the file of a photo, as `prepare_photo` does.
+
+    Raises:
+        PhotoError: If it cannot be read.
+    """
     try:
-        file = PhotoFile(read_source(Path(source) if isinstance(source, str) else source))
+        return PhotoFile(read_source(Path(source) if isinstance(source, str) else source))
     except MemoryError:
         raise PhotoError("unreadable", _TOO_LARGE) from None
-    return prepare_file(file, preparation or Preparation())
 
 
 def prepare_file(file: PhotoFile, preparation: Preparation) -> Prepared:

@@ -185,6 +185,33 @@ def why_ungradable(quality: Quality) -> str:
     return weakest_measure(quality).reason
 
 
+def advise_retake(weakness: Weakness) -> str:
+    """Say what to do now for a photo that cannot be graded, by the measure that failed.
+
+    Args:
+        weakness: From `weakest_measure`.
+
+    Returns:
+        What is wrong and what helps, in plain words; empty for a photo that can be graded.
+
+    Example:
+        >>> advise_retake(Weakness("sharpness_ratio", 0.8, "out of focus"))
+        'retake: out of focus (focus anew, and let the eye rest)'
+    """
+    return f"retake: {weakness.reason} ({_WHAT_HELPS[weakness.measure]})" if weakness.reason else ""
+
+
+_WHAT_HELPS = {
+    "brightness_fraction": "more light, or a wider pupil",
+    "overexposed_fraction": "less light",
+    "fundus_score": "a colour photograph of the retina, without filter",
+    "visible_fraction": "pupil in the middle, lids wide open",
+    "contrast_fraction": "clean the lens; the eye may be clouded",
+    "sharpness_ratio": "focus anew, and let the eye rest",
+}
+"""What mostly helps, by the measure that failed. Ours: what each fault comes from, no standard's wording."""
+
+
 def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Quality:
     """Measure what decides whether a photo can be graded.
 

@@ -1,0 +1,146 @@
+"""Whose photos they are, before any is read: by the columns of a list, and by names under a stated pattern."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+
+import pandas as pd
+
+from biranet.decisions.patients import NOBODY, Subject
+from biranet.errors import InputError
+from biranet.files import printable
+from biranet.manifest import GROUP_FROM, OWN_GROUP
+from biranet.photos.datasets.name_pattern import NamePattern
+from biranet.tables import parse_cells
+from biranet.words import is_empty, parse_eye, split_eye_suffix
+
+_PATIENT_COLUMNS = ("patient", "group")
+_LABELS, _NAME = "labels", "name"
+
+
+def subjects_in(table: pd.DataFrame, path: Path) -> list[Subject]:
+    """Read whose photos a table names.
+
+    Args:
+        table: From `biranet.tables.read_table`. A column `patient`, or else `group`, names the patient; `eye` the eye.
+            Where `group_from` says that a group was guessed, or that the photo is a group of its own, it stays so.
+        path: The file, for the error.
+
+    Returns:
+        One subject a row.
+
+    Raises:
+        InputError: If an eye is none; the sentence names file, row and column.
+    """
+    nothing = [""] * len(table)
+    column = next((name for name in _PATIENT_COLUMNS if name in table), None)
+    patients = nothing if column is None else table[column].str.strip().tolist()
+    origins = table[GROUP_FROM].tolist() if column == "group" and GROUP_FROM in table else nothing
+    eyes = parse_cells(table, "eye", path, parse_eye) if "eye" in table else nothing
+    return [_subject(*cells) for cells in zip(patients, origins, eyes, strict=True)]
+
+
+def _subject(patient: str, origin: str, eye: str) -> Subject:
+    patient = "" if is_empty(patient) or origin == OWN_GROUP else patient
+    return Subject(patient, (origin or _LABELS) if patient else "", eye, _LABELS if eye else "")
+
+
+def read_names(files: Iterable[Path], pattern: NamePattern, subjects: MutableMapping[Path, Subject]) -> list[str]:
+    """Add to what is known of files what their names say.
+
+    Args:
+        files: The files, each once.
+        pattern: How names tell patient and eye.
+        subjects: What lists say, by file; it is added to.
+
+    Returns:
+        How many names do not fit, in a sentence; nothing where all do.
+
+    Raises:
+        InputError: If a name contradicts a list, fits in two ways, or none fits.
+    """
+    files, unfit = list(files), list[Path]()
+    for file in files:
+        found = pattern.read(file.as_posix())
+        if found is None:
+            unfit.append(file)
+            continue
+        patient, eye = found
+        named = Subject(patient, _NAME if patient else "", eye, _NAME if eye else "")
+        subjects[file] = agree(file, subjects.get(file, NOBODY), named)
+    if unfit and len(unfit) == len(files):
+        raise InputError(
+            f"no name fits --name-pattern {pattern.text!r}, such as {printable(str(unfit[0]))}; correct it"
+        )
+    if not unfit:
+        return []
+    return [
+        f"{len(unfit)} of {len(files)} names do not fit the pattern {pattern.text!r} and tell nothing, such as "
+        f"{printable(str(unfit[0]))}"
+    ]
+
+
+def misleading_names(subjects: Mapping[Path, Subject]) -> list[str]:
+    """Say which files end in another eye than the list says, as `biranet audit` does; the list is believed.
+
+    Args:
+        subjects: What lists and patterns say, by file.
+
+    Returns:
+        One sentence; nothing where no name says otherwise.
+
+    Example:
+        >>> misleading_names({Path("macula_left.jpg"): Subject("P1", "labels", "right", "labels")})
+        ['macula_left.jpg ends in left, and the list says right, which was used; 1 such in all']
+    """
+    wrong = [
+        (file, named, subject.eye)
+        for file, subject in subjects.items()
+        if subject.eye and (named := split_eye_suffix(file.as_posix())[1]) and named != subject.eye
+    ]
+    if not wrong:
+        return []
+    file, named, eye = wrong[0]
+    return [
+        f"{printable(str(file))} ends in {named}, and the list says {eye}, which was used; {len(wrong)} such in all"
+    ]
+
+
+def agree(file: Path, first: Subject, second: Subject) -> Subject:
+    """Put together what two sources say of a file; the first one is named where both say it.
+
+    Args:
+        file: The file, for the error.
+        first: What is known.
+        second: What is added.
+
+    Returns:
+        All that is known.
+
+    Raises:
+        InputError: If they contradict each other.
+
+    Example:
+        >>> agree(Path("a.jpg"), Subject("P1", "labels"), Subject("P1", "name", "left", "name"))
+        Subject(patient='P1', patient_from='labels', eye='left', eye_from='name', header_patient='', problem='')
+    """
+    known = first
+    for what in ("patient", "eye"):
+        ours, theirs = getattr(first, what), getattr(second, what)
+        if ours and theirs and ours != theirs:
+            raise InputError(
+                f"{printable(str(file))} is of the {what} {ours!r} by {_SOURCES[getattr(first, f'{what}_from')]}, "
+                f"and of {theirs!r} by {_SOURCES[getattr(second, f'{what}_from')]}; correct one of them"
+            )
+        if theirs and not ours:
+            known = dataclasses.replace(known, **{what: theirs, f"{what}_from": getattr(second, f"{what}_from")})
+    return known
+
+
+_SOURCES = {
+    _LABELS: "the list",
+    "data set": "the list",
+    "header": "the list",
+    _NAME: "its name",
+    "folder": "its folder",
+}
