@@ -1,6 +1,7 @@
 """The readme and docs/ name what is there: files, commands, headings and figures."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -87,3 +88,16 @@ def test_figures_of_the_model_that_ships_are_those_of_its_card(page, measured):
         assert [cell.strip() for cell in cells.split("|")[:-1]] == [
             f"{figure['value']:.3f} ({figure['ci'][0]:.3f} to {figure['ci'][1]:.3f})" for figure in figures
         ]
+
+
+def test_figures_of_patients_are_those_that_were_measured():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "patients.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "patients.md").read_text(encoding="utf-8")
+    for decision, counts in measured["decisions"].items():
+        assert f"| {decision} | {counts['patients']} | {counts['referable']} |" in text
+    for name in ("refer", "refer or ask a human"):
+        both = measured["positive"][name].values()
+        cells = [f"{each['value']:.3f} ({each['ci'][0]:.3f} to {each['ci'][1]:.3f})" for each in both]
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    assert f"{measured['patients']} patients, one photo an eye, of {measured['eyes']['missing']} patients one" in text
+    assert f"{measured['referable']} are." in text and measured["not graded"] == 0
