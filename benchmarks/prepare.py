@@ -19,8 +19,6 @@ import json
 import platform
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +28,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from turns import commit, speedup, time_in_turns
 
 SIZE_PX = 610
 TWO_WORKERS = "ours, two workers"
@@ -119,18 +119,6 @@ def psnr(file: Path, stored: Path, row: dict[str, str]) -> float:
     return float(10 * np.log10(255**2 / mean_square))
 
 
-def time_interleaved(originals: Path, photos: Path, out: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds a photo of each way, by turn; each time in a new process, so that no way profits from another."""
-    taken: dict[str, list[float]] = {name: [] for name in METHODS}
-    for turn in range(rounds + 1):
-        for name in METHODS:
-            command = [sys.executable, __file__, originals, "--way", name, "--photos", photos, "--prepared", out]
-            answer = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-            if turn:  # the first turn fills the system's caches
-                taken[name].append(float(answer.stdout))
-    return taken
-
-
 def main() -> None:
     from biranet.tables import read_rows
 
@@ -149,25 +137,21 @@ def main() -> None:
         print(time_method(arguments.way, files, arguments.photos, arguments.prepared))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        out, photos = Path(temporary) / "out", make_copies(files, arguments.make_copies, Path(temporary) / "photos")
-        taken = time_interleaved(arguments.originals, photos, out, arguments.rounds)
-        rows = list(read_rows(out / "manifest.csv"))[:: arguments.make_copies]
+        out, photos = Path(temporary) / "out", make_copies(files, arguments.copies, Path(temporary) / "photos")
+        given = (arguments.originals, "--photos", photos, "--prepared", out)
+        taken = time_in_turns(__file__, METHODS, arguments.rounds, *given)
+        rows = list(read_rows(out / "manifest.csv"))[:: arguments.copies]
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
 
-    def speedup(name: str, of: str) -> float:
-        """How many times as fast as another way one way is, turn by turn."""
-        return round(statistics.median(b / a for a, b in zip(taken[name], taken[of], strict=True)), 2)
-
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
-        "commit": commit.strip(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
-        "photos": {"ours": arguments.make_copies * len(files), "others": len(files)},
+        "photos": {"ours": arguments.copies * len(files), "others": len(files)},
         "photos_per_second": {name: round(1 / statistics.median(spent), 1) for name, spent in taken.items()},
-        "ours_over_plain": speedup("ours", "plain"),
-        "ours_over_box": speedup("ours", "box"),
-        "ours_over_limit": speedup("ours", "limit"),
-        "two_workers_over_one": speedup(TWO_WORKERS, "ours"),
+        "ours_over_plain": speedup(taken, "ours", "plain"),
+        "ours_over_box": speedup(taken, "ours", "box"),
+        "ours_over_limit": speedup(taken, "ours", "limit"),
+        "two_workers_over_one": speedup(taken, TWO_WORKERS, "ours"),
         "psnr_worst_db": round(min(quality), 1),
         "psnr_median_db": round(statistics.median(quality), 1),
     }
