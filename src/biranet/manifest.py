@@ -4,8 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from biranet.errors import InputError
 from biranet.files import printable
@@ -13,6 +12,9 @@ from biranet.grades import parse_grade
 from biranet.images import PREPARED_SHA256, is_image_place
 from biranet.tables import parse_cells, read_table, write_table
 from biranet.words import parse_eye
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANIFEST_NAME = "manifest.csv"
 
@@ -50,7 +52,7 @@ FOLD_PREFIX = "fold_"
 """Columns `fold_0`, `fold_1`, … each hold a whole split, in which that fold is the test part."""
 
 
-def read_manifest(prepared: Path) -> pd.DataFrame:
+def read_manifest(prepared: Path) -> "pd.DataFrame":
     """Read the manifest of a prepared folder.
 
     Args:
@@ -63,6 +65,8 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
         InputError: If the folder or the manifest is missing, a value is not allowed, a photo stands there twice, or an
             image is not where that of the photo belongs.
     """
+    import pandas as pd
+
     path = prepared / MANIFEST_NAME
     if not os.path.lexists(path):
         raise InputError(
@@ -84,7 +88,7 @@ def read_manifest(prepared: Path) -> pd.DataFrame:
     return table
 
 
-def _check_values(table: pd.DataFrame, path: Path) -> None:
+def _check_values(table: "pd.DataFrame", path: Path) -> None:
     """Refuse values other than those that a column may have."""
     allowed_in: dict[str, tuple[str, ...]] = {"status": STATUSES}
     if GROUP_FROM in table:
@@ -98,7 +102,7 @@ def _check_values(table: pd.DataFrame, path: Path) -> None:
             raise InputError(f"{path}, row {row}, column {column!r}: {value!r} is not one of {choices}")
 
 
-def _check_unique(table: pd.DataFrame, path: Path) -> None:
+def _check_unique(table: "pd.DataFrame", path: Path) -> None:
     """Refuse a photo that stands in two rows."""
     repeated = table.loc[table["file"].duplicated(), "file"]
     if len(repeated):
@@ -109,7 +113,7 @@ def _check_unique(table: pd.DataFrame, path: Path) -> None:
         )
 
 
-def _check_image_places(table: pd.DataFrame, path: Path) -> None:
+def _check_image_places(table: "pd.DataFrame", path: Path) -> None:
     """Refuse an image elsewhere than where that of the photo belongs."""
     for row, place, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
         if place and not is_image_place(place, sha256):
@@ -119,7 +123,7 @@ def _check_image_places(table: pd.DataFrame, path: Path) -> None:
             )
 
 
-def _check_digests(table: pd.DataFrame, path: Path) -> None:
+def _check_digests(table: "pd.DataFrame", path: Path) -> None:
     """Refuse a row whose cells are not those that were stored together."""
     names = [name for name in _DIGESTED_COLUMNS if name in table]
     rows = zip(*(table[name] for name in names), strict=True)
@@ -146,7 +150,7 @@ def row_digest(row: Mapping[str, str]) -> str:
     return hashlib.sha256("\0".join(row.get(name, "") for name in _DIGESTED_COLUMNS).encode()).hexdigest()
 
 
-def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
+def write_manifest(prepared: Path, table: "pd.DataFrame") -> None:
     """Write the manifest of a prepared folder, the fixed columns first.
 
     Args:
@@ -157,12 +161,12 @@ def write_manifest(prepared: Path, table: pd.DataFrame) -> None:
     write_table(prepared / MANIFEST_NAME, table[[*MANIFEST_COLUMNS, *extra_columns]])
 
 
-def graded_photos(table: pd.DataFrame) -> pd.DataFrame:
+def graded_photos(table: "pd.DataFrame") -> "pd.DataFrame":
     """Select the rows that can be learned from or scored: status `ok`, with a grade."""
     return table[(table["status"] == "ok") & table["grade"].notna()]
 
 
-def select_part(table: pd.DataFrame, part: str, column: str, prepared: Path) -> pd.DataFrame:
+def select_part(table: "pd.DataFrame", part: str, column: str, prepared: Path) -> "pd.DataFrame":
     """Select the photos of one part of a split that have a grade.
 
     Args:
@@ -190,7 +194,7 @@ def select_part(table: pd.DataFrame, part: str, column: str, prepared: Path) -> 
     return selected.reset_index(drop=True)
 
 
-def training_set_digest(table: pd.DataFrame, column: str) -> str:
+def training_set_digest(table: "pd.DataFrame", column: str) -> str:
     """Sum up which photos a model learns from, or is chosen on, under a split.
 
     Args:
@@ -205,7 +209,7 @@ def training_set_digest(table: pd.DataFrame, column: str) -> str:
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
-def photos_digest(table: pd.DataFrame, columns: Sequence[str]) -> str:
+def photos_digest(table: "pd.DataFrame", columns: Sequence[str]) -> str:
     """Sum up what something depends on of a table of photos.
 
     Args:
@@ -218,6 +222,6 @@ def photos_digest(table: pd.DataFrame, columns: Sequence[str]) -> str:
     return hashlib.sha256(table[list(columns)].to_csv(index=False).encode()).hexdigest()
 
 
-def fold_columns(table: pd.DataFrame) -> list[str]:
+def fold_columns(table: "pd.DataFrame") -> list[str]:
     """List the columns that hold the splits of folds, in order."""
     return [name for name in table.columns if name.startswith(FOLD_PREFIX)]

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from biranet.errors import InputError
 from biranet.extras import install_command
@@ -20,12 +19,15 @@ from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.text_files import read_head, read_text
 from biranet.words import counted
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 Value = TypeVar("Value")
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str] = ()) -> "pd.DataFrame":
     """Read a table without guessing: `001` stays `001`, and `NA` is a word.
 
     Args:
@@ -43,6 +45,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
         InputError: If the file is missing, is no regular file, is too long or no table, has no rows or lacks a column.
     """
+    import pandas as pd  # late, since who reads no table need not wait for it
+
     if path.suffix.lower() == ".parquet":
         table = _read_parquet(path, columns)
         if table.empty:
@@ -149,7 +153,9 @@ def _open_parquet(path: Path, file: BinaryIO) -> tuple[Any, list[str]]:
     return parquet, [column.name for column in schema if not any(kind(column.type) for kind in kinds)]
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_parquet(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
+
     with _opened(path) as file:
         parquet, names = _open_parquet(path, file)
         _check_columns(path, names, columns)
@@ -207,7 +213,7 @@ def list_columns(names: Sequence[str]) -> str:
 _LISTED, _MAX_NAME_LENGTH = 30, 60
 
 
-def parse_cells(table: pd.DataFrame, column: str, path: Path | str, parse: Callable[[str], Value]) -> list[Value]:
+def parse_cells(table: "pd.DataFrame", column: str, path: Path | str, parse: Callable[[str], Value]) -> list[Value]:
     """Read the cells of a column, each text that stands there once.
 
     Args:
@@ -232,15 +238,17 @@ def parse_cells(table: pd.DataFrame, column: str, path: Path | str, parse: Calla
     return [values[text] for text in table[column]]
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as CSV (UTF-8, LF), whole or not at all. Floats keep nine digits, enough for a float32."""
     names = [str(name) for name in table.columns]
     columns = [_as_cells(column) for _, column in table.items()]
     write_rows(path, names, (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)))
 
 
-def _as_cells(column: pd.Series) -> list[str]:
+def _as_cells(column: "pd.Series") -> list[str]:
     """Write the values of a column; missing ones as nothing."""
+    import pandas as pd
+
     text = "{:.9g}".format if pd.api.types.is_float_dtype(column) else str
     return ["" if missing else text(value) for value, missing in zip(column, column.isna(), strict=True)]
 

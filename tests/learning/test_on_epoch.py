@@ -10,11 +10,11 @@ from torch.nn import functional
 import biranet
 from biranet.errors import InputError
 from biranet.files import sha256_of
+from biranet.inference.evaluate import load_probe_beside
 from biranet.learning.checkpoint_file import read_info
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import read_history
 from biranet.learning.loss import make_loss
-from biranet.learning.probe_beside import load_probe_beside
 from biranet.learning.torch_predictor import load_predictor
 from biranet.learning.train import train
 

@@ -142,7 +142,7 @@ class _Graded:
 
     def describe(self, info: "CheckpointInfo") -> Iterator[str]:
         """Say what was decided, how grades were made, and what makes one doubt them."""
-        from biranet.decisions.fit import doubts_of
+        from biranet.decisions.rule_doubts import doubts_of
         from biranet.decisions.rules import describe_decoder
 
         counts = self.decisions

@@ -1,10 +1,14 @@
 """The columns of a predictions table, and what is taken from them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from biranet.grades import GRADES, REFERABLE_GRADE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROBABILITIES = tuple(f"p{grade}" for grade in GRADES)
 """The columns with the probability of each grade."""
@@ -23,12 +27,12 @@ SMALLEST_PROBABILITY = 1e-12
 """What stands in a logarithm for a smaller probability, so that one photo cannot make the mean infinite."""
 
 
-def has_probabilities(table: pd.DataFrame) -> bool:
+def has_probabilities(table: "pd.DataFrame") -> bool:
     """Say whether a predictions table holds the probabilities of the five grades."""
     return set(PROBABILITIES) <= set(table.columns)
 
 
-def probabilities(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+def probabilities(table: "pd.DataFrame") -> npt.NDArray[np.float64]:
     """Take the probabilities out of a predictions table.
 
     Args:
@@ -38,6 +42,7 @@ def probabilities(table: pd.DataFrame) -> npt.NDArray[np.float64]:
         (N, 5) float64 in [0, 1]: photos, grades; what rounding has put outside of it is put back.
 
     Example:
+        >>> import pandas as pd
         >>> probabilities(pd.DataFrame({"p0": [0.5], "p1": [0.2], "p2": [0.1], "p3": [0.1], "p4": [0.1]})).shape
         (1, 5)
     """
@@ -70,15 +75,16 @@ def any_dr_score(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return score
 
 
-def has_decisions(table: pd.DataFrame) -> bool:
+def has_decisions(table: "pd.DataFrame") -> bool:
     """Say whether a predictions table holds what our rules answered, the columns `DECISION_COLUMNS`."""
     return set(DECISION_COLUMNS) <= set(table.columns)
 
 
-def point_columns(table: pd.DataFrame) -> list[str]:
+def point_columns(table: "pd.DataFrame") -> list[str]:
     """Name the columns of operating points, in the order of the table.
 
     Example:
+        >>> import pandas as pd
         >>> point_columns(pd.DataFrame(columns=["file", "decision", "refer_youden"]))
         ['refer_youden']
     """

@@ -47,14 +47,6 @@ COVERAGE = 0.90
 """How often a prediction set holds the grade, a referable photo is referred at the one point, and another photo is not
 at the other."""
 
-NOT_CALIBRATED = (
-    "The model was not calibrated: its probabilities are as it gave them, and it refers by its grade alone."
-)
-"""The doubt of rules that nothing was fitted for."""
-
-FIT_RULES = "Fit its rules with: biranet calibrate"
-"""What to do about it."""
-
 SLIGHT_KAPPA = 0.2
 """A kappa up to here is slight: Landis and Koch, The Measurement of Observer Agreement for Categorical Data, 1977."""
 
@@ -192,16 +184,6 @@ def _doubts(temperature: float, kappa: float, referable_groups: int, other_group
             f"On the photos that the rules were fitted on kappa is {kappa:.2f}: the grades hardly agree with the truth "
             "better than by chance."
         )
-
-
-def doubts_of(rules: Rules) -> tuple[str, ...]:
-    """What a user of rules must know of them, a sentence each: their doubts, or that nothing was fitted.
-
-    Example:
-        >>> doubts_of(Rules())[0][:28]
-        'The model was not calibrated'
-    """
-    return (f"{NOT_CALIBRATED} {FIT_RULES}",) if rules == Rules() else rules.doubts
 
 
 def conformal_quantile(scores: Floats, groups: npt.ArrayLike) -> float:

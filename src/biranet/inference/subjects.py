@@ -3,8 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
@@ -14,11 +13,14 @@ from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.tables import parse_cells
 from biranet.words import is_empty, parse_eye, split_eye_suffix
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _PATIENT_COLUMNS = ("patient", "group")
 _LABELS, _NAME = "labels", "name"
 
 
-def subjects_in(table: pd.DataFrame, path: Path) -> list[Subject]:
+def subjects_in(table: "pd.DataFrame", path: Path) -> list[Subject]:
     """Read whose photos a table names.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Literal, NamedTuple
 
-from biranet.decisions.fit import FIT_RULES, NOT_CALIBRATED
+from biranet.decisions.rule_doubts import FIT_RULES, NOT_CALIBRATED
 from biranet.validated import STRICT
 from biranet.words import counted
 
