@@ -60,9 +60,7 @@ def measure_with_intervals(
         InputError: If the table is empty or a grade is not 0 to 4.
     """
     config = config or EvaluationConfig()
-    validated_confusion_matrix(table)
-    groups = arrange_groups([table], stratify=config.stratify)
-    group_sums = sum_by_group(table, groups, config)
+    groups, group_sums = _sum_checked(table, config)
     measures = assemble_metrics(group_sums, add_reasons(group_sums, *_estimate(group_sums, groups, config, resamples)))
     measures["bootstrap"] = {"seed": config.seed, "resamples": resamples, "stratify": config.stratify}
     measures["ci_method"] = (
@@ -97,9 +95,8 @@ def measure_some(
         InputError: If the table is empty or a grade is not 0 to 4.
     """
     config = config or EvaluationConfig()
-    validated_confusion_matrix(table)
-    groups = arrange_groups([table], stratify=config.stratify)
-    group_sums = sum_by_group(table, groups, config).select(keys)
+    groups, all_sums = _sum_checked(table, config)
+    group_sums = all_sums.select(keys)
     estimates = add_reasons(group_sums, *_estimate(group_sums, groups, config, resamples), keys)
     return {
         "n": len(table),
@@ -107,6 +104,13 @@ def measure_some(
         **to_json(estimates),
         "undefined": reasons(estimates),
     }
+
+
+def _sum_checked(table: "pd.DataFrame", config: EvaluationConfig) -> tuple[Groups, GroupSums]:
+    """Check a table, arrange its groups, and take the sums of each."""
+    validated_confusion_matrix(table)
+    groups = arrange_groups([table], stratify=config.stratify)
+    return groups, sum_by_group(table, groups, config)
 
 
 def paired_differences(
