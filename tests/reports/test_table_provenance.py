@@ -105,6 +105,15 @@ def test_notes_on_a_table_are_said_once(tmp_path):
     assert second["provenance"]["notes"] == first
 
 
+def test_unknown_patients_are_said_once(tmp_path):
+    single = pd.DataFrame({"file": ["a", "b"], "group": ["a", "b"], "grade": [0, 4], "predicted_grade": [0, 4]})
+    notes = (Note.of("groups_unknown", photos=2),)
+    first = write_report(tmp_path, single, title="t", provenance=Provenance(notes))["provenance"]["notes"]
+    assert [note["kind"] for note in first] == ["groups_unknown", "absent_grades", "few_groups"]
+    said = (tmp_path / "methods.md").read_text(encoding="utf-8").partition("## To be said")[2]
+    assert said.count("one of its own") == 1 and "a patient of its own" not in said
+
+
 def test_no_report_depends_on_how_a_note_is_worded(tmp_path, monkeypatch):
     """Reworded, all of them alike at the beginning, notes are still taken over, dropped and shown as before."""
     names = {"pooled": "{tables}", "training_doubt": "{doubt}", "rules_doubt": "{doubt}", "absent_grades": "{absent}"}

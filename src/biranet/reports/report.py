@@ -155,7 +155,7 @@ def write_report(
     names = {TABLE_FACT: PREDICTIONS_NAME, **({PROBE_FACT: PROBE_PREDICTIONS_NAME} if "control" in measured else {})}
     provenance = replace(
         provenance,
-        notes=(*provenance.notes, *_table_notes(table, measured)),
+        notes=(*provenance.notes, *_table_notes(table, measured, provenance.notes)),
         facts={**provenance.facts, **{fact: HashedFile(name, sha256_of(out / name)) for fact, name in names.items()}},
     )
     metrics = {
@@ -206,10 +206,11 @@ def _write_paper(
     }
 
 
-def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any]) -> Iterator[Note]:
-    """What the table itself shows that a reader must know first."""
+def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any], known: Sequence[Note]) -> Iterator[Note]:
+    """What the table itself shows that a reader must know first, beside what is said already."""
     photos, groups = len(table), table["group"].nunique()
-    if 1 < photos == groups:
+    patients_told = any(note.kind == "groups_unknown" and not note.files for note in known)
+    if 1 < photos == groups and not patients_told:
         yield Note.of("no_groups")
     present = sorted(set(table["grade"]))
     if absent := [str(grade) for grade in GRADES if grade not in present]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from biranet.decisions.rules import apply_rules
 from biranet.reports.fact_kinds import (
     AuditFact,
     DivisionFact,
+    EpochFact,
     FoldFigure,
     FoldRulesFact,
     GradesFact,
@@ -139,6 +141,18 @@ def test_methods_of_folds_speak_of_all_models_and_those_of_a_probe_say_what_it_i
         "It ended after 18 to 30 epochs, and the weights after epochs 7 to 21, with the highest",
     ):
         assert sentence in text, sentence
+
+
+def test_a_training_that_ran_to_its_end_is_not_said_to_have_ended_early(tmp_path: Path) -> None:
+    run = TrainingRun(80, 55, 12, epochs=2, best_epoch=2)
+    settings = replace(SETTINGS, epochs=2)
+    for early_stop, end in ((0, "2 epochs"), (10, "2 epochs at most, or until kappa on 12 validation photographs had")):
+        training = TrainingFact("stage2", replace(settings, early_stop=early_stop), (run,))
+        facts = {**FACTS, "Training": training, "Epoch": EpochFact(2, 0.8, "quadratic_weighted_kappa")}
+        write_report(tmp_path, predictions(), title="Whole", provenance=Provenance(facts=facts))
+        text = (tmp_path / "methods.md").read_text(encoding="utf-8")
+        assert f"Training ran for {end}" in text and "It ended" not in text
+        assert ". The weights after epoch 2, with the highest quadratic weighted kappa on the 12 validation" in text
 
 
 def test_the_probe_stands_in_methods_results_tables_and_notes(tmp_path: Path) -> None:

@@ -168,25 +168,30 @@ def _describe_end(training: TrainingFact, epoch: Fact | None) -> Iterator[str]:
     validation = [run.validation_photos for run in runs]
     ended = [run.epochs for run in runs if run.epochs is not None]
     if not any(validation):
-        epochs = span(ended or [settings.epochs])
-        yield f"Training ran for {epochs} epoch{'' if epochs == '1' else 's'}, and the final weights were used."
+        yield f"Training ran for {_count_epochs(ended or [settings.epochs])}, and the final weights were used."
         return
     stop = ""
     if settings.early_stop:
         photos = f"{span(validation)} validation photographs"
         stop = f", or until kappa on {photos} had not risen for {settings.early_stop} epochs"
-    yield f"Training ran for {settings.epochs} epochs{' at most' if stop else ''}{stop}."
+    yield f"Training ran for {_count_epochs([settings.epochs])}{' at most' if stop else ''}{stop}."
     best = [run.best_epoch for run in runs if run.best_epoch is not None]
     chosen = len(best) == len(runs) and _is_chosen(runs[0], epoch)
     if chosen and len(ended) == len(runs):
         kappa = epoch.validation_kappa if isinstance(epoch, EpochFact) else None
         had = "" if kappa is None else f" ({kappa:.2f})"
+        early = min(ended) < settings.epochs
         yield (
-            f"It ended after {span(ended)} epochs, and the weights after {_epochs(best)}, with the highest quadratic "
-            f"weighted kappa on the {span(validation)} validation photographs{had}, were used."
+            f"{f'It ended after {_count_epochs(ended)}, and the' if early else 'The'} weights after {_epochs(best)}, "
+            f"with the highest quadratic weighted kappa on the {span(validation)} validation photographs{had}, were "
+            "used."
         )
     else:
         yield from _describe_epoch(epoch)
+
+
+def _count_epochs(epochs: list[int]) -> str:
+    return f"{span(epochs)} epoch{'' if max(epochs) == 1 else 's'}"
 
 
 def _epochs(best: list[int]) -> str:
