@@ -15,14 +15,19 @@ from pydantic import TypeAdapter
 
 from biranet.evaluation.measures import MEANINGS, SECTIONS, Meaning, Measure, Section
 from biranet.files import write_json
-from biranet.reports import fact_kinds
+from biranet.reports import fact_kinds, fold_facts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema."""
 
 Schema = dict[str, Any]
 
-FACT_KINDS = tuple(each for name, each in vars(fact_kinds).items() if name.endswith(("Fact", "Figure")))
+FACT_KINDS = tuple(
+    each
+    for module in (fact_kinds, fold_facts)
+    for name, each in vars(module).items()
+    if name.endswith(("Fact", "Figure"))
+)
 """All kinds of facts that are more than a sentence."""
 
 
@@ -177,8 +182,8 @@ def _facts() -> Schema:
         "type": "object",
         "additionalProperties": one_or_each,
     }
-    kinds = [_kind(each) for each in FACT_KINDS if each is not fact_kinds.FoldFigure]
-    listed = {"anyOf": [{"type": "string"}, file, _kind(fact_kinds.FoldFigure)]}
+    kinds = [_kind(each) for each in FACT_KINDS if each is not fold_facts.FoldFigure]
+    listed = {"anyOf": [{"type": "string"}, file, _kind(fold_facts.FoldFigure)]}
     return {
         "description": "What was measured and how, by its name.",
         "type": "object",

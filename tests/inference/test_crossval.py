@@ -275,6 +275,7 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     table["grade"] = table["grade"].where(table["grade"] != 4, 3).where(table["group"] != last, 4)
     published = table["group"] == table["group"].iloc[0]
     table["official_split"] = np.where(published, "test", "train")
+    table.loc[table.index[5], "group_from"] = "photo"
     division = assign_folds(table, prepared, SplitConfig(validation=0, calibration=0, test=0, folds=3), 3)
     assert list(division.grades_missing_from_training()) == [(4, 2, 1)]
     assert len(division.left_out()) == 2
@@ -306,7 +307,11 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     assert "These photos had been cross-validated 2 times before with other settings." in told
     assert "In no fold, since the data set was published with other parts for them: 2 graded photos." in told
     assert metrics["n"] == 6 and metrics["decisions"] is None
+    assert metrics["facts"]["Division"] == "3 folds, divided by patient, where known, with seed 1"
     said = (tmp_path / "methods.md").read_text(encoding="utf-8")
+    assert (
+        "divided into three folds by patient, where known (random seed 1), so that all photographs of a known" in said
+    )
     assert "The probabilities were not calibrated, and no operating points or prediction sets were fitted." in said
     assert "calibration part" not in said and "the rules need photos of at least 9 groups" in said
 

@@ -18,7 +18,7 @@ from biranet.decisions.rules import Rules
 from biranet.errors import InputError, RefusedError
 from biranet.inference.evaluate import evaluate_checkpoint
 from biranet.inference.grader import load
-from biranet.inference.provenance import provenance_notes
+from biranet.inference.provenance import describe_patients, provenance_notes
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_info import short_hash
@@ -26,6 +26,7 @@ from biranet.learning.split import split_photos
 from biranet.learning.tensors import StoredTensors
 from biranet.manifest import read_manifest, training_set_digest, write_manifest
 from biranet.photos.quality import Quality
+from biranet.reports.fact_kinds import PatientsFact
 
 IN_PROCESS = ComputeConfig(workers=0)
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
@@ -350,3 +351,17 @@ def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, sp
     assert "The patients of 2 of these photos are guessed from the names of files or folders" in text
     assert "The patients of 1 of these photos are unknown" in text
     assert "The patients of" not in said(manifest.drop(columns="group_from"))
+    known = describe_patients(manifest.assign(group_from=origins))
+    assert known == PatientsFact(len(manifest), 1, 2, ("name", "folder"))
+    assert describe_patients(manifest.drop(columns="group_from")) == PatientsFact(len(manifest))
+
+
+def test_methods_say_that_nobody_knew_the_patients(checkpoint, split_folder, tmp_path):
+    copy = tmp_path / "prepared"
+    shutil.copytree(split_folder, copy)
+    write_manifest(copy, read_manifest(copy).assign(group_from="photo"))
+    metrics = evaluate_checkpoint(checkpoint, copy, tmp_path / "report", computing=IN_PROCESS)
+    patients = metrics["provenance"]["facts"]["Divided patients"]
+    assert patients["photos"] == patients["unknown"] == 40
+    text = (tmp_path / "report" / "methods.md").read_text(encoding="utf-8")
+    assert "a bootstrap over photographs, as patients were not known" in text

@@ -22,6 +22,7 @@ from biranet.inference.provenance import (
     describe_findings,
     describe_left_out,
     describe_model,
+    describe_patients,
     describe_software,
     describe_training,
     doubts_of_patients,
@@ -30,13 +31,14 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
 from biranet.public_paths import public_name
-from biranet.reports.fact_kinds import DecoderFact, DivisionFact, FoldFigure, FoldRulesFact, PhotosFact, RulesFact
+from biranet.reports.fact_kinds import DecoderFact, PhotosFact, RulesFact
 from biranet.reports.facts import (
     AUDIT_FACT,
     DECODER_FACT,
     DIVISION_FACT,
     FOLDS_FACT,
     MODEL_FACT,
+    PATIENTS_FACT,
     PHOTOS_FACT,
     RULES_FACT,
     THRESHOLDS_FACT,
@@ -44,6 +46,7 @@ from biranet.reports.facts import (
     Fact,
     HashedFile,
 )
+from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
 from biranet.reports.notes import Note
 from biranet.reports.pages.tables import ROWS_OF
 from biranet.reports.report import Supplement, write_report
@@ -169,8 +172,9 @@ def _describe_rules(rules: Sequence[Rules], config: CalibrationConfig) -> dict[s
     if all(each.operating_points for each in rules):
         for number, point in enumerate(rules[0].operating_points):
             thresholds[point.name] = tuple(each.operating_points[number].threshold for each in rules)
+    ends = tuple(each.grade_thresholds or () for each in rules)
     return {
-        DECODER_FACT: DecoderFact(config.decoder),
+        DECODER_FACT: FoldDecoderFact(config.decoder, ends) if all(ends) else DecoderFact(config.decoder),
         RULES_FACT: FoldRulesFact(tuple(each.temperature for each in rules)),
         THRESHOLDS_FACT: thresholds or "none",
     }
@@ -213,14 +217,15 @@ def _facts(
     checkpoints: Sequence[HashedFile],
     folds: pd.DataFrame,
 ) -> dict[str, Fact]:
-    info = infos[0]
+    info, patients = infos[0], describe_patients(graded_photos(division.table))
     return {
         MODEL_FACT: describe_model(info),
-        DIVISION_FACT: DivisionFact(len(infos), division.seed),
+        DIVISION_FACT: DivisionFact(len(infos), division.seed, patients.unit),
         FOLDS_FACT: describe_folds(folds),
         "Checkpoints": list(checkpoints),
         **describe_training(infos, info.training, other_folds=True),
         PHOTOS_FACT: PhotosFact(public_name(prepared), "each fold"),
+        PATIENTS_FACT: patients,
         **describe_left_out(division.table),
         AUDIT_FACT: describe_findings(audit(division.table, division.columns)),
         TRAINED_WITH_FACT: describe_software(info),

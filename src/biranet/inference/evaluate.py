@@ -72,7 +72,7 @@ def evaluate_checkpoint(
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
             notes.append(Note("test_readings", readings.sentence()))
             notes += [Note.of("archive_readings")] * archive
-        facts = describe_origin(checkpoint, predictor, prepared, manifest, part)
+        facts = describe_origin(checkpoint, predictor, prepared, manifest, photos, part)
         return write_report(
             place,
             for_readers(predictions, config.by),

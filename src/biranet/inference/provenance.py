@@ -30,6 +30,7 @@ from biranet.reports.fact_kinds import (
     EpochFact,
     LeftOutFact,
     ModelFact,
+    PatientsFact,
     PhotosFact,
     RulesFact,
     SplitFact,
@@ -41,9 +42,11 @@ from biranet.reports.facts import (
     AUDIT_FACT,
     CHECKPOINT_FACT,
     DECODER_FACT,
+    DIVIDED_PATIENTS_FACT,
     EPOCH_FACT,
     LEFT_OUT_FACT,
     MODEL_FACT,
+    PATIENTS_FACT,
     PHOTOS_FACT,
     RULES_FACT,
     SPLIT_FACT,
@@ -86,9 +89,20 @@ def provenance_notes(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.Da
 
 def doubts_of_patients(photos: pd.DataFrame) -> Iterator[Note]:
     """Say of how many photos the patient is a guess, or unknown."""
-    group_from = photos.get(GROUP_FROM, pd.Series(dtype=object))
-    counts = {"groups_guessed": group_from.isin(GUESSED_FROM).sum(), "groups_unknown": (group_from == OWN_GROUP).sum()}
+    patients = describe_patients(photos)
+    counts = {"groups_guessed": patients.guessed, "groups_unknown": patients.unknown}
     yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
+
+
+def describe_patients(photos: pd.DataFrame) -> PatientsFact:
+    """Say how the patients of photos are known, as data; all of them where an older manifest does not tell."""
+    origins = photos.get(GROUP_FROM, pd.Series("", photos.index))
+    return PatientsFact(
+        len(photos),
+        int((origins == OWN_GROUP).sum()),
+        int(origins.isin(GUESSED_FROM).sum()),
+        tuple(place for place in GUESSED_FROM if (origins == place).any()),
+    )
 
 
 def count_learned_before(start: StartedFrom, photos: pd.DataFrame, digest: str = "") -> dict[str, int]:
@@ -125,7 +139,12 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
 
 
 def describe_origin(
-    checkpoint: Path, predictor: LoadedPredictor, prepared: Path, manifest: pd.DataFrame, part: str
+    checkpoint: Path,
+    predictor: LoadedPredictor,
+    prepared: Path,
+    manifest: pd.DataFrame,
+    photos: pd.DataFrame,
+    part: str,
 ) -> dict[str, Fact]:
     """Say how the figures came about.
 
@@ -134,6 +153,7 @@ def describe_origin(
         predictor: What was loaded from it.
         prepared: The prepared folder.
         manifest: Its photos.
+        photos: Those that were measured.
         part: What was measured: a part of the split, or `all`.
 
     Returns:
@@ -152,6 +172,8 @@ def describe_origin(
         EPOCH_FACT: describe_epoch(info),
         **describe_training([info], training),
         PHOTOS_FACT: PhotosFact(public_name(prepared), part, "" if whole else column),
+        PATIENTS_FACT: describe_patients(photos),
+        **({DIVIDED_PATIENTS_FACT: describe_patients(graded_photos(manifest))} if has_split else {}),
         **describe_left_out(manifest),
         SPLIT_FACT: _describe_division(info, manifest) if has_split else "none of these photos is known to have a part",
         AUDIT_FACT: describe_findings(audit(manifest, [column] if has_split else [])),

@@ -179,6 +179,46 @@ class PhotosFact:
 
 
 @dataclass(frozen=True)
+class PatientsFact:
+    """How the patients of photos are known.
+
+    Attributes:
+        photos: How many photos there are.
+        unknown: Of how many the patient is unknown, so that each is a group of its own.
+        guessed: Of how many the patient is a guess.
+        guessed_from: What it is guessed from: `name` of the file, `folder`, or both.
+
+    Example:
+        >>> print(PatientsFact(24, 20, 2, ("name",)))
+        of 24 photos: of 20 unknown, of 2 guessed
+        >>> PatientsFact(24, 24).unit, PatientsFact(24, 20).unit
+        ('photo, as no patient is known', 'patient, where known')
+    """
+
+    __pydantic_config__ = STRICT
+
+    photos: int
+    unknown: int = 0
+    guessed: int = 0
+    guessed_from: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"of {self.photos} photos: of {self.unknown} unknown, of {self.guessed} guessed"
+
+    @property
+    def all_unknown(self) -> bool:
+        """Whether nobody knows any of them."""
+        return 0 < self.photos == self.unknown
+
+    @property
+    def unit(self) -> str:
+        """What is kept whole where photos are divided."""
+        if self.all_unknown:
+            return "photo, as no patient is known"
+        return f"patient{', where known' if self.unknown else ''}{', some of them guessed' if self.guessed else ''}"
+
+
+@dataclass(frozen=True)
 class LeftOutFact:
     """The photos that were listed, and those of them that have no part in the figures.
 
@@ -244,64 +284,6 @@ class AuditFact:
 
 
 @dataclass(frozen=True)
-class DivisionFact:
-    """How the photos of a cross-validation were divided into folds.
-
-    Attributes:
-        folds: How many there are.
-        seed: Seed of the division; None where the manifest was divided before.
-        by: What was never divided.
-
-    Example:
-        >>> print(DivisionFact(5, 1))
-        5 folds, divided by patient, with seed 1
-    """
-
-    __pydantic_config__ = STRICT
-
-    folds: int
-    seed: int | None
-    by: str = "patient"
-
-    def __str__(self) -> str:
-        divided = "as the manifest was" if self.seed is None else f"by {self.by}, with seed {self.seed}"
-        return f"{self.folds} folds, divided {divided}"
-
-
-@dataclass(frozen=True)
-class FoldFigure:
-    """A measure over the folds of a cross-validation.
-
-    Attributes:
-        key: Its key.
-        name: Its name.
-        mean: Its mean over the folds that have it.
-        low: The lowest.
-        high: The highest.
-        folds: How many have it.
-        of: How many folds there are.
-
-    Example:
-        >>> print(FoldFigure("aca", "ACA", 0.625, 0.5, 0.75, 2, 3))
-        ACA: mean 0.625, from 0.500 to 0.750, of the 2 folds that have it
-    """
-
-    __pydantic_config__ = STRICT
-
-    key: str
-    name: str
-    mean: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-    folds: int
-    of: int
-
-    def __str__(self) -> str:
-        which = f", of the {self.folds} folds that have it" if self.folds < self.of else ""
-        return f"{self.name}: mean {self.mean:.3f}, from {self.low:.3f} to {self.high:.3f}{which}"
-
-
-@dataclass(frozen=True)
 class GradesFact:
     """Which grade each value of the tables is, as it was said.
 
@@ -323,8 +305,7 @@ class DecoderFact:
 
     Attributes:
         decoder: Its name.
-        thresholds: Where grades 1 to 4 begin on the scale of the expected grade; none of another decoder, and where
-            each fold has its own.
+        thresholds: Where grades 1 to 4 begin on the scale of the expected grade; none of another decoder.
 
     Example:
         >>> print(DecoderFact("argmax"))
@@ -372,26 +353,3 @@ class RulesFact:
             return "none fitted"
         kept = "; grades are scored as given" if self.keep_grades else ""
         return f"fitted on {self.fitted_on}, temperature {self.temperature:.3f}{kept}"
-
-
-@dataclass(frozen=True)
-class FoldRulesFact:
-    """The rules of a cross-validation, of which each fold has its own.
-
-    Attributes:
-        fitted_on: What those of a fold were fitted on.
-        temperatures: That of each fold, in their order.
-
-    Example:
-        >>> print(FoldRulesFact((1.2, 1.4)))
-        fitted for each fold on the answers for the others; temperatures 1.200, 1.400
-    """
-
-    __pydantic_config__ = STRICT
-
-    temperatures: tuple[FiniteFloat, ...]
-    fitted_on: str = "the answers for the others"
-
-    def __str__(self) -> str:
-        listed = ", ".join(f"{each:.3f}" for each in self.temperatures)
-        return f"fitted for each fold on {self.fitted_on}; temperatures {listed}"

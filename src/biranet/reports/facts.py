@@ -8,13 +8,11 @@ from pydantic import FiniteFloat
 from biranet.reports.fact_kinds import (
     AuditFact,
     DecoderFact,
-    DivisionFact,
     EpochFact,
-    FoldFigure,
-    FoldRulesFact,
     GradesFact,
     LeftOutFact,
     ModelFact,
+    PatientsFact,
     PhotosFact,
     RulesFact,
     SplitFact,
@@ -22,13 +20,14 @@ from biranet.reports.fact_kinds import (
     TrainedOnFact,
     TrainingFact,
 )
+from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
 from biranet.validated import STRICT
 
 MODEL_FACT, CHECKPOINT_FACT, TRAINED_ON_FACT, STARTED_FROM_FACT = "Model", "Checkpoint", "Trained on", "Started from"
 TRAINING_FACT, EPOCH_FACT, TRAINED_WITH_FACT, DIVISION_FACT = "Training", "Epoch", "Trained with", "Division"
 PHOTOS_FACT, LEFT_OUT_FACT, SPLIT_FACT, AUDIT_FACT, TABLE_FACT = "Photos", "Left out", "Split", "Audit", "Table"
 GRADES_FACT, DECODER_FACT, RULES_FACT, THRESHOLDS_FACT = "Grades", "Decoder", "Rules", "Thresholds"
-FOLDS_FACT, PROBE_FACT = "Folds", "Linear probe"
+FOLDS_FACT, PROBE_FACT, PATIENTS_FACT, DIVIDED_PATIENTS_FACT = "Folds", "Linear probe", "Patients", "Divided patients"
 """Facts that are asked for, or written in more than one place, by their names in `metrics.json`; `biranet.version` has
 those of a measurement."""
 
@@ -66,6 +65,7 @@ Fact = (
     | TrainingFact
     | EpochFact
     | PhotosFact
+    | PatientsFact
     | LeftOutFact
     | SplitFact
     | AuditFact
@@ -74,6 +74,7 @@ Fact = (
     | DecoderFact
     | RulesFact
     | FoldRulesFact
+    | FoldDecoderFact
     | HashedFile
     | Sequence[str | HashedFile | FoldFigure]
     | Thresholds

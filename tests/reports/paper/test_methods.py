@@ -12,18 +12,17 @@ import pytest
 from biranet.decisions.rules import apply_rules
 from biranet.reports.fact_kinds import (
     AuditFact,
-    DivisionFact,
     EpochFact,
-    FoldFigure,
-    FoldRulesFact,
     GradesFact,
     ModelFact,
+    PatientsFact,
     PhotosFact,
     StartFact,
     TrainedOnFact,
     TrainingFact,
 )
 from biranet.reports.facts import Fact, HashedFile, SourceTable
+from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
 from biranet.reports.paper.references import cited_in
 from biranet.reports.report import Supplement, write_report
 from biranet.reports.table_provenance import Provenance, parse_provenance
@@ -39,6 +38,7 @@ OF_FOLDS: dict[str, Fact] = {
     "Started from": StartFact("first.safetensors", "0a", "aptos"),
     "Photos": PhotosFact("prepared", "each fold"),
     "Rules": FoldRulesFact((1.2, 1.4)),
+    "Decoder": FoldDecoderFact("expected_grade", ((0.9, 1.7, 2.5, 3.1), (0.8, 1.7, 2.6, 3.2))),
     "Thresholds": {"sensitivity_90": (0.3, 0.4), "specificity_90": (0.7, 0.7)},
     "Grades": GradesFact("none=0"),
     "Audit": AuditFact(("copies: a.jpg and b.jpg.",), leaks=True),
@@ -112,6 +112,8 @@ def test_methods_of_folds_speak_of_all_models_and_those_of_a_probe_say_what_it_i
         "into five folds by patient (random seed 1)",
         "Each of the five models was a linear probe [@alain2016probes], a linear layer on",
         "Each model was trained with the random seed 1.",  # by an earlier biranet, which did not say how
+        "cut at thresholds that were fitted for agreement with the reference grades on the answers for the other folds "
+        "(0.80 to 0.90, 1.70, 2.50 to 2.60 and 3.10 to 3.20 for grades 1 to 4, over the folds).",
         "The probabilities of each fold were calibrated by temperature scaling [@guo2017calibration] on the answers "
         "for the other folds (temperatures 1.20 to 1.40)",
         "a sensitivity of at least 0.90 (thresholds 0.30 to 0.40 over the folds); a specificity of at least 0.90 "
@@ -141,6 +143,72 @@ def test_methods_of_folds_speak_of_all_models_and_those_of_a_probe_say_what_it_i
         "It ended after 18 to 30 epochs, and the weights after epochs 7 to 21, with the highest",
     ):
         assert sentence in text, sentence
+
+
+@pytest.mark.parametrize("folds", [True, False])
+@pytest.mark.parametrize(
+    ("patients", "sentences", "false"),
+    [
+        (
+            PatientsFact(60, unknown=60),
+            (
+                "photograph by photograph, as patients were not known",
+                "by file hash and perceptual hash found no photograph and no copy of one both among",
+                "Patients were not known, so every photograph was counted as that of a patient of its own.",
+                "from a bootstrap over photographs, as patients were not known [@efron1993bootstrap]",
+                "widened for few photographs",
+            ),
+            ("of a patient stood", "by patient", "no patient", "over patients", "of 30 patients"),
+        ),
+        (
+            PatientsFact(60, unknown=4),
+            (
+                "60 photographs of 30 patients (each photograph of an unknown patient counting as one)",
+                "by patient, where known",
+                "no copy of one and no known patient both among",
+                "over patients (each photograph of an unknown patient counting as one), all photographs of one",
+            ),
+            ("no patient both", "as patients were not known"),
+        ),
+        (
+            PatientsFact(60, guessed=60, guessed_from=("name",)),
+            (
+                "60 photographs of 30 patients (as guessed from the names of files)",
+                "by patient, as guessed from the names of files",
+                "and no patient, as guessed from the names of files, both among",
+                "over patients (as guessed from the names of files), all photographs of one together",
+            ),
+            ("all photographs of a patient", "unknown"),
+        ),
+    ],
+)
+def test_no_more_is_said_of_patients_than_is_known(
+    tmp_path: Path, patients: PatientsFact, sentences: tuple[str, ...], false: tuple[str, ...], folds: bool
+) -> None:
+    facts = {**FACTS, "Patients": patients, "Model": OF_FOLDS["Model"]}
+    facts |= {"Division": DivisionFact(5, 1, patients.unit)} if folds else {"Divided patients": patients}
+    table = predictions()
+    if patients.all_unknown:
+        table["group"] = table["file"]
+        facts["Training"] = TrainingFact("none", SETTINGS, (TrainingRun(60, 60, 0, 2),))
+    write_report(tmp_path, table.drop(columns="source"), title="Patients", provenance=Provenance(facts=facts))
+    text = (tmp_path / "methods.md").read_text(encoding="utf-8").partition("## To be said")[0]
+    by = sentences[1] if not patients.all_unknown else sentences[0]
+    assert f"The penalty was chosen by cross-validation among them, {by} (" in text.replace("; the", ". The")
+    divided = "were divided into five folds" if folds else "160 photographs had been divided"
+    assert f"{divided} {by}" in text
+    for sentence in sentences:
+        assert sentence in text, sentence
+    for sentence in false:
+        assert sentence not in text, sentence
+
+
+def test_of_pooled_tables_patients_are_known_where_they_are_in_all(tmp_path: Path) -> None:
+    known = {"Model": FACTS["Model"], "Patients": PatientsFact(30, unknown=30)}
+    for other, unit in (({"Patients": PatientsFact(20, 20)}, "photographs, as"), ({}, "patients (each photograph of")):
+        tables = (SourceTable("a.csv", "0a", known), SourceTable("b.csv", "0a", {"Model": FACTS["Model"], **other}))
+        write_report(tmp_path, predictions(), title="Pooled", provenance=Provenance(tables=tables))
+        assert f"a bootstrap over {unit}" in (tmp_path / "methods.md").read_text(encoding="utf-8")
 
 
 def test_a_training_that_ran_to_its_end_is_not_said_to_have_ended_early(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 from biranet.grades import GRADE_NAMES, GRADES, REFERABLE_GRADE
 from biranet.reports.fact_kinds import (
     AuditFact,
-    DivisionFact,
     GradesFact,
     LeftOutFact,
     ModelFact,
+    PatientsFact,
     PhotosFact,
     SplitFact,
 )
@@ -25,7 +25,9 @@ from biranet.reports.facts import (
     SPLIT_FACT,
     Fact,
 )
+from biranet.reports.fold_facts import DivisionFact
 from biranet.reports.pages.page import percent
+from biranet.reports.paper.patients import by_patient, divided_patients, guess_of, patients_of, photos_and_patients
 from biranet.reports.paper.references import DATA_SETS
 from biranet.reports.paper.wording import as_markdown, counted, enumerate_words, number_word
 
@@ -51,7 +53,8 @@ def describe_data(table: pd.DataFrame, metrics: Mapping[str, Any], facts: Mappin
         metrics: The content of its `metrics.json`.
         facts: What is known of the answers.
     """
-    photos = f"{photos_and_patients(metrics)}{_origin(table)}"
+    patients = patients_of(facts)
+    photos = f"{photos_and_patients(metrics, patients)}{_origin(table)}"
     division, model = facts.get(DIVISION_FACT), facts.get(MODEL_FACT)
     if isinstance(division, DivisionFact):
         folds = number_word(division.folds)
@@ -59,28 +62,32 @@ def describe_data(table: pd.DataFrame, metrics: Mapping[str, Any], facts: Mappin
         yield from _describe_left_out(facts.get(LEFT_OUT_FACT))
         seeded = "" if division.seed is None else f" (random seed {division.seed})"
         yield (
-            f"The photographs were divided into {folds} folds by {division.by}{seeded}, so that all photographs of a "
-            f"{division.by} stood in one fold; the photographs of each fold were graded by a model that had been "
-            "trained on other folds alone."
+            f"The photographs were divided into {folds} folds {by_patient(patients)}{seeded}, so that "
+            f"{_apart(patients)}; the photographs of each fold were graded by a model that had been trained on other "
+            "folds alone."
         )
     else:
         subject = "The predictions for" if model is None else "The model was evaluated on"
         yield f"{subject} {photos}{' were evaluated' if model is None else ''}."
         yield from _describe_left_out(facts.get(LEFT_OUT_FACT))
-        yield from _describe_part(facts.get(PHOTOS_FACT), facts.get(SPLIT_FACT))
+        yield from _describe_part(facts)
     yield from _describe_search(facts)
     yield from _describe_grades(metrics, facts.get(GRADES_FACT))
     if metrics["groups"] == metrics["n"]:
-        yield "Every photograph was counted as that of a patient of its own."
+        unknown = "Patients were not known, so every" if patients.all_unknown else "Every"
+        yield f"{unknown} photograph was counted as that of a patient of its own."
     if isinstance(model, ModelFact):
         size = f"{model.image_size} × {model.image_size}"
         yield f"The square around the illuminated field was cut out of each photograph and scaled to {size} pixels."
 
 
-def photos_and_patients(metrics: Mapping[str, Any]) -> str:
-    """Count photographs and, where they are others, patients."""
-    photos = counted(metrics["n"], "photograph")
-    return f"{photos} of {counted(metrics['groups'], 'patient')}" if metrics["groups"] < metrics["n"] else photos
+def _apart(patients: PatientsFact) -> str:
+    """What a division into folds has kept apart."""
+    if patients.all_unknown:
+        return "photographs of one patient may have stood in several folds"
+    if patients.unknown:
+        return "all photographs of a known patient stood in one fold, those of unknown ones being divided singly"
+    return f"all photographs of {'what was taken for one' if patients.guessed else 'a'} patient stood in one fold"
 
 
 def _origin(table: pd.DataFrame) -> str:
@@ -99,25 +106,33 @@ def _describe_left_out(fact: Fact | None) -> Iterator[str]:
         )
 
 
-def _describe_part(photos: Fact | None, split: Fact | None) -> Iterator[str]:
+def _describe_part(facts: Mapping[str, Fact]) -> Iterator[str]:
     """Say which part of a division was measured; nothing of photographs that the model was not trained among."""
+    photos, split = facts.get(PHOTOS_FACT), facts.get(SPLIT_FACT)
     if not (isinstance(photos, PhotosFact) and isinstance(split, SplitFact) and split.trained_by and photos.column):
         return
     whole = sum(split.parts.values())
     parts = [f"{count:,} ({percent(count / whole)}) {_PARTS[part]}" for part, count in split.parts.items()]
-    yield f"{counted(whole, 'photograph')} had been divided by patient: {enumerate_words(parts)}."
+    by = by_patient(divided_patients(facts))
+    yield f"{counted(whole, 'photograph')} had been divided {by}: {enumerate_words(parts)}."
     if photos.part in _PARTS:
         yield f"Those {_PARTS[photos.part]} are reported here."
 
 
 def _describe_search(facts: Mapping[str, Fact]) -> Iterator[str]:
-    found, split = facts.get(AUDIT_FACT), facts.get(SPLIT_FACT)
-    divided = DIVISION_FACT in facts or (isinstance(split, SplitFact) and split.trained_by)
-    if isinstance(found, AuditFact) and divided and not found.leaks:
-        yield (
-            "An automatic search by file hash, perceptual hash and patient found no photograph, no copy of one and no "
-            "patient both among those that a model had learned from and those that it was tested on."
-        )
+    found, divided = facts.get(AUDIT_FACT), divided_patients(facts)
+    if not (isinstance(found, AuditFact) and divided and not found.leaks):
+        return
+    if divided.all_unknown:
+        by, nothing = "file hash and perceptual hash", "no photograph and no copy of one"
+    else:
+        guess = guess_of(divided)
+        patient = f"no {'known ' if divided.unknown else ''}patient{f', {guess},' if guess else ''}"
+        by, nothing = "file hash, perceptual hash and patient", f"no photograph, no copy of one and {patient}"
+    yield (
+        f"An automatic search by {by} found {nothing} both among those that a model had learned from and those that it "
+        "was tested on."
+    )
 
 
 def _describe_grades(metrics: Mapping[str, Any], values: Fact | None) -> Iterator[str]:

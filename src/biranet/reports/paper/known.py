@@ -2,7 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from biranet.reports.facts import MODEL_FACT, THRESHOLDS_FACT, Fact, Facts, SourceTable, Thresholds
+from biranet.manifest import GUESSED_FROM
+from biranet.reports.fact_kinds import PatientsFact
+from biranet.reports.facts import (
+    DIVIDED_PATIENTS_FACT,
+    MODEL_FACT,
+    PATIENTS_FACT,
+    THRESHOLDS_FACT,
+    Fact,
+    Facts,
+    SourceTable,
+    Thresholds,
+)
 from biranet.reports.table_provenance import Provenance
 
 
@@ -10,10 +21,27 @@ def known_facts(provenance: Provenance) -> Mapping[str, Fact]:
     """Collect what is known of the answers: the facts of the report, or those of the tables that it measures again.
 
     Returns:
-        The facts by name; of several tables those that all of them share.
+        The facts by name; of several tables those that all of them share, and how patients are known in all together.
     """
-    first, *others = _sources(provenance.facts, provenance.tables)
-    return {name: fact for name, fact in first.items() if all(each.get(name) == fact for each in others)}
+    sources = list(_sources(provenance.facts, provenance.tables))
+    first, *others = sources
+    shared = {name: fact for name, fact in first.items() if all(each.get(name) == fact for each in others)}
+    return shared | {
+        name: _pool_patients([each.get(name) for each in sources])
+        for name in (PATIENTS_FACT, DIVIDED_PATIENTS_FACT)
+        if any(name in each for each in sources) and name not in shared
+    }
+
+
+def _pool_patients(facts: Sequence[Fact | None]) -> PatientsFact:
+    """Add up how patients are known; a table of which nothing is said counts as one photo of a known one."""
+    patients = [fact if isinstance(fact, PatientsFact) else PatientsFact(1) for fact in facts]
+    return PatientsFact(
+        sum(each.photos for each in patients),
+        sum(each.unknown for each in patients),
+        sum(each.guessed for each in patients),
+        tuple(sorted({place for each in patients for place in each.guessed_from}, key=GUESSED_FROM.index)),
+    )
 
 
 def count_tables(provenance: Provenance) -> int:

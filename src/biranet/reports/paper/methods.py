@@ -10,9 +10,10 @@ from biranet.reports.fact_kinds import AuditFact
 from biranet.reports.facts import AUDIT_FACT, Fact
 from biranet.reports.figures.drawing import Figure
 from biranet.reports.pages.differences import Difference
-from biranet.reports.paper.data import describe_data, photos_and_patients
+from biranet.reports.paper.data import describe_data
 from biranet.reports.paper.known import count_tables, known_facts, known_thresholds
 from biranet.reports.paper.model import describe_model, describe_probe
+from biranet.reports.paper.patients import patients_of, photos_and_patients
 from biranet.reports.paper.results import describe_differences, describe_results
 from biranet.reports.paper.rules import describe_rules
 from biranet.reports.paper.statistics import (
@@ -68,7 +69,10 @@ def write_methods(
         "Calibration and decisions": describe_rules(metrics, facts, known_thresholds(provenance)),
         "Reference model": describe_probe(facts) if beside_probe else (),
         "Measures": describe_measures(metrics, curves=True),
-        "Statistical analysis": [*describe_intervals(metrics), *([describe_paired()] if beside_probe else [])],
+        "Statistical analysis": [
+            *describe_intervals(metrics, patients_of(facts)),
+            *([describe_paired()] if beside_probe else []),
+        ],
         "Software": describe_software(facts),
         "Results": describe_results(metrics, facts, beside_probe),
     }
@@ -107,7 +111,7 @@ def write_comparison_methods(
     paragraphs = {
         "Models": models,
         "Measures": describe_measures(measured, curves=False),
-        "Statistical analysis": [*describe_intervals(measured), describe_paired()],
+        "Statistical analysis": [*describe_intervals(measured, patients_of({})), describe_paired()],
         "Results": results,
     }
     return _as_file(title, paragraphs, ["## Legends", *_list_legends(figures, tables)])

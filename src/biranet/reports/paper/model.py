@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from biranet.reports.fact_kinds import DivisionFact, ModelFact
+from biranet.reports.fact_kinds import ModelFact
 from biranet.reports.facts import DIVISION_FACT, MODEL_FACT, Fact
+from biranet.reports.fold_facts import DivisionFact
+from biranet.reports.paper.patients import by_patient, divided_patients
 from biranet.reports.paper.references import backbone_reference
 from biranet.reports.paper.wording import as_markdown, number_word
 
@@ -46,6 +48,7 @@ def describe_probe(facts: Mapping[str, Fact]) -> Iterator[str]:
     yield (
         f"As a reference, a linear probe [@alain2016probes] was fitted to the same training photographs{each}: a "
         "multinomial logistic regression with an L2 penalty on the globally averaged features of the same backbone, "
-        "whose weights were those from before the training. The penalty was chosen by cross-validation by patient "
-        "among the training photographs, and the probe graded the same photographs as the model."
+        "whose weights were those from before the training. The penalty was chosen by cross-validation among "
+        f"the training photographs, {by_patient(divided_patients(facts))}, and the probe graded the same photographs "
+        "as the model."
     )

@@ -5,14 +5,15 @@ from typing import Any
 
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.grades import REFERABLE_GRADE
-from biranet.reports.fact_kinds import FoldFigure, LeftOutFact
+from biranet.reports.fact_kinds import LeftOutFact
 from biranet.reports.facts import FOLDS_FACT, LEFT_OUT_FACT, Fact
 from biranet.reports.figures.words import in_text
+from biranet.reports.fold_facts import FoldFigure
 from biranet.reports.pages.differences import Difference
 from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent
 from biranet.reports.pages.tables import ROWS_OF
-from biranet.reports.paper.data import photos_and_patients
+from biranet.reports.paper.patients import patients_of, photos_and_patients
 from biranet.reports.paper.rules import aim_of
 from biranet.reports.paper.wording import as_markdown, capitalized, enumerate_words, number_word
 
@@ -62,8 +63,8 @@ def _describe_photos(metrics: Mapping[str, Any], facts: Mapping[str, Fact]) -> s
         kept = left_out.listed - sum(left_out.reasons.get(why, 0) for why in ("ungradable", "unreadable", "no_field"))
         gradable = f"Of {left_out.listed:,} photographs, {kept:,} ({percent(kept / left_out.listed)}) were gradable. "
     return (
-        f"{gradable}In total, {photos_and_patients(metrics)} were graded, of which {by_grade} had the reference grades "
-        "0 to 4."
+        f"{gradable}In total, {photos_and_patients(metrics, patients_of(facts))} were graded, of which {by_grade} had "
+        "the reference grades 0 to 4."
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from biranet.decisions.fit import COVERAGE
-from biranet.reports.fact_kinds import DecoderFact, FoldRulesFact, RulesFact
+from biranet.reports.fact_kinds import DecoderFact, RulesFact
 from biranet.reports.facts import DECODER_FACT, RULES_FACT, Fact, Thresholds, threshold_text
+from biranet.reports.fold_facts import FoldDecoderFact, FoldRulesFact
 from biranet.reports.pages.page import percent
 from biranet.reports.paper.wording import as_markdown, counted, enumerate_words, span
 
@@ -77,16 +78,19 @@ def _fitted_too(metrics: Mapping[str, Any], on: str) -> str:
 
 
 def _describe_decoder(decoder: Fact | None) -> Iterator[str]:
-    if not isinstance(decoder, DecoderFact):
+    if not isinstance(decoder, DecoderFact | FoldDecoderFact):
         return
     if decoder.decoder == "argmax":
         yield "The predicted grade was the most probable one."
         return
-    ends = enumerate_words([f"{end:.2f}" for end in decoder.thresholds]) if decoder.thresholds else ""
-    where = f" ({ends} for grades 1 to 4)" if ends else ""
+    of_folds = isinstance(decoder, FoldDecoderFact)
+    grades = zip(*decoder.fold_thresholds, strict=True) if of_folds else ((end,) for end in decoder.thresholds)
+    ends = [span(each, "{:.2f}") for each in grades]
+    where = f" ({enumerate_words(ends)} for grades 1 to 4{', over the folds' if of_folds else ''})" if ends else ""
+    others = " on the answers for the other folds" if of_folds else ""
     yield (
         "The predicted grade was the mean of the grades, weighted by their probabilities, cut at thresholds that were "
-        f"fitted for agreement with the reference grades{where}."
+        f"fitted for agreement with the reference grades{others}{where}."
     )
 
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from biranet.evaluation.interval_methods import LEVEL
+from biranet.reports.fact_kinds import PatientsFact
 from biranet.reports.facts import TRAINED_WITH_FACT, Fact
+from biranet.reports.paper.patients import doubt_of
 from biranet.reports.paper.wording import as_markdown
 from biranet.version import MEASURED_WITH_FACT
 
@@ -33,19 +35,24 @@ def describe_measures(metrics: Mapping[str, Any], *, curves: bool) -> Iterator[s
             yield f"Predictive values were computed for a stated share of {metrics['prevalence'][kind]:g} of {words}."
 
 
-def describe_intervals(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Say how the intervals were made."""
+def describe_intervals(metrics: Mapping[str, Any], patients: PatientsFact) -> Iterator[str]:
+    """Say how the intervals were made, and over what."""
     drawn = metrics["bootstrap"]
-    strata = ", drawn within the worst true grade of a patient [@rao1988resampling]" if drawn["stratify"] else ""
+    if patients.all_unknown:
+        over, worst, unit = "photographs, as patients were not known", "the true grade", "photographs"
+    else:
+        over = f"patients{doubt_of(patients)}, all photographs of one together"
+        worst, unit = "the worst true grade of a patient", "patients"
+    strata = f", drawn within {worst} [@rao1988resampling]" if drawn["stratify"] else ""
     yield (
-        f"Confidence intervals (CI) were {100 * LEVEL:.0f} % intervals from a bootstrap over patients, all photographs "
-        f"of one together [@efron1993bootstrap], with {drawn['resamples']:,} resamples (random seed {drawn['seed']})"
+        f"Confidence intervals (CI) were {100 * LEVEL:.0f} % intervals from a bootstrap over {over} "
+        f"[@efron1993bootstrap], with {drawn['resamples']:,} resamples (random seed {drawn['seed']})"
         f"{strata}."
     )
     yield (
         "Shares of photographs were given the exact interval [@clopper1934limits] of a share with the variance of the "
         "resamples [@korn1998proportions], and areas and averages of shares the same by their spread alone; all other "
-        "intervals were percentiles, widened for few patients [@hesterberg2014bootstrap] and, for the expected "
+        f"intervals were percentiles, widened for few {unit} [@hesterberg2014bootstrap] and, for the expected "
         "calibration error, reflected. Bands about curves were such intervals at each place, not for the whole curve "
         "at once."
     )

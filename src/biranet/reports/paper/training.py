@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from biranet.config import OptimizerConfig
-from biranet.reports.fact_kinds import DivisionFact, EpochFact, ModelFact, StartFact, TrainedOnFact, TrainingFact
+from biranet.reports.fact_kinds import EpochFact, ModelFact, StartFact, TrainedOnFact, TrainingFact
 from biranet.reports.facts import (
     DIVISION_FACT,
     EPOCH_FACT,
@@ -13,6 +13,8 @@ from biranet.reports.facts import (
     TRAINING_FACT,
     Fact,
 )
+from biranet.reports.fold_facts import DivisionFact
+from biranet.reports.paper.patients import by_patient, divided_patients, doubt_of
 from biranet.reports.paper.references import DATA_SETS
 from biranet.reports.paper.wording import as_markdown, capitalized, counted, enumerate_words, span
 from biranet.training_record import IMAGENET, RANDOM, TrainingRun, TrainingSettings
@@ -55,10 +57,12 @@ def describe_training(facts: Mapping[str, Fact]) -> Iterator[str]:
         yield f"{subject} was trained{on} with the random seed {trained_on.seed}."
         yield from _describe_epoch(facts.get(EPOCH_FACT))
         return
-    photos = _photos(training, source, folds=isinstance(facts.get(DIVISION_FACT), DivisionFact))
+    patients = divided_patients(facts)
+    doubt = doubt_of(patients) if patients else ""
+    photos = _photos(training, source, doubt, folds=isinstance(facts.get(DIVISION_FACT), DivisionFact))
     yield from _describe_start(training, facts.get(STARTED_FROM_FACT), probe=_is_probe(model))
     if _is_probe(model):
-        yield from _describe_fit(photos, training.settings, trained_on.seed)
+        yield from _describe_fit(photos, training.settings, trained_on.seed, by_patient(patients))
         return
     yield from _describe_steps(photos, training.settings)
     yield _describe_loss(training.settings.optimizer)
@@ -84,9 +88,9 @@ def _source(trained_on: TrainedOnFact) -> str:
     return f" from {name} [@{reference}]"
 
 
-def _photos(training: TrainingFact, source: str, *, folds: bool) -> str:
+def _photos(training: TrainingFact, source: str, doubt: str, *, folds: bool) -> str:
     photos, patients = ([getattr(run, name) for run in training.runs] for name in ("photos", "patients"))
-    of_patients = f" of {span(patients)} patients" if patients != photos else ""
+    of_patients = f" of {span(patients)} patients{doubt}" if patients != photos else ""
     if folds:
         return f"{span(photos)} photographs{of_patients} from the other folds"
     return f"{counted(photos[0], 'photograph')}{of_patients}{source}"
@@ -115,12 +119,12 @@ def _known_name(source: str) -> str:
     return DATA_SETS[source][0] if source in DATA_SETS else as_markdown(source)
 
 
-def _describe_fit(photos: str, settings: TrainingSettings, seed: int) -> Iterator[str]:
+def _describe_fit(photos: str, settings: TrainingSettings, seed: int, by: str) -> Iterator[str]:
     """Say how a linear probe was fitted."""
     balanced = ", in which every grade had the same weight" if settings.balance and not settings.class_weights else ""
     yield (
         f"The linear layer was fitted to {photos} by multinomial logistic regression with an L2 penalty{balanced}; the "
-        f"penalty was chosen by cross-validation by patient among them (random seed {seed})."
+        f"penalty was chosen by cross-validation among them, {by} (random seed {seed})."
     )
 
 
