@@ -276,6 +276,9 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     published = table["group"] == table["group"].iloc[0]
     table["official_split"] = np.where(published, "test", "train")
     table.loc[table.index[5], "group_from"] = "photo"
+    same = table.index[table["group"] == table["group"].iloc[20]]
+    table.loc[same, "sha256"] = table["sha256"].iloc[20]
+    table.loc[same, "grade"] = np.arange(len(same))
     division = assign_folds(table, prepared, SplitConfig(validation=0, calibration=0, test=0, folds=3), 3)
     assert list(division.grades_missing_from_training()) == [(4, 2, 1)]
     assert len(division.left_out()) == 2
@@ -306,6 +309,7 @@ def test_what_no_model_could_learn_and_what_is_in_no_fold_is_told(prepared, run_
     assert "Models that had learned from no photo of grade 4 answered for 2 photos of it (of " in told
     assert "These photos had been cross-validated 2 times before with other settings." in told
     assert "In no fold, since the data set was published with other parts for them: 2 graded photos." in told
+    assert "2 of these photos have a copy with another grade at hand" in told
     assert metrics["n"] == 6 and metrics["decisions"] is None
     assert metrics["facts"]["Division"] == "3 folds, divided by patient, where known, with seed 1"
     said = (tmp_path / "methods.md").read_text(encoding="utf-8")

@@ -27,6 +27,7 @@ from biranet.learning.tensors import StoredTensors
 from biranet.manifest import read_manifest, training_set_digest, write_manifest
 from biranet.photos.quality import Quality
 from biranet.reports.fact_kinds import PatientsFact
+from biranet.reports.table_provenance import describe_tables
 
 IN_PROCESS = ComputeConfig(workers=0)
 PROBABILITIES = [f"p{grade}" for grade in range(5)]
@@ -354,6 +355,29 @@ def test_guessed_and_unknown_patients_are_told_before_the_figures(checkpoint, sp
     known = describe_patients(manifest.assign(group_from=origins))
     assert known == PatientsFact(len(manifest), 1, 2, ("name", "folder"))
     assert describe_patients(manifest.drop(columns="group_from")) == PatientsFact(len(manifest))
+
+
+def test_copies_and_their_grades_are_told_before_the_figures(checkpoint, split_folder, tmp_path):
+    copy = tmp_path / "prepared"
+    shutil.copytree(split_folder, copy)
+    table = read_manifest(copy)
+    column = load_checkpoint(checkpoint)[1].split_column
+    first, second, third = table.index[table[column] == "test"][:3]
+    for name in table.columns.difference(["file", "group", "eye"]):
+        table.loc[[second, third], name] = table[name][first]
+    table.loc[[second, third], "row_sha256"] = ""
+    table.loc[[first, second, third], "grade"] = [0, 2, 2]
+    write_manifest(copy, table)
+    metrics = evaluate_checkpoint(checkpoint, copy, tmp_path / "report", computing=IN_PROCESS)
+    said = (tmp_path / "report" / "methods.md").read_text(encoding="utf-8").partition("## To be said")[2]
+    for note in (
+        "3 of these photos show what another of them shows, as the same file or compressed, resized, turned or "
+        "exposed anew, and each of them counts.",
+        "3 of these photos have a copy with another grade at hand, so that one of the two grades must be wrong.",
+    ):
+        assert note in metrics["notes"] and said.count(note) == 1
+    again = describe_tables([tmp_path / "report" / "predictions.csv"])[1]
+    assert {"copies", "grades_conflict"} <= {note.kind for note in again}
 
 
 def test_methods_say_that_nobody_knew_the_patients(checkpoint, split_folder, tmp_path):

@@ -25,11 +25,13 @@ from biranet.inference.provenance import (
     describe_patients,
     describe_software,
     describe_training,
+    doubts_of_copies,
     doubts_of_patients,
 )
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.manifest import graded_photos
 from biranet.photos.audit import audit
+from biranet.photos.findings import Finding
 from biranet.public_paths import public_name
 from biranet.reports.fact_kinds import DecoderFact, PhotosFact, RulesFact
 from biranet.reports.facts import (
@@ -117,15 +119,16 @@ def write_pooled_report(
     folds = _measure_folds(table)
     by = report.by and (*report.by, *([FOLD] if len(answers) <= MAX_VALUES else []))
     checkpoints = [HashedFile(public_name(model.path), model.sha256) for model in models]
-    notes = [*_notes(division, infos, undecided), *[Note.of("cross_validated_before", times=before)] * bool(before)]
+    findings = audit(division.table, division.columns)
+    notes = [*_notes(division, infos, undecided, findings)]
+    notes += [Note.of("cross_validated_before", times=before)] * bool(before)
+    facts = _facts(prepared, division, infos, checkpoints, folds, findings) | _describe_rules(rules, config)
     metrics = write_report(
         out,
         table,
         title=report.title or f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=dataclasses.replace(report, by=by),
-        provenance=Provenance(
-            tuple(notes), {**_facts(prepared, division, infos, checkpoints, folds), **_describe_rules(rules, config)}
-        ),
+        provenance=Provenance(tuple(notes), facts),
         supplement=Supplement(probe=_in_order(_decide(probe, config)[0], order) if probe else None),
     )
     write_table(out / FOLDS_NAME, folds)
@@ -193,7 +196,9 @@ def _measure_folds(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(FOLD, key=lambda column: column.astype(int))
 
 
-def _notes(division: FoldAssignment, infos: Sequence[CheckpointInfo], undecided: str) -> Iterator[Note]:
+def _notes(
+    division: FoldAssignment, infos: Sequence[CheckpointInfo], undecided: str, findings: Sequence[Finding]
+) -> Iterator[Note]:
     yield Note.of("cross_validated", folds=len(infos))
     yield Note.of("rules_not_fitted", why=undecided) if undecided else Note.of("rules_cross_fitted")
     for grade, count, patients in division.grades_missing_from_training():
@@ -205,6 +210,7 @@ def _notes(division: FoldAssignment, infos: Sequence[CheckpointInfo], undecided:
         counts = count_learned_before(start, photos)
         yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
     yield from doubts_of_patients(photos)
+    yield from doubts_of_copies(findings, photos)
     for doubt in dict.fromkeys(doubt for info in infos for doubt in info.doubts):
         folds = tuple(column for column, info in zip(division.columns, infos, strict=True) if doubt in info.doubts)
         yield Note("training_doubt", Note.of("training_doubt", doubt=doubt).text, folds)
@@ -216,6 +222,7 @@ def _facts(
     infos: Sequence[CheckpointInfo],
     checkpoints: Sequence[HashedFile],
     folds: pd.DataFrame,
+    findings: Sequence[Finding],
 ) -> dict[str, Fact]:
     info, patients = infos[0], describe_patients(graded_photos(division.table))
     return {
@@ -227,7 +234,7 @@ def _facts(
         PHOTOS_FACT: PhotosFact(public_name(prepared), "each fold"),
         PATIENTS_FACT: patients,
         **describe_left_out(division.table),
-        AUDIT_FACT: describe_findings(audit(division.table, division.columns)),
+        AUDIT_FACT: describe_findings(findings),
         TRAINED_WITH_FACT: describe_software(info),
         **how_measured(),
     }

@@ -12,7 +12,7 @@ from biranet.decisions.rules import Rules, describe_decoder
 from biranet.evaluation.subgroups import check_columns
 from biranet.inference.engines import load_engine
 from biranet.inference.medmnist import is_archive, prepare_archive
-from biranet.inference.provenance import describe_origin, provenance_notes
+from biranet.inference.provenance import MeasuredPhotos, audit_for, describe_origin, doubts_of_copies, provenance_notes
 from biranet.inference.readings_of_test_part import record_reading
 from biranet.inference.worst_photos import draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
@@ -67,12 +67,15 @@ def evaluate_checkpoint(
         check_columns(manifest, config.by)
         photos = photos_of_part(manifest, part, predictor, prepared)
         predictions = predict_photos(predictor, prepared, photos, workers=computing.workers)
-        notes = [*provenance_notes(info, manifest, photos), *_describe_grades(info.rules, predictions)]
+        findings = audit_for(info, manifest)
+        notes = [*provenance_notes(info, manifest, photos), *doubts_of_copies(findings, photos)]
+        notes += _describe_grades(info.rules, predictions)
         if info.split_column in photos and (photos[info.split_column] == "test").any():
             readings = record_reading(prepared, info.split_column, checkpoint, predictor.sha256)
             notes.append(Note("test_readings", readings.sentence()))
             notes += [Note.of("archive_readings")] * archive
-        facts = describe_origin(checkpoint, predictor, prepared, manifest, photos, part)
+        measured = MeasuredPhotos(prepared, manifest, photos, part)
+        facts = describe_origin(checkpoint, predictor, measured, findings)
         return write_report(
             place,
             for_readers(predictions, config.by),

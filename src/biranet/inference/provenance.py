@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from biranet.manifest import (
     graded_photos,
     training_set_digest,
 )
-from biranet.photos.audit import audit
+from biranet.photos.audit import CONFLICTING_GRADES, COPIES, audit
 from biranet.photos.copies import connected_components, near_identical_pairs
 from biranet.photos.findings import Finding
 from biranet.public_paths import public_name
@@ -94,6 +95,26 @@ def doubts_of_patients(photos: pd.DataFrame) -> Iterator[Note]:
     yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
 
 
+def doubts_of_copies(findings: Sequence[Finding], photos: pd.DataFrame) -> Iterator[Note]:
+    """Say how many photos count with a copy of theirs, and how many have one with another grade.
+
+    Args:
+        findings: What an audit has found among all photos.
+        photos: Those that are measured.
+    """
+    measured = set(photos["file"])
+    copies: set[str] = set()
+    conflicts: set[str] = set()
+    for finding in findings:
+        cases = [measured.intersection(case) for case in finding.cases]
+        if finding.kind in COPIES:
+            copies.update(*(files for files in cases if len(files) > 1))
+        elif finding.kind == CONFLICTING_GRADES:
+            conflicts.update(*cases)
+    counts = {"copies": len(copies), "grades_conflict": len(conflicts)}
+    yield from (Note.of(kind, photos=count) for kind, count in counts.items() if count)
+
+
 def describe_patients(photos: pd.DataFrame) -> PatientsFact:
     """Say how the patients of photos are known, as data; all of them where an older manifest does not tell."""
     origins = photos.get(GROUP_FROM, pd.Series("", photos.index))
@@ -138,28 +159,42 @@ def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
     return int(np.isin(sets[len(learned) :], sets[: len(learned)]).sum())
 
 
+class MeasuredPhotos(NamedTuple):
+    """The photos that are measured, and those they are of.
+
+    Attributes:
+        prepared: The prepared folder.
+        manifest: All photos of it.
+        photos: Those that are measured.
+        part: Which these are: a part of the split, or `all`.
+    """
+
+    prepared: Path
+    manifest: pd.DataFrame
+    photos: pd.DataFrame
+    part: str
+
+
+def audit_for(info: CheckpointInfo, manifest: pd.DataFrame) -> list[Finding]:
+    """Audit a manifest by the division that a model was trained by, where it has that."""
+    return audit(manifest, [info.split_column] if info.split_column in manifest else [])
+
+
 def describe_origin(
-    checkpoint: Path,
-    predictor: LoadedPredictor,
-    prepared: Path,
-    manifest: pd.DataFrame,
-    photos: pd.DataFrame,
-    part: str,
+    checkpoint: Path, predictor: LoadedPredictor, measured: MeasuredPhotos, findings: Sequence[Finding]
 ) -> dict[str, Fact]:
     """Say how the figures came about.
 
     Args:
         checkpoint: The model's file.
         predictor: What was loaded from it.
-        prepared: The prepared folder.
-        manifest: Its photos.
-        photos: Those that were measured.
-        part: What was measured: a part of the split, or `all`.
+        measured: What was measured.
+        findings: What `audit_for` has found there.
 
     Returns:
         What stands under "How this was measured", by name.
     """
-    info = predictor.info
+    info, (prepared, manifest, photos, part) = predictor.info, measured
     column, rules = info.split_column, info.rules
     has_split = column in manifest
     whole = part == "all"
@@ -176,7 +211,7 @@ def describe_origin(
         **({DIVIDED_PATIENTS_FACT: describe_patients(graded_photos(manifest))} if has_split else {}),
         **describe_left_out(manifest),
         SPLIT_FACT: _describe_division(info, manifest) if has_split else "none of these photos is known to have a part",
-        AUDIT_FACT: describe_findings(audit(manifest, [column] if has_split else [])),
+        AUDIT_FACT: describe_findings(findings),
         DECODER_FACT: DecoderFact(rules.decoder, rules.grade_thresholds or ()),
         RULES_FACT: _describe_rules(info, manifest),
         THRESHOLDS_FACT: {point.name: point.threshold for point in rules.operating_points} or "none",

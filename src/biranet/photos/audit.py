@@ -43,6 +43,10 @@ AUDIT_NAME = "audit.json"
 AUDIT = file_kind("an audit", lambda path: holds_keys(path, "photos", "refused", "findings"))
 """What `as_json` is written to."""
 
+COPIES = ("byte-identical files", "near-identical photos")
+CONFLICTING_GRADES = "conflicting grades"
+"""Kinds of findings on photos that are there more than once, and on grades of theirs."""
+
 _NEEDED_COLUMNS = ("file", "status", "grade", "group", "eye")
 _MAX_PHOTOS_OF_EYE = 10
 _INFLATED = "Results on it would be too good to be true"
@@ -235,19 +239,19 @@ def _copies(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64]) -> list[
     files = table["file"].to_numpy()
     findings = [
         summarize_cases(
-            "byte-identical files",
+            COPIES[0],
             [files[rows].tolist() for rows in _positions_by_number(identical)],
             "{first} are the same file, byte for byte; {n} such in all. A photo counts as often as it is there: delete "
             "the copies, or keep them where that is meant; a split keeps them together",
         ),
         summarize_cases(
-            "near-identical photos",
+            COPIES[1],
             [files[rows].tolist() for rows in sets if len(set(identical[rows])) > 1],
             "{first} show the same, compressed, resized, turned or exposed anew; {n} such in all. Look at them side by "
             "side and keep one of each; a split keeps them together",
         ),
         summarize_cases(
-            "conflicting grades",
+            CONFLICTING_GRADES,
             [files[rows].tolist() for rows in sets if table["grade"].iloc[rows].nunique() > 1],
             "{first} show the same and have different grades; {n} such in all. One must be wrong: ask for the right "
             "one, or leave these photos out",

@@ -95,6 +95,15 @@ NOTE_KINDS: Mapping[str, NoteKind] = {
         "The patients of {photos} of these photos are unknown, so each photo counts as one of its own: where two are "
         "of one patient, the intervals are too narrow, and one of them may have been learned from.",
     ),
+    "copies": NoteKind(
+        "origin",
+        "{photos} of these photos show what another of them shows, as the same file or compressed, resized, turned or "
+        "exposed anew, and each of them counts.",
+    ),
+    "grades_conflict": NoteKind(
+        "origin",
+        "{photos} of these photos have a copy with another grade at hand, so that one of the two grades must be wrong.",
+    ),
     "training_doubt": NoteKind("origin", "Of its training: {doubt}"),
     "rules_doubt": NoteKind("rules", "Of its rules: {doubt}"),
     "not_calibrated": NoteKind("rules", NOT_CALIBRATED, FIT_RULES),

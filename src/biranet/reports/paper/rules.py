@@ -83,11 +83,12 @@ def _describe_decoder(decoder: Fact | None) -> Iterator[str]:
     if decoder.decoder == "argmax":
         yield "The predicted grade was the most probable one."
         return
-    of_folds = isinstance(decoder, FoldDecoderFact)
-    grades = zip(*decoder.fold_thresholds, strict=True) if of_folds else ((end,) for end in decoder.thresholds)
-    ends = [span(each, "{:.2f}") for each in grades]
-    where = f" ({enumerate_words(ends)} for grades 1 to 4{', over the folds' if of_folds else ''})" if ends else ""
-    others = " on the answers for the other folds" if of_folds else ""
+    if isinstance(decoder, FoldDecoderFact):
+        others, over = " on the answers for the other folds", ", over the folds"
+        ends = [span(each, "{:.2f}") for each in zip(*decoder.fold_thresholds, strict=True)]
+    else:
+        others, over, ends = "", "", [f"{end:.2f}" for end in decoder.thresholds]
+    where = f" ({enumerate_words(ends)} for grades 1 to 4{over})" if ends else ""
     yield (
         "The predicted grade was the mean of the grades, weighted by their probabilities, cut at thresholds that were "
         f"fitted for agreement with the reference grades{others}{where}."
