@@ -18,6 +18,7 @@ from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.train import train
 from biranet.manifest import graded_photos, read_manifest, write_manifest
+from biranet.photos import HEADER_GROUP
 
 PROBE = {"model": "probe"}
 
@@ -92,14 +93,22 @@ def test_a_signal_ends_it_and_it_begins_anew(folder, tmp_path, tiny_config, monk
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "sentence"),
-    [("grade", 2, "all photos to train on have grade 2"), ("group", "p7", "are of one patient (p7)")],
+    ("column", "value", "divided", "sentence"),
+    [
+        ("grade", 2, True, "all photos to train on have grade 2"),
+        ("grade", 2, False, "all photos to train on have grade 2"),
+        ("group", "p7", True, "are of one patient (p7)"),
+        (HEADER_GROUP, "7", True, "are of one patient ("),
+    ],
 )
-def test_photos_of_one_grade_or_one_patient_are_refused(folder, tmp_path, tiny_config, column, value, sentence):
+def test_photos_of_one_grade_or_one_patient_are_refused_before_anything_is_written(
+    folder, tmp_path, tiny_config, column, value, divided, sentence
+):
     table = read_manifest(folder)
-    train_part = table["split"] == "train"
-    table.loc[train_part, column] = value
-    write_manifest(folder, table)
+    table = table[table["split"] == "train"].assign(**{column: value})
+    write_manifest(folder, table if divided else table.assign(split=""))
+    before = (folder / "manifest.csv").read_bytes()
     with pytest.raises(InputError) as refusal:
         train(folder, tmp_path / "run", tiny_config(model=PROBE, optimizer={"schedule": "cosine"}))
     assert sentence in str(refusal.value)
+    assert (folder / "manifest.csv").read_bytes() == before and not (tmp_path / "run").exists()

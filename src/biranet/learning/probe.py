@@ -17,16 +17,14 @@ from torch import Tensor
 
 from biranet.config import DataConfig
 from biranet.console import progress_bar
-from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches, sampling_chances
 from biranet.learning.flip import FlipAverage
 from biranet.learning.linear import choose_penalty, fit_logistic
 from biranet.learning.model import PlainNet
 from biranet.learning.normalization import normalize
-from biranet.learning.split import allocate
+from biranet.learning.split import allocate, inseparable_units
 from biranet.learning.torch_predictor import TorchPredictor, evaluation_mode
-from biranet.setting_names import setting
 
 FOLDS = 5
 """Folds of the training photos among which the penalty is chosen; fewer where there are fewer patients."""
@@ -45,31 +43,18 @@ def fit_probe(
     Args:
         predictor: Its network is what `build_model` builds for `probe`; its layer is replaced.
         prepared: The prepared folder.
-        photos: Rows of its manifest to learn from.
+        photos: Rows of its manifest to learn from, of at least two grades and two patients.
         config: Image size, how the grades are balanced, and processes that load photos.
         seed: Divides the photos into folds.
         after_batch: Called after each batch of photos that the backbone has seen.
 
     Returns:
         Logits of the photos, (N, 5), float64.
-
-    Raises:
-        InputError: If the photos are of one grade or one patient.
     """
     grades = photos["grade"].to_numpy(np.int64)
-    if len(set(grades.tolist())) < 2:
-        raise InputError(
-            f"all photos to train on have grade {grades[0]}, and a linear probe learns what tells grades apart; "
-            f"add photos of other grades, or train another {setting('model')}"
-        )
-    groups = photos["group"].nunique()
-    if groups < 2:
-        raise InputError(
-            f"all photos to train on are of one patient ({photos['group'].iloc[0]}), and a linear probe is fitted "
-            f"among patients; add photos of others, or train another {setting('model')}"
-        )
     network = cast(PlainNet, predictor.model.model if isinstance(predictor.model, FlipAverage) else predictor.model)
-    folds = allocate(photos, [1 / min(FOLDS, groups)] * min(FOLDS, groups), seed)
+    fold_count = min(FOLDS, int(inseparable_units(photos).max()) + 1)
+    folds = allocate(photos, [1 / fold_count] * fold_count, seed)
     weights = torch.from_numpy(sampling_chances(grades, config))
     batches = []
     for features in _pooled_features(predictor, network, prepared, photos, config):

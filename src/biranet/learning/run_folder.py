@@ -10,7 +10,7 @@ import pandas as pd
 from biranet.config import CONFIG_NAME, SplitConfig, TrainConfig, result_settings
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
-from biranet.learning.split import describe_split, split_photos
+from biranet.learning.split import describe_split, inseparable_units, split_photos
 from biranet.manifest import (
     FOLD_PREFIX,
     OFFICIAL_SPLIT,
@@ -69,7 +69,8 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
         A sentence that tells of the split made; empty where there was one.
 
     Raises:
-        InputError: If there are folds instead, which a new split would delete, or the photos cannot be divided.
+        InputError: If there are folds instead, which a new split would delete, or the photos cannot be divided so that
+            the model can be trained.
     """
     table = read_manifest(prepared)
     photos = graded_photos(table)
@@ -86,6 +87,7 @@ def ensure_split(prepared: Path, config: TrainConfig) -> str:
         )
     with write_lock(prepared, folder=True):
         table = split_photos(read_manifest(prepared), SplitConfig(seed=config.seed))
+        _refuse_unfit(graded_photos(table), prepared, config)
         write_manifest(prepared, table)
     why = "The manifest had no split; made one" if none else "The published split has no validation part; made one"
     return f"{why} by group with seed {config.seed}. {describe_split(table)}"
@@ -106,7 +108,8 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
         Rows of the manifest, and what the audit warns of, empty where there is nothing.
 
     Raises:
-        InputError: If there is no such fold, nothing to train on, or no validation part where one is needed.
+        InputError: If there is no such fold, nothing that the model could learn from, or no validation part where one
+            is needed.
         RefusedError: If a patient, a photo or a copy of it stands in two parts.
     """
     table, column = read_manifest(prepared), split_column(config)
@@ -115,7 +118,15 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
     findings = audit(table, [column])
     refuse_leaks(findings)
     photos = graded_photos(table)
-    if not (photos[column] == "train").any():
+    _refuse_unfit(photos, prepared, config)
+    return photos, describe_warnings(findings, prepared)
+
+
+def _refuse_unfit(photos: pd.DataFrame, prepared: Path, config: TrainConfig) -> None:
+    """Refuse parts that cannot be trained on: of the graded photos, with their split."""
+    column = split_column(config)
+    train_photos = photos[photos[column] == "train"]
+    if train_photos.empty:
         raise InputError(
             f"{prepared} has no graded photos in the train part; see the column {column!r} of its manifest"
         )
@@ -125,7 +136,22 @@ def read_split_photos(prepared: Path, config: TrainConfig) -> tuple[pd.DataFrame
             f"{setting('schedule', 'cosine')} or {setting('schedule', 'constant')}, or make a split with a validation "
             "part"
         )
-    return photos, describe_warnings(findings, prepared)
+    if config.model.model == "probe":
+        _refuse_what_no_probe_learns(train_photos)
+
+
+def _refuse_what_no_probe_learns(photos: pd.DataFrame) -> None:
+    """Refuse photos of one grade, and of one patient, among whom the penalty of a probe could not be chosen."""
+    if photos["grade"].nunique() < 2:
+        raise InputError(
+            f"all photos to train on have grade {photos['grade'].iloc[0]}, and a linear probe learns what tells grades "
+            f"apart; add photos of other grades, or train another {setting('model')}"
+        )
+    if not inseparable_units(photos).any():
+        raise InputError(
+            f"all photos to train on are of one patient ({photos['group'].iloc[0]}), and a linear probe is fitted "
+            f"among patients; add photos of others, or train another {setting('model')}"
+        )
 
 
 def resume_fingerprint(prepared: Path, config: TrainConfig, photos: pd.DataFrame) -> dict[str, Any]:

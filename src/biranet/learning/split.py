@@ -115,7 +115,7 @@ def allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArra
     each grade and in all, nearest to their targets. Distances are relative to the target, so that all parts fill at
     the same pace: a large part that still lacks common grades does not take the rare ones of the others.
     """
-    unit = _inseparable_units(photos)
+    unit = inseparable_units(photos)
     counts = np.zeros((unit.max() + 1, GRADE_COUNT + 1))
     np.add.at(counts, (unit, photos["grade"].to_numpy(dtype=int)), 1)
     counts[:, GRADE_COUNT] = counts.sum(axis=1)
@@ -143,11 +143,18 @@ def allocate(photos: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArra
 def _leaks_into_later_part(photos: pd.DataFrame) -> NDArray[np.bool_]:
     """Select photos that are inseparable from photos of an official part of higher priority."""
     priority = photos[OFFICIAL_SPLIT].map(_PART_PRIORITY)
-    return np.asarray(priority < priority.groupby(_inseparable_units(photos)).transform("max"))
+    return np.asarray(priority < priority.groupby(inseparable_units(photos)).transform("max"))
 
 
-def _inseparable_units(photos: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the sets of photos that must stay together: connected by group, patient or duplicate set."""
+def inseparable_units(photos: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the sets of photos that must stay together: connected by group, patient or duplicate set.
+
+    Args:
+        photos: Rows of a manifest, at least one.
+
+    Returns:
+        The number of each photo's set, from 0, (rows,).
+    """
     pairs = []
     for column in ("group", HEADER_GROUP, _DUPLICATE_SET):
         if column not in photos:  # a manifest of an older version
