@@ -22,12 +22,15 @@ from biranet.inference.crossval_folds import assign_folds
 from biranet.inference.crossval_report import FOLD_KEYS, FoldModel, PooledAnswers, write_pooled_report
 from biranet.inference.crossval_time import CrossvalTimer
 from biranet.learning.checkpoint_file import read_info, read_info_and_sha256
+from biranet.learning.split import split_photos
 from biranet.learning.state import Progress
-from biranet.manifest import graded_photos, read_manifest, training_set_digest
+from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
 from biranet.photos.audit import audit
 from opened_files import opened_files
 
 FOLDS = ("--folds", "2", "--epochs", "2")
+TOO_FEW = ", too few for 5 folds; give more, or lower --folds"
+ONE_GRADE = ", and a model learns what tells grades apart; add photos of other grades"
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +161,14 @@ def test_methods_tell_of_all_models_and_how_they_were_trained(crossed):
     ("labels", "sentence"),
     [
         (None, "no photo in mine has a grade; give a table with the columns file and grade: --labels FILE"),
-        ("a.png,3\nb.png,1\n", "2 graded photos cannot be divided into 5 folds; give more, or fewer folds"),
+        (
+            "a.png,3\nb.png,1\n",
+            "mine has graded photos of 2 patients, too few for 5 folds; give more, or lower --folds",
+        ),
+        ("".join(f"{name}.png,2\n" for name in "abcdef"), f"all graded photos in mine have grade 2{ONE_GRADE}"),
     ],
 )
-def test_photos_without_grades_are_refused_before_any_is_prepared(
+def test_photos_without_grades_or_of_one_are_refused_before_any_is_prepared(
     drawn_photos, small, biranet, tmp_path, monkeypatch, labels, sentence
 ):
     monkeypatch.chdir(tmp_path)
@@ -174,6 +181,20 @@ def test_photos_without_grades_are_refused_before_any_is_prepared(
         given = ("--labels", "labels.csv")
     answer = biranet("crossval", "mine", *given, "--out", "out", *small)
     assert (answer.status, answer.err) == (2, f"biranet: {sentence}\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_prepared_photos_of_one_grade_are_refused_before_anything_is_trained(
+    prepared, small, biranet, tmp_path, divided
+):
+    folder = shutil.copytree(prepared, tmp_path / "prepared")
+    table = read_manifest(folder).assign(grade=2)
+    if divided:
+        table = split_photos(table, SplitConfig(folds=3))
+    write_manifest(folder, table)
+    answer = biranet("crossval", folder, "--out", tmp_path / "out", *small)
+    assert (answer.status, answer.err) == (2, f"biranet: all graded photos in {folder} have grade 2{ONE_GRADE}\n")
     assert not (tmp_path / "out").exists()
 
 
@@ -233,7 +254,7 @@ def test_stopped_and_given_again_it_ends_in_the_same_bits(
     [
         (("--folds", "1"), "--folds must be at least 2, not 1"),
         (("--folds", "0"), "--folds must be at least 2, not 0"),
-        (("--folds", "21"), "has graded photos of 20 patients, too few for 21 folds; lower --folds"),
+        (("--folds", "21"), "has graded photos of 20 patients, too few for 21 folds; give more, or lower --folds"),
         (("--fold", "1"), "--fold is for biranet train; crossval goes through all folds, so leave it out"),
         (("--labels", "labels.csv"), "--labels is for a folder of photographs"),
         (("--validation", "0"), "--schedule plateau follows the validation kappa; with --validation 0 use cosine"),
@@ -254,8 +275,6 @@ def test_a_model_that_has_learned_from_the_photos_is_no_start(prepared, stand_in
 
 
 def test_folds_of_the_manifest_are_used_and_what_was_kept_back_is_learned_from(prepared, tmp_path):
-    from biranet.learning.split import split_photos
-
     table = split_photos(read_manifest(prepared), SplitConfig(folds=3, seed=9))
     config = SplitConfig(validation=0, calibration=0, test=0, folds=5)
     division = assign_folds(table, prepared, config, None)

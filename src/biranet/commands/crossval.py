@@ -136,15 +136,17 @@ class Crossval(TrainingCommand):
         return Prepare(photos=given, out=place, labels=self.labels, size=size, workers=workers)
 
     def _check_labels(self) -> None:
-        """Refuse photographs without grades, or too few of them, before any is prepared."""
+        """Refuse photographs without grades, of too few patients or of one grade, before any is prepared."""
         from biranet.inference.crossval import FOLDS
+        from biranet.inference.crossval_folds import refuse_one_grade, refuse_too_few_patients
         from biranet.photos.datasets import LabelSource, read_labels
 
-        graded = sum(photo.grade is not None for photo in read_labels(self.prepared, LabelSource(self.labels)).photos)
+        listed = read_labels(self.prepared, LabelSource(self.labels)).photos
+        # A photo of which nobody tells the patient is one of its own.
+        graded = [(photo.group or photo.file, photo.grade) for photo in listed if photo.grade is not None]
         if not graded:
             raise InputError(
                 f"no photo in {self.prepared} has a grade; give a table with the columns file and grade: --labels FILE"
             )
-        if graded < (folds := self.folds or FOLDS):
-            photos = f"{graded} graded photo{'s' * (graded > 1)}"
-            raise InputError(f"{photos} cannot be divided into {folds} folds; give more, or fewer folds")
+        refuse_too_few_patients(self.prepared, len({patient for patient, _ in graded}), self.folds or FOLDS)
+        refuse_one_grade(self.prepared, (grade for _, grade in graded))

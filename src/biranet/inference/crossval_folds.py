@@ -1,7 +1,7 @@
 """Dividing photos for a cross-validation: into folds by patient, and once more for the model that learns from all."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,41 @@ class FoldAssignment:
             yield grade, count, photos.loc[photos["grade"] == grade, "group"].nunique()
 
 
+def refuse_too_few_patients(origin: Path, patients: int, folds: int) -> None:
+    """Refuse graded photos of fewer patients than folds, of which each needs one.
+
+    Args:
+        origin: The folder of the photos, for the error.
+        patients: Of how many patients they are.
+        folds: Into how many folds they are to be divided.
+
+    Raises:
+        InputError: If they are too few.
+    """
+    if patients < folds:
+        raise InputError(
+            f"{origin} has graded photos of {counted(patients, 'patient')}, too few for {folds} folds; "
+            "give more, or lower --folds"
+        )
+
+
+def refuse_one_grade(origin: Path, grades: Iterable[int]) -> None:
+    """Refuse photos that all have one grade: whatever a model says of them, its figures would be perfect.
+
+    Args:
+        origin: The folder of the photos, for the error.
+        grades: The grade of each, at least one.
+
+    Raises:
+        InputError: If they are all the same.
+    """
+    if len(found := set(grades)) == 1:
+        raise InputError(
+            f"all graded photos in {origin} have grade {found.pop()}, and a model learns what tells grades apart; "
+            "add photos of other grades"
+        )
+
+
 def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds: int | None) -> FoldAssignment:
     """Divide the graded photos of a manifest for a cross-validation.
 
@@ -67,7 +102,8 @@ def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds
         nothing shall be, is learned from.
 
     Raises:
-        InputError: If there are fewer patients than folds, or the folds of the manifest are others than were asked for.
+        InputError: If there are fewer patients than folds, or the folds of the manifest are others than were asked for,
+            or all photos in them have one grade.
     """
     photos, columns = graded_photos(table), fold_columns(table)
     duplicate_sets = find_duplicate_sets(table)
@@ -86,17 +122,14 @@ def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds
                 f"photos anew with: biranet split {prepared} --folds {len(columns)}"
             )
     else:
-        groups, asked = photos.loc[photos[OFFICIAL_SPLIT].isin(["", "train"]), "group"].nunique(), config.folds or 0
-        if 0 < groups < asked:
-            raise InputError(
-                f"{prepared} has graded photos of {counted(groups, 'patient')}, too few for {asked} folds; "
-                "lower --folds"
-            )
+        if patients := photos.loc[photos[OFFICIAL_SPLIT].isin(["", "train"]), "group"].nunique():
+            refuse_too_few_patients(prepared, patients, config.folds or 0)
         divided = split_photos(table, config, duplicate_sets)
         columns = fold_columns(divided)
     for column in columns:
         if not (graded_photos(divided)[column] == "test").any():
             raise InputError(f"{prepared}: no photo is left for {column}; lower --folds")
+    refuse_one_grade(prepared, photos.loc[(divided.loc[photos.index, columns] == "test").any(axis=1), "grade"])
     whole = split_photos(table, dataclasses.replace(config, folds=None), duplicate_sets)
     divided["split"] = whole["split"]
     return FoldAssignment(
