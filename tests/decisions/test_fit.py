@@ -400,7 +400,7 @@ def with_nan(table: pd.DataFrame) -> pd.DataFrame:
     [
         (lambda table: table.drop(columns=["p0", "p1", "p2", "p3", "p4"]), "hold no probabilities"),
         (lambda table: table.drop(columns=["p3"]), "'p3'"),
-        (healthy, "none of them is referable; make a larger calibration part"),
+        (healthy, "none of them is referable; give photos of more patients"),
         (lambda table: table[table["grade"] >= 2], "all of them are referable"),
         (lambda table: table[table["group"].astype(int) < 8], "photos of at least 9 groups .* are of 8;"),
         (lambda table: table.iloc[:0], "no rows"),

@@ -24,6 +24,8 @@ from biranet.learning.train import train
 from biranet.manifest import graded_photos, read_manifest, training_set_digest, write_manifest
 from biranet.photos.drawn.synthetic import draw_photo
 
+LARGER = "make a larger calibration part"
+
 
 @pytest.fixture(scope="module")
 def folder(prepared, tmp_path_factory):
@@ -70,7 +72,9 @@ def predictions(path, folder, part):
 def test_rules_are_those_of_the_calibration_part_and_stand_in_the_checkpoint(model_file, folder, decoder):
     weights, before = load_checkpoint(model_file)
     rules = calibrate(model_file, folder, decoder=decoder, cost_of_missed=3.0)
-    expected = fit_rules(predictions(model_file, folder, "calibration"), decoder=decoder, cost_of_missed=3.0)
+    expected = fit_rules(
+        predictions(model_file, folder, "calibration"), decoder=decoder, cost_of_missed=3.0, advice=LARGER
+    )
     assert dataclasses.replace(rules, fitted_on=expected.fitted_on) == expected
     assert rules.fitted_on.startswith("20 photos in 10 groups of the calibration part")
     assert rules.temperature != 1 and rules.decoder == decoder
@@ -137,8 +141,11 @@ def test_a_split_made_after_the_training_is_refused(model_file, folder, tmp_path
     ("change", "message"),
     [
         ({"split": "train"}, r"no graded photos in the part 'calibration'; its parts are: train \(40\)"),
-        ({"group": "one"}, r"at least 9 groups \(patients\), and the 20 photos to fit them on are of 1"),
-        ({"grade": 0}, "of the 20 photos to fit them on none of them is referable"),
+        (
+            {"group": "one"},
+            r"at least 9 groups \(patients\), and the 20 photos to fit them on are of 1; make a larger cal",
+        ),
+        ({"grade": 0}, "of the 20 photos to fit them on none of them is referable; make a larger calibration part"),
     ],
 )
 def test_what_cannot_be_fitted_on_leaves_the_checkpoint_alone(model_file, folder, tmp_path, change, message):
@@ -149,6 +156,12 @@ def test_what_cannot_be_fitted_on_leaves_the_checkpoint_alone(model_file, folder
     with pytest.raises(InputError, match=message):
         calibrate(model_file, other)
     assert model_file.read_bytes() == before
+
+
+def test_too_few_out_of_fold_answers_ask_for_more_photos_and_not_for_a_larger_part(model_file, folder):
+    table = predictions(model_file, folder, "calibration")
+    with pytest.raises(InputError, match="photos to fit them on are of 1; give photos of more patients"):
+        out_of_fold(model_file, folder, table[table["group"] == table["group"].iloc[0]])
 
 
 def test_too_few_photos_are_refused_before_any_is_predicted(model_file, folder, tmp_path):

@@ -53,22 +53,26 @@ SLIGHT_KAPPA = 0.2
 MIN_GROUPS = 9
 """The fewest groups that can promise it: the new, tenth group may be the worst of the ten."""
 
+GIVE_MORE = "give photos of more patients"
+"""What helps where photos are too few to fit rules on, unless they are a part that could be larger."""
+
 _DECIMALS = 9
 """Scores closer than a table's digits are one score, and thresholds stand clear of it."""
 
 
-def refuse_too_few(photos: pd.DataFrame, origin: str) -> None:
+def refuse_too_few(photos: pd.DataFrame, origin: str, advice: str) -> None:
     """Refuse photos that no rules can be fitted on, which needs no predictions.
 
     Args:
         photos: Their `grade` and `group`.
         origin: Where they come from, for the errors.
+        advice: What to do where they are too few.
 
     Raises:
         InputError: If they are of fewer than `MIN_GROUPS` groups, or only referable ones or none.
     """
     if why := why_too_few(photos):
-        raise InputError(f"{origin}: {why}; make a larger calibration part")
+        raise InputError(f"{origin}: {why}; {advice}")
 
 
 def why_too_few(photos: pd.DataFrame) -> str:
@@ -100,6 +104,7 @@ def fit_rules(
     cost_of_missed: float = 5.0,
     keep_grades: bool = False,
     origin: str = "the calibration table",
+    advice: str = GIVE_MORE,
 ) -> Rules:
     """Fit everything that turns the model's probabilities into answers.
 
@@ -110,6 +115,7 @@ def fit_rules(
         keep_grades: Fit the sets to start at the table's predicted grades, as `apply_rules` does with those of another
             program; else they start at the grades of the decoder, and the table's are not used.
         origin: Where the table comes from, for the errors.
+        advice: What to do where it holds too few photos.
 
     Returns:
         The rules, with four operating points: `sensitivity_90`, `specificity_90`, `youden` (highest sensitivity +
@@ -125,7 +131,7 @@ def fit_rules(
     check_predictions(table, origin)
     raw = raw_probabilities(table, origin=origin)
     grades = table["grade"].to_numpy(np.int64)
-    refuse_too_few(table, origin)
+    refuse_too_few(table, origin, advice)
     groups, names = pd.factorize(table["group"])
     referable = grades >= REFERABLE_GRADE
     temperature = fit_temperature(raw, grades)
@@ -148,7 +154,7 @@ def fit_rules(
         points,
         conformal_quantile(before, groups) + 10.0**-_DECIMALS,
         f"{len(table)} photos in {len(names)} groups",
-        tuple(_doubts(temperature, kappa, *of_class)),
+        tuple(_doubts(temperature, kappa, *of_class, advice)),
     )
 
 
@@ -164,13 +170,13 @@ def _fit_points(
     )
 
 
-def _doubts(temperature: float, kappa: float, referable_groups: int, other_groups: int) -> Iterator[str]:
+def _doubts(temperature: float, kappa: float, referable_groups: int, other_groups: int, advice: str) -> Iterator[str]:
     """What makes rules weak, or left some of them out."""
     if min(referable_groups, other_groups) < MIN_GROUPS:
         yield (
             f"There are no operating points, so it refers by its grade alone: to fit them takes photos of "
             f"{MIN_GROUPS} groups (patients) with referable photos and of as many with others, and there were "
-            f"{referable_groups} and {other_groups}; give a larger calibration part."
+            f"{referable_groups} and {other_groups}; {advice}."
         )
     if temperature == FIT_MIN_TEMPERATURE:
         yield (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from biranet.config import CalibrationConfig
-from biranet.decisions.fit import fit_rules, refuse_too_few
+from biranet.decisions.fit import GIVE_MORE, fit_rules, refuse_too_few
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
@@ -22,6 +22,8 @@ from biranet.public_paths import public_name
 
 CALIBRATION = "calibration"
 """The part of the split that rules are fitted on."""
+
+_ENLARGE = "make a larger calibration part"
 
 
 def calibrate_on_part(
@@ -47,9 +49,9 @@ def calibrate_on_part(
     check_preparation(prepared, info)
     photos = photos_of_part(table, CALIBRATION, predictor, prepared)
     origin = f"the calibration part ({info.split_column}) of {public_name(prepared)}"
-    refuse_too_few(photos, origin)  # before all of them are predicted
+    refuse_too_few(photos, origin, _ENLARGE)  # before all of them are predicted
     predictions = predict_photos(predictor, prepared, photos, Rules(), workers=workers)
-    return _fit(info, predictions, config, origin)
+    return _fit(info, predictions, config, origin, _ENLARGE)
 
 
 def calibrate_on_predictions(
@@ -90,11 +92,14 @@ def calibrate_on_predictions(
     # The folder knows the patients, whatever the table says of them.
     predictions = predictions.assign(sha256=photos["sha256"].to_numpy(), group=photos["group"].to_numpy())
     origin = f"out-of-fold predictions of {public_name(prepared)} (so what they promise is empirical)"
-    return _fit(info, predictions, config, origin)
+    return _fit(info, predictions, config, origin, GIVE_MORE)
 
 
-def _fit(info: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str) -> CheckpointInfo:
-    rules = fit_rules(predictions, decoder=config.decoder, cost_of_missed=config.cost_of_missed, origin=origin)
+def _fit(
+    info: CheckpointInfo, predictions: pd.DataFrame, config: CalibrationConfig, origin: str, advice: str
+) -> CheckpointInfo:
+    decoder, cost = config.decoder, config.cost_of_missed
+    rules = fit_rules(predictions, decoder=decoder, cost_of_missed=cost, origin=origin, advice=advice)
     rules = dataclasses.replace(rules, fitted_on=printable(f"{rules.fitted_on} of {origin}"))
     return dataclasses.replace(
         info, rules=rules, calibration_photo_hashes=tuple(sorted(predictions["sha256"].map(short_hash)))
