@@ -19,6 +19,8 @@ from biranet.reports.paper.wording import as_markdown
 from biranet.reports.report import REPORT, write_report
 from paper_report import RULES, STRANGE, predictions, rows_of
 
+BARE = "A value without brackets has no interval: too little varies."
+
 
 def test_tables_hold_the_numbers_of_the_report(report: tuple[Path, dict[str, Any]]) -> None:
     out, metrics = report
@@ -40,10 +42,21 @@ def test_tables_hold_the_numbers_of_the_report(report: tuple[Path, dict[str, Any
     assert float(points[1]["sensitivity"]) == pytest.approx(
         metrics["operating_points"]["sensitivity_90"]["sensitivity"], abs=1e-8
     )
+    assert float(points[0]["referred_fraction"]) == pytest.approx((table["predicted_grade"] >= 2).mean(), abs=1e-8)
     parts = rows_of(out / "tables/subgroups.csv")
     # What a spreadsheet would compute is text.
     assert sorted(row["value"].removeprefix("'") for row in parts) == sorted(STRANGE)
     assert "'=1+1" in {row["value"] for row in parts}
+
+
+def test_a_value_without_an_interval_is_explained_where_one_stands(
+    report: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    table = predictions()
+    write_report(tmp_path, table.assign(predicted_grade=table["grade"]), title="All right")
+    text = (tmp_path / "tables/headline.tex").read_text(encoding="utf-8")
+    assert "Quadratic weighted kappa & 1.00 \\\\" in text and BARE in text
+    assert BARE not in (report[0] / "tables/headline.tex").read_text(encoding="utf-8")
 
 
 SPECIAL = re.compile(r"(?<!\\)[&%$#_{}~^]")

@@ -9,7 +9,7 @@ from typing import Any
 from biranet.evaluation.interval_methods import LEVEL
 from biranet.evaluation.measures import MEANINGS, point_name
 from biranet.files import write_bytes
-from biranet.grades import GRADE_NAMES, GRADES
+from biranet.grades import GRADE_NAMES, GRADES, REFERABLE_GRADE
 from biranet.reports.facts import Thresholds, threshold_text
 from biranet.reports.figures.words import in_text
 from biranet.reports.pages.listing import Number, Numbers
@@ -27,6 +27,7 @@ BY_PART = {key: MEANINGS[key].head for _, key in COLUMNS_OF["subgroups"]}
 """What is said of subgroups and of models side by side, and the heads of these columns."""
 
 _INTERVALS = f"In brackets: {100 * LEVEL:.0f} % intervals."
+_WITHOUT = " A value without brackets has no interval: too little varies."
 _AREA = "AUC: area under the receiver operating characteristic"
 _PARTS = (
     f"Kappa: with quadratic weights. ACA: average classification accuracy. {_AREA}; it, sensitivity and specificity "
@@ -79,6 +80,17 @@ def list_tables(metrics: Mapping[str, Any], thresholds: Thresholds) -> Iterator[
         yield _subgroups(metrics)
 
 
+def _explain_numbers(rows: Sequence[Sequence[Cell]]) -> str:
+    """Say in a caption what stands in brackets, and why there is nothing where a measured value has no interval.
+
+    Args:
+        rows: The cells of the table.
+    """
+    measured = [cell for row in rows for cell in row if isinstance(cell, Number) and cell.measured]
+    bare = any(number.value is not None and not number.interval for number in measured)
+    return f"{_INTERVALS}{_WITHOUT if bare else ''}"
+
+
 def write_table_files(folder: Path, table: Table) -> None:
     """Write `NAME.csv` and `NAME.tex`.
 
@@ -103,7 +115,7 @@ def _headlines(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
         f"Agreement of predicted with true grades: {counted(metrics['n'], 'photo')} of "
         f"{counted(metrics['groups'], 'patient or group', 'patients or groups')}. Referable: grade 2 and "
         f"above; any DR (diabetic retinopathy): grade 1 and above. {_AREA}; AUPRC: that under precision against "
-        f"recall. {_INTERVALS}",
+        f"recall. {_explain_numbers(rows)}",
         {"measure": "Measure", "key": "", "value": "Value"},
         rows,
     )
@@ -122,7 +134,7 @@ def _per_grade(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
         for grade in GRADES
     ]
     columns = {"grade": "Grade", "photos": "Photos", "given_it": ""}
-    said = f"Each grade. {_AREA}, of its photos against all others. {_INTERVALS}"
+    said = f"Each grade. {_AREA}, of its photos against all others. {_explain_numbers(rows)}"
     return Table("per_grade", said, columns | heads, rows)
 
 
@@ -137,8 +149,9 @@ def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
 
 def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Thresholds) -> Table:
     heads = {key: MEANINGS[f"operating_points.{key}"].head for key in (*SHARES, "referred_fraction")}
+    referred = sum(sum(row[REFERABLE_GRADE:]) for row in metrics["confusion_matrix"]) / metrics["n"]
     rows: list[tuple[Cell, ...]] = [
-        ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in SHARES), None)
+        ("predicted grade of 2 or above", None, *(numbers(f"referable_{key}") for key in SHARES), referred)
     ]
     for point in metrics["operating_points"] or ():
         shares = [numbers(key, section="operating_points", point=point) for key in heads]
@@ -148,7 +161,10 @@ def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: 
     columns = {"referred_by": "Referred by", "threshold": "Threshold", **heads}
     of_folds = any(isinstance(each, Sequence) for each in thresholds.values())
     said = "Each fold had thresholds of its own: from the lowest to the highest. " if of_folds else ""
-    caption = f"Referral: what each rule does to these photos. {said}{_PREDICTIVE} among them. {_INTERVALS}"
+    caption = (
+        f"Referral: what each rule does to these photos. {said}{_PREDICTIVE} among them. {_explain_numbers(rows)} "
+        f"How many have a predicted grade of {REFERABLE_GRADE} or above is counted, without an interval."
+    )
     return Table("operating_points", caption, columns, rows)
 
 
@@ -160,7 +176,7 @@ def _subgroups(metrics: Mapping[str, Any]) -> Table:
         numbers = Numbers(part)
         rows.append((part["column"], part["value"], part["n"], part["groups"], *(numbers(key) for key in keys)))
     columns = {"column": "By", "value": "Value", "photos": "Photos", "groups": "Groups"}
-    caption = f"Subgroups. {_PARTS} {_INTERVALS}"
+    caption = f"Subgroups. {_PARTS} {_explain_numbers(rows)}"
     return Table("subgroups", caption, columns | {key: BY_PART[key] for key in keys}, rows, words=2)
 
 
@@ -175,7 +191,8 @@ def _beside_probe(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
     return Table(
         "probe",
         "The model beside a linear probe: one linear layer on the features of the same backbone from before the "
-        f"training, fitted to the same photos. Differences are model less probe, drawn together. {_INTERVALS}",
+        "training, fitted to the same photos. Differences are model less probe, drawn together. "
+        f"{_explain_numbers(rows)}",
         {"measure": "Measure", "key": "", "model": "Model", "probe": "Linear probe", "difference": "Difference"},
         rows,
     )
@@ -191,7 +208,7 @@ def models_table(measures: Mapping[str, Mapping[str, Any]]) -> Table:
     keys = [key for key in BY_PART if all(numbers.get(key) for numbers in of_models.values())]
     rows: list[tuple[Cell, ...]] = [(name, *(numbers(key) for key in keys)) for name, numbers in of_models.items()]
     columns = {"model": "Model", **{key: BY_PART[key] for key in keys}}
-    return Table("models", f"Models on the same photos. {_PARTS} {_INTERVALS}", columns, rows)
+    return Table("models", f"Models on the same photos. {_PARTS} {_explain_numbers(rows)}", columns, rows)
 
 
 def differences_table(comparison: Mapping[str, Any]) -> Table:
@@ -210,7 +227,8 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
                 rows.append((other, number.meaning.name, key, number))
     return Table(
         "differences",
-        f"Differences from {first} on the same photos, drawn together; DR: diabetic retinopathy. {_AREA}. {_INTERVALS}",
+        f"Differences from {first} on the same photos, drawn together; DR: diabetic retinopathy. {_AREA}. "
+        f"{_explain_numbers(rows)}",
         {"model": "Model", "measure": "Measure", "key": "", "difference": "Difference"},
         rows,
         words=2,
