@@ -26,6 +26,7 @@ from biranet.reports.figures.drawing import WIDTH, Area, Dot, Figure, Stroke, Te
 from biranet.reports.figures.font import text_width
 from biranet.reports.figures.grades import draw_confusion
 from biranet.reports.figures.referral import MIN_COVERED_PHOTOS
+from biranet.reports.figures.scores import draw_scores
 
 STRANGE = ["眼科", "مستشفى", "<b>&\"'", "a_50%\\", "\x1b[31m", "very long name of a camera and of its maker in full"]
 
@@ -180,6 +181,16 @@ def test_thresholds_lie_at_their_scores(figures: dict[str, Figure]) -> None:
     words = [mark.text for mark in figure.marks if isinstance(mark, Text)]
     assert "sensitivity of at least 0.90: 0.30" in words
     assert [f"n = {count}" for count in np.bincount(answered()["grade"])] == [w for w in words if w.startswith("n =")]
+
+
+def test_lines_of_thresholds_differ_in_more_than_the_lengths_of_their_dashes() -> None:
+    points = ("sensitivity_90", "specificity_90", "youden", "cost_5")
+    figure = draw_scores(answered(), dict(zip(points, (0.2, 0.8, 0.4, 0.6), strict=True)))
+    solid, dashed, dotted, mixed = (
+        mark.dash for mark in figure.marks if isinstance(mark, Stroke) and mark.color == "blue" and mark.width == 0.9
+    )
+    assert solid == () and len(dashed) == len(dotted) == 2 and len(mixed) == 4
+    assert dashed[0] > 5 * dotted[0] and mixed[0] > 5 * mixed[2]
 
 
 @pytest.mark.parametrize("photos", [150, 7, 1])

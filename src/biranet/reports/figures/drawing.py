@@ -31,8 +31,11 @@ tell, dashes, shapes and words tell too."""
 SERIES: tuple[Color, ...] = ("blue", "amber", "green", "purple", "ink", "soft")
 """The colours of lines, the most important first."""
 
-DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 1.5, 1.5, 1.5), (3, 1), (8, 3))
-"""The dashes of lines, likewise."""
+DASHES: tuple[tuple[float, ...], ...] = (
+    *((), (8, 3), (1.2, 2.4)),
+    *((8, 2.4, 1.2, 2.4), (3.5, 2.5), (8, 2, 1.2, 2, 1.2, 2)),
+)
+"""The dashes of lines, likewise: solid, long, dotted, dash and dot, short, dash and two dots."""
 
 Shape = Literal["circle", "square", "diamond", "up", "down", "cross"]
 

@@ -125,7 +125,7 @@ def draw_scores(table: pd.DataFrame, thresholds: Thresholds) -> Figure:
     for number, (point, threshold) in enumerate(thresholds.items()):
         of_folds = threshold if isinstance(threshold, Sequence) else (threshold,)
         if 0 <= (middle := median(of_folds)) <= 1:
-            dash = DASHES[1 + number % (len(DASHES) - 1)]
+            dash = DASHES[number % len(DASHES)]
             lines.append(Stroke([(axes.left, axes.y(middle)), (axes.right, axes.y(middle))], "blue", 0.9, dash))
             at = threshold_text(threshold, 2)
             legend.append(LegendEntry(f"{point_name(point)}: {at}", "blue", dash, fallback=f"threshold {at}"))
