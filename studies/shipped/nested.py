@@ -34,7 +34,8 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
-from biranet.decisions.cross_fit import decide_with_rules_fitted_on
+from biranet.decisions.cross_fit import decide_by_fold
+from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.files import write_bytes, write_json
@@ -227,6 +228,18 @@ def choice(out: Path, fold: int, config: TrainConfig) -> Option:
 def outer_trainings(out: Path, fold: int, config: TrainConfig) -> list[Training]:
     """Trainings that answer for a fold: the recipe's, and that of the choice where it is another one."""
     return [Training("outer", fold, name) for name in dict.fromkeys((RECIPE, choice(out, fold, config).setting))]
+
+
+def decide_with_rules_fitted_on(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
+    """Decide on the photos of one predictions table by rules that are fitted on another.
+
+    Raises:
+        InputError: If there is too little to fit rules on.
+        RefusedError: If the two share a photo or a group.
+    """
+    check_disjoint(others, table)
+    rules = fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
+    return decide_by_fold([table], [rules])
 
 
 def collect(out: Path, config: TrainConfig, results: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from biranet.config import CalibrationConfig, ReportConfig, read_recipe
-from biranet.decisions import cross_fit
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
@@ -250,7 +249,7 @@ def test_rules_are_never_fitted_on_photos_they_answer_for(nested, tmp_path):
     one, other = inner[0, RECIPE, "alone"], inner[1, RECIPE, "alone"]
     assert set(one["group"]) & set(other["group"])
     with pytest.raises(RefusedError):
-        cross_fit.decide_with_rules_fitted_on(one, other, CalibrationConfig())
+        command.decide_with_rules_fitted_on(one, other, CalibrationConfig())
 
 
 def _figures(results, folder, options):
@@ -260,7 +259,7 @@ def _figures(results, folder, options):
     for fold, option in options.items():
         key = fold, option.setting, option.view
         config = CalibrationConfig(decoder=option.decoder)
-        tables.append(cross_fit.decide_with_rules_fitted_on(inner[key], outer[key], config))
+        tables.append(command.decide_with_rules_fitted_on(inner[key], outer[key], config))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -13,16 +13,6 @@ from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.rules import Rules, apply_rules, decode, raw_probabilities
 
 
-def decide_with_rules_fitted_on(others: pd.DataFrame, table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
-    """Decide on the photos of one predictions table by rules that are fitted on another.
-
-    Raises:
-        InputError: If there is too little to fit rules on.
-        RefusedError: If the two share a photo or a group.
-    """
-    return _decide(table, _fit_for(table, others, config))
-
-
 def decide_cross_fitted(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
     """Decide on the photos of each table by rules that are fitted on all other tables together.
 
@@ -45,20 +35,15 @@ def fit_by_fold(tables: Sequence[pd.DataFrame], config: CalibrationConfig) -> li
     fitted = []
     for number, table in enumerate(tables):
         others = pd.concat([*tables[:number], *tables[number + 1 :]], ignore_index=True)
-        fitted.append(_fit_for(table, others, config))
+        check_disjoint(others, table)
+        fitted.append(fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed))
     return fitted
 
 
 def decide_by_fold(tables: Sequence[pd.DataFrame], rules: Sequence[Rules]) -> pd.DataFrame:
     """Decide on the photos of each table by rules of its own, as `decide_cross_fitted` does."""
-    decided = [_decide(table, its) for table, its in zip(tables, rules, strict=True)]
+    decided = [
+        apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), its)), its)
+        for table, its in zip(tables, rules, strict=True)
+    ]
     return pd.concat(decided, join="inner", ignore_index=True)
-
-
-def _fit_for(table: pd.DataFrame, others: pd.DataFrame, config: CalibrationConfig) -> Rules:
-    check_disjoint(others, table)
-    return fit_rules(others, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
-
-
-def _decide(table: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
