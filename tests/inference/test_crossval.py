@@ -29,7 +29,6 @@ from biranet.photos.audit import audit
 from opened_files import opened_files
 
 FOLDS = ("--folds", "2", "--epochs", "2")
-TOO_FEW = ", too few for 5 folds; give more, or lower --folds"
 ONE_GRADE = ", and a model learns what tells grades apart; add photos of other grades"
 
 

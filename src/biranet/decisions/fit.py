@@ -10,7 +10,7 @@ out-of-fold predictions, the promise is an experience, no theorem.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -154,7 +154,7 @@ def fit_rules(
         points,
         conformal_quantile(before, groups) + 10.0**-_DECIMALS,
         f"{len(table)} photos in {len(names)} groups",
-        tuple(_doubts(temperature, kappa, *of_class, advice)),
+        tuple(_doubts(temperature, kappa, of_class, advice)),
     )
 
 
@@ -170,13 +170,13 @@ def _fit_points(
     )
 
 
-def _doubts(temperature: float, kappa: float, referable_groups: int, other_groups: int, advice: str) -> Iterator[str]:
+def _doubts(temperature: float, kappa: float, of_class: Sequence[int], advice: str) -> Iterator[str]:
     """What makes rules weak, or left some of them out."""
-    if min(referable_groups, other_groups) < MIN_GROUPS:
+    if min(of_class) < MIN_GROUPS:
         yield (
             f"There are no operating points, so it refers by its grade alone: to fit them takes photos of "
             f"{MIN_GROUPS} groups (patients) with referable photos and of as many with others, and there were "
-            f"{referable_groups} and {other_groups}; {advice}."
+            f"{of_class[0]} and {of_class[1]}; {advice}."
         )
     if temperature == FIT_MIN_TEMPERATURE:
         yield (
