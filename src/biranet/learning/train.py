@@ -23,18 +23,15 @@ from torch import Tensor, nn
 from biranet.config import ModelConfig, TrainConfig
 from biranet.confusion import confusion_matrix
 from biranet.console import progress_bar
-from biranet.decisions.rules import Rules
-from biranet.errors import InputError, InterruptedRunError, RefusedError
-from biranet.learning.calibrate import CALIBRATION, calibrate_on_part
-from biranet.learning.checkpoint import save_checkpoint
-from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.errors import InputError, InterruptedRunError
+from biranet.learning.complete import complete_run
 from biranet.learning.data import Batch
 from biranet.learning.epoch_end import kappa_or_zero, notify_on_epoch, save_epoch, validate
 from biranet.learning.epoch_result import OnEpoch
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.probe import fit_probe
-from biranet.learning.run_folder import BEST_NAME, LAST_NAME, RUN, STATE_NAME, split_column
+from biranet.learning.run_folder import RUN, STATE_NAME
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
@@ -45,16 +42,14 @@ from biranet.learning.time_left import (
     describe_time_left,
     may_be_long,
 )
-from biranet.learning.torch_predictor import TorchPredictor, choose_device, load_predictor
+from biranet.learning.torch_predictor import choose_device
 from biranet.learning.training import Training, TrainingPlan, prepare_training
 from biranet.learning.trial_step import time_trial_step
 from biranet.learning.workers import worker_errors
-from biranet.manifest import graded_photos, read_manifest
 from biranet.outputs import claim_output
 from biranet.photos.parallel import check_main_guard
 from biranet.setting_names import setting
 from biranet.signals import stop_signals
-from biranet.training_record import TrainingRecord
 from biranet.words import counted
 
 AfterBatch = Callable[[Progress], None]
@@ -137,7 +132,7 @@ def run_training(
             train_probe(training, on_epoch)
         else:
             train_epochs(training, on_epoch, after_batch)
-        _finish(training, plan.build)
+        complete_run(training, plan.build)
     return training.progress
 
 
@@ -313,66 +308,6 @@ def train_batch(training: Training, epoch: int, batch: Batch) -> None:
 def early_stop_reached(progress: Progress, early_stop: int) -> bool:
     """Say whether this many epochs have passed since the best one; never where there is no best one or no limit."""
     return early_stop > 0 and progress.best_epoch > 0 and progress.epoch - progress.best_epoch >= early_stop
-
-
-def _finish(training: Training, build: Callable[[ModelConfig], nn.Module]) -> None:
-    """Complete the resulting model, and say which it is and what makes one doubt it."""
-    progress, log = training.progress, training.log
-    result = training.run / (LAST_NAME if progress.best_kappa is None else BEST_NAME)
-    if training.accelerator.is_main_process:
-        info = _complete(result, training, build)
-        log("".join(f"{doubt}\n" for doubt in (*info.doubts, *info.rules.doubts)), end="")
-    training.accelerator.wait_for_everyone()
-    if progress.best_kappa is None:
-        log(f"Done. The model is {result}")
-    else:
-        log(
-            f"Done. The best model is {result}: validation kappa {progress.best_kappa:.3f} "
-            f"after epoch {progress.best_epoch}"
-        )
-
-
-def _complete(checkpoint: Path, training: Training, build: Callable[[ModelConfig], nn.Module]) -> CheckpointInfo:
-    """Note in the resulting model how long was trained, and fit its rules where there are photos for it.
-
-    Returns:
-        The description of the model. What came of the rules is said.
-    """
-    predictor = load_predictor(checkpoint, training.config.device, build)
-    info, told = _calibrate(predictor, training)
-    training.log(told)
-    info = dataclasses.replace(info, training=_with_epochs(info.training, training.progress))
-    if info != predictor.info:
-        save_checkpoint(checkpoint, predictor.model, info)
-    return info
-
-
-def _with_epochs(record: TrainingRecord | None, progress: Progress) -> TrainingRecord | None:
-    """Add to a record how many epochs were run, and which was the best; one of before has none."""
-    if record is None:
-        return None
-    best = None if progress.best_kappa is None else progress.best_epoch
-    return dataclasses.replace(record, run=dataclasses.replace(record.run, epochs=progress.epoch, best_epoch=best))
-
-
-def _calibrate(predictor: TorchPredictor, training: Training) -> tuple[CheckpointInfo, str]:
-    """Fit the rules of the resulting model where there are photos for it.
-
-    Returns:
-        The description of the model, and what came of it, in a sentence.
-    """
-    prepared, config, info = training.prepared, training.config, predictor.info
-    if info.rules != Rules():
-        return info, "The model was calibrated before and keeps its rules."
-    table = read_manifest(prepared)
-    if not (graded_photos(table)[split_column(config)] == CALIBRATION).any():
-        without = "There is no calibration part, so no temperature, thresholds or prediction sets"
-        return info, f"{without}: see biranet calibrate."
-    try:
-        info = calibrate_on_part(predictor, prepared, table, config.calibration, workers=config.data.workers)
-    except (InputError, RefusedError) as error:  # what has been learned is worth more than its rules
-        return info, f"The model could not be calibrated: {error}"
-    return info, f"Calibrated on {info.rules.fitted_on}: temperature {info.rules.temperature:.2f}"
 
 
 def _precision(config: TrainConfig) -> str:
