@@ -259,7 +259,7 @@ class Grader:
         for name, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
-        # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
+        # The workers are the parallelism.
         cv2.setNumThreads(1)
         refusals, known = refused or {}, subjects or {}
         paths = map(Path, names)

@@ -104,7 +104,7 @@ def predict_photos(
         fitted (see `biranet.decisions.rules`), then the manifest's further columns.
     """
     rules = predictor.info.rules if rules is None else rules
-    # The workers are the parallelism; and a fork would copy the threads of OpenCV half.
+    # The workers are the parallelism.
     cv2.setNumThreads(1)
     photos = map_in_processes(
         partial(read_stored, image_size=predictor.info.image_size),

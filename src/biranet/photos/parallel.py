@@ -73,6 +73,8 @@ def map_in_processes(
     waiting = iter(tasks)
     running: list[Future[list[Result]]] = []
     exit_if_starting()
+    if context.get_start_method() == "fork":
+        cv2.setNumThreads(1)  # ends the threads of OpenCV: a fork would copy them half, and wait for them for ever
     with _start_errors(), stop_signals_blocked():
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     failure: Exception | None = None
