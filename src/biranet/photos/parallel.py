@@ -73,10 +73,7 @@ def map_in_processes(
     waiting = iter(tasks)
     running: list[Future[list[Result]]] = []
     exit_if_starting()
-    if context.get_start_method() == "fork":
-        cv2.setNumThreads(1)  # ends the threads of OpenCV: a fork would copy them half, and wait for them for ever
-    with _start_errors(), stop_signals_blocked():
-        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    pool = _make_pool(workers, context)
     failure: Exception | None = None
     try:
         while True:
@@ -105,6 +102,13 @@ def map_in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _make_pool(workers: int, context: BaseContext) -> ProcessPoolExecutor:
+    if context.get_start_method() == "fork":
+        cv2.setNumThreads(1)  # ends the threads of OpenCV: a fork would copy them half, and wait for them for ever
+    with _start_errors(), stop_signals_blocked():
+        return ProcessPoolExecutor(workers, context, initializer=_start_worker)
 
 
 @contextmanager
