@@ -226,7 +226,7 @@ def test_the_authors_lists_give_their_parts(place, call, trained_by_the_recipe):
     out = call(prepare)
     assert "180 of 180 photos prepared (180 with a grade), 0 not usable: prepared_lists\n" in out
     assert "120 further photos in eyepacs have no row in the labels and are left out." in out
-    assert "; 1 photos are in no part, to keep the published parts apart\n" in call(split)
+    assert "; 1 photo is in no part, to keep the published parts apart\n" in call(split)
     table = read_manifest(place / "prepared_lists")
     assert table["split"].tolist() == ["train"] * 128 + [""] + ["validation"] * 51
     assert table["grade"].astype(str).tolist() == labels["level"].tolist()[:180]

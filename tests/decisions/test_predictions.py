@@ -391,3 +391,12 @@ def test_many_photos_are_read_at_once(tmp_path: Path) -> None:
         read()
         durations.append(time.process_time() - begun)
     assert durations[1] < 4 * durations[0]
+
+
+@pytest.mark.parametrize("column", ["group", "eye"])
+def test_columns_that_merging_renamed_are_not_lost_unseen(tmp_path: Path, column: str) -> None:
+    told = pd.DataFrame({"file": ["a.png", "b.png"], "predicted_grade": ["0", "3"], column: ["", ""]})
+    truth = pd.DataFrame({"file": ["a.png", "b.png"], "grade": ["0", "3"], column: ["left", "left"]})
+    told.merge(truth, on="file").to_csv(tmp_path / "merged.csv", index=False)
+    with pytest.raises(InputError, match=rf"merged\.csv has the columns '{column}_x' and '{column}_y', as merging"):
+        read_predictions(tmp_path / "merged.csv")

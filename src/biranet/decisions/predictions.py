@@ -200,8 +200,19 @@ def _read_one(path: Path, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
     return parse_predictions(read_table(path, ("file", "grade", "predicted_grade")), str(path), left_out, scale)
 
 
+def _refuse_merged_columns(table: pd.DataFrame, origin: str) -> None:
+    """Refuse columns that were renamed when two tables were merged: what they say of patients would be lost unseen."""
+    for column in ("group", "eye"):
+        if column not in table and {f"{column}_x", f"{column}_y"} <= set(table.columns):
+            raise InputError(
+                f"{origin} has the columns '{column}_x' and '{column}_y', as merging leaves them where both tables have "
+                f"{column!r}; drop it from one of them before"
+            )
+
+
 def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], scale: Scale) -> pd.DataFrame:
     """Read a table of texts as `read_predictions` reads a file; errors name its `origin`, and rows by its index."""
+    _refuse_merged_columns(table, origin)
     table = _drop_ungraded(table, left_out)
     table = _normalize_decisions(table)
     _check_column_sets(table, origin)
