@@ -205,8 +205,8 @@ def _refuse_merged_columns(table: pd.DataFrame, origin: str) -> None:
     for column in ("group", "eye"):
         if column not in table and {f"{column}_x", f"{column}_y"} <= set(table.columns):
             raise InputError(
-                f"{origin} has the columns '{column}_x' and '{column}_y', as merging leaves them where both tables have "
-                f"{column!r}; drop it from one of them before"
+                f"{origin} has the columns '{column}_x' and '{column}_y', as merging leaves them where both tables "
+                f"have {column!r}; drop it from one of them before"
             )
 
 
