@@ -41,6 +41,7 @@ def test_patients_guessed_from_folders_are_told_of_everywhere(lay, prepare, bira
     assert "\ngrades 0/1/2/3/4: 2/2/2/1/1\n" in answer.out
     assert (
         "\nThe patients of 8 photos are guessed from the folders they lie in (P1/macula_left.jpg: patient P1); look "
+        "whether that is right, "
     ) in answer.out
     table = read_manifest(tmp_path / "prepared")
     assert table["group"].tolist() == [name.split("/")[0] for name in names]

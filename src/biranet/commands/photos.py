@@ -254,7 +254,7 @@ def _describe_patients(summary: "Summary") -> "Iterator[str]":
             whose = "The patient" if count == 1 else "The patients"
             yield (
                 f"{whose} of {counted(count, one, many)} ({file}: patient {group}); look "
-                " whether that is right, or name patients in a column group of the labels."
+                "whether that is right, or name patients in a column group of the labels."
             )
     if count := summary.tally.groups_from.get(OWN_GROUP):
         yield (
