@@ -175,9 +175,9 @@ def _describe_rules(rules: Sequence[Rules], config: CalibrationConfig) -> dict[s
     if all(each.operating_points for each in rules):
         for number, point in enumerate(rules[0].operating_points):
             thresholds[point.name] = tuple(each.operating_points[number].threshold for each in rules)
-    ends = tuple(each.grade_thresholds or () for each in rules)
+    ends = tuple(each.grade_thresholds for each in rules if each.grade_thresholds is not None)
     return {
-        DECODER_FACT: FoldDecoderFact(config.decoder, ends) if all(ends) else DecoderFact(config.decoder),
+        DECODER_FACT: FoldDecoderFact(config.decoder, ends) if len(ends) == len(rules) else DecoderFact(config.decoder),
         RULES_FACT: FoldRulesFact(tuple(each.temperature for each in rules)),
         THRESHOLDS_FACT: thresholds or "none",
     }

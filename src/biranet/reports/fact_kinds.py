@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from biranet.config import describe_network
 from biranet.training_record import TrainingRun, TrainingSettings
@@ -108,7 +109,7 @@ grading, augmentation fundus, grades balanced, backbone from imagenet and frozen
 
     freeze: str
     settings: TrainingSettings
-    runs: tuple[TrainingRun, ...]
+    runs: Annotated[tuple[TrainingRun, ...], Field(min_length=1)]
 
     def __str__(self) -> str:
         its, optimizer = self.settings, self.settings.optimizer

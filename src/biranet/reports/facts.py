@@ -20,7 +20,7 @@ from biranet.reports.fact_kinds import (
     TrainedOnFact,
     TrainingFact,
 )
-from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
+from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact, OfFolds
 from biranet.validated import STRICT
 
 MODEL_FACT, CHECKPOINT_FACT, TRAINED_ON_FACT, STARTED_FROM_FACT = "Model", "Checkpoint", "Trained on", "Started from"
@@ -54,7 +54,7 @@ class HashedFile:
         return f"{self.file}, sha256 {self.sha256}"
 
 
-Thresholds = Mapping[str, FiniteFloat | tuple[FiniteFloat, ...]]
+Thresholds = Mapping[str, FiniteFloat | OfFolds]
 """Thresholds by the names of their operating points in `metrics.json`: one for all photos, or that of each fold."""
 
 Fact = (

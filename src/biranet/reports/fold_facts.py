@@ -1,10 +1,16 @@
 """Kinds of facts on a cross-validation: its division, figures and rules."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from biranet.validated import STRICT
+
+OfFolds = Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+"""A number of each fold, in their order; there is no cross-validation without folds."""
+
+GradeThresholds = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class FoldRulesFact:
 
     __pydantic_config__ = STRICT
 
-    temperatures: tuple[FiniteFloat, ...]
+    temperatures: OfFolds
     fitted_on: str = "the answers for the others"
 
     def __str__(self) -> str:
@@ -104,7 +110,7 @@ class FoldDecoderFact:
     __pydantic_config__ = STRICT
 
     decoder: str
-    fold_thresholds: tuple[tuple[FiniteFloat, ...], ...]
+    fold_thresholds: Annotated[tuple[GradeThresholds, ...], Field(min_length=1)]
 
     def __str__(self) -> str:
         listed = "; ".join(", ".join(f"{end:.3f}" for end in ends) for ends in self.fold_thresholds)
