@@ -70,6 +70,8 @@ def test_where_photos_have_no_grades_or_folds_or_leaks(drawn_photos, tmp_path, m
     assert answer.status == 1 and "Next" not in answer.out  # the finding says what to do
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_of_models(stand_in, split_folder, checkpoint, tmp_path, follow, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use = ["grade", "NEW_PHOTOS", "--checkpoint"]

@@ -36,6 +36,8 @@ def test_every_command_reads_a_model_that_ships_once(stand_in, biranet, prepared
     assert times_opened("export", "idrid_lite0", tmp_path / "half.safetensors") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_every_command_reads_the_checkpoint_once(biranet, prepared, drawn_photos, small, tmp_path, opened):
     folder, model = tmp_path / "prepared", tmp_path / "run" / "last.safetensors"
     shutil.copytree(prepared, folder)

@@ -114,6 +114,8 @@ def test_prepare_goes_on_after_room_was_made(biranet, place, disk, tree):
     assert tree(disk.path / "out") == tree(place / "undisturbed")
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_train_on_a_full_disk_keeps_the_last_state_and_goes_on(biranet, small, place, disk, tree):
     """Room for one state (6.5 MB) and two checkpoints (3.3 MB each), but not for the next state beside the first."""
     disk = disk(16 * 1024)
@@ -203,7 +205,9 @@ def undisturbed(split_folder, small, tmp_path_factory):
     return folder / "run"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=[pytest.mark.slow, pytest.mark.sample])]
+)
 def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
     biranet, small, place, tree, number, warm, wait_for, undisturbed
 ):

@@ -272,6 +272,8 @@ def test_class_folders_in_train_and_valid(place, biranet, small, drawn_photos):
     assert "on 28 photos (12 for validation)" in biranet("train", "prepared", "--out", "run", *small).out
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_each_flag_of_training_has_its_effect(place, biranet, small, split_folder, tree):
     def weights(run, *flags):
         assert biranet("train", split_folder, "--out", run, *small, *flags).status == 0
@@ -352,6 +354,8 @@ def test_demo_learns(place):
     assert str(report) in out and "data:image/jpeg;base64," in report.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_a_second_demo_replaces_the_first(place, monkeypatch):
     """Neither need learn anything; the second must begin anew."""
     data = dataclasses.replace(demo.CONFIG.data, workers=0)
@@ -365,6 +369,8 @@ def test_a_second_demo_replaces_the_first(place, monkeypatch):
         (place / "demo" / "photos" / "left over.txt").write_text("x")
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.real
 def test_chain_on_real_photographs(place, biranet, real_data):
     """Sixty photographs at 128 px, twelve of each grade, with ImageNet weights that came as a package."""

@@ -214,6 +214,8 @@ def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet,
     assert (place / "runs" / "paper" / "best.safetensors").read_bytes() == best
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_the_authors_lists_give_their_parts(place, call, trained_by_the_recipe):
     """Lines `name grade`, ended as on Windows, blank ones between; one patient's eyes stand in both lists."""
     labels = read(place / "eyepacs" / "trainLabels.csv")

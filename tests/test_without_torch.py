@@ -102,6 +102,8 @@ def test_what_needs_torch_says_so(without_torch, checkpoint, split_folder, drawn
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_all_else_works_without_torch(without_torch, biranet, checkpoint, split_folder, drawn_photos, tmp_path):
     model, exported, mine = tmp_path / "mine.safetensors", tmp_path / "mine.onnx", tmp_path / "mine"
     with_info(checkpoint, model, rules=Rules())

@@ -313,6 +313,8 @@ def test_the_backbone_of_a_model_that_ships_is_had_by_its_name():
         biranet.create_model(backbone_weights="idird")
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_a_hub_that_cannot_be_reached_is_asked_once(split_folder, tmp_path):
     command = [sys.executable, "-m", "biranet", "train", str(split_folder), "--image-size", "64", "--workers", "0"]
     # Nothing listens at a port of privileged services that nobody uses any more.

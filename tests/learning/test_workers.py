@@ -137,6 +137,8 @@ for method in ("spawn", "forkserver"):
 """
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 def test_script_without_a_main_guard_is_told_so(tmp_path, drawn_photos, checkpoint):
     (tmp_path / "script.py").write_text(UNGUARDED)
     done = subprocess.run(
