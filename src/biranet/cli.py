@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from biranet.console import GuardedStream, guarded_streams
@@ -137,7 +137,7 @@ def _plain_none(constructors: Any) -> Any:
     return registry
 
 
-def _overview(commands: dict[str, type]) -> str:
+def _overview(commands: "Mapping[str, type[Command]]") -> str:
     lines = [f"  {name:10}{(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
     return "\n".join(
         [

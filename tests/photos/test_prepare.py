@@ -87,13 +87,13 @@ def test_a_jpeg_decoded_small_gives_what_the_full_decode_gives(radius_px):
 def test_a_small_field_in_a_large_photo_is_decoded_large_enough(monkeypatch):
     from biranet.photos import prepare
 
-    sides, original = [], prepare.cut_field
+    sides, original = [], prepare.cut_square
 
-    def noting(pixels, field, size_px):
+    def noting(pixels, field):
         sides.append(field.side_px)
-        return original(pixels, field, size_px)
+        return original(pixels, field)
 
-    monkeypatch.setattr(prepare, "cut_field", noting)
+    monkeypatch.setattr(prepare, "cut_square", noting)
     prepare_photo(large_photo(260), Preparation(size_px=500))
     assert min(sides) >= 500
     sides.clear()

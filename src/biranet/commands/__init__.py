@@ -1,30 +1,49 @@
 """The commands: one dataclass each, whose fields are its flags and whose docstrings are its help.
 
-Nothing heavy is imported before a command runs, so help and mistakes answer at once.
+Nothing heavy is imported before a command runs, so help and mistakes answer at once; nor does a command wait for the
+flags of the others.
 """
 
-from biranet.commands.crossval import Crossval
-from biranet.commands.demo import Demo
-from biranet.commands.evaluate import Calibrate, Compare, Evaluate
-from biranet.commands.export import Export
-from biranet.commands.flags import Command
-from biranet.commands.grade import Grade
-from biranet.commands.models import Models
-from biranet.commands.photos import Audit, Prepare, Split
-from biranet.commands.train import Train
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-COMMANDS: dict[str, type[Command]] = {
-    "demo": Demo,
-    "prepare": Prepare,
-    "audit": Audit,
-    "split": Split,
-    "train": Train,
-    "crossval": Crossval,
-    "calibrate": Calibrate,
-    "evaluate": Evaluate,
-    "compare": Compare,
-    "models": Models,
-    "grade": Grade,
-    "export": Export,
+if TYPE_CHECKING:
+    from biranet.commands.flags import Command
+
+_HOMES = {
+    "demo": "demo",
+    "prepare": "photos",
+    "audit": "photos",
+    "split": "photos",
+    "train": "train",
+    "crossval": "crossval",
+    "calibrate": "evaluate",
+    "evaluate": "evaluate",
+    "compare": "evaluate",
+    "models": "models",
+    "grade": "grade",
+    "export": "export",
 }
+"""The module of each command, whose class has its name, by the word that is typed, in the order of the work."""
+
+
+class _Commands(Mapping[str, "type[Command]"]):
+    """Imports a command when it is asked for."""
+
+    def __getitem__(self, name: str) -> "type[Command]":
+        command: type[Command] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name.capitalize())
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        return name in _HOMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOMES)
+
+    def __len__(self) -> int:
+        return len(_HOMES)
+
+
+COMMANDS = _Commands()
 """By the word that is typed, in the order of the work."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,13 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
     # Plans of memory for each size of batch would double what the network takes, and save no time.
     options.enable_mem_pattern = False
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
+            # The graph is made ready outside of Python's lock: time to import what the description is read with.
+            import pydantic.type_adapter  # noqa: F401
+
+            sha256 = hashlib.sha256(content).hexdigest()
+        session = starting.result()
     except Exception as error:  # ONNX Runtime raises errors of many kinds
         raise InputError(
             f"onnxruntime {onnxruntime.__version__} cannot run {path}: {type(error).__name__}; a newer one may"
@@ -97,7 +104,6 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
     inputs = {each.name: each for each in session.get_inputs() if each.type == "tensor(uint8)"}
     shape = inputs[onnx_file.IMAGE].shape if onnx_file.IMAGE in inputs else []
     onnx_file.check_graph(path, described.info, shape, {each.name for each in session.get_outputs()})
-    sha256 = hashlib.sha256(content).hexdigest()
     return OnnxPredictor(session, described.info, str(path), sha256, described.checkpoint_sha256)
 
 

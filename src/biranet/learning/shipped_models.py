@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.evaluation.estimates import meaning_of
 from biranet.files import read_toml
 from biranet.grades import GRADE_COUNT
 from biranet.training_record import TrainingRecord
@@ -55,6 +54,8 @@ class MeasuredOn:
     def __post_init__(self) -> None:
         if not self.figures:
             raise InputError(f"{self.how!r} has no figures")
+        from biranet.evaluation.estimates import meaning_of  # late: grading asks for no figure of the card's
+
         for key in self.figures:
             meaning_of(key)
 

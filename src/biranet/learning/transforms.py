@@ -24,12 +24,12 @@ def resize(photo: Pixels, size_px: int) -> Pixels:
     return resized.astype(np.uint8, copy=False)
 
 
-def flip(photo: Pixels, random: np.random.Generator) -> Pixels:
+def flip(photo: Pixels, random: "np.random.Generator") -> Pixels:
     """Mirror left and right half the time, as the published recipe does."""
     return photo[:, ::-1] if random.random() < 0.5 else photo
 
 
-def augment_fundus(photo: Pixels, random: np.random.Generator) -> Pixels:
+def augment_fundus(photo: Pixels, random: "np.random.Generator") -> Pixels:
     """Change a photo as another camera, eye or pose would, without touching what its grade depends on.
 
     Flips, any rotation (the field is round), scale 0.9 to 1.1, brightness, contrast and colour by a few percent. Black

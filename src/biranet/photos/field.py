@@ -114,16 +114,28 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
 def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.NDArray[np.uint8]:
     """Cut a photo to its field, pad it with black to the square, and resize it once.
 
-    What lies around a field with a disc is made black.
-
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
         field: The square to cut.
         size_px: Side of the result, at least 1.
 
     Returns:
-        Pixels (size_px, size_px, 3), uint8: averaged over areas where the photo shrinks, linear where it shrinks by
-        less than a third, cubic where it grows.
+        Pixels (size_px, size_px, 3), uint8, as `resize_square` makes them.
+    """
+    return resize_square(cut_square(photo, field), size_px)
+
+
+def cut_square(photo: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[np.uint8]:
+    """Cut a photo to its field, and pad it with black to the square.
+
+    What lies around a field with a disc is made black.
+
+    Args:
+        photo: Pixels (H, W, 3), uint8, RGB.
+        field: The square to cut, of side S.
+
+    Returns:
+        Pixels (S, S, 3), uint8.
     """
     height_px, width_px = photo.shape[:2]
     right_px, bottom_px = field.left_px + field.side_px, field.top_px + field.side_px
@@ -139,12 +151,27 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
         cv2.BORDER_CONSTANT,
         value=(0, 0, 0),
     )
-    if size_px > field.side_px:
+    return np.asarray(square, dtype=np.uint8)
+
+
+def resize_square(square: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
+    """Resize a square once.
+
+    Args:
+        square: Pixels (S, S, 3), uint8.
+        size_px: Side of the result, at least 1.
+
+    Returns:
+        Pixels (size_px, size_px, 3), uint8: averaged over areas where the square shrinks, linear where it shrinks by
+        less than a third, cubic where it grows.
+    """
+    side_px = square.shape[0]
+    if size_px > side_px:
         interpolation = cv2.INTER_CUBIC
     else:
         # Linear takes a third of the time. It weighs two pixels a side, which is enough for so small a step: after JPEG
         # it is 0.1 dB away from the mean over areas.
-        interpolation = cv2.INTER_LINEAR if 2 * field.side_px < 3 * size_px else cv2.INTER_AREA
+        interpolation = cv2.INTER_LINEAR if 2 * side_px < 3 * size_px else cv2.INTER_AREA
     return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=interpolation), dtype=np.uint8)
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image
 from biranet.errors import InputError, PhotoError
 from biranet.files import read_json
 from biranet.photos import PREPARATION_NAME
-from biranet.photos.field import Field, cut_field, find_field
+from biranet.photos.field import Field, cut_square, find_field, resize_square
 from biranet.photos.fingerprint import fingerprint
 from biranet.photos.formats import PhotoFile
 from biranet.photos.formats.limits import check_pixels
@@ -140,7 +141,7 @@ class Prepared:
         width_px: Width of the upright photo.
         height_px: Height of the upright photo.
         quality: How gradable the photo is; None where photos come as square cut-outs.
-        fingerprint: Tells near-identical photos; see `biranet.photos.fingerprint`.
+        measured: The square on which the photo was measured, (384, 384, 3), RGB, uint8.
 
     Example:
         >>> import biranet, io
@@ -157,10 +158,15 @@ class Prepared:
     width_px: int
     height_px: int
     quality: Quality | None
-    fingerprint: str
+    measured: npt.NDArray[np.uint8] = dataclasses.field(repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Prepared({len(self.jpeg):,} bytes of JPEG, of a photo of {self.width_px} x {self.height_px} px)"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells near-identical photos; see `biranet.photos.fingerprint`. Grading asks for none."""
+        return fingerprint(self.measured)
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -230,17 +236,18 @@ def _prepare(file: PhotoFile, preparation: Preparation) -> Prepared:
             break
         # The field is much smaller than the photo: once more, at twice the scale or more.
         min_side_px = min(width_px, height_px) + 1
-    square = cut_field(photo.pixels, field, preparation.size_px)
+    square = cut_square(photo.pixels, field)
     encoded = io.BytesIO()
-    Image.fromarray(square).save(encoded, "JPEG", quality=preparation.jpeg_quality, subsampling=0)
-    measured = cut_field(photo.pixels, field, MEASURED_PX)
+    stored = Image.fromarray(resize_square(square, preparation.size_px))
+    stored.save(encoded, "JPEG", quality=preparation.jpeg_quality, subsampling=0)
+    measured = resize_square(square, MEASURED_PX)
     return Prepared(
         jpeg=encoded.getvalue(),
         field=field.scaled(scale),
         width_px=photo.width_px,
         height_px=photo.height_px,
         quality=None if preparation.already_cropped else measure_quality(measured, field.side_px * scale),
-        fingerprint=fingerprint(measured),
+        measured=measured,
     )
 
 

@@ -1,6 +1,7 @@
 """What the header of a photo file tells of people: kinds and places for the manifest, keyed hashes for groups.
 
-The words themselves never leave this module.
+The words themselves never leave this module. The patterns by which they are judged take 20 ms to make, so only who asks
+for them waits for them.
 """
 
 import warnings
@@ -12,14 +13,6 @@ from biranet.photos.formats import PhotoFile
 from biranet.photos.formats.dicom import DICOM
 from biranet.photos.formats.dicom_header import patient_and_eyes
 from biranet.photos.formats.jpeg import comments
-from biranet.photos.privacy.identifiers import (
-    KINDS,
-    identifier_kinds,
-    is_placeholder,
-    is_software_signature,
-    kinds_in_bytes,
-    kinds_in_field,
-)
 from biranet.photos.privacy.pseudonyms import keyed_hash
 
 _PLACES = ("comment", "EXIF", "XMP", "IPTC", "PNG text", "TIFF tags", "DICOM", "other header data")
@@ -47,6 +40,8 @@ def identifiers(file: PhotoFile) -> str:
         >>> identifiers(PhotoFile(file.getvalue()))
         'comment: name, date'
     """
+    from biranet.photos.privacy.identifiers import KINDS, kinds_in_bytes, kinds_in_field
+
     if file.format is None:
         return ""
     by_place: dict[str, set[str]] = {}
@@ -75,6 +70,8 @@ def group_from_comment(data: bytes) -> str:
     Raises:
         InputError: If the key cannot be read or made.
     """
+    from biranet.photos.privacy.identifiers import identifier_kinds, is_placeholder, is_software_signature
+
     for text in comments(data):
         if not is_placeholder(text) and (not is_software_signature(text) or identifier_kinds(text)):
             return keyed_hash(text)
@@ -97,6 +94,8 @@ def patient_and_eye(file: PhotoFile) -> tuple[str, str]:
     """
     if file.format is not DICOM:
         return "", ""
+    from biranet.photos.privacy.identifiers import is_placeholder
+
     try:
         patient, name, born, eyes = patient_and_eyes(file.opened)
     except Exception:  # A damaged header tells nothing; whether the photo can be used is for the reader to say.
