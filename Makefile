@@ -9,7 +9,7 @@ INSTALLED = $(VENV)/.installed
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci lock clean
+.PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -62,6 +62,12 @@ ci: setup ## Do what CI does: check, docs, quick tests, the slow ones marked sam
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" --durations=25 --cov --cov-report=term
+
+# The real photographs, as CONTRIBUTING.md describes their folder.
+DATA = $(or $(BIRANET_REAL_DATA),../shared/data/fundus)
+
+bench: setup ## Run all benchmarks on real photographs (DATA=FOLDER), and write docs/benchmarks.md
+	$(BIN)/python benchmarks/page.py $(DATA)
 
 lock: setup ## Pin anew what pyproject.toml asks for; other pins stay
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \

@@ -11,10 +11,6 @@ Only ratios and the growth count; the seconds are those of the machine.
 import argparse
 import io
 import itertools
-import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +24,7 @@ from biranet.photos.field import cut_field, find_field
 from biranet.photos.fingerprint import QUANTIZATION_STEPS, fingerprint
 from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.photos.read import read_photo
+from records import start_record, write_record
 
 BRUTE_FORCE_LIMIT = 20_000
 
@@ -177,20 +174,15 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 5000, 10_000, 20_000, 50_000])
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     arguments = parser.parse_args()
     files = sorted(file for file in arguments.photos.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES)
     distances, vectors = measure_distances(files, arguments.every)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
-        "commit": commit.strip(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, numpy {np.__version__}",
         "distances": distances,
         "search": measure_search(vectors, arguments.counts),
     }
-    print(json.dumps(report, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_record(report, arguments.out, ("numpy", "opencv-python-headless", "scipy"))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,11 @@ have a 95 % Wilson interval. No photo is named in the results.
 
 import argparse
 import io
-import json
-import platform
 import statistics
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +32,7 @@ from biranet.photos.field import cut_field, find_field
 from biranet.photos.formats import PHOTO_SUFFIXES, PhotoFile
 from biranet.photos.quality import MEASURED_PX, measure_quality, weakest_measure
 from biranet.photos.read import decode_photo, read_photo, read_source
+from records import start_record, write_record
 
 Pixels = NDArray[np.uint8]
 Degradation = Callable[[Pixels, int], Pixels]
@@ -54,21 +53,13 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
-    def add(self, photo: Pixels) -> None:
+    def add(self, reason: str, seconds: float | None) -> None:
+        """Count a photo that was judged."""
         self.n += 1
-        try:
-            region = find_field(photo)
-        except PhotoError as error:
-            self.reasons[f"no field: {error}"] += 1
-            return
-        square = cut_field(photo, region, MEASURED_PX)
-        started = time.perf_counter()
-        weakness = weakest_measure(measure_quality(square, region.side_px))
-        self.seconds.append(time.perf_counter() - started)
-        if weakness.reason:
-            # The reason names how much is visible, so no two need be one.
-            hidden = weakness.measure == "visible_fraction"
-            self.reasons["little of the field is visible" if hidden else weakness.reason] += 1
+        if reason:
+            self.reasons[reason] += 1
+        if seconds is not None:
+            self.seconds.append(seconds)
 
     def row(self) -> dict[str, object]:
         refused = sum(self.reasons.values())
@@ -80,6 +71,21 @@ class Tally:
             "ci": [round(float(interval.low), 3), round(float(interval.high), 3)],
             "reasons": dict(self.reasons.most_common()),
         }
+
+
+def judge(photo: Pixels) -> tuple[str, float | None]:
+    """Why a photo is refused, empty where it is not, and the seconds that measuring it took, where it has a field."""
+    try:
+        region = find_field(photo)
+    except PhotoError as error:
+        return f"no field: {error}", None
+    square = cut_field(photo, region, MEASURED_PX)
+    started = time.perf_counter()
+    weakness = weakest_measure(measure_quality(square, region.side_px))
+    seconds = time.perf_counter() - started
+    # The reason names how much is visible, so no two need be one.
+    hidden = weakness.measure == "visible_fraction" and weakness.reason
+    return "little of the field is visible" if hidden else weakness.reason, seconds
 
 
 def blurred(sigma: float) -> Degradation:
@@ -224,16 +230,24 @@ def crops(picture: Pixels) -> Iterator[Pixels]:
         yield np.ascontiguousarray(picture[top : top + side, left : left + side])
 
 
+def judge_photo(path: Path, spoil: bool) -> dict[str, tuple[str, float | None]]:
+    """Judge a photo as it is, and where it is asked for, spoiled in every way."""
+    photo = decode_photo(PhotoFile(read_source(path)), MEASURED_PX).pixels
+    judged = {"as they are": judge(photo)}
+    if spoil:
+        side_px = find_field(photo).side_px
+        for kind, degrade in DEGRADATIONS.items():
+            judged[kind] = judge(np.ascontiguousarray(degrade(photo, side_px)))
+    return judged
+
+
 def measure_photos(folder: Path, every: int) -> tuple[dict[str, Tally], float]:
     tallies = {kind: Tally() for kind in ("as they are", *DEGRADATIONS)}
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-    for number, path in enumerate(paths):
-        photo = decode_photo(PhotoFile(read_source(path)), MEASURED_PX).pixels
-        tallies["as they are"].add(photo)
-        if number % every == 0:
-            side_px = find_field(photo).side_px
-            for kind, degrade in DEGRADATIONS.items():
-                tallies[kind].add(np.ascontiguousarray(degrade(photo, side_px)))
+    with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        for judged in pool.map(judge_photo, paths, [number % every == 0 for number in range(len(paths))]):
+            for kind, outcome in judged.items():
+                tallies[kind].add(*outcome)
     return tallies, statistics.median(tallies["as they are"].seconds)
 
 
@@ -248,13 +262,13 @@ def measure_pictures() -> dict[str, Tally]:
     sources: Counter[str] = Counter()
     for package, picture in packaged_pictures():
         sources[package] += 1
-        tallies[names[0]].add(picture)
+        tallies[names[0]].add(*judge(picture))
         for part in crops(picture):
-            tallies[names[1]].add(part)
+            tallies[names[1]].add(*judge(part))
         gray = (np.ptp(picture, axis=2) < 3).all()
-        tallies[names[3] if gray else names[2]].add(masked_round(picture))
+        tallies[names[3] if gray else names[2]].add(*judge(masked_round(picture)))
     for picture in drawn_pictures():
-        tallies["text, plots, noise, gradients, plain colours"].add(picture)
+        tallies["text, plots, noise, gradients, plain colours"].add(*judge(picture))
     print("pictures from:", ", ".join(f"{package} ({count})" for package, count in sources.items()))
     return tallies
 
@@ -273,7 +287,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--every", type=int, default=3, help="spoil copies of each n-th photo")
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     results = {}
@@ -282,14 +296,7 @@ def main() -> None:
         results[folder.name] = print_table(f"{folder.name}: {1000 * seconds:.2f} ms a photo to measure", tallies)
         results[folder.name]["milliseconds a photo"] = round(1000 * seconds, 2)
     results["other pictures"] = print_table("other pictures", measure_pictures())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    report = {
-        "commit": commit.strip(),
-        "machine": f"{platform.machine()}, one thread, OpenCV {cv2.__version__}",
-        "results": results,
-    }
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_record(results, arguments.out, ("numpy", "opencv-python-headless"))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ machine.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,7 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from turns import commit, speedup, time_in_turns
+from records import start_record, write_record
+from turns import speedup, time_in_turns
 
 TWO_WORKERS = "ours, two workers"
 WAYS = ("ours", TWO_WORKERS, "eager", "plain", "limit")
@@ -130,18 +129,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("originals", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     # One way alone, timed: what this script asks of itself.
     parser.add_argument("--way", choices=(*WAYS, *COLD, "answer one"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     files = sorted(arguments.originals.resolve().rglob("*.jpg"))
+    if not files:
+        parser.error(f"{arguments.originals} holds no *.jpg")
     if arguments.way is not None:
         print(time_way(arguments.way, files))
         return
     taken = time_in_turns(__file__, (*WAYS, *COLD), arguments.rounds, arguments.originals)
     report = {
-        "commit": commit(),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}, one thread a process",
         "photos": len(files),
         "photos_per_second": {way: round(1 / statistics.median(taken[way]), 1) for way in WAYS},
         "ours_over_eager": speedup(taken, "ours", "eager"),
@@ -151,9 +150,8 @@ def main() -> None:
         "cold_seconds": {way: round(statistics.median(taken[way]), 2) for way in COLD},
         "cold_over_its_limit": round(1 / speedup(taken, "grade one", "limit of one"), 2),
     }
-    print(json.dumps(report, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    packages = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "torch", "tyro")
+    write_record(report, arguments.out, packages)
 
 
 if __name__ == "__main__":

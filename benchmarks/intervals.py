@@ -9,20 +9,15 @@ both in one run, so a busy machine does not bend it; with two free cores ours ta
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import sklearn
 from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from biranet.evaluation.intervals import RESAMPLES, THREADS, measure_with_intervals
+from records import start_record, write_record
 
 GRADES = range(5)
 
@@ -95,7 +90,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=25_000)
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     arguments = parser.parse_args()
     table = draw_table(arguments.photos, arguments.groups)
     walls, processors = [], []
@@ -105,11 +100,8 @@ def main() -> None:
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
     peer_seconds = scikit_learn_seconds(table, 5) * arguments.resamples
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     report = {
-        "commit": commit.strip(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {THREADS} threads, numpy {np.__version__}, "
-        f"scikit-learn {sklearn.__version__}",
+        "threads": THREADS,
         "photos": arguments.photos,
         "groups": measures["groups"],
         "resamples": arguments.resamples,
@@ -118,9 +110,7 @@ def main() -> None:
         "scikit_learn_processor_seconds_extrapolated": round(peer_seconds),
         "scikit_learn_over_ours": round(peer_seconds / min(processors)),
     }
-    print(json.dumps(report, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_record(report, arguments.out, ("numpy", "scipy", "scikit-learn"))
 
 
 if __name__ == "__main__":

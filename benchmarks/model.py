@@ -8,13 +8,9 @@ with one Linear. Only the ratios count; the seconds are those of the machine.
 
 import argparse
 import copy
-import json
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +18,7 @@ from torch import Tensor, nn
 from biranet.config import ModelConfig
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import BilinearHead, build_model
+from records import start_record, write_record
 
 ROUNDS = 7
 
@@ -73,7 +70,7 @@ def training_step(forward: Callable[[], Tensor]) -> Callable[[], None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     results = {}
@@ -92,15 +89,7 @@ def main() -> None:
             training_step(lambda head=head, a=a, b=b: head(a, b)),
             training_step(lambda peer=outer_product, a=a, b=b: peer(a, b)),
         )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    report = {
-        "commit": commit.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        "results": results,
-    }
-    print(json.dumps(report, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_record({"threads": torch.get_num_threads(), "steps": results}, arguments.out, ("torch", "timm"))
 
 
 if __name__ == "__main__":

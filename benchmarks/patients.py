@@ -8,7 +8,6 @@ is. Sensitivities and specificities have the 95 % intervals of `biranet.measure`
 """
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from biranet.inference.subjects import read_names, subjects_in
 from biranet.learning.shipped_models import DEFAULT
 from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.tables import read_table
+from records import start_record, write_record
 
 SENT_ON = {
     "refer": {"refer"},
@@ -85,9 +85,7 @@ if __name__ == "__main__":
     parser.add_argument("--name-pattern", required=True)
     parser.add_argument("--source", default="")
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     given = parser.parse_args()
-    results = json.dumps(measure(given.labels, given.source, given.name_pattern, given.checkpoint), indent=2)
-    print(results)
-    if given.out:
-        given.out.write_text(f"{results}\n", encoding="utf-8")
+    results = measure(given.labels, given.source, given.name_pattern, given.checkpoint)
+    write_record(results, given.out, ("numpy", "onnxruntime"))

@@ -15,8 +15,6 @@ square and averaged over areas. Only the ratios count; the seconds are those of 
 """
 
 import argparse
-import json
-import platform
 import shutil
 import statistics
 import tempfile
@@ -29,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from turns import commit, speedup, time_in_turns
+from records import start_record, write_record
+from turns import speedup, time_in_turns
 
 SIZE_PX = 610
 TWO_WORKERS = "ours, two workers"
@@ -126,7 +125,7 @@ def main() -> None:
     parser.add_argument("originals", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--copies", type=int, default=24)
-    parser.add_argument("--out", type=Path)
+    start_record(parser)
     # One way alone, timed: what this script asks of itself.
     parser.add_argument("--way", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--photos", type=Path, help=argparse.SUPPRESS)
@@ -144,8 +143,6 @@ def main() -> None:
         quality = [psnr(photos / row["file"], out / row["prepared"], row) for row in rows]
 
     report = {
-        "commit": commit(),
-        "machine": f"{platform.machine()}, one thread a process, opencv {cv2.__version__}, pillow {Image.__version__}",
         "photos": {"ours": arguments.copies * len(files), "others": len(files)},
         "photos_per_second": {name: round(1 / statistics.median(spent), 1) for name, spent in taken.items()},
         "ours_over_plain": speedup(taken, "ours", "plain"),
@@ -155,9 +152,7 @@ def main() -> None:
         "psnr_worst_db": round(min(quality), 1),
         "psnr_median_db": round(statistics.median(quality), 1),
     }
-    print(json.dumps(report, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_record(report, arguments.out, ("numpy", "opencv-python-headless", "pillow", "simplejpeg", "torch"))
 
 
 if __name__ == "__main__":

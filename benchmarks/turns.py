@@ -1,5 +1,6 @@
 """Ways of doing one thing, timed in turns, each time in a process of its own: no way profits from another."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -16,10 +17,14 @@ def time_in_turns(script: str, ways: Sequence[str], rounds: int, *arguments: obj
         arguments: What else the script is called with.
     """
     taken: dict[str, list[float]] = {way: [] for way in ways}
+    # One thread a process; and modules are compiled once, as an installation does it.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     for turn in range(rounds + 1):
         for way in ways:
             command = [sys.executable, script, *map(str, arguments), "--way", way]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True)
+            answer = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+            if answer.returncode:
+                sys.exit(f"{script}: {way} failed: {answer.stderr}")
             if turn:
                 taken[way].append(float(answer.stdout))
     return taken
@@ -28,9 +33,3 @@ def time_in_turns(script: str, ways: Sequence[str], rounds: int, *arguments: obj
 def speedup(taken: Mapping[str, Sequence[float]], way: str, of: str) -> float:
     """How many times as fast as another way one way is: the median over the turns."""
     return round(statistics.median(b / a for a, b in zip(taken[way], taken[of], strict=True)), 2)
-
-
-def commit() -> str:
-    """The commit that is measured."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

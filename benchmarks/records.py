@@ -1,0 +1,89 @@
+"""What every benchmark writes: results, and what one needs to judge them: machine, load, versions, commit."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+"""One file a benchmark, named after its script; `page.py` makes docs/benchmarks.md of them."""
+
+BUSY = 0.1
+"""Processors that others may use on the average before the machine counts as busy."""
+
+
+def start_record(parser: argparse.ArgumentParser) -> None:
+    """Give a script the flag `--out`, where `write_record` writes; without it, results are only printed."""
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"such as {RESULTS / 'NAME.json'}")
+
+
+def write_record(results: dict[str, Any], out: Path | None, packages: Sequence[str] = ()) -> None:
+    """Print results, and write them with the facts about the machine.
+
+    Args:
+        results: What was measured, as plain values.
+        out: Where to; None prints only.
+        packages: Those whose versions matter.
+    """
+    record = {"measured": _facts(packages), "results": results}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    print(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+def _facts(packages: Sequence[str]) -> dict[str, Any]:
+    others = _others_processors()
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": commit(),
+        "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.system()}",
+        "versions": {"Python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in packages},
+        "seconds": round(time.monotonic() - _STARTED[0]),
+        "processors_used_by_others": others,
+        "busy": others is None or others > BUSY,
+    }
+
+
+def commit() -> str:
+    """The commit that is measured, with a + where the working tree differs from it."""
+    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=RESULTS.parent).stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _times() -> tuple[float, float | None]:
+    """Seconds on the clock, and seconds that all processors have worked for others than this benchmark."""
+    own = sum(os.times()[:4])
+    try:
+        fields = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
+    except OSError:
+        return time.monotonic(), None
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+    return time.monotonic(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - own
+
+
+def _others_processors() -> float | None:
+    """How many processors others have kept busy since this module was imported; None where nobody knows."""
+    clock, used = _times()
+    if used is None or _STARTED[1] is None:
+        return None
+    return round(max(0.0, used - _STARTED[1]) / (clock - _STARTED[0]), 2)
+
+
+_STARTED = _times()
