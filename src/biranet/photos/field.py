@@ -58,6 +58,11 @@ class Field:
         disc = None if self.disc is None else self.disc.scaled(scale)
         return Field(self.left_px * scale, self.top_px * scale, self.side_px * scale, disc)
 
+    def translated(self, right_px: int, down_px: int) -> "Field":
+        """The same square where the photo begins further left and higher up by so much."""
+        disc = None if self.disc is None else self.disc.translated(right_px, down_px)
+        return Field(self.left_px + right_px, self.top_px + down_px, self.side_px, disc)
+
 
 class _Box(NamedTuple):
     """What holds the field on the thumbnail, or reaches beyond that; right and bottom are exclusive."""

@@ -20,6 +20,7 @@ from PIL import Image
 from biranet.errors import InputError, PhotoError
 from biranet.files import read_json
 from biranet.photos import PREPARATION_NAME
+from biranet.photos.cut import Cut
 from biranet.photos.field import Field, cut_square, find_field, resize_square
 from biranet.photos.fingerprint import fingerprint
 from biranet.photos.formats import PhotoFile
@@ -136,8 +137,7 @@ class Prepared:
 
     Attributes:
         jpeg: Bytes of the prepared image, without metadata.
-        field: The square that was cut, in pixels of the upright photo; up to 7 of them off where a JPEG was turned
-            whose sides are no multiples of 8.
+        field: The square that was cut, in pixels of the upright photo.
         width_px: Width of the upright photo.
         height_px: Height of the upright photo.
         quality: How gradable the photo is; None where photos come as square cut-outs.
@@ -167,6 +167,11 @@ class Prepared:
     def fingerprint(self) -> str:
         """What tells near-identical photos; see `biranet.photos.fingerprint`. Grading asks for none."""
         return fingerprint(self.measured)
+
+    @property
+    def cut(self) -> Cut:
+        """How the prepared image was cut out of the photo: from its pixels to those of the photo, and back."""
+        return Cut(self.field, self.width_px, self.height_px)
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -230,9 +235,7 @@ def _prepare(file: PhotoFile, preparation: Preparation) -> Prepared:
             field = Field(-((side_px - width_px) // 2), -((side_px - height_px) // 2), side_px)
         else:
             field = find_field(photo.pixels)
-        # libjpeg shrinks by whole factors: one decoded pixel stands for so many of the photo.
-        scale = round(photo.width_px / width_px)
-        if scale == 1 or field.side_px >= needed_px:
+        if photo.scale == 1 or field.side_px >= needed_px:
             break
         # The field is much smaller than the photo: once more, at twice the scale or more.
         min_side_px = min(width_px, height_px) + 1
@@ -243,10 +246,10 @@ def _prepare(file: PhotoFile, preparation: Preparation) -> Prepared:
     measured = resize_square(square, MEASURED_PX)
     return Prepared(
         jpeg=encoded.getvalue(),
-        field=field.scaled(scale),
+        field=field.scaled(photo.scale).translated(photo.left_px, photo.top_px),
         width_px=photo.width_px,
         height_px=photo.height_px,
-        quality=None if preparation.already_cropped else measure_quality(measured, field.side_px * scale),
+        quality=None if preparation.already_cropped else measure_quality(measured, field.side_px * photo.scale),
         measured=measured,
     )
 

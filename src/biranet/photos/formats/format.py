@@ -23,11 +23,22 @@ class ScaledPhoto:
         pixels: Upright RGB (h, w, 3), uint8.
         width_px: Width of the upright photo at full scale.
         height_px: Height of the upright photo at full scale.
+        left_px: Where the first column of the pixels begins at full scale: below 0 where the last one as it lies in the
+            file, which stands for fewer of the photo, has become the first.
+        top_px: The same of their first row.
     """
 
     pixels: npt.NDArray[np.uint8]
     width_px: int
     height_px: int
+    left_px: int = 0
+    top_px: int = 0
+
+    @property
+    def scale(self) -> int:
+        """How many of the photo's pixels a side a decoded one stands for: libjpeg shrinks by whole factors."""
+        width: int = self.pixels.shape[1]
+        return round(self.width_px / width)
 
 
 def begins_with(pattern: bytes) -> Callable[[bytes], bool]:

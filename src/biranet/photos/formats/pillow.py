@@ -4,6 +4,7 @@ import ctypes
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -109,11 +110,11 @@ def apply_orientation(
     if orientation in _TRANSPOSED:
         pixels = pixels.transpose(1, 0, 2)
         width_px, height_px = height_px, width_px
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return ScaledPhoto(np.ascontiguousarray(pixels), width_px, height_px)
+    down, across = (-1 if orientation in turned else 1 for turned in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    photo = ScaledPhoto(np.ascontiguousarray(pixels[::down, ::across]), width_px, height_px)
+    # The last pixels as they lie, which perhaps stand for fewer of the photo, are now the first.
+    height, width = (photo.scale * side for side in pixels.shape[:2])
+    return replace(photo, left_px=min(0, across * (width - width_px)), top_px=min(0, down * (height - height_px)))
 
 
 def picture_fields(data: bytes, name: str, check: Callable[[bytes], object] | None = None) -> Iterator[HeaderField]:
