@@ -79,7 +79,7 @@ def test_a_list_of_photos_and_links_out_of_a_folder(photos, biranet, stand_in, t
     (photos / "list.tsv").unlink()
     (photos / "a.jpg").rename(tmp_path / "secret.jpg")
     (photos / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    answer = biranet("grade", "photos", "--workers", 0, "--out", "grades.csv", "--attention", "looked")
+    answer = biranet("grade", "photos", "--workers", 0, "--out", "grades.csv", "--overlay", "looked")
     assert answer.status == 1
     assert rows(tmp_path / "grades.csv")["photos/link.jpg"]["reason"].startswith("lies outside the folder of photos; ")
     assert not (tmp_path / "looked").exists()

@@ -110,7 +110,7 @@ def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(b
 
 
 @pytest.mark.parametrize(
-    ("given", "attention", "words"),
+    ("given", "overlay", "words"),
     [
         ("photos", "photos", "photos is a folder of photos that are graded, or lies in one"),
         ("photos", "photos/looked", "or lies in one"),
@@ -121,17 +121,17 @@ def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(b
         ("photos", "grades.csv", "grades.csv is a file; name a folder"),
     ],
 )
-def test_pictures_of_attention_come_to_no_photos(assert_refused, place, given, attention, words):
+def test_pictures_come_to_no_photos(assert_refused, place, given, overlay, words):
     (place / "others").mkdir()
     shutil.copy("photos/drawn_0002_left.jpg", "others/00001_drawn_0001_right.jpg")
-    assert_refused(words, "grade", given, *GRADE, "--attention", attention)
+    assert_refused(words, "grade", given, *GRADE, "--overlay", overlay)
 
 
-def test_pictures_of_attention_replace_earlier_ones_and_bear_any_name(biranet, place):
+def test_pictures_replace_earlier_ones_and_bear_any_name(biranet, place):
     longest = "b" * 251
     (place / "photos" / "drawn_0001_right.jpg").rename(place / "photos" / f"{longest}.jpg")
     for _ in range(2):
-        assert biranet("grade", "photos", *GRADE, "--out", "looked/a.csv", "--attention", "looked").status == 0
+        assert biranet("grade", "photos", *GRADE, "--out", "looked/a.csv", "--overlay", "looked").status == 0
     names = sorted(path.name for path in (place / "looked").iterdir())
     assert names == [f"00000_{longest[:245]}.jpg", "00001_drawn_0001_left.jpg", "00002_drawn_0002_left.jpg", "a.csv"]
 

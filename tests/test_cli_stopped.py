@@ -169,12 +169,12 @@ def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
     assert len(table.read_text().splitlines()) == 41
 
 
-def test_attention_pictures_on_a_full_disk_keep_the_old_table(biranet, place, disk):
+def test_pictures_on_a_full_disk_keep_the_old_table(biranet, place, disk):
     disk = disk(64)
     (place / "biranet_grades.csv").write_text(EARLIER)
     disk.fill()
     answer = biranet(
-        *["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--attention", disk.path / "looked"]
+        *["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--overlay", disk.path / "looked"]
     )
     assert_no_space(answer)
     assert (place / "biranet_grades.csv").read_text() == EARLIER
@@ -271,7 +271,7 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):
     command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")
-    command += ["--attention", "looked", "--name-pattern", "{patient}_{eye}"]
+    command += ["--overlay", "looked", "--name-pattern", "{patient}_{eye}"]
 
     def stop():
         process = warm.start(*command)

@@ -118,7 +118,7 @@ def test_chain_by_the_real_command_line(place, small):
     assert metrics.keys() >= METRICS and metrics["n"] == parts["test"]
     assert f"{parts['test']} photos\n" in out and "Report: report/report.html" in out and "not a medical device" in out
 
-    out = real("grade", "photos", "--checkpoint", "run/best.safetensors", "--out", "new.csv", "--attention", "looked")
+    out = real("grade", "photos", "--checkpoint", "run/best.safetensors", "--out", "new.csv", "--overlay", "looked")
     assert out.startswith("40 of 40 photos graded, ") and "not a medical device" in out
     assert header(place / "new.csv") == GRADE_COLUMNS
     grades = read(place / "new.csv")
@@ -134,7 +134,8 @@ def test_chain_by_the_real_command_line(place, small):
     ]
     for path in pictures:
         with Image.open(path) as picture:
-            assert picture.size == (3 * 64, 64)
+            # The photo of 160 x 128, and either stream on both scales, each pixel as a square of 3 x 3.
+            assert picture.size == (3 * 480 + 4 * 6, picture.height) and picture.height > 2 * 384
 
     # What is graded is what was evaluated.
     evaluated = read(place / "report" / "predictions.csv")
@@ -417,15 +418,13 @@ def test_chain_on_real_photographs(place, biranet, real_data):
     evaluated[["file"]].assign(file=[str(real_data / name) for name in evaluated["file"]]).to_csv(
         "ask.csv", index=False
     )
-    answer = biranet(
-        "grade", "ask.csv", "--checkpoint", "run/best.safetensors", "--workers", 0, "--attention", "looked"
-    )
+    answer = biranet("grade", "ask.csv", "--checkpoint", "run/best.safetensors", "--workers", 0, "--overlay", "looked")
     assert answer.status == 0
     grades = read(place / "biranet_grades.csv")
     np.testing.assert_allclose(
         grades[PROBABILITIES].astype(float), evaluated[PROBABILITIES].astype(float), rtol=0, atol=1e-6
     )
     assert grades["predicted_grade"].tolist() == evaluated["predicted_grade"].tolist()
-    for path in (place / "looked").iterdir():
-        with Image.open(path) as picture:
-            assert picture.size == (384, 128)
+    for path, photo in zip(sorted((place / "looked").iterdir()), evaluated["file"], strict=True):
+        with Image.open(path) as picture, Image.open(real_data / photo) as original:
+            assert picture.width == 3 * original.width + 4 * (original.width // 80)

@@ -116,7 +116,7 @@ def test_all_else_works_without_torch(without_torch, biranet, checkpoint, split_
         ("split", mine),
         ("models",),
         ("models", DEFAULT),
-        ("grade", drawn_photos, "--keep-ungradable", "--attention", "looked"),
+        ("grade", drawn_photos, "--keep-ungradable", "--overlay", "looked"),
         ("grade", drawn_photos, "--keep-ungradable", "--checkpoint", exported, "--out", "mine.csv"),
         ("evaluate", DEFAULT, mine, "--split", "all"),
         ("evaluate", exported, split_folder, "--split", "all", "--out", "onnx"),

@@ -5,6 +5,7 @@ Research software, not a medical device.
 | you want | you take |
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
+| pictures of them, with maps drawn over | `Picture`, `NamedMap`, `Original` |
 | answers for eyes and patients | `PatientAnswer`, `EyeAnswer`, `PhotoAnswer`, `Subject` |
 | what a model says of itself | `CheckpointInfo`, `StartedFrom`, `Normalization`, `Rules`, `OperatingPoint` |
 | an engine of your own | `Predictor`, `Predicted` |
@@ -13,7 +14,7 @@ Research software, not a medical device.
 | prepared photographs as a data set of torch | `PreparedPhotos` |
 | a whole training, to log, tune and stop | `train`, `TrainConfig` with its four parts, `EpochResult`, `Progress` |
 | figures with intervals of anybody's predictions | `measure`, `SupportsArray` |
-| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Disc`, `Quality` |
+| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Disc`, `Cut`, `Quality` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
 | a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
+    from biranet.inference.original import Original as Original
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
     from biranet.learning.checkpoint_info import Normalization as Normalization
     from biranet.learning.checkpoint_info import StartedFrom as StartedFrom
@@ -66,14 +68,17 @@ if TYPE_CHECKING:
     from biranet.learning.state import Progress as Progress
     from biranet.learning.train import train as train
     from biranet.photos.audit import audit as audit
+    from biranet.photos.cut import Cut as Cut
     from biranet.photos.drawn.synthetic import draw_photo as draw_photo
     from biranet.photos.field import Field as Field
     from biranet.photos.findings import Finding as Finding
+    from biranet.photos.overlay import NamedMap as NamedMap
     from biranet.photos.prepare import Preparation as Preparation
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
     from biranet.photos.quality import Quality as Quality
     from biranet.photos.round_edge import Disc as Disc
+    from biranet.photos.sheet import Picture as Picture
 
     __version__: str
 
@@ -81,6 +86,9 @@ _HOMES = {
     "load": "inference.grader",
     "Grader": "inference.grader",
     "Prediction": "inference.grader",
+    "Picture": "photos.sheet",
+    "NamedMap": "photos.overlay",
+    "Original": "inference.original",
     "PatientAnswer": "decisions.patients",
     "EyeAnswer": "decisions.patients",
     "PhotoAnswer": "decisions.patients",
@@ -115,6 +123,7 @@ _HOMES = {
     "Prepared": "photos.prepare",
     "Field": "photos.field",
     "Disc": "photos.round_edge",
+    "Cut": "photos.cut",
     "Quality": "photos.quality",
     "audit": "photos.audit",
     "Finding": "photos.findings",
@@ -130,6 +139,9 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "load",
     "Grader",
     "Prediction",
+    "Picture",
+    "NamedMap",
+    "Original",
     "PatientAnswer",
     "EyeAnswer",
     "PhotoAnswer",
@@ -164,6 +176,7 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Prepared",
     "Field",
     "Disc",
+    "Cut",
     "Quality",
     "audit",
     "Finding",

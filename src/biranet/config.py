@@ -28,6 +28,19 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Engine = Literal["auto", "onnx", "openvino", "torch"]
 """What computes a network: ONNX Runtime, OpenVINO or torch; `auto` takes ONNX Runtime where that can, else torch."""
 
+OVERLAY_OPACITY = 0.35
+"""How strongly the colours of a map cover the photo that it is drawn over, unless something else is asked for."""
+
+
+def check_opacity(opacity: float) -> None:
+    """Refuse an opacity that is no number from 0 to 1.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if not 0 <= opacity <= 1:
+        raise InputError(f"{setting('opacity', flag='overlay-opacity')} must be a number from 0 to 1, not {opacity}")
+
 
 class Choices:
     """Refuses a word that a setting does not have among its choices, also where a configuration is built in Python.

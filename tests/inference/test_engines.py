@@ -155,7 +155,7 @@ assert "onnxruntime" in sys.modules
 @pytest.mark.parametrize("engine", ["onnx", "auto"])
 def test_grading_by_onnx_runtime_loads_nothing_heavy(engine, drawn_photos, tmp_path):
     """With more photos than a batch, so that processes prepare them, and with pictures of the attention."""
-    words = [drawn_photos, "--engine", engine, "--keep-ungradable", "--attention", tmp_path / "looked"]
+    words = [drawn_photos, "--engine", engine, "--keep-ungradable", "--overlay", tmp_path / "looked"]
     words += ["--out", tmp_path / "a.csv"]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LIGHT, "grade", *words],

@@ -172,7 +172,8 @@ def test_photos_that_fail_get_their_row_and_change_no_other(grader, files, answe
         np.testing.assert_allclose(row.probabilities, right.probabilities, atol=1e-5)
         np.testing.assert_array_equal(row.photo, right.photo)
     for row in (rows[0], rows[1], rows[3]):
-        assert row.reason and row.grade is row.probabilities is row.attention is row.photo is row.picture() is None
+        assert row.reason and row.grade is row.probabilities is row.attention is row.photo is row.original is None
+        assert row.picture() is row.attention_on_original() is None
         *cells, action = list(row.row().values())[:-4]
         assert row.decision == "" and cells == [row.file, row.status, row.reason, *[""] * 11]
         assert action == f"{'retake' if row.status == 'no_field' else 'give the file again'}: {row.reason}"
@@ -265,13 +266,6 @@ def test_row_has_the_columns_of_the_table_and_full_digits(answers):
     assert (row["predicted_grade"], row["decision"]) == (str(answer.grade), answer.decision)
     read = np.array([float(row[f"p{grade}"]) for grade in range(5)])
     np.testing.assert_allclose(read, answer.probabilities, rtol=1e-8)
-
-
-def test_picture_shows_the_photo_and_each_stream(answers):
-    picture = answers[0].picture()
-    assert picture.shape == (64, 3 * 64, 3) and picture.dtype == np.uint8
-    np.testing.assert_array_equal(picture[:, :64], answers[0].photo)
-    assert not np.array_equal(picture[:, 64:128], answers[0].photo)
 
 
 def test_grader_holds_a_plain_module_ready_to_use(grader):

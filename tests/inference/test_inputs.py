@@ -1,13 +1,10 @@
 """What people give to `biranet grade`."""
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from biranet.errors import InputError
-from biranet.inference.grader import Prediction
-from biranet.inference.inputs import list_photos, save_picture
+from biranet.inference.inputs import list_photos
 from biranet.photos.datasets import OUTSIDE
 
 
@@ -134,30 +131,3 @@ def test_names_that_no_table_can_hold_are_refused(photos):
     for given in (bad, photos):
         with pytest.raises(InputError, match=r"not UTF-8; rename the file"):
             list_photos([given])
-
-
-def test_picture_is_saved_under_number_and_name(tmp_path):
-    photo = np.full((32, 32, 3), 90, np.uint8)
-    answer = Prediction(
-        "there/eye.1.jpg",
-        grade=1,
-        probabilities=np.full(5, 0.2, np.float32),
-        attention=np.array([[[0.0, 1.0]], [[1.0, 0.0]]], np.float32),
-        photo=photo,
-    )
-    save_picture(tmp_path / "new" / "folder", 7, answer)
-    save_picture(tmp_path / "new" / "folder", 12, answer)
-    names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    assert names == ["00007_eye.1.jpg", "00012_eye.1.jpg"]
-    with Image.open(tmp_path / "new" / "folder" / names[0]) as picture:
-        assert picture.size == (96, 32)
-        # One stream looks right, the other left: their pictures are mirrored, up to JPEG.
-        pixels = np.asarray(picture).astype(int)
-    first, second = pixels[:, 32:64], pixels[:, 64:]
-    assert np.abs(first - second).mean() > 10
-    assert np.abs(first - second[:, ::-1]).mean() < 6
-
-
-def test_no_picture_without_a_grade(tmp_path):
-    save_picture(tmp_path / "folder", 0, Prediction("a.jpg", "unreadable", "why"))
-    assert not (tmp_path / "folder").exists()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import Command, Computing, check_counts, command_line
-from biranet.config import Engine
+from biranet.config import OVERLAY_OPACITY, Engine, check_opacity
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 from biranet.words import counted
@@ -35,8 +35,10 @@ class Grade(Command):
     """How the names of files tell patient and eye, such as {patient}_{eye} or {patient}/*_{eye}_*; * is anything. Where
     patients are known, by this, by columns of a table or by DICOM headers, tables of eyes and patients are written
     beside --out."""
-    attention: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Folder for one picture per photo of what the model looked at."""
+    overlay: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder for a picture of each graded photo as it was taken, with what the model looked at over it."""
+    overlay_opacity: float = OVERLAY_OPACITY
+    """How strongly its colours cover the photo: 0, contours alone, to 1."""
     keep_ungradable: bool = False
     """Grade ungradable photos like all others, instead of saying why they are ungradable."""
     batch_size: int = 16
@@ -59,10 +61,11 @@ class Grade(Command):
 
         computing = self.computing.resolve()
         check_counts(batch_size=(self.batch_size, 1))
+        check_opacity(self.overlay_opacity)
         listed = list_photos(self.photos, NamePattern(self.name_pattern) if self.name_pattern else None)
         checkpoint = find_checkpoint(self.checkpoint)
         graded = _Graded(len(listed.files), before=self.out.exists())
-        with outputs_of_grading(self.out, self.attention, self.photos, listed.files, checkpoint) as out:
+        with outputs_of_grading(self.out, self.overlay, self.photos, listed.files, checkpoint) as out:
             grader = Grader(load_engine(checkpoint, self.engine, computing.device))
             answers = grader.grade_many(
                 listed.files,
@@ -118,7 +121,7 @@ class _Graded:
     def rows(self, answers: "Iterator[Prediction]", stopped: list[int], command: Grade) -> Iterator[dict[str, str]]:
         """Yield the row of each photo, and save its picture, until a signal comes."""
         from biranet.console import progress_bar
-        from biranet.inference.inputs import save_picture
+        from biranet.inference.pictures import save_picture
 
         for number, answer in enumerate(progress_bar(answers, total=self.photos, unit="photo", leave=False)):
             if stopped and self.before:
@@ -131,8 +134,8 @@ class _Graded:
             self.decisions[answer.decision] += 1
             self.answers.append(answer.for_patient())
             self.not_most_probable += answer.grade != answer.most_probable
-            if command.attention is not None:
-                save_picture(command.attention, number, answer)
+            if command.overlay is not None:
+                save_picture(command.overlay, number, answer, command.overlay_opacity)
 
     def patients(self) -> "list[PatientAnswer]":
         """Answer for the patients, once all photos are graded: before, any of them might miss an eye."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from biranet.config import Device, Engine, ModelConfig
+from biranet.config import OVERLAY_OPACITY, Device, Engine, ModelConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.patients import NOBODY, PatientAnswer, PhotoAnswer, Subject, answer_patient
 from biranet.decisions.rules import decide, expected_grade
@@ -23,13 +23,17 @@ from biranet.errors import InputError, PhotoError
 from biranet.grades import GRADES
 from biranet.inference.engines import load_engine
 from biranet.inference.loading import Loaded, Task, encode_photo, load_photo
+from biranet.inference.original import Original
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.transforms import Pixels
-from biranet.photos.overlay import overlay_attention
 from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
+
+if TYPE_CHECKING:
+    from biranet.photos.overlay import NamedMap
+    from biranet.photos.sheet import Picture
 
 TABLE_COLUMNS = (
     "file", "status", "reason", "predicted_grade", *PROBABILITIES, "decision", "lowest_grade", "highest_grade",
@@ -59,14 +63,16 @@ class Prediction:
             was measured.
         action: What to do now where the status is not `ok`, such as `retake: too dark (more light, or a wider pupil)`.
         subject: Whose photo it is, as far as that was said, or the header of its file says it.
+        original: Where the photo can be read again as it was taken, and `original.cut`, where in it what the network
+            saw lies.
 
     Example:
         >>> import biranet
         >>> prediction = biranet.load().grade(biranet.draw_photo(grade=4, seed=7))
         >>> prediction.status, prediction.grade in range(5), prediction.probabilities.shape
         ('ok', True, (5,))
-        >>> prediction.picture().shape  # the photo, and the attention of either stream over it
-        (320, 960, 3)
+        >>> prediction.attention.shape, prediction.attention_on_original().shape  # as it is, and in the photo's pixels
+        ((2, 10, 10), (2, 256, 320))
     """
 
     file: str
@@ -82,6 +88,7 @@ class Prediction:
     margin: float | None = None
     action: str = ""
     subject: Subject = NOBODY
+    original: Original | None = None
 
     def __repr__(self) -> str:
         if self.probabilities is None:
@@ -117,11 +124,42 @@ class Prediction:
             self.file, self.subject, self.grade, self.decision, self.expected_grade, self.margin, self.action
         )
 
-    def picture(self) -> Pixels | None:
-        """The photo beside its overlay with the attention of each stream, (H, n * H, 3); None without a grade."""
-        if self.photo is None or self.attention is None:
+    def attention_on_original(self) -> NDArray[np.float32] | None:
+        """The attention of each stream in the pixels of the upright photo: (streams, height_px, width_px), in [0, 1].
+
+        NaN where the network saw nothing of the photo; None without a grade. `original.cut.warp` does the same with any
+        other map of what the network saw.
+        """
+        if self.original is None or self.attention is None:
             return None
-        return np.concatenate([self.photo, *(overlay_attention(self.photo, mask) for mask in self.attention)], axis=1)
+        return self.original.lay_over(self.attention)
+
+    def picture(
+        self, maps: "Sequence[NamedMap] | None" = None, *, opacity: float = OVERLAY_OPACITY
+    ) -> "Picture | None":
+        """Draw the photo as it was taken and, beside it, maps over it, on their scale and stretched to their range.
+
+        The photo is read again, at its full size. Where its file is gone, or holds another photo by now, what the
+        network saw stands in its place, and the picture says so.
+
+        Args:
+            maps: Maps of what the network saw; the attention of each stream when not given.
+            opacity: How strongly the colours cover the photo, from 0, contours alone, to 1.
+
+        Returns:
+            The picture; None without a grade.
+
+        Raises:
+            InputError: If the opacity is no number from 0 to 1.
+        """
+        if self.original is None or self.photo is None or self.attention is None:
+            return None
+        if self.grade is None or self.probabilities is None:
+            return None
+        from biranet.inference.drawing import caption_of, draw_answer
+
+        caption = caption_of(self.file, self.grade, self.probabilities, self.decision, self.grade_range)
+        return draw_answer(self.original, self.photo, self.attention, maps, caption, opacity)
 
 
 class Grader:
@@ -287,7 +325,7 @@ class Grader:
         graded = self._grade(usable) if usable else iter(())
         for name, photo in zip(names, loaded, strict=True):
             if photo.error is None:
-                answer = dataclasses.replace(next(graded), file=name, photo=photo.pixels)
+                answer = dataclasses.replace(next(graded), file=name, photo=photo.pixels, original=photo.original)
             else:
                 answer = Prediction(name, photo.error.status, str(photo.error), action=photo.action)
             yield dataclasses.replace(answer, margin=photo.margin, subject=photo.subject)

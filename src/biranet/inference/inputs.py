@@ -1,6 +1,5 @@
 """Inputs and outputs of `biranet grade`: which files are photos, where the table and pictures of attention go."""
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,15 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
-from biranet.files import write_bytes
-from biranet.inference.grader import TABLE_COLUMNS, Prediction
+from biranet.inference.grader import TABLE_COLUMNS
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
 from biranet.inference.subjects import agree, misleading_names, read_names, subjects_in
 from biranet.outputs import OutputKind, claim_output, file_kind, head_of, lies_in, visible
+from biranet.photos import PICTURE_MARK
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.photos.datasets.scan import TABLE_SUFFIXES
@@ -25,11 +22,6 @@ from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.public_paths import check_utf8_name
 from biranet.tables import read_table
 from biranet.text_files import refuse_packed
-
-PICTURE_MARK = b"attention, drawn by biranet"
-"""Comment in the pictures of what the model looked at: by it they are known, and may be replaced."""
-
-_MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -211,34 +203,3 @@ def _find_unowned(folder: Path, tables: Outputs) -> Path | None:
 
 def _same_folder(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def picture_name(number: int, file: str) -> str:
-    """Name the picture of a photo: its number, and as much of its own name as a file's name can hold.
-
-    Args:
-        number: Position of the photo in the table, from 0: names may come twice.
-        file: The photo's file.
-
-    Example:
-        >>> picture_name(7, "eyes/left.png"), len(picture_name(7, "x" * 300))
-        ('00007_left.jpg', 255)
-    """
-    head, tail = f"{number:05d}_", ".jpg"
-    left = _MAX_NAME_BYTES - len(head + tail)
-    return f"{head}{os.fsencode(Path(file).stem)[:left].decode(errors='ignore')}{tail}"
-
-
-def save_picture(folder: Path, number: int, answer: Prediction) -> None:
-    """Write the photo beside its attention, as `00000_NAME.jpg`; nothing for a photo without a grade.
-
-    Args:
-        folder: Where to.
-        number: Position of the photo in the table, from 0.
-        answer: The prediction.
-    """
-    picture = answer.picture()
-    if picture is not None:
-        encoded = io.BytesIO()
-        Image.fromarray(picture).save(encoded, "JPEG", quality=90, comment=PICTURE_MARK)
-        write_bytes(folder / picture_name(number, answer.file), encoded.getvalue())

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError, PhotoError
+from biranet.inference.original import Original
 from biranet.learning.transforms import Pixels, resize
 from biranet.photos import CONTRADICTORY
 from biranet.photos.formats import PhotoFile
@@ -44,6 +45,7 @@ class Loaded:
         margin: Of its weakest measure, see `biranet.photos.quality.Weakness`; None where nothing was measured.
         action: What to do now where it cannot be used.
         subject: Whose photo it is, by what was said and by the header of the file.
+        original: Where the photo can be read again as it was taken.
     """
 
     pixels: Pixels | None = None
@@ -51,6 +53,7 @@ class Loaded:
     margin: float | None = None
     action: str = ""
     subject: Subject = NOBODY
+    original: Original | None = None
 
 
 def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_ungradable: bool) -> Loaded:
@@ -78,7 +81,9 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
             if weakness.reason and not keep_ungradable:
                 action = advise_retake(weakness)
                 raise PhotoError("ungradable", weakness.reason)
-        return Loaded(resize(decode_prepared(prepared.jpeg), image_size), margin=margin, subject=subject)
+        pixels = resize(decode_prepared(prepared.jpeg), image_size)
+        original = Original(task.source, preparation, prepared.cut)
+        return Loaded(pixels, margin=margin, subject=subject, original=original)
     except PhotoError as error:
         instead = "give the file again" if error.status == "unreadable" else "retake"
         return Loaded(error=error, margin=margin, action=action or f"{instead}: {error}", subject=subject)

@@ -9,7 +9,7 @@ import pandas as pd
 from biranet.decisions.columns import PROBABILITIES, probabilities
 from biranet.learning.predictor import Predictor
 from biranet.learning.stored_photos import read_stored, stored_photos
-from biranet.photos.overlay import overlay_attention
+from biranet.photos.overlay import draw_attention
 from biranet.reports.report import Panel, worst_mistakes
 
 
@@ -50,7 +50,7 @@ def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame)
         yield Panel(
             caption=row["file"],
             photo=photo,
-            attention=[overlay_attention(photo, mask) for mask in attention],
+            attention=draw_attention(photo, attention),
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
             answer=_answer(row),

@@ -16,7 +16,7 @@ from biranet.files import write_bytes
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.history import HISTORY_NAME, read_history
 from biranet.learning.predictor import Predictor
-from biranet.photos.overlay import overlay_attention
+from biranet.photos.overlay import draw_attention
 from biranet.setting_names import setting
 
 PHOTOS_SHOWN = 4
@@ -60,7 +60,7 @@ class HistoryWriter:
         for row in range(min(PHOTOS_SHOWN, len(photos))):
             photo = photos.photo(row)
             masks = predictor.predict(photo[None]).attention[0]
-            pictures = [photo, *(overlay_attention(photo, mask) for mask in masks)]
+            pictures = [photo, *draw_attention(photo, masks)]
             shown = summary.image(f"attention/{row}", np.concatenate(pictures, axis=1), dataformats="HWC")
             self.board.add(shown, epoch)
         self.board.flush()

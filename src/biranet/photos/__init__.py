@@ -6,6 +6,9 @@ PREPARATION_NAME = "preparation.json"
 CONTACT_SHEET_NAME = "contact_sheet.jpg"
 """Picture of the least gradable photos, in the prepared folder."""
 
+PICTURE_MARK = b"attention, drawn by biranet"
+"""Comment in the pictures of graded photos: by it they are known, and may be replaced."""
+
 HEADER_GROUP = "header_group"
 """Column of the manifest with the patient whom the header of the photo's file names, as keyed hash, or nothing."""
 

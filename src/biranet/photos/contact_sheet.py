@@ -2,15 +2,15 @@
 
 import heapq
 import io
-import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from biranet.files import write_bytes
+from biranet.photos.lettering import Font, load_font, shorten
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, weakest_measure
 
 _COLUMNS = 10
@@ -20,8 +20,6 @@ _LINE_HEIGHT_PX = 14
 _FONT_PX = 11
 _TEXT_COLOR = "#202020"
 _REFUSED_COLOR = "#b00020"
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class _Tile(NamedTuple):
@@ -51,7 +49,7 @@ def write_contact_sheet(prepared: Path, rows: Iterable[Mapping[str, str]], path:
     Raises:
         InputError: If the sheet cannot be written.
     """
-    font = ImageFont.load_default(_FONT_PX)
+    font = load_font(_FONT_PX)
     measured = (row for row in rows if row[QUALITY_COLUMNS[0]])
     worst = heapq.nsmallest(count, measured, key=_sort_key)
     if not worst:
@@ -81,25 +79,17 @@ def _sort_key(row: Mapping[str, str]) -> tuple[bool, float]:
     return not (row["reason"] or weakness.reason), weakness.margin
 
 
-def _tile(row: Mapping[str, str], font: _Font) -> _Tile:
+def _tile(row: Mapping[str, str], font: Font) -> _Tile:
     measure, _, missed = weakest_measure(Quality.from_cells(row))
     reason = row["reason"] or missed
     # Ungradable photos may have been kept on request; the reason tells them.
     verdict = reason if row["status"] == "ungradable" else f"kept: {reason}" if reason else "gradable"
     value = f"{measure.replace('_', ' ')} {float(row[measure]):.2f}"
-    return _Tile(bool(reason), row["prepared"], (_truncate(row["file"], font, True), _truncate(verdict, font), value))
-
-
-def _truncate(text: str, font: _Font, from_end: bool = False) -> str:
-    """Shorten a text to a tile's width, in letters that the built-in font has: accents are lost, the rest is `?`."""
-    letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
-    plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
-    shown = plain
-    for kept in range(min(len(plain), _TILE_PX), 0, -1):
-        if len(shown) <= _TILE_PX and font.getlength(shown) <= _TILE_PX:
-            break
-        shown = f"...{plain[-kept:]}" if from_end else f"{plain[:kept]}..."
-    return shown
+    return _Tile(
+        bool(reason),
+        row["prepared"],
+        (shorten(row["file"], font, _TILE_PX, from_end=True), shorten(verdict, font, _TILE_PX), value),
+    )
 
 
 def _load_tile(path: Path | None) -> Image.Image:

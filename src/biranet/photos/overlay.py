@@ -1,36 +1,152 @@
-"""Lay an attention map over a prepared photo."""
+"""Draw a map of what the network made of a photo over the photo, as regions with contours."""
+
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-_OPACITY = 0.45
+from biranet.config import OVERLAY_OPACITY
+from biranet.errors import InputError
+from biranet.photos.cut import Cut
+
+BANDS = 10
+"""Regions between the ends of a scale: contours are drawn at each tenth of it."""
+
+_MIN_RANGE_FRACTION = 0.05
+"""Part of its scale to which a map is stretched at least: of a flat one, noise would become regions."""
+_CONTOUR_FRACTION = 1 / 900
+"""Width of a contour, of the photo's longer side."""
+_ROUNDING = 1e-3
+_GREY = (150, 150, 150)
+
+COLORS = cv2.applyColorMap(np.rint(np.linspace(0, 255, BANDS)[:, None]).astype(np.uint8), cv2.COLORMAP_CIVIDIS)[
+    :, 0, ::-1
+]
+"""Colours (BANDS, 3) of the regions, RGB, the lowest first: cividis, which rises evenly in lightness and reads the same
+with and without colour blindness."""
 
 
-def overlay_attention(prepared: npt.NDArray[np.uint8], attention: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Colour a prepared photo by where the model looked.
+@dataclass(frozen=True, eq=False)
+class NamedMap:
+    """A map of a photo to draw over it.
 
-    Attention is shown as it is, not stretched: 0 is the dark blue end of the colour map and 1 its yellow end on every
-    photo, so two pictures can be compared and a flat map looks flat. The colour map (cividis) rises evenly in lightness
-    and reads the same with and without colour blindness.
+    Attributes:
+        name: What it shows, such as `attention of stream A`.
+        values: Map (h, w) of the square that the network sees, of any resolution.
+        low: Value at the lower end of its scale, which is drawn in the darkest colour.
+        high: Value at the upper end, above `low`.
+
+    Example:
+        >>> import biranet
+        >>> flat = biranet.NamedMap("attention", np.array([[0.41, 0.43], [0.40, 0.42]]))
+        >>> stretched = flat.stretched()
+        >>> round(stretched.low, 3), round(stretched.high, 3)
+        (0.39, 0.44)
+    """
+
+    name: str
+    values: npt.NDArray[np.floating]
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.values.ndim != 2 or self.values.size == 0 or not np.isfinite(self.values).all():
+            raise InputError(
+                f"the map {self.name!r} must be numbers (h, w), all finite; its shape is {self.values.shape}"
+            )
+        if not -np.inf < self.low < self.high < np.inf:
+            raise InputError(f"the scale of the map {self.name!r} must go up, not from {self.low} to {self.high}")
+
+    def stretched(self) -> "NamedMap":
+        """The same map on a scale between its own lowest and highest value, at least a twentieth of its scale long."""
+        lowest, highest = float(self.values.min()), float(self.values.max())
+        missing = max(0.0, _MIN_RANGE_FRACTION * (self.high - self.low) - (highest - lowest))
+        # Not in the middle, which is a contour: what hardly varies is to lie within one region.
+        return replace(self, low=lowest - 0.45 * missing, high=highest + 0.55 * missing)
+
+
+def draw_map(
+    photo: npt.NDArray[np.uint8], cut: Cut, shown: NamedMap, *, opacity: float = OVERLAY_OPACITY, scale: float = 1
+) -> npt.NDArray[np.uint8]:
+    """Draw a map over a photo: ten regions between the ends of its scale, with contours between them.
+
+    What lies outside the square that the network sees stays as it is; a grey line is around it.
 
     Args:
-        prepared: Pixels (H, W, 3), uint8, RGB.
-        attention: Map (h, w), float, in [0, 1]; enlarged smoothly to (H, W).
+        photo: The upright photo (H, W, 3), uint8, RGB.
+        cut: Where the square lies in it.
+        shown: The map.
+        opacity: How strongly the colours cover the photo, from 0, contours alone, to 1.
+        scale: Pixels a side of `photo` for each one that `cut` speaks of.
 
     Returns:
-        Pixels (H, W, 3), uint8, RGB: the photo with the map over it, the photo the stronger of the two.
+        Pixels (H, W, 3), uint8, RGB.
 
     Example:
         >>> black = np.zeros((4, 4, 3), np.uint8)
-        >>> low, high = (overlay_attention(black, np.full((2, 2), value)).mean() for value in (0.0, 1.0))
+        >>> low, high = (draw_map(black, Cut.whole(4), NamedMap("", np.full((2, 2), v))).mean() for v in (0.0, 1.0))
         >>> bool(low < high)
         True
     """
-    height_px, width_px = prepared.shape[:2]
-    enlarged = cv2.resize(attention.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_CUBIC)
-    # Cubic interpolation is smooth, but it overshoots a little beside a peak.
-    levels = np.rint(enlarged.clip(0, 1) * 255).astype(np.uint8)
-    colors = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[:, :, ::-1]
-    blended = (1 - _OPACITY) * prepared + _OPACITY * colors
-    return np.asarray(np.rint(blended), dtype=np.uint8)
+    drawn = photo.copy()
+    window = cut.window(scale)
+    # The scale is put into the map, not into the millions of pixels read from it: weights add up to 1. They do so but
+    # for rounding, which must not decide between two regions where a map is flat, at 0.5 for example.
+    tenths = np.clip((shown.values - shown.low) / (shown.high - shown.low), 0, 1) * BANDS + _ROUNDING
+    tenths = cut.sample(tenths, scale)
+    regions = np.clip(tenths, 0, BANDS - 1, out=tenths).astype(np.uint8)
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[:BANDS, 0] = COLORS
+    part = cv2.addWeighted(photo[window], 1 - opacity, cv2.applyColorMap(regions, table), opacity, 0)
+    width_px = max(2, round(_CONTOUR_FRACTION * max(photo.shape)))
+    around = np.ones((width_px, width_px), np.uint8)
+    above = cv2.dilate(regions, around)
+    cv2.copyTo(cv2.applyColorMap(above, table), cv2.compare(above, cv2.erode(regions, around), cv2.CMP_NE), part)
+    drawn[window] = part
+    _outline(drawn, cut, scale, width_px)
+    return drawn
+
+
+def _outline(drawn: npt.NDArray[np.uint8], cut: Cut, scale: float, width_px: int) -> None:
+    """Draw a line around what the network sees; nothing where that is the whole photo."""
+    rows, columns = cut.window(scale)
+    height, width = drawn.shape[:2]
+    # Beside the square, not over it.
+    for start, stop, length, vertical in ((rows.start, rows.stop, height, 1), (columns.start, columns.stop, width, 0)):
+        for line in (slice(max(0, start - width_px), start), slice(stop, min(length, stop + width_px))):
+            drawn[(line, columns) if vertical else (rows, line)] = _GREY
+    disc = cut.field.disc
+    if disc is not None and np.isfinite(disc.radius):
+        center, radius = (round(disc.x * scale), round(disc.y * scale)), round(disc.radius * scale)
+        cv2.circle(drawn, center, radius + width_px, _GREY, width_px)
+
+
+def attention_maps(attention: npt.NDArray[np.floating]) -> list[NamedMap]:
+    """Name the attention of each stream, on the scale from 0 to 1 that all photos share.
+
+    Args:
+        attention: Masks (streams, h, w) in [0, 1].
+
+    Example:
+        >>> [each.name for each in attention_maps(np.zeros((2, 3, 3)))], attention_maps(np.zeros((1, 3, 3)))[0].name
+        (['attention of stream A', 'attention of stream B'], 'attention')
+    """
+    if len(attention) == 1:
+        return [NamedMap("attention", attention[0])]
+    return [NamedMap(f"attention of stream {chr(ord('A') + stream)}", mask) for stream, mask in enumerate(attention)]
+
+
+def draw_attention(prepared: npt.NDArray[np.uint8], attention: npt.NDArray[np.floating]) -> list[npt.NDArray[np.uint8]]:
+    """Draw the attention of each stream over a prepared photo, on the scale from 0 to 1.
+
+    Args:
+        prepared: What the network saw, (H, H, 3), uint8, RGB.
+        attention: Masks (streams, h, w) in [0, 1].
+
+    Returns:
+        A picture like `prepared` for each stream.
+    """
+    cut = Cut.whole(len(prepared))
+    return [draw_map(prepared, cut, each) for each in attention_maps(attention)]

@@ -1,0 +1,84 @@
+"""The picture of a photo that was graded, with the words under it; imported when one is drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biranet.decisions.columns import referable_score
+from biranet.errors import PhotoError
+from biranet.grades import DISCLAIMER, GRADE_NAMES, REFERABLE_GRADE
+from biranet.inference.original import Original
+from biranet.learning.transforms import Pixels
+from biranet.photos.cut import Cut
+from biranet.photos.overlay import NamedMap, attention_maps
+from biranet.photos.sheet import Caption, Picture, draw_sheet
+
+_ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
+
+
+def caption_of(
+    file: str,
+    grade: int,
+    probabilities: NDArray[np.float64],
+    decision: str,
+    grade_range: tuple[int, int] | None,
+) -> Caption:
+    """Put an answer into words.
+
+    Args:
+        file: The photo's file.
+        grade: Its grade.
+        probabilities: Of the five grades, calibrated, (5,).
+        decision: What to do.
+        grade_range: Lowest and highest grade of the prediction set, if there is one.
+
+    Example:
+        >>> caption = caption_of("a/eye.jpg", 2, np.array([0, 0.1, 0.7, 0.2, 0]), "refer", (1, 3))
+        >>> caption.title, caption.lines[0], caption.file
+        ('Grade 2 (moderate), refer', 'Probability of referable retinopathy (grade 2 or more): 0.90.', 'eye.jpg')
+    """
+    shares = ", ".join(f"{share:.2f}" for share in probabilities)
+    ends = " to ".join(map(str, sorted(set(grade_range or ()))))
+    possible = f"; prediction set: {ends}" if ends else ""
+    score = referable_score(probabilities)
+    lines = (
+        f"Probability of referable retinopathy (grade {REFERABLE_GRADE} or more): {score:.2f}.",
+        f"Probabilities of the grades 0 to 4: {shares}{possible}.",
+    )
+    return Caption(
+        f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, file.replace("\\", "/").rpartition("/")[2]
+    )
+
+
+def draw_answer(
+    original: Original,
+    seen: Pixels,
+    attention: NDArray[np.float32],
+    maps: Sequence[NamedMap] | None,
+    caption: Caption,
+    opacity: float,
+) -> Picture:
+    """Draw a photo that was graded, and maps over it; what the network saw where it cannot be read any more.
+
+    Args:
+        original: Where the photo can be read.
+        seen: What the network saw of it, (H, H, 3), uint8, RGB.
+        attention: Mask of each stream, (streams, h, w) in [0, 1].
+        maps: Maps of what the network saw; the attention of each stream where None.
+        caption: What to write under it.
+        opacity: How strongly colours cover the photo, from 0 to 1.
+
+    Raises:
+        InputError: If the opacity is no number from 0 to 1.
+    """
+    shown = attention_maps(attention) if maps is None else maps
+    notes = [_ATTENTION_NOTE] if maps is None else []
+    try:
+        lines = (*caption.lines, *notes, DISCLAIMER)
+        return draw_sheet(original.read(seen), original.cut, shown, caption._replace(lines=lines), opacity=opacity)
+    except (PhotoError, MemoryError) as error:
+        why = "that takes more memory than there is" if isinstance(error, MemoryError) else error
+        lines = (*caption.lines, *notes, f"The photo as it was taken is not shown: {why}.", DISCLAIMER)
+    instead = caption._replace(heading="What the network saw", lines=lines)
+    return draw_sheet(seen, Cut.whole(len(seen)), shown, instead, opacity=opacity)
