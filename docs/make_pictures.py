@@ -40,12 +40,12 @@ def picture_report(report: Path, screenshot: Path) -> None:
 
 
 def picture_graded(photo: Path, folder: Path) -> None:
-    """Grade a photo by the command line, and keep what `--attention` draws."""
+    """Grade a photo by the command line, and keep what `--overlay` draws."""
     looked_at = folder / "looked_at"
     subprocess.run(
         [
             sys.executable, "-m", "biranet", "grade", photo,
-            "--attention", looked_at, "--out", folder / "grades.csv", "--workers", "0",
+            "--overlay", looked_at, "--out", folder / "grades.csv", "--workers", "0",
         ],
         check=True,
     )  # fmt: skip

@@ -47,6 +47,7 @@ def test_the_photo_is_drawn_as_it_was_taken(grader, photo):
     score = answer.probabilities[2:].sum()
     assert f"Probability of referable retinopathy (grade 2 or more): {score:.2f}. Prob" in picture.alt_text
     assert "prediction set" not in picture.alt_text and "Attention is what the network weighed" in picture.alt_text
+    assert "A grey line is around what the network saw" in picture.alt_text and not answer.original.cut.shows_all
     assert repr(picture).startswith(f"Picture({picture.pixels.shape[1]} x {picture.pixels.shape[0]} px, 'Grade ")
     assert repr(answer.original) == "Original(701 x 420 px)"
 

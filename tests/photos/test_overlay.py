@@ -85,9 +85,10 @@ def test_what_the_network_did_not_see_stays_and_a_line_is_around_the_rest():
         lines[50:52, 30:90].all() and lines[:50, 28:30].all() and lines[:50, 90:92].all() and not lines[:50, 40].any()
     )
     # What was black to it, because it lies around the field, has one too.
-    disc = Disc(60, 20, 20)
+    disc = Disc(60, 20, 20, bottom=30)
     with_disc = drawn(np.ones((4, 4)), photo, Cut(Field(30, -10, 60, disc), 120, 80))
-    assert (with_disc[20, 81:84] == 150).all(axis=1).any() and not (result[20, 81:84] == 150).all(axis=1).any()
+    for place in ((20, slice(80, 83)), (slice(30, 33), 60)):
+        assert (with_disc[place] == 150).all(axis=1).any() and not (result[place] == 150).all(axis=1).any()
 
 
 def test_streams_are_named_and_drawn_alike():

@@ -15,7 +15,7 @@ from biranet.photos.field import Field
 from biranet.photos.overlay import NamedMap, draw_map
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
-CAPTION = Caption("Grade 2 (moderate), refer", ("The score is 0.83.",), "eye.jpg")
+CAPTION = Caption("Grade 2 (moderate), refer", ("The score is 0.83.",), "eye.jpg", "The photo as it was taken")
 MASK = np.array([[0.1, 0.4], [0.2, 0.9]])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +47,8 @@ def caption_of(
         f"Probability of referable retinopathy (grade {REFERABLE_GRADE} or more): {score:.2f}.",
         f"Probabilities of the grades 0 to 4: {shares}{possible}.",
     )
-    return Caption(
-        f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, file.replace("\\", "/").rpartition("/")[2]
-    )
+    name = file.replace("\\", "/").rpartition("/")[2]
+    return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, name)
 
 
 def draw_answer(
@@ -73,12 +73,16 @@ def draw_answer(
         InputError: If the opacity is no number from 0 to 1.
     """
     shown = attention_maps(attention) if maps is None else maps
-    notes = [_ATTENTION_NOTE] if maps is None else []
+
+    def draw(photo: Pixels, cut: Cut, heading: str, note: str) -> Picture:
+        notes = (note for note in (_ATTENTION_NOTE if maps is None else "", note, DISCLAIMER) if note)
+        said = caption._replace(heading=heading, lines=(*caption.lines, *notes))
+        return draw_sheet(photo, cut, shown, said, opacity=opacity)
+
     try:
-        lines = (*caption.lines, *notes, DISCLAIMER)
-        return draw_sheet(original.read(seen), original.cut, shown, caption._replace(lines=lines), opacity=opacity)
-    except (PhotoError, MemoryError) as error:
-        why = "that takes more memory than there is" if isinstance(error, MemoryError) else error
-        lines = (*caption.lines, *notes, f"The photo as it was taken is not shown: {why}.", DISCLAIMER)
-    instead = caption._replace(heading="What the network saw", lines=lines)
-    return draw_sheet(seen, Cut.whole(len(seen)), shown, instead, opacity=opacity)
+        note = "" if original.cut.shows_all else "A grey line is around what the network saw."
+        return draw(original.read(seen), original.cut, "The photo as it was taken", note)
+    except (PhotoError, MemoryError, cv2.error) as error:
+        why = str(error) if isinstance(error, PhotoError) else "that takes more memory than there is"
+        note = f"The photo as it was taken is not shown: {why}."
+    return draw(seen, Cut.whole(len(seen)), "What the network saw", note)

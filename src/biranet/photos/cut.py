@@ -42,6 +42,12 @@ class Cut:
         """The cut of a square that shows a square photo of `size_px` a side as it is."""
         return cls(Field(0, 0, size_px), size_px, size_px)
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether all of the photo is in the square, and nothing of it was made black."""
+        whole = slice(0, self.height_px), slice(0, self.width_px)
+        return self.window() == whole and self.field.disc is None
+
     def to_original(self, points: _Floats, size_px: float) -> npt.NDArray[np.float64]:
         """Find in the photo what is seen at a place of the square.
 

@@ -117,10 +117,11 @@ def _outline(drawn: npt.NDArray[np.uint8], cut: Cut, scale: float, width_px: int
     for start, stop, length, vertical in ((rows.start, rows.stop, height, 1), (columns.start, columns.stop, width, 0)):
         for line in (slice(max(0, start - width_px), start), slice(stop, min(length, stop + width_px))):
             drawn[(line, columns) if vertical else (rows, line)] = _GREY
-    disc = cut.field.disc
-    if disc is not None and np.isfinite(disc.radius):
-        center, radius = (round(disc.x * scale), round(disc.y * scale)), round(disc.radius * scale)
-        cv2.circle(drawn, center, radius + width_px, _GREY, width_px)
+    if cut.field.disc is not None:
+        part = drawn[rows, columns]
+        seen = cut.field.disc.scaled(scale).mask(part.shape[:2], columns.start, rows.start).astype(np.uint8)
+        around = cv2.dilate(seen, np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)) > seen
+        part[around] = _GREY
 
 
 def attention_maps(attention: npt.NDArray[np.floating]) -> list[NamedMap]:

@@ -45,7 +45,7 @@ class Caption(NamedTuple):
     title: str
     lines: Sequence[str]
     file: str
-    heading: str = "The photo as it was taken"
+    heading: str = "The photo"
 
 
 @dataclass(frozen=True, eq=False)
