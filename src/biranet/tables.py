@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 
 from biranet.errors import InputError
 from biranet.extras import install_command
-from biranet.files import atomic_write, open_regular, printable, unreadable
+from biranet.files import atomic_write, open_regular, parse_json, printable, unreadable
 from biranet.spreadsheet_cells import as_cell, from_cell
 from biranet.text_files import read_head, read_text
 from biranet.words import counted
@@ -34,21 +34,23 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> "pd.DataFrame":
         path: A text table in UTF-8, or in UTF-16 with a byte-order mark, with a header line: its values are separated
             by commas, semicolons or tabs, whichever the header holds; where it holds several kinds or none, by tabs in
             a file that ends in .tsv, .tab or .txt, else by commas; or as a line `sep=;` before the header says. Or a
-            Parquet file, which ends in .parquet; its columns of lists, structures or bytes are left out.
+            Parquet file, which ends in .parquet; its columns of lists, structures or bytes are left out. Or JSON lines,
+            which end in .jsonl: an object a row, whose values are texts, numbers or null.
         columns: Columns that must be there.
 
     Returns:
         The table, all strings; a missing value is an empty string. Nameless columns, which trailing commas make, are
-        left out. The index is the row that a spreadsheet shows, the header being row 1; in a Parquet file, which has no
-        header line, the first row is row 1.
+        left out. The index is the row that a spreadsheet shows, the header being row 1; in a Parquet file and in JSON
+        lines, which have no header line, the first row is row 1.
 
     Raises:
         InputError: If the file is missing, is no regular file, is too long or no table, has no rows or lacks a column.
     """
     import pandas as pd  # late, since who reads no table need not wait for it
 
-    if path.suffix.lower() == ".parquet":
-        table = _read_parquet(path, columns)
+    without_header = {".parquet": _read_parquet, ".jsonl": _read_json_lines}.get(path.suffix.lower())
+    if without_header is not None:
+        table = without_header(path, columns)
         if table.empty:
             raise InputError(f"{path} has no rows")
         return table
@@ -175,6 +177,29 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
     )
 
 
+def _read_json_lines(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    cells: dict[str, dict[int, str]] = {}
+    number = 0
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        try:
+            row = parse_json(line)
+            if not isinstance(row, dict) or not all(isinstance(value, _PLAIN) for value in row.values()):
+                raise ValueError("an object of texts, numbers and null is needed")
+        except ValueError as error:
+            raise InputError(f"{path}, row {number}: this is no row of JSON lines ({error})") from error
+        for name, value in row.items():
+            cells.setdefault(name, {})[number] = "" if value is None else str(value)
+    _check_columns(path, list(cells), columns)
+    rows = pd.RangeIndex(1, number + 1, name="row")
+    return pd.DataFrame(
+        {name: [column.get(row, "") for row in rows] for name, column in cells.items()}, rows, dtype=object
+    )
+
+
+_PLAIN = (str, int, float, type(None))
+
 _MAX_CELLS = 200_000_000
 """A Parquet file of a few thousand bytes can claim any number of equal rows; ten million photos have twenty columns."""
 
@@ -211,6 +236,32 @@ def list_columns(names: Sequence[str]) -> str:
 
 
 _LISTED, _MAX_NAME_LENGTH = 30, 60
+
+
+def free_columns(names: Iterable[str], taken: Collection[str], reserved: Callable[[str], bool]) -> dict[str, str]:
+    """Name the columns of a table of ours for the further columns of what people gave.
+
+    Args:
+        names: Their columns; each counts once.
+        taken: Our columns.
+        reserved: Whether a name has a meaning in our table.
+
+    Returns:
+        By their name: the same name, or with `label_` before it, as often as it takes.
+
+    Example:
+        >>> free_columns(["camera", "status"], ["file", "status"], lambda name: False)
+        {'camera': 'camera', 'status': 'label_status'}
+    """
+    columns: dict[str, str] = {}
+    occupied = set(taken)
+    for name in dict.fromkeys(names):
+        column = name
+        while column in occupied or reserved(column):
+            column = f"label_{column}"
+        occupied.add(column)
+        columns[name] = column
+    return columns
 
 
 def parse_cells(table: "pd.DataFrame", column: str, path: Path | str, parse: Callable[[str], Value]) -> list[Value]:
@@ -295,12 +346,20 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         rows: The cells of each row by column.
     """
     with atomic_write(path) as file:
-        text = codecs.getwriter("utf-8")(file)
-        # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
-        plain, quoted = (
-            csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
-        )
-        plain.writerow(map(as_cell, columns))
+        write = cells_writer(file)
+        write(columns)
         for row in rows:
-            cells = [as_cell(row[name]) for name in columns]
-            (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+            write([row[name] for name in columns])
+
+
+def cells_writer(file: io.IOBase | BinaryIO) -> Callable[[Sequence[str]], None]:
+    """Make a function that writes one row of CSV (UTF-8, LF) to a file; see `write_rows`."""
+    text = codecs.getwriter("utf-8")(file)  # type: ignore[type-var]
+    # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
+    plain, quoted = (csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+
+    def write(row: Sequence[str]) -> None:
+        cells = list(map(as_cell, row))
+        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+
+    return write

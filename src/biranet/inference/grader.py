@@ -30,6 +30,7 @@ from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.transforms import Pixels
 from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
+from biranet.typed_tables import Value, as_text
 
 if TYPE_CHECKING:
     from biranet.photos.overlay import NamedMap
@@ -40,6 +41,11 @@ TABLE_COLUMNS = (
     "expected_grade", "temperature", "action", "group", "group_from", "eye", "eye_from",
 )  # fmt: skip
 """Columns of the table of `biranet grade`. With a column `grade`, the truth, added, it is a predictions table."""
+
+_WHOLE = ("predicted_grade", "lowest_grade", "highest_grade")
+_FLOATS = (*PROBABILITIES, "expected_grade", "temperature")
+COLUMN_TYPES = {name: int if name in _WHOLE else float if name in _FLOATS else str for name in TABLE_COLUMNS}
+"""What stands in these columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +116,17 @@ class Prediction:
         return None if self.probabilities is None else int(self.probabilities.argmax())
 
     def row(self) -> dict[str, str]:
-        """The row of the table of grades: cells by the names in `TABLE_COLUMNS`."""
+        """The row of the table of grades as text: cells by the names in `TABLE_COLUMNS`."""
+        return {name: as_text(value) for name, value in self.values().items()}
+
+    def values(self) -> dict[str, Value]:
+        """The row of the table of grades: values by the names in `TABLE_COLUMNS`, None where there is none."""
         shares = [None] * len(GRADES) if self.probabilities is None else self.probabilities.tolist()
         ends = (None, None) if self.grade_range is None else self.grade_range
         values = (self.file, self.status, self.reason, self.grade, *shares, self.decision, *ends)
         whose = (self.subject.patient, self.subject.patient_from, self.subject.eye, self.subject.eye_from)
-        cells = map(_cell, (*values, self.expected_grade, self.temperature, self.action, *whose))
-        return dict(zip(TABLE_COLUMNS, cells, strict=True))
+        values += (self.expected_grade, self.temperature, self.action, *whose)
+        return dict(zip(TABLE_COLUMNS, values, strict=True))
 
     def for_patient(self) -> PhotoAnswer:
         """What counts for the answers of eye and patient, without pictures."""
@@ -258,10 +268,12 @@ class Grader:
         names = [str(photo) if isinstance(photo, (str, Path)) else "" for photo, _ in photos]
         load_one = self._loader(keep_ungradable=keep_ungradable)
         loaded = [
-            load_one(Task(Path(photo) if isinstance(photo, (str, Path)) else encode_photo(photo), subject=subject))
-            for photo, subject in photos
+            load_one(
+                Task(Path(photo) if isinstance(photo, (str, Path)) else encode_photo(photo), subject=subject, name=name)
+            )
+            for name, (photo, subject) in zip(names, photos, strict=True)
         ]
-        return list(self._predict(names, loaded))
+        return [answer for answer in self._predict(loaded) if answer is not None]
 
     def _loader(self, *, keep_ungradable: bool) -> "partial[Loaded]":
         preparation, image_size = self.info.preparation, self.info.image_size
@@ -297,37 +309,63 @@ class Grader:
         for name, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
+        refusals, known = refused or {}, subjects or {}
+        tasks = (
+            Task(path, refusals.get(path, ""), known.get(path, NOBODY), name)
+            for name, path in zip(names, map(Path, names), strict=True)
+        )
+        # One batch is prepared before processes have started.
+        workers = workers if len(names) > batch_size else 0
+        batches = self.grade_tasks(tasks, batch_size=batch_size, workers=workers, keep_ungradable=keep_ungradable)
+        return (answer for batch in batches for _, answer in batch if answer is not None)
+
+    def grade_tasks(
+        self, tasks: Iterable[Task], *, batch_size: int, workers: int, keep_ungradable: bool
+    ) -> Generator[list[tuple[Loaded, Prediction | None]], None, None]:
+        """Grade photos batch by batch, in bounded memory.
+
+        Which photos are computed together changes the last digits of their answers, so who wants the same ones again
+        gives the same batches.
+
+        Args:
+            tasks: The photos.
+            batch_size: Photos at a time, from 1.
+            workers: Processes that prepare photos; with 0, this one does.
+            keep_ungradable: As `grade_many`.
+
+        Returns:
+            Batches, in order: of each photo what was loaded, and the prediction; None where the content is known.
+        """
         # The workers are the parallelism.
         cv2.setNumThreads(1)
-        refusals, known = refused or {}, subjects or {}
-        paths = map(Path, names)
         prepared = map_in_processes(
             self._loader(keep_ungradable=keep_ungradable),
-            (Task(path, refusals.get(path, ""), known.get(path, NOBODY)) for path in paths),
-            # One batch is prepared before processes have started.
-            workers if len(names) > batch_size else 0,
+            tasks,
+            workers,
             in_order=True,
             context=multiprocessing.get_context(),
         )
-        return self._predict_prepared(names, prepared, batch_size)
+        return self._predict_prepared(prepared, batch_size)
 
     def _predict_prepared(
-        self, names: Sequence[str], prepared: Generator[Loaded, None, None], batch_size: int
-    ) -> Iterator[Prediction]:
-        remaining = iter(names)
+        self, prepared: Generator[Loaded, None, None], batch_size: int
+    ) -> Generator[list[tuple[Loaded, Prediction | None]], None, None]:
         with closing(prepared):
             while batch := list(islice(prepared, batch_size)):
-                yield from self._predict(list(islice(remaining, len(batch))), batch)
+                yield list(zip(batch, self._predict(batch), strict=True))
 
-    def _predict(self, names: Sequence[str], loaded: Sequence[Loaded]) -> Iterator[Prediction]:
-        """Predict a batch, in which a photo that cannot be used has its error."""
+    def _predict(self, loaded: Sequence[Loaded]) -> Iterator[Prediction | None]:
+        """Predict a batch, in which a photo that cannot be used has its error, and nothing is known of a known one."""
         usable = [photo.pixels for photo in loaded if photo.pixels is not None]
         graded = self._grade(usable) if usable else iter(())
-        for name, photo in zip(names, loaded, strict=True):
+        for photo in loaded:
+            if photo.known:
+                yield None
+                continue
             if photo.error is None:
-                answer = dataclasses.replace(next(graded), file=name, photo=photo.pixels, original=photo.original)
+                answer = dataclasses.replace(next(graded), file=photo.name, photo=photo.pixels, original=photo.original)
             else:
-                answer = Prediction(name, photo.error.status, str(photo.error), action=photo.action)
+                answer = Prediction(photo.name, photo.error.status, str(photo.error), action=photo.action)
             yield dataclasses.replace(answer, margin=photo.margin, subject=photo.subject)
 
     def _grade(self, photos: Sequence[Pixels]) -> Iterator[Prediction]:
@@ -381,11 +419,6 @@ def load(
         True
     """
     return Grader(load_engine(find_checkpoint(checkpoint), engine, device, build))
-
-
-def _cell(value: str | float | None) -> str:
-    """Write a value as the tables of this program do: nine digits, enough for a float32."""
-    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _names(files: Iterable[Path | str]) -> list[str]:

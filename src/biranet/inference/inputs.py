@@ -1,7 +1,7 @@
 """Inputs and outputs of `biranet grade`: which files are photos, where the table and pictures of attention go."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
+from biranet.inference.grade_journal import was_written
 from biranet.inference.grader import TABLE_COLUMNS
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
-from biranet.inference.subjects import agree, misleading_names, read_names, subjects_in
+from biranet.inference.rows import NOTHING_FURTHER, Further
+from biranet.inference.subjects import agree, further_columns, misleading_names, read_names, subjects_in
 from biranet.outputs import OutputKind, claim_output, file_kind, head_of, lies_in, visible
 from biranet.photos import PICTURE_MARK
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
@@ -22,6 +24,7 @@ from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.public_paths import check_utf8_name
 from biranet.tables import read_table
 from biranet.text_files import refuse_packed
+from biranet.typed_tables import check_table_format, has_columns
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class PhotoList:
         skipped: What was seen in folders and is no photo, a sentence a folder; names that do not fit the pattern, and
             those that say another eye than the list.
         subjects: For files whose patient or eye a table tells, or the name by a pattern: what they tell.
+        further: For each of the files, what else a table says of it.
+        columns: All further columns of tables.
     """
 
     files: list[Path]
     refused: Mapping[Path, str]
     skipped: list[str]
     subjects: Mapping[Path, Subject] = field(default_factory=dict)
+    further: Sequence[Further] = ()
+    columns: Sequence[str] = ()
 
 
 def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> PhotoList:
@@ -64,9 +71,11 @@ def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> Pho
     refused: dict[Path, str] = {}
     skipped: list[str] = []
     subjects: dict[Path, Subject] = {}
+    further: list[Further] = []
     for path in inputs:
-        for file, reason, subject in _photos_behind(path, skipped):
+        for file, reason, subject, more in _photos_behind(path, skipped):
             files.append(file)
+            further.append(more)
             if reason:
                 refused[file] = reason
             if subject != NOBODY:
@@ -77,11 +86,12 @@ def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> Pho
         check_utf8_name(str(file), f"the file name {str(file)!r}")
     if names is not None:
         skipped += read_names(dict.fromkeys(files), names, subjects)
-    return PhotoList(files, refused, [*skipped, *misleading_names(subjects)], subjects)
+    columns = tuple(dict.fromkeys(name for named in {each.columns: None for each in further} for name in named))
+    return PhotoList(files, refused, [*skipped, *misleading_names(subjects)], subjects, further, columns)
 
 
-_Listed = tuple[Path, str, Subject]
-"""A photo, why it must not be read or which one may be meant, and whose it is."""
+_Listed = tuple[Path, str, Subject, Further]
+"""A photo, why it must not be read or which one may be meant, whose it is, and what else is said of it."""
 
 
 def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
@@ -95,13 +105,13 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
         if folder.skipped:
             skipped.append(folder.skipped)
         for name in folder.files:
-            yield path / name, OUTSIDE if outside(path, name) else "", NOBODY
+            yield path / name, OUTSIDE if outside(path, name) else "", NOBODY, NOTHING_FURTHER
     elif path.suffix.lower() in TABLE_SUFFIXES:
         yield from _photos_in_table(path)
     elif path.exists():
         if path.suffix.lower() not in PHOTO_SUFFIXES:
             refuse_packed(path)
-        yield path, "", NOBODY
+        yield path, "", NOBODY, NOTHING_FURTHER
     else:
         raise InputError(f"{path} does not exist; give a photo, a folder of photos or a table of them")
 
@@ -110,7 +120,9 @@ def _photos_in_table(table: Path) -> Iterator[_Listed]:
     """The photos that a table names."""
     folder = PhotoFolder(table.parent, None)
     cells = read_table(table, ["file"])
-    for (row, cell), subject in zip(cells["file"].items(), subjects_in(cells, table), strict=True):
+    columns = further_columns(cells)
+    more = (Further(columns, tuple(row)) for row in cells[list(columns)].itertuples(index=False, name=None))
+    for (row, cell), subject, further in zip(cells["file"].items(), subjects_in(cells, table), more, strict=True):
         name, reason = str(cell).strip(), ""
         # The folder is looked through only for what is not there as it is written: it may be anyone's home.
         if not name or not os.path.isfile(folder.path / name):  # noqa: PTH113 - Path.is_file raises for long names
@@ -119,23 +131,23 @@ def _photos_in_table(table: Path) -> Iterator[_Listed]:
             reason = f"no such file, {hint}" if hint else ""
         if not os.path.isabs(name) and ".." not in name.split("/") and outside(folder.path, name):  # noqa: PTH117
             reason = OUTSIDE
-        yield folder.path / name, reason, subject
+        yield folder.path / name, reason, subject, further
 
 
-def table_kind(what: str, *headers: Sequence[str]) -> OutputKind:
-    """A kind of table that `biranet grade` writes, known by its first line to the byte.
-
-    With a column more, or saved by a spreadsheet, it is somebody's.
+def table_kind(what: str, *headers: Sequence[str], is_noted: Callable[[Path], bool] = lambda _: False) -> OutputKind:
+    """A kind of table that `biranet grade` writes, known by its columns: with one more, it is somebody's.
 
     Args:
         what: What it is.
         headers: Its columns, in this version and earlier ones.
+        is_noted: Whether a table with other columns was written all the same, to the byte.
     """
-    lines = tuple(f"{','.join(columns)}\n".encode() for columns in headers)
-    return file_kind(what, lambda path: head_of(path).startswith(lines))
+    return file_kind(what, lambda path: any(has_columns(path, columns) for columns in headers) or is_noted(path))
 
 
-GRADES_TABLE = table_kind("a table of grades", TABLE_COLUMNS, TABLE_COLUMNS[: TABLE_COLUMNS.index("action")])
+GRADES_TABLE = table_kind(
+    "a table of grades", TABLE_COLUMNS, TABLE_COLUMNS[: TABLE_COLUMNS.index("action")], is_noted=was_written
+)
 EYES_TABLE = table_kind("a table of eyes", EYE_COLUMNS)
 PATIENTS_TABLE = table_kind("a table of patients", PATIENT_COLUMNS)
 
@@ -171,6 +183,7 @@ def outputs_of_grading(
         read = (*inputs, *files, checkpoint)
         kinds = {out: GRADES_TABLE, beside(out, "eyes"): EYES_TABLE, beside(out, "patients"): PATIENTS_TABLE}
         tables = Outputs(*(locks.enter_context(claim_output(path, kind, read)) for path, kind in kinds.items()))
+        check_table_format(out)
         if attention is not None:
             folders = [path for path in inputs if path.is_dir()]
             if any(lies_in(attention, path) for path in folders) or any(

@@ -1,10 +1,12 @@
 """From the file of a photo to what the network shall see, with all else that the file tells: for worker processes."""
 
-import dataclasses
+import hashlib
 import io
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,24 @@ from biranet.photos.privacy.metadata import patient_and_eye
 from biranet.photos.quality import advise_retake, weakest_measure
 
 
+class Header(NamedTuple):
+    """What the header of a photo's file says of whose it is.
+
+    Attributes:
+        patient: Keyed hash of the patient; empty where none is named.
+        eye: `left`, `right`, `contradictory` where both are named, or empty.
+        problem: Why it could not be read, in a clause.
+    """
+
+    patient: str = ""
+    eye: str = ""
+    problem: str = ""
+
+
+NO_HEADER = Header()
+"""Of a file of which the header says nothing, or was not read."""
+
+
 class Task(NamedTuple):
     """A photo to load.
 
@@ -28,11 +48,17 @@ class Task(NamedTuple):
         source: The file, or its bytes.
         refused: Why it must not be read; empty where it may.
         subject: Whose photo it is, as was said.
+        name: What the photo is called.
+        state: The file as last seen, by cells of one's own; passed on.
+        known_sha256: SHA-256 of a content that is known: a file that has it is not loaded.
     """
 
     source: Path | bytes
     refused: str = ""
     subject: Subject = NOBODY
+    name: str = ""
+    state: Mapping[str, str] = MappingProxyType({})
+    known_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,20 +66,30 @@ class Loaded:
     """A photo, ready for the network, or why it is not.
 
     Attributes:
+        name: What it is called.
         pixels: What the network shall see, (H, H, 3), RGB, uint8; None where the photo cannot be used.
         error: Why it cannot be used.
         margin: Of its weakest measure, see `biranet.photos.quality.Weakness`; None where nothing was measured.
         action: What to do now where it cannot be used.
         subject: Whose photo it is, by what was said and by the header of the file.
         original: Where the photo can be read again as it was taken.
+        header: What the header says.
+        sha256: SHA-256 of the file; empty where it could not be read.
+        state: The file as last seen.
+        known: Whether its content is the known one: then nothing else was found out.
     """
 
+    name: str = ""
     pixels: Pixels | None = None
     error: PhotoError | None = None
     margin: float | None = None
     action: str = ""
     subject: Subject = NOBODY
     original: Original | None = None
+    header: Header = NO_HEADER
+    sha256: str = ""
+    state: Mapping[str, str] = field(default_factory=dict)
+    known: bool = False
 
 
 def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_ungradable: bool) -> Loaded:
@@ -68,45 +104,63 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
     Returns:
         The photo; one that cannot be used has its error.
     """
-    subject, margin, action = task.subject, None, ""
+    found = Loaded(task.name, subject=task.subject, state=dict(task.state))
     try:
         if task.refused:
             raise PhotoError("unreadable", task.refused)
         file = open_photo(task.source)
-        subject = _ask_header(subject, file)
+        found = replace(found, sha256=hashlib.sha256(file.data).hexdigest())
+        if found.sha256 == task.known_sha256:
+            return replace(found, known=True)
+        header = _read_header(file)
+        found = replace(found, header=header, subject=whose(task.subject, header))
         prepared = prepare_file(file, preparation)
         if prepared.quality is not None:
             weakness = weakest_measure(prepared.quality)
-            margin = weakness.margin
+            found = replace(found, margin=weakness.margin)
             if weakness.reason and not keep_ungradable:
-                action = advise_retake(weakness)
+                found = replace(found, action=advise_retake(weakness))
                 raise PhotoError("ungradable", weakness.reason)
         pixels = resize(decode_prepared(prepared.jpeg), image_size)
-        original = Original(task.source, preparation, prepared.cut)
-        return Loaded(pixels, margin=margin, subject=subject, original=original)
+        return replace(found, pixels=pixels, original=Original(task.source, preparation, prepared.cut))
     except PhotoError as error:
         instead = "give the file again" if error.status == "unreadable" else "retake"
-        return Loaded(error=error, margin=margin, action=action or f"{instead}: {error}", subject=subject)
+        return replace(found, error=error, action=found.action or f"{instead}: {error}")
 
 
-def _ask_header(said: Subject, file: PhotoFile) -> Subject:
-    """Add to what was said of a photo what the header of its file says; where they contradict, neither counts."""
+def _read_header(file: PhotoFile) -> Header:
     try:
-        patient, eye = patient_and_eye(file)
+        return Header(*patient_and_eye(file))
     except InputError as error:  # without its key, no patient; the photo can be graded all the same
-        return dataclasses.replace(said, problem=str(error))
-    known = dataclasses.replace(said, header_patient=patient)
+        return Header(problem=str(error))
+
+
+def whose(said: Subject, header: Header) -> Subject:
+    """Add to what was said of a photo what the header of its file says; where they contradict, neither counts.
+
+    Args:
+        said: What lists and names say.
+        header: What the header says.
+
+    Example:
+        >>> whose(Subject("P1", "labels"), Header(eye="left")).eye_from
+        'header'
+    """
+    if header.problem:
+        return replace(said, problem=header.problem)
+    patient, eye, _ = header
+    known = replace(said, header_patient=patient)
     if patient and not said.patient:
-        known = dataclasses.replace(known, patient=patient, patient_from="header")
+        known = replace(known, patient=patient, patient_from="header")
     if eye == CONTRADICTORY and not said.eye:
-        return dataclasses.replace(known, problem="the header of the file names both eyes")
+        return replace(known, problem="the header of the file names both eyes")
     if eye in ("", CONTRADICTORY, said.eye):
         return known
     if not said.eye:
-        return dataclasses.replace(known, eye=eye, eye_from="header")
+        return replace(known, eye=eye, eye_from="header")
     who = {"labels": "the labels say", "name": "the name says"}[said.eye_from]
     problem = f"{who} {said.eye}, the header of the file says {eye}"
-    return dataclasses.replace(known, eye="", eye_from="", problem=problem)
+    return replace(known, eye="", eye_from="", problem=problem)
 
 
 def encode_photo(photo: Image.Image | Pixels) -> bytes:

@@ -35,11 +35,28 @@ def subjects_in(table: "pd.DataFrame", path: Path) -> list[Subject]:
         InputError: If an eye is none; the sentence names file, row and column.
     """
     nothing = [""] * len(table)
-    column = next((name for name in _PATIENT_COLUMNS if name in table), None)
+    column = _patient_column(table)
     patients = nothing if column is None else table[column].str.strip().tolist()
     origins = table[GROUP_FROM].tolist() if column == "group" and GROUP_FROM in table else nothing
     eyes = parse_cells(table, "eye", path, parse_eye) if "eye" in table else nothing
     return [_subject(*cells) for cells in zip(patients, origins, eyes, strict=True)]
+
+
+def _patient_column(table: "pd.DataFrame") -> str | None:
+    return next((name for name in _PATIENT_COLUMNS if name in table), None)
+
+
+def further_columns(table: "pd.DataFrame") -> tuple[str, ...]:
+    """Name the columns of a table that tell neither the photo nor whose it is.
+
+    Example:
+        >>> import pandas as pd
+        >>> further_columns(pd.DataFrame(columns=["file", "patient", "eye", "camera"]))
+        ('camera',)
+    """
+    column = _patient_column(table)
+    read = {"file", "eye", column, *([GROUP_FROM] if column == "group" else [])}
+    return tuple(str(name) for name in table.columns if name not in read)
 
 
 def _subject(patient: str, origin: str, eye: str) -> Subject:

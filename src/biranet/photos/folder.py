@@ -31,13 +31,13 @@ from biranet.outputs import write_lock
 from biranet.photos import CONTACT_SHEET_NAME, CONTRADICTORY, HEADER_GROUP, PREPARATION_NAME
 from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
-from biranet.photos.journal import Journal, Outcome, open_journal
+from biranet.photos.file_state import FILE_STATE_COLUMNS, file_state
+from biranet.photos.journal import Journal, open_journal
 from biranet.photos.output_folder import check_output_folder, check_ownership, check_preparation, delete_orphans
 from biranet.photos.parallel import exit_if_starting, map_in_processes
 from biranet.photos.prepare import Preparation
 from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (
-    FILE_STATE_COLUMNS,
     MEASURED_COLUMNS,
     OUTCOME_COLUMNS,
     Task,
@@ -45,7 +45,7 @@ from biranet.photos.store import (
     store_photo,
 )
 from biranet.setting_names import setting
-from biranet.tables import read_rows, write_rows
+from biranet.tables import free_columns, read_rows, write_rows
 
 _STANDARD_COLUMNS = (*MANIFEST_COLUMNS, GROUP_FROM, *MEASURED_COLUMNS, ROW_SHA256)
 _MAX_FAILURES = 10
@@ -217,7 +217,7 @@ def _pending_tasks(
 ) -> Iterator[Task]:
     """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
     for photo in listed.photos:
-        state = _file_state(photos / photo.file)
+        state = file_state(photos / photo.file)
         outcome = journal.find(photo.file)
         if outcome and state.items() <= outcome.items() and is_still_valid(out, outcome):
             passed()
@@ -229,17 +229,6 @@ def _pending_tasks(
         yield Task(photo.file, photos / photo.file, out, preparation, state, candidates, refused)
 
 
-def _file_state(path: Path) -> Outcome:
-    try:
-        state = path.stat()
-    except NotADirectoryError:
-        return _file_state(path.parent)  # a photo inside an archive
-    except (OSError, ValueError):
-        return dict.fromkeys(FILE_STATE_COLUMNS, "")
-    values = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-    return dict(zip(FILE_STATE_COLUMNS, map(str, values), strict=True))
-
-
 def _refusal(photos: Path, file: str, hints: Mapping[str, str]) -> str:
     """Why a photo must not be read, or which one may be meant in its place."""
     if outside(photos, file):
@@ -249,15 +238,8 @@ def _refusal(photos: Path, file: str, hints: Mapping[str, str]) -> str:
 
 def _extra_column_names(listed: list[LabeledPhoto]) -> dict[str, str]:
     """Columns of the manifest for the further columns of the labels, whose names may be taken by ours."""
-    columns: dict[str, str] = {}
-    taken = set(_STANDARD_COLUMNS)
-    for name in dict.fromkeys(name for photo in listed for name in photo.extra_columns):
-        column = name
-        while column in taken or _is_split_column(column):
-            column = f"label_{column}"
-        taken.add(column)
-        columns[name] = column
-    return columns
+    names = (name for photo in listed for name in photo.extra_columns)
+    return free_columns(names, _STANDARD_COLUMNS, _is_split_column)
 
 
 def _manifest_rows(

@@ -14,6 +14,7 @@ from biranet.errors import PhotoError
 from biranet.files import write_bytes
 from biranet.images import PREPARED_SHA256, image_digest, image_place, is_image_place, is_sha256, read_image
 from biranet.photos import HEADER_GROUP
+from biranet.photos.file_state import FILE_STATE_COLUMNS
 from biranet.photos.fingerprint import FINGERPRINT_BYTES
 from biranet.photos.formats import PhotoFile
 from biranet.photos.journal import Outcome
@@ -24,13 +25,6 @@ from biranet.photos.read import read_source
 
 GEOMETRY_COLUMNS = ("width_px", "height_px", "field_left_px", "field_top_px", "field_side_px")
 """Columns of the manifest after `biranet.manifest.MANIFEST_COLUMNS`: the photo's size, and its field."""
-
-FILE_STATE_COLUMNS = ("source_bytes", "source_mtime_ns", "source_ctime_ns", "source_inode")
-"""The photo's file as last seen: its length, when it was last written and last changed in any way, and its number.
-
-Two files that change places take their length and time along, but not the number. Where any of these differs, the hash
-of the file decides whether it is another one.
-"""
 
 HEADER_COLUMNS = ("identifiers", HEADER_GROUP, "header_eye")
 """What the file's header holds: kinds of identifiers; a DICOM's patient as keyed hash, and its eye."""

@@ -1,0 +1,291 @@
+"""The journal that `biranet grade` keeps beside its table: the answer for each photo, exact to the last bit.
+
+A line a batch of photos: a batch is there whole or not at all, so a run that goes on computes the same batches as one
+that was never stopped, and gets the same last digits. When all is graded the journal is written anew, with what the
+table needs and no more, and stays: the next run takes from it what has not changed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biranet.decisions.patients import Subject
+from biranet.errors import InputError
+from biranet.files import atomic_write, parse_json
+from biranet.inference.grader import Prediction
+from biranet.inference.loading import Header, Loaded, whose
+from biranet.photos.journal import Journal, open_lines
+from biranet.photos.privacy.pseudonyms import keyed_hash
+from biranet.words import counted
+
+_MAX_NAME_BYTES = 255
+
+_LINE_PHOTOS = 16
+"""Photos in a line of a finished journal."""
+
+Record = dict[str, Any]
+"""What is known of one photo: see `make_record`."""
+
+
+def journal_path(table: Path) -> Path:
+    """Name the journal of a table.
+
+    Example:
+        >>> journal_path(Path("out/grades.csv")).name
+        '.grades.csv.journal'
+    """
+    name = f".{table.name}.journal"
+    return table.with_name(name if len(os.fsencode(name)) <= _MAX_NAME_BYTES else f".{_short_name(table)}.journal")
+
+
+def _short_name(table: Path) -> str:
+    return hashlib.sha256(os.fsencode(table.name)).hexdigest()[:16]
+
+
+def was_written(table: Path) -> bool:
+    """Whether the journal of a table says that this is, to the byte, a table that was written with it."""
+    noted: set[str] = set()
+    table = Path(os.path.realpath(table))
+    try:
+        with journal_path(table).open(encoding="utf-8", errors="replace") as lines:
+            noted.update(_table_in(line) for line in lines if line.startswith('{"table": '))
+        with table.open("rb") as file:
+            return bool(noted) and hashlib.file_digest(file, "sha256").hexdigest() in noted
+    except OSError:
+        return False
+
+
+def _table_in(line: str) -> str:
+    try:
+        return str(parse_json(line)["table"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def make_record(loaded: Loaded, answer: Prediction, picture: list[str | float] | None) -> Record:
+    """Write down what was found out of a photo.
+
+    Args:
+        loaded: What was loaded.
+        answer: What the model says.
+        picture: What tells its picture from others, if it has one.
+
+    Returns:
+        Plain values, from which `read_answer` makes the same answer again.
+    """
+    header = loaded.header
+    return {
+        "file": loaded.name,
+        "state": dict(loaded.state),
+        "sha256": loaded.sha256,
+        "status": answer.status,
+        "reason": answer.reason,
+        "grade": answer.grade,
+        "probabilities": None if answer.probabilities is None else answer.probabilities.tolist(),
+        "decision": answer.decision,
+        "grade_range": answer.grade_range,
+        "temperature": answer.temperature,
+        "margin": answer.margin,
+        "action": answer.action,
+        "header": list(header),
+        "key": _key_mark() if header.patient else "",
+        "picture": picture,
+    }
+
+
+def read_answer(record: Record, said: Subject) -> Prediction:
+    """Make the answer of a photo from what was written down.
+
+    Args:
+        record: From `make_record`.
+        said: Whose photo it is by lists and names, which may have changed since.
+    """
+    shares, ends = record["probabilities"], record["grade_range"]
+    return Prediction(
+        record["file"],
+        record["status"],
+        record["reason"],
+        record["grade"],
+        None if shares is None else np.array(shares, np.float64),
+        record["decision"],
+        None if ends is None else (ends[0], ends[1]),
+        record["temperature"],
+        margin=record["margin"],
+        action=record["action"],
+        subject=whose(said, Header(*record["header"])),
+    )
+
+
+def has_readable_header(record: Record) -> bool:
+    """Whether what a header said of its patient still stands: the key is there, and is the one of then."""
+    patient, _, problem = record["header"]
+    return not problem and (not patient or record["key"] == _key_mark())
+
+
+def _key_mark() -> str:
+    try:
+        return keyed_hash("")
+    except InputError:
+        return ""
+
+
+class GradeJournal:
+    """The journal of a table of grades; made by `open_grade_journal`.
+
+    Attributes:
+        table: The table, as it was named.
+        is_partial: Whether the table that was written last holds a part of the photos, since that run was stopped.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self.table = table
+        self.is_partial = False
+        self._journal: Journal
+        self._head: dict[str, Any] = {}
+        self._run = 0
+        self._finished = True
+        self._waiting = False
+        self._written = ""
+
+    def read(self, journal: Journal, line: Any) -> None:
+        """Take a line of the file."""
+        if "photos" in line:
+            if line["sha256"] != _digest(line["photos"]):
+                raise ValueError("the line is damaged")
+            self._remember(journal, line["photos"])
+        elif "settings" in line:
+            head = {"settings": dict(line["settings"]), "run": dict(line["run"])}
+            if head["settings"] != self._head.get("settings"):
+                journal.forget()
+            self._head, self._finished = head, False
+            self._run += 1
+        elif "table" in line:
+            self.is_partial, self._written = not line["whole"], str(line["table"])
+        elif "finished" in line:
+            self._finished = True
+
+    def _remember(self, journal: Journal, records: Iterable[Record]) -> None:
+        for record in records:
+            journal.remember(record["file"], {**record, "run": self._run})
+
+    def begin(self, settings: Mapping[str, Any], run: Mapping[str, Any], files: Iterable[str]) -> None:
+        """Begin a run, or go on with the last one where that was asked for in the same way and did not end.
+
+        Args:
+            settings: What answers depend on, in words: with others, those that are known count for nothing.
+            run: How the run is asked for, beside that.
+            files: The photos.
+
+        Raises:
+            InputError: If an unfinished run had other settings or other photos, or the table is that of another shard.
+        """
+        head, known = {"settings": dict(settings), "run": dict(run)}, len(self._journal)
+        same = head["settings"] == self._head.get("settings")
+        if known and run["shard"] not in ("", self._head["run"].get("shard")):
+            raise InputError(
+                f"{self.table} holds {_shard_in_words(self._head['run'].get('shard'))}, which {run['shard']} would "
+                "replace; give each shard a table of its own with --out"
+            )
+        if known and not self._finished:
+            if not same:
+                was = self._head["settings"]
+                self._refuse(f"with another {', '.join(key for key in settings if was.get(key) != settings[key])}")
+            if not any(self.find(file) for file in files):
+                self._refuse("on other photos")
+        if not self._finished and head == self._head:
+            return
+        if not same:
+            self._journal.forget()
+        self._head, self._finished, self._waiting = head, False, True
+        self._run += 1
+
+    def _refuse(self, how: str) -> None:
+        photos = counted(len(self._journal), "photo")
+        raise InputError(
+            f"{self.table} is that of a run {how}, which was stopped after {photos}; give its command again to go on "
+            f"with it, name another file with --out, or delete {self._journal.path} to begin anew"
+        )
+
+    def find(self, file: str) -> Record | None:
+        """What is known of a photo."""
+        return self._journal.find(file)
+
+    def note_patient(self, patient: str, number: int) -> None:
+        """Remember for now that a photo, by its place in the list, is of a patient."""
+        self._journal.note_member(patient, number)
+
+    def patients(self) -> Iterator[tuple[str, list[int]]]:
+        """The patients in the order of their names, each with the places of the photos."""
+        return self._journal.groups()
+
+    def is_new(self, record: Record) -> bool:
+        """Whether it was found out in this run, before it was stopped perhaps."""
+        return bool(record["run"] == self._run)
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Write a batch down; from here on a kill does not lose it."""
+        if self._waiting:
+            self._journal.write(self._head)
+            self._waiting = False
+        self._journal.write(_line(records))
+        self._remember(self._journal, records)
+
+    def note_table(self, sha256: str, *, whole: bool) -> None:
+        """Write down that a table is about to get its name, so that it is known as ours."""
+        self._journal.write({"table": sha256, "whole": whole})
+        self.is_partial, self._written = not whole, sha256
+
+    def finish(self, files: Iterable[str]) -> None:
+        """Write the journal anew: what is known of these photos, and that all are graded."""
+        with atomic_write(self._journal.path) as file:
+            for line in self._lines(iter(files)):
+                file.write(f"{json.dumps(line)}\n".encode())
+
+    def _lines(self, files: Iterator[str]) -> Iterator[Mapping[str, Any]]:
+        yield self._head
+        yield {"table": self._written, "whole": True}
+        while names := list(islice(files, _LINE_PHOTOS)):
+            yield _line([record for name in names if (record := self.find(name)) is not None])
+        yield {"finished": True}
+
+
+def _shard_in_words(shard: str | None) -> str:
+    return f"the shard {shard}" if shard else "all photos"
+
+
+def _line(records: Iterable[Record]) -> dict[str, Any]:
+    written = [{key: value for key, value in record.items() if key != "run"} for record in records]
+    return {"photos": written, "sha256": _digest(written)}
+
+
+def _digest(records: Sequence[Record]) -> str:
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def open_grade_journal(table: Path, named: Path) -> Iterator[GradeJournal]:
+    """Open the journal of a table, for this process alone.
+
+    Args:
+        table: The table, which this process has claimed.
+        named: What to call it.
+
+    Yields:
+        The journal, with what earlier runs have found out.
+
+    Raises:
+        InputError: If there is no room to write.
+    """
+    path = journal_path(table)
+    known = GradeJournal(named)
+    busy = f"another biranet is at work on {named}; wait until it has ended, or name another file"
+    with open_lines(path, path.with_name(f".{_short_name(table)}.sqlite"), busy, known.read) as journal:
+        known._journal = journal
+        yield known

@@ -1,0 +1,239 @@
+"""A run of `biranet grade`: what is known already is taken over, the rest is graded, and then the tables are written.
+
+What is found out goes into the journal batch by batch, and from there into the tables in the order of the list. So a
+run that is stopped, however, loses at most the batch under way, and memory grows with the list of photos alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from biranet.config import OVERLAY_OPACITY
+from biranet.console import progress_bar
+from biranet.decisions.patients import NOBODY, PatientAnswer, answer_patient
+from biranet.errors import InterruptedRunError
+from biranet.inference.grade_journal import (
+    GradeJournal,
+    Record,
+    has_readable_header,
+    make_record,
+    open_grade_journal,
+    read_answer,
+)
+from biranet.inference.grader import Grader, Prediction
+from biranet.inference.inputs import Outputs, PhotoList
+from biranet.inference.loading import Loaded, Task
+from biranet.inference.patient_tables import PatientTally, write_patients
+from biranet.inference.pictures import picture_name, save_picture
+from biranet.inference.rows import GradeRows
+from biranet.learning.predictor import LoadedPredictor
+from biranet.photos.file_state import file_state
+from biranet.signals import stop_signals
+from biranet.typed_tables import Columns, Row, write_typed
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How photos are to be graded.
+
+    Attributes:
+        out: The table of photos, as it was named.
+        overlay: Folder for a picture of each photo; None for none.
+        opacity: How strongly its colours cover the photo, from 0 to 1.
+        keep_ungradable: Grade ungradable photos like all others.
+        retry_failed: Grade again what could not be used before.
+        batch_size: Photos at a time, from 1.
+        workers: Processes that prepare photos, 0 for this one.
+        shard: Which shard of a list the photos are, such as `3/16`; empty for all.
+    """
+
+    out: Path
+    overlay: Path | None = None
+    opacity: float = OVERLAY_OPACITY
+    keep_ungradable: bool = False
+    retry_failed: bool = False
+    batch_size: int = 16
+    workers: int = 2
+    shard: str = ""
+
+
+@dataclass
+class Graded:
+    """What has become of the photos.
+
+    Attributes:
+        photos: How many there are, each row of a list counted.
+        taken_over: For how many the answer was known from an earlier run.
+        is_whole: Whether all of them have an answer; else a signal came.
+        decisions: How often there was each decision; an empty one for photos that cannot be used.
+        not_most_probable: How many photos have a grade that is not the most probable one.
+        patients: What is to be said of patients.
+    """
+
+    photos: int
+    patients: PatientTally
+    taken_over: int = 0
+    is_whole: bool = False
+    decisions: Counter[str] = field(default_factory=Counter)
+    not_most_probable: int = 0
+
+    def count(self, answer: Prediction) -> bool:
+        """Count a photo; tell whether it counts for the answer of a patient."""
+        self.decisions[answer.decision] += 1
+        self.not_most_probable += answer.grade != answer.most_probable
+        return self.patients.count_photo(answer.file, answer.subject)
+
+
+def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, asked: Asked) -> Graded:
+    """Grade the photos of a list and write the tables, or go on where an earlier run was stopped.
+
+    Args:
+        predictor: The model.
+        listed: The photos.
+        out: The tables, claimed for this process.
+        asked: How.
+
+    Returns:
+        What has become of the photos. Where a signal came, there may be rows for some only.
+
+    Raises:
+        InputError: If something cannot be written, or the journal is that of another run that did not end.
+        InterruptedRunError: If a signal came before there was a table to write; what was found out is kept.
+    """
+    settings = {
+        "model": predictor.sha256,
+        "engine": predictor.package,
+        "biranet": version("biranet"),
+        "--keep-ungradable": asked.keep_ungradable,
+    }
+    before = out.photos.exists()
+    with open_grade_journal(out.photos, asked.out) as journal, stop_signals() as stopped:
+        journal.begin(settings, {"retry_failed": asked.retry_failed, "shard": asked.shard}, map(str, listed.files))
+        run = _Run(journal, listed, asked)
+        graded = Graded(len(listed.files), PatientTally(is_shard=bool(asked.shard)))
+        graded.is_whole = run.grade(Grader(predictor), stopped)
+        graded.taken_over = run.taken_over
+        if not graded.is_whole:
+            if before and not journal.is_partial:
+                raise InterruptedRunError(
+                    f"stopped; {asked.out} holds the table of before, which is unchanged; the same command goes on"
+                )
+            if not run.done:
+                raise InterruptedRunError("stopped before a photo was graded; nothing was written")
+        columns, rows = run.table(graded)
+        write_typed(out.photos, columns, rows, partial(journal.note_table, whole=graded.is_whole))
+        if graded.is_whole:
+            write_patients(out.eyes, out.patients, run.patients, graded.patients)
+            journal.finish(run.places)
+    return graded
+
+
+class _Run:
+    """A run under way.
+
+    Attributes:
+        places: By the name of each photo: where it stands in the list for the first time.
+        taken_over: For how many photos the answer was known.
+        done: For how many there is an answer.
+    """
+
+    def __init__(self, journal: GradeJournal, listed: PhotoList, asked: Asked) -> None:
+        self.taken_over = self.done = 0
+        self.places: dict[str, int] = {}
+        for number, file in enumerate(listed.files):
+            self.places.setdefault(str(file), number)
+        self._journal, self._listed, self._asked = journal, listed, asked
+
+    def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
+        """Grade what is left to do, until a signal comes; tell whether all is done."""
+        asked, left = self._asked, [number for number in self.places.values() if not self._is_known(number)]
+        self.taken_over = self.done = len(self.places) - len(left)
+        # One batch is prepared before processes have started.
+        batches = grader.grade_tasks(
+            map(self._task, left),
+            batch_size=asked.batch_size,
+            workers=asked.workers if len(left) > asked.batch_size else 0,
+            keep_ungradable=asked.keep_ungradable,
+        )
+        settings = {"total": len(self.places), "initial": self.done, "unit": "photo", "leave": False}
+        with closing(batches), progress_bar(**settings) as bar:
+            for batch in batches:
+                if stopped:
+                    break
+                self._journal.add([self._record(*each) for each in batch])
+                self.done += len(batch)
+                bar.update(len(batch))
+        return self.done == len(self.places)
+
+    def _state(self, number: int) -> dict[str, str]:
+        """A photo's file as it is now, and why it must not be read."""
+        file = self._listed.files[number]
+        return {**file_state(file), "refused": self._listed.refused.get(file, "")}
+
+    def _is_known(self, number: int) -> bool:
+        """Whether the answer for a photo stands, as far as one can tell without reading the file."""
+        record = self._journal.find(str(self._listed.files[number]))
+        return record is not None and self._is_usable(record, number) and record["state"] == self._state(number)
+
+    def _is_usable(self, record: Record, number: int) -> bool:
+        """Whether the answer for a photo is to be taken over if its file is the same."""
+        if self._asked.retry_failed and record["status"] != "ok" and not self._journal.is_new(record):
+            return False
+        return has_readable_header(record) and self._has_picture(record, number)
+
+    def _has_picture(self, record: Record, number: int) -> bool:
+        folder = self._asked.overlay
+        if folder is None or record["status"] != "ok":
+            return True
+        return bool(record["picture"] == self._picture(number) and (folder / record["picture"][0]).exists())
+
+    def _picture(self, number: int) -> list[str | float]:
+        """What tells the picture of a photo from others: its name, and how it is drawn."""
+        return [picture_name(number, str(self._listed.files[number])), self._asked.opacity]
+
+    def _task(self, number: int) -> Task:
+        file = self._listed.files[number]
+        record = self._journal.find(str(file))
+        known = record["sha256"] if record is not None and self._is_usable(record, number) else ""
+        refused, subject = self._listed.refused.get(file, ""), self._listed.subjects.get(file, NOBODY)
+        return Task(file, refused, subject, str(file), self._state(number), known)
+
+    def _record(self, loaded: Loaded, answer: Prediction | None) -> Record:
+        """What is to be kept of a photo; its picture is saved before."""
+        if answer is None:
+            self.taken_over += 1
+            return {**(self._journal.find(loaded.name) or {}), "state": dict(loaded.state)}
+        picture = None
+        if self._asked.overlay is not None and answer.status == "ok":
+            number = self.places[loaded.name]
+            save_picture(self._asked.overlay, number, answer, self._asked.opacity)
+            picture = self._picture(number)
+        return make_record(loaded, answer, picture)
+
+    def table(self, graded: Graded) -> tuple[Columns, Iterator[Row]]:
+        """The table of photos, as far as there are answers, in the order of the list; they are counted on the way."""
+        rows = GradeRows(self._listed.columns)
+        return rows.columns, self._rows(rows, graded)
+
+    def _rows(self, rows: GradeRows, graded: Graded) -> Iterator[Row]:
+        for number, further in enumerate(self._listed.further):
+            answer = self._answer(number)
+            if answer is not None:
+                if graded.count(answer):
+                    self._journal.note_patient(answer.subject.patient, number)
+                yield rows.row(answer, further)
+
+    def patients(self) -> Iterator[PatientAnswer]:
+        """The patients by name."""
+        for patient, numbers in self._journal.patients():
+            answers = map(self._answer, numbers)
+            yield answer_patient(patient, [answer.for_patient() for answer in answers if answer is not None])
+
+    def _answer(self, number: int) -> Prediction | None:
+        file = self._listed.files[number]
+        record = self._journal.find(str(file))
+        return None if record is None else read_answer(record, self._listed.subjects.get(file, NOBODY))
