@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ class Task(NamedTuple):
     refused: str = ""
     subject: Subject = NOBODY
     name: str = ""
-    state: Mapping[str, str] = MappingProxyType({})
+    state: Mapping[str, str] | None = None
     known_sha256: str = ""
 
 
@@ -104,7 +103,7 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
     Returns:
         The photo; one that cannot be used has its error.
     """
-    found = Loaded(task.name, subject=task.subject, state=dict(task.state))
+    found = Loaded(task.name, subject=task.subject, state=dict(task.state or {}))
     try:
         if task.refused:
             raise PhotoError("unreadable", task.refused)

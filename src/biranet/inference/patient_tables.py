@@ -10,19 +10,21 @@ from biranet.manifest import GUESSED_FROM
 from biranet.typed_tables import Columns, Row, Value, write_typed
 from biranet.words import EYES, counted
 
-EYE_COLUMNS: Columns = {
+_EYE_TYPES: Columns = {
     **dict.fromkeys(("patient", "eye", "status", "reason"), str), "predicted_grade": int,
     **dict.fromkeys(("decision", "action", "file"), str), "photos": int, "gradable": int,
     **dict.fromkeys(("patient_from", "eye_from"), str),
 }  # fmt: skip
-"""Columns of the table of eyes, and what stands in them; `file` is the photo that answers."""
+EYE_COLUMNS = tuple(_EYE_TYPES)
+"""Columns of the table of eyes; `file` is the photo that answers."""
 
-PATIENT_COLUMNS: Columns = {
+_PATIENT_TYPES: Columns = {
     "patient": str, "predicted_grade": int, "decision": str, "worst_eye": str,
     "left_status": str, "left_grade": int, "left_decision": str,
     "right_status": str, "right_grade": int, "right_decision": str,
     "reason": str, "action": str, "photos": int, "gradable": int, "patient_from": str, "eye_from": str,
 }  # fmt: skip
+PATIENT_COLUMNS = tuple(_PATIENT_TYPES)
 """Columns of the table of patients."""
 
 
@@ -46,8 +48,8 @@ def write_patients(
     if next(iter(answers()), None) is None:
         return
     rows = (_eye_row(patient, eye) for patient in answers() for eye in patient.eyes)
-    write_typed(eyes, EYE_COLUMNS, rows)
-    write_typed(patients, PATIENT_COLUMNS, map(_patient_row, tally.count_patients(answers())))
+    write_typed(eyes, _EYE_TYPES, rows)
+    write_typed(patients, _PATIENT_TYPES, map(_patient_row, tally.count_patients(answers())))
 
 
 def _eye_row(patient: PatientAnswer, eye: EyeAnswer) -> Row:
@@ -55,7 +57,7 @@ def _eye_row(patient: PatientAnswer, eye: EyeAnswer) -> Row:
     # A missing eye has no photo that could say where it is known from.
     origins = origins if eye.photos else (origins[0], "")
     values = (eye.eye, eye.status, eye.reason, eye.grade, eye.decision, eye.action, eye.file)
-    return dict(zip(EYE_COLUMNS, (patient.patient, *values, len(eye.photos), eye.gradable, *origins), strict=True))
+    return dict(zip(_EYE_TYPES, (patient.patient, *values, len(eye.photos), eye.gradable, *origins), strict=True))
 
 
 def _patient_row(patient: PatientAnswer) -> Row:
@@ -65,7 +67,7 @@ def _patient_row(patient: PatientAnswer) -> Row:
         values += [by_eye[eye].status, by_eye[eye].grade, by_eye[eye].decision]
     gradable = sum(eye.gradable for eye in patient.eyes)
     values += [patient.reason, patient.action, len(patient.photos), gradable, *sources(patient.photos)]
-    return dict(zip(PATIENT_COLUMNS, values, strict=True))
+    return dict(zip(_PATIENT_TYPES, values, strict=True))
 
 
 class PatientTally:
@@ -130,4 +132,5 @@ class PatientTally:
             )
             yield f"Known by names alone, which is a guess and marked as one: {photos}."
         if self._problems:
-            yield f"{self._first_problem}. {counted(self._problems, 'such photo')} in all: say in a list whose they are."
+            such = counted(self._problems, "such photo")
+            yield f"{self._first_problem}. {such} in all: say in a list whose they are."
