@@ -9,6 +9,8 @@ _PACKAGES = {
     "train": ("torch", "timm", "accelerate", "tensorboard", "huggingface_hub"),
     "onnx": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
+    "parquet": ("pyarrow",),
+    "remote": ("fsspec", "s3fs", "aiohttp"),
 }
 """Packages of each extra, as they are imported; what all of them are imported for, first."""
 

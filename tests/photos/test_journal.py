@@ -118,7 +118,10 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_a_full_disk_is_one_sentence_wherever_it_is_noticed(tmp_path):
     with (
-        pytest.raises(InputError, match=r"cannot write .*progress\.jsonl: .*full; make room and run the command again"),
+        pytest.raises(
+            InputError,
+            match=r"cannot write .*progress\.jsonl: No space left on device; make room and run the command again",
+        ),
         open_journal(tmp_path, COLUMNS) as journal,
     ):
         journal._index.execute("PRAGMA max_page_count = 8")

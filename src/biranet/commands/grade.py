@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Grade(Command):
     """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
-    """Picture files, folders of them, or tables (CSV, TSV or Parquet) with a column `file`."""
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
+    """Picture files, folders of them, or tables (CSV, TSV, JSON lines or Parquet) with a column `file`; or their
+    addresses, at s3://, gs:// or https://."""
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """Model to grade with: a file such as RUN/best.safetensors, one that `biranet export` wrote, or the name of a model
     that ships; the default one of `biranet models` when not given."""
@@ -57,7 +58,7 @@ class Grade(Command):
         """Grade what is left to do, and write the tables."""
         from biranet.inference.engines import load_engine
         from biranet.inference.grading import Asked, grade_listed
-        from biranet.inference.inputs import list_photos, outputs_of_grading
+        from biranet.inference.inputs import list_photos, outputs_of_grading, parse_input
         from biranet.inference.shards import Shard
         from biranet.learning.shipped_models import find_checkpoint
         from biranet.photos.datasets.name_pattern import NamePattern
@@ -65,11 +66,12 @@ class Grade(Command):
         computing = self.computing.resolve()
         check_counts(batch_size=(self.batch_size, 1))
         check_opacity(self.overlay_opacity)
-        listed = list_photos(self.photos, NamePattern(self.name_pattern) if self.name_pattern else None)
+        inputs = [parse_input(text) for text in self.photos]
+        listed = list_photos(inputs, NamePattern(self.name_pattern) if self.name_pattern else None)
         if self.shard:
             listed = Shard.parse(self.shard).of(listed)
         checkpoint = find_checkpoint(self.checkpoint)
-        with outputs_of_grading(self.out, self.overlay, self.photos, listed.files, checkpoint) as out:
+        with outputs_of_grading(self.out, self.overlay, inputs, listed.files, checkpoint) as out:
             predictor = load_engine(checkpoint, self.engine, computing.device)
             asked = Asked(
                 self.out,

@@ -16,6 +16,7 @@ from biranet.config import OVERLAY_OPACITY
 from biranet.console import progress_bar
 from biranet.decisions.patients import NOBODY, PatientAnswer, answer_patient
 from biranet.errors import InterruptedRunError
+from biranet.inference.addresses import Address
 from biranet.inference.grade_journal import (
     GradeJournal,
     Record,
@@ -147,11 +148,12 @@ class _Run:
         for number, file in enumerate(listed.files):
             self.places.setdefault(str(file), number)
         self._journal, self._listed, self._asked = journal, listed, asked
+        self._outdated: set[int] = set()
 
     def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
         """Grade what is left to do, until a signal comes; tell whether all is done."""
         asked, left = self._asked, [number for number in self.places.values() if not self._is_known(number)]
-        self.taken_over = self.done = len(self.places) - len(left)
+        self.taken_over = self.done = before = len(self.places) - len(left)
         # One batch is prepared before processes have started.
         batches = grader.grade_tasks(
             map(self._task, left),
@@ -167,17 +169,25 @@ class _Run:
                 self._journal.add([self._record(*each) for each in batch])
                 self.done += len(batch)
                 bar.update(len(batch))
+        self._outdated = {number for number in left[self.done - before :] if not self._is_of_today(number)}
         return self.done == len(self.places)
 
-    def _state(self, number: int) -> dict[str, str]:
-        """A photo's file as it is now, and why it must not be read."""
+    def _state(self, number: int) -> dict[str, str] | None:
+        """A photo's file as it is now, and why it must not be read; None where only asking its server would tell."""
         file = self._listed.files[number]
+        if isinstance(file, Address):
+            return None
         return {**file_state(file), "refused": self._listed.refused.get(file, "")}
 
     def _is_known(self, number: int) -> bool:
         """Whether the answer for a photo stands, as far as one can tell without reading the file."""
         record = self._journal.find(str(self._listed.files[number]))
-        return record is not None and self._is_usable(record, number) and record["state"] == self._state(number)
+        return record is not None and self._is_usable(record, number) and self._is_of_today(number)
+
+    def _is_of_today(self, number: int) -> bool:
+        """Whether an answer is that for a photo's file as it is now."""
+        record = self._journal.find(str(self._listed.files[number]))
+        return record is not None and record["state"] == self._state(number)
 
     def _is_usable(self, record: Record, number: int) -> bool:
         """Whether the answer for a photo is to be taken over if its file is the same."""
@@ -198,9 +208,11 @@ class _Run:
     def _task(self, number: int) -> Task:
         file = self._listed.files[number]
         record = self._journal.find(str(file))
-        known = record["sha256"] if record is not None and self._is_usable(record, number) else ""
+        known, state = "", self._state(number)
+        if record is not None and self._is_usable(record, number):
+            known, state = record["sha256"], state or record["state"]
         refused, subject = self._listed.refused.get(file, ""), self._listed.subjects.get(file, NOBODY)
-        return Task(file, refused, subject, str(file), self._state(number), known)
+        return Task(file, refused, subject, str(file), state, known)
 
     def _record(self, loaded: Loaded, answer: Prediction | None) -> Record:
         """What is to be kept of a photo; its picture is saved before."""
@@ -222,7 +234,7 @@ class _Run:
     def _rows(self, rows: GradeRows, graded: Graded) -> Iterator[Row]:
         for number, further in enumerate(self._listed.further):
             answer = self._answer(number)
-            if answer is not None:
+            if answer is not None and number not in self._outdated:
                 if graded.count(answer):
                     self._journal.note_patient(answer.subject.patient, number)
                 yield rows.row(answer, further)

@@ -1,7 +1,9 @@
 """Inputs and outputs of `biranet grade`: which files are photos, where the table and pictures of attention go."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,7 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from biranet.decisions.patients import NOBODY, Subject
-from biranet.errors import InputError
+from biranet.errors import InputError, PhotoError
+from biranet.inference.addresses import (
+    Address,
+    check_reachable,
+    is_address,
+    list_address,
+    parse_address,
+    read_address,
+)
 from biranet.inference.grade_journal import was_written
 from biranet.inference.grader import TABLE_COLUMNS
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
@@ -19,12 +29,27 @@ from biranet.outputs import OutputKind, claim_output, file_kind, head_of, lies_i
 from biranet.photos import PICTURE_MARK
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.name_pattern import NamePattern
-from biranet.photos.datasets.scan import TABLE_SUFFIXES
+from biranet.photos.datasets.scan import TABLE_SUFFIXES, describe_skipped
 from biranet.photos.formats import PHOTO_SUFFIXES
 from biranet.public_paths import check_utf8_name
 from biranet.tables import read_table
 from biranet.text_files import refuse_packed
 from biranet.typed_tables import check_table_format, has_columns
+
+_TABLE_SUFFIXES = TABLE_SUFFIXES | {".jsonl"}
+
+
+PhotoPlace = Path | Address
+"""Where a photo is: a file, or an address."""
+
+
+def parse_input(text: str) -> PhotoPlace:
+    """Read what is given to grade: a path, or an address.
+
+    Raises:
+        InputError: If it is an address of a kind that is not read.
+    """
+    return parse_address(text) if is_address(text) else Path(text)
 
 
 @dataclass(frozen=True)
@@ -41,22 +66,22 @@ class PhotoList:
         columns: All further columns of tables.
     """
 
-    files: list[Path]
-    refused: Mapping[Path, str]
+    files: list[PhotoPlace]
+    refused: Mapping[PhotoPlace, str]
     skipped: list[str]
-    subjects: Mapping[Path, Subject] = field(default_factory=dict)
+    subjects: Mapping[PhotoPlace, Subject] = field(default_factory=dict)
     further: Sequence[Further] = ()
     columns: Sequence[str] = ()
 
 
-def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> PhotoList:
+def list_photos(inputs: Sequence[PhotoPlace], names: NamePattern | None = None) -> PhotoList:
     """List the photo files behind paths, as `biranet prepare` finds them.
 
     Args:
         inputs: Files; folders, searched in the order of their names; or tables with a column `file`, whose names are
             looked for in the folder of the table by the rule of `biranet.photos.datasets.names`. A table may also name
-            photos elsewhere, by a whole path or by steps up. Its columns `patient` or `group`, and `eye`, tell whose
-            photos they are.
+            photos elsewhere, by a whole path, by steps up or by an address. Its columns `patient` or `group`, and
+            `eye`, tell whose photos they are. All of them may be addresses, see `biranet.inference.addresses`.
         names: How the names of files tell patient and eye; without it, no name tells anything.
 
     Returns:
@@ -67,13 +92,14 @@ def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> Pho
             column, a name that may mean several photos or an eye that is none, there is no photo; if a photo is called
             another patient's or eye in another place; or if no name fits the pattern.
     """
-    files: list[Path] = []
-    refused: dict[Path, str] = {}
+    files: list[PhotoPlace] = []
+    refused: dict[PhotoPlace, str] = {}
     skipped: list[str] = []
-    subjects: dict[Path, Subject] = {}
+    subjects: dict[PhotoPlace, Subject] = {}
     further: list[Further] = []
-    for path in inputs:
-        for file, reason, subject, more in _photos_behind(path, skipped):
+    for place in inputs:
+        behind = _photos_at(place, skipped) if isinstance(place, Address) else _photos_behind(place, skipped)
+        for file, reason, subject, more in behind:
             files.append(file)
             further.append(more)
             if reason:
@@ -84,13 +110,26 @@ def list_photos(inputs: Sequence[Path], names: NamePattern | None = None) -> Pho
         raise InputError("no photos were given; name photos, folders of photos or tables of them")
     for file in files:
         check_utf8_name(str(file), f"the file name {str(file)!r}")
+    _check_addresses(files)
     if names is not None:
         skipped += read_names(dict.fromkeys(files), names, subjects)
     columns = tuple(dict.fromkeys(name for named in {each.columns: None for each in further} for name in named))
     return PhotoList(files, refused, [*skipped, *misleading_names(subjects)], subjects, further, columns)
 
 
-_Listed = tuple[Path, str, Subject, Further]
+def _check_addresses(files: Iterable[PhotoPlace]) -> None:
+    """Refuse addresses of which none can be reached, and those that only differ in what is not written down."""
+    urls: dict[str, str] = {}
+    for file in files:
+        if isinstance(file, Address) and urls.setdefault(file.name, file.url) != file.url:
+            raise InputError(
+                f"{file} stands for several addresses, which differ in what may be a secret and is not written down; "
+                "name photos by addresses that differ before the ?"
+            )
+    check_reachable(file for file in dict.fromkeys(files) if isinstance(file, Address))
+
+
+_Listed = tuple[PhotoPlace, str, Subject, Further]
 """A photo, why it must not be read or which one may be meant, whose it is, and what else is said of it."""
 
 
@@ -106,7 +145,7 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
             skipped.append(folder.skipped)
         for name in folder.files:
             yield path / name, OUTSIDE if outside(path, name) else "", NOBODY, NOTHING_FURTHER
-    elif path.suffix.lower() in TABLE_SUFFIXES:
+    elif path.suffix.lower() in _TABLE_SUFFIXES:
         yield from _photos_in_table(path)
     elif path.exists():
         if path.suffix.lower() not in PHOTO_SUFFIXES:
@@ -116,17 +155,61 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
         raise InputError(f"{path} does not exist; give a photo, a folder of photos or a table of them")
 
 
-def _photos_in_table(table: Path) -> Iterator[_Listed]:
-    """The photos that a table names."""
-    folder = PhotoFolder(table.parent, None)
+_Row = tuple[SourceRow, str, Subject, Further]
+"""A row of a list, the name of its photo, whose it is, and what else the row says."""
+
+
+def _photos_at(address: Address, skipped: list[str]) -> Iterator[_Listed]:
+    """The photos behind an address: a table, what lies below it, or the photo itself."""
+    if address.suffix in _TABLE_SUFFIXES:
+        for row, name, subject, further in _rows_at(address):
+            with row.locate_errors("file"):
+                yield parse_address(name) if is_address(name) else address.beside(name), "", subject, further
+        return
+    below = [address] if address.suffix in PHOTO_SUFFIXES else list_address(address)
+    photos = [each for each in below if each == address or each.suffix in PHOTO_SUFFIXES]
+    if not photos:
+        raise InputError(f"{address} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}")
+    if sentence := describe_skipped(Counter(each.suffix for each in below if each not in set(photos))):
+        skipped.append(sentence)
+    for photo in photos:
+        yield photo, "", NOBODY, NOTHING_FURTHER
+
+
+def _rows_at(address: Address) -> list[_Row]:
+    """The rows of a table at an address."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, f"table{address.suffix}")
+        try:
+            table.write_bytes(read_address(address))
+            return list(_rows(table))
+        except PhotoError as error:
+            raise InputError(f"{address} cannot be read: {error}") from error
+        except InputError as error:
+            raise InputError(str(error).replace(str(table), str(address))) from error
+
+
+def _rows(table: Path) -> Iterator[_Row]:
+    """The rows of a list."""
     cells = read_table(table, ["file"])
     columns = further_columns(cells)
     more = (Further(columns, tuple(row)) for row in cells[list(columns)].itertuples(index=False, name=None))
     for (row, cell), subject, further in zip(cells["file"].items(), subjects_in(cells, table), more, strict=True):
-        name, reason = str(cell).strip(), ""
+        yield SourceRow(table, int(str(row))), str(cell).strip(), subject, further
+
+
+def _photos_in_table(table: Path) -> Iterator[_Listed]:
+    """The photos that a table names."""
+    folder = PhotoFolder(table.parent, None)
+    for row, name, subject, further in _rows(table):
+        reason = ""
+        if is_address(name):
+            with row.locate_errors("file"):
+                yield parse_address(name), "", subject, further
+            continue
         # The folder is looked through only for what is not there as it is written: it may be anyone's home.
         if not name or not os.path.isfile(folder.path / name):  # noqa: PTH113 - Path.is_file raises for long names
-            name = folder.find(name, SourceRow(table, int(str(row))))
+            name = folder.find(name, row)
             hint = "" if folder.has_photo(name) else folder.hint(name)
             reason = f"no such file, {hint}" if hint else ""
         if not os.path.isabs(name) and ".." not in name.split("/") and outside(folder.path, name):  # noqa: PTH117
@@ -162,7 +245,7 @@ class Outputs(NamedTuple):
 
 @contextmanager
 def outputs_of_grading(
-    out: Path, attention: Path | None, inputs: Sequence[Path], files: Sequence[Path], checkpoint: Path
+    out: Path, attention: Path | None, inputs: Sequence[PhotoPlace], files: Sequence[PhotoPlace], checkpoint: Path
 ) -> Iterator[Outputs]:
     """Ask for the outputs of grading, and keep all others from them meanwhile.
 
@@ -180,6 +263,7 @@ def outputs_of_grading(
         InputError: If one of them would replace something else, or pictures would lie among the photos.
     """
     with ExitStack() as locks:
+        inputs, files = ([each for each in places if isinstance(each, Path)] for places in (inputs, files))
         read = (*inputs, *files, checkpoint)
         kinds = {out: GRADES_TABLE, beside(out, "eyes"): EYES_TABLE, beside(out, "patients"): PATIENTS_TABLE}
         tables = Outputs(*(locks.enter_context(claim_output(path, kind, read)) for path, kind in kinds.items()))

@@ -13,11 +13,12 @@ from PIL import Image, ImageOps
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError, PhotoError
+from biranet.inference.addresses import Address, address_state, open_source
 from biranet.inference.original import Original
 from biranet.learning.transforms import Pixels, resize
 from biranet.photos import CONTRADICTORY
 from biranet.photos.formats import PhotoFile
-from biranet.photos.prepare import Preparation, decode_prepared, open_photo, prepare_file
+from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
 from biranet.photos.privacy.metadata import patient_and_eye
 from biranet.photos.quality import advise_retake, weakest_measure
 
@@ -44,15 +45,15 @@ class Task(NamedTuple):
     """A photo to load.
 
     Attributes:
-        source: The file, or its bytes.
+        source: The file, its address, or its bytes.
         refused: Why it must not be read; empty where it may.
         subject: Whose photo it is, as was said.
         name: What the photo is called.
-        state: The file as last seen, by cells of one's own; passed on.
+        state: The file as last seen; of one at an address, as it was seen when its content was known.
         known_sha256: SHA-256 of a content that is known: a file that has it is not loaded.
     """
 
-    source: Path | bytes
+    source: Path | Address | bytes
     refused: str = ""
     subject: Subject = NOBODY
     name: str = ""
@@ -107,7 +108,11 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
     try:
         if task.refused:
             raise PhotoError("unreadable", task.refused)
-        file = open_photo(task.source)
+        if isinstance(task.source, Address):
+            found = replace(found, state=address_state(task.source))
+            if task.known_sha256 and found.state and found.state == task.state:
+                return replace(found, known=True)
+        file = open_source(task.source)
         found = replace(found, sha256=hashlib.sha256(file.data).hexdigest())
         if found.sha256 == task.known_sha256:
             return replace(found, known=True)

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biranet.errors import PhotoError
+from biranet.inference.addresses import Address, open_source
 from biranet.learning.transforms import Pixels, resize
 from biranet.photos.cut import Cut
-from biranet.photos.prepare import Preparation, decode_prepared, open_photo, prepare_file
+from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
 from biranet.photos.read import decode_photo
 
 
@@ -18,7 +19,7 @@ class Original:
     """The photo behind a prediction. Its pixels are not kept: full-size photos fill the memory of any machine.
 
     Attributes:
-        source: The file, or its bytes.
+        source: The file, its address, or its bytes.
         preparation: How it was prepared.
         cut: How the square that the network saw was cut out of it.
 
@@ -31,7 +32,7 @@ class Original:
         (256, 320, 3)
     """
 
-    source: Path | bytes
+    source: Path | Address | bytes
     preparation: Preparation
     cut: Cut
 
@@ -50,7 +51,7 @@ class Original:
         Raises:
             PhotoError: If the file cannot be read any more, or holds another photo by now.
         """
-        file = open_photo(self.source)
+        file = open_source(self.source)
         # Nothing else tells for certain that it still is the same photo, and nothing is cheaper where no picture is
         # drawn. It takes a twentieth of the drawing.
         again = resize(decode_prepared(prepare_file(file, self.preparation).jpeg), len(seen))

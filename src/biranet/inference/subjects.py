@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
 from biranet.files import printable
+from biranet.inference.addresses import Address
 from biranet.manifest import GROUP_FROM, OWN_GROUP
 from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.tables import parse_cells
@@ -15,6 +16,8 @@ from biranet.words import is_empty, parse_eye, split_eye_suffix
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Place = TypeVar("Place", bound=Path | Address)
 
 _PATIENT_COLUMNS = ("patient", "group")
 _LABELS, _NAME = "labels", "name"
@@ -64,7 +67,7 @@ def _subject(patient: str, origin: str, eye: str) -> Subject:
     return Subject(patient, (origin or _LABELS) if patient else "", eye, _LABELS if eye else "")
 
 
-def read_names(files: Iterable[Path], pattern: NamePattern, subjects: MutableMapping[Path, Subject]) -> list[str]:
+def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMapping[Place, Subject]) -> list[str]:
     """Add to what is known of files what their names say.
 
     Args:
@@ -78,7 +81,7 @@ def read_names(files: Iterable[Path], pattern: NamePattern, subjects: MutableMap
     Raises:
         InputError: If a name contradicts a list, fits in two ways, or none fits.
     """
-    files, unfit = list(files), list[Path]()
+    files, unfit = list(files), list[Place]()
     for file in files:
         found = pattern.read(file.as_posix())
         if found is None:
@@ -99,7 +102,7 @@ def read_names(files: Iterable[Path], pattern: NamePattern, subjects: MutableMap
     ]
 
 
-def misleading_names(subjects: Mapping[Path, Subject]) -> list[str]:
+def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
     """Say which files end in another eye than the list says, as `biranet audit` does; the list is believed.
 
     Args:
@@ -125,7 +128,7 @@ def misleading_names(subjects: Mapping[Path, Subject]) -> list[str]:
     ]
 
 
-def agree(file: Path, first: Subject, second: Subject) -> Subject:
+def agree(file: Place, first: Subject, second: Subject) -> Subject:
     """Put together what two sources say of a file; the first one is named where both say it.
 
     Args:

@@ -6,7 +6,9 @@ folder while a run lasts, one line a photo; `biranet grade` keeps one beside its
 `biranet.inference.grade_journal`.
 """
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -190,7 +192,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        reason = os.strerror(errno.ENOSPC) if full else getattr(error, "strerror", None) or error
         raise InputError(
             f"cannot write {path}: {reason}; make room and run the command again, finished photos are kept"
         ) from error
