@@ -47,11 +47,14 @@ def bucket(drawn_photos):
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files to who gives the secret; says where photos hang."""
+    """Serves files, some slowly, and some to those who give the secret."""
+
+    def send_head(self):
+        if "slow" in self.path:
+            time.sleep(0.5)
+        return super().send_head()
 
     def do_GET(self):
-        if "slow" in self.path:
-            time.sleep(2)
         if "secret" in self.path and SECRET not in self.path:
             self.send_error(403)
         else:
@@ -61,11 +64,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Says nothing where nobody waits for its answer any more."""
+
+    def handle_error(self, *_):
+        pass
+
+
 @pytest.fixture(scope="module")
 def web(drawn_photos):
     """Address of a server of the drawn photos."""
     handler = functools.partial(Handler, directory=drawn_photos)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

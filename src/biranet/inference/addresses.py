@@ -264,25 +264,28 @@ def _sentences() -> Iterator[None]:
         yield
     except (InputError, PhotoError):
         raise
-    except FileNotFoundError:
-        raise PhotoError("unreadable", "no such file") from None
+    except FileNotFoundError as error:
+        # fsspec says so as well where a server did not answer or refused.
+        raise _describe(error.__cause__ or error) from None
     except PermissionError:
         raise PhotoError("unreadable", "no permission to read the file") from None
     except Exception as error:  # Each of these libraries has errors of many kinds.
         raise _describe(error) from None
 
 
-def _describe(error: Exception) -> PhotoError:
+def _describe(error: BaseException) -> PhotoError:
     kind, status = type(error).__name__, getattr(error, "status", None)
-    if isinstance(status, int):
-        denied = status in (401, 403)
-        return PhotoError(
-            "unreadable", "no permission to read the file" if denied else f"the server answered with status {status}"
-        )
+    if isinstance(status, int) and status != _NOT_FOUND:
+        denied = "no permission to read the file" if status in _DENIED else f"the server answered with status {status}"
+        return PhotoError("unreadable", denied)
     if "Credential" in kind:
         return UnreachableError("unreadable", "no credentials were found; give them as its provider's tools take them")
     if isinstance(error, TimeoutError) or "Timeout" in kind:
         return UnreachableError("unreadable", "the server did not answer in time")
-    if isinstance(error, OSError) or "Connect" in kind:
+    if not isinstance(error, FileNotFoundError) and (isinstance(error, OSError) or "connect" in kind.lower()):
         return UnreachableError("unreadable", "the server cannot be reached")
-    return PhotoError("unreadable", f"it could not be read ({kind})")
+    missing = isinstance(error, FileNotFoundError) or status == _NOT_FOUND or kind == "ClientError"
+    return PhotoError("unreadable", "no such file" if missing else f"it could not be read ({kind})")
+
+
+_NOT_FOUND, _DENIED = 404, (401, 403)
