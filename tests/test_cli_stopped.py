@@ -292,12 +292,19 @@ def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(bi
     # Of any patient a photo may not have been graded yet.
     assert not (place / "table_patients.csv").exists() and " patients: " not in out
 
-    shutil.rmtree(place / "looked")
-    assert stop() == ("", "biranet: stopped; table.csv holds the table of before, which is unchanged\n")
-    assert (place / "table.csv").read_text().splitlines() == rows
     assert biranet(*command).status == 0
     assert (place / "table.csv").read_text().splitlines()[: len(rows)] == rows
     assert len((place / "table_patients.csv").read_text().splitlines()) == 21
+    finished = {path.name: path.read_bytes() for path in place.glob("table*")}
+
+    shutil.rmtree(place / "looked")  # so that all is graded again
+    _, err = stop()
+    before = "biranet: stopped; table.csv holds the table of before, which is unchanged; the same command goes on\n"
+    assert err == before
+    assert finished == {path.name: path.read_bytes() for path in place.glob("table*")}
+    assert biranet(*command).status == 0
+    assert finished == {path.name: path.read_bytes() for path in place.glob("table*")}
+    assert len(list((place / "looked").iterdir())) == 40
 
 
 @pytest.mark.parametrize("command", ["--help", "train --help", "split prepared"])

@@ -109,7 +109,7 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
         "model": predictor.sha256,
         "engine": predictor.package,
         "biranet": version("biranet"),
-        "--keep-ungradable": asked.keep_ungradable,
+        "setting of --keep-ungradable": asked.keep_ungradable,
     }
     before = out.photos.exists()
     with open_grade_journal(out.photos, asked.out) as journal, stop_signals() as stopped:
