@@ -345,3 +345,13 @@ def test_parquet_without_its_package_is_one_sentence(here):
     command = ["grade", "photos", "--checkpoint", "model.safetensors", "--out", "g.parquet"]
     done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
     assert done.stderr == 'biranet: writing g.parquet needs pyarrow; install it with: pip install "biranet[parquet]"\n'
+
+
+def test_a_file_in_the_place_of_the_journal_that_is_none_stays(grade, here, tree):
+    (here / ".g.csv.journal").write_text("my notes\n")
+    before = tree(here)
+    answer = grade("photos")
+    assert answer.status == 2 and ".g.csv.journal is not a journal of biranet's, and stays as it is" in answer.err
+    assert tree(here) == before
+    (here / ".g.csv.journal").write_text('{"sett')  # the first line of a run that was killed
+    assert grade("photos").status == 0

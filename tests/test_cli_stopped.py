@@ -157,7 +157,7 @@ def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, k
 
 
 def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
-    disk = disk(64)
+    disk = disk(1024)
     table = disk.path / "grades.csv"
     table.write_text(EARLIER)
     disk.fill()

@@ -374,3 +374,21 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path):
         write_table(path, pd.DataFrame({"file": ["caf\udce9.jpg"]}))
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_json_lines_are_read_as_tables_are(tmp_path):
+    path = tmp_path / "table.jsonl"
+    path.write_bytes('{"file": "a\u2028.jpg", "p0": 1e-05, "n": null}\r\n\n{"file": "001", "grade": 2}\n'.encode())
+    table = read_table(path, ["file", "grade"])
+    assert table.to_numpy().tolist() == [["a\u2028.jpg", "1e-05", "", ""], ["001", "", "", "2"]]
+    assert list(table) == ["file", "p0", "n", "grade"] and list(table.index) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "7", "{", '{"file": ["a"]}', '{"file": {"a": 1}}', '{"file": "\\ud800"}', "[" * 99_999]
+)
+def test_what_is_no_table_of_json_lines_is_refused(tmp_path, line):
+    path = tmp_path / "table.jsonl"
+    path.write_text(f'{{"file": "a"}}\n{line}\n' if line else "")
+    with pytest.raises(InputError, match=r"table\.jsonl, row 2 is no row of JSON lines: " if line else "column|rows"):
+        read_table(path, ["file"])

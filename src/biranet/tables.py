@@ -181,21 +181,20 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
     cells: dict[str, dict[int, str]] = {}
-    number = 0
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    for number, line in enumerate(lines, start=1):
         try:
             row = parse_json(line)
             if not isinstance(row, dict) or not all(isinstance(value, _PLAIN) for value in row.values()):
-                raise ValueError("an object of texts, numbers and null is needed")
+                raise ValueError("it must be an object of texts, numbers and null")
         except ValueError as error:
-            raise InputError(f"{path}, row {number}: this is no row of JSON lines ({error})") from error
+            raise InputError(f"{path}, row {number} is no row of JSON lines: {error}") from error
         for name, value in row.items():
             cells.setdefault(name, {})[number] = "" if value is None else str(value)
     _check_columns(path, list(cells), columns)
-    rows = pd.RangeIndex(1, number + 1, name="row")
-    return pd.DataFrame(
-        {name: [column.get(row, "") for row in rows] for name, column in cells.items()}, rows, dtype=object
-    )
+    rows = pd.RangeIndex(1, len(lines) + 1, name="row")
+    columns_of = {name: [column.get(row, "") for row in rows] for name, column in cells.items()}
+    return pd.DataFrame(columns_of, index=rows, dtype=object)
 
 
 _PLAIN = (str, int, float, type(None))

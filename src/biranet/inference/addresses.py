@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from biranet.errors import InputError, PhotoError
 from biranet.extras import needing
-from biranet.photos.formats import PhotoFile
+from biranet.photos.formats import PHOTO_SUFFIXES, PhotoFile
 from biranet.photos.formats.limits import check_bytes
 from biranet.photos.prepare import open_photo
 
@@ -61,6 +61,11 @@ class Address:
     def suffix(self) -> str:
         """The ending of the name, in lower case."""
         return PurePosixPath(self.name).suffix.lower()
+
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether it may be what many photos lie below, and no photo by its ending."""
+        return self.scheme in _STORES and self.suffix not in PHOTO_SUFFIXES
 
     def beside(self, name: str) -> "Address":
         """The address of what a table calls by this name, seen from where the table lies."""
@@ -193,7 +198,9 @@ def check_reachable(addresses: Iterable[Address]) -> None:
     """
     first: dict[str, Address] = {}
     for address in addresses:
-        first.setdefault(address.name.split("/")[2], address)
+        first.setdefault("/".join(address.name.split("/")[:3]), address)
+    for address in {address.scheme: address for address in first.values()}.values():
+        _need_packages(address)
     reason, asked = "", None
     for address in list(first.values())[:_PROBED]:
         try:
@@ -212,26 +219,33 @@ class UnreachableError(PhotoError):
     """What cannot be read for a reason that all of its server's or its bucket's photos share."""
 
 
-def _system(address: Address) -> tuple[Any, str]:
-    """The file system of an address in fsspec, and its path there."""
-    options: dict[str, Any] = {}
+def _need_packages(address: Address) -> None:
+    """Refuse an address whose package is missing."""
     if address.scheme == "gs":
         try:
             import gcsfs  # noqa: F401
         except ModuleNotFoundError:
             raise InputError(f"reading {address} needs gcsfs; install it with: pip install gcsfs") from None
-        options = {"requests_timeout": SILENCE_S}
     with needing(f"reading {address}", "remote"):
-        import aiohttp
-        import fsspec
+        import aiohttp  # noqa: F401
+        import fsspec  # noqa: F401
 
         if address.scheme == "s3":
             import s3fs  # noqa: F401
 
-            options = {"config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": SILENCE_S}}
+
+def _system(address: Address) -> tuple[Any, str]:
+    """The file system of an address in fsspec, and its path there."""
+    _need_packages(address)
+    import aiohttp
+    import fsspec
+
+    options: dict[str, Any] = {"requests_timeout": SILENCE_S}
+    if address.scheme == "s3":
+        options = {"config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": SILENCE_S}}
     if address.scheme in _WEB:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        options = {"client_kwargs": {"timeout": timeout}}
+        options = {"client_kwargs": {"timeout": timeout, "trust_env": True}}  # proxies of the environment
     found: tuple[Any, str] = fsspec.core.url_to_fs(address.url, use_listings_cache=False, **options)
     return found
 

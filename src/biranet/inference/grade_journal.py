@@ -21,6 +21,7 @@ from biranet.errors import InputError
 from biranet.files import atomic_write, parse_json
 from biranet.inference.grader import Prediction
 from biranet.inference.loading import Header, Loaded, whose
+from biranet.outputs import file_kind, head_of
 from biranet.photos.journal import Journal, open_lines
 from biranet.photos.privacy.pseudonyms import keyed_hash
 from biranet.words import counted
@@ -47,6 +48,17 @@ def journal_path(table: Path) -> Path:
 
 def _short_name(table: Path) -> str:
     return hashlib.sha256(os.fsencode(table.name)).hexdigest()[:16]
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a file begins as a journal does, or as one whose first line a kill has torn."""
+    head = head_of(path)[: len(_FIRST)]
+    return bool(head) and _FIRST.startswith(head)
+
+
+_FIRST = b'{"settings": '
+
+JOURNAL = file_kind("a journal", _is_journal)
 
 
 def was_written(table: Path) -> bool:

@@ -127,8 +127,9 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
                 raise InterruptedRunError("stopped before a photo was graded; nothing was written")
         columns, rows = run.table(graded)
         write_typed(out.photos, columns, rows, partial(journal.note_table, whole=graded.is_whole))
+        # Of any patient a photo may not have been graded yet.
+        write_patients(out.eyes, out.patients, run.patients if graded.is_whole else tuple, graded.patients)
         if graded.is_whole:
-            write_patients(out.eyes, out.patients, run.patients, graded.patients)
             journal.finish(run.places)
     return graded
 

@@ -20,12 +20,12 @@ from biranet.inference.addresses import (
     parse_address,
     read_address,
 )
-from biranet.inference.grade_journal import was_written
+from biranet.inference.grade_journal import JOURNAL, journal_path, was_written
 from biranet.inference.grader import TABLE_COLUMNS
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
 from biranet.inference.rows import NOTHING_FURTHER, Further
 from biranet.inference.subjects import agree, further_columns, misleading_names, read_names, subjects_in
-from biranet.outputs import OutputKind, claim_output, file_kind, head_of, lies_in, visible
+from biranet.outputs import OutputKind, check_output, claim_output, file_kind, head_of, lies_in, visible
 from biranet.photos import PICTURE_MARK
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
 from biranet.photos.datasets.name_pattern import NamePattern
@@ -166,7 +166,7 @@ def _photos_at(address: Address, skipped: list[str]) -> Iterator[_Listed]:
             with row.locate_errors("file"):
                 yield parse_address(name) if is_address(name) else address.beside(name), "", subject, further
         return
-    below = [address] if address.suffix in PHOTO_SUFFIXES else list_address(address)
+    below = list_address(address) if address.can_be_listed else [address]
     photos = [each for each in below if each == address or each.suffix in PHOTO_SUFFIXES]
     if not photos:
         raise InputError(f"{address} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}")
@@ -268,6 +268,7 @@ def outputs_of_grading(
         kinds = {out: GRADES_TABLE, beside(out, "eyes"): EYES_TABLE, beside(out, "patients"): PATIENTS_TABLE}
         tables = Outputs(*(locks.enter_context(claim_output(path, kind, read)) for path, kind in kinds.items()))
         check_table_format(out)
+        check_output(journal_path(tables.photos), JOURNAL, read)
         if attention is not None:
             folders = [path for path in inputs if path.is_dir()]
             if any(lies_in(attention, path) for path in folders) or any(
