@@ -216,7 +216,24 @@ def test_headers_tell_patients_and_eyes(grade, dicoms, place, tree):
     assert "unknown eye: the header of the file names both eyes" in both["reason"]
     assert both["decision"] != "do not refer"
     assert "dicom/c.dcm: the header of the file names both eyes; it was not used. 1 such photo in all" in answer.out
-    assert not any(b"19870312345" in data for name, data in tree(place).items() if name.endswith(".csv"))
+    assert not any(b"19870312345" in data for name, data in tree(place).items() if name.endswith((".csv", ".journal")))
+
+
+def test_answers_taken_over_keep_their_headers_as_long_as_the_key_is_the_same(grade, dicoms, place, monkeypatch, tree):
+    assert grade("dicom").status == 0
+    before = tree(place)
+    answer = grade("dicom")
+    assert "For 4 photos the answer of an earlier run was taken over" in answer.out and tree(place) == before
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "other"))
+    assert "taken over" not in grade("dicom").out
+    assert set(table("g.csv")["group"]).isdisjoint(before["g_patients.csv"].decode().replace("\n", ",").split(","))
+
+
+def test_a_patient_whom_only_headers_tell_is_in_no_table_of_a_shard(grade, dicoms, place):
+    rows = ["a.dcm,P1,left", "b.dcm,P1,right", "c.dcm,,", "d.dcm,,"]
+    answer = grade(write_list(*rows, name="dicom/list.csv"), "--shard", "2/2")
+    assert table("g.csv")["file"].tolist() == ["dicom/c.dcm"] and not (place / "g_patients.csv").exists()
+    assert "The patient of 1 photo stands in headers alone: they are in no patient's answer, since other" in answer.out
 
 
 def test_a_header_that_says_another_eye_than_the_list_makes_it_unknown(grade, dicoms):

@@ -353,7 +353,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
 
 def cells_writer(file: io.IOBase | BinaryIO) -> Callable[[Sequence[str]], None]:
     """Make a function that writes one row of CSV (UTF-8, LF) to a file; see `write_rows`."""
-    text = codecs.getwriter("utf-8")(file)  # type: ignore[type-var]
+    text = codecs.getwriter("utf-8")(file)
     # Left to itself, the csv module does not quote a lone carriage return, and every reader ends the row there.
     plain, quoted = (csv.writer(text, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
 

@@ -149,7 +149,7 @@ class _Run:
         for number, file in enumerate(listed.files):
             self.places.setdefault(str(file), number)
         self._journal, self._listed, self._asked = journal, listed, asked
-        self._outdated: set[int] = set()
+        self._outdated: set[str] = set()
 
     def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
         """Grade what is left to do, until a signal comes; tell whether all is done."""
@@ -162,15 +162,16 @@ class _Run:
             workers=asked.workers if len(left) > asked.batch_size else 0,
             keep_ungradable=asked.keep_ungradable,
         )
-        settings = {"total": len(self.places), "initial": self.done, "unit": "photo", "leave": False}
-        with closing(batches), progress_bar(**settings) as bar:
+        bar = progress_bar(total=len(self.places), initial=self.done, unit="photo", leave=False)
+        with closing(batches), bar:
             for batch in batches:
-                if stopped:
-                    break
                 self._journal.add([self._record(*each) for each in batch])
                 self.done += len(batch)
                 bar.update(len(batch))
-        self._outdated = {number for number in left[self.done - before :] if not self._is_of_today(number)}
+                if stopped:
+                    break
+        remaining = left[self.done - before :]
+        self._outdated = {str(self._listed.files[each]) for each in remaining if not self._is_of_today(each)}
         return self.done == len(self.places)
 
     def _state(self, number: int) -> dict[str, str] | None:
@@ -235,7 +236,7 @@ class _Run:
     def _rows(self, rows: GradeRows, graded: Graded) -> Iterator[Row]:
         for number, further in enumerate(self._listed.further):
             answer = self._answer(number)
-            if answer is not None and number not in self._outdated:
+            if answer is not None and answer.file not in self._outdated:
                 if graded.count(answer):
                     self._journal.note_patient(answer.subject.patient, number)
                 yield rows.row(answer, further)

@@ -17,11 +17,11 @@ class Shard(NamedTuple):
 
     Attributes:
         number: Which one, from 1.
-        count: How many there are.
+        total: How many there are.
     """
 
     number: int
-    count: int
+    total: int
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -32,7 +32,7 @@ class Shard(NamedTuple):
 
         Example:
             >>> Shard.parse("3/16")
-            Shard(number=3, count=16)
+            Shard(number=3, total=16)
         """
         found = _SHARD.fullmatch(text)
         if found is None or int(found[1]) > int(found[2]):
@@ -40,7 +40,7 @@ class Shard(NamedTuple):
         return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+        return f"{self.number}/{self.total}"
 
     def of(self, listed: PhotoList) -> PhotoList:
         """Take the photos of this shard.
@@ -62,7 +62,7 @@ class Shard(NamedTuple):
         for place, file in enumerate(listed.files):
             patient = listed.subjects.get(file, NOBODY).patient
             group = groups.setdefault(f"patient {patient}" if patient else f"photo {file}", len(groups))
-            if group % self.count == self.number - 1:
+            if group % self.total == self.number - 1:
                 kept.append(place)
         if not kept:
             there = counted(len(groups), "photo or patient", "photos or patients")
