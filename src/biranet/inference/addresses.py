@@ -187,11 +187,12 @@ def _find(address: Address) -> list[str]:
     return names
 
 
-def check_reachable(addresses: Iterable[Address]) -> None:
-    """Refuse to begin where nothing can be reached: a package or credentials are missing, or the network is.
+def check_reachable(addresses: Iterable[Address], remedy: str = "") -> None:
+    """Refuse to begin, or to go on, where nothing can be reached: a package, credentials or the network are missing.
 
     Args:
         addresses: What is to be read; of some servers and buckets one address each is asked for.
+        remedy: What to do, for the error.
 
     Raises:
         InputError: If none of them answers.
@@ -212,7 +213,7 @@ def check_reachable(addresses: Iterable[Address]) -> None:
         else:
             return
     if asked is not None:
-        raise InputError(f"{asked} cannot be read: {reason}")
+        raise InputError("; ".join(filter(None, (f"{asked} cannot be read: {reason}", remedy))))
 
 
 class UnreachableError(PhotoError):
@@ -242,7 +243,13 @@ def _system(address: Address) -> tuple[Any, str]:
 
     options: dict[str, Any] = {"requests_timeout": SILENCE_S}
     if address.scheme == "s3":
-        options = {"config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": SILENCE_S}}
+        options = {
+            "config_kwargs": {
+                "connect_timeout": CONNECT_S,
+                "read_timeout": SILENCE_S,
+                "retries": {"max_attempts": 2},
+            }
+        }
     if address.scheme in _WEB:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         options = {"client_kwargs": {"timeout": timeout, "trust_env": True}}  # proxies of the environment

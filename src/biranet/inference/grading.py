@@ -16,7 +16,7 @@ from biranet.config import OVERLAY_OPACITY
 from biranet.console import progress_bar
 from biranet.decisions.patients import NOBODY, PatientAnswer, answer_patient
 from biranet.errors import InterruptedRunError
-from biranet.inference.addresses import Address
+from biranet.inference.addresses import Address, UnreachableError, check_reachable
 from biranet.inference.grade_journal import (
     GradeJournal,
     Record,
@@ -102,7 +102,8 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
         What has become of the photos. Where a signal came, there may be rows for some only.
 
     Raises:
-        InputError: If something cannot be written, or the journal is that of another run that did not end.
+        InputError: If something cannot be written, the journal is that of another run that did not end, or no server of
+            the photos can be reached any more; what was found out is kept.
         InterruptedRunError: If a signal came before there was a table to write; what was found out is kept.
     """
     settings = {
@@ -165,6 +166,10 @@ class _Run:
         bar = progress_bar(total=len(self.places), initial=self.done, unit="photo", leave=False)
         with closing(batches), bar:
             for batch in batches:
+                if all(isinstance(loaded.error, UnreachableError) for loaded, _ in batch):
+                    # No row would say more than that the network is down: better nothing than failures for all.
+                    addresses = (file for file in self._listed.files if isinstance(file, Address))
+                    check_reachable(addresses, "what was graded is kept, so run the same command again")
                 self._journal.add([self._record(*each) for each in batch])
                 self.done += len(batch)
                 bar.update(len(batch))
