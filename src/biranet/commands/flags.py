@@ -19,6 +19,10 @@ from biranet.errors import InputError
 PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
 
 
+PLACES = "PHOTO|FOLDER|TABLE"
+"""What stands for paths that may be addresses too, and are texts for that."""
+
+
 class Command(ABC):
     """What every command has."""
 
@@ -149,3 +153,5 @@ def _paths(settings: Any) -> Iterator[tuple[Path, bool]]:
         for path in value if isinstance(value, tuple) else (value,):
             if isinstance(path, Path):
                 yield path, "FILE" in metavars
+            elif PLACES in metavars and "://" not in path:
+                yield Path(path), False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import Command, Computing, check_counts, command_line
+from biranet.commands.flags import PLACES, Command, Computing, check_counts, command_line
 from biranet.config import OVERLAY_OPACITY, Engine, check_opacity
 from biranet.errors import InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Grade(Command):
     """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
 
-    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar=PLACES)]
     """Picture files, folders of them, or tables (CSV, TSV, JSON lines or Parquet) with a column `file`; or their
     addresses, at s3://, gs:// or https://."""
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
