@@ -8,8 +8,9 @@ table needs and no more, and stays: the next run takes from it what has not chan
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -300,4 +301,6 @@ def open_grade_journal(table: Path, named: Path) -> Iterator[GradeJournal]:
     busy = f"another biranet is at work on {named}; wait until it has ended, or name another file"
     with open_lines(path, path.with_name(f".{_short_name(table)}.sqlite"), busy, known.read) as journal:
         known._journal = journal
+        with suppress(OSError):  # there is no table yet; or it is not ours, nor is the journal
+            path.chmod(stat.S_IMODE(table.stat().st_mode) | 0o600)  # it tells what the table tells, so to nobody else
         yield known
