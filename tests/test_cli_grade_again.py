@@ -218,6 +218,8 @@ def test_pictures_that_are_missing_are_drawn_again_and_others_stay(grade, here, 
     assert grade("photos", "--overlay", "looked").status == 0 and counted == [NAMES[2]]
     assert {path for path in pictures if (path.read_bytes(), path.stat().st_mtime_ns) != kept[path]} == {pictures[2]}
     del counted[:]
+    assert grade("photos", "--overlay", "looked", "--overlay-opacity", 0.9).status == 0 and counted == NAMES
+    del counted[:]
     (here / "photos" / NAMES[0]).unlink()  # the others move up: none may stand by another's picture
     assert grade("photos", "--overlay", "looked").status == 0 and counted == NAMES[1:]
 

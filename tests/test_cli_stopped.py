@@ -17,7 +17,7 @@ import time
 import pytest
 
 from biranet.cli import main
-from biranet.inference.grader import TABLE_COLUMNS
+from biranet.inference.prediction import TABLE_COLUMNS
 from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 from warm import unmeasured
 

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from biranet.evaluation.api import SupportsArray as SupportsArray
     from biranet.evaluation.api import measure as measure
     from biranet.inference.grader import Grader as Grader
-    from biranet.inference.grader import Prediction as Prediction
     from biranet.inference.grader import load as load
     from biranet.inference.original import Original as Original
+    from biranet.inference.prediction import Prediction as Prediction
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
     from biranet.learning.checkpoint_info import Normalization as Normalization
     from biranet.learning.checkpoint_info import StartedFrom as StartedFrom
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "inference.grader",
     "Grader": "inference.grader",
-    "Prediction": "inference.grader",
+    "Prediction": "inference.prediction",
     "Picture": "photos.sheet",
     "NamedMap": "photos.overlay",
     "Original": "inference.original",

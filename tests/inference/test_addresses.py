@@ -104,8 +104,9 @@ def test_photos_of_a_bucket_are_graded_as_those_of_a_folder(biranet, bucket, dra
 def test_lists_name_photos_by_addresses_and_a_list_may_lie_at_one(biranet, bucket, web, checkpoint, tmp_path):
     (tmp_path / "list.csv").write_text(f"file,note\n{web}/drawn_0003_left.jpg,=1+1\n{bucket}/eyes/none.jpg,\n")
     command = ["--checkpoint", checkpoint, "--workers", 0, "--out", tmp_path / "g.csv"]
-    answer = biranet("grade", f"{bucket}/eyes/list.csv", tmp_path / "list.csv", *command)
+    answer = biranet("grade", f"{bucket}/eyes/list.csv", tmp_path / "list.csv", *command, "--overlay", tmp_path / "o")
     assert answer.status == 1, answer.err
+    assert len(list((tmp_path / "o").iterdir())) == 3
     rows = rows_of(tmp_path / "g.csv")
     assert [(row["file"], row["status"], row["group"], row["camera"], row["note"]) for row in rows] == [
         (f"{bucket}/eyes/drawn_0001_left.jpg", "ok", "P1", "A", ""),

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from biranet.config import ModelConfig
 from biranet.decisions.rules import OperatingPoint, Rules, decide
 from biranet.grades import DISCLAIMER
-from biranet.inference.grader import Prediction, load
+from biranet.inference.grader import load
+from biranet.inference.prediction import Prediction
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.tensors import open_tensors
 from biranet.manifest import read_manifest

@@ -13,7 +13,8 @@ from PIL import Image
 
 from biranet.decisions.rules import OperatingPoint, Rules
 from biranet.errors import InputError, PhotoError
-from biranet.inference.grader import TABLE_COLUMNS, Prediction, load
+from biranet.inference.grader import load
+from biranet.inference.prediction import TABLE_COLUMNS, Prediction
 from biranet.learning.data import PreparedPhotos
 from biranet.manifest import read_manifest
 from biranet.photos.drawn.synthetic import draw_photo

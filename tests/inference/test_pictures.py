@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from biranet.errors import InputError
-from biranet.inference.grader import Prediction, load
+from biranet.inference.grader import load
 from biranet.inference.pictures import picture_name, save_picture
+from biranet.inference.prediction import Prediction
 from biranet.photos import PICTURE_MARK
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.overlay import NamedMap

@@ -20,8 +20,8 @@ import numpy as np
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, parse_json
-from biranet.inference.grader import Prediction
 from biranet.inference.loading import Header, Loaded, whose
+from biranet.inference.prediction import Prediction
 from biranet.outputs import file_kind, head_of
 from biranet.photos.journal import Journal, open_lines
 from biranet.photos.privacy.pseudonyms import keyed_hash

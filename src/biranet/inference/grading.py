@@ -25,11 +25,12 @@ from biranet.inference.grade_journal import (
     open_grade_journal,
     read_answer,
 )
-from biranet.inference.grader import Grader, Prediction
+from biranet.inference.grader import Grader
 from biranet.inference.inputs import Outputs, PhotoList
 from biranet.inference.loading import Loaded, Task
 from biranet.inference.patient_tables import PatientTally, write_patients
 from biranet.inference.pictures import picture_name, save_picture
+from biranet.inference.prediction import Prediction
 from biranet.inference.rows import GradeRows
 from biranet.learning.predictor import LoadedPredictor
 from biranet.photos.file_state import file_state

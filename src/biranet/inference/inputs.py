@@ -21,8 +21,8 @@ from biranet.inference.addresses import (
     read_address,
 )
 from biranet.inference.grade_journal import JOURNAL, journal_path, was_written
-from biranet.inference.grader import TABLE_COLUMNS
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
+from biranet.inference.prediction import TABLE_COLUMNS
 from biranet.inference.rows import NOTHING_FURTHER, Further
 from biranet.inference.subjects import agree, further_columns, misleading_names, read_names, subjects_in
 from biranet.outputs import OutputKind, check_output, claim_output, file_kind, head_of, lies_in, visible

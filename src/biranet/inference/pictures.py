@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from biranet.files import write_bytes
-from biranet.inference.grader import Prediction
+from biranet.inference.prediction import Prediction
 
 _MAX_NAME_BYTES = 255
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from biranet.decisions.columns import POINT_PREFIX
-from biranet.inference.grader import COLUMN_TYPES, Prediction
+from biranet.inference.prediction import COLUMN_TYPES, Prediction
 from biranet.tables import free_columns
 from biranet.typed_tables import Columns, Row
 
