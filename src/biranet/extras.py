@@ -10,6 +10,7 @@ _PACKAGES = {
     "onnx": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
     "parquet": ("pyarrow",),
+    "ray": ("ray",),
     "remote": ("fsspec", "s3fs", "aiohttp"),
 }
 """Packages of each extra, as they are imported; what all of them are imported for, first."""

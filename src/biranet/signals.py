@@ -20,6 +20,21 @@ def current_handlers() -> dict[signal.Signals, Any]:
 
 
 @contextmanager
+def stop_signals_blocked() -> Iterator[None]:
+    """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
+
+    Ctrl-C reaches the whole group of processes, and so does SIGHUP: the main one ends the run, the workers finish what
+    they have begun. Nor does the process that keeps count of semaphores, which Python starts with the first pool and
+    protects from Ctrl-C alone. SIGTERM is how the pool itself ends workers.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING} - {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def stop_by_interrupt() -> Iterator[list[int]]:
     """Let the first stopping signal arrive as KeyboardInterrupt, and the second end the process at once.
 

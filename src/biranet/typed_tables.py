@@ -102,7 +102,7 @@ def _write_csv(file: _Hashed, columns: Columns, rows: Iterable[Row]) -> None:
 
 def _write_json_lines(file: _Hashed, columns: Columns, rows: Iterable[Row]) -> None:
     for row in rows:
-        values = {name: _plain(row[name]) for name in columns}
+        values = {name: plain(row[name]) for name in columns}
         file.write(f"{json.dumps(values, ensure_ascii=False, allow_nan=False)}\n".encode())
 
 
@@ -115,7 +115,7 @@ def _write_parquet(file: _Hashed, columns: Columns, rows: Iterable[Row]) -> None
     remaining = iter(rows)
     with ParquetWriter(file, schema) as writer:
         while group := list(islice(remaining, _GROUP_ROWS)):
-            values = [[_plain(row[name]) for row in group] for name in columns]
+            values = [[plain(row[name]) for row in group] for name in columns]
             writer.write_table(pyarrow.table(values, schema=schema))
 
 
@@ -129,7 +129,7 @@ def as_text(value: Value) -> str:
     return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: Value) -> Value:
+def plain(value: Value) -> Value:
     """A value as it stands in formats that know numbers, the same that its text in CSV says."""
     return (float(as_text(value)) if isinstance(value, float) else value) if value != "" else None
 

@@ -7,16 +7,32 @@ import os
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
 from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
+from biranet.cluster import LOCAL, Cluster, open_cluster
 from biranet.config import ComputeConfig, Device
 from biranet.errors import InputError
 
 PreparedFolder = Annotated[Positional[Path], arg(metavar="PREPARED")]
+
+RayAddress = Annotated[
+    str | None,
+    arg(metavar="[ADDRESS]"),
+    PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[ADDRESS]",
+        instance_from_str=lambda words: words[0] if words else LOCAL,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [value or "None"],
+    ),
+]
+"""A flag with or without the address of a Ray cluster; None where the flag is not there."""
 
 
 PLACES = "PHOTO|FOLDER|TABLE"
@@ -86,6 +102,16 @@ def check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, lowest) in counts.items():
         if value < lowest:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
+
+
+@contextmanager
+def open_workers(workers: int, ray: str | None) -> Iterator[int | Cluster]:
+    """Find who works: as many processes of this machine as `--workers` says, or the cluster that `--ray` names."""
+    if ray is None:
+        yield workers
+    else:
+        with open_cluster(ray, workers) as cluster:
+            yield cluster
 
 
 def check_title(title: str) -> str:

@@ -1,21 +1,22 @@
 """The command that grades photographs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import PLACES, Command, Computing, check_counts, command_line
+from biranet.cluster import check_address, open_cluster
+from biranet.commands.flags import PLACES, Command, Computing, RayAddress, check_counts, command_line
 from biranet.config import OVERLAY_OPACITY, Engine, check_opacity
-from biranet.errors import InterruptedRunError
+from biranet.errors import InputError, InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
 from biranet.words import counted
 
 if TYPE_CHECKING:
     from biranet.inference.grading import Graded
-    from biranet.inference.inputs import PhotoList
+    from biranet.inference.inputs import PhotoList, PhotoPlace
     from biranet.learning.checkpoint_info import CheckpointInfo
 
 
@@ -49,6 +50,10 @@ class Grade(Command):
     of a patient whom a table or --name-pattern tells stay together."""
     batch_size: int = 16
     """Photos at a time."""
+    ray: RayAddress = None
+    """Grade on a Ray cluster, all nodes of which share photos, model and --out, then a folder of Parquet parts:
+    HOST:PORT of its head, or auto on one of its nodes; without an address, on a cluster of this process alone, with
+    --workers. Needs the extra ray."""
     engine: Engine = "auto"
     """What computes: torch; for models that ship and exported ones also onnx, ONNX Runtime, which auto takes where it
     can and no GPU is asked for, and openvino."""
@@ -58,7 +63,7 @@ class Grade(Command):
         """Grade what is left to do, and write the tables."""
         from biranet.inference.engines import load_engine
         from biranet.inference.grading import Asked, grade_listed
-        from biranet.inference.inputs import list_photos, outputs_of_grading, parse_input
+        from biranet.inference.inputs import beside, list_photos, outputs_of_grading, parse_input
         from biranet.inference.shards import Shard
         from biranet.learning.shipped_models import find_checkpoint
         from biranet.photos.datasets.name_pattern import NamePattern
@@ -66,11 +71,15 @@ class Grade(Command):
         computing = self.computing.resolve()
         check_counts(batch_size=(self.batch_size, 1))
         check_opacity(self.overlay_opacity)
+        if self.ray is not None:
+            check_address(self.ray)
         inputs = [parse_input(text) for text in self.photos]
         listed = list_photos(inputs, NamePattern(self.name_pattern) if self.name_pattern else None)
         if self.shard:
             listed = Shard.parse(self.shard).of(listed)
         checkpoint = find_checkpoint(self.checkpoint)
+        if self.ray is not None:
+            return self._run_on_cluster(self.ray, inputs, listed, checkpoint)
         with outputs_of_grading(self.out, self.overlay, inputs, listed.files, checkpoint) as out:
             predictor = load_engine(checkpoint, self.engine, computing.device)
             asked = Asked(
@@ -84,7 +93,7 @@ class Grade(Command):
                 shard=self.shard,
             )
             graded = grade_listed(predictor, listed, out, asked)
-        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint)))
+        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.out, "patients"))))
         done = graded.decisions.total()
         if not graded.is_whole:
             raise InterruptedRunError(
@@ -93,13 +102,29 @@ class Grade(Command):
             )
         return 1 if graded.decisions[""] else 0
 
+    def _run_on_cluster(
+        self, address: str, inputs: "Sequence[PhotoPlace]", listed: "PhotoList", checkpoint: Path
+    ) -> int:
+        """Grade what is left to do on a cluster, and write the tables."""
+        for flag, given in (("--overlay", self.overlay), ("--shard", self.shard)):
+            if given:
+                raise InputError(f"{flag} is not for a cluster; leave it out, or --ray")
+        computing = self.computing.resolve()
+        with open_cluster(address, computing.workers) as cluster:
+            from biranet.inference.ray_grading import Asked, beside_parts, grade_on_cluster, outputs_on_cluster
+
+            asked = Asked(self.engine, computing.device, self.keep_ungradable, self.retry_failed, self.batch_size)
+            with outputs_on_cluster(self.out, inputs, listed.files, checkpoint) as out:
+                graded, info = grade_on_cluster(listed, out, checkpoint, cluster, asked)
+        print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.out, "patients"))))
+        return 1 if graded.decisions[""] else 0
+
     def _describe(
-        self, graded: "Graded", listed: "PhotoList", info: "CheckpointInfo", checkpoint: Path
+        self, graded: "Graded", listed: "PhotoList", info: "CheckpointInfo", checkpoint: Path, patients: Path
     ) -> Iterator[str]:
         """Say what was decided, how grades were made, and what makes one doubt them."""
         from biranet.decisions.rule_doubts import doubts_of
         from biranet.decisions.rules import describe_decoder
-        from biranet.inference.inputs import beside
         from biranet.learning.shipped_models import describe_model
 
         counts = graded.decisions
@@ -108,7 +133,7 @@ class Grade(Command):
         if graded.taken_over:
             yield f"For {counted(graded.taken_over, 'photo')} the answer of an earlier run was taken over."
         yield from (f"{sentence}." for sentence in listed.skipped)
-        yield from graded.patients.describe(beside(self.out, "patients"))
+        yield from graded.patients.describe(patients)
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])
         yield f"Decisions: {decided or 'none'}"
         if usable := done - failed:
@@ -118,5 +143,7 @@ class Grade(Command):
 
     def next_step(self) -> str:
         """Measure the grades, once the true ones are known."""
+        if self.ray is not None:
+            return ""
         measure = command_line("evaluate", "--predictions", self.out)
         return f"once the table has a column grade with the true grades, measure it: {measure}"

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import GRADES_EXAMPLE, Command, PreparedFolder, check_counts, command_line, read_pairs
+from biranet.commands.flags import (
+    GRADES_EXAMPLE,
+    Command,
+    PreparedFolder,
+    RayAddress,
+    check_counts,
+    command_line,
+    open_workers,
+    read_pairs,
+)
 from biranet.config import SplitConfig
 from biranet.errors import InterruptedRunError
 from biranet.files import printable
@@ -56,6 +65,9 @@ class Prepare(Command):
     """Use ungradable photos like all others; why they are ungradable still stands in the manifest."""
     workers: int = 2
     """Processes that prepare photos; with 0, this one does."""
+    ray: RayAddress = None
+    """Prepare on a Ray cluster, all nodes of which share both folders: HOST:PORT of its head, or auto on one of its
+    nodes; without an address, on a cluster of this process alone, with --workers. Needs the extra ray."""
 
     def run(self) -> int:
         """Prepare the folder and say what became of its photos."""
@@ -63,21 +75,23 @@ class Prepare(Command):
         from biranet.photos.folder import prepare_folder
 
         check_counts(workers=(self.workers, 0))
+        labels = LabelSource(
+            self.labels,
+            dataset=self.dataset,
+            columns=read_pairs(self.columns, "--columns", "file=image,grade=level"),
+            grades=read_pairs(self.grades, "--grades", GRADES_EXAMPLE),
+            ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
+        )
         try:
-            summary = prepare_folder(
-                self.photos,
-                self.out,
-                labels=LabelSource(
-                    self.labels,
-                    dataset=self.dataset,
-                    columns=read_pairs(self.columns, "--columns", "file=image,grade=level"),
-                    grades=read_pairs(self.grades, "--grades", GRADES_EXAMPLE),
-                    ungradable=[value.strip() for value in next(csv.reader([self.ungradable]), []) if value.strip()],
-                ),
-                size_px=self.size,
-                keep_ungradable=self.keep_ungradable,
-                workers=self.workers,
-            )
+            with open_workers(self.workers, self.ray) as workers:
+                summary = prepare_folder(
+                    self.photos,
+                    self.out,
+                    labels=labels,
+                    size_px=self.size,
+                    keep_ungradable=self.keep_ungradable,
+                    workers=workers,
+                )
         except KeyboardInterrupt:
             raise InterruptedRunError("stopped; finished photos are kept, so run the same command again") from None
         print(

@@ -132,7 +132,7 @@ class Grader:
             )
             for name, (photo, subject) in zip(names, photos, strict=True)
         ]
-        return [answer for answer in self._predict(loaded) if answer is not None]
+        return [answer for answer in self.answer(loaded) if answer is not None]
 
     def _loader(self, *, keep_ungradable: bool) -> "partial[Loaded]":
         preparation, image_size = self.info.preparation, self.info.image_size
@@ -211,10 +211,17 @@ class Grader:
     ) -> Generator[list[tuple[Loaded, Prediction | None]], None, None]:
         with closing(prepared):
             while batch := list(islice(prepared, batch_size)):
-                yield list(zip(batch, self._predict(batch), strict=True))
+                yield list(zip(batch, self.answer(batch), strict=True))
 
-    def _predict(self, loaded: Sequence[Loaded]) -> Iterator[Prediction | None]:
-        """Predict a batch, in which a photo that cannot be used has its error, and nothing is known of a known one."""
+    def answer(self, loaded: Sequence[Loaded]) -> Iterator[Prediction | None]:
+        """Answer for a batch of photos that `load_photo` has loaded.
+
+        Args:
+            loaded: The photos; one that cannot be used has its error.
+
+        Yields:
+            One prediction per photo, in order; None for one whose content is known.
+        """
         usable = [photo.pixels for photo in loaded if photo.pixels is not None]
         graded = self._grade(usable) if usable else iter(())
         for photo in loaded:

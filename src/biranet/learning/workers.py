@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from biranet.errors import InputError
-from biranet.photos.parallel import check_main_guard, end_with_main_process, stop_signals_blocked
+from biranet.photos.parallel import check_main_guard, end_with_main_process
 from biranet.setting_names import setting
-from biranet.signals import STOPPING
+from biranet.signals import STOPPING, stop_signals_blocked
 
 Item = TypeVar("Item", covariant=True)
 

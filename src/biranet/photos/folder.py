@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from biranet.cluster import Cluster
 from biranet.console import progress_bar
 from biranet.errors import InputError
 from biranet.files import write_json
@@ -33,6 +34,7 @@ from biranet.photos.contact_sheet import write_contact_sheet
 from biranet.photos.datasets import OUTSIDE, LabeledPhoto, Labels, LabelSource, outside, read_labels, remarks
 from biranet.photos.file_state import FILE_STATE_COLUMNS, file_state
 from biranet.photos.journal import Journal, open_journal
+from biranet.photos.node import store_on_node, with_whole_paths
 from biranet.photos.output_folder import check_output_folder, check_ownership, check_preparation, delete_orphans
 from biranet.photos.parallel import exit_if_starting, map_in_processes
 from biranet.photos.prepare import Preparation
@@ -123,7 +125,7 @@ def prepare_folder(
     labels: LabelSource | None = None,
     size_px: int = 610,
     keep_ungradable: bool = False,
-    workers: int = 0,
+    workers: int | Cluster = 0,
 ) -> Summary:
     """Prepare all photos of a folder, or those that are new or changed since the last run.
 
@@ -138,7 +140,8 @@ def prepare_folder(
         labels: Where the labels stand; among the photos when not given.
         size_px: Side of the prepared squares, at least 32.
         keep_ungradable: Give ungradable photos the status `ok`; the reason stays.
-        workers: Processes that prepare photos, 0 for this one; the result is the same for any number.
+        workers: Processes that prepare photos, 0 for this one; or a Ray cluster, see `biranet.cluster.open_cluster`,
+            all nodes of which have both folders under the same paths. The result is the same for all of them.
 
     Returns:
         What became of the photos; the manifest is in `out`.
@@ -147,7 +150,7 @@ def prepare_folder(
         InputError: If folder, labels or size are wrong, `out` holds something that is not ours where we would write,
             another run is at work in it, or the disk is full.
     """
-    if workers < 0:
+    if isinstance(workers, int) and workers < 0:
         raise InputError(f"{setting('workers')} must be at least 0, not {workers}")
     exit_if_starting()
     Preparation(size_px=size_px)  # before the labels of a large folder are read
@@ -173,10 +176,14 @@ def prepare_folder(
     return Summary(listed, tally, tuple(odd), has_contact_sheet, split and not split_kept, deleted_images)
 
 
-def _store_photos(tasks: Iterable[Task], journal: Journal, workers: int, done: Callable[[], object]) -> None:
+def _store_photos(tasks: Iterable[Task], journal: Journal, workers: int | Cluster, done: Callable[[], object]) -> None:
     """Prepare what is left to do, each photo in the journal as soon as it is stored; `done` is called for each."""
     unsynced = journal.resumed
-    with closing(map_in_processes(store_photo, tasks, workers)) as outcomes:
+    if isinstance(workers, Cluster):
+        results = workers.map(store_on_node, map(with_whole_paths, tasks))
+    else:
+        results = map_in_processes(store_photo, tasks, workers)
+    with closing(results) as outcomes:
         for file, outcome in outcomes:
             journal.add(file, outcome)
             done()

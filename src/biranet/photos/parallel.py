@@ -19,7 +19,7 @@ import cv2
 
 from biranet.errors import InputError
 from biranet.setting_names import setting
-from biranet.signals import STOPPING
+from biranet.signals import stop_signals_blocked
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Numbers of these settings in glibc's malloc.h."""
@@ -122,21 +122,6 @@ def _start_errors() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def stop_signals_blocked() -> Iterator[None]:
-    """Let processes started meanwhile not have Ctrl-C at all, not even while they start.
-
-    Ctrl-C reaches the whole group of processes, and so does SIGHUP: the main one ends the run, the workers finish what
-    they have begun. Nor does the process that keeps count of semaphores, which Python starts with the first pool and
-    protects from Ctrl-C alone. SIGTERM is how the pool itself ends workers.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING} - {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _run_batch(function: Callable[[Task], Result], batch: list[Task]) -> list[Result]:
     return [function(task) for task in batch]
 
@@ -146,9 +131,15 @@ def _start_worker() -> None:
     os.setpgrp()
     # A fork has the main process' handlers; this is how the pool ends its workers.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    set_up_worker()
+    end_with_main_process()
+
+
+@cache
+def set_up_worker() -> None:
+    """Let this process, which is one of many that prepare photos, use one processor, and memory again."""
     cv2.setNumThreads(1)
     _keep_freed_memory()
-    end_with_main_process()
 
 
 def end_with_main_process() -> None:
