@@ -179,8 +179,9 @@ def open_cluster(address: str = LOCAL, workers: int = 2) -> Iterator[Cluster]:
     with needing("computing on a Ray cluster", "ray"):
         connected = import_ray().is_initialized()
     settings: dict[str, Any] = {"address": address}
+    check_address(address)
     if not connected:
-        _check_address(address)
+        _check_answer(address)
     if address == LOCAL:
         settings |= {"num_cpus": max(workers, 1), "include_dashboard": False}
     with ExitStack() as closing:
@@ -203,8 +204,12 @@ def import_ray() -> Any:
     return ray
 
 
-def _check_address(address: str) -> None:
-    """Refuse what is no address, and one at which nobody answers, for which Ray would wait for minutes."""
+def check_address(address: str) -> None:
+    """Refuse what is no address of a cluster, such as a folder of photos that stands behind `--ray`.
+
+    Raises:
+        InputError: If it is none.
+    """
     if address in (LOCAL, RUNNING):
         return
     host, colon, port = address.rpartition(":")
@@ -213,6 +218,13 @@ def _check_address(address: str) -> None:
             f"{address!r} is no address of a Ray cluster; give HOST:PORT of its head, {RUNNING} on one of its nodes, "
             f"or {LOCAL} for a cluster of this process alone; photos stand before --ray"
         )
+
+
+def _check_answer(address: str) -> None:
+    """Refuse an address at which no cluster answers: Ray would try for minutes."""
+    if address in (LOCAL, RUNNING):
+        return
+    host, _, port = address.rpartition(":")
     answer = b""
     with suppress(OSError, UnicodeError), socket.create_connection((host.strip("[]"), int(port)), timeout=5) as asked:
         asked.sendall(_HTTP2_HELLO)

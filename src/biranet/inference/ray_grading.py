@@ -115,9 +115,8 @@ def grade_on_cluster(
     mark = {"model": model.checkpoint, "sha256": model.sha256, "engine": engine, "biranet": model.release}
     begin_parts(out.photos, mark | {"keep_ungradable": asked.keep_ungradable})
     photos = list_for_cluster(listed)
-    done = settle_parts(
-        out.photos, {photo.id for photo in photos}, lambda status: asked.retry_failed and status != "ok"
-    )
+    wanted = {photo.id for photo in photos}
+    done = settle_parts(out.photos, wanted, lambda status: asked.retry_failed and status != "ok")
     graded = Graded(len(photos), PatientTally(), taken_over=done)
     if done < len(photos):
         try:
@@ -129,6 +128,7 @@ def grade_on_cluster(
                 f"stopped after {done} of {counted(len(photos), 'photo')}, whose rows are in {out.photos}; run the "
                 "same command again, and it goes on where it was"
             ) from None
+        settle_parts(out.photos, wanted, lambda _: False)
     known = [answer.for_patient() for answer in answers_in(out.photos) if graded.count(answer)]
     patients = answer_patients(known)
     write_patients(out.eyes, out.patients, lambda: patients, graded.patients)

@@ -112,23 +112,24 @@ def write_parts(photos: Sequence[ListedPhoto], folder: Path, model: NodeModel, c
         InputError: If a node lacks the model, a photo or the folder, or workers die again and again.
     """
     cluster.connect()
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
     place = str(folder.absolute())
-    context.checkpoint_config = ray.data.checkpoint.CheckpointConfig(
-        ID, f"{place}/{CHECKPOINT_NAME}", delete_checkpoint_on_success=False
-    )
-    sink = _Parts(place, file_format="parquet")
-    sink.metadata = {"model": model.checkpoint, "sha256": model.sha256, "biranet": model.release}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)  # of the settings of actors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray uses what it is going to take away, and so do we for settings of actors
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.raise_original_map_exception = True
+        context.checkpoint_config = ray.data.checkpoint.CheckpointConfig(
+            ID, f"{place}/{CHECKPOINT_NAME}", delete_checkpoint_on_success=False
+        )
+        sink = _Parts(place, file_format="parquet")
+        sink.metadata = {"model": model.checkpoint, "sha256": model.sha256, "biranet": model.release}
+        try:
             data = _graded(photos, model, cluster)
             data.write_datasink(sink, ray_remote_args={"num_cpus": 0}, concurrency=_WRITERS)
-    except Exception as error:
-        raise plain_error(error) from None
-    finally:
-        context.checkpoint_config = None
+        except Exception as error:
+            raise plain_error(error) from None
+        finally:
+            context.checkpoint_config = None
 
 
 def _graded(photos: Sequence[ListedPhoto], model: NodeModel, cluster: Cluster) -> Any:

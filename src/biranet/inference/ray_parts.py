@@ -134,8 +134,8 @@ def answers_in(folder: Path) -> Iterator[Prediction]:
 def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bool]) -> int:
     """Take rows out of the parts that are not wanted as they are, and have Ray's checkpoint tell what is left.
 
-    The parts are what counts: photos whose part was deleted are graded again. Whatever is interrupted here is done by
-    the next call.
+    The parts are what counts: photos whose part was deleted are graded again, and of two rows for one photo, which a
+    worker of a run that was killed can leave, one stays. Whatever is interrupted here is done by the next call.
 
     Args:
         folder: The folder.
@@ -152,20 +152,20 @@ def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bo
     if known and not any(each in wanted for rows in known.values() for each in rows[ID].to_pylist()):
         raise InputError(f"{folder} holds grades of other photos; name another folder with --out, or delete this one")
     checkpoint = folder / CHECKPOINT_NAME
-    kept = 0
+    left = set(wanted)
     for part, rows in known.items():
         ids, statuses = rows[ID].to_pylist(), rows["status"].to_pylist()
-        stays = [each in wanted and not redo(status) for each, status in zip(ids, statuses, strict=True)]
+        stays = [each in left and not redo(status) for each, status in zip(ids, statuses, strict=True)]
         if not all(stays):
             _rewrite(part, _read(part).filter(pa.array(stays)))
             ids = [each for each, stay in zip(ids, stays, strict=True) if stay]
         if _ids_in(checkpoint / part.name) != ids:
             _rewrite(checkpoint / part.name, pa.table({ID: pa.array(ids, pa.string())}))
-        kept += len(ids)
+        left.difference_update(ids)
     for file in checkpoint.glob("*.parquet"):
         if not file.name.endswith(_PENDING) and not (folder / file.name).exists():
             file.unlink()
-    return kept
+    return len(wanted) - len(left)
 
 
 def _read(part: Path, *columns: str) -> Any:
