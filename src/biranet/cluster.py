@@ -47,6 +47,8 @@ _LONGEST_PLACE = 40
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a client of gRPC says first; a server's answer begins with a frame of settings, too."""
 
+_GO_ON = "run the same command again: it goes on where it was"
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -150,11 +152,14 @@ def plain_error(error: BaseException) -> BaseException:
     while cause is not None:
         if isinstance(cause, BiranetError) and not isinstance(cause, RayError):
             return cause
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, RayError):
+            where = f"{cause.filename}: " if cause.filename else ""
+            return InputError(f"a worker of the cluster failed: {where}{cause.strerror}; mend that, and {_GO_ON}")
         cause = getattr(cause, "cause", None) or cause.__cause__
     if isinstance(error, RayError) and not hasattr(error, "cause"):
         return InputError(
             f"worker processes of the cluster were ended from outside or ran out of memory, {RETRIES + 1} times at the "
-            "same photos; give each worker more memory and run the same command again: it goes on where it was"
+            f"same photos; give each worker more memory, and {_GO_ON}"
         )
     return error
 

@@ -31,6 +31,8 @@ from biranet.photos.parallel import set_up_worker
 from biranet.photos.prepare import Preparation
 
 ray = import_ray()
+_Datasource: Any = ray.data.Datasource
+_Datasink: Any = ray.data.datasource.BlockBasedFileDatasink
 
 _WRITERS = 2
 """Processes that write parts at a time: that is little work."""
@@ -161,7 +163,7 @@ def _piece_size(photos: int, batch_size: int) -> int:
     return min(batches, max(_LARGEST_PIECE // batch_size, 1)) * batch_size
 
 
-class _Photos(ray.data.Datasource):  # type: ignore[misc]
+class _Photos(_Datasource):  # type: ignore[misc]
     """The photos as Ray reads them: pieces of the list."""
 
     def __init__(self, photos: Sequence[ListedPhoto], piece_size: int) -> None:
@@ -241,7 +243,7 @@ class _Grading:
         return as_part(rows, model.rows.columns)
 
 
-class _Parts(ray.data.datasource.BlockBasedFileDatasink):  # type: ignore[misc]
+class _Parts(_Datasink):  # type: ignore[misc]
     """Where parts are written to."""
 
     metadata: dict[str, str]

@@ -114,20 +114,24 @@ def answers_in(folder: Path) -> Iterator[Prediction]:
     """Read the answers for photos back from the parts, without pictures, in no order."""
     for part in parts_in(folder):
         for row in parquet.read_table(part).to_pylist():
-            texts = {name: row[name] or "" for name in ("status", "reason", "decision", "action")}
-            subject = [row[name] or "" for name in ("group", "group_from", "eye", "eye_from")]
+            texts = {name: value or "" for name, value in row.items()}
             margin, patient, problem = (row[name] for name in _FOR_PATIENTS)
             shares = [row[name] for name in PROBABILITIES]
             ends = row["lowest_grade"], row["highest_grade"]
             yield Prediction(
                 row["file"],
-                **texts,
-                grade=row["predicted_grade"],
-                probabilities=None if None in shares else np.array(shares),
-                grade_range=None if None in ends else ends,
-                temperature=row["temperature"],
+                texts["status"],
+                texts["reason"],
+                row["predicted_grade"],
+                None if None in shares else np.array(shares),
+                texts["decision"],
+                None if None in ends else ends,
+                row["temperature"],
                 margin=margin,
-                subject=Subject(*subject, patient or "", problem or ""),
+                action=texts["action"],
+                subject=Subject(
+                    texts["group"], texts["group_from"], texts["eye"], texts["eye_from"], patient or "", problem or ""
+                ),
             )
 
 
