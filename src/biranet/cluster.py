@@ -6,6 +6,7 @@ Ray itself is imported when a cluster is asked for.
 import io
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -90,6 +91,7 @@ class Cluster:
         if not ray.is_initialized():
             settings = dict(self._settings)
             if settings["address"] == LOCAL:
+                self._closing.enter_context(_own_token())
                 settings["_temp_dir"] = place = _make_place()
                 self._closing.callback(shutil.rmtree, place, ignore_errors=True)
             # Also where this process is stopped while it connects.
@@ -153,8 +155,7 @@ def plain_error(error: BaseException) -> BaseException:
         if isinstance(cause, BiranetError) and not isinstance(cause, RayError):
             return cause
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, RayError):
-            where = f"{cause.filename}: " if cause.filename else ""
-            return InputError(f"a worker of the cluster failed: {where}{cause.strerror}; mend that, and {_GO_ON}")
+            return InputError(f"a worker of the cluster failed: {cause.strerror}; mend that, and {_GO_ON}")
         cause = getattr(cause, "cause", None) or cause.__cause__
     if isinstance(error, RayError) and not hasattr(error, "cause"):
         return InputError(
@@ -250,11 +251,25 @@ def _connect(ray: Any, settings: dict[str, Any]) -> None:
         what = "start a Ray cluster of this process" if address == LOCAL else f"join the Ray cluster {address}"
         raise InputError(
             f"cannot {what}: {reason or type(error).__name__}; look whether it runs with the same versions of Ray and "
-            "Python, and start this command on one of its nodes"
+            "Python, and start this command on one of its nodes, with RAY_AUTH_MODE=token where it asks for a token"
         ) from error
     finally:
         for number, handler in handlers.items():  # Ray has one of its own for SIGTERM
             signal.signal(number, handler)
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """Have a local cluster ask for a token of its own, not for one that Ray would leave in the user's home."""
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager
