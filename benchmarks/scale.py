@@ -1,21 +1,17 @@
 """How many photographs a second does a Ray cluster grade, with one worker and with two, and what do millions cost?
 
-python benchmarks/scale.py ORIGINALS [--copies 8] [--rounds 3] [--core-hour 0.04]
+python benchmarks/scale.py ORIGINALS [--copies 8] [--rounds 3] [--core-hour 0.04] [--out results.json]
 
 ORIGINALS: a folder of full-size JPEG photographs, graded by the model that ships, several times over, from the file to
 the row in a Parquet part. In turns, each in a process of its own: `grade --ray` on a cluster of one worker and of two,
 and the same without a cluster in one process. Only the time from the first part to the last counts: a cluster takes
 seconds to start, whatever the number of photos. Hours and euros follow from the rate a processor has in a cluster of
-two, and from the price of an hour of a processor, which is an assumption. Results go to benchmarks/results/scale.json,
-and the tables of docs/scale.md are made of them.
+two, and from the price of an hour of a processor, which is an assumption. With --out, the tables of docs/scale.md are
+made of the results.
 """
 
 import argparse
-import datetime
 import io
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -23,15 +19,14 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+from records import RESULTS, start_record, write_record
 from turns import speedup, time_in_turns
 
 ONE, TWO, ALONE = "one worker", "two workers", "no cluster, one process"
 WAYS = (ONE, TWO, ALONE)
 AIM = 1.8
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "scale.json"
-PAGE = ROOT / "docs" / "scale.md"
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 BEGIN, END = "<!-- made by benchmarks/scale.py -->\n", "<!-- end of what was made -->\n"
 
 JOBS = (100_000, 1_000_000, 10_000_000)
@@ -72,7 +67,7 @@ def seconds_a_photo(parts: Path) -> float:
 
 
 def tables(results: dict[str, Any]) -> str:
-    """What docs/scale.md shows of the results."""
+    """What the pages show of the results."""
     speed, price = results["photos_per_second"], results["euros_per_core_hour"]
     ratio = results["two_workers_over_one"]
     rates = "\n".join(f"| {way} | {speed[way]} |" for way in WAYS)
@@ -80,10 +75,7 @@ def tables(results: dict[str, Any]) -> str:
         f"| {photos:,} | {hours:,.1f} | {hours * price:,.2f} | {hours / 100:,.2f} |"
         for photos, hours in zip(JOBS, map(core_hours(results), JOBS), strict=True)
     )
-    return f"""
-Measured on {results["date"]} on {results["machine"]}, {results["photos"]} photographs of full size, medians of
-{results["rounds"]} turns:
-
+    return f"""\
 | cluster | photos a second |
 | --- | --- |
 {rates}
@@ -94,8 +86,7 @@ At the rate of a worker in a cluster of two, and at an assumed price of {price} 
 
 | photos | core-hours | euros | hours on 100 processors |
 | --- | --- | --- | --- |
-{jobs}
-"""
+{jobs}"""
 
 
 def core_hours(results: dict[str, Any]) -> Any:
@@ -106,7 +97,7 @@ def core_hours(results: dict[str, Any]) -> Any:
 def write_page(results: dict[str, Any], page: Path = PAGE) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}{tables(results)}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{tables(results)}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -115,6 +106,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core-hour", type=float, default=0.04, help="euros for an hour of a processor")
+    start_record(parser)
     # One way alone, timed: what this script asks of itself.
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -124,18 +116,15 @@ def main() -> None:
         return
     taken = time_in_turns(__file__, WAYS, arguments.rounds, arguments.originals, "--copies", arguments.copies)
     results = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"a machine with {os.cpu_count()} processors ({platform.machine()})",
         "photos": len(files),
-        "rounds": arguments.rounds,
         "photos_per_second": {way: round(1 / statistics.median(taken[way]), 1) for way in WAYS},
         "two_workers_over_one": speedup(taken, TWO, ONE),
         "one_worker_over_no_cluster": speedup(taken, ONE, ALONE),
         "euros_per_core_hour": arguments.core_hour,
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    write_page(results)
-    print(json.dumps(results, indent=2))
+    write_record(results, arguments.out, ["onnxruntime", "ray"])
+    if arguments.out == RESULTS / "scale.json":
+        write_page(results)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import scale
 from biranet.commands import COMMANDS
+from records import RESULTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -101,3 +103,9 @@ def test_figures_of_patients_are_those_that_were_measured():
         assert f"| {name} | {' | '.join(cells)} |" in text
     assert f"{measured['patients']} patients, one photo an eye, of {measured['eyes']['missing']} patients one" in text
     assert f"{measured['referable']} are." in text and measured["not graded"] == 0
+
+
+def test_what_a_cluster_costs_is_what_was_measured():
+    results = json.loads((RESULTS / "scale.json").read_text(encoding="utf-8"))["results"]
+    made = (ROOT / "docs/scale.md").read_text(encoding="utf-8").partition(scale.BEGIN)[2].partition(scale.END)[0]
+    assert made.strip() == scale.tables(results)

@@ -91,6 +91,10 @@ def test_what_needs_torch_says_so(without_torch, checkpoint, split_folder, drawn
         ("grade", drawn_photos, "--engine", "openvino"): (
             f"biranet: computing {find_checkpoint()} by OpenVINO needs openvino; {install.replace('train', 'openvino')}"
         ),
+        **{
+            (*words, "--ray"): (f"biranet: computing on a Ray cluster needs ray; {install.replace('train', 'ray')}")
+            for words in (("grade", drawn_photos, "--out", "parts"), ("prepare", drawn_photos, "prepared"))
+        },
         ("export", checkpoint, "a.safetensors"): f"biranet: halving a checkpoint needs torch; {install}",
         ("export", checkpoint, "a.onnx"): f"biranet: writing ONNX needs torch; {install.replace('train', 'onnx')}",
         ("demo", "--out", demo): command.format("demo"),

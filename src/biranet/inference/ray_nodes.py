@@ -20,6 +20,7 @@ from pyarrow import parquet
 from biranet.cluster import RETRIES, Cluster, import_ray, plain_error
 from biranet.config import Device, Engine
 from biranet.errors import BiranetError, InputError, PhotoError
+from biranet.inference.addresses import UnreachableError, check_reachable
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
 from biranet.inference.loading import Loaded, Task, load_photo
@@ -200,7 +201,15 @@ def _values(block: Any) -> list[Any]:
 def _prepare(block: Any, model: NodeModel) -> Any:
     """Prepare photos; each becomes what was loaded, and what else a list says of it."""
     set_up_worker()
-    return _as_block(block[ID].to_pylist(), [(_load(photo.task, model), photo.further) for photo in _values(block)])
+    photos = _values(block)
+    loaded = [_load(photo.task, model) for photo in photos]
+    if all(isinstance(each.error, UnreachableError) for each in loaded):
+        # As without a cluster: no row would say more than that the network is down.
+        check_reachable(
+            (photo.task.source for photo in photos), "what was graded is kept, so run the same command again"
+        )
+    further = [photo.further for photo in photos]
+    return _as_block(block[ID].to_pylist(), zip(loaded, further, strict=True))
 
 
 def _load(task: Task, model: NodeModel) -> Loaded:
@@ -213,7 +222,7 @@ def _load(task: Task, model: NodeModel) -> Loaded:
             image_size=model.image_size,
             keep_ungradable=model.keep_ungradable,
         )
-    except BiranetError:  # a server that does not answer, of which no photo can be blamed
+    except BiranetError:  # such as that a package is missing here, of which no photo can be blamed
         raise
     except Exception as error:  # one photo in ten million must not keep the others from being graded
         reason = f"this is a fault of biranet ({type(error).__name__}: {error}); please send it"
