@@ -20,6 +20,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+import scale
 import sections
 from charts import save_chart
 from records import RESULTS
@@ -56,6 +57,14 @@ BENCHMARKS = {
         "photos a second.",
         sections.grade,
         sections.grade_chart,
+    ),
+    "scale": Benchmark(
+        "Clusters",
+        ("DATA/originals",),
+        "`grade --ray` on a cluster of one worker and of two, from the file to the row in a Parquet part, and without "
+        "a cluster in one process; several copies of the 44 full-size originals. The seconds in which a cluster starts "
+        "are not counted. [scale.md](scale.md) says what that means.",
+        scale.tables,
     ),
     "prepare": Benchmark(
         "Preparing",

@@ -270,7 +270,7 @@ NO_ADDRESS = "'{}' is no address of a Ray cluster; give HOST:PORT of its head"
             "photos is to be read, and parts of a table",
         ),
         (["grade", "PHOTOS", "--ray", "--out", "p", "--shard", "1/2"], "--shard is not for a cluster; leave it out"),
-        (["grade", "PHOTOS", "--ray", "--out", "p", "--attention", "a"], "--attention is not for a cluster; leave it"),
+        (["grade", "PHOTOS", "--ray", "--out", "p", "--overlay", "a"], "--overlay is not for a cluster; leave it"),
         (["prepare", "PHOTOS", "p", "--ray", "here"], NO_ADDRESS.format("here")),
     ],
 )
