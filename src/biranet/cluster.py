@@ -42,8 +42,8 @@ _BATCH = 4
 RETRIES = 3
 """How often a task is given to another worker after its own has died."""
 
-_LONGEST_PLACE = 40
-"""Longest name of a folder in which Ray can make its sockets, whose names have at most 107 characters."""
+_LONGEST_PLACE = 20
+"""Longest name of a folder for temporary files below which the names of Ray's sockets have at most 107 characters."""
 
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a client of gRPC says first; a server's answer begins with a frame of settings, too."""
@@ -289,4 +289,4 @@ def _make_place() -> str:
     """Make a folder for the logs and sockets of a local cluster."""
     usual = tempfile.gettempdir()
     # Where the usual place has too long a name, Ray's own.
-    return tempfile.mkdtemp(prefix="biranet-ray-", dir="/tmp" if len(usual) > _LONGEST_PLACE - 20 else usual)
+    return tempfile.mkdtemp(prefix="biranet-ray-", dir="/tmp" if len(usual) > _LONGEST_PLACE else usual)

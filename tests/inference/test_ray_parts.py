@@ -114,7 +114,7 @@ def test_parts_that_were_made_otherwise_stay(folder, tree, wrong, sentence):
 
 def test_grades_of_other_photos_stay(folder, tree):
     before = tree(folder)
-    with pytest.raises(InputError, match="holds grades of other photos; name another folder with --out"):
+    with pytest.raises(InputError, match="holds grades of other photos, or of these before they"):
         settle_parts(folder, {"x"}, lambda status: False)
     assert tree(folder) == before
 

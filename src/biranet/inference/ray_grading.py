@@ -128,7 +128,8 @@ def grade_on_cluster(
                 f"stopped after {done} of {counted(len(photos), 'photo')}, whose rows are in {out.photos}; run the "
                 "same command again, and it goes on where it was"
             ) from None
-        settle_parts(out.photos, wanted, lambda _: False)
+        if (rows := settle_parts(out.photos, wanted, lambda _: False)) < len(photos):
+            raise RuntimeError(f"{len(photos) - rows} photos have no row")
     known = [answer.for_patient() for answer in answers_in(out.photos) if graded.count(answer)]
     patients = answer_patients(known)
     write_patients(out.eyes, out.patients, lambda: patients, graded.patients)

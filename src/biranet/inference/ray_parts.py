@@ -80,17 +80,17 @@ def begin_parts(folder: Path, mark: Mapping[str, Any]) -> None:
 
 def parts_in(folder: Path) -> Iterator[Path]:
     """The finished parts of a folder, in order of their names."""
+    # In this order: a part is pending before it is there.
+    parts = [each for each in sorted(folder.glob("*.parquet")) if _PART.fullmatch(each.name)]
     unfinished = {each.name.removesuffix(_PENDING) for each in (folder / CHECKPOINT_NAME).glob(f"*{_PENDING}")}
-    return (
-        each
-        for each in sorted(folder.glob("*.parquet"))
-        if _PART.fullmatch(each.name) and each.name.removesuffix(".parquet") not in unfinished
-    )
+    return (each for each in parts if each.name.removesuffix(".parquet") not in unfinished)
 
 
 def row_count(part: Path) -> int:
-    """Count the rows of a part."""
-    return int(parquet.read_metadata(part).num_rows)
+    """Count the rows of a part; none where it has just been taken away."""
+    with suppress(OSError, pa.ArrowException):
+        return int(parquet.read_metadata(part).num_rows)
+    return 0
 
 
 def as_part(rows: Collection[tuple[str, Prediction, Row]], columns: Columns) -> Any:
@@ -154,7 +154,10 @@ def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bo
     """
     known = {part: _read(part, ID, "status") for part in parts_in(folder)}
     if known and not any(each in wanted for rows in known.values() for each in rows[ID].to_pylist()):
-        raise InputError(f"{folder} holds grades of other photos; name another folder with --out, or delete this one")
+        raise InputError(
+            f"{folder} holds grades of other photos, or of these before they or their list changed; name another folder "
+            "with --out, or delete this one"
+        )
     checkpoint = folder / CHECKPOINT_NAME
     left = set(wanted)
     for part, rows in known.items():
