@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
-from biranet.inference.grader import Prediction
+from biranet.inference.prediction import Prediction
 from biranet.inference.ray_parts import ID, PARTS, answers_in, as_part, begin_parts, parts_in, settle_parts
 from biranet.inference.rows import GradeRows
 from biranet.outputs import check_output

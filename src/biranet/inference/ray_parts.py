@@ -19,7 +19,7 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, printable, read_json, write_json
-from biranet.inference.grader import Prediction
+from biranet.inference.prediction import Prediction
 from biranet.outputs import OutputKind, holds_keys, visible
 from biranet.typed_tables import Columns, Row, plain
 
@@ -155,8 +155,8 @@ def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bo
     known = {part: _read(part, ID, "status") for part in parts_in(folder)}
     if known and not any(each in wanted for rows in known.values() for each in rows[ID].to_pylist()):
         raise InputError(
-            f"{folder} holds grades of other photos, or of these before they or their list changed; name another folder "
-            "with --out, or delete this one"
+            f"{folder} holds grades of other photos, or of these before they or their list changed; name another "
+            "folder with --out, or delete this one"
         )
     checkpoint = folder / CHECKPOINT_NAME
     left = set(wanted)
