@@ -272,7 +272,9 @@ def test_json_lines_and_parquet_hold_what_csv_holds_and_are_measured_alike(grade
     (here / "list.csv").write_text("file,grade,patient\n" + "".join(f"photos/{row}\n" for row in rows))
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
     for ending in read:
-        assert grade("list.csv", out=f"g.{ending}").status == 1
+        answer = grade("list.csv", out=f"g.{ending}")
+        assert answer.status == 1
+        assert answer.out.endswith(f"\nNext: biranet evaluate --predictions g.{ending}\n")  # the true grades are there
         assert biranet("evaluate", "--predictions", f"g.{ending}", "--out", ending).status == 0
         assert tree(here / ending)["predictions.csv"] == tree(here / "csv")["predictions.csv"]
     for name in ("g", "g_eyes", "g_patients"):

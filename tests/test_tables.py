@@ -382,6 +382,7 @@ def test_json_lines_are_read_as_tables_are(tmp_path):
     table = read_table(path, ["file", "grade"])
     assert table.to_numpy().tolist() == [["a\u2028.jpg", "1e-05", "", ""], ["001", "", "", "2"]]
     assert list(table) == ["file", "p0", "n", "grade"] and list(table.index) == [1, 2]
+    assert read_header(path) == ("file", "p0", "n")
 
 
 @pytest.mark.parametrize(

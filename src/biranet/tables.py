@@ -83,6 +83,12 @@ def read_header(path: Path) -> tuple[str, ...]:
                 return tuple(_open_parquet(path, file)[1])
         except InputError:
             return ()
+    if path.suffix.lower() == ".jsonl":
+        try:
+            row = parse_json(read_head(path).lstrip().partition("\n")[0])
+        except ValueError:
+            return ()
+        return tuple(row) if isinstance(row, dict) else ()
     head, separator = _without_separator_line(path, read_head(path))
     try:
         first = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])

@@ -48,8 +48,8 @@ class Prepare(Command):
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder for the prepared photos and their manifest.csv."""
     labels: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Table (CSV, TSV or Parquet) with the columns file, grade and, where known, group (photos of one patient); or the
-    label file of a published data set, where it does not lie among the photos."""
+    """Table (CSV, TSV, JSON lines or Parquet) with the columns file, grade and, where known, group (photos of one
+    patient); or the label file of a published data set, where it does not lie among the photos."""
     dataset: DatasetName = "auto"
     """Layout of photos and labels; auto recognises it and says how."""
     columns: Annotated[str, arg(metavar="OURS=THEIRS,…")] = ""

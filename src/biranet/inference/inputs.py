@@ -36,9 +36,6 @@ from biranet.tables import read_table
 from biranet.text_files import refuse_packed
 from biranet.typed_tables import check_table_format, has_columns
 
-_TABLE_SUFFIXES = TABLE_SUFFIXES | {".jsonl"}
-
-
 PhotoPlace = Path | Address
 """Where a photo is: a file, or an address."""
 
@@ -145,7 +142,7 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
             skipped.append(folder.skipped)
         for name in folder.files:
             yield path / name, OUTSIDE if outside(path, name) else "", NOBODY, NOTHING_FURTHER
-    elif path.suffix.lower() in _TABLE_SUFFIXES:
+    elif path.suffix.lower() in TABLE_SUFFIXES:
         yield from _photos_in_table(path)
     elif path.exists():
         if path.suffix.lower() not in PHOTO_SUFFIXES:
@@ -161,7 +158,7 @@ _Row = tuple[SourceRow, str, Subject, Further]
 
 def _photos_at(address: Address, skipped: list[str]) -> Iterator[_Listed]:
     """The photos behind an address: a table, what lies below it, or the photo itself."""
-    if address.suffix in _TABLE_SUFFIXES:
+    if address.suffix in TABLE_SUFFIXES:
         for row, name, subject, further in _rows_at(address):
             with row.locate_errors("file"):
                 yield parse_address(name) if is_address(name) else address.beside(name), "", subject, further

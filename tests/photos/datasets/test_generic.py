@@ -227,6 +227,18 @@ def test_parquet(photos, lay, tmp_path):
     ]
 
 
+def test_json_lines(photos, lay, tmp_path):
+    lay(
+        tmp_path, texts={"l.jsonl": '{"file": "a.jpg", "grade": 3, "n": 7}\n{"file": "b.jpg", "grade": null, "n": 8}\n'}
+    )
+    lay(photos, "a.jpg", "b.jpg")
+    found = read_labels(photos, LabelSource(tmp_path / "l.jsonl"))
+    assert [(photo.file, photo.grade, photo.extra_columns) for photo in found.photos] == [
+        ("a.jpg", 3, {"n": "7"}),
+        ("b.jpg", None, {"n": "8"}),
+    ]
+
+
 def test_wrong_columns(photos, lay, tmp_path, refusal):
     labels = lay(tmp_path, texts={"l.csv": "image,level\na,1\n"}) / "l.csv"
     lay(photos, "a.jpg")

@@ -20,7 +20,7 @@ _REQUIRED = ("file", "grade")
 COLUMNS = (*_REQUIRED, "group", "eye", "split", "source")
 """The columns of a table that mean something; `file` and `grade` must be there, all others are passed through."""
 
-_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet")
+_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".jsonl")
 
 
 def _recognizes_folder(folder: PhotoFolder) -> str:

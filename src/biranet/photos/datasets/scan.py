@@ -17,7 +17,7 @@ from biranet.public_paths import check_utf8_name
 from biranet.text_files import ARCHIVE_SUFFIXES, SPREADSHEET_SUFFIXES
 from biranet.words import counted
 
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".parquet", ".jsonl"})
 """Endings, in lower case, of tables."""
 
 LABEL_SUFFIXES = TABLE_SUFFIXES | {".npz"}
