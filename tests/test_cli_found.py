@@ -56,7 +56,7 @@ def test_labels_that_are_still_packed(photos, biranet):
         "Next: biranet prepare photos p --labels FILE --size 64",
     ]
     answer = biranet("prepare", "photos", "q", "--labels", "photos/trainLabels.csv.zip")
-    sentence = "biranet: photos/trainLabels.csv.zip is an archive; unpack it, and name the table in it\n"
+    sentence = "biranet: photos/trainLabels.csv.zip is an archive; unpack it, and name what is in it\n"
     assert (answer.status, answer.err) == (2, sentence)
 
 

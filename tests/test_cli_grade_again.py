@@ -72,8 +72,8 @@ def tables(folder, stem):
 def test_a_run_whose_journal_was_torn_goes_on_to_the_same_bytes(grade, here, counted, lost, kept):
     """A journal as a kill leaves it: lines of two batches and the half of a third, or no more than its head."""
     assert grade("photos", "--name-pattern", "{patient}_{eye}", out="whole.csv").status == 0
-    head, _, *batches, _ = (here / ".whole.csv.journal").read_text().splitlines(keepends=True)
-    photos = [each for line in batches for each in json.loads(line)["photos"]]
+    head, *lines = (here / ".whole.csv.journal").read_text().splitlines(keepends=True)
+    photos = [each for line in lines for each in json.loads(line).get("photos", [])]
     del counted[:]
 
     lines = [json.dumps(photos[first : first + 2]) for first in (0, 2, 4)]
@@ -231,6 +231,8 @@ def test_answers_of_another_model_or_setting_are_not_mixed_in(grade, biranet, he
     del counted[:]
     answer = biranet("grade", "photos", "--checkpoint", "idrid_lite0", "--workers", 0, "--out", "g.csv")
     assert answer.status == 0 and taken_over(answer) == "" and counted == NAMES
+    anew = "The answers of before were given with another model, engine, setting of --keep-ungradable: all photos were"
+    assert anew in answer.out
 
 
 def test_the_journal_of_a_run_that_did_not_end_is_kept_from_others(grade, biranet, here, tree):
@@ -248,6 +250,27 @@ def test_the_journal_of_a_run_that_did_not_end_is_kept_from_others(grade, birane
         assert tree(here) == before
     journal.unlink()
     assert grade("photos", "--keep-ungradable").status == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("edited", ["g", "g_eyes", "g_patients"])
+def test_a_table_that_somebody_has_edited_stays(grade, here, tree, ending, edited):
+    by_name, out = ("photos", "--name-pattern", "{patient}_{eye}"), f"g.{ending}"
+    assert grade(*by_name, out=out).status == 0
+    table = here / f"{edited}.{ending}"
+    table.write_bytes(table.read_bytes() + table.read_bytes().splitlines(keepends=True)[-1])
+    before = tree(here)
+    for photos in (by_name, ["photos"]):
+        answer = grade(*photos, out=out)
+        assert answer.status == 2 and "biranet's, and stays as it is; name another file" in answer.err
+        assert tree(here) == before
+
+
+def test_rows_that_go_are_told_of(grade, here):
+    assert "no longer listed" not in grade("photos").out
+    answer = grade(f"photos/{NAMES[0]}")
+    assert "\nThe table of before held 5 photos more, which are no longer listed.\n" in answer.out
+    assert "no longer listed" not in grade("photos").out
 
 
 def test_a_table_of_ours_with_columns_of_a_list_is_known_again_until_somebody_changes_it(grade, here):

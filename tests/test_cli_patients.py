@@ -55,6 +55,16 @@ def write_list(*rows, columns="file,patient,eye", name="photos/list.csv"):
     return name
 
 
+def test_columns_that_seem_to_tell_patient_and_eye_and_do_not_are_named(grade):
+    said = grade(write_list("a1,001,OD", columns="file,Patient ID,Laterality")).out
+    for column, what in (("Patient ID", "patient"), ("Laterality", "eye")):
+        sentence = (
+            f"photos/list.csv has a column {column!r}, by which no {what} is known; call it {what} where it tells that."
+        )
+        assert sentence in said.splitlines()
+    assert "by which no" not in grade(write_list("a1,001,OD,x", columns="file,group,eye,PatientID")).out
+
+
 def test_a_list_names_patients_and_eyes(grade, grader):
     given = write_list("a1,001,OD", "a2,001,left eye", "b1,002,R", "b2,002,L")
     answer = grade(given)

@@ -209,7 +209,7 @@ def test_a_short_row_has_empty_values_at_its_end(table_file):
         ('file,grade\nb,0\n"a.jpg,1\nc,2\n', "row 3: a quotation mark is opened and not closed"),
         ('file,grade\n"a" b.jpg,1\n', "row 2: a quotation mark inside of a cell is not doubled"),
         ("file,grade\na.jpg," + "1" * 200_000 + "\n", "row 2: a cell has more than 131,072 letters"),
-        (b"PK\x03\x04" + bytes(26) + b"trainLabels.csv", "is an archive; unpack it, and name the table in it"),
+        (b"PK\x03\x04" + bytes(26) + b"trainLabels.csv", "is an archive; unpack it, and name what is in it"),
         (gzip.compress(b"file,grade\na,1\n", mtime=0), "is an archive; unpack it"),
         (bytes(257) + b"ustar", "is an archive; unpack it"),
         (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "is a spreadsheet; save its table as CSV in UTF-8"),
@@ -383,6 +383,15 @@ def test_json_lines_are_read_as_tables_are(tmp_path):
     assert table.to_numpy().tolist() == [["a\u2028.jpg", "1e-05", "", ""], ["001", "", "", "2"]]
     assert list(table) == ["file", "p0", "n", "grade"] and list(table.index) == [1, 2]
     assert read_header(path) == ("file", "p0", "n")
+
+
+def test_a_number_that_names_somebody_stays_whole_where_another_is_missing(tmp_path):
+    frame = pd.DataFrame({"patient": [1, 2, None], "p0": [0.5, 1.0, None], "note": [None, None, None]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for name in ("a.parquet", "a.jsonl"):
+        texts = read_table(tmp_path / name, ["patient"]).to_numpy().tolist()
+        assert texts == [["1", "0.5", ""], ["2", "1.0", ""], ["", "", ""]]
 
 
 @pytest.mark.parametrize(

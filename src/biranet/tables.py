@@ -177,16 +177,27 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
             values = [table[name].tolist() for name in names]
         except Exception as error:
             raise InputError(f"{path} is not a Parquet table that can be read") from error
-    texts = [["" if value is None or value is pd.NA else str(value) for value in column] for column in values]
+    texts = [_texts([None if value is pd.NA else value for value in column]) for column in values]
     return pd.DataFrame(
         dict(zip(names, texts, strict=True)), index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object
     )
 
 
+def _texts(column: Sequence[Any]) -> list[str]:
+    """Write values as text, None as nothing.
+
+    Whole numbers in a column where some are missing are made floats by pandas: patient 1 is not to become 1.0.
+    """
+    known = [value for value in column if value is not None]
+    if all(isinstance(value, float) and value.is_integer() for value in known):
+        return ["" if value is None else str(int(value)) for value in column]
+    return ["" if value is None else str(value) for value in column]
+
+
 def _read_json_lines(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    cells: dict[str, dict[int, str]] = {}
+    cells: dict[str, dict[int, str | float | None]] = {}
     lines = [line for line in read_text(path).split("\n") if line.strip()]
     for number, line in enumerate(lines, start=1):
         try:
@@ -196,10 +207,10 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
         except ValueError as error:
             raise InputError(f"{path}, row {number} is no row of JSON lines: {error}") from error
         for name, value in row.items():
-            cells.setdefault(name, {})[number] = "" if value is None else str(value)
+            cells.setdefault(name, {})[number] = value
     _check_columns(path, list(cells), columns)
     rows = pd.RangeIndex(1, len(lines) + 1, name="row")
-    columns_of = {name: [column.get(row, "") for row in rows] for name, column in cells.items()}
+    columns_of = {name: _texts([column.get(row) for row in rows]) for name, column in cells.items()}
     return pd.DataFrame(columns_of, index=rows, dtype=object)
 
 

@@ -48,7 +48,7 @@ def _refuse_packed(path: Path, head: bytes) -> None:
         kind = "document" if suffix in _DOCUMENT_SUFFIXES else "spreadsheet"
         raise InputError(f"{path} is a {kind}; save its table as CSV in UTF-8, and name that file")
     if head.startswith(_PACKED) or head[_TAR_MARK_AT:].startswith(_TAR_MARK):
-        raise InputError(f"{path} is an archive; unpack it, and name the table in it")
+        raise InputError(f"{path} is an archive; unpack it, and name what is in it")
 
 
 def read_text(path: Path) -> str:

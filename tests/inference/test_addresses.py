@@ -205,6 +205,7 @@ def test_a_photo_that_changed_in_its_bucket_is_known_by_the_mark_of_its_content(
         ("s3:///eye.jpg", "an address of s3:// begins with the name of a bucket"),
         ("s3://key:secret@clinic/eye.jpg", "an address of s3:// begins with the name of a bucket"),
         ("https:///eye.jpg", "an address of https:// begins with a server"),
+        ("https://clinic.example:99999/eye.jpg", "an address of https:// begins with a server"),
         ("http://127.0.0.1:9/eye.jpg", "http://127.0.0.1:9/eye.jpg cannot be read: the server cannot be reached"),
         ("http://127.0.0.1:9/list.csv", "http://127.0.0.1:9/list.csv cannot be read: the server cannot be reached"),
         pytest.param(

@@ -177,7 +177,7 @@ def test_photos_that_fail_get_their_row_and_change_no_other(grader, files, answe
         assert row.picture() is row.attention_on_original() is None
         *cells, action = list(row.row().values())[:-4]
         assert row.decision == "" and cells == [row.file, row.status, row.reason, *[""] * 11]
-        assert action == f"{'retake' if row.status == 'no_field' else 'give the file again'}: {row.reason}"
+        assert action == (f"retake: {row.reason}" if row.status == "no_field" else "give another copy of the file")
 
 
 def test_only_failing_photos_are_no_reason_to_stop(grader, tmp_path):

@@ -132,6 +132,10 @@ class Grade(Command):
         yield f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.out}"
         if graded.taken_over:
             yield f"For {counted(graded.taken_over, 'photo')} the answer of an earlier run was taken over."
+        if graded.dropped:
+            yield f"The table of before held {counted(graded.dropped, 'photo')} more, which are no longer listed."
+        if graded.outdated_by:
+            yield f"The answers of before were given with another {graded.outdated_by}: all photos were graded anew."
         yield from (f"{sentence}." for sentence in listed.skipped)
         yield from graded.patients.describe(patients)
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])

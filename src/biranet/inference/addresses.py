@@ -107,7 +107,7 @@ def parse_address(text: str) -> Address:
         return Address(name, name)
     try:
         parts = urlsplit(text)
-        if not parts.hostname:
+        if not parts.hostname or parts.port == 0:  # one that is no number is a ValueError
             raise ValueError
     except ValueError:
         raise InputError(f"an address of {scheme}:// begins with a server, such as {scheme}://server/eye.jpg") from None

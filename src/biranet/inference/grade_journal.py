@@ -19,7 +19,7 @@ import numpy as np
 
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
-from biranet.files import atomic_write, parse_json
+from biranet.files import atomic_write, parse_json, sha256_of
 from biranet.inference.loading import Header, Loaded, whose
 from biranet.inference.prediction import Prediction
 from biranet.outputs import file_kind, head_of
@@ -62,23 +62,30 @@ _FIRST = b'{"settings": '
 JOURNAL = file_kind("a journal", _is_journal)
 
 
-def was_written(table: Path) -> bool:
-    """Whether the journal of a table says that this is, to the byte, a table that was written with it."""
+def was_written(path: Path, table: Path) -> bool | None:
+    """Whether a file is, to the byte, what was written as a table, or beside it.
+
+    Args:
+        path: The file.
+        table: The table of photos, whose journal remembers all that was written.
+
+    Returns:
+        None where there is no journal, or none of a table that was written.
+    """
     noted: set[str] = set()
-    table = Path(os.path.realpath(table))
     try:
-        with journal_path(table).open(encoding="utf-8", errors="replace") as lines:
-            noted.update(_table_in(line) for line in lines if line.startswith('{"table": '))
-        with table.open("rb") as file:
-            return bool(noted) and hashlib.file_digest(file, "sha256").hexdigest() in noted
+        with journal_path(Path(os.path.realpath(table))).open(encoding="utf-8", errors="replace") as lines:
+            noted.update(_digest_in(line) for line in lines if line.startswith(('{"table": ', '{"beside": ')))
     except OSError:
-        return False
+        return None
+    return sha256_of(path) in noted if noted else None
 
 
-def _table_in(line: str) -> str:
+def _digest_in(line: str) -> str:
     try:
-        return str(parse_json(line)["table"])
-    except (ValueError, KeyError, TypeError):
+        noted = parse_json(line)
+        return str(noted.get("table") or noted["beside"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 
@@ -155,17 +162,20 @@ class GradeJournal:
     Attributes:
         table: The table, as it was named.
         is_partial: Whether the table that was written last holds a part of the photos, since that run was stopped.
+        outdated_by: What was another one when what is known was found out, so that it counts for nothing, in words.
     """
 
     def __init__(self, table: Path) -> None:
         self.table = table
         self.is_partial = False
+        self.outdated_by = ""
         self._journal: Journal
         self._head: dict[str, Any] = {}
         self._run = 0
         self._finished = True
         self._waiting = False
         self._written = ""
+        self._beside: list[str] = []
 
     def read(self, journal: Journal, line: Any) -> None:
         """Take a line of the file."""
@@ -180,7 +190,9 @@ class GradeJournal:
             self._head, self._finished = head, False
             self._run += 1
         elif "table" in line:
-            self.is_partial, self._written = not line["whole"], str(line["table"])
+            self.is_partial, self._written, self._beside = not line["whole"], str(line["table"]), []
+        elif "beside" in line:
+            self._beside.append(str(line["beside"]))
         elif "finished" in line:
             self._finished = True
 
@@ -215,6 +227,8 @@ class GradeJournal:
         if not self._finished and head == self._head:
             return
         if not same:
+            was = self._head.get("settings", {})
+            self.outdated_by = ", ".join(key for key in settings if known and was.get(key) != settings[key])
             self._journal.forget()
         self._head, self._finished, self._waiting = head, False, True
         self._run += 1
@@ -225,6 +239,9 @@ class GradeJournal:
             f"{self.table} is that of a run {how}, which was stopped after {photos}; give its command again to go on "
             f"with it, name another file with --out, or delete {self._journal.path} to begin anew"
         )
+
+    def __len__(self) -> int:
+        return len(self._journal)
 
     def find(self, file: str) -> Record | None:
         """What is known of a photo."""
@@ -250,10 +267,23 @@ class GradeJournal:
         self._journal.write(_line(records))
         self._remember(self._journal, records)
 
+    def note_earlier(self, table: Path, *others: Path) -> None:
+        """Write down tables of before there was this journal, so that they are known as ours whenever a kill comes."""
+        if not self._written and table.exists():
+            self.note_table(sha256_of(table), whole=True)
+            for path in others:
+                if path.exists():
+                    self.note_beside(sha256_of(path))
+
     def note_table(self, sha256: str, *, whole: bool) -> None:
         """Write down that a table is about to get its name, so that it is known as ours."""
         self._journal.write({"table": sha256, "whole": whole})
-        self.is_partial, self._written = not whole, sha256
+        self.is_partial, self._written, self._beside = not whole, sha256, []
+
+    def note_beside(self, sha256: str) -> None:
+        """Write down that a table beside that of photos is about to get its name."""
+        self._journal.write({"beside": sha256})
+        self._beside.append(sha256)
 
     def finish(self, files: Iterable[str]) -> None:
         """Write the journal anew: what is known of these photos, and that all are graded."""
@@ -264,6 +294,7 @@ class GradeJournal:
     def _lines(self, files: Iterator[str]) -> Iterator[Mapping[str, Any]]:
         yield self._head
         yield {"table": self._written, "whole": True}
+        yield from ({"beside": sha256} for sha256 in self._beside)
         while names := list(islice(files, _LINE_PHOTOS)):
             yield _line([record for name in names if (record := self.find(name)) is not None])
         yield {"finished": True}

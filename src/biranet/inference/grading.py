@@ -70,6 +70,8 @@ class Graded:
     Attributes:
         photos: How many there are, each row of a list counted.
         taken_over: For how many the answer was known from an earlier run.
+        dropped: How many photos of an earlier run are no longer listed.
+        outdated_by: What was another one in the earlier run, so that all is graded anew, in words; else empty.
         is_whole: Whether all of them have an answer; else a signal came.
         decisions: How often there was each decision; an empty one for photos that cannot be used.
         not_most_probable: How many photos have a grade that is not the most probable one.
@@ -79,6 +81,8 @@ class Graded:
     photos: int
     patients: PatientTally
     taken_over: int = 0
+    dropped: int = 0
+    outdated_by: str = ""
     is_whole: bool = False
     decisions: Counter[str] = field(default_factory=Counter)
     not_most_probable: int = 0
@@ -117,7 +121,8 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
     with open_grade_journal(out.photos, asked.out) as journal, stop_signals() as stopped:
         journal.begin(settings, {"retry_failed": asked.retry_failed, "shard": asked.shard}, map(str, listed.files))
         run = _Run(journal, listed, asked)
-        graded = Graded(len(listed.files), PatientTally(is_shard=bool(asked.shard)))
+        tally = PatientTally(is_shard=bool(asked.shard))
+        graded = Graded(len(listed.files), tally, dropped=run.dropped, outdated_by=journal.outdated_by)
         graded.is_whole = run.grade(Grader(predictor), stopped)
         graded.taken_over = run.taken_over
         if not graded.is_whole:
@@ -128,9 +133,11 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
             if not run.done:
                 raise InterruptedRunError("stopped before a photo was graded; nothing was written")
         columns, rows = run.table(graded)
+        journal.note_earlier(*out)
         write_typed(out.photos, columns, rows, partial(journal.note_table, whole=graded.is_whole))
         # Of any patient a photo may not have been graded yet.
-        write_patients(out.eyes, out.patients, run.patients if graded.is_whole else tuple, graded.patients)
+        patients = run.patients if graded.is_whole else tuple
+        write_patients(out.eyes, out.patients, patients, graded.patients, journal.note_beside)
         if graded.is_whole:
             journal.finish(run.places)
     return graded
@@ -142,6 +149,7 @@ class _Run:
     Attributes:
         places: By the name of each photo: where it stands in the list for the first time.
         taken_over: For how many photos the answer was known.
+        dropped: How many photos are known that are not listed.
         done: For how many there is an answer.
     """
 
@@ -150,6 +158,7 @@ class _Run:
         self.places: dict[str, int] = {}
         for number, file in enumerate(listed.files):
             self.places.setdefault(str(file), number)
+        self.dropped = len(journal) - sum(journal.find(name) is not None for name in self.places)
         self._journal, self._listed, self._asked = journal, listed, asked
         self._outdated: set[str] = set()
 

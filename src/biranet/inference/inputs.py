@@ -24,7 +24,14 @@ from biranet.inference.grade_journal import JOURNAL, journal_path, was_written
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
 from biranet.inference.prediction import TABLE_COLUMNS
 from biranet.inference.rows import NOTHING_FURTHER, Further
-from biranet.inference.subjects import agree, further_columns, misleading_names, read_names, subjects_in
+from biranet.inference.subjects import (
+    agree,
+    further_columns,
+    misleading_names,
+    overlooked_columns,
+    read_names,
+    subjects_in,
+)
 from biranet.outputs import OutputKind, check_output, claim_output, file_kind, head_of, lies_in, visible
 from biranet.photos import PICTURE_MARK
 from biranet.photos.datasets import OUTSIDE, PhotoFolder, SourceRow, outside, refuse_prepared
@@ -143,7 +150,7 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
         for name in folder.files:
             yield path / name, OUTSIDE if outside(path, name) else "", NOBODY, NOTHING_FURTHER
     elif path.suffix.lower() in TABLE_SUFFIXES:
-        yield from _photos_in_table(path)
+        yield from _photos_in_table(path, skipped)
     elif path.exists():
         if path.suffix.lower() not in PHOTO_SUFFIXES:
             refuse_packed(path)
@@ -159,7 +166,7 @@ _Row = tuple[SourceRow, str, Subject, Further]
 def _photos_at(address: Address, skipped: list[str]) -> Iterator[_Listed]:
     """The photos behind an address: a table, what lies below it, or the photo itself."""
     if address.suffix in TABLE_SUFFIXES:
-        for row, name, subject, further in _rows_at(address):
+        for row, name, subject, further in _rows_at(address, skipped):
             with row.locate_errors("file"):
                 yield parse_address(name) if is_address(name) else address.beside(name), "", subject, further
         return
@@ -173,32 +180,33 @@ def _photos_at(address: Address, skipped: list[str]) -> Iterator[_Listed]:
         yield photo, "", NOBODY, NOTHING_FURTHER
 
 
-def _rows_at(address: Address) -> list[_Row]:
+def _rows_at(address: Address, skipped: list[str]) -> list[_Row]:
     """The rows of a table at an address."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, f"table{address.suffix}")
         try:
             table.write_bytes(read_address(address))
-            return list(_rows(table))
+            return list(_rows(table, address, skipped))
         except PhotoError as error:
             raise InputError(f"{address} cannot be read: {error}") from error
         except InputError as error:
             raise InputError(str(error).replace(str(table), str(address))) from error
 
 
-def _rows(table: Path) -> Iterator[_Row]:
-    """The rows of a list."""
+def _rows(table: Path, named: PhotoPlace, skipped: list[str]) -> Iterator[_Row]:
+    """The rows of a list; what they leave unsaid is added to the sentences about what was skipped."""
     cells = read_table(table, ["file"])
+    skipped += overlooked_columns(cells, named)
     columns = further_columns(cells)
     more = (Further(columns, tuple(row)) for row in cells[list(columns)].itertuples(index=False, name=None))
     for (row, cell), subject, further in zip(cells["file"].items(), subjects_in(cells, table), more, strict=True):
         yield SourceRow(table, int(str(row))), str(cell).strip(), subject, further
 
 
-def _photos_in_table(table: Path) -> Iterator[_Listed]:
+def _photos_in_table(table: Path, skipped: list[str]) -> Iterator[_Listed]:
     """The photos that a table names."""
     folder = PhotoFolder(table.parent, None)
-    for row, name, subject, further in _rows(table):
+    for row, name, subject, further in _rows(table, table, skipped):
         reason = ""
         if is_address(name):
             with row.locate_errors("file"):
@@ -214,22 +222,29 @@ def _photos_in_table(table: Path) -> Iterator[_Listed]:
         yield folder.path / name, reason, subject, further
 
 
-def table_kind(what: str, *headers: Sequence[str], is_noted: Callable[[Path], bool] = lambda _: False) -> OutputKind:
-    """A kind of table that `biranet grade` writes, known by its columns: with one more, it is somebody's.
+def table_kind(
+    what: str, *headers: Sequence[str], was_noted: Callable[[Path], bool | None] = lambda _: None
+) -> OutputKind:
+    """A kind of table that `biranet grade` writes.
 
     Args:
         what: What it is.
-        headers: Its columns, in this version and earlier ones.
-        is_noted: Whether a table with other columns was written all the same, to the byte.
+        headers: Its columns, in this version and earlier ones: by them it is known where no journal is; with one more,
+            it is somebody's.
+        was_noted: Whether its journal says that it was written, to the byte; None where there is none that says it.
     """
-    return file_kind(what, lambda path: any(has_columns(path, columns) for columns in headers) or is_noted(path))
+
+    def is_own(path: Path) -> bool:
+        noted = was_noted(path)
+        return any(has_columns(path, columns) for columns in headers) if noted is None else noted
+
+    return file_kind(what, is_own)
 
 
-GRADES_TABLE = table_kind(
-    "a table of grades", TABLE_COLUMNS, TABLE_COLUMNS[: TABLE_COLUMNS.index("action")], is_noted=was_written
-)
-EYES_TABLE = table_kind("a table of eyes", EYE_COLUMNS)
-PATIENTS_TABLE = table_kind("a table of patients", PATIENT_COLUMNS)
+_GRADES = "a table of grades", TABLE_COLUMNS, TABLE_COLUMNS[: TABLE_COLUMNS.index("action")]
+_EYES = "a table of eyes", EYE_COLUMNS
+_PATIENTS = "a table of patients", PATIENT_COLUMNS
+EYES_TABLE, PATIENTS_TABLE = table_kind(*_EYES), table_kind(*_PATIENTS)
 
 
 class Outputs(NamedTuple):
@@ -262,7 +277,12 @@ def outputs_of_grading(
     with ExitStack() as locks:
         inputs, files = ([each for each in places if isinstance(each, Path)] for places in (inputs, files))
         read = (*inputs, *files, checkpoint)
-        kinds = {out: GRADES_TABLE, beside(out, "eyes"): EYES_TABLE, beside(out, "patients"): PATIENTS_TABLE}
+        ours = partial(was_written, table=out)
+        kinds = {
+            out: table_kind(*_GRADES, was_noted=ours),
+            beside(out, "eyes"): table_kind(*_EYES, was_noted=ours),
+            beside(out, "patients"): table_kind(*_PATIENTS, was_noted=ours),
+        }
         tables = Outputs(*(locks.enter_context(claim_output(path, kind, read)) for path, kind in kinds.items()))
         check_table_format(out)
         check_output(journal_path(tables.photos), JOURNAL, read)

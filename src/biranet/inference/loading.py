@@ -128,8 +128,14 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
         pixels = resize(decode_prepared(prepared.jpeg), image_size)
         return replace(found, pixels=pixels, original=Original(task.source, preparation, prepared.cut))
     except PhotoError as error:
-        instead = "give the file again" if error.status == "unreadable" else "retake"
-        return replace(found, error=error, action=found.action or f"{instead}: {error}")
+        return replace(found, error=error, action=found.action or _advise(task, error))
+
+
+def _advise(task: Task, error: PhotoError) -> str:
+    """Say what to do about a photo that is not even measured; why stands in its reason."""
+    if error.status != "unreadable":
+        return f"retake: {error}"
+    return "try again, or give a copy of it" if isinstance(task.source, Address) else "give another copy of the file"
 
 
 def _read_header(file: PhotoFile) -> Header:

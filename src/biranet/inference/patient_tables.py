@@ -29,7 +29,11 @@ PATIENT_COLUMNS = tuple(_PATIENT_TYPES)
 
 
 def write_patients(
-    eyes: Path, patients: Path, answers: Callable[[], Iterable[PatientAnswer]], tally: "PatientTally"
+    eyes: Path,
+    patients: Path,
+    answers: Callable[[], Iterable[PatientAnswer]],
+    tally: "PatientTally",
+    written: Callable[[str], object] = str,
 ) -> None:
     """Write the tables of eyes and patients, each whole or not at all, in memory for one patient.
 
@@ -38,6 +42,7 @@ def write_patients(
         patients: Where that of patients shall stand.
         answers: Gives the patients. Where there is none, nothing is written.
         tally: Counts what is decided for them.
+        written: Is told the SHA-256 of each table before it gets its name.
 
     Raises:
         InputError: If a table cannot be written.
@@ -48,8 +53,8 @@ def write_patients(
     if next(iter(answers()), None) is None:
         return
     rows = (_eye_row(patient, eye) for patient in answers() for eye in patient.eyes)
-    write_typed(eyes, _EYE_TYPES, rows)
-    write_typed(patients, _PATIENT_TYPES, map(_patient_row, tally.count_patients(answers())))
+    write_typed(eyes, _EYE_TYPES, rows, written)
+    write_typed(patients, _PATIENT_TYPES, map(_patient_row, tally.count_patients(answers())), written)
 
 
 def _eye_row(patient: PatientAnswer, eye: EyeAnswer) -> Row:

@@ -62,6 +62,32 @@ def further_columns(table: "pd.DataFrame") -> tuple[str, ...]:
     return tuple(str(name) for name in table.columns if name not in read)
 
 
+def overlooked_columns(table: "pd.DataFrame", path: Path | Address) -> list[str]:
+    """Say which columns of a table seem to tell patient or eye and do not, since they are called otherwise.
+
+    Example:
+        >>> import pandas as pd
+        >>> overlooked_columns(pd.DataFrame(columns=["file", "Patient", "eye"]), Path("list.csv"))
+        ["list.csv has a column 'Patient', by which no patient is known; call it patient where it tells that"]
+    """
+    said = []
+    for what, is_known, names in (
+        ("patient", _patient_column(table) is not None, _LIKE_PATIENT),
+        ("eye", "eye" in table, _LIKE_EYE),
+    ):
+        like = [name for name in table if "".join(filter(str.isalnum, str(name).casefold())) in names]
+        if like and not is_known:
+            said.append(
+                f"{path} has a column {printable(repr(like[0]))}, by which no {what} is known; call it {what} where it "
+                "tells that"
+            )
+    return said
+
+
+_LIKE_PATIENT = frozenset({"patient", "patientid", "pid", "subject", "subjectid", "person", "personid", "group"})
+_LIKE_EYE = frozenset({"eye", "laterality", "side", "eyeside"})
+
+
 def _subject(patient: str, origin: str, eye: str) -> Subject:
     patient = "" if is_empty(patient) or origin == OWN_GROUP else patient
     return Subject(patient, (origin or _LABELS) if patient else "", eye, _LABELS if eye else "")
