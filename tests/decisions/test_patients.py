@@ -53,7 +53,17 @@ def written_out(shots):
     return "do not refer"
 
 
-@given(st.lists(photos(), max_size=7))
+def test_a_photo_that_is_named_twice_counts_once():
+    """As in a list with two rows of one file; pictures in memory, which have no names, are all different ones."""
+    one = PhotoAnswer("a.jpg", Subject("P", "labels", "left"), 2, "refer", 2.0, 1.5)
+    other = dataclasses.replace(one, file="b/a.jpg")
+    answer = answer_patient("P", [one, other, one])
+    assert [photo.file for photo in answer.photos] == ["a.jpg", "b/a.jpg"] and answer.eyes[0].gradable == 2
+    assert answer == answer_patient("P", [one, other])
+    assert answer_patient("P", [dataclasses.replace(one, file="")] * 2).eyes[0].gradable == 2
+
+
+@given(st.lists(photos(), max_size=7, unique_by=lambda photo: photo.file))
 def test_patients_are_decided_by_the_written_out_rule(shots):
     answer = answer_patient("P", shots)
     assert answer.decision == written_out(shots)

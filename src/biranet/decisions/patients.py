@@ -186,7 +186,7 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
 
     Args:
         patient: The patient.
-        photos: The photos of this patient, in any order; of either eye or none.
+        photos: The photos of this patient, in any order; of either eye or none. One that is named twice counts once.
 
     Returns:
         The answer. An eye without a gradable photo never yields `do not refer`. Where the headers of the files name
@@ -195,6 +195,7 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
     Source:
         Ours: the reading of a screening programme, in `docs/patients.md`.
     """
+    photos = _each_once(photos)
     by_eye = {eye: [photo for photo in photos if photo.subject.eye == eye] for eye in (*EYES, "")}
     eyes = tuple(answer_eye(eye, by_eye[eye]) for eye in EYES)
     if by_eye[""]:
@@ -215,6 +216,12 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
         "; ".join(reasons),
         "; ".join(actions),
     )
+
+
+def _each_once(photos: Sequence[PhotoAnswer]) -> list[PhotoAnswer]:
+    """Leave out what repeats a photo of the same eye; photos without a name are all different ones."""
+    keys = ((photo.file, photo.subject.eye) if photo.file else number for number, photo in enumerate(photos))
+    return list(dict(zip(keys, photos, strict=True)).values())
 
 
 def answer_eye(eye: str, photos: Sequence[PhotoAnswer]) -> EyeAnswer:
