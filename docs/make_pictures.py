@@ -22,7 +22,7 @@ def main(demo: Path) -> None:
     """Write `report.png` and `graded.jpg` beside this file."""
     with tempfile.TemporaryDirectory() as folder:
         picture_report(demo / "report" / "report.html", Path(folder) / "report.png")
-        picture_graded(demo / PHOTO, Path(folder))
+        picture_graded(demo, Path(folder))
 
 
 def picture_report(report: Path, screenshot: Path) -> None:
@@ -39,15 +39,15 @@ def picture_report(report: Path, screenshot: Path) -> None:
     head.quantize(64).save(DOCS / "report.png", optimize=True)
 
 
-def picture_graded(photo: Path, folder: Path) -> None:
+def picture_graded(demo: Path, folder: Path) -> None:
     """Grade a photo by the command line, and keep what `--overlay` draws."""
     looked_at = folder / "looked_at"
     subprocess.run(
         [
-            sys.executable, "-m", "biranet", "grade", photo,
+            sys.executable, "-m", "biranet", "grade", PHOTO,
             "--overlay", looked_at, "--out", folder / "grades.csv", "--workers", "0",
         ],
-        check=True,
+        check=True, cwd=demo,
     )  # fmt: skip
     (drawn,) = looked_at.iterdir()
     with Image.open(drawn) as picture:

@@ -15,7 +15,9 @@ from biranet.photos.field import Field
 from biranet.photos.overlay import NamedMap, draw_map
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
-CAPTION = Caption("Grade 2 (moderate), refer", ("The score is 0.83.",), "eye.jpg", "The photo as it was taken")
+CAPTION = Caption(
+    "Grade 2 (moderate), refer", ("The score is 0.83.",), ("a/eye.jpg", "Model: m"), "The photo as it was taken"
+)
 MASK = np.array([[0.1, 0.4], [0.2, 0.9]])
 
 
@@ -82,8 +84,9 @@ def test_words_are_under_the_photo_and_scales_over_the_maps():
 
     changed = np.argwhere(pixels() != pixels(CAPTION._replace(title="Grade 0 (no DR), do not refer")))
     assert changed[:, 0].min() > 340 and changed[:, 1].max() < 506
-    changed = np.argwhere(pixels() != pixels(CAPTION._replace(file="x" * 300)))
-    assert changed[:, 0].min() > 340 and changed[:, 1].max() < 506
+    for names in [("x" * 300, "Model: m"), ("a/eye.jpg", "Model: n"), ("b/eye.jpg", "Model: m")]:
+        changed = np.argwhere(pixels() != pixels(CAPTION._replace(names=names)))
+        assert changed[:, 0].min() > 340 and changed[:, 1].max() < 506
     changed = np.argwhere(pixels()[:54] != pixels(low=-1.0)[:54])
     assert changed[:, 1].min() >= 512 and changed[:, 1].max() < 1012
 

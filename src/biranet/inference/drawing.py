@@ -24,20 +24,24 @@ def caption_of(
     probabilities: NDArray[np.float64],
     decision: str,
     grade_range: tuple[int, int] | None,
+    model: str,
 ) -> Caption:
     """Put an answer into words.
 
     Args:
-        file: The photo's file.
+        file: The photo's name, as it stands in the table; empty for one without.
         grade: Its grade.
         probabilities: Of the five grades, calibrated, (5,).
         decision: What to do.
         grade_range: Lowest and highest grade of the prediction set, if there is one.
+        model: Which model says so.
 
     Example:
-        >>> caption = caption_of("a/eye.jpg", 2, np.array([0, 0.1, 0.7, 0.2, 0]), "refer", (1, 3))
-        >>> caption.title, caption.lines[0], caption.file
-        ('Grade 2 (moderate), refer', 'Probability of referable retinopathy (grade 2 or more): 0.90.', 'eye.jpg')
+        >>> caption = caption_of("a/eye.jpg", 2, np.array([0, 0.1, 0.7, 0.2, 0]), "refer", (1, 3), "idrid_lite0")
+        >>> caption.title, caption.lines[0]
+        ('Grade 2 (moderate), refer', 'Probability of referable retinopathy (grade 2 or more): 0.90.')
+        >>> caption.names
+        ('a/eye.jpg', 'Model: idrid_lite0')
     """
     shares = ", ".join(f"{share:.2f}" for share in probabilities)
     ends = " to ".join(map(str, sorted(set(grade_range or ()))))
@@ -47,8 +51,8 @@ def caption_of(
         f"Probability of referable retinopathy (grade {REFERABLE_GRADE} or more): {score:.2f}.",
         f"Probabilities of the grades 0 to 4: {shares}{possible}.",
     )
-    name = file.replace("\\", "/").rpartition("/")[2]
-    return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, name)
+    names = tuple(name for name in (file, f"Model: {model}") if name)
+    return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, names)
 
 
 def draw_answer(

@@ -22,7 +22,7 @@ from biranet.inference.loading import Loaded, Task, encode_photo, load_photo
 from biranet.inference.prediction import Prediction
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predictor
-from biranet.learning.shipped_models import find_checkpoint
+from biranet.learning.shipped_models import find_checkpoint, model_name
 from biranet.learning.transforms import Pixels
 from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
@@ -249,6 +249,7 @@ class Grader:
                 grade_range=ends if has_sets else None,
                 temperature=rules.temperature,
                 attention=attention,
+                model=model_name(self.predictor.origin),
             )
 
 

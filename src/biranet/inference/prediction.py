@@ -55,6 +55,8 @@ class Prediction:
         subject: Whose photo it is, as far as that was said, or the header of its file says it.
         original: Where the photo can be read again as it was taken, and `original.cut`, where in it what the network
             saw lies.
+        model: Which model says so: the name of one that ships, or the file of another; empty without a grade, and for
+            answers of an earlier run.
 
     Example:
         >>> import biranet
@@ -79,6 +81,7 @@ class Prediction:
     action: str = ""
     subject: Subject = NOBODY
     original: Original | None = None
+    model: str = ""
 
     def __repr__(self) -> str:
         if self.probabilities is None:
@@ -152,5 +155,6 @@ class Prediction:
             return None
         from biranet.inference.drawing import caption_of, draw_answer
 
-        caption = caption_of(self.file, self.grade, self.probabilities, self.decision, self.grade_range)
+        answer = (self.grade, self.probabilities, self.decision, self.grade_range)
+        caption = caption_of(self.file, *answer, self.model)
         return draw_answer(self.original, self.photo, self.attention, maps, caption, opacity)

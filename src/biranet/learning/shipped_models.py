@@ -199,6 +199,16 @@ def check_card(checkpoint: Path, sha256: str) -> None:
         )
 
 
+def model_name(origin: str) -> str:
+    """Name a model: as `biranet models` does if it ships, else by its file or whatever else it comes from.
+
+    Example:
+        >>> model_name(str(SHIPPED / "idrid_lite0.onnx")), model_name("runs/first/best.safetensors")
+        ('idrid_lite0', 'runs/first/best.safetensors')
+    """
+    return Path(origin).stem if is_shipped(Path(origin)) else origin
+
+
 def describe_model(checkpoint: Path) -> str:
     """Say which model a file that `find_checkpoint` found is, in a line.
 

@@ -88,7 +88,7 @@ def _tile(row: Mapping[str, str], font: Font) -> _Tile:
     return _Tile(
         bool(reason),
         row["prepared"],
-        (shorten(row["file"], font, _TILE_PX, from_end=True), shorten(verdict, font, _TILE_PX), value),
+        (shorten(row["file"], font, _TILE_PX, "end"), shorten(verdict, font, _TILE_PX), value),
     )
 
 

@@ -38,13 +38,13 @@ class Caption(NamedTuple):
     Attributes:
         title: What is most important.
         lines: What else there is to say; none of them may be left out.
-        file: The photo's name, shortened from its beginning where it is too long.
+        names: Of photo and model, a line each, shortened in their middle where they are too long.
         heading: What the photo without maps is.
     """
 
     title: str
     lines: Sequence[str]
-    file: str
+    names: Sequence[str]
     heading: str = "The photo"
 
 
@@ -118,7 +118,7 @@ def draw_sheet(
         InputError: If the opacity is no number from 0 to 1.
     """
     check_opacity(opacity)
-    layout = _fit(cut, len(maps), len(_wrap(caption)))
+    layout = _fit(cut, len(maps), len(_wrap(caption)) + len(caption.names))
     shown = _resize(photo, layout.scale)
     sheet = np.full((layout.height_px, layout.width_px, 3), _BACKGROUND[0], np.uint8)
     size = f"{cut.width_px} x {cut.height_px} pixels"
@@ -147,7 +147,7 @@ class _Layout(NamedTuple):
         gap_px: Space around cells.
         letter_px: Size of letters.
         maps: How many there are: each is a row of two cells beside that of the photo.
-        caption_lines: Lines under the photo, without the title and the photo's name.
+        caption_lines: Lines under the photo, without the title.
     """
 
     scale: float
@@ -176,7 +176,7 @@ class _Layout(NamedTuple):
 
     @property
     def caption_px(self) -> int:
-        return round((_TITLE_LETTERS + _LINE_LETTERS * (self.caption_lines + 1)) * self.letter_px)
+        return round((_TITLE_LETTERS + _LINE_LETTERS * self.caption_lines) * self.letter_px)
 
     def describe(self) -> str:
         if self.scale == 1:
@@ -262,14 +262,14 @@ def _draw_caption(caption: Caption, layout: _Layout) -> _Pixels:
     draw, font = ImageDraw.Draw(picture), load_font(1.0 * layout.letter_px)
     draw.text((0, 0), caption.title, _TEXT, load_font(1.7 * layout.letter_px))
     top = _TITLE_LETTERS * layout.letter_px
-    for line in [*_wrap(caption), shorten(caption.file, font, layout.cell_px, from_end=True)]:
+    for line in [*_wrap(caption), *(shorten(name, font, layout.cell_px, "ends") for name in caption.names)]:
         draw.text((0, top), line, _TEXT, font)
         top += _LINE_LETTERS * layout.letter_px
     return np.asarray(picture)
 
 
 def _describe(caption: Caption, cut: Cut, maps: Sequence[NamedMap]) -> str:
-    """Say in words what the picture shows, without the photo's name, which its file has."""
+    """Say in words what the picture shows, without the names, which its file and its table have."""
     shown = "".join(
         f" {_capitalized(each.name)}: {each.values.min():.2f} to {each.values.max():.2f}{_highest(each, cut)}."
         for each in maps
