@@ -1,13 +1,18 @@
 """The picture of a photo that was graded, and what Python gets of it."""
 
+import dataclasses
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from biranet.errors import InputError
-from biranet.inference.grader import load
+from biranet.inference.drawing import caption_of
+from biranet.inference.grader import Grader, load
 from biranet.inference.pictures import picture_name, save_picture
 from biranet.inference.prediction import Prediction
+from biranet.learning.shipped_models import SHIPPED
 from biranet.photos import PICTURE_MARK
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.overlay import NamedMap
@@ -106,12 +111,13 @@ def test_a_file_that_holds_another_photo_by_now_is_never_drawn_under_the_grade(g
     np.testing.assert_array_equal(picture.pixels[rows[0] : rows[0] + 512, left : left + 512], zoomed)
 
 
-def test_picture_is_saved_under_number_and_name(grader, photo, tmp_path):
+def test_picture_is_saved_under_the_name_and_what_is_of_the_path_alone(grader, photo, tmp_path):
     answer = grader.grade(photo)
-    for number in (7, 12):
-        save_picture(tmp_path / "new" / "folder", number, answer, 0.5)
+    for file in ("a/eye.1.png", "b/eye.1.png"):
+        save_picture(tmp_path / "new" / "folder", dataclasses.replace(answer, file=file), 0.5)
     names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    assert names == ["00007_eye.1.jpg", "00012_eye.1.jpg"]
+    digests = [hashlib.sha256(f"{folder}/eye.1.png".encode()).hexdigest()[:8] for folder in "ab"]
+    assert names == sorted(f"eye.1_{digest}.jpg" for digest in digests)
     picture = answer.picture(opacity=0.5)
     with Image.open(tmp_path / "new" / "folder" / names[0]) as saved:
         assert saved.info["comment"] == PICTURE_MARK and saved.getexif()[0x10E] == picture.alt_text
@@ -119,9 +125,28 @@ def test_picture_is_saved_under_number_and_name(grader, photo, tmp_path):
 
 
 def test_no_picture_without_a_grade(tmp_path):
-    save_picture(tmp_path / "folder", 0, Prediction("a.jpg", "unreadable", "why"), 0.5)
+    assert save_picture(tmp_path / "folder", Prediction("a.jpg", "unreadable", "why"), 0.5) is None
     assert not (tmp_path / "folder").exists()
 
 
 def test_names_of_pictures_are_no_longer_than_files_may_have():
-    assert len(picture_name(3, "ü" * 200).encode()) <= 255
+    assert len(picture_name("ü" * 200).encode()) <= 255 and picture_name(".eye.jpg").startswith("eye_")
+
+
+def test_a_picture_names_photo_and_model(grader, photo):
+    """As they stand in the table: two photos called alike, or one photo graded by two models, are told apart."""
+    answer = grader.grade(photo)
+    assert answer.model == grader.predictor.origin and Grader(_Shipped(grader)).grade(photo).model == "idrid_lite0"
+    said = caption_of("a/left.jpg", answer.grade, answer.probabilities, answer.decision, None, answer.model)
+    assert said.names == ("a/left.jpg", f"Model: {answer.model}")
+    for other in ({"file": "b/left.jpg"}, {"model": "another"}):
+        assert not np.array_equal(dataclasses.replace(answer, **other).picture().pixels, answer.picture().pixels)
+
+
+class _Shipped:
+    """A predictor that comes from a file of the package."""
+
+    origin = str(SHIPPED / "idrid_lite0.onnx")
+
+    def __init__(self, grader):
+        self.info, self.predict = grader.info, grader.predictor.predict

@@ -136,6 +136,9 @@ class Grade(Command):
             yield f"The table of before held {counted(graded.dropped, 'photo')} more, which are no longer listed."
         if graded.outdated_by:
             yield f"The answers of before were given with another {graded.outdated_by}: all photos were graded anew."
+        if graded.removed:
+            pictures = counted(graded.removed, "picture")
+            yield f"Removed from {self.overlay}: {pictures} of photos that have no answer any more."
         yield from (f"{sentence}." for sentence in listed.skipped)
         yield from graded.patients.describe(patients)
         decided = ", ".join(f"{counts[decision]} {decision}" for decision in reversed(DECISIONS) if counts[decision])

@@ -21,6 +21,7 @@ from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, parse_json, sha256_of
 from biranet.inference.loading import Header, Loaded, whose
+from biranet.inference.pictures import PictureMark
 from biranet.inference.prediction import Prediction
 from biranet.outputs import file_kind, head_of
 from biranet.photos.journal import Journal, open_lines
@@ -89,7 +90,7 @@ def _digest_in(line: str) -> str:
         return ""
 
 
-def make_record(loaded: Loaded, answer: Prediction, picture: list[str | float] | None) -> Record:
+def make_record(loaded: Loaded, answer: Prediction, picture: PictureMark | None) -> Record:
     """Write down what was found out of a photo.
 
     Args:
@@ -180,9 +181,7 @@ class GradeJournal:
     def read(self, journal: Journal, line: Any) -> None:
         """Take a line of the file."""
         if "photos" in line:
-            if line["sha256"] != _digest(line["photos"]):
-                raise ValueError("the line is damaged")
-            self._remember(journal, line["photos"])
+            self._remember(journal, _records(line))
         elif "settings" in line:
             head = {"settings": dict(line["settings"]), "run": dict(line["run"])}
             if head["settings"] != self._head.get("settings"):
@@ -285,19 +284,51 @@ class GradeJournal:
         self._journal.write({"beside": sha256})
         self._beside.append(sha256)
 
-    def finish(self, files: Iterable[str]) -> None:
-        """Write the journal anew: what is known of these photos, and that all are graded."""
+    def pictures(self) -> Iterator[PictureMark]:
+        """The pictures that runs of this table have drawn, also those of answers that count for nothing any more."""
+        with self._journal.path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith('{"pictures": ') or '"picture": {' in line:
+                    yield from _pictures_in(line)
+
+    def finish(self, files: Iterable[str], pictures: Sequence[PictureMark]) -> None:
+        """Write the journal anew: what is known of these photos, and that all are graded.
+
+        Args:
+            files: The photos.
+            pictures: Which pictures of other photos a later run has to remove.
+        """
         with atomic_write(self._journal.path) as file:
-            for line in self._lines(iter(files)):
+            for line in self._lines(iter(files), pictures):
                 file.write(f"{json.dumps(line)}\n".encode())
 
-    def _lines(self, files: Iterator[str]) -> Iterator[Mapping[str, Any]]:
+    def _lines(self, files: Iterator[str], pictures: Sequence[PictureMark]) -> Iterator[Mapping[str, Any]]:
         yield self._head
         yield {"table": self._written, "whole": True}
         yield from ({"beside": sha256} for sha256 in self._beside)
+        if pictures:
+            yield {"pictures": pictures}
         while names := list(islice(files, _LINE_PHOTOS)):
             yield _line([record for name in names if (record := self.find(name)) is not None])
         yield {"finished": True}
+
+
+def _records(line: Mapping[str, Any]) -> list[Record]:
+    """The records of a line of a journal."""
+    records: list[Record] = line["photos"]
+    if line["sha256"] != _digest(records):
+        raise ValueError("the line is damaged")
+    return records
+
+
+def _pictures_in(line: str) -> list[PictureMark]:
+    """The pictures that a line of a journal speaks of; none where it was torn or damaged."""
+    try:
+        said = parse_json(line)
+        marks = said["pictures"] if "pictures" in said else [photo["picture"] for photo in _records(said)]
+        return [{"name": mark["name"], "sha256": mark["sha256"]} for mark in marks if mark is not None]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def _shard_in_words(shard: str | None) -> str:

@@ -29,7 +29,7 @@ from biranet.inference.grader import Grader
 from biranet.inference.inputs import Outputs, PhotoList
 from biranet.inference.loading import Loaded, Task
 from biranet.inference.patient_tables import PatientTally, write_patients
-from biranet.inference.pictures import picture_name, save_picture
+from biranet.inference.pictures import PictureMark, find_picture, picture_name, remove_picture, save_picture
 from biranet.inference.prediction import Prediction
 from biranet.inference.rows import GradeRows
 from biranet.learning.predictor import LoadedPredictor
@@ -72,6 +72,7 @@ class Graded:
         taken_over: For how many the answer was known from an earlier run.
         dropped: How many photos of an earlier run are no longer listed.
         outdated_by: What was another one in the earlier run, so that all is graded anew, in words; else empty.
+        removed: How many pictures of photos that have no answer any more were removed.
         is_whole: Whether all of them have an answer; else a signal came.
         decisions: How often there was each decision; an empty one for photos that cannot be used.
         not_most_probable: How many photos have a grade that is not the most probable one.
@@ -83,6 +84,7 @@ class Graded:
     taken_over: int = 0
     dropped: int = 0
     outdated_by: str = ""
+    removed: int = 0
     is_whole: bool = False
     decisions: Counter[str] = field(default_factory=Counter)
     not_most_probable: int = 0
@@ -139,7 +141,8 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
         patients = run.patients if graded.is_whole else tuple
         write_patients(out.eyes, out.patients, patients, graded.patients, journal.note_beside)
         if graded.is_whole:
-            journal.finish(run.places)
+            graded.removed, left = run.remove_pictures()
+            journal.finish(run.places, left)
     return graded
 
 
@@ -148,7 +151,7 @@ class _Run:
 
     Attributes:
         places: By the name of each photo: where it stands in the list for the first time.
-        taken_over: For how many photos the answer was known.
+        taken_over: For how many rows of the list the answer was known.
         dropped: How many photos are known that are not listed.
         done: For how many there is an answer.
     """
@@ -159,13 +162,15 @@ class _Run:
         for number, file in enumerate(listed.files):
             self.places.setdefault(str(file), number)
         self.dropped = len(journal) - sum(journal.find(name) is not None for name in self.places)
+        self._rows_of = Counter(map(str, listed.files))
         self._journal, self._listed, self._asked = journal, listed, asked
         self._outdated: set[str] = set()
 
     def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
         """Grade what is left to do, until a signal comes; tell whether all is done."""
         asked, left = self._asked, [number for number in self.places.values() if not self._is_known(number)]
-        self.taken_over = self.done = before = len(self.places) - len(left)
+        self.done = before = len(self.places) - len(left)
+        self.taken_over = len(self._listed.files) - sum(self._rows_of[str(self._listed.files[each])] for each in left)
         # One batch is prepared before processes have started.
         batches = grader.grade_tasks(
             map(self._task, left),
@@ -199,34 +204,43 @@ class _Run:
     def _is_known(self, number: int) -> bool:
         """Whether the answer for a photo stands, as far as one can tell without reading the file."""
         record = self._journal.find(str(self._listed.files[number]))
-        return record is not None and self._is_usable(record, number) and self._is_of_today(number)
+        return record is not None and self._is_usable(record) and self._is_of_today(number)
 
     def _is_of_today(self, number: int) -> bool:
         """Whether an answer is that for a photo's file as it is now."""
         record = self._journal.find(str(self._listed.files[number]))
         return record is not None and record["state"] == self._state(number)
 
-    def _is_usable(self, record: Record, number: int) -> bool:
+    def _is_usable(self, record: Record) -> bool:
         """Whether the answer for a photo is to be taken over if its file is the same."""
         if self._asked.retry_failed and record["status"] != "ok" and not self._journal.is_new(record):
             return False
-        return has_readable_header(record) and self._has_picture(record, number)
+        return has_readable_header(record) and self._has_picture(record)
 
-    def _has_picture(self, record: Record, number: int) -> bool:
-        folder = self._asked.overlay
+    def _has_picture(self, record: Record) -> bool:
+        """Whether a photo has the picture that was drawn of it, where one is asked for."""
+        folder, opacity = self._asked.overlay, self._asked.opacity
         if folder is None or record["status"] != "ok":
             return True
-        return bool(record["picture"] == self._picture(number) and (folder / record["picture"][0]).exists())
+        return bool(record["picture"] == find_picture(folder, record["file"], opacity))
 
-    def _picture(self, number: int) -> list[str | float]:
-        """What tells the picture of a photo from others: its name, and how it is drawn."""
-        return [picture_name(number, str(self._listed.files[number])), self._asked.opacity]
+    def remove_pictures(self) -> tuple[int, list[PictureMark]]:
+        """Remove the pictures that runs of this table drew of photos that have no answer any more.
+
+        Returns:
+            How many there were, and those that are left to a run that has pictures to draw.
+        """
+        folder = self._asked.overlay
+        shown = {picture_name(name) for name in self.places if (self._journal.find(name) or {}).get("picture")}
+        marks = (mark for mark in self._journal.pictures() if mark["name"] not in shown)
+        old = list({(mark["name"], mark["sha256"]): mark for mark in marks}.values())
+        return (0, old) if folder is None else (sum(remove_picture(folder, mark) for mark in old), [])
 
     def _task(self, number: int) -> Task:
         file = self._listed.files[number]
         record = self._journal.find(str(file))
         known, state = "", self._state(number)
-        if record is not None and self._is_usable(record, number):
+        if record is not None and self._is_usable(record):
             known, state = record["sha256"], state or record["state"]
         refused, subject = self._listed.refused.get(file, ""), self._listed.subjects.get(file, NOBODY)
         return Task(file, refused, subject, str(file), state, known)
@@ -234,13 +248,10 @@ class _Run:
     def _record(self, loaded: Loaded, answer: Prediction | None) -> Record:
         """What is to be kept of a photo; its picture is saved before."""
         if answer is None:
-            self.taken_over += 1
+            self.taken_over += self._rows_of[loaded.name]
             return {**(self._journal.find(loaded.name) or {}), "state": dict(loaded.state)}
-        picture = None
-        if self._asked.overlay is not None and answer.status == "ok":
-            number = self.places[loaded.name]
-            save_picture(self._asked.overlay, number, answer, self._asked.opacity)
-            picture = self._picture(number)
+        folder = self._asked.overlay
+        picture = None if folder is None else save_picture(folder, answer, self._asked.opacity)
         return make_record(loaded, answer, picture)
 
     def table(self, graded: Graded) -> tuple[Columns, Iterator[Row]]:
