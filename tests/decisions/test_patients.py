@@ -60,6 +60,10 @@ def test_a_photo_that_is_named_twice_counts_once():
     answer = answer_patient("P", [one, other, one])
     assert [photo.file for photo in answer.photos] == ["a.jpg", "b/a.jpg"] and answer.eyes[0].gradable == 2
     assert answer == answer_patient("P", [one, other])
+    # Another answer is never left out, whatever its photo is called; other last digits are none.
+    graver = dataclasses.replace(one, grade=4)
+    assert answer_patient("P", [one, graver]).eyes[0].gradable == 2
+    assert answer_patient("P", [one, dataclasses.replace(one, margin=1.5000001)]).eyes[0].gradable == 1
     assert answer_patient("P", [dataclasses.replace(one, file="")] * 2).eyes[0].gradable == 2
 
 

@@ -219,9 +219,12 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
 
 
 def _each_once(photos: Sequence[PhotoAnswer]) -> list[PhotoAnswer]:
-    """Leave out what repeats a photo of the same eye; photos without a name are all different ones."""
-    keys = ((photo.file, photo.subject.eye) if photo.file else number for number, photo in enumerate(photos))
-    return list(dict(zip(keys, photos, strict=True)).values())
+    """Leave out what repeats a photo with its answer; photos without a name are all different ones."""
+    # Without its measures: the last digits of the same photo may differ, where it was graded beside others.
+    once: dict[object, PhotoAnswer] = {}
+    for number, photo in enumerate(photos):
+        once.setdefault((photo.file, photo.subject, photo.grade, photo.decision) if photo.file else number, photo)
+    return list(once.values())
 
 
 def answer_eye(eye: str, photos: Sequence[PhotoAnswer]) -> EyeAnswer:
