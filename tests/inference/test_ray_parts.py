@@ -5,11 +5,22 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from biranet.decisions.patients import Subject
+from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
+from biranet.inference.inputs import list_photos
+from biranet.inference.loading import Header, Task
 from biranet.inference.prediction import Prediction
-from biranet.inference.ray_parts import ID, PARTS, answers_in, as_part, begin_parts, parts_in, settle_parts
-from biranet.inference.rows import GradeRows
+from biranet.inference.ray_parts import (
+    ID,
+    PARTS,
+    ListedPhoto,
+    answers_in,
+    as_part,
+    begin_parts,
+    parts_in,
+    settle_parts,
+)
+from biranet.inference.rows import NOTHING_FURTHER, Further, GradeRows
 from biranet.outputs import check_output
 
 MARK = {"model": "idrid_lite0", "sha256": "a" * 64, "engine": "onnxruntime", "biranet": "1", "keep_ungradable": False}
@@ -34,14 +45,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def write(folder, number, photos):
-    rows = [
-        (name, answer(f"{name}.jpg", status), GradeRows([]).row(answer(f"{name}.jpg", status)))
+def write(folder, number, photos, rows=GradeRows([]), further=NOTHING_FURTHER):
+    graded = [
+        (name, answer(f"{name}.jpg", status), Header("k1") if status == "ok" else Header(problem="both eyes"), further)
         for name, status in photos
     ]
     name = f"{RUN}_{number:06}.parquet"
-    parquet.write_table(as_part(rows, GradeRows([]).columns), folder / name)
+    parquet.write_table(as_part(graded, rows).replace_schema_metadata({"model": "idrid_lite0"}), folder / name)
     parquet.write_table(pa.table({ID: [photo for photo, _ in photos]}), folder / "_checkpoint" / name)
+
+
+def listed(names, subject=Subject("P1", "labels", "left", "labels")):
+    """Photos as a list names them now; of c, which is missing, it never says whose it is."""
+    return {
+        name: ListedPhoto(name, Task(b"", name=f"{name}.jpg", subject=NOBODY if name == "c" else subject), Further())
+        for name in names
+    }
+
+
+def settle(folder, names, redo=lambda _: False):
+    return settle_parts(folder, listed(names), GradeRows([]), redo)
 
 
 def ids(folder, place="."):
@@ -59,26 +82,26 @@ def test_answers_come_back_as_they_were(folder):
 
 def test_nothing_is_touched_where_all_is_wanted(folder, tree):
     before = tree(folder)
-    assert settle_parts(folder, {"a", "b", "c", "d"}, lambda status: False) == 3
+    assert settle(folder, "abcd") == 3
     assert tree(folder) == before
 
 
 def test_what_is_not_wanted_any_more_or_again_goes(folder):
-    assert settle_parts(folder, {"b", "c", "d"}, lambda status: status != "ok") == 1
+    assert settle(folder, "bcd", lambda status: status != "ok") == 1
     assert ids(folder) == ids(folder, "_checkpoint") == ["b"]
     assert len(list(parts_in(folder))) == 1
 
 
 def test_a_part_that_was_taken_away_is_graded_again(folder):
     next(parts_in(folder)).unlink()
-    assert settle_parts(folder, {"a", "b", "c"}, lambda status: False) == 1
+    assert settle(folder, "abc") == 1
     assert ids(folder, "_checkpoint") == ["c"]
 
 
 def test_the_parts_count_where_a_run_was_stopped_while_it_took_rows_out(folder):
     for file in (folder / "_checkpoint").iterdir():
         file.unlink()
-    assert settle_parts(folder, {"a", "b", "c"}, lambda status: False) == 3
+    assert settle(folder, "abc") == 3
     assert ids(folder, "_checkpoint") == ["a", "b", "c"]
 
 
@@ -86,14 +109,72 @@ def test_a_part_that_was_being_written_is_left_to_ray(folder):
     half = folder / f"{RUN}_000002.parquet"
     half.write_bytes(b"PAR1")
     (folder / "_checkpoint" / f"{RUN}_000002.pending.parquet").write_bytes(b"")
-    assert settle_parts(folder, {"a", "b", "c"}, lambda status: False) == 3
+    assert settle(folder, "abc") == 3
     assert half.exists()
 
 
 def test_of_two_rows_for_a_photo_one_stays(folder):
     write(folder, 3, [("b", "ok"), ("d", "ok")])
-    assert settle_parts(folder, {"a", "b", "c", "d"}, lambda status: False) == 4
+    assert settle(folder, "abcd") == 4
     assert ids(folder) == ids(folder, "_checkpoint") == ["a", "b", "c", "d"]
+
+
+def test_what_a_list_says_otherwise_changes_rows_and_no_answer(folder, tree):
+    """One part is of an earlier list, one of today's, as a run that was stopped leaves them."""
+    rows = GradeRows(["note", "camera"])
+    write(folder, 3, [("d", "ok")], rows, Further(("note", "camera"), ("", "B")))
+    photos = listed("acd", Subject("P2", "labels", "right", "labels"))
+    notes = {name: Further(("note", "camera"), (f"={name}", "")) for name in photos}
+    photos = {name: photo._replace(further=notes[name]) for name, photo in photos.items()}
+    before = {each.file: each for each in answers_in(folder)}
+
+    assert settle_parts(folder, photos, rows) == 3
+    parts = [parquet.read_table(part) for part in parts_in(folder)]
+    assert {tuple(part.column_names) for part in parts} == {(ID, *rows.columns, *parts[0].column_names[-5:])}
+    assert all(part.schema.equals(parts[0].schema, check_metadata=True) for part in parts)
+    assert parts[0].schema.metadata[b"model"] == b"idrid_lite0"
+    said = ("file", "group", "group_from", "eye", "eye_from", "note", "camera")
+    assert sorted(tuple(row[name] for name in said) for part in parts for row in part.to_pylist()) == [
+        ("a.jpg", "P2", "labels", "right", "labels", "=a", None),
+        ("c.jpg", None, None, None, None, "=c", None),
+        ("d.jpg", "P2", "labels", "right", "labels", "=d", None),
+    ]
+    for now in answers_in(folder):
+        assert now.subject.header_patient == before[now.file].subject.header_patient
+        assert now.subject.problem == before[now.file].subject.problem
+        for name, value in before[now.file].values().items():
+            assert now.values()[name] == value or name in said
+    settled = tree(folder)
+    assert settle_parts(folder, photos, rows) == 3
+    assert tree(folder) == settled
+
+
+def test_whose_eye_it_is_follows_from_header_and_list_anew(folder):
+    part = next(parts_in(folder))
+    parquet.write_table(as_part([("a", answer("a.jpg"), Header(eye="right"), Further())], GradeRows([])), part)
+    settle(folder, "a")
+    assert [(each.subject.eye, each.subject.problem) for each in answers_in(folder)] == [
+        ("", "the labels say left, the header of the file says right")
+    ]
+    settle_parts(folder, listed("a", Subject("P1", "labels")), GradeRows([]))
+    assert [each.subject for each in answers_in(folder)] == [Subject("P1", "labels", "right", "header")]
+
+
+def test_a_column_or_a_patient_more_makes_no_other_photo(tmp_path):
+    """So a list with a note grades nothing again; a file that changed is another photo."""
+    ray_grading = pytest.importorskip("biranet.inference.ray_grading")
+    photo, table = tmp_path / "a.jpg", tmp_path / "list.csv"
+    photo.write_bytes(b"photo")
+
+    def known(text):
+        table.write_text(text)
+        return [each.id for each in ray_grading.list_for_cluster(list_photos([table]))]
+
+    first = known("file\na.jpg\na.jpg\n")
+    assert len(set(first)) == 2
+    assert known("file,patient,eye,note\na.jpg,P1,left,x\na.jpg,P1,left,y\n") == first
+    photo.write_bytes(b"another")
+    assert not set(known("file\na.jpg\na.jpg\n")) & set(first)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +195,8 @@ def test_parts_that_were_made_otherwise_stay(folder, tree, wrong, sentence):
 
 def test_grades_of_other_photos_stay(folder, tree):
     before = tree(folder)
-    with pytest.raises(InputError, match="holds grades of other photos, or of these before they"):
-        settle_parts(folder, {"x"}, lambda status: False)
+    with pytest.raises(InputError, match="holds grades of other photos, or of these before they changed; name"):
+        settle(folder, "x")
     assert tree(folder) == before
 
 
@@ -123,7 +204,7 @@ def test_a_damaged_part_is_named(folder):
     part = next(parts_in(folder))
     part.write_bytes(part.read_bytes()[:-40])
     with pytest.raises(InputError, match=f"{part.name} is damaged; delete it"):
-        settle_parts(folder, {"a"}, lambda status: False)
+        settle(folder, "a")
 
 
 def test_only_a_folder_of_parts_is_ours(folder):

@@ -20,8 +20,17 @@ from biranet.inference.grading import Graded
 from biranet.inference.inputs import EYES_TABLE, PATIENTS_TABLE, Outputs, PhotoList, PhotoPlace, beside
 from biranet.inference.loading import Task
 from biranet.inference.patient_tables import PatientTally, write_patients
-from biranet.inference.ray_nodes import ListedPhoto, NodeModel, write_parts
-from biranet.inference.ray_parts import OWN_PREFIX, PARTS, answers_in, begin_parts, parts_in, row_count, settle_parts
+from biranet.inference.ray_nodes import NodeModel, write_parts
+from biranet.inference.ray_parts import (
+    OWN_PREFIX,
+    PARTS,
+    ListedPhoto,
+    answers_in,
+    begin_parts,
+    parts_in,
+    row_count,
+    settle_parts,
+)
 from biranet.inference.rows import GradeRows
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.shipped_models import is_shipped
@@ -115,8 +124,8 @@ def grade_on_cluster(
     mark = {"model": model.checkpoint, "sha256": model.sha256, "engine": engine, "biranet": model.release}
     begin_parts(out.photos, mark | {"keep_ungradable": asked.keep_ungradable})
     photos = list_for_cluster(listed)
-    wanted = {photo.id for photo in photos}
-    done = settle_parts(out.photos, wanted, lambda status: asked.retry_failed and status != "ok")
+    wanted = {photo.id: photo for photo in photos}
+    done = settle_parts(out.photos, wanted, model.rows, lambda status: asked.retry_failed and status != "ok")
     graded = Graded(len(photos), PatientTally(), taken_over=done)
     if done < len(photos):
         try:
@@ -128,7 +137,7 @@ def grade_on_cluster(
                 f"stopped after {done} of {counted(len(photos), 'photo')}, whose rows are in {out.photos}; run the "
                 "same command again, and it goes on where it was"
             ) from None
-        if (rows := settle_parts(out.photos, wanted, lambda _: False)) < len(photos):
+        if (rows := settle_parts(out.photos, wanted, model.rows)) < len(photos):
             raise RuntimeError(f"{len(photos) - rows} photos have no row")
     known = [answer.for_patient() for answer in answers_in(out.photos) if graded.count(answer)]
     patients = answer_patients(known)
@@ -163,7 +172,7 @@ def _describe_model(
 
 
 def list_for_cluster(listed: PhotoList) -> list[ListedPhoto]:
-    """Tell photos from each other, and from what they were before they or their list changed.
+    """Tell photos from each other, and from what they were before their files changed.
 
     Args:
         listed: The photos.
@@ -179,7 +188,8 @@ def list_for_cluster(listed: PhotoList) -> list[ListedPhoto]:
         # What lies at an address is known by that: to ask millions of times whether it changed would take hours.
         state = None if isinstance(file, Address) else file_state(file)
         task = Task(file if isinstance(file, Address) else file.absolute(), refused, subject, name, state)
-        known = repr((name, times[name], state, refused, subject, further))
+        # What a list says else is no part of it: that changes the row, not the answer.
+        known = repr((name, times[name], state, refused))
         photos.append(ListedPhoto(hashlib.sha256(known.encode()).hexdigest()[:32], task, further))
     return photos
 

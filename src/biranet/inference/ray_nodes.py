@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
@@ -24,8 +24,8 @@ from biranet.inference.addresses import UnreachableError, check_reachable
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
 from biranet.inference.loading import Loaded, Task, load_photo
-from biranet.inference.ray_parts import CHECKPOINT_NAME, ID, as_part
-from biranet.inference.rows import Further, GradeRows
+from biranet.inference.ray_parts import CHECKPOINT_NAME, ID, ListedPhoto, as_part
+from biranet.inference.rows import GradeRows
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.photos.node import check_sees
 from biranet.photos.parallel import set_up_worker
@@ -39,20 +39,6 @@ _WRITERS = 2
 """Processes that write parts at a time: that is little work."""
 
 _PIECES, _LARGEST_PIECE = 1000, 10_000
-
-
-class ListedPhoto(NamedTuple):
-    """A photo to grade.
-
-    Attributes:
-        id: What tells it from all others, and from itself before it changed.
-        task: How to load it, by a whole path.
-        further: What else a list says of it.
-    """
-
-    id: str
-    task: Task
-    further: Further
 
 
 @dataclass(frozen=True)
@@ -243,13 +229,12 @@ class _Grading:
         if self.grader is None:  # here, since what it raises where an actor is made is lost
             self.grader = model.load()
         answers = self.grader.answer([each for each, _ in loaded])
-        ids, further = block[ID].to_pylist(), [each for _, each in loaded]
-        rows = [
-            (number, answer, model.rows.row(answer, more))
-            for number, answer, more in zip(ids, answers, further, strict=True)
+        photos = [
+            (number, answer, photo.header, further)
+            for number, answer, (photo, further) in zip(block[ID].to_pylist(), answers, loaded, strict=True)
             if answer is not None
         ]
-        return as_part(rows, model.rows.columns)
+        return as_part(photos, model.rows)
 
 
 class _Parts(_Datasink):  # type: ignore[misc]

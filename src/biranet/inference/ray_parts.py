@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -19,9 +19,11 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, printable, read_json, write_json
-from biranet.inference.prediction import Prediction
+from biranet.inference.loading import Header, Task, whose
+from biranet.inference.prediction import TABLE_COLUMNS, Prediction
+from biranet.inference.rows import Further, GradeRows
 from biranet.outputs import OutputKind, holds_keys, visible
-from biranet.typed_tables import Columns, Row, plain
+from biranet.typed_tables import Columns, plain
 
 MARK_NAME, CHECKPOINT_NAME = "_grading.json", "_checkpoint"
 
@@ -29,10 +31,20 @@ OWN_PREFIX = "biranet_"
 """Beginning of the names of columns that a part has beside those of the table of grades."""
 
 ID = f"{OWN_PREFIX}id"
-"""Column of parts and checkpoint: a digest of all that a photo's row depends on."""
+"""Column of parts and checkpoint: a digest of all that the answer for a photo depends on."""
 
-_FOR_PATIENTS = {f"{OWN_PREFIX}{name}": kind for name, kind in (("margin", float), ("patient", str), ("problem", str))}
-"""Columns with what else counts for the answers of patients: margin, the patient in the header, and what was wrong."""
+_MARGIN, _PROBLEM = f"{OWN_PREFIX}margin", f"{OWN_PREFIX}problem"
+"""Columns with what else counts for the answers of patients: the margin, and what is wrong with whose photo it is."""
+
+_HEADER = tuple(f"{OWN_PREFIX}header_{name}" for name in Header._fields)
+"""Columns with what the header of the file says of that, whatever a list says."""
+
+_OWN_COLUMNS: Columns = {_MARGIN: float, _PROBLEM: str, **dict.fromkeys(_HEADER, str)}
+
+_WHOSE = ("group", "group_from", "eye", "eye_from")
+
+_OF_PHOTO = frozenset({ID, *TABLE_COLUMNS, _MARGIN, *_HEADER} - {*_WHOSE})
+"""Columns that no list changes."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
@@ -43,6 +55,20 @@ _PENDING = ".pending.parquet"
 """End of the name of a checkpoint whose part is being written."""
 
 _MARKS = ("model", "sha256", "engine", "biranet", "keep_ungradable")
+
+
+class ListedPhoto(NamedTuple):
+    """A photo to grade.
+
+    Attributes:
+        id: What tells it from all others, and from itself before its file changed.
+        task: How to load it, by a whole path.
+        further: What else a list says of it.
+    """
+
+    id: str
+    task: Task
+    further: Further
 
 
 def _find_unowned(folder: Path) -> Path | None:
@@ -93,21 +119,35 @@ def row_count(part: Path) -> int:
     return 0
 
 
-def as_part(rows: Collection[tuple[str, Prediction, Row]], columns: Columns) -> Any:
+def as_part(photos: Collection[tuple[str, Prediction, Header, Further]], rows: GradeRows) -> Any:
     """Put answers into a table of Arrow.
 
     Args:
-        rows: Of each photo the id, the answer, and the row of the table of grades.
-        columns: Of the table of grades.
+        photos: Of each the id, the answer, what the header of its file says, and what else a list says.
+        rows: Makes the rows of the table of grades.
     """
-    kinds = {ID: str, **columns, **_FOR_PATIENTS}
-    values = []
-    for number, answer, row in rows:
-        subject = answer.subject
-        more = (answer.margin, subject.header_patient, subject.problem)
-        values.append({ID: number, **row, **dict(zip(_FOR_PATIENTS, more, strict=True))})
-    schema = pa.schema([(name, _TYPES[kind]) for name, kind in kinds.items()])
-    return pa.table([[plain(each[name]) for each in values] for name in kinds], schema=schema)
+    schema, values = _schema(rows), []
+    for number, answer, header, further in photos:
+        own = (answer.margin, answer.subject.problem, *header)
+        values.append({ID: number, **rows.row(answer, further), **dict(zip(_OWN_COLUMNS, own, strict=True))})
+    return pa.table([[plain(each[name]) for each in values] for name in schema.names], schema=schema)
+
+
+def _schema(rows: GradeRows) -> Any:
+    columns = {ID: str, **rows.columns, **_OWN_COLUMNS}
+    return pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+
+
+def _as_listed(part: Any, photos: Mapping[str, ListedPhoto], rows: GradeRows) -> Any:
+    """The rows of a part with the columns of today's list, and what that says of the photos."""
+    said = []
+    for number, *header in zip(*(part[name].to_pylist() for name in (ID, *_HEADER)), strict=True):
+        photo = photos[number]
+        subject = whose(photo.task.subject, Header(*(text or "" for text in header)))
+        said.append({**rows.row(Prediction("", subject=subject), photo.further), _PROBLEM: subject.problem})
+    schema = _schema(rows).with_metadata(part.schema.metadata)
+    columns = [part[name] if name in _OF_PHOTO else [plain(each[name]) for each in said] for name in schema.names]
+    return pa.table(columns, schema=schema)
 
 
 def answers_in(folder: Path) -> Iterator[Prediction]:
@@ -115,7 +155,6 @@ def answers_in(folder: Path) -> Iterator[Prediction]:
     for part in parts_in(folder):
         for row in parquet.read_table(part).to_pylist():
             texts = {name: value or "" for name, value in row.items()}
-            margin, patient, problem = (row[name] for name in _FOR_PATIENTS)
             shares = [row[name] for name in PROBABILITIES]
             ends = row["lowest_grade"], row["highest_grade"]
             yield Prediction(
@@ -127,23 +166,26 @@ def answers_in(folder: Path) -> Iterator[Prediction]:
                 texts["decision"],
                 None if None in ends else ends,
                 row["temperature"],
-                margin=margin,
+                margin=row[_MARGIN],
                 action=texts["action"],
-                subject=Subject(
-                    texts["group"], texts["group_from"], texts["eye"], texts["eye_from"], patient or "", problem or ""
-                ),
+                subject=Subject(*(texts[name] for name in (*_WHOSE, _HEADER[0], _PROBLEM))),
             )
 
 
-def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bool]) -> int:
-    """Take rows out of the parts that are not wanted as they are, and have Ray's checkpoint tell what is left.
+def settle_parts(
+    folder: Path, photos: Mapping[str, ListedPhoto], rows: GradeRows, redo: Callable[[str], bool] = lambda _: False
+) -> int:
+    """Leave in the parts what is wanted, as today's list says it, and have Ray's checkpoint tell what that is.
 
     The parts are what counts: photos whose part was deleted are graded again, and of two rows for one photo, which a
-    worker of a run that was killed can leave, one stays. Whatever is interrupted here is done by the next call.
+    worker of a run that was killed can leave, one stays. What a list says of a photo changes its row, not its answer:
+    parts with other columns or cells are written again, so that all have the same columns. Whatever is interrupted here
+    is done by the next call.
 
     Args:
         folder: The folder.
-        wanted: The ids of the photos that shall have a row.
+        photos: The photos that shall have a row, by id.
+        rows: Makes the rows of the table of grades.
         redo: Whether a row is to be made again, by its status.
 
     Returns:
@@ -152,27 +194,29 @@ def settle_parts(folder: Path, wanted: Collection[str], redo: Callable[[str], bo
     Raises:
         InputError: If no row is wanted, or a part cannot be read.
     """
-    known = {part: _read(part, ID, "status") for part in parts_in(folder)}
-    if known and not any(each in wanted for rows in known.values() for each in rows[ID].to_pylist()):
+    parts = list(parts_in(folder))
+    if parts and not any(each in photos for part in parts for each in _read(part, ID)[ID].to_pylist()):
         raise InputError(
-            f"{folder} holds grades of other photos, or of these before they or their list changed; name another "
-            "folder with --out, or delete this one"
+            f"{folder} holds grades of other photos, or of these before they changed; name another folder with --out, "
+            "or delete this one"
         )
     checkpoint = folder / CHECKPOINT_NAME
-    left = set(wanted)
-    for part, rows in known.items():
-        ids, statuses = rows[ID].to_pylist(), rows["status"].to_pylist()
-        stays = [each in left and not redo(status) for each, status in zip(ids, statuses, strict=True)]
-        if not all(stays):
-            _rewrite(part, _read(part).filter(pa.array(stays)))
-            ids = [each for each, stay in zip(ids, stays, strict=True) if stay]
+    left = set(photos)
+    for part in parts:
+        before = _read(part)
+        pairs = zip(before[ID].to_pylist(), before["status"].to_pylist(), strict=True)
+        stays = [number in left and not redo(status) for number, status in pairs]
+        now = _as_listed(before.filter(pa.array(stays)), photos, rows)
+        if not now.equals(before):
+            _rewrite(part, now)
+        ids = now[ID].to_pylist()
         if _ids_in(checkpoint / part.name) != ids:
             _rewrite(checkpoint / part.name, pa.table({ID: pa.array(ids, pa.string())}))
         left.difference_update(ids)
     for file in checkpoint.glob("*.parquet"):
         if not file.name.endswith(_PENDING) and not (folder / file.name).exists():
             file.unlink()
-    return len(wanted) - len(left)
+    return len(photos) - len(left)
 
 
 def _read(part: Path, *columns: str) -> Any:
