@@ -60,7 +60,8 @@ def time_way(way: str, files: list[Path]) -> float:
 
 def seconds_a_photo(parts: Path) -> float:
     """From the times at which parts were finished: what came after the first of them."""
-    from biranet.inference.ray_parts import parts_in, row_count
+    from biranet.inference.ray_parts import row_count
+    from biranet.table_parts import parts_in
 
     finished = sorted((part.stat().st_mtime, row_count(part)) for part in parts_in(parts))
     return (finished[-1][0] - finished[0][0]) / sum(rows for _, rows in finished[1:])

@@ -18,8 +18,8 @@ import pytest
 
 from biranet.cluster import LOCAL, Cluster
 from biranet.errors import InputError
-from biranet.inference.ray_parts import parts_in
 from biranet.learning.shipped_models import find_checkpoint
+from biranet.table_parts import parts_in
 from warm import unmeasured
 
 PHOTOS = 40
@@ -118,7 +118,8 @@ def test_grades_are_the_same_though_a_worker_dies_and_the_run_is_stopped(biranet
         ours, theirs = (pd.read_parquet(tmp_path / f"{table}_{what}.parquet") for table in ("parts", "plain"))
         pd.testing.assert_frame_equal(ours, theirs)
     said = answer.out.replace("parts_", "plain_").splitlines()
-    assert said[2:] == plain.out.splitlines()[1 : len(said) - 1]
+    assert said[2:-1] == plain.out.splitlines()[1:-1]
+    assert said[-1].endswith(f"measure it: biranet evaluate --predictions {parts}")
 
 
 @pytest.mark.slow
@@ -262,8 +263,8 @@ NO_ADDRESS = "'{}' is no address of a Ray cluster; give HOST:PORT of its head"
         (["grade", "PHOTOS", "--ray", "ray://head:10001"], NO_ADDRESS.format("ray://head:10001")),
         (["grade", "PHOTOS", "--ray", "head:70000"], NO_ADDRESS.format("head:70000")),
         (
-            ["grade", "PHOTOS", "--ray"],
-            "biranet_grades.csv is named as a table, and a cluster writes a folder",
+            ["grade", "PHOTOS", "--ray", "--out", "p.csv"],
+            "p.csv is named as a table, and a cluster writes a folder",
         ),
         (
             ["grade", "PHOTOS", "--ray", "--out", "PHOTOS"],

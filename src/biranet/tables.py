@@ -16,6 +16,7 @@ from biranet.errors import InputError
 from biranet.extras import install_command
 from biranet.files import atomic_write, open_regular, parse_json, printable, unreadable
 from biranet.spreadsheet_cells import as_cell, from_cell
+from biranet.table_parts import OWN_PREFIX, is_table_folder, join_parts, parts_in
 from biranet.text_files import read_head, read_text
 from biranet.words import counted
 
@@ -35,7 +36,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> "pd.DataFrame":
             by commas, semicolons or tabs, whichever the header holds; where it holds several kinds or none, by tabs in
             a file that ends in .tsv, .tab or .txt, else by commas; or as a line `sep=;` before the header says. Or a
             Parquet file, which ends in .parquet; its columns of lists, structures or bytes are left out. Or JSON lines,
-            which end in .jsonl: an object a row, whose values are texts, numbers or null.
+            which end in .jsonl: an object a row, whose values are texts, numbers or null. Or the folder of Parquet
+            parts that grading on a cluster writes; columns of its own use are left out.
         columns: Columns that must be there.
 
     Returns:
@@ -48,7 +50,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> "pd.DataFrame":
     """
     import pandas as pd  # late, since who reads no table need not wait for it
 
-    without_header = {".parquet": _read_parquet, ".jsonl": _read_json_lines}.get(path.suffix.lower())
+    kind = "parts" if is_table_folder(path) else path.suffix.lower()
+    without_header = {".parquet": _read_parquet, ".jsonl": _read_json_lines, "parts": _read_parts}.get(kind)
     if without_header is not None:
         table = without_header(path, columns)
         if table.empty:
@@ -77,6 +80,10 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> "pd.DataFrame":
 
 def read_header(path: Path) -> tuple[str, ...]:
     """Read the column names of a table; nothing where a file is no table that can be read."""
+    if is_table_folder(path):
+        first_part = next(parts_in(path), None)
+        names = () if first_part is None else read_header(first_part)
+        return tuple(name for name in names if not name.startswith(OWN_PREFIX))
     if path.suffix.lower() == ".parquet":
         try:
             with _opened(path) as file:
@@ -192,6 +199,12 @@ def _texts(column: Sequence[Any]) -> list[str]:
     if all(isinstance(value, float) and value.is_integer() for value in known):
         return ["" if value is None else str(int(value)) for value in column]
     return ["" if value is None else str(value) for value in column]
+
+
+def _read_parts(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    table = join_parts(path, [_read_parquet(part, ()) for part in parts_in(path)])
+    _check_columns(path, table.columns.tolist(), columns if len(table) else ())
+    return table
 
 
 def _read_json_lines(path: Path, columns: Sequence[str]) -> "pd.DataFrame":

@@ -17,14 +17,15 @@ from biranet.inference.ray_parts import (
     answers_in,
     as_part,
     begin_parts,
-    parts_in,
     settle_parts,
 )
 from biranet.inference.rows import NOTHING_FURTHER, Further, GradeRows
 from biranet.outputs import check_output
+from biranet.table_parts import parts_in
 
 MARK = {"model": "idrid_lite0", "sha256": "a" * 64, "engine": "onnxruntime", "biranet": "1", "keep_ungradable": False}
 RUN = "0123456789abcdef" * 2
+PLAIN, LISTED_SUBJECT = GradeRows([]), Subject("P1", "labels", "left", "labels")
 
 
 def answer(name, status="ok"):
@@ -45,7 +46,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def write(folder, number, photos, rows=GradeRows([]), further=NOTHING_FURTHER):
+def write(folder, number, photos, rows=PLAIN, further=NOTHING_FURTHER):
     graded = [
         (name, answer(f"{name}.jpg", status), Header("k1") if status == "ok" else Header(problem="both eyes"), further)
         for name, status in photos
@@ -55,7 +56,7 @@ def write(folder, number, photos, rows=GradeRows([]), further=NOTHING_FURTHER):
     parquet.write_table(pa.table({ID: [photo for photo, _ in photos]}), folder / "_checkpoint" / name)
 
 
-def listed(names, subject=Subject("P1", "labels", "left", "labels")):
+def listed(names, subject=LISTED_SUBJECT):
     """Photos as a list names them now; of c, which is missing, it never says whose it is."""
     return {
         name: ListedPhoto(name, Task(b"", name=f"{name}.jpg", subject=NOBODY if name == "c" else subject), Further())
@@ -64,7 +65,7 @@ def listed(names, subject=Subject("P1", "labels", "left", "labels")):
 
 
 def settle(folder, names, redo=lambda _: False):
-    return settle_parts(folder, listed(names), GradeRows([]), redo)
+    return settle_parts(folder, listed(names), PLAIN, redo)
 
 
 def ids(folder, place="."):
@@ -151,12 +152,12 @@ def test_what_a_list_says_otherwise_changes_rows_and_no_answer(folder, tree):
 
 def test_whose_eye_it_is_follows_from_header_and_list_anew(folder):
     part = next(parts_in(folder))
-    parquet.write_table(as_part([("a", answer("a.jpg"), Header(eye="right"), Further())], GradeRows([])), part)
+    parquet.write_table(as_part([("a", answer("a.jpg"), Header(eye="right"), Further())], PLAIN), part)
     settle(folder, "a")
     assert [(each.subject.eye, each.subject.problem) for each in answers_in(folder)] == [
         ("", "the labels say left, the header of the file says right")
     ]
-    settle_parts(folder, listed("a", Subject("P1", "labels")), GradeRows([]))
+    settle_parts(folder, listed("a", Subject("P1", "labels")), PLAIN)
     assert [each.subject for each in answers_in(folder)] == [Subject("P1", "labels", "right", "header")]
 
 

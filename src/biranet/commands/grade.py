@@ -30,9 +30,10 @@ class Grade(Command):
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """Model to grade with: a file such as RUN/best.safetensors, one that `biranet export` wrote, or the name of a model
     that ships; the default one of `biranet models` when not given."""
-    out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_grades.csv")
-    """Table to write, as CSV, JSON lines or Parquet by its ending: .csv, .jsonl or .parquet. An earlier one is
-    replaced, and what has not changed since is taken over, not graded again; any other file is not replaced."""
+    out: Annotated[Path | None, arg(metavar="FILE|FOLDER")] = None
+    """Table to write, as CSV, JSON lines or Parquet by its ending: .csv, .jsonl or .parquet; biranet_grades.csv when
+    not given, with --ray the folder biranet_grades. An earlier one is replaced, and what has not changed since is taken
+    over, not graded again; any other file is not replaced."""
     name_pattern: Annotated[str, arg(metavar="PATTERN")] = ""
     """How the names of files tell patient and eye, such as {patient}_{eye} or {patient}/*_{eye}_*; * is anything. Where
     patients are known, by this, by columns of a table or by DICOM headers, tables of eyes and patients are written
@@ -59,6 +60,11 @@ class Grade(Command):
     can and no GPU is asked for, and openvino."""
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
+    @property
+    def place(self) -> Path:
+        """Where the table is to stand."""
+        return self.out or Path("biranet_grades.csv" if self.ray is None else "biranet_grades")
+
     def run(self) -> int:
         """Grade what is left to do, and write the tables."""
         from biranet.inference.engines import load_engine
@@ -80,10 +86,10 @@ class Grade(Command):
         checkpoint = find_checkpoint(self.checkpoint)
         if self.ray is not None:
             return self._run_on_cluster(self.ray, inputs, listed, checkpoint)
-        with outputs_of_grading(self.out, self.overlay, inputs, listed.files, checkpoint) as out:
+        with outputs_of_grading(self.place, self.overlay, inputs, listed.files, checkpoint) as out:
             predictor = load_engine(checkpoint, self.engine, computing.device)
             asked = Asked(
-                self.out,
+                self.place,
                 self.overlay,
                 self.overlay_opacity,
                 keep_ungradable=self.keep_ungradable,
@@ -93,11 +99,11 @@ class Grade(Command):
                 shard=self.shard,
             )
             graded = grade_listed(predictor, listed, out, asked)
-        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.out, "patients"))))
+        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.place, "patients"))))
         done = graded.decisions.total()
         if not graded.is_whole:
             raise InterruptedRunError(
-                f"stopped after {done} of {counted(graded.photos, 'photo')}, whose rows are in {self.out}; grade the "
+                f"stopped after {done} of {counted(graded.photos, 'photo')}, whose rows are in {self.place}; grade the "
                 "others with the same command"
             )
         return 1 if graded.decisions[""] else 0
@@ -114,9 +120,9 @@ class Grade(Command):
             from biranet.inference.ray_grading import Asked, beside_parts, grade_on_cluster, outputs_on_cluster
 
             asked = Asked(self.engine, computing.device, self.keep_ungradable, self.retry_failed, self.batch_size)
-            with outputs_on_cluster(self.out, inputs, listed.files, checkpoint) as out:
+            with outputs_on_cluster(self.place, inputs, listed.files, checkpoint) as out:
                 graded, info = grade_on_cluster(listed, out, checkpoint, cluster, asked)
-        print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.out, "patients"))))
+        print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.place, "patients"))))
         return 1 if graded.decisions[""] else 0
 
     def _describe(
@@ -129,7 +135,7 @@ class Grade(Command):
 
         counts = graded.decisions
         failed, done = counts[""], counts.total()
-        yield f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.out}"
+        yield f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.place}"
         if graded.taken_over:
             yield f"For {counted(graded.taken_over, 'photo')} the answer of an earlier run was taken over."
         if graded.dropped:
@@ -152,9 +158,7 @@ class Grade(Command):
         """Measure the grades, once the true ones are known."""
         from biranet.tables import read_header
 
-        if self.ray is not None:
-            return ""
-        measure = command_line("evaluate", "--predictions", self.out)
-        if "grade" in read_header(self.out):
+        measure = command_line("evaluate", "--predictions", self.place)
+        if "grade" in read_header(self.place):
             return measure
         return f"once the table has a column grade with the true grades, measure it: {measure}"

@@ -21,22 +21,14 @@ from biranet.inference.inputs import EYES_TABLE, PATIENTS_TABLE, Outputs, PhotoL
 from biranet.inference.loading import Task
 from biranet.inference.patient_tables import PatientTally, write_patients
 from biranet.inference.ray_nodes import NodeModel, write_parts
-from biranet.inference.ray_parts import (
-    OWN_PREFIX,
-    PARTS,
-    ListedPhoto,
-    answers_in,
-    begin_parts,
-    parts_in,
-    row_count,
-    settle_parts,
-)
+from biranet.inference.ray_parts import PARTS, ListedPhoto, answers_in, begin_parts, row_count, settle_parts
 from biranet.inference.rows import GradeRows
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.shipped_models import is_shipped
 from biranet.outputs import claim_output
 from biranet.photos.file_state import file_state
 from biranet.setting_names import setting
+from biranet.table_parts import OWN_PREFIX, parts_in
 from biranet.typed_tables import TABLE_FORMATS
 from biranet.words import counted
 

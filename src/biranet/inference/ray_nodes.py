@@ -24,12 +24,13 @@ from biranet.inference.addresses import UnreachableError, check_reachable
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
 from biranet.inference.loading import Loaded, Task, load_photo
-from biranet.inference.ray_parts import CHECKPOINT_NAME, ID, ListedPhoto, as_part
+from biranet.inference.ray_parts import ID, ListedPhoto, as_part
 from biranet.inference.rows import GradeRows
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.photos.node import check_sees
 from biranet.photos.parallel import set_up_worker
 from biranet.photos.prepare import Preparation
+from biranet.table_parts import CHECKPOINT_NAME
 
 ray = import_ray()
 _Datasource: Any = ray.data.Datasource

@@ -1,11 +1,9 @@
 """The folder of Parquet parts that grading on a Ray cluster writes: whose it is, what is in it, and what goes from it.
 
 It holds `_grading.json`, by which model and how it was graded; parts, one for each piece of work that was finished; and
-`_checkpoint/`, Ray's own, in which a file named like the part has the ids of its photos. Readers of Parquet pass by
-what begins with an underscore.
+`_checkpoint/`; see `biranet.table_parts`.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,12 +21,8 @@ from biranet.inference.loading import Header, Task, whose
 from biranet.inference.prediction import TABLE_COLUMNS, Prediction
 from biranet.inference.rows import Further, GradeRows
 from biranet.outputs import OutputKind, holds_keys, visible
+from biranet.table_parts import CHECKPOINT_NAME, MARK_NAME, OWN_PREFIX, PART, PENDING, parts_in
 from biranet.typed_tables import Columns, plain
-
-MARK_NAME, CHECKPOINT_NAME = "_grading.json", "_checkpoint"
-
-OWN_PREFIX = "biranet_"
-"""Beginning of the names of columns that a part has beside those of the table of grades."""
 
 ID = f"{OWN_PREFIX}id"
 """Column of parts and checkpoint: a digest of all that the answer for a photo depends on."""
@@ -47,12 +41,6 @@ _OF_PHOTO = frozenset({ID, *TABLE_COLUMNS, _MARGIN, *_HEADER} - {*_WHOSE})
 """Columns that no list changes."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-
-_PART = re.compile(r"[0-9a-f]{32}_[0-9]{6}\.parquet")
-"""Names that Ray gives to parts: a number for the run, and one for the piece of work."""
-
-_PENDING = ".pending.parquet"
-"""End of the name of a checkpoint whose part is being written."""
 
 _MARKS = ("model", "sha256", "engine", "biranet", "keep_ungradable")
 
@@ -75,7 +63,7 @@ def _find_unowned(folder: Path) -> Path | None:
     if not holds_keys(folder / MARK_NAME, *_MARKS):
         return next(visible(folder), None)
     own = (MARK_NAME, CHECKPOINT_NAME)
-    return next((each for each in visible(folder) if not (each.name in own or _PART.fullmatch(each.name))), None)
+    return next((each for each in visible(folder) if not (each.name in own or PART.fullmatch(each.name))), None)
 
 
 PARTS = OutputKind("parts of a table of grades", _find_unowned, folder=True)
@@ -102,14 +90,6 @@ def begin_parts(folder: Path, mark: Mapping[str, Any]) -> None:
                 "with --out, or delete this one"
             )
     write_json(folder / MARK_NAME, dict(mark))
-
-
-def parts_in(folder: Path) -> Iterator[Path]:
-    """The finished parts of a folder, in order of their names."""
-    # In this order: a part is pending before it is there.
-    parts = [each for each in sorted(folder.glob("*.parquet")) if _PART.fullmatch(each.name)]
-    unfinished = {each.name.removesuffix(_PENDING) for each in (folder / CHECKPOINT_NAME).glob(f"*{_PENDING}")}
-    return (each for each in parts if each.name.removesuffix(".parquet") not in unfinished)
 
 
 def row_count(part: Path) -> int:
@@ -214,7 +194,7 @@ def settle_parts(
             _rewrite(checkpoint / part.name, pa.table({ID: pa.array(ids, pa.string())}))
         left.difference_update(ids)
     for file in checkpoint.glob("*.parquet"):
-        if not file.name.endswith(_PENDING) and not (folder / file.name).exists():
+        if not file.name.endswith(PENDING) and not (folder / file.name).exists():
             file.unlink()
     return len(photos) - len(left)
 

@@ -12,6 +12,7 @@ from biranet.files import read_json, sha256_of
 from biranet.public_paths import public_names
 from biranet.reports.facts import PROBE_FACT, TABLE_FACT, Facts, HashedFile, SourceTable, fact_text, source_lines
 from biranet.reports.notes import Note
+from biranet.table_parts import table_sha256
 from biranet.validated import STRICT
 
 PREDICTIONS_NAME, METRICS_NAME = "predictions.csv", "metrics.json"
@@ -81,7 +82,7 @@ def describe_tables(paths: Sequence[Path], *, new_rules: bool = False) -> tuple[
     tables: list[SourceTable] = []
     about: dict[Note, list[str]] = {}
     for name, path in zip(public_names(paths), paths, strict=True):
-        content = HashedFile(PREDICTIONS_NAME, sha256_of(path))
+        content = HashedFile(PREDICTIONS_NAME, table_sha256(path))
         report = _provenance_of(path, content)
         facts = {key: fact for key, fact in report.facts.items() if key not in (TABLE_FACT, PROBE_FACT)}
         tables.append(SourceTable(name, content.sha256, facts, report.tables))
@@ -108,7 +109,7 @@ def find_probe_tables(paths: Sequence[Path]) -> list[Path]:
     """
     probes = []
     for path in paths:
-        named = _provenance_of(path, HashedFile(PREDICTIONS_NAME, sha256_of(path))).facts.get(PROBE_FACT)
+        named = _provenance_of(path, HashedFile(PREDICTIONS_NAME, table_sha256(path))).facts.get(PROBE_FACT)
         if not isinstance(named, HashedFile) or not (probe := path.with_name(named.file)).is_file():
             return []
         if sha256_of(probe) != named.sha256:
@@ -132,7 +133,7 @@ def check_unchanged(paths: Sequence[Path], tables: Sequence[SourceTable]) -> Non
         InputError: If one is another file now.
     """
     for table, path in zip(tables, paths, strict=True):
-        if sha256_of(path) != table.sha256:
+        if table_sha256(path) != table.sha256:
             raise InputError(f"{path} was replaced while it was read; run the command again")
 
 
