@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
@@ -15,11 +14,13 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from biranet.errors import BiranetError, InputError
 from biranet.extras import needing
 from biranet.signals import current_handlers, stop_signals_blocked
+from biranet.temporary_places import temporary_place
 
 LOCAL = "local"
 """In place of an address: a cluster of this process alone, which nobody else sees and which ends with it."""
@@ -44,6 +45,9 @@ RETRIES = 3
 
 _LONGEST_PLACE = 20
 """Longest name of a folder for temporary files below which the names of Ray's sockets have at most 107 characters."""
+
+_PREFIX = "biranet-ray-"
+"""How folders for the logs and sockets of a local cluster are called."""
 
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a client of gRPC says first; a server's answer begins with a frame of settings, too."""
@@ -92,8 +96,7 @@ class Cluster:
             settings = dict(self._settings)
             if settings["address"] == LOCAL:
                 self._closing.enter_context(_own_token())
-                settings["_temp_dir"] = place = _make_place()
-                self._closing.callback(shutil.rmtree, place, ignore_errors=True)
+                settings["_temp_dir"] = str(self._closing.enter_context(temporary_place(_short_place(), _PREFIX)))
             # Also where this process is stopped while it connects.
             self._closing.callback(ray.shutdown)
             _connect(ray, settings)
@@ -248,6 +251,11 @@ def _connect(ray: Any, settings: dict[str, Any]) -> None:
     except (Exception, SystemExit) as error:  # Ray raises errors of many kinds, and leaves the process
         reason = next(iter(str(error).splitlines()), "") if isinstance(error, Exception) else "it does not answer"
         address = settings["address"]
+        if address == RUNNING and "--address" in reason:  # which is a flag of Ray's, not of ours
+            raise InputError(
+                "this machine is a node of no Ray cluster; start one: ray start --head, or join one: ray start "
+                f"--address=HOST:PORT; or give {LOCAL} in place of {RUNNING}, for a cluster of this command alone"
+            ) from error
         what = "start a Ray cluster of this process" if address == LOCAL else f"join the Ray cluster {address}"
         raise InputError(
             f"cannot {what}: {reason or type(error).__name__}; look whether it runs with the same versions of Ray and "
@@ -285,8 +293,7 @@ def _descriptor_muted() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _make_place() -> str:
-    """Make a folder for the logs and sockets of a local cluster."""
+def _short_place() -> Path:
+    """The folder for temporary files; where that has too long a name, Ray's own."""
     usual = tempfile.gettempdir()
-    # Where the usual place has too long a name, Ray's own.
-    return tempfile.mkdtemp(prefix="biranet-ray-", dir="/tmp" if len(usual) > _LONGEST_PLACE else usual)
+    return Path("/tmp" if len(usual) > _LONGEST_PLACE else usual)

@@ -1,0 +1,72 @@
+"""Folders for files that nobody needs after the process: they go with it; where it was killed, with the next one."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from biranet.errors import InputError
+from biranet.locks import exclusive_file
+
+_LOCK = ".biranet.lock"
+"""In such a folder: locked while its process lives, and empty until it is locked for the first time."""
+
+
+@contextmanager
+def temporary_place(within: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for this process, and delete what processes that were killed have left of theirs.
+
+    Args:
+        within: Where.
+        prefix: How the names of such folders begin.
+
+    Yields:
+        The folder, which is deleted at the end.
+
+    Raises:
+        InputError: If nothing can be written there, or there are no locks.
+
+    Example:
+        >>> with temporary_place(Path(tempfile.gettempdir()), "biranet-doctest-") as place:
+        ...     place.is_dir()
+        True
+        >>> place.exists()
+        False
+    """
+    for left in within.glob(f"{prefix}*"):
+        with suppress(OSError, InputError):
+            _delete_left(left)
+    try:
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+    except OSError as error:
+        raise InputError(f"cannot write in {within}: {error.strerror or error}; make room, or set TMPDIR") from error
+    try:
+        with exclusive_file(place / _LOCK) as lock:
+            if lock is not None:
+                lock.write("in use\n")
+                lock.flush()
+            yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _delete_left(place: Path) -> None:
+    """Delete a folder of ours whose process has ended."""
+    state = place.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or not (place / _LOCK).stat().st_size:
+        return
+    with exclusive_file(place / _LOCK) as lock:
+        if lock is None:
+            return
+        for each in place.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each, ignore_errors=True)
+            elif each.name != _LOCK:
+                each.unlink(missing_ok=True)
+        # Processes that the killed one had started may be writing still: then it stays known, and goes the next time.
+        if [each.name for each in place.iterdir()] == [_LOCK]:
+            (place / _LOCK).unlink()
+            place.rmdir()
