@@ -353,7 +353,7 @@ def test_names_that_no_file_system_takes_are_refused(biranet, place, tree, line)
         (["grade", "photos", "--out", ""], "nothing is given by the word ''"),
         (["grade", "photos", "--out="], "nothing is given by the word '--out='"),
         (["grade", "photos", "--out", "g.csv/"], "g.csv/ is named as a folder, but it is a file; leave out the slash"),
-        (["grade", "photos", "--out=g/"], "g/ is named as a folder, but it is a file"),
+        (["grade", "photos", "--out=g/"], "g: a table ends in .csv, .jsonl (JSON lines) or .parquet; name such a file"),
         (["grade", "p_good.csv/"], "p_good.csv/ is named as a folder, but it is a file"),
         (["export", MODEL, "m.safetensors/"], "m.safetensors/ is named as a folder, but it is a file"),
         (["grade", "a\0.jpg"], "no file or folder can be called 'a\\x00.jpg': it holds a zero byte"),

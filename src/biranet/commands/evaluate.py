@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import (
+    FILE_OR_FOLDER,
     GRADES_EXAMPLE,
     Command,
     Computing,
@@ -36,7 +37,7 @@ class Calibrate(Command):
     """Model to calibrate, such as RUN/best.safetensors; what was fitted before is forgotten."""
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder the model was trained on, whose calibration part is used."""
-    predictions: Annotated[tuple[Path, ...], arg(metavar="FILE|FOLDER")] = ()
+    predictions: Annotated[tuple[Path, ...], arg(metavar=FILE_OR_FOLDER)] = ()
     """Tables of out-of-fold predictions of photos in PREPARED to fit on instead, such as those of every fold."""
     config: OmitArgPrefixes[CalibrationConfig] = field(default_factory=CalibrationConfig)
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
@@ -91,13 +92,13 @@ class Evaluate(Command):
     ships."""
     prepared: PreparedFolder = Path("prepared")
     """Prepared folder with graded photos; or the file of RetinaMNIST, retinamnist.npz, as it was published."""
-    predictions: Annotated[tuple[Path, ...], arg(metavar="FILE|FOLDER")] = ()
+    predictions: Annotated[tuple[Path, ...], arg(metavar=FILE_OR_FOLDER)] = ()
     """Tables of predictions to measure instead of a model, or folders that `biranet grade --ray` wrote; several, such
     as those of all folds, are pooled."""
     grades: Annotated[str, arg(metavar="VALUE=GRADE,…")] = ""
     """Which grade each value of the tables is, where they are on another scale or in words that are not known; nothing
     else is a true grade then."""
-    calibration: Annotated[tuple[Path, ...], arg(metavar="FILE|FOLDER")] = ()
+    calibration: Annotated[tuple[Path, ...], arg(metavar=FILE_OR_FOLDER)] = ()
     """Tables of predictions of other patients, to fit temperature, operating points and prediction sets for
     --predictions on; grades are scored as given."""
     cost_of_missed: float | None = None

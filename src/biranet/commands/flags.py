@@ -39,6 +39,10 @@ PLACES = "PHOTO|FOLDER|TABLE"
 """What stands for paths that may be addresses too, and are texts for that."""
 
 
+FILE_OR_FOLDER = "FILE|FOLDER"
+"""What stands for the path of a table, which may be a folder of parts."""
+
+
 class Command(ABC):
     """What every command has."""
 
@@ -178,6 +182,12 @@ def _paths(settings: Any) -> Iterator[tuple[Path, bool]]:
         metavars = {getattr(each, "metavar", None) for each in getattr(hints[item.name], "__metadata__", ())}
         for path in value if isinstance(value, tuple) else (value,):
             if isinstance(path, Path):
-                yield path, "FILE" in metavars
+                yield path, "FILE" in metavars or (FILE_OR_FOLDER in metavars and _is_table_name(path))
             elif PLACES in metavars and "://" not in path:
                 yield Path(path), False
+
+
+def _is_table_name(path: Path) -> bool:
+    from biranet.typed_tables import TABLE_FORMATS
+
+    return path.suffix.lower() in TABLE_FORMATS

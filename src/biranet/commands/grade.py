@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.cluster import check_address, open_cluster
-from biranet.commands.flags import PLACES, Command, Computing, RayAddress, check_counts, command_line
+from biranet.commands.flags import (
+    FILE_OR_FOLDER,
+    PLACES,
+    Command,
+    Computing,
+    RayAddress,
+    check_counts,
+    command_line,
+)
 from biranet.config import OVERLAY_OPACITY, Engine, check_opacity
 from biranet.errors import InputError, InterruptedRunError
 from biranet.grades import DECISIONS, DISCLAIMER
@@ -30,7 +38,7 @@ class Grade(Command):
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """Model to grade with: a file such as RUN/best.safetensors, one that `biranet export` wrote, or the name of a model
     that ships; the default one of `biranet models` when not given."""
-    out: Annotated[Path | None, arg(metavar="FILE|FOLDER")] = None
+    out: Annotated[Path | None, arg(metavar=FILE_OR_FOLDER)] = None
     """Table to write, as CSV, JSON lines or Parquet by its ending: .csv, .jsonl or .parquet; biranet_grades.csv when
     not given, with --ray the folder biranet_grades. An earlier one is replaced, and what has not changed since is taken
     over, not graded again; any other file is not replaced."""
