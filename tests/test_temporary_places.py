@@ -1,5 +1,6 @@
 """Folders for temporary files go with their process, or with the next one, and nothing else does."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -46,9 +47,14 @@ def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path, hold):
     killed.wait()
     assert (left / "session" / "log").exists()
     living, kept = hold()
-    assert not left.exists() and kept.exists()
+    assert [each.name for each in left.iterdir()] == [".biranet.lock"] and kept.exists()
     living.communicate()
     assert living.returncode == 0 and not kept.exists()
+    # What it had started makes things anew for a while, and they go, too.
+    (left / "session").mkdir()
+    os.utime(left / ".biranet.lock", (0, 0))
+    hold()
+    assert not left.exists()
 
 
 def test_nothing_else_goes(tmp_path, hold, tree):

@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +15,16 @@ from biranet.locks import exclusive_file
 _LOCK = ".biranet.lock"
 """In such a folder: locked while its process lives, and empty until it is locked for the first time."""
 
+_ENDED = "ended\n"
+"""Stands in it once another process has found that its own has ended."""
+
+_ENDING_S = 600
+"""How long, in seconds, what that process had started may go on writing into the folder, and would make it anew."""
+
 
 @contextmanager
 def temporary_place(within: Path, prefix: str) -> Iterator[Path]:
-    """Make a folder for this process, and delete what processes that were killed have left of theirs.
+    """Make a folder for this process, and delete what processes that were killed have left in theirs.
 
     Args:
         within: Where.
@@ -54,19 +61,24 @@ def temporary_place(within: Path, prefix: str) -> Iterator[Path]:
 
 
 def _delete_left(place: Path) -> None:
-    """Delete a folder of ours whose process has ended."""
+    """Empty a folder of ours whose process has ended, and delete it a while later."""
     state = place.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or not (place / _LOCK).stat().st_size:
         return
     with exclusive_file(place / _LOCK) as lock:
         if lock is None:
             return
+        lock.seek(0)
+        was_ended = _ENDED in lock.read()
+        is_over = was_ended and time.time() - (place / _LOCK).stat().st_mtime > _ENDING_S
+        if not was_ended:
+            lock.write(_ENDED)
         for each in place.iterdir():
             if each.is_dir() and not each.is_symlink():
                 shutil.rmtree(each, ignore_errors=True)
             elif each.name != _LOCK:
                 each.unlink(missing_ok=True)
-        # Processes that the killed one had started may be writing still: then it stays known, and goes the next time.
-        if [each.name for each in place.iterdir()] == [_LOCK]:
+        # Without the lock, nobody would know it as ours.
+        if is_over and [each.name for each in place.iterdir()] == [_LOCK]:
             (place / _LOCK).unlink()
             place.rmdir()
