@@ -1,11 +1,13 @@
-"""DDR: three lists of `name grade`, in which grade 5 is ungradable."""
+"""DDR: three lists of `name grade`, in which grade 5 is ungradable; and the masks of its lesions."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from biranet.lesion_kinds import LESIONS
 from biranet.photos.datasets.labels import LabelEntry
 from biranet.photos.datasets.layout import published_layout
+from biranet.photos.datasets.masks import masks_in_folders
 from biranet.photos.datasets.parts import SPLIT_NAMES, accept_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import list_rows
@@ -41,4 +43,13 @@ def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
 
 DDR = published_layout(
     "one of the lists train.txt, valid.txt and test.txt, of names such as 007-0004-000.jpg", _label_files, _read
+)
+
+DDR_MASKS = masks_in_folders(
+    "ddr",
+    "masks such as lesion_segmentation/train/label/MA/007-3399-200.tif",
+    photo=r"(?P<part>train|valid|test)/image/(?P<id>[^/]+)\.jpg",
+    # The folder has a name of its own in the part `valid`.
+    mask=r"(?P<part>train|valid|test)/(?:segmentation )?label/(?P<kind>MA|HE|EX|SE)/(?P<id>[^/]+)\.tif",
+    kinds={kind: kind for kind in LESIONS},
 )

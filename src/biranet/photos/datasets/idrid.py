@@ -1,10 +1,12 @@
-"""IDRiD: the grading task of the Indian Diabetic Retinopathy Image Dataset."""
+"""IDRiD, the Indian Diabetic Retinopathy Image Dataset: its grading task, and the masks of its segmentation task."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from biranet.lesion_kinds import KINDS
 from biranet.photos.datasets.labels import LabelEntry
 from biranet.photos.datasets.layout import published_layout
+from biranet.photos.datasets.masks import masks_in_folders
 from biranet.photos.datasets.parts import accept_part, find_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
@@ -48,4 +50,13 @@ def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
 
 IDRID = published_layout(
     "a table with the columns Image name, of names such as IDRiD_001, and Retinopathy grade", _label_files, _read
+)
+
+IDRID_MASKS = masks_in_folders(
+    "idrid",
+    "masks such as 2. All Segmentation Groundtruths/a. Training Set/1. Microaneurysms/IDRiD_01_MA.tif",
+    photo=r"1\. Original Images/(?P<part>[ab]\. \w+ Set)/(?P<id>IDRiD_\d\d)\.jpg",
+    mask=r"2\. All Segmentation Groundtruths/(?P<part>[ab]\. \w+ Set)/[^/]+/"
+    r"(?P<id>IDRiD_\d\d)_(?P<kind>MA|HE|EX|SE|OD)\.tif",
+    kinds={kind: kind for kind in KINDS},
 )
