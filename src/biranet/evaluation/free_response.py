@@ -1,0 +1,169 @@
+"""Free-response curves of maps: which share of the lesions is found, at so many false marks a photo.
+
+The rule of what counts, which this curve depends on more than on the maps:
+
+- A lesion is a connected part of its mask (pixels that touch at a side or a corner).
+- A mark is a peak of the map: a cell with no higher one within `radius` of it; of equal ones the first. Its score is
+  the value there.
+- A mark hits the lesion that it lies in, or whose edge is within `radius` of it; of several the nearest. All marks on
+  one lesion count as one find, that of the highest score. A mark that hits none is false.
+- At a threshold, the sensitivity is the share of all lesions of all photos that are found, and the false marks are
+  those of all photos divided by the number of photos, photos without any lesion included.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from biranet.evaluation.groups import Groups, Weights
+from biranet.evaluation.interval_methods import percentile_interval
+from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
+
+Values = npt.NDArray[np.float64]
+
+FALSE_MARKS = (1, 4, 10)
+"""False marks a photo at which the sensitivity is told."""
+
+CONNECTIVITY = 8
+
+MAX_POINTS = 100
+"""So many points of a curve are told."""
+
+
+class Marks(NamedTuple):
+    """What the marks of a photo have hit.
+
+    Attributes:
+        found: The highest score of the marks on each lesion, in [0, 1]; -1 where none hits it.
+        false: The scores of all others.
+    """
+
+    found: Values
+    false: Values
+
+
+def find_peaks(values: npt.NDArray[np.float32], radius: float, lowest: float) -> npt.NDArray[np.intp]:
+    """Find the peaks of a map.
+
+    Args:
+        values: (h, w).
+        radius: Cells within which none may be higher.
+        lowest: Values below are no peaks.
+
+    Returns:
+        (n, 2) row and column, the highest first.
+
+    Example:
+        >>> values = np.zeros((5, 9), np.float32)
+        >>> values[2, [1, 3, 7]] = 0.5, 0.9, 0.4
+        >>> find_peaks(values, 2, 0.1).tolist()
+        [[2, 3], [2, 7]]
+    """
+    reach = int(radius)
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = (np.hypot(rows, columns) <= radius).astype(np.uint8)
+    places = np.argwhere((values >= cv2.dilate(values, disc)) & (values >= lowest))
+    heights = values[places[:, 0], places[:, 1]]
+    kept: list[npt.NDArray[np.intp]] = []
+    taken = np.zeros(values.shape, np.uint8)
+    for row, column in places[np.argsort(-heights, kind="stable")]:
+        # Only a plateau has others of its height around.
+        if not taken[row, column]:
+            kept.append(np.array([row, column]))
+            cv2.circle(taken, (int(column), int(row)), reach, 1, -1)
+    return np.array(kept, np.intp).reshape(-1, 2)
+
+
+def hit_lesions(points: Values, scores: Values, mask: npt.NDArray[np.bool_], radius_px: float) -> Marks:
+    """Say which lesions the marks of a photo have hit.
+
+    Args:
+        points: (n, 2) x and y of the marks, in pixels of the mask; x = 0 is the outer edge of the first.
+        scores: (n,) their scores.
+        mask: (H, W), where the lesion is drawn.
+        radius_px: Pixels of the mask within which a mark may miss the edge of a lesion.
+
+    Returns:
+        What they have hit.
+    """
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=CONNECTIVITY)
+    if count == 1:
+        return Marks(np.zeros(0), np.asarray(scores, np.float64))
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # What the transform calls the lesion pixels, and the part that each of them belongs to.
+    part_of = np.zeros(int(nearest.max()) + 1, np.int64)
+    part_of[nearest[mask]] = parts[mask]
+    columns, rows = (points.astype(np.int64).clip(0, np.array(mask.shape[::-1]) - 1)).T
+    hits = np.where(distance[rows, columns] <= radius_px, part_of[nearest[rows, columns]], 0)
+    found = np.full(count, -1.0)
+    np.maximum.at(found, hits, scores)
+    return Marks(found[1:], np.asarray(scores[hits == 0], np.float64))
+
+
+def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: int = RESAMPLES) -> dict[str, object]:
+    """Measure which share of the lesions is found.
+
+    Args:
+        marks: What the marks of each photo have hit.
+        groups: The photos of one patient or visit, which are drawn together.
+        seed: Seed of the draws.
+        resamples: How many data sets to draw for the intervals.
+
+    Returns:
+        `lesions`, how many there are; `sensitivity`, by the false marks a photo of `FALSE_MARKS`, each with `value`,
+        `ci` and `threshold`, the lowest score that leaves no more of them; and `curve`, at falling thresholds, at most
+        `MAX_POINTS`: `threshold`, `false_marks`, `sensitivity`.
+    """
+    group_of = np.empty(len(marks), np.intp)
+    group_of[groups.order] = groups.group_of_photo
+    photos = np.bincount(group_of)
+    found, false = (np.concatenate([getattr(each, kind) for each in marks]) for kind in ("found", "false"))
+    owners = [
+        np.repeat(group_of, [len(getattr(each, kind)) for each in marks]).astype(np.intp) for kind in ("found", "false")
+    ]
+    scores = np.concatenate([found, false])
+    order = np.argsort(-scores, kind="stable")
+    owner = np.concatenate(owners)[order]
+    is_lesion = (np.arange(len(scores)) < len(found))[order]
+    # Marks of one score pass a threshold together.
+    last_of_score = np.append(np.diff(scores[order]) != 0, True)
+    is_mark = scores[order] >= 0
+
+    def curves(weights: Weights | Values) -> tuple[Values, Values]:
+        each = np.asarray(weights, np.float64)[owner]
+        lesions = (each * is_lesion[:, None]).sum(axis=0)
+        hits = (each * (is_lesion & is_mark)[:, None]).cumsum(axis=0)
+        wrong = (each * ~is_lesion[:, None]).cumsum(axis=0)
+        drawn_photos = photos @ np.asarray(weights, np.float64)
+        with np.errstate(invalid="ignore"):
+            return hits[last_of_score] / lesions, wrong[last_of_score] / drawn_photos
+
+    def at_limits(weights: Weights | Values) -> list[Values]:
+        hits, wrong = curves(weights)
+        return [np.where(wrong <= limit, hits, 0).max(axis=0, initial=0) for limit in FALSE_MARKS]
+
+    everyone = np.ones((len(photos), 1))
+    drawn = draw_in_blocks(at_limits, groups, seed, resamples)
+    hits, wrong = (each[is_mark[last_of_score], 0] for each in curves(everyone))
+    thresholds = scores[order][last_of_score & is_mark]
+    with_lesion = len(np.unique(owners[0]))
+    sensitivity = {}
+    for limit, value, each in zip(FALSE_MARKS, at_limits(everyone), drawn, strict=True):
+        passing = thresholds[wrong <= limit]
+        sensitivity[str(limit)] = {
+            "value": float(value[0]),
+            "ci": percentile_interval(each, with_lesion),
+            "threshold": float(passing[-1]) if len(passing) else None,
+        }
+    shown = np.unique(np.linspace(0, len(thresholds) - 1, min(len(thresholds), MAX_POINTS)).astype(int))
+    curve = {"threshold": thresholds, "false_marks": wrong, "sensitivity": hits}
+    return {
+        "lesions": len(found),
+        "sensitivity": sensitivity,
+        "curve": {name: values[shown].tolist() for name, values in curve.items()},
+    }
