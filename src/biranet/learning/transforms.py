@@ -43,20 +43,29 @@ def augment_fundus(photo: Pixels, random: "np.random.Generator") -> Pixels:
         A new photo of the same shape.
     """
     side = photo.shape[0]
+    turned = cv2.warpAffine(photo, draw_turn(side, random), (side, side), flags=cv2.INTER_LINEAR)
+    return relight(turned, random)
+
+
+def draw_turn(side: int, random: "np.random.Generator") -> NDArray[np.float64]:
+    """Draw how a square of so many pixels a side is turned, scaled and mirrored, as a matrix (2, 3) of OpenCV."""
     angle_degrees = random.uniform(-180, 180)
     scale = np.exp(random.uniform(-0.1, 0.1))
     mirror = random.random() < 0.5
     center = (side - 1) / 2
-    matrix = cv2.getRotationMatrix2D((center, center), angle_degrees, scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D((center, center), angle_degrees, scale))
     if mirror:
         matrix = matrix @ np.array([[-1, 0, 2 * center], [0, 1, 0], [0, 0, 1]])
-    turned = cv2.warpAffine(photo, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return matrix
 
+
+def relight(photo: Pixels, random: "np.random.Generator") -> Pixels:
+    """Change brightness, contrast and colour as another camera would; black stays black."""
     gain = np.exp(random.uniform(-0.15, 0.15) + random.uniform(-0.05, 0.05, size=3))
     gamma = np.exp(random.uniform(-0.15, 0.15))
     levels = (np.arange(256) / 255) ** gamma
     table = np.clip(255 * levels[:, None] * gain, 0, 255).round().astype(np.uint8)
-    return cv2.LUT(turned, table[None]).astype(np.uint8, copy=False)
+    return cv2.LUT(photo, table[None]).astype(np.uint8, copy=False)
 
 
 AUGMENTATIONS = {"none": None, "flips": flip, "fundus": augment_fundus}

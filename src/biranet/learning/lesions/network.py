@@ -1,0 +1,153 @@
+"""The network of the lesion branch, from top to bottom.
+
+The way of a batch of images (B, 3, H, W):
+
+    stages    the backbone's feature maps at stride 2, 4, 8, 16, 32        (B, C_i, H / s_i, W / s_i)
+    lateral   of each, BatchNorm and a 1x1 convolution to W channels       (B, width, H / s_i, W / s_i)
+    sum       resized to cells of 4 pixels and added up, ReLU              (B, width, H / 4, W / 4)
+    mixing    a depthwise 3x3 and a 1x1 convolution, added, ReLU           (B, width, H / 4, W / 4)
+    maps      a 1x1 convolution to the kinds                               logits: (B, 5, H / 4, W / 4)
+
+A layer on such a pile of stages is what Hariharan et al. (Hypercolumns for object segmentation, CVPR 2015) train; each
+stage is weighed before it is resized, which gives the same values for less work, since both are linear.
+
+The head takes the stages and nothing else, so it can share a trunk with a network that grades.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from biranet.errors import InputError
+from biranet.learning.backbone import Backbone
+from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX, LesionConfig
+from biranet.lesion_kinds import KINDS
+from biranet.setting_names import setting
+
+_RARE = -4.0
+"""Where the logits begin: nearly no pixel is lesion, so training need not begin with unlearning the contrary."""
+
+
+class Stages(nn.Module):
+    """A backbone that gives the feature maps of all its stages.
+
+    Its BatchNorm stays in evaluation mode, whether or not its weights are trained: patches are few, and drawn where
+    lesions are.
+
+    Args:
+        backbone: The backbone.
+        freeze: The last stage that is not trained, or `none`.
+
+    Attributes:
+        channels: Channels of each map.
+        strides: Stride of each map.
+
+    Raises:
+        InputError: If the backbone cannot be cut into stages.
+    """
+
+    def __init__(self, backbone: Backbone, freeze: str) -> None:
+        super().__init__()
+        if not backbone.stages:
+            raise InputError(
+                f"{setting('backbone')} {backbone.name} cannot be cut into stages, and lesions need the fine ones; "
+                "choose another backbone"
+            )
+        frozen = len(backbone.cut(freeze)[0])
+        ends = [len(backbone.cut(stage)[0]) for stage in backbone.stages]
+        layers = list(backbone.layers)
+        for place, layer in enumerate(layers):
+            layer.requires_grad_(place >= frozen)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*layers[start:end]) for start, end in zip([0, *ends], ends, strict=False)
+        )
+        with torch.inference_mode():
+            maps = self.eval()(torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX))
+        self.channels = [each.shape[1] for each in maps]
+        self.strides = [PATCH_STEP_PX // each.shape[2] for each in maps]
+
+    def train(self, mode: bool = True) -> "Stages":
+        """Stay in evaluation mode."""
+        return super().train(mode=False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Give the maps, that of the smallest stride first."""
+        maps = []
+        for stage in self.stages:
+            image = stage(image)
+            maps.append(image)
+        return maps
+
+
+class LesionHead(nn.Module):
+    """From the maps of the stages to the maps of the lesions.
+
+    Args:
+        channels: Channels of each stage.
+        strides: Stride of each stage.
+        width: Channels of the layers in between.
+
+    Example:
+        >>> import torch
+        >>> head = LesionHead([16, 40], [2, 8], width=8).eval()
+        >>> head([torch.rand(1, 16, 32, 48), torch.rand(1, 40, 8, 12)]).shape
+        torch.Size([1, 5, 16, 24])
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.first_stride = strides[0]
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(each, affine=False), nn.Conv2d(each, width, kernel_size=1))
+            for each in channels
+        )
+        self.mixing = nn.Sequential(
+            nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width), nn.Conv2d(width, width, kernel_size=1)
+        )
+        self.maps = nn.Conv2d(width, len(KINDS), kernel_size=1)
+        self.maps.bias = nn.Parameter(torch.full((len(KINDS),), _RARE))
+
+    def forward(self, stages: Sequence[Tensor]) -> Tensor:
+        """Return logits (B, 5, h, w) of cells of 4 pixels."""
+        height, width = (side * self.first_stride // CELL_PX for side in stages[0].shape[-2:])
+        resized = [_resize(lateral(stage), height, width) for lateral, stage in zip(self.lateral, stages, strict=True)]
+        features = functional.relu(torch.stack(resized).sum(dim=0))
+        features = functional.relu(features + self.mixing(features))
+        logits: Tensor = self.maps(features)
+        return logits
+
+
+def _resize(features: Tensor, height: int, width: int) -> Tensor:
+    if features.shape[-1] > width:
+        return functional.adaptive_avg_pool2d(features, (height, width))
+    if features.shape[-1] == width:
+        return features
+    return functional.interpolate(features, size=(height, width), mode="bilinear", align_corners=False)
+
+
+class LesionNet(nn.Module):
+    """Find lesions in photos of any size.
+
+    Args:
+        backbone: The backbone.
+        config: Its frozen stages, and the width of the head.
+    """
+
+    def __init__(self, backbone: Backbone, config: LesionConfig) -> None:
+        super().__init__()
+        self.stages = Stages(backbone, config.freeze)
+        self.head = LesionHead(self.stages.channels, self.stages.strides, config.width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Find the lesions of a batch.
+
+        Args:
+            image: Normalized, (B, 3, H, W), sides a multiple of 32.
+
+        Returns:
+            Logits (B, 5, H / 4, W / 4), of the share of each cell that is a lesion of each of `KINDS`.
+        """
+        logits: Tensor = self.head(self.stages(image))
+        return logits

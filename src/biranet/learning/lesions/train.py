@@ -1,0 +1,234 @@
+"""Training of the lesion branch, as one visible loop.
+
+Same seed, same machine, same bits: the patches of a step depend on seed and step alone, so a run that was stopped and
+resumed ends like one that was not. A run folder holds `state.safetensors`, to go on from, and, once it is finished,
+`lesions.safetensors`.
+"""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from biranet.config import OptimizerConfig
+from biranet.console import progress_bar
+from biranet.errors import InputError, InterruptedRunError
+from biranet.learning.checkpoint_info import Normalization
+from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, LesionInfo, build_lesion_net, save_lesions
+from biranet.learning.lesions.loss import lesion_loss
+from biranet.learning.lesions.network import LesionNet
+from biranet.learning.lesions.patches import MaskedSquare, draw_patches, read_square
+from biranet.learning.lesions.settings import LesionConfig
+from biranet.learning.normalization import backbone_normalization, normalize
+from biranet.learning.run_folder import STATE_NAME, software_versions
+from biranet.learning.schedule import Schedule, make_optimizer
+from biranet.learning.shipped_models import find_checkpoint
+from biranet.learning.state import FORMAT as STATE_FORMAT
+from biranet.learning.state import Progress, load_state, save_state
+from biranet.learning.tensors import open_tensors
+from biranet.learning.time_left import WORTH_TELLING_SECONDS, StepTimes, describe_duration
+from biranet.learning.torch_predictor import choose_device
+from biranet.outputs import claim_output, folder_kind
+from biranet.photos.datasets.masked import find_masked_photos
+from biranet.photos.datasets.masks import MaskedPhoto
+from biranet.photos.prepare import Preparation
+from biranet.setting_names import setting
+from biranet.signals import stop_signals
+from biranet.words import counted
+
+_WEIGHT_DECAY = 1e-4
+
+
+def _is_state(path: Path) -> bool:
+    try:
+        with open_tensors(path, "a training state") as stored:
+            return bool(stored.header.get("format") == STATE_FORMAT)
+    except InputError:
+        return False
+
+
+RUN = folder_kind("a run of lesions", {STATE_NAME: _is_state})
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """The photos that may teach.
+
+    Attributes:
+        photos: They.
+        told: What was left out, a sentence each.
+    """
+
+    photos: list[MaskedPhoto]
+    told: list[str]
+
+
+def choose_photos(found: Sequence[MaskedPhoto]) -> LearnedFrom:
+    """Leave out what measures: the published test part, and photos of the same patient or visit.
+
+    Args:
+        found: Photos with masks.
+
+    Raises:
+        InputError: If none is left.
+    """
+    test = [photo for photo in found if photo.split == "test"]
+    groups = {(photo.source, photo.group) for photo in test if photo.group}
+    others = [photo for photo in found if photo.split != "test"]
+    photos = [photo for photo in others if (photo.source, photo.group) not in groups]
+    told = []
+    if test:
+        told.append(f"{counted(len(test), 'photo')} of the published test part teach nothing.")
+    if len(photos) < len(others):
+        shared = counted(len(others) - len(photos), "photo")
+        told.append(f"{shared} of the other parts share a patient or visit with them, and teach nothing either.")
+    if not photos:
+        raise InputError("all photos with masks are of the published test part, or share a patient with it")
+    return LearnedFrom(photos, told)
+
+
+def train_lesions(
+    folder: Path,
+    run: Path,
+    config: LesionConfig,
+    *,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Train the lesion branch on photos in which lesions are drawn.
+
+    Args:
+        folder: A folder with photos and masks as they were published.
+        run: Folder for the run; it must not hold another one, unless `resume`.
+        config: All settings.
+        resume: Go on from the state in `run`, which must have been made with the same settings and photos.
+        log: Is told how it goes.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        InputError: If something given is wrong, or the loss is no longer a finite number.
+        InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
+    """
+    found = find_masked_photos(folder)
+    learned = choose_photos(found.photos)
+    for sentence in learned.told:
+        log(sentence)
+    if found.unmasked:
+        log(f"{counted(len(found.unmasked), 'photo')} without any mask left out, such as {found.unmasked[0]}.")
+    return train_on(learned.photos, folder, run, config, resume=resume, log=log)
+
+
+def train_on(
+    photos: Sequence[MaskedPhoto],
+    folder: Path,
+    run: Path,
+    config: LesionConfig,
+    *,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Train as `train_lesions` does, on exactly these photos of the folder."""
+    if config.backbone_weights is not None:
+        config = dataclasses.replace(config, backbone_weights=find_checkpoint(config.backbone_weights))
+    with claim_output(run, RUN) as place:
+        if (place / STATE_NAME).exists() != resume:
+            raise InputError(
+                f"{run} holds no saved state to go on from; train anew"
+                if resume
+                else f"{run} already holds a training; go on with it by {setting('resume', True)}, or choose another "
+                "folder"
+            )
+        squares = [read_square(folder, photo, config.image_size) for photo in photos]
+        log(f"Learning from {counted(len(squares), 'photo')} of {', '.join(sorted({each.source for each in photos}))}")
+        torch.manual_seed(config.seed)
+        network = build_lesion_net(config)
+        info = _describe(photos, config)
+        _train(network, squares, info, place, resume=resume, log=log)
+        save_lesions(place / CHECKPOINT_NAME, network.cpu().eval(), dataclasses.replace(info, steps=config.steps))
+        return run / CHECKPOINT_NAME
+
+
+def _describe(photos: Sequence[MaskedPhoto], config: LesionConfig) -> LesionInfo:
+    normalization = backbone_normalization(config.backbone)
+    listed = "\n".join(f"{photo.source} {photo.file} {sorted(photo.masks.items())}" for photo in photos)
+    weights = config.backbone_weights
+    return LesionInfo(
+        config=dataclasses.replace(config, backbone_weights=weights and Path(weights.name)),
+        mean=normalization.mean,
+        std=normalization.std,
+        preparation=Preparation(size_px=config.image_size),
+        trained_on=", ".join(sorted({photo.source for photo in photos})),
+        photos=len(photos),
+        photos_sha256=hashlib.sha256(listed.encode()).hexdigest(),
+        software=software_versions(),
+    )
+
+
+def _train(
+    network: LesionNet,
+    squares: Sequence[MaskedSquare],
+    info: LesionInfo,
+    run: Path,
+    *,
+    resume: bool,
+    log: Callable[[str], None],
+) -> None:
+    """Take all steps that are left, saving now and then."""
+    config = info.config
+    device = choose_device(config.device)
+    network.to(device).train()
+    settings = OptimizerConfig(optimizer="adamw", lr=config.lr, weight_decay=_WEIGHT_DECAY, schedule="cosine")
+    optimizer = make_optimizer(network, settings)
+    schedule = Schedule(optimizer, settings, config.steps)
+    fingerprint = {**config.result_settings(), "photos_sha256": info.photos_sha256}
+    progress, times, saved = Progress(), StepTimes(), time.monotonic()
+    if resume:
+        progress, _ = load_state(run / STATE_NAME, network, optimizer, fingerprint)
+
+    def save() -> None:
+        save_state(run / STATE_NAME, network, optimizer, schedule.state_dict(), progress, fingerprint)
+
+    save()
+    normalization = Normalization(info.mean, info.std)
+    bar = progress_bar(total=config.steps, initial=progress.batch, desc="steps", leave=False)
+    with stop_signals() as signals, bar:
+        while progress.batch < config.steps:
+            started = time.monotonic()
+            schedule.before_step(progress.batch)
+            patches = draw_patches(squares, config, progress.batch)
+            logits = network(normalize(patches.pixels.to(device), normalization))
+            try:
+                loss = lesion_loss(logits, patches.coverage.to(device))
+            except FloatingPointError as error:
+                raise InputError(
+                    f"step {progress.batch + 1}: {error}, so training stopped; lower {setting('lr')}"
+                ) from error
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            progress.batch += 1
+            bar.update()
+            bar.set_postfix(loss=f"{loss.item():.4f}")
+            if (seconds := times.add(time.monotonic() - started)) is not None:
+                _tell_time_left(seconds, config.steps - progress.batch, log)
+            if signals:
+                save()
+                raise InterruptedRunError(
+                    f"stopped after step {progress.batch} of {config.steps}; everything is saved. Go on with "
+                    f"{setting('resume', True)}"
+                )
+            if time.monotonic() - saved > 60 * config.save_minutes:
+                save()
+                saved = time.monotonic()
+    save()
+
+
+def _tell_time_left(step_seconds: float, steps_left: int, log: Callable[[str], None]) -> None:
+    if (left := step_seconds * steps_left) >= WORTH_TELLING_SECONDS:
+        log(f"A step takes {step_seconds:.3g} s, so the {steps_left:,} that are left take {describe_duration(left)}.")

@@ -1,0 +1,146 @@
+"""Patches, and the training on them, from folder to checkpoint."""
+
+import dataclasses
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from biranet.errors import InputError, InterruptedRunError
+from biranet.learning.lesions import train as module
+from biranet.learning.lesions.checkpoint import load_lesions
+from biranet.learning.lesions.patches import MaskedSquare, draw_patches, read_square
+from biranet.learning.lesions.train import choose_photos, train_lesions
+from biranet.lesion_kinds import KINDS
+from biranet.photos.datasets.masked import find_masked_photos
+
+
+@pytest.fixture(scope="module")
+def finished(masked_folder, tiny_lesions, tmp_path_factory):
+    """A run that was not stopped, and what it has told."""
+    told = []
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    return train_lesions(masked_folder, run, tiny_lesions(), log=told.append), told
+
+
+def test_patches_depend_on_seed_and_step(masked_folder, tiny_lesions):
+    photos = find_masked_photos(masked_folder).photos
+    squares = [read_square(masked_folder, photo, 96) for photo in photos]
+    config = tiny_lesions()
+    first = draw_patches(squares, config, 3)
+    assert first.pixels.shape == (4, 64, 64, 3)
+    assert first.coverage.shape == (4, 5, 16, 16)
+    assert torch.equal(first.pixels, draw_patches(squares, config, 3).pixels)
+    assert not torch.equal(first.pixels, draw_patches(squares, config, 4).pixels)
+    # Nobody has drawn haemorrhages, soft exudates and discs.
+    assert first.coverage.isnan().all(dim=(2, 3)).any(dim=0).tolist() == [False, True, False, True, True]
+
+
+def test_masks_are_turned_as_their_photos(tiny_lesions):
+    """What is white in the photo is lesion in the mask, at any angle and any resolution."""
+    random = np.random.default_rng(5)
+    lesion = np.zeros((96, 96), np.uint8)
+    for y, x in random.integers(8, 80, (6, 2)):
+        lesion[y : y + 9, x : x + 9] = 255
+    covered = np.zeros((5, 96, 96), np.uint8)
+    covered[1] = lesion
+    square = MaskedSquare(np.repeat(lesion[:, :, None], 3, 2), covered, np.ones(5, bool))
+    patches = draw_patches([square], tiny_lesions(batch_size=12), 0)
+    seen = torch.nn.functional.avg_pool2d(patches.pixels.float().mean(-1)[:, None], 4)[:, 0]
+    share = patches.coverage[:, 1]
+    assert share.max() > 0.9
+    for one, other in zip(seen, share, strict=True):
+        # Relit, so brightness differs from patch to patch, but not within one.
+        assert torch.allclose(one / one.max().clamp_min(1), other / other.max().clamp_min(1e-3), atol=0.06)
+
+
+def test_half_of_the_patches_are_drawn_about_lesions(tiny_lesions):
+    covered = np.zeros((5, 512, 512), np.uint8)
+    covered[:, 300:304, 300:304] = 255
+    square = MaskedSquare(np.zeros((512, 512, 3), np.uint8), covered, np.ones(5, bool))
+    patches = draw_patches([square], tiny_lesions(image_size=512, smallest_size=512, batch_size=100), 0)
+    with_lesion = (patches.coverage[:, 0] > 0).any(dim=2).any(dim=1).float().mean()
+    assert 0.35 < with_lesion < 0.65
+
+
+def test_it_learns(masked_folder, tiny_lesions, tmp_path):
+    config = tiny_lesions(steps=60, lr=0.01, batch_size=8)
+    loaded = load_lesions(train_lesions(masked_folder, tmp_path / "run", config, log=lambda _: None))
+    photo = next(each for each in find_masked_photos(masked_folder).photos if each.split == "test")
+    square = read_square(masked_folder, photo, 96)
+    image = torch.from_numpy(square.pixels.transpose(2, 0, 1)).float()[None] / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in (loaded.info.mean, loaded.info.std))
+    with torch.inference_mode():
+        maps = loaded.network((image - mean) / std).sigmoid()[0]
+    for kind in ("MA", "EX"):
+        place = KINDS.index(kind)
+        cells = square.covered[place].reshape(24, 4, 24, 4).mean((1, 3)) > 128
+        assert maps[place].numpy()[cells].mean() > 3 * maps[place].numpy()[~cells].mean()
+
+
+def test_the_test_part_teaches_nothing(finished, masked_folder):
+    checkpoint, told = finished
+    assert told[0] == "1 photo of the published test part teach nothing."
+    info = load_lesions(checkpoint).info
+    assert (info.photos, info.steps, info.trained_on) == (4, 4, "idrid")
+    photos = find_masked_photos(masked_folder).photos
+    grouped = [
+        dataclasses.replace(each, group="g" if each.file[-6:] in ("01.jpg", "55.jpg") else "") for each in photos
+    ]
+    learned = choose_photos(grouped)
+    assert [each.file[-6:-4] for each in learned.photos] == ["02", "03", "04"]
+    assert "share a patient or visit" in learned.told[1]
+    with pytest.raises(InputError, match="all photos with masks are of the published test part"):
+        choose_photos([each for each in grouped if each.group])
+
+
+def test_stopped_and_resumed_is_the_same(finished, masked_folder, tiny_lesions, tmp_path, monkeypatch):
+    drawn = []
+
+    def draw_and_stop(squares, config, step):
+        drawn.append(step)
+        if drawn == [0, 1]:
+            signal.raise_signal(signal.SIGINT)
+        return draw_patches(squares, config, step)
+
+    monkeypatch.setattr(module, "draw_patches", draw_and_stop)
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedRunError, match="stopped after step 2 of 4; everything is saved"):
+        train_lesions(masked_folder, run, tiny_lesions(), log=lambda _: None)
+    assert not (run / "lesions.safetensors").exists()
+    with pytest.raises(InputError, match="already holds a training"):
+        train_lesions(masked_folder, run, tiny_lesions())
+    with pytest.raises(InputError, match=r"lr is 0\.1 here and 0\.003 in the run"):
+        train_lesions(masked_folder, run, tiny_lesions(lr=0.1), resume=True)
+    checkpoint = train_lesions(masked_folder, run, tiny_lesions(), resume=True, log=lambda _: None)
+    assert drawn == [0, 1, 2, 3]
+    assert checkpoint.read_bytes() == finished[0].read_bytes()
+
+
+def test_a_damaged_checkpoint_is_refused(finished, tmp_path):
+    damaged = bytearray(finished[0].read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "damaged.safetensors").write_bytes(damaged)
+    with pytest.raises(InputError, match="is damaged"):
+        load_lesions(tmp_path / "damaged.safetensors")
+
+
+def test_nothing_to_resume(masked_folder, tiny_lesions, tmp_path):
+    with pytest.raises(InputError, match="holds no saved state"):
+        train_lesions(masked_folder, tmp_path / "run", tiny_lesions(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"patch": 100, "image_size": 128}, "patch must be a multiple of 32"),
+        ({"patch": 128}, "patch must lie between 32 and 96"),
+        ({"smallest_size": 97}, "smallest_size must lie between 32 and 96"),
+        ({"freeze": "all"}, "freeze must be one of"),
+        ({"backbone": "resnet17"}, "timm has no such model"),
+    ],
+)
+def test_wrong_settings(masked_folder, tiny_lesions, tmp_path, settings, told):
+    with pytest.raises(InputError, match=told):
+        train_lesions(masked_folder, tmp_path / "run", tiny_lesions(**settings), log=lambda _: None)
