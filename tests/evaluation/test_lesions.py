@@ -46,8 +46,7 @@ def test_precision_over_pixels_is_that_of_scikit_learn(photos):
 def test_nothing_drawn_is_undefined(photos):
     scores = photos[2][0]
     measured = pixel_precision([count_pixels(scores, np.zeros_like(scores, bool))], groups_of(1), seed=1, resamples=9)
-    assert np.isnan(measured["aupr"])
-    assert measured["ci"] is None
+    assert measured["aupr"] is measured["ci"] is measured["best_dice"] is measured["threshold"] is None
     assert measured["photos"] == 0
 
 
@@ -105,3 +104,9 @@ def test_no_marks_at_all():
     measured = sensitivities([Marks(np.array([-1.0]), np.array([]))], groups_of(1), seed=2, resamples=9)
     assert [each["value"] for each in measured["sensitivity"].values()] == [0, 0, 0]
     assert measured["curve"]["threshold"] == []
+
+
+def test_neither_lesions_nor_marks():
+    measured = sensitivities([Marks(np.zeros(0), np.zeros(0))] * 2, groups_of(1, 1), seed=2, resamples=9)
+    assert measured["lesions"] == 0
+    assert all(each["value"] is each["ci"] is None for each in measured["sensitivity"].values())

@@ -23,6 +23,7 @@ _HOMES = {
     "compare": "evaluate",
     "models": "models",
     "grade": "grade",
+    "lesions": "lesions",
     "export": "export",
 }
 """The module of each command, whose class has its name, by the word that is typed, in the order of the work."""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.interval_methods import percentile_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
+from biranet.evaluation.lesion_pixels import known
 
 Values = npt.NDArray[np.float64]
 
@@ -28,6 +29,9 @@ FALSE_MARKS = (1, 4, 10)
 """False marks a photo at which the sensitivity is told."""
 
 CONNECTIVITY = 8
+
+_LARGEST = 2**22
+"""So many marks of drawn data sets are handled together."""
 
 MAX_POINTS = 100
 """So many points of a curve are told."""
@@ -131,24 +135,33 @@ def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: 
     owner = np.concatenate(owners)[order]
     is_lesion = (np.arange(len(scores)) < len(found))[order]
     # Marks of one score pass a threshold together.
-    last_of_score = np.append(np.diff(scores[order]) != 0, True)
+    last_of_score = np.append(np.diff(scores[order]) != 0, True)[: len(scores)]
     is_mark = scores[order] >= 0
+
+    def weights_of_lesions(weights: Weights | Values) -> Values:
+        return np.asarray(np.asarray(weights, np.float64)[owners[0]].sum(axis=0))
 
     def curves(weights: Weights | Values) -> tuple[Values, Values]:
         each = np.asarray(weights, np.float64)[owner]
-        lesions = (each * is_lesion[:, None]).sum(axis=0)
         hits = (each * (is_lesion & is_mark)[:, None]).cumsum(axis=0)
         wrong = (each * ~is_lesion[:, None]).cumsum(axis=0)
         drawn_photos = photos @ np.asarray(weights, np.float64)
         with np.errstate(invalid="ignore"):
-            return hits[last_of_score] / lesions, wrong[last_of_score] / drawn_photos
+            return hits[last_of_score] / weights_of_lesions(weights), wrong[last_of_score] / drawn_photos
 
     def at_limits(weights: Weights | Values) -> list[Values]:
         hits, wrong = curves(weights)
-        return [np.where(wrong <= limit, hits, 0).max(axis=0, initial=0) for limit in FALSE_MARKS]
+        # Of no lesions no share can be found.
+        least = np.where(weights_of_lesions(weights) > 0, 0.0, np.nan)
+        return [np.maximum(least, np.where(wrong <= limit, hits, 0).max(axis=0, initial=0)) for limit in FALSE_MARKS]
+
+    def in_small_blocks(weights: Weights) -> list[Values]:
+        # There may be thousands of marks a photo.
+        pieces = np.array_split(weights, -(-weights.shape[1] * (len(scores) + 1) // _LARGEST), axis=1)
+        return [np.concatenate(parts) for parts in zip(*map(at_limits, pieces), strict=True)]
 
     everyone = np.ones((len(photos), 1))
-    drawn = draw_in_blocks(at_limits, groups, seed, resamples)
+    drawn = draw_in_blocks(in_small_blocks, groups, seed, resamples)
     hits, wrong = (each[is_mark[last_of_score], 0] for each in curves(everyone))
     thresholds = scores[order][last_of_score & is_mark]
     with_lesion = len(np.unique(owners[0]))
@@ -156,7 +169,7 @@ def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: 
     for limit, value, each in zip(FALSE_MARKS, at_limits(everyone), drawn, strict=True):
         passing = thresholds[wrong <= limit]
         sensitivity[str(limit)] = {
-            "value": float(value[0]),
+            "value": known(value[0]),
             "ci": percentile_interval(each, with_lesion),
             "threshold": float(passing[-1]) if len(passing) else None,
         }
@@ -165,5 +178,5 @@ def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: 
     return {
         "lesions": len(found),
         "sensitivity": sensitivity,
-        "curve": {name: values[shown].tolist() for name, values in curve.items()},
+        "curve": {name: [known(value) for value in values[shown]] for name, values in curve.items()},
     }

@@ -78,6 +78,36 @@ def average_precision(lesion: Counts | Values, other: Counts | Values) -> Values
         return np.asarray((lesion[::-1] * precision).sum(axis=0) / np.asarray(found[-1], np.float64))[()]
 
 
+def best_dice(lesion: Values, other: Values) -> tuple[float, float]:
+    """Find the threshold with the highest Dice coefficient, which is the F1 score of the pixels.
+
+    Args:
+        lesion: (SCORES,) pixels within lesions by score.
+        other: (SCORES,) all others.
+
+    Returns:
+        The coefficient, and the probability from which on a pixel then counts as lesion; NaN where nothing is drawn.
+
+    Example:
+        >>> lesion, other = np.zeros((2, SCORES))
+        >>> lesion[[3000, 2048]], other[[2000, 10]] = 1, 1
+        >>> best_dice(lesion, other)
+        (1.0, 0.5)
+    """
+    found, wrong = (each[::-1].cumsum() for each in (lesion, other))
+    if not found[-1]:
+        return float("nan"), float("nan")
+    dice = 2 * found / (found + wrong + found[-1])
+    best = int(np.argmax(dice))
+    logit = ((SCORES - 1 - best) * (2 / SCORES) - 1) * _WIDEST
+    return float(dice[best]), float(1 / (1 + np.exp(-logit)))
+
+
+def known(value: float) -> float | None:
+    """The value as files hold it: None where it is not defined."""
+    return None if np.isnan(value) else float(value)
+
+
 def pixel_precision(
     counts: Sequence[Counts], groups: Groups, seed: int, resamples: int = RESAMPLES
 ) -> dict[str, object]:
@@ -90,11 +120,14 @@ def pixel_precision(
         resamples: How many data sets to draw for the interval.
 
     Returns:
-        `aupr` and its `ci` (None where it does not vary), `prevalence`, the share of pixels that are lesion, which is
-        what a map without any information reaches, and `photos`, how many have such a lesion.
+        `aupr` and its `ci` (None where it does not vary); `prevalence`, the share of pixels that are lesion, which is
+        what a map without any information reaches; `best_dice`, the highest Dice coefficient that a threshold gives on
+        these very photos, and `threshold`, which one; and `photos`, how many have such a lesion. None where nothing is
+        drawn.
     """
     stacked = np.stack(counts)[groups.order]
     by_group = np.add.reduceat(stacked, groups.starts, axis=0)
+    dice, threshold = best_dice(*by_group.sum(axis=0).astype(np.float64))
     # Scores that no pixel has add nothing.
     used = by_group.sum(axis=(0, 1)) > 0
     lesion, other = (by_group[:, place][:, used].astype(np.float64) for place in (0, 1))
@@ -106,8 +139,10 @@ def pixel_precision(
     (drawn,) = draw_in_blocks(measure, groups, seed, resamples)
     with_lesion = int((by_group[:, 0].sum(axis=1) > 0).sum())
     return {
-        "aupr": value,
+        "aupr": known(value),
         "ci": percentile_interval(drawn, with_lesion),
         "prevalence": float(lesion.sum() / (lesion.sum() + other.sum())),
+        "best_dice": known(dice),
+        "threshold": known(threshold),
         "photos": int((stacked[:, 0].sum(axis=1) > 0).sum()),
     }

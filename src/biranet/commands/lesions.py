@@ -1,0 +1,62 @@
+"""The command that finds lesions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from biranet.commands.flags import Command
+from biranet.config import Device
+from biranet.errors import InterruptedRunError
+from biranet.grades import DISCLAIMER
+from biranet.words import counted
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Lesions(Command):
+    """Find microaneurysms, haemorrhages and exudates: their number, area and place, one row per photo."""
+
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
+    """Picture files, folders of them, or tables (CSV, TSV or Parquet) with a column `file`."""
+    checkpoint: Annotated[Path, arg(metavar="FILE")]
+    """What finds them: RUN/lesions.safetensors of a training on photos in which lesions are drawn."""
+    out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_lesions.csv")
+    """Table to write; an earlier one is replaced, any other file is not."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+
+    def run(self) -> int:
+        """Write the table, and tell of the first photos."""
+        from biranet.inference.inputs import list_photos
+        from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, lesion_rows
+        from biranet.learning.lesions.finder import LesionFinder
+        from biranet.outputs import claim_output
+        from biranet.signals import stop_signals
+        from biranet.tables import write_rows
+
+        listed = list_photos(self.photos)
+        finder = LesionFinder.load(self.checkpoint, self.device)
+        rows: list[dict[str, str]] = []
+        with claim_output(self.out, LESIONS_TABLE, (*self.photos, *listed.files, self.checkpoint)) as out:
+            with stop_signals() as stopped:
+                for row, told in lesion_rows(finder, listed):
+                    rows.append(row)
+                    if len(rows) <= _SHOWN:
+                        print("\n".join(told))
+                    if stopped:
+                        break
+            write_rows(out, COLUMNS, rows)
+        failed = sum(row["status"] != "ok" for row in rows)
+        print(f"{counted(len(rows) - failed, 'photo')} looked through, {failed} not usable: {self.out}")
+        for sentence in listed.skipped:
+            print(f"{sentence}.")
+        print(DISCLAIMER)
+        if len(rows) < len(listed.files):
+            raise InterruptedRunError(
+                f"stopped after {len(rows)} of {counted(len(listed.files), 'photo')}, whose rows are in {self.out}; "
+                "give the others, or all again into another file"
+            )
+        return 1 if failed else 0

@@ -1,0 +1,119 @@
+"""How well lesions are found in photos in which they are drawn: maps against masks, at the full size of the masks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biranet.errors import InputError, PhotoError
+from biranet.evaluation.free_response import Marks, find_peaks, hit_lesions, sensitivities
+from biranet.evaluation.groups import Groups
+from biranet.evaluation.lesion_pixels import Counts, count_pixels, pixel_precision, score
+from biranet.learning.lesions.finder import LesionFinder, LesionMaps
+from biranet.lesion_kinds import DISC, KINDS
+from biranet.photos.datasets.masks import MaskedPhoto
+from biranet.photos.lesion_masks import read_masks
+
+PEAK_CELLS = 2.0
+"""Cells within which a map has one mark."""
+
+HIT_SHARE = 0.005
+"""How far a mark may miss the edge of a lesion, as a share of the field's side: about the radius of a microaneurysm."""
+
+LOWEST_MARK = 0.01
+"""Peaks below are no marks."""
+
+SEED = 1
+
+
+@dataclass
+class _Kind:
+    """What is known of one kind of lesion so far, photo by photo."""
+
+    photos: list[int] = field(default_factory=list)
+    counts: list[Counts] = field(default_factory=list)
+    marks: list[Marks] = field(default_factory=list)
+
+
+def measure_lesions(
+    finder: LesionFinder,
+    folder: Path,
+    photos: Sequence[MaskedPhoto],
+    size_px: int | None = None,
+    log: Callable[[str], None] = lambda told: None,
+) -> dict[str, Any]:
+    """Measure maps of lesions.
+
+    Args:
+        finder: What finds them.
+        folder: The folder of photos.
+        photos: Some of its photos, which must not have taught the finder.
+        size_px: Side of the squares that the network shall see.
+        log: Is told of each photo.
+
+    Returns:
+        `photos` and `groups`, how many; `size_px`; and by kind, of all that were looked for, what `pixel_precision`
+        gives, and, but for the disc, what `sensitivities` gives as `free_response`.
+
+    Raises:
+        InputError: If a photo or a mask cannot be used.
+    """
+    kinds = {kind: _Kind() for kind in KINDS}
+    for number, photo in enumerate(photos):
+        try:
+            maps = finder.find(folder / photo.file, size_px)
+        except PhotoError as error:
+            raise InputError(f"{folder / photo.file}: {error}") from error
+        _add_photo(kinds, number, maps, read_masks(folder, photo, maps.cut))
+        log(f"{number + 1} of {len(photos)}: {photo.file}")
+    group_names = [photo.group or photo.file for photo in photos]
+    return {
+        "photos": len(photos),
+        "groups": len(set(group_names)),
+        "size_px": size_px or finder.info.config.image_size,
+        "kinds": {
+            name: _measure(name, kind, [group_names[photo] for photo in kind.photos])
+            for name, kind in kinds.items()
+            if kind.photos
+        },
+    }
+
+
+def _add_photo(
+    kinds: Mapping[str, _Kind], number: int, maps: LesionMaps, masks: Mapping[str, npt.NDArray[np.bool_]]
+) -> None:
+    shape = next(iter(masks.values())).shape
+    cells = maps.shares.shape[-1]
+    side_px = maps.cut.field.side_px * shape[1] / maps.cut.width_px
+    for place, shares in enumerate(maps.on_photo((shape[0], shape[1]))):
+        kind = KINDS[place]
+        if kind not in masks:
+            continue
+        found = kinds[kind]
+        found.photos.append(number)
+        found.counts.append(count_pixels(score(shares), masks[kind]))
+        if kind == DISC:
+            continue
+        peaks = find_peaks(maps.shares[place], PEAK_CELLS, LOWEST_MARK)
+        points = maps.cut.to_original(peaks[:, ::-1] + 0.5, cells) * (shape[1] / maps.cut.width_px)
+        scores = maps.shares[place][peaks[:, 0], peaks[:, 1]].astype(np.float64)
+        found.marks.append(hit_lesions(points, scores, masks[kind], HIT_SHARE * side_px))
+
+
+def _measure(name: str, kind: _Kind, group_names: Sequence[str]) -> dict[str, Any]:
+    groups = _groups(group_names)
+    measured: dict[str, Any] = pixel_precision(kind.counts, groups, SEED)
+    if name != DISC:
+        measured["free_response"] = sensitivities(kind.marks, groups, SEED)
+    return measured
+
+
+def _groups(names: Sequence[str]) -> Groups:
+    """Photos of one name together, in the order in which names first stand."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    of_photo = np.array([numbers[name] for name in names])
+    sizes = np.bincount(of_photo)
+    return Groups(np.argsort(of_photo, kind="stable"), sizes, (len(sizes),))

@@ -1,0 +1,1 @@
+"""How well the lesion branch finds lesions: run.py trains and measures, page.py writes."""

@@ -1,0 +1,79 @@
+"""`biranet lesions`, from the command line."""
+
+import csv
+
+import pytest
+from PIL import Image
+
+from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
+from biranet.learning.shipped_models import find_checkpoint
+from biranet.photos.prepare import Preparation
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_lesions, tmp_path_factory):
+    """A branch that finds something everywhere."""
+    config = tiny_lesions(image_size=320)
+    network = build_lesion_net(config)
+    network.head.maps.bias.data[:] = 9
+    path = tmp_path_factory.mktemp("lesions") / "lesions.safetensors"
+    save_lesions(path, network, LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=320)))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path, masked_folder):
+    """A photo large enough, one too small, and one that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    small = masked_folder / "1. Original Images" / "a. Training Set" / "IDRiD_01.jpg"
+    Image.open(small).resize((450, 360)).save(folder / "a.png")
+    (folder / "b.jpg").write_bytes(small.read_bytes())
+    (folder / "c.jpg").write_bytes(b"no photo")
+    return folder
+
+
+def test_a_row_a_photo(biranet, checkpoint, photos, tmp_path):
+    out = tmp_path / "found.csv"
+    answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out)
+    assert answer.status == 1
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["ok", "ok", "unreadable"]
+    large, small, broken = rows
+    assert (large["pixels_across"], large["MA_count"], large["EX_count"]) == ("320", "1", "1")
+    # All of the photo is disc, which none is.
+    assert large["MA_disc_areas"] == large["MA_lower_nasal"] == ""
+    assert "no optic disc was found" in large["not_told"]
+    assert int(small["pixels_across"]) < 130
+    assert small["MA_count"] == ""
+    assert "too small to see microaneurysms" in small["not_told"]
+    assert broken["reason"]
+    assert "Too small to see microaneurysms" in answer.out
+    assert "2 photos looked through, 1 not usable" in answer.out
+    assert "not a medical device" in answer.out
+    # Its own table is replaced, nobody else's.
+    assert biranet("lesions", photos / "a.png", "--checkpoint", checkpoint, "--out", out).status == 0
+    out.write_text("mine\n")
+    answer = biranet("lesions", photos / "a.png", "--checkpoint", checkpoint, "--out", out)
+    assert answer.status == 2
+    assert "is not a table of lesions" in answer.err
+    assert out.read_text() == "mine\n"
+
+
+def test_what_is_no_checkpoint_of_lesions(biranet, photos, tmp_path):
+    for content, told in ((b"nothing", "is not a checkpoint of lesions"), (None, "is no file")):
+        path = tmp_path / "model.safetensors"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        answer = biranet("lesions", photos, "--checkpoint", path, "--out", tmp_path / "found.csv")
+        assert answer.status == 2
+        assert told in answer.err
+        assert len(answer.err.splitlines()) == 1
+        assert not (tmp_path / "found.csv").exists()
+
+
+def test_a_model_that_grades_finds_no_lesions(biranet, photos, tmp_path):
+    answer = biranet("lesions", photos, "--checkpoint", find_checkpoint(None), "--out", tmp_path / "found.csv")
+    assert answer.status == 2
+    assert "is not a checkpoint of lesions" in answer.err
