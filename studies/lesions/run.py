@@ -35,7 +35,9 @@ HERE = Path(__file__).resolve().parent
 SIZES_PX = (1024, 768, 512, 384, 256)
 """Resolutions at which it is measured, in pixels across the field."""
 
-CONFIG = LesionConfig(freeze="none", lr=1e-3, steps=600)
+CONFIG = LesionConfig(steps=500)
+"""The settings: the backbone as it is, so it can be that of a network that grades."""
+
 HELD_BACK = 3
 """One of so many visits of the training part chooses."""
 
@@ -68,7 +70,7 @@ def run(given: argparse.Namespace) -> None:
         path = given.results / f"{name}.json"
         if not path.exists():
             finder = _trained(given.folder, given.out / name, teaching, config, thresholds)
-            measured = [measure_lesions(finder, given.folder, measuring, size_px, print) for size_px in sizes_px]
+            measured = measure_lesions(finder, given.folder, measuring, sizes_px, print)
             given.results.mkdir(parents=True, exist_ok=True)
             about = {"photos_learned_from": len(teaching), "settings": _told(config), "software": software_version()}
             write_json(path, about | {"measured": measured})

@@ -1,7 +1,5 @@
 """Maps held against masks: what is found where it is drawn counts as found."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,8 +40,6 @@ def masked(name):
 class Knowing:
     """Finds what is drawn, `shift` cells to the right of where it is."""
 
-    info = SimpleNamespace(config=SimpleNamespace(image_size=256))
-
     def __init__(self, folder, shift=0):
         self.folder, self.shift = folder, shift
 
@@ -56,7 +52,7 @@ class Knowing:
 
 
 def test_what_is_found_where_it_is_drawn(folder):
-    measured = measure_lesions(Knowing(folder), folder, [masked(name) for name in PLACES])
+    (measured,) = measure_lesions(Knowing(folder), folder, [masked(name) for name in PLACES], [256])
     assert (measured["photos"], measured["groups"], measured["size_px"]) == (2, 2, 256)
     assert list(measured["kinds"]) == ["EX", "SE"]
     exudates, soft = measured["kinds"]["EX"], measured["kinds"]["SE"]
@@ -69,7 +65,8 @@ def test_what_is_found_where_it_is_drawn(folder):
 
 
 def test_what_is_found_elsewhere_is_false(folder):
-    measured = measure_lesions(Knowing(folder, shift=6), folder, [masked(name) for name in PLACES])["kinds"]["EX"]
+    (measured,) = measure_lesions(Knowing(folder, shift=6), folder, [masked(name) for name in PLACES], [256])
+    measured = measured["kinds"]["EX"]
     assert measured["aupr"] < 0.1
     assert measured["free_response"]["sensitivity"]["10"]["value"] == 0
 

@@ -158,7 +158,8 @@ def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: 
     def in_small_blocks(weights: Weights) -> list[Values]:
         # There may be thousands of marks a photo.
         pieces = np.array_split(weights, -(-weights.shape[1] * (len(scores) + 1) // _LARGEST), axis=1)
-        return [np.concatenate(parts) for parts in zip(*map(at_limits, pieces), strict=True)]
+        measured = [at_limits(np.asarray(piece, np.float64)) for piece in pieces]
+        return [np.concatenate(parts) for parts in zip(*measured, strict=True)]
 
     everyone = np.ones((len(photos), 1))
     drawn = draw_in_blocks(in_small_blocks, groups, seed, resamples)

@@ -31,15 +31,19 @@ def score(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
     Example:
         >>> score(np.array([0, 0.001, 0.5, 0.999, 1])).tolist()
-        [0, 1170, 2048, 2925, 4095]
+        [0, 1023, 2048, 3072, 4095]
     """
-    inside = np.clip(np.asarray(probabilities, np.float64), 1e-9, 1 - 1e-9)
-    logit = np.log(inside / (1 - inside)) / _WIDEST
-    return ((logit + 1) * (SCORES / 2)).astype(np.int64).clip(0, SCORES - 1)
+    logit = _logit(np.clip(np.asarray(probabilities, np.float32), 1 - _CERTAIN, _CERTAIN))
+    return (logit * (SCORES / 2 / _WIDEST) + SCORES / 2).astype(np.int64).clip(0, SCORES - 1)
 
 
-_WIDEST = float(np.log((1 - 1e-7) / 1e-7))
-"""Logits beyond have the first or the last score."""
+def _logit(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(np.log(probabilities) - np.log1p(-probabilities))
+
+
+_CERTAIN = np.float32(1 - 1e-6)
+_WIDEST = float(_logit(np.array(_CERTAIN)))
+"""Probabilities and logits beyond have the first or the last score."""
 
 
 def count_pixels(scores: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Counts:

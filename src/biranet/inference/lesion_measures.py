@@ -42,44 +42,50 @@ def measure_lesions(
     finder: LesionFinder,
     folder: Path,
     photos: Sequence[MaskedPhoto],
-    size_px: int | None = None,
+    sizes_px: Sequence[int],
     log: Callable[[str], None] = lambda told: None,
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Measure maps of lesions.
 
     Args:
         finder: What finds them.
         folder: The folder of photos.
         photos: Some of its photos, which must not have taught the finder.
-        size_px: Side of the squares that the network shall see.
+        sizes_px: Sides of the squares that the network shall see, each measured by itself.
         log: Is told of each photo.
 
     Returns:
-        `photos` and `groups`, how many; `size_px`; and by kind, of all that were looked for, what `pixel_precision`
-        gives, and, but for the disc, what `sensitivities` gives as `free_response`.
+        For each size `size_px`; `photos` and `groups`, how many; and `kinds`, by kind, of all that were looked for, what
+        `pixel_precision` gives, and, but for the disc, what `sensitivities` gives as `free_response`.
 
     Raises:
         InputError: If a photo or a mask cannot be used.
     """
-    kinds = {kind: _Kind() for kind in KINDS}
+    all_kinds = [{kind: _Kind() for kind in KINDS} for _ in sizes_px]
     for number, photo in enumerate(photos):
-        try:
-            maps = finder.find(folder / photo.file, size_px)
-        except PhotoError as error:
-            raise InputError(f"{folder / photo.file}: {error}") from error
-        _add_photo(kinds, number, maps, read_masks(folder, photo, maps.cut))
+        masks: dict[str, npt.NDArray[np.bool_]] = {}
+        for size_px, kinds in zip(sizes_px, all_kinds, strict=True):
+            try:
+                maps = finder.find(folder / photo.file, size_px)
+            except PhotoError as error:
+                raise InputError(f"{folder / photo.file}: {error}") from error
+            masks = masks or read_masks(folder, photo, maps.cut)
+            _add_photo(kinds, number, maps, masks)
         log(f"{number + 1} of {len(photos)}: {photo.file}")
     group_names = [photo.group or photo.file for photo in photos]
-    return {
-        "photos": len(photos),
-        "groups": len(set(group_names)),
-        "size_px": size_px or finder.info.config.image_size,
-        "kinds": {
-            name: _measure(name, kind, [group_names[photo] for photo in kind.photos])
-            for name, kind in kinds.items()
-            if kind.photos
-        },
-    }
+    about = {"photos": len(photos), "groups": len(set(group_names))}
+    return [
+        {
+            "size_px": size_px,
+            **about,
+            "kinds": {
+                name: _measure(name, kind, [group_names[photo] for photo in kind.photos])
+                for name, kind in kinds.items()
+                if kind.photos
+            },
+        }
+        for size_px, kinds in zip(sizes_px, all_kinds, strict=True)
+    ]
 
 
 def _add_photo(

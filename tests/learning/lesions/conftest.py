@@ -46,7 +46,7 @@ def tiny_lesions():
     def config(**settings):
         small = {
             "backbone": "test_resnet", "pretrained": False, "freeze": "none", "width": 8, "image_size": 96,
-            "smallest_size": 64, "patch": 64, "batch_size": 4, "steps": 4, "device": "cpu",
+            "smallest_size": 64, "patch": 64, "batch_size": 4, "steps": 4, "round_steps": 3, "device": "cpu",
         }  # fmt: skip
         return LesionConfig(**(small | settings))
 

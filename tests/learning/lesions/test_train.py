@@ -9,11 +9,12 @@ import torch
 
 from biranet.errors import InputError, InterruptedRunError
 from biranet.learning.lesions import train as module
-from biranet.learning.lesions.checkpoint import load_lesions
-from biranet.learning.lesions.patches import MaskedSquare, draw_patches, read_square
+from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, load_lesions
+from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, draw_view, read_square
 from biranet.learning.lesions.train import choose_photos, train_lesions
 from biranet.lesion_kinds import KINDS
 from biranet.photos.datasets.masked import find_masked_photos
+from biranet.photos.prepare import Preparation
 
 
 @pytest.fixture(scope="module")
@@ -24,44 +25,65 @@ def finished(masked_folder, tiny_lesions, tmp_path_factory):
     return train_lesions(masked_folder, run, tiny_lesions(), log=told.append), told
 
 
-def test_patches_depend_on_seed_and_step(masked_folder, tiny_lesions):
-    photos = find_masked_photos(masked_folder).photos
-    squares = [read_square(masked_folder, photo, 96) for photo in photos]
-    config = tiny_lesions()
-    first = draw_patches(squares, config, 3)
-    assert first.pixels.shape == (4, 64, 64, 3)
+def view_of(square):
+    """A view without frozen stages, as the network would see the photo."""
+    return View(torch.from_numpy(square.pixels).permute(2, 0, 1).half(), [], square.covered, square.known)
+
+
+def test_patches_are_drawn_from_views(masked_folder, tiny_lesions):
+    squares = [read_square(masked_folder, photo, 96) for photo in find_masked_photos(masked_folder).photos]
+    views = [view_of(square) for square in squares]
+    first, again, other = (draw_patches(views, [], tiny_lesions(), np.random.default_rng(n)) for n in (1, 1, 2))
+    assert first.image.shape == (4, 3, 64, 64)
     assert first.coverage.shape == (4, 5, 16, 16)
-    assert torch.equal(first.pixels, draw_patches(squares, config, 3).pixels)
-    assert not torch.equal(first.pixels, draw_patches(squares, config, 4).pixels)
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, other.image)
     # Nobody has drawn haemorrhages, soft exudates and discs.
     assert first.coverage.isnan().all(dim=(2, 3)).any(dim=0).tolist() == [False, True, False, True, True]
 
 
-def test_masks_are_turned_as_their_photos(tiny_lesions):
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_are_turned_and_cut_as_their_photos(tiny_lesions, seed):
     """What is white in the photo is lesion in the mask, at any angle and any resolution."""
     random = np.random.default_rng(5)
-    lesion = np.zeros((96, 96), np.uint8)
-    for y, x in random.integers(8, 80, (6, 2)):
+    lesion = np.zeros((128, 128), np.uint8)
+    for y, x in random.integers(16, 104, (6, 2)):
         lesion[y : y + 9, x : x + 9] = 255
-    covered = np.zeros((5, 96, 96), np.uint8)
+    covered = np.zeros((5, 128, 128), np.uint8)
     covered[1] = lesion
     square = MaskedSquare(np.repeat(lesion[:, :, None], 3, 2), covered, np.ones(5, bool))
-    patches = draw_patches([square], tiny_lesions(batch_size=12), 0)
-    seen = torch.nn.functional.avg_pool2d(patches.pixels.float().mean(-1)[:, None], 4)[:, 0]
-    share = patches.coverage[:, 1]
-    assert share.max() > 0.9
-    for one, other in zip(seen, share, strict=True):
-        # Relit, so brightness differs from patch to patch, but not within one.
-        assert torch.allclose(one / one.max().clamp_min(1), other / other.max().clamp_min(1e-3), atol=0.06)
+    config = tiny_lesions(image_size=128, batch_size=4)
+    pixels, turned = draw_view(square, config, np.random.default_rng(seed))
+    assert pixels.shape[0] in (64, 96, 128)
+    assert turned[1].max() > 200
+    patches = draw_patches([view_of(MaskedSquare(pixels, turned, square.known))], [], config, random)
+    seen = torch.nn.functional.avg_pool2d(patches.image.mean(dim=1, keepdim=True), 4)[:, 0]
+    for one, share in zip(seen, patches.coverage[:, 1], strict=True):
+        # Relit, so brightness differs from view to view, but not within one.
+        assert torch.allclose(one / one.max().clamp_min(1), share / share.max().clamp_min(1e-3), atol=0.06)
 
 
 def test_half_of_the_patches_are_drawn_about_lesions(tiny_lesions):
     covered = np.zeros((5, 512, 512), np.uint8)
     covered[:, 300:304, 300:304] = 255
-    square = MaskedSquare(np.zeros((512, 512, 3), np.uint8), covered, np.ones(5, bool))
-    patches = draw_patches([square], tiny_lesions(image_size=512, smallest_size=512, batch_size=100), 0)
+    view = view_of(MaskedSquare(np.zeros((512, 512, 3), np.uint8), covered, np.ones(5, bool)))
+    patches = draw_patches([view], [], tiny_lesions(image_size=512, batch_size=100), np.random.default_rng(1))
     with_lesion = (patches.coverage[:, 0] > 0).any(dim=2).any(dim=1).float().mean()
     assert 0.35 < with_lesion < 0.65
+
+
+@pytest.mark.parametrize("freeze", ["none", "stage2", "stage4"])
+def test_frozen_stages_see_the_whole_photo_once(masked_folder, tiny_lesions, freeze):
+    """Patches of what they saw are what they would see of the photo, with its surroundings."""
+    config = tiny_lesions(freeze=freeze, batch_size=1, patch=96, smallest_size=96, round_photos=1)
+    network = build_lesion_net(config).eval()
+    squares = [read_square(masked_folder, find_masked_photos(masked_folder).photos[0], 96)]
+    info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=96))
+    views = module._show_views(network, squares, info, 0)
+    patches = draw_patches(views, network.stages.strides, config, np.random.default_rng(1))
+    with torch.inference_mode():
+        assert torch.allclose(network(patches.image, patches.frozen_maps), network(patches.image), atol=0.05)
+    assert len(patches.frozen_maps) == network.stages.frozen
 
 
 def test_it_learns(masked_folder, tiny_lesions, tmp_path):
@@ -98,11 +120,11 @@ def test_the_test_part_teaches_nothing(finished, masked_folder):
 def test_stopped_and_resumed_is_the_same(finished, masked_folder, tiny_lesions, tmp_path, monkeypatch):
     drawn = []
 
-    def draw_and_stop(squares, config, step):
-        drawn.append(step)
+    def draw_and_stop(*given):
+        drawn.append(len(drawn))
         if drawn == [0, 1]:
             signal.raise_signal(signal.SIGINT)
-        return draw_patches(squares, config, step)
+        return draw_patches(*given)
 
     monkeypatch.setattr(module, "draw_patches", draw_and_stop)
     run = tmp_path / "run"
@@ -134,8 +156,9 @@ def test_nothing_to_resume(masked_folder, tiny_lesions, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"patch": 100, "image_size": 128}, "patch must be a multiple of 32"),
-        ({"patch": 128}, "patch must lie between 32 and 96"),
+        ({"patch": 50}, "patch must be a multiple of 32"),
+        ({"patch": 128}, "patch must lie between 32 and 64"),
+        ({"image_size": 100}, "image_size must be a multiple of 32"),
         ({"smallest_size": 97}, "smallest_size must lie between 32 and 96"),
         ({"freeze": "all"}, "freeze must be one of"),
         ({"backbone": "resnet17"}, "timm has no such model"),

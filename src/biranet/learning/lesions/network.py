@@ -41,6 +41,7 @@ class Stages(nn.Module):
         freeze: The last stage that is not trained, or `none`.
 
     Attributes:
+        frozen: How many stages are not trained.
         channels: Channels of each map.
         strides: Stride of each map.
 
@@ -56,6 +57,7 @@ class Stages(nn.Module):
                 "choose another backbone"
             )
         frozen = len(backbone.cut(freeze)[0])
+        self.frozen = 0 if freeze == "none" else 1 + list(backbone.stages).index(freeze)
         ends = [len(backbone.cut(stage)[0]) for stage in backbone.stages]
         layers = list(backbone.layers)
         for place, layer in enumerate(layers):
@@ -72,12 +74,27 @@ class Stages(nn.Module):
         """Stay in evaluation mode."""
         return super().train(mode=False)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Give the maps, that of the smallest stride first."""
+    def frozen_maps(self, image: Tensor) -> list[Tensor]:
+        """Give the maps of the stages that are not trained, that of the smallest stride first."""
         maps = []
-        for stage in self.stages:
-            image = stage(image)
-            maps.append(image)
+        with torch.no_grad():
+            for stage in self.stages[: self.frozen]:
+                image = stage(image)
+                maps.append(image)
+        return maps
+
+    def forward(self, image: Tensor, frozen_maps: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Give the maps of all stages.
+
+        Args:
+            image: Normalized, (B, 3, H, W).
+            frozen_maps: Those of the stages that are not trained, where they are known.
+        """
+        maps = self.frozen_maps(image) if frozen_maps is None else list(frozen_maps)
+        features = maps[-1] if maps else image
+        for stage in self.stages[len(maps) :]:
+            features = stage(features)
+            maps.append(features)
         return maps
 
 
@@ -140,14 +157,15 @@ class LesionNet(nn.Module):
         self.stages = Stages(backbone, config.freeze)
         self.head = LesionHead(self.stages.channels, self.stages.strides, config.width)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, frozen_maps: Sequence[Tensor] | None = None) -> Tensor:
         """Find the lesions of a batch.
 
         Args:
             image: Normalized, (B, 3, H, W), sides a multiple of 32.
+            frozen_maps: Those of `Stages.frozen_maps`, where they are known.
 
         Returns:
             Logits (B, 5, H / 4, W / 4), of the share of each cell that is a lesion of each of `KINDS`.
         """
-        logits: Tensor = self.head(self.stages(image))
+        logits: Tensor = self.head(self.stages(image, frozen_maps))
         return logits

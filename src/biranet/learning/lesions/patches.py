@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biranet.errors import InputError, PhotoError
-from biranet.learning.lesions.settings import CELL_PX, LesionConfig
+from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX, LesionConfig
 from biranet.learning.transforms import Pixels, draw_turn, relight, resize
 from biranet.lesion_kinds import KINDS, LESIONS
 from biranet.photos.datasets.masks import MaskedPhoto
@@ -38,15 +38,34 @@ class MaskedSquare:
     known: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class View:
+    """A photo turned, mirrored, relit and resized, with its masks, as far as the frozen stages go.
+
+    Attributes:
+        image: Normalized, (3, S, S), float16.
+        frozen_maps: Of each frozen stage, (C, S / stride, S / stride), float16.
+        covered: (5, S, S), uint8, as in `MaskedSquare`.
+        known: (5,).
+    """
+
+    image: Tensor
+    frozen_maps: list[Tensor]
+    covered: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+
+
 class Patches(NamedTuple):
     """A batch to learn from.
 
     Attributes:
-        pixels: RGB, (B, P, P, 3), uint8.
+        image: Normalized, (B, 3, P, P).
+        frozen_maps: Of each frozen stage, (B, C, P / stride, P / stride).
         coverage: (B, 5, P / 4, P / 4), float32: the share of each cell that is lesion; NaN for kinds not known.
     """
 
-    pixels: Tensor
+    image: Tensor
+    frozen_maps: list[Tensor]
     coverage: Tensor
 
 
@@ -68,64 +87,84 @@ def read_square(folder: Path, photo: MaskedPhoto, size_px: int) -> MaskedSquare:
     return MaskedSquare(prepared.pixels, covered, np.array([kind in masks for kind in KINDS]))
 
 
-def draw_patches(squares: Sequence[MaskedSquare], config: LesionConfig, step: int) -> Patches:
-    """Draw the patches of a step, which depend on the seed and the step alone.
-
-    Half of the patches are drawn about a lesion: its kind, and then a pixel of it, evenly, so that rare kinds and small
-    lesions are seen; the others anywhere. Each is turned by any angle, scaled and mirrored in one step with its masks,
-    relit, and seen at a resolution of its own.
+def draw_view(
+    square: MaskedSquare, config: LesionConfig, random: np.random.Generator
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Turn, mirror, relight and resize a photo, and its masks as it.
 
     Args:
-        squares: All photos that are learned from.
-        config: Sizes and seed.
-        step: The step, from 0.
+        square: The photo.
+        config: The largest and the smallest size.
+        random: Source of the randomness.
+
+    Returns:
+        RGB (S, S, 3), uint8, and what is drawn in it, (5, S, S), uint8; S is a multiple of 32.
     """
-    drawn = [
-        _draw_patch(squares, config, np.random.default_rng([config.seed, step, place]))
-        for place in range(config.batch_size)
-    ]
-    pixels, covered = zip(*drawn, strict=True)
-    return Patches(torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.stack(covered)))
-
-
-def _draw_patch(
-    squares: Sequence[MaskedSquare], config: LesionConfig, random: np.random.Generator
-) -> tuple[Pixels, NDArray[np.float32]]:
-    square = squares[int(random.integers(len(squares)))]
-    # Evenly over the reciprocal of the size: small photos have fewer patches.
-    size_px = round(1 / random.uniform(1 / config.image_size, 1 / config.smallest_size))
-    size_px = config.image_size if random.random() < _FULL_SIZE else size_px
-    middle = _draw_place(square, random) * (size_px / len(square.pixels))
-    # A lesion may be anywhere in a patch.
-    middle += random.uniform(-config.patch / 2, config.patch / 2, size=2)
+    drawn_px = random.uniform(config.smallest_size, config.image_size)
+    size_px = config.image_size if random.random() < _FULL_SIZE else int(drawn_px) // PATCH_STEP_PX * PATCH_STEP_PX
     matrix = draw_turn(size_px, random)
-    # What is turned is moved so that the place that was drawn lies in the middle of the patch, or as near as it must.
-    matrix[:, 2] += config.patch / 2 - matrix @ np.append(middle, 1)
-    side = (config.patch, config.patch)
-    pixels = cv2.warpAffine(resize(square.pixels, size_px), matrix, side, flags=cv2.INTER_LINEAR)
-    covered = [
-        cv2.resize(
-            cv2.warpAffine(resize(each, size_px), matrix, side, flags=cv2.INTER_LINEAR),
-            (config.patch // CELL_PX,) * 2,
-            interpolation=cv2.INTER_AREA,
-        )
-        for each in square.covered
-    ]
-    share = np.asarray(np.stack(covered) / _DRAWN, np.float32)
-    share[~square.known] = np.nan
-    return relight(np.asarray(pixels, np.uint8), random), share
+    pixels, *covered = (
+        cv2.warpAffine(resize(each, size_px), matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
+        for each in (square.pixels, *square.covered)
+    )
+    return relight(np.asarray(pixels, np.uint8), random), np.stack(covered).astype(np.uint8, copy=False)
 
 
 _FULL_SIZE = 0.5
-"""Share of the patches that are seen at full resolution."""
+"""Share of the views that are of the largest size."""
 
 
-def _draw_place(square: MaskedSquare, random: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a place, x and y in pixels of the square: half the time in a lesion, if it has one of the kind drawn."""
-    side_px = len(square.pixels)
+def draw_patches(
+    views: Sequence[View], strides: Sequence[int], config: LesionConfig, random: np.random.Generator
+) -> Patches:
+    """Draw the patches of a step.
+
+    Half of the patches are drawn about a lesion: its kind, and then a pixel of it, evenly, so that rare kinds are seen;
+    the others anywhere. The frozen stages have seen the whole view, so they know what lies around a patch.
+
+    Args:
+        views: What is learned from.
+        strides: Those of the stages.
+        config: Size and number of the patches.
+        random: Source of the randomness.
+    """
+    images, maps, shares = [], [], []
+    for _ in range(config.batch_size):
+        view = views[int(random.integers(len(views)))]
+        top, left = _draw_corner(view, config.patch, random)
+        images.append(_cut(view.image, top, left, config.patch))
+        maps.append(
+            [
+                _cut(each, top // stride, left // stride, config.patch // stride)
+                for each, stride in zip(view.frozen_maps, strides, strict=False)
+            ]
+        )
+        covered = view.covered[:, top : top + config.patch, left : left + config.patch]
+        cells = config.patch // CELL_PX
+        share = covered.reshape(len(KINDS), cells, CELL_PX, cells, CELL_PX).mean(axis=(2, 4)) / _DRAWN
+        share[~view.known] = np.nan
+        shares.append(share)
+    return Patches(
+        torch.stack(images).float(),
+        [torch.stack(each).float() for each in zip(*maps, strict=True)],
+        torch.from_numpy(np.stack(shares).astype(np.float32)),
+    )
+
+
+def _cut(values: Tensor, top: int, left: int, side: int) -> Tensor:
+    return values[:, top : top + side, left : left + side]
+
+
+def _draw_corner(view: View, patch_px: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw row and column of the corner of a patch: half the time about a lesion, if there is one of the kind drawn."""
+    side_px = view.covered.shape[1]
     kind = KINDS.index(random.choice(list(LESIONS)))
-    places = np.flatnonzero(square.covered[kind] > _DRAWN // 2)
+    places = np.flatnonzero(view.covered[kind] > _DRAWN // 2)
     if random.random() < 0.5 or not len(places):
-        return random.uniform(0, side_px, size=2)
-    row, column = divmod(int(places[random.integers(len(places))]), side_px)
-    return np.array([column, row], np.float64)
+        corner = random.uniform(0, side_px - patch_px, size=2)
+    else:
+        place = np.array(divmod(int(places[random.integers(len(places))]), side_px))
+        # A lesion may be anywhere in a patch.
+        corner = place - random.uniform(0, patch_px, size=2)
+    steps = (corner / PATCH_STEP_PX).round().astype(np.int64)
+    return steps.clip(0, (side_px - patch_px) // PATCH_STEP_PX) * PATCH_STEP_PX

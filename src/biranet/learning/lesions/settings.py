@@ -14,7 +14,7 @@ CELL_PX = 4
 """Side of a cell of the maps, in pixels of the photo that the network sees."""
 
 PATCH_STEP_PX = 32
-"""Sides of patches are multiples of this, the stride of the last stage."""
+"""Sides and corners of patches are multiples of this, the stride of the last stage."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,13 +41,17 @@ class LesionConfig(Choices):
     image_size: int = 1024
     """Side of the largest photo that is learned from, in pixels across the field."""
     smallest_size: int = 384
-    """Side of the smallest: each patch is cut from the photo at a size between the two, small ones being rarer."""
+    """Side of the smallest: a photo is learned from at a size between the two, half the time at the largest."""
     patch: int = 256
     """Side of a patch, in pixels."""
     batch_size: int = 8
     """Patches a step."""
     steps: int = 2000
     """Steps of the training."""
+    round_steps: int = 250
+    """Steps on the same views: photos turned, mirrored, relit and resized. The frozen stages see each view once."""
+    round_photos: int = 48
+    """Views that are learned from at a time, each of another photo; they are kept in memory."""
     lr: float = 3e-3
     """Learning rate at its highest: it rises over a tenth of the steps and falls along a cosine."""
     seed: int = 1
@@ -63,9 +67,11 @@ class LesionConfig(Choices):
             ("width", 1, 1024),
             ("image_size", MIN_SIZE_PX, MAX_SIZE_PX),
             ("smallest_size", MIN_SIZE_PX, self.image_size),
-            ("patch", PATCH_STEP_PX, self.image_size),
+            ("patch", PATCH_STEP_PX, self.smallest_size),
             ("batch_size", 1, 10_000),
             ("steps", 1, 10**9),
+            ("round_steps", 1, 10**9),
+            ("round_photos", 1, 10**6),
             ("seed", 0, MAX_SEED),
             ("lr", 0, 10),
             ("save_minutes", 0, 10**6),
@@ -73,8 +79,9 @@ class LesionConfig(Choices):
             if not lowest <= getattr(self, name) <= highest:
                 bounds = f"between {lowest:,} and {highest:,}"
                 raise InputError(f"{setting(name)} must lie {bounds}, not {getattr(self, name)}")
-        if self.patch % PATCH_STEP_PX:
-            raise InputError(f"{setting('patch')} must be a multiple of {PATCH_STEP_PX}, not {self.patch}")
+        for name in ("patch", "image_size", "smallest_size"):
+            if getattr(self, name) % PATCH_STEP_PX:
+                raise InputError(f"{setting(name)} must be a multiple of {PATCH_STEP_PX}, not {getattr(self, name)}")
 
     @property
     def backbone_config(self) -> ModelConfig:

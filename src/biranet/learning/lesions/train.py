@@ -1,8 +1,8 @@
 """Training of the lesion branch, as one visible loop.
 
-Same seed, same machine, same bits: the patches of a step depend on seed and step alone, so a run that was stopped and
-resumed ends like one that was not. A run folder holds `state.safetensors`, to go on from, and, once it is finished,
-`lesions.safetensors`.
+Same seed, same machine, same bits: the views of a round and the patches of a step depend on seed and number alone, so a
+run that was stopped and resumed ends like one that was not. A run folder holds `state.safetensors`, to go on from, and,
+once it is finished, `lesions.safetensors`.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from biranet.config import OptimizerConfig
@@ -21,7 +22,7 @@ from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, LesionInfo, build_lesion_net, save_lesions
 from biranet.learning.lesions.loss import lesion_loss
 from biranet.learning.lesions.network import LesionNet
-from biranet.learning.lesions.patches import MaskedSquare, draw_patches, read_square
+from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, draw_view, read_square
 from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.run_folder import STATE_NAME, software_versions
@@ -195,14 +196,19 @@ def _train(
         save_state(run / STATE_NAME, network, optimizer, schedule.state_dict(), progress, fingerprint)
 
     save()
-    normalization = Normalization(info.mean, info.std)
+    views, shown = list[View](), -1
     bar = progress_bar(total=config.steps, initial=progress.batch, desc="steps", leave=False)
     with stop_signals() as signals, bar:
         while progress.batch < config.steps:
             started = time.monotonic()
             schedule.before_step(progress.batch)
-            patches = draw_patches(squares, config, progress.batch)
-            logits = network(normalize(patches.pixels.to(device), normalization))
+            number = progress.batch // config.round_steps
+            if number != shown:
+                views, shown = _show_views(network, squares, info, number), number
+            patches = draw_patches(
+                views, network.stages.strides, config, np.random.default_rng([config.seed, _STEPS, progress.batch])
+            )
+            logits = network(patches.image.to(device), [each.to(device) for each in patches.frozen_maps])
             try:
                 loss = lesion_loss(logits, patches.coverage.to(device))
             except FloatingPointError as error:
@@ -227,6 +233,24 @@ def _train(
                 save()
                 saved = time.monotonic()
     save()
+
+
+def _show_views(network: LesionNet, squares: Sequence[MaskedSquare], info: LesionInfo, number: int) -> list[View]:
+    """Draw the views of a round, which depend on the seed and its number alone, and show them to the frozen stages."""
+    config, stages = info.config, network.stages
+    normalization, device = Normalization(info.mean, info.std), next(network.parameters()).device
+    chosen = np.random.default_rng([config.seed, _CHOICES, number]).permutation(len(squares))[: config.round_photos]
+    views = []
+    for square in (squares[int(place)] for place in chosen):
+        pixels, covered = draw_view(square, config, np.random.default_rng([config.seed, _VIEWS, number, len(views)]))
+        image = normalize(torch.from_numpy(pixels)[None].to(device), normalization)
+        maps = [each[0].half().cpu() for each in stages.frozen_maps(image)]
+        views.append(View(image[0].half().cpu(), maps, covered, square.known))
+    return views
+
+
+_CHOICES, _VIEWS, _STEPS = range(3)
+"""What the seeds are for."""
 
 
 def _tell_time_left(step_seconds: float, steps_left: int, log: Callable[[str], None]) -> None:

@@ -1,0 +1,86 @@
+"""Write the figures of docs/lesions.md from the tables that run.py wrote.
+
+python -m studies.lesions.page [RESULTS]
+
+Everything between the two marks in the page is replaced; what stands around it is written by people.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biranet.files import write_bytes
+from biranet.lesion_kinds import DISC, LESIONS
+from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
+from studies.lesions.run import HERE
+
+PAGE = ROOT / "docs" / "lesions.md"
+BEGIN, END = "<!-- figures: studies/lesions/page.py -->\n", "<!-- end of figures -->\n"
+
+ELSEWHERE = {"MA": 0.50, "HE": 0.65, "EX": 0.88, "SE": 0.70}
+"""About what the best of the IDRiD challenge of 2018 reached on its whole test part, 27 photos, each on one kind."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
+    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=HERE / "results")
+    given = parser.parse_args(arguments)
+
+    def write() -> None:
+        write_bytes(PAGE, with_figures(PAGE.read_text(), given.results).encode())
+
+    return exit_status_of(__file__, write)
+
+
+def with_figures(page: str, results: Path) -> str:
+    """Put the figures of the tables into the page."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    test = json.loads((results / "test.json").read_text())
+    return before + BEGIN + "\n".join(["", *_figures(test), "", ""]) + END + after
+
+
+def _figures(test: dict[str, Any]) -> Iterator[str]:
+    full = test["measured"][0]
+    yield (
+        f"Learned from {test['photos_learned_from']} photographs, measured on {full['photos']} of the official test "
+        f"part ({full['groups']} visits) at {full['size_px']} pixels across the field; in brackets 95 % intervals over "
+        "visits."
+    )
+    yield from (
+        "",
+        "| | AUPR over pixels | chance | reported elsewhere | photographs with it |",
+        "|---|---|---|---|---|",
+    )
+    for kind, name in (LESIONS | {DISC: "optic disc"}).items():
+        its = full["kinds"][kind]
+        elsewhere = f"{ELSEWHERE[kind]:.2f}" if kind in ELSEWHERE else "-"
+        yield f"| {name} | {_value(its['aupr'], its['ci'])} | {its['prevalence']:.4f} | {elsewhere} | {its['photos']} |"
+    yield from ("", "| found at false marks a photo | lesions | 1 | 4 | 10 |", "|---|---|---|---|---|")
+    for kind, name in LESIONS.items():
+        its = full["kinds"][kind]["free_response"]
+        found = " | ".join(_value(each["value"], each["ci"]) for each in its["sensitivity"].values())
+        yield f"| {name} | {its['lesions']:,} | {found} |"
+    sizes = [each["size_px"] for each in test["measured"]]
+    yield from (
+        "",
+        f"| AUPR at pixels across the field | {' | '.join(map(str, sizes))} |",
+        "|---|" + "---|" * len(sizes),
+    )
+    for kind, name in LESIONS.items():
+        values = " | ".join(f"{each['kinds'][kind]['aupr']:.2f}" for each in test["measured"])
+        yield f"| {name} | {values} |"
+    yield from ("", f"| found at 4 false marks | {' | '.join(map(str, sizes))} |", "|---|" + "---|" * len(sizes))
+    for kind, name in LESIONS.items():
+        found = [each["kinds"][kind]["free_response"]["sensitivity"]["4"]["value"] for each in test["measured"]]
+        yield f"| {name} | {' | '.join(f'{value:.2f}' for value in found)} |"
+
+
+def _value(value: float, ci: Sequence[float] | None) -> str:
+    return f"{value:.2f}" + (f" [{ci[0]:.2f}, {ci[1]:.2f}]" if ci else "")
+
+
+if __name__ == "__main__":
+    run_as_command(main)
