@@ -54,15 +54,15 @@ def _figures(test: dict[str, Any]) -> Iterator[str]:
         "| | AUPR over pixels | chance | reported elsewhere | photographs with it |",
         "|---|---|---|---|---|",
     )
-    for kind, name in (LESIONS | {DISC: "optic disc"}).items():
+    for kind, name in {**LESIONS, DISC: "optic disc"}.items():
         its = full["kinds"][kind]
         elsewhere = f"{ELSEWHERE[kind]:.2f}" if kind in ELSEWHERE else "-"
         yield f"| {name} | {_value(its['aupr'], its['ci'])} | {its['prevalence']:.4f} | {elsewhere} | {its['photos']} |"
     yield from ("", "| found at false marks a photo | lesions | 1 | 4 | 10 |", "|---|---|---|---|---|")
     for kind, name in LESIONS.items():
         its = full["kinds"][kind]["free_response"]
-        found = " | ".join(_value(each["value"], each["ci"]) for each in its["sensitivity"].values())
-        yield f"| {name} | {its['lesions']:,} | {found} |"
+        shares = " | ".join(_value(each["value"], each["ci"]) for each in its["sensitivity"].values())
+        yield f"| {name} | {its['lesions']:,} | {shares} |"
     sizes = [each["size_px"] for each in test["measured"]]
     yield from (
         "",

@@ -62,7 +62,7 @@ def run(given: argparse.Namespace) -> None:
     if not test:
         raise InputError(f"{given.folder} has no test part")
     inner, held_back = divide(learned.photos, config.seed)
-    thresholds = None
+    thresholds: dict[str, float] = {}
     for name, teaching, measuring, sizes_px in (
         ("inner", inner, held_back, SIZES_PX[:1]),
         ("test", learned.photos, test, SIZES_PX),
@@ -75,7 +75,7 @@ def run(given: argparse.Namespace) -> None:
             about = {"photos_learned_from": len(teaching), "settings": _told(config), "software": software_version()}
             write_json(path, about | {"measured": measured})
         kinds = json.loads(path.read_text())["measured"][0]["kinds"]
-        thresholds = {kind: values["threshold"] for kind, values in kinds.items()}
+        thresholds = {kind: values["threshold"] for kind, values in kinds.items() if values["threshold"]}
 
 
 def divide(photos: Sequence[MaskedPhoto], seed: int) -> tuple[list[MaskedPhoto], list[MaskedPhoto]]:
@@ -94,15 +94,16 @@ def _trained(
     run_folder: Path,
     photos: Sequence[MaskedPhoto],
     config: LesionConfig,
-    thresholds: dict[str, float] | None,
+    thresholds: dict[str, float],
 ) -> LesionFinder:
     """Train on some photos, unless that was done before, and put the thresholds of others into the checkpoint."""
     checkpoint = run_folder / CHECKPOINT_NAME
     if not checkpoint.exists():
         train_on(photos, folder, run_folder, config, resume=(run_folder / STATE_NAME).exists())
     loaded = load_lesions(checkpoint)
-    if thresholds is not None:
-        loaded = loaded._replace(info=dataclasses.replace(loaded.info, thresholds=thresholds))
+    if thresholds:
+        info = dataclasses.replace(loaded.info, thresholds={**loaded.info.thresholds, **thresholds})
+        loaded = loaded._replace(info=info)
         save_lesions(checkpoint, loaded.network, loaded.info)
     return LesionFinder(loaded)
 

@@ -55,8 +55,8 @@ def measure_lesions(
         log: Is told of each photo.
 
     Returns:
-        For each size `size_px`; `photos` and `groups`, how many; and `kinds`, by kind, of all that were looked for, what
-        `pixel_precision` gives, and, but for the disc, what `sensitivities` gives as `free_response`.
+        For each size `size_px`; `photos` and `groups`, how many; and `kinds`, by kind, of all that were looked for,
+        what `pixel_precision` gives, and, but for the disc, what `sensitivities` gives as `free_response`.
 
     Raises:
         InputError: If a photo or a mask cannot be used.

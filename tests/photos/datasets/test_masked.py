@@ -1,6 +1,7 @@
 """Masks of lesions as data sets publish them."""
 
 import pytest
+from PIL import Image
 
 from biranet.errors import InputError
 from biranet.photos.datasets.masked import find_masked_photos
@@ -38,6 +39,27 @@ def test_idrid_as_published(photos, lay):
     # Nobody has drawn haemorrhages here, so no photo is without them.
     assert {photo.drawn for photo in found.photos} == {("MA", "EX", "SE", "OD")}
     assert found.unmasked == [f"{IMAGES}/IDRiD_03.jpg"]
+
+
+def test_visits_of_idrid_are_those_of_its_grading_task(photos, lay):
+    lay(
+        photos,
+        f"{TRUTHS}/1. Microaneurysms/IDRiD_01_MA.tif",
+        f"{TRUTHS}/1. Microaneurysms/IDRiD_02_MA.tif",
+        f"{TRUTHS.replace('a. Training', 'b. Testing')}/1. Microaneurysms/IDRiD_55_MA.tif",
+    )
+    comments = {
+        "a. Training Set/IDRiD_01": b"visit 1",
+        "a. Training Set/IDRiD_02": b"2",
+        "b. Testing Set/IDRiD_55": b"2",
+    }
+    for name, comment in comments.items():
+        path = photos / "A. Segmentation" / "1. Original Images" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path, comment=comment)
+    first, second, tested = (photo.group for photo in find_masked_photos(photos).photos)
+    assert first
+    assert first != second == tested
 
 
 def test_ddr_as_published(photos, lay):

@@ -24,6 +24,10 @@ def _label_files(folder: PhotoFolder) -> list[Path]:
     return [path for path in folder.tables_with(*_COLUMNS) if all_names_match(path, _COLUMNS[0], r"IDRiD_\d+(\..*)?")]
 
 
+def _visit(folder: PhotoFolder, file: str) -> str:
+    return group_from_comment(folder.read_start(file, _START_BYTES))
+
+
 def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
     split = find_part(path.stem)
     is_in_part = accept_part(split)
@@ -41,7 +45,7 @@ def _read(folder: PhotoFolder, path: Path) -> Iterator[LabelEntry]:
             file,
             folder.parse_grade_cell(grade, row, _COLUMNS[1]),
             row,
-            group=group_from_comment(folder.read_start(file, _START_BYTES)),
+            group=_visit(folder, file),
             split=split,
             source="idrid",
             extra_columns=extra_columns,
@@ -59,4 +63,5 @@ IDRID_MASKS = masks_in_folders(
     mask=r"2\. All Segmentation Groundtruths/(?P<part>[ab]\. \w+ Set)/[^/]+/"
     r"(?P<id>IDRiD_\d\d)_(?P<kind>MA|HE|EX|SE|OD)\.tif",
     kinds={kind: kind for kind in KINDS},
+    group=_visit,
 )

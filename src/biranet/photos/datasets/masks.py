@@ -68,7 +68,19 @@ class MaskLayout:
     find: Callable[[PhotoFolder], MaskedPhotos]
 
 
-def masks_in_folders(source: str, signature: str, photo: str, mask: str, kinds: Mapping[str, str]) -> MaskLayout:
+def _unknown(folder: PhotoFolder, file: str) -> str:
+    return ""
+
+
+def masks_in_folders(
+    source: str,
+    signature: str,
+    *,
+    photo: str,
+    mask: str,
+    kinds: Mapping[str, str],
+    group: Callable[[PhotoFolder, str], str] = _unknown,
+) -> MaskLayout:
     """Make the layout of a data set whose masks lie in folders named after what they show, one file a kind and photo.
 
     Args:
@@ -77,6 +89,7 @@ def masks_in_folders(source: str, signature: str, photo: str, mask: str, kinds: 
         photo: Pattern of the paths of photos, with the group `id`, and `part` where the set has parts.
         mask: Pattern of the paths of masks, with the same groups, and `kind`.
         kinds: What `kind` says, and our kind for it.
+        group: Tells the patient or visit of a photo; nobody's when not given.
     """
     of_photo, of_mask = (re.compile(rf"(?P<above>(?:.*/)?){pattern}") for pattern in (photo, mask))
 
@@ -90,7 +103,9 @@ def masks_in_folders(source: str, signature: str, photo: str, mask: str, kinds: 
             masks.setdefault(key, {})[kind] = MaskFile(match[0])
         drawn = tuple(kind for kind in kinds.values() if any(kind in each for each in masks.values()))
         masked = [
-            MaskedPhoto(photos[key][0], masks[key], drawn, find_part(key[1]), "", source) for key in sorted(masks)
+            MaskedPhoto(file, masks[key], drawn, find_part(key[1]), group(folder, file), source)
+            for key in sorted(masks)
+            for file in [photos[key][0]]
         ]
         return MaskedPhotos(masked, [photos[key][0] for key in sorted(photos.keys() - masks.keys())])
 

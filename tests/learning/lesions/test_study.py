@@ -1,0 +1,45 @@
+"""The study of lesions: one command trains and measures, another writes the page from the tables alone."""
+
+import json
+
+import pytest
+
+from studies.lesions import page, run
+from studies.lesions.run import divide
+
+
+@pytest.fixture(scope="module")
+def results(masked_folder, tiny_lesions, tmp_path_factory):
+    """The tables of the smallest study there can be, and its command line."""
+    folder = tmp_path_factory.mktemp("study")
+    words = [str(masked_folder), "--out", str(folder / "runs"), "--results", str(folder / "results")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "CONFIG", tiny_lesions())
+        patch.setattr(run, "SIZES_PX", (96, 64))
+        assert run.main(words) == 0
+        before = (folder / "results" / "test.json").read_bytes()
+        assert run.main(words) == 0  # all is there
+    assert (folder / "results" / "test.json").read_bytes() == before
+    return folder / "results"
+
+
+def test_tables_of_the_study(results):
+    inner, test = (json.loads((results / f"{name}.json").read_text()) for name in ("inner", "test"))
+    assert (inner["photos_learned_from"], inner["measured"][0]["photos"]) == (3, 1)
+    assert (test["photos_learned_from"], test["measured"][0]["photos"]) == (4, 1)
+    assert [each["size_px"] for each in test["measured"]] == [96, 64]
+    assert str(results) not in json.dumps(test)
+
+
+def test_whole_visits_choose(masked_folder):
+    from biranet.photos.datasets.masked import find_masked_photos
+
+    photos = find_masked_photos(masked_folder).photos
+    teaching, choosing = divide(photos, seed=1)
+    assert (len(teaching), len(choosing)) == (4, 1)
+    assert not {photo.file for photo in teaching} & {photo.file for photo in choosing}
+
+
+def test_figures_of_the_page_are_those_of_the_tables():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.with_figures(text, run.HERE / "results") == text
