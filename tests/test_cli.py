@@ -52,10 +52,10 @@ def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
     names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare"}
-    names |= {"crossval", "models", "grade", "lesions", "export"}
+    names |= {"crossval", "models", "grade", "lesions", "train-lesions", "export"}
     assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
-        assert f"  {name:10}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
+        assert f"  {name:15}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out
     assert "not a medical device" in answer.out
     assert biranet() == (2, answer.out, "")
 
@@ -93,7 +93,13 @@ def test_help_of_a_command_says_all_of_every_setting(biranet, name):
     assert words(inspect.getdoc(commands.COMMANDS[name]).splitlines()[0]) in words(answer.out)
     settings = documented_settings(commands.COMMANDS[name])
     assert settings
-    further = {"prepare": {"out"}, "export": {"out"}, "compare": {"predictions"}, "models": {"name"}}
+    further = {
+        "prepare": {"out"},
+        "train-lesions": {"folder"},
+        "export": {"out"},
+        "compare": {"predictions"},
+        "models": {"name"},
+    }
     positional = {"photos", "prepared", "checkpoint"} | further.get(name, set())
     for setting, text in settings:
         assert words(text) in words(answer.out), setting

@@ -138,7 +138,7 @@ def _plain_none(constructors: Any) -> Any:
 
 
 def _overview(commands: "Mapping[str, type[Command]]") -> str:
-    lines = [f"  {name:10}{(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
+    lines = [f"  {name:15}{(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
     return "\n".join(
         [
             "usage: biranet COMMAND …      (biranet COMMAND --help says all of a command)",

@@ -17,6 +17,7 @@ _HOMES = {
     "audit": "photos",
     "split": "photos",
     "train": "train",
+    "train-lesions": "lesions",
     "crossval": "crossval",
     "calibrate": "evaluate",
     "evaluate": "evaluate",
@@ -33,7 +34,8 @@ class _Commands(Mapping[str, "type[Command]"]):
     """Imports a command when it is asked for."""
 
     def __getitem__(self, name: str) -> "type[Command]":
-        command: type[Command] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name.capitalize())
+        class_name = name.title().replace("-", "")
+        command: type[Command] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), class_name)
         return command
 
     def __contains__(self, name: object) -> bool:

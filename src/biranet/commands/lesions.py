@@ -1,15 +1,16 @@
-"""The command that finds lesions."""
+"""The commands that find lesions and learn to find them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from biranet.commands.flags import Command
+from biranet.commands.flags import Command, command_line
 from biranet.config import Device
 from biranet.errors import InterruptedRunError
 from biranet.grades import DISCLAIMER
+from biranet.learning.lesions.settings import LesionConfig
 from biranet.words import counted
 
 _SHOWN = 5
@@ -60,3 +61,27 @@ class Lesions(Command):
                 "give the others, or all again into another file"
             )
         return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class TrainLesions(Command):
+    """Learn to find lesions from photos in which they are drawn."""
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """Photos and masks of IDRiD, DDR or FGADR as they were published; the published test part teaches nothing."""
+    out: Annotated[Path, arg(metavar="RUN")] = Path("runs/lesions")
+    """Folder for the run."""
+    resume: bool = False
+    """Go on with the run in --out from where it stopped, with the same settings."""
+    config: OmitArgPrefixes[LesionConfig] = field(default_factory=LesionConfig)
+
+    def run(self) -> int:
+        """Train in the run folder."""
+        from biranet.learning.lesions.train import train_lesions
+
+        train_lesions(self.folder, self.out, self.config, resume=self.resume)
+        return 0
+
+    def next_step(self) -> str:
+        """Look for lesions in new photos."""
+        return command_line("lesions", "NEW_PHOTOS", "--checkpoint", self.out / "lesions.safetensors")

@@ -77,3 +77,25 @@ def test_a_model_that_grades_finds_no_lesions(biranet, photos, tmp_path):
     answer = biranet("lesions", photos, "--checkpoint", find_checkpoint(None), "--out", tmp_path / "found.csv")
     assert answer.status == 2
     assert "is not a checkpoint of lesions" in answer.err
+
+
+def test_from_masks_to_a_table(biranet, masked_folder, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "found.csv"
+    words = [
+        "train-lesions", masked_folder, "--out", run, "--backbone", "test_resnet", "--no-pretrained",
+        "--freeze", "none", "--image-size", 96, "--smallest-size", 64, "--patch", 64, "--width", 8, "--steps", 2, "--device", "cpu",
+    ]  # fmt: skip
+    answer = biranet(*words)
+    assert answer.status == 0, answer.err
+    assert "1 photo of the published test part teach nothing." in answer.out
+    assert f"Next: biranet lesions NEW_PHOTOS --checkpoint {run / 'lesions.safetensors'}" in answer.out
+    photos = masked_folder / "1. Original Images"
+    answer = biranet("lesions", photos, "--checkpoint", run / "lesions.safetensors", "--out", out)
+    assert answer.status == 0, answer.err
+    assert len(out.read_text().splitlines()) == 6
+    answer = biranet(*words)
+    assert answer.status == 2
+    assert "already holds a training; go on with it by --resume" in answer.err
+    answer = biranet("train-lesions", photos, "--out", run)
+    assert answer.status == 2
+    assert "holds no masks of lesions" in answer.err

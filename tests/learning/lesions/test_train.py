@@ -79,7 +79,7 @@ def test_frozen_stages_see_the_whole_photo_once(masked_folder, tiny_lesions, fre
     network = build_lesion_net(config).eval()
     squares = [read_square(masked_folder, find_masked_photos(masked_folder).photos[0], 96)]
     info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=96))
-    views = module._show_views(network, squares, info, 0)
+    views = module._Views(network, squares, info).of_step(0)
     patches = draw_patches(views, network.stages.strides, config, np.random.default_rng(1))
     with torch.inference_mode():
         assert torch.allclose(network(patches.image, patches.frozen_maps), network(patches.image), atol=0.05)

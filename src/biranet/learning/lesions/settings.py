@@ -6,7 +6,6 @@ from typing import Any
 
 from biranet.config import MAX_SEED, Choices, Device, ModelConfig, Stage
 from biranet.errors import InputError
-from biranet.photos.prepare import MAX_SIZE_PX, MIN_SIZE_PX
 from biranet.setting_names import setting
 from biranet.validated import STRICT
 
@@ -15,6 +14,9 @@ CELL_PX = 4
 
 PATCH_STEP_PX = 32
 """Sides and corners of patches are multiples of this, the stride of the last stage."""
+
+LARGEST_PX = 8192
+"""No camera gives a larger field."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,8 +67,8 @@ class LesionConfig(Choices):
         super().__post_init__()
         for name, lowest, highest in (
             ("width", 1, 1024),
-            ("image_size", MIN_SIZE_PX, MAX_SIZE_PX),
-            ("smallest_size", MIN_SIZE_PX, self.image_size),
+            ("image_size", PATCH_STEP_PX, LARGEST_PX),
+            ("smallest_size", PATCH_STEP_PX, self.image_size),
             ("patch", PATCH_STEP_PX, self.smallest_size),
             ("batch_size", 1, 10_000),
             ("steps", 1, 10**9),

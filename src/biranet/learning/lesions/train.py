@@ -150,7 +150,10 @@ def train_on(
         torch.manual_seed(config.seed)
         network = build_lesion_net(config)
         info = _describe(photos, config)
-        _train(network, squares, info, place, resume=resume, log=log)
+        steps = _Steps(network.to(choose_device(config.device)).train(), squares, info, place)
+        if resume:
+            steps.load()
+        _train(steps, log)
         save_lesions(place / CHECKPOINT_NAME, network.cpu().eval(), dataclasses.replace(info, steps=config.steps))
         return run / CHECKPOINT_NAME
 
@@ -171,86 +174,127 @@ def _describe(photos: Sequence[MaskedPhoto], config: LesionConfig) -> LesionInfo
     )
 
 
-def _train(
-    network: LesionNet,
-    squares: Sequence[MaskedSquare],
-    info: LesionInfo,
-    run: Path,
-    *,
-    resume: bool,
-    log: Callable[[str], None],
-) -> None:
+class _Views:
+    """The photos as the network is shown them.
+
+    Args:
+        network: Its frozen stages look at each view once.
+        squares: All photos that are learned from.
+        info: The settings, and the normalization.
+    """
+
+    def __init__(self, network: LesionNet, squares: Sequence[MaskedSquare], info: LesionInfo) -> None:
+        self._network, self._squares, self._info = network, squares, info
+        self._round, self._shown = -1, list[View]()
+
+    def of_step(self, step: int) -> list[View]:
+        """The views that a step learns from, which depend on the seed and the number of the round alone."""
+        config = self._info.config
+        number = step // config.round_steps
+        if number != self._round:
+            random = np.random.default_rng([config.seed, _CHOICES, number])
+            chosen = random.permutation(len(self._squares))[: config.round_photos].tolist()
+            seeds = ([config.seed, _VIEWS, number, place] for place in range(len(chosen)))
+            self._shown = [
+                self._show(self._squares[each], np.random.default_rng(seed))
+                for each, seed in zip(chosen, seeds, strict=True)
+            ]
+            self._round = number
+        return self._shown
+
+    def _show(self, square: MaskedSquare, random: np.random.Generator) -> View:
+        pixels, covered = draw_view(square, self._info.config, random)
+        device = next(self._network.parameters()).device
+        normalization = Normalization(self._info.mean, self._info.std)
+        image = normalize(torch.from_numpy(pixels)[None].to(device), normalization)
+        maps = [each[0].half().cpu() for each in self._network.stages.frozen_maps(image)]
+        return View(image[0].half().cpu(), maps, covered, square.known)
+
+
+_CHOICES, _VIEWS, _STEPS = range(3)
+"""What the seeds are for."""
+
+
+class _Steps:
+    """The steps of a training, and its state.
+
+    Args:
+        network: The network, on the device that computes.
+        squares: All photos that are learned from.
+        info: The settings.
+        run: The run folder.
+    """
+
+    def __init__(self, network: LesionNet, squares: Sequence[MaskedSquare], info: LesionInfo, run: Path) -> None:
+        self.config, self.network, self._path = info.config, network, run / STATE_NAME
+        settings = OptimizerConfig(optimizer="adamw", lr=self.config.lr, weight_decay=_WEIGHT_DECAY, schedule="cosine")
+        self._optimizer = make_optimizer(network, settings)
+        self._schedule = Schedule(self._optimizer, settings, self.config.steps)
+        self._fingerprint = {**self.config.result_settings(), "photos_sha256": info.photos_sha256}
+        self._views = _Views(network, squares, info)
+        self.progress = Progress()
+
+    def load(self) -> None:
+        """Go on from the last save."""
+        self.progress, _ = load_state(self._path, self.network, self._optimizer, self._fingerprint)
+
+    def save(self) -> None:
+        """Save all that it needs to go on."""
+        schedule = self._schedule.state_dict()
+        save_state(self._path, self.network, self._optimizer, schedule, self.progress, self._fingerprint)
+
+    def show(self) -> None:
+        """Show the network the views of the next step, where it has not seen them yet."""
+        self._views.of_step(self.progress.batch)
+
+    def take(self) -> float:
+        """Take a step, and return its loss.
+
+        Raises:
+            InputError: If the loss is not a finite number.
+        """
+        config, step = self.config, self.progress.batch
+        device = next(self.network.parameters()).device
+        random = np.random.default_rng([config.seed, _STEPS, step])
+        self._schedule.before_step(step)
+        patches = draw_patches(self._views.of_step(step), self.network.stages.strides, config, random)
+        logits = self.network(patches.image.to(device), [each.to(device) for each in patches.frozen_maps])
+        try:
+            loss = lesion_loss(logits, patches.coverage.to(device))
+        except FloatingPointError as error:
+            raise InputError(f"step {step + 1}: {error}, so training stopped; lower {setting('lr')}") from error
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self.progress.batch += 1
+        return loss.item()
+
+
+def _train(steps: _Steps, log: Callable[[str], None]) -> None:
     """Take all steps that are left, saving now and then."""
-    config = info.config
-    device = choose_device(config.device)
-    network.to(device).train()
-    settings = OptimizerConfig(optimizer="adamw", lr=config.lr, weight_decay=_WEIGHT_DECAY, schedule="cosine")
-    optimizer = make_optimizer(network, settings)
-    schedule = Schedule(optimizer, settings, config.steps)
-    fingerprint = {**config.result_settings(), "photos_sha256": info.photos_sha256}
-    progress, times, saved = Progress(), StepTimes(), time.monotonic()
-    if resume:
-        progress, _ = load_state(run / STATE_NAME, network, optimizer, fingerprint)
-
-    def save() -> None:
-        save_state(run / STATE_NAME, network, optimizer, schedule.state_dict(), progress, fingerprint)
-
-    save()
-    views, shown = list[View](), -1
+    config, progress, times = steps.config, steps.progress, StepTimes()
+    steps.save()
+    saved = time.monotonic()
     bar = progress_bar(total=config.steps, initial=progress.batch, desc="steps", leave=False)
     with stop_signals() as signals, bar:
         while progress.batch < config.steps:
+            steps.show()
             started = time.monotonic()
-            schedule.before_step(progress.batch)
-            number = progress.batch // config.round_steps
-            if number != shown:
-                views, shown = _show_views(network, squares, info, number), number
-            patches = draw_patches(
-                views, network.stages.strides, config, np.random.default_rng([config.seed, _STEPS, progress.batch])
-            )
-            logits = network(patches.image.to(device), [each.to(device) for each in patches.frozen_maps])
-            try:
-                loss = lesion_loss(logits, patches.coverage.to(device))
-            except FloatingPointError as error:
-                raise InputError(
-                    f"step {progress.batch + 1}: {error}, so training stopped; lower {setting('lr')}"
-                ) from error
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            progress.batch += 1
+            loss = steps.take()
             bar.update()
-            bar.set_postfix(loss=f"{loss.item():.4f}")
+            bar.set_postfix(loss=f"{loss:.4f}")
             if (seconds := times.add(time.monotonic() - started)) is not None:
                 _tell_time_left(seconds, config.steps - progress.batch, log)
             if signals:
-                save()
+                steps.save()
                 raise InterruptedRunError(
                     f"stopped after step {progress.batch} of {config.steps}; everything is saved. Go on with "
                     f"{setting('resume', True)}"
                 )
             if time.monotonic() - saved > 60 * config.save_minutes:
-                save()
+                steps.save()
                 saved = time.monotonic()
-    save()
-
-
-def _show_views(network: LesionNet, squares: Sequence[MaskedSquare], info: LesionInfo, number: int) -> list[View]:
-    """Draw the views of a round, which depend on the seed and its number alone, and show them to the frozen stages."""
-    config, stages = info.config, network.stages
-    normalization, device = Normalization(info.mean, info.std), next(network.parameters()).device
-    chosen = np.random.default_rng([config.seed, _CHOICES, number]).permutation(len(squares))[: config.round_photos]
-    views = []
-    for square in (squares[int(place)] for place in chosen):
-        pixels, covered = draw_view(square, config, np.random.default_rng([config.seed, _VIEWS, number, len(views)]))
-        image = normalize(torch.from_numpy(pixels)[None].to(device), normalization)
-        maps = [each[0].half().cpu() for each in stages.frozen_maps(image)]
-        views.append(View(image[0].half().cpu(), maps, covered, square.known))
-    return views
-
-
-_CHOICES, _VIEWS, _STEPS = range(3)
-"""What the seeds are for."""
+    steps.save()
 
 
 def _tell_time_left(step_seconds: float, steps_left: int, log: Callable[[str], None]) -> None:
