@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 SIZES_PX = (1024, 768, 512, 384, 256)
 """Resolutions at which it is measured, in pixels across the field."""
 
-CONFIG = LesionConfig(steps=500)
+CONFIG = LesionConfig(steps=400, round_steps=400)
 """The settings: the backbone as it is, so it can be that of a network that grades."""
 
 HELD_BACK = 3

@@ -82,8 +82,8 @@ def test_a_model_that_grades_finds_no_lesions(biranet, photos, tmp_path):
 def test_from_masks_to_a_table(biranet, masked_folder, tmp_path):
     run, out = tmp_path / "run", tmp_path / "found.csv"
     words = [
-        "train-lesions", masked_folder, "--out", run, "--backbone", "test_resnet", "--no-pretrained",
-        "--freeze", "none", "--image-size", 96, "--smallest-size", 64, "--patch", 64, "--width", 8, "--steps", 2, "--device", "cpu",
+        "train-lesions", masked_folder, "--out", run, "--backbone", "test_resnet", "--no-pretrained", "--freeze=none",
+        "--image-size", 96, "--smallest-size", 64, "--patch", 64, "--width", 8, "--steps", 2, "--device", "cpu",
     ]  # fmt: skip
     answer = biranet(*words)
     assert answer.status == 0, answer.err
