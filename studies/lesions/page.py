@@ -42,6 +42,26 @@ def with_figures(page: str, results: Path) -> str:
     return before + BEGIN + "\n".join(["", *_figures(test), "", ""]) + END + after
 
 
+def needed_px(test: dict[str, Any]) -> dict[str, int]:
+    """Say from how many pixels across the field on each kind can be found.
+
+    Args:
+        test: The table of the test part.
+
+    Returns:
+        By kind, the fewest at which the AUPR is at least half of the best one, as at all resolutions above.
+    """
+    needed = {}
+    for kind in LESIONS:
+        values = {each["size_px"]: each["kinds"][kind]["aupr"] for each in test["measured"]}
+        half, needed[kind] = max(values.values()) / 2, max(values)
+        for size_px in sorted(values, reverse=True):
+            if values[size_px] < half:
+                break
+            needed[kind] = size_px
+    return needed
+
+
 def _figures(test: dict[str, Any]) -> Iterator[str]:
     full = test["measured"][0]
     yield (
@@ -72,6 +92,8 @@ def _figures(test: dict[str, Any]) -> Iterator[str]:
     for kind, name in LESIONS.items():
         values = " | ".join(f"{each['kinds'][kind]['aupr']:.2f}" for each in test["measured"])
         yield f"| {name} | {values} |"
+    needed = ", ".join(f"{name} {needed_px(test)[kind]}" for kind, name in LESIONS.items())
+    yield from ("", f"So these are looked for from so many pixels across the field on: {needed}.")
     yield from ("", f"| found at 4 false marks | {' | '.join(map(str, sizes))} |", "|---|" + "---|" * len(sizes))
     for kind, name in LESIONS.items():
         found = [each["kinds"][kind]["free_response"]["sensitivity"]["4"]["value"] for each in test["measured"]]

@@ -46,9 +46,10 @@ def read_masks(folder: Path, photo: MaskedPhoto, cut: Cut) -> dict[str, _Mask]:
 
 def _brightness(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        return np.asarray(read_photo(path).max(axis=2))
+        red, green, blue = np.moveaxis(read_photo(path), 2, 0)
     except PhotoError as error:
         raise InputError(f"the mask {path}: {error}") from error
+    return np.asarray(np.maximum(np.maximum(red, green), blue))  # many times as fast as max(axis=2)
 
 
 def _drawn(brightness: npt.NDArray[np.uint8], mask: MaskFile) -> _Mask:
@@ -77,10 +78,15 @@ def coverage(mask: _Mask, cut: Cut, size_px: int) -> npt.NDArray[np.float32]:
         >>> coverage(mask, Cut(Field(0, -1, 3), width_px=3, height_px=2), 1).round(3)
         array([[0.111]], dtype=float32)
     """
+    if not mask.any():
+        return np.zeros((size_px, size_px), np.float32)
     field = cut.field
     down, across = mask.shape[0] / cut.height_px, mask.shape[1] / cut.width_px
-    rows = _averages(mask.astype(np.float32), field.top_px * down, field.side_px * down, size_px)
-    columns = _averages(np.ascontiguousarray(rows.T), field.left_px * across, field.side_px * across, size_px)
+    # Lesions fill a small part of a mask.
+    (top, bottom), (left, right) = (np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    drawn = mask[top : bottom + 1, left : right + 1].astype(np.float32)
+    rows = _averages(drawn, field.top_px * down - top, field.side_px * down, size_px)
+    columns = _averages(np.ascontiguousarray(rows.T), field.left_px * across - left, field.side_px * across, size_px)
     return np.ascontiguousarray(columns.T)
 
 

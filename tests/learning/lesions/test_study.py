@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from biranet.inference.lesion_findings import NEEDED_PX
+from biranet.lesion_kinds import LESIONS
+from biranet.photos.datasets.masked import find_masked_photos
 from studies.lesions import page, run
 from studies.lesions.run import divide
 
@@ -32,8 +35,6 @@ def test_tables_of_the_study(results):
 
 
 def test_whole_visits_choose(masked_folder):
-    from biranet.photos.datasets.masked import find_masked_photos
-
     photos = find_masked_photos(masked_folder).photos
     teaching, choosing = divide(photos, seed=1)
     assert (len(teaching), len(choosing)) == (4, 1)
@@ -43,3 +44,16 @@ def test_whole_visits_choose(masked_folder):
 def test_figures_of_the_page_are_those_of_the_tables():
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.with_figures(text, run.HERE / "results") == text
+
+
+def test_what_is_looked_for_follows_from_the_tables():
+    test = json.loads((run.HERE / "results" / "test.json").read_text())
+    assert page.needed_px(test) == NEEDED_PX
+
+
+def test_fewest_pixels_at_which_half_of_the_best_is_reached():
+    measured = [
+        {"size_px": size_px, "kinds": {kind: {"aupr": value} for kind in LESIONS}}
+        for size_px, value in ((1024, 0.4), (768, 0.2), (512, 0.19), (256, 0.3))
+    ]
+    assert page.needed_px({"measured": measured}) == dict.fromkeys(LESIONS, 768)
