@@ -44,7 +44,7 @@ def augment_fundus(photo: Pixels, random: "np.random.Generator") -> Pixels:
     """
     side = photo.shape[0]
     turned = cv2.warpAffine(photo, draw_turn(side, random), (side, side), flags=cv2.INTER_LINEAR)
-    return relight(turned, random)
+    return relight(np.asarray(turned, np.uint8), random)
 
 
 def draw_turn(side: int, random: "np.random.Generator") -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ def draw_turn(side: int, random: "np.random.Generator") -> NDArray[np.float64]:
     scale = np.exp(random.uniform(-0.1, 0.1))
     mirror = random.random() < 0.5
     center = (side - 1) / 2
-    matrix = np.asarray(cv2.getRotationMatrix2D((center, center), angle_degrees, scale))
+    matrix = np.asarray(cv2.getRotationMatrix2D((center, center), angle_degrees, scale), np.float64)
     if mirror:
         matrix = matrix @ np.array([[-1, 0, 2 * center], [0, 1, 0], [0, 0, 1]])
     return matrix
