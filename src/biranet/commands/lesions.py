@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -20,28 +20,31 @@ _SHOWN = 5
 class Lesions(Command):
     """Find microaneurysms, haemorrhages and exudates: their number, area and place, one row per photo."""
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
-    """Picture files, folders of them, or tables (CSV, TSV or Parquet) with a column `file`."""
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
+    """Picture files, folders of them, or tables with a column `file`; or addresses of them, as `grade` takes them."""
     checkpoint: Annotated[Path, arg(metavar="FILE")]
     """What finds them: RUN/lesions.safetensors of a training on photos in which lesions are drawn."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_lesions.csv")
-    """Table to write; an earlier one is replaced, any other file is not."""
+    """Table to write, .csv, .jsonl or .parquet; an earlier one is replaced, any other file is not."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
     def run(self) -> int:
         """Write the table, and tell of the first photos."""
-        from biranet.inference.inputs import list_photos
+        from biranet.inference.inputs import list_photos, parse_input
         from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, lesion_rows
         from biranet.learning.lesions.finder import LesionFinder
         from biranet.outputs import claim_output
         from biranet.signals import stop_signals
-        from biranet.tables import write_rows
+        from biranet.typed_tables import check_table_format, write_typed
 
-        listed = list_photos(self.photos)
+        inputs = [parse_input(text) for text in self.photos]
+        listed = list_photos(inputs)
+        check_table_format(self.out)
         finder = LesionFinder.load(self.checkpoint, self.device)
-        rows: list[dict[str, str]] = []
-        with claim_output(self.out, LESIONS_TABLE, (*self.photos, *listed.files, self.checkpoint)) as out:
+        read = (*(each for each in (*inputs, *listed.files) if isinstance(each, Path)), self.checkpoint)
+        rows: list[dict[str, Any]] = []
+        with claim_output(self.out, LESIONS_TABLE, read) as out:
             with stop_signals() as stopped:
                 for row, told in lesion_rows(finder, listed):
                     rows.append(row)
@@ -49,7 +52,7 @@ class Lesions(Command):
                         print("\n".join(told))
                     if stopped:
                         break
-            write_rows(out, COLUMNS, rows)
+            write_typed(out, COLUMNS, rows)
         failed = sum(row["status"] != "ok" for row in rows)
         print(f"{counted(len(rows) - failed, 'photo')} looked through, {failed} not usable: {self.out}")
         for sentence in listed.skipped:

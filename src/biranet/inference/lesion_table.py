@@ -1,26 +1,37 @@
 """The table of `biranet lesions`: a row a photo, and the sentences that tell of one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 from biranet.errors import PhotoError
-from biranet.inference.inputs import PhotoList, table_kind
+from biranet.inference.addresses import Address, read_address
+from biranet.inference.inputs import PhotoList, PhotoPlace, table_kind
 from biranet.inference.lesion_findings import QUADRANTS, Finding, describe_lesions
-from biranet.learning.lesions.finder import LesionFinder
+from biranet.learning.lesions.finder import LesionFinder, LesionMaps
 from biranet.lesion_kinds import LESIONS
 from biranet.public_paths import public_name
 
-_OF_KIND = ("count", "disc_areas", *(quadrant.replace(" ", "_") for quadrant in QUADRANTS), "nearest_macula")
+_OF_KIND = {
+    "count": int,
+    "disc_areas": float,
+    **{quadrant.replace(" ", "_"): int for quadrant in QUADRANTS},
+    "nearest_macula": float,
+}
 
-COLUMNS = (
-    "file", "status", "reason", "pixels_across",
-    *(f"{kind}_{name}" for kind in LESIONS for name in _OF_KIND), "not_told",
-)  # fmt: skip
+COLUMNS = {
+    "file": str,
+    "status": str,
+    "reason": str,
+    "pixels_across": int,
+    **{f"{kind}_{name}": what for kind in LESIONS for name, what in _OF_KIND.items()},
+    "not_told": str,
+}
 """Columns of the table. Areas are told in areas of the optic disc, distances in its diameters."""
 
-LESIONS_TABLE = table_kind("a table of lesions", COLUMNS)
+LESIONS_TABLE = table_kind("a table of lesions", tuple(COLUMNS))
 
 
-def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[str, str], list[str]]]:
+def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Find the lesions of photos.
 
     Args:
@@ -31,32 +42,32 @@ def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[
         For each photo its row of the table, and what it says in sentences.
     """
     for file in photos.files:
-        row = dict.fromkeys(COLUMNS, "") | {"file": str(file), "status": "ok"}
+        row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"file": str(file), "status": "ok", "reason": "", "not_told": ""}
+        name = public_name(file) if not isinstance(file, Address) else file.name
         try:
             if reason := photos.refused.get(file):
                 raise PhotoError("unreadable", reason)
-            maps = finder.find(file)
+            maps = _find(finder, file)
         except PhotoError as error:
-            yield row | {"status": error.status, "reason": str(error)}, [f"{public_name(file)}: {error}"]
+            yield row | {"status": error.status, "reason": str(error)}, [f"{name}: {error}"]
             continue
         findings = describe_lesions(maps, finder.info.thresholds)
-        told = [f"{public_name(file)}, {maps.seen_px} pixels across the field:"]
+        told = [f"{name}, {maps.seen_px} pixels across the field:"]
         for kind, finding in findings.items():
-            row |= {f"{kind}_{name}": cell for name, cell in zip(_OF_KIND, _cells(finding), strict=True)}
+            row |= {f"{kind}_{column}": value for column, value in zip(_OF_KIND, _values(finding), strict=True)}
             told.append(f"  {describe_finding(LESIONS[kind], finding)}")
         reasons = dict.fromkeys(finding.not_told for finding in findings.values() if finding.not_told)
         told += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
-        yield row | {"pixels_across": str(maps.seen_px), "not_told": "; ".join(reasons)}, told
+        yield row | {"pixels_across": maps.seen_px, "not_told": "; ".join(reasons)}, told
 
 
-def _cells(finding: Finding) -> list[str]:
-    quadrants: Mapping[str, int] = finding.by_quadrant
-    return [
-        "" if finding.count is None else str(finding.count),
-        "" if finding.disc_areas is None else f"{finding.disc_areas:.4f}",
-        *(str(quadrants[name]) if quadrants else "" for name in QUADRANTS),
-        "" if finding.nearest is None else f"{finding.nearest:.2f}",
-    ]
+def _find(finder: LesionFinder, file: PhotoPlace) -> LesionMaps:
+    return finder.find(read_address(file) if isinstance(file, Address) else file)
+
+
+def _values(finding: Finding) -> list[float | None]:
+    quadrants = [finding.by_quadrant.get(name) for name in QUADRANTS]
+    return [finding.count, finding.disc_areas, *quadrants, finding.nearest]
 
 
 def describe_finding(name: str, finding: Finding) -> str:
