@@ -82,8 +82,10 @@ def test_a_mask_of_another_picture_is_refused(tmp_path, shape):
 def test_a_mask_of_whole_pixels_made_smaller(tmp_path):
     # As IDRiD's 4288 x 2848 pixels become 1734 x 1152.
     cut = Cut(Field(0, 0, 87), width_px=87, height_px=58)
-    masks = read_masks(tmp_path, masked(tmp_path, {"MA": np.full((142, 214), 255, np.uint8)}), cut)
-    assert coverage(masks["MA"], cut, 29).mean() == pytest.approx(58 / 87, abs=1e-3)
+    left_half = np.zeros((142, 214), np.uint8)
+    left_half[:, :107] = 255
+    masks = read_masks(tmp_path, masked(tmp_path, {"MA": left_half}), cut)
+    assert coverage(masks["MA"], cut, 29).mean() == pytest.approx(58 / 87 / 2, abs=1e-3)
 
 
 def test_a_mask_that_is_no_picture_is_refused(tmp_path):
@@ -91,3 +93,10 @@ def test_a_mask_that_is_no_picture_is_refused(tmp_path):
     photo = MaskedPhoto("a.jpg", {"MA": MaskFile("MA.png")}, ("MA",), "", "", "here")
     with pytest.raises(InputError, match=r"the mask .*MA\.png: "):
         read_masks(tmp_path, photo, Cut.whole(4))
+
+
+def test_a_mask_of_nearly_everything_is_no_drawing(tmp_path):
+    full, half = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)
+    half[:2] = 255
+    masks = read_masks(tmp_path, masked(tmp_path, {"MA": half, "EX": full}), Cut.whole(4))
+    assert list(masks) == ["MA"]

@@ -13,7 +13,7 @@ from biranet.evaluation.free_response import Marks, find_peaks, hit_lesions, sen
 from biranet.evaluation.groups import Groups
 from biranet.evaluation.lesion_pixels import Counts, count_pixels, pixel_precision, score
 from biranet.learning.lesions.finder import LesionFinder, LesionMaps
-from biranet.lesion_kinds import DISC, KINDS
+from biranet.lesion_kinds import DISC, KINDS, LESIONS
 from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.lesion_masks import read_masks
 
@@ -71,7 +71,9 @@ def measure_lesions(
                 raise InputError(f"{folder / photo.file}: {error}") from error
             masks = masks or read_masks(folder, photo, maps.cut)
             _add_photo(kinds, number, maps, masks)
-        log(f"{number + 1} of {len(photos)}: {photo.file}")
+        faulty = [LESIONS.get(kind, "the disc") for kind in photo.drawn if kind not in masks]
+        told = f", without {' and '.join(faulty)}: a mask of more than half of the photo" if faulty else ""
+        log(f"{number + 1} of {len(photos)}: {photo.file}{told}")
     group_names = [photo.group or photo.file for photo in photos]
     about = {"photos": len(photos), "groups": len(set(group_names))}
     return [
@@ -91,6 +93,8 @@ def measure_lesions(
 def _add_photo(
     kinds: Mapping[str, _Kind], number: int, maps: LesionMaps, masks: Mapping[str, npt.NDArray[np.bool_]]
 ) -> None:
+    if not masks:
+        return
     shape = next(iter(masks.values())).shape
     cells = maps.shares.shape[-1]
     side_px = maps.cut.field.side_px * shape[1] / maps.cut.width_px

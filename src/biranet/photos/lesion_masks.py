@@ -13,6 +13,9 @@ from biranet.photos.read import read_photo
 
 _Mask = npt.NDArray[np.bool_]
 
+_LARGEST_SHARE = 0.5
+"""Masks of a larger share of the photo are no drawings; one of IDRiD's test part marks every pixel."""
+
 
 def read_masks(folder: Path, photo: MaskedPhoto, cut: Cut) -> dict[str, _Mask]:
     """Read the masks of a photo.
@@ -24,7 +27,8 @@ def read_masks(folder: Path, photo: MaskedPhoto, cut: Cut) -> dict[str, _Mask]:
 
     Returns:
         By kind, of all kinds that were looked for: the mask, all of one size, which is that of the photo or that of
-        another scan of it; false everywhere where none was found.
+        another scan of it; false everywhere where none was found. A mask of more than half of the photo is left out:
+        no lesion is so large, so it is a fault of the file, and nothing is known of the kind.
 
     Raises:
         InputError: If a mask is no picture, or shows another part of the eye than the photo.
@@ -41,7 +45,8 @@ def read_masks(folder: Path, photo: MaskedPhoto, cut: Cut) -> dict[str, _Mask]:
             f"the masks of {folder / photo.file} are {shown} pixels, and the photo is {cut.width_px} x "
             f"{cut.height_px}: they do not belong together; give masks of the whole photo"
         )
-    return {kind: masks.get(kind, np.zeros((height_px, width_px), np.bool_)) for kind in KINDS if kind in photo.drawn}
+    drawn = {kind: masks.get(kind, np.zeros((height_px, width_px), np.bool_)) for kind in KINDS if kind in photo.drawn}
+    return {kind: mask for kind, mask in drawn.items() if mask.mean() <= _LARGEST_SHARE}
 
 
 def _brightness(path: Path) -> npt.NDArray[np.uint8]:
