@@ -6,6 +6,7 @@ Everything between the two marks in the page is replaced; what stands around it 
 """
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def needed_px(test: dict[str, Any]) -> dict[str, int]:
 
 def _figures(test: dict[str, Any]) -> Iterator[str]:
     full = test["measured"][0]
-    yield (
+    yield from _prose(
         f"Learned from {test['photos_learned_from']} photographs, measured on {full['photos']} of the official test "
         f"part ({full['groups']} visits) at {full['size_px']} pixels across the field; in brackets 95 % intervals over "
         "visits."
@@ -93,11 +94,15 @@ def _figures(test: dict[str, Any]) -> Iterator[str]:
         values = " | ".join(f"{each['kinds'][kind]['aupr']:.2f}" for each in test["measured"])
         yield f"| {name} | {values} |"
     needed = ", ".join(f"{name} {needed_px(test)[kind]}" for kind, name in LESIONS.items())
-    yield from ("", f"So these are looked for from so many pixels across the field on: {needed}.")
+    yield from ("", *_prose(f"So these are looked for from so many pixels across the field on: {needed}."))
     yield from ("", f"| found at 4 false marks | {' | '.join(map(str, sizes))} |", "|---|" + "---|" * len(sizes))
     for kind, name in LESIONS.items():
         found = [each["kinds"][kind]["free_response"]["sensitivity"]["4"]["value"] for each in test["measured"]]
         yield f"| {name} | {' | '.join(f'{value:.2f}' for value in found)} |"
+
+
+def _prose(text: str) -> list[str]:
+    return textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _value(value: float, ci: Sequence[float] | None) -> str:

@@ -21,8 +21,8 @@ DISC_SIDES = (0.06, 0.25)
 
 QUADRANTS = ("upper temporal", "upper nasal", "lower temporal", "lower nasal")
 
-NEEDED_PX = dict.fromkeys(LESIONS, 256)
-"""Pixels across the field below which lesions of a kind are not looked for."""
+NEEDED_PX = {"MA": 768, "HE": 384, "EX": 256, "SE": 384}
+"""Pixels across the field below which lesions of a kind are not looked for, as studies/lesions/page.py finds them."""
 
 _Cells = npt.NDArray[np.float64]
 

@@ -13,11 +13,11 @@ from biranet.photos.prepare import Preparation
 @pytest.fixture(scope="module")
 def checkpoint(tiny_lesions, tmp_path_factory):
     """A branch that finds something everywhere."""
-    config = tiny_lesions(image_size=320)
+    config = tiny_lesions(image_size=800)
     network = build_lesion_net(config)
     network.head.maps.bias.data[:] = 9
     path = tmp_path_factory.mktemp("lesions") / "lesions.safetensors"
-    save_lesions(path, network, LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=320)))
+    save_lesions(path, network, LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=800)))
     return path
 
 
@@ -27,7 +27,7 @@ def photos(tmp_path, masked_folder):
     folder = tmp_path / "photos"
     folder.mkdir()
     small = masked_folder / "1. Original Images" / "a. Training Set" / "IDRiD_01.jpg"
-    Image.open(small).resize((450, 360)).save(folder / "a.png")
+    Image.open(small).resize((1050, 840)).save(folder / "a.png")
     (folder / "b.jpg").write_bytes(small.read_bytes())
     (folder / "c.jpg").write_bytes(b"no photo")
     return folder
@@ -40,7 +40,7 @@ def test_a_row_a_photo(biranet, checkpoint, photos, tmp_path):
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["status"] for row in rows] == ["ok", "ok", "unreadable"]
     large, small, broken = rows
-    assert (large["pixels_across"], large["MA_count"], large["EX_count"]) == ("320", "1", "1")
+    assert (large["pixels_across"], large["MA_count"], large["EX_count"]) == ("800", "1", "1")
     # All of the photo is disc, which none is.
     assert large["MA_disc_areas"] == large["MA_lower_nasal"] == ""
     assert "no optic disc was found" in large["not_told"]
