@@ -116,7 +116,7 @@ def test_picture_is_saved_under_the_name_and_what_is_of_the_path_alone(grader, p
     for file in ("a/eye.1.png", "b/eye.1.png"):
         save_picture(tmp_path / "new" / "folder", dataclasses.replace(answer, file=file), 0.5)
     names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    digests = [hashlib.sha256(f"{folder}/eye.1.png".encode()).hexdigest()[:8] for folder in "ab"]
+    digests = [hashlib.sha256(f"{folder}/eye.1.png".encode()).hexdigest()[:12] for folder in "ab"]
     assert names == sorted(f"eye.1_{digest}.jpg" for digest in digests)
     picture = answer.picture(opacity=0.5)
     with Image.open(tmp_path / "new" / "folder" / names[0]) as saved:

@@ -10,7 +10,7 @@ from biranet.inference.prediction import Prediction
 
 _MAX_NAME_BYTES = 255
 
-_DIGEST_LETTERS = 8
+_DIGEST_LETTERS = 12
 
 PictureMark = dict[str, str | float]
 """What tells a picture from all others: its `name`, the `opacity` it was drawn with, and the `sha256` of its file."""
@@ -24,7 +24,7 @@ def picture_name(file: str) -> str:
 
     Example:
         >>> picture_name("eyes/left.png"), picture_name("more/left.png"), len(picture_name("x" * 300))
-        ('left_c4d3e7bb.jpg', 'left_24a23196.jpg', 255)
+        ('left_c4d3e7bbdc05.jpg', 'left_24a231960d89.jpg', 255)
     """
     tail = f"_{hashlib.sha256(os.fsencode(file)).hexdigest()[:_DIGEST_LETTERS]}.jpg"
     stem = Path(file).stem.lstrip(".")  # a picture is never hidden
@@ -32,7 +32,7 @@ def picture_name(file: str) -> str:
 
 
 def save_picture(folder: Path, answer: Prediction, opacity: float) -> PictureMark | None:
-    """Draw a photo with the attention over it, and write that as `NAME_01234567.jpg`; nothing for one without a grade.
+    """Draw a photo with the attention over it, as `NAME_0123456789ab.jpg`; nothing for one without a grade.
 
     Args:
         folder: Where to.
