@@ -137,7 +137,7 @@ def test_pictures_replace_earlier_ones_and_bear_any_name(biranet, place):
     names = sorted(path.name for path in (place / "looked").iterdir() if not path.name.startswith("."))
     photos = sorted((place / "photos").glob("*.jpg"))
     assert names == sorted(["a.csv", *(picture_name(f"photos/{photo.name}") for photo in photos)])
-    assert f"{longest[:242]}_" in names[1] and len(names) == 4
+    assert f"{longest[:238]}_" in names[1] and len(names) == 4
 
 
 # Runs, reports and what is made of models
