@@ -354,8 +354,6 @@ def test_demo_learns(place):
     assert str(report) in out and "data:image/jpeg;base64," in report.read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.sample
 def test_a_second_demo_replaces_the_first(place, monkeypatch):
     """Neither need learn anything; the second must begin anew."""
     data = dataclasses.replace(demo.CONFIG.data, workers=0)
