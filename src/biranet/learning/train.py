@@ -32,6 +32,7 @@ from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.probe import fit_probe
 from biranet.learning.run_folder import RUN, STATE_NAME
+from biranet.learning.saves import Saves
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.start import read_start
 from biranet.learning.state import Progress
@@ -222,7 +223,7 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
     config, progress, sampler = training.config, training.progress, training.sampler
     training.wrapped_model.train()
     sampler.epoch, sampler.first = epoch, progress.batch
-    started = saved = time.monotonic()
+    saves = Saves(training.save_state, config.save_minutes)
     bar = progress_bar(
         total=len(sampler),
         initial=progress.batch,
@@ -230,26 +231,22 @@ def train_epoch(training: Training, epoch: int, signals: list[int], after_batch:
         shown=training.accelerator.is_main_process,
         leave=False,
     )
-    for batch in training.loader:
-        train_batch(training, epoch, batch)
-        after_batch(progress)
-        bar.update()
-        bar.set_postfix(loss=f"{progress.mean_loss:.4f}", kappa=f"{kappa_or_zero(progress.confusion):.3f}")
-        if (seconds := training.step_times.add(time.monotonic() - started)) is not None:
-            bar.clear()  # a bar and a line would share one of the terminal
-            _tell_time_left(training, epoch, seconds)
-        if _stop_requested(signals, training.accelerator):
-            training.save_state()
-            bar.close()
-            raise InterruptedRunError(
-                f"stopped in epoch {epoch + 1} of {config.epochs}, after batch {progress.batch} of "
-                f"{len(sampler)}; everything is saved. Go on with: {training.resume_command}"
+    started = time.monotonic()
+    with bar:
+        for batch in training.loader:
+            train_batch(training, epoch, batch)
+            after_batch(progress)
+            bar.update()
+            bar.set_postfix(loss=f"{progress.mean_loss:.4f}", kappa=f"{kappa_or_zero(progress.confusion):.3f}")
+            if (seconds := training.step_times.add(time.monotonic() - started)) is not None:
+                bar.clear()  # a bar and a line would share one of the terminal
+                _tell_time_left(training, epoch, seconds)
+            saves.after_step(
+                _stop_requested(signals, training.accelerator),
+                f"in epoch {epoch + 1} of {config.epochs}, after batch {progress.batch} of {len(sampler)}",
+                training.resume_command,
             )
-        if time.monotonic() - saved > 60 * config.save_minutes:
-            training.save_state()
-            saved = time.monotonic()
-        started = time.monotonic()
-    bar.close()
+            started = time.monotonic()
 
 
 def _warn_if_long(training: Training) -> None:

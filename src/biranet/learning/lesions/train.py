@@ -17,7 +17,7 @@ import torch
 
 from biranet.config import OptimizerConfig
 from biranet.console import progress_bar
-from biranet.errors import InputError, InterruptedRunError
+from biranet.errors import InputError
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, LesionInfo, build_lesion_net, save_lesions
 from biranet.learning.lesions.loss import lesion_loss
@@ -26,6 +26,7 @@ from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, d
 from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.run_folder import STATE_NAME, software_versions
+from biranet.learning.saves import Saves
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.state import FORMAT as STATE_FORMAT
@@ -274,7 +275,7 @@ def _train(steps: _Steps, log: Callable[[str], None]) -> None:
     """Take all steps that are left, saving now and then."""
     config, progress, times = steps.config, steps.progress, StepTimes()
     steps.save()
-    saved = time.monotonic()
+    saves = Saves(steps.save, config.save_minutes)
     bar = progress_bar(total=config.steps, initial=progress.batch, desc="steps", leave=False)
     with stop_signals() as signals, bar:
         while progress.batch < config.steps:
@@ -285,15 +286,7 @@ def _train(steps: _Steps, log: Callable[[str], None]) -> None:
             bar.set_postfix(loss=f"{loss:.4f}")
             if (seconds := times.add(time.monotonic() - started)) is not None:
                 _tell_time_left(seconds, config.steps - progress.batch, log)
-            if signals:
-                steps.save()
-                raise InterruptedRunError(
-                    f"stopped after step {progress.batch} of {config.steps}; everything is saved. Go on with "
-                    f"{setting('resume', True)}"
-                )
-            if time.monotonic() - saved > 60 * config.save_minutes:
-                steps.save()
-                saved = time.monotonic()
+            saves.after_step(bool(signals), f"after step {progress.batch} of {config.steps}", setting("resume", True))
     steps.save()
 
 
