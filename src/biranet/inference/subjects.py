@@ -12,7 +12,7 @@ from biranet.inference.addresses import Address
 from biranet.manifest import GROUP_FROM, OWN_GROUP
 from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.tables import parse_cells
-from biranet.words import is_empty, parse_eye, split_eye_suffix
+from biranet.words import counted, is_empty, parse_eye, split_eye_suffix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,12 +102,22 @@ def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMa
         subjects: What lists say, by file; it is added to.
 
     Returns:
-        How many names do not fit, in a sentence; nothing where all do.
+        How many names do not fit, and how many patients have photos in several folders, of which the pattern says
+        nothing: a sentence each, nothing where there are none.
 
     Raises:
         InputError: If a name contradicts a list, fits in two ways, or none fits.
+
+    Example:
+        >>> files = [Path("a/1_left.jpg"), Path("b/1_left.jpg")]
+        >>> read_names(files, NamePattern("{patient}_{eye}"), {})[0].partition(",")[0]
+        'Photos of 1 patient lie in several folders'
+        >>> read_names(files, NamePattern("{patient}/*_{eye}"), {})
+        []
     """
     files, unfit = list(files), list[Place]()
+    folders: dict[str, str] = {}
+    together: dict[str, tuple[str, str]] = {}
     for file in files:
         found = pattern.read(file.as_posix())
         if found is None:
@@ -115,17 +125,31 @@ def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMa
             continue
         patient, eye = found
         named = Subject(patient, _NAME if patient else "", eye, _NAME if eye else "")
-        subjects[file] = agree(file, subjects.get(file, NOBODY), named)
+        known = subjects.get(file, NOBODY)
+        subjects[file] = agree(file, known, named)
+        if patient and not known.patient and "/" not in pattern.text:
+            folder = file.as_posix().rpartition("/")[0]
+            if (first := folders.setdefault(patient, folder)) != folder:
+                together.setdefault(patient, (first, folder))
     if unfit and len(unfit) == len(files):
         raise InputError(
             f"no name fits --name-pattern {pattern.text!r}, such as {printable(str(unfit[0]))}; correct it"
         )
-    if not unfit:
-        return []
-    return [
-        f"{len(unfit)} of {len(files)} names do not fit the pattern {pattern.text!r} and tell nothing, such as "
-        f"{printable(str(unfit[0]))}"
-    ]
+    said = []
+    if unfit:
+        said.append(
+            f"{len(unfit)} of {len(files)} names do not fit the pattern {pattern.text!r} and tell nothing, such as "
+            f"{printable(str(unfit[0]))}"
+        )
+    if together:
+        patient, places = next(iter(together.items()))
+        first, second = (printable(place or ".") for place in places)
+        said.append(
+            f"Photos of {counted(len(together), 'patient')} lie in several folders, such as those of "
+            f"{printable(repr(patient))} in {first} and {second}, and are taken for one patient's; where they are not, "
+            "name patients in a list"
+        )
+    return said
 
 
 def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
