@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +87,12 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
     # Plans of memory for each size of batch would double what the network takes, and save no time.
     options.enable_mem_pattern = False
     try:
-        with ThreadPoolExecutor(1) as pool:
-            starting = pool.submit(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
-            # The graph is made ready outside of Python's lock: time to import what the description is read with.
-            import pydantic.type_adapter  # noqa: F401
-
-            sha256 = hashlib.sha256(content).hexdigest()
-        session = starting.result()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises errors of many kinds
         raise InputError(
             f"onnxruntime {onnxruntime.__version__} cannot run {path}: {type(error).__name__}; a newer one may"
         ) from error
+    sha256 = hashlib.sha256(content).hexdigest()
     said = session.get_modelmeta().custom_metadata_map.get(onnx_file.DESCRIPTION, "")
     described = onnx_file.parse_description(path, said)
     inputs = {each.name: each for each in session.get_inputs() if each.type == "tensor(uint8)"}
