@@ -119,7 +119,7 @@ def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(b
         (".", "looked", "or lies in one"),
         ("photos/drawn_0001_left.jpg", "photos", "photos is a folder of photos that are graded"),
         ("list.csv", "photos", "photos is a folder of photos"),
-        ("photos", "others", "others holds other things than pictures of attention of biranet's, such as 00001_"),
+        ("photos", "others", "others holds other things than pictures of graded photos of biranet's, such as 00001_"),
         ("photos", "grades.csv", "grades.csv is a file; name a folder"),
     ],
 )

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,9 +26,6 @@ from biranet.learning.shipped_models import find_checkpoint, model_name
 from biranet.learning.transforms import Pixels
 from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
-
-if TYPE_CHECKING:
-    pass
 
 
 class Grader:

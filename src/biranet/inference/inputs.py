@@ -1,4 +1,4 @@
-"""Inputs and outputs of `biranet grade`: which files are photos, where the table and pictures of attention go."""
+"""Inputs and outputs of `biranet grade`: which files are photos, where the tables and pictures go."""
 
 import os
 import tempfile
@@ -257,13 +257,13 @@ class Outputs(NamedTuple):
 
 @contextmanager
 def outputs_of_grading(
-    out: Path, attention: Path | None, inputs: Sequence[PhotoPlace], files: Sequence[PhotoPlace], checkpoint: Path
+    out: Path, overlay: Path | None, inputs: Sequence[PhotoPlace], files: Sequence[PhotoPlace], checkpoint: Path
 ) -> Iterator[Outputs]:
     """Ask for the outputs of grading, and keep all others from them meanwhile.
 
     Args:
         out: The table of photos; those of eyes and patients are named after it, `grades_eyes.csv` beside `grades.csv`.
-        attention: Folder for the pictures of what the model looked at, if any.
+        overlay: Folder for the pictures of the photos, if any.
         inputs: What was given to grade: files, folders, lists.
         files: The photos behind it.
         checkpoint: The model.
@@ -286,17 +286,17 @@ def outputs_of_grading(
         tables = Outputs(*(locks.enter_context(claim_output(path, kind, read)) for path, kind in kinds.items()))
         check_table_format(out)
         check_output(journal_path(tables.photos), JOURNAL, read)
-        if attention is not None:
+        if overlay is not None:
             folders = [path for path in inputs if path.is_dir()]
-            if any(lies_in(attention, path) for path in folders) or any(
-                _same_folder(attention, path) for path in {file.parent for file in files}
+            if any(lies_in(overlay, path) for path in folders) or any(
+                _same_folder(overlay, path) for path in {file.parent for file in files}
             ):
                 raise InputError(
-                    f"{attention} is a folder of photos that are graded, or lies in one, so its pictures would come to "
+                    f"{overlay} is a folder of photos that are graded, or lies in one, so its pictures would come to "
                     "be graded as photos; name another folder"
                 )
-            pictures = OutputKind("pictures of attention", partial(_find_unowned, tables=tables), folder=True)
-            locks.enter_context(claim_output(attention, pictures))
+            pictures = OutputKind("pictures of graded photos", partial(_find_unowned, tables=tables), folder=True)
+            locks.enter_context(claim_output(overlay, pictures))
         yield tables
 
 
