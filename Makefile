@@ -9,7 +9,7 @@ INSTALLED = $(VENV)/.installed
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kernels check format docs ci test-ci bench lock clean
+.PHONY: help setup demo test test-slow test-kernels test-apart check format docs ci test-ci bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -53,12 +53,15 @@ test-kernels: setup ## Run the tests marked kernels as two older processors woul
 	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
 
+test-apart: setup ## Run the tests marked apart, which bring a Ray cluster or OpenVINO into their process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m apart
+
 docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
 	$(BIN)/python -W error docs/reference/build.py build/docs
 
 # All at a time, since each by itself leaves one processor idle for a part of its time; the tests end last.
-ci: setup ## Do what CI does: check, docs, quick tests, the slow ones marked sample, other kernels
-	$(MAKE) --keep-going --jobs 4 check docs test-kernels test-ci
+ci: setup ## Do what CI does: check, docs, quick tests, the slow ones marked sample, those apart, other kernels
+	$(MAKE) --keep-going --jobs 4 check docs test-kernels test-apart test-ci
 
 test-ci: setup
 	$(PYTEST) -m "not slow or sample" --durations=25 --cov --cov-report=term

@@ -33,9 +33,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Files with long tests first, or one process would wait at the end for the other's longest.
+    # Files with long tests first, of these the ones that drive whole commands, or one process would wait at the end for
+    # the other's longest.
     long = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in long)
+    items.sort(key=lambda item: (item.path not in long, len(item.path.parts)))
     if REAL_DATA.is_dir():
         return
     skip = pytest.mark.skip(reason=f"no real photographs at {REAL_DATA}; BIRANET_REAL_DATA names another place")

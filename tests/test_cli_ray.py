@@ -85,6 +85,7 @@ def rows(table):
 
 
 @pytest.mark.slow
+@pytest.mark.apart
 def test_grades_are_the_same_though_a_worker_dies_and_the_run_is_stopped(biranet, cluster, photos, tmp_path, wait_for):
     parts, options = tmp_path / "parts", ("--keep-ungradable", "--batch-size", 1)
     plain = biranet("grade", photos, "--out", tmp_path / "plain.parquet", "--workers", 0, *options)
@@ -122,6 +123,7 @@ def test_grades_are_the_same_though_a_worker_dies_and_the_run_is_stopped(biranet
 
 
 @pytest.mark.slow
+@pytest.mark.apart
 def test_a_prepared_folder_is_the_same_though_a_worker_dies(biranet, cluster, photos, tmp_path, wait_for, tree):
     ours, plain = tmp_path / "ours", tmp_path / "plain"
     assert biranet("prepare", photos.parent, plain, "--size", 64, "--workers", 0).status == 1

@@ -9,8 +9,7 @@ import pytest
 from biranet.cluster import RUNNING, open_cluster
 from biranet.errors import InputError
 
-# What Ray leaves in a process, though it joined no cluster, must not reach other tests.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.apart]
 
 
 def test_where_no_cluster_runs_it_is_said_how_to_come_by_one(monkeypatch):

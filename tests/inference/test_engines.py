@@ -83,6 +83,7 @@ def bfloat16():
 
 
 @pytest.mark.slow
+@pytest.mark.apart
 def test_openvino_answers_as_torch_does(exported, drawn_photos, biranet, tmp_path):
     pytest.importorskip("openvino")
     ours, theirs = load_openvino(exported / "a.onnx"), load_predictor(exported / "a.safetensors", "cpu")
@@ -100,6 +101,7 @@ def test_openvino_answers_as_torch_does(exported, drawn_photos, biranet, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.apart
 def test_openvino_computes_in_32_bit_floats(bfloat16, drawn_photos):
     graders = [package.load(engine=engine) for engine in ("onnx", "openvino")]
     photos = sorted(drawn_photos.glob("*.jpg"))[::4]
@@ -124,7 +126,7 @@ def test_the_model_that_ships_answers_alike_by_both_engines(drawn_photos):
     ("engine", "every"),
     [
         pytest.param("onnx", 40, marks=pytest.mark.sample),
-        ("openvino", 40),
+        pytest.param("openvino", 40, marks=pytest.mark.apart),
         ("onnx", 1),
     ],
 )
