@@ -54,9 +54,15 @@ def _facts(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is measured, with a + where the working tree differs from it."""
-    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=RESULTS.parent).stdout.strip()
+    """The commit that is measured, with a + where what it measures was changed since: results and pages are not that."""
+    others = (":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
+    return _git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=RESULTS.parent)
+    return done.stdout.strip()
 
 
 def _processor() -> str:
