@@ -54,7 +54,7 @@ def _facts(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is measured, with a + where what it measures was changed since: results and pages are not that."""
+    """The commit that is measured, with a + where more than results and pages was changed since."""
     others = (":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
     return _git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
