@@ -12,6 +12,7 @@ _PACKAGES = {
     "parquet": ("pyarrow",),
     "ray": ("ray",),
     "remote": ("fsspec", "s3fs", "aiohttp"),
+    "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
 }
 """Packages of each extra, as they are imported; what all of them are imported for, first."""
 
