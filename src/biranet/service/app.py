@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,7 +30,6 @@ from biranet.service.repeats import Repeats
 from biranet.service.request_error import GONE, RequestError
 from biranet.service.service import Service, client_gone
 from biranet.service.uploads import Upload, read_upload
-from biranet.version import software_version
 
 _FILE = {"type": "string", "format": "binary"}
 _TEXT = {"type": "string"}
@@ -69,7 +69,7 @@ def make_app(service: Service) -> ASGIApp:
     """
     app = FastAPI(
         title="biranet",
-        version=software_version(),
+        version=version("biranet"),
         description="Grades of diabetic retinopathy from fundus photographs. Research software, not a medical device.",
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,

@@ -1,5 +1,7 @@
 """What is known of the model, as JSON: its card, and what its file says of itself."""
 
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,9 @@ from biranet.decisions.rules import decision_bounds
 from biranet.grades import DISCLAIMER, GRADE_NAMES
 from biranet.learning.shipped_models import ModelCard, is_shipped, read_model_card
 from biranet.service.worker import Loaded
-from biranet.version import software_version
 
 
+@cache
 def describe(loaded: Loaded, path: Path) -> dict[str, Any]:
     """Describe the model that answers.
 
@@ -25,7 +27,7 @@ def describe(loaded: Loaded, path: Path) -> dict[str, Any]:
     return {
         "name": loaded.name,
         "sha256": loaded.sha256,
-        "biranet": software_version(),
+        "biranet": version("biranet"),
         "engine": loaded.package,
         "network": loaded.network,
         "image_size": loaded.image_size,

@@ -85,9 +85,7 @@ class Entry:
     def _check(self, scope: Scope, headers: Headers) -> None:
         if not self._token:
             if not is_loopback_name(headers.get("host", "")):
-                raise RequestError(
-                    421, "without a token the service answers by the names of this machine alone: localhost"
-                )
+                raise RequestError(421, "without a token the service answers by the name localhost alone")
         elif not OPEN_PATHS.fullmatch(scope["path"]) and not brings_token(
             headers.get("authorization", ""), self._token
         ):

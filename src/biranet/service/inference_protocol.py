@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Request, Response
@@ -16,7 +17,6 @@ from biranet.service.request_error import RequestError
 from biranet.service.service import Service, client_gone
 from biranet.service.uploads import read_body
 from biranet.typed_tables import Row
-from biranet.version import software_version
 
 INPUT = "photos"
 """Name of the input: encoded photographs."""
@@ -42,7 +42,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
     @app.get("/v2")
     async def server() -> dict[str, Any]:
         """Describe the server."""
-        return {"name": "biranet", "version": software_version(), "extensions": ["binary_tensor_data"]}
+        return {"name": "biranet", "version": version("biranet"), "extensions": ["binary_tensor_data"]}
 
     @app.get("/v2/health/live")
     async def live() -> dict[str, bool]:
@@ -156,9 +156,7 @@ def _encoded(data: Sequence[str]) -> list[bytes]:
     try:
         return [base64.b64decode(each, validate=True) for each in data]
     except ValueError:
-        raise RequestError(
-            400, f"photos in the data of {INPUT} must be in base64, or in binary behind the JSON"
-        ) from None
+        raise RequestError(400, f"photos in {INPUT} must be in base64, or in binary behind the JSON") from None
 
 
 def _packed(data: bytes, size: int) -> Iterator[bytes]:

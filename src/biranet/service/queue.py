@@ -46,28 +46,35 @@ class ParcelQueue:
             self._parcels.extend(parcels)
             self._changed.notify(len(parcels))
 
-    def take(self, photos: int) -> list[Parcel]:
+    def take(self, photos: int, seconds: float | None = None) -> list[Parcel] | None:
         """Wait for the next parcel, and take it with those behind it that are waiting already.
 
         Args:
             photos: How many photos further parcels may add up to, with the first one; 1 takes one parcel alone.
+            seconds: How long to wait; for ever where None.
 
         Returns:
-            The parcels, whose results can be cancelled no longer; none once the queue is closed and empty.
+            The parcels, whose results can be cancelled no longer; none where no one came in time, None once the queue
+            is closed and empty.
         """
         with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._parcels or self._closed)
-                taken: list[Parcel] = []
-                while self._parcels and (not taken or self._fits(taken, photos)):
-                    parcel = self._parcels.popleft()
-                    if parcel.results.set_running_or_notify_cancel():
-                        taken.append(parcel)
-                if taken or self._closed:
-                    return taken
+            self._changed.wait_for(lambda: self._parcels or self._closed, seconds)
+            taken: list[Parcel] = []
+            while self._parcels and (not taken or self._fits(taken, photos)):
+                parcel = self._parcels.popleft()
+                # One that was put back runs already.
+                if parcel.results.running() or parcel.results.set_running_or_notify_cancel():
+                    taken.append(parcel)
+            return None if self._closed and not taken else taken
 
     def _fits(self, taken: Sequence[Parcel], photos: int) -> bool:
         return sum(len(parcel.photos) for parcel in (*taken, self._parcels[0])) <= photos
+
+    def put_back(self, parcels: Sequence[Parcel]) -> None:
+        """Put parcels that nobody has begun back to where they were taken from."""
+        with self._changed:
+            self._parcels.extendleft(reversed(parcels))
+            self._changed.notify(len(parcels))
 
     def close(self) -> None:
         """Take no more parcels; those that wait are still given out."""

@@ -64,9 +64,7 @@ class Repeats:
             self._answers[key] = _Answer(digest, now + KEPT_SECONDS)
             return None
         if known.digest != digest:
-            raise RequestError(
-                422, "this Idempotency-Key was used for another request; give each request a key of its own"
-            )
+            raise RequestError(422, "this Idempotency-Key was used for another request; give each its own")
         if known.body is None:
             raise RequestError(409, "the request with this Idempotency-Key is still under way; wait for its answer")
         return known.body

@@ -53,10 +53,9 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         service.workers.start()
         while not service.workers.wait(1) and not server.should_exit:
             pass
-        if service.workers.failure is not None:
-            server.should_exit = True
-        elif service.workers.loaded is not None:
+        if service.workers.loaded is not None:
             announce(address)
+        server.should_exit |= service.workers.failure is not None and service.workers.loaded is None
 
     with _logging(), contextlib.closing(listener):
         starting = threading.Thread(target=watch, daemon=True)

@@ -3,16 +3,17 @@
 import logging
 import multiprocessing
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from biranet.errors import BiranetError, InputError
 from biranet.learning.onnx_predictor import thread_count
 from biranet.service.metrics import Metrics
-from biranet.service.parcels import Parcel
+from biranet.service.parcels import Parcel, PhotoResult
 from biranet.service.queue import ParcelQueue
-from biranet.service.request_error import BUSY, FAULT, OVERDUE, RequestError
+from biranet.service.request_error import BUSY, FAULT, OVERDUE, RequestError, describe_fault
 from biranet.service.settings import Settings
 from biranet.service.worker import Failed, Fault, Loaded, send_parcels, work
 from biranet.signals import stop_signals_blocked
@@ -20,8 +21,10 @@ from biranet.signals import stop_signals_blocked
 LOG = logging.getLogger("biranet.service")
 
 _CONTEXT = multiprocessing.get_context("spawn")
+_LOOK_SECONDS = 0.5
+"""How often a feeder that has nothing to do looks whether its worker is still there."""
 _PAUSE_SECONDS = 1.0
-"""Before a worker is started again that could not load the model, or graded nothing."""
+"""Before a worker is started again that could not load the model."""
 
 
 class Workers:
@@ -113,14 +116,13 @@ class _Feeder(threading.Thread):
         super().__init__(daemon=True)
         self._workers = workers
         self._process: BaseProcess | None = None
-        self._is_overdue = False
 
     def run(self) -> None:
         workers = self._workers
         while not (workers.is_stopping and not workers.queue.waiting()):
             process, connection = self._start_process()
             with connection:
-                was_useful = self._feed(connection)
+                was_useful = self._feed(process, connection)
             process.join(1)
             process.kill()
             process.join()
@@ -145,8 +147,8 @@ class _Feeder(threading.Thread):
         self._process = process
         return process, ours
 
-    def _feed(self, connection: Connection) -> bool:
-        """Feed the process until it is gone, or nothing is left to do; tell whether it has graded something."""
+    def _feed(self, process: BaseProcess, connection: Connection) -> bool:
+        """Feed a process until it is gone, or nothing is left to do; tell whether it could grade."""
         workers = self._workers
         try:
             hello = connection.recv()
@@ -156,50 +158,65 @@ class _Feeder(threading.Thread):
             workers.note_failure(hello.reason)
             return False
         workers.note_ready(hello)
-        was_useful = False
         batch = workers.settings.limits.batch if workers.settings.across_requests else 1
         try:
-            while parcels := workers.queue.take(batch):
-                try:
-                    answers = self._exchange(connection, parcels)
-                except (EOFError, OSError):
-                    self._fail(parcels)
-                    return was_useful
-                for parcel, answer in zip(parcels, answers, strict=True):
-                    if isinstance(answer, Fault):
-                        parcel.results.set_exception(
-                            RequestError(FAULT, f"this is a fault of biranet ({answer.summary}); please report it")
-                        )
-                    else:
-                        parcel.results.set_result(answer)
-                was_useful = True
+            while process.is_alive():
+                parcels = workers.queue.take(batch, _LOOK_SECONDS)
+                if parcels is None or (parcels and not self._grade(connection, parcels)):
+                    break
         finally:
             workers.note_lost()
-        return was_useful
+        return True
 
-    def _exchange(self, connection: Connection, parcels: Sequence[Parcel]) -> list[object]:
-        """Send parcels and receive what is said of them; a process that takes too long is killed."""
+    def _grade(self, connection: Connection, parcels: Sequence[Parcel]) -> bool:
+        """Have parcels graded; tell whether the process is still there."""
+        workers = self._workers
         photos = sum(len(parcel.photos) for parcel in parcels)
-        self._workers.metrics.batches.observe(photos)
-        self._is_overdue = False
-        watch = threading.Timer(photos * self._workers.settings.limits.seconds, self._kill_overdue)
+        workers.metrics.batches.observe(photos)
+        with self._watched(photos * workers.settings.limits.seconds) as is_overdue:
+            begun = False
+            try:
+                send_parcels(connection, parcels, together=workers.settings.across_requests)
+                begun = True
+                answers: list[list[PhotoResult] | Fault] = connection.recv()
+            except (EOFError, OSError):
+                if begun or is_overdue:
+                    self._fail(parcels, is_overdue=bool(is_overdue))
+                else:
+                    workers.queue.put_back(parcels)
+                return False
+        for parcel, answer in zip(parcels, answers, strict=True):
+            if isinstance(answer, Fault):
+                parcel.results.set_exception(RequestError(FAULT, describe_fault(answer.summary)))
+            else:
+                parcel.results.set_result(answer)
+        return True
+
+    @contextmanager
+    def _watched(self, seconds: float) -> Iterator[list[bool]]:
+        """Kill the process if the block takes too long.
+
+        Yields:
+            A list that is empty as long as it does not.
+        """
+        overdue: list[bool] = []
+
+        def end() -> None:
+            overdue.append(True)
+            self.kill()
+
+        watch = threading.Timer(seconds, end)
         watch.daemon = True
         watch.start()
         try:
-            send_parcels(connection, parcels, together=self._workers.settings.across_requests)
-            answers: list[object] = connection.recv()
+            yield overdue
         finally:
             watch.cancel()
-        return answers
 
-    def _kill_overdue(self) -> None:
-        self._is_overdue = True
-        self.kill()
-
-    def _fail(self, parcels: Sequence[Parcel]) -> None:
-        seconds = self._workers.settings.limits.seconds
+    def _fail(self, parcels: Sequence[Parcel], *, is_overdue: bool) -> None:
         error = RequestError(BUSY, "the process that graded was ended; send the request again")
-        if self._is_overdue:
+        if is_overdue:
+            seconds = self._workers.settings.limits.seconds
             error = RequestError(OVERDUE, f"grading took longer than {seconds:g} seconds a photo")
         for parcel in parcels:
             parcel.results.set_exception(error)

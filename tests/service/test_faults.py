@@ -1,0 +1,144 @@
+"""What others do to a service: go away, fill it, kill its processes, stop it. Nobody else's request is lost."""
+
+import concurrent.futures
+import contextlib
+import io
+import os
+import signal
+
+import pytest
+import requests
+from PIL import Image
+
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def one_worker(launch, tmp_path_factory):
+    """A service with one worker and a short queue."""
+    flags = ["--workers", 1, "--max-waiting", 2, "--max-files", 2, "--max-seconds", 2]
+    with launch(tmp_path_factory.mktemp("one"), *flags) as service:
+        yield service
+
+
+@pytest.fixture
+def ask(eyes):
+    """Function that asks a service for the grade of a photo in a thread, and gives the answer to come."""
+    pool = concurrent.futures.ThreadPoolExecutor(8)
+    buffer = io.BytesIO()
+    Image.open(eyes / "P1_OD.png").save(buffer, "JPEG")
+    photo = buffer.getvalue()  # so short that a worker that is stopped is sent all of it
+    yield lambda service: pool.submit(requests.post, f"{service.url}/v1/grade", photo, timeout=SECONDS)
+    pool.shutdown()
+
+
+@pytest.fixture
+def stopped(one_worker, ready):
+    """The worker of a service, stopped in the middle of whatever it does; it goes on at the end."""
+    ready(one_worker)
+    [worker] = one_worker.workers()
+    os.kill(worker, signal.SIGSTOP)
+    yield worker
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGCONT)
+
+
+@pytest.fixture
+def ready(wait_for):
+    """Function that waits until a service can grade and nothing waits."""
+
+    def wait(service):
+        wait_for(lambda: service.get("/readyz").status_code == 200 and not service.metric("biranet_photos_waiting"))
+
+    return wait
+
+
+def test_a_worker_that_is_killed_comes_back_and_loses_only_its_own_request(one_worker, stopped, ask, wait_for, ready):
+    own = ask(one_worker)
+    wait_for(lambda: one_worker.metric("biranet_requests_in_flight") == 2)  # that one, and this question
+    waits = ask(one_worker)
+    wait_for(lambda: one_worker.metric("biranet_photos_waiting") == 1)
+    os.kill(stopped, signal.SIGKILL)
+    answer = own.result(SECONDS)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json() == {"error": "the process that graded was ended; send the request again"}
+    assert waits.result(SECONDS).json()["photos"][0]["status"] == "ok"
+    ready(one_worker)
+    assert one_worker.workers() != [stopped]
+    assert one_worker.metric("biranet_worker_restarts_total") >= 1
+
+
+def test_a_photo_that_takes_too_long_ends_its_process_alone(one_worker, stopped, ask, ready):
+    """The worker is stopped, so it takes for ever."""
+    answer = ask(one_worker).result(SECONDS)
+    assert answer.status_code == 504
+    assert answer.json() == {"error": "grading took longer than 2 seconds a photo"}
+    ready(one_worker)
+    assert ask(one_worker).result(SECONDS).status_code == 200
+
+
+def test_a_queue_that_is_full_asks_to_come_again(one_worker, stopped, ask, wait_for):
+    graded = [ask(one_worker)]
+    wait_for(lambda: one_worker.metric("biranet_requests_in_flight") == 2)
+    graded += [ask(one_worker), ask(one_worker)]
+    wait_for(lambda: one_worker.metric("biranet_photos_waiting") == 2)
+    answer = ask(one_worker).result(SECONDS)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json() == {"error": "2 photos wait, and at most 2 may; try again in a moment"}
+    os.kill(stopped, signal.SIGCONT)
+    assert [each.result(SECONDS).status_code for each in graded] == [200] * 3
+
+
+def test_a_client_that_goes_away_leaves_nothing_to_do(one_worker, stopped, ask, eyes, wait_for):
+    first = ask(one_worker)
+    wait_for(lambda: one_worker.metric("biranet_requests_in_flight") == 2)
+    before = one_worker.metric("biranet_batch_photos_count")
+    with pytest.raises(requests.Timeout):
+        requests.post(f"{one_worker.url}/v1/grade", (eyes / "P1_OS.png").read_bytes(), timeout=0.2)
+    wait_for(lambda: not one_worker.metric("biranet_photos_waiting"))
+    os.kill(stopped, signal.SIGCONT)
+    assert first.result(SECONDS).status_code == 200
+    assert ask(one_worker).result(SECONDS).status_code == 200
+    assert one_worker.metric("biranet_batch_photos_count") == before + 1  # of the last one
+
+
+def test_a_service_that_is_asked_to_stop_finishes_what_it_took(launch, tmp_path, ask, wait_for):
+    with launch(tmp_path / "service", "--workers", 1) as service:
+        [worker] = service.workers()
+        os.kill(worker, signal.SIGSTOP)
+        taken = [ask(service), ask(service)]
+        wait_for(lambda: service.metric("biranet_requests_in_flight") == 3)
+        service.session.close()
+        service.process.send_signal(signal.SIGTERM)
+
+        def refuses():
+            try:
+                requests.get(f"{service.url}/healthz", timeout=1)
+            except requests.ConnectionError:
+                return True
+            return False
+
+        wait_for(refuses)
+        os.kill(worker, signal.SIGCONT)
+        assert [each.result(SECONDS).status_code for each in taken] == [200, 200]
+        assert service.process.wait(SECONDS) == 0
+    assert "Traceback" not in service.log.read_text()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_workers_end_with_a_service_that_is_killed(launch, tmp_path, wait_for):
+    with launch(tmp_path / "service", "--workers", 2) as service:
+        workers = service.workers()
+        assert len(workers) == 2
+        service.process.kill()
+        service.process.wait()
+
+        def gone(process):
+            try:
+                os.kill(process, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        wait_for(lambda: all(map(gone, workers)))
