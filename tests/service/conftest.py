@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import pytest
 import requests
 
 from warm import unmeasured
+
+PROGRAM = (sys.executable, "-W", "error", "-m", "biranet")
 
 
 class Running:
@@ -52,12 +54,14 @@ class Running:
 
 
 @contextmanager
-def running(place: Path, *flags: object, environment: dict[str, str] | None = None) -> Iterator[Running]:
+def running(
+    place: Path, *flags: object, program: Sequence[object] = PROGRAM, environment: dict[str, str] | None = None
+) -> Iterator[Running]:
     """Start a service, wait until it can grade, and end it."""
     place.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-W", "error", "-m", "biranet", "serve", "--port", "0", *map(str, flags)]
+    command = [str(word) for word in (*program, "serve", "--port", 0, *flags)]
     with (place / "out").open("wb") as out, (place / "log").open("wb") as log:
-        environment = unmeasured() | (environment or {})
+        environment = unmeasured() if environment is None else environment
         process = subprocess.Popen(command, stdout=out, stderr=log, cwd=place, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + 60

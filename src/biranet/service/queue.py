@@ -76,15 +76,11 @@ class ParcelQueue:
             self._parcels.extendleft(reversed(parcels))
             self._changed.notify(len(parcels))
 
-    def close(self) -> None:
-        """Take no more parcels; those that wait are still given out."""
+    def give_up(self, error: Exception) -> None:
+        """Fail all that wait, and take no more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def give_up(self, error: Exception) -> None:
-        """Fail all that wait, and take no more."""
-        self.close()
         while parcels := self.take(1):
             for parcel in parcels:
                 parcel.results.set_exception(error)

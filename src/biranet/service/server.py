@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from biranet.errors import InputError
 from biranet.service.app import make_app
@@ -36,14 +38,14 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
     service = Service(settings)
     config = uvicorn.Config(
         make_app(service),
-        http="h11",
+        http=_protocol(settings.limits.seconds),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,  # it would name photos
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=round(settings.limits.seconds),
+        timeout_graceful_shutdown=math.ceil(settings.limits.seconds),
     )
     server = _Server(config)
     name = f"[{host}]" if ":" in host else host
@@ -89,6 +91,40 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _protocol(seconds: float) -> type[H11Protocol]:
+    """Make the protocol of connections: HTTP, for so many seconds without a request.
+
+    uvicorn waits for ever for a client that begins a request and never ends its head, or sends on after its answer.
+    """
+
+    class Patient(H11Protocol):
+        timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.wait()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self.timer is not None:
+                self.timer.cancel()
+
+        def wait(self) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self.loop.call_later(seconds, self.end_idle, self.cycle)
+
+        def end_idle(self, cycle: RequestResponseCycle | None) -> None:
+            if self.cycle is cycle:
+                self.transport.close()
+
+    return Patient
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -97,14 +98,13 @@ class Workers:
             self.metrics.workers.set(self._ready)
 
     def stop(self) -> None:
-        """Have them finish what waits, and end; what they do not finish in time is failed."""
+        """End them; what is not answered by now, nobody waits for."""
         self._stopping.set()
-        self.queue.close()
-        for feeder in self._feeders:
-            feeder.join(self.settings.limits.seconds)
-        for feeder in self._feeders:
-            feeder.kill()
         self.queue.give_up(RequestError(BUSY, "the service is being stopped; try again in a moment"))
+        deadline = time.monotonic() + _PAUSE_SECONDS
+        for feeder in self._feeders:
+            feeder.join(max(0.0, deadline - time.monotonic()))
+            feeder.kill()
         for feeder in self._feeders:
             feeder.join()
 
