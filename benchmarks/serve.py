@@ -186,10 +186,10 @@ def measure_clients(port: int, path: str, photos: Sequence[bytes], clients: int,
                 assert response.status == 200, answer
                 taken.append(time.perf_counter() - began)
 
-    client_count_before = time.perf_counter()
+    began_all = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(0, 7 * clients, 7)))
-    elapsed = time.perf_counter() - client_count_before
+    elapsed = time.perf_counter() - began_all
     cuts = statistics.quantiles(taken, n=100)
     return {
         "photos_per_second": round(len(taken) / elapsed, 1),
@@ -206,11 +206,15 @@ def rows_of_command_line(files: Sequence[Path], place: Path) -> list[dict[str, A
     return [{name: value for name, value in row.items() if name != "file"} for row in rows]
 
 
+def children_of(process: int) -> list[int]:
+    files = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for file in files for word in file.read_text().split()]
+
+
 def memory_mb(process: int) -> int:
     """Memory of a process and those that it started."""
-    children = (file.read_text().split() for file in Path(f"/proc/{process}/task").glob("*/children"))
     total = 0
-    for number in (process, *(int(word) for words in children for word in words)):
+    for number in (process, *children_of(process)):
         with contextlib.suppress(OSError):
             found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{number}/status").read_text())
             total += int(found[1]) if found else 0
@@ -218,8 +222,9 @@ def memory_mb(process: int) -> int:
 
 
 def workers_of(process: int) -> list[int]:
-    children = [int(word) for file in Path(f"/proc/{process}/task").glob("*/children") for word in file.read_text().split()]  # fmt: skip
-    return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+    """The processes that grade."""
+    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(process)}
+    return [child for child, command in commands.items() if b"resource_tracker" not in command]
 
 
 class Mixture:
@@ -231,9 +236,13 @@ class Mixture:
         self._lock = threading.Lock()
 
     def send(self, number: int) -> None:
-        """Send one request, and count what became of it."""
+        """Send the request of that number."""
         drawn = random.Random(number)
-        kind = drawn.choices((self._photo, self._form, self._no_photo, self._slow, self._leave), (60, 10, 15, 5, 10))[0]
+        kinds = self.photo, self._form, self._no_photo, self._slow, self._leave
+        self.count(drawn.choices(kinds, (60, 10, 15, 5, 10))[0], drawn)
+
+    def count(self, kind: Callable[[random.Random], str], drawn: random.Random) -> None:
+        """Send a request of a kind, and count what became of it."""
         try:
             found = kind(drawn)
         except (OSError, http.client.HTTPException):
@@ -252,7 +261,7 @@ class Mixture:
         same = all(near(ours, theirs) for ours, theirs in zip(rows, wanted, strict=True))
         return "answered" if same else "swapped"
 
-    def _photo(self, drawn: random.Random) -> str:
+    def photo(self, drawn: random.Random) -> str:
         chosen = drawn.randrange(len(self.photos))
         return self._matches([chosen], *ask(self.port, "POST", "/v1/grade", self.photos[chosen]))
 
@@ -265,7 +274,8 @@ class Mixture:
 
     def _no_photo(self, drawn: random.Random) -> str:
         photo = drawn.choice(self.photos)
-        body = drawn.choice((b"no photo", b"%PDF-1.7", photo[: len(photo) // 2], b"\xff\xd8\xff" + drawn.randbytes(999)))
+        noise = b"\xff\xd8\xff" + drawn.randbytes(999)
+        body = drawn.choice((b"no photo", b"%PDF-1.7", photo[: len(photo) // 2], noise))
         status, answer = ask(self.port, "POST", "/v1/grade", body)
         return "refused" if status in (415, 422) and answer["error"] else "lost"
 
@@ -303,9 +313,9 @@ def near(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     )  # fmt: skip
 
 
-def measure_mixture(port: int, process: int, photos: Sequence[bytes], rows: Sequence[dict[str, Any]], requests: int) -> dict[str, Any]:  # fmt: skip
+def measure_mixture(mixture: Mixture, process: int, requests: int) -> dict[str, Any]:
     """Send a mixture of requests, sixteen at a time, and look at the memory on the way."""
-    mixture, memory = Mixture(port, photos, rows), [memory_mb(process)]
+    memory = [memory_mb(process)]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         for quarter in range(4):
             list(pool.map(mixture.send, range(quarter * requests // 4, (quarter + 1) * requests // 4)))
@@ -313,21 +323,17 @@ def measure_mixture(port: int, process: int, photos: Sequence[bytes], rows: Sequ
     return {"requests": requests, **dict(sorted(mixture.found.items())), "memory_mb": memory}
 
 
-def measure_kills(port: int, process: int, photos: Sequence[bytes], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def measure_kills(mixture: Mixture, process: int) -> dict[str, Any]:
     """Kill workers while 8 clients ask, and count what became of their requests."""
-    mixture = Mixture(port, photos, rows)
     stop = threading.Event()
-    found: Counter[str] = Counter()
 
     def client(number: int) -> None:
         drawn = random.Random(number)
         while not stop.is_set():
-            chosen = drawn.randrange(len(photos))
-            try:
-                answer = mixture._matches([chosen], *ask(port, "POST", "/v1/grade", photos[chosen]))
-            except (OSError, http.client.HTTPException):
-                answer = "lost"
-            found[answer] += 1
+            mixture.count(mixture.photo, drawn)
+
+    def all_work() -> bool:
+        return b"biranet_workers %.1f\n" % WORKERS in ask(mixture.port, "GET", "/metrics")[1]
 
     back = []
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -336,13 +342,13 @@ def measure_kills(port: int, process: int, photos: Sequence[bytes], rows: Sequen
             time.sleep(1 + 0.3 * kill)
             os.kill(workers_of(process)[0], signal.SIGKILL)
             began = time.perf_counter()
-            wait_until(lambda: b"biranet_workers %.1f\n" % WORKERS not in ask(port, "GET", "/metrics")[1])
-            wait_until(lambda: b"biranet_workers %.1f\n" % WORKERS in ask(port, "GET", "/metrics")[1])
+            wait_until(lambda: not all_work())
+            wait_until(all_work)
             back.append(time.perf_counter() - began)
         stop.set()
         for each in asking:
             each.result()
-    return {"kills": KILLS, "seconds_until_back": round(max(back), 1), **dict(sorted(found.items()))}
+    return {"kills": KILLS, "seconds_until_back": round(max(back), 1), **dict(sorted(mixture.found.items()))}
 
 
 def main() -> None:
@@ -368,8 +374,8 @@ def main() -> None:
                 str(clients): measure_clients(port, "/v1/grade", photos, clients, arguments.seconds)
                 for clients in CLIENTS
             }
-            report["mixture"] = measure_mixture(port, process, photos, rows, arguments.requests)
-            report["kills"] = measure_kills(port, process, photos, rows)
+            report["mixture"] = measure_mixture(Mixture(port, photos, rows), process, arguments.requests)
+            report["kills"] = measure_kills(Mixture(port, photos, rows), process)
         if arguments.litserve is not None:
             with serving_by_litserve(arguments.litserve, place) as port:
                 report["litserve"] = {

@@ -67,6 +67,12 @@ def test_the_steps_of_the_container_give_a_service_without_torch(here, launch):
         source.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    reach = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", here / "reach", "python-multipart"],
+        check=False, capture_output=True,
+    )  # fmt: skip
+    if reach.returncode:
+        pytest.skip("there is no index of packages within reach")
     for step in steps:
         command = step.replace("/opt/biranet", str(place)).replace("/source", str(source))
         command = command.replace("python -m", f"{sys.executable} -m").replace("--no-cache-dir ", "")
@@ -74,7 +80,7 @@ def test_the_steps_of_the_container_give_a_service_without_torch(here, launch):
     installed = subprocess.run([place / "bin/pip", "list"], check=True, capture_output=True, text=True).stdout
     assert "biranet" in installed and "torch" not in installed
     environment = {"BIRANET_TOKEN": "0123456789abcdef", "PATH": os.environ["PATH"]}
-    flags = [line for line in lines if line.startswith("ENTRYPOINT")][0]
+    flags = next(line for line in lines if line.startswith("ENTRYPOINT"))
     assert '"--host", "0.0.0.0"' in flags and "USER 65534:65534" in lines
     with launch(here / "run", "--host", "0.0.0.0", program=[place / "bin/biranet"], environment=environment) as service:
         service.session.headers["authorization"] = "Bearer 0123456789abcdef"

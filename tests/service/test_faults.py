@@ -15,8 +15,8 @@ SECONDS = 30
 
 @pytest.fixture(scope="module")
 def one_worker(launch, tmp_path_factory):
-    """A service with one worker and a short queue."""
-    flags = ["--workers", 1, "--max-waiting", 2, "--max-files", 2, "--max-seconds", 2]
+    """A service with one worker, which takes photos of several requests together, and a short queue."""
+    flags = ["--workers", 1, "--across-requests", "--max-waiting", 2, "--max-files", 2, "--max-seconds", 2]
     with launch(tmp_path_factory.mktemp("one"), *flags) as service:
         yield service
 
@@ -78,6 +78,8 @@ def test_a_photo_that_takes_too_long_ends_its_process_alone(one_worker, stopped,
 
 
 def test_a_queue_that_is_full_asks_to_come_again(one_worker, stopped, ask, wait_for):
+    """What waits meanwhile is taken together, since this service is told to."""
+    batches, photos = (one_worker.metric(f"biranet_batch_photos_{what}") for what in ("count", "sum"))
     graded = [ask(one_worker)]
     wait_for(lambda: one_worker.metric("biranet_requests_in_flight") == 2)
     graded += [ask(one_worker), ask(one_worker)]
@@ -86,7 +88,11 @@ def test_a_queue_that_is_full_asks_to_come_again(one_worker, stopped, ask, wait_
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.json() == {"error": "2 photos wait, and at most 2 may; try again in a moment"}
     os.kill(stopped, signal.SIGCONT)
-    assert [each.result(SECONDS).status_code for each in graded] == [200] * 3
+    answers = [each.result(SECONDS) for each in graded]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert len({answer.json()["photos"][0]["decision"] for answer in answers}) == 1
+    assert one_worker.metric("biranet_batch_photos_sum") == photos + 3
+    assert one_worker.metric("biranet_batch_photos_count") == batches + 2
 
 
 def test_a_client_that_goes_away_leaves_nothing_to_do(one_worker, stopped, ask, eyes, wait_for):
