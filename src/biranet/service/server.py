@@ -55,9 +55,10 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         service.workers.start()
         while not service.workers.wait(1) and not server.should_exit:
             pass
-        if service.workers.loaded is not None:
+        if service.workers.loaded is None:
+            server.should_exit = True
+        elif not server.should_exit:
             announce(address)
-        server.should_exit |= service.workers.failure is not None and service.workers.loaded is None
 
     with _logging(), contextlib.closing(listener):
         starting = threading.Thread(target=watch, daemon=True)

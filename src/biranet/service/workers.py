@@ -86,7 +86,8 @@ class Workers:
 
     def note_failure(self, reason: str) -> None:
         """Note that a worker could not load the model."""
-        LOG.error("a worker cannot load the model: %s", reason)
+        if self.loaded is not None:
+            LOG.error("a worker cannot load the model any more: %s", reason)
         with self._changed:
             self.failure = self.failure or InputError(reason)
             self._changed.notify_all()
