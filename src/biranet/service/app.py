@@ -39,7 +39,7 @@ def _photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
     """Describe, for the document, what the body of a request may be."""
     form = {
         "type": "object",
-        "properties": {"files": files, "patient": _TEXT, "eye": _TEXT},
+        "properties": {"files": files, "patient": _TEXT, "eye": {"type": "array", "items": _TEXT}},
         "required": ["files"],
         "additionalProperties": False,
     }
@@ -137,7 +137,7 @@ async def _grade_photos(service: Service, request: Request, upload: Upload, *, d
 def _digest(upload: Upload) -> str:
     """Sum up what a request brings: the boundary of a form is another one each time."""
     content = [(name, hashlib.sha256(data).hexdigest()) for name, data in upload.files]
-    return hashlib.sha256(repr((content, upload.patient, upload.eye, upload.is_raw)).encode()).hexdigest()
+    return hashlib.sha256(repr((content, upload.patient, upload.eyes, upload.is_raw)).encode()).hexdigest()
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -21,6 +21,10 @@ from biranet.words import counted, is_empty, parse_eye
 FILES, PATIENT, EYE, NAME = "files", "patient", "eye", "name"
 """Fields of a form; in the query of a raw photo, a name stands in place of files."""
 
+_FORM = (
+    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once, or once for each in their order"
+)
+
 _FIELD_BYTES = 10_000
 """Length of a field that is no file."""
 
@@ -32,13 +36,13 @@ class Upload:
     Attributes:
         files: Name and content of each photo.
         patient: Whose they are; empty where nobody says.
-        eye: Which eye they show, as people write it.
+        eyes: Which eye they show, as people write it: nothing, once for all of them, or for each.
         is_raw: Whether the body was one photo, and no form.
     """
 
     files: tuple[tuple[str, bytes], ...]
     patient: str = ""
-    eye: str = ""
+    eyes: tuple[str, ...] = ()
     is_raw: bool = False
 
     def photos(self, pattern: NamePattern | None) -> list[Photo]:
@@ -50,9 +54,14 @@ class Upload:
         Raises:
             InputError: If the eye is none, or a name contradicts what was said.
         """
-        patient, eye = "" if is_empty(self.patient) else self.patient.strip(), parse_eye(self.eye)
-        said = Subject(patient, "labels" if patient else "", eye, "labels" if eye else "")
-        return [Photo(name, data, _whose(name, said, pattern)) for name, data in self.files]
+        patient = "" if is_empty(self.patient) else self.patient.strip()
+        eyes = self.eyes if len(self.eyes) > 1 else [*self.eyes, ""][:1] * len(self.files)
+        said = [_said(patient, parse_eye(eye)) for eye in eyes]
+        return [Photo(name, data, _whose(name, each, pattern)) for (name, data), each in zip(self.files, said, strict=True)]
+
+
+def _said(patient: str, eye: str) -> Subject:
+    return Subject(patient, "labels" if patient else "", eye, "labels" if eye else "")
 
 
 def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
@@ -114,7 +123,7 @@ async def read_upload(request: Request, limits: Limits, take: Callable[[int], No
     if not data:
         raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
     query = request.query_params
-    return Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), query.get(EYE, ""), is_raw=True)
+    return Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), (query.get(EYE, ""),), is_raw=True)
 
 
 async def read_body(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
@@ -167,27 +176,25 @@ class _InMemory(MultiPartParser):
 
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
-    parser = _InMemory(request.headers, body, max_files=limits.files + 1, max_fields=2, max_part_size=_FIELD_BYTES)
+    parser = _InMemory(request.headers, body, max_files=limits.files + 1, max_fields=limits.files + 2, max_part_size=_FIELD_BYTES)
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise RequestError(400, f"the form cannot be read: {error.message}") from None
-    fields: dict[str, str] = {}
-    files = []
+    files, said = [], dict[str, list[str]]({PATIENT: [], EYE: []})
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:
             files.append((value.filename or "", value.file.read()))
-        elif isinstance(value, str) and name in (PATIENT, EYE) and name not in fields:
-            fields[name] = value
+        elif isinstance(value, str) and name in said:
+            said[name].append(value)
         else:
-            kind = "a file" if isinstance(value, UploadFile) else "no file, or a second time"
-            raise RequestError(
-                422,
-                f"the form has a field {name[:100]!r} that is {kind}; photos are files in {FILES}, and {PATIENT} and "
-                f"{EYE} may be said once for all of them",
-            )
+            kind = "a file" if isinstance(value, UploadFile) else "no file"
+            raise RequestError(422, f"the form has a field {name[:100]!r} that is {kind}; {_FORM}")
     if not files:
         raise RequestError(422, f"the form brings no photo; give photos as files in the field {FILES}")
     if len(files) > limits.files:
         raise RequestError(413, f"the request brings more than {counted(limits.files, 'photo')}; send fewer at a time")
-    return Upload(tuple(files), fields.get(PATIENT, ""), fields.get(EYE, ""))
+    patients, eyes = said[PATIENT], said[EYE]
+    if len(patients) > 1 or len(eyes) not in (0, 1, len(files)):
+        raise RequestError(422, f"the form says {PATIENT} {len(patients)} and {EYE} {len(eyes)} times; {_FORM}")
+    return Upload(tuple(files), "".join(patients), tuple(eyes))
