@@ -123,7 +123,7 @@ def serving(place: Path) -> Iterator[tuple[int, int]]:
         process = subprocess.Popen(command, stdout=out, stderr=log, env=ENVIRONMENT)
     try:
         wait_until(lambda: "Serving at" in (place / "out").read_text())
-        yield int(re.findall(r":(\d+);", (place / "out").read_text())[0]), process.pid
+        yield int(re.findall(r":(\d+) until", (place / "out").read_text())[0]), process.pid
     finally:
         process.terminate()
         process.wait()

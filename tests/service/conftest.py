@@ -65,7 +65,7 @@ def running(
         process = subprocess.Popen(command, stdout=out, stderr=log, cwd=place, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + 60
-        while not (found := re.search(r"Serving at (\S+);", (place / "out").read_text())):
+        while not (found := re.search(r"Serving at (\S+) ", (place / "out").read_text())):
             assert process.poll() is None, (place / "log").read_text()
             assert time.monotonic() < deadline, "waited too long"
             time.sleep(0.02)

@@ -35,7 +35,7 @@ def test_the_lines_of_the_shell_run(served, here):
         cwd=here, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"predicted_grade"') == 5 and '"intended_use"' in done.stdout
+    assert done.stdout.count('"predicted_grade"') == 6 and '"intended_use"' in done.stdout
 
 
 @pytest.mark.parametrize(("number", "said"), enumerate([r"left\.png .+\nright\.png .+\n", r"\[.+\]\n"]))

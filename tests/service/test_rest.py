@@ -60,6 +60,22 @@ def test_one_photo_is_answered_as_by_python_to_the_last_digit(served, eyes):
     assert viewed["words"]["title"] == f"Grade {prediction.grade} (moderate), {prediction.decision}"
 
 
+def test_both_eyes_of_a_patient_may_come_in_one_form(served, eyes, tmp_path):
+    """As `Grader.grade_patient` answers for them, and as the command line does by the names of the files."""
+    left, right = eyes / "P1_OS.png", eyes / "P1_OD.png"
+    form = [("files", ("a", left.read_bytes())), ("files", ("b", right.read_bytes()))]
+    form += [("eye", (None, "OS")), ("eye", (None, "OD")), ("patient", (None, "P1"))]
+    said = served.post("/v1/grade", files=form).json()
+    named = served.post("/v1/grade", files=parts(left, right)).json()
+    answer = package.load().grade_patient([left], [right], patient="P1")
+    [patient] = said["patients"]
+    assert [answer.decision, answer.grade] == [patient["decision"], patient["predicted_grade"]]
+    assert [row["eye"] for row in said["eyes"]] == ["left", "right"]
+    assert [row["eye_from"] for row in said["photos"]] == ["labels"] * 2
+    origins = {"patient_from": "labels", "eye_from": "labels"}
+    assert [{**row, **origins} for row in named["patients"]] == said["patients"]
+
+
 @pytest.mark.parametrize(
     ("content", "status", "sentence"),
     [
@@ -92,17 +108,17 @@ def test_a_photo_that_was_read_and_cannot_be_graded_is_answered_with_what_to_do(
 
 FILE_PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
 PICTURE = ("files", ("a.png", b"x"))
-AGAIN = "no file, or a second time"
-TWO = "the form has a field {} that is {}; photos are files in files, and patient and eye may be said once for all of"
+FORM = "photos are files in files; patient may be said once for all of them, eye once or, in their order, for each"
 
 
 @pytest.mark.parametrize(
     ("form", "status", "sentence"),
     [
         ([("patient", (None, "1"))], 422, "the form brings no photo; give photos as files in the field files"),
-        ([("image", ("a.png", b"x"))], 422, TWO.format("'image'", "a file")),
-        ([("files", (None, "x"))], 422, TWO.format("'files'", AGAIN)),
-        ([PICTURE, ("eye", (None, "OD")), ("eye", (None, "OS"))], 422, TWO.format("'eye'", AGAIN)),
+        ([("image", ("a.png", b"x"))], 422, f"the form has a field 'image' that is a file; {FORM}"),
+        ([("files", (None, "x"))], 422, f"the form has a field 'files' that is no file; {FORM}"),
+        ([PICTURE, *[("eye", (None, "OD"))] * 2], 422, f"the form says patient 0 and eye 2 times; {FORM}"),
+        ([PICTURE, *[("patient", (None, "1"))] * 2], 422, f"the form says patient 2 and eye 0 times; {FORM}"),
         ([PICTURE, ("eye", (None, "third"))], 422, "'third' is not an eye; write left or right, L or R, OS or OD"),
         ([PICTURE, ("patient", (None, "1" * 20_000))], 400, "the form cannot be read: Part exceeded maximum size"),
         ([("files", ("Q_OD.png", b"x")), ("eye", (None, "OS"))], 422, "Q_OD.png is of the eye 'left' by the list, and"),

@@ -76,9 +76,7 @@ class Serve(Command):
         )
 
         def announce(address: str) -> None:
-            print(
-                f"Model: {describe_model(model.path)}\n{DISCLAIMER}\nServing at {address}; Ctrl-C ends it", flush=True
-            )
+            print(f"Model: {describe_model(model.path)}\n{DISCLAIMER}\nServing at {address} until Ctrl-C", flush=True)
 
         serve(Settings(model, limits, workers, self.across_requests, pattern, token), self.host, self.port, announce)
         return 0

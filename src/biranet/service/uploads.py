@@ -22,7 +22,7 @@ FILES, PATIENT, EYE, NAME = "files", "patient", "eye", "name"
 """Fields of a form; in the query of a raw photo, a name stands in place of files."""
 
 _FORM = (
-    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once, or once for each in their order"
+    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once or, in their order, for each"
 )
 
 _FIELD_BYTES = 10_000
@@ -57,7 +57,9 @@ class Upload:
         patient = "" if is_empty(self.patient) else self.patient.strip()
         eyes = self.eyes if len(self.eyes) > 1 else [*self.eyes, ""][:1] * len(self.files)
         said = [_said(patient, parse_eye(eye)) for eye in eyes]
-        return [Photo(name, data, _whose(name, each, pattern)) for (name, data), each in zip(self.files, said, strict=True)]
+        return [
+            Photo(name, data, _whose(name, each, pattern)) for (name, data), each in zip(self.files, said, strict=True)
+        ]
 
 
 def _said(patient: str, eye: str) -> Subject:
@@ -176,7 +178,9 @@ class _InMemory(MultiPartParser):
 
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
-    parser = _InMemory(request.headers, body, max_files=limits.files + 1, max_fields=limits.files + 2, max_part_size=_FIELD_BYTES)
+    parser = _InMemory(
+        request.headers, body, max_files=limits.files + 1, max_fields=limits.files + 2, max_part_size=_FIELD_BYTES
+    )
     try:
         form = await parser.parse()
     except MultiPartException as error:
