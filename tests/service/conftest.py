@@ -105,7 +105,7 @@ def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("eyes")
     for seed, (name, grade) in enumerate({"P1_OD": 4, "P1_OS": 0, "P2_left": 2}.items()):
         Image.fromarray(draw_photo(grade=grade, seed=seed)).save(folder / f"{name}.png")
-    Image.fromarray(draw_photo(grade=0, seed=9) // 9).save(folder / "P2_right.png")  # too dark
+    Image.fromarray(draw_photo(grade=0, seed=2) // 9).save(folder / "P2_right.png")  # too dark
     (folder / "notes.jpg").write_text("no photo")
     (folder / "half.png").write_bytes((folder / "P1_OD.png").read_bytes()[:20_000])
     return folder

@@ -38,7 +38,7 @@ def test_the_lines_of_the_shell_run(served, here):
     assert done.stdout.count('"predicted_grade"') == 6 and '"intended_use"' in done.stdout
 
 
-@pytest.mark.parametrize(("number", "said"), enumerate([r"left\.png .+\nright\.png .+\n", r"\[.+\]\n"]))
+@pytest.mark.parametrize(("number", "said"), list(enumerate([r"left\.png .+\nright\.png .+\n", r"\[.+\]\n"])))
 def test_the_lines_of_python_run(served, here, number, said):
     program = blocks("python")[number].replace(ADDRESS, served.url[7:])
     done = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False)

@@ -11,6 +11,8 @@ import requests
 from PIL import Image
 
 import biranet as package
+from biranet.grades import GRADE_NAMES
+from biranet.learning.shipped_models import DEFAULT, read_model_card
 from biranet.photos.cut import Cut
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import Field
@@ -57,7 +59,9 @@ def test_one_photo_is_answered_as_by_python_to_the_last_digit(served, eyes):
     assert form.json()["photos"] == [{**expected, "file": "x", "eye": None, "eye_from": None}]
     viewed = served.post("/v1/view", file.read_bytes(), params={"name": "x", "patient": "7", "eye": "re"}).json()
     assert viewed["photo"] == {**expected, "file": "x"}
-    assert viewed["words"]["title"] == f"Grade {prediction.grade} (moderate), {prediction.decision}"
+    assert (
+        viewed["words"]["title"] == f"Grade {prediction.grade} ({GRADE_NAMES[prediction.grade]}), {prediction.decision}"
+    )
 
 
 def test_both_eyes_of_a_patient_may_come_in_one_form(served, eyes, tmp_path):
@@ -82,7 +86,7 @@ def test_both_eyes_of_a_patient_may_come_in_one_form(served, eyes, tmp_path):
         (b"", 422, "the request brings no photo; give it as body, or in the field files of a form"),
         (b"no photo", 415, "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"),
         (b"%PDF-1.7", 415, "is a PDF document, which this program does not read; export it as JPEG, PNG or TIFF"),
-        ("half.png", 422, "is damaged"),
+        ("half.png", 422, "is cut short: the first 25 % of the picture can be read"),
     ],
 )
 def test_a_body_that_is_no_photo_is_refused_with_the_sentence_of_the_command_line(
@@ -197,10 +201,10 @@ def test_the_card_of_the_model_is_told(served):
     [listed] = served.get("/v1/models").json()["models"]
     card = served.get(f"/v1/models/{listed['name']}").json()
     assert {name: card[name] for name in listed} == listed
-    assert card["sha256"] == "b877e9945f84faf739ca42a2715effaf0331719aee66e6b542986f64136739c2"
+    assert card["sha256"] == read_model_card(DEFAULT).weights_sha256
     assert card["engine"] == "onnxruntime" and card["limits"] and card["intended_use"]
     figures = card["metrics"][0]["figures"]
-    assert figures["quadratic_weighted_kappa"]["name"] == "quadratic weighted kappa"
+    assert figures["quadratic_weighted_kappa"]["name"] == "Quadratic weighted kappa"
     answer = served.get("/v1/models/other")
     assert (answer.status_code, answer.json()) == (
         404,

@@ -80,12 +80,6 @@ class Shown(BaseModel):
     words: Words
 
 
-class Problem(BaseModel):
-    """Why there is no answer, in one sentence."""
-
-    error: str
-
-
 def as_json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Make an answer of plain values."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)

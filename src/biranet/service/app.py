@@ -1,11 +1,10 @@
 """The addresses of the service: which there are, what they take, and what they answer."""
 
 import hashlib
-from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -13,7 +12,6 @@ from starlette.types import ASGIApp
 from biranet.errors import InputError
 from biranet.service.answers import (
     Grades,
-    Problem,
     Shown,
     as_json,
     refuse_equal_names,
@@ -22,6 +20,7 @@ from biranet.service.answers import (
     show,
 )
 from biranet.service.cards import describe
+from biranet.service.documented import FILE, photo_body, problems
 from biranet.service.entry import Entry
 from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
@@ -31,34 +30,7 @@ from biranet.service.request_error import GONE, RequestError
 from biranet.service.service import Service, client_gone
 from biranet.service.uploads import Upload, read_upload
 
-_FILE = {"type": "string", "format": "binary"}
-_TEXT = {"type": "string"}
-
-
-def _photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe, for the document, what the body of a request may be."""
-    form = {
-        "type": "object",
-        "properties": {"files": files, "patient": _TEXT, "eye": {"type": "array", "items": _TEXT}},
-        "required": ["files"],
-        "additionalProperties": False,
-    }
-    content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": _FILE}}
-    query = [{"name": name, "in": "query", "required": False, "schema": _TEXT} for name in ("name", "patient", "eye")]
-    return {"requestBody": {"required": True, "content": content}, "parameters": query}
-
-
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body is not what its type says"},
-    401: {"model": Problem, "description": "The token is missing or wrong"},
-    408: {"model": Problem, "description": "The request took too long to arrive"},
-    409: {"model": Problem, "description": "The request with this Idempotency-Key is still under way"},
-    413: {"model": Problem, "description": "The request is too long, or brings too many photos"},
-    415: {"model": Problem, "description": "The body is no picture in a format that is read"},
-    422: {"model": Problem, "description": "The photo cannot be read, or what is said of it contradicts itself"},
-    503: {"model": Problem, "description": "No room now; Retry-After says when to ask again"},
-    504: {"model": Problem, "description": "A photo took too long to grade"},
-}
+_REFUSED = problems(400, 401, 408, 409, 413, 415, 422, 503, 504)
 
 
 def make_app(service: Service) -> ASGIApp:
@@ -88,8 +60,8 @@ def _add_grading(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/grade",
         response_model=Grades,
-        responses=_REFUSALS,
-        openapi_extra=_photo_body({"type": "array", "items": _FILE, "minItems": 1}),
+        responses=_REFUSED,
+        openapi_extra=photo_body({"type": "array", "items": FILE, "minItems": 1}),
     )
     async def grade(request: Request) -> Response:
         """Grade photos: the rows of photos, and of the eyes and patients that are known."""
@@ -109,7 +81,7 @@ def _add_grading(app: FastAPI, service: Service) -> None:
             repeats.finish(key, bytes(response.body))
             return response
 
-    @app.post("/v1/view", response_model=Shown, responses=_REFUSALS, openapi_extra=_photo_body(_FILE))
+    @app.post("/v1/view", response_model=Shown, responses=_REFUSED, openapi_extra=photo_body(FILE))
     async def view(request: Request) -> Response:
         """Grade one photo, and draw it with what the network looked at."""
         with service.held.request() as take:
@@ -146,30 +118,26 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Tell that the service lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz", responses={503: {"model": Problem, "description": "No worker can grade now"}})
+    @app.get("/readyz", responses=problems(503))
     async def readiness() -> dict[str, str]:
         """Tell whether photos can be graded now."""
         if not service.workers.is_ready:
             raise RequestError(503, "no worker can grade now; try again in a moment")
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, 401: _REFUSALS[401]})
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problems(401))
     async def metrics() -> Response:
         """Give what is counted, in the text format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/models", responses={code: _REFUSALS[code] for code in (401, 503)})
+    @app.get("/v1/models", responses=problems(401, 503))
     async def models() -> dict[str, list[dict[str, Any]]]:
         """List the models that answer here: one."""
         card = describe(service.model, service.settings.model.path)
         return {"models": [{key: card[key] for key in ("name", "title", "summary", "date", "license", "sha256")}]}
 
-    @app.get(
-        "/v1/models/{name}",
-        responses={code: _REFUSALS[code] for code in (401, 503)}
-        | {404: {"model": Problem, "description": "No such model answers here"}},
-    )
-    async def model(name: str) -> dict[str, Any]:
+    @app.get("/v1/models/{name}", responses=problems(401, 404, 503))
+    async def model(name: Annotated[str, Path(examples=[service.name])]) -> dict[str, Any]:
         """Give the card of a model: data, figures, intended use, limits, licence."""
         service.check_name(name)
         return describe(service.model, service.settings.model.path)

@@ -25,7 +25,7 @@ def describe(loaded: Loaded, path: Path) -> dict[str, Any]:
     rules = loaded.rules
     below, above = decision_bounds(rules) if rules.operating_points else (None, None)
     return {
-        "name": loaded.name,
+        "name": path.stem,
         "sha256": loaded.sha256,
         "biranet": version("biranet"),
         "engine": loaded.package,

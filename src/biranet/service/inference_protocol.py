@@ -4,14 +4,15 @@ import base64
 import math
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from biranet.files import parse_json
 from biranet.inference.prediction import COLUMN_TYPES
 from biranet.service.answers import as_json, photo_row
+from biranet.service.documented import json_body, problems
 from biranet.service.parcels import Photo
 from biranet.service.request_error import RequestError
 from biranet.service.service import Service, client_gone
@@ -30,6 +31,25 @@ NO_GRADE = -1
 
 _OUTPUTS = {name: kind for name, kind in COLUMN_TYPES.items() if name != "file"}
 
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "No worker can grade now"}}
+
+_INPUTS = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 1,
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"const": INPUT},
+            "datatype": {"const": "BYTES"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
+            "data": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
+        },
+        "required": ["name", "datatype", "shape"],
+    },
+}
+"""Schema of the inputs of a request."""
+
 
 def add_inference_protocol(app: FastAPI, service: Service) -> None:
     """Add the addresses of the protocol.
@@ -38,6 +58,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         app: The application.
         service: What answers.
     """
+    Name = Annotated[str, Path(examples=[service.name])]  # noqa: N806 - a type
 
     @app.get("/v2")
     async def server() -> dict[str, Any]:
@@ -49,13 +70,13 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         """Tell that the service lives."""
         return {"live": True}
 
-    @app.get("/v2/health/ready")
+    @app.get("/v2/health/ready", responses=_NOT_READY)
     async def ready() -> Response:
         """Tell whether photos can be graded now."""
         return as_json({"ready": service.workers.is_ready}, 200 if service.workers.is_ready else 503)
 
-    @app.get("/v2/models/{name}")
-    async def model(name: str) -> dict[str, Any]:
+    @app.get("/v2/models/{name}", responses=problems(401, 404, 503))
+    async def model(name: Name) -> dict[str, Any]:
         """Describe the model: its inputs and outputs."""
         service.check_name(name)
         return {
@@ -68,14 +89,18 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
             ],
         }
 
-    @app.get("/v2/models/{name}/ready")
-    async def model_ready(name: str) -> Response:
+    @app.get("/v2/models/{name}/ready", responses=problems(401, 404) | _NOT_READY)
+    async def model_ready(name: Name) -> Response:
         """Tell whether the model can grade now."""
         service.check_name(name)
         return as_json({"name": name, "ready": service.workers.is_ready}, 200 if service.workers.is_ready else 503)
 
-    @app.post("/v2/models/{name}/infer")
-    async def infer(name: str, request: Request) -> Response:
+    @app.post(
+        "/v2/models/{name}/infer",
+        responses=problems(400, 401, 404, 408, 413, 503, 504),
+        openapi_extra=json_body({"id": {"type": "string"}, "inputs": _INPUTS}, ["inputs"]),
+    )
+    async def infer(name: Name, request: Request) -> Response:
         """Grade photographs: a tensor for each column of the table of grades."""
         service.check_name(name)
         with service.held.request() as take:
@@ -111,6 +136,8 @@ def _read_asked(body: bytes, json_length: str | None) -> _Asked:
         asked = parse_json(body[:length])
     except ValueError as error:
         raise RequestError(400, f"the body is not JSON: {error}") from None
+    if not isinstance(asked, dict):
+        raise RequestError(400, 'the body is JSON, but no request: {"inputs": […]}')
     try:
         request = _Request.model_validate(asked, strict=True)
     except ValidationError as error:

@@ -27,6 +27,7 @@ class Service:
         queue: What waits.
         workers: Who grades.
         held: What requests hold in memory.
+        name: What the model is called: as it ships, or as its file is called.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,6 +35,7 @@ class Service:
         self.metrics = Metrics()
         self.queue = ParcelQueue(settings.limits.waiting)
         self.workers = Workers(self.queue, settings, self.metrics)
+        self.name = settings.model.path.stem
         self.held = HeldBytes(settings.limits.held_bytes)
         self.metrics.waiting.set_function(self.queue.waiting)
 
@@ -52,10 +54,10 @@ class Service:
         """Refuse the name of another model than the one that answers.
 
         Raises:
-            RequestError: If it is another one, or the model is not loaded yet.
+            RequestError: If it is another one.
         """
-        if name != self.model.name:
-            raise RequestError(404, f"no model {name[:100]!r} answers here, only {self.model.name}")
+        if name != self.name:
+            raise RequestError(404, f"no model {name[:100]!r} answers here, only {self.name}")
 
     async def grade(self, photos: Sequence[Photo], gone: Awaitable[object], *, draw: bool = False) -> list[PhotoResult]:
         """Grade the photos of a request.

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
 
 from biranet.decisions.rules import Rules
@@ -13,7 +12,6 @@ from biranet.errors import BiranetError
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
 from biranet.inference.loading import Task, load_photo
-from biranet.learning.shipped_models import model_name
 from biranet.photos.parallel import end_with_main_process, set_up_worker
 from biranet.service.parcels import Parcel, Photo, PhotoResult
 from biranet.service.request_error import place_of
@@ -31,7 +29,6 @@ class Loaded(NamedTuple):
     """The model that a worker has loaded.
 
     Attributes:
-        name: What it is called.
         sha256: Of its file.
         package: What computes.
         network: Its network in words.
@@ -40,7 +37,6 @@ class Loaded(NamedTuple):
         doubts: What makes one doubt it, a sentence each.
     """
 
-    name: str
     sha256: str
     package: str
     network: str
@@ -99,9 +95,8 @@ def work(connection: Connection, model: Model, threads: int) -> None:
         connection.send(Failed(str(error)))
         return
     info = predictor.info
-    name = Path(model_name(predictor.origin)).stem
     connection.send(
-        Loaded(name, predictor.sha256, predictor.package, info.network, info.image_size, info.rules, tuple(info.doubts))
+        Loaded(predictor.sha256, predictor.package, info.network, info.image_size, info.rules, tuple(info.doubts))
     )
     grader = Grader(predictor)
     try:
