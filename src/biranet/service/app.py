@@ -125,7 +125,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise RequestError(503, "no worker can grade now; try again in a moment")
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problems(401))
+    @app.get("/metrics", response_class=Response, responses=problems(401) | {200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Give what is counted, in the text format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from starlette.requests import Request
 
@@ -80,7 +81,8 @@ class Service:
         work = asyncio.gather(*(asyncio.wrap_future(parcel.results) for parcel in parcels))
         watch = asyncio.ensure_future(gone)
         try:
-            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {work, watch}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise RequestError(GONE, "the client went away")
             results = [result for part in await work for result in part]
