@@ -26,13 +26,14 @@ class Running:
         process: The process that answers.
         out: File with what it says.
         log: File with its log.
+        home: Its home, and its folder for temporary files.
         session: Asks it, with its token.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", url: str, place: Path) -> None:
         self.process = process
         self.url = url
-        self.out, self.log = place / "out", place / "log"
+        self.out, self.log, self.home = (place / name for name in ("out", "log", "home"))
         self.session = requests.Session()
 
     def get(self, path, **settings):
@@ -58,10 +59,12 @@ def running(
     place: Path, *flags: object, program: Sequence[object] = PROGRAM, environment: dict[str, str] | None = None
 ) -> Iterator[Running]:
     """Start a service, wait until it can grade, and end it."""
-    place.mkdir(parents=True, exist_ok=True)
+    (place / "home").mkdir(parents=True)
     command = [str(word) for word in (*program, "serve", "--port", 0, *flags)]
     with (place / "out").open("wb") as out, (place / "log").open("wb") as log:
         environment = unmeasured() if environment is None else environment
+        environment |= dict.fromkeys(("HOME", "TMPDIR"), str(place / "home"))
+        environment = {name: value for name, value in environment.items() if name not in ("CI", "XDG_CACHE_HOME")}
         process = subprocess.Popen(command, stdout=out, stderr=log, cwd=place, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + 60

@@ -253,6 +253,12 @@ def test_nothing_of_a_photo_is_logged(served, eyes):
     assert not any(word in served.get("/metrics").text for word in ("Erika", "Muster", "0815"))
 
 
+def test_nothing_is_written_anywhere(served, eyes):
+    """Not even by ONNX Runtime, which left to itself keeps at home what it tells its makers."""
+    assert served.post("/v1/grade", files=parts(*sorted(eyes.iterdir()))).status_code == 200
+    assert list(served.home.rglob("*")) == []
+
+
 def test_another_site_cannot_ask_by_a_name_of_its_own(served):
     answer = served.get("/v1/models", headers={"host": "evil.example"})
     assert answer.status_code == 421
