@@ -42,37 +42,9 @@ from records import start_record, write_record
 CLIENTS = (1, 8, 32)
 WORKERS = len(os.sched_getaffinity(0))
 KILLS = 5
+Encode = Callable[[bytes], tuple[bytes, dict[str, str]]]
+"""From a photo to the body and the headers of a request."""
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-LITSERVE = """
-import sys
-import litserve
-
-class Api(litserve.LitAPI):
-    def setup(self, device):
-        import cv2
-        import biranet
-        cv2.setNumThreads(1)
-        self.grader = biranet.load()
-
-    async def decode_request(self, request):
-        return await request.body()
-
-    def predict(self, data):
-        from biranet.decisions.patients import NOBODY
-        from biranet.inference.loading import Task, load_photo
-        info = self.grader.info
-        loaded = load_photo(Task(data), preparation=info.preparation, image_size=info.image_size, keep_ungradable=False)
-        [answer] = self.grader.answer([loaded])
-        return answer.values()
-
-    def encode_response(self, output):
-        return output
-
-if __name__ == "__main__":
-    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=int(sys.argv[2]))
-    server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="error")
-"""
 
 
 def grade_share(photos: Sequence[bytes], seconds: float, start: Any, graded: Any) -> None:
@@ -132,8 +104,7 @@ def serving(place: Path) -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def serving_by_litserve(python: Path, place: Path) -> Iterator[int]:
     """Run LitServe; gives its port."""
-    script, port = place / "lit.py", 8177
-    script.write_text(LITSERVE)
+    script, port = Path(__file__).with_name("serve_litserve.py"), 8177
     environment = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     command = [python, script, str(port), str(WORKERS)]
     process = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -170,8 +141,29 @@ def ask(port: int, method: str, path: str, body: bytes = b"", timeout: float = 1
     return response.status, json.loads(text) if text[:1] in (b"{", b"[") else text
 
 
-def measure_clients(port: int, path: str, photos: Sequence[bytes], clients: int, seconds: float) -> dict[str, float]:
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def part(photo: bytes, field: str = "files") -> bytes:
+    """A photo as a part of a form."""
+    head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="a.jpg"\r\n\r\n'
+    return head.encode() + photo + b"\r\n"
+
+
+def as_body(photo: bytes) -> tuple[bytes, dict[str, str]]:
+    return photo, {"Content-Type": "image/jpeg"}
+
+
+def for_litserve(photo: bytes) -> tuple[bytes, dict[str, str]]:
+    return part(photo, "request") + b"--x--\r\n", FORM
+
+
+def measure_clients(
+    url: tuple[int, str], photos: Sequence[bytes], clients: int, seconds: float, encode: Encode = as_body
+) -> dict[str, float]:
     """Photos a second and milliseconds a photo, with so many clients at a time, each on one connection."""
+    port, path = url
+    requests = [encode(photo) for photo in photos]
     taken: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -180,7 +172,8 @@ def measure_clients(port: int, path: str, photos: Sequence[bytes], clients: int,
         with contextlib.closing(connection):
             while (began := time.perf_counter()) < end:
                 number += 1
-                connection.request("POST", path, photos[number % len(photos)], {"Content-Type": "image/jpeg"})
+                body, headers = requests[number % len(requests)]
+                connection.request("POST", path, body, headers)
                 response = connection.getresponse()
                 answer = response.read()
                 assert response.status == 200, answer
@@ -267,10 +260,8 @@ class Mixture:
 
     def _form(self, drawn: random.Random) -> str:
         chosen = [drawn.randrange(len(self.photos)) for _ in range(drawn.randint(2, 4))]
-        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-        body = b"".join(head + self.photos[each] + b"\r\n" for each in chosen) + b"--x--\r\n"
-        content_type = {"Content-Type": "multipart/form-data; boundary=x"}
-        return self._matches(chosen, *ask(self.port, "POST", "/v1/grade", body, **content_type))
+        body = b"".join(part(self.photos[each]) for each in chosen) + b"--x--\r\n"
+        return self._matches(chosen, *ask(self.port, "POST", "/v1/grade", body, **FORM))
 
     def _no_photo(self, drawn: random.Random) -> str:
         photo = drawn.choice(self.photos)
@@ -371,7 +362,7 @@ def main() -> None:
         rows = rows_of_command_line(files, place)
         with serving(place) as (port, process):
             report["serve"] = {
-                str(clients): measure_clients(port, "/v1/grade", photos, clients, arguments.seconds)
+                str(clients): measure_clients((port, "/v1/grade"), photos, clients, arguments.seconds)
                 for clients in CLIENTS
             }
             report["mixture"] = measure_mixture(Mixture(port, photos, rows), process, arguments.requests)
@@ -379,7 +370,7 @@ def main() -> None:
         if arguments.litserve is not None:
             with serving_by_litserve(arguments.litserve, place) as port:
                 report["litserve"] = {
-                    str(clients): measure_clients(port, "/predict", photos, clients, arguments.seconds)
+                    str(clients): measure_clients((port, "/predict"), photos, clients, arguments.seconds, for_litserve)
                     for clients in CLIENTS
                 }
     report["serve_over_bare_at_8"] = round(report["serve"]["8"]["photos_per_second"] / bare, 2)
