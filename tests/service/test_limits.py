@@ -1,8 +1,11 @@
 """What a service takes at most, and whom it serves: every refusal has its status and one sentence."""
 
+import os
 import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -10,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+
+from warm import unmeasured
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +161,27 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(biranet, tmp_path):
     answer = biranet("serve", "--port", 0, "--checkpoint", tmp_path / "best.onnx", "--workers", 1)
     assert answer.status == 2 and answer.out == ""
     assert answer.err.splitlines()[-1].startswith("biranet: ") and "best.onnx" in answer.err
+
+
+def test_a_connection_on_which_nothing_is_asked_ends(narrow):
+    """One that begins a request and never ends its head, as the first one or after an answer."""
+    for said in (b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea"):
+        with connect(narrow) as connection:
+            connection.sendall(said)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))  # until the other end closes it
+            assert answer.startswith(b"HTTP/1.1 200") == (b"\r\n\r\n" in said)
+
+
+def test_processes_that_cannot_start_end_the_service(tmp_path):
+    """As where they are killed for want of memory each time: it is tried three times, and not for ever."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'spawn_main' in ' '.join(sys.orig_argv):\n    os._exit(9)\n"
+    )
+    command = [sys.executable, "-m", "biranet", "serve", "--port", "0", "--workers", "1"]
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, env=unmeasured() | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    sentence = "the processes that grade end with status 9 while they start, perhaps for want of memory; try fewer"
+    assert done.stderr.splitlines()[-1] == f"biranet: {sentence} --workers"

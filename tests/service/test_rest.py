@@ -177,8 +177,8 @@ def test_maps_lie_over_the_picture(served, tmp_path):
         scale = 2048 / 3000
         ends = [end * scale for end in (cut.field.left_px, cut.field.left_px + cut.field.side_px)]
         np.testing.assert_allclose([columns.min(), columns.max() + 1], np.clip(ends, 0, 2048), atol=1)
-        shown = {tuple(color) for color in layer[layer[..., 3] > 0][:, :3].tolist()}
-        assert shown <= {tuple(bytes.fromhex(color[1:])) for color in each["scale"]["colors"]}
+        shown = np.unique(layer[layer[..., 3] > 0][:, :3] @ [65536, 256, 1]).tolist()
+        assert set(shown) <= {int(color[1:], 16) for color in each["scale"]["colors"]}
     assert viewed["maps"][0]["scale"]["low"] == 0 and viewed["maps"][0]["label"] == "attention of stream A"
 
 

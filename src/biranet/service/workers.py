@@ -24,6 +24,8 @@ LOG = logging.getLogger("biranet.service")
 _CONTEXT = multiprocessing.get_context("spawn")
 _LOOK_SECONDS = 0.5
 """How often a feeder that has nothing to do looks whether its worker is still there."""
+_TRIES = 3
+"""How often a worker is started while none has ever loaded the model."""
 _PAUSE_SECONDS = 1.0
 """Before a worker is started again that could not load the model."""
 
@@ -47,7 +49,7 @@ class Workers:
         self.metrics = metrics
         self.queue = queue
         self.settings = settings
-        self._ready = 0
+        self._ready = self._early_ends = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._feeders = [_Feeder(self) for _ in range(settings.workers)]
@@ -92,6 +94,17 @@ class Workers:
             self.failure = self.failure or InputError(reason)
             self._changed.notify_all()
 
+    def note_early_end(self, status: int | None) -> None:
+        """Note that a worker ended while it started; where none ever could, it is no use to go on."""
+        with self._changed:
+            self._early_ends += 1
+            is_hopeless = self.loaded is None and self._early_ends >= _TRIES * self.settings.workers
+        if is_hopeless:
+            self.note_failure(
+                f"the processes that grade end with status {status} while they start, perhaps for want of memory; try "
+                "fewer --workers"
+            )
+
     def note_lost(self) -> None:
         """Note that a worker that could grade is gone."""
         with self._changed:
@@ -131,6 +144,7 @@ class _Feeder(threading.Thread):
                 LOG.warning("worker %s ended with status %s; another one is started", process.pid, process.exitcode)
                 workers.metrics.restarts.inc()
                 if not was_useful:
+                    workers.note_early_end(process.exitcode)
                     workers.pause()
 
     def kill(self) -> None:
