@@ -241,16 +241,16 @@ def test_a_request_that_is_repeated_is_graded_once(served, eyes):
 
 
 def test_nothing_of_a_photo_is_logged(served, eyes):
-    name, patient = "Erika_Mustermann.png", "Muster-0815"
+    name, patient = "Erika_Mustermann.png", "Musterpatient"
     form = [("files", (name, (eyes / "P1_OD.png").read_bytes())), ("patient", (None, patient))]
     answer = served.post("/v1/grade?name=Erika", files=form, headers={"x-request-id": "number-1"})
     assert answer.headers["x-request-id"] == "number-1"
-    served.get("/Erika/Mustermann?Muster-0815")
+    served.get("/Erika/Mustermann?Musterpatient")
     served.post("/v1/grade", files=form, headers={"x-request-id": "Erika Mustermann"})
     log = served.log.read_text()
     assert "request=number-1 POST /v1/grade 200" in log
-    assert not any(word in log for word in ("Erika", "Muster", "0815"))
-    assert not any(word in served.get("/metrics").text for word in ("Erika", "Muster", "0815"))
+    assert not any(word in log for word in ("Erika", "Muster"))
+    assert not any(word in served.get("/metrics").text for word in ("Erika", "Muster"))
 
 
 def test_nothing_is_written_anywhere(served, eyes):
