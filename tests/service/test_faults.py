@@ -5,10 +5,14 @@ import contextlib
 import io
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import requests
 from PIL import Image
+
+import biranet
+from biranet.learning.onnx_file import with_digest
 
 SECONDS = 30
 
@@ -151,3 +155,21 @@ def test_workers_end_with_a_service_that_is_killed(launch, tmp_path, wait_for):
             return False
 
         wait_for(lambda: all(map(gone, workers)))
+
+
+def test_a_model_that_is_replaced_answers_no_request(launch, tmp_path, ask, wait_for):
+    """A worker that comes back would load it, and answer beside others, or in place of them, by another model."""
+    model = tmp_path / "model.onnx"
+    model.write_bytes((Path(biranet.__file__).parent / "shipped" / "idrid_lite0.onnx").read_bytes())
+    with launch(tmp_path / "service", "--workers", 1, "--checkpoint", model) as service:
+        assert ask(service).result(SECONDS).status_code == 200
+        # A description (field 6) is added: the same answers, but no longer the same model.
+        model.write_bytes(with_digest(model.read_bytes() + b"\x32\x01x"))
+        [worker] = service.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: "the file of the model holds another one now" in service.log.read_text())
+        answer = ask(service).result(SECONDS)
+        assert answer.status_code == 503
+        assert answer.json() == {"error": "no process can grade now; try again in a moment"}
+        assert service.get("/readyz").status_code == 503
+        assert service.get("/v1/models/model").json()["title"] is None

@@ -26,9 +26,10 @@ from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import Repeats
-from biranet.service.request_error import GONE, RequestError
+from biranet.service.request_error import BUSY, GONE, RequestError
 from biranet.service.service import Service, client_gone
 from biranet.service.uploads import Upload, read_upload
+from biranet.service.workers import NO_WORKER
 
 _REFUSED = problems(400, 401, 408, 409, 413, 415, 422, 503, 504)
 
@@ -122,7 +123,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def readiness() -> dict[str, str]:
         """Tell whether photos can be graded now."""
         if not service.workers.is_ready:
-            raise RequestError(503, "no worker can grade now; try again in a moment")
+            raise RequestError(BUSY, NO_WORKER)
         return {"status": "ok"}
 
     @app.get("/metrics", response_class=Response, responses=problems(401) | {200: {"content": {"text/plain": {}}}})

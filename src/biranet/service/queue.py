@@ -76,11 +76,17 @@ class ParcelQueue:
             self._parcels.extendleft(reversed(parcels))
             self._changed.notify(len(parcels))
 
+    def fail_waiting(self, error: Exception) -> None:
+        """Fail all that waits."""
+        with self._changed:
+            waiting, self._parcels = self._parcels, deque()
+        for parcel in waiting:
+            if parcel.results.running() or parcel.results.set_running_or_notify_cancel():
+                parcel.results.set_exception(error)
+
     def give_up(self, error: Exception) -> None:
-        """Fail all that wait, and take no more."""
+        """Fail all that waits, and take no more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        while parcels := self.take(1):
-            for parcel in parcels:
-                parcel.results.set_exception(error)
+        self.fail_waiting(error)

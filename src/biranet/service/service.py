@@ -13,7 +13,7 @@ from biranet.service.request_error import BUSY, GONE, RequestError
 from biranet.service.settings import Settings
 from biranet.service.uploads import HeldBytes
 from biranet.service.worker import Loaded
-from biranet.service.workers import Workers
+from biranet.service.workers import NO_WORKER, Workers
 
 
 class Service:
@@ -75,6 +75,8 @@ class Service:
             RequestError: If there is no room, a worker was lost, or the client went away.
         """
         _ = self.model
+        if self.workers.failure is not None:
+            raise RequestError(BUSY, NO_WORKER)
         size = self.settings.limits.batch
         parcels = [Parcel(photos[start : start + size], draw) for start in range(0, len(photos), size)]
         self.queue.put(parcels)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from biranet.errors import BiranetError, InputError
+from biranet.errors import InputError
 from biranet.learning.onnx_predictor import thread_count
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, PhotoResult
@@ -20,6 +20,8 @@ from biranet.service.worker import Failed, Fault, Loaded, send_parcels, work
 from biranet.signals import stop_signals_blocked
 
 LOG = logging.getLogger("biranet.service")
+
+NO_WORKER = "no process can grade now; try again in a moment"
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _LOOK_SECONDS = 0.5
@@ -40,12 +42,12 @@ class Workers:
 
     Attributes:
         loaded: The model that they have loaded; None before the first has.
-        failure: Why none could load it at the beginning; None where one has.
+        failure: Why none can grade, nor soon will; None where one can, or starts.
     """
 
     def __init__(self, queue: ParcelQueue, settings: Settings, metrics: Metrics) -> None:
         self.loaded: Loaded | None = None
-        self.failure: BiranetError | None = None
+        self.failure: InputError | None = None
         self.metrics = metrics
         self.queue = queue
         self.settings = settings
@@ -78,28 +80,36 @@ class Workers:
         with self._changed:
             return self._changed.wait_for(lambda: self.loaded is not None or self.failure is not None, seconds)
 
-    def note_ready(self, loaded: Loaded) -> None:
-        """Note that a worker can grade."""
+    def note_ready(self, loaded: Loaded) -> bool:
+        """Note that a worker can grade; tell whether it may, since its model is that of all others."""
         with self._changed:
             self.loaded = self.loaded or loaded
-            self._ready += 1
-            self.metrics.workers.set(self._ready)
-            self._changed.notify_all()
+            if loaded == self.loaded:
+                self._ready += 1
+                self.failure = None
+                self.metrics.workers.set(self._ready)
+                self._changed.notify_all()
+                return True
+        self.note_failure("the file of the model holds another one now; start the service again")
+        return False
 
     def note_failure(self, reason: str) -> None:
-        """Note that a worker could not load the model."""
-        if self.loaded is not None:
-            LOG.error("a worker cannot load the model any more: %s", reason)
+        """Note that a worker could not load the model; where no other one can grade, nothing waits any longer."""
         with self._changed:
-            self.failure = self.failure or InputError(reason)
-            self._changed.notify_all()
+            if self.loaded is not None:
+                LOG.error("a worker cannot grade: %s", reason)
+            if not self._ready:
+                self.failure = InputError(reason)
+                self._changed.notify_all()
+        if self.failure is not None:
+            self.queue.fail_waiting(RequestError(BUSY, NO_WORKER))
 
     def note_early_end(self, status: int | None) -> None:
-        """Note that a worker ended while it started; where none ever could, it is no use to go on."""
+        """Note that a worker ended while it started; at the beginning that is tried again."""
         with self._changed:
             self._early_ends += 1
-            is_hopeless = self.loaded is None and self._early_ends >= _TRIES * self.settings.workers
-        if is_hopeless:
+            is_failure = self.loaded is not None or self._early_ends >= _TRIES * self.settings.workers
+        if is_failure:
             self.note_failure(
                 f"the processes that grade end with status {status} while they start, perhaps for want of memory; try "
                 "fewer --workers"
@@ -144,7 +154,6 @@ class _Feeder(threading.Thread):
                 LOG.warning("worker %s ended with status %s; another one is started", process.pid, process.exitcode)
                 workers.metrics.restarts.inc()
                 if not was_useful:
-                    workers.note_early_end(process.exitcode)
                     workers.pause()
 
     def kill(self) -> None:
@@ -168,11 +177,14 @@ class _Feeder(threading.Thread):
         try:
             hello = connection.recv()
         except (EOFError, OSError):
+            process.join()
+            workers.note_early_end(process.exitcode)
             return False
         if isinstance(hello, Failed):
             workers.note_failure(hello.reason)
             return False
-        workers.note_ready(hello)
+        if not workers.note_ready(hello):
+            return False
         batch = workers.settings.limits.batch if workers.settings.across_requests else 1
         try:
             while process.is_alive():
