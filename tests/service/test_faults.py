@@ -97,10 +97,11 @@ def test_a_queue_that_is_full_asks_to_come_again(one_worker, stopped, begin, ask
     assert answer.json() == {"error": "2 photos wait, and at most 2 may; try again in a moment"}
     os.kill(stopped, signal.SIGCONT)
     answers = [each.result(SECONDS) for each in graded]
+    assert requests.post(f"{one_worker.url}/v1/view", answers[0].request.body, timeout=SECONDS).json()["maps"]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert len({answer.json()["photos"][0]["decision"] for answer in answers}) == 1
-    assert one_worker.metric("biranet_batch_photos_sum") == photos + 3
-    assert one_worker.metric("biranet_batch_photos_count") == batches + 2
+    assert one_worker.metric("biranet_batch_photos_sum") == photos + 4
+    assert one_worker.metric("biranet_batch_photos_count") == batches + 3
 
 
 def test_a_client_that_goes_away_leaves_nothing_to_do(one_worker, stopped, begin, ask, eyes, wait_for):

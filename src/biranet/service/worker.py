@@ -109,18 +109,18 @@ def work(connection: Connection, model: Model, threads: int) -> None:
 
 def _grade_parcels(grader: Grader, parcels: Sequence[Parcel], *, together: bool) -> list[list[PhotoResult] | Fault]:
     """Grade parcels, each by itself unless they are to be computed together."""
-    if not together:
-        return [_grade(grader, parcel.photos, draw=parcel.draw) for parcel in parcels]
-    photos = [photo for parcel in parcels for photo in parcel.photos]
-    answers = _grade(grader, photos, draw=False)
-    if isinstance(answers, Fault):
-        return [answers] * len(parcels)
-    remaining = iter(answers)
-    return [[next(remaining) for _ in parcel.photos] for parcel in parcels]
+    if together and len(parcels) > 1:
+        photos = [photo for parcel in parcels for photo in parcel.photos]
+        answers = _grade(grader, photos, [parcel.draw for parcel in parcels for _ in parcel.photos])
+        if not isinstance(answers, Fault):
+            remaining = iter(answers)
+            return [[next(remaining) for _ in parcel.photos] for parcel in parcels]
+        # Whose fault it is, comes out when each is by itself.
+    return [_grade(grader, parcel.photos, [parcel.draw] * len(parcel.photos)) for parcel in parcels]
 
 
-def _grade(grader: Grader, photos: Sequence[Photo], *, draw: bool) -> list[PhotoResult] | Fault:
-    """Grade some photos together, as the command line grades a batch."""
+def _grade(grader: Grader, photos: Sequence[Photo], drawn: Sequence[bool]) -> list[PhotoResult] | Fault:
+    """Grade some photos together, as the command line grades a batch, and draw those that are to be drawn."""
     info = grader.info
     try:
         loaded = [
@@ -133,10 +133,12 @@ def _grade(grader: Grader, photos: Sequence[Photo], *, draw: bool) -> list[Photo
             for photo in photos
         ]
         answers = [answer for answer in grader.answer(loaded) if answer is not None]
-        views = [draw_view(photo.data, answer) if draw else None for photo, answer in zip(photos, answers, strict=True)]
+        return [
+            PhotoResult(
+                dataclasses.replace(answer, photo=None, original=None, attention=None),
+                draw_view(photo.data, answer) if draw else None,
+            )
+            for photo, answer, draw in zip(photos, answers, drawn, strict=True)
+        ]
     except Exception as error:  # whatever it is, only this request must hear of it
         return Fault(place_of(error))
-    return [
-        PhotoResult(dataclasses.replace(answer, photo=None, original=None, attention=None), view)
-        for answer, view in zip(answers, views, strict=True)
-    ]
