@@ -26,7 +26,7 @@ from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import Repeats
-from biranet.service.request_error import BUSY, GONE, RequestError
+from biranet.service.request_error import BUSY, FAULT, RequestError, describe_fault, place_of
 from biranet.service.service import Service, client_gone
 from biranet.service.uploads import Upload, read_upload
 from biranet.service.workers import NO_WORKER
@@ -147,13 +147,15 @@ def _add_state(app: FastAPI, service: Service) -> None:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
     async def refused(request: Request, error: RequestError) -> Response:
-        if error.status == GONE:
-            raise error
         return as_json({"error": str(error)}, error.status, error.headers)
 
     @app.exception_handler(InputError)
     async def wrong(request: Request, error: InputError) -> Response:
         return as_json({"error": str(error)}, 422)
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        return as_json({"error": describe_fault(place_of(error))}, FAULT)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:

@@ -19,7 +19,8 @@ from biranet.service.service import Service
 from biranet.service.settings import Settings
 from biranet.signals import current_handlers
 
-_LOGGERS = ("biranet.service", "uvicorn")
+_LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING}
+"""Loggers whose messages are shown, from which level on."""
 
 
 def serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
@@ -159,13 +160,16 @@ class _Plain(logging.Formatter):
 def _logging() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
+    loggers = {logging.getLogger(name): level for name, level in _LOGGERS.items()}
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger, level in loggers.items():
         logger.addHandler(handler)
         logger.setLevel(level)
         logger.propagate = False
     try:
         yield
     finally:
-        for logger in loggers:
+        for logger, level, propagate in before:
             logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

@@ -28,8 +28,10 @@ _LOOK_SECONDS = 0.5
 """How often a feeder that has nothing to do looks whether its worker is still there."""
 _TRIES = 3
 """How often a worker is started while none has ever loaded the model."""
-_PAUSE_SECONDS = 1.0
-"""Before a worker is started again that could not load the model."""
+_LONGEST_PAUSE_SECONDS = 30
+"""Before a worker is started again that cannot load the model: a second at first, and twice as long each time."""
+_END_SECONDS = 1.0
+"""How long a worker may take to end that has nothing left to do."""
 
 
 class Workers:
@@ -71,9 +73,9 @@ class Workers:
         """Whether none is to be started again."""
         return self._stopping.is_set()
 
-    def pause(self) -> None:
+    def pause(self, seconds: float) -> None:
         """Wait a moment, or until the service stops."""
-        self._stopping.wait(_PAUSE_SECONDS)
+        self._stopping.wait(seconds)
 
     def wait(self, seconds: float) -> bool:
         """Wait until one has loaded the model, or none could; tell whether that is so."""
@@ -106,6 +108,8 @@ class Workers:
 
     def note_early_end(self, status: int | None) -> None:
         """Note that a worker ended while it started; at the beginning that is tried again."""
+        if self.is_stopping:
+            return
         with self._changed:
             self._early_ends += 1
             is_failure = self.loaded is not None or self._early_ends >= _TRIES * self.settings.workers
@@ -125,7 +129,7 @@ class Workers:
         """End them; what is not answered by now, nobody waits for."""
         self._stopping.set()
         self.queue.give_up(RequestError(BUSY, "the service is being stopped; try again in a moment"))
-        deadline = time.monotonic() + _PAUSE_SECONDS
+        deadline = time.monotonic() + _END_SECONDS
         for feeder in self._feeders:
             feeder.join(max(0.0, deadline - time.monotonic()))
             feeder.kill()
@@ -142,19 +146,19 @@ class _Feeder(threading.Thread):
         self._process: BaseProcess | None = None
 
     def run(self) -> None:
-        workers = self._workers
+        workers, useless = self._workers, 0
         while not (workers.is_stopping and not workers.queue.waiting()):
             process, connection = self._start_process()
             with connection:
-                was_useful = self._feed(process, connection)
-            process.join(1)
+                useless = 0 if self._feed(process, connection) else useless + 1
+            process.join(_END_SECONDS)
             process.kill()
             process.join()
             if not workers.is_stopping:
                 LOG.warning("worker %s ended with status %s; another one is started", process.pid, process.exitcode)
                 workers.metrics.restarts.inc()
-                if not was_useful:
-                    workers.pause()
+                if useless:
+                    workers.pause(min(_LONGEST_PAUSE_SECONDS, 2 ** (useless - 1)))
 
     def kill(self) -> None:
         """End the process at once."""
@@ -177,7 +181,7 @@ class _Feeder(threading.Thread):
         try:
             hello = connection.recv()
         except (EOFError, OSError):
-            process.join()
+            process.join(_END_SECONDS)
             workers.note_early_end(process.exitcode)
             return False
         if isinstance(hello, Failed):
