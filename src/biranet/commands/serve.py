@@ -30,8 +30,8 @@ class Serve(Command):
     batch_size: int = 16
     """Photos that are computed together."""
     across_requests: bool = False
-    """Compute photos of several requests together, which may pay on a GPU. The last digits of an answer then depend on who
-    else asks; else they are those of `biranet grade` on the same photos."""
+    """Compute photos of several requests together, which may pay on a GPU. The last digits of an answer then depend on
+    who else asks; else they are those of `biranet grade` on the same photos."""
     max_megabytes: float = 100
     """Length of a request at most, in millions of bytes; eight times as much may be held in memory for all requests."""
     max_files: int = 100
