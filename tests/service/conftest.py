@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from page_driver import browser, open_page, photos, tables  # noqa: F401 (fixtures)
+
 # As it is before a slow test takes the variables away by which coverage measures what it starts: others use it, too.
 ENVIRONMENT = dict(os.environ)
 PROGRAM = (sys.executable, "-W", "error", "-m", "biranet")
