@@ -30,6 +30,18 @@ def test_a_busy_service_is_asked_again_when_it_says(open_page, photos):
     graded(page, 1)
 
 
+def test_a_photo_that_takes_too_long_is_told_as_such(open_page, photos):
+    """A proxy says 504 as well, where the service is gone, but not in the words of the service."""
+    page = open_page()
+    sentence = "grading took longer than 60 seconds a photo"
+    overdue = {"status": 504, "content_type": "application/json", "body": json.dumps({"error": sentence})}
+    page.route("**/v1/grade", lambda route: route.fulfill(**overdue))
+    page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
+    graded(page, 1)
+    expect(page.locator(".verdict-box")).to_contain_text(sentence)
+    expect(page.locator("#alert p")).to_have_count(0)
+
+
 @pytest.mark.parametrize("refused", [("P1_OD.jpg", "P1_OS.jpg"), ("P1_OS.jpg",)])
 def test_a_request_that_is_too_long_takes_no_other_photo_with_it(open_page, photos, refused):
     page = open_page()

@@ -1,13 +1,20 @@
 """What waits for a worker, and requests that are sent again: without processes."""
 
+import asyncio
+import gc
 import threading
+from pathlib import Path
 
 import pytest
 
+from biranet.decisions.rules import Rules
 from biranet.service.parcels import Parcel, Photo
 from biranet.service.queue import ParcelQueue
-from biranet.service.repeats import KEPT_SECONDS, MAX_KEYS, Repeats
+from biranet.service.repeats import KEPT_SECONDS, MAX_KEPT_BYTES, MAX_KEYS, Repeats
 from biranet.service.request_error import RequestError
+from biranet.service.service import Service
+from biranet.service.settings import Model, Settings
+from biranet.service.worker import Loaded
 
 
 def parcel(photos=1):
@@ -78,6 +85,49 @@ def test_answers_are_kept_for_a_while_and_the_oldest_go_first():
     assert repeats.begin("a", "other photos") is None
     repeats.drop("a")
     assert repeats.begin("a", "photos") is None
+    repeats.finish("a", b"answer")
     for number in range(MAX_KEYS):
         repeats.begin(str(number), "")
+        repeats.finish(str(number), b"")
     assert repeats.begin("a", "photos") is None
+
+
+def test_a_request_under_way_is_never_forgotten():
+    """Else its answer would go to whoever uses the key next."""
+    repeats = Repeats()
+    repeats.begin("a", "photos")
+    for number in range(MAX_KEYS):
+        repeats.begin(str(number), "")
+        repeats.finish(str(number), b"")
+    with pytest.raises(RequestError, match="still under way"):
+        repeats.begin("a", "photos")
+    repeats.finish("a", b"answer")
+    assert repeats.begin("a", "photos") == b"answer"
+
+
+def test_answers_that_are_kept_have_a_length_at_most():
+    repeats = Repeats()
+    answer = bytes(MAX_KEPT_BYTES // 2)
+    for key in "abc":
+        repeats.begin(key, "photos")
+        repeats.finish(key, answer)
+    assert repeats.begin("c", "photos") == repeats.begin("b", "photos") == answer
+    assert repeats.begin("a", "photos") is None
+
+
+def test_a_client_that_goes_away_leaves_no_word_in_the_log():
+    """Not even of asyncio, which tells of errors that nobody asked for."""
+    told = []
+
+    async def go_away():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        service = Service(Settings(Model(Path("model.onnx"))))
+        service.workers.loaded = Loaded("", "", "", 1, Rules(), ())
+        with pytest.raises(RequestError, match="the client went away"):
+            await service.grade([Photo("", b"")], asyncio.sleep(0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run(go_away())
+    assert told == []

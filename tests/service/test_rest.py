@@ -214,14 +214,20 @@ def test_the_card_of_the_model_is_told(served):
 
 def test_what_is_not_there_is_told_in_the_same_form(served):
     assert served.get("/nowhere").json() == {"error": "there is no such address here"}
-    assert served.get("/v1/grade").status_code == 405
+    answer = served.get("/v1/grade")
+    assert (answer.status_code, answer.json()) == (405, {"error": "this address takes POST alone"})
+    answer = served.post("/v1/grade/", b"x", allow_redirects=False)
+    assert (answer.status_code, answer.json()) == (404, {"error": "there is no such address here"})
     assert served.get("/page/..%2Fapp.py").status_code == 404
     assert served.get("/healthz").json() == served.get("/readyz").json() == {"status": "ok"}
 
 
 def test_every_answer_has_the_headers_that_keep_photos_on_the_machine(served):
     for answer in (served.get("/"), served.get("/nowhere"), served.post("/v1/grade", b"no photo")):
-        assert answer.headers["content-security-policy"] == "default-src 'self'; img-src 'self' blob: data:"
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'; img-src 'self' blob: data:")
+        # What the default does not hold for.
+        assert all(f"; {what} 'none'" in policy for what in ("base-uri", "form-action", "frame-ancestors"))
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert served.post("/v1/grade", b"no photo").headers["cache-control"] == "no-store"
 
@@ -263,6 +269,15 @@ def test_another_site_cannot_ask_by_a_name_of_its_own(served):
     answer = served.get("/v1/models", headers={"host": "evil.example"})
     assert answer.status_code == 421
     assert requests.get(served.url.replace("127.0.0.1", "localhost") + "/healthz", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 415), ("none", 415)]
+)
+def test_a_page_of_another_site_cannot_send_photos(served, site, status):
+    """It need not be led here for that: a form goes anywhere."""
+    assert served.post("/v1/grade", b"no photo", headers={"sec-fetch-site": site}).status_code == status
+    assert served.get("/", headers={"sec-fetch-site": site}).status_code == 200  # as by a link
 
 
 def test_no_torch_is_loaded(served, eyes):

@@ -46,6 +46,7 @@ def make_app(service: Service) -> ASGIApp:
         description="Grades of diabetic retinopathy from fundus photographs. Research software, not a medical device.",
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # an address is right or not; whoever sends photos seldom follows
     )
     _add_grading(app, service)
     _add_state(app, service)
@@ -159,10 +160,9 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
-        sentence = {404: "there is no such address here", 405: "this address is asked in another way"}
-        return as_json(
-            {"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, dict(error.headers or {})
-        )
+        headers = dict(error.headers or {})
+        sentence = {404: "there is no such address here", 405: f"this address takes {headers.get('Allow')} alone"}
+        return as_json({"error": sentence.get(error.status_code, str(error.detail))}, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -20,8 +20,13 @@ LOG = logging.getLogger("biranet.service")
 REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
+_OWN_SITES = ("same-origin", "none")
+"""What a browser says of a request of the service's own page, or of no page at all."""
+
 _HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:",
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -79,6 +84,8 @@ class Entry:
         if not self._token:
             if not is_loopback_name(headers.get("host", "")):
                 raise RequestError(421, "without a token the service answers by the name localhost alone")
+            if scope["method"] != "GET" and headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+                raise RequestError(403, "a page of another site asks; without a token only the service's own page may")
         elif not OPEN_PATHS.fullmatch(scope["path"]) and not brings_token(
             headers.get("authorization", ""), self._token
         ):

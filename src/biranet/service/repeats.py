@@ -12,6 +12,9 @@ KEPT_SECONDS = 600
 MAX_KEYS = 1000
 """How many answers are kept; the oldest goes first."""
 
+MAX_KEPT_BYTES = 50_000_000
+"""How long they may be together."""
+
 MAX_KEY_LETTERS = 255
 
 
@@ -39,6 +42,7 @@ class Repeats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answers: dict[str, _Answer] = {}
+        self._kept_bytes = 0
 
     def begin(self, key: str, digest: str) -> bytes | None:
         """Begin a request.
@@ -55,13 +59,10 @@ class Repeats:
         """
         if len(key) > MAX_KEY_LETTERS:
             raise RequestError(400, f"an Idempotency-Key has at most {MAX_KEY_LETTERS} letters")
-        now = self._clock()
-        # In the order of their time: the oldest come first.
-        while self._answers and (len(self._answers) >= MAX_KEYS or next(iter(self._answers.values())).until < now):
-            del self._answers[next(iter(self._answers))]
+        self._make_room()
         known = self._answers.get(key)
         if known is None:
-            self._answers[key] = _Answer(digest, now + KEPT_SECONDS)
+            self._answers[key] = _Answer(digest, self._clock() + KEPT_SECONDS)
             return None
         if known.digest != digest:
             raise RequestError(422, "this Idempotency-Key was used for another request; give each its own")
@@ -71,9 +72,20 @@ class Repeats:
 
     def finish(self, key: str, body: bytes) -> None:
         """Keep the answer of a request."""
-        if key in self._answers:
-            self._answers[key].body = body
+        self._answers[key].body = body
+        self._kept_bytes += len(body)
+        self._make_room()
 
     def drop(self, key: str) -> None:
         """Forget a request that got no answer, so that it can be sent again."""
-        self._answers.pop(key, None)
+        del self._answers[key]
+
+    def _make_room(self) -> None:
+        """Forget answers that are old or too many, the oldest first, but no request that is under way."""
+        now = self._clock()
+        for key, answer in list(self._answers.items()):
+            if len(self._answers) < MAX_KEYS and self._kept_bytes <= MAX_KEPT_BYTES and answer.until >= now:
+                return
+            if answer.body is not None:
+                self._kept_bytes -= len(answer.body)
+                del self._answers[key]

@@ -19,7 +19,7 @@ from biranet.service.service import Service
 from biranet.service.settings import Settings
 from biranet.signals import current_handlers
 
-_LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING}
+_LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}
 """Loggers whose messages are shown, from which level on."""
 
 

@@ -93,6 +93,7 @@ class Service:
             for parcel in parcels:
                 parcel.results.cancel()  # nothing is done for nobody
             work.cancel()
+            work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs it
         for result in results:
             self.metrics.photos.labels(result.prediction.status).inc()
         return results

@@ -26,7 +26,8 @@ async function once(path, options = {}) {
     throw new Refusal(0, "");
   }
   if (response.ok) return answer;
-  if ([502, 504].includes(response.status)) throw new Refusal(0, "");
+  // Without a sentence, it is a proxy that says so; with one, it is the service, of a photograph that took too long.
+  if ([502, 504].includes(response.status) && !answer?.error) throw new Refusal(0, "");
   const wait = Number(response.headers.get("Retry-After")) || 2;
   throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);
 }
