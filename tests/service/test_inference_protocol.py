@@ -101,6 +101,23 @@ def test_a_binary_tensor_that_ends_too_early_is_refused(served):
         assert (answer.status_code, answer.json()["error"]) == (400, "the binary tensor photos ends within a photo")
 
 
+@pytest.mark.parametrize(
+    ("text", "data", "sentence"),
+    [
+        (json.dumps(asked(data=[""] * 101)), b"", "the request brings more than 100 photos"),
+        (
+            json.dumps(asked(parameters={"binary_data_size": 404})),
+            bytes(404),
+            "the request brings more than 100 photos",
+        ),
+        (json.dumps(asked(data=[""] * 5000)), b"", "the JSON of the request holds more values than 100 photos need"),
+    ],
+)
+def test_a_request_of_too_many_values_is_refused_before_it_keeps_others_waiting(served, text, data, sentence):
+    answer = infer(served, text.encode(), data, **{"inference-header-content-length": str(len(text))})
+    assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+
+
 def test_another_model_is_not_there(served):
     for path in ("", "/ready"):
         assert served.get(f"/v2/models/other{path}").status_code == 404

@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Path, Request, Response
@@ -28,6 +29,9 @@ _JSON_LENGTH = "inference-header-content-length"
 _DATATYPES = {str: "BYTES", int: "INT64", float: "FP64"}
 NO_GRADE = -1
 """Stands in place of a whole number that is missing; a missing text is empty, and a missing float null."""
+
+_OTHER_VALUES = 1000
+"""More values than a request has beside its photos."""
 
 _OUTPUTS = {name: kind for name, kind in COLUMN_TYPES.items() if name != "file"}
 
@@ -105,9 +109,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         service.check_name(name)
         with service.held.request() as take:
             body = await read_body(request, service.settings.limits, take)
-            asked = _read_asked(body, request.headers.get(_JSON_LENGTH))
-            if len(asked.photos) > service.settings.limits.files:
-                raise RequestError(413, f"the request brings more than {service.settings.limits.files} photos")
+            asked = _read_asked(body, request.headers.get(_JSON_LENGTH), service.settings.limits.files)
             results = await service.grade([Photo("", data) for data in asked.photos], client_gone(request))
         rows = [photo_row(result.prediction) for result in results]
         said = {"id": asked.id} if asked.id else {}
@@ -123,8 +125,8 @@ class _Asked(NamedTuple):
     outputs: list[str]
 
 
-def _read_asked(body: bytes, json_length: str | None) -> _Asked:
-    """Read a request: JSON, and behind it perhaps the photos in binary.
+def _read_asked(body: bytes, json_length: str | None, most: int) -> _Asked:
+    """Read a request of at most so many photos: JSON, and behind it perhaps the photos in binary.
 
     Raises:
         RequestError: If it is none.
@@ -132,6 +134,9 @@ def _read_asked(body: bytes, json_length: str | None) -> _Asked:
     length = len(body) if json_length is None else int(json_length) if json_length.isdecimal() else -1
     if not 0 <= length <= len(body):
         raise RequestError(400, f"{_JSON_LENGTH} is not the length of the JSON in the body")
+    # Nothing else is answered while JSON is read: millions of values would take seconds. Base64 holds no comma.
+    if body.count(b",", 0, length) > most + _OTHER_VALUES:
+        raise RequestError(413, f"the JSON of the request holds more values than {most} photos need")
     try:
         asked = parse_json(body[:length])
     except ValueError as error:
@@ -145,7 +150,10 @@ def _read_asked(body: bytes, json_length: str | None) -> _Asked:
         raise RequestError(400, f"{'.'.join(map(str, first['loc']))[:200]}: {first['msg']}"[:500]) from None
     [given] = request.inputs
     binary = given.parameters.binary_data_size
-    photos = _encoded(given.data or []) if binary is None else list(_packed(body[length:], binary))
+    encoded = _encoded(given.data or []) if binary is None else _packed(body[length:], binary)
+    photos = list(islice(encoded, most + 1))
+    if len(photos) > most:
+        raise RequestError(413, f"the request brings more than {most} photos")
     if math.prod(given.shape) != len(photos) or not photos:
         raise RequestError(400, f"the shape {given.shape} of {INPUT} is not that of its {len(photos)} photos")
     wanted = [output.name for output in request.outputs or ()] or list(_OUTPUTS)
