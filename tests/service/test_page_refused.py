@@ -1,7 +1,9 @@
 """The page where the service has no time, takes no photo, or dies, in a real browser."""
 
 import json
+import shutil
 import signal
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,6 +41,19 @@ def test_a_photo_that_takes_too_long_is_told_as_such(open_page, photos):
     page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
     graded(page, 1)
     expect(page.locator(".verdict-box")).to_contain_text(sentence)
+    expect(page.locator("#alert p")).to_have_count(0)
+
+
+def test_a_file_that_is_gone_is_not_taken_for_a_service_that_is(open_page, photos, tmp_path):
+    """As on a card that goes back into the camera, before somebody confirms the patient."""
+    files = [Path(shutil.copy(photos / name, tmp_path)) for name in ("P1_OD.jpg", "P1_OS.jpg")]
+    page = open_page()
+    drop(page, *files)
+    graded(page, 2)
+    files[1].unlink()
+    page.locator("#rename").click()
+    expect(page.locator(".eye >> nth=1").locator(".answers")).to_contain_text("the file is gone, or has changed")
+    expect(page.locator(".eye >> nth=0").locator(".answers .grade")).to_contain_text("Grade")
     expect(page.locator("#alert p")).to_have_count(0)
 
 

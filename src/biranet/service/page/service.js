@@ -48,13 +48,21 @@ export class Service {
 
   models = () => this.#ask("v1/models");
   model = (name) => this.#ask(`v1/models/${encodeURIComponent(name)}`);
-  view = (photo) => this.#ask("v1/view", { method: "POST", body: form([photo], "", []) }, { first: true });
-
+  view = (photo) => this.#send("v1/view", [photo], "", [], { first: true });
 
   /** Grade photographs of one patient, or of nobody known; each may name its eye. `begin` is called at their turn. */
   grade(photos, patient, begin) {
     const eyes = photos.some((photo) => photo.eye) ? photos.map((photo) => photo.eye) : [];
-    return this.#ask("v1/grade", { method: "POST", body: form(photos, patient, eyes) }, { begin });
+    return this.#send("v1/grade", photos, patient, eyes, { begin });
+  }
+
+  async #send(path, photos, patient, eyes, how) {
+    try {
+      return await this.#ask(path, { method: "POST", body: form(photos, patient, eyes) }, how);
+    } catch (refusal) {
+      if (!refusal.status) await Promise.all(photos.map(checkFile));
+      throw refusal;
+    }
   }
 
   async #ask(path, options, { first = false, begin = () => null } = {}) {
@@ -96,6 +104,13 @@ export class Service {
     token = await this.#asked;
     this.#asked = null;
   }
+}
+
+/** To a request, a file that is gone or has changed looks like a service that is gone. */
+async function checkFile({ file }) {
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Refusal(410, "the file is gone, or has changed since it was chosen; choose it again");
+  });
 }
 
 function form(photos, patient, eyes) {
