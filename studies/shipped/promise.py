@@ -1,0 +1,298 @@
+"""Ask why the model that ships misses more referable photos than its folds said.
+
+OMP_NUM_THREADS=1 python -m studies.shipped.promise PREPARED --larger PREPARED
+
+PREPARED: the photos that it learned from, as for make.py; `--larger`: larger copies of them, prepared likewise. What can
+be asked without the photos that were kept back goes to results/promise.json:
+
+    stretches   of the numbering of the photos, whose visits are in order of time: what the answers out of fold miss of
+                each, and the interval when stretches are drawn instead of visits
+    folds       whole stretches: heads as those that ship, trained on kept features of their frozen backbone, once by
+                folds of visits and once by folds of stretches
+    copies      larger than those it learned from: what it says of the same photos in both
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy.stats import fisher_exact
+from torch import Tensor, nn
+
+from biranet.config import TrainConfig, read_recipe
+from biranet.decisions.columns import PROBABILITIES
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.predictions import read_predictions
+from biranet.evaluation.intervals import measure_with_intervals
+from biranet.files import write_json
+from biranet.grades import DECISIONS, REFERABLE_GRADE
+from biranet.learning.data import PreparedPhotos, sample_epoch
+from biranet.learning.loss import make_loss
+from biranet.learning.model import build_model
+from biranet.learning.normalization import normalize
+from biranet.learning.predict import predict_photos
+from biranet.learning.schedule import Schedule, make_optimizer
+from biranet.learning.shipped_models import find_checkpoint
+from biranet.learning.split import allocate
+from biranet.learning.torch_predictor import TorchPredictor, load_predictor
+from biranet.learning.transforms import augment_fundus
+from biranet.manifest import graded_photos, read_manifest
+from biranet.version import software_version
+from studies.commands import command_parser, exit_status_of, run_as_command
+from studies.shipped.card import RESULTS
+from studies.shipped.outside import read_outside
+from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
+
+DIVISIONS = 5
+"""So many divisions into folds of either kind; those of stretches begin at another photo each."""
+
+DRAWN_STRETCHES = 25
+"""So many stretches are what an interval draws."""
+
+DRAWN_VIEWS = 6
+"""Views of each photo that heads learn from, beside the photo and its mirror image."""
+
+PROMISE_NAME = "promise.json"
+
+_MISSED = ("decisions", "missed_fraction")
+_TOLD = {
+    "quadratic_weighted_kappa": ("quadratic_weighted_kappa",),
+    "referable_auc": ("referable_auc",),
+    "missed_fraction": _MISSED,
+    "needless_fraction": ("decisions", "needless_fraction"),
+    "asked_fraction": ("decisions", "asked_fraction"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
+    parser.add_argument("prepared", metavar="PREPARED", type=Path)
+    parser.add_argument("--larger", metavar="PREPARED", type=Path, required=True)
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
+    given = parser.parse_args(arguments)
+    return exit_status_of(__file__, lambda: ask(given.prepared, given.larger, given.results))
+
+
+def ask(prepared: Path, larger: Path, results: Path) -> None:
+    """Do what this file is for.
+
+    Args:
+        prepared: The photos that the model learned from.
+        larger: Larger copies of them.
+        results: Folder with the answers out of fold, and for what is found.
+    """
+    config = read_recipe(SHIPPED_RECIPE)
+    predictor = load_predictor(find_checkpoint(), "cpu")
+    answers = [table.reset_index(drop=True) for _, table in read_predictions(results / "out_of_fold.csv").groupby("fold")]
+    found: dict[str, Any] = {
+        "software": software_version(),
+        "stretches": stretches(decide_cross_fitted(answers, config.calibration), results),
+        "copies": copies(predictor, prepared, larger),
+        "folds": folds(predictor, prepared, config),
+    }
+    write_json(results / PROMISE_NAME, found)
+
+
+def number_of(file: str) -> int:
+    """The number at the end of a photo's name.
+
+    Example:
+        >>> number_of("images512/idrid/IDRiD_012.jpg")
+        12
+    """
+    return int(re.findall(r"\d+", Path(file).stem)[-1])
+
+
+def stretch_of(photos: pd.DataFrame, count: int, shift: float = 0.0) -> npt.NDArray[np.int64]:
+    """Divide photos into stretches of the numbering, visits whole, each where its first photo stands.
+
+    Args:
+        photos: With the columns `file` and `group`.
+        count: How many stretches.
+        shift: How far the first one begins behind the first photo, as a share of a stretch; the last one then goes on
+            at the first photo.
+
+    Returns:
+        The stretch of each photo.
+    """
+    numbers = photos["file"].map(number_of)
+    first = numbers.groupby(photos["group"]).transform("min")
+    order = np.lexsort([numbers, first])
+    sizes = photos.groupby("group")["file"].transform("size").to_numpy()
+    place = np.empty(len(photos), np.int64)
+    place[order] = np.arange(len(photos))
+    middle = pd.Series(place).groupby(photos["group"].to_numpy()).transform("min").to_numpy() + sizes / 2
+    return np.asarray(np.floor(middle / len(photos) * count - shift) % count, np.int64)
+
+
+def stretches(decided: pd.DataFrame, results: Path) -> dict[str, Any]:
+    """Tell what the answers out of fold miss of each stretch, and how sure that is for other stretches."""
+    referable, missed = decided["grade"] >= REFERABLE_GRADE, _missed(decided)
+    numbers = decided["file"].map(number_of)
+    each = []
+    for number in range(FOLDS):
+        its = stretch_of(decided, FOLDS) == number
+        grades = decided["grade"][its & referable]
+        each.append(
+            {
+                "first": int(numbers[its].min()),
+                "last": int(numbers[its].max()),
+                "photos": int(its.sum()),
+                "referable": len(grades),
+                "grade_2": int((grades == REFERABLE_GRADE).sum()),
+                "missed": int((missed & its).sum()),
+            }
+        )
+    by_stretch = decided.assign(group=stretch_of(decided, DRAWN_STRETCHES).astype(str))
+    return {
+        "each": each,
+        "referable": int(referable.sum()),
+        "missed": int(missed.sum()),
+        "missed_by_grade": {str(grade): int(missed[decided["grade"] == grade].sum()) for grade in (2, 3, 4)},
+        "fraction": float(missed.sum() / referable.sum()),
+        "ci_of_visits": _interval(decided),
+        "ci_of_stretches": _interval(by_stretch),
+        "drawn": DRAWN_STRETCHES,
+        "p_of_outside": _chance_of_outside(int(missed.sum()), int(referable.sum()), results),
+    }
+
+
+def _chance_of_outside(missed: int, referable: int, results: Path) -> float | None:
+    """How often two such shares would differ as much if they were one (Fisher's exact test)."""
+    outside = read_outside(results)
+    counts = [told.counts for each in outside.measured for told in each.figures.values() if told.counts] if outside else []
+    if not counts:
+        return None
+    theirs, of = map(int, counts[0].split(" of "))
+    return float(fisher_exact([[theirs, of - theirs], [missed, referable - missed]]).pvalue)
+
+
+def copies(predictor: TorchPredictor, prepared: Path, larger: Path) -> dict[str, Any]:
+    """Tell what the model says of the same photos as copies of two sizes; it has learned from the smaller ones."""
+    told = []
+    for folder in (prepared, larger):
+        photos = graded_photos(read_manifest(folder)).reset_index(drop=True)
+        table = predict_photos(predictor, folder, photos, workers=0)
+        told.append(table.set_index(table["file"].map(number_of)))
+    both = told[0].index.intersection(told[1].index)
+    small, large = (table.loc[both] for table in told)
+    scores = [table[list(PROBABILITIES[REFERABLE_GRADE:])].sum(axis=1) for table in (small, large)]
+    referable = small["grade"] >= REFERABLE_GRADE
+    moved = (scores[1] - scores[0])[referable]
+    return {
+        "photos": len(both),
+        "referable": int(referable.sum()),
+        "mean_of_moves": float(moved.mean()),
+        "mean_of_sizes_of_moves": float(moved.abs().mean()),
+        "missed": [int(_missed(table).sum()) for table in (small, large)],
+        "other_decisions": int((small["decision"] != large["decision"]).sum()),
+    }
+
+
+class Views(NamedTuple):
+    """Kept features of photos.
+
+    Attributes:
+        maps: (views, photos, C, h, w), half precision; the first view is the photo, the second its mirror image.
+        photos: Rows of the manifest.
+    """
+
+    maps: Tensor
+    photos: pd.DataFrame
+
+
+def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dict[str, Any]:
+    """Measure the same heads by folds of visits and by folds of stretches."""
+    photos = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    views = Views(keep_features(predictor, PreparedPhotos(prepared, photos, config.data.image_size)), photos)
+    measured: dict[str, Any] = {"divisions": DIVISIONS, "views": DRAWN_VIEWS}
+    for kind in ("visits", "stretches"):
+        each = []
+        for number in range(DIVISIONS):
+            fold = (
+                allocate(photos, [1 / FOLDS] * FOLDS, number)
+                if kind == "visits"
+                else stretch_of(photos, FOLDS, number / DIVISIONS)
+            )
+            metrics = measure_with_intervals(decide_cross_fitted(list(_answers(views, fold, config)), config.calibration))
+            each.append({name: _at(metrics, path) for name, path in _TOLD.items()})
+            print(kind, number, each[-1], flush=True)
+        measured[kind] = {"each": each, "mean": {name: float(np.mean([one[name] for one in each])) for name in _TOLD}}
+    return measured
+
+
+@torch.inference_mode()
+def keep_features(predictor: TorchPredictor, images: PreparedPhotos) -> Tensor:
+    """Show the frozen backbone each photo, its mirror image and some drawn views: `Views.maps`."""
+    network = predictor.model.model if hasattr(predictor.model, "model") else predictor.model
+    kept = []
+    for row in range(len(images)):
+        pixels = images.photo(row)
+        drawn = [augment_fundus(pixels, np.random.default_rng([row, number])) for number in range(DRAWN_VIEWS)]
+        batch = torch.from_numpy(np.stack([pixels, pixels[:, ::-1], *drawn]))
+        kept.append(network.frozen(normalize(batch, predictor.info.normalization)).half())
+    return torch.stack(kept, dim=1)
+
+
+def _answers(views: Views, fold: npt.NDArray[np.int64], config: TrainConfig) -> Iterator[pd.DataFrame]:
+    """Give the answers for each fold of heads that learned from the others."""
+    for number in range(FOLDS):
+        model = learn(views, np.flatnonzero(fold != number), config)
+        rows = np.flatnonzero(fold == number)
+        with torch.inference_mode():
+            both = [model(views.maps[view][rows].float()).logits.softmax(dim=1) for view in (0, 1)]
+        shares = (sum(both) / 2).numpy()
+        table = views.photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
+        table = table.assign(predicted_grade=shares.argmax(axis=1))
+        yield table.assign(**dict(zip(PROBABILITIES, shares.T, strict=True)))
+
+
+def learn(views: Views, rows: npt.NDArray[np.int64], config: TrainConfig) -> nn.Module:
+    """Train the heads of a recipe on kept features of some photos, each draw another view."""
+    torch.manual_seed(config.seed)
+    model = build_model(dataclasses.replace(config.model, pretrained=False))
+    model.frozen = nn.Identity()
+    grades = views.photos["grade"].to_numpy(np.int64)[rows]
+    size = config.data.batch_size
+    batches = -(-len(rows) // size)
+    optimizer = make_optimizer(model, config.optimizer)
+    schedule, loss = Schedule(optimizer, config.optimizer, config.epochs * batches), make_loss(config.optimizer)
+    model.train()
+    for step in range(config.epochs * batches):
+        epoch, batch = divmod(step, batches)
+        drawn = sample_epoch(grades, config.data, config.seed, epoch)[batch * size : (batch + 1) * size]
+        shown = np.random.default_rng([config.seed, step]).integers(len(views.maps), size=len(drawn))
+        schedule.before_step(step)
+        optimizer.zero_grad()
+        logits = model(views.maps[shown, rows[drawn]].float()).logits
+        loss(logits, torch.from_numpy(grades[drawn])).backward()
+        optimizer.step()
+    return model.eval()
+
+
+def _missed(decided: pd.DataFrame) -> "pd.Series[bool]":
+    return (decided["grade"] >= REFERABLE_GRADE) & (decided["decision"] == DECISIONS[0])
+
+
+def _interval(decided: pd.DataFrame) -> list[float]:
+    section, name = _MISSED
+    return list(measure_with_intervals(decided)[section]["ci"][name])
+
+
+def _at(metrics: dict[str, Any], path: tuple[str, ...]) -> float:
+    value: Any = metrics
+    for name in path:
+        value = value[name]
+    return float(value)
+
+
+if __name__ == "__main__":
+    run_as_command(main)
