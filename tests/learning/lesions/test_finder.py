@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from biranet.errors import InputError, PhotoError
-from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
+from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net, save_lesions
 from biranet.learning.lesions.finder import LesionFinder
 from biranet.photos.prepare import Preparation
 
@@ -36,3 +37,13 @@ def test_sizes_that_it_cannot_see(finder, masked_folder, size_px):
 def test_no_photo(finder, tmp_path):
     with pytest.raises(PhotoError, match="no such file"):
         finder.find(tmp_path / "nowhere.jpg")
+
+
+def test_a_network_that_has_diverged_finds_nothing_silently(tiny_lesions, masked_folder):
+    config = tiny_lesions()
+    network = build_lesion_net(config).eval()
+    network.head.maps.bias.data[:] = torch.nan
+    info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=96))
+    finder = LesionFinder(LoadedLesions(network, info, ""), "cpu")
+    with pytest.raises(InputError, match="its training has diverged; train again with a lower lr"):
+        finder.find(masked_folder / "1. Original Images" / "a. Training Set" / "IDRiD_01.jpg")

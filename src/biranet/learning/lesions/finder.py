@@ -92,7 +92,7 @@ class LesionFinder:
 
         Raises:
             PhotoError: If the photo cannot be read or has no field.
-            InputError: If the size is none.
+            InputError: If the size is none, or what the network answers is no number.
         """
         size_px = self.info.config.image_size if size_px is None else size_px
         if not 0 < size_px <= self.info.preparation.size_px or size_px % PATCH_STEP_PX:
@@ -104,4 +104,9 @@ class LesionFinder:
         pixels = torch.from_numpy(resize(prepared.pixels, size_px).copy())[None].to(self._device)
         with torch.inference_mode():
             logits = self._network(normalize(pixels, Normalization(self.info.mean, self.info.std)))
+        if not bool(logits.isfinite().all()):
+            raise InputError(
+                f"the maps of this network are not finite numbers: its training has diverged; train again with a lower "
+                f"{setting('lr')}"
+            )
         return LesionMaps(logits.sigmoid()[0].cpu().numpy(), prepared.cut, size_px)
