@@ -1,6 +1,7 @@
 """What others measured of the model that ships, on photographs that nobody who made it has seen: results/outside.toml.
 
-These figures cannot be computed again here. The table is typed from what was told; card, page and README are held to it.
+These figures cannot be computed again here. The table is typed from what was told, and card, page and README are held
+to it.
 """
 
 from collections.abc import Iterator, Mapping

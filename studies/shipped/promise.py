@@ -2,8 +2,8 @@
 
 OMP_NUM_THREADS=1 python -m studies.shipped.promise PREPARED --larger PREPARED
 
-PREPARED: the photos that it learned from, as for make.py; `--larger`: larger copies of them, prepared likewise. What can
-be asked without the photos that were kept back goes to results/promise.json:
+PREPARED: the photos that it learned from, as for make.py; `--larger`: larger copies of them, prepared likewise. What
+can be asked without the photos that were kept back goes to results/promise.json:
 
     stretches   of the numbering of the photos, whose visits are in order of time: what the answers out of fold miss of
                 each, and the interval when stretches are drawn instead of visits
@@ -13,7 +13,6 @@ be asked without the photos that were kept back goes to results/promise.json:
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,13 +49,13 @@ from studies.shipped.card import RESULTS
 from studies.shipped.outside import read_outside
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 
-DIVISIONS = 5
+DIVISIONS = 3
 """So many divisions into folds of either kind; those of stretches begin at another photo each."""
 
 DRAWN_STRETCHES = 25
 """So many stretches are what an interval draws."""
 
-DRAWN_VIEWS = 6
+DRAWN_VIEWS = 4
 """Views of each photo that heads learn from, beside the photo and its mirror image."""
 
 PROMISE_NAME = "promise.json"
@@ -91,7 +90,9 @@ def ask(prepared: Path, larger: Path, results: Path) -> None:
     """
     config = read_recipe(SHIPPED_RECIPE)
     predictor = load_predictor(find_checkpoint(), "cpu")
-    answers = [table.reset_index(drop=True) for _, table in read_predictions(results / "out_of_fold.csv").groupby("fold")]
+    answers = [
+        table.reset_index(drop=True) for _, table in read_predictions(results / "out_of_fold.csv").groupby("fold")
+    ]
     found: dict[str, Any] = {
         "software": software_version(),
         "stretches": stretches(decide_cross_fitted(answers, config.calibration), results),
@@ -168,7 +169,9 @@ def stretches(decided: pd.DataFrame, results: Path) -> dict[str, Any]:
 def _chance_of_outside(missed: int, referable: int, results: Path) -> float | None:
     """How often two such shares would differ as much if they were one (Fisher's exact test)."""
     outside = read_outside(results)
-    counts = [told.counts for each in outside.measured for told in each.figures.values() if told.counts] if outside else []
+    counts = (
+        [told.counts for each in outside.measured for told in each.figures.values() if told.counts] if outside else []
+    )
     if not counts:
         return None
     theirs, of = map(int, counts[0].split(" of "))
@@ -222,7 +225,9 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
                 if kind == "visits"
                 else stretch_of(photos, FOLDS, number / DIVISIONS)
             )
-            metrics = measure_with_intervals(decide_cross_fitted(list(_answers(views, fold, config)), config.calibration))
+            metrics = measure_with_intervals(
+                decide_cross_fitted(list(_answers(views, fold, config)), config.calibration)
+            )
             each.append({name: _at(metrics, path) for name, path in _TOLD.items()})
             print(kind, number, each[-1], flush=True)
         measured[kind] = {"each": each, "mean": {name: float(np.mean([one[name] for one in each])) for name in _TOLD}}

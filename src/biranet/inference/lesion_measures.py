@@ -1,4 +1,4 @@
-"""How well lesions are found: maps against masks, at the full size of the masks, and marks in photos without lesions."""
+"""How well lesions are found: maps against masks, at the full size of the masks, and marks in healthy photos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -312,7 +312,8 @@ def _backbone_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
         described = stored.header.get("model")
         if not isinstance(described, dict):
             raise InputError(
-                f"{setting('backbone_weights')} {path}: is no checkpoint of a network that grades; give RUN/best.safetensors"
+                f"{setting('backbone_weights')} {path}: is no checkpoint of a network that grades; give "
+                "RUN/best.safetensors"
             )
         trained = bool(stored.header.get("started_from"))
         return backbone_as_it_was(path, stored.tensors(), name, its=str(described.get("backbone")), trained=trained)

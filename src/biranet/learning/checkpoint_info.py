@@ -203,7 +203,9 @@ def check_version(path: Path, header: Mapping[str, Any]) -> None:
         InputError: If it is of another kind or another version.
     """
     if header.get("format") == LESIONS_FORMAT:
-        raise InputError(f"{path} finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {path}")
+        raise InputError(
+            f"{path} finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {path}"
+        )
     if header.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
     version = header.get("version")

@@ -95,7 +95,9 @@ def test_each_kind_of_checkpoint_is_told_from_the_other(biranet, checkpoint, pho
     assert "grades photos, and finds no lesions; give RUN/lesions.safetensors" in answer.err
     answer = biranet("grade", photos, "--checkpoint", checkpoint, "--out", tmp_path / "graded.csv")
     assert answer.status == 2
-    assert f"finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {checkpoint}" in answer.err
+    assert (
+        f"finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {checkpoint}" in answer.err
+    )
     assert len(answer.err.splitlines()) == 1
     assert not list(tmp_path.glob("*.csv"))
 

@@ -87,7 +87,9 @@ def build_lesion_net(config: LesionConfig) -> LesionNet:
 
 def save_lesions(path: Path, network: LesionNet, info: LesionInfo) -> None:
     """Write a checkpoint, whole or not at all."""
-    write_tensors(path, network.state_dict(), {"format": LESIONS_FORMAT, "version": VERSION, **dataclasses.asdict(info)})
+    write_tensors(
+        path, network.state_dict(), {"format": LESIONS_FORMAT, "version": VERSION, **dataclasses.asdict(info)}
+    )
 
 
 def load_lesions(path: Path) -> LoadedLesions:
