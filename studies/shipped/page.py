@@ -79,7 +79,7 @@ def _stretches(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _folds(found: dict[str, Any]) -> Iterator[str]:
-    yield from _head(["heads on kept features", "kappa", "referable AUC", "not referred", "least and most"])
+    yield from _head(["a layer on the same backbone", "kappa", "referable AUC", "not referred", "least and most"])
     for kind in ("visits", "stretches"):
         mean, each = found[kind]["mean"], [one["missed_fraction"] for one in found[kind]["each"]]
         values = [f"{mean[name]:.3f}" for name in ("quadratic_weighted_kappa", "referable_auc", "missed_fraction")]

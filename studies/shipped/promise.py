@@ -7,12 +7,11 @@ can be asked without the photos that were kept back goes to results/promise.json
 
     stretches   of the numbering of the photos, whose visits are in order of time: what the answers out of fold miss of
                 each, and the interval when stretches are drawn instead of visits
-    folds       whole stretches: heads as those that ship, trained on kept features of their frozen backbone, once by
-                folds of visits and once by folds of stretches
+    folds       whole stretches: a linear layer on its backbone, which grades as well as what ships (docs/log.md), by
+                folds of visits and by folds of stretches
     copies      larger than those it learned from: what it says of the same photos in both
 """
 
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from scipy.stats import fisher_exact
-from torch import Tensor, nn
+from torch import Tensor
 
 from biranet.config import TrainConfig, read_recipe
 from biranet.decisions.columns import PROBABILITIES
@@ -31,17 +30,15 @@ from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.files import write_json
-from biranet.grades import DECISIONS, REFERABLE_GRADE
-from biranet.learning.data import PreparedPhotos, sample_epoch
-from biranet.learning.loss import make_loss
-from biranet.learning.model import build_model
+from biranet.grades import DECISIONS, GRADE_COUNT, REFERABLE_GRADE
+from biranet.learning.data import PreparedPhotos, sampling_chances
+from biranet.learning.flip import FlipAverage
+from biranet.learning.linear import choose_penalty, fit_logistic
 from biranet.learning.normalization import normalize
 from biranet.learning.predict import predict_photos
-from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.split import allocate
 from biranet.learning.torch_predictor import TorchPredictor, load_predictor
-from biranet.learning.transforms import augment_fundus
 from biranet.manifest import graded_photos, read_manifest
 from biranet.version import software_version
 from studies.commands import command_parser, exit_status_of, run_as_command
@@ -49,14 +46,11 @@ from studies.shipped.card import RESULTS
 from studies.shipped.outside import read_outside
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 
-DIVISIONS = 3
+DIVISIONS = 5
 """So many divisions into folds of either kind; those of stretches begin at another photo each."""
 
 DRAWN_STRETCHES = 25
 """So many stretches are what an interval draws."""
-
-DRAWN_VIEWS = 4
-"""Views of each photo that heads learn from, beside the photo and its mirror image."""
 
 PROMISE_NAME = "promise.json"
 
@@ -200,23 +194,24 @@ def copies(predictor: TorchPredictor, prepared: Path, larger: Path) -> dict[str,
     }
 
 
-class Views(NamedTuple):
-    """Kept features of photos.
+class Features(NamedTuple):
+    """What the frozen backbone sees of photos.
 
     Attributes:
-        maps: (views, photos, C, h, w), half precision; the first view is the photo, the second its mirror image.
+        views: Averaged over the feature map, (2, photos, C), float64: of the photo and of its mirror image.
         photos: Rows of the manifest.
     """
 
-    maps: Tensor
+    views: Tensor
     photos: pd.DataFrame
 
 
 def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dict[str, Any]:
-    """Measure the same heads by folds of visits and by folds of stretches."""
+    """Measure a linear layer on the same backbone by folds of visits and by folds of stretches."""
     photos = graded_photos(read_manifest(prepared)).reset_index(drop=True)
-    views = Views(keep_features(predictor, PreparedPhotos(prepared, photos, config.data.image_size)), photos)
-    measured: dict[str, Any] = {"divisions": DIVISIONS, "views": DRAWN_VIEWS}
+    images = PreparedPhotos(prepared, photos, config.data.image_size)
+    features = Features(features_of(predictor, images), photos)
+    measured: dict[str, Any] = {"divisions": DIVISIONS}
     for kind in ("visits", "stretches"):
         each = []
         for number in range(DIVISIONS):
@@ -225,9 +220,8 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
                 if kind == "visits"
                 else stretch_of(photos, FOLDS, number / DIVISIONS)
             )
-            metrics = measure_with_intervals(
-                decide_cross_fitted(list(_answers(views, fold, config)), config.calibration)
-            )
+            tables = list(_answers(features, fold, config))
+            metrics = measure_with_intervals(decide_cross_fitted(tables, config.calibration))
             each.append({name: _at(metrics, path) for name, path in _TOLD.items()})
             print(kind, number, each[-1], flush=True)
         measured[kind] = {"each": each, "mean": {name: float(np.mean([one[name] for one in each])) for name in _TOLD}}
@@ -235,52 +229,32 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
 
 
 @torch.inference_mode()
-def keep_features(predictor: TorchPredictor, images: PreparedPhotos) -> Tensor:
-    """Show the frozen backbone each photo, its mirror image and some drawn views: `Views.maps`."""
-    network = predictor.model.model if hasattr(predictor.model, "model") else predictor.model
+def features_of(predictor: TorchPredictor, images: PreparedPhotos) -> Tensor:
+    """Show the frozen backbone each photo and its mirror image: `Features.views`."""
+    network = predictor.model.model if isinstance(predictor.model, FlipAverage) else predictor.model
     kept = []
     for row in range(len(images)):
         pixels = images.photo(row)
-        drawn = [augment_fundus(pixels, np.random.default_rng([row, number])) for number in range(DRAWN_VIEWS)]
-        batch = torch.from_numpy(np.stack([pixels, pixels[:, ::-1], *drawn]))
-        kept.append(network.frozen(normalize(batch, predictor.info.normalization)).half())
+        both = torch.from_numpy(np.stack([pixels, pixels[:, ::-1]]))
+        kept.append(network.frozen(normalize(both, predictor.info.normalization)).mean(dim=(2, 3)).double())
     return torch.stack(kept, dim=1)
 
 
-def _answers(views: Views, fold: npt.NDArray[np.int64], config: TrainConfig) -> Iterator[pd.DataFrame]:
-    """Give the answers for each fold of heads that learned from the others."""
+def _answers(features: Features, fold: npt.NDArray[np.int64], config: TrainConfig) -> Iterator[pd.DataFrame]:
+    """Give the answers for each fold of a linear layer that learned from the others."""
+    photos = features.photos
     for number in range(FOLDS):
-        model = learn(views, np.flatnonzero(fold != number), config)
-        rows = np.flatnonzero(fold == number)
-        with torch.inference_mode():
-            both = [model(views.maps[view][rows].float()).logits.softmax(dim=1) for view in (0, 1)]
-        shares = (sum(both) / 2).numpy()
-        table = views.photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
+        others, rows = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        learned, taught = features.views[0][others], photos.iloc[others]
+        grades = taught["grade"].to_numpy(np.int64)
+        targets, weights = torch.from_numpy(grades), torch.from_numpy(sampling_chances(grades, config.data))
+        inner = allocate(taught, [1 / FOLDS] * FOLDS, config.seed)
+        penalty = choose_penalty(learned, targets, weights, inner, GRADE_COUNT)
+        layer = fit_logistic(learned, targets, weights, penalty, GRADE_COUNT)
+        shares = (sum(layer(view[rows]).softmax(dim=1) for view in features.views) / 2).numpy()
+        table = photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
         table = table.assign(predicted_grade=shares.argmax(axis=1))
         yield table.assign(**dict(zip(PROBABILITIES, shares.T, strict=True)))
-
-
-def learn(views: Views, rows: npt.NDArray[np.int64], config: TrainConfig) -> nn.Module:
-    """Train the heads of a recipe on kept features of some photos, each draw another view."""
-    torch.manual_seed(config.seed)
-    model = build_model(dataclasses.replace(config.model, pretrained=False))
-    model.frozen = nn.Identity()
-    grades = views.photos["grade"].to_numpy(np.int64)[rows]
-    size = config.data.batch_size
-    batches = -(-len(rows) // size)
-    optimizer = make_optimizer(model, config.optimizer)
-    schedule, loss = Schedule(optimizer, config.optimizer, config.epochs * batches), make_loss(config.optimizer)
-    model.train()
-    for step in range(config.epochs * batches):
-        epoch, batch = divmod(step, batches)
-        drawn = sample_epoch(grades, config.data, config.seed, epoch)[batch * size : (batch + 1) * size]
-        shown = np.random.default_rng([config.seed, step]).integers(len(views.maps), size=len(drawn))
-        schedule.before_step(step)
-        optimizer.zero_grad()
-        logits = model(views.maps[shown, rows[drawn]].float()).logits
-        loss(logits, torch.from_numpy(grades[drawn])).backward()
-        optimizer.step()
-    return model.eval()
 
 
 def _missed(decided: pd.DataFrame) -> "pd.Series[bool]":

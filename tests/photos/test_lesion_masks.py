@@ -116,6 +116,9 @@ def test_copies_of_the_test_part_are_found(tmp_path):
     photos.append(MaskedPhoto("copy.jpg", {}, (), "train", "", "elsewhere"))
     assert find_copies_of_test(tmp_path, photos) == {"copy.jpg": "tested.png"}
     assert find_copies_of_test(tmp_path, [photo for photo in photos if photo.split != "test"]) == {}
+    for name in ("taught.png", "tested.png"):
+        Image.fromarray(eye()).save(tmp_path / name)  # so plain that nothing but its bytes is known of it
+    assert find_copies_of_test(tmp_path, photos) == {"taught.png": "tested.png"}
     (tmp_path / "other.png").write_bytes(b"no photo")
     with pytest.raises(InputError, match=r"other\.png: "):
         find_copies_of_test(tmp_path, photos)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import InputError, PhotoError
+from biranet.files import sha256_of
 from biranet.lesion_kinds import KINDS
 from biranet.photos.copies import near_identical_pairs
 from biranet.photos.cut import Cut
@@ -113,7 +114,7 @@ def _averages(values: npt.NDArray[np.float32], start: float, length: float, coun
 
 
 def find_copies_of_test(folder: Path, photos: Sequence[MaskedPhoto]) -> dict[str, str]:
-    """Find photos of other parts that show the same as one of the published test part, by their fingerprints.
+    """Find photos of other parts that show the same as one of the published test part, by bytes and fingerprint.
 
     Args:
         folder: The folder of photos.
@@ -129,7 +130,10 @@ def find_copies_of_test(folder: Path, photos: Sequence[MaskedPhoto]) -> dict[str
     if "test" not in parts.values() or set(parts.values()) == {"test"}:
         return {}
     files = list(parts)
-    pairs = near_identical_pairs([_fingerprint(folder / file) for file in files])
+    pairs = near_identical_pairs([_fingerprint(folder / file) for file in files]).tolist()
+    # Too plain a photo has no fingerprint.
+    first_of: dict[str, int] = {}
+    pairs += [(first_of.setdefault(sha256_of(folder / file), place), place) for place, file in enumerate(files)]
     copies = {}
     for one, other in ((files[first], files[second]) for first, second in pairs):
         for copy, test in ((one, other), (other, one)):

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from biranet.errors import InputError, PhotoError
+from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net, save_lesions
 from biranet.learning.lesions.finder import LesionFinder
+from biranet.learning.normalization import normalize
 from biranet.photos.prepare import Preparation
 
 
@@ -26,6 +28,17 @@ def test_maps_of_a_photo(finder, masked_folder):
     assert ((maps.shares >= 0) & (maps.shares <= 1)).all()
     assert np.array_equal(maps.shares, finder.find(photo.read_bytes()).shares)
     assert finder.find(photo, 64).shares.shape == (5, 16, 16)
+
+
+def test_a_mirror_image_has_the_mirrored_maps(finder):
+    """Both are looked at, at two sizes, whichever of them is given."""
+    pixels = np.random.default_rng(1).integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    with torch.inference_mode():
+        maps, mirrored = (finder._mean_of_views(each, 96) for each in (pixels, pixels[:, ::-1]))
+        image = normalize(torch.from_numpy(pixels)[None], Normalization((0.5,) * 3, (0.5,) * 3))
+        once = finder._network(image).sigmoid()
+    assert torch.allclose(maps, mirrored.flip(-1), atol=1e-5)
+    assert not torch.allclose(maps, once[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("size_px", [0, 100, 128])

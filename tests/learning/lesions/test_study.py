@@ -17,8 +17,8 @@ def results(masked_folder, tiny_lesions, tmp_path_factory):
     """The tables of the smallest study there can be, and its command line."""
     folder = tmp_path_factory.mktemp("study")
     graded = folder / "graded"
-    graded.mkdir()
-    shutil.copy(masked_folder / "1. Original Images" / "b. Testing Set" / "IDRiD_55.jpg", graded / "eye.jpg")
+    (graded / "set").mkdir(parents=True)
+    shutil.copy(masked_folder / "1. Original Images" / "b. Testing Set" / "IDRiD_55.jpg", graded / "set" / "eye.jpg")
     (graded / "grades.csv").write_text("file,grade,group\nset/eye.jpg,0,g1\nset/other.jpg,2,g2\n")
     words = [str(masked_folder), "--graded", str(graded / "grades.csv"), "--out", str(folder / "runs")]
     words += ["--results", str(folder / "results")]

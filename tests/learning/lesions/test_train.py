@@ -180,7 +180,7 @@ def test_a_copy_of_a_test_photo_teaches_nothing(masked_folder, tiny_lesions, tmp
     folder = shutil.copytree(masked_folder, tmp_path / "photos")
     images = folder / "1. Original Images"
     Image.open(images / "b. Testing Set" / "IDRiD_55.jpg").rotate(90, expand=True).save(
-        images / "a. Training Set" / "IDRiD_01.jpg"
+        images / "a. Training Set" / "IDRiD_01.jpg", quality=95
     )
     for path in folder.rglob("IDRiD_01_*.tif"):
         Image.open(path).rotate(90, expand=True).save(path)
