@@ -104,13 +104,14 @@ def divide(photos: Sequence[MaskedPhoto], seed: int) -> tuple[list[MaskedPhoto],
 
 
 def healthy_photos(table: Path, masked: Sequence[MaskedPhoto]) -> list[tuple[Path, str]]:
-    """List the photos of grade 0 of a table, and the group of each; none of a visit of a photo with masks."""
-    folder, visits = PhotoFolder(table.parent, None), {photo.group for photo in masked if photo.group}
-    return [
-        (table.parent / folder.find("/".join(file.split("/")[-2:]), row), group or file)
-        for row, (file, grade, group), _ in table_rows(table, ("file", "grade", "group"))
-        if grade == "0" and group not in visits
-    ]
+    """List a photo of each visit with one of grade 0 in a table; none of a visit of a photo with masks."""
+    folder, photos = PhotoFolder(table.parent, None), dict[str, Path]()
+    visits = {photo.group for photo in masked if photo.group}
+    for row, (file, grade, group), _ in table_rows(table, ("file", "grade", "group")):
+        if grade == "0" and group not in visits:
+            # The rest of a path above the folder says nothing.
+            photos.setdefault(group or file, table.parent / folder.find("/".join(file.split("/")[-2:]), row))
+    return [(path, group) for group, path in photos.items()]
 
 
 def _seconds(finder: LesionFinder, photos: Sequence[Path]) -> float:
