@@ -28,7 +28,7 @@ RESULTS = HERE / "results"
 MEASURED = {
     "cross_validated": "five-fold cross-validation by visit on the {n} photographs it has learned from (each graded by "
     "a model that had not seen its visit, by rules fitted on the other folds; too good, as the figures measured from "
-    "outside show: the settings were chosen on the same photographs, and new visits are not like these)",
+    "outside show; docs/model.md of the source tells what is known of why)",
     "nested": "the same folds, but in each of them loss, smoothing, mirror image and decoder were chosen anew, and "
     "rules fitted, on a quarter of the training photographs, held back for that ({n} photographs; figures of this "
     "choosing, not of this model; all else, such as image size and rate, was chosen on all of them)",

@@ -68,7 +68,7 @@ def _outside(results: Path) -> Iterator[str]:
 
 
 def _stretches(found: dict[str, Any]) -> Iterator[str]:
-    yield from _head(["photographs of IDRiD", "referable", "of them grade 2", "not referred, out of fold"])
+    yield from _head(["visits that begin at photograph", "referable", "of them grade 2", "not referred"])
     for each in found["each"]:
         share = f"{each['missed']} = {each['missed'] / each['referable']:.3f}"
         yield _row([f"{each['first']} to {each['last']}", each["referable"], each["grade_2"], share])

@@ -131,15 +131,15 @@ def stretch_of(photos: pd.DataFrame, count: int, shift: float = 0.0) -> npt.NDAr
 def stretches(decided: pd.DataFrame, results: Path) -> dict[str, Any]:
     """Tell what the answers out of fold miss of each stretch, and how sure that is for other stretches."""
     referable, missed = decided["grade"] >= REFERABLE_GRADE, _missed(decided)
-    numbers = decided["file"].map(number_of)
+    visits = decided["file"].map(number_of).groupby(decided["group"]).transform("min")
     each = []
     for number in range(FOLDS):
         its = stretch_of(decided, FOLDS) == number
         grades = decided["grade"][its & referable]
         each.append(
             {
-                "first": int(numbers[its].min()),
-                "last": int(numbers[its].max()),
+                "first": int(visits[its].min()),
+                "last": int(visits[its].max()),
                 "photos": int(its.sum()),
                 "referable": len(grades),
                 "grade_2": int((grades == REFERABLE_GRADE).sum()),
@@ -211,7 +211,11 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
     photos = graded_photos(read_manifest(prepared)).reset_index(drop=True)
     images = PreparedPhotos(prepared, photos, config.data.image_size)
     features = Features(features_of(predictor, images), photos)
-    measured: dict[str, Any] = {"divisions": DIVISIONS}
+    rows = np.arange(len(photos))
+    visits = allocate(photos, [1 / FOLDS] * FOLDS, config.seed)
+    # One for all, so that nothing but the folds differs.
+    penalty = choose_penalty(*_taught(features, rows, config), visits, GRADE_COUNT)
+    measured: dict[str, Any] = {"divisions": DIVISIONS, "penalty": penalty}
     for kind in ("visits", "stretches"):
         each = []
         for number in range(DIVISIONS):
@@ -220,7 +224,7 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
                 if kind == "visits"
                 else stretch_of(photos, FOLDS, number / DIVISIONS)
             )
-            tables = list(_answers(features, fold, config))
+            tables = list(_answers(features, fold, config, penalty))
             metrics = measure_with_intervals(decide_cross_fitted(tables, config.calibration))
             each.append({name: _at(metrics, path) for name, path in _TOLD.items()})
             print(kind, number, each[-1], flush=True)
@@ -240,19 +244,21 @@ def features_of(predictor: TorchPredictor, images: PreparedPhotos) -> Tensor:
     return torch.stack(kept, dim=1)
 
 
-def _answers(features: Features, fold: npt.NDArray[np.int64], config: TrainConfig) -> Iterator[pd.DataFrame]:
+def _taught(features: Features, rows: npt.NDArray[np.int64], config: TrainConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """What a layer learns from: features of some photos, their grades, and how much each counts."""
+    grades = features.photos["grade"].to_numpy(np.int64)[rows]
+    return features.views[0][rows], torch.from_numpy(grades), torch.from_numpy(sampling_chances(grades, config.data))
+
+
+def _answers(
+    features: Features, fold: npt.NDArray[np.int64], config: TrainConfig, penalty: float
+) -> Iterator[pd.DataFrame]:
     """Give the answers for each fold of a linear layer that learned from the others."""
-    photos = features.photos
     for number in range(FOLDS):
-        others, rows = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        learned, taught = features.views[0][others], photos.iloc[others]
-        grades = taught["grade"].to_numpy(np.int64)
-        targets, weights = torch.from_numpy(grades), torch.from_numpy(sampling_chances(grades, config.data))
-        inner = allocate(taught, [1 / FOLDS] * FOLDS, config.seed)
-        penalty = choose_penalty(learned, targets, weights, inner, GRADE_COUNT)
-        layer = fit_logistic(learned, targets, weights, penalty, GRADE_COUNT)
+        layer = fit_logistic(*_taught(features, np.flatnonzero(fold != number), config), penalty, GRADE_COUNT)
+        rows = np.flatnonzero(fold == number)
         shares = (sum(layer(view[rows]).softmax(dim=1) for view in features.views) / 2).numpy()
-        table = photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
+        table = features.photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
         table = table.assign(predicted_grade=shares.argmax(axis=1))
         yield table.assign(**dict(zip(PROBABILITIES, shares.T, strict=True)))
 
