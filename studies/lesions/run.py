@@ -78,18 +78,23 @@ def run(given: argparse.Namespace) -> None:
         ("inner", inner, held_back, SIZES_PX[:1]),
         ("test", learned.photos, test, SIZES_PX),
     ):
+        about = {"photos_learned_from": len(teaching), "settings": _told(config), "software": software_version()}
+        finder = _trained(given.folder, given.out / name, teaching, config, thresholds)
         path = given.results / f"{name}.json"
         if not path.exists():
-            finder = _trained(given.folder, given.out / name, teaching, config, thresholds)
-            measured = measure_lesions(finder, given.folder, measuring, sizes_px, print)
-            given.results.mkdir(parents=True, exist_ok=True)
-            about = {"photos_learned_from": len(teaching), "settings": _told(config), "software": software_version()}
-            if name == "test":
-                about["cpu_seconds_a_photo"] = _seconds(finder, [given.folder / photo.file for photo in measuring])
-                about["healthy"] = measure_marks(finder, healthy_photos(given.graded, found), print)
-            write_json(path, about | {"measured": measured})
+            _write(path, about | {"measured": measure_lesions(finder, given.folder, measuring, sizes_px, print)})
         kinds = json.loads(path.read_text())["measured"][0]["kinds"]
         thresholds = {kind: values["threshold"] for kind, values in kinds.items() if values["threshold"]}
+    path = given.results / "healthy.json"
+    if not path.exists():
+        seconds = _seconds(finder, [given.folder / photo.file for photo in test])
+        marks = measure_marks(finder, healthy_photos(given.graded, found), print)
+        _write(path, about | {"cpu_seconds_a_photo": seconds} | marks)
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, value)
 
 
 def divide(photos: Sequence[MaskedPhoto], seed: int) -> tuple[list[MaskedPhoto], list[MaskedPhoto]]:
