@@ -103,8 +103,8 @@ def _figures(test: dict[str, Any]) -> Iterator[str]:
 
 def _healthy(its: dict[str, Any]) -> Iterator[str]:
     yield from _prose(
-        f"On {its['photos']} photographs of grade 0, one a visit, at the thresholds of `biranet lesions`: what is counted "
-        "there is wrong."
+        f"On {its['photos']} photographs of grade 0, one a visit, at the thresholds of `biranet lesions`: what is "
+        "counted there is wrong."
     )
     yield from ("", "| counted in healthy eyes | photographs with any | a photograph |", "|---|---|---|")
     for kind, name in LESIONS.items():

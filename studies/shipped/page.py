@@ -72,22 +72,24 @@ def _why(results: Path) -> Iterator[str]:
     missed = "decisions.missed_fraction"
     told = _measured(results)[0].figures[missed]
     yield from _prose(
-        f"So the promise of missed photos did not hold: out of fold {_told(_ours(results, 'cross_validated', missed))} of "
-        f"the referable photos are not referred, where it was {_told(told)}. Why, as far as it can be told with the "
-        "photographs that are here (`python -m studies.shipped.promise`):"
+        "So the promise of missed photos did not hold: out of fold "
+        f"{_told(_ours(results, 'cross_validated', missed))} of the referable photos are not referred, where it was "
+        f"{_told(told)}. Why, as far as it can be told with the photographs that are here (`python -m "
+        "studies.shipped.promise`):"
     )
+    yield ""
     visits, stretches = (folds[kind]["mean"] for kind in ("visits", "stretches"))
     for text in (
         f"**Not by chance alone**: {told.counts} and {parts['missed']} of {parts['referable']} differ as much in "
         f"{100 * parts['p_of_outside']:.1f} of 100 such pairs (Fisher's exact test).",
         "**Not by choosing loss, smoothing, mirror image and decoder**, which cost nothing that is seen: chosen inside "
-        f"the folds, {_told(_ours(results, 'nested', missed))}. Image size, rate, length and backbone were chosen on all "
-        "photographs, by a sketch with some 25 settings, and not chosen again: what that is worth is not known.",
-        f"**Not by larger copies**: of {copies['photos']} photographs that it learned from, copies of 1152 px instead of "
-        f"512 change {copies['other_decisions']} decisions; of {copies['referable']} referable ones {copies['missed'][0]} "
-        f"and {copies['missed'][1]} are missed.",
-        "**Hardly by folds of visits**: by folds of whole stretches of the numbering, whose visits are in order of time, "
-        "a linear layer on the same backbone, which grades as well as what ships, misses "
+        f"the folds {_told(_ours(results, 'nested', missed))}. Image size, rate, length and backbone were chosen on "
+        "all photographs, by a sketch with some 25 settings, and not chosen again: what that is worth is not known.",
+        f"**Not by larger copies**: of {copies['photos']} photographs that it learned from, copies of 1152 px instead "
+        f"of 512 change {copies['other_decisions']} decisions; of {copies['referable']} referable ones "
+        f"{copies['missed'][0]} and {copies['missed'][1]} are missed.",
+        "**Hardly by folds of visits**: by folds of whole stretches of the numbering, whose visits are in order of "
+        "time, a linear layer on the same backbone, which grades as well as what ships, misses "
         f"{stretches['missed_fraction']:.3f} instead of {visits['missed_fraction']:.3f}, and has a kappa of "
         f"{stretches['quadratic_weighted_kappa']:.3f} instead of {visits['quadratic_weighted_kappa']:.3f} (means of "
         f"{folds['divisions']} divisions each).",
