@@ -20,14 +20,6 @@ def package(tmp_path):
     )
 
 
-def test_the_card_is_made_of_the_tables(package):
-    results, shipped = package
-    path = shipped / f"{DEFAULT}.toml"
-    path.unlink()
-    card.write_card(results, shipped)
-    assert path.read_text() == (SHIPPED / path.name).read_text()
-
-
 def test_figures_from_outside_stand_on_the_card_as_they_were_told():
     blocks = tomllib.loads((SHIPPED / f"{DEFAULT}.toml").read_text())["metrics"]
     told = [each for each in blocks if each["how"].startswith("measured from outside")]

@@ -68,12 +68,18 @@ def lesion_rows(
         reasons = dict.fromkeys(finding.not_told for finding in findings.values() if finding.not_told)
         told += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
         if pictures is not None:
-            told += _save_picture(pictures / picture_name(str(file)), opened, maps, finder.info.thresholds, findings)
+            path = pictures / picture_name(str(file))
+            told += _save_picture(path, name, opened, maps, finder.info.thresholds, findings)
         yield row | {"pixels_across": maps.seen_px, "not_told": "; ".join(reasons)}, told
 
 
 def _save_picture(
-    path: Path, photo: PhotoFile, maps: LesionMaps, thresholds: Mapping[str, float], findings: Mapping[str, Finding]
+    path: Path,
+    name: str,
+    photo: PhotoFile,
+    maps: LesionMaps,
+    thresholds: Mapping[str, float],
+    findings: Mapping[str, Finding],
 ) -> list[str]:
     """Draw the picture of a photo; where it cannot be read at its full size, say so."""
     from biranet.inference.lesion_drawing import draw_lesions  # what draws letters is for pictures alone
@@ -86,7 +92,7 @@ def _save_picture(
         pixels = decode_photo(photo, None).pixels
     except (PhotoError, MemoryError) as error:
         return [f"  No picture: {error if isinstance(error, PhotoError) else 'it takes more memory than there is'}."]
-    write_bytes(path, draw_lesions(pixels, maps, shown, told, path.name).jpeg())
+    write_bytes(path, draw_lesions(pixels, maps, shown, told, name).jpeg())
     return []
 
 
