@@ -54,7 +54,7 @@ def _facts(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is measured, with a + where what it measures was changed since: results and pages are not that."""
+    """The commit that is measured, with a + where more than results and pages was changed since."""
     others = (":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
     return _git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
@@ -84,12 +84,31 @@ def _times() -> tuple[float, float | None]:
     return time.monotonic(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - own
 
 
+def pause() -> None:
+    """Do nothing for a while, and see how busy others keep the processors meanwhile.
+
+    The processes of a Ray cluster end each other: afterwards nobody can tell what they used from what others did.
+    """
+    time.sleep(_SETTLING_S)
+    before = _times()
+    time.sleep(_PAUSE_S)
+    _PAUSES.append((before, _times()))
+
+
 def _others_processors() -> float | None:
-    """How many processors others have kept busy since this module was imported; None where nobody knows."""
-    clock, used = _times()
-    if used is None or _STARTED[1] is None:
-        return None
-    return round(max(0.0, used - _STARTED[1]) / (clock - _STARTED[0]), 2)
+    """How many processors others kept busy in the pauses, or since this module was imported where there were none.
+
+    Returns:
+        None where nobody knows.
+    """
+    seconds = used = 0.0
+    for (begun, before), (ended, after) in _PAUSES or [(_STARTED, _times())]:
+        if before is None or after is None:
+            return None
+        seconds, used = seconds + ended - begun, used + max(0.0, after - before)
+    return round(used / seconds, 2)
 
 
+_SETTLING_S, _PAUSE_S = 1.0, 1.0
+_PAUSES: list[tuple[tuple[float, float | None], tuple[float, float | None]]] = []
 _STARTED = _times()

@@ -1,15 +1,12 @@
 """Ways of doing one thing, timed in turns, each time in a process of its own: no way profits from another."""
 
-import ctypes
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
-_SET_CHILD_SUBREAPER = 36
-"""Of Linux's prctl: who outlives its parent becomes a child of this process."""
+from records import pause
 
 
 def time_in_turns(script: str, ways: Sequence[str], rounds: int, *arguments: object) -> dict[str, list[float]]:
@@ -21,28 +18,19 @@ def time_in_turns(script: str, ways: Sequence[str], rounds: int, *arguments: obj
         rounds: How many turns count; one more goes before, which fills the system's caches.
         arguments: What else the script is called with.
     """
-    with suppress(AttributeError):  # no Linux
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     taken: dict[str, list[float]] = {way: [] for way in ways}
     # One thread a process; and modules are compiled once, as an installation does it.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     for turn in range(rounds + 1):
         for way in ways:
+            pause()
             command = [sys.executable, script, *map(str, arguments), "--way", way]
             answer = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-            _count_orphans()
             if answer.returncode:
                 sys.exit(f"{script}: {way} failed: {answer.stderr}")
             if turn:
                 taken[way].append(float(answer.stdout))
     return taken
-
-
-def _count_orphans() -> None:
-    """Wait for what a way has left behind and has ended: its processor time is ours, not that of others."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 def speedup(taken: Mapping[str, Sequence[float]], way: str, of: str) -> float:

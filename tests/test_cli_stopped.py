@@ -139,6 +139,8 @@ def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, pla
     assert partial_files(disk.path) == [] and not any(name.endswith(".safetensors") for name in left)
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.parametrize(
     ("kib", "others_kib", "written"),
     [(4, 4, []), (4, 0, ["predictions.csv"]), (20, 0, ["predictions.csv"])],
@@ -205,9 +207,9 @@ def undisturbed(split_folder, small, tmp_path_factory):
     return folder / "run"
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=[pytest.mark.slow, pytest.mark.sample])]
-)
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
     biranet, small, place, tree, number, warm, wait_for, undisturbed
 ):
@@ -243,6 +245,8 @@ def many(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number, many):
     (place / "photos").unlink()
@@ -268,6 +272,8 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
     assert tree(place / "out") == tree(many / "undisturbed")
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):
     command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")

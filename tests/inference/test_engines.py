@@ -156,6 +156,8 @@ assert "onnxruntime" in sys.modules
 """
 
 
+@pytest.mark.slow
+@pytest.mark.sample
 @pytest.mark.parametrize("engine", ["onnx", "auto"])
 def test_grading_by_onnx_runtime_loads_nothing_heavy(engine, drawn_photos, tmp_path):
     """With more photos than a batch, so that processes prepare them, and with pictures of the attention."""

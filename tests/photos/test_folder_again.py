@@ -216,7 +216,9 @@ def _written(journal):
         return 0
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.sample])])
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("kills", [3, 20])
 def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, whole, tmp_path, run, tree, kills):
     out, journal, rng = tmp_path / "out", tmp_path / "out" / "progress.jsonl", np.random.default_rng(0)
     # Random points over all photos, and a random moment after each: reading, writing, renaming.

@@ -115,6 +115,8 @@ def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence
             f"{FILE_MARKER}; it needs {needs}",
             r"\begin{table}",
             r"  \centering\small\setlength{\tabcolsep}{" + f"{_GAP_PT / 2:g}pt}}",
+            # Most classes leave space below a caption of a figure alone.
+            r"  \setlength{\belowcaptionskip}{6pt}",
             rf"  \caption{{{as_latex(caption)}}}",
             rf"  \label{{tab:{label}}}",
             "\n\n  \\medskip\n".join(parts),
