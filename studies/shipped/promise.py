@@ -15,7 +15,7 @@ can be asked without the photos that were kept back goes to results/promise.json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from biranet.grades import DECISIONS, GRADE_COUNT, REFERABLE_GRADE
 from biranet.learning.data import PreparedPhotos, sampling_chances
 from biranet.learning.flip import FlipAverage
 from biranet.learning.linear import choose_penalty, fit_logistic
+from biranet.learning.model import BiraNet
 from biranet.learning.normalization import normalize
 from biranet.learning.predict import predict_photos
 from biranet.learning.shipped_models import find_checkpoint
@@ -169,7 +170,7 @@ def _chance_of_outside(missed: int, referable: int, results: Path) -> float | No
     if not counts:
         return None
     theirs, of = map(int, counts[0].split(" of "))
-    return float(fisher_exact([[theirs, of - theirs], [missed, referable - missed]]).pvalue)
+    return float(fisher_exact(np.array([[theirs, of - theirs], [missed, referable - missed]])).pvalue)
 
 
 def copies(predictor: TorchPredictor, prepared: Path, larger: Path) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def folds(predictor: TorchPredictor, prepared: Path, config: TrainConfig) -> dic
 @torch.inference_mode()
 def features_of(predictor: TorchPredictor, images: PreparedPhotos) -> Tensor:
     """Show the frozen backbone each photo and its mirror image: `Features.views`."""
-    network = predictor.model.model if isinstance(predictor.model, FlipAverage) else predictor.model
+    network = cast(BiraNet, predictor.model.model if isinstance(predictor.model, FlipAverage) else predictor.model)
     kept = []
     for row in range(len(images)):
         pixels = images.photo(row)
@@ -257,7 +258,7 @@ def _answers(
     for number in range(FOLDS):
         layer = fit_logistic(*_taught(features, np.flatnonzero(fold != number), config), penalty, GRADE_COUNT)
         rows = np.flatnonzero(fold == number)
-        shares = (sum(layer(view[rows]).softmax(dim=1) for view in features.views) / 2).numpy()
+        shares = torch.stack([layer(view[rows]).softmax(dim=1) for view in features.views]).mean(dim=0).numpy()
         table = features.photos.iloc[rows][["file", "group", "grade"]].reset_index(drop=True)
         table = table.assign(predicted_grade=shares.argmax(axis=1))
         yield table.assign(**dict(zip(PROBABILITIES, shares.T, strict=True)))

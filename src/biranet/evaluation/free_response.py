@@ -84,12 +84,12 @@ class DrawnLesions(NamedTuple):
     """The lesions of a mask, and the nearest one of each place; they take 8 bytes a pixel.
 
     Attributes:
-        count: How many there are.
+        lesions: How many there are.
         distance: (H, W), float32: pixels to the nearest one; 0 within one.
         nearest: (H, W), int32: its number, from 0.
     """
 
-    count: int
+    lesions: int
     distance: npt.NDArray[np.float32]
     nearest: npt.NDArray[np.int32]
 
@@ -98,7 +98,7 @@ def find_drawn(mask: npt.NDArray[np.bool_]) -> DrawnLesions:
     """Find the lesions of a mask, (H, W), true where one is drawn.
 
     Example:
-        >>> find_drawn(np.eye(4, dtype=bool)).count  # what touches at a corner is one
+        >>> find_drawn(np.eye(4, dtype=bool)).lesions  # what touches at a corner is one
         1
     """
     count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=CONNECTIVITY)
@@ -127,7 +127,7 @@ def hit_lesions(points: Values, scores: Values, drawn: DrawnLesions, radius_px: 
     """
     columns, rows = (points.astype(np.int64).clip(0, np.array(drawn.distance.shape[::-1]) - 1)).T
     hit = drawn.distance[rows, columns] <= radius_px
-    found = np.full(drawn.count, -1.0)
+    found = np.full(drawn.lesions, -1.0)
     np.maximum.at(found, drawn.nearest[rows, columns][hit], scores[hit])
     return Marks(found, np.asarray(scores[~hit], np.float64))
 
