@@ -4,6 +4,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
+# Modules are compiled once, whatever the environment says: each command that tests start would do it anew.
+export PYTHONDONTWRITEBYTECODE =
+
 # Two processes with one thread each: with more threads they would only wait for one another. Who is done early takes
 # over what the other has left.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -208,3 +208,50 @@ def patients(results: Results) -> str:
             table(("what counts as positive", "sensitivity (95 %)", "specificity (95 %)"), positive),
         ]
     )
+
+
+SERVE_OVER_BARE = 0.85
+"""Aim: photos a second with 8 clients, over those of the bare engine."""
+
+
+def serve(results: Results) -> str:
+    ways = {"serve": "`biranet serve`", "litserve": "LitServe"}
+    figures = ("photos_per_second", "p50_ms", "p95_ms", "p99_ms")
+    rows = [("bare engine, no HTTP", "", results["bare_photos_per_second"], "", "", "")]
+    rows += [
+        (name, clients, *(row[figure] for figure in figures))
+        for way, name in ways.items()
+        for clients, row in results.get(way, {}).items()
+    ]
+    over, mixture, kills = results["serve_over_bare_at_8"], results["mixture"], results["kills"]
+    requests, kinds = mixture["requests"], ("answered", "refused", "went away", "asked to come again")
+    became = ", ".join(f"{mixture[kind]} {kind}" for kind in kinds if kind in mixture)
+    memory = ", ".join(map(str, mixture["memory_mb"]))
+    lost = {name: sum(each.get(name, 0) for each in (mixture, kills)) for name in ("lost", "swapped")}
+    aims = [
+        ("8 clients over the bare engine", over, f"at least {SERVE_OVER_BARE}"),
+        *((f"answers {name}", count, "at most 0") for name, count in lost.items()),
+    ]
+    return "\n\n".join(
+        [
+            table(("way", "clients", "photos a second", "median, ms", "95 %, ms", "99 %, ms"), rows),
+            f"Of {requests:,} requests of all kinds, sixteen at a time: {became}. Memory of all processes before, at "
+            f"each quarter and after: {memory} MB. Of {kills['kills']} workers killed while 8 clients asked, each was "
+            f"back after {kills['seconds_until_back']} s at most; {kills.get('asked to come again', 0)} requests were "
+            f"answered 503, {kills['answered']} with the grade of their photo.",
+            table(
+                ("", "measured", "aim", "reached"),
+                (
+                    (name, value, aim, reached(value, float(aim.split()[-1]), at_least=aim.startswith("at least")))
+                    for name, value, aim in aims
+                ),
+            ),
+        ]
+    )
+
+
+def serve_chart(results: Results) -> Figure:
+    bars = {"bare engine": results["bare_photos_per_second"]}
+    for way, name in {"serve": "ours", "litserve": "LitServe"}.items():
+        bars |= {f"{name}, {clients}": row["photos_per_second"] for clients, row in results.get(way, {}).items()}
+    return draw_bars(bars, "photos a second, by clients", ours=tuple(name for name in bars if name.startswith("ours")))

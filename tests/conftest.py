@@ -28,6 +28,8 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Group keys of the tests' own, not the user's: one for the whole run, so that a test and what it starts agree.
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"biranet-tests-{os.getuid()}"))
+# Tests import it themselves; biranet says the same where it does.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # No test may reach for a hub; a missing file must fail at once, not after retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -52,7 +52,7 @@ def test_overview_names_every_command_and_its_first_line(biranet):
     answer = biranet("--help")
     assert (answer.status, answer.err) == (0, "")
     names = {"demo", "prepare", "audit", "split", "train", "calibrate", "evaluate", "compare"}
-    names |= {"crossval", "models", "grade", "lesions", "train-lesions", "export"}
+    names |= {"crossval", "models", "grade", "lesions", "train-lesions", "serve", "export"}
     assert names == set(commands.COMMANDS)
     for name, command in commands.COMMANDS.items():
         assert f"  {name:15}{inspect.getdoc(command).splitlines()[0]}\n" in answer.out

@@ -98,6 +98,7 @@ def test_what_needs_torch_says_so(without_torch, checkpoint, split_folder, drawn
         },
         ("export", checkpoint, "a.safetensors"): f"biranet: halving a checkpoint needs torch; {install}",
         ("export", checkpoint, "a.onnx"): f"biranet: writing ONNX needs torch; {install.replace('train', 'onnx')}",
+        ("serve",): 'biranet: biranet serve needs fastapi; install it with: pip install "biranet[serve]"',
         ("demo", "--out", demo): command.format("demo"),
     }
     before = tree(tmp_path)

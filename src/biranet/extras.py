@@ -12,6 +12,7 @@ _PACKAGES = {
     "parquet": ("pyarrow",),
     "ray": ("ray",),
     "remote": ("fsspec", "s3fs", "aiohttp"),
+    "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
 }
 """Packages of each extra, as they are imported; what all of them are imported for, first."""
 
@@ -52,5 +53,5 @@ def needing(what: str, extra: str | None = None) -> Iterator[None]:
         if bringing is None:
             raise
         # Where one is missing, all of them mostly are, and which is imported first tells nobody anything.
-        named = _PACKAGES[bringing][0] if bringing == "train" else package
+        named = _PACKAGES[bringing][0] if bringing in ("train", "serve") else package
         raise InputError(f"{what} needs {named}; install it with: {install_command(extra or bringing)}") from None

@@ -25,6 +25,7 @@ _HOMES = {
     "models": "models",
     "grade": "grade",
     "lesions": "lesions",
+    "serve": "serve",
     "export": "export",
 }
 """The module of each command, whose class has its name, by the word that is typed, in the order of the work."""

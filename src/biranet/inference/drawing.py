@@ -15,7 +15,7 @@ from biranet.photos.cut import Cut
 from biranet.photos.overlay import NamedMap, attention_maps
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
-_ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
+ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
 
 
 def caption_of(
@@ -79,7 +79,7 @@ def draw_answer(
     shown = attention_maps(attention) if maps is None else maps
 
     def draw(photo: Pixels, cut: Cut, heading: str, note: str) -> Picture:
-        notes = (note for note in (_ATTENTION_NOTE if maps is None else "", note, DISCLAIMER) if note)
+        notes = (note for note in (ATTENTION_NOTE if maps is None else "", note, DISCLAIMER) if note)
         said = caption._replace(heading=heading, lines=(*caption.lines, *notes))
         return draw_sheet(photo, cut, shown, said, opacity=opacity)
 

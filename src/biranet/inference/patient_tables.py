@@ -10,22 +10,22 @@ from biranet.manifest import GUESSED_FROM
 from biranet.typed_tables import Columns, Row, Value, write_typed
 from biranet.words import EYES, counted
 
-_EYE_TYPES: Columns = {
+EYE_TYPES: Columns = {
     **dict.fromkeys(("patient", "eye", "status", "reason"), str), "predicted_grade": int,
     **dict.fromkeys(("decision", "action", "file"), str), "photos": int, "gradable": int,
     **dict.fromkeys(("patient_from", "eye_from"), str),
 }  # fmt: skip
-EYE_COLUMNS = tuple(_EYE_TYPES)
-"""Columns of the table of eyes; `file` is the photo that answers."""
+"""Columns of the table of eyes, and what stands in them; `file` is the photo that answers."""
+EYE_COLUMNS = tuple(EYE_TYPES)
 
-_PATIENT_TYPES: Columns = {
+PATIENT_TYPES: Columns = {
     "patient": str, "predicted_grade": int, "decision": str, "worst_eye": str,
     "left_status": str, "left_grade": int, "left_decision": str,
     "right_status": str, "right_grade": int, "right_decision": str,
     "reason": str, "action": str, "photos": int, "gradable": int, "patient_from": str, "eye_from": str,
 }  # fmt: skip
-PATIENT_COLUMNS = tuple(_PATIENT_TYPES)
-"""Columns of the table of patients."""
+"""Columns of the table of patients, and what stands in them."""
+PATIENT_COLUMNS = tuple(PATIENT_TYPES)
 
 
 def write_patients(
@@ -52,27 +52,29 @@ def write_patients(
         path.unlink(missing_ok=True)
     if next(iter(answers()), None) is None:
         return
-    rows = (_eye_row(patient, eye) for patient in answers() for eye in patient.eyes)
-    write_typed(eyes, _EYE_TYPES, rows, written)
-    write_typed(patients, _PATIENT_TYPES, map(_patient_row, tally.count_patients(answers())), written)
+    rows = (eye_row(patient, eye) for patient in answers() for eye in patient.eyes)
+    write_typed(eyes, EYE_TYPES, rows, written)
+    write_typed(patients, PATIENT_TYPES, map(patient_row, tally.count_patients(answers())), written)
 
 
-def _eye_row(patient: PatientAnswer, eye: EyeAnswer) -> Row:
+def eye_row(patient: PatientAnswer, eye: EyeAnswer) -> Row:
+    """Make the row of an eye: values by the names in `EYE_TYPES`, None where there is none."""
     origins = sources(eye.photos or patient.photos)
     # A missing eye has no photo that could say where it is known from.
     origins = origins if eye.photos else (origins[0], "")
     values = (eye.eye, eye.status, eye.reason, eye.grade, eye.decision, eye.action, eye.file)
-    return dict(zip(_EYE_TYPES, (patient.patient, *values, len(eye.photos), eye.gradable, *origins), strict=True))
+    return dict(zip(EYE_TYPES, (patient.patient, *values, len(eye.photos), eye.gradable, *origins), strict=True))
 
 
-def _patient_row(patient: PatientAnswer) -> Row:
+def patient_row(patient: PatientAnswer) -> Row:
+    """Make the row of a patient: values by the names in `PATIENT_TYPES`, None where there is none."""
     by_eye = {each.eye: each for each in patient.eyes}
     values: list[Value] = [patient.patient, patient.grade, patient.decision, patient.worst_eye]
     for eye in EYES:
         values += [by_eye[eye].status, by_eye[eye].grade, by_eye[eye].decision]
     gradable = sum(eye.gradable for eye in patient.eyes)
     values += [patient.reason, patient.action, len(patient.photos), gradable, *sources(patient.photos)]
-    return dict(zip(_PATIENT_TYPES, values, strict=True))
+    return dict(zip(PATIENT_TYPES, values, strict=True))
 
 
 class PatientTally:

@@ -76,6 +76,9 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
     Raises:
         InputError: As `load_onnx`.
     """
+    # Left to itself, ONNX Runtime from 1.29 on keeps a number of this machine in the home folder, and tells its makers
+    # which models are run. It looks for this when it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # late, since it takes longer than what asks for none of it
 
     options = onnxruntime.SessionOptions()

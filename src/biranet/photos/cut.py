@@ -70,8 +70,8 @@ class Cut:
     def window(self, scale: float = 1) -> tuple[slice, slice]:
         """Rows and columns of the photo that the square shows, where a pixel of it has become `scale` a side."""
         left_px, top_px, side_px = self.field.left_px, self.field.top_px, self.field.side_px
-        rows = _within(top_px * scale, (top_px + side_px) * scale, _scaled(self.height_px, scale))
-        return rows, _within(left_px * scale, (left_px + side_px) * scale, _scaled(self.width_px, scale))
+        rows = _within(top_px * scale, (top_px + side_px) * scale, scaled_px(self.height_px, scale))
+        return rows, _within(left_px * scale, (left_px + side_px) * scale, scaled_px(self.width_px, scale))
 
     def sample(self, values: _Floats, scale: float = 1) -> npt.NDArray[np.float32]:
         """Read a map of the square at each pixel of the photo that the square shows.
@@ -107,7 +107,13 @@ class Cut:
         return warped
 
 
-def _scaled(length_px: int, scale: float) -> int:
+def scaled_px(length_px: int, scale: float) -> int:
+    """How many pixels long a side becomes where each pixel becomes `scale` a side; what is left over of one is cut off.
+
+    Example:
+        >>> scaled_px(9, 1 / 3), scaled_px(10, 1 / 3)
+        (3, 3)
+    """
     return int(length_px * scale + 1e-6)  # a third of 9 is 3
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from biranet.config import OVERLAY_OPACITY
 from biranet.errors import InputError
-from biranet.photos.cut import Cut
+from biranet.photos.cut import Cut, scaled_px
 
 BANDS = 10
 """Regions between the ends of a scale: contours are drawn at each tenth of it."""
@@ -92,6 +92,55 @@ def draw_map(
     """
     drawn = photo.copy()
     window = cut.window(scale)
+    width_px = _contour_px(max(photo.shape))
+    colors, contours, is_contour = _color_regions(cut, shown, scale, width_px)
+    part = cv2.addWeighted(photo[window], 1 - opacity, colors, opacity, 0)
+    cv2.copyTo(contours, is_contour, part)
+    drawn[window] = part
+    _outline(drawn, cut, scale, width_px)
+    return drawn
+
+
+def draw_layer(cut: Cut, shown: NamedMap, *, scale: float = 1) -> npt.NDArray[np.uint8]:
+    """Draw the regions of a map, with their contours, as a layer to lay over the photo, as `draw_map` does.
+
+    Args:
+        cut: Where the square that the network sees lies in the photo.
+        shown: The map.
+        scale: Pixels a side of the layer for each one of the photo.
+
+    Returns:
+        Pixels (H, W, 4), uint8, RGBA: transparent where the network saw nothing of the photo, else opaque.
+
+    Example:
+        >>> draw_layer(Cut.whole(4), NamedMap("", np.eye(2)), scale=2).shape
+        (8, 8, 4)
+    """
+    height_px, width_px = (scaled_px(side, scale) for side in (cut.height_px, cut.width_px))
+    layer = np.zeros((height_px, width_px, 4), np.uint8)
+    window = cut.window(scale)
+    colors, contours, is_contour = _color_regions(cut, shown, scale, _contour_px(max(layer.shape)))
+    cv2.copyTo(contours, is_contour, colors)
+    layer[window][..., :3] = colors
+    layer[window][..., 3] = 255
+    if cut.field.disc is not None:
+        rows, columns = window
+        layer[window] *= cut.field.disc.scaled(scale).mask(colors.shape[:2], columns.start, rows.start)[..., None]
+    return layer
+
+
+def _contour_px(longer_side_px: int) -> int:
+    return max(2, round(_CONTOUR_FRACTION * longer_side_px))
+
+
+def _color_regions(
+    cut: Cut, shown: NamedMap, scale: float, contour_px: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Colour the regions of a map in the window of the photo that the square shows.
+
+    Returns:
+        The colours of the regions (h, w, 3), those of contours, and where these are (h, w), else 0.
+    """
     # The scale is put into the map, not into the millions of pixels read from it: weights add up to 1. They do so but
     # for rounding, which must not decide between two regions where a map is flat, at 0.5 for example.
     tenths = np.clip((shown.values - shown.low) / (shown.high - shown.low), 0, 1) * BANDS + _ROUNDING
@@ -99,14 +148,11 @@ def draw_map(
     regions = np.clip(tenths, 0, BANDS - 1, out=tenths).astype(np.uint8)
     table = np.zeros((256, 1, 3), np.uint8)
     table[:BANDS, 0] = COLORS
-    part = cv2.addWeighted(photo[window], 1 - opacity, cv2.applyColorMap(regions, table), opacity, 0)
-    width_px = max(2, round(_CONTOUR_FRACTION * max(photo.shape)))
-    around = np.ones((width_px, width_px), np.uint8)
+    around = np.ones((contour_px, contour_px), np.uint8)
     above = cv2.dilate(regions, around)
-    cv2.copyTo(cv2.applyColorMap(above, table), cv2.compare(above, cv2.erode(regions, around), cv2.CMP_NE), part)
-    drawn[window] = part
-    _outline(drawn, cut, scale, width_px)
-    return drawn
+    is_contour = cv2.compare(above, cv2.erode(regions, around), cv2.CMP_NE)
+    colors, contours = (np.asarray(cv2.applyColorMap(each, table), np.uint8) for each in (regions, above))
+    return colors, contours, np.asarray(is_contour, np.uint8)
 
 
 def _outline(drawn: npt.NDArray[np.uint8], cut: Cut, scale: float, width_px: int) -> None:

@@ -1,0 +1,64 @@
+"""What the OpenAPI document says beside what fastapi finds out: bodies, and why a request gets no answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Problem(BaseModel):
+    """Why there is no answer, in one sentence."""
+
+    error: str
+
+
+_DESCRIPTIONS = {
+    400: "The body is not what its type says",
+    401: "The token is missing or wrong",
+    404: "No such model answers here",
+    408: "The request took too long to arrive",
+    409: "The request with this Idempotency-Key is still under way",
+    413: "The request is too long, or brings too many photos",
+    415: "The body is no picture in a format that is read",
+    422: "The photo cannot be read, or what is said of it contradicts itself",
+    503: "No room now, or the model is not loaded yet; Retry-After says when to ask again",
+    504: "A photo took too long to grade",
+}
+
+FILE = {"type": "string", "format": "binary"}
+"""Schema of a photo."""
+
+_TEXT = {"type": "string"}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the statuses with which a request gets no answer.
+
+    Example:
+        >>> problems(404)[404]["description"]
+        'No such model answers here'
+    """
+    return {status: {"model": Problem, "description": _DESCRIPTIONS[status]} for status in statuses}
+
+
+def photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what the body of a request for grades may be.
+
+    Args:
+        files: Schema of the field `files` of a form.
+    """
+    form = {
+        "type": "object",
+        "properties": {"files": files, "patient": _TEXT, "eye": {"type": "array", "items": _TEXT}},
+        "required": ["files"],
+        "additionalProperties": False,
+    }
+    content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": FILE}}
+    query = [{"name": name, "in": "query", "required": False, "schema": _TEXT} for name in ("name", "patient", "eye")]
+    return {"requestBody": {"required": True, "content": content}, "parameters": query}
+
+
+def json_body(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
+    """Describe a body of JSON."""
+    schema = {"type": "object", "properties": properties, "required": required}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,152 @@
+// What was dropped, as cases: a patient with all photographs, or a photograph of which nobody knows whose it is.
+
+const EYES = {};
+for (const word of ["left", "l", "os", "le", "oi", "og", "oe"]) EYES[word] = "left";
+for (const word of ["right", "r", "od", "re"]) EYES[word] = "right";
+
+const LAST = new RegExp(`^(?:(.+?)[-_ ])?(${Object.keys(EYES).join("|")})(?:[-_ ]?eye)?$`, "i");
+const WITHIN = /^(?:(.+?)[-_ ])?(left|right|od|os)[-_ ]/i;
+
+// Views, cameras and visits with their numbers, and dates, tell of no patient (as `datasets/patients.py` has them).
+const WORDS =
+  "macula|mac|dis[ck]|onh|optic(?:dis[ck]|nerve)?|nerve|fovea|nasal|temporal|superior|inferior|central|cent(?:re|er)|" +
+  "posterior|pole|peripher(?:y|al)|field|fundus|retinal?|view|eyes?|colou?r|redfree|red|green|cfp|images?|img|im|" +
+  "photos?|fotos?|pict?(?:ures?)?|bild|dsc[nf]?|dcim|scans?|snapshot|captures?|frames?|copy|visit[ae]?s?|" +
+  "session|exam|v";
+const DATE = "(?:19|20)\\d\\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\\d|3[01])(?!\\d)";
+const NO_PATIENT = new RegExp(
+  `(?:(?<!\\p{L})(?:${WORDS})|(?<!\\d)${DATE})(?:[^\\p{L}\\d]*\\d+)*(?![\\p{L}\\d])`, "giu");
+
+/**
+ * Guess patient and eye from a path. The name must tell the eye, as its last word or as a word that means nothing
+ * else; the patient is what stands before it, with the folders below the one that was dropped. Where the name tells a
+ * view alone, or nothing but the eye, the folder may be the patient; a number of a camera is nobody's.
+ */
+export function readName(path) {
+  const folders = path.split("/");
+  const stem = folders.pop().replace(/( \(\d+\))?(\.[^.]*)?$/, "");
+  const match = LAST.exec(stem) ?? WITHIN.exec(stem);
+  if (!match) return { patient: "", eye: "" };
+  const eye = EYES[match[2].toLowerCase()];
+  const before = match[1] ?? "";
+  const name = before.replace(NO_PATIENT, "").replace(/^[-_. ()]+|[-_. ()]+$/g, "");
+  const below = before ? folders.slice(1) : folders.slice(-1);
+  return { patient: name || !/\d/.test(before) ? [...below, name].filter(Boolean).join("/") : "", eye };
+}
+
+let count = 0;
+
+export class Photo {
+  constructor(file, path, known = null) {
+    const { patient, eye } = known ?? readName(path);
+    const from = known ? "labels" : "name";
+    this.id = ++count;
+    this.file = file;
+    this.path = path;
+    this.patient = patient;
+    this.patientFrom = patient && from;
+    this.eye = eye;
+    this.eyeFrom = eye && from;
+    this.row = null; // what the service says of it
+    this.view = null; // its picture and maps
+    this.reader = ""; // the reader's own grade
+  }
+
+  get usable() {
+    return this.row?.status === "ok";
+  }
+
+  /** What is to be done, where the photograph answers for itself. */
+  get decision() {
+    if (!this.row) return "none";
+    if (this.usable) return this.row.decision;
+    return this.row.status === "unreadable" ? "unreadable" : "retake";
+  }
+}
+
+export class Case {
+  constructor(patient) {
+    this.id = ++count;
+    this.patient = patient;
+    this.photos = [];
+    this.state = "waiting"; // asking, done
+    this.eyes = [];
+    this.answer = null; // what the service says of the patient
+    this.problem = "";
+  }
+
+  get decision() {
+    if (this.state !== "done" || this.problem) return "none";
+    return this.answer?.decision ?? this.photos[0].decision;
+  }
+
+  get name() {
+    return this.patient || this.photos[0]?.path || "";
+  }
+
+  eye(name) {
+    return this.eyes.find((each) => each.eye === name) ?? null;
+  }
+
+  photosOf(eye) {
+    const first = this.eye(eye)?.file;
+    const photos = this.photos.filter((photo) => (photo.eye || "unknown") === eye);
+    return photos.sort((a, b) => (b.path === first) - (a.path === first) || a.id - b.id);
+  }
+
+  /** The eyes to show, the right one on the left of the screen, as it sits opposite. */
+  get shownEyes() {
+    if (!this.patient) return [this.photos[0].eye || "unknown"];
+    const unknown = this.photosOf("unknown").length > 0;
+    const named = this.photos.some((photo) => photo.eye);
+    return [...(named || !unknown ? ["right", "left"] : []), ...(unknown ? ["unknown"] : [])];
+  }
+}
+
+/** All cases, by patient; photographs of unknown patients are cases of their own. */
+export class Cases {
+  all = [];
+  #names = new Set();
+  #files = new Set();
+
+  get photos() {
+    return this.all.flatMap((each) => each.photos);
+  }
+
+  /** A name that no other photograph has; null for a file that is here already. */
+  freeName(file, path) {
+    const same = [path, file.size, file.lastModified].join();
+    if (this.#files.has(same)) return null;
+    this.#files.add(same);
+    const [, stem, ending] = /^([^]*?)(\.[^./]*)?$/.exec(path);
+    let name = path;
+    for (let at = 2; this.#names.has(name); at += 1) name = `${stem} (${at})${ending ?? ""}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** Put a photograph where it belongs; the case must be asked for anew. */
+  place(photo) {
+    let found = photo.patient && this.all.find((each) => each.patient === photo.patient);
+    if (!found) this.all.push((found = new Case(photo.patient)));
+    found.photos.push(photo);
+    found.state = "waiting";
+    return found;
+  }
+
+  /** Change whose photograph it is. Gives all cases that must be asked for anew, and those that are gone. */
+  move(photo, change) {
+    const from = this.all.find((each) => each.photos.includes(photo));
+    Object.assign(photo, change);
+    if (photo.patient === from.patient) {
+      from.state = "waiting";
+      return [from];
+    }
+    from.photos = from.photos.filter((each) => each !== photo);
+    const to = this.place(photo);
+    if (from.photos.length) from.state = "waiting";
+    else this.all[this.all.indexOf(from)] = to;
+    this.all = [...new Set(this.all)];
+    return [to, ...(from.photos.length ? [from] : [])];
+  }
+}

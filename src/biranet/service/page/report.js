@@ -1,0 +1,83 @@
+// One page of paper for one patient. It stands in the page, unseen, so that printing it needs nothing else.
+
+import {
+  actionsOf, altText, dateNow, decisionMark, eyeName, gradeLines, meaningOf, probabilityTable, readerWords, reasonsOf,
+} from "./answer.js";
+import { data, h, mapName, said, t } from "./words.js";
+
+const MOST_LIMITS = 3;
+
+export function renderReport(element, each, model, viewer) {
+  element.replaceChildren();
+  element.lang = document.documentElement.lang;
+  const isReady = Boolean(each) && each.decision !== "none";
+  document.body.classList.toggle("has-report", isReady);
+  if (!isReady) return;
+  const eyes = each.shownEyes;
+  const limits = model.card?.limits;
+  element.append(
+    h("div", { className: "report-head" },
+      h("h1", {}, t("report")),
+      h("p", {}, `${t("patient")}: `, h("strong", {}, data(each.name))),
+      h("p", { id: "report-date" }, t("report_date", { date: dateNow() })),
+    ),
+    h("div", { className: "report-answer" },
+      h("p", { className: "verdict" }, decisionMark(each.decision)),
+      h("p", {}, t(meaningOf(each))),
+      h("div", { className: "report-lists" }, list("do_now", actionsOf(each)), list("why", reasonsOf(each))),
+    ),
+    h("div", { className: `report-eyes of-${eyes.length}` }, eyes.map((eye) => eyeOnPaper(each, eye, model, viewer))),
+    h("div", { className: "report-foot" },
+      h("p", { className: "signature" }, t("report_reader")),
+      modelLine(model),
+      limits && h("p", {}, `${t("report_limits")}: `, data(limits.slice(0, MOST_LIMITS).join(" "), "en")),
+      h("p", { className: "disclaimer" }, t("disclaimer")),
+    ),
+  );
+}
+
+const list = (key, lines) => lines.length > 0 && h("div", {}, h("h2", {}, t(key)), h("ul", {}, lines));
+
+/** A page may be open for long before it is printed. */
+export function dateReport() {
+  const element = document.getElementById("report-date");
+  if (element) element.textContent = t("report_date", { date: dateNow() });
+}
+
+function eyeOnPaper(each, eye, model, viewer) {
+  const answer = each.eye(eye);
+  const [photo] = each.photosOf(eye);
+  const head = h("h2", {}, eyeName(eye));
+  const verdict = (decision) => h("p", { className: "verdict" }, decisionMark(decision));
+  if (!photo) return h("section", {}, head, verdict("retake"), h("p", {}, t("missing")));
+  return h("section", {},
+    head,
+    photo.view?.picture && pictureOnPaper(eye, photo, viewer),
+    verdict(answer?.decision || photo.decision),
+    photo.usable ? gradeLines(photo.row) : h("p", {}, said(photo.row?.reason || "")),
+    photo.usable && probabilityTable(photo.row, model.fittedOn),
+    photo.reader && h("p", { className: "reader" }, readerWords(photo)),
+    h("p", { className: "hint" }, `${t("file")}: `, data(photo.path)),
+  );
+}
+
+function pictureOnPaper(eye, photo, viewer) {
+  const shown = photo.view.maps[viewer.map];
+  const picture = h("img", { src: `data:image/jpeg;base64,${photo.view.picture}`, alt: altText(eye, photo) });
+  if (!shown) return h("figure", {}, h("div", { className: "paper" }, picture));
+  const map = h("img", { src: `data:image/png;base64,${shown.png}`, alt: viewer.describeMap(shown) });
+  map.style.opacity = viewer.opacity;
+  return h("figure", {},
+    h("div", { className: "paper" }, picture, map),
+    h("figcaption", {}, t("report_map", { map: mapName(shown) }), ". ", t("map_note")),
+  );
+}
+
+/** Which model says all this. */
+export function modelLine(model) {
+  const parts = [[`${t("model")} `, data(model.name)]];
+  const digest = h("span", { className: "digest", translate: "no" }, model.sha256);
+  if (model.sha256) parts.push([`${t("checksum")} `, digest]);
+  if (model.version) parts.push([t("version", { version: model.version })]);
+  return h("p", { className: "model-line" }, parts.flatMap((part, at) => (at ? [" · ", ...part] : part)));
+}

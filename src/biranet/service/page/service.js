@@ -1,0 +1,106 @@
+// What is asked of the service: a few requests at a time, tried again where it is busy, stopped where it is gone.
+
+const AT_ONCE = 4;
+const LONGEST_WAIT_S = 60;
+
+let token = ""; // in memory alone
+
+/** The service gave a sentence instead of an answer, or nothing (status 0). */
+export class Refusal extends Error {
+  constructor(status, message, wait = 0) {
+    super(message);
+    this.status = status;
+    this.wait = wait;
+  }
+}
+
+async function once(path, options = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  let response;
+  let answer;
+  try {
+    response = await fetch(path, { ...options, headers, cache: "no-store" });
+    // An answer that breaks off is none; a refusal by a proxy may be no JSON.
+    answer = await (response.ok ? response.json() : response.json().catch(() => null));
+  } catch {
+    throw new Refusal(0, "");
+  }
+  if (response.ok) return answer;
+  if ([502, 504].includes(response.status)) throw new Refusal(0, "");
+  const wait = Number(response.headers.get("Retry-After")) || 2;
+  throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);
+}
+
+/**
+ * Asks for the page. `whenBusy(seconds)` is told of a wait, `askToken(wrong)` gives the token; a service that is gone
+ * is a Refusal with status 0.
+ */
+export class Service {
+  #asked = null;
+  #running = 0;
+  #waiting = [];
+
+  constructor({ whenBusy, askToken }) {
+    this.whenBusy = whenBusy;
+    this.askToken = askToken;
+  }
+
+  models = () => this.#ask("v1/models");
+  model = (name) => this.#ask(`v1/models/${encodeURIComponent(name)}`);
+  view = (photo) => this.#ask("v1/view", { method: "POST", body: form([photo], "", []) }, { first: true });
+
+
+  /** Grade photographs of one patient, or of nobody known; each may name its eye. `begin` is called at their turn. */
+  grade(photos, patient, begin) {
+    const eyes = photos.some((photo) => photo.eye) ? photos.map((photo) => photo.eye) : [];
+    return this.#ask("v1/grade", { method: "POST", body: form(photos, patient, eyes) }, { begin });
+  }
+
+  async #ask(path, options, { first = false, begin = () => null } = {}) {
+    await this.#turn(first);
+    begin();
+    try {
+      for (;;) {
+        const sent = token;
+        try {
+          return await once(path, options);
+        } catch (refusal) {
+          if (refusal.status === 401) await this.#newToken(sent);
+          else if ([429, 503].includes(refusal.status)) await this.#rest(Math.min(refusal.wait, LONGEST_WAIT_S));
+          else throw refusal;
+        }
+      }
+    } finally {
+      this.#running -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Wait for a turn; what somebody looks at goes first. */
+  async #turn(first) {
+    if (this.#running >= AT_ONCE) await new Promise((go) => this.#waiting[first ? "unshift" : "push"](go));
+    this.#running += 1;
+  }
+
+  async #rest(seconds) {
+    this.whenBusy(seconds);
+    await new Promise((go) => setTimeout(go, 1000 * seconds));
+    this.whenBusy(0);
+  }
+
+  /** Ask the user once, however many requests need it. */
+  async #newToken(sent) {
+    if (sent !== token) return;
+    this.#asked ??= this.askToken(sent !== "");
+    token = await this.#asked;
+    this.#asked = null;
+  }
+}
+
+function form(photos, patient, eyes) {
+  const body = new FormData();
+  for (const photo of photos) body.append("files", photo.file, photo.path);
+  if (patient) body.append("patient", patient);
+  for (const eye of eyes) body.append("eye", eye);
+  return body;
+}

@@ -1,0 +1,252 @@
+// The case that is looked at: what to do first, then each eye with its photograph, grades and probabilities.
+
+import {
+  actionsOf, altText, decisionMark, eyeName, gradeLines, GRADES, meaningOf, probabilityTable, readerWords, reasonsOf,
+  stateOf,
+} from "./answer.js";
+import { data, h, mapName, number, said, t } from "./words.js";
+
+/**
+ * Draw a case anew. `app` has the viewer, the model and what a user can do: `move`, `read`, `look`, `addTo`, `print`.
+ */
+export function renderCase(element, each, app) {
+  const focused = document.activeElement?.id;
+  app.viewer.clear();
+  staged.clear();
+  element.replaceChildren();
+  if (!each) {
+    element.append(h("div", { className: "nothing" }, h("h2", {}, t("nothing")), h("p", {}, t("nothing_hint"))));
+    return;
+  }
+  element.append(
+    head(each, app),
+    verdict(each),
+    toolbar(each, app),
+    h("div", { className: `eyes of-${each.shownEyes.length}` }, each.shownEyes.map((eye) => panel(each, eye, app))),
+  );
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  showPhotos(each, app);
+}
+
+function head(each, app) {
+  const from = each.photos[0].patientFrom;
+  const name = h("input", { id: "patient-name", value: each.patient, autocomplete: "off", size: 18 });
+  name.placeholder = t("patient_unknown");
+  return h("form", { className: "case-head", onsubmit: (event) => {
+    event.preventDefault();
+    app.rename(each, name.value.trim());
+  } },
+    h("label", {}, h("span", {}, t("patient")), " ", name),
+    h("button", { id: "rename" }, t("rename")),
+    each.patient && from && h("span", { className: `origin ${from}` }, t(`from_${from}`)),
+    h("button", { type: "button", id: "print", className: "print", onclick: app.print }, t("print")),
+  );
+}
+
+function verdict(each) {
+  if (each.state !== "done") {
+    return h("div", { className: "verdict-box none" }, h("h2", {}, decisionMark("none")), h("p", {}, t(stateOf(each))));
+  }
+  if (each.problem) {
+    const head = h("h2", {}, decisionMark("none"));
+    return h("div", { className: "verdict-box none" }, head, h("p", {}, said(each.problem)));
+  }
+  const [actions, reasons] = [actionsOf(each), reasonsOf(each)];
+  return h("div", { className: `verdict-box ${each.decision.replaceAll(" ", "-")}` },
+    h("div", { className: "decided" },
+      h("h2", {}, decisionMark(each.decision)),
+      h("p", { className: "means" }, t(meaningOf(each))),
+      !each.patient && each.decision !== "unreadable" && h("p", {}, t("whose"))),
+    (actions.length > 0 || reasons.length > 0) && h("div", { className: "why" },
+      actions.length > 0 && [h("h3", {}, t("do_now")), h("ul", { className: "actions" }, actions)],
+      reasons.length > 0 && [h("h3", {}, t("why")), h("ul", { className: "reasons" }, reasons)]),
+  );
+}
+
+const staged = new Map(); // photographs by the element under them
+
+/** Controls of the view; they work on both eyes. */
+function toolbar(each, app) {
+  const { viewer } = app;
+  const maps = each.photos.find((photo) => photo.view?.maps.length)?.view.maps ?? [];
+  const press = (id, act) => h("button", { type: "button", id, onclick: act }, t(id));
+  const zoom = (id, sign, factor) =>
+    h("button", { type: "button", id, "aria-label": t(id), onclick: () => viewer.zoomBy(factor) }, sign);
+  const toggle = (name) => h("button", {
+    type: "button", id: name, "aria-pressed": viewer.look[name], onclick: () => viewer.toggle(name),
+  }, t(name));
+  const choice = h("select", { id: "map", onchange: (event) => viewer.showMap(Number(event.target.value)) },
+    h("option", { value: -1 }, t("no_map")),
+    maps.map((map, index) => h("option", { value: index }, mapName(map))));
+  choice.value = viewer.map < maps.length ? viewer.map : -1;
+  viewer.onchange = () => {
+    refreshTools(viewer);
+    for (const [element, photo] of staged) tellStage(element, photo, viewer);
+    app.report();
+  };
+  const slider = h("input", {
+    type: "range", id: "opacity", min: 0, max: 100, step: 5, value: Math.round(100 * viewer.opacity),
+    disabled: viewer.map < 0, oninput: (event) => viewer.setOpacity(Number(event.target.value) / 100),
+  });
+  return h("div", { className: "tools", role: "group", "aria-label": t("tools") },
+    h("div", { className: "buttons" },
+      press("fit", () => viewer.fit()), press("actual", () => viewer.showActual()),
+      zoom("zoom_out", "−", 1 / 1.25), zoom("zoom_in", "+", 1.25),
+    ),
+    h("div", { className: "buttons" }, toggle("redfree"), toggle("contrast"), toggle("inverse")),
+    maps.length ? [
+      h("label", {}, t("map"), " ", choice),
+      h("label", { className: "opacity" }, t("opacity"), " ", slider),
+    ] : null,
+    h("details", { className: "keys" }, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
+      h("ul", {}, ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", {}, t(`key_${key}`))))),
+    maps.length ? h("p", { className: "hint map-note" }, t("map_note")) : null,
+  );
+}
+
+function refreshTools(viewer) {
+  for (const [name, on] of Object.entries(viewer.look)) document.getElementById(name)?.setAttribute("aria-pressed", on);
+  const choice = document.getElementById("map");
+  if (!choice) return;
+  choice.value = viewer.map;
+  document.getElementById("opacity").disabled = viewer.map < 0;
+}
+
+/** The photograph of an eye that was chosen; else the one that answers for it. */
+function lookedAt(each, eye, app) {
+  const photos = each.photosOf(eye);
+  return photos.find((photo) => photo === app.looked.get(`${each.id} ${eye}`)) ?? photos[0];
+}
+
+function panel(each, eye, app) {
+  const photos = each.photosOf(eye);
+  const shown = lookedAt(each, eye, app);
+  const answer = each.eye(eye);
+  const title = h("h3", { id: `head-${eye}` }, eyeName(eye));
+  if (!shown) {
+    return h("section", { className: "eye", "aria-labelledby": `head-${eye}` }, title,
+      h("div", { className: "stage empty" }, h("p", {}, t("missing")),
+        h("button", { type: "button", id: `add-${eye}`, onclick: () => app.addTo(each, eye) }, t(`add_${eye}`))),
+      each.state === "done" && h("p", { className: "eye-verdict" }, decisionMark("retake")));
+  }
+  return h("section", { className: "eye", "aria-labelledby": `head-${eye}` },
+    h("div", { className: "eye-head" }, title, eyeChoice(shown, eye, app)),
+    h("div", { className: "stage", id: `stage-${eye}`, "data-eye": eye },
+      h("p", { className: "loading" }, t("loading"))),
+    h("p", { className: "hint under", id: `under-${eye}`, translate: "no" }, shown.path),
+    photos.length > 1 && strip(each, eye, photos, shown, app),
+    each.state === "done" && shown.row && answers(each, eye, shown, answer, app),
+  );
+}
+
+function eyeChoice(photo, eye, app) {
+  const choice = h("select", { id: `which-${eye}`, onchange: (event) => app.move(photo, event.target.value) },
+    [["right", "eye_right"], ["left", "eye_left"], ["", "eye_unknown"]].map(([value, key]) =>
+      h("option", { value }, t(key))));
+  choice.value = photo.eye;
+  choice.setAttribute("aria-label", t("which_eye"));
+  return h("div", { className: "which" },
+    choice,
+    photo.eyeFrom && h("span", { className: `origin ${photo.eyeFrom}` }, t(`from_${photo.eyeFrom}`)));
+}
+
+/** All photographs of an eye, to choose the one that is looked at. */
+function strip(each, eye, photos, shown, app) {
+  const answering = each.eye(eye)?.file;
+  return h("div", { className: "strip", role: "group", "aria-label": t("other_photos") },
+    photos.map((photo, at) => h("button", {
+      type: "button", id: `photo-${photo.id}`, "aria-pressed": photo === shown,
+      onclick: () => app.look(each, eye, photo),
+    }, t("photo_n", { n: at + 1, all: photos.length }), " ", decisionMark(photo.decision, "small"),
+    photo.path === answering && eye !== "unknown" ? ` ${t("answers")}` : "")));
+}
+
+function answers(each, eye, photo, answer, app) {
+  const { row } = photo;
+  const parts = [];
+  if (answer?.decision) {
+    parts.push(h("p", { className: "eye-verdict" }, decisionMark(answer.decision)));
+    if (eye !== "unknown") parts.push(h("p", { className: "means" }, t(`eye_means_${answer.decision}`)));
+    if (answer.reason && answer.status === "ok") parts.push(h("p", { className: "hint" }, said(answer.reason)));
+  } else parts.push(h("p", { className: "eye-verdict" }, decisionMark(photo.decision)));
+  if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.fittedOn));
+  else {
+    // What is to be taken again says why.
+    const isRetake = row.action?.startsWith("retake: ");
+    parts.push(h("p", { className: "grade" }, t("no_grade"), !isRetake && [": ", said(row.reason)]));
+    if (row.action) parts.push(h("p", { className: "advice" }, said(row.action)));
+  }
+  return h("div", { className: "answers" }, parts, readerChoice(eye, photo, app));
+}
+
+function readerChoice(eye, photo, app) {
+  const words = h("p", { className: "reader-words", id: `reader-words-${eye}` }, readerWords(photo));
+  const choice = h("select", {
+    id: `reader-${eye}`, "aria-describedby": `reader-hint-${eye}`, onchange: (event) => {
+      app.read(photo, event.target.value);
+      words.textContent = readerWords(photo);
+    },
+  },
+    h("option", { value: "" }, t("reader_none")),
+    GRADES.map((grade) => h("option", { value: grade }, `${grade} (${t(`grade_${grade}`)})`)),
+    h("option", { value: "ungradable" }, t("reader_ungradable")));
+  choice.value = photo.reader;
+  return h("div", { className: "reader" },
+    h("label", {}, t("reader"), " ", choice), words,
+    h("p", { className: "hint", id: `reader-hint-${eye}` }, t("reader_hint")));
+}
+
+/** Put the photographs on their stages, once the service has given them. */
+async function showPhotos(each, app) {
+  await Promise.all([...document.querySelectorAll("#case .stage[data-eye]")].map(async (element) => {
+    const { eye } = element.dataset;
+    const photo = lookedAt(each, eye, app);
+    if (!photo.view && each.state !== "done") {
+      element.replaceChildren(h("p", { className: "loading" }, t(stateOf(each))));
+      return;
+    }
+    try {
+      await app.see(photo);
+    } catch (refusal) {
+      const why = refusal.message ? said(refusal.message) : data("–");
+      const [before, after] = t("no_view", { why: "\n" }).split("\n");
+      if (element.isConnected) element.replaceChildren(h("p", { className: "loading" }, before, why, after));
+      return;
+    }
+    if (!element.isConnected || !photo.view) return;
+    if (!photo.view.picture) {
+      element.replaceChildren(h("p", { className: "loading" }, t("no_picture")));
+      return;
+    }
+    stage(element, eye, photo, app);
+    if (!document.getElementById("map")) document.querySelector("#case .tools").replaceWith(toolbar(each, app));
+    app.report();
+  }));
+}
+
+/** What the colours of a map mean. */
+function legend(scale) {
+  const colors = h("span", { className: "colors", "aria-hidden": true }, scale.colors.map((color) => {
+    const box = h("span");
+    box.style.background = color;
+    return box;
+  }));
+  return h("span", {}, t("scale", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
+}
+
+function stage(element, eye, photo, app) {
+  element.replaceChildren();
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", t("stage", { eye: t(`eye_${eye}`) }));
+  app.viewer.add(element, photo, altText(eye, photo));
+  staged.set(document.getElementById(`under-${eye}`), photo);
+  tellStage(document.getElementById(`under-${eye}`), photo, app.viewer);
+}
+
+/** What stands under a photograph: its name, its size, and what the colours over it mean. */
+function tellStage(element, photo, viewer) {
+  const { width, height, maps } = photo.view;
+  element.replaceChildren(data(photo.path), ` · ${t("photo_as_taken", { width, height })}`);
+  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale));
+}

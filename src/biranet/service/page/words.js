@@ -1,0 +1,85 @@
+// The texts in the language that is chosen, and small helpers to put them on the page.
+
+import { LANGUAGES, SAID, TEXTS } from "./texts.js";
+
+let language = "en";
+
+export function startLanguage() {
+  const wanted = (navigator.languages ?? [navigator.language]).map((each) => each.slice(0, 2));
+  setLanguage(wanted.find((each) => each in LANGUAGES) ?? "en");
+}
+
+export function setLanguage(name) {
+  language = name;
+  document.documentElement.lang = name;
+}
+
+export const languageNow = () => language;
+
+/** The text of a key, with values in place of its {names}. */
+export function t(key, values = {}) {
+  const text = TEXTS[language][key];
+  if (text === undefined) throw new Error(`no text ${key}`);
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export const number = (value, digits) =>
+  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** Make an element. Properties are set as such, `data` and `aria` by name; children are elements or texts. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined) continue;
+    if (/^(aria-|data-|role$|for$|translate$|lang$|list$)/.test(name)) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.flat(Infinity).filter((child) => ![null, undefined, false, ""].includes(child)));
+  return element;
+}
+
+/** What is not ours to translate: names, numbers, what a card says. */
+export const data = (text, lang) => h("span", { translate: "no", lang }, String(text));
+
+/** A picture of index.html, beside words that say the same. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#icon-${name.replaceAll(" ", "-")}`);
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+/** Name a map, with whose scale it is on. */
+export const mapName = ({ label, scale }) =>
+  [label, scale.words].map((words) => translate(words) ?? words).join(", ");
+
+/** What the service says in words, translated piece by piece; what is not known stays English. */
+export function said(sentence) {
+  const known = translate(sentence);
+  if (known !== null) return known;
+  const retake = /^(retake): (.+?)(?: \((.+)\))?$/.exec(sentence);
+  if (!retake) return data(sentence, "en");
+  return h("span", {}, said(retake[1]), ": ", said(retake[2]), retake[3] && [" (", said(retake[3]), ")"]);
+}
+
+function translate(sentence) {
+  if (language === "en") return sentence;
+  const numbers = sentence.match(/\d+/g) ?? [];
+  const text = SAID[language][sentence.replace(/\d+/g, "{n}")];
+  return text === undefined ? null : text.replace(/\{n\}/g, () => numbers.shift());
+}
+
+const OF_THE_PATIENT = /^(the headers of its files|find out whose)/;
+
+/** Reasons and actions of a patient, each with its eye: [eye or "", sentence]. */
+export function pieces(sentences) {
+  let eye = "";
+  return sentences.split(/; (?![^(]*\))/).filter(Boolean).map((piece) => {
+    const [, named, rest] = /^(?:(left|right|unknown) eye: )?([^]*)$/.exec(piece);
+    eye = named ?? (OF_THE_PATIENT.test(rest) ? "" : eye);
+    return [eye, rest];
+  });
+}

@@ -1,0 +1,51 @@
+"""Why a request gets no answer, in one sentence and a status of HTTP."""
+
+import traceback
+from pathlib import Path
+
+from biranet.errors import BiranetError
+
+BUSY, OVERDUE, FAULT, GONE = 503, 504, 500, 499
+"""Statuses: no room or no worker now; a photo took too long; what nobody foresaw; the client went away."""
+
+RETRY_AFTER_SECONDS = 2
+"""When to ask again after `BUSY`."""
+
+
+class RequestError(BiranetError):
+    """A request that gets no answer.
+
+    Attributes:
+        status: Status of HTTP.
+        reason: What is wrong, in one sentence; also the text of the error.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to the status."""
+        if self.status == BUSY:
+            return {"retry-after": str(RETRY_AFTER_SECONDS)}
+        return {"www-authenticate": "Bearer"} if self.status == 401 else {}
+
+
+def place_of(error: BaseException) -> str:
+    """Say what kind of error came from where; what it says itself may hold the name of a photo."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+
+
+def describe_fault(place: str) -> str:
+    """Say that something came up which nobody foresaw.
+
+    Args:
+        place: From `place_of`.
+    """
+    return f"this is a fault of biranet ({place}); please report it"

@@ -1,0 +1,175 @@
+"""Runs the service: the socket, HTTP by uvicorn, and an end in good order."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from biranet.errors import InputError
+from biranet.service.app import make_app
+from biranet.service.service import Service
+from biranet.service.settings import Settings
+from biranet.signals import current_handlers
+
+_LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING}
+"""Loggers whose messages are shown, from which level on."""
+
+
+def serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until a signal comes; then finish what was taken, and take no more.
+
+    Args:
+        settings: How.
+        host: Where to listen.
+        port: Its port; 0 takes one that is free.
+        announce: Is told the address once photos can be graded.
+
+    Raises:
+        InputError: If nothing can listen there, or the model cannot be loaded.
+    """
+    listener = _listen(host, port)
+    service = Service(settings)
+    config = uvicorn.Config(
+        make_app(service),
+        http=_protocol(settings.limits.seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it would name photos
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.limits.seconds),
+    )
+    server = _Server(config)
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listener.getsockname()[1]}"
+
+    def watch() -> None:
+        service.workers.start()
+        while not service.workers.wait(1) and not server.should_exit:
+            pass
+        if service.workers.loaded is None:
+            server.should_exit = True
+        elif not server.should_exit:
+            announce(address)
+
+    with _logging(), contextlib.closing(listener):
+        starting = threading.Thread(target=watch, daemon=True)
+        starting.start()
+        try:
+            asyncio.run(server.serve([listener]))
+        finally:
+            server.should_exit = True
+            starting.join()
+            service.workers.stop()
+    if service.workers.loaded is None and service.workers.failure is not None:
+        raise service.workers.failure
+
+
+class _Server(uvicorn.Server):
+    """Stops at the first signal when all is answered, and at the second at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        before = current_handlers()
+        for number in before:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _protocol(seconds: float) -> type[H11Protocol]:
+    """Make the protocol of connections: HTTP, for so many seconds without a request.
+
+    uvicorn waits for ever for a client that begins a request and never ends its head, or sends on after its answer.
+    """
+
+    class Patient(H11Protocol):
+        timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.wait()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self.timer is not None:
+                self.timer.cancel()
+
+        def wait(self) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self.loop.call_later(seconds, self.end_idle, self.cycle)
+
+        def end_idle(self, cycle: RequestResponseCycle | None) -> None:
+            if self.cycle is cycle:
+                self.transport.close()
+
+    return Patient
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"nothing can listen at {host}, port {port}: {reason}; give another --host or --port"
+        ) from None
+    return listener
+
+
+class _Plain(logging.Formatter):
+    """One line a message: no traceback, which may quote what a request brought."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
+        return ""
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
+    loggers = {logging.getLogger(name): level for name, level in _LOGGERS.items()}
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger, level in loggers.items():
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

@@ -1,0 +1,204 @@
+"""What a request brings: photos, and whose they are; read into memory and nowhere else, within its limits."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from biranet.decisions.patients import NOBODY, Subject
+from biranet.inference.subjects import agree
+from biranet.photos.datasets.name_pattern import NamePattern
+from biranet.service.parcels import Photo
+from biranet.service.request_error import BUSY, GONE, RequestError
+from biranet.service.settings import Limits
+from biranet.words import counted, is_empty, parse_eye
+
+FILES, PATIENT, EYE, NAME = "files", "patient", "eye", "name"
+"""Fields of a form; in the query of a raw photo, a name stands in place of files."""
+
+_FORM = (
+    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once or, in their order, for each"
+)
+
+_FIELD_BYTES = 10_000
+"""Length of a field that is no file."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request brought.
+
+    Attributes:
+        files: Name and content of each photo.
+        patient: Whose they are; empty where nobody says.
+        eyes: Which eye they show, as people write it: nothing, once for all of them, or for each.
+        is_raw: Whether the body was one photo, and no form.
+    """
+
+    files: tuple[tuple[str, bytes], ...]
+    patient: str = ""
+    eyes: tuple[str, ...] = ()
+    is_raw: bool = False
+
+    def photos(self, pattern: NamePattern | None) -> list[Photo]:
+        """Say of each photo whose it is.
+
+        Args:
+            pattern: How names tell patient and eye; None where they tell nothing.
+
+        Raises:
+            InputError: If the eye is none, or a name contradicts what was said.
+        """
+        patient = "" if is_empty(self.patient) else self.patient.strip()
+        eyes = self.eyes if len(self.eyes) > 1 else [*self.eyes, ""][:1] * len(self.files)
+        said = [_said(patient, parse_eye(eye)) for eye in eyes]
+        return [
+            Photo(name, data, _whose(name, each, pattern)) for (name, data), each in zip(self.files, said, strict=True)
+        ]
+
+
+def _said(patient: str, eye: str) -> Subject:
+    return Subject(patient, "labels" if patient else "", eye, "labels" if eye else "")
+
+
+def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
+    patient, eye = (pattern and pattern.read(name.replace("\\", "/"))) or ("", "")
+    named = Subject(patient, "name" if patient else "", eye, "name" if eye else "")
+    return said if named == NOBODY else agree(Path(name), said, named)
+
+
+class HeldBytes:
+    """Counts what all requests hold in memory.
+
+    Args:
+        most: Bytes that they may hold together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of one request, which are free again at its end.
+
+        Yields:
+            Function that takes so many more; it raises a refusal where there is no room.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if self._held + count > self._most:
+                raise RequestError(BUSY, "other requests fill the memory of the service; try again in a moment")
+            taken += count
+            self._held += count
+
+        try:
+            yield take
+        finally:
+            self._held -= taken
+
+
+async def read_upload(request: Request, limits: Limits, take: Callable[[int], None]) -> Upload:
+    """Read the photos of a request.
+
+    Args:
+        request: A form with `files`, and perhaps `patient` and `eye`; or a photo as body, and perhaps `name`, `patient`
+            and `eye` in the query.
+        limits: What it may bring.
+        take: Counts the bytes.
+
+    Raises:
+        RequestError: If it is too large, too slow, no form, or brings none or too many photos.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        async with _in_time(limits.seconds):
+            return await _read_form(request, _limited(request, limits, take), limits)
+    data = await read_body(request, limits, take)
+    if not data:
+        raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
+    query = request.query_params
+    return Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), (query.get(EYE, ""),), is_raw=True)
+
+
+async def read_body(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
+    """Read the whole body of a request.
+
+    Args:
+        request: The request.
+        limits: How long it may be.
+        take: Counts the bytes.
+
+    Raises:
+        RequestError: If it is too large or too slow.
+    """
+    async with _in_time(limits.seconds):
+        return b"".join([chunk async for chunk in _limited(request, limits, take)])
+
+
+@asynccontextmanager
+async def _in_time(seconds: float) -> AsyncIterator[None]:
+    """Refuse a request that does not arrive in time, or whose client goes away before."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise RequestError(408, f"the request took longer than {seconds:g} seconds to arrive") from None
+    except ClientDisconnect:
+        raise RequestError(GONE, "the client went away") from None
+
+
+async def _limited(request: Request, limits: Limits, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
+    too_large = RequestError(
+        413, f"the request is longer than {limits.request_bytes / 1e6:g} MB; send fewer photos at a time"
+    )
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limits.request_bytes:
+        raise too_large
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limits.request_bytes:
+            raise too_large
+        take(len(chunk))
+        yield chunk
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, which `Limits` bound: on a disk they would outlive the request."""
+
+    spool_max_size = 0
+
+
+async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
+    parser = _InMemory(
+        request.headers, body, max_files=limits.files + 1, max_fields=limits.files + 2, max_part_size=_FIELD_BYTES
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise RequestError(400, f"the form cannot be read: {error.message}") from None
+    files, said = [], dict[str, list[str]]({PATIENT: [], EYE: []})
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and name == FILES:
+            files.append((value.filename or "", value.file.read()))
+        elif isinstance(value, str) and name in said:
+            said[name].append(value)
+        else:
+            kind = "a file" if isinstance(value, UploadFile) else "no file"
+            raise RequestError(422, f"the form has a field {name[:100]!r} that is {kind}; {_FORM}")
+    if not files:
+        raise RequestError(422, f"the form brings no photo; give photos as files in the field {FILES}")
+    if len(files) > limits.files:
+        raise RequestError(413, f"the request brings more than {counted(limits.files, 'photo')}; send fewer at a time")
+    patients, eyes = said[PATIENT], said[EYE]
+    if len(patients) > 1 or len(eyes) not in (0, 1, len(files)):
+        raise RequestError(422, f"the form says {PATIENT} {len(patients)} and {EYE} {len(eyes)} times; {_FORM}")
+    return Upload(tuple(files), "".join(patients), tuple(eyes))

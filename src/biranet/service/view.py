@@ -1,0 +1,113 @@
+"""One photo to look at: its pixels as taken, and what the network looked at as layers that lie over them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from biranet.errors import PhotoError
+from biranet.inference.drawing import ATTENTION_NOTE, caption_of
+from biranet.inference.prediction import Prediction
+from biranet.learning.transforms import Pixels
+from biranet.photos.formats import PhotoFile
+from biranet.photos.overlay import attention_maps, draw_layer
+from biranet.photos.read import decode_photo
+
+MAX_SIDE_PX = 2048
+"""Longer side of the picture at most."""
+
+_JPEG_QUALITY = 90
+_PNG_OF_REGIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+"""A third of the time of the usual way, and a smaller file."""
+
+
+class Layer(NamedTuple):
+    """A map as a layer over the picture.
+
+    Attributes:
+        name: For programs, such as `attention_a_stretched`.
+        label: For people, such as `attention of stream A`.
+        low: Value in the darkest colour.
+        high: Value in the brightest colour.
+        scale: Whose scale that is, in words.
+        png: RGBA, as large as the picture, transparent where the network saw nothing of the photo.
+    """
+
+    name: str
+    label: str
+    low: float
+    high: float
+    scale: str
+    png: bytes
+
+
+class View(NamedTuple):
+    """What there is to see of a photo.
+
+    Attributes:
+        width_px: Width of the upright photo; None where it cannot be read.
+        height_px: Its height.
+        jpeg: The upright photo, at most `MAX_SIDE_PX` a side; None where it cannot be read.
+        layers: Maps over it; none without a grade.
+        title: What is said of it, in a line; empty without a grade, like what follows.
+        lines: What else is said.
+        note: What the maps are not.
+    """
+
+    width_px: int | None = None
+    height_px: int | None = None
+    jpeg: bytes | None = None
+    layers: tuple[Layer, ...] = ()
+    title: str = ""
+    lines: Sequence[str] = ()
+    note: str = ""
+
+
+def draw_view(data: bytes, answer: Prediction) -> View:
+    """Draw a photo that was graded, or that could not be.
+
+    Args:
+        data: Its file.
+        answer: What is said of it, with what the network saw and where.
+
+    Returns:
+        The view; without a picture where the photo cannot be read.
+    """
+    try:
+        photo = decode_photo(PhotoFile(data), None).pixels
+    except (PhotoError, MemoryError):
+        return View()
+    height_px, width_px = photo.shape[:2]
+    scale = min(1.0, MAX_SIDE_PX / max(height_px, width_px))
+    jpeg: bytes = simplejpeg.encode_jpeg(_shrink(photo, scale), _JPEG_QUALITY, "RGB", "444")
+    view = View(width_px, height_px, jpeg)
+    if answer.grade is None or answer.probabilities is None or answer.attention is None or answer.original is None:
+        return view
+    caption = caption_of(
+        answer.file, answer.grade, answer.probabilities, answer.decision, answer.grade_range, answer.model
+    )
+    cut = answer.original.cut
+    layers = []
+    for shown in attention_maps(answer.attention):
+        for each, kind, words in (
+            (shown, "", "the scale of all photos"),
+            (shown.stretched(), " stretched", "stretched to its own range"),
+        ):
+            name = f"{shown.name}{kind}".replace(" of stream", "").replace(" ", "_").lower()
+            png = _png(draw_layer(cut, each, scale=scale))
+            layers.append(Layer(name, shown.name, each.low, each.high, words, png))
+    return view._replace(layers=tuple(layers), title=caption.title, lines=caption.lines, note=ATTENTION_NOTE)
+
+
+def _shrink(photo: Pixels, scale: float) -> Pixels:
+    if scale == 1:
+        return np.ascontiguousarray(photo)
+    height_px, width_px = (max(1, int(side * scale + 1e-6)) for side in photo.shape[:2])
+    return np.asarray(cv2.resize(photo, (width_px, height_px), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _png(layer: Pixels) -> bytes:
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), _PNG_OF_REGIONS)
+    return encoded.tobytes()

@@ -1,0 +1,92 @@
+"""What docs/serve.md shows, run as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+ADDRESS = "127.0.0.1:8000"
+
+
+def blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def here(eyes, tmp_path):
+    """A folder with the photos that the page speaks of."""
+    for name, photo in {"left.png": "P1_OS.png", "right.png": "P1_OD.png"}.items():
+        shutil.copy(eyes / photo, tmp_path / name)
+    return tmp_path
+
+
+def test_the_lines_of_the_shell_run(served, here):
+    [text] = blocks("sh")
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    done = subprocess.run(
+        ["sh", "-ec", text.replace("curl", "curl --fail --silent --show-error").replace(ADDRESS, served.url[7:])],
+        cwd=here, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"predicted_grade"') == 6 and '"intended_use"' in done.stdout
+
+
+@pytest.mark.parametrize(("number", "said"), list(enumerate([r"left\.png .+\nright\.png .+\n", r"\[.+\]\n"])))
+def test_the_lines_of_python_run(served, here, number, said):
+    program = blocks("python")[number].replace(ADDRESS, served.url[7:])
+    done = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(said, done.stdout)
+
+
+def test_limits_are_those_of_the_command():
+    from biranet.commands.serve import Serve
+
+    rows = dict(re.findall(r"^\| `--([\w-]+)` \| ([\d.]+) ", TEXT, re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == {
+        name.replace("_", "-"): float(getattr(Serve(), name))
+        for name in ("max_megabytes", "max_files", "max_seconds", "max_waiting")
+    }
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_container_give_a_service_without_torch(here, launch):
+    """No container is made here; what its steps run is run in an environment of its own, and then by nobody's user."""
+    lines = (ROOT / "Containerfile").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    steps = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN ")]
+    assert len(steps) == 2
+    source, place = here / "source", here / "opt"
+    for name in next(line for line in lines if line.startswith("COPY pyproject")).split()[1:-1]:
+        source.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    reach = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", here / "reach", "python-multipart"],
+        check=False, capture_output=True,
+    )  # fmt: skip
+    if reach.returncode:
+        pytest.skip("there is no index of packages within reach")
+    for step in steps:
+        command = step.replace("/opt/biranet", str(place)).replace("/source", str(source))
+        command = command.replace("python -m", f"{sys.executable} -m").replace("--no-cache-dir ", "")
+        subprocess.run(["sh", "-ec", command], check=True, capture_output=True, text=True)
+    installed = subprocess.run([place / "bin/pip", "list"], check=True, capture_output=True, text=True).stdout
+    assert "biranet" in installed and "torch" not in installed
+    environment = {"BIRANET_TOKEN": "0123456789abcdef", "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    flags = next(line for line in lines if line.startswith("ENTRYPOINT"))
+    assert '"--host", "0.0.0.0"' in flags and "USER 65534:65534" in lines
+    with launch(here / "run", "--host", "0.0.0.0", program=[place / "bin/biranet"], environment=environment) as service:
+        service.session.headers["authorization"] = "Bearer 0123456789abcdef"
+        answer = service.post("/v1/grade", (here / "left.png").read_bytes())
+        assert answer.json()["photos"][0]["status"] == "ok"
+        # Its file system may be read only.
+        assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
+        assert list(service.home.iterdir()) == []

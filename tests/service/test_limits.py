@@ -1,0 +1,197 @@
+"""What a service takes at most, and whom it serves: every refusal has its status and one sentence."""
+
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from warm import unmeasured
+
+
+@pytest.fixture(scope="module")
+def narrow(launch, tmp_path_factory):
+    """A service with a token, one worker, and narrow limits."""
+    place = tmp_path_factory.mktemp("narrow")
+    (place / "token").write_text("0123456789abcdef\n")
+    flags = ["--token-file", place / "token", "--workers", 1, "--max-files", 2, "--max-waiting", 3]
+    flags += ["--max-megabytes", 2.5, "--max-seconds", 2]
+    with launch(place / "service", *flags) as service:
+        service.session.headers["authorization"] = "Bearer 0123456789abcdef"
+        yield service
+
+
+def connect(service):
+    address = urlsplit(service.url)
+    return socket.create_connection((address.hostname, address.port), timeout=30)
+
+
+def head(length, *, path="/v1/grade", token="Bearer 0123456789abcdef", more=""):
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Authorization: {token}", f"Content-Length: {length}{more}"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def answer_of(connection):
+    """The head of an answer, read until the other end has nothing more to say for now."""
+    return connection.recv(65536).decode()
+
+
+@pytest.mark.parametrize("token", ["", "Bearer", "Bearer 0123456789abcdeF", "Basic 0123456789abcdef", "Bearer é"])
+def test_nothing_is_answered_without_the_token(narrow, token):
+    for path in ("/v1/models", "/metrics", "/v2/models/idrid_lite0"):
+        answer = requests.get(narrow.url + path, headers={"authorization": token.encode()}, timeout=30)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    answer = requests.post(f"{narrow.url}/v1/grade", b"x", headers={"authorization": token.encode()}, timeout=30)
+    assert answer.json() == {"error": "this service asks for its token; send the header Authorization: Bearer TOKEN"}
+    for path in ("/healthz", "/readyz", "/v2/health/live", "/openapi.json"):
+        assert requests.get(narrow.url + path, headers={"host": "clinic.example"}, timeout=30).status_code == 200
+    assert narrow.get("/v1/models").status_code == 200
+
+
+def test_a_body_is_refused_before_it_is_sent(narrow):
+    """As curl asks, which waits with a large body for the word to go on."""
+    wait = "\r\nExpect: 100-continue"
+    for wrong, status in ((head(2_600_000, more=wait), 413), (head(9, token="no", more=wait), 401)):
+        with connect(narrow) as connection:
+            connection.sendall(wrong)
+            assert answer_of(connection).startswith(f"HTTP/1.1 {status} ")
+    with connect(narrow) as connection:
+        connection.sendall(head(2, more=wait))
+        assert answer_of(connection).startswith("HTTP/1.1 100 ")
+        connection.sendall(b"ab")
+        assert answer_of(connection).startswith("HTTP/1.1 415 ")
+
+
+def test_requests_that_are_too_long_or_bring_too_many_photos_are_refused(narrow):
+    sentence = "the request is longer than 2.5 MB; send fewer photos at a time"
+    answer = narrow.post("/v1/grade", iter([b"x" * 1_300_000] * 2))  # in chunks, whose length nobody announced
+    assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+    answer = narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * 3)
+    sentence = "the request brings more than 2 photos; send fewer at a time"
+    assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+    assert narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * 2).status_code == 200
+    answer = narrow.post("/v1/view", files=[("files", ("a", b"x"))] * 2)
+    assert (answer.status_code, answer.json()["error"]) == (422, "one photo can be looked at at a time, not 2")
+
+
+def test_a_photo_that_claims_any_size_is_not_decoded(narrow):
+    """A PNG of 100,000 x 100,000 pixels, in a few bytes."""
+    size = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
+    packed = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    answer = narrow.post("/v1/grade", b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    assert (answer.status_code, answer.json()["error"]) == (
+        422, "the photo cannot be used: has more than 150 million pixels",
+    )  # fmt: skip
+
+
+def test_a_client_that_sends_too_slowly_is_told_so(narrow):
+    with connect(narrow) as connection:
+        connection.sendall(head(1000) + b"x" * 10)
+        answer = answer_of(connection)
+    assert answer.startswith("HTTP/1.1 408 ") and "took longer than 2 seconds to arrive" in answer
+
+
+def test_a_photo_that_takes_too_long_ends_its_process_alone(narrow, eyes, wait_for):
+    """The process is stopped, so it takes for ever."""
+    [worker] = narrow.workers()
+    os.kill(worker, signal.SIGSTOP)
+    photo = (eyes / "P1_OD.png").read_bytes()
+    answer = narrow.post("/v1/grade", photo)
+    assert (answer.status_code, answer.json()) == (504, {"error": "grading took longer than 2 seconds a photo"})
+    wait_for(lambda: narrow.get("/readyz").status_code == 200)
+    assert narrow.workers() != [worker]
+    assert narrow.post("/v1/grade", photo).status_code == 200
+
+
+def test_a_photo_on_its_way_stands_in_no_file(served, wait_for):
+    """Neither under a name nor as a file that was deleted while it is open."""
+    form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n' + b"x" * 2_000_000
+    with connect(served) as connection:
+        connection.sendall(head(2_400_000, more="\r\nContent-Type: multipart/form-data; boundary=x") + form)
+        wait_for(lambda: served.metric("biranet_requests_in_flight") == 2)  # that one, and this question
+        time.sleep(0.3)  # so that most of it is read
+        opened = [str(file.readlink()) for file in Path(f"/proc/{served.process.pid}/fd").iterdir()]
+    assert not [name for name in opened if "deleted" in name and "/dev/shm" not in name], opened
+
+
+def test_a_body_that_ends_too_early_is_no_request(narrow):
+    before = narrow.metric('biranet_requests_total{route="/v1/grade",status="499"}')
+    with connect(narrow) as connection:
+        connection.sendall(head(1000) + b"x" * 10)
+        time.sleep(0.1)
+    deadline = time.monotonic() + 30
+    while narrow.metric('biranet_requests_total{route="/v1/grade",status="499"}') == before:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "sentence"),
+    [
+        (("--host", "0.0.0.0"), {}, "without a token only this machine is served, and --host 0.0.0.0 lets others in"),
+        (("--token-file", "no file"), {}, "cannot read no file: No such file or directory; name a file that holds"),
+        ((), {"BIRANET_TOKEN": "short"}, "the token in BIRANET_TOKEN must have at least 16 letters, digits or signs"),
+        (("--port", "99999"), {}, "--max-megabytes must lie above 0 and up to 10000, --max-seconds"),
+        (("--host", "nowhere.invalid"), {"BIRANET_TOKEN": "x" * 16}, "nothing can listen at nowhere.invalid, port"),
+        (("--workers", "0"), {}, "--workers must be at least 1, not 0"),
+        (("--max-files", "300"), {}, "--max-waiting must be at least 300, not 200"),
+        (("--checkpoint", "nothing"), {}, "'nothing' is neither a file nor a model that ships with this biranet"),
+        (("--name-pattern", "x"), {}, "--name-pattern takes a pattern such as"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_served_is_told_in_a_sentence(biranet, monkeypatch, tmp_path, flags, environment, sentence):
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    answer = biranet("serve", *flags)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith(f"biranet: {sentence}") and answer.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(biranet, narrow):
+    port = urlsplit(narrow.url).port
+    answer = biranet("serve", "--port", port)
+    assert answer.status == 2
+    assert re.fullmatch(rf"biranet: nothing can listen at 127.0.0.1, port {port}: .*; give another .*\n", answer.err)
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_service(biranet, tmp_path):
+    (tmp_path / "best.onnx").write_bytes(b"no model")
+    answer = biranet("serve", "--port", 0, "--checkpoint", tmp_path / "best.onnx", "--workers", 1)
+    assert answer.status == 2 and answer.out == ""
+    assert answer.err.splitlines()[-1].startswith("biranet: ") and "best.onnx" in answer.err
+
+
+def test_a_connection_on_which_nothing_is_asked_ends(narrow):
+    """One that begins a request and never ends its head, as the first one or after an answer."""
+    for said in (b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea"):
+        with connect(narrow) as connection:
+            connection.sendall(said)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))  # until the other end closes it
+            assert answer.startswith(b"HTTP/1.1 200") == (b"\r\n\r\n" in said)
+
+
+def test_processes_that_cannot_start_end_the_service(tmp_path):
+    """As where they are killed for want of memory each time: it is tried three times, and not for ever."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'spawn_main' in ' '.join(sys.orig_argv):\n    os._exit(9)\n"
+    )
+    command = [sys.executable, "-m", "biranet", "serve", "--port", "0", "--workers", "1"]
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, env=unmeasured() | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    sentence = "the processes that grade end with status 9 while they start, perhaps for want of memory; try fewer"
+    assert done.stderr.splitlines()[-1] == f"biranet: {sentence} --workers"

@@ -1,0 +1,318 @@
+"""The page of `biranet serve` in a real browser, as a nurse uses it: drop, read, look, print, take away."""
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pypdf
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from page_driver import (
+    NEEDS_BROWSER,
+    drop,
+    graded,
+    pixels,
+    place_of,
+    read_csv,
+    select,
+    texts_outside,
+    violations,
+    watching,
+)
+
+pytestmark = NEEDS_BROWSER
+
+NAMES = {
+    "clinic/P1_OD.jpg": ("P1", "right"), "clinic/north/P1_OS.jpg": ("north/P1", "left"),
+    "clinic/P1/left.jpg": ("P1", "left"), "P1/OD.png": ("P1", "right"), "10_macula_left.jpeg": ("10", "left"),
+    "7_Retina_OD_20260101_101010.jpg": ("7", "right"), "001_20260101_OS.jpg": ("001", "left"),
+    "víctor_od.jpg": ("víctor", "right"), "macula_left.jpg": ("", "left"), "clinic/IMG_0001_L.jpg": ("", "left"),
+    "IDRiD_190.jpg": ("", ""), "model.jpg": ("", ""),
+}  # fmt: skip
+"""What paths tell of patient and eye."""
+
+
+@pytest.fixture(scope="module")
+def ward(browser, served, photos):
+    """The page with the answers for all photos; each test chooses the patient that it looks at."""
+    with watching(browser) as open_one:
+        page = open_one(served.url)
+        drop(page, photos)
+        graded(page, 6)
+        yield page
+
+
+def test_one_photo_gets_the_answer_of_the_command_line(open_page, photos, tables):
+    row = tables[0]["P1_OD.jpg"]
+    page = open_page()
+    expect(page.locator(".disclaimer").first).to_contain_text("not a medical device")
+    page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
+    graded(page, 1)
+    answers = page.locator(".eye .answers")
+    expect(answers.locator(".eye-verdict")).to_have_text(row["decision"].capitalize())
+    expect(answers.locator(".grade")).to_contain_text(f"Grade {row['predicted_grade']}")
+    for end in ("lowest_grade", "highest_grade"):
+        expect(answers.locator(".set")).to_contain_text(row[end])
+    shares = answers.locator("tbody .share").all_inner_texts()
+    assert shares == [f"{float(row[f'p{grade}']):.2f}" for grade in range(5)]
+    widths = [box.bounding_box()["width"] for box in answers.locator("tbody .bar").all()]
+    assert np.argmax(widths) == np.argmax([float(row[f"p{grade}"]) for grade in range(5)])
+    expect(answers).to_contain_text("Calibrated on")
+    expect(page.locator("#model-line")).to_contain_text("idrid_lite0")
+    expect(page.locator("#model-line .digest")).to_have_text(re.compile("^[0-9a-f]{64}$"))
+    # The other eye is missing, so the patient is not done.
+    expect(page.locator(".actions")).to_contain_text("photograph the left eye")
+
+    page.locator("#reader-right").select_option("2")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.reload()  # which asks first, since the reader's grade is kept nowhere else
+    expect(page.locator("#case h2")).to_have_text("No photograph yet")
+    expect(page.locator("#cases button")).to_have_count(0)
+
+
+def test_a_dropped_folder_with_a_text_file_gets_a_row_a_file(ward, tables):
+    page = ward
+    expect(page.locator("#progress")).to_contain_text("2 not usable")
+    for name, patient in tables[1].items():
+        item = page.locator("#cases button", has_text=name)
+        expect(item.locator(".decision")).to_have_text(patient["decision"].capitalize())
+    select(page, "P2")
+    right, left = (page.locator(f"#stage-{eye}").bounding_box() for eye in ("right", "left"))
+    assert right["x"] + right["width"] <= left["x"] and right["y"] == left["y"]
+    expect(page.locator("#case")).to_contain_text("too dark (more light, or a wider pupil)")
+    page.locator("#cases button", has_text="notes.txt").click()
+    expect(page.locator("#case h2")).to_have_text("Not a usable file")
+
+
+def test_the_reader_s_grade_stands_beside_the_program_s(ward, tables):
+    page, (by_name, patients) = ward, tables
+    page.locator("#cases button", has_text="P1").click()
+    page.locator("#reader-right").select_option("2")
+    expect(page.locator("#reader-words-right")).to_contain_text("Grade 2")
+    expect(page.locator("#case .verdict-box h2")).to_have_text(patients["P1"]["decision"].capitalize())
+    with page.expect_download() as saved:
+        page.locator("#csv-photos").click()
+    rows = {Path(row["file"]).name: row for row in read_csv(Path(saved.value.path()).read_text())}
+    assert set(rows) == {*by_name, "notes.txt"}
+    for name, row in by_name.items():
+        exported = rows[name]
+        assert list(exported) == [*row, "reader_grade"]
+        for column in set(row) - {"file", "group_from", "eye_from"}:
+            if re.fullmatch(r"p\d|expected_grade|temperature", column) and row[column]:
+                assert float(exported[column]) == pytest.approx(float(row[column]), abs=1e-6), column
+            else:
+                assert exported[column] == row[column], column
+        assert (exported["group_from"], exported["eye_from"]) == ("name", "name")
+    assert [rows[name]["reader_grade"] for name in ("P1_OD.jpg", "P1_OS.jpg")] == ["2", ""]
+    with page.expect_download() as saved:
+        page.locator("#json").click()
+    document = json.loads(Path(saved.value.path()).read_text())
+    decided = {row["patient"]: (row["decision"], row["right_reader_grade"]) for row in document["patients"]}
+    assert decided["P1"] == (patients["P1"]["decision"], "2")
+    assert len(document["eyes"]) == 6 and document["sha256"] and "not a medical device" in document["disclaimer"]
+
+
+def test_a_cell_that_a_spreadsheet_would_compute_is_text(open_page, photos, tmp_path):
+    named = tmp_path / "=1+1<b>_OD.jpg"
+    shutil.copy(photos / "P1_OD.jpg", named)
+    page = open_page()
+    page.locator("#photo-input").set_input_files(named)
+    graded(page, 1)
+    with page.expect_download() as saved:
+        page.locator("#csv-patients").click()
+    [row] = read_csv(Path(saved.value.path()).read_text())
+    assert row["patient"] == "'=1+1<b>" and row["left_status"] == "missing"
+
+
+def test_names_tell_no_more_than_they_do(open_page):
+    read = "async (path) => Object.values((await import('/page/cases.js')).readName(path))"
+    page = open_page()
+    assert {path: tuple(page.evaluate(read, path)) for path in NAMES} == NAMES
+
+
+def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photos, tables, tmp_path):
+    shutil.copy(photos / "P1_OD.jpg", tmp_path / "IMG_0007.jpg")
+    page = open_page()
+    drop(page, tmp_path / "IMG_0007.jpg", photos / "P1_OS.jpg")
+    graded(page, 2)
+    page.locator("#cases button", has_text="IMG_0007.jpg").click()
+    expect(page.locator("#case .verdict-box")).to_contain_text("Name the patient and choose the eye")
+    page.locator("#which-unknown").select_option("right")
+    expect(page.locator("#case .eye h3")).to_have_text(["Right eye (OD)"])
+    page.locator("#patient-name").fill("P1")
+    page.locator("#patient-name").press("Enter")
+    expect(page.locator("#case .eye h3")).to_have_text(["Right eye (OD)", "Left eye (OS)"])
+    expect(page.locator("#cases button")).to_have_count(1)
+    expect(page.locator("#case .verdict-box h2")).to_have_text(tables[1]["P1"]["decision"].capitalize())
+    with page.expect_download() as saved:
+        page.locator("#csv-photos").click()
+    rows = {row["file"]: row for row in read_csv(Path(saved.value.path()).read_text())}
+    assert {name: (row["group"], row["group_from"], row["eye"], row["eye_from"]) for name, row in rows.items()} == {
+        "IMG_0007.jpg": ("P1", "labels", "right", "labels"),
+        "P1_OS.jpg": ("P1", "name", "left", "name"),
+    }
+
+
+def test_both_eyes_zoom_move_and_change_together(ward):
+    page = ward
+    select(page, "P1")
+    expect(page.locator("#stage-left .photo")).to_be_visible()
+    fit = place_of(page, "left")
+    box = page.locator("#stage-right").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -100)
+    assert place_of(page, "right") == fit  # the page scrolls, until somebody turns to the photo
+    page.mouse.wheel(0, 100)
+    page.locator("#stage-right").focus()
+    page.mouse.wheel(0, -100)
+    page.mouse.wheel(0, -100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 40, box["y"] + box["height"] / 2 + 10)
+    page.mouse.up()
+    assert place_of(page, "right") == place_of(page, "left") != fit
+    page.locator("#actual").click()
+    assert page.locator("#stage-left .photo").bounding_box()["width"] == pytest.approx(640, abs=1)
+    page.locator("#fit").click()
+    assert place_of(page, "left") == fit
+
+    plain = pixels(page, "right")
+    page.locator("#redfree").click()
+    red, green, _ = pixels(page, "right").transpose(2, 0, 1)
+    assert np.abs(red - green).max() <= 2 and np.abs(green - plain[..., 1]).mean() < 3
+    page.locator("#redfree").click()
+    page.locator("#inverse").click()
+    assert pixels(page, "right").mean() > plain.mean()
+    page.locator("#inverse").click()
+    page.locator("#contrast").click()
+    assert pixels(page, "right").std() > plain.std()
+    page.locator("#contrast").click()
+
+    page.locator("#map").select_option("0")
+    faint = pixels(page, "right")
+    page.locator("#opacity").fill("100")
+    strong = pixels(page, "right")
+    assert np.abs(strong - plain).mean() > np.abs(faint - plain).mean() > 1
+    page.locator("#map").select_option("-1")
+
+
+def test_a_photo_is_shown_in_its_own_pixels(open_page, photos, tmp_path):
+    with Image.open(photos / "P3_OD.jpg") as photo:
+        photo.resize((2560, 2048)).save(tmp_path / "large.jpg")
+    page = open_page()
+    drop(page, tmp_path / "large.jpg")
+    graded(page, 1)
+    width = "photo => photo.decode().then(() => photo.naturalWidth)"
+    assert page.locator(".layer .photo").evaluate(width) == 2048  # as the service sends it
+    page.locator("#actual").click()
+    expect(page.locator(".layer .photo")).to_have_attribute("src", re.compile("^blob:"))
+    assert page.locator(".layer .photo").evaluate(width) == 2560
+    assert page.locator(".layer .photo").bounding_box()["width"] == pytest.approx(2560, abs=1)
+    expect(page.locator(".under")).to_contain_text("2560 × 2048 pixels")
+
+
+def test_the_keyboard_alone_does_everything(ward):
+    page = ward
+    page.locator("#dark").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "case":
+            break
+    for key in ("Home", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    expect(page.locator("#cases [aria-current]")).to_contain_text("P2")
+    expect(page.locator("#stage-right .photo")).to_be_visible()
+    for _ in range(40):
+        if page.evaluate("document.activeElement.id") == "stage-right":
+            break
+        page.keyboard.press("Tab")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    fit = place_of(page, "right")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    zoomed = place_of(page, "right")
+    page.keyboard.press("ArrowRight")
+    moved = place_of(page, "right")
+    assert zoomed[2] > fit[2] and moved[0] < zoomed[0] and moved == place_of(page, "left")
+    page.keyboard.press("-")
+    assert place_of(page, "right")[2] < zoomed[2]
+    page.keyboard.press("0")
+    assert place_of(page, "right") == fit
+    page.keyboard.press("r")
+    expect(page.locator("#redfree")).to_have_attribute("aria-pressed", "true")
+    before = pixels(page, "right")
+    page.keyboard.press("a")
+    assert np.abs(pixels(page, "right") - before).mean() > 1
+    page.keyboard.press("a")
+    page.keyboard.press("r")
+
+
+def test_a_patient_is_printed_on_one_page(ward, tables):
+    page = ward
+    select(page, "P2")
+    expect(page.locator("#stage-left .photo")).to_be_visible()
+    page.locator("#reader-right").select_option("3")
+    pdf = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
+    assert len(pdf.pages) == 1
+    width_pt, height_pt = (float(side) for side in pdf.pages[0].mediabox[2:])
+    assert (width_pt, height_pt) == (pytest.approx(595, abs=1), pytest.approx(842, abs=1))
+    text = re.sub(r"\s+", " ", pdf.pages[0].extract_text())
+    for words in (
+        "P2",
+        tables[1]["P2"]["decision"].capitalize(),
+        "too dark",
+        "Grade 3 (severe)",
+        "idrid_lite0",
+        "not a medical",
+    ):
+        assert words in text
+    assert "P1" not in text and len(pdf.pages[0].images) >= 2
+
+
+def test_nothing_stands_in_the_way_of_anybody(ward, open_page):
+    assert violations(open_page(color_scheme="dark")) == []
+    page = ward
+    select(page, "P2")
+    page.locator("#map").select_option("0")
+    page.locator("#about summary").first.click()
+    page.locator(".keys summary").click()
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+        for width in (1280, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert violations(page) == [], (scheme, width)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_no_text_stands_outside_of_the_table(open_page, photos):
+    page = open_page(locale="es")
+
+    def strange(route):
+        source = route.fetch().text()
+        texts = re.sub(r'(:\s+)"((?:[^"\\]|\\.)*)",$', r'\1"⟦\2⟧",', source, flags=re.MULTILINE)
+        route.fulfill(body=texts, content_type="text/javascript")
+
+    page.route("**/texts.js", strange)
+    page.reload()
+    drop(page, photos)
+    expect(page.locator("#progress")).to_contain_text("6 de 6", timeout=30_000)
+    select(page, "P2")
+    assert texts_outside(page) == []
+
+
+def test_the_other_language_says_the_same(open_page, photos):
+    page = open_page(locale="es-CL")
+    drop(page, photos / "P2_OS.jpg")
+    expect(page.locator("#progress")).to_contain_text("1 de 1", timeout=30_000)
+    expect(page.locator("#case")).to_contain_text("demasiado oscura (más luz, o una pupila más dilatada)")
+    assert page.evaluate("document.documentElement.lang") == "es"
+    page.locator("#language").select_option("en")
+    expect(page.locator("#case")).to_contain_text("too dark (more light, or a wider pupil)")

@@ -1,0 +1,83 @@
+"""What waits for a worker, and requests that are sent again: without processes."""
+
+import threading
+
+import pytest
+
+from biranet.service.parcels import Parcel, Photo
+from biranet.service.queue import ParcelQueue
+from biranet.service.repeats import KEPT_SECONDS, MAX_KEYS, Repeats
+from biranet.service.request_error import RequestError
+
+
+def parcel(photos=1):
+    return Parcel([Photo(str(number), b"") for number in range(photos)])
+
+
+def test_parcels_come_in_their_order_and_together_up_to_so_many_photos():
+    queue, parcels = ParcelQueue(10), [parcel(2), parcel(1), parcel(3), parcel(4)]
+    queue.put(parcels)
+    assert queue.take(1) == parcels[:1]  # at least one, however long
+    assert queue.take(4) == parcels[1:3]
+    assert queue.waiting() == 4
+    assert queue.take(4) == parcels[3:]
+    assert queue.take(4, seconds=0) == []
+
+
+def test_a_request_is_taken_whole_or_not_at_all():
+    queue = ParcelQueue(3)
+    queue.put([parcel(2)])
+    with pytest.raises(RequestError, match="2 photos wait, and at most 3 may") as refused:
+        queue.put([parcel(1), parcel(1)])
+    assert (refused.value.status, queue.waiting()) == (503, 2)
+
+
+def test_who_went_away_takes_no_room_and_is_not_given_out():
+    queue, gone, other = ParcelQueue(2), parcel(2), parcel(2)
+    queue.put([gone])
+    gone.results.cancel()
+    assert queue.waiting() == 0
+    queue.put([other])
+    assert queue.take(9) == [other]
+    assert not other.results.cancel()  # somebody works on it
+
+
+def test_what_is_put_back_comes_first():
+    queue, parcels = ParcelQueue(9), [parcel(), parcel(), parcel()]
+    queue.put(parcels)
+    queue.put_back(queue.take(2))
+    assert queue.take(9) == parcels
+
+
+def test_a_queue_that_is_given_up_fails_what_waits_and_takes_no_more():
+    queue, waits = ParcelQueue(9), parcel()
+    queue.put([waits])
+    taken = []
+    taker = threading.Thread(target=lambda: taken.extend([queue.take(1), queue.take(1)]))
+    queue.give_up(RequestError(503, "over"))
+    taker.start()
+    taker.join(30)
+    assert taken == [None, None]
+    with pytest.raises(RequestError, match="over"):
+        waits.results.result()
+    with pytest.raises(RequestError, match="is being stopped"):
+        queue.put([parcel()])
+
+
+def test_answers_are_kept_for_a_while_and_the_oldest_go_first():
+    now = [0.0]
+    repeats = Repeats(lambda: now[0])
+    assert repeats.begin("a", "photos") is None
+    with pytest.raises(RequestError) as refused:
+        repeats.begin("a", "photos")
+    assert refused.value.status == 409
+    repeats.finish("a", b"answer")
+    now[0] = KEPT_SECONDS
+    assert repeats.begin("a", "photos") == b"answer"
+    now[0] += 1
+    assert repeats.begin("a", "other photos") is None
+    repeats.drop("a")
+    assert repeats.begin("a", "photos") is None
+    for number in range(MAX_KEYS):
+        repeats.begin(str(number), "")
+    assert repeats.begin("a", "photos") is None

@@ -1,0 +1,273 @@
+"""The answers of the service: those of the command line and of Python, to the last digit; a refusal for the rest."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+import biranet as package
+from biranet.grades import GRADE_NAMES
+from biranet.learning.shipped_models import DEFAULT, read_model_card
+from biranet.photos.cut import Cut
+from biranet.photos.drawn.synthetic import draw_photo
+from biranet.photos.field import Field
+from biranet.photos.overlay import NamedMap, draw_layer, draw_map
+from biranet.photos.round_edge import Disc
+from biranet.typed_tables import plain
+
+
+def parts(*files, **fields):
+    """The parts of a form."""
+    named = [("files", (file.name, file.read_bytes())) for file in files]
+    return named + [(name, (None, value)) for name, value in fields.items()]
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_rows_are_those_of_the_command_line_to_the_last_digit(served, eyes, biranet, tmp_path, monkeypatch):
+    monkeypatch.chdir(eyes)
+    files = sorted(eyes.iterdir())
+    out = tmp_path / "grades.jsonl"
+    names = [file.name for file in files]
+    assert biranet("grade", *names, "--name-pattern", "{patient}_{eye}", "--out", out, "--workers", 0).status == 1
+    answer = served.post("/v1/grade", files=parts(*files))
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "photos": read_lines(out),
+        "eyes": read_lines(tmp_path / "grades_eyes.jsonl"),
+        "patients": read_lines(tmp_path / "grades_patients.jsonl"),
+    }
+    assert {row["status"] for row in answer.json()["photos"]} == {"ok", "unreadable", "ungradable"}
+    assert [row["decision"] for row in answer.json()["patients"]]
+
+
+def test_one_photo_is_answered_as_by_python_to_the_last_digit(served, eyes):
+    file = eyes / "P2_left.png"
+    prediction = package.load().grade(file)
+    whose = {"group": "7", "group_from": "labels", "eye": "right", "eye_from": "labels"}
+    expected = {name: plain(value) for name, value in prediction.values().items()} | {"file": None} | whose
+    raw = served.post("/v1/grade", file.read_bytes(), params={"patient": "7", "eye": "OD"})
+    assert raw.json()["photos"] == [expected]
+    form = served.post("/v1/grade", files=[("files", ("x", file.read_bytes())), ("patient", (None, "7"))])
+    assert form.json()["photos"] == [{**expected, "file": "x", "eye": None, "eye_from": None}]
+    viewed = served.post("/v1/view", file.read_bytes(), params={"name": "x", "patient": "7", "eye": "re"}).json()
+    assert viewed["photo"] == {**expected, "file": "x"}
+    assert (
+        viewed["words"]["title"] == f"Grade {prediction.grade} ({GRADE_NAMES[prediction.grade]}), {prediction.decision}"
+    )
+
+
+def test_both_eyes_of_a_patient_may_come_in_one_form(served, eyes, tmp_path):
+    """As `Grader.grade_patient` answers for them, and as the command line does by the names of the files."""
+    left, right = eyes / "P1_OS.png", eyes / "P1_OD.png"
+    form = [("files", ("a", left.read_bytes())), ("files", ("b", right.read_bytes()))]
+    form += [("eye", (None, "OS")), ("eye", (None, "OD")), ("patient", (None, "P1"))]
+    said = served.post("/v1/grade", files=form).json()
+    named = served.post("/v1/grade", files=parts(left, right)).json()
+    answer = package.load().grade_patient([left], [right], patient="P1")
+    [patient] = said["patients"]
+    assert [answer.decision, answer.grade] == [patient["decision"], patient["predicted_grade"]]
+    assert [row["eye"] for row in said["eyes"]] == ["left", "right"]
+    assert [row["eye_from"] for row in said["photos"]] == ["labels"] * 2
+    origins = {"patient_from": "labels", "eye_from": "labels"}
+    assert [{**row, **origins} for row in named["patients"]] == said["patients"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "sentence"),
+    [
+        (b"", 422, "the request brings no photo; give it as body, or in the field files of a form"),
+        (b"no photo", 415, "is not a picture in a format that is read (JPEG, PNG, TIFF, …)"),
+        (b"%PDF-1.7", 415, "is a PDF document, which this program does not read; export it as JPEG, PNG or TIFF"),
+        ("half.png", 422, "is cut short: the first 25 % of the picture can be read"),
+    ],
+)
+def test_a_body_that_is_no_photo_is_refused_with_the_sentence_of_the_command_line(
+    served, eyes, content, status, sentence
+):
+    content = (eyes / content).read_bytes() if isinstance(content, str) else content
+    for path in ("/v1/grade", "/v1/view"):
+        answer = served.post(path, content)
+        assert answer.status_code == status
+        assert sentence in answer.json()["error"]
+
+
+def test_a_photo_that_was_read_and_cannot_be_graded_is_answered_with_what_to_do(served, eyes):
+    answer = served.post("/v1/grade", (eyes / "P2_right.png").read_bytes())
+    [row] = answer.json()["photos"]
+    assert (answer.status_code, row["status"], row["predicted_grade"]) == (200, "ungradable", None)
+    assert row["action"] == "retake: too dark (more light, or a wider pupil)"
+    viewed = served.post("/v1/view", files=parts(eyes / "P2_right.png")).json()
+    assert (viewed["width"], viewed["height"], viewed["maps"]) == (320, 256, []) and viewed["picture"]
+    viewed = served.post("/v1/view", files=parts(eyes / "notes.jpg")).json()
+    assert (viewed["photo"]["status"], viewed["width"], viewed["picture"]) == ("unreadable", None, None)
+
+
+FILE_PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+PICTURE = ("files", ("a.png", b"x"))
+FORM = "photos are files in files; patient may be said once for all of them, eye once or, in their order, for each"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "sentence"),
+    [
+        ([("patient", (None, "1"))], 422, "the form brings no photo; give photos as files in the field files"),
+        ([("image", ("a.png", b"x"))], 422, f"the form has a field 'image' that is a file; {FORM}"),
+        ([("files", (None, "x"))], 422, f"the form has a field 'files' that is no file; {FORM}"),
+        ([PICTURE, *[("eye", (None, "OD"))] * 2], 422, f"the form says patient 0 and eye 2 times; {FORM}"),
+        ([PICTURE, *[("patient", (None, "1"))] * 2], 422, f"the form says patient 2 and eye 0 times; {FORM}"),
+        ([PICTURE, ("eye", (None, "third"))], 422, "'third' is not an eye; write left or right, L or R, OS or OD"),
+        ([PICTURE, ("patient", (None, "1" * 20_000))], 400, "the form cannot be read: Part exceeded maximum size"),
+        ([("files", ("Q_OD.png", b"x")), ("eye", (None, "OS"))], 422, "Q_OD.png is of the eye 'left' by the list, and"),
+    ],
+)  # fmt: skip
+def test_a_form_that_is_wrong_is_refused_in_a_sentence(served, form, status, sentence):
+    answer = served.post("/v1/grade", files=form)
+    assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+def test_different_photos_of_a_patient_have_different_names(served, eyes):
+    left, right = ((eyes / name).read_bytes() for name in ("P1_OS.png", "P1_OD.png"))
+    form = [("files", ("a.png", left)), ("files", ("a.png", right)), ("patient", (None, "1"))]
+    answer = served.post("/v1/grade", files=form)
+    assert answer.status_code == 422 and "two photos are called 'a.png'" in answer.json()["error"]
+    assert len(served.post("/v1/grade", files=form[:2]).json()["photos"]) == 2
+
+
+def test_a_body_that_is_no_form_is_refused(served):
+    for content_type, body in (
+        ("multipart/form-data", b"--x\r\n"),
+        ("multipart/form-data; boundary=x", b"nothing"),
+        ("multipart/form-data; boundary=x", FILE_PART + b"ab"),
+    ):
+        answer = served.post("/v1/grade", body, headers={"content-type": content_type})
+        assert answer.status_code in (400, 422) and answer.json()["error"].startswith("the form "), answer.text
+
+
+def decoded(text, mode):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert(mode))
+
+
+def test_maps_lie_over_the_picture(served, tmp_path):
+    """A field in a corner of a photo that is larger than the picture."""
+    photo = np.zeros((2000, 3000, 3), np.uint8)
+    photo[100:1380, 1300:2900] = np.asarray(Image.fromarray(draw_photo(grade=4, seed=7)).resize((1600, 1280)))
+    Image.fromarray(photo).save(tmp_path / "eye.jpg", quality=95)
+    viewed = served.post("/v1/view", files=parts(tmp_path / "eye.jpg")).json()
+    assert (viewed["width"], viewed["height"]) == (3000, 2000)
+    picture = decoded(viewed["picture"], "RGB")
+    assert picture.shape == (1365, 2048, 3)
+    small = np.asarray(Image.fromarray(photo).resize((2048, 1365)), float)
+    assert np.abs(picture - small).mean() < 3
+    assert [each["name"] for each in viewed["maps"]] == [
+        "attention_a", "attention_a_stretched", "attention_b", "attention_b_stretched",
+    ]  # fmt: skip
+    cut = package.load().grade(tmp_path / "eye.jpg").original.cut
+    for each in viewed["maps"]:
+        layer = decoded(each["png"], "RGBA")
+        assert layer.shape == (1365, 2048, 4) and set(np.unique(layer[..., 3])) == {0, 255}
+        columns = np.nonzero(layer[..., 3])[1]
+        scale = 2048 / 3000
+        ends = [end * scale for end in (cut.field.left_px, cut.field.left_px + cut.field.side_px)]
+        np.testing.assert_allclose([columns.min(), columns.max() + 1], np.clip(ends, 0, 2048), atol=1)
+        shown = np.unique(layer[layer[..., 3] > 0][:, :3] @ [65536, 256, 1]).tolist()
+        assert set(shown) <= {int(color[1:], 16) for color in each["scale"]["colors"]}
+    assert viewed["maps"][0]["scale"]["low"] == 0 and viewed["maps"][0]["label"] == "attention of stream A"
+
+
+def test_a_layer_is_what_is_drawn_over_a_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    values = np.random.default_rng(1).random((5, 5))
+    disc = Disc(40, 30, 20)
+    for field in (Field(15, 5, 50), Field(-10, -20, 100), Field(20, 10, 40, disc)):
+        cut = Cut(field, 80, 60)
+        drawn = draw_map(photo, cut, NamedMap("", values), opacity=1)
+        layer = draw_layer(cut, NamedMap("", values))
+        opaque = layer[..., 3] == 255
+        assert opaque.any() and ((layer[..., 3] == 0) | opaque).all()
+        grey = (drawn == 150).all(axis=-1)  # the line around what the network saw
+        np.testing.assert_array_equal(drawn[opaque & ~grey], layer[opaque & ~grey][:, :3])
+        np.testing.assert_array_equal(opaque[~disc.mask((60, 80))].any(), field.disc is None)
+
+
+def test_the_card_of_the_model_is_told(served):
+    [listed] = served.get("/v1/models").json()["models"]
+    card = served.get(f"/v1/models/{listed['name']}").json()
+    assert {name: card[name] for name in listed} == listed
+    assert card["sha256"] == read_model_card(DEFAULT).weights_sha256
+    assert card["engine"] == "onnxruntime" and card["limits"] and card["intended_use"]
+    figures = card["metrics"][0]["figures"]
+    assert figures["quadratic_weighted_kappa"]["name"] == "Quadratic weighted kappa"
+    answer = served.get("/v1/models/other")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": f"no model 'other' answers here, only {listed['name']}"},
+    )
+
+
+def test_what_is_not_there_is_told_in_the_same_form(served):
+    assert served.get("/nowhere").json() == {"error": "there is no such address here"}
+    assert served.get("/v1/grade").status_code == 405
+    assert served.get("/page/..%2Fapp.py").status_code == 404
+    assert served.get("/healthz").json() == served.get("/readyz").json() == {"status": "ok"}
+
+
+def test_every_answer_has_the_headers_that_keep_photos_on_the_machine(served):
+    for answer in (served.get("/"), served.get("/nowhere"), served.post("/v1/grade", b"no photo")):
+        assert answer.headers["content-security-policy"] == "default-src 'self'; img-src 'self' blob: data:"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert served.post("/v1/grade", b"no photo").headers["cache-control"] == "no-store"
+
+
+def test_a_request_that_is_repeated_is_graded_once(served, eyes):
+    def ask(file, key="a key of my own"):
+        return served.post("/v1/grade", files=parts(eyes / file), headers={"idempotency-key": key})
+
+    first = ask("P1_OD.png")
+    graded = served.metric('biranet_photos_total{status="ok"}')
+    again = ask("P1_OD.png")
+    assert (again.status_code, again.content) == (200, first.content)
+    assert served.metric('biranet_photos_total{status="ok"}') == graded
+    other = ask("P1_OS.png")
+    assert other.status_code == 422 and "was used for another request" in other.json()["error"]
+    assert ask("P1_OD.png", "x" * 300).status_code == 400
+
+
+def test_nothing_of_a_photo_is_logged(served, eyes):
+    name, patient = "Erika_Mustermann.png", "Musterpatient"
+    form = [("files", (name, (eyes / "P1_OD.png").read_bytes())), ("patient", (None, patient))]
+    answer = served.post("/v1/grade?name=Erika", files=form, headers={"x-request-id": "number-1"})
+    assert answer.headers["x-request-id"] == "number-1"
+    served.get("/Erika/Mustermann?Musterpatient")
+    served.post("/v1/grade", files=form, headers={"x-request-id": "Erika Mustermann"})
+    log = served.log.read_text()
+    assert "request=number-1 POST /v1/grade 200" in log
+    assert not any(word in log for word in ("Erika", "Muster"))
+    assert not any(word in served.get("/metrics").text for word in ("Erika", "Muster"))
+
+
+def test_nothing_is_written_anywhere(served, eyes):
+    """Not even by ONNX Runtime, which left to itself keeps at home what it tells its makers."""
+    assert served.post("/v1/grade", files=parts(*sorted(eyes.iterdir()))).status_code == 200
+    assert list(served.home.rglob("*")) == []
+
+
+def test_another_site_cannot_ask_by_a_name_of_its_own(served):
+    answer = served.get("/v1/models", headers={"host": "evil.example"})
+    assert answer.status_code == 421
+    assert requests.get(served.url.replace("127.0.0.1", "localhost") + "/healthz", timeout=10).status_code == 200
+
+
+def test_no_torch_is_loaded(served, eyes):
+    assert served.post("/v1/grade", files=parts(eyes / "P1_OD.png")).status_code == 200
+    processes = [served.process.pid, *served.workers()]
+    assert len(processes) == 3
+    for number in processes:
+        assert "libtorch" not in Path(f"/proc/{number}/maps").read_text()
