@@ -13,3 +13,6 @@ DISC = "OD"
 
 KINDS = (*LESIONS, DISC)
 """All kinds in the order of the maps."""
+
+CONNECTIVITY = 8
+"""Pixels and cells that touch at a side or a corner are of one lesion."""

@@ -39,8 +39,8 @@ def with_figures(page: str, results: Path) -> str:
     """Put the figures of the tables into the page."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    test = json.loads((results / "test.json").read_text())
-    return before + BEGIN + "\n".join(["", *_figures(test), "", ""]) + END + after
+    test, healthy = (json.loads((results / f"{name}.json").read_text()) for name in ("test", "healthy"))
+    return before + BEGIN + "\n".join(["", *_figures(test), "", *_healthy(healthy), "", ""]) + END + after
 
 
 def needed_px(test: dict[str, Any]) -> dict[str, int]:
@@ -99,6 +99,18 @@ def _figures(test: dict[str, Any]) -> Iterator[str]:
     for kind, name in LESIONS.items():
         found = [each["kinds"][kind]["free_response"]["sensitivity"]["4"]["value"] for each in test["measured"]]
         yield f"| {name} | {' | '.join(f'{value:.2f}' for value in found)} |"
+
+
+def _healthy(its: dict[str, Any]) -> Iterator[str]:
+    yield from _prose(
+        f"On {its['photos']} photographs of grade 0, one a visit, at the thresholds of `biranet lesions`: what is "
+        "counted there is wrong."
+    )
+    yield from ("", "| counted in healthy eyes | photographs with any | a photograph |", "|---|---|---|")
+    for kind, name in LESIONS.items():
+        marked, marks = its["kinds"][kind]["marked"], its["kinds"][kind]["marks"]
+        yield f"| {name} | {_value(marked['value'], marked['ci'])} | {_value(marks['value'], marks['ci'])} |"
+    yield from ("", *_prose(f"A photograph takes {its['cpu_seconds_a_photo']:.1f} seconds of one core."))
 
 
 def _prose(text: str) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from biranet.evaluation.free_response import Marks, find_peaks, hit_lesions, sensitivities
+from biranet.evaluation.free_response import Marks, find_drawn, find_peaks, hit_lesions, sensitivities
 from biranet.evaluation.groups import Groups, draw_weights
 from biranet.evaluation.interval_methods import percentile_interval
 from biranet.evaluation.lesion_pixels import SCORES, count_pixels, pixel_precision, score
@@ -69,13 +69,13 @@ def test_marks_hit_the_lesion_they_lie_in_or_near():
     mask[40, 40] = True  # hit from 3 pixels away
     mask[50, 70] = True  # hit by nobody
     points = np.array([[12.5, 12.5], [18.5, 18.5], [43.5, 40.5], [60.5, 5.5], [70.5, 45.5]])
-    marks = hit_lesions(points, np.array([0.5, 0.7, 0.6, 0.9, 0.3]), mask, radius_px=3)
+    marks = hit_lesions(points, np.array([0.5, 0.7, 0.6, 0.9, 0.3]), find_drawn(mask), radius_px=3)
     assert sorted(marks.found.tolist()) == [-1, 0.6, 0.7]
     assert marks.false.tolist() == [0.9, 0.3]
 
 
 def test_a_photo_without_lesions_has_false_marks_only():
-    marks = hit_lesions(np.array([[3.5, 3.5]]), np.array([0.4]), np.zeros((9, 9), bool), radius_px=3)
+    marks = hit_lesions(np.array([[3.5, 3.5]]), np.array([0.4]), find_drawn(np.zeros((9, 9), bool)), radius_px=3)
     assert not marks.found.size
     assert marks.false.tolist() == [0.4]
 

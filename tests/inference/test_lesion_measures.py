@@ -1,10 +1,13 @@
 """Maps held against masks: what is found where it is drawn counts as found."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from biranet.inference.lesion_measures import measure_lesions
+from biranet.errors import InputError
+from biranet.inference.lesion_measures import measure_lesions, measure_marks
 from biranet.learning.lesions.finder import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
@@ -40,10 +43,12 @@ def masked(name):
 class Knowing:
     """Finds what is drawn, `shift` cells to the right of where it is."""
 
+    info = SimpleNamespace(thresholds=dict.fromkeys(KINDS, 0.5))
+
     def __init__(self, folder, shift=0):
         self.folder, self.shift = folder, shift
 
-    def find(self, path, size_px):
+    def find(self, path, size_px=256):
         cut = prepare_photo(path, Preparation(size_px=256)).cut
         shares = np.zeros((len(KINDS), 64, 64), np.float32)
         drawn = read_masks(self.folder, masked(path.stem), cut)["EX"]
@@ -92,3 +97,15 @@ def test_pixels_across_the_field():
     cut = Cut(Field(0, 0, 700), width_px=700, height_px=700)
     assert LesionMaps(np.zeros((5, 256, 256), np.float32), cut, 1024).seen_px == 700
     assert LesionMaps(np.zeros((5, 64, 64), np.float32), cut, 256).seen_px == 256
+
+
+def test_marks_in_photos_that_have_no_lesions(folder):
+    photos = [(folder / "first.png", "a"), (folder / "second.png", "b"), (folder / "second.png", "b")]
+    measured = measure_marks(Knowing(folder), photos)
+    assert (measured["photos"], measured["groups"]) == (3, 2)
+    assert measured["kinds"]["EX"]["marks"]["value"] == pytest.approx((3 + 1 + 1) / 3)
+    assert measured["kinds"]["EX"]["marked"]["value"] == 1
+    assert measured["kinds"]["EX"]["marks"]["ci"][0] <= 1 < 3 <= measured["kinds"]["EX"]["marks"]["ci"][1]
+    assert measured["kinds"]["MA"]["marked"]["value"] == measured["kinds"]["MA"]["marks"]["value"] == 0
+    with pytest.raises(InputError, match="nowhere"):
+        measure_marks(Knowing(folder), [(folder / "nowhere.png", "a")])

@@ -8,7 +8,7 @@ from biranet.errors import InputError
 from biranet.photos.cut import Cut
 from biranet.photos.datasets.masks import MaskedPhoto, MaskFile
 from biranet.photos.field import Field
-from biranet.photos.lesion_masks import coverage, read_masks
+from biranet.photos.lesion_masks import coverage, find_copies_of_test, read_masks
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo
 from photo_files import encoded
 
@@ -100,3 +100,25 @@ def test_a_mask_of_nearly_everything_is_no_drawing(tmp_path):
     half[:2] = 255
     masks = read_masks(tmp_path, masked(tmp_path, {"MA": half, "EX": full}), Cut.whole(4))
     assert list(masks) == ["MA"]
+
+
+def test_copies_of_the_test_part_are_found(tmp_path):
+    random = np.random.default_rng(1)
+    photos = []
+    for name, part in (("taught.png", "train"), ("tested.png", "test"), ("other.png", "validation")):
+        photo = eye()
+        for y, x in random.integers((60, 110), (180, 250), size=(12, 2)):
+            photo[y : y + 9, x : x + 9] = random.integers(40, 255, 3)
+        Image.fromarray(photo).save(tmp_path / name)
+        photos.append(MaskedPhoto(name, {}, (), part, "", "here"))
+    turned = Image.open(tmp_path / "tested.png").rotate(180).resize((300, 200))
+    turned.save(tmp_path / "copy.jpg", quality=90)
+    photos.append(MaskedPhoto("copy.jpg", {}, (), "train", "", "elsewhere"))
+    assert find_copies_of_test(tmp_path, photos) == {"copy.jpg": "tested.png"}
+    assert find_copies_of_test(tmp_path, [photo for photo in photos if photo.split != "test"]) == {}
+    for name in ("taught.png", "tested.png"):
+        Image.fromarray(eye()).save(tmp_path / name)  # so plain that nothing but its bytes is known of it
+    assert find_copies_of_test(tmp_path, photos) == {"taught.png": "tested.png"}
+    (tmp_path / "other.png").write_bytes(b"no photo")
+    with pytest.raises(InputError, match=r"other\.png: "):
+        find_copies_of_test(tmp_path, photos)

@@ -1,5 +1,6 @@
 """The commands that find lesions and learn to find them."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,12 +27,14 @@ class Lesions(Command):
     """What finds them: RUN/lesions.safetensors of a training on photos in which lesions are drawn."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_lesions.csv")
     """Table to write, .csv, .jsonl or .parquet; an earlier one is replaced, any other file is not."""
+    overlay: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Draw a picture of each photo into this folder: the outlines of its lesions, a colour a kind, and their number."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
     def run(self) -> int:
         """Write the table, and tell of the first photos."""
-        from biranet.inference.inputs import list_photos, parse_input
+        from biranet.inference.inputs import claim_pictures, list_photos, parse_input
         from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, lesion_rows
         from biranet.learning.lesions.finder import LesionFinder
         from biranet.outputs import claim_output
@@ -44,9 +47,12 @@ class Lesions(Command):
         finder = LesionFinder.load(self.checkpoint, self.device)
         read = (*(each for each in (*inputs, *listed.files) if isinstance(each, Path)), self.checkpoint)
         rows: list[dict[str, Any]] = []
-        with claim_output(self.out, LESIONS_TABLE, read) as out:
+        with ExitStack() as locks:
+            out, pictures = locks.enter_context(claim_output(self.out, LESIONS_TABLE, read)), None
+            if self.overlay is not None:
+                pictures = locks.enter_context(claim_pictures(self.overlay, inputs, listed.files, [out]))
             with stop_signals() as stopped:
-                for row, told in lesion_rows(finder, listed):
+                for row, told in lesion_rows(finder, listed, pictures):
                     rows.append(row)
                     if len(rows) <= _SHOWN:
                         print("\n".join(told))

@@ -22,13 +22,12 @@ from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.interval_methods import percentile_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
 from biranet.evaluation.lesion_pixels import known
+from biranet.lesion_kinds import CONNECTIVITY
 
 Values = npt.NDArray[np.float64]
 
 FALSE_MARKS = (1, 4, 10)
 """False marks a photo at which the sensitivity is told."""
-
-CONNECTIVITY = 8
 
 _LARGEST = 2**22
 """So many marks of drawn data sets are handled together."""
@@ -81,32 +80,56 @@ def find_peaks(values: npt.NDArray[np.float32], radius: float, lowest: float) ->
     return np.array(kept, np.intp).reshape(-1, 2)
 
 
-def hit_lesions(points: Values, scores: Values, mask: npt.NDArray[np.bool_], radius_px: float) -> Marks:
+class DrawnLesions(NamedTuple):
+    """The lesions of a mask, and the nearest one of each place; they take 8 bytes a pixel.
+
+    Attributes:
+        lesions: How many there are.
+        distance: (H, W), float32: pixels to the nearest one; 0 within one.
+        nearest: (H, W), int32: its number, from 0.
+    """
+
+    lesions: int
+    distance: npt.NDArray[np.float32]
+    nearest: npt.NDArray[np.int32]
+
+
+def find_drawn(mask: npt.NDArray[np.bool_]) -> DrawnLesions:
+    """Find the lesions of a mask, (H, W), true where one is drawn.
+
+    Example:
+        >>> find_drawn(np.eye(4, dtype=bool)).lesions  # what touches at a corner is one
+        1
+    """
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=CONNECTIVITY)
+    if count == 1:
+        return DrawnLesions(0, np.full(mask.shape, np.inf, np.float32), np.zeros(mask.shape, np.int32))
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # What the transform calls the lesion pixels, and the part that each of them belongs to.
+    part_of = np.zeros(int(nearest.max()) + 1, np.int32)
+    part_of[nearest[mask]] = parts[mask] - 1
+    return DrawnLesions(count - 1, np.asarray(distance, np.float32), part_of[nearest])
+
+
+def hit_lesions(points: Values, scores: Values, drawn: DrawnLesions, radius_px: float) -> Marks:
     """Say which lesions the marks of a photo have hit.
 
     Args:
         points: (n, 2) x and y of the marks, in pixels of the mask; x = 0 is the outer edge of the first.
         scores: (n,) their scores.
-        mask: (H, W), where the lesion is drawn.
+        drawn: What is drawn in it.
         radius_px: Pixels of the mask within which a mark may miss the edge of a lesion.
 
     Returns:
         What they have hit.
     """
-    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=CONNECTIVITY)
-    if count == 1:
-        return Marks(np.zeros(0), np.asarray(scores, np.float64))
-    distance, nearest = cv2.distanceTransformWithLabels(
-        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    # What the transform calls the lesion pixels, and the part that each of them belongs to.
-    part_of = np.zeros(int(nearest.max()) + 1, np.int64)
-    part_of[nearest[mask]] = parts[mask]
-    columns, rows = (points.astype(np.int64).clip(0, np.array(mask.shape[::-1]) - 1)).T
-    hits = np.where(distance[rows, columns] <= radius_px, part_of[nearest[rows, columns]], 0)
-    found = np.full(count, -1.0)
-    np.maximum.at(found, hits, scores)
-    return Marks(found[1:], np.asarray(scores[hits == 0], np.float64))
+    columns, rows = (points.astype(np.int64).clip(0, np.array(drawn.distance.shape[::-1]) - 1)).T
+    hit = drawn.distance[rows, columns] <= radius_px
+    found = np.full(drawn.lesions, -1.0)
+    np.maximum.at(found, drawn.nearest[rows, columns][hit], scores[hit])
+    return Marks(found, np.asarray(scores[~hit], np.float64))
 
 
 def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: int = RESAMPLES) -> dict[str, object]:

@@ -56,7 +56,8 @@ def count_pixels(scores: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> 
     Returns:
         (2, SCORES): pixels within the lesion, and all others.
     """
-    return np.stack([np.bincount(scores[where], minlength=SCORES) for where in (mask, ~mask)])
+    of_all, of_lesions = (np.bincount(each, minlength=SCORES) for each in (scores.ravel(), scores[mask]))
+    return np.stack([of_lesions, of_all - of_lesions])
 
 
 def average_precision(lesion: Counts | Values, other: Counts | Values) -> Values:

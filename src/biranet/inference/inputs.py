@@ -3,8 +3,8 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -287,17 +287,35 @@ def outputs_of_grading(
         check_table_format(out)
         check_output(journal_path(tables.photos), JOURNAL, read)
         if overlay is not None:
-            folders = [path for path in inputs if path.is_dir()]
-            if any(lies_in(overlay, path) for path in folders) or any(
-                _same_folder(overlay, path) for path in {file.parent for file in files}
-            ):
-                raise InputError(
-                    f"{overlay} is a folder of photos that are graded, or lies in one, so its pictures would come to "
-                    "be graded as photos; name another folder"
-                )
-            pictures = OutputKind("pictures of graded photos", partial(_find_unowned, tables=tables), folder=True)
-            locks.enter_context(claim_output(overlay, pictures))
+            locks.enter_context(claim_pictures(overlay, inputs, files, tables))
         yield tables
+
+
+def claim_pictures(
+    folder: Path, inputs: Iterable[PhotoPlace], files: Iterable[PhotoPlace], tables: Collection[Path]
+) -> AbstractContextManager[Path]:
+    """Ask for a folder of pictures, and keep all others from it meanwhile.
+
+    Args:
+        folder: The folder.
+        inputs: What was given: files, folders, lists.
+        files: The photos behind it.
+        tables: Tables that may stand in it.
+
+    Raises:
+        InputError: If pictures would lie among the photos; what is raised as the context is entered, `claim_output`
+            says.
+    """
+    folders = [path for path in inputs if isinstance(path, Path) and path.is_dir()]
+    if any(lies_in(folder, path) for path in folders) or any(
+        _same_folder(folder, path) for path in {file.parent for file in files if isinstance(file, Path)}
+    ):
+        raise InputError(
+            f"{folder} is a folder of photos that are graded, or lies in one, so its pictures would come to be graded "
+            "as photos; name another folder"
+        )
+    kind = OutputKind("pictures of graded photos", partial(_find_unowned, tables=tables), folder=True)
+    return claim_output(folder, kind)
 
 
 def beside(out: Path, what: str) -> Path:
@@ -310,7 +328,7 @@ def beside(out: Path, what: str) -> Path:
     return out.with_name(f"{out.stem}_{what}{out.suffix}")
 
 
-def _find_unowned(folder: Path, tables: Outputs) -> Path | None:
+def _find_unowned(folder: Path, tables: Collection[Path]) -> Path | None:
     """What a folder holds but pictures that we drew, and the tables beside them."""
     unowned = (path for path in visible(folder) if PICTURE_MARK not in head_of(path) and path.resolve() not in tables)
     return next(unowned, None)

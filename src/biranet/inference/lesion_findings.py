@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.learning.lesions.finder import LesionMaps
-from biranet.lesion_kinds import DISC, KINDS, LESIONS
-
-CONNECTIVITY = 8
+from biranet.lesion_kinds import CONNECTIVITY, DISC, KINDS, LESIONS
 
 MACULA_AWAY, MACULA_BELOW = 2.5, 0.3
 """Where the macula lies from the middle of the disc, in disc diameters: towards the temples, and below."""

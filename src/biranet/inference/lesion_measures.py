@@ -1,4 +1,4 @@
-"""How well lesions are found in photos in which they are drawn: maps against masks, at the full size of the masks."""
+"""How well lesions are found: maps against masks, at the full size of the masks, and marks in healthy photos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import InputError, PhotoError
-from biranet.evaluation.free_response import Marks, find_peaks, hit_lesions, sensitivities
-from biranet.evaluation.groups import Groups
+from biranet.evaluation.free_response import DrawnLesions, Marks, find_drawn, find_peaks, hit_lesions, sensitivities
+from biranet.evaluation.groups import Groups, Weights
+from biranet.evaluation.interval_methods import percentile_interval, share_interval
+from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
 from biranet.evaluation.lesion_pixels import Counts, count_pixels, pixel_precision, score
+from biranet.inference.lesion_findings import describe_lesions
 from biranet.learning.lesions.finder import LesionFinder, LesionMaps
 from biranet.lesion_kinds import DISC, KINDS, LESIONS
 from biranet.photos.datasets.masks import MaskedPhoto
@@ -27,6 +30,8 @@ LOWEST_MARK = 0.01
 """Peaks below are no marks."""
 
 SEED = 1
+
+_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -63,14 +68,16 @@ def measure_lesions(
     """
     all_kinds = [{kind: _Kind() for kind in KINDS} for _ in sizes_px]
     for number, photo in enumerate(photos):
-        masks: dict[str, npt.NDArray[np.bool_]] = {}
+        masks: dict[str, _Mask] = {}
+        drawn: dict[str, DrawnLesions] = {}
         for size_px, kinds in zip(sizes_px, all_kinds, strict=True):
             try:
                 maps = finder.find(folder / photo.file, size_px)
             except PhotoError as error:
                 raise InputError(f"{folder / photo.file}: {error}") from error
             masks = masks or read_masks(folder, photo, maps.cut)
-            _add_photo(kinds, number, maps, masks)
+            drawn = drawn or {kind: find_drawn(mask) for kind, mask in masks.items() if kind != DISC}
+            _add_photo(kinds, number, maps, masks, drawn)
         faulty = [LESIONS.get(kind, "the disc") for kind in photo.drawn if kind not in masks]
         told = f", without {' and '.join(faulty)}: a mask of more than half of the photo" if faulty else ""
         log(f"{number + 1} of {len(photos)}: {photo.file}{told}")
@@ -90,8 +97,59 @@ def measure_lesions(
     ]
 
 
+def measure_marks(
+    finder: LesionFinder,
+    photos: Sequence[tuple[Path, str]],
+    log: Callable[[str], None] = lambda told: None,
+) -> dict[str, Any]:
+    """Measure how many lesions are counted in photos that have none.
+
+    Args:
+        finder: What finds them, at its thresholds.
+        photos: The photos, and the group of each; they must not have taught the finder.
+        log: Is told of each photo.
+
+    Returns:
+        `photos` and `groups`, how many; and `kinds`, by kind `marked`, the share of the photos in which at least one is
+        counted, and `marks`, how many a photo, each with `value` and `ci`.
+
+    Raises:
+        InputError: If a photo cannot be used.
+    """
+    counts = []
+    for number, (path, _) in enumerate(photos):
+        try:
+            found = describe_lesions(finder.find(path), finder.info.thresholds, dict.fromkeys(LESIONS, 0))
+        except PhotoError as error:
+            raise InputError(f"{path}: {error}") from error
+        counts.append([found[kind].count or 0 for kind in LESIONS])
+        log(f"{number + 1} of {len(photos)}: {path.name}")
+    groups = _groups([group for _, group in photos])
+    kinds = {kind: _measure_marks(marks, groups) for kind, marks in zip(LESIONS, np.array(counts).T, strict=True)}
+    return {"photos": len(photos), "groups": len(groups.sizes), "kinds": kinds}
+
+
+def _measure_marks(marks: npt.NDArray[np.int64], groups: Groups) -> dict[str, Any]:
+    each = np.stack([marks > 0, marks])[:, groups.order].astype(np.float64)
+    sums = np.add.reduceat(each, groups.starts, axis=1)
+
+    def measure(weights: Weights) -> list[npt.NDArray[np.float64]]:
+        return list(sums @ weights / (groups.sizes @ weights))
+
+    share, mean = each.mean(axis=1).tolist()
+    shares, means = draw_in_blocks(measure, groups, SEED, RESAMPLES)
+    return {
+        "marked": {"value": share, "ci": share_interval(share, shares, len(groups.sizes), len(marks))},
+        "marks": {"value": mean, "ci": percentile_interval(means, len(groups.sizes))},
+    }
+
+
 def _add_photo(
-    kinds: Mapping[str, _Kind], number: int, maps: LesionMaps, masks: Mapping[str, npt.NDArray[np.bool_]]
+    kinds: Mapping[str, _Kind],
+    number: int,
+    maps: LesionMaps,
+    masks: Mapping[str, _Mask],
+    drawn: Mapping[str, DrawnLesions],
 ) -> None:
     if not masks:
         return
@@ -110,7 +168,7 @@ def _add_photo(
         peaks = find_peaks(maps.shares[place], PEAK_CELLS, LOWEST_MARK)
         points = maps.cut.to_original(peaks[:, ::-1] + 0.5, cells) * (shape[1] / maps.cut.width_px)
         scores = maps.shares[place][peaks[:, 0], peaks[:, 1]].astype(np.float64)
-        found.marks.append(hit_lesions(points, scores, masks[kind], HIT_SHARE * side_px))
+        found.marks.append(hit_lesions(points, scores, drawn[kind], HIT_SHARE * side_px))
 
 
 def _measure(name: str, kind: _Kind, group_names: Sequence[str]) -> dict[str, Any]:

@@ -1,14 +1,19 @@
-"""The table of `biranet lesions`: a row a photo, and the sentences that tell of one."""
+"""The table of `biranet lesions`: a row a photo, the sentences that tell of one, and its picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from biranet.errors import PhotoError
-from biranet.inference.addresses import Address, read_address
-from biranet.inference.inputs import PhotoList, PhotoPlace, table_kind
-from biranet.inference.lesion_findings import QUADRANTS, Finding, describe_lesions
+from biranet.files import write_bytes
+from biranet.inference.addresses import Address, open_source
+from biranet.inference.inputs import PhotoList, table_kind
+from biranet.inference.lesion_findings import QUADRANTS, Finding, describe_lesions, find_disc
+from biranet.inference.pictures import picture_name
 from biranet.learning.lesions.finder import LesionFinder, LesionMaps
-from biranet.lesion_kinds import LESIONS
+from biranet.lesion_kinds import DISC, KINDS, LESIONS
+from biranet.photos.formats import PhotoFile
+from biranet.photos.read import decode_photo
 from biranet.public_paths import public_name
 
 _OF_KIND = {
@@ -31,12 +36,15 @@ COLUMNS = {
 LESIONS_TABLE = table_kind("a table of lesions", tuple(COLUMNS))
 
 
-def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[str, Any], list[str]]]:
+def lesion_rows(
+    finder: LesionFinder, photos: PhotoList, pictures: Path | None = None
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Find the lesions of photos.
 
     Args:
         finder: What finds them.
         photos: The photos.
+        pictures: Folder for a picture of each, if any.
 
     Yields:
         For each photo its row of the table, and what it says in sentences.
@@ -47,7 +55,8 @@ def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[
         try:
             if reason := photos.refused.get(file):
                 raise PhotoError("unreadable", reason)
-            maps = _find(finder, file)
+            opened = open_source(file)
+            maps = finder.find(opened.data)
         except PhotoError as error:
             yield row | {"status": error.status, "reason": str(error)}, [f"{name}: {error}"]
             continue
@@ -58,11 +67,33 @@ def lesion_rows(finder: LesionFinder, photos: PhotoList) -> Iterator[tuple[dict[
             told.append(f"  {describe_finding(LESIONS[kind], finding)}")
         reasons = dict.fromkeys(finding.not_told for finding in findings.values() if finding.not_told)
         told += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
+        if pictures is not None:
+            path = pictures / picture_name(str(file))
+            told += _save_picture(path, name, opened, maps, finder.info.thresholds, findings)
         yield row | {"pixels_across": maps.seen_px, "not_told": "; ".join(reasons)}, told
 
 
-def _find(finder: LesionFinder, file: PhotoPlace) -> LesionMaps:
-    return finder.find(read_address(file) if isinstance(file, Address) else file)
+def _save_picture(
+    path: Path,
+    name: str,
+    photo: PhotoFile,
+    maps: LesionMaps,
+    thresholds: Mapping[str, float],
+    findings: Mapping[str, Finding],
+) -> list[str]:
+    """Draw the picture of a photo; where it cannot be read at its full size, say so."""
+    from biranet.inference.lesion_drawing import draw_lesions  # what draws letters is for pictures alone
+
+    told = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in findings.items()}
+    shown = {kind: thresholds[kind] for kind, finding in findings.items() if finding.count is not None}
+    if find_disc(maps.shares[KINDS.index(DISC)], thresholds[DISC]):
+        shown[DISC], told[DISC] = thresholds[DISC], "the optic disc"
+    try:
+        pixels = decode_photo(photo, None).pixels
+    except (PhotoError, MemoryError) as error:
+        return [f"  No picture: {error if isinstance(error, PhotoError) else 'it takes more memory than there is'}."]
+    write_bytes(path, draw_lesions(pixels, maps, shown, told, name).jpeg())
+    return []
 
 
 def _values(finding: Finding) -> list[float | None]:

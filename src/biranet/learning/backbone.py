@@ -310,9 +310,13 @@ def read_backbone_weights(path: Path, name: str) -> dict[str, Tensor]:
 def _backbone_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
     with open_checkpoint(path) as stored:
         described = stored.header.get("model")
-        its = described.get("backbone") if isinstance(described, dict) else None
+        if not isinstance(described, dict):
+            raise InputError(
+                f"{setting('backbone_weights')} {path}: is no checkpoint of a network that grades; give "
+                "RUN/best.safetensors"
+            )
         trained = bool(stored.header.get("started_from"))
-        return backbone_as_it_was(path, stored.tensors(), name, its=str(its), trained=trained)
+        return backbone_as_it_was(path, stored.tensors(), name, its=str(described.get("backbone")), trained=trained)
 
 
 def backbone_as_it_was(

@@ -16,6 +16,8 @@ from biranet.training_record import TrainingRecord
 from biranet.validated import STRICT, validated
 
 FORMAT = "biranet-checkpoint"
+LESIONS_FORMAT = "biranet-lesions"
+"""Kinds of checkpoints: of networks that grade, and of the lesion branch."""
 VERSION = 4
 FORMER_VERSIONS = (2, 3)
 """Versions that `studies/convert_checkpoint.py` writes anew: 2 holds no digests, 3 has other names."""
@@ -200,6 +202,10 @@ def check_version(path: Path, header: Mapping[str, Any]) -> None:
     Raises:
         InputError: If it is of another kind or another version.
     """
+    if header.get("format") == LESIONS_FORMAT:
+        raise InputError(
+            f"{path} finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {path}"
+        )
     if header.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint; give RUN/best.safetensors or RUN/last.safetensors")
     version = header.get("version")

@@ -1,14 +1,22 @@
-"""From the masks of a photo to the square that its prepared image shows: how much of each pixel is lesion."""
+"""From the masks of a photo to the square that its prepared image shows: how much of each pixel is lesion.
 
+And the photos with masks that show the same as one of the published test part.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import InputError, PhotoError
+from biranet.files import sha256_of
 from biranet.lesion_kinds import KINDS
+from biranet.photos.copies import near_identical_pairs
 from biranet.photos.cut import Cut
 from biranet.photos.datasets.masks import MaskedPhoto, MaskFile
+from biranet.photos.prepare import Preparation, prepare_photo
+from biranet.photos.quality import MEASURED_PX
 from biranet.photos.read import read_photo
 
 _Mask = npt.NDArray[np.bool_]
@@ -103,3 +111,39 @@ def _averages(values: npt.NDArray[np.float32], start: float, length: float, coun
     values.cumsum(axis=0, out=sums[1:])
     at_edges = sums[below] + (edges - below)[:, None].astype(np.float32) * values[below]
     return np.asarray(np.diff(at_edges, axis=0) * (count / length), np.float32)
+
+
+def find_copies_of_test(folder: Path, photos: Sequence[MaskedPhoto]) -> dict[str, str]:
+    """Find photos of other parts that show the same as one of the published test part, by bytes and fingerprint.
+
+    Args:
+        folder: The folder of photos.
+        photos: Photos with masks.
+
+    Returns:
+        The files of such photos, and of which one each is a copy.
+
+    Raises:
+        InputError: If a photo cannot be used.
+    """
+    parts = {photo.file: photo.split for photo in photos}
+    if "test" not in parts.values() or set(parts.values()) == {"test"}:
+        return {}
+    files = list(parts)
+    pairs = near_identical_pairs([_fingerprint(folder / file) for file in files]).tolist()
+    # Too plain a photo has no fingerprint.
+    first_of: dict[str, int] = {}
+    pairs += [(first_of.setdefault(sha256_of(folder / file), place), place) for place, file in enumerate(files)]
+    copies = {}
+    for one, other in ((files[first], files[second]) for first, second in pairs):
+        for copy, test in ((one, other), (other, one)):
+            if parts[test] == "test" and parts[copy] != "test":
+                copies[copy] = test
+    return copies
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return prepare_photo(path, Preparation(size_px=MEASURED_PX)).fingerprint
+    except PhotoError as error:
+        raise InputError(f"{path}: {error}") from error

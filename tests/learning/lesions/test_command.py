@@ -60,6 +60,22 @@ def test_a_row_a_photo(biranet, checkpoint, photos, tmp_path):
     assert out.read_text() == "mine\n"
 
 
+def test_a_picture_a_photo(biranet, checkpoint, photos, tmp_path):
+    pictures, out = tmp_path / "pictures", tmp_path / "found.csv"
+    answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out, "--overlay", pictures)
+    assert answer.status == 1
+    assert sorted(path.name[:2] for path in pictures.iterdir()) == ["a_", "b_"]
+    with Image.open(next(pictures.glob("a_*"))) as picture:
+        assert picture.width > 1050
+    answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out, "--overlay", photos)
+    assert answer.status == 2
+    assert "its pictures would come to be graded as photos" in answer.err
+    (pictures / "mine.jpg").write_bytes(b"mine")
+    answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out, "--overlay", pictures)
+    assert answer.status == 2
+    assert "mine.jpg" in answer.err
+
+
 def test_what_is_no_checkpoint_of_lesions(biranet, photos, tmp_path):
     for content, told in ((b"nothing", "is not a checkpoint of lesions"), (None, "is no file")):
         path = tmp_path / "model.safetensors"
@@ -73,10 +89,24 @@ def test_what_is_no_checkpoint_of_lesions(biranet, photos, tmp_path):
         assert not (tmp_path / "found.csv").exists()
 
 
-def test_a_model_that_grades_finds_no_lesions(biranet, photos, tmp_path):
+def test_each_kind_of_checkpoint_is_told_from_the_other(biranet, checkpoint, photos, tmp_path):
     answer = biranet("lesions", photos, "--checkpoint", find_checkpoint(None), "--out", tmp_path / "found.csv")
     assert answer.status == 2
-    assert "is not a checkpoint of lesions" in answer.err
+    assert "grades photos, and finds no lesions; give RUN/lesions.safetensors" in answer.err
+    answer = biranet("grade", photos, "--checkpoint", checkpoint, "--out", tmp_path / "graded.csv")
+    assert answer.status == 2
+    assert (
+        f"finds lesions, and grades nothing; give it to: biranet lesions PHOTOS --checkpoint {checkpoint}" in answer.err
+    )
+    assert len(answer.err.splitlines()) == 1
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_a_branch_lends_its_backbone_to_nobody(biranet, checkpoint, masked_folder, tmp_path):
+    words = ["train-lesions", masked_folder, "--out", tmp_path / "run", "--backbone", "test_resnet"]
+    answer = biranet(*words, "--backbone-weights", checkpoint)
+    assert answer.status == 2
+    assert f"{checkpoint}: is no checkpoint of a network that grades; give RUN/best.safetensors" in answer.err
 
 
 def test_from_masks_to_a_table(biranet, masked_folder, tmp_path):

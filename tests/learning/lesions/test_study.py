@@ -1,6 +1,7 @@
 """The study of lesions: one command trains and measures, another writes the page from the tables alone."""
 
 import json
+import shutil
 
 import pytest
 
@@ -15,7 +16,12 @@ from studies.lesions.run import divide
 def results(masked_folder, tiny_lesions, tmp_path_factory):
     """The tables of the smallest study there can be, and its command line."""
     folder = tmp_path_factory.mktemp("study")
-    words = [str(masked_folder), "--out", str(folder / "runs"), "--results", str(folder / "results")]
+    graded = folder / "graded"
+    (graded / "set").mkdir(parents=True)
+    shutil.copy(masked_folder / "1. Original Images" / "b. Testing Set" / "IDRiD_55.jpg", graded / "set" / "eye.jpg")
+    (graded / "grades.csv").write_text("file,grade,group\nset/eye.jpg,0,g1\nset/other.jpg,2,g2\n")
+    words = [str(masked_folder), "--graded", str(graded / "grades.csv"), "--out", str(folder / "runs")]
+    words += ["--results", str(folder / "results")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "CONFIG", tiny_lesions())
         patch.setattr(run, "SIZES_PX", (96, 64))
@@ -32,6 +38,9 @@ def test_tables_of_the_study(results):
     assert (test["photos_learned_from"], test["measured"][0]["photos"]) == (4, 1)
     assert [each["size_px"] for each in test["measured"]] == [96, 64]
     assert str(results) not in json.dumps(test)
+    healthy = json.loads((results / "healthy.json").read_text())
+    assert healthy["photos"] == 1
+    assert healthy["cpu_seconds_a_photo"] > 0
 
 
 def test_whole_visits_choose(masked_folder):

@@ -1,11 +1,13 @@
 """Patches, and the training on them, from folder to checkpoint."""
 
 import dataclasses
+import shutil
 import signal
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from biranet.errors import InputError, InterruptedRunError
 from biranet.learning.lesions import train as module
@@ -113,6 +115,11 @@ def test_the_test_part_teaches_nothing(finished, masked_folder):
     learned = choose_photos(grouped)
     assert [each.file[-6:-4] for each in learned.photos] == ["02", "03", "04"]
     assert "share a patient or visit" in learned.told[1]
+    copies = {next(each.file for each in photos if each.file.endswith("02.jpg")): "IDRiD_55.jpg"}
+    learned = choose_photos(grouped, copies)
+    assert [each.file[-6:-4] for each in learned.photos] == ["03", "04"]
+    assert "1 photo of the other parts show the same as one of them" in learned.told[2]
+    assert learned.told[2].endswith("IDRiD_02.jpg is IDRiD_55.jpg.")
     with pytest.raises(InputError, match="all photos with masks are of the published test part"):
         choose_photos([each for each in grouped if each.group])
 
@@ -167,3 +174,17 @@ def test_nothing_to_resume(masked_folder, tiny_lesions, tmp_path):
 def test_wrong_settings(masked_folder, tiny_lesions, tmp_path, settings, told):
     with pytest.raises(InputError, match=told):
         train_lesions(masked_folder, tmp_path / "run", tiny_lesions(**settings), log=lambda _: None)
+
+
+def test_a_copy_of_a_test_photo_teaches_nothing(masked_folder, tiny_lesions, tmp_path):
+    folder = shutil.copytree(masked_folder, tmp_path / "photos")
+    images = folder / "1. Original Images"
+    Image.open(images / "b. Testing Set" / "IDRiD_55.jpg").rotate(90, expand=True).save(
+        images / "a. Training Set" / "IDRiD_01.jpg", quality=95
+    )
+    for path in folder.rglob("IDRiD_01_*.tif"):
+        Image.open(path).rotate(90, expand=True).save(path)
+    told = []
+    checkpoint = train_lesions(folder, tmp_path / "run", tiny_lesions(steps=1), log=told.append)
+    assert "1 photo of the other parts show the same as one of them" in told[1]
+    assert load_lesions(checkpoint).info.photos == 3

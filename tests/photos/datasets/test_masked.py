@@ -109,6 +109,19 @@ def test_table_of_masks_with_a_bit_a_lesion(photos, lay):
 
 
 @pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("a.jpg,a.png,holdout,g\n", "row 2, column 'official_part': 'holdout' is not one of train, validation"),
+        ("a.jpg,a.png,train,g\na.jpg,a.png,test,g\n", "row 3: a.jpg has a row before"),
+    ],
+)
+def test_tables_of_masks_that_are_refused(photos, lay, rows, told):
+    lay(photos, "a.jpg", "a.png", texts={"lesions.csv": f"image,mask,official_part,group\n{rows}"})
+    with pytest.raises(InputError, match=told):
+        find_masked_photos(photos)
+
+
+@pytest.mark.parametrize(
     ("names", "told"),
     [
         (["a.jpg"], "holds no masks of lesions; looked for: masks such as 2. All Segmentation Groundtruths/"),

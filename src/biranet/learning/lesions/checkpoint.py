@@ -9,6 +9,7 @@ from typing import NamedTuple
 from biranet.errors import InputError
 from biranet.learning.backbone import load_backbone
 from biranet.learning.checkpoint import check_fit
+from biranet.learning.checkpoint_info import FORMAT, LESIONS_FORMAT
 from biranet.learning.lesions.network import LesionNet
 from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.tensors import open_tensors, write_tensors
@@ -16,7 +17,6 @@ from biranet.lesion_kinds import KINDS
 from biranet.photos.prepare import Preparation
 from biranet.validated import STRICT, validated
 
-FORMAT = "biranet-lesions"
 VERSION = 1
 CHECKPOINT_NAME = "lesions.safetensors"
 
@@ -87,7 +87,9 @@ def build_lesion_net(config: LesionConfig) -> LesionNet:
 
 def save_lesions(path: Path, network: LesionNet, info: LesionInfo) -> None:
     """Write a checkpoint, whole or not at all."""
-    write_tensors(path, network.state_dict(), {"format": FORMAT, "version": VERSION, **dataclasses.asdict(info)})
+    write_tensors(
+        path, network.state_dict(), {"format": LESIONS_FORMAT, "version": VERSION, **dataclasses.asdict(info)}
+    )
 
 
 def load_lesions(path: Path) -> LoadedLesions:
@@ -101,7 +103,10 @@ def load_lesions(path: Path) -> LoadedLesions:
     """
     with open_tensors(path, "a checkpoint of lesions") as stored:
         header = dict(stored.header)
-        if header.pop("format", None) != FORMAT or header.pop("version", None) != VERSION:
+        kind, version = header.pop("format", None), header.pop("version", None)
+        if kind == FORMAT:
+            raise InputError(f"{path} grades photos, and finds no lesions; give RUN/{CHECKPOINT_NAME} of train-lesions")
+        if kind != LESIONS_FORMAT or version != VERSION:
             raise InputError(f"{path} is not a checkpoint of lesions of this version of biranet")
         stored.check_guarded()
         info = validated(LesionInfo, header, f"{path} says of itself what cannot be")

@@ -7,18 +7,23 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from biranet.config import Device
 from biranet.errors import InputError
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import LoadedLesions, load_lesions
-from biranet.learning.lesions.settings import PATCH_STEP_PX
+from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX
 from biranet.learning.normalization import normalize
 from biranet.learning.torch_predictor import choose_device
-from biranet.learning.transforms import resize
+from biranet.learning.transforms import Pixels, resize
 from biranet.photos.cut import Cut
 from biranet.photos.prepare import prepare_photo
 from biranet.setting_names import setting
+
+SMALLER = 0.75
+"""A photo is looked at a second time this much smaller, where what is large is seen with more around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,7 @@ class LesionFinder:
 
         Raises:
             PhotoError: If the photo cannot be read or has no field.
-            InputError: If the size is none.
+            InputError: If the size is none, or what the network answers is no number.
         """
         size_px = self.info.config.image_size if size_px is None else size_px
         if not 0 < size_px <= self.info.preparation.size_px or size_px % PATCH_STEP_PX:
@@ -101,7 +106,21 @@ class LesionFinder:
                 f"{self.info.preparation.size_px}, not {size_px}"
             )
         prepared = prepare_photo(source, self.info.preparation)
-        pixels = torch.from_numpy(resize(prepared.pixels, size_px).copy())[None].to(self._device)
         with torch.inference_mode():
-            logits = self._network(normalize(pixels, Normalization(self.info.mean, self.info.std)))
-        return LesionMaps(logits.sigmoid()[0].cpu().numpy(), prepared.cut, size_px)
+            maps = self._mean_of_views(prepared.pixels, size_px)
+        if not bool(maps.isfinite().all()):
+            raise InputError(
+                f"the maps of this network are not finite numbers: its training has diverged; train again with a lower "
+                f"{setting('lr')}"
+            )
+        return LesionMaps(maps.cpu().numpy(), prepared.cut, size_px)
+
+    def _mean_of_views(self, photo: Pixels, size_px: int) -> Tensor:
+        """Look at a photo and its mirror image, each at two sizes: (5, h, w), the mean of what is found."""
+        maps, cells = [], size_px // CELL_PX
+        for side_px in (size_px, max(1, round(SMALLER * size_px / PATCH_STEP_PX)) * PATCH_STEP_PX):
+            seen = torch.from_numpy(resize(photo, side_px).copy())[None].to(self._device)
+            image = normalize(seen, Normalization(self.info.mean, self.info.std))
+            found = self._network(image).sigmoid() + self._network(image.flip(-1)).sigmoid().flip(-1)
+            maps.append(functional.interpolate(found, size=(cells, cells), mode="bilinear", align_corners=False))
+        return (maps[0] + maps[1])[0] / 4

@@ -8,7 +8,7 @@ once it is finished, `lesions.safetensors`.
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import torch
 from biranet.config import OptimizerConfig
 from biranet.console import progress_bar
 from biranet.errors import InputError
+from biranet.files import printable
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, LesionInfo, build_lesion_net, save_lesions
 from biranet.learning.lesions.loss import lesion_loss
@@ -37,6 +38,7 @@ from biranet.learning.torch_predictor import choose_device
 from biranet.outputs import claim_output, folder_kind
 from biranet.photos.datasets.masked import find_masked_photos
 from biranet.photos.datasets.masks import MaskedPhoto
+from biranet.photos.lesion_masks import find_copies_of_test
 from biranet.photos.prepare import Preparation
 from biranet.setting_names import setting
 from biranet.signals import stop_signals
@@ -57,7 +59,7 @@ RUN = folder_kind("a run of lesions", {STATE_NAME: _is_state})
 
 
 @dataclass(frozen=True)
-class LearnedFrom:
+class ChosenPhotos:
     """The photos that may teach.
 
     Attributes:
@@ -69,28 +71,37 @@ class LearnedFrom:
     told: list[str]
 
 
-def choose_photos(found: Sequence[MaskedPhoto]) -> LearnedFrom:
-    """Leave out what measures: the published test part, and photos of the same patient or visit.
+def choose_photos(found: Sequence[MaskedPhoto], copies: Mapping[str, str] | None = None) -> ChosenPhotos:
+    """Leave out what measures: the published test part, photos of the same patient or visit, and copies of its photos.
 
     Args:
         found: Photos with masks.
+        copies: Photos of other parts that show the same as one of the test part, and which one, as
+            `find_copies_of_test` finds them.
 
     Raises:
         InputError: If none is left.
     """
+    copies = copies or {}
     test = [photo for photo in found if photo.split == "test"]
     groups = {(photo.source, photo.group) for photo in test if photo.group}
     others = [photo for photo in found if photo.split != "test"]
-    photos = [photo for photo in others if (photo.source, photo.group) not in groups]
+    of_other_visits = [photo for photo in others if (photo.source, photo.group) not in groups]
+    photos = [photo for photo in of_other_visits if photo.file not in copies]
     told = []
     if test:
         told.append(f"{counted(len(test), 'photo')} of the published test part teach nothing.")
-    if len(photos) < len(others):
-        shared = counted(len(others) - len(photos), "photo")
+    if len(of_other_visits) < len(others):
+        shared = counted(len(others) - len(of_other_visits), "photo")
         told.append(f"{shared} of the other parts share a patient or visit with them, and teach nothing either.")
+    if copied := [photo.file for photo in of_other_visits if photo.file in copies]:
+        told.append(
+            f"{counted(len(copied), 'photo')} of the other parts show the same as one of them, and teach nothing "
+            f"either: {printable(copied[0])} is {printable(copies[copied[0]])}{' …' if len(copied) > 1 else ''}."
+        )
     if not photos:
-        raise InputError("all photos with masks are of the published test part, or share a patient with it")
-    return LearnedFrom(photos, told)
+        raise InputError("all photos with masks are of the published test part, or of a patient or photo of it")
+    return ChosenPhotos(photos, told)
 
 
 def train_lesions(
@@ -98,6 +109,7 @@ def train_lesions(
     run: Path,
     config: LesionConfig,
     *,
+    photos: Sequence[MaskedPhoto] | None = None,
     resume: bool = False,
     log: Callable[[str], None] = print,
 ) -> Path:
@@ -107,6 +119,7 @@ def train_lesions(
         folder: A folder with photos and masks as they were published.
         run: Folder for the run; it must not hold another one, unless `resume`.
         config: All settings.
+        photos: Exactly these of its photos teach; where None, all with masks that measure nothing.
         resume: Go on from the state in `run`, which must have been made with the same settings and photos.
         log: Is told how it goes.
 
@@ -117,27 +130,9 @@ def train_lesions(
         InputError: If something given is wrong, or the loss is no longer a finite number.
         InterruptedRunError: If SIGINT, SIGTERM or SIGHUP came; the state was saved.
     """
-    found = find_masked_photos(folder)
-    learned = choose_photos(found.photos)
-    for sentence in learned.told:
-        log(sentence)
-    if found.unmasked:
-        log(f"{counted(len(found.unmasked), 'photo')} without any mask left out, such as {found.unmasked[0]}.")
-    return train_on(learned.photos, folder, run, config, resume=resume, log=log)
-
-
-def train_on(
-    photos: Sequence[MaskedPhoto],
-    folder: Path,
-    run: Path,
-    config: LesionConfig,
-    *,
-    resume: bool = False,
-    log: Callable[[str], None] = print,
-) -> Path:
-    """Train as `train_lesions` does, on exactly these photos of the folder."""
     if config.backbone_weights is not None:
         config = dataclasses.replace(config, backbone_weights=find_checkpoint(config.backbone_weights))
+    photos = _find_photos(folder, log) if photos is None else photos
     with claim_output(run, RUN) as place:
         if (place / STATE_NAME).exists() != resume:
             raise InputError(
@@ -157,6 +152,17 @@ def train_on(
         _train(steps, log)
         save_lesions(place / CHECKPOINT_NAME, network.cpu().eval(), dataclasses.replace(info, steps=config.steps))
         return run / CHECKPOINT_NAME
+
+
+def _find_photos(folder: Path, log: Callable[[str], None]) -> list[MaskedPhoto]:
+    """Find the photos of a folder that may teach, and say what was left out."""
+    found = find_masked_photos(folder)
+    learned = choose_photos(found.photos, find_copies_of_test(folder, found.photos))
+    for sentence in learned.told:
+        log(sentence)
+    if found.unmasked:
+        log(f"{counted(len(found.unmasked), 'photo')} without any mask left out, such as {found.unmasked[0]}.")
+    return learned.photos
 
 
 def _describe(photos: Sequence[MaskedPhoto], config: LesionConfig) -> LesionInfo:

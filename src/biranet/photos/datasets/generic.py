@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biranet.errors import InputError
-from biranet.manifest import SPLITS
 from biranet.photos.datasets.classes import looks_like_classes
-from biranet.photos.datasets.labels import LabelEntry, SourceRow
+from biranet.photos.datasets.labels import LabelEntry
 from biranet.photos.datasets.layout import Layout, refuse_labels
-from biranet.photos.datasets.parts import SPLIT_NAMES
+from biranet.photos.datasets.parts import parse_part
 from biranet.photos.datasets.photo_folder import PhotoFolder
 from biranet.photos.datasets.rows import table_rows
 from biranet.scale import GradeLabel
@@ -56,7 +55,8 @@ def _read_table(folder: PhotoFolder) -> Iterator[LabelEntry]:
     theirs = _match_columns(folder, path)
     for row, values, extra_columns in table_rows(path, list(theirs.values())):
         cells = dict.fromkeys(COLUMNS, "") | dict(zip(theirs, values, strict=True))
-        split = _parse_split(cells["split"], row, theirs.get("split", ""))
+        with row.locate_errors(theirs.get("split", "")):
+            split = parse_part(cells["split"])
         with row.locate_errors(theirs.get("eye", "")):
             eye = parse_eye(cells["eye"])
         yield LabelEntry(
@@ -92,16 +92,6 @@ def _match_columns(folder: PhotoFolder, path: Path) -> dict[str, str]:
 def _filled(cell: str) -> str:
     """The cell, or nothing where it holds a word for nothing."""
     return "" if is_empty(cell) else cell
-
-
-def _parse_split(text: str, row: SourceRow, column: str) -> str:
-    text = _filled(text)
-    if text and text.lower() not in SPLIT_NAMES:
-        raise InputError(
-            f"{row}, column {column!r}: {text!r} is not one of {', '.join(SPLITS)}; "
-            "rename the column if it means something else"
-        )
-    return SPLIT_NAMES.get(text.lower(), "")
 
 
 FOLDER = Layout("a folder of photos without labels", _recognizes_folder, _read_folder)

@@ -4,7 +4,9 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable
 
+from biranet.errors import InputError
 from biranet.manifest import SPLITS
+from biranet.words import is_empty
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
 """What labels and class folders call the parts, in lower case, and how the manifest does."""
@@ -36,6 +38,23 @@ def find_part(text: str) -> str:
     """
     words = list(_WORD.finditer(text))
     return words[-1].lastgroup or "" if words else ""
+
+
+def parse_part(text: str) -> str:
+    """Parse what a column says of the part of a split; nothing where it holds a word for nothing.
+
+    Raises:
+        InputError: If it says something else.
+
+    Example:
+        >>> parse_part("Valid"), parse_part("n/a")
+        ('validation', '')
+    """
+    if is_empty(text):
+        return ""
+    if text.lower() not in SPLIT_NAMES:
+        raise InputError(f"{text!r} is not one of {', '.join(SPLITS)}; rename the column if it means something else")
+    return SPLIT_NAMES[text.lower()]
 
 
 def accept_part(split: str) -> Callable[[str], bool]:

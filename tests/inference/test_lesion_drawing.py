@@ -1,0 +1,40 @@
+"""Outlines of lesions on the pixels of the photo."""
+
+import numpy as np
+import pytest
+
+from biranet.inference.lesion_drawing import COLORS, draw_lesions, outline
+from biranet.learning.lesions.finder import LesionMaps
+from biranet.lesion_kinds import KINDS
+from biranet.photos.cut import Cut
+from biranet.photos.field import Field
+
+
+@pytest.fixture(scope="module")
+def maps():
+    """A haemorrhage of eight cells a side; a cell is four pixels of the photo, whose sides the square passes."""
+    shares = np.zeros((len(KINDS), 64, 64), np.float32)
+    shares[KINDS.index("HE"), 20:28, 30:38] = 0.9
+    shares[KINDS.index("EX"), 40:44, 30:34] = 0.4
+    return LesionMaps(shares, Cut(Field(20, -8, 256), width_px=300, height_px=240), 256)
+
+
+def test_an_outline_is_around_a_lesion_and_not_over_it(maps):
+    photo = np.random.default_rng(1).integers(0, 80, (240, 300, 3)).astype(np.uint8)
+    drawn = outline(photo, maps, {"HE": 0.5, "EX": 0.5})
+    changed = (drawn != photo).any(axis=2)
+    assert np.array_equal(np.unique(drawn[changed], axis=0), [COLORS["HE"][1]])
+    top, left, side = 20 * 4 - 8, 30 * 4 + 20, 8 * 4
+    assert not changed[top + 2 : top + side - 2, left + 2 : left + side - 2].any()
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert (rows[0], rows[-1]) == pytest.approx((top - 1, top + side), abs=2)
+    assert (columns[0], columns[-1]) == pytest.approx((left - 1, left + side), abs=2)
+    # A kind that was not looked for is not drawn.
+    assert np.array_equal(outline(photo, maps, {"MA": 0.5}), photo)
+
+
+def test_words_of_a_picture(maps):
+    told = {"HE": "haemorrhages: 1", "MA": "microaneurysms: not looked for"}
+    picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), maps, {"HE": 0.5}, told, "eye.jpg")
+    assert "Green: haemorrhages: 1. microaneurysms: not looked for. A program drew" in picture.alt_text
+    assert "not a medical device" in picture.alt_text
