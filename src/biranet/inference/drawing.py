@@ -16,7 +16,7 @@ from biranet.photos.overlay import NamedMap, attention_maps, evidence_map
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
 ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
-EVIDENCE_NOTE = "Evidence is what the log-odds of referral gain where a cell counts more, not where lesions are."
+EVIDENCE_NOTE = "Evidence is what the log-odds of referral would lose without a cell, not where lesions are."
 
 
 def caption_of(

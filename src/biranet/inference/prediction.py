@@ -57,9 +57,9 @@ class Prediction:
             saw lies.
         model: Which model says so: the name of one that ships, or the file of another; empty without a grade, and for
             answers of an earlier run.
-        evidence: How much each cell of what the network saw moved the referral score, (h, w), float32, in units of
-            log-odds: above 0 towards referral, below 0 away from it, adding up to 0. None where the model does not say:
-            files that an earlier biranet exported, and networks of your own.
+        evidence: How much each cell of what the network saw moved the referral score, (h, w), float32: what its
+            log-odds would lose without the cell, so above 0 towards referral, below 0 away from it. None where the
+            model does not say: files that an earlier biranet exported, and networks of your own.
 
     Example:
         >>> import biranet
