@@ -23,7 +23,7 @@ whose average happens to lie near 0 would decide (on 72 photographs: docs/eviden
 taken as they are: what a cell does to them is no part of its evidence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -88,8 +88,8 @@ def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:
         >>> referral_log_odds(probabilities.log())
         tensor([0.])
     """
-    below, above = (logits / temperature).split([REFERABLE_GRADE, logits.shape[1] - REFERABLE_GRADE], dim=1)
-    return above.logsumexp(dim=1) - below.logsumexp(dim=1)
+    scaled = logits / temperature
+    return scaled[:, REFERABLE_GRADE:].logsumexp(dim=1) - scaled[:, :REFERABLE_GRADE].logsumexp(dim=1)
 
 
 def without_each(features: Tensor, weights: Tensor) -> Tensor:
@@ -123,15 +123,13 @@ def _attended(mask: Tensor) -> Tensor:
 
 def _losses(score: _Score, whole: Tensor, without: Tensor, shape: torch.Size) -> Tensor:
     """What a score loses from logits (B, K) to those without each cell (B, K, h w): (B, 1, h, w)."""
-    return (score(whole)[:, None] - score(without)).unflatten(1, shape[2:])[:, None]
+    return (score(whole)[:, None] - score(without)).reshape(-1, 1, *shape[2:])
 
 
 def _look(model: nn.Module, image: Tensor) -> tuple[Output, _LeaveOut]:
     """Grade images as the model does, and keep what their evidence is made of."""
     # By the very class: one that is derived from it may compute otherwise.
-    kinds = {FlipAverage: _look_twice, BiraNet: _look_by_streams, RANet: _look_by_one_stream, PlainNet: _look_evenly}
-    look: Callable[[Any, Tensor], tuple[Output, _LeaveOut]] | None = kinds.get(type(model))
-    return look(model, image) if look else _look_only(model, image)
+    return _LOOKS.get(type(model), _look_only)(model, image)
 
 
 def _look_only(model: nn.Module, image: Tensor) -> tuple[Output, _LeaveOut]:
@@ -201,3 +199,11 @@ def _leave_out_of_one(head: nn.Module, features: Tensor, weights: Tensor, logits
     """Leave cells out of the one average that a head grades."""
     without = head(without_each(features, weights).transpose(1, 2).to(features.dtype)).transpose(1, 2)
     return _losses(score, logits, full_precision(without), features.shape)
+
+
+_LOOKS: Mapping[type, Callable[[Any, Tensor], tuple[Output, _LeaveOut]]] = {
+    FlipAverage: _look_twice,
+    BiraNet: _look_by_streams,
+    RANet: _look_by_one_stream,
+    PlainNet: _look_evenly,
+}

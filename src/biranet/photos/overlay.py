@@ -20,9 +20,9 @@ _CONTOUR_FRACTION = 1 / 900
 _ROUNDING = 1e-3
 _GREY = (150, 150, 150)
 
-COLORS = cv2.applyColorMap(np.rint(np.linspace(0, 255, BANDS)[:, None]).astype(np.uint8), cv2.COLORMAP_CIVIDIS)[
-    :, 0, ::-1
-]
+COLORS: npt.NDArray[np.uint8] = np.asarray(
+    cv2.applyColorMap(np.rint(np.linspace(0, 255, BANDS)[:, None]).astype(np.uint8), cv2.COLORMAP_CIVIDIS), np.uint8
+)[:, 0, ::-1]
 """Colours (BANDS, 3) of the regions, RGB, the lowest first: cividis, which rises evenly in lightness and reads the same
 with and without colour blindness."""
 
