@@ -41,6 +41,7 @@ def exported(tmp_path_factory):
 def assert_alike(ours, theirs, rules):
     """Hold the answers of one engine against the other's; give the largest difference of a probability."""
     np.testing.assert_allclose(ours.attention, theirs.attention, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours.evidence, theirs.evidence, rtol=0, atol=1e-3 * max(1, np.ptp(theirs.evidence)))
     said, other = decide(ours.probabilities, rules), decide(theirs.probabilities, rules)
     difference = max(
         np.abs(ours.probabilities - theirs.probabilities).max(), np.abs(said.probabilities - other.probabilities).max()
@@ -230,6 +231,23 @@ def with_metadata(content, change):
     return onnx_file.with_digest(model.SerializeToString())
 
 
+def without_evidence(content):
+    """An export of an earlier biranet, which gave no evidence."""
+    model = onnx.load_model_from_string(content)
+    assert model.graph.output[-1].name == "evidence" and model.metadata_props[-1].key == "biranet_sha256"
+    del model.graph.output[-1], model.metadata_props[-1]
+    return onnx_file.with_digest(model.SerializeToString())
+
+
+def test_files_of_an_earlier_biranet_are_graded_without_evidence(exported, tmp_path):
+    (tmp_path / "earlier.onnx").write_bytes(without_evidence((exported / "a.onnx").read_bytes()))
+    photo = package.draw_photo(2, 5, 701, 420)
+    earlier, now = (package.load(path).grade(photo) for path in (tmp_path / "earlier.onnx", exported / "a.onnx"))
+    np.testing.assert_array_equal(earlier.probabilities, now.probabilities)
+    assert earlier.evidence is None and now.evidence.shape == now.attention.shape[1:]
+    assert "vidence" not in earlier.picture().alt_text and "vidence" in now.picture().alt_text
+
+
 def rot(content):
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
@@ -290,7 +308,7 @@ def test_answers_that_are_no_numbers_are_refused(exported):
 
         @staticmethod
         def get_outputs():
-            return right.model.get_outputs()[-1:]
+            return [each for each in right.model.get_outputs() if each.name == onnx_file.RAW_PROBABILITIES]
 
         @staticmethod
         def run(outputs, given):

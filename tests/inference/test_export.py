@@ -24,6 +24,7 @@ from biranet.grades import DISCLAIMER
 from biranet.inference.grader import load
 from biranet.inference.prediction import Prediction
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.evidence import explain
 from biranet.learning.tensors import open_tensors
 from biranet.manifest import read_manifest
 from biranet.photos.drawn.synthetic import draw_photo
@@ -100,6 +101,8 @@ def test_onnx_gives_the_calibrated_probabilities_of_grade(exported, batch):
     np.testing.assert_allclose(said["probabilities"], shares(answers[:batch]), rtol=0, atol=1e-5)
     seen = np.stack([each.attention for each in answers[:batch]])
     np.testing.assert_allclose(said["attention"], seen, rtol=0, atol=1e-5)
+    known = np.stack([each.evidence for each in answers[:batch]])
+    np.testing.assert_allclose(said["evidence"][:, 0], known, rtol=0, atol=1e-3 * max(1, np.abs(known).max()))
     assert np.ptp(shares(answers), axis=0).min() > 0.1  # the photos differ, or this would say nothing
 
 
@@ -158,6 +161,7 @@ def test_graph_is_as_it_is_described(exported):
         "probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
         "attention": (onnx.TensorProto.FLOAT, ["batch", 2, 2, 2]),
         "raw_probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
+        "evidence": (onnx.TensorProto.FLOAT, ["batch", 1, 2, 2]),
     }
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
     assert not any(each.external_data for each in model.graph.initializer)
@@ -188,8 +192,8 @@ def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freez
     photos = np.stack([draw_photo(grade, 20 + grade, 64, 64) for grade in range(5)])
     answers = run(tmp_path / "a.onnx", photos)
     streams = {"biranet": 2, "ranet": 1, "plain": 0}[name]
-    named = ["probabilities", "attention", "raw_probabilities"]
-    assert list(answers) == (named if streams else named[::2])
+    named = ["probabilities", "attention", "raw_probabilities", "evidence"]
+    assert list(answers) == [name for name in named if streams or name != "attention"]
 
     # Written out, with nothing of the export's: pixels to image, logits to probabilities.
     model, info = load_checkpoint(checkpoint)
@@ -206,6 +210,8 @@ def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freez
     if streams:
         assert answers["attention"].shape[1] == streams
         np.testing.assert_allclose(answers["attention"], attention.numpy(), rtol=0, atol=2e-5)
+    evidence = explain(model, image, 1.7)[1].detach().numpy()
+    np.testing.assert_allclose(answers["evidence"], evidence, rtol=0, atol=1e-3 * max(1, np.abs(evidence).max()))
 
 
 @pytest.fixture(scope="module")

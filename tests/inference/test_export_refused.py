@@ -54,8 +54,8 @@ def refused(biranet, light, tmp_path, tree):
 
 def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, light, tmp_path, monkeypatch):
     def forward(self, pixels):
-        logits, attention = self.model(export.normalize(pixels, self.normalization))
-        return logits.softmax(dim=1), attention, logits.softmax(dim=1)
+        (logits, attention), evidence = export.explain(self.model, export.normalize(pixels, self.normalization))
+        return logits.softmax(dim=1), attention, logits.softmax(dim=1), evidence
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
     # An earlier export, which stays whole.
@@ -72,8 +72,8 @@ def test_an_attention_that_differs_is_found(refused, monkeypatch):
     right = export._Calibrated.forward
 
     def forward(self, pixels):
-        probabilities, attention, raw = right(self, pixels)
-        return probabilities, attention.flip(3), raw
+        probabilities, attention, *rest = right(self, pixels)
+        return probabilities, attention.flip(3), *rest
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)
     assert "gives answers that differ by" in refused().err

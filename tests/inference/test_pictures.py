@@ -71,6 +71,15 @@ def test_attention_comes_in_the_pixels_of_the_photo(grader, photo):
         np.testing.assert_array_equal(each, answer.original.cut.warp(mask))
 
 
+def test_evidence_is_drawn_below_the_attention(grader, photo):
+    answer = grader.grade(photo)
+    assert answer.evidence.shape == answer.attention.shape[1:]
+    picture, without = answer.picture(), dataclasses.replace(answer, evidence=None).picture()
+    assert "Evidence (red: refer, blue: do not): " in picture.alt_text
+    assert "Evidence is what the log-odds of referral would lose without a cell, not wh" in picture.alt_text
+    assert "vidence" not in without.alt_text and picture.pixels.shape[0] > without.pixels.shape[0]
+
+
 def test_any_map_of_what_the_network_saw_is_drawn(grader, photo):
     answer = grader.grade(photo)
     lesions = NamedMap("lesions", np.eye(20), high=2)

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from biranet.config import ModelConfig
-from biranet.learning.backbone import load_backbone
+from biranet.learning.backbone import FrozenLayers, load_backbone
 from biranet.learning.flip import FlipAverage, with_test_time_flip
 from biranet.learning.loss import grading_loss
 from biranet.learning.model import (
     Attention,
     BiraNet,
-    FrozenLayers,
     Output,
     PlainNet,
     RANet,

@@ -7,7 +7,7 @@ import pytest
 from biranet.errors import InputError
 from biranet.photos.cut import Cut
 from biranet.photos.field import Field
-from biranet.photos.overlay import COLORS, NamedMap, attention_maps, draw_attention, draw_map
+from biranet.photos.overlay import COLORS, SIGNED_COLORS, NamedMap, attention_maps, draw_attention, draw_map
 from biranet.photos.round_edge import Disc
 
 PHOTO = np.random.default_rng(2).integers(0, 255, (60, 60, 3), dtype=np.uint8)
@@ -47,6 +47,19 @@ def test_stretched_its_ends_are_those_of_the_map():
     flat = NamedMap("attention", 0.4 + 1e-4 * values).stretched()
     assert flat.high - flat.low == pytest.approx(0.05)
     assert np.ptp(lightness(draw_map(BLACK, Cut.whole(70), flat))) == 0
+
+
+def test_below_and_above_0_have_colours_of_their_own():
+    values = np.tile(np.linspace(-0.99, 0.49, 100), (4, 1))
+    signed = NamedMap("evidence", values, -1, 1, signed=True)
+    colors = draw_map(np.zeros((1000, 1000, 3), np.uint8), Cut.whole(1000), signed, opacity=1)[500].astype(int)
+    blue, red = colors[:, 2] > colors[:, 0], colors[:, 0] > colors[:, 2]
+    assert blue[:650].all() and red[680:].all() and lightness(SIGNED_COLORS[None]).argmax() in (4, 5)
+    # Stretched, 0 stays in the middle.
+    stretched = signed.stretched()
+    assert (stretched.low, stretched.high) == (values.min(), -values.min())
+    flat = NamedMap("evidence", 1e-4 * values, -1, 1, signed=True).stretched()
+    assert (flat.low, flat.high) == (-0.05, 0.05)
 
 
 def test_regions_have_the_colour_of_their_tenth_and_contours_between_them():
@@ -108,6 +121,7 @@ def test_streams_are_named_and_drawn_alike():
         (np.array([[0, np.nan]]), (0, 1), "all finite"),
         (np.zeros((2, 2)), (1, 1), "the scale of the map 'lesions' must go up, not from 1 to 1"),
         (np.zeros((2, 2)), (0, np.nan), "must go up"),
+        (np.zeros((2, 2)), (0, 1, True), "which is signed, must be as long below 0 as above, not from 0 to 1"),
     ],
 )
 def test_what_is_no_map_is_refused(values, ends, words):

@@ -12,10 +12,11 @@ from biranet.grades import DISCLAIMER, GRADE_NAMES, REFERABLE_GRADE
 from biranet.inference.original import Original
 from biranet.learning.transforms import Pixels
 from biranet.photos.cut import Cut
-from biranet.photos.overlay import NamedMap, attention_maps
+from biranet.photos.overlay import NamedMap, attention_maps, evidence_map
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
 ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
+EVIDENCE_NOTE = "Evidence is what the log-odds of referral would lose without a cell, not where lesions are."
 
 
 def caption_of(
@@ -55,33 +56,43 @@ def caption_of(
     return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, names)
 
 
+def with_own_maps(
+    attention: NDArray[np.float32], evidence: NDArray[np.float32] | None, caption: Caption
+) -> tuple[list[NamedMap], Caption]:
+    """Name the maps that a network gives itself, and say in the caption what they are.
+
+    Args:
+        attention: Mask of each stream, (streams, h, w) in [0, 1].
+        evidence: (h, w), where there is any.
+        caption: What to write under the picture.
+
+    Returns:
+        The attention of each stream and the evidence; and the caption with a line about each.
+    """
+    known = [] if evidence is None else [evidence_map(evidence)]
+    notes = (*([ATTENTION_NOTE] if len(attention) else []), *([EVIDENCE_NOTE] if known else []))
+    return [*attention_maps(attention), *known], caption._replace(lines=(*caption.lines, *notes))
+
+
 def draw_answer(
-    original: Original,
-    seen: Pixels,
-    attention: NDArray[np.float32],
-    maps: Sequence[NamedMap] | None,
-    caption: Caption,
-    opacity: float,
+    original: Original, seen: Pixels, maps: Sequence[NamedMap], caption: Caption, opacity: float
 ) -> Picture:
     """Draw a photo that was graded, and maps over it; what the network saw where it cannot be read any more.
 
     Args:
         original: Where the photo can be read.
         seen: What the network saw of it, (H, H, 3), uint8, RGB.
-        attention: Mask of each stream, (streams, h, w) in [0, 1].
-        maps: Maps of what the network saw; the attention of each stream where None.
+        maps: Maps of what the network saw.
         caption: What to write under it.
         opacity: How strongly colours cover the photo, from 0 to 1.
 
     Raises:
         InputError: If the opacity is no number from 0 to 1.
     """
-    shown = attention_maps(attention) if maps is None else maps
 
     def draw(photo: Pixels, cut: Cut, heading: str, note: str) -> Picture:
-        notes = (note for note in (ATTENTION_NOTE if maps is None else "", note, DISCLAIMER) if note)
-        said = caption._replace(heading=heading, lines=(*caption.lines, *notes))
-        return draw_sheet(photo, cut, shown, said, opacity=opacity)
+        said = caption._replace(heading=heading, lines=(*caption.lines, *filter(None, (note, DISCLAIMER))))
+        return draw_sheet(photo, cut, maps, said, opacity=opacity)
 
     try:
         note = "" if original.cut.shows_all else "A grey line is around what the network saw."

@@ -27,10 +27,12 @@ from biranet.extras import needing
 from biranet.files import parse_json, write_bytes
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo
+from biranet.learning.evidence import explain
 from biranet.learning.normalization import normalize
 from biranet.learning.onnx_file import (
     ATTENTION,
     DESCRIPTION,
+    EVIDENCE,
     IMAGE,
     PROBABILITIES,
     RAW_PROBABILITIES,
@@ -81,8 +83,8 @@ class Exported(NamedTuple):
     """What is known of a file that was exported.
 
     Attributes:
-        difference: Largest difference of a probability, or of a cell of the attention, from the checkpoint's, on three
-            drawn photos and a black one.
+        difference: Largest difference of a probability, of a cell of the attention, or a tenth of that of the evidence,
+            from the checkpoint's, on three drawn photos and a black one.
         temperature: The checkpoint's.
     """
 
@@ -119,9 +121,9 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         checkpoint: A file that training wrote.
         out: File to write. Its input `image` is RGB pixels of prepared photos, (batch, size, size, 3), uint8; its
             outputs are `probabilities`, calibrated, (batch, 5), float32; where the model has streams `attention`,
-            (batch, streams, h, w), float32; and `raw_probabilities`, before any rule, as the first. Its metadata
-            `biranet` is the checkpoint's header as JSON. Weights in half precision stay so, and are computed with in
-            float32.
+            (batch, streams, h, w), float32; `raw_probabilities`, before any rule, as the first; and `evidence`, where
+            the network is one of ours, (batch, 1, h, w), float32. Its metadata `biranet` is the checkpoint's header as
+            JSON. Weights in half precision stay so, and are computed with in float32.
 
     Returns:
         How near its answers are.
@@ -175,9 +177,9 @@ class _Calibrated(nn.Module):
         self.temperature = info.rules.temperature
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        logits, attention = self.model(normalize(pixels, self.normalization))
-        masks = (attention,) if attention.shape[1] else ()
-        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1)
+        (logits, attention), evidence = explain(self.model, normalize(pixels, self.normalization), self.temperature)
+        masks, known = ((maps,) if maps.shape[1] else () for maps in (attention, evidence))
+        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *known
 
 
 def _as_onnx(predictor: TorchPredictor, outputs: list[str]) -> bytes:
@@ -252,11 +254,17 @@ _Answers = Mapping[str, NDArray[np.floating]]
 
 
 def _answers(predictor: Predictor, photos: Pixels) -> _Answers:
-    """Answer as `grade` does: calibrated probabilities, the attention where there is any, and the raw probabilities."""
-    raw, attention = predictor.predict(photos)
+    """Answer as `grade` does: calibrated and raw probabilities, and attention and evidence where there are any."""
+    raw, attention, evidence = predictor.predict(photos)
     masks = {ATTENTION: attention} if attention.shape[1] else {}
-    return {PROBABILITIES: decide(raw, predictor.info.rules).probabilities, **masks, RAW_PROBABILITIES: raw}
+    known = {} if evidence is None else {EVIDENCE: evidence[:, None]}
+    return {PROBABILITIES: decide(raw, predictor.info.rules).probabilities, **masks, RAW_PROBABILITIES: raw, **known}
 
 
 def _difference(ours: _Answers, theirs: _Answers) -> float:
-    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
+    def of_output(name: str) -> float:
+        largest = float(np.abs(ours[name] - theirs[name]).max())
+        # Evidence has no bounds, and the head's root is steep at 0: the last digits of features count a thousandfold.
+        return largest / (10 * max(1, float(np.abs(ours[name]).max()))) if name == EVIDENCE else largest
+
+    return max(map(of_output, ours))

@@ -66,7 +66,7 @@ class Grader:
             keep_ungradable: Grade it even if it is too dark, too blurred or no fundus photo.
 
         Returns:
-            Grade, probabilities and attention.
+            Grade, probabilities, attention and evidence.
 
         Raises:
             InputError: If it is something else, or pixels are not what they should be.
@@ -237,6 +237,7 @@ class Grader:
         answers = decide(predicted.probabilities, rules)
         has_sets = rules.set_threshold is not None
         for row, attention in enumerate(predicted.attention):
+            evidence = None if predicted.evidence is None else predicted.evidence[row]
             ends = int(answers.lowest[row]), int(answers.highest[row])
             yield Prediction(
                 "",
@@ -246,6 +247,7 @@ class Grader:
                 grade_range=ends if has_sets else None,
                 temperature=rules.temperature,
                 attention=attention,
+                evidence=evidence,
                 model=model_name(self.predictor.origin),
             )
 

@@ -57,6 +57,9 @@ class Prediction:
             saw lies.
         model: Which model says so: the name of one that ships, or the file of another; empty without a grade, and for
             answers of an earlier run.
+        evidence: How much each cell of what the network saw moved the referral score, (h, w), float32: what its
+            log-odds would lose without the cell, so above 0 towards referral, below 0 away from it. None where the
+            model does not say: files that an earlier biranet exported, and networks of your own.
 
     Example:
         >>> import biranet
@@ -82,6 +85,7 @@ class Prediction:
     subject: Subject = NOBODY
     original: Original | None = None
     model: str = ""
+    evidence: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         if self.probabilities is None:
@@ -140,7 +144,7 @@ class Prediction:
         network saw stands in its place, and the picture says so.
 
         Args:
-            maps: Maps of what the network saw; the attention of each stream when not given.
+            maps: Maps of what the network saw; the attention of each stream and the evidence when not given.
             opacity: How strongly the colours cover the photo, from 0, contours alone, to 1.
 
         Returns:
@@ -153,8 +157,10 @@ class Prediction:
             return None
         if self.grade is None or self.probabilities is None:
             return None
-        from biranet.inference.drawing import caption_of, draw_answer
+        from biranet.inference.drawing import caption_of, draw_answer, with_own_maps
 
         answer = (self.grade, self.probabilities, self.decision, self.grade_range)
         caption = caption_of(self.file, *answer, self.model)
-        return draw_answer(self.original, self.photo, self.attention, maps, caption, opacity)
+        if maps is None:
+            maps, caption = with_own_maps(self.attention, self.evidence, caption)
+        return draw_answer(self.original, self.photo, maps, caption, opacity)

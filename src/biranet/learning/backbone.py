@@ -79,6 +79,23 @@ class Backbone(NamedTuple):
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
 
 
+class FrozenLayers(nn.Sequential):
+    """The first layers of a backbone, which training leaves alone: no gradients, BatchNorm always in evaluation mode.
+
+    Nothing but their `requires_grad` keeps the weights from being trained. Who sets it trains them, for both streams
+    together; the statistics of their BatchNorm stay.
+    """
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__(OrderedDict(layers.named_children()))
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenLayers":
+        """Stay in evaluation mode whatever the rest of the model does."""
+        return super().train(False)
+
+
 @cache
 def check_backbone(name: str, image_size: int) -> int:
     """Build a backbone without memory for its weights, and show it an image without pixels.

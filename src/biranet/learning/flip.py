@@ -40,6 +40,11 @@ class FlipAverage(nn.Module):
             return straight
         # One after the other: both in one batch would take twice the memory.
         mirrored: Output = self.model(image.flip(-1))
+        return self.average(straight, mirrored)
+
+    @staticmethod
+    def average(straight: Output, mirrored: Output) -> Output:
+        """Make one answer of those for photos and for their mirror images."""
         # In logarithms, which a probability too small for a float does not leave empty.
         both = torch.logaddexp(straight.logits.log_softmax(dim=1), mirrored.logits.log_softmax(dim=1))
         return Output(both - math.log(2), (straight.attention + mirrored.attention.flip(-1)) / 2)

@@ -31,7 +31,6 @@ Departures, all of them on purpose:
 
 import math
 import numbers
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -41,7 +40,7 @@ from torch import Tensor, nn
 from biranet.config import ModelConfig
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
-from biranet.learning.backbone import load_backbone, read_backbone_weights
+from biranet.learning.backbone import FrozenLayers, load_backbone, read_backbone_weights
 
 EPSILON = 1e-6
 """Keeps signed square root, norm and the attention's denominator off zero; acts per vector, not per product."""
@@ -81,7 +80,8 @@ def check_num_grades(num_grades: int) -> None:
         raise InputError(f"num_grades must be a whole number from 2, not {num_grades!r}")
 
 
-def _full_precision(tensor: Tensor) -> Tensor:
+def full_precision(tensor: Tensor) -> Tensor:
+    """Make float32 of half precision."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
@@ -127,8 +127,27 @@ def attention_pool(features: Tensor, mask: Tensor) -> Tensor:
         >>> attention_pool(cells, torch.tensor([[[[0.25, 0.75]]]]))
         tensor([[4.]])
     """
-    features, mask = _full_precision(features), _full_precision(mask)
+    features, mask = full_precision(features), full_precision(mask)
     return (features * mask).mean(dim=(2, 3)) / mask.mean(dim=(2, 3)).clamp_min(EPSILON)
+
+
+class Cells(NamedTuple):
+    """What a stream makes of images, before it averages over the cells.
+
+    Attributes:
+        features: F, (B, C, h, w).
+        mask: A, what Net-A makes of them, (B, 1, h, w), in [0, 1].
+        overall: What Net-B makes of them, (B, C, h, w).
+    """
+
+    features: Tensor
+    mask: Tensor
+    overall: Tensor
+
+    def vector(self) -> Tensor:
+        """Return the stream vector, (B, C)."""
+        attended = attention_pool(self.features, self.mask)
+        return (attended + full_precision(self.overall).mean(dim=(2, 3))) / 2
 
 
 class Stream(nn.Module):
@@ -145,13 +164,15 @@ class Stream(nn.Module):
         self.net_a = Attention(channels)
         self.net_b = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.ReLU(inplace=True))
 
+    def look(self, image: Tensor) -> Cells:
+        """Return what the stream makes of images (B, 3, H, W), or of the features of `frozen`, cell by cell."""
+        features = self.backbone(image)
+        return Cells(features, self.net_a(features), self.net_b(features))
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
-        features = self.backbone(image)
-        mask = self.net_a(features)
-        attended = attention_pool(features, mask)
-        overall = _full_precision(self.net_b(features)).mean(dim=(2, 3))
-        return (attended + overall) / 2, mask
+        cells = self.look(image)
+        return cells.vector(), cells.mask
 
 
 def signed_sqrt(vector: Tensor) -> Tensor:
@@ -198,15 +219,15 @@ class BilinearHead(nn.Module):
     @staticmethod
     def normalize(vector: Tensor) -> Tensor:
         """Take the signed square root, then divide by the norm: (B, C) to (B, C)."""
-        root = signed_sqrt(_full_precision(vector))
+        root = signed_sqrt(full_precision(vector))
         return root * (root.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return logits (B, K) for the stream vectors a and b, both (B, C)."""
         with torch.autocast(a.device.type, enabled=False):
             a, b = self.normalize(a), self.normalize(b)
-            form = torch.einsum("bi,kij,bj->bk", a, _full_precision(self.weight), b)
-            return self.scale * form + _full_precision(self.bias)
+            form = torch.einsum("bi,kij,bj->bk", a, full_precision(self.weight), b)
+            return self.scale * form + full_precision(self.bias)
 
 
 class BiraNet(nn.Module):
@@ -276,6 +297,14 @@ class _OneBackbone(nn.Module):
         features: Tensor = self.backbone(self.frozen(image))
         return features
 
+    def grade(self, features: Tensor) -> Output:
+        """Grade feature maps (B, C, h, w)."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Output:
+        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
+        return self.grade(self.features(image))
+
 
 class RANet(_OneBackbone):
     """One attention stream with a small classifier: backbone, Net-A, attention pooling, Linear, Dropout, Linear.
@@ -302,12 +331,11 @@ class RANet(_OneBackbone):
         self.net_a = Attention(channels)
         self.head = nn.Sequential(nn.Linear(channels, 256), nn.Dropout(0.5), nn.Linear(256, num_grades))
 
-    def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalized as the backbone's weights expect."""
-        features = self.features(image)
+    def grade(self, features: Tensor) -> Output:
+        """Grade feature maps (B, C, h, w)."""
         mask = self.net_a(features)
         pooled = attention_pool(features, mask).to(features.dtype)
-        return Output(_full_precision(self.head(pooled)), mask)
+        return Output(full_precision(self.head(pooled)), mask)
 
 
 class PlainNet(_OneBackbone):
@@ -326,29 +354,11 @@ class PlainNet(_OneBackbone):
         """Build the linear layer."""
         self.head = nn.Linear(channels, num_grades)
 
-    def forward(self, image: Tensor) -> Output:
-        """Grade images (B, 3, H, W), normalized as the backbone's weights expect; the attention has no streams."""
-        features = self.features(image)
+    def grade(self, features: Tensor) -> Output:
+        """Grade feature maps (B, C, h, w); the attention has no streams."""
         # shape[0] where len() would do: export takes a length for a constant, and the batch would no longer be free.
         no_attention = features.new_empty(features.shape[0], 0, *features.shape[2:])
-        return Output(_full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
-
-
-class FrozenLayers(nn.Sequential):
-    """The first layers of a backbone, which training leaves alone: no gradients, BatchNorm always in evaluation mode.
-
-    Nothing but their `requires_grad` keeps the weights from being trained. Who sets it trains them, for both streams
-    together; the statistics of their BatchNorm stay.
-    """
-
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__(OrderedDict(layers.named_children()))
-        self.requires_grad_(False)
-        self.eval()
-
-    def train(self, mode: bool = True) -> "FrozenLayers":
-        """Stay in evaluation mode whatever the rest of the model does."""
-        return super().train(False)
+        return Output(full_precision(self.head(features.mean(dim=(2, 3)))), no_attention)
 
 
 def build_model(

@@ -28,7 +28,10 @@ ATTENTION = "attention"
 RAW_PROBABILITIES = "raw_probabilities"
 """Output: of the five grades, before any rule, (batch, 5), float32."""
 
-USED = (RAW_PROBABILITIES, ATTENTION)
+EVIDENCE = "evidence"
+"""Output: how much each cell moved the referral score, (batch, 1, h, w), float32. Earlier files have none."""
+
+USED = (RAW_PROBABILITIES, ATTENTION, EVIDENCE)
 """The outputs that our own grading asks for."""
 
 DESCRIPTION = "biranet"

@@ -46,7 +46,8 @@ class OnnxPredictor:
         """Predict prepared photos, as `Predictor.predict` says."""
         answers = self._run(pixels)
         attention = answers.get(onnx_file.ATTENTION, np.zeros((len(pixels), 0, 1, 1), np.float32))
-        return refuse_not_finite(Predicted(answers[onnx_file.RAW_PROBABILITIES], attention), self.origin)
+        evidence = answers[onnx_file.EVIDENCE][:, 0] if onnx_file.EVIDENCE in answers else None
+        return refuse_not_finite(Predicted(answers[onnx_file.RAW_PROBABILITIES], attention, evidence), self.origin)
 
     def _run(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
         """What the graph gives for photos, by name."""

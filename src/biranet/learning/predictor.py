@@ -17,6 +17,8 @@ class Predicted(NamedTuple):
     Attributes:
         probabilities: Of the five grades, before any rule, (N, 5), float32, summing to 1.
         attention: Mask of each stream, (N, streams, h, w), float32 in [0, 1].
+        evidence: How much each cell moved the referral score, (N, h, w), float32, in units of log-odds
+            (`biranet.learning.evidence`); None where the engine does not say.
 
     Example:
         >>> import biranet
@@ -27,6 +29,7 @@ class Predicted(NamedTuple):
 
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
+    evidence: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         return f"Predicted({counted(len(self.probabilities), 'photo')})"
@@ -42,7 +45,7 @@ def refuse_not_finite(predicted: Predicted, origin: str) -> Predicted:
     Raises:
         InputError: If one is none, which argmax would take for grade 0.
     """
-    if not (np.isfinite(predicted.probabilities).all() and np.isfinite(predicted.attention).all()):
+    if not all(np.isfinite(values).all() for values in predicted if values is not None):
         raise InputError(
             f"the answers of {origin} are not finite numbers: its training has diverged; train again with a lower --lr"
         )
@@ -82,7 +85,7 @@ class Predictor(Protocol):
             pixels: RGB, (N, image_size, image_size, 3), uint8, N from 1.
 
         Returns:
-            Probabilities and attention, in the order of the photos.
+            Probabilities, attention and evidence, in the order of the photos.
 
         Raises:
             InputError: If an answer is no finite number, which argmax would take for grade 0.

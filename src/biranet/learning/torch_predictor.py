@@ -14,6 +14,7 @@ from biranet.config import Device, ModelConfig
 from biranet.errors import InputError
 from biranet.learning.checkpoint import load_with_sha256
 from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.evidence import explain
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
 from biranet.learning.predictor import Predicted, refuse_not_finite
@@ -75,10 +76,12 @@ class TorchPredictor:
         """Predict prepared photos, as `Predictor.predict` says."""
         on_device = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         with evaluation_mode(self.model):
-            output = self.model(normalize(on_device, self.info.normalization))
+            image = normalize(on_device, self.info.normalization)
+            output, known = explain(self.model, image, self.info.rules.temperature)
         probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
         attention = output.attention.float().cpu().numpy()
-        return refuse_not_finite(Predicted(probabilities, attention), self.origin)
+        evidence = known[:, 0].float().cpu().numpy() if known.shape[1] else None
+        return refuse_not_finite(Predicted(probabilities, attention, evidence), self.origin)
 
 
 def load_predictor(

@@ -20,11 +20,21 @@ _CONTOUR_FRACTION = 1 / 900
 _ROUNDING = 1e-3
 _GREY = (150, 150, 150)
 
-COLORS = cv2.applyColorMap(np.rint(np.linspace(0, 255, BANDS)[:, None]).astype(np.uint8), cv2.COLORMAP_CIVIDIS)[
-    :, 0, ::-1
-]
+COLORS: npt.NDArray[np.uint8] = np.asarray(
+    cv2.applyColorMap(np.rint(np.linspace(0, 255, BANDS)[:, None]).astype(np.uint8), cv2.COLORMAP_CIVIDIS), np.uint8
+)[:, 0, ::-1]
 """Colours (BANDS, 3) of the regions, RGB, the lowest first: cividis, which rises evenly in lightness and reads the same
 with and without colour blindness."""
+
+SIGNED_COLORS = np.array(
+    [
+        *((5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240)),
+        *((253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31)),
+    ],
+    np.uint8,
+)
+"""Colours of the regions of a signed map, blue below 0 and red above, the further from 0 the darker: ColorBrewer's
+RdBu, which is told apart with colour blindness too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +46,7 @@ class NamedMap:
         values: Map (h, w) of the square that the network sees, of any resolution.
         low: Value at the lower end of its scale, which is drawn in the darkest colour.
         high: Value at the upper end, above `low`.
+        signed: Whether it is drawn in two colours that meet at 0; `low` is then `-high`.
 
     Example:
         >>> import biranet
@@ -49,6 +60,7 @@ class NamedMap:
     values: npt.NDArray[np.floating]
     low: float = 0.0
     high: float = 1.0
+    signed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -58,11 +70,28 @@ class NamedMap:
             )
         if not -np.inf < self.low < self.high < np.inf:
             raise InputError(f"the scale of the map {self.name!r} must go up, not from {self.low} to {self.high}")
+        if self.signed and self.low != -self.high:
+            raise InputError(
+                f"the scale of the map {self.name!r}, which is signed, must be as long below 0 as above, not from "
+                f"{self.low} to {self.high}"
+            )
+
+    @property
+    def colors(self) -> npt.NDArray[np.uint8]:
+        """Colours (BANDS, 3) of its regions, RGB, the lowest first."""
+        return SIGNED_COLORS if self.signed else COLORS
 
     def stretched(self) -> "NamedMap":
-        """The same map on a scale between its own lowest and highest value, at least a twentieth of its scale long."""
+        """The same map on a scale between its own lowest and highest value, at least a twentieth of its scale long.
+
+        The scale of a signed map stays as long below 0 as above.
+        """
         lowest, highest = float(self.values.min()), float(self.values.max())
-        missing = max(0.0, _MIN_RANGE_FRACTION * (self.high - self.low) - (highest - lowest))
+        least = _MIN_RANGE_FRACTION * (self.high - self.low)
+        if self.signed:
+            most = max(highest, -lowest, least / 2)
+            return replace(self, low=-most, high=most)
+        missing = max(0.0, least - (highest - lowest))
         # Not in the middle, which is a contour: what hardly varies is to lie within one region.
         return replace(self, low=lowest - 0.45 * missing, high=highest + 0.55 * missing)
 
@@ -147,7 +176,7 @@ def _color_regions(
     tenths = cut.sample(tenths, scale)
     regions = np.clip(tenths, 0, BANDS - 1, out=tenths).astype(np.uint8)
     table = np.zeros((256, 1, 3), np.uint8)
-    table[:BANDS, 0] = COLORS
+    table[:BANDS, 0] = shown.colors
     around = np.ones((contour_px, contour_px), np.uint8)
     above = cv2.dilate(regions, around)
     is_contour = cv2.compare(above, cv2.erode(regions, around), cv2.CMP_NE)
@@ -183,6 +212,24 @@ def attention_maps(attention: npt.NDArray[np.floating]) -> list[NamedMap]:
     if len(attention) == 1:
         return [NamedMap("attention", attention[0])]
     return [NamedMap(f"attention of stream {chr(ord('A') + stream)}", mask) for stream, mask in enumerate(attention)]
+
+
+EVIDENCE_RANGE = 0.1
+"""Ends of the scale of evidence that all photos share."""
+
+
+def evidence_map(evidence: npt.NDArray[np.floating]) -> NamedMap:
+    """Name the evidence, on a scale that all photos share.
+
+    Args:
+        evidence: (h, w), in units of log-odds.
+
+    Example:
+        >>> evidence_map(np.zeros((3, 3))).signed
+        True
+    """
+    name = "evidence (red: refer, blue: do not)"
+    return NamedMap(name, evidence, -EVIDENCE_RANGE, EVIDENCE_RANGE, signed=True)
 
 
 def draw_attention(prepared: npt.NDArray[np.uint8], attention: npt.NDArray[np.floating]) -> list[npt.NDArray[np.uint8]]:

@@ -17,10 +17,10 @@ from biranet.config import OVERLAY_OPACITY, check_opacity
 from biranet.photos import PICTURE_MARK
 from biranet.photos.cut import Cut
 from biranet.photos.lettering import load_font, shorten
-from biranet.photos.overlay import BANDS, COLORS, NamedMap, draw_map
+from biranet.photos.overlay import BANDS, NamedMap, draw_map
 
 _MAX_PIXELS = 170_000_000
-"""Largest picture, a little less than the largest that Pillow opens: a photo of 23 million pixels with two maps."""
+"""Largest picture, a little less than the largest that Pillow opens: a photo of 15 million pixels with three maps."""
 _MAX_SIDE_PX = 32_000
 """JPEG ends at 65,535; many viewers end before."""
 _MIN_PANEL_PX = 480
@@ -250,7 +250,7 @@ def _draw_scale(shown: NamedMap, words: str, layout: _Layout) -> _Pixels:
     left, width = layout.letter_px, layout.cell_px - 2 * layout.letter_px
     top, bottom = 1.6 * layout.letter_px, 2.5 * layout.letter_px
     edges = [round(left + width * end / BANDS) for end in range(BANDS + 1)]
-    for start, end, color in zip(edges, edges[1:], COLORS.tolist(), strict=False):
+    for start, end, color in zip(edges, edges[1:], shown.colors.tolist(), strict=False):
         draw.rectangle((start, top, end - 1, bottom), tuple(color))
     for edge, value in list(zip(edges, np.linspace(shown.low, shown.high, BANDS + 1), strict=True))[::2]:
         draw.text((edge, bottom + 0.1 * layout.letter_px), f"{value:.2f}", _FAINT, font, anchor="ma")

@@ -1,0 +1,119 @@
+"""Write the figures of docs/evidence.md from the table that run.py wrote.
+
+python -m studies.evidence.page [RESULTS]
+
+Everything between the two marks in the page is replaced; what stands around it is written by people.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biranet.files import write_bytes
+from biranet.lesion_kinds import DISC, LESIONS
+from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
+from studies.evidence.run import HERE, RESULT
+from studies.evidence.sums import CHANCE
+
+PAGE = ROOT / "docs" / "evidence.md"
+BEGIN, END = "<!-- figures: studies/evidence/page.py -->\n", "<!-- end of figures -->\n"
+
+NAMES = {
+    "evidence": "evidence",
+    "evidence_shifted": "evidence of four shifted photos",
+    "derivative": "derivative by the weight of a cell",
+    "gradient_x_features": "gradient times features, stride 32",
+    "gradient_x_features_16": "gradient times features, stride 16",
+    "gradcam": "Grad-CAM",
+    "occlusion": "occlusion",
+    "attention_a": "attention of stream A",
+    "attention_b": "attention of stream B",
+    "lesions": "lesion branch",
+    "contrast": "contrast to what is around",
+    "dark": "darkest",
+    "bright": "brightest",
+    CHANCE: "chance",
+}
+"""What each map is called, in the order of the rows."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
+    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=HERE / "results")
+    given = parser.parse_args(arguments)
+
+    def write() -> None:
+        write_bytes(PAGE, with_figures(PAGE.read_text(), given.results).encode())
+
+    return exit_status_of(__file__, write)
+
+
+def with_figures(page: str, results: Path) -> str:
+    """Put the figures of the table into the page."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = _figures(json.loads((results / RESULT).read_text()))
+    return before + BEGIN + "\n".join(["", *lines, "", ""]) + END + after
+
+
+def _figures(result: dict[str, Any]) -> Iterator[str]:
+    whole, test = result["parts"]["all"], result["parts"]["test"]
+    for part, title in ((whole, "All:"), (test, "Official test part, new to the lesion branch:")):
+        about = f"{part['photos']} photographs of {part['groups']} visits"
+        yield f"**{title} {about}.**"
+        yield from ("", *_faithful(part), "", *_on_lesions(part), "")
+    yield from ("Average precision by cell, for each kind of lesion, over the photographs that have it:", "")
+    yield from _by_kind(whole)
+
+
+def _faithful(part: dict[str, Any]) -> Iterator[str]:
+    yield "| faithful | deletion: less is better | insertion: more is better | insertion minus deletion, over chance |"
+    yield "|---|---|---|---|"
+    maps = part["faithful"]
+    for name in _known(maps):
+        areas = [_value(maps[name][each]) for each in ("deletion", "insertion")]
+        yield f"| {NAMES[name]} | {' | '.join([*areas, _over(maps[name]['gap'])])} |"
+
+
+def _on_lesions(part: dict[str, Any]) -> Iterator[str]:
+    yield "| on lesions | share of its mass | highest cell holds one | average precision by cell | mass on the disc |"
+    yield "|---|---|---|---|---|"
+    maps, disc = part["on"]["any"]["maps"], part["on"][DISC]["maps"]
+    for name in _known(maps):
+        cells = [_value(maps[name]["mass"], 3), *(_value(maps[name][key]) for key in ("pointing", "precision"))]
+        yield f"| {NAMES[name]} | {' | '.join([*cells, _value(disc[name]['mass'], 3)])} |"
+
+
+def _by_kind(part: dict[str, Any]) -> Iterator[str]:
+    kinds = [kind for kind in LESIONS if kind in part["on"]]
+    heads = [f"{LESIONS[kind]} ({part['on'][kind]['photos']})" for kind in kinds]
+    yield f"| | {' | '.join(heads)} |"
+    yield "|---|" + "---|" * len(kinds)
+    for name in _known(part["on"]["any"]["maps"]):
+        cells = [_value(part["on"][kind]["maps"][name]["precision"]) for kind in kinds]
+        yield f"| {NAMES[name]} | {' | '.join(cells)} |"
+
+
+def _known(maps: dict[str, Any]) -> list[str]:
+    return [name for name in NAMES if name in maps]
+
+
+def _value(measured: dict[str, Any], digits: int = 2) -> str:
+    return f"{measured['value']:.{digits}f}" + _interval(measured["ci"], digits)
+
+
+def _over(measured: dict[str, Any]) -> str:
+    """How far over chance; of chance itself nothing."""
+    if "over_chance" not in measured:
+        return "0"
+    return f"{measured['over_chance']:+.2f}" + _interval(measured["over_chance_ci"], 2, "+")
+
+
+def _interval(ci: Sequence[float] | None, digits: int, sign: str = "") -> str:
+    return f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else ""
+
+
+if __name__ == "__main__":
+    run_as_command(main)
