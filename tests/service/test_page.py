@@ -142,9 +142,12 @@ def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photo
     graded(page, 2)
     page.locator("#cases button", has_text="IMG_0007.jpg").click()
     expect(page.locator("#case .verdict-box")).to_contain_text("Name the patient and choose the eye")
+    page.locator("#patient-name").fill("P1")
+    # What is typed stays, though the answer draws the case anew.
     page.locator("#which-unknown").select_option("right")
     expect(page.locator("#case .eye h3")).to_have_text(["Right eye (OD)"])
-    page.locator("#patient-name").fill("P1")
+    graded(page, 2)
+    expect(page.locator("#patient-name")).to_have_value("P1")
     page.locator("#patient-name").press("Enter")
     expect(page.locator("#case .eye h3")).to_have_text(["Right eye (OD)", "Left eye (OS)"])
     expect(page.locator("#cases button")).to_have_count(1)

@@ -167,8 +167,8 @@ def test_maps_lie_over_the_picture(served, tmp_path):
     small = np.asarray(Image.fromarray(photo).resize((2048, 1365)), float)
     assert np.abs(picture - small).mean() < 3
     assert [each["name"] for each in viewed["maps"]] == [
-        "attention_a", "attention_a_stretched", "attention_b", "attention_b_stretched",
-    ]  # fmt: skip
+        f"{name}{kind}" for name in ("attention_a", "attention_b", "evidence") for kind in ("", "_stretched")
+    ]
     cut = package.load().grade(tmp_path / "eye.jpg").original.cut
     for each in viewed["maps"]:
         layer = decoded(each["png"], "RGBA")

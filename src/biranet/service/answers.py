@@ -14,7 +14,6 @@ from biranet.grades import DISCLAIMER
 from biranet.inference.patient_tables import EYE_TYPES, PATIENT_TYPES, eye_row, patient_row
 from biranet.inference.prediction import COLUMN_TYPES, Prediction
 from biranet.photos.formats import PhotoFile
-from biranet.photos.overlay import COLORS
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.request_error import RequestError
 from biranet.service.view import Layer, View
@@ -43,7 +42,7 @@ class Grades(BaseModel):
 
 
 class MapScale(BaseModel):
-    """What the colours of a map mean: equal steps from low to high, darkest first."""
+    """What the colours of a map mean: equal steps from low to high."""
 
     low: float
     high: float
@@ -61,11 +60,11 @@ class MapLayer(BaseModel):
 
 
 class Words(BaseModel):
-    """What is said of a photo, in words; title, lines and note are empty without a grade."""
+    """What is said of a photo, in words; title, lines and notes are empty without a grade."""
 
     title: str
     lines: list[str]
-    note: str
+    notes: list[str]
     disclaimer: str
 
 
@@ -121,13 +120,12 @@ def show(result: PhotoResult) -> dict[str, Any]:
         "height": view.height_px,
         "picture": None if view.jpeg is None else _base64(view.jpeg),
         "maps": [_map(layer) for layer in view.layers],
-        "words": {"title": view.title, "lines": list(view.lines), "note": view.note, "disclaimer": DISCLAIMER},
+        "words": {"title": view.title, "lines": list(view.lines), "notes": list(view.notes), "disclaimer": DISCLAIMER},
     }
 
 
 def _map(layer: Layer) -> dict[str, Any]:
-    colors = ["#" + bytes(color).hex() for color in COLORS.tolist()]
-    scale = {"low": layer.low, "high": layer.high, "words": layer.scale, "colors": colors}
+    scale = {"low": layer.low, "high": layer.high, "words": layer.scale, "colors": list(layer.colors)}
     return {"name": layer.name, "label": layer.label, "scale": scale, "png": _base64(layer.png)}
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import simplejpeg
 
 from biranet.errors import PhotoError
-from biranet.inference.drawing import ATTENTION_NOTE, caption_of
+from biranet.inference.drawing import caption_of, with_own_maps
 from biranet.inference.prediction import Prediction
 from biranet.learning.transforms import Pixels
 from biranet.photos.formats import PhotoFile
-from biranet.photos.overlay import attention_maps, draw_layer
+from biranet.photos.overlay import draw_layer
 from biranet.photos.read import decode_photo
 
 MAX_SIDE_PX = 2048
@@ -29,9 +29,10 @@ class Layer(NamedTuple):
     Attributes:
         name: For programs, such as `attention_a_stretched`.
         label: For people, such as `attention of stream A`.
-        low: Value in the darkest colour.
-        high: Value in the brightest colour.
+        low: Value in the first colour.
+        high: Value in the last colour.
         scale: Whose scale that is, in words.
+        colors: Of its regions, `#rrggbb`, from low to high.
         png: RGBA, as large as the picture, transparent where the network saw nothing of the photo.
     """
 
@@ -40,6 +41,7 @@ class Layer(NamedTuple):
     low: float
     high: float
     scale: str
+    colors: tuple[str, ...]
     png: bytes
 
 
@@ -53,7 +55,7 @@ class View(NamedTuple):
         layers: Maps over it; none without a grade.
         title: What is said of it, in a line; empty without a grade, like what follows.
         lines: What else is said.
-        note: What the maps are not.
+        notes: What the maps are not.
     """
 
     width_px: int | None = None
@@ -62,7 +64,7 @@ class View(NamedTuple):
     layers: tuple[Layer, ...] = ()
     title: str = ""
     lines: Sequence[str] = ()
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 def draw_view(data: bytes, answer: Prediction) -> View:
@@ -89,16 +91,19 @@ def draw_view(data: bytes, answer: Prediction) -> View:
         answer.file, answer.grade, answer.probabilities, answer.decision, answer.grade_range, answer.model
     )
     cut = answer.original.cut
+    maps, noted = with_own_maps(answer.attention, answer.evidence, caption)
     layers = []
-    for shown in attention_maps(answer.attention):
+    for shown in maps:
         for each, kind, words in (
             (shown, "", "the scale of all photos"),
             (shown.stretched(), " stretched", "stretched to its own range"),
         ):
-            name = f"{shown.name}{kind}".replace(" of stream", "").replace(" ", "_").lower()
+            name = f"{shown.name.partition(' (')[0]}{kind}".replace(" of stream", "").replace(" ", "_").lower()
+            colors = tuple(f"#{bytes(color).hex()}" for color in each.colors.tolist())
             png = _png(draw_layer(cut, each, scale=scale))
-            layers.append(Layer(name, shown.name, each.low, each.high, words, png))
-    return view._replace(layers=tuple(layers), title=caption.title, lines=caption.lines, note=ATTENTION_NOTE)
+            layers.append(Layer(name, shown.name, each.low, each.high, words, colors, png))
+    notes = noted.lines[len(caption.lines) :]
+    return view._replace(layers=tuple(layers), title=caption.title, lines=caption.lines, notes=notes)
 
 
 def _shrink(photo: Pixels, scale: float) -> Pixels:

@@ -10,7 +10,7 @@ import { data, h, mapName, number, said, t } from "./words.js";
  * Draw a case anew. `app` has the viewer, the model and what a user can do: `move`, `read`, `look`, `addTo`, `print`.
  */
 export function renderCase(element, each, app) {
-  const focused = document.activeElement?.id;
+  const { id: focused, selectionStart: caret } = document.activeElement ?? {};
   app.viewer.clear();
   staged.clear();
   element.replaceChildren();
@@ -24,16 +24,23 @@ export function renderCase(element, each, app) {
     toolbar(each, app),
     h("div", { className: `eyes of-${each.shownEyes.length}` }, each.shownEyes.map((eye) => panel(each, eye, app))),
   );
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const again = document.getElementById(focused ?? "");
+  again?.focus({ preventScroll: true });
+  if (again && Number.isInteger(caret)) again.setSelectionRange(caret, caret);
   showPhotos(each, app);
 }
 
+let typed = {}; // the patient that somebody is typing: an answer that comes meanwhile draws the case anew
+
 function head(each, app) {
   const from = each.photos[0].patientFrom;
-  const name = h("input", { id: "patient-name", value: each.patient, autocomplete: "off", size: 18 });
+  const name = h("input", { id: "patient-name", autocomplete: "off", size: 18 });
+  name.value = typed.of === each ? typed.text : each.patient;
+  name.oninput = () => { typed = { of: each, text: name.value }; };
   name.placeholder = t("patient_unknown");
   return h("form", { className: "case-head", onsubmit: (event) => {
     event.preventDefault();
+    typed = {};
     app.rename(each, name.value.trim());
   } },
     h("label", {}, h("span", {}, t("patient")), " ", name),
