@@ -78,7 +78,7 @@ def test_a_worker_that_is_killed_comes_back_and_loses_only_its_own_request(
     wait_for(lambda: one_worker.metric("biranet_photos_waiting") == 1)
     os.kill(stopped, signal.SIGKILL)
     answer = own.result(SECONDS)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, False)
     assert answer.json() == {"error": "the process that graded was ended; send the request again"}
     assert waits.result(SECONDS).json()["photos"][0]["status"] == "ok"
     ready(one_worker)

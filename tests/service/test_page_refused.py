@@ -32,6 +32,17 @@ def test_a_busy_service_is_asked_again_when_it_says(open_page, photos):
     graded(page, 1)
 
 
+def test_a_photo_that_ends_the_process_is_sent_twice_and_no_more(open_page, photos):
+    page, sent = open_page(), []
+    sentence = "the process that graded was ended; send the request again"
+    lost = {"status": 503, "content_type": "application/json", "body": json.dumps({"error": sentence})}
+    page.route("**/v1/grade", lambda route: (sent.append(route), route.fulfill(**lost)))
+    page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
+    graded(page, 1)
+    expect(page.locator(".verdict-box")).to_contain_text(sentence)
+    assert len(sent) == 2
+
+
 def test_a_photo_that_takes_too_long_is_told_as_such(open_page, photos):
     """A proxy says 504 as well, where the service is gone, but not in the words of the service."""
     page = open_page()

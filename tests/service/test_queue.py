@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from biranet.service.request_error import RequestError
 from biranet.service.service import Service
 from biranet.service.settings import Model, Settings
 from biranet.service.worker import Loaded
+from biranet.service.workers import _Feeder
 
 
 def parcel(photos=1):
@@ -54,6 +56,18 @@ def test_what_is_put_back_comes_first():
     queue.put(parcels)
     queue.put_back(queue.take(2))
     assert queue.take(9) == parcels
+
+
+def test_photos_that_end_every_worker_they_are_handed_to_are_given_back():
+    queue, heavy, light = ParcelQueue(9), parcel(), parcel()
+    queue.put([heavy])
+    feeder = _Feeder(SimpleNamespace(queue=queue))
+    feeder._hand_on(queue.take(1))
+    queue.put([light])
+    feeder._hand_on(queue.take(1))
+    with pytest.raises(RequestError, match="the process that graded was ended"):
+        heavy.results.result(0)
+    assert queue.take(9) == [light]
 
 
 def test_a_queue_that_is_given_up_fails_what_waits_and_takes_no_more():

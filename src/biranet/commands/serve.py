@@ -63,10 +63,11 @@ class Serve(Command):
             max_files=(self.max_files, 1),
             max_waiting=(self.max_waiting, self.max_files),
         )
-        if not (0 < self.max_megabytes <= 10_000 and 0 < self.max_seconds <= 86_400 and 0 <= self.port < 65_536):
-            raise InputError(
-                "--max-megabytes must lie above 0 and up to 10000, --max-seconds up to 86400, --port from 0 to 65535"
-            )
+        if not 0 <= self.port < 65_536:
+            raise InputError(f"--port must lie between 0 and 65535, not {self.port}")
+        for flag, value, most in (("megabytes", self.max_megabytes, 10_000), ("seconds", self.max_seconds, 86_400)):
+            if not 0 < value <= most:
+                raise InputError(f"--max-{flag} must lie above 0 and be at most {most}, not {value:g}")
         token = read_token(self.token_file)
         check_host(self.host, token)
         pattern = NamePattern(self.name_pattern) if self.name_pattern else None

@@ -31,7 +31,7 @@ from biranet.service.service import Service, client_gone
 from biranet.service.uploads import Upload, read_upload
 from biranet.service.workers import NO_WORKER
 
-_REFUSED = problems(400, 401, 408, 409, 413, 415, 422, 503, 504)
+_REFUSED = problems(400, 401, 403, 408, 409, 413, 415, 421, 422, 503, 504)
 
 
 def make_app(service: Service) -> ASGIApp:
@@ -127,18 +127,18 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise RequestError(BUSY, NO_WORKER)
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=Response, responses=problems(401) | {200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", response_class=Response, responses=problems(401, 421) | {200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Give what is counted, in the text format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/models", responses=problems(401, 503))
+    @app.get("/v1/models", responses=problems(401, 421, 503))
     async def models() -> dict[str, list[dict[str, Any]]]:
         """List the models that answer here: one."""
         card = describe(service.model, service.settings.model.path)
         return {"models": [{key: card[key] for key in ("name", "title", "summary", "date", "license", "sha256")}]}
 
-    @app.get("/v1/models/{name}", responses=problems(401, 404, 503))
+    @app.get("/v1/models/{name}", responses=problems(401, 404, 421, 503))
     async def model(name: Annotated[str, Path(examples=[service.name])]) -> dict[str, Any]:
         """Give the card of a model: data, figures, intended use, limits, licence."""
         service.check_name(name)

@@ -15,11 +15,13 @@ class Problem(BaseModel):
 _DESCRIPTIONS = {
     400: "The body is not what its type says",
     401: "The token is missing or wrong",
+    403: "Another site sends photos to a service without a token",
     404: "No such model answers here",
     408: "The request took too long to arrive",
     409: "The request with this Idempotency-Key is still under way",
     413: "The request is too long, or brings too many photos",
     415: "The body is no picture in a format that is read",
+    421: "A service without a token is asked by another name than localhost",
     422: "The photo cannot be read, or what is said of it contradicts itself",
     503: "No room now, or the model is not loaded yet; Retry-After says when to ask again",
     504: "A photo took too long to grade",

@@ -79,7 +79,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         """Tell whether photos can be graded now."""
         return as_json({"ready": service.workers.is_ready}, 200 if service.workers.is_ready else 503)
 
-    @app.get("/v2/models/{name}", responses=problems(401, 404, 503))
+    @app.get("/v2/models/{name}", responses=problems(401, 404, 421, 503))
     async def model(name: Name) -> dict[str, Any]:
         """Describe the model: its inputs and outputs."""
         service.check_name(name)
@@ -93,7 +93,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
             ],
         }
 
-    @app.get("/v2/models/{name}/ready", responses=problems(401, 404) | _NOT_READY)
+    @app.get("/v2/models/{name}/ready", responses=problems(401, 404, 421) | _NOT_READY)
     async def model_ready(name: Name) -> Response:
         """Tell whether the model can grade now."""
         service.check_name(name)
@@ -101,7 +101,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v2/models/{name}/infer",
-        responses=problems(400, 401, 404, 408, 413, 503, 504),
+        responses=problems(400, 401, 403, 404, 408, 413, 421, 503, 504),
         openapi_extra=json_body({"id": {"type": "string"}, "inputs": _INPUTS}, ["inputs"]),
     )
     async def infer(name: Name, request: Request) -> Response:

@@ -44,9 +44,11 @@ class Parcel:
     Attributes:
         photos: The photos, from 1.
         draw: Whether to draw them.
+        lost: How many workers were lost while it was handed to them.
         results: Becomes their results, in order; cancelled when nobody waits for them any more.
     """
 
     photos: Sequence[Photo]
     draw: bool = False
+    lost: int = 0
     results: Future[list[PhotoResult]] = field(default_factory=Future)

@@ -18,12 +18,14 @@ class RequestError(BiranetError):
     Attributes:
         status: Status of HTTP.
         reason: What is wrong, in one sentence; also the text of the error.
+        passes: Whether `BUSY` is a matter of waiting. Where a process was lost, the photo may be what ended it.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, passes: bool = True) -> None:
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
+        self.passes = passes
 
     def __str__(self) -> str:
         return self.reason
@@ -31,7 +33,7 @@ class RequestError(BiranetError):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to the status."""
-        if self.status == BUSY:
+        if self.status == BUSY and self.passes:
             return {"retry-after": str(RETRY_AFTER_SECONDS)}
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}
 

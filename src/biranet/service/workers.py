@@ -28,6 +28,8 @@ _LOOK_SECONDS = 0.5
 """How often a feeder that has nothing to do looks whether its worker is still there."""
 _TRIES = 3
 """How often a worker is started while none has ever loaded the model."""
+_HANDED = 2
+"""How many workers photos are handed to that are lost before they begin, as for want of memory."""
 _LONGEST_PAUSE_SECONDS = 30
 """Before a worker is started again that cannot load the model: a second at first, and twice as long each time."""
 _END_SECONDS = 1.0
@@ -214,7 +216,7 @@ class _Feeder(threading.Thread):
                 if begun or is_overdue:
                     self._fail(parcels, is_overdue=bool(is_overdue))
                 else:
-                    workers.queue.put_back(parcels)
+                    self._hand_on(parcels)
                 return False
         for parcel, answer in zip(parcels, answers, strict=True):
             if isinstance(answer, Fault):
@@ -244,8 +246,15 @@ class _Feeder(threading.Thread):
         finally:
             watch.cancel()
 
+    def _hand_on(self, parcels: Sequence[Parcel]) -> None:
+        """Leave to another process what this one did not begin, unless it ends every one that it is handed to."""
+        for parcel in parcels:
+            parcel.lost += 1
+        self._fail([parcel for parcel in parcels if parcel.lost >= _HANDED], is_overdue=False)
+        self._workers.queue.put_back([parcel for parcel in parcels if parcel.lost < _HANDED])
+
     def _fail(self, parcels: Sequence[Parcel], *, is_overdue: bool) -> None:
-        error = RequestError(BUSY, "the process that graded was ended; send the request again")
+        error = RequestError(BUSY, "the process that graded was ended; send the request again", passes=False)
         if is_overdue:
             seconds = self._workers.settings.limits.seconds
             error = RequestError(OVERDUE, f"grading took longer than {seconds:g} seconds a photo")

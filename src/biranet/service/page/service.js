@@ -28,7 +28,7 @@ async function once(path, options = {}) {
   if (response.ok) return answer;
   // Without a sentence, it is a proxy that says so; with one, it is the service, of a photograph that took too long.
   if ([502, 504].includes(response.status) && !answer?.error) throw new Refusal(0, "");
-  const wait = Number(response.headers.get("Retry-After")) || 2;
+  const wait = Number(response.headers.get("Retry-After"));
   throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);
 }
 
@@ -69,13 +69,15 @@ export class Service {
     await this.#turn(first);
     begin();
     try {
-      for (;;) {
+      for (let lost = 0; ;) {
         const sent = token;
         try {
           return await once(path, options);
         } catch (refusal) {
           if (refusal.status === 401) await this.#newToken(sent);
-          else if ([429, 503].includes(refusal.status)) await this.#rest(Math.min(refusal.wait, LONGEST_WAIT_S));
+          else if (![429, 503].includes(refusal.status)) throw refusal;
+          // Without a time to come again, a process was lost: perhaps by this very photograph.
+          else if (refusal.wait || lost++ < 1) await this.#rest(Math.min(refusal.wait || 2, LONGEST_WAIT_S));
           else throw refusal;
         }
       }
