@@ -36,8 +36,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Run the whole chain on drawn photographs, and say where the report is
 	$(BIN)/biranet demo
 
-test: setup ## Run the tests, except those marked slow, and name the slowest
-	$(PYTEST) -m "not slow" --durations=25
+test: setup ## Run the tests, except those marked slow or sample, and name the slowest
+	$(PYTEST) -m "not slow and not sample" --durations=25
 
 test-slow: setup ## Run the tests marked slow: kills, fuzzing, big trees, studies, the demo
 	$(PYTEST) -m slow

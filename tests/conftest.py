@@ -37,7 +37,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files with long tests first, of these the ones that drive whole commands, or one process would wait at the end for
     # the other's longest.
-    long = {item.path for item in items if item.get_closest_marker("slow")}
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("sample")}
     items.sort(key=lambda item: (item.path not in long, len(item.path.parts)))
     if REAL_DATA.is_dir():
         return

@@ -138,7 +138,6 @@ def test_no_cuda_has_no_opposite(root_help, biranet):
     assert biranet("train", "--no-no-cuda").status == 2
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_bare_train_in_an_empty_folder_says_what_is_missing(tmp_path, monkeypatch, warm):
     monkeypatch.chdir(tmp_path)

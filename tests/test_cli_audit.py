@@ -47,7 +47,6 @@ def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
     assert (place / "prepared" / "audit.json").read_bytes() == written
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, place, small, tree):
     biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0)

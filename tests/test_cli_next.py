@@ -22,7 +22,6 @@ def follow(biranet):
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_the_whole_way_from_photographs_to_a_comparison(drawn_photos, tmp_path, monkeypatch, follow, small, biranet):
     monkeypatch.chdir(tmp_path)

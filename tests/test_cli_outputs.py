@@ -268,7 +268,6 @@ def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, warm,
     assert first.returncode == 0 and (place / "report" / "metrics.json").exists() and locks(place) == []
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(
     biranet, small, place, warm, wait_for

@@ -68,7 +68,6 @@ def test_without_a_probe_nothing_of_it_is_left(biranet, run_folder, split_folder
     assert "Beside a linear probe" not in (tmp_path / "report" / "report.html").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_every_training_leaves_one_and_a_finished_one_that_lacks_it_gets_it_by_resume(biranet, run_folder, tmp_path):
     mine, probe = shutil.copytree(run_folder, tmp_path / "mine"), "probe/best.safetensors"

@@ -85,7 +85,6 @@ def rows(table):
 
 
 @pytest.mark.slow
-@pytest.mark.apart
 def test_grades_are_the_same_though_a_worker_dies_and_the_run_is_stopped(biranet, cluster, photos, tmp_path, wait_for):
     parts, options = tmp_path / "parts", ("--keep-ungradable", "--batch-size", 1)
     plain = biranet("grade", photos, "--out", tmp_path / "plain.parquet", "--workers", 0, *options)

@@ -212,7 +212,6 @@ def test_table_of_another_program_is_measured(place, biranet):
     assert "No photo has grade 1 or 3: nothing is known of it" in answer.out
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_folds_are_trained_and_measured_each_on_its_own(place, biranet, small, prepared):
     shutil.copytree(prepared, "prepared")
@@ -230,7 +229,6 @@ def test_folds_are_trained_and_measured_each_on_its_own(place, biranet, small, p
     assert (tests == 1).all()
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_training_without_a_split_makes_one_and_says_so(place, biranet, small, prepared):
     shutil.copytree(prepared, "prepared")
@@ -240,7 +238,6 @@ def test_training_without_a_split_makes_one_and_says_so(place, biranet, small, p
     assert biranet("evaluate", "run/last.safetensors", "--workers", 0).status == 0
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_lists_of_the_original_release(place, biranet, small, drawn_photos):
     """Lines `name grade`, ended as on Windows, with blank ones between; names without suffix."""
@@ -265,7 +262,6 @@ def test_lists_of_the_original_release(place, biranet, small, drawn_photos):
     assert answer.status == 0 and answer.out.startswith("12 photos\n")
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_class_folders_in_train_and_valid(place, biranet, small, drawn_photos):
     labels = read(drawn_photos / "labels.csv")
@@ -362,7 +358,6 @@ def test_demo_learns(place):
     assert str(report) in out and "data:image/jpeg;base64," in report.read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_a_second_demo_replaces_the_first(place, monkeypatch):
     """Neither need learn anything; the second must begin anew."""

@@ -357,7 +357,6 @@ def test_stratified_intervals_hold_the_true_value(draw_table: Draw, counts: tupl
     assert found.too_rarely(LEAST | {"quadratic_weighted_kappa": 0.91, "brier": 0.92}, MIN_OTHERS) == {}
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_intervals_are_not_simply_wide(draw_table: Draw, truth: Callable[..., dict[str, float]]) -> None:
     """Where copies are taken for patients they are too narrow, and what is far from the truth lies outside."""

@@ -48,7 +48,6 @@ def crossed(crossing):
     return crossing[:2]
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_a_checkpoint_is_opened_at_the_end_of_its_training_and_to_answer(crossing):
     out, _, opened = crossing
@@ -225,7 +224,6 @@ def test_it_is_done_once_and_not_with_other_settings(crossed, drawn_photos, smal
         assert answer.status == 2 and f"was begun otherwise: {difference}" in answer.err
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_stopped_and_given_again_it_ends_in_the_same_bits(
     crossed, drawn_photos, small, biranet, warm, wait_for, tmp_path, monkeypatch

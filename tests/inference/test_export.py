@@ -170,7 +170,6 @@ def test_graph_is_as_it_is_described(exported):
     assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize(
     ("name", "backbone", "freeze", "flip"),

@@ -207,7 +207,6 @@ def test_predictions_of_another_data_set_are_refused(model_file, folder, change,
     assert model_file.read_bytes() == before
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_training_calibrates_its_result_on_the_command_line(biranet, folder, small, tmp_path, tree):
     """The best epoch where there is a validation part, else the last one; a resumed run ends in the same bytes."""
@@ -261,7 +260,6 @@ def test_a_model_of_your_own_is_trained_calibrated_and_read_by_what_built_it(
     assert load(last, device="cpu", build=build).grade(draw_photo(grade=0, seed=7)).grade in range(5)
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_a_run_that_cannot_be_calibrated_is_not_lost(biranet, split_folder, small, tmp_path):
     answer = biranet("train", split_folder, "--out", tmp_path / "run", *small)

@@ -63,7 +63,6 @@ def test_a_feature_that_is_the_same_everywhere_has_no_say():
     assert layer.weight.isfinite().all()
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("lonely", [False, True])
 def test_chosen_is_the_penalty_with_the_lowest_log_loss_on_folds_kept_back(lonely):

@@ -173,7 +173,6 @@ def said_of(biranet, prepared, out, *flags):
 LEARNED = "The model has learned from {} of these photos"
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_measuring_on_photos_it_learned_from_says_so(stand_in, biranet, split_folder, tmp_path):
     of_part = read_manifest(split_folder)["split"].value_counts()

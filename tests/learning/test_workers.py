@@ -41,7 +41,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
 def test_workers_do_not_outlive_a_killed_main_process(start, tmp_path, session_lives, wait_for):

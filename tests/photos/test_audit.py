@@ -274,7 +274,6 @@ def test_real_traps(real_data, tmp_path):
         refuse_leaks(audit(torn))
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.real
 def test_the_real_photos_hold_one_eye_exposed_twice_and_no_false_pair(real_data, tmp_path):

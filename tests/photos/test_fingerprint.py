@@ -94,7 +94,6 @@ def test_a_turned_or_mirrored_square_hardly_differs(drawn):
         assert distance(fingerprint(square), fingerprint(same)) < 0.12
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("size", [(160, 128), (64, 64)])
 def test_small_drawn_photos_are_not_linked(size):

@@ -216,7 +216,6 @@ def _written(journal):
         return 0
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("kills", [3, 20])
 def test_a_run_that_is_killed_again_and_again_goes_on_and_ends_the_same(many, whole, tmp_path, run, tree, kills):

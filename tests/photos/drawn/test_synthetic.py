@@ -184,13 +184,11 @@ def kappas_from_statistics(count: int) -> list[float]:
     return [cohen_kappa_score(grades, guess, weights="quadratic", labels=range(5)) for guess in guesses]
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_brightness_and_colour_cannot_tell_the_grade() -> None:
     assert max(kappas_from_statistics(240)) < 0.3
 
 
-@pytest.mark.slow
 @pytest.mark.sample
 def test_without_the_exposure_brightness_and_colour_could_tell_the_grade(monkeypatch: pytest.MonkeyPatch) -> None:
     # Shows that the classifiers above are strong enough to find what there is to find.
