@@ -57,12 +57,14 @@ test-kernels: setup ## Run the tests marked kernels as two older processors woul
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
 
 test-apart: setup ## Run the tests marked apart, which bring a Ray cluster or OpenVINO into their process
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m apart
+	COVERAGE_FILE=.coverage.apart OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -q -m apart --cov --cov-report= --cov-fail-under=0
 
 docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
 	$(BIN)/python -W error docs/reference/build.py build/docs
 
-# All at a time, since each by itself leaves one processor idle for a part of its time; the tests end last.
+# All at a time, since each by itself leaves one processor idle for a part of its time; the tests end last, and add the
+# coverage of those apart to their own.
 ci: setup ## Do what CI does: check, docs, quick tests, the slow ones marked sample, those apart, other kernels
 	$(MAKE) --keep-going --jobs 4 check docs test-kernels test-apart test-ci
 

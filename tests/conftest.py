@@ -49,8 +49,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Measure no coverage of long tests: it would make them half as long again, and quick ones run the same lines."""
-    measured = Coverage.current() if item.get_closest_marker("slow") else None
+    """Measure no coverage of long tests: it would make them half as long again, and others run the same lines."""
+    is_measured = not item.get_closest_marker("slow") or item.get_closest_marker("apart")
+    measured = None if is_measured else Coverage.current()
     if measured is None:
         return (yield)
     inherited = {name: os.environ.pop(name) for name in os.environ.keys() - unmeasured().keys()}
