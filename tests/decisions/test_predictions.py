@@ -378,7 +378,7 @@ def test_answers_in_memory_are_checked(changed: dict[str, object], sentence: str
 
 def test_many_photos_are_read_at_once(tmp_path: Path) -> None:
     """A look at each cell in Python would take many times as long as reading the file does."""
-    photos = 50_000
+    photos = 20_000
     drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=photos)
     table = pd.DataFrame({"file": np.arange(photos).astype(str), "group": "g", "predicted_grade": drawn.argmax(axis=1)})
     table["grade"] = table["predicted_grade"].to_numpy()[::-1]
@@ -387,9 +387,12 @@ def test_many_photos_are_read_at_once(tmp_path: Path) -> None:
     write_predictions(path, table)
     durations = []
     for read in (lambda: read_table(path), lambda: read_predictions(path)):
-        begun = time.process_time()
-        read()
-        durations.append(time.process_time() - begun)
+        tries = []
+        for _ in range(4):
+            begun = time.process_time()
+            read()
+            tries.append(time.process_time() - begun)
+        durations.append(min(tries))  # what else the process does meanwhile only makes it longer
     assert durations[1] < 4 * durations[0]
 
 
