@@ -95,13 +95,26 @@ def _see(drawing: Drawing, layers: nn.Module, normalization: Normalization, view
     features = torch.cat(
         [layers(normalize(torch.from_numpy(each.pixels[None].copy()), normalization)) for each in seen]
     )
-    cells = features.shape[-1]
-    shares = torch.full((views, len(KINDS), cells, cells), torch.nan)
-    for number, each in enumerate(seen):
-        if each.covered is not None and each.known is not None:
-            shares[number] = torch.from_numpy(to_cells(each.covered, cells))
-            shares[number, ~each.known] = torch.nan
-    return Maps(features.half(), shares)
+    return Maps(features.half().contiguous(), torch.stack([shares_of(each, features.shape[-1]) for each in seen]))
+
+
+def shares_of(drawing: Drawing, cells: int) -> Tensor:
+    """Say which share of each cell is drawn as each of `KINDS`: (5, cells, cells), NaN where nobody has looked.
+
+    Example:
+        >>> covered = np.zeros((5, 2, 2), np.uint8)
+        >>> covered[0] = [[0, 255], [0, 0]]
+        >>> known = np.array([True, False, False, False, False])
+        >>> shares_of(Drawing(np.zeros((2, 2, 3), np.uint8), covered, known), 1).flatten()
+        tensor([0.2500,    nan,    nan,    nan,    nan])
+    """
+    shares = torch.full((len(KINDS), cells, cells), torch.nan)
+    if drawing.covered is not None and drawing.known is not None:
+        side = drawing.covered.shape[1] // cells
+        blocks = drawing.covered.reshape(len(KINDS), cells, side, cells, side)
+        averages = torch.from_numpy(blocks.mean(axis=(2, 4), dtype=np.float32) / DRAWN)
+        shares[drawing.known] = averages[drawing.known]
+    return shares
 
 
 def view_of(drawing: Drawing, number: int, seed: int) -> Drawing:
@@ -125,15 +138,3 @@ def view_of(drawing: Drawing, number: int, seed: int) -> Drawing:
         covered = np.stack([cv2.warpAffine(each, matrix, (side, side), flags=cv2.INTER_LINEAR) for each in covered])
         covered = covered.astype(np.uint8, copy=False)
     return drawing._replace(pixels=relight(turned, random), covered=covered)
-
-
-def to_cells(covered: NDArray[np.uint8], cells: int) -> NDArray[np.float32]:
-    """Average what is drawn in pixels over square cells: (K, S, S) to (K, cells, cells), 0 to 1.
-
-    Example:
-        >>> to_cells(np.array([[[0, 255], [0, 0]]], np.uint8), 1)
-        array([[[0.25]]], dtype=float32)
-    """
-    side = covered.shape[1] // cells
-    blocks = covered.reshape(len(covered), cells, side, cells, side)
-    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) / DRAWN, np.float32)

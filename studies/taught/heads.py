@@ -122,3 +122,9 @@ def answer(network: BiraNet, maps: Maps, rows: Rows) -> Answers:
     both = FlipAverage.average(*(network(maps.features[rows, view].float()) for view in (PLAIN, MIRRORED)))
     _, evidence = explain(network, maps.features[rows, PLAIN].float())
     return Answers(both.logits, both.attention.contiguous(), evidence.contiguous())
+
+
+def maps_of(answers: Answers, place: int) -> dict[str, NDArray[np.float64]]:
+    """The maps of a photo, (h, w): the attention of each stream, the mean of both, and the evidence."""
+    a, b = answers.attention[place].double().numpy()
+    return {"a": a, "b": b, "both": (a + b) / 2, "evidence": answers.evidence[place, 0].double().numpy()}

@@ -9,23 +9,27 @@ and without a term for the masks. Masks of the published test part, and of all v
 
     finding   heads that learned from no visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
+    faithful  what the first heads mark in the test part is taken away, and given back
 
 How much the term counts is chosen on a quarter of the visits that teach: to find lesions by how far the attention is
 from them, to grade by the cross-entropy of the grades. Given again after a stop, the same command goes on. In the
-working folder of --out: maps/, what the backbone made of each photo; fits/, what each training answered.
+working folder of --out, by size of the photos: maps/, what the backbone made of each; fits/, what each training
+answered.
 """
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional
 
 from biranet.config import TrainConfig
@@ -39,14 +43,19 @@ from biranet.learning.split import allocate
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
+from studies.evidence.maps import Seen
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE, read_config
+from studies.taught.faithful import follow
 from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, Rows, answer, fit_heads
 from studies.taught.photos import Photos, find_photos
-from studies.taught.sums import sum_up_finding, sum_up_grading
+from studies.taught.sums import sum_up_faithful, sum_up_finding, sum_up_grading
 from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
 RESULT = "taught.json"
+
+SIZES_PX = (320, 640)
+"""Sizes of the photos at which lesions are looked for; grades are asked for at that of the recipe alone."""
 
 SEEDS = (1, 2, 3)
 WEIGHTS = (0.1, 1.0)
@@ -67,18 +76,26 @@ class Study:
         photos: The photos.
         maps: What the backbone made of them; masks that teach nothing are not in it.
         config: The recipe.
+        layers: The backbone.
         fits: Folder of what each training answered.
     """
 
     photos: Photos
     maps: Maps
     config: TrainConfig
+    layers: nn.Module
     fits: Path
 
     @property
     def grades(self) -> Rows:
         """(N,) of the graded photos."""
         return self.photos.graded["grade"].to_numpy(np.int64)
+
+    @property
+    def of_test_part(self) -> tuple[Rows, Rows]:
+        """What learns to find lesions in the test part, and the test part."""
+        count = len(self.photos.graded)
+        return np.flatnonzero(~self.photos.tests), count + np.arange(len(self.photos.test))
 
     def answers(self, name: str, teach: Rows, ask: Rows, lesson: Lesson, seed: int) -> Answers:
         """Train heads on some photos, and ask them of others, unless that was done before."""
@@ -113,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_photos_and_weights(parser)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
+    parser.add_argument("--sizes", metavar="PX", type=int, nargs="*", default=SIZES_PX)
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "taught"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
@@ -124,11 +142,17 @@ def run(given: argparse.Namespace) -> None:
     """See all photos, train, ask, and sum up."""
     if given.backbone_weights:
         given.backbone_weights = find_checkpoint(given.backbone_weights)
-    study = begin(given)
-    finding = {seed: find(study, seed) for seed in given.seeds}
-    grading = {seed: grade(study, seed) for seed in given.seeds}
+    config, photos = read_config(given), find_photos(given.prepared, given.folder)
+    mark_folder(given.out, fingerprint_of_inputs(given.prepared, config, drawn=sorted(photos.drawn), views=VIEWS))
+    finding = {}
+    for size_px in dict.fromkeys((config.data.image_size, *given.sizes)):
+        study = begin(given.out, photos, config, size_px)
+        said = {seed: find(study, seed) for seed in given.seeds}
+        finding[f"{size_px}"] = sum_up_finding(photos, said)
+        if size_px == config.data.image_size:
+            grading = {seed: grade(study, seed) for seed in given.seeds}
+            faithful = sum_up_faithful(photos, follow_maps(study, given.seeds[0], said[given.seeds[0]]))
     given.results.mkdir(parents=True, exist_ok=True)
-    photos = study.photos
     write_json(
         given.results / RESULT,
         {
@@ -138,36 +162,33 @@ def run(given: argparse.Namespace) -> None:
             "learned_to_find_from": int((~photos.tests).sum()),
             "seeds": len(given.seeds),
             "weights": WEIGHTS,
+            "image_size": config.data.image_size,
             "software": software_version(),
-            "finding": sum_up_finding(photos, finding),
-            "grading": sum_up_grading(photos, grading, study.config.calibration),
+            "finding": finding,
+            "faithful": faithful,
+            "grading": sum_up_grading(photos, grading, config.calibration),
         },
     )
 
 
-def begin(given: argparse.Namespace) -> Study:
-    """See all photos through the backbone."""
-    config, photos = read_config(given), find_photos(given.prepared, given.folder)
-    mark_folder(given.out, fingerprint_of_inputs(given.prepared, config, drawn=sorted(photos.drawn), views=VIEWS))
+def begin(out: Path, photos: Photos, config: TrainConfig, size_px: int) -> Study:
+    """See all photos through the backbone, at a size in pixels."""
     model = config.model
     network = create_model(
         model.model, backbone=model.backbone, pretrained=model.pretrained,
         backbone_weights=model.backbone_weights, freeze=model.freeze,
     )  # fmt: skip
-    size_px, normalization = config.data.image_size, backbone_normalization(model.backbone)
-    maps = cache_maps(
-        given.out / "maps", photos.names, partial(photos.read, size_px=size_px),
-        cast(BiraNet, network).frozen.eval(), normalization, VIEWS,
-    )  # fmt: skip
-    (given.out / "fits").mkdir(exist_ok=True)
-    return Study(photos, maps, config, given.out / "fits")
+    folder = out / f"{size_px}"
+    layers = cast(BiraNet, network).frozen.eval()
+    read, normalization = partial(photos.read, size_px=size_px), backbone_normalization(model.backbone)
+    maps = cache_maps(folder / "maps", photos.names, read, layers, normalization, VIEWS)
+    (folder / "fits").mkdir(exist_ok=True)
+    return Study(photos, maps, config, layers, folder / "fits")
 
 
 def find(study: Study, seed: int) -> dict[Lesson, Answers]:
     """Ask heads where they look in the test part, by lesson; that of each kind that was chosen comes first."""
-    teach = np.flatnonzero(~study.photos.tests)
-    ask = len(study.photos.graded) + np.arange(len(study.photos.test))
-    name = f"s{seed}_test"
+    teach, ask, name = *study.of_test_part, f"s{seed}_test"
     said = {UNTAUGHT: study.answers(name, teach, ask, UNTAUGHT, seed)}
     for lesson in LESSONS:
         chosen = study.choose(name, teach, lesson, seed, by_grades=False)
@@ -186,6 +207,25 @@ def grade(study: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
         lessons = [study.choose(name, teach, lesson, seed, by_grades=True) for lesson in LESSONS]
         said.append((ask, {each: study.answers(name, teach, ask, each, seed) for each in (UNTAUGHT, *lessons)}))
     return said
+
+
+def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict[str, list[dict[str, Any]]]:
+    """Follow the maps of heads that were taught nothing, and of each lesson at the weight that was chosen."""
+    photos, (teach, ask) = study.photos, study.of_test_part
+    normalization, size_px = backbone_normalization(study.config.model.backbone), study.config.data.image_size
+    followed: dict[str, list[dict[str, Any]]] = {}
+    for lesson, answers in said.items():
+        path = study.fits / f"s{seed}_faithful_{lesson.name}.json"
+        if lesson.name in followed:
+            continue
+        if not path.exists():
+            network = fit_heads(study.maps, study.grades, teach, study.config, seed, lesson)
+            network.frozen = study.layers
+            seen = {photos.names[place]: Seen.of(photos.read(place, size_px).pixels) for place in ask}
+            write_json(path, list(follow(network, normalization, seen, answers)))
+            print(path.stem, flush=True)
+        followed[lesson.name] = json.loads(path.read_text())
+    return followed
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from biranet.lesion_kinds import KINDS, LESIONS
 from studies.cached_maps import DRAWN
 from studies.evidence.maps import Seen, to_grid
 from studies.evidence.measures import by_chance, on_lesions
-from studies.evidence.sums import CHANCE, compare
+from studies.evidence.sums import CHANCE, areas, compare
 from studies.idrid.analysis import pool
-from studies.taught.heads import BRIGHT, RED, UNTAUGHT, Answers, Lesson, Rows
+from studies.taught.heads import BRIGHT, RED, UNTAUGHT, Answers, Lesson, Rows, maps_of
 from studies.taught.photos import Photos
 
 MEASURED_PX = 320
@@ -84,14 +84,13 @@ def _on_photo(
 
 
 def _maps(said: Mapping[Lesson, Answers], place: int) -> Iterator[tuple[str, _Map]]:
-    """The maps of a photo by lesson and name; that of the weight that was chosen, first, has none in its name."""
-    names = set[str]()
+    """The maps of a photo, by lesson and weight; those of the weight that was chosen, the first, by lesson as well."""
+    seen = set[str]()
     for lesson, each in said.items():
-        a, b = each.attention[place].double().numpy()
-        name = f"{lesson.name}_{lesson.weight:g}" if lesson.name in names else lesson.name
-        names.add(lesson.name)
-        for of, values in (("a", a), ("b", b), ("both", (a + b) / 2), ("evidence", each.evidence[place, 0].numpy())):
-            yield f"{name} {of}", values
+        names = [] if lesson.name in seen else [lesson.name]
+        seen.add(lesson.name)
+        for name in [*names, *([f"{lesson.name}_{lesson.weight:g}"] if lesson.kinds else [])]:
+            yield from ((f"{name} {of}", values) for of, values in maps_of(each, place).items())
 
 
 def _mean(each: Sequence[_Measured]) -> _Measured:
@@ -114,6 +113,12 @@ def _compared(rows: Sequence[_Measured | None], groups: Sequence[str]) -> dict[s
                     for end in ("", "_ci"):
                         maps[name][key][f"over_{UNTAUGHT.name}{end}"] = measured[f"over_{reference}{end}"]
     return {"photos": len(these), "maps": maps}
+
+
+def sum_up_faithful(photos: Photos, followed: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Average, by lesson and map, the areas under the curves of the test part, with intervals over visits."""
+    groups = [photo.group or photo.file for photo in photos.test]
+    return {lesson: compare([areas(each) for each in found], groups) for lesson, found in followed.items()}
 
 
 def sum_up_grading(
