@@ -38,20 +38,20 @@ def sum_up(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "photos": len(found),
         "groups": len(set(groups)),
         "score": {name: float(np.mean([each["scores"][name] for each in found])) for name in found[0]["scores"]},
-        "faithful": _compare([_areas(each) for each in found], groups),
+        "faithful": compare([areas(each) for each in found], groups),
         "on": {kind: _on(found, kind) for kind in kinds},
     }
 
 
-def _areas(photo: dict[str, Any]) -> dict[str, dict[str, float]]:
+def areas(photo: dict[str, Any]) -> dict[str, dict[str, float]]:
     """By map, the areas under its curves."""
     whole, gone = photo["scores"]["photo"], photo["scores"]["filled"]
-    areas = {}
+    found = {}
     for name, of_map in photo["maps"].items():
         curves = of_map["curves"]
         deletion, insertion = area(curves["deletion"], whole, gone), area(curves["insertion"], gone, whole)
-        areas[name] = {"deletion": deletion, "insertion": insertion, "gap": insertion - deletion}
-    return _with_chance(areas)
+        found[name] = {"deletion": deletion, "insertion": insertion, "gap": insertion - deletion}
+    return _with_chance(found)
 
 
 def _with_chance(values: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -66,16 +66,28 @@ def _on(found: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
     for photo in with_it:
         of_maps = {name: of_map["on"][kind] for name, of_map in photo["maps"].items() if not name.startswith(CHANCE)}
         rows.append({CHANCE: photo["chance"][kind], **of_maps})
-    return {"photos": len(with_it), "maps": _compare(rows, [each["group"] for each in with_it])}
+    return {"photos": len(with_it), "maps": compare(rows, [each["group"] for each in with_it])}
 
 
-def _compare(rows: Sequence[dict[str, dict[str, float]]], groups: Sequence[str]) -> dict[str, Any]:
-    """Average values by map and name, and their distance from chance; maps that not every photo has are left out."""
+def compare(
+    rows: Sequence[dict[str, dict[str, float]]], groups: Sequence[str], reference: str = CHANCE
+) -> dict[str, Any]:
+    """Average values by map and name, and their distance from those of one map.
+
+    Args:
+        rows: Of each photo, by map the values by name; maps that not every photo has are left out.
+        groups: Visit of each photo.
+        reference: The map that the others are compared with.
+
+    Returns:
+        By map and name, `value` and `ci`, and but for the reference `over_` it and its `ci`.
+    """
     names = [name for name in rows[0] if all(name in row for row in rows)]
-    keys = list(rows[0][CHANCE])
+    keys = list(rows[0][reference])
     table = np.array([[[row[name][key] for key in keys] for name in names] for row in rows])
-    values, over = table.mean(axis=0), (table - table[:, :1]).mean(axis=0)
-    drawn, drawn_over = _draw(np.concatenate([table, table - table[:, :1]], axis=2), groups)
+    apart = table - table[:, [names.index(reference)]]
+    values, over = table.mean(axis=0), apart.mean(axis=0)
+    drawn, drawn_over = _draw(np.concatenate([table, apart], axis=2), groups)
     count = len(set(groups))
     return {
         name: {
@@ -85,10 +97,10 @@ def _compare(rows: Sequence[dict[str, dict[str, float]]], groups: Sequence[str])
             }
             | (
                 {}
-                if name == CHANCE
+                if name == reference
                 else {
-                    "over_chance": float(over[place, which]),
-                    "over_chance_ci": percentile_interval(drawn_over[:, place, which], count),
+                    f"over_{reference}": float(over[place, which]),
+                    f"over_{reference}_ci": percentile_interval(drawn_over[:, place, which], count),
                 }
             )
             for which, key in enumerate(keys)

@@ -1,0 +1,1 @@
+"""Whether attention that is taught with masks finds lesions, and grades better."""

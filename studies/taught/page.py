@@ -1,0 +1,144 @@
+"""Write the figures of attention that is taught into docs/evidence.md, from the table that run.py wrote.
+
+python -m studies.taught.page [RESULTS]
+
+Everything between the two marks in the page is replaced; what stands around it is written by people.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biranet.lesion_kinds import LESIONS
+from studies.commands import ROOT, run_as_command
+from studies.evidence.sums import CHANCE
+from studies.pages import FiguresPage, head, prose, row
+from studies.taught.run import HERE, RESULT
+from studies.taught.sums import KEYS
+
+LESSONS = {
+    "untaught": "taught nothing",
+    "same": "both streams taught all lesions",
+    "red_bright": "A taught red, B bright ones",
+}
+"""What heads are called by what they were taught."""
+
+MAPS = {"a": "attention of A", "b": "attention of B", "both": "mean of A and B", "evidence": "evidence"}
+
+MEASURES = {"quadratic_weighted_kappa": "kappa", "referable_auc": "referable AUC", "aca": "ACA"}
+
+
+def _figures(results: Path) -> Iterator[str]:
+    result = json.loads((results / RESULT).read_text())
+    finding, size = result["finding"], str(result["image_size"])
+    drawn = finding[size]["any"]["photos"]
+    yield from prose(
+        f"**Does it find lesions?** Learned from {result['learned_to_find_from']} photographs, {result['with_masks']} "
+        f"of them with masks; measured on {drawn} of the official test part. Means of {result['seeds']} trainings."
+    )
+    yield from ("", *_finding(finding[size]["any"]["maps"]), "")
+    yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding[size]), "")
+    yield from (
+        "How much the term counts, beside the loss of the grades, and how large the photo is, in pixels:",
+        "",
+        *_by_weight(finding, result["weights"]),
+        "",
+    )
+    yield from ("Are the maps faithful to the heads? Insertion minus deletion, over chance, of the first training:", "")
+    yield from (*_faithful(result["faithful"]), "")
+    yield from prose(
+        f"**Does it grade better?** {result['photos']} photographs of {result['visits']} visits, out of fold, five "
+        f"folds by visit, {result['seeds']} divisions."
+    )
+    yield from ("", *_grading(result["grading"]))
+
+
+def _finding(maps: dict[str, Any]) -> Iterator[str]:
+    yield from head(
+        ("", "", "share of its mass", "highest cell holds one", "average precision by cell", "more than untaught")
+    )
+    for lesson, of in _rows():
+        measured = maps[f"{lesson} {of}"]
+        cells = [_value(measured["mass"], 3), *(_value(measured[key]) for key in ("pointing", "precision"))]
+        yield row([LESSONS[lesson], MAPS[of], *cells, _more(measured["precision"])])
+    chance = maps[CHANCE]
+    yield row(
+        [CHANCE, "-", _value(chance["mass"], 3), *(_value(chance[key]) for key in ("pointing", "precision")), "-"]
+    )
+
+
+def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
+    kinds = {"red": "red", "bright": "bright", **LESIONS}
+    yield from head(["", "", *(f"{name} ({finding[kind]['photos']})" for kind, name in kinds.items())])
+    for lesson, of in _rows():
+        cells = [_value(finding[kind]["maps"][f"{lesson} {of}"]["precision"]) for kind in kinds]
+        yield row([LESSONS[lesson], MAPS[of], *cells])
+    yield row([CHANCE, "-", *(_value(finding[kind]["maps"][CHANCE]["precision"]) for kind in kinds)])
+
+
+def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[str]:
+    yield from head(["mean of A and B: average precision by cell", *(f"{size} px" for size in finding)])
+    for lesson in LESSONS:
+        for weight in [None] if lesson == "untaught" else weights:
+            cells = [_of_weight(of_size, lesson, weight) for of_size in finding.values()]
+            yield row([LESSONS[lesson] + (f", {weight:g}" if weight else ""), *cells])
+
+
+def _of_weight(finding: dict[str, Any], lesson: str, weight: float | None) -> str:
+    measured = finding["any"]["maps"][f"{lesson if weight is None else f'{lesson}_{weight:g}'} both"]["precision"]
+    chosen = finding["chosen"].get(lesson, [])
+    return _value(measured) + (f"; chosen {chosen.count(weight)} of {len(chosen)} times" if chosen else "")
+
+
+def _faithful(faithful: dict[str, Any]) -> Iterator[str]:
+    yield from head(["", *MAPS.values()])
+    for lesson, maps in faithful.items():
+        gaps = [maps[of]["gap"] for of in MAPS]
+        yield row(
+            [
+                LESSONS[lesson],
+                *(f"{gap['over_chance']:+.2f}" + _interval(gap["over_chance_ci"], 2, "+") for gap in gaps),
+            ]
+        )
+
+
+def _grading(grading: dict[str, Any]) -> Iterator[str]:
+    yield from head(["", *(MEASURES[key] for key in KEYS), *(f"{MEASURES[key]}, more than untaught" for key in KEYS)])
+    for lesson, measured in grading.items():
+        cells = [f"{measured[key]:.3f}" + _interval(measured["ci"][key], 3) for key in KEYS]
+        apart = measured.get("differences")
+        more = [
+            f"{apart[key]['difference']:+.3f}" + _interval(apart[key]["ci"], 3, "+") if apart else "-" for key in KEYS
+        ]
+        yield row([LESSONS[lesson], *cells, *more])
+
+
+def _value(measured: dict[str, Any], digits: int = 2) -> str:
+    return f"{measured['value']:.{digits}f}" + _interval(measured["ci"], digits)
+
+
+def _interval(ci: Sequence[float] | None, digits: int, sign: str = "") -> str:
+    return f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else ""
+
+
+def _rows() -> Iterator[tuple[str, str]]:
+    return ((lesson, of) for lesson in LESSONS for of in MAPS)
+
+
+def _more(measured: dict[str, Any]) -> str:
+    if "over_untaught" not in measured:
+        return "-"
+    return f"{measured['over_untaught']:+.2f}" + _interval(measured["over_untaught_ci"], 2, "+")
+
+
+PAGE = FiguresPage(ROOT / "docs" / "evidence.md", __file__, HERE / "results", _figures)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return PAGE.run(__doc__, arguments)
+
+
+if __name__ == "__main__":
+    run_as_command(main)
