@@ -1,7 +1,7 @@
 """What is compared: heads on the feature maps of one frozen backbone, and the linear probe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -10,16 +10,19 @@ from torch import nn
 from biranet.learning.model import BiraNet, PlainNet, RANet
 from studies.idrid.variants import EvenAttention, RawHead
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-"""Learning rates that a head chooses among."""
+RATES = (2e-4, 1e-3, 5e-3)
+"""Learning rates that a head of two streams chooses among."""
 
-RATES_OF_LINEAR = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+RATES_OF_RANET = (2e-4, 1e-3, 5e-3, 2.5e-2)
+"""Those of a head of one stream."""
+
+RATES_OF_LINEAR = (5e-3, 2.5e-2, 0.125, 0.625)
 """Those of a head that is one linear layer, whose best ones are higher."""
 
-LENGTHS = (20, 40, 80, 120)
-"""Steps after which training may end."""
+LENGTHS = (25, 75)
+"""Steps of a training that a head chooses among."""
 
-LENGTHS_OF_LINEAR = (20, 40, 80, 160, 320)
+LENGTHS_OF_LINEAR = (25, 75, 225)
 """Those of a head that is one linear layer, which costs next to nothing."""
 
 WEAK_PENALTY = 1e-5
@@ -35,9 +38,9 @@ class Head:
         build: From the channels of feature maps to the network on them.
         loss: What it is trained with.
         rates: Learning rates that it chooses among.
-        lengths: Steps after which its training may end.
-        as_chosen_by: The arm whose choice it takes over, where it makes none of its own.
+        lengths: Steps of its training that it chooses among.
         averaged: Whether it sees nothing but the average over the cells, so it can be given that.
+        taught: How much the term counts that teaches its attention with masks of lesions, where there are some.
     """
 
     title: str
@@ -45,8 +48,8 @@ class Head:
     loss: Literal["ce", "grading"] = "ce"
     rates: tuple[float, ...] = RATES
     lengths: tuple[int, ...] = LENGTHS
-    as_chosen_by: str | None = None
     averaged: bool = False
+    taught: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,13 @@ class Probe:
         title: What the page calls it.
         projected: Whether it sees what heads see; else all channels of the backbone.
         penalty: Its penalty; chosen by cross-validation inside the training photos where None.
+        as_chosen_by: The arm whose penalty it takes over, where it chooses none.
     """
 
     title: str
     projected: bool = False
     penalty: float | None = None
+    as_chosen_by: str | None = None
 
 
 Arm = Head | Probe
@@ -104,21 +109,35 @@ _linear = partial(
     averaged=True,
 )
 
-ARMS: dict[str, Arm] = {
+CORE: dict[str, Arm] = {
     PROBE: Probe("Linear probe"),
     "plain_ce": _linear(),
     "plain_grading": _linear(loss="grading"),
-    "ranet_ce": Head("RA-Net", _ranet),
-    "ranet_grading": Head("RA-Net", _ranet, "grading"),
     METHOD: Head("BiRA-Net", _biranet),
     "biranet_grading": Head("BiRA-Net", _biranet, "grading"),
-    "no_attention": Head("BiRA-Net, attention off (masks of ones)", _without_attention),
-    "no_normalization": Head("BiRA-Net, signed square root and L2 norm off", _without_normalization),
-    "probe_projected": Probe("Linear probe on the channels that heads see", projected=True),
-    "plain_untuned": replace(_linear(), title="Plain network tuned badly, by what suits BiRA-Net", as_chosen_by=METHOD),
+    "ranet_ce": Head("RA-Net", _ranet, rates=RATES_OF_RANET),
+    "probe_projected": Probe("Linear probe on the channels that heads see", projected=True, as_chosen_by=PROBE),
+    "plain_untuned": Head(
+        "Plain network tuned badly, at the highest rate of BiRA-Net",
+        _plain,
+        "ce",
+        RATES[-1:],
+        LENGTHS[-1:],
+        averaged=True,
+    ),
     "probe_untuned": Probe("Linear probe tuned badly, hardly any penalty", penalty=WEAK_PENALTY),
 }
-"""All of them, in the order in which they are trained: an arm stands behind the one whose choice it takes over."""
+"""What the first questions are about; an arm stands behind the one whose choice it takes over."""
+
+FURTHER: dict[str, Arm] = {
+    "taught": Head("BiRA-Net, attention taught with masks of lesions", _biranet, taught=1.0),
+    "no_attention": Head("BiRA-Net, attention off (masks of ones)", _without_attention),
+    "ranet_grading": Head("RA-Net", _ranet, "grading", RATES_OF_RANET),
+    "no_normalization": Head("BiRA-Net, signed square root and L2 norm off", _without_normalization),
+}
+"""All others, which are trained behind them."""
+
+ARMS = CORE | FURTHER
 
 UNTUNED = ("probe_untuned", "plain_untuned")
 """Controls that are tuned badly on purpose."""
@@ -133,6 +152,7 @@ COMPARISONS = (
     ("streams", "ranet_ce", METHOD),
     ("streams", "ranet_grading", "biranet_grading"),
     ("normalization", "no_normalization", METHOD),
+    ("taught", METHOD, "taught"),
     ("loss", "plain_ce", "plain_grading"),
     ("loss", "ranet_ce", "ranet_grading"),
     ("loss", METHOD, "biranet_grading"),

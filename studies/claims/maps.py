@@ -1,47 +1,52 @@
-"""What the frozen backbone sees of photos: computed once, and kept in the working folder."""
+"""What a frozen backbone makes of photos, and the directions of its channels that heads see."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from biranet.config import TrainConfig
-from biranet.files import write_bytes
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.model import build_model
-from biranet.learning.normalization import backbone_normalization, normalize
+from biranet.learning.normalization import backbone_normalization
+from biranet.manifest import graded_photos, read_manifest
+from studies.cached_maps import Drawing, Maps, cache_maps
+from studies.taught.photos import find_photos
+
+VIEWS = 2
+"""Each photo, and its mirror image."""
 
 
-def read_maps(path: Path, prepared: Path, photos: pd.DataFrame, config: TrainConfig) -> Tensor:
-    """Read the feature maps of photos, or compute and keep them.
+def see_photos(prepared: Path, masks: Path | None, folder: Path, config: TrainConfig) -> tuple[pd.DataFrame, Maps]:
+    """Show the frozen backbone every graded photo, unless that was done before.
 
     Args:
-        path: The file that keeps them.
-        prepared: The prepared folder.
-        photos: Rows of its manifest.
+        prepared: The prepared photos.
+        masks: Photos with masks of lesions, some of them the same; what is drawn in them is read too.
+        folder: Keeps what the backbone makes of the photos.
         config: Names the backbone, and the side of the images.
 
     Returns:
-        (2, N, C, h, w), float32: of the photos, and of their mirror images.
+        Rows of the manifest, and the maps of these photos.
     """
-    if not path.exists():
-        write_bytes(path, save({"maps": compute_maps(prepared, photos, config)}))
-    return load_file(path)["maps"]
-
-
-@torch.inference_mode()
-def compute_maps(prepared: Path, photos: pd.DataFrame, config: TrainConfig) -> Tensor:
-    """Show the frozen backbone each photo and its mirror image; see `read_maps`."""
+    size_px = config.data.image_size
+    if masks is None:
+        photos = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+        names = [f"graded_{Path(file).stem}" for file in photos["file"]]
+        read = partial(_undrawn, PreparedPhotos(prepared, photos, size_px))
+    else:
+        found = find_photos(prepared, masks)
+        photos, names, read = found.graded, found.names[: len(found.graded)], partial(found.read, size_px=size_px)
     network = build_model(dataclasses.replace(config.model, model="probe")).eval()
     normalization = backbone_normalization(config.model.backbone)
-    images = PreparedPhotos(prepared, photos, config.data.image_size)
-    views = (np.stack([pixels, pixels[:, ::-1]]) for pixels in map(images.photo, range(len(images))))
-    maps = [network.features(normalize(torch.from_numpy(both), normalization)) for both in views]  # type: ignore[operator]
-    return torch.stack(maps, dim=1).contiguous()
+    return photos, cache_maps(folder, names, read, network.frozen, normalization, VIEWS)
+
+
+def _undrawn(images: PreparedPhotos, place: int) -> Drawing:
+    return Drawing(images.photo(place))
 
 
 def principal_directions(maps: Tensor, count: int) -> tuple[Tensor, float]:
@@ -69,5 +74,5 @@ def principal_directions(maps: Tensor, count: int) -> tuple[Tensor, float]:
 
 
 def project(maps: Tensor, directions: Tensor) -> Tensor:
-    """Bring the channels of maps (…, C, h, w) to directions (K, C): (…, K, h, w)."""
+    """Bring the channels of maps (..., C, h, w) to directions (K, C): (..., K, h, w)."""
     return torch.einsum("kc,...chw->...khw", directions, maps).contiguous()

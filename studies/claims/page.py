@@ -24,6 +24,7 @@ QUESTIONS = {
     "probe": "BiRA-Net against the linear probe",
     "whole": "The whole method, BiRA-Net with the grading loss, against the plain network with cross-entropy",
     "attention": "Attention: RA-Net against the plain network, and BiRA-Net against BiRA-Net without it",
+    "taught": "Attention that is taught with masks of lesions (our own idea), against attention that is not",
     "streams": "Two streams and the bilinear form: BiRA-Net against RA-Net",
     "normalization": "Signed square root and L2 norm: BiRA-Net against BiRA-Net without them",
     "loss": "The grading loss against cross-entropy",

@@ -1,14 +1,15 @@
 """Put the claims of the method to a fair test: heads alone, on the features of one frozen backbone.
 
-OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --backbone-weights FILE [--seeds 12] [--out FOLDER]
+OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--seeds 12]
 
-PREPARED: the photos, prepared at the size of the recipe or larger. FILE: the backbone's ImageNet weights. Each seed
+PREPARED: the photos, prepared at the size of the recipe or larger. FOLDER: photos with masks of lesions, some of them
+the same; without it, no attention is taught. FILE: the backbone's ImageNet weights. Each seed
 divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on photos that are held
 back of those it learns from, learns from all of these, and answers for the fold. What is finished stands in the working
 folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
 
-    maps.safetensors     what the backbone sees of the photos
-    parts/               choice and answers, one file an arm in a fold
+    maps/       what the backbone makes of each photo
+    parts/      choice and answers, one file an arm in a fold
 
 Tables and drawings go to --results, and page.py puts their figures into README.md.
 """
@@ -25,33 +26,35 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from biranet.config import SplitConfig, TrainConfig
 from biranet.decisions.columns import referable_score
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.learning.split import split_photos
-from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest
+from biranet.lesion_kinds import LESIONS
+from biranet.manifest import FOLD_PREFIX
 from biranet.photos.audit import find_duplicate_sets
 from biranet.tables import write_table
 from biranet.version import software_version
-from studies.claims.arms import ARMS, Arm, Head
+from studies.cached_maps import PLAIN, Maps
+from studies.claims.arms import ARMS, CORE, UNTUNED, Arm, Head
 from studies.claims.drawings import draw
-from studies.claims.maps import principal_directions, project, read_maps
+from studies.claims.maps import principal_directions, project, see_photos
 from studies.claims.sums import sum_up
 from studies.claims.training import DRAWS, OPTIMIZER, Choice, Fold, answer
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.shipped.steps import SHIPPED_RECIPE, read_config
+from studies.taught.heads import share_of
 from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
 
-FOLDS = 3
+FOLDS = 2
 HELD_BACK = 0.25
 """Share of the photos that a fold learns from that chooses the settings."""
 
-CHANNELS = 128
+CHANNELS = 64
 """Channels of the projection that heads see, where the backbone has more."""
 
 SEEDS = 12
@@ -63,12 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = command_parser(__doc__)
     add_photos_and_weights(parser)
+    parser.add_argument("--masks", metavar="FOLDER", type=Path)
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
+    parser.add_argument("--arms", metavar="NAME", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "claims"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
     given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: run(given, ARMS))
+    return exit_status_of(__file__, lambda: run(given, {name: ARMS[name] for name in given.arms}))
 
 
 def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
@@ -83,19 +88,24 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     """
     config = read_config(given)
     torch.set_num_threads(1)
-    photos = graded_photos(read_manifest(given.prepared)).reset_index(drop=True)
+    arms = {name: arm for name, arm in arms.items() if given.masks or not (isinstance(arm, Head) and arm.taught)}
+    mark_folder(given.out, _depends_on(given, config))
+    photos, maps = see_photos(given.prepared, given.masks, given.out / "maps", config)
     duplicates = find_duplicate_sets(photos)
     divisions = {seed: divide(photos, duplicates, seed) for seed in range(1, given.seeds + 1)}
-    mark_folder(given.out, _depends_on(given.prepared, config))
-    maps = read_maps(given.out / "maps.safetensors", given.prepared, photos, config)
-    for seed, number in itertools.product(divisions, range(FOLDS)):
-        _finish_fold(given.out / "parts", photos, maps, divisions[seed], (seed, number), arms)
+    maps = maps._replace(features=maps.features.float())
+    for first in (True, False):
+        some = {name: arm for name, arm in arms.items() if (name in CORE) == first}
+        for seed, number in itertools.product(divisions, range(FOLDS)):
+            part_of = divisions[seed][f"{FOLD_PREFIX}{number}"]
+            _finish_fold(given.out / "parts", photos, maps, part_of, (seed, number), some)
     collect(given, photos, divisions, arms)
 
 
-def _depends_on(prepared: Path, config: TrainConfig) -> dict[str, Any]:
+def _depends_on(given: argparse.Namespace, config: TrainConfig) -> dict[str, Any]:
     heads = {"optimizer": dataclasses.asdict(OPTIMIZER), "batch_size": DRAWS.batch_size, "channels": CHANNELS}
-    return fingerprint_of_inputs(prepared, config, heads=heads, folds=FOLDS, held_back=HELD_BACK)
+    more = {"heads": heads, "folds": FOLDS, "held_back": HELD_BACK, "masks": given.masks is not None}
+    return fingerprint_of_inputs(given.prepared, config, **more)
 
 
 def divide(photos: pd.DataFrame, duplicates: NDArray[np.int64], seed: int) -> pd.DataFrame:
@@ -122,8 +132,8 @@ def divide(photos: pd.DataFrame, duplicates: NDArray[np.int64], seed: int) -> pd
 def _finish_fold(
     parts: Path,
     photos: pd.DataFrame,
-    maps: Tensor,
-    division: pd.DataFrame,
+    maps: Maps,
+    part_of: "pd.Series[str]",
     place: tuple[int, int],
     arms: Mapping[str, Arm],
 ) -> None:
@@ -132,10 +142,12 @@ def _finish_fold(
     missing = [name for name in arms if not part_file(parts, seed, number, name).exists()]
     if not missing:
         return
-    column = division[f"{FOLD_PREFIX}{number}"].to_numpy()
-    inner, held_back, test = (np.flatnonzero(column == part) for part in ("train", "validation", "test"))
-    directions, share = principal_directions(maps[0, column != "test"], min(CHANNELS, maps.shape[2]))
-    fold = Fold(photos, maps, project(maps, directions), inner, held_back, test, seed)
+    inner, held_back, test = (np.flatnonzero(part_of == part) for part in ("train", "validation", "test"))
+    features = maps.features
+    learned_from = np.sort(np.concatenate([inner, held_back]))
+    directions, share = principal_directions(features[learned_from, PLAIN], min(CHANNELS, features.shape[2]))
+    drawn = share_of(maps.shares, tuple(LESIONS))
+    fold = Fold(photos, features, project(features, directions), drawn, inner, held_back, test, seed)
     for name in missing:
         arm, started = arms[name], time.process_time()
         choice, shares = answer(arm, fold, _taken_over(parts, arm, place))
@@ -153,7 +165,7 @@ def _finish_fold(
 
 
 def _taken_over(parts: Path, arm: Arm, place: tuple[int, int]) -> Choice | None:
-    if not isinstance(arm, Head) or arm.as_chosen_by is None:
+    if isinstance(arm, Head) or arm.as_chosen_by is None:
         return None
     part = read_json(part_file(parts, *place, arm.as_chosen_by))
     return Choice(part["setting"], part["steps"])
@@ -168,7 +180,6 @@ def collect(
     given: argparse.Namespace, photos: pd.DataFrame, divisions: Mapping[int, pd.DataFrame], arms: Mapping[str, Arm]
 ) -> None:
     """Write what every arm has answered and chosen, and what is measured of that."""
-    given.results.mkdir(parents=True, exist_ok=True)
     tables, choices, kept, seconds = [], [], [], 0.0
     for seed in divisions:
         table = photos[["file", "group", "grade"]].assign(seed=seed)
@@ -180,7 +191,7 @@ def collect(
             table.loc[rows, f"{name}_score"] = referable_score(shares).round(6)
             kept.append(part["kept"])
             seconds += part["seconds"]
-            if not (isinstance(arm, Head) and arm.as_chosen_by):
+            if name not in UNTUNED and (isinstance(arm, Head) or not arm.as_chosen_by):
                 choices.append(
                     {"arm": name, "seed": seed, "fold": number, **{key: part[key] for key in Choice._fields}}
                 )

@@ -1,7 +1,8 @@
 """Train an arm in a fold: choose its settings inside, learn from all training photos, answer for the others."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,24 @@ from torch import Tensor, nn
 from biranet.config import DataConfig, OptimizerConfig
 from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.grades import GRADE_COUNT
+from biranet.learning.attention_loss import attention_loss
 from biranet.learning.data import sample_epoch, sampling_chances
 from biranet.learning.linear import PENALTIES, choose_penalty, fit_logistic
 from biranet.learning.loss import make_loss
-from biranet.learning.probe import FOLDS as PROBE_FOLDS
-from biranet.learning.schedule import make_optimizer
+from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.split import allocate
+from studies.cached_maps import PLAIN
 from studies.claims.arms import Arm, Head, Probe
+from studies.claims.maps import VIEWS
 
-OPTIMIZER = OptimizerConfig(weight_scale="unit", optimizer="adamw", weight_decay=1e-2, schedule="constant")
-"""What all heads share; rate and loss are their own. At a constant rate one training tells of every length."""
+OPTIMIZER = OptimizerConfig(weight_scale="unit", optimizer="adamw", weight_decay=1e-2, schedule="cosine")
+"""What all heads share; rate and loss are their own."""
 
 DRAWS = DataConfig(batch_size=16)
 """Batches, drawn so that every grade is as likely."""
+
+PROBE_FOLDS = 3
+"""Folds by visit among which a probe chooses its penalty."""
 
 Shares = NDArray[np.float64]
 
@@ -35,8 +41,9 @@ class Fold(NamedTuple):
 
     Attributes:
         photos: Rows of the manifest.
-        maps: (2, N, C, h, w), of the photos and of their mirror images, all channels of the backbone.
-        projected: (2, N, K, h, w), what heads see.
+        maps: (N, 2, C, h, w), of the photos and of their mirror images, all channels of the backbone.
+        projected: (N, 2, K, h, w), what heads see.
+        drawn: (N, 2, h, w), the share of each cell in which lesions are drawn; NaN where nobody has looked.
         inner: Numbers of the photos that settings learn from.
         held_back: Numbers of those that choose among them.
         test: Numbers of those that are answered for.
@@ -46,6 +53,7 @@ class Fold(NamedTuple):
     photos: pd.DataFrame
     maps: Tensor
     projected: Tensor
+    drawn: Tensor
     inner: NDArray[np.int64]
     held_back: NDArray[np.int64]
     test: NDArray[np.int64]
@@ -86,26 +94,26 @@ def answer(arm: Arm, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Sha
     Args:
         arm: The arm.
         fold: The fold.
-        taken_over: The choice of another arm, for one that makes none of its own.
+        taken_over: The choice of another arm, for a probe that makes none of its own.
 
     Returns:
         The choice, and the probabilities (N, 5) of the test photos.
     """
     if isinstance(arm, Probe):
-        return _answer_probe(arm, fold)
-    choice = taken_over or choose(arm, fold)
-    answers = answers_along(arm, fold, fold.training, fold.test, choice.setting, (choice.steps,))
-    # What diverges on more photos than those it was chosen by has no opinion.
-    undecided = np.full((len(fold.test), GRADE_COUNT), 1 / GRADE_COUNT)
-    return choice, answers.get(choice.steps, undecided)
+        return _answer_probe(arm, fold, taken_over)
+    choice = choose(arm, fold)
+    shares = train_and_ask(arm, fold, fold.training, fold.test, choice.setting, choice.steps)
+    if shares is None:  # diverged on more photos than those it was chosen by: it has no opinion
+        shares = np.full((len(fold.test), GRADE_COUNT), 1 / GRADE_COUNT)
+    return choice, shares
 
 
 def choose(arm: Head, fold: Fold) -> Choice:
     """Choose rate and length by the kappa on photos held back; of equals the lowest rate, and the shortest length."""
     best: Choice | None = None
-    for rate in arm.rates:
-        answers = answers_along(arm, fold, fold.inner, fold.held_back, rate, arm.lengths)
-        for steps, shares in answers.items():
+    for rate, steps in itertools.product(arm.rates, arm.lengths):
+        shares = train_and_ask(arm, fold, fold.inner, fold.held_back, rate, steps)
+        if shares is not None:
             kappa = kappa_of(fold.grades[fold.held_back], shares)
             if best is None or kappa > (best.kappa or 0.0):
                 best = Choice(rate, steps, kappa, edge_of(rate, arm.rates), steps == max(arm.lengths))
@@ -128,10 +136,10 @@ def kappa_of(truth: NDArray[np.int64], shares: Shares) -> float:
     return float(np.nan_to_num(quadratic_weighted_kappa(confusion_matrix(truth, shares.argmax(axis=1)))))
 
 
-def answers_along(
-    arm: Head, fold: Fold, learned: NDArray[np.int64], asked: NDArray[np.int64], rate: float, lengths: Sequence[int]
-) -> dict[int, Shares]:
-    """Train a head, and ask it after some lengths.
+def train_and_ask(
+    arm: Head, fold: Fold, learned: NDArray[np.int64], asked: NDArray[np.int64], rate: float, steps: int
+) -> Shares | None:
+    """Train a head, and ask it.
 
     Args:
         arm: The head.
@@ -139,37 +147,40 @@ def answers_along(
         learned: Numbers of the photos to learn from; each time one is drawn it is mirrored half the time.
         asked: Numbers of the photos to answer for, as they are.
         rate: Learning rate.
-        lengths: Steps after which it is asked.
+        steps: Length of the training.
 
     Returns:
-        By length the probabilities (N, 5); none after training has diverged.
+        The probabilities (N, 5); None where training diverges.
     """
     maps = fold.projected.mean(dim=(3, 4), keepdim=True) if arm.averaged else fold.projected
     torch.manual_seed(fold.seed)
     network = arm.build(maps.shape[2]).to(memory_format=torch.channels_last)
     config = dataclasses.replace(OPTIMIZER, lr=rate, loss=arm.loss)
     optimizer, loss = make_optimizer(network, config), make_loss(config)
-    count = DRAWS.batch_size * max(lengths)
-    drawn = sample_epoch(fold.grades[learned], dataclasses.replace(DRAWS, draws_per_epoch=count), fold.seed, 0)
-    rows = torch.from_numpy(learned[drawn])
-    views = torch.from_numpy(np.random.default_rng(fold.seed).integers(2, size=count))
-    grades, questions = torch.from_numpy(fold.grades), maps[0, torch.from_numpy(asked)]
-    answers: dict[int, Shares] = {}
-    batches = zip(views.split(DRAWS.batch_size), rows.split(DRAWS.batch_size), strict=True)
-    for step, (mirrored, batch) in enumerate(batches, 1):
-        network.train()
+    schedule, grades = Schedule(optimizer, config, steps), torch.from_numpy(fold.grades)
+    for step, (batch, views) in enumerate(_batches(fold, learned, steps)):
+        schedule.before_step(step)
         optimizer.zero_grad()
+        output = network(maps[batch, views])
         try:
-            loss(network(maps[mirrored, batch]).logits, grades[batch]).backward()
+            total = loss(output.logits, grades[batch])
         except FloatingPointError:
-            break
+            return None
+        if arm.taught:
+            drawn = fold.drawn[batch, views, None].expand_as(output.attention)
+            total = total + arm.taught * attention_loss(output.attention, drawn)
+        total.backward()
         optimizer.step()
-        if step in lengths:
-            shares = _ask(network, questions)
-            if not np.isfinite(shares).all():
-                break
-            answers[step] = shares
-    return answers
+    shares = _ask(network, maps[torch.from_numpy(asked), PLAIN])
+    return shares if np.isfinite(shares).all() else None
+
+
+def _batches(fold: Fold, learned: NDArray[np.int64], steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw photos, and which view of each, for every step."""
+    draws = dataclasses.replace(DRAWS, draws_per_epoch=DRAWS.batch_size * steps)
+    rows = torch.from_numpy(learned[sample_epoch(fold.grades[learned], draws, fold.seed, 0)])
+    views = torch.from_numpy(np.random.default_rng(fold.seed).integers(VIEWS, size=len(rows)))
+    return zip(rows.split(DRAWS.batch_size), views.split(DRAWS.batch_size), strict=True)
 
 
 @torch.inference_mode()
@@ -178,17 +189,17 @@ def _ask(network: nn.Module, maps: Tensor) -> Shares:
     return shares
 
 
-def _answer_probe(arm: Probe, fold: Fold) -> tuple[Choice, Shares]:
+def _answer_probe(arm: Probe, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Shares]:
     """Fit as `biranet train --model probe` does: on each photo once, its penalty chosen among folds by visit."""
-    features = (fold.projected if arm.projected else fold.maps)[0].mean(dim=(2, 3)).double()
+    features = (fold.projected if arm.projected else fold.maps)[:, PLAIN].mean(dim=(2, 3)).double()
     rows = fold.training
     grades = fold.grades[rows]
     taught = features[rows], torch.from_numpy(grades), torch.from_numpy(sampling_chances(grades, DRAWS))
-    penalty = arm.penalty
+    penalty = taken_over.setting if taken_over else arm.penalty
     if penalty is None:
         photos = fold.photos.iloc[rows].reset_index(drop=True)
         folds = allocate(photos, [1 / PROBE_FOLDS] * PROBE_FOLDS, fold.seed)
         penalty = choose_penalty(*taught, folds, GRADE_COUNT)
     layer = fit_logistic(*taught, penalty, GRADE_COUNT)
-    edge = "" if arm.penalty else edge_of(penalty, PENALTIES)
+    edge = "" if taken_over or arm.penalty else edge_of(penalty, PENALTIES)
     return Choice(penalty, at_edge=edge), layer(features[fold.test]).softmax(dim=1).numpy()

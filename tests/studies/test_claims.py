@@ -18,7 +18,7 @@ from biranet.photos.audit import find_duplicate_sets
 from studies.claims import page, run, sums
 from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head
 from studies.claims.maps import principal_directions, project
-from studies.claims.training import Fold, answer, answers_along, choose
+from studies.claims.training import Fold, answer, choose, train_and_ask
 
 SMALL = {
     PROBE: ARMS[PROBE],
@@ -32,7 +32,7 @@ SMALL = {
 def words(prepared, folder, **more):
     """What the command is given."""
     paths = {"recipe": folder / "recipe.toml", "out": folder / "out", "results": folder / "results"}
-    return argparse.Namespace(prepared=prepared, backbone_weights=None, seeds=2, **(paths | more))
+    return argparse.Namespace(prepared=prepared, masks=None, backbone_weights=None, seeds=2, **(paths | more))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_it_goes_on_where_it_was_stopped_and_to_the_same_answers(finished, prepa
     assert {**json.loads(kept.read_text()), "seconds": before["seconds"]} == before
     with pytest.raises(InputError, match="begun with other settings"):
         recipe = tmp_path / "other.toml"
-        recipe.write_text((finished / "recipe.toml").read_text().replace("image_size = 64", "image_size = 32"))
+        recipe.write_text((finished / "recipe.toml").read_text().replace("lr = 1e-2", "lr = 1e-3"))
         run.run(words(prepared, finished, recipe=recipe), SMALL)
 
 
@@ -99,11 +99,12 @@ def fold_of(channels=6, seed=1):
     """60 photos whose averaged features tell their grade, and less of the last third."""
     random = np.random.default_rng(5)
     grades = np.tile(np.arange(5), 12)
-    maps = random.normal(size=(2, 60, channels, 2, 2)) * 0.3
-    maps[:, :, 0] += grades[:, None, None] - 2
+    maps = random.normal(size=(60, 2, channels, 2, 2)) * 0.3
+    maps[:, :, 0] += grades[:, None, None, None] - 2
     maps = torch.from_numpy(maps).float()
+    drawn = torch.full((60, 2, 2, 2), torch.nan)
     photos = pd.DataFrame({"file": map(str, range(60)), "group": map(str, range(60)), "grade": grades})
-    return Fold(photos, maps, maps, np.arange(30), np.arange(30, 40), np.arange(40, 60), seed)
+    return Fold(photos, maps, maps, drawn, np.arange(30), np.arange(30, 40), np.arange(40, 60), seed)
 
 
 @pytest.mark.parametrize("name", ["probe", "plain_ce", "biranet_grading"])
@@ -116,7 +117,7 @@ def test_the_test_photos_have_no_say(name):
     grades = fold.grades.copy()
     grades[fold.test] = 4 - grades[fold.test]
     maps = fold.maps.clone()
-    maps[:, fold.test[1:]] += 1
+    maps[fold.test[1:]] += 1
     other = fold._replace(photos=fold.photos.assign(grade=grades), maps=maps, projected=maps)
     again, changed = answer(arm, other, None)
     assert again == choice
@@ -129,7 +130,7 @@ def test_the_choice_is_the_best_of_all_settings_on_what_is_held_back():
     choice = choose(arm, fold)
     kappas = {}
     for rate, steps in itertools.product(arm.rates, arm.lengths):
-        shares = answers_along(arm, fold, fold.inner, fold.held_back, rate, (steps,))[steps]
+        shares = train_and_ask(arm, fold, fold.inner, fold.held_back, rate, steps)
         said = shares.argmax(axis=1)
         kappas[rate, steps] = np.nan_to_num(cohen_kappa_score(fold.grades[fold.held_back], said, weights="quadratic"))
     assert choice.kappa == pytest.approx(max(kappas.values())) and choice.kappa > 0.8
@@ -141,9 +142,25 @@ def test_what_diverges_is_not_chosen():
     fold = fold_of()
     wild = fold._replace(projected=fold.projected * 1e30)
     arm = dataclasses.replace(ARMS["no_normalization"], rates=(1e-3,), lengths=(1, 2))
-    assert answers_along(arm, wild, fold.inner, fold.test, 1e-3, (1, 2)) == {}
+    assert train_and_ask(arm, wild, fold.inner, fold.test, 1e-3, 2) is None
     _, shares = answer(arm, wild, run.Choice(1e-3, 2))
     assert (shares == 0.2).all()
+
+
+def test_masks_teach_attention_in_photos_that_have_some_and_are_learned_from():
+    fold = fold_of()
+    untaught, taught = (
+        train_and_ask(ARMS[name], each, fold.inner, fold.test, 0.01, 3)
+        for name, each in ((METHOD, fold), ("taught", fold))
+    )
+    np.testing.assert_array_equal(taught, untaught)  # nothing is drawn
+    drawn = fold.drawn.clone()
+    drawn[fold.test] = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
+    elsewhere = train_and_ask(ARMS["taught"], fold._replace(drawn=drawn), fold.inner, fold.test, 0.01, 3)
+    np.testing.assert_array_equal(elsewhere, untaught)
+    drawn[fold.inner] = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
+    there = train_and_ask(ARMS["taught"], fold._replace(drawn=drawn), fold.inner, fold.test, 0.01, 3)
+    assert np.abs(there - untaught).max() > 1e-4
 
 
 def test_directions_hold_what_there_is_and_a_projection_keeps_it():
