@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biranet.config import DataConfig, OptimizerConfig
-from biranet.confusion import confusion_matrix, quadratic_weighted_kappa
 from biranet.grades import GRADE_COUNT
 from biranet.learning.attention_loss import attention_loss
 from biranet.learning.data import sample_epoch, sampling_chances
@@ -76,14 +75,14 @@ class Choice(NamedTuple):
     Attributes:
         setting: The learning rate of a head; the penalty of a probe.
         steps: Steps of a head; 0 for a probe, which has none.
-        kappa: On the photos that were held back; None where nothing was chosen by it.
+        score: Ranked probability score on the photos that were held back; None where nothing was chosen by it.
         at_edge: Where it stands in what there was to choose from: `lowest`, `highest`, or empty.
         longest: Whether no training could have been longer.
     """
 
     setting: float
     steps: int = 0
-    kappa: float | None = None
+    score: float | None = None
     at_edge: str = ""
     longest: bool = False
 
@@ -109,14 +108,15 @@ def answer(arm: Arm, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Sha
 
 
 def choose(arm: Head, fold: Fold) -> Choice:
-    """Choose rate and length by the kappa on photos held back; of equals the lowest rate, and the shortest length."""
-    best: Choice | None = None
+    """Choose rate and length by the score on photos held back; of equals the lowest rate, and the shortest length."""
+    best, lowest = None, np.inf
     for rate, steps in itertools.product(arm.rates, arm.lengths):
         shares = train_and_ask(arm, fold, fold.inner, fold.held_back, rate, steps)
         if shares is not None:
-            kappa = kappa_of(fold.grades[fold.held_back], shares)
-            if best is None or kappa > (best.kappa or 0.0):
-                best = Choice(rate, steps, kappa, edge_of(rate, arm.rates), steps == max(arm.lengths))
+            score = ranked_probability_score(fold.grades[fold.held_back], shares)
+            if score < lowest:
+                lowest = score
+                best = Choice(rate, steps, score, edge_of(rate, arm.rates), steps == max(arm.lengths))
     assert best is not None, f"{arm.title} diverges at every rate"
     return best
 
@@ -131,9 +131,28 @@ def edge_of(value: float, values: Sequence[float]) -> str:
     return {min(values): "lowest", max(values): "highest"}.get(value, "")
 
 
-def kappa_of(truth: NDArray[np.int64], shares: Shares) -> float:
-    """Quadratic weighted kappa of the most probable grades; 0 where it is not defined."""
-    return float(np.nan_to_num(quadratic_weighted_kappa(confusion_matrix(truth, shares.argmax(axis=1)))))
+def ranked_probability_score(grades: NDArray[np.int64], shares: Shares) -> float:
+    """Say how far probabilities are from the true grades, in order: the less the better.
+
+    A kappa of the some 50 photos that are held back is mostly chance; this is smooth, and knows that grades are ordered.
+
+    Args:
+        grades: True grades, (N,).
+        shares: Probabilities of the five grades, (N, 5).
+
+    Returns:
+        The mean over the photos of the squared distance of the two distribution functions, summed over the grades.
+
+    Source:
+        Epstein, A Scoring System for Probability Forecasts of Ranked Categories, Journal of Applied Meteorology 8
+        (1969).
+
+    Example:
+        >>> ranked_probability_score(np.array([0, 2]), np.eye(5)[[0, 4]])
+        1.0
+    """
+    truth = grades[:, None] <= np.arange(GRADE_COUNT)
+    return float(np.square(shares.cumsum(axis=1) - truth).sum(axis=1).mean())
 
 
 def train_and_ask(
