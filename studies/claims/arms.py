@@ -10,19 +10,19 @@ from torch import nn
 from biranet.learning.model import BiraNet, PlainNet, RANet
 from studies.idrid.variants import EvenAttention, RawHead
 
-RATES = (2e-4, 1e-3, 5e-3)
+RATES = (1e-3, 5e-3, 2.5e-2)
 """Learning rates that a head of two streams chooses among."""
 
 RATES_OF_RANET = (2e-4, 1e-3, 5e-3, 2.5e-2)
 """Those of a head of one stream."""
 
-RATES_OF_LINEAR = (5e-3, 2.5e-2, 0.125, 0.625)
+RATES_OF_LINEAR = (1e-3, 5e-3, 2.5e-2, 0.125)
 """Those of a head that is one linear layer, whose best ones are higher."""
 
-LENGTHS = (25, 75)
+LENGTHS = (25, 100)
 """Steps of a training that a head chooses among."""
 
-LENGTHS_OF_LINEAR = (25, 75, 225)
+LENGTHS_OF_LINEAR = (25, 100, 400)
 """Those of a head that is one linear layer, which costs next to nothing."""
 
 WEAK_PENALTY = 1e-5
@@ -118,12 +118,7 @@ CORE: dict[str, Arm] = {
     "ranet_ce": Head("RA-Net", _ranet, rates=RATES_OF_RANET),
     "probe_projected": Probe("Linear probe on the channels that heads see", projected=True, as_chosen_by=PROBE),
     "plain_untuned": Head(
-        "Plain network tuned badly, at the highest rate of BiRA-Net",
-        _plain,
-        "ce",
-        RATES[-1:],
-        LENGTHS[-1:],
-        averaged=True,
+        "Plain network tuned badly, by what suits BiRA-Net", _plain, "ce", RATES[1:2], LENGTHS[-1:], averaged=True
     ),
     "probe_untuned": Probe("Linear probe tuned badly, hardly any penalty", penalty=WEAK_PENALTY),
 }

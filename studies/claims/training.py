@@ -134,7 +134,7 @@ def edge_of(value: float, values: Sequence[float]) -> str:
 def ranked_probability_score(grades: NDArray[np.int64], shares: Shares) -> float:
     """Say how far probabilities are from the true grades, in order: the less the better.
 
-    A kappa of the some 50 photos that are held back is mostly chance; this is smooth, and knows that grades are ordered.
+    A kappa of the some 50 photos that are held back is mostly chance; this is smooth, and knows the order of grades.
 
     Args:
         grades: True grades, (N,).
