@@ -25,6 +25,9 @@ LENGTHS = (25, 100)
 LENGTHS_OF_LINEAR = (25, 100, 400)
 """Those of a head that is one linear layer, which costs next to nothing."""
 
+RECIPE_RATE = 1e-3
+"""Rate by which the model that ships is trained; too low for a linear layer in so few steps."""
+
 WEAK_PENALTY = 1e-5
 """Of the logistic regression that is tuned badly on purpose: almost none."""
 
@@ -110,15 +113,19 @@ _linear = partial(
 )
 
 CORE: dict[str, Arm] = {
-    PROBE: Probe("Linear probe"),
+    PROBE: Probe("Linear probe on all channels"),
     "plain_ce": _linear(),
     "plain_grading": _linear(loss="grading"),
     METHOD: Head("BiRA-Net", _biranet),
     "biranet_grading": Head("BiRA-Net", _biranet, "grading"),
     "ranet_ce": Head("RA-Net", _ranet, rates=RATES_OF_RANET),
-    "probe_projected": Probe("Linear probe on the channels that heads see", projected=True, as_chosen_by=PROBE),
+    "probe_projected": Probe("Linear probe on what heads see", projected=True, as_chosen_by=PROBE),
     "plain_untuned": Head(
-        "Plain network tuned badly, by what suits BiRA-Net", _plain, "ce", RATES[1:2], LENGTHS[-1:], averaged=True
+        "Plain network tuned badly, at the rate of BiRA-Net's recipe",
+        _plain,
+        rates=(RECIPE_RATE,),
+        lengths=LENGTHS_OF_LINEAR[-1:],
+        averaged=True,
     ),
     "probe_untuned": Probe("Linear probe tuned badly, hardly any penalty", penalty=WEAK_PENALTY),
 }
@@ -138,8 +145,9 @@ UNTUNED = ("probe_untuned", "plain_untuned")
 """Controls that are tuned badly on purpose."""
 
 COMPARISONS = (
+    ("probe", "probe_projected", METHOD),
+    ("probe", "probe_projected", "biranet_grading"),
     ("probe", PROBE, METHOD),
-    ("probe", PROBE, "biranet_grading"),
     ("whole", "plain_ce", "biranet_grading"),
     ("attention", "plain_ce", "ranet_ce"),
     ("attention", "plain_grading", "ranet_grading"),

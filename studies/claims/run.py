@@ -38,7 +38,7 @@ from biranet.photos.audit import find_duplicate_sets
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps
-from studies.claims.arms import ARMS, CORE, UNTUNED, Arm, Head
+from studies.claims.arms import ARMS, CORE, FURTHER, UNTUNED, Arm, Head
 from studies.claims.drawings import draw
 from studies.claims.maps import principal_directions, project, see_photos
 from studies.claims.sums import sum_up
@@ -94,8 +94,9 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     duplicates = find_duplicate_sets(photos)
     divisions = {seed: divide(photos, duplicates, seed) for seed in range(1, given.seeds + 1)}
     maps = maps._replace(features=maps.features.float())
-    for first in (True, False):
-        some = {name: arm for name, arm in arms.items() if (name in CORE) == first}
+    # One after the other, so that a stop leaves as many as there can be finished in all seeds.
+    for together in (CORE, *([name] for name in FURTHER)):
+        some = {name: arms[name] for name in together if name in arms}
         for seed, number in itertools.product(divisions, range(FOLDS)):
             part_of = divisions[seed][f"{FOLD_PREFIX}{number}"]
             _finish_fold(given.out / "parts", photos, maps, part_of, (seed, number), some)
