@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biranet.config import DataConfig, OptimizerConfig
+from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.attention_loss import attention_loss
 from biranet.learning.data import sample_epoch, sampling_chances
@@ -108,7 +109,11 @@ def answer(arm: Arm, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Sha
 
 
 def choose(arm: Head, fold: Fold) -> Choice:
-    """Choose rate and length by the score on photos held back; of equals the lowest rate, and the shortest length."""
+    """Choose rate and length by the score on photos held back; of equals the lowest rate, and the shortest length.
+
+    Raises:
+        InputError: If training diverges whatever the rate.
+    """
     best, lowest = None, np.inf
     for rate, steps in itertools.product(arm.rates, arm.lengths):
         shares = train_and_ask(arm, fold, fold.inner, fold.held_back, rate, steps)
@@ -117,7 +122,8 @@ def choose(arm: Head, fold: Fold) -> Choice:
             if score < lowest:
                 lowest = score
                 best = Choice(rate, steps, score, edge_of(rate, arm.rates), steps == max(arm.lengths))
-    assert best is not None, f"{arm.title} diverges at every rate"
+    if best is None:
+        raise InputError(f"{arm.title} diverges at every rate")
     return best
 
 
@@ -176,7 +182,7 @@ def train_and_ask(
     network = arm.build(maps.shape[2]).to(memory_format=torch.channels_last)
     config = dataclasses.replace(OPTIMIZER, lr=rate, loss=arm.loss)
     optimizer, loss = make_optimizer(network, config), make_loss(config)
-    schedule, grades = Schedule(optimizer, config, steps), torch.from_numpy(fold.grades)
+    schedule, grades = Schedule(optimizer, config, steps), torch.tensor(fold.grades)
     for step, (batch, views) in enumerate(_batches(fold, learned, steps)):
         schedule.before_step(step)
         optimizer.zero_grad()
