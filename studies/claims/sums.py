@@ -138,9 +138,8 @@ def _draw(answers: pd.DataFrame, arms: Sequence[str], resamples: int) -> dict[tu
 def _predictions(table: pd.DataFrame, arm: str) -> pd.DataFrame:
     """The answers of an arm in a seed as a predictions table; its scores are ranked within each fold."""
     score = table[f"{arm}_score"]
-    shares = {"p0": 1 - score, "p1": 0.0, "p2": score, "p3": 0.0, "p4": 0.0}
-    columns = table[["file", "group", "grade", "fold"]]
-    return pool([columns.assign(predicted_grade=table[f"{arm}_grade"], **shares)])
+    columns = table[["file", "group", "grade", "fold"]].assign(predicted_grade=table[f"{arm}_grade"])
+    return pool([columns.assign(p0=1 - score, p1=0.0, p2=score, p3=0.0, p4=0.0)])
 
 
 def holm(p: Sequence[float]) -> list[float]:

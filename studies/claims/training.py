@@ -205,7 +205,7 @@ def _batches(fold: Fold, learned: NDArray[np.int64], steps: int) -> Iterator[tup
     draws = dataclasses.replace(DRAWS, draws_per_epoch=DRAWS.batch_size * steps)
     rows = torch.from_numpy(learned[sample_epoch(fold.grades[learned], draws, fold.seed, 0)])
     views = torch.from_numpy(np.random.default_rng(fold.seed).integers(VIEWS, size=len(rows)))
-    return zip(rows.split(DRAWS.batch_size), views.split(DRAWS.batch_size), strict=True)
+    return zip(rows.view(steps, -1), views.view(steps, -1), strict=True)
 
 
 @torch.inference_mode()
