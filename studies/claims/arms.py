@@ -121,13 +121,13 @@ CORE: dict[str, Arm] = {
     "ranet_ce": Head("RA-Net", _ranet, rates=RATES_OF_RANET),
     "probe_projected": Probe("Linear probe on what heads see", projected=True, as_chosen_by=PROBE),
     "plain_untuned": Head(
-        "Plain network tuned badly, at the rate of BiRA-Net's recipe",
+        "Plain network tuned badly (rate 0.001)",
         _plain,
         rates=(RECIPE_RATE,),
         lengths=LENGTHS_OF_LINEAR[-1:],
         averaged=True,
     ),
-    "probe_untuned": Probe("Linear probe tuned badly, hardly any penalty", penalty=WEAK_PENALTY),
+    "probe_untuned": Probe("Linear probe tuned badly (hardly any penalty)", penalty=WEAK_PENALTY),
 }
 """What the first questions are about; an arm stands behind the one whose choice it takes over."""
 

@@ -39,7 +39,7 @@ def draw(found: dict[str, Any], folder: Path) -> None:
         (name_of(each["first"]), each[KAPPA], UNTUNED_COLOR if each["first"] in UNTUNED else TUNED_COLOR)
         for each in found["controls"]
     ]
-    _draw_rows(rows, "kappa of BiRA-Net minus that of the control, and its 95 % interval", folder / "controls.svg")
+    _draw_rows(rows, "kappa of BiRA-Net minus that of the control", folder / "controls.svg")
 
 
 def _draw_rows(rows: Sequence[tuple[str, dict[str, Any], str]], title: str, path: Path) -> None:
