@@ -29,7 +29,7 @@ RECIPE_RATE = 1e-3
 """Rate by which the model that ships is trained; too low for a linear layer in so few steps."""
 
 WEAK_PENALTY = 1e-5
-"""Of the logistic regression that is tuned badly on purpose: almost none."""
+"""Of the logistic regression that is meant to be tuned badly: almost none."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ CORE: dict[str, Arm] = {
         lengths=LENGTHS_OF_LINEAR[-1:],
         averaged=True,
     ),
-    "probe_untuned": Probe("Linear probe tuned badly (hardly any penalty)", penalty=WEAK_PENALTY),
+    "probe_untuned": Probe("Linear probe meant to be tuned badly (hardly any penalty)", penalty=WEAK_PENALTY),
 }
 """What the first questions are about; an arm stands behind the one whose choice it takes over."""
 
@@ -142,7 +142,7 @@ FURTHER: dict[str, Arm] = {
 ARMS = CORE | FURTHER
 
 UNTUNED = ("probe_untuned", "plain_untuned")
-"""Controls that are tuned badly on purpose."""
+"""Controls that were meant to be tuned badly."""
 
 COMPARISONS = (
     ("probe", "probe_projected", METHOD),

@@ -89,7 +89,7 @@ def _short(key: str) -> str:
 def _controls(found: dict[str, Any]) -> Iterator[str]:
     yield from prose(
         "The same BiRA-Net (cross-entropy), the same photographs, the same folds; what differs is how much care the "
-        "control was given. So a study shows what its controls let it show:"
+        "control was given:"
     )
     yield from ("", *head(["BiRA-Net minus", *(_short(key) for key in KEYS)]))
     for each in found["controls"]:
