@@ -145,9 +145,9 @@ UNTUNED = ("probe_untuned", "plain_untuned")
 """Controls that were meant to be tuned badly."""
 
 COMPARISONS = (
+    ("probe", PROBE, METHOD),
     ("probe", "probe_projected", METHOD),
     ("probe", "probe_projected", "biranet_grading"),
-    ("probe", PROBE, METHOD),
     ("whole", "plain_ce", "biranet_grading"),
     ("attention", "plain_ce", "ranet_ce"),
     ("attention", "plain_grading", "ranet_grading"),
