@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -32,14 +32,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from biranet.config import TrainConfig
+from biranet.config import SplitConfig, TrainConfig
 from biranet.files import write_json
 from biranet.learning.attention_loss import attention_loss
 from biranet.learning.factory import create_model
 from biranet.learning.model import BiraNet
 from biranet.learning.normalization import backbone_normalization
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.learning.split import allocate
+from biranet.learning.split import allocate, split_photos
+from biranet.manifest import FOLD_PREFIX
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
@@ -91,37 +92,53 @@ class Study:
         """(N,) of the graded photos."""
         return self.photos.graded["grade"].to_numpy(np.int64)
 
-    @property
-    def of_test_part(self) -> tuple[Rows, Rows]:
-        """What learns to find lesions in the test part, and the test part."""
-        count = len(self.photos.graded)
-        return np.flatnonzero(~self.photos.tests), count + np.arange(len(self.photos.test))
-
-    def answers(self, name: str, teach: Rows, ask: Rows, lesson: Lesson, seed: int) -> Answers:
+    def answers(self, division: "Division", teach: Rows, ask: Rows, lesson: Lesson) -> Answers:
         """Train heads on some photos, and ask them of others, unless that was done before."""
-        path = self.fits / f"{name}_{lesson.name}_{lesson.weight:g}.safetensors"
+        inner = "" if len(teach) > len(division.inner) else "_inner"
+        path = self.fits / f"{division.name}{inner}_{lesson.name}_{lesson.weight:g}.safetensors"
         if not path.exists():
-            network = fit_heads(self.maps, self.grades, teach, self.config, seed, lesson)
+            network = fit_heads(self.maps, self.grades, teach, self.config, division.seed, lesson)
             part = path.with_suffix(".part")
             save_file(answer(network, self.maps, ask)._asdict(), part)
             part.rename(path)
             print(path.stem, flush=True)
         return Answers(**load_file(path))
 
-    def choose(self, name: str, teach: Rows, lesson: Lesson, seed: int, *, by_grades: bool) -> Lesson:
+    def choose(self, division: "Division", lesson: Lesson, *, by_grades: bool) -> Lesson:
         """Choose how much the term counts, on visits that teach."""
-        part = allocate(self.photos.graded.iloc[teach], [1 - HELD_BACK, HELD_BACK], seed)
-        inner, held_back = teach[part == 0], teach[part == 1]
         lessons = [dataclasses.replace(lesson, weight=weight) for weight in WEIGHTS]
-        losses = []
+        losses, held_back = [], division.held_back
         for each in lessons:
-            said = self.answers(f"{name}_inner", inner, held_back, each, seed)
+            said = self.answers(division, division.inner, held_back, each)
             if by_grades:
                 loss = functional.cross_entropy(said.logits, torch.from_numpy(self.grades[held_back]))
             else:
                 loss = attention_loss(said.attention, lesson.shares(self.maps.shares[held_back, PLAIN]))
             losses.append(float(loss))
         return lessons[int(np.argmin(losses))]
+
+
+class Division(NamedTuple):
+    """Places of photos.
+
+    Attributes:
+        name: Names the answers.
+        inner: Photos by which is learned what is chosen among.
+        held_back: Photos that choose.
+        ask: Photos that are asked of those that learned from both.
+        seed: Of the training.
+    """
+
+    name: str
+    inner: Rows
+    held_back: Rows
+    ask: Rows
+    seed: int
+
+    @property
+    def teach(self) -> Rows:
+        """All that is learned from."""
+        return np.sort(np.concatenate([self.inner, self.held_back]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -186,32 +203,52 @@ def begin(out: Path, photos: Photos, config: TrainConfig, size_px: int) -> Study
     return Study(photos, maps, config, layers, folder / "fits")
 
 
+def of_test_part(photos: Photos, seed: int) -> Division:
+    """Divide the photos to learn what lies in the test part: a quarter of the visits that teach chooses."""
+    teach, count = np.flatnonzero(~photos.tests), len(photos.graded)
+    held_back = allocate(photos.graded.iloc[teach], [1 - HELD_BACK, HELD_BACK], seed) == 1
+    return Division(f"s{seed}_test", teach[~held_back], teach[held_back], count + np.arange(len(photos.test)), seed)
+
+
+def folds_of(photos: Photos, seed: int) -> list[Division]:
+    """Divide the graded photos into folds by visit."""
+    split = SplitConfig(folds=FOLDS, validation=HELD_BACK, calibration=0, seed=seed)
+    table = split_photos(photos.graded, split)
+    divided = [[table[f"{FOLD_PREFIX}{number}"] == part for part in _PARTS] for number in range(FOLDS)]
+    return [
+        Division(f"s{seed}_fold{number}", *(np.flatnonzero(part) for part in parts), seed)
+        for number, parts in enumerate(divided)
+    ]
+
+
+_PARTS = ("train", "validation", "test")
+"""Parts of a split by what they do here: they are learned from, choose, and are asked."""
+
+
 def find(study: Study, seed: int) -> dict[Lesson, Answers]:
     """Ask heads where they look in the test part, by lesson; that of each kind that was chosen comes first."""
-    teach, ask, name = *study.of_test_part, f"s{seed}_test"
-    said = {UNTAUGHT: study.answers(name, teach, ask, UNTAUGHT, seed)}
+    division = of_test_part(study.photos, seed)
+    lessons = [UNTAUGHT]
     for lesson in LESSONS:
-        chosen = study.choose(name, teach, lesson, seed, by_grades=False)
-        for weight in sorted(WEIGHTS, key=lambda each: each != chosen.weight):
-            each = dataclasses.replace(lesson, weight=weight)
-            said[each] = study.answers(name, teach, ask, each, seed)
-    return said
+        chosen = study.choose(division, lesson, by_grades=False)
+        weights = sorted(WEIGHTS, key=lambda each: each != chosen.weight)
+        lessons += [dataclasses.replace(lesson, weight=weight) for weight in weights]
+    return {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
 
 
 def grade(study: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
     """Ask heads for the grades of each fold: its photos, and by lesson, the weight that was chosen, what they said."""
-    folds = allocate(study.photos.graded, [1 / FOLDS] * FOLDS, seed)
     said = []
-    for number in range(FOLDS):
-        teach, ask, name = np.flatnonzero(folds != number), np.flatnonzero(folds == number), f"s{seed}_fold{number}"
-        lessons = [study.choose(name, teach, lesson, seed, by_grades=True) for lesson in LESSONS]
-        said.append((ask, {each: study.answers(name, teach, ask, each, seed) for each in (UNTAUGHT, *lessons)}))
+    for division in folds_of(study.photos, seed):
+        lessons = [UNTAUGHT, *(study.choose(division, lesson, by_grades=True) for lesson in LESSONS)]
+        answers = {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
+        said.append((division.ask, answers))
     return said
 
 
 def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict[str, list[dict[str, Any]]]:
     """Follow the maps of heads that were taught nothing, and of each lesson at the weight that was chosen."""
-    photos, (teach, ask) = study.photos, study.of_test_part
+    photos, division = study.photos, of_test_part(study.photos, seed)
     normalization, size_px = backbone_normalization(study.config.model.backbone), study.config.data.image_size
     followed: dict[str, list[dict[str, Any]]] = {}
     for lesson, answers in said.items():
@@ -219,9 +256,9 @@ def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict
         if lesson.name in followed:
             continue
         if not path.exists():
-            network = fit_heads(study.maps, study.grades, teach, study.config, seed, lesson)
+            network = fit_heads(study.maps, study.grades, division.teach, study.config, seed, lesson)
             network.frozen = study.layers
-            seen = {photos.names[place]: Seen.of(photos.read(place, size_px).pixels) for place in ask}
+            seen = {photos.names[place]: Seen.of(photos.read(place, size_px).pixels) for place in division.ask}
             write_json(path, list(follow(network, normalization, seen, answers)))
             print(path.stem, flush=True)
         followed[lesson.name] = json.loads(path.read_text())
