@@ -62,7 +62,7 @@ SEEDS = (1, 2, 3)
 WEIGHTS = (0.1, 1.0)
 """How much the term counts beside the loss of the grades: what is chosen among."""
 
-VIEWS = 10
+VIEWS = 6
 """Views of each photo: as it is, mirrored, and changed at random."""
 
 HELD_BACK = 0.25

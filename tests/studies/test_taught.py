@@ -31,7 +31,7 @@ ALL_KNOWN = np.ones(len(KINDS), bool)
 
 def drawing(seed):
     """A photo with one bright spot, which is drawn as an exudate."""
-    row, column = np.random.default_rng(seed).integers(20, 40, size=2)
+    row, column = np.random.default_rng(seed).integers(12, 22, size=2)
     pixels = np.full((SIDE, SIDE, 3), 30, np.uint8)
     pixels[row : row + 4, column : column + 4] = 220
     covered = np.zeros((len(KINDS), SIDE, SIDE), np.uint8)
