@@ -41,7 +41,7 @@ def draw_differences(differences: pd.DataFrame, external: External | None, path:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
-    _save(figure, path)
+    save_drawing(figure, path)
 
 
 def _comparison(row: pd.Series) -> str:
@@ -70,9 +70,10 @@ def draw_curves(results: Results, path: Path) -> None:
         axes.plot(mean.index, mean, LINES[loss], color=COLORS[variant], label=name_of(variant, loss))
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_drawing(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_drawing(figure: Figure, path: Path) -> None:
+    """Write a drawing; the same drawing gives the same bytes."""
     with mpl.rc_context({"svg.hashsalt": "biranet"}), atomic_write(path) as file:
         figure.savefig(file, format=path.suffix.removeprefix("."), metadata={"Date": None})

@@ -1,0 +1,205 @@
+"""The study of the claims on drawn photographs: who learns from what, what is measured, and its page."""
+
+import argparse
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm
+from sklearn.metrics import cohen_kappa_score, recall_score, roc_auc_score
+
+from biranet.errors import InputError
+from biranet.manifest import graded_photos, read_manifest
+from biranet.photos.audit import find_duplicate_sets
+from studies.claims import page, run, sums
+from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head
+from studies.claims.maps import principal_directions, project
+from studies.claims.training import Fold, answer, answers_along, choose
+
+SMALL = {
+    PROBE: ARMS[PROBE],
+    "plain_ce": dataclasses.replace(ARMS["plain_ce"], rates=(0.01, 0.1), lengths=(2, 4)),
+    METHOD: dataclasses.replace(ARMS[METHOD], rates=(0.01,), lengths=(2,)),
+    "probe_projected": ARMS["probe_projected"],
+    "plain_untuned": ARMS["plain_untuned"],
+}
+
+
+def words(prepared, folder, **more):
+    """What the command is given."""
+    paths = {"recipe": folder / "recipe.toml", "out": folder / "out", "results": folder / "results"}
+    return argparse.Namespace(prepared=prepared, backbone_weights=None, seeds=2, **(paths | more))
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tiny_recipe, tmp_path_factory):
+    """Folder of a finished run with few arms: `out`, `results`; read only."""
+    folder = tmp_path_factory.mktemp("claims")
+    (folder / "recipe.toml").write_text(tiny_recipe)
+    run.run(words(prepared, folder), SMALL)
+    return folder
+
+
+def test_every_seed_answers_for_every_photo_by_what_learned_from_other_visits(finished, prepared):
+    answers = pd.read_csv(finished / "results" / "answers.csv")
+    photos = graded_photos(read_manifest(prepared))
+    for _, table in answers.groupby("seed"):
+        assert sorted(table["file"]) == sorted(photos["file"])
+        assert (table.groupby("group")["fold"].nunique() == 1).all()
+    first, second = (table.set_index("file")["fold"] for _, table in answers.groupby("seed"))
+    assert (first != second[first.index]).any()
+
+
+def test_it_goes_on_where_it_was_stopped_and_to_the_same_answers(finished, prepared, tmp_path, capsys):
+    given = words(prepared, finished, results=tmp_path)
+    kept = run.part_file(finished / "out" / "parts", 1, 0, METHOD)
+    before = json.loads(kept.read_text())
+    run.run(given, SMALL)
+    assert "seed" not in capsys.readouterr().out
+    assert (tmp_path / "answers.csv").read_bytes() == (finished / "results" / "answers.csv").read_bytes()
+    kept.unlink()
+    run.run(given, SMALL)
+    assert capsys.readouterr().out.count(METHOD) == 1
+    assert {**json.loads(kept.read_text()), "seconds": before["seconds"]} == before
+    with pytest.raises(InputError, match="begun with other settings"):
+        recipe = tmp_path / "other.toml"
+        recipe.write_text((finished / "recipe.toml").read_text().replace("image_size = 64", "image_size = 32"))
+        run.run(words(prepared, finished, recipe=recipe), SMALL)
+
+
+def test_measures_are_means_over_seeds_of_those_of_sklearn(finished):
+    found = json.loads((finished / "results" / "claims.json").read_text())
+    answers = pd.read_csv(finished / "results" / "answers.csv")
+    expected = {key: [] for key in sums.KEYS}
+    for _, table in answers.groupby("seed"):
+        grade, said = table["grade"], table[f"{METHOD}_grade"]
+        ranks = table.groupby("fold")[f"{METHOD}_score"].rank(pct=True)
+        expected["quadratic_weighted_kappa"].append(cohen_kappa_score(grade, said, weights="quadratic"))
+        expected["aca"].append(recall_score(grade, said, average="macro", zero_division=0))
+        expected["referable_auc"].append(roc_auc_score(grade >= 2, ranks))
+    for key, values in expected.items():
+        measured = found["arms"][METHOD][key]
+        assert measured["value"] == pytest.approx(np.mean(values))
+        np.testing.assert_allclose(measured["by_seed"], values, atol=1e-6)
+        assert measured["ci"][0] < measured["value"] < measured["ci"][1]
+    asked = {(each["first"], each["other"]): each for each in found["comparisons"]}
+    assert asked.keys() == {(first, other) for _, first, other in COMPARISONS if {first, other} <= SMALL.keys()}
+    kappa = asked[PROBE, METHOD]["quadratic_weighted_kappa"]
+    values = [found["arms"][arm]["quadratic_weighted_kappa"]["value"] for arm in (METHOD, PROBE)]
+    assert kappa["value"] == pytest.approx(values[0] - values[1])
+    assert kappa["p"] <= kappa["p_adjusted"] <= 1
+    assert {pair["first"] for pair in found["controls"]} == {PROBE, "plain_ce", "plain_untuned"}
+
+
+def fold_of(channels=6, seed=1):
+    """60 photos whose averaged features tell their grade, and less of the last third."""
+    random = np.random.default_rng(5)
+    grades = np.tile(np.arange(5), 12)
+    maps = random.normal(size=(2, 60, channels, 2, 2)) * 0.3
+    maps[:, :, 0] += grades[:, None, None] - 2
+    maps = torch.from_numpy(maps).float()
+    photos = pd.DataFrame({"file": map(str, range(60)), "group": map(str, range(60)), "grade": grades})
+    return Fold(photos, maps, maps, np.arange(30), np.arange(30, 40), np.arange(40, 60), seed)
+
+
+@pytest.mark.parametrize("name", ["probe", "plain_ce", "biranet_grading"])
+def test_the_test_photos_have_no_say(name):
+    """Neither their grades nor their features change what is chosen and learned."""
+    arm, fold = ARMS[name], fold_of()
+    if isinstance(arm, Head):
+        arm = dataclasses.replace(arm, rates=arm.rates[:2], lengths=(2, 5))
+    choice, shares = answer(arm, fold, None)
+    grades = fold.grades.copy()
+    grades[fold.test] = 4 - grades[fold.test]
+    maps = fold.maps.clone()
+    maps[:, fold.test[1:]] += 1
+    other = fold._replace(photos=fold.photos.assign(grade=grades), maps=maps, projected=maps)
+    again, changed = answer(arm, other, None)
+    assert again == choice
+    np.testing.assert_array_equal(changed[0], shares[0])
+    assert np.abs(changed[1:] - shares[1:]).max() > 1e-3
+
+
+def test_the_choice_is_the_best_of_all_settings_on_what_is_held_back():
+    fold, arm = fold_of(), dataclasses.replace(ARMS["plain_ce"], rates=(1e-4, 0.1, 1.0), lengths=(1, 30))
+    choice = choose(arm, fold)
+    kappas = {}
+    for rate, steps in itertools.product(arm.rates, arm.lengths):
+        shares = answers_along(arm, fold, fold.inner, fold.held_back, rate, (steps,))[steps]
+        said = shares.argmax(axis=1)
+        kappas[rate, steps] = np.nan_to_num(cohen_kappa_score(fold.grades[fold.held_back], said, weights="quadratic"))
+    assert choice.kappa == pytest.approx(max(kappas.values())) and choice.kappa > 0.8
+    assert kappas[choice.setting, choice.steps] == max(kappas.values())
+    assert choice.longest == (choice.steps == 30)
+
+
+def test_what_diverges_is_not_chosen():
+    fold = fold_of()
+    wild = fold._replace(projected=fold.projected * 1e30)
+    arm = dataclasses.replace(ARMS["no_normalization"], rates=(1e-3,), lengths=(1, 2))
+    assert answers_along(arm, wild, fold.inner, fold.test, 1e-3, (1, 2)) == {}
+    _, shares = answer(arm, wild, run.Choice(1e-3, 2))
+    assert (shares == 0.2).all()
+
+
+def test_directions_hold_what_there_is_and_a_projection_keeps_it():
+    maps = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    maps = torch.cat([maps, maps[:, :1] - maps[:, 1:2]], dim=1)  # of four channels three matter
+    directions, share = principal_directions(maps, 3)
+    assert share == pytest.approx(1, abs=1e-6)
+    torch.testing.assert_close(directions @ directions.T, torch.eye(3), atol=1e-5, rtol=0)
+    back = torch.einsum("kc,nkhw->nchw", directions, project(maps, directions))
+    torch.testing.assert_close(back, maps, atol=1e-4, rtol=0)
+    assert principal_directions(maps, 1)[1] < share
+
+
+def test_intervals_and_power_know_visits_and_seeds():
+    """Of known variances: 400 visits that move the mean by 0.03, and 12 seeds that spread by 0.01."""
+    random = np.random.default_rng(3)
+    seeds = 0.05 + 0.01 * np.resize([1, -1], 12)
+    drawn = sums.Drawn(seeds, 0.05 + 0.03 * random.standard_normal(20_000), 400)
+    error = np.sqrt(0.03**2 + 0.01**2 / 11)
+    told = drawn.told()
+    assert told["value"] == pytest.approx(0.05)
+    assert told["ci"][1] - 0.05 == pytest.approx(norm.ppf(0.975) * error, rel=0.02)
+    assert told["p"] == pytest.approx(2 * norm.sf(0.05 / error), rel=0.1)
+    assert told["detectable"] == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * error, rel=0.02)
+    # A true difference of that size is found in four of five studies.
+    studies = told["detectable"] + error * random.standard_normal(20_000)
+    assert (studies > told["ci"][1] - 0.05).mean() == pytest.approx(0.8, abs=0.02)
+    # Where all hangs on the seeds, 11 degrees of freedom are left.
+    alone = drawn._replace(draws=np.full(9, 0.05)).told()
+    assert alone["ci"][1] - 0.05 == pytest.approx(2.201 * 0.01 / np.sqrt(11), rel=1e-3)
+
+
+def test_holm_rejects_no_more_than_bonferroni_of_the_first_and_never_falls():
+    p = [0.04, 0.001, 0.5, 0.02, 0.9]
+    adjusted = sums.holm(p)
+    assert adjusted == pytest.approx([0.12, 0.005, 1.0, 0.08, 1.0])
+    assert sums.holm([]) == []
+
+
+def test_an_official_test_part_is_refused(prepared):
+    photos = graded_photos(read_manifest(prepared)).reset_index(drop=True)
+    photos.loc[0, "official_split"] = "test"
+    with pytest.raises(InputError, match="published test part"):
+        run.divide(photos, find_duplicate_sets(photos), 1)
+
+
+def test_figures_of_the_page_are_those_of_the_tables():
+    text = page.PAGE.path.read_text(encoding="utf-8")
+    assert page.PAGE.with_figures(text, page.PAGE.results) == text
+
+
+def test_the_page_says_what_the_intervals_say(finished):
+    text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), finished / "results")
+    found = json.loads((finished / "results" / "claims.json").read_text())
+    for each in [*found["comparisons"], *found["controls"], *found["prices"]]:
+        for key in sums.KEYS:
+            assert f"{each[key]['value']:+.3f} [{each[key]['ci'][0]:+.3f}" in text
+    assert text.index("BiRA-Net against the linear probe") < text.index("The grading loss against")  # by weight
+    assert (finished / "results" / "controls.svg").read_text().count("<path") > 3
