@@ -43,6 +43,7 @@ from biranet.learning.split import allocate, split_photos
 from biranet.manifest import FOLD_PREFIX
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
+from studies.claims.maps import principal_directions, project
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.evidence.maps import Seen
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE, read_config
@@ -64,6 +65,9 @@ WEIGHTS = (0.1, 1.0)
 
 VIEWS = 6
 """Views of each photo: as it is, mirrored, and changed at random."""
+
+CHANNELS = 128
+"""Directions of the backbone's channels that heads see: so a training takes seconds, and 128 hold nearly all."""
 
 HELD_BACK = 0.25
 """Share of the visits that teach by which the weight is chosen."""
@@ -91,6 +95,16 @@ class Study:
     def grades(self) -> Rows:
         """(N,) of the graded photos."""
         return self.photos.graded["grade"].to_numpy(np.int64)
+
+    def for_division(self, division: "Division") -> "Study":
+        """Have heads see no more channels than matter, by the photos of a division that teach."""
+        features = self.maps.features
+        directions, _ = principal_directions(features[division.teach, PLAIN].float(), min(CHANNELS, features.shape[2]))
+        # One photo after the other: all at once, in full precision, would take gigabytes.
+        seen = torch.stack([project(photo.float(), directions).half() for photo in features])
+        layers = nn.Sequential(self.layers, nn.Conv2d(features.shape[2], len(directions), 1, bias=False))
+        cast(nn.Conv2d, layers[1]).weight.data = directions[:, :, None, None]
+        return dataclasses.replace(self, maps=self.maps._replace(features=seen), layers=layers.eval())
 
     def answers(self, division: "Division", teach: Rows, ask: Rows, lesson: Lesson) -> Answers:
         """Train heads on some photos, and ask them of others, unless that was done before."""
@@ -229,6 +243,7 @@ def find(study: Study, seed: int) -> dict[Lesson, Answers]:
     """Ask heads where they look in the test part, by lesson; that of each kind that was chosen comes first."""
     division = of_test_part(study.photos, seed)
     lessons = [UNTAUGHT]
+    study = study.for_division(division)
     for lesson in LESSONS:
         chosen = study.choose(division, lesson, by_grades=False)
         weights = sorted(WEIGHTS, key=lambda each: each != chosen.weight)
@@ -236,10 +251,11 @@ def find(study: Study, seed: int) -> dict[Lesson, Answers]:
     return {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
 
 
-def grade(study: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
+def grade(whole: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
     """Ask heads for the grades of each fold: its photos, and by lesson, the weight that was chosen, what they said."""
     said = []
-    for division in folds_of(study.photos, seed):
+    for division in folds_of(whole.photos, seed):
+        study = whole.for_division(division)
         lessons = [UNTAUGHT, *(study.choose(division, lesson, by_grades=True) for lesson in LESSONS)]
         answers = {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
         said.append((division.ask, answers))
@@ -249,6 +265,7 @@ def grade(study: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
 def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict[str, list[dict[str, Any]]]:
     """Follow the maps of heads that were taught nothing, and of each lesson at the weight that was chosen."""
     photos, division = study.photos, of_test_part(study.photos, seed)
+    study = study.for_division(division)
     normalization, size_px = backbone_normalization(study.config.model.backbone), study.config.data.image_size
     followed: dict[str, list[dict[str, Any]]] = {}
     for lesson, answers in said.items():

@@ -24,7 +24,7 @@ from studies.taught.photos import find_photos
 
 SIDE = 64
 CONFIG = TrainConfig(
-    epochs=12, data=DataConfig(batch_size=8), optimizer=OptimizerConfig(loss="ce", optimizer="adamw", lr=1e-2)
+    epochs=60, data=DataConfig(batch_size=8), optimizer=OptimizerConfig(loss="ce", optimizer="adamw", lr=1e-2)
 )
 ALL_KNOWN = np.ones(len(KINDS), bool)
 
@@ -105,7 +105,7 @@ def maps():
 def test_taught_heads_look_where_they_were_taught_to(maps):
     grades, rows, asked = np.arange(24) % 5, np.arange(16), np.arange(17, 24, 2)
     said = [
-        answer(fit_heads(maps, grades, rows, CONFIG, 1, dataclasses.replace(lesson, weight=1.0)), maps, asked)
+        answer(fit_heads(maps, grades, rows, CONFIG, 1, dataclasses.replace(lesson, weight=10.0)), maps, asked)
         for lesson in (UNTAUGHT, *LESSONS)
     ]
 
@@ -114,10 +114,10 @@ def test_taught_heads_look_where_they_were_taught_to(maps):
         return float((weights * (share_of(maps.shares[asked, PLAIN], kinds) > 0)).sum(dim=(1, 2)).mean())
 
     untaught, same, apart = said
-    assert mass(untaught, 0, RED) < 0.4 and mass(untaught, 1, BRIGHT) < 0.4
-    assert min(mass(same, stream, RED + BRIGHT) for stream in (0, 1)) > 0.7
-    assert mass(apart, 0, RED) > 0.6 and mass(apart, 1, BRIGHT) > 0.6
-    assert max(mass(apart, 0, BRIGHT), mass(apart, 1, RED)) < 0.3
+    assert mass(untaught, 0, RED) < 0.2 and mass(untaught, 1, BRIGHT) < 0.2
+    assert min(mass(same, stream, RED + BRIGHT) for stream in (0, 1)) > 0.5
+    assert mass(apart, 0, RED) > 0.4 and mass(apart, 1, BRIGHT) > 0.4
+    assert max(mass(apart, 0, BRIGHT), mass(apart, 1, RED)) < 0.2
     assert said[0].logits.shape == (4, 5) and said[0].evidence.shape == (4, 1, 4, 4)
 
 
