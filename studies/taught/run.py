@@ -4,8 +4,7 @@ OMP_NUM_THREADS=1 python -m studies.taught.run PREPARED FOLDER [--backbone-weigh
 
 PREPARED: photos with grades, prepared, with the column `image_id`. FOLDER: photos with masks of lesions, in a table
 that says in the column `grading_image_id` which graded photo each of them is. The backbone stays as it is, so what it
-makes of the photos is computed once; BiRA-Net's heads are trained on that by the recipe of the model that ships, with
-and without a term for the masks. Masks of the published test part, and of all visits with a photo in it, teach nothing.
+makes of the photos is computed once; BiRA-Net's heads are trained on that, with and without a term for the masks. Masks of the published test part, and of all visits with a photo in it, teach nothing.
 
     finding   heads that learned from no visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
@@ -46,7 +45,7 @@ from studies.cached_maps import PLAIN, Maps, cache_maps
 from studies.claims.maps import principal_directions, project
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.evidence.maps import Seen
-from studies.shipped.steps import FOLDS, SHIPPED_RECIPE, read_config
+from studies.shipped.steps import FOLDS, read_config
 from studies.taught.faithful import follow
 from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, Rows, answer, fit_heads
 from studies.taught.photos import Photos, find_photos
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser(__doc__)
     add_photos_and_weights(parser)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
+    parser.add_argument("--recipe", metavar="FILE", type=Path, default=HERE / "heads.toml")
     parser.add_argument("--sizes", metavar="PX", type=int, nargs="*", default=SIZES_PX)
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "taught"))
