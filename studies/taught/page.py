@@ -31,16 +31,16 @@ MEASURES = {"quadratic_weighted_kappa": "kappa", "referable_auc": "referable AUC
 
 def _figures(results: Path) -> Iterator[str]:
     result = json.loads((results / RESULT).read_text())
-    finding, size = result["finding"], str(result["image_size"])
-    drawn = finding[size]["any"]["photos"]
+    finding = result["finding"]
+    drawn = finding["any"]["photos"]
     yield from prose(
         f"**Does it find lesions?** Learned from {result['learned_to_find_from']} photographs, {result['with_masks']} "
         f"of them with masks; measured on {drawn} of the official test part. Means of {result['seeds']} trainings."
     )
-    yield from ("", *_finding(finding[size]["any"]["maps"]), "")
-    yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding[size]), "")
+    yield from ("", *_finding(finding["any"]["maps"]), "")
+    yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding), "")
     yield from (
-        "How much the term counts, beside the loss of the grades, and how large the photo is, in pixels:",
+        "How much the term counts, beside the loss of the grades; mean of A and B:",
         "",
         *_by_weight(finding, result["weights"]),
         "",
@@ -69,7 +69,7 @@ def _finding(maps: dict[str, Any]) -> Iterator[str]:
 
 
 def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
-    kinds = {"red": "red", "bright": "bright", **LESIONS}
+    kinds = {kind: name for kind, name in {"red": "red", "bright": "bright", **LESIONS}.items() if kind in finding}
     yield from head(["", "", *(f"{name} ({finding[kind]['photos']})" for kind, name in kinds.items())])
     for lesson, of in _rows():
         cells = [_value(finding[kind]["maps"][f"{lesson} {of}"]["precision"]) for kind in kinds]
@@ -78,17 +78,13 @@ def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
 
 
 def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[str]:
-    yield from head(["mean of A and B: average precision by cell", *(f"{size} px" for size in finding)])
-    for lesson in LESSONS:
-        for weight in [None] if lesson == "untaught" else weights:
-            cells = [_of_weight(of_size, lesson, weight) for of_size in finding.values()]
-            yield row([LESSONS[lesson] + (f", {weight:g}" if weight else ""), *cells])
-
-
-def _of_weight(finding: dict[str, Any], lesson: str, weight: float | None) -> str:
-    measured = finding["any"]["maps"][f"{lesson if weight is None else f'{lesson}_{weight:g}'} both"]["precision"]
-    chosen = finding["chosen"].get(lesson, [])
-    return _value(measured) + (f"; chosen {chosen.count(weight)} of {len(chosen)} times" if chosen else "")
+    yield from head(["", "weight", "chosen", "share of its mass", "average precision by cell"])
+    for lesson, chosen in finding["chosen"].items():
+        for weight in weights:
+            measured = finding["any"]["maps"][f"{lesson}_{weight:g} both"]
+            times = f"{chosen.count(weight)} of {len(chosen)} times"
+            cells = _value(measured["mass"], 3), _value(measured["precision"])
+            yield row([LESSONS[lesson], f"{weight:g}", times, *cells])
 
 
 def _faithful(faithful: dict[str, Any]) -> Iterator[str]:

@@ -4,7 +4,8 @@ OMP_NUM_THREADS=1 python -m studies.taught.run PREPARED FOLDER [--backbone-weigh
 
 PREPARED: photos with grades, prepared, with the column `image_id`. FOLDER: photos with masks of lesions, in a table
 that says in the column `grading_image_id` which graded photo each of them is. The backbone stays as it is, so what it
-makes of the photos is computed once; BiRA-Net's heads are trained on that, with and without a term for the masks. Masks of the published test part, and of all visits with a photo in it, teach nothing.
+makes of the photos is computed once; BiRA-Net's heads are trained on that, with and without a term for the masks. Masks
+of the published test part, and of all visits with a photo in it, teach nothing.
 
     finding   heads that learned from no visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
@@ -12,8 +13,7 @@ makes of the photos is computed once; BiRA-Net's heads are trained on that, with
 
 How much the term counts is chosen on a quarter of the visits that teach: to find lesions by how far the attention is
 from them, to grade by the cross-entropy of the grades. Given again after a stop, the same command goes on. In the
-working folder of --out, by size of the photos: maps/, what the backbone made of each; fits/, what each training
-answered.
+working folder of --out: maps/, what the backbone made of each photo; fits/, what each training answered.
 """
 
 import argparse
@@ -54,9 +54,6 @@ from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
 RESULT = "taught.json"
-
-SIZES_PX = (320, 640)
-"""Sizes of the photos at which lesions are looked for; grades are asked for at that of the recipe alone."""
 
 SEEDS = (1, 2, 3)
 WEIGHTS = (0.1, 1.0)
@@ -160,7 +157,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_photos_and_weights(parser)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=HERE / "heads.toml")
-    parser.add_argument("--sizes", metavar="PX", type=int, nargs="*", default=SIZES_PX)
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "taught"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
@@ -174,14 +170,10 @@ def run(given: argparse.Namespace) -> None:
         given.backbone_weights = find_checkpoint(given.backbone_weights)
     config, photos = read_config(given), find_photos(given.prepared, given.folder)
     mark_folder(given.out, fingerprint_of_inputs(given.prepared, config, drawn=sorted(photos.drawn), views=VIEWS))
-    finding = {}
-    for size_px in dict.fromkeys((config.data.image_size, *given.sizes)):
-        study = begin(given.out, photos, config, size_px)
-        said = {seed: find(study, seed) for seed in given.seeds}
-        finding[f"{size_px}"] = sum_up_finding(photos, said)
-        if size_px == config.data.image_size:
-            grading = {seed: grade(study, seed) for seed in given.seeds}
-            faithful = sum_up_faithful(photos, follow_maps(study, given.seeds[0], said[given.seeds[0]]))
+    study = begin(given.out, photos, config)
+    finding = {seed: find(study, seed) for seed in given.seeds}
+    grading = {seed: grade(study, seed) for seed in given.seeds}
+    faithful = follow_maps(study, given.seeds[0], finding[given.seeds[0]])
     given.results.mkdir(parents=True, exist_ok=True)
     write_json(
         given.results / RESULT,
@@ -192,28 +184,26 @@ def run(given: argparse.Namespace) -> None:
             "learned_to_find_from": int((~photos.tests).sum()),
             "seeds": len(given.seeds),
             "weights": WEIGHTS,
-            "image_size": config.data.image_size,
             "software": software_version(),
-            "finding": finding,
-            "faithful": faithful,
+            "finding": sum_up_finding(photos, finding),
+            "faithful": sum_up_faithful(photos, faithful),
             "grading": sum_up_grading(photos, grading, config.calibration),
         },
     )
 
 
-def begin(out: Path, photos: Photos, config: TrainConfig, size_px: int) -> Study:
-    """See all photos through the backbone, at a size in pixels."""
+def begin(out: Path, photos: Photos, config: TrainConfig) -> Study:
+    """See all photos through the backbone."""
     model = config.model
     network = create_model(
         model.model, backbone=model.backbone, pretrained=model.pretrained,
         backbone_weights=model.backbone_weights, freeze=model.freeze,
     )  # fmt: skip
-    folder = out / f"{size_px}"
     layers = cast(BiraNet, network).frozen.eval()
-    read, normalization = partial(photos.read, size_px=size_px), backbone_normalization(model.backbone)
-    maps = cache_maps(folder / "maps", photos.names, read, layers, normalization, VIEWS)
-    (folder / "fits").mkdir(exist_ok=True)
-    return Study(photos, maps, config, layers, folder / "fits")
+    read = partial(photos.read, size_px=config.data.image_size)
+    maps = cache_maps(out / "maps", photos.names, read, layers, backbone_normalization(model.backbone), VIEWS)
+    (out / "fits").mkdir(exist_ok=True)
+    return Study(photos, maps, config, layers, out / "fits")
 
 
 def of_test_part(photos: Photos, seed: int) -> Division:

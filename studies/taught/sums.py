@@ -42,9 +42,9 @@ def sum_up_finding(photos: Photos, finding: Mapping[int, Mapping[Lesson, Answers
         finding: By seed and lesson, what was said of the test part.
 
     Returns:
-        `chosen`, by lesson the weight that was chosen for each seed; and by part, of `PARTS`: `photos`, how many have
-        such lesions, and `maps`, by lesson and map, each the mean over the seeds: as `compare` gives them, over chance
-        and over the same map of heads that were taught nothing.
+        `chosen`, by lesson the weight that was chosen for each seed; and by part, of those of `PARTS` that there are:
+        `photos`, how many have such lesions, and `maps`, by lesson and map, each the mean over the seeds: as `compare`
+        gives them, over chance and over the same map of heads that were taught nothing.
     """
     groups, rows = [], []
     for place, photo in enumerate(photos.test):
@@ -64,7 +64,11 @@ def sum_up_finding(photos: Photos, finding: Mapping[int, Mapping[Lesson, Answers
             name: [next(each.weight for each in said if each.name == name) for said in finding.values()]
             for name in dict.fromkeys(each.name for each in next(iter(finding.values())) if each.kinds)
         },
-        **{part: _compared([each.get(part) for each in rows], groups) for part in PARTS},
+        **{
+            part: _compared([each.get(part) for each in rows], groups)
+            for part in PARTS
+            if any(part in each for each in rows)
+        },
     }
 
 

