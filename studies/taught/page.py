@@ -45,8 +45,6 @@ def _figures(results: Path) -> Iterator[str]:
         *_by_weight(finding, result["weights"]),
         "",
     )
-    yield from ("Are the maps faithful to the heads? Insertion minus deletion, over chance, of the first training:", "")
-    yield from (*_faithful(result["faithful"]), "")
     yield from prose(
         f"**Does it grade better?** {result['photos']} photographs of {result['visits']} visits, out of fold, five "
         f"folds by visit, {result['seeds']} divisions."
@@ -85,18 +83,6 @@ def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[st
             times = f"{chosen.count(weight)} of {len(chosen)} times"
             cells = _value(measured["mass"], 3), _value(measured["precision"])
             yield row([LESSONS[lesson], f"{weight:g}", times, *cells])
-
-
-def _faithful(faithful: dict[str, Any]) -> Iterator[str]:
-    yield from head(["", *MAPS.values()])
-    for lesson, maps in faithful.items():
-        gaps = [maps[of]["gap"] for of in MAPS]
-        yield row(
-            [
-                LESSONS[lesson],
-                *(f"{gap['over_chance']:+.2f}" + _interval(gap["over_chance_ci"], 2, "+") for gap in gaps),
-            ]
-        )
 
 
 def _grading(grading: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,6 @@ of the published test part, and of all visits with a photo in it, teach nothing.
 
     finding   heads that learned from no visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
-    faithful  what the first heads mark in the test part is taken away, and given back
 
 How much the term counts is chosen on a quarter of the visits that teach: to find lesions by how far the attention is
 from them, to grade by the cross-entropy of the grades. Given again after a stop, the same command goes on. In the
@@ -18,17 +17,15 @@ working folder of --out: maps/, what the backbone made of each photo; fits/, wha
 
 import argparse
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional
 
 from biranet.config import SplitConfig, TrainConfig
@@ -44,12 +41,10 @@ from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
 from studies.claims.maps import principal_directions, project
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
-from studies.evidence.maps import Seen
 from studies.shipped.steps import FOLDS, read_config
-from studies.taught.faithful import follow
 from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, Rows, answer, fit_heads
 from studies.taught.photos import Photos, find_photos
-from studies.taught.sums import sum_up_faithful, sum_up_finding, sum_up_grading
+from studies.taught.sums import sum_up_finding, sum_up_grading
 from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
@@ -77,14 +72,12 @@ class Study:
         photos: The photos.
         maps: What the backbone made of them; masks that teach nothing are not in it.
         config: The recipe.
-        layers: The backbone.
         fits: Folder of what each training answered.
     """
 
     photos: Photos
     maps: Maps
     config: TrainConfig
-    layers: nn.Module
     fits: Path
 
     @property
@@ -98,9 +91,7 @@ class Study:
         directions, _ = principal_directions(features[division.teach, PLAIN].float(), min(CHANNELS, features.shape[2]))
         # One photo after the other: all at once, in full precision, would take gigabytes.
         seen = torch.stack([project(photo.float(), directions).half() for photo in features])
-        layers = nn.Sequential(self.layers, nn.Conv2d(features.shape[2], len(directions), 1, bias=False))
-        cast(nn.Conv2d, layers[1]).weight.data = directions[:, :, None, None]
-        return dataclasses.replace(self, maps=self.maps._replace(features=seen), layers=layers.eval())
+        return dataclasses.replace(self, maps=self.maps._replace(features=seen))
 
     def answers(self, division: "Division", teach: Rows, ask: Rows, lesson: Lesson) -> Answers:
         """Train heads on some photos, and ask them of others, unless that was done before."""
@@ -173,7 +164,6 @@ def run(given: argparse.Namespace) -> None:
     study = begin(given.out, photos, config)
     finding = {seed: find(study, seed) for seed in given.seeds}
     grading = {seed: grade(study, seed) for seed in given.seeds}
-    faithful = follow_maps(study, given.seeds[0], finding[given.seeds[0]])
     given.results.mkdir(parents=True, exist_ok=True)
     write_json(
         given.results / RESULT,
@@ -186,7 +176,6 @@ def run(given: argparse.Namespace) -> None:
             "weights": WEIGHTS,
             "software": software_version(),
             "finding": sum_up_finding(photos, finding),
-            "faithful": sum_up_faithful(photos, faithful),
             "grading": sum_up_grading(photos, grading, config.calibration),
         },
     )
@@ -203,7 +192,7 @@ def begin(out: Path, photos: Photos, config: TrainConfig) -> Study:
     read = partial(photos.read, size_px=config.data.image_size)
     maps = cache_maps(out / "maps", photos.names, read, layers, backbone_normalization(model.backbone), VIEWS)
     (out / "fits").mkdir(exist_ok=True)
-    return Study(photos, maps, config, layers, out / "fits")
+    return Study(photos, maps, config, out / "fits")
 
 
 def of_test_part(photos: Photos, seed: int) -> Division:
@@ -249,26 +238,6 @@ def grade(whole: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
         answers = {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
         said.append((division.ask, answers))
     return said
-
-
-def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict[str, list[dict[str, Any]]]:
-    """Follow the maps of heads that were taught nothing, and of each lesson at the weight that was chosen."""
-    photos, division = study.photos, of_test_part(study.photos, seed)
-    study = study.for_division(division)
-    normalization, size_px = backbone_normalization(study.config.model.backbone), study.config.data.image_size
-    followed: dict[str, list[dict[str, Any]]] = {}
-    for lesson, answers in said.items():
-        path = study.fits / f"s{seed}_faithful_{lesson.name}.json"
-        if lesson.name in followed:
-            continue
-        if not path.exists():
-            network = fit_heads(study.maps, study.grades, division.teach, study.config, seed, lesson)
-            network.frozen = study.layers
-            seen = {photos.names[place]: Seen.of(photos.read(place, size_px).pixels) for place in division.ask}
-            write_json(path, list(follow(network, normalization, seen, answers)))
-            print(path.stem, flush=True)
-        followed[lesson.name] = json.loads(path.read_text())
-    return followed
 
 
 if __name__ == "__main__":
