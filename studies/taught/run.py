@@ -51,7 +51,7 @@ HERE = Path(__file__).resolve().parent
 RESULT = "taught.json"
 
 SEEDS = (1, 2, 3)
-WEIGHTS = (0.1, 1.0)
+WEIGHTS = (0.1, 1.0, 10.0)
 """How much the term counts beside the loss of the grades: what is chosen among."""
 
 VIEWS = 6

@@ -226,7 +226,7 @@ def test_the_command_goes_on_and_its_table_makes_a_page(folder, tmp_path, capsys
     words = [str(folder / "prepared"), str(folder), *words, "--seeds", "1"]
     assert run.main(words) == 0
     fits = capsys.readouterr().out.splitlines()
-    assert len(fits) == len(set(fits)) == (1 + 2 * 4) + 5 * (1 + 2 * 3)
+    assert len(fits) == len(set(fits)) == (1 + 2 * 6) + 5 * (1 + 2 * 4)
     found = json.loads((tmp_path / "results" / run.RESULT).read_text())
     assert (found["photos"], found["with_masks"], found["learned_to_find_from"]) == (30, 4, 26)
     maps = found["finding"]["any"]["maps"]
