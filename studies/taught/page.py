@@ -86,14 +86,16 @@ def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[st
 
 
 def _grading(grading: dict[str, Any]) -> Iterator[str]:
-    yield from head(["", *(MEASURES[key] for key in KEYS), *(f"{MEASURES[key]}, more than untaught" for key in KEYS)])
+    names = [MEASURES[key] for key in KEYS]
+    yield from head(["", "weights, times chosen", *names, *(f"{name}, more than untaught" for name in names)])
     for lesson, measured in grading.items():
         cells = [f"{measured[key]:.3f}" + _interval(measured["ci"][key], 3) for key in KEYS]
         apart = measured.get("differences")
         more = [
             f"{apart[key]['difference']:+.3f}" + _interval(apart[key]["ci"], 3, "+") if apart else "-" for key in KEYS
         ]
-        yield row([LESSONS[lesson], *cells, *more])
+        times = "; ".join(f"{weight}: {count}" for weight, count in measured["weights"].items()) if apart else "-"
+        yield row([LESSONS[lesson], times, *cells, *more])
 
 
 def _value(measured: dict[str, Any], digits: int = 2) -> str:
