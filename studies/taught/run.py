@@ -206,11 +206,11 @@ def folds_of(photos: Photos, seed: int) -> list[Division]:
     """Divide the graded photos into folds by visit."""
     split = SplitConfig(folds=FOLDS, validation=HELD_BACK, calibration=0, seed=seed)
     table = split_photos(photos.graded, split)
-    divided = [[table[f"{FOLD_PREFIX}{number}"] == part for part in _PARTS] for number in range(FOLDS)]
-    return [
-        Division(f"s{seed}_fold{number}", *(np.flatnonzero(part) for part in parts), seed)
-        for number, parts in enumerate(divided)
-    ]
+    divisions = []
+    for number in range(FOLDS):
+        inner, held_back, ask = (np.flatnonzero(table[f"{FOLD_PREFIX}{number}"] == part) for part in _PARTS)
+        divisions.append(Division(f"s{seed}_fold{number}", inner, held_back, ask, seed))
+    return divisions
 
 
 _PARTS = ("train", "validation", "test")
