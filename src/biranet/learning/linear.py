@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn import functional
 
@@ -137,7 +136,9 @@ def _minimize(features: Tensor, targets: Tensor, shares: Tensor, penalty: float,
 
     def loss_and_gradient(layer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights, intercepts = layer[: weight.numel()].reshape(weight.shape), layer[weight.numel() :]
-        logs = log_softmax(rows @ weights.T + intercepts, axis=1)
+        logits = rows @ weights.T + intercepts
+        logits -= logits.max(axis=1, keepdims=True)
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         excess = share * (np.exp(logs) - wanted)
         loss = penalty / 2 * np.vdot(weights, weights) - np.vdot(share * wanted, logs)
         return loss, np.concatenate([(excess.T @ rows + penalty * weights).ravel(), excess.sum(axis=0)])
