@@ -38,20 +38,20 @@ def sum_up(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "photos": len(found),
         "groups": len(set(groups)),
         "score": {name: float(np.mean([each["scores"][name] for each in found])) for name in found[0]["scores"]},
-        "faithful": compare([areas(each) for each in found], groups),
+        "faithful": compare([_areas(each) for each in found], groups),
         "on": {kind: _on(found, kind) for kind in kinds},
     }
 
 
-def areas(photo: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _areas(photo: dict[str, Any]) -> dict[str, dict[str, float]]:
     """By map, the areas under its curves."""
     whole, gone = photo["scores"]["photo"], photo["scores"]["filled"]
-    found = {}
+    areas = {}
     for name, of_map in photo["maps"].items():
         curves = of_map["curves"]
         deletion, insertion = area(curves["deletion"], whole, gone), area(curves["insertion"], gone, whole)
-        found[name] = {"deletion": deletion, "insertion": insertion, "gap": insertion - deletion}
-    return _with_chance(found)
+        areas[name] = {"deletion": deletion, "insertion": insertion, "gap": insertion - deletion}
+    return _with_chance(areas)
 
 
 def _with_chance(values: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

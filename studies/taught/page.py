@@ -31,22 +31,20 @@ MEASURES = {"quadratic_weighted_kappa": "kappa", "referable_auc": "referable AUC
 
 def _figures(results: Path) -> Iterator[str]:
     result = json.loads((results / RESULT).read_text())
-    finding, size = result["finding"], str(result["image_size"])
-    drawn = finding[size]["any"]["photos"]
+    finding = result["finding"]
+    drawn = finding["any"]["photos"]
     yield from prose(
         f"**Does it find lesions?** Learned from {result['learned_to_find_from']} photographs, {result['with_masks']} "
         f"of them with masks; measured on {drawn} of the official test part. Means of {result['seeds']} trainings."
     )
-    yield from ("", *_finding(finding[size]["any"]["maps"]), "")
-    yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding[size]), "")
+    yield from ("", *_finding(finding["any"]["maps"]), "")
+    yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding), "")
     yield from (
-        "How much the term counts, beside the loss of the grades, and how large the photo is, in pixels:",
+        "How much the term counts, beside the loss of the grades; mean of A and B:",
         "",
         *_by_weight(finding, result["weights"]),
         "",
     )
-    yield from ("Are the maps faithful to the heads? Insertion minus deletion, over chance, of the first training:", "")
-    yield from (*_faithful(result["faithful"]), "")
     yield from prose(
         f"**Does it grade better?** {result['photos']} photographs of {result['visits']} visits, out of fold, five "
         f"folds by visit, {result['seeds']} divisions."
@@ -69,7 +67,7 @@ def _finding(maps: dict[str, Any]) -> Iterator[str]:
 
 
 def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
-    kinds = {"red": "red", "bright": "bright", **LESIONS}
+    kinds = {kind: name for kind, name in {"red": "red", "bright": "bright", **LESIONS}.items() if kind in finding}
     yield from head(["", "", *(f"{name} ({finding[kind]['photos']})" for kind, name in kinds.items())])
     for lesson, of in _rows():
         cells = [_value(finding[kind]["maps"][f"{lesson} {of}"]["precision"]) for kind in kinds]
@@ -78,40 +76,26 @@ def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
 
 
 def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[str]:
-    yield from head(["mean of A and B: average precision by cell", *(f"{size} px" for size in finding)])
-    for lesson in LESSONS:
-        for weight in [None] if lesson == "untaught" else weights:
-            cells = [_of_weight(of_size, lesson, weight) for of_size in finding.values()]
-            yield row([LESSONS[lesson] + (f", {weight:g}" if weight else ""), *cells])
-
-
-def _of_weight(finding: dict[str, Any], lesson: str, weight: float | None) -> str:
-    measured = finding["any"]["maps"][f"{lesson if weight is None else f'{lesson}_{weight:g}'} both"]["precision"]
-    chosen = finding["chosen"].get(lesson, [])
-    return _value(measured) + (f"; chosen {chosen.count(weight)} of {len(chosen)} times" if chosen else "")
-
-
-def _faithful(faithful: dict[str, Any]) -> Iterator[str]:
-    yield from head(["", *MAPS.values()])
-    for lesson, maps in faithful.items():
-        gaps = [maps[of]["gap"] for of in MAPS]
-        yield row(
-            [
-                LESSONS[lesson],
-                *(f"{gap['over_chance']:+.2f}" + _interval(gap["over_chance_ci"], 2, "+") for gap in gaps),
-            ]
-        )
+    yield from head(["", "weight", "chosen", "share of its mass", "average precision by cell"])
+    for lesson, chosen in finding["chosen"].items():
+        for weight in weights:
+            measured = finding["any"]["maps"][f"{lesson}_{weight:g} both"]
+            times = f"{chosen.count(weight)} of {len(chosen)} times"
+            cells = _value(measured["mass"], 3), _value(measured["precision"])
+            yield row([LESSONS[lesson], f"{weight:g}", times, *cells])
 
 
 def _grading(grading: dict[str, Any]) -> Iterator[str]:
-    yield from head(["", *(MEASURES[key] for key in KEYS), *(f"{MEASURES[key]}, more than untaught" for key in KEYS)])
+    names = [MEASURES[key] for key in KEYS]
+    yield from head(["", "weights, times chosen", *names, *(f"{name}, more than untaught" for name in names)])
     for lesson, measured in grading.items():
         cells = [f"{measured[key]:.3f}" + _interval(measured["ci"][key], 3) for key in KEYS]
         apart = measured.get("differences")
         more = [
             f"{apart[key]['difference']:+.3f}" + _interval(apart[key]["ci"], 3, "+") if apart else "-" for key in KEYS
         ]
-        yield row([LESSONS[lesson], *cells, *more])
+        times = "; ".join(f"{weight}: {count}" for weight, count in measured["weights"].items()) if apart else "-"
+        yield row([LESSONS[lesson], times, *cells, *more])
 
 
 def _value(measured: dict[str, Any], digits: int = 2) -> str:

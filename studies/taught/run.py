@@ -4,65 +4,61 @@ OMP_NUM_THREADS=1 python -m studies.taught.run PREPARED FOLDER [--backbone-weigh
 
 PREPARED: photos with grades, prepared, with the column `image_id`. FOLDER: photos with masks of lesions, in a table
 that says in the column `grading_image_id` which graded photo each of them is. The backbone stays as it is, so what it
-makes of the photos is computed once; BiRA-Net's heads are trained on that by the recipe of the model that ships, with
-and without a term for the masks. Masks of the published test part, and of all visits with a photo in it, teach nothing.
+makes of the photos is computed once; BiRA-Net's heads are trained on that, with and without a term for the masks. Masks
+of the published test part, and of all visits with a photo in it, teach nothing.
 
     finding   heads that learned from no visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
-    faithful  what the first heads mark in the test part is taken away, and given back
 
 How much the term counts is chosen on a quarter of the visits that teach: to find lesions by how far the attention is
 from them, to grade by the cross-entropy of the grades. Given again after a stop, the same command goes on. In the
-working folder of --out, by size of the photos: maps/, what the backbone made of each; fits/, what each training
-answered.
+working folder of --out: maps/, what the backbone made of each photo; fits/, what each training answered.
 """
 
 import argparse
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional
 
-from biranet.config import TrainConfig
+from biranet.config import SplitConfig, TrainConfig
 from biranet.files import write_json
 from biranet.learning.attention_loss import attention_loss
 from biranet.learning.factory import create_model
 from biranet.learning.model import BiraNet
 from biranet.learning.normalization import backbone_normalization
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.learning.split import allocate
+from biranet.learning.split import allocate, split_photos
+from biranet.manifest import FOLD_PREFIX
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
+from studies.claims.maps import principal_directions, project
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
-from studies.evidence.maps import Seen
-from studies.shipped.steps import FOLDS, SHIPPED_RECIPE, read_config
-from studies.taught.faithful import follow
+from studies.shipped.steps import FOLDS, read_config
 from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, Rows, answer, fit_heads
 from studies.taught.photos import Photos, find_photos
-from studies.taught.sums import sum_up_faithful, sum_up_finding, sum_up_grading
+from studies.taught.sums import sum_up_finding, sum_up_grading
 from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
 RESULT = "taught.json"
 
-SIZES_PX = (320, 640)
-"""Sizes of the photos at which lesions are looked for; grades are asked for at that of the recipe alone."""
-
 SEEDS = (1, 2, 3)
-WEIGHTS = (0.1, 1.0)
+WEIGHTS = (0.1, 1.0, 10.0)
 """How much the term counts beside the loss of the grades: what is chosen among."""
 
-VIEWS = 10
+VIEWS = 6
 """Views of each photo: as it is, mirrored, and changed at random."""
+
+CHANNELS = 128
+"""Directions of the backbone's channels that heads see: so a training takes seconds, and 128 hold nearly all."""
 
 HELD_BACK = 0.25
 """Share of the visits that teach by which the weight is chosen."""
@@ -76,14 +72,12 @@ class Study:
         photos: The photos.
         maps: What the backbone made of them; masks that teach nothing are not in it.
         config: The recipe.
-        layers: The backbone.
         fits: Folder of what each training answered.
     """
 
     photos: Photos
     maps: Maps
     config: TrainConfig
-    layers: nn.Module
     fits: Path
 
     @property
@@ -91,31 +85,32 @@ class Study:
         """(N,) of the graded photos."""
         return self.photos.graded["grade"].to_numpy(np.int64)
 
-    @property
-    def of_test_part(self) -> tuple[Rows, Rows]:
-        """What learns to find lesions in the test part, and the test part."""
-        count = len(self.photos.graded)
-        return np.flatnonzero(~self.photos.tests), count + np.arange(len(self.photos.test))
+    def for_division(self, division: "Division") -> "Study":
+        """Have heads see no more channels than matter, by the photos of a division that teach."""
+        features = self.maps.features
+        directions, _ = principal_directions(features[division.teach, PLAIN].float(), min(CHANNELS, features.shape[2]))
+        # One photo after the other: all at once, in full precision, would take gigabytes.
+        seen = torch.stack([project(photo.float(), directions).half() for photo in features])
+        return dataclasses.replace(self, maps=self.maps._replace(features=seen))
 
-    def answers(self, name: str, teach: Rows, ask: Rows, lesson: Lesson, seed: int) -> Answers:
+    def answers(self, division: "Division", teach: Rows, ask: Rows, lesson: Lesson) -> Answers:
         """Train heads on some photos, and ask them of others, unless that was done before."""
-        path = self.fits / f"{name}_{lesson.name}_{lesson.weight:g}.safetensors"
+        inner = "" if len(teach) > len(division.inner) else "_inner"
+        path = self.fits / f"{division.name}{inner}_{lesson.name}_{lesson.weight:g}.safetensors"
         if not path.exists():
-            network = fit_heads(self.maps, self.grades, teach, self.config, seed, lesson)
+            network = fit_heads(self.maps, self.grades, teach, self.config, division.seed, lesson)
             part = path.with_suffix(".part")
             save_file(answer(network, self.maps, ask)._asdict(), part)
             part.rename(path)
             print(path.stem, flush=True)
         return Answers(**load_file(path))
 
-    def choose(self, name: str, teach: Rows, lesson: Lesson, seed: int, *, by_grades: bool) -> Lesson:
+    def choose(self, division: "Division", lesson: Lesson, *, by_grades: bool) -> Lesson:
         """Choose how much the term counts, on visits that teach."""
-        part = allocate(self.photos.graded.iloc[teach], [1 - HELD_BACK, HELD_BACK], seed)
-        inner, held_back = teach[part == 0], teach[part == 1]
         lessons = [dataclasses.replace(lesson, weight=weight) for weight in WEIGHTS]
-        losses = []
+        losses, held_back = [], division.held_back
         for each in lessons:
-            said = self.answers(f"{name}_inner", inner, held_back, each, seed)
+            said = self.answers(division, division.inner, held_back, each)
             if by_grades:
                 loss = functional.cross_entropy(said.logits, torch.from_numpy(self.grades[held_back]))
             else:
@@ -124,13 +119,35 @@ class Study:
         return lessons[int(np.argmin(losses))]
 
 
+class Division(NamedTuple):
+    """Places of photos.
+
+    Attributes:
+        name: Names the answers.
+        inner: Photos by which is learned what is chosen among.
+        held_back: Photos that choose.
+        ask: Photos that are asked of those that learned from both.
+        seed: Of the training.
+    """
+
+    name: str
+    inner: Rows
+    held_back: Rows
+    ask: Rows
+    seed: int
+
+    @property
+    def teach(self) -> Rows:
+        """All that is learned from."""
+        return np.sort(np.concatenate([self.inner, self.held_back]))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = command_parser(__doc__)
     add_photos_and_weights(parser)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
-    parser.add_argument("--sizes", metavar="PX", type=int, nargs="*", default=SIZES_PX)
+    parser.add_argument("--recipe", metavar="FILE", type=Path, default=HERE / "heads.toml")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "taught"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
@@ -144,14 +161,9 @@ def run(given: argparse.Namespace) -> None:
         given.backbone_weights = find_checkpoint(given.backbone_weights)
     config, photos = read_config(given), find_photos(given.prepared, given.folder)
     mark_folder(given.out, fingerprint_of_inputs(given.prepared, config, drawn=sorted(photos.drawn), views=VIEWS))
-    finding = {}
-    for size_px in dict.fromkeys((config.data.image_size, *given.sizes)):
-        study = begin(given.out, photos, config, size_px)
-        said = {seed: find(study, seed) for seed in given.seeds}
-        finding[f"{size_px}"] = sum_up_finding(photos, said)
-        if size_px == config.data.image_size:
-            grading = {seed: grade(study, seed) for seed in given.seeds}
-            faithful = sum_up_faithful(photos, follow_maps(study, given.seeds[0], said[given.seeds[0]]))
+    study = begin(given.out, photos, config)
+    finding = {seed: find(study, seed) for seed in given.seeds}
+    grading = {seed: grade(study, seed) for seed in given.seeds}
     given.results.mkdir(parents=True, exist_ok=True)
     write_json(
         given.results / RESULT,
@@ -162,70 +174,70 @@ def run(given: argparse.Namespace) -> None:
             "learned_to_find_from": int((~photos.tests).sum()),
             "seeds": len(given.seeds),
             "weights": WEIGHTS,
-            "image_size": config.data.image_size,
             "software": software_version(),
-            "finding": finding,
-            "faithful": faithful,
+            "finding": sum_up_finding(photos, finding),
             "grading": sum_up_grading(photos, grading, config.calibration),
         },
     )
 
 
-def begin(out: Path, photos: Photos, config: TrainConfig, size_px: int) -> Study:
-    """See all photos through the backbone, at a size in pixels."""
+def begin(out: Path, photos: Photos, config: TrainConfig) -> Study:
+    """See all photos through the backbone."""
     model = config.model
     network = create_model(
         model.model, backbone=model.backbone, pretrained=model.pretrained,
         backbone_weights=model.backbone_weights, freeze=model.freeze,
     )  # fmt: skip
-    folder = out / f"{size_px}"
     layers = cast(BiraNet, network).frozen.eval()
-    read, normalization = partial(photos.read, size_px=size_px), backbone_normalization(model.backbone)
-    maps = cache_maps(folder / "maps", photos.names, read, layers, normalization, VIEWS)
-    (folder / "fits").mkdir(exist_ok=True)
-    return Study(photos, maps, config, layers, folder / "fits")
+    read = partial(photos.read, size_px=config.data.image_size)
+    maps = cache_maps(out / "maps", photos.names, read, layers, backbone_normalization(model.backbone), VIEWS)
+    (out / "fits").mkdir(exist_ok=True)
+    return Study(photos, maps, config, out / "fits")
+
+
+def of_test_part(photos: Photos, seed: int) -> Division:
+    """Divide the photos to learn what lies in the test part: a quarter of the visits that teach chooses."""
+    teach, count = np.flatnonzero(~photos.tests), len(photos.graded)
+    held_back = allocate(photos.graded.iloc[teach], [1 - HELD_BACK, HELD_BACK], seed) == 1
+    return Division(f"s{seed}_test", teach[~held_back], teach[held_back], count + np.arange(len(photos.test)), seed)
+
+
+def folds_of(photos: Photos, seed: int) -> list[Division]:
+    """Divide the graded photos into folds by visit."""
+    split = SplitConfig(folds=FOLDS, validation=HELD_BACK, calibration=0, seed=seed)
+    table = split_photos(photos.graded, split)
+    divisions = []
+    for number in range(FOLDS):
+        inner, held_back, ask = (np.flatnonzero(table[f"{FOLD_PREFIX}{number}"] == part) for part in _PARTS)
+        divisions.append(Division(f"s{seed}_fold{number}", inner, held_back, ask, seed))
+    return divisions
+
+
+_PARTS = ("train", "validation", "test")
+"""Parts of a split by what they do here: they are learned from, choose, and are asked."""
 
 
 def find(study: Study, seed: int) -> dict[Lesson, Answers]:
     """Ask heads where they look in the test part, by lesson; that of each kind that was chosen comes first."""
-    teach, ask, name = *study.of_test_part, f"s{seed}_test"
-    said = {UNTAUGHT: study.answers(name, teach, ask, UNTAUGHT, seed)}
+    division = of_test_part(study.photos, seed)
+    lessons = [UNTAUGHT]
+    study = study.for_division(division)
     for lesson in LESSONS:
-        chosen = study.choose(name, teach, lesson, seed, by_grades=False)
-        for weight in sorted(WEIGHTS, key=lambda each: each != chosen.weight):
-            each = dataclasses.replace(lesson, weight=weight)
-            said[each] = study.answers(name, teach, ask, each, seed)
-    return said
+        chosen = study.choose(division, lesson, by_grades=False)
+        weights = sorted(WEIGHTS, key=lambda each: each != chosen.weight)
+        lessons += [dataclasses.replace(lesson, weight=weight) for weight in weights]
+    return {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
 
 
-def grade(study: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
+def grade(whole: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
     """Ask heads for the grades of each fold: its photos, and by lesson, the weight that was chosen, what they said."""
-    folds = allocate(study.photos.graded, [1 / FOLDS] * FOLDS, seed)
     said = []
-    for number in range(FOLDS):
-        teach, ask, name = np.flatnonzero(folds != number), np.flatnonzero(folds == number), f"s{seed}_fold{number}"
-        lessons = [study.choose(name, teach, lesson, seed, by_grades=True) for lesson in LESSONS]
-        said.append((ask, {each: study.answers(name, teach, ask, each, seed) for each in (UNTAUGHT, *lessons)}))
+    for division in folds_of(whole.photos, seed):
+        study = whole.for_division(division)
+        lessons = [UNTAUGHT, *(study.choose(division, lesson, by_grades=True) for lesson in LESSONS)]
+        answers = {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
+        said.append((division.ask, answers))
     return said
-
-
-def follow_maps(study: Study, seed: int, said: Mapping[Lesson, Answers]) -> dict[str, list[dict[str, Any]]]:
-    """Follow the maps of heads that were taught nothing, and of each lesson at the weight that was chosen."""
-    photos, (teach, ask) = study.photos, study.of_test_part
-    normalization, size_px = backbone_normalization(study.config.model.backbone), study.config.data.image_size
-    followed: dict[str, list[dict[str, Any]]] = {}
-    for lesson, answers in said.items():
-        path = study.fits / f"s{seed}_faithful_{lesson.name}.json"
-        if lesson.name in followed:
-            continue
-        if not path.exists():
-            network = fit_heads(study.maps, study.grades, teach, study.config, seed, lesson)
-            network.frozen = study.layers
-            seen = {photos.names[place]: Seen.of(photos.read(place, size_px).pixels) for place in ask}
-            write_json(path, list(follow(network, normalization, seen, answers)))
-            print(path.stem, flush=True)
-        followed[lesson.name] = json.loads(path.read_text())
-    return followed
 
 
 if __name__ == "__main__":

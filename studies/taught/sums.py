@@ -15,7 +15,7 @@ from biranet.lesion_kinds import KINDS, LESIONS
 from studies.cached_maps import DRAWN
 from studies.evidence.maps import Seen, to_grid
 from studies.evidence.measures import by_chance, on_lesions
-from studies.evidence.sums import CHANCE, areas, compare
+from studies.evidence.sums import CHANCE, compare
 from studies.idrid.analysis import pool
 from studies.taught.heads import BRIGHT, RED, UNTAUGHT, Answers, Lesson, Rows, maps_of
 from studies.taught.photos import Photos
@@ -42,9 +42,9 @@ def sum_up_finding(photos: Photos, finding: Mapping[int, Mapping[Lesson, Answers
         finding: By seed and lesson, what was said of the test part.
 
     Returns:
-        `chosen`, by lesson the weight that was chosen for each seed; and by part, of `PARTS`: `photos`, how many have
-        such lesions, and `maps`, by lesson and map, each the mean over the seeds: as `compare` gives them, over chance
-        and over the same map of heads that were taught nothing.
+        `chosen`, by lesson the weight that was chosen for each seed; and by part, of those of `PARTS` that there are:
+        `photos`, how many have such lesions, and `maps`, by lesson and map, each the mean over the seeds: as `compare`
+        gives them, over chance and over the same map of heads that were taught nothing.
     """
     groups, rows = [], []
     for place, photo in enumerate(photos.test):
@@ -64,7 +64,11 @@ def sum_up_finding(photos: Photos, finding: Mapping[int, Mapping[Lesson, Answers
             name: [next(each.weight for each in said if each.name == name) for said in finding.values()]
             for name in dict.fromkeys(each.name for each in next(iter(finding.values())) if each.kinds)
         },
-        **{part: _compared([each.get(part) for each in rows], groups) for part in PARTS},
+        **{
+            part: _compared([each.get(part) for each in rows], groups)
+            for part in PARTS
+            if any(part in each for each in rows)
+        },
     }
 
 
@@ -84,13 +88,15 @@ def _on_photo(
 
 
 def _maps(said: Mapping[Lesson, Answers], place: int) -> Iterator[tuple[str, _Map]]:
-    """The maps of a photo, by lesson and weight; those of the weight that was chosen, the first, by lesson as well."""
+    """The maps of a photo by lesson, at the weight that was chosen, the first; and the attention at every weight."""
     seen = set[str]()
     for lesson, each in said.items():
-        names = [] if lesson.name in seen else [lesson.name]
-        seen.add(lesson.name)
-        for name in [*names, *([f"{lesson.name}_{lesson.weight:g}"] if lesson.kinds else [])]:
-            yield from ((f"{name} {of}", values) for of, values in maps_of(each, place).items())
+        maps = maps_of(each, place)
+        if lesson.name not in seen:
+            seen.add(lesson.name)
+            yield from ((f"{lesson.name} {of}", values) for of, values in maps.items())
+        if lesson.kinds:
+            yield f"{lesson.name}_{lesson.weight:g} both", maps["both"]
 
 
 def _mean(each: Sequence[_Measured]) -> _Measured:
@@ -113,12 +119,6 @@ def _compared(rows: Sequence[_Measured | None], groups: Sequence[str]) -> dict[s
                     for end in ("", "_ci"):
                         maps[name][key][f"over_{UNTAUGHT.name}{end}"] = measured[f"over_{reference}{end}"]
     return {"photos": len(these), "maps": maps}
-
-
-def sum_up_faithful(photos: Photos, followed: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Average, by lesson and map, the areas under the curves of the test part, with intervals over visits."""
-    groups = [photo.group or photo.file for photo in photos.test]
-    return {lesson: compare([areas(each) for each in found], groups) for lesson, found in followed.items()}
 
 
 def sum_up_grading(
