@@ -51,7 +51,7 @@ def test_one_photo_gets_the_answer_of_the_command_line(open_page, photos, tables
     row = tables[0]["P1_OD.jpg"]
     page = open_page()
     expect(page.locator(".disclaimer").first).to_contain_text("not a medical device")
-    page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
+    drop(page, photos / "P1_OD.jpg")
     graded(page, 1)
     answers = page.locator(".eye .answers")
     expect(answers.locator(".eye-verdict")).to_have_text(row["decision"].capitalize())
@@ -161,6 +161,25 @@ def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photo
     }
 
 
+def test_what_somebody_enters_counts_more_than_names(open_page, photos):
+    """Which the service reads as well, by a pattern."""
+    page = open_page()
+    drop(page, photos / "P1_OD.jpg")
+    graded(page, 1)
+    expect(page.locator(".case-head .origin")).to_have_text("guessed from its name")
+    page.locator("#patient-name").fill("Q9")
+    page.locator("#rename").click()
+    expect(page.locator(".case-head .origin")).to_have_text("as entered here, in place of P1")
+    page.locator("#which-right").select_option("left")
+    expect(page.locator(".which .origin")).to_have_text("as entered here, in place of OD")
+    graded(page, 1)
+    expect(page.locator(".eye .answers .grade")).to_contain_text("Grade")
+    with page.expect_download() as saved:
+        page.locator("#csv-photos").click()
+    [row] = read_csv(Path(saved.value.path()).read_text())
+    assert (row["group"], row["group_from"], row["eye"], row["eye_from"]) == ("Q9", "labels", "left", "labels")
+
+
 def test_both_eyes_zoom_move_and_change_together(ward):
     page = ward
     select(page, "P1")
@@ -195,7 +214,9 @@ def test_both_eyes_zoom_move_and_change_together(ward):
     assert pixels(page, "right").std() > plain.std()
     page.locator("#contrast").click()
 
+    expect(page.locator("#map-note")).to_be_hidden()  # there is no map yet
     page.locator("#map").select_option("0")
+    expect(page.locator("#map-note")).to_be_visible()
     faint = pixels(page, "right")
     page.locator("#opacity").fill("100")
     strong = pixels(page, "right")

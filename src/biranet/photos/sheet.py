@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import count
+from itertools import count, zip_longest
 from typing import NamedTuple
 
 import cv2
@@ -40,12 +40,14 @@ class Caption(NamedTuple):
         lines: What else there is to say; none of them may be left out.
         names: Of photo and model, a line each, shortened in their middle where they are too long.
         heading: What the photo without maps is.
+        colors: RGB of a square before each of the first lines, which is what this colour means.
     """
 
     title: str
     lines: Sequence[str]
     names: Sequence[str]
     heading: str = "The photo"
+    colors: Sequence[tuple[int, int, int]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +193,25 @@ _LINE_LENGTH = 66
 """How many letters fit into a cell."""
 
 
-def _wrap(caption: Caption) -> list[str]:
-    return [line for text in caption.lines for line in textwrap.wrap(text, _LINE_LENGTH)]
+_INDENT = 1.5
+"""Letters by which lines with a coloured square stand to the right."""
+
+
+class _Line(NamedTuple):
+    """A line of a caption, and the colour of the square before it."""
+
+    text: str
+    color: tuple[int, int, int] | None = None
+    indent: float = 0.0
+
+
+def _wrap(caption: Caption) -> list[_Line]:
+    lines: list[_Line] = []
+    for text, color in zip_longest(caption.lines, caption.colors):
+        first, *others = textwrap.wrap(text, _LINE_LENGTH if color is None else _LINE_LENGTH - 4)
+        indent = 0.0 if color is None else _INDENT
+        lines += [_Line(first, color, indent), *(_Line(each, None, indent) for each in others)]
+    return lines
 
 
 def _fit(cut: Cut, maps: int, caption_lines: int) -> _Layout:
@@ -262,8 +281,12 @@ def _draw_caption(caption: Caption, layout: _Layout) -> _Pixels:
     draw, font = ImageDraw.Draw(picture), load_font(1.0 * layout.letter_px)
     draw.text((0, 0), caption.title, _TEXT, load_font(1.7 * layout.letter_px))
     top = _TITLE_LETTERS * layout.letter_px
-    for line in [*_wrap(caption), *(shorten(name, font, layout.cell_px, "ends") for name in caption.names)]:
-        draw.text((0, top), line, _TEXT, font)
+    names = [_Line(shorten(name, font, layout.cell_px, "ends")) for name in caption.names]
+    for line in [*_wrap(caption), *names]:
+        if line.color is not None:
+            side = 0.8 * layout.letter_px
+            draw.rectangle((0, top + 0.25 * side, side, top + 1.25 * side), line.color)
+        draw.text((line.indent * layout.letter_px, top), line.text, _TEXT, font)
         top += _LINE_LETTERS * layout.letter_px
     return np.asarray(picture)
 

@@ -188,7 +188,7 @@ class Page {
   }
 
   #item(each) {
-    const button = h("button", { type: "button", className: "case", onclick: () => {
+    const button = h("button", { className: "case", onclick: () => {
       this.select(each);
       // On a narrow screen the case stands below the list.
       if ($("case").getBoundingClientRect().left < button.offsetWidth) $("case").scrollIntoView();
@@ -202,8 +202,7 @@ class Page {
     if (!button) return;
     const isSelected = each === this.selected;
     button.tabIndex = isSelected ? 0 : -1;
-    if (isSelected) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
+    button.ariaCurrent = isSelected ? "true" : null;
     button.replaceChildren(
       h("span", { className: "case-name" }, data(each.name)),
       decisionMark(each.decision, "small"),
@@ -232,7 +231,7 @@ class Page {
   }
 
   #tally() {
-    const counts = ["refer", "ask a human", "retake", "do not refer", "unreadable"].map((decision) => [
+    const counts = ["refer", "ask a human", "retake", "do not refer", "unreadable", "refused"].map((decision) => [
       this.cases.all.filter((each) => each.decision === decision).length,
       t(`decision_${decision}`).toLocaleLowerCase(languageNow()),
     ]);
@@ -248,7 +247,7 @@ class Page {
   #alert(refusal) {
     if (this.refusal && this.refusal.message === refusal.message) return;
     this.refusal = refusal;
-    const again = h("button", { type: "button", id: "again", onclick: () => this.#again() }, t("try_again"));
+    const again = h("button", { id: "again", onclick: () => this.#again() }, t("try_again"));
     $("alert").replaceChildren(h("p", {}, refusal.status ? said(refusal.message) : t("gone"), " ", again));
   }
 
