@@ -14,7 +14,7 @@ from biranet.learning.data import PreparedPhotos
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
-from biranet.reports.report import MAX_MISTAKES
+from biranet.reports.report import MAX_MISTAKES, Overlay
 
 
 def predictions(rows):
@@ -89,6 +89,20 @@ def test_panels_show_each_stream_and_the_evidence_with_their_scales(panels):
         assert not any(np.array_equal(*(each.pixels for each in two)) for two in itertools.combinations(panel.maps, 2))
         assert all(re.fullmatch(r"its values go from -?[\d.]+ to -?[\d.]+", each.told) for each in panel.maps)
         assert panel.lesions is None
+
+
+def test_lesions_are_drawn_of_the_same_photos(checkpoint, prepared, panels):
+    answers = panels[0].iloc[choose_rows(panels[0])[:2]].reset_index(drop=True)
+
+    def draw(row):
+        return Overlay(f"lesions of {row['file']}, {row['sha256']}", np.zeros((9, 9, 3), np.uint8))
+
+    predictor = load_predictor(checkpoint, "cpu")
+    drawn = draw_panels(predictor, prepared, answers, draw)
+    digests = answers.set_index("file")["sha256"]
+    assert [panel.lesions.label for panel in drawn] == [
+        f"lesions of {panel.caption}, {digests[panel.caption]}" for panel in draw_panels(predictor, prepared, answers)
+    ]
 
 
 def test_panels_tell_the_score_that_decides(panels):

@@ -113,8 +113,10 @@ class Evaluate(Command):
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
     lesions: Annotated[Path | None, arg(metavar="FILE")] = None
-    """What draws the outlines of lesions into the worst mistakes of report.html: RUN/lesions.safetensors of a
-    `biranet train-lesions`; needs torch."""
+    """What draws the outlines of lesions into the worst mistakes of report.html, on the photos in --photos:
+    RUN/lesions.safetensors of `biranet train-lesions`; needs torch."""
+    photos: Annotated[Path | None, arg(metavar="PHOTOS")] = None
+    """With --lesions: the folder of photographs that PREPARED was made of, where they stand as they were taken."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
@@ -132,6 +134,8 @@ class Evaluate(Command):
             )
         if self.lesions is not None and self.predictions:
             raise InputError("--lesions belongs to a CHECKPOINT with a PREPARED folder; a table has no photos")
+        if (self.lesions is None) != (self.photos is None):
+            raise InputError("--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what")
         computing = self.computing.resolve()
         config = dataclasses.replace(self.config, title=check_title(self.config.title))
         from biranet.reports.probe import describe_probe_differences
@@ -167,12 +171,12 @@ class Evaluate(Command):
         return 0
 
     def _lesion_drawer(self, device: Device) -> "DrawLesions | None":
-        if self.lesions is None:
+        if self.lesions is None or self.photos is None:
             return None
         from biranet.inference.lesion_panels import draw_lesion_panel
         from biranet.inference.lesions import load_lesions
 
-        return partial(draw_lesion_panel, load_lesions(self.lesions, device))
+        return partial(draw_lesion_panel, load_lesions(self.lesions, device), self.photos)
 
     def next_step(self) -> str:
         """Use the model, or compare the table with another."""

@@ -45,7 +45,14 @@ _LINE_FRACTION = 1 / 1200
 """Width of a line, of the photo's longer side."""
 
 
-def outline(photo: Pixels, maps: LesionMaps, thresholds: Mapping[str, float], *, opacity: float = 0.0) -> Pixels:
+def outline(
+    photo: Pixels,
+    maps: LesionMaps,
+    thresholds: Mapping[str, float],
+    *,
+    opacity: float = 0.0,
+    scale: float = 1,
+) -> Pixels:
     """Draw the outlines of lesions into a photo, around what they surround, so that it stays to be seen.
 
     Args:
@@ -53,6 +60,7 @@ def outline(photo: Pixels, maps: LesionMaps, thresholds: Mapping[str, float], *,
         maps: What was found in it.
         thresholds: By kind, from which share on a cell counts; kinds that are not named are not drawn.
         opacity: How strongly its colour covers what an outline surrounds, from 0, not at all, to 1.
+        scale: Pixels a side of `photo` for each one of the photo as it was taken.
 
     Returns:
         Another photo of the same shape.
@@ -62,11 +70,11 @@ def outline(photo: Pixels, maps: LesionMaps, thresholds: Mapping[str, float], *,
     """
     check_opacity(opacity)
     drawn = photo.copy()
-    rows, columns = maps.cut.window()
-    width_px = max(1, round(_LINE_FRACTION * max(photo.shape)))
+    rows, columns = maps.cut.window(scale)
+    width_px = max(2, round(_LINE_FRACTION * max(photo.shape)))
     around = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     for kind, threshold in thresholds.items():
-        lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)]) >= threshold).astype(np.uint8)
+        lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)], scale) >= threshold).astype(np.uint8)
         line = cv2.dilate(lesion, around) > lesion
         part, color = drawn[rows, columns], np.array(COLORS[kind][1], np.float32)
         part[lesion > 0] = np.rint((1 - opacity) * part[lesion > 0] + opacity * color)
@@ -93,15 +101,15 @@ def draw_lesions(
         graded: What a model that grades says of it.
         opacity: As for `outline`.
     """
-    words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
-    colors = [COLORS[kind][1] for kind in told if kind in thresholds]
-    words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
-    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.")
     said = graded.caption
-    lines = (*words, *notes, *said.lines, DISCLAIMER)
-    caption = Caption(said.title, lines, said.names, "The photo as it was taken, with outlines", colors)
+    words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
+    colors = [*[None] * len(said.lines), *(COLORS[kind][1] for kind in told if kind in thresholds)]
+    words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
+    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.", DISCLAIMER)
+    heading = "The photo as it was taken, with outlines"
+    caption = Caption(said.title, (*said.lines, *words, *notes), said.names, heading, colors)
     drawn = outline(photo, maps, thresholds, opacity=opacity)
-    return draw_sheet(drawn, graded.cut, graded.maps, caption)
+    return draw_sheet(photo, graded.cut, graded.maps, caption, first=drawn)
 
 
 def describe_scale(thresholds: Mapping[str, float]) -> str:
@@ -109,7 +117,8 @@ def describe_scale(thresholds: Mapping[str, float]) -> str:
 
     Example:
         >>> describe_scale({"MA": 0.25, "OD": 0.5})
-        'Outlined are cells that are lesion by a share, as far as the network can tell, of at least: MA 0.25, OD 0.50.'
+        'Outlined are cells that are lesion by a share, as far as the network can tell, of at least: 0.25 light blue, \
+0.50 white.'
     """
-    shares = ", ".join(f"{kind} {share:.2f}" for kind, share in thresholds.items())
+    shares = ", ".join(f"{share:.2f} {COLORS[kind][0]}" for kind, share in thresholds.items())
     return f"Outlined are cells that are lesion by a share, as far as the network can tell, of at least: {shares}."

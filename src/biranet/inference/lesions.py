@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,7 +20,7 @@ from biranet.inference.prediction import Prediction
 from biranet.learning.lesions.finder import LesionFinder, LesionMaps
 from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import DISC, KINDS, LESIONS
-from biranet.photos.cut import Cut
+from biranet.photos.cut import Cut, scaled_px
 from biranet.photos.read import decode_photo
 from biranet.photos.sheet import Picture
 
@@ -89,13 +90,14 @@ class Lesions:
         """The shares in the pixels of the upright photo: (5, height_px, width_px); 0 where nothing was seen of it."""
         return self.maps.on_photo((self.maps.cut.height_px, self.maps.cut.width_px))
 
-    def outlined(self, *, opacity: float = 0.0) -> Pixels:
+    def outlined(self, *, opacity: float = 0.0, most_px: int | None = None) -> Pixels:
         """Draw the outlines of the lesions into the photo as it was taken, a colour a kind, without words.
 
         The photo is read again, at its full size.
 
         Args:
             opacity: How strongly the colours cover the lesions, from 0, outlines alone, to 1.
+            most_px: Longer side of the result at most: a larger photo is made smaller before.
 
         Returns:
             (height_px, width_px, 3), uint8, RGB.
@@ -106,7 +108,12 @@ class Lesions:
         """
         from biranet.inference.lesion_drawing import outline
 
-        return outline(self._read(), self.maps, self.drawn, opacity=opacity)
+        photo, scale = self._read(), 1.0
+        if most_px is not None and max(photo.shape) > most_px:
+            scale = most_px / max(photo.shape)
+            size = (scaled_px(photo.shape[1], scale), scaled_px(photo.shape[0], scale))
+            photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return outline(photo, self.maps, self.drawn, opacity=opacity, scale=scale)
 
     def picture(self, answer: Prediction | None = None, *, opacity: float = 0.0) -> Picture:
         """Draw the photo with these outlines as `outlined` does and, below it, what was found, in words.
@@ -166,7 +173,8 @@ class LesionReader:
         >>> import biranet
         >>> from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net
         >>> from biranet.learning.lesions.settings import LesionConfig
-        >>> config = LesionConfig(backbone="test_resnet", pretrained=False, freeze="none", width=8, image_size=96)
+        >>> small = {"width": 8, "image_size": 96, "smallest_size": 64, "patch": 64}
+        >>> config = LesionConfig(backbone="test_resnet", pretrained=False, freeze="none", **small)
         >>> info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), biranet.Preparation(size_px=96))
         >>> reader = biranet.LesionReader(LesionFinder(LoadedLesions(build_lesion_net(config), info, ""), "cpu"))
         >>> found = reader.find(biranet.draw_photo(grade=4, seed=7))

@@ -14,8 +14,8 @@ from biranet.photos.cut import Cut
 from biranet.photos.overlay import attention_maps, draw_map, evidence_map
 from biranet.reports.report import Overlay, Panel, worst_mistakes
 
-DrawLesions = Callable[[Path], Overlay]
-"""Draws the lesions of a prepared image."""
+DrawLesions = Callable[["pd.Series[Any]"], Overlay]
+"""Draws the lesions of a photo, given its row of the manifest."""
 
 
 def choose_rows(predictions: pd.DataFrame) -> list[int]:
@@ -45,7 +45,7 @@ def draw_panels(
         predictor: The model.
         prepared: The prepared folder.
         predictions: What the model predicted, with the manifest's column `prepared`.
-        draw_lesions: What draws the lesions of a prepared image.
+        draw_lesions: What draws the lesions of a photo.
 
     Yields:
         One panel per chosen photo.
@@ -61,7 +61,7 @@ def draw_panels(
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
             answer=_answer(row),
-            lesions=None if draw_lesions is None else draw_lesions(Path(stored[1])),
+            lesions=None if draw_lesions is None else draw_lesions(row),
         )
 
 

@@ -40,14 +40,15 @@ class Caption(NamedTuple):
         lines: What else there is to say; none of them may be left out.
         names: Of photo and model, a line each, shortened in their middle where they are too long.
         heading: What the photo without maps is.
-        colors: RGB of a square before each of the first lines, which is what this colour means.
+        colors: RGB of a square before each line, which says what this colour means; None for no square. Lines behind
+            these have none.
     """
 
     title: str
     lines: Sequence[str]
     names: Sequence[str]
     heading: str = "The photo"
-    colors: Sequence[tuple[int, int, int]] = ()
+    colors: Sequence[tuple[int, int, int] | None] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,13 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def draw_sheet(
-    photo: _Pixels, cut: Cut, maps: Sequence[NamedMap], caption: Caption, *, opacity: float = OVERLAY_OPACITY
+    photo: _Pixels,
+    cut: Cut,
+    maps: Sequence[NamedMap],
+    caption: Caption,
+    *,
+    opacity: float = OVERLAY_OPACITY,
+    first: _Pixels | None = None,
 ) -> Picture:
     """Draw a photo, and each map over it: on its scale and, beside that, stretched to its own range.
 
@@ -112,6 +119,7 @@ def draw_sheet(
         maps: What to draw over it.
         caption: What to write under it.
         opacity: How strongly the colours cover the photo, from 0, contours alone, to 1.
+        first: What stands without maps: the photo, or the photo with something drawn into it.
 
     Returns:
         The picture.
@@ -125,7 +133,7 @@ def draw_sheet(
     sheet = np.full((layout.height_px, layout.width_px, 3), _BACKGROUND[0], np.uint8)
     size = f"{cut.width_px} x {cut.height_px} pixels"
     heading = _draw_heading(caption.heading, size + layout.describe(), layout)
-    _put(sheet, layout, 0, 0, np.asarray(heading), shown)
+    _put(sheet, layout, 0, 0, np.asarray(heading), shown if first is None else _resize(first, layout.scale))
     for row, each in enumerate(maps):
         stretched = each.stretched()
         for column, (drawn, words) in enumerate(

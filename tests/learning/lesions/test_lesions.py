@@ -3,11 +3,13 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import biranet as package
 from biranet.errors import InputError, PhotoError
+from biranet.files import sha256_of
 from biranet.inference.lesion_drawing import COLORS
 from biranet.inference.lesion_panels import draw_lesion_panel
 from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
@@ -88,11 +90,28 @@ def test_another_photo_is_not_drawn_in_its_place(reader, photo, tmp_path):
 
 
 def test_the_panel_of_a_report_says_how_many_and_from_where_on(reader, photo):
-    panel = draw_lesion_panel(reader, photo)
+    row = pd.Series({"file": photo.name, "sha256": sha256_of(photo)})
+    panel = draw_lesion_panel(reader, photo.parent, row)
+    assert panel.pixels.shape == (448, 560, 3)
     assert re.fullmatch(
-        r"lesions, 416 pixels across the field, outlined from shares of a cell of HE 0.50, EX 0.50, SE 0.50; "
+        r"lesions, 416 pixels across the field, outlined from the share of a cell in brackets on; "
         r"too small to see microaneurysms",
         panel.label,
     )
-    assert panel.told == "green: haemorrhages 0, yellow: hard exudates 1, pink: soft exudates 0"
-    assert dict(panel.legend)["#ffeb3c"] == "hard exudates 1"
+    assert panel.told == "green: haemorrhages 0 (0.50), yellow: hard exudates 1 (0.50), pink: soft exudates 0 (0.50)"
+    assert dict(panel.legend)["#ffeb3c"] == "hard exudates 1 (0.50)"
+    for other, told in (
+        ({"file": "x.png"}, "no such file; name the folder"),
+        ({"sha256": ""}, "is not the photo that"),
+    ):
+        with pytest.raises(InputError, match=told):
+            draw_lesion_panel(reader, photo.parent, pd.Series({**row, **other}))
+
+
+def test_a_photo_that_is_made_smaller_is_outlined_at_the_same_places(reader, photo):
+    """By lines that stay to be seen."""
+    found = reader.find(photo)
+    small, large = found.outlined(opacity=1, most_px=280), found.outlined(opacity=1)
+    assert small.shape == (224, 280, 3)
+    colors = [(each == COLORS["EX"][1]).all(axis=2) for each in (small, large[::2, ::2])]
+    assert colors[1].mean() > 0.4 and (colors[0] == colors[1]).mean() > 0.98

@@ -61,9 +61,11 @@ export function summary(each) {
   });
 }
 
-/** The grade of a photograph and what else is possible. */
 export function gradeLines(row) {
   const lines = [h("p", { className: "grade" }, gradeName(row.predicted_grade))];
+  if (GRADES.some((grade) => row[`p${grade}`] > row[`p${row.predicted_grade}`])) {
+    lines.push(h("p", { className: "hint" }, t("not_most", { mean: number(row.expected_grade, 1) })));
+  }
   if (row.lowest_grade === null || row.lowest_grade === undefined) return lines;
   const set = GRADES.slice(row.lowest_grade, row.highest_grade + 1);
   const ends = [...new Set([set[0], set.at(-1)])];
@@ -115,7 +117,6 @@ function calibration(row, calibratedOn) {
   return row.temperature === 1 ? t("not_calibrated") : t("calibrated", { temperature: number(row.temperature, 2) });
 }
 
-/** The reader's own grade against the program's, in words. */
 export function readerWords(photo) {
   if (!photo.reader) return "";
   const graded = photo.reader !== "ungradable";

@@ -75,7 +75,6 @@ export function asJson(cases, { name: model, sha256, version: biranet }) {
   return JSON.stringify({ model, sha256, biranet, exported, disclaimer, ...tables }, null, 1);
 }
 
-/** Give the browser a file to save. */
 export function save(name, type, text) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));

@@ -158,11 +158,17 @@ class Page {
     for (const each of touched) this.ask(each);
   }
 
-  print = () => window.print();
+  /** Print, once the photographs are there. */
+  print = async () => {
+    const each = this.selected;
+    const printed = each.shownEyes.map((eye) => each.photosOf(eye)[0]).filter(Boolean);
+    await Promise.allSettled(printed.map((photo) => this.see(photo)));
+    this.report();
+    window.print();
+  };
 
   // What is shown
 
-  /** A case has changed. */
   changed(each) {
     this.#drawItem(each);
     this.#progress();
@@ -210,7 +216,7 @@ class Page {
     );
   }
 
-  /** Say how far it is, not so often that it cannot be listened to. */
+  /** Say how far it is, as often as can be listened to. */
   #progress() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;

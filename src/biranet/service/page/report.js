@@ -52,7 +52,7 @@ function eyeOnPaper(each, eye, model, viewer) {
   if (!photo) return h("section", {}, head, verdict("retake"), h("p", {}, t("missing")));
   return h("section", {},
     head,
-    photo.view?.picture && pictureOnPaper(eye, photo, viewer),
+    photo.view ? photo.view.picture && pictureOnPaper(eye, photo, viewer) : h("p", {}, t("loading")),
     verdict(answer?.decision || photo.decision),
     photo.usable ? gradeLines(photo.row) : h("p", {}, said(photo.row?.reason || "")),
     photo.usable && probabilityTable(photo.row, model.fittedOn),
@@ -73,7 +73,6 @@ function pictureOnPaper(eye, photo, viewer) {
   );
 }
 
-/** Which model says all this. */
 export function modelLine(model) {
   const parts = [[`${t("model")} `, data(model.name)]];
   const digest = h("span", { className: "digest", translate: "no" }, model.sha256);

@@ -78,7 +78,6 @@ function verdict(each, app) {
 
 const staged = new Map(); // photographs by the element under them
 
-/** Controls of the view; they work on both eyes. */
 function toolbar(each, app) {
   const { viewer } = app;
   const maps = each.photos.find((photo) => photo.view?.maps.length)?.view.maps ?? [];
@@ -113,7 +112,6 @@ function toolbar(each, app) {
     ] : null,
     h("details", { className: "keys" }, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
       h("ul", {}, ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", {}, t(`key_${key}`))))),
-    maps.length ? h("p", { className: "hint map-note", id: "map-note", hidden: viewer.map < 0 }, t("map_note")) : null,
   );
 }
 
@@ -122,7 +120,7 @@ function refreshTools(viewer) {
   const choice = document.getElementById("map");
   if (!choice) return;
   choice.value = viewer.map;
-  document.getElementById("map-note").hidden = document.getElementById("opacity").disabled = viewer.map < 0;
+  document.getElementById("opacity").disabled = viewer.map < 0;
 }
 
 /** The photograph of an eye that was chosen; else the one that answers for it. */
@@ -237,7 +235,6 @@ async function showPhotos(each, app) {
   }));
 }
 
-/** What the colours of a map mean. */
 function legend(scale) {
   const colors = h("span", { className: "colors", "aria-hidden": true }, scale.colors.map((color) => {
     const box = h("span");
@@ -257,9 +254,9 @@ function stage(element, eye, photo, app) {
   tellStage(document.getElementById(`under-${eye}`), photo, app.viewer);
 }
 
-/** What stands under a photograph: its name, its size, and what the colours over it mean. */
+/** What stands under a photograph: name, size, and what the colours over it mean. */
 function tellStage(element, photo, viewer) {
   const { width, height, maps } = photo.view;
   element.replaceChildren(data(photo.path), ` · ${t("photo_as_taken", { width, height })}`);
-  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale));
+  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale), " ", t("map_note"));
 }
