@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -195,8 +196,8 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits
     )
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(400, f"the form cannot be read: {error.message}") from None
+    except (MultiPartException, FormParserError) as error:  # starlette passes the latter on before 1.8
+        raise RequestError(400, f"the form cannot be read: {error}") from None
     files, said = [], dict[str, list[str]]({PATIENT: [], EYE: []})
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:
