@@ -1,0 +1,122 @@
+"""Look at each photo once: the backbone at several sizes, and all lesion heads on what it sees."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.lesions.network import LesionHead, Stages
+from biranet.learning.normalization import normalize
+from biranet.learning.transforms import Pixels, augment_fundus, resize
+from studies.lesion_grades.divisions import HeadName
+from studies.lesion_grades.heads import FIRST_STAGE, NORMALIZATION
+from studies.lesion_grades.pooling import pool_lesions
+
+LESION_PX = (1024, 512)
+"""Sizes at which lesions are looked for."""
+
+MEANS_PX = (256, 320, 512, 1024)
+"""Sizes at which the features of the backbone are averaged."""
+
+BIRANET_PX = 320
+"""The size at which BiRA-Net sees photos; that of the model that ships."""
+
+COARSE_CELLS = 8
+"""Cells across, to which the features at the largest size are averaged for BiRA-Net."""
+
+TURNED = 4
+"""So many random changes of a photo BiRA-Net learns from, beside the photo itself."""
+
+Arrays = dict[str, npt.NDArray[np.float32 | np.float16]]
+
+
+@torch.inference_mode()
+def look(stages: Stages, heads: Mapping[HeadName, LesionHead], pixels: Pixels, seed: int) -> Arrays:
+    """Keep all that will be asked about a photo.
+
+    Args:
+        stages: The backbone.
+        heads: The heads that look at it.
+        pixels: The prepared photo; sizes above its own are left out.
+        seed: Of its random changes.
+
+    Returns:
+        By name: `means_256` and so on, the averages of features of the photo and its mirror image, (2, C);
+        `lesions_1024_HEAD` and so on, what `pool_lesions` gives, (V,); `maps_320`, features of the photo, of its mirror
+        image and of its random changes, (2 + TURNED, C, 10, 10); `maps_1024`, features of the photo and of its mirror
+        image, averaged, (2, C, 8, 8).
+    """
+    kept: Arrays = {}
+    for size_px in (each for each in MEANS_PX if each <= len(pixels)):
+        straight = stages.frozen_maps(_image([pixels], size_px))
+        # At the largest size the mirror image would take a second.
+        mirrored = (
+            straight[-1] if size_px == max(MEANS_PX) else stages.frozen_maps(_image([pixels[:, ::-1]], size_px))[-1]
+        )
+        kept[f"means_{size_px}"] = torch.cat([straight[-1], mirrored]).mean(dim=(2, 3)).numpy()
+        if size_px == max(MEANS_PX):
+            cells = functional.adaptive_avg_pool2d(straight[-1], COARSE_CELLS)
+            kept[f"maps_{size_px}"] = torch.cat([cells, cells.flip(-1)]).half().numpy()
+        if size_px in LESION_PX:
+            shares = torch.cat([head(straight[FIRST_STAGE:]) for head in heads.values()]).sigmoid()
+            vectors = pool_lesions(shares).numpy()
+            kept |= {f"lesions_{size_px}_{name}": vector for name, vector in zip(heads, vectors, strict=True)}
+    small = resize(pixels, BIRANET_PX)
+    turned = [augment_fundus(small, np.random.default_rng([seed, number])) for number in range(TURNED)]
+    shown = _image([small, small[:, ::-1], *turned], BIRANET_PX)
+    kept[f"maps_{BIRANET_PX}"] = stages.frozen_maps(shown)[-1].half().numpy()
+    return kept
+
+
+def _image(photos: Sequence[Pixels], size_px: int) -> Tensor:
+    return normalize(torch.from_numpy(np.stack([resize(each, size_px) for each in photos])), NORMALIZATION)
+
+
+def look_at_all(
+    stages: Stages,
+    heads_of: Callable[[int], Mapping[HeadName, LesionHead]],
+    photos: PreparedPhotos,
+    out: Path,
+) -> float:
+    """Look at all photos of a prepared folder that were not looked at yet.
+
+    Args:
+        stages: The backbone.
+        heads_of: The heads that look at the photo of a row.
+        photos: The photos.
+        out: Folder for what is kept, a file a photo.
+
+    Returns:
+        How many seconds of one core a photo took; 0 where none was left.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    started, looked = time.process_time(), 0
+    for row in range(len(photos)):
+        path = out / f"{row}.npz"
+        if path.exists():
+            continue
+        kept = look(stages, heads_of(row), photos.photo(row), row)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, **kept)  # type: ignore[arg-type]
+        part.rename(path)
+        looked += 1
+        if looked % 20 == 0:
+            each = (time.process_time() - started) / looked
+            print(f"{out.name}: {row + 1} of {len(photos)}, {each:.2f} s of one core each", flush=True)
+    return (time.process_time() - started) / max(1, looked)
+
+
+def read_kept(folder: Path, count: int) -> list[Arrays]:
+    """Read what was kept of all photos."""
+    kept = []
+    for row in range(count):
+        with np.load(folder / f"{row}.npz") as stored:
+            kept.append({name: stored[name] for name in stored.files})
+    return kept

@@ -1,0 +1,232 @@
+"""Measure the ways to grade by their answers for photos that they had not seen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from biranet.config import CalibrationConfig, TrainConfig
+from biranet.decisions.columns import PROBABILITIES, probabilities, referable_score
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.fit import fit_rules
+from biranet.decisions.rules import apply_rules, decode, raw_probabilities
+from biranet.evaluation.intervals import measure_with_intervals, paired_differences
+from biranet.files import read_json, write_json
+from biranet.grades import DECISIONS, REFERABLE_GRADE
+from biranet.tables import write_table
+from biranet.version import software_version
+from studies.lesion_grades.bound import (
+    LEVEL,
+    STRETCHES,
+    TARGET,
+    Flags,
+    Stretch,
+    Values,
+    bound_mean,
+    bound_next,
+    bounded_threshold,
+    held,
+    missed_shares,
+)
+from studies.lesion_grades.seen import ELSEWHERE, Seen
+from studies.shipped.promise import stretch_of
+from studies.shipped.steps import FOLDS
+
+WAYS = {
+    "biranet": "BiRA-Net alone",
+    "probe": "linear layer on the same features",
+    "lesions": "linear layer on the vector of lesions",
+    "forest": "random forest on the vector of lesions",
+    "probe_and_lesions": "linear layer on features and vector",
+    "biranet_and_lesions": "BiRA-Net with the vector in its last layer",
+    "mean_probe_forest": "mean of linear layer on features, and forest",
+    "mean_biranet_lesions": "mean of BiRA-Net alone, linear layer on the vector, and forest",
+    "mean_all": "mean of BiRA-Net with the vector, both linear layers, and forest",
+}
+"""All ways to grade, in words."""
+
+COMPARED_WITH = ("biranet", "probe")
+
+AIMS = {"quadratic_weighted_kappa": 0.86, "referable_auc": 0.985, "any_dr_auc": 0.97, "aca": 0.62}
+FIGURES = (*AIMS, "accuracy")
+DECIDED = ("missed_fraction", "needless_fraction", "asked_fraction")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is asked of all ways to grade.
+
+    Attributes:
+        division: How the photos are divided.
+        lesion_px: The size at which lesions are looked for.
+        folds: The folds that are answered for.
+    """
+
+    division: str
+    lesion_px: int
+    folds: tuple[int, ...] = tuple(range(FOLDS))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether photos of another clinic are asked about."""
+        return ELSEWHERE in self.folds
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    "visits": Condition("visits", 1024),
+    "stretches": Condition("stretches", 1024),
+    "elsewhere": Condition("visits", 512, (*range(FOLDS), ELSEWHERE)),
+}
+"""Folds of visits, folds of stretches of the numbering, and another clinic by rules fitted on folds at its size."""
+
+
+def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig, cost: Mapping[str, float]) -> None:
+    """Measure all ways to grade, and write what was found.
+
+    Args:
+        answers: Folder with the answers.
+        results: Folder for what was measured.
+        seen: All photos.
+        config: The recipe, by whose rules grades and decisions are made.
+        cost: Seconds that a photo took, by set.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {
+        "software": software_version(),
+        "seconds_a_photo": dict(cost),
+        "aims": AIMS,
+        "level": LEVEL,
+        "target": TARGET,
+    }
+    for name, condition in CONDITIONS.items():
+        tables = {way: _tables(answers / name, way, condition, seen) for way in WAYS}
+        own = pd.concat([pd.concat(folds[:FOLDS]).assign(way=way) for way, folds in tables.items()], ignore_index=True)
+        write_table(results / f"answers_{name}.csv", _rounded(own))
+        found[name] = {
+            "chosen": {way: _chosen(answers / name, way, condition) for way in WAYS},
+            "seconds": {way: _seconds(answers / name, way, condition) for way in WAYS},
+            **_measure(tables, condition, config.calibration),
+        }
+        print(f"measured: {name}", flush=True)
+    write_json(results / "grades.json", found)
+
+
+def _tables(folder: Path, way: str, condition: Condition, seen: Seen) -> list[pd.DataFrame]:
+    """The answers for each fold, before any rule."""
+    tables = []
+    for fold in condition.folds:
+        shares = np.array(read_json(folder / f"{way}_{fold}.json")["shares"])
+        photos = seen.photos[seen.divisions[condition.division] == fold].reset_index(drop=True)
+        photos = photos.astype({"grade": int}).assign(predicted_grade=shares.argmax(axis=1))
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        tables.append(photos.assign(**dict(zip(PROBABILITIES, shares.T, strict=True)), fold=fold))
+    return tables
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """As it is kept: file names without folders."""
+    return table.assign(file=table["file"].map(lambda file: Path(file).stem)).round(5)
+
+
+def _chosen(folder: Path, way: str, condition: Condition) -> dict[str, int]:
+    """What was chosen, and in how many folds."""
+    chosen = (read_json(folder / f"{way}_{fold}.json")["chosen"] for fold in condition.folds)
+    return dict(
+        Counter(
+            ", ".join(
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in each.items()
+            )
+            for each in chosen
+            if each
+        )
+    )
+
+
+def _seconds(folder: Path, way: str, condition: Condition) -> float:
+    return float(sum(read_json(folder / f"{way}_{fold}.json")["seconds"] for fold in condition.folds))
+
+
+def _measure(
+    tables: Mapping[str, Sequence[pd.DataFrame]], condition: Condition, rules: CalibrationConfig
+) -> dict[str, Any]:
+    """Measure all ways to grade under one condition."""
+    decided = {way: decide_cross_fitted(folds[:FOLDS], rules) for way, folds in tables.items()}
+    found = {"ways": {way: _figures(table) for way, table in decided.items()}, "differences": _differences(decided)}
+    if not condition.elsewhere:
+        found["promise"] = {way: promise(table) for way, table in decided.items()}
+    else:
+        beyond = {way: _decide_elsewhere(folds, rules) for way, folds in tables.items()}
+        found["beyond"] = {way: _figures(table) for way, table in beyond.items()}
+        found["beyond_differences"] = _differences(beyond)
+    return found
+
+
+def _decide_elsewhere(folds: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
+    """Decide on photos of another clinic by rules that are fitted on the answers for all folds."""
+    own = pd.concat(folds[:FOLDS], ignore_index=True)
+    rules = fit_rules(own, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
+    table = folds[FOLDS]
+    return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
+
+
+def _figures(decided: pd.DataFrame) -> dict[str, Any]:
+    metrics = measure_with_intervals(decided)
+    figures = {name: {"value": metrics[name], "ci": metrics["ci"][name]} for name in FIGURES}
+    its = metrics["decisions"]
+    return {"n": metrics["n"]} | figures | {name: {"value": its[name], "ci": its["ci"][name]} for name in DECIDED}
+
+
+def _differences(decided: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
+    """How each way differs from those that it is compared with."""
+    keys = (*FIGURES, "decisions.missed_fraction")
+    found = {}
+    for first in COMPARED_WITH:
+        others = [way for way in decided if way != first]
+        each = paired_differences([decided[first], *(decided[way] for way in others)])
+        found[first] = {way: {key: its[key] for key in keys} for way, its in zip(others, each, strict=True)}
+    return found
+
+
+def promise(decided: pd.DataFrame) -> dict[str, Any]:
+    """Bound what is missed of a new stretch of visits, by the rules as they are and by a rule that has a bound.
+
+    Args:
+        decided: Answers out of fold, with decisions.
+
+    Returns:
+        `shares`, missed of each stretch by the rules as they are, and all together; `next` and `mean`, their bounds,
+        and `held`, in how many stretches the bound of the others was right; `bounded`, the rule whose bound is
+        `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
+        it misses of each stretch when it was fitted on the others.
+    """
+    stretch, referable = stretch_of(decided, STRETCHES), (decided["grade"] >= REFERABLE_GRADE).to_numpy()
+    missed = referable & (decided["decision"] == DECISIONS[0]).to_numpy()
+    score = referable_score(probabilities(decided))
+    shares = missed_shares(missed, referable, stretch)
+    threshold = bounded_threshold(score, referable, stretch)
+    new = [_missed_of_new(score, referable, stretch, number) for number in range(STRETCHES)]
+    return {
+        "fraction": float(missed.sum() / referable.sum()),
+        "shares": shares.tolist(),
+        "next": bound_next(shares),
+        "mean": bound_mean(shares),
+        "held": held(shares),
+        "bounded": {
+            "threshold": threshold,
+            "missed": float((score[referable] < threshold).mean()),
+            "needless": float((score[~referable] >= threshold).mean()),
+            "of_new_stretches": new,
+        },
+    }
+
+
+def _missed_of_new(score: Values, referable: Flags, stretch: Stretch, number: int) -> float:
+    """The share that is missed of a stretch by a rule that was fitted on the others."""
+    its = stretch == number
+    others = np.unique(stretch[~its], return_inverse=True)[1]
+    threshold = bounded_threshold(score[~its], referable[~its], others)
+    return float((score[its & referable] < threshold).mean())

@@ -1,0 +1,147 @@
+"""Ask whether what the lesion branch finds helps to grade.
+
+OMP_NUM_THREADS=1 python -m studies.lesion_grades.run PREPARED FOLDER --external EXTERNAL --backbone-weights FILE
+
+PREPARED: photos with grades, prepared at 1024 px. FOLDER: photos with masks, some of them of the same visits. EXTERNAL:
+photos of another clinic, prepared at 512 px; they teach nothing. Lesion heads learn from masks of other visits than
+those that they look at (divisions.py), each photo is looked at once (look.py), and ways to grade by what was seen
+(arms.py) choose their settings and learn on four folds, and answer for the fifth. Given again after a stop, the same
+command goes on. In the working folder of --out:
+
+    heads/      the lesion heads
+    own/        what was seen of each photo; elsewhere/ likewise
+    answers/    the answers of each way to grade, for each fold
+
+The answers, and what was measured of them (measure.py), go to --results; of the other clinic numbers alone.
+"""
+
+import argparse
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from biranet.config import read_recipe
+from biranet.files import read_json, write_json
+from biranet.learning.data import PreparedPhotos
+from biranet.learning.lesions.train import choose_photos
+from biranet.manifest import graded_photos, read_manifest
+from biranet.photos.datasets.masked import find_masked_photos
+from biranet.photos.datasets.masks import MaskedPhoto
+from biranet.photos.lesion_masks import find_copies_of_test
+from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
+from studies.lesion_grades.arms import Answers, grade_all
+from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
+from studies.lesion_grades.heads import load_heads, load_stages, train_heads
+from studies.lesion_grades.look import look_at_all, read_kept
+from studies.lesion_grades.measure import CONDITIONS, write_results
+from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
+from studies.shipped.steps import SHIPPED_RECIPE
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
+    add_photos_and_weights(parser)
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("--external", metavar="EXTERNAL", type=Path, required=True)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "lesion_grades"))
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
+    given = parser.parse_args(arguments)
+    return exit_status_of(__file__, lambda: run(given))
+
+
+def run(given: argparse.Namespace) -> None:
+    """Train heads, look, grade, and measure."""
+    own, elsewhere = (read_photos(folder) for folder in (given.prepared, given.external))
+    divisions = divide(own)
+    cost = look_everywhere(given, own, elsewhere, divisions)
+    config = read_recipe(SHIPPED_RECIPE)
+    whole = _seen(given.out, own, elsewhere, divisions)
+    mine = Seen(own, whole.kept[: len(own)], divisions)
+    for name, condition in CONDITIONS.items():
+        for fold in condition.folds:
+            task = Task(whole if condition.elsewhere else mine, condition.division, fold, condition.lesion_px, config)
+            grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
+    write_results(given.out / "answers", given.results, whole, config, cost)
+
+
+def read_photos(prepared: Path) -> pd.DataFrame:
+    """Read the photos with a grade of a prepared folder."""
+    return graded_photos(read_manifest(prepared)).reset_index(drop=True)
+
+
+def look_everywhere(
+    given: argparse.Namespace, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]
+) -> dict[str, float]:
+    """Train the heads, and look at all photos, where that was not done before; what the photos of each set cost."""
+    stages = load_stages(given.backbone_weights)
+    names = list(head_names(divisions))
+    masked = teaching_photos(given.folder)
+    train_heads(
+        stages, given.folder, {name: _teaching(masked, name, own, divisions) for name in names}, given.out / "heads"
+    )
+    heads = load_heads(stages, given.out / "heads", names)
+    own_heads = [heads_of({name: int(folds[row]) for name, folds in divisions.items()}) for row in range(len(own))]
+    seconds = {}
+    for place, prepared, photos, its in (
+        ("own", given.prepared, own, own_heads),
+        ("elsewhere", given.external, elsewhere, [[WHOLE]] * len(elsewhere)),
+    ):
+        shown = PreparedPhotos(prepared, photos)
+        seconds[place] = look_at_all(
+            stages, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place
+        )
+    return seconds
+
+
+def teaching_photos(folder: Path) -> list[MaskedPhoto]:
+    """Find the photos with masks that may teach: none of the published test part, and none of unknown visits."""
+    found = find_masked_photos(folder).photos
+    learned = choose_photos(found, find_copies_of_test(folder, found))
+    known = [photo for photo in learned.photos if photo.group]
+    print(*learned.told, f"{len(learned.photos) - len(known)} more are of unknown visits, and teach nothing.", sep="\n")
+    return known
+
+
+def _teaching(
+    masked: Sequence[MaskedPhoto], name: HeadName, own: pd.DataFrame, divisions: Mapping[str, Folds]
+) -> list[MaskedPhoto]:
+    """The photos that teach a head: those whose visits do not stand in the folds that it leaves out."""
+    if name == WHOLE:
+        return list(masked)
+    left_out = set(own["group"][np.isin(divisions[name.division], name.left_out)])
+    return [photo for photo in masked if photo.group not in left_out]
+
+
+def _seen(out: Path, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]) -> Seen:
+    """All photos of both clinics."""
+    kept = [
+        each for name, photos in (("own", own), ("elsewhere", elsewhere)) for each in read_kept(out / name, len(photos))
+    ]
+    photos = pd.concat([own, elsewhere], ignore_index=True)[["file", "group", "grade"]]
+    beyond = np.full(len(elsewhere), ELSEWHERE)
+    return Seen(photos, kept, {name: np.concatenate([folds, beyond]) for name, folds in divisions.items()})
+
+
+def _kept(folder: Path, fold: int, way: str, ask: Callable[[], Answers]) -> Answers:
+    """Read the answers of a way to grade for a fold, or ask for them and keep them."""
+    path = folder / f"{way}_{fold}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.process_time()
+        answers = ask()
+        seconds = time.process_time() - started
+        write_json(path, {"shares": answers.shares.tolist(), "chosen": answers.chosen, "seconds": round(seconds, 1)})
+        print(f"{folder.name}, fold {fold}, {way}: {seconds:.0f} s, {answers.chosen}", flush=True)
+    stored = read_json(path)
+    return Answers(np.array(stored["shares"]), stored["chosen"])
+
+
+if __name__ == "__main__":
+    run_as_command(main)
