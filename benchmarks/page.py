@@ -60,7 +60,7 @@ BENCHMARKS = {
     ),
     "serve": Benchmark(
         "The service",
-        ("DATA/originals", "--seconds", "10", "--requests", "1000"),
+        ("DATA/originals", "--seconds", "10", "--requests", "2000"),
         "`biranet serve` on the 44 full-size originals, asked by so many clients at a time on the same machine, beside "
         "as many processes without HTTP; and the same model in the same processes behind LitServe, where `--litserve "
         "PYTHON` names an environment that holds it. [serve.md](serve.md) says what is promised.",

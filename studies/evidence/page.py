@@ -10,14 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from biranet.files import write_bytes
 from biranet.lesion_kinds import DISC, LESIONS
-from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
+from studies.commands import ROOT, run_as_command
 from studies.evidence.run import HERE, RESULT
 from studies.evidence.sums import CHANCE
-
-PAGE = ROOT / "docs" / "evidence.md"
-BEGIN, END = "<!-- figures: studies/evidence/page.py -->\n", "<!-- end of figures -->\n"
+from studies.pages import FiguresPage, head, row
 
 NAMES = {
     "evidence": "evidence",
@@ -38,27 +35,8 @@ NAMES = {
 """What each map is called, in the order of the rows."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    parser = command_parser(__doc__)
-    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=HERE / "results")
-    given = parser.parse_args(arguments)
-
-    def write() -> None:
-        write_bytes(PAGE, with_figures(PAGE.read_text(), given.results).encode())
-
-    return exit_status_of(__file__, write)
-
-
-def with_figures(page: str, results: Path) -> str:
-    """Put the figures of the table into the page."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    lines = _figures(json.loads((results / RESULT).read_text()))
-    return before + BEGIN + "\n".join(["", *lines, "", ""]) + END + after
-
-
-def _figures(result: dict[str, Any]) -> Iterator[str]:
+def _figures(results: Path) -> Iterator[str]:
+    result = json.loads((results / RESULT).read_text())
     whole, test = result["parts"]["all"], result["parts"]["test"]
     for part, title in ((whole, "All:"), (test, "Official test part, new to the lesion branch:")):
         about = f"{part['photos']} photographs of {part['groups']} visits"
@@ -69,31 +47,32 @@ def _figures(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _faithful(part: dict[str, Any]) -> Iterator[str]:
-    yield "| faithful | deletion: less is better | insertion: more is better | insertion minus deletion, over chance |"
-    yield "|---|---|---|---|"
+    yield from head(
+        ("faithful", "deletion: less is better", "insertion: more is better", "insertion minus deletion, over chance")
+    )
     maps = part["faithful"]
     for name in _known(maps):
         areas = [_value(maps[name][each]) for each in ("deletion", "insertion")]
-        yield f"| {NAMES[name]} | {' | '.join([*areas, _over(maps[name]['gap'])])} |"
+        yield row([NAMES[name], *areas, _over(maps[name]["gap"])])
 
 
 def _on_lesions(part: dict[str, Any]) -> Iterator[str]:
-    yield "| on lesions | share of its mass | highest cell holds one | average precision by cell | mass on the disc |"
-    yield "|---|---|---|---|---|"
+    yield from head(
+        ("on lesions", "share of its mass", "highest cell holds one", "average precision by cell", "mass on the disc")
+    )
     maps, disc = part["on"]["any"]["maps"], part["on"][DISC]["maps"]
     for name in _known(maps):
         cells = [_value(maps[name]["mass"], 3), *(_value(maps[name][key]) for key in ("pointing", "precision"))]
-        yield f"| {NAMES[name]} | {' | '.join([*cells, _value(disc[name]['mass'], 3)])} |"
+        yield row([NAMES[name], *cells, _value(disc[name]["mass"], 3)])
 
 
 def _by_kind(part: dict[str, Any]) -> Iterator[str]:
     kinds = [kind for kind in LESIONS if kind in part["on"]]
     heads = [f"{LESIONS[kind]} ({part['on'][kind]['photos']})" for kind in kinds]
-    yield f"| | {' | '.join(heads)} |"
-    yield "|---|" + "---|" * len(kinds)
+    yield from head(["", *heads])
     for name in _known(part["on"]["any"]["maps"]):
         cells = [_value(part["on"][kind]["maps"][name]["precision"]) for kind in kinds]
-        yield f"| {NAMES[name]} | {' | '.join(cells)} |"
+        yield row([NAMES[name], *cells])
 
 
 def _known(maps: dict[str, Any]) -> list[str]:
@@ -113,6 +92,14 @@ def _over(measured: dict[str, Any]) -> str:
 
 def _interval(ci: Sequence[float] | None, digits: int, sign: str = "") -> str:
     return f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else ""
+
+
+PAGE = FiguresPage(ROOT / "docs" / "evidence.md", __file__, HERE / "results", _figures)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return PAGE.run(__doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,17 @@ python -m studies.shipped.page [RESULTS]
 Everything between the two marks in the page is replaced; what stands around it is written by people.
 """
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from biranet.evaluation.estimates import Key, from_json, meaning_of
-from biranet.files import read_json, write_bytes
+from biranet.files import read_json
 from biranet.learning.shipped_models import DEFAULT
-from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
+from studies.commands import ROOT, run_as_command
+from studies.pages import FiguresPage, bullet, head, prose, row
 from studies.shipped.card import RESULTS
 from studies.shipped.outside import MeasuredOutside, Told, read_outside
 from studies.shipped.promise import PROMISE_NAME
-
-PAGE = ROOT / "docs" / "model.md"
-BEGIN, END = "<!-- figures: studies/shipped/page.py -->\n", "<!-- end of figures -->\n"
 
 COLUMNS = {
     "quadratic_weighted_kappa": "kappa",
@@ -34,36 +31,17 @@ OURS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    parser = command_parser(__doc__)
-    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=RESULTS)
-    given = parser.parse_args(arguments)
-
-    def write() -> None:
-        write_bytes(PAGE, with_figures(PAGE.read_text(encoding="utf-8"), given.results).encode())
-
-    return exit_status_of(__file__, write)
-
-
-def with_figures(page: str, results: Path) -> str:
-    """Put the figures of the tables into the page."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return "\n".join([before + BEGIN, *_outside(results), "", *_why(results), "", END + after])
-
-
 def _outside(results: Path) -> Iterator[str]:
-    yield from _head(["photographs", *COLUMNS.values()])
+    yield from head(["photographs", *COLUMNS.values()])
     for measured in _measured(results):
         if measured.model == DEFAULT:
-            yield _row([measured.on, *(_told(measured.figures.get(key)) for key in COLUMNS)])
+            yield row([measured.on, *(_told(measured.figures.get(key)) for key in COLUMNS)])
     for name, what in OURS.items():
-        yield _row([what, *(_told(_ours(results, name, key)) for key in COLUMNS)])
+        yield row([what, *(_told(_ours(results, name, key)) for key in COLUMNS)])
     for measured in _measured(results):
         if measured.model != DEFAULT:
             figures = ", ".join(f"{meaning_of(key).name} {_told(told)}" for key, told in measured.figures.items())
-            yield from ("", *_prose(f"Of another model, by `{measured.model}`: {measured.on}: {figures}."))
+            yield from ("", *prose(f"Of another model, by `{measured.model}`: {measured.on}: {figures}."))
 
 
 def _why(results: Path) -> Iterator[str]:
@@ -71,7 +49,7 @@ def _why(results: Path) -> Iterator[str]:
     parts, copies, folds = (promise[name] for name in ("stretches", "copies", "folds"))
     missed = "decisions.missed_fraction"
     told = _measured(results)[0].figures[missed]
-    yield from _prose(
+    yield from prose(
         "So the promise of missed photos did not hold: out of fold "
         f"{_told(_ours(results, 'cross_validated', missed))} of the referable photos are not referred, where it was "
         f"{_told(told)}. Why, as far as it can be told with the photographs that are here (`python -m "
@@ -96,16 +74,15 @@ def _why(results: Path) -> Iterator[str]:
         f"**Grade 2 is much harder in some visits than in others**: {parts['missed_by_grade']['2']} of the "
         f"{parts['missed']} photos that are missed have it, and it is hard in whole stretches:",
     ):
-        first, *rest = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
-        yield from (f"* {first}", *(f"  {line}" for line in rest))
-    yield from ("", *_head(["visits that begin at photograph", "referable", "of them grade 2", "not referred"]))
+        yield from bullet(text)
+    yield from ("", *head(["visits that begin at photograph", "referable", "of them grade 2", "not referred"]))
     for each in parts["each"]:
         share = f"{each['missed']} = {each['missed'] / each['referable']:.3f}"
-        yield _row([f"{each['first']} to {each['last']}", each["referable"], each["grade_2"], share])
+        yield row([f"{each['first']} to {each['last']}", each["referable"], each["grade_2"], share])
     low, high = parts["ci_of_stretches"]
     yield from (
         "",
-        *_prose(
+        *prose(
             "So the interval above, which draws visits as if each could stand for any other, is too narrow: one that "
             f"draws {parts['drawn']} stretches is {low:.3f} to {high:.3f}, and does not reach what was measured either."
         ),
@@ -122,10 +99,6 @@ def _ours(results: Path, name: str, key: str) -> Told | None:
     return None if estimate is None else Told(estimate.value, estimate.interval and tuple(estimate.interval))
 
 
-def _prose(text: str) -> list[str]:
-    return textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False)
-
-
 def _told(told: Told | None) -> str:
     if told is None:
         return "-"
@@ -133,12 +106,18 @@ def _told(told: Told | None) -> str:
     return (f"{told.counts} = " if told.counts else "") + f"{told.value:.3f}{ends}"
 
 
-def _head(cells: Sequence[str]) -> list[str]:
-    return [_row(cells), "|" + "---|" * len(cells)]
+def _figures(results: Path) -> Iterator[str]:
+    yield from _outside(results)
+    yield ""
+    yield from _why(results)
 
 
-def _row(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+PAGE = FiguresPage(ROOT / "docs" / "model.md", __file__, RESULTS, _figures)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return PAGE.run(__doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from biranet.photos.drawn.synthetic import draw_photo
-from studies.evidence import page, run
 from studies.evidence.maps import GRID, Mapper, Seen, to_grid
 from studies.evidence.measures import FRACTIONS, area, by_chance, curves, highest, on_lesions
 from studies.evidence.sums import sum_up
@@ -117,8 +116,3 @@ def test_averages_over_photos_and_intervals_over_visits():
     assert gap["value"] == pytest.approx(gap["over_chance"]) and inner - 0.3 < gap["value"] < inner
     assert "over_chance" not in summed["on"]["any"]["maps"]["chance"]["precision"]
     assert "lesions" not in summed["on"]["any"]["maps"] and "lesions" in sum_up(photos[:3])["on"]["any"]["maps"]
-
-
-def test_figures_of_the_page_are_those_of_the_table():
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert page.with_figures(text, run.HERE / "results") == text

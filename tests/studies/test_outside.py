@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from biranet.learning.shipped_models import DEFAULT, SHIPPED
-from studies.shipped import card, outside, page, promise
+from studies.shipped import card, outside, promise
 
 
 @pytest.fixture
@@ -35,11 +35,6 @@ def test_figures_of_another_model_stand_on_no_card(package, capsys):
     card.write_card(results, shipped)
     assert "outside.toml was measured on another model" in capsys.readouterr().out
     assert "measured from outside:" not in (shipped / f"{DEFAULT}.toml").read_text()
-
-
-def test_the_page_is_made_of_the_tables():
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert page.with_figures(text, card.RESULTS) == text
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.4])

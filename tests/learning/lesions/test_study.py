@@ -50,11 +50,6 @@ def test_whole_visits_choose(masked_folder):
     assert not {photo.file for photo in teaching} & {photo.file for photo in choosing}
 
 
-def test_figures_of_the_page_are_those_of_the_tables():
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert page.with_figures(text, run.HERE / "results") == text
-
-
 def test_what_is_looked_for_follows_from_the_tables():
     test = json.loads((run.HERE / "results" / "test.json").read_text())
     assert page.needed_px(test) == NEEDED_PX
