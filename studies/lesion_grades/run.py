@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> None:
     """Train heads, look, grade, and measure."""
     own, elsewhere = (read_photos(folder) for folder in (given.prepared, given.external))
     divisions = divide(own)
-    cost = look_everywhere(given, own, elsewhere, divisions)
+    look_everywhere(given, own, elsewhere, divisions)
     config = read_recipe(SHIPPED_RECIPE)
     whole = _seen(given.out, own, elsewhere, divisions)
     mine = Seen(own, whole.kept[: len(own)], divisions)
@@ -68,7 +68,7 @@ def run(given: argparse.Namespace) -> None:
         for fold in condition.folds:
             task = Task(whole if condition.elsewhere else mine, condition.division, fold, condition.lesion_px, config)
             grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
-    write_results(given.out / "answers", given.results, whole, config, cost)
+    write_results(given.out / "answers", given.results, whole, config)
 
 
 def read_photos(prepared: Path) -> pd.DataFrame:
@@ -78,8 +78,8 @@ def read_photos(prepared: Path) -> pd.DataFrame:
 
 def look_everywhere(
     given: argparse.Namespace, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]
-) -> dict[str, float]:
-    """Train the heads, and look at all photos, where that was not done before; what the photos of each set cost."""
+) -> None:
+    """Train the heads, and look at all photos, where that was not done before."""
     stages = load_stages(given.backbone_weights)
     names = list(head_names(divisions))
     masked = teaching_photos(given.folder)
@@ -88,16 +88,12 @@ def look_everywhere(
     )
     heads = load_heads(stages, given.out / "heads", names)
     own_heads = [heads_of({name: int(folds[row]) for name, folds in divisions.items()}) for row in range(len(own))]
-    seconds = {}
     for place, prepared, photos, its in (
         ("own", given.prepared, own, own_heads),
         ("elsewhere", given.external, elsewhere, [[WHOLE]] * len(elsewhere)),
     ):
         shown = PreparedPhotos(prepared, photos)
-        seconds[place] = look_at_all(
-            stages, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place
-        )
-    return seconds
+        look_at_all(stages, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place)
 
 
 def teaching_photos(folder: Path) -> list[MaskedPhoto]:
