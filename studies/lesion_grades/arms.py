@@ -16,7 +16,7 @@ from biranet.decisions.rules import apply_temperature
 from biranet.grades import GRADE_COUNT
 from biranet.learning.data import sampling_chances
 from biranet.learning.linear import choose_penalty, fit_logistic
-from studies.lesion_grades.look import BIRANET_PX
+from studies.lesion_grades.look import BIRANET_PX, WHOLE_PX
 from studies.lesion_grades.network import Shown, answer, train
 from studies.lesion_grades.pooling import GLOBAL
 from studies.lesion_grades.seen import Task
@@ -25,16 +25,14 @@ Shares = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Settings = dict[str, Any]
 
-WHOLE_PX = (256, 512, 1024)
-"""Sizes that a linear layer may be given features at."""
-
 POOLINGS: Mapping[str, int | None] = {"anywhere": GLOBAL, "and by quadrant": None}
 """How many values of the vector of lesions are used."""
 
 TREES, SMALLEST_LEAF = 500, 3
 EPOCHS = 12
-RATES = (3e-4, 1e-3)
+
 GAINS = (1.0, 3.0)
+"""How fast the weights of lesions may learn beside the others."""
 
 
 class Answers(NamedTuple):
@@ -51,7 +49,7 @@ class Answers(NamedTuple):
 
 def probe(task: Task) -> Answers:
     """A linear layer on the features of the backbone."""
-    return _linear(task, {f"{size_px}": task.means(size_px) for size_px in WHOLE_PX if size_px <= task.lesion_px})
+    return _linear(task, {f"{size_px} px": task.means(size_px) for size_px in (min(WHOLE_PX), task.lesion_px)})
 
 
 def lesions(task: Task) -> Answers:
@@ -60,11 +58,16 @@ def lesions(task: Task) -> Answers:
     return _linear(task, {name: vectors[None, :, :count] for name, count in POOLINGS.items()})
 
 
-def probe_and_lesions(task: Task) -> Answers:
-    """A linear layer on both."""
-    features, vectors = task.means(WHOLE_PX[0]), task.lesions().double()
-    each = {name: vectors[:, :count].expand(2, -1, -1) for name, count in POOLINGS.items()}
-    return _linear(task, {name: torch.cat([features, both], dim=2) for name, both in each.items()})
+def probe_and_lesions(task: Task, pooling: str) -> Answers:
+    """A linear layer on both.
+
+    Args:
+        task: The task.
+        pooling: What the linear layer on the vector chose.
+    """
+    vectors = task.lesions().double()[None, :, : POOLINGS[pooling]]
+    sizes_px = (min(WHOLE_PX), task.lesion_px)
+    return _linear(task, {f"{size_px} px": torch.cat([task.means(size_px), vectors], dim=2) for size_px in sizes_px})
 
 
 def forest(task: Task) -> Answers:
@@ -78,22 +81,18 @@ def forest(task: Task) -> Answers:
 
 
 def biranet(task: Task) -> Answers:
-    """BiRA-Net: at the size of the model that ships, or at that at which lesions are looked for."""
-    options: list[Settings] = [{"px": BIRANET_PX, "lr": RATES[-1]}]
-    if task.lesion_px == max(WHOLE_PX):
-        options += [{"px": BIRANET_PX, "lr": RATES[0]}, {"px": task.lesion_px, "lr": RATES[-1]}]
-    return _network(task, options)
+    """BiRA-Net, by the recipe of the model that ships, with fewer epochs on features that were kept."""
+    return _network(task, [{}])
 
 
-def biranet_and_lesions(task: Task, without: Settings, pooling: str) -> Answers:
+def biranet_and_lesions(task: Task, pooling: str) -> Answers:
     """BiRA-Net with the vector of lesions beside the bilinear one.
 
     Args:
         task: The task.
-        without: What BiRA-Net chose.
         pooling: What the linear layer on the vector chose.
     """
-    return _network(task, [{**without, "lesions": pooling, "gain": gain} for gain in GAINS])
+    return _network(task, [{"lesions": pooling, "gain": gain} for gain in GAINS])
 
 
 def mean(*answers: Answers) -> Answers:
@@ -109,9 +108,10 @@ def grade_all(task: Task, kept: Callable[[str, Callable[[], Answers]], Answers])
         kept: Gives the answers of a way by its name, and asks for them where they are not kept yet.
     """
     simple = [kept(way.__name__, lambda way=way: way(task)) for way in (probe, lesions, forest)]  # type: ignore[misc]
-    kept("probe_and_lesions", lambda: probe_and_lesions(task))
+    pooling = simple[1].chosen["features"]
+    kept("probe_and_lesions", lambda: probe_and_lesions(task, pooling))
     alone = kept("biranet", lambda: biranet(task))
-    both = kept("biranet_and_lesions", lambda: biranet_and_lesions(task, alone.chosen, simple[1].chosen["features"]))
+    both = kept("biranet_and_lesions", lambda: biranet_and_lesions(task, pooling))
     kept("mean_probe_forest", lambda: mean(simple[0], simple[2]))
     kept("mean_biranet_lesions", lambda: mean(alone, simple[1], simple[2]))
     kept("mean_all", lambda: mean(both, *simple))
@@ -163,7 +163,6 @@ def _network(task: Task, options: list[Settings]) -> Answers:
 
 def _train_and_answer(task: Task, option: Settings, rows: Rows, asked: Rows) -> Shares:
     vectors = task.lesions()[:, : POOLINGS[option["lesions"]] if "lesions" in option else 0]
-    shown = Shown(task.seen.stack(f"maps_{option['px']}"), vectors, task.grades)
-    optimizer = dataclasses.replace(task.config.optimizer, lr=option["lr"])
-    config = dataclasses.replace(task.config, epochs=EPOCHS, optimizer=optimizer)
+    shown = Shown(task.seen.stack(f"maps_{BIRANET_PX}"), vectors, task.grades)
+    config = dataclasses.replace(task.config, epochs=EPOCHS)
     return answer(train(shown, rows, config, option.get("gain", 1.0)), shown, asked)

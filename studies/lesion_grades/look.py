@@ -8,27 +8,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from biranet.learning.data import PreparedPhotos
-from biranet.learning.lesions.network import LesionHead, Stages
+from biranet.learning.lesions.network import LesionHead
 from biranet.learning.normalization import normalize
 from biranet.learning.transforms import Pixels, augment_fundus, resize
 from studies.lesion_grades.divisions import HeadName
-from studies.lesion_grades.heads import FIRST_STAGE, NORMALIZATION
+from studies.lesion_grades.heads import NORMALIZATION, Backbone
 from studies.lesion_grades.pooling import pool_lesions
 
 LESION_PX = (1024, 512)
 """Sizes at which lesions are looked for."""
 
-MEANS_PX = (256, 320, 512, 1024)
+WHOLE_PX = (256, 512, 1024)
 """Sizes at which the features of the backbone are averaged."""
 
 BIRANET_PX = 320
 """The size at which BiRA-Net sees photos; that of the model that ships."""
-
-COARSE_CELLS = 8
-"""Cells across, to which the features at the largest size are averaged for BiRA-Net."""
 
 TURNED = 4
 """So many random changes of a photo BiRA-Net learns from, beside the photo itself."""
@@ -37,40 +33,31 @@ Arrays = dict[str, npt.NDArray[np.float32 | np.float16]]
 
 
 @torch.inference_mode()
-def look(stages: Stages, heads: Mapping[HeadName, LesionHead], pixels: Pixels, seed: int) -> Arrays:
+def look(backbone: Backbone, heads: Mapping[HeadName, LesionHead], pixels: Pixels, seed: int) -> Arrays:
     """Keep all that will be asked about a photo.
 
     Args:
-        stages: The backbone.
+        backbone: The backbone.
         heads: The heads that look at it.
         pixels: The prepared photo; sizes above its own are left out.
         seed: Of its random changes.
 
     Returns:
-        By name: `means_256` and so on, the averages of features of the photo and its mirror image, (2, C);
-        `lesions_1024_HEAD` and so on, what `pool_lesions` gives, (V,); `maps_320`, features of the photo, of its mirror
-        image and of its random changes, (2 + TURNED, C, 10, 10); `maps_1024`, features of the photo and of its mirror
-        image, averaged, (2, C, 8, 8).
+        By name: `means_256` and so on, the averages of features, (1, C); `lesions_1024_HEAD` and so on, what
+        `pool_lesions` gives, (V,); `maps_320`, features of the photo, of its mirror image and of its random changes,
+        (2 + TURNED, C, 10, 10).
     """
     kept: Arrays = {}
-    for size_px in (each for each in MEANS_PX if each <= len(pixels)):
-        straight = stages.frozen_maps(_image([pixels], size_px))
-        # At the largest size the mirror image would take a second.
-        mirrored = (
-            straight[-1] if size_px == max(MEANS_PX) else stages.frozen_maps(_image([pixels[:, ::-1]], size_px))[-1]
-        )
-        kept[f"means_{size_px}"] = torch.cat([straight[-1], mirrored]).mean(dim=(2, 3)).numpy()
-        if size_px == max(MEANS_PX):
-            cells = functional.adaptive_avg_pool2d(straight[-1], COARSE_CELLS)
-            kept[f"maps_{size_px}"] = torch.cat([cells, cells.flip(-1)]).half().numpy()
+    for size_px in (each for each in WHOLE_PX if each <= len(pixels)):
+        maps = backbone.maps(_image([pixels], size_px))
+        kept[f"means_{size_px}"] = maps[-1].mean(dim=(2, 3)).numpy()
         if size_px in LESION_PX:
-            shares = torch.cat([head(straight[FIRST_STAGE:]) for head in heads.values()]).sigmoid()
-            vectors = pool_lesions(shares).numpy()
+            vectors = pool_lesions(torch.cat([head(maps) for head in heads.values()]).sigmoid()).numpy()
             kept |= {f"lesions_{size_px}_{name}": vector for name, vector in zip(heads, vectors, strict=True)}
     small = resize(pixels, BIRANET_PX)
     turned = [augment_fundus(small, np.random.default_rng([seed, number])) for number in range(TURNED)]
     shown = _image([small, small[:, ::-1], *turned], BIRANET_PX)
-    kept[f"maps_{BIRANET_PX}"] = stages.frozen_maps(shown)[-1].half().numpy()
+    kept[f"maps_{BIRANET_PX}"] = backbone.maps(shown)[-1].half().numpy()
     return kept
 
 
@@ -79,7 +66,7 @@ def _image(photos: Sequence[Pixels], size_px: int) -> Tensor:
 
 
 def look_at_all(
-    stages: Stages,
+    backbone: Backbone,
     heads_of: Callable[[int], Mapping[HeadName, LesionHead]],
     photos: PreparedPhotos,
     out: Path,
@@ -87,7 +74,7 @@ def look_at_all(
     """Look at all photos of a prepared folder that were not looked at yet.
 
     Args:
-        stages: The backbone.
+        backbone: The backbone.
         heads_of: The heads that look at the photo of a row.
         photos: The photos.
         out: Folder for what is kept, a file a photo: what `look` gives, and `seconds` of one core.
@@ -98,7 +85,7 @@ def look_at_all(
         if path.exists():
             continue
         started = time.process_time()
-        kept = look(stages, heads_of(row), photos.photo(row), row)
+        kept = look(backbone, heads_of(row), photos.photo(row), row)
         seconds = time.process_time() - started
         part = path.with_suffix(".part")
         with part.open("wb") as file:

@@ -85,7 +85,7 @@ CONDITIONS: Mapping[str, Condition] = {
 
 
 def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig) -> None:
-    """Measure all ways to grade, and write what was found.
+    """Measure all ways to grade as far as they have been asked, and write what was found.
 
     Args:
         answers: Folder with the answers.
@@ -102,6 +102,8 @@ def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig)
         "target": TARGET,
     }
     for name, condition in CONDITIONS.items():
+        if not (answers / name).exists():
+            continue  # not asked yet
         tables = {way: _tables(answers / name, way, condition, seen) for way in WAYS}
         own = pd.concat([pd.concat(folds[:FOLDS]).assign(way=way) for way, folds in tables.items()], ignore_index=True)
         write_table(results / f"answers_{name}.csv", _rounded(own))

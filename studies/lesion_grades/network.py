@@ -58,13 +58,16 @@ class LesionBiraNet(nn.Module):
         self.head = BilinearHead(channels)
         self.lesions = nn.Parameter(torch.zeros(GRADE_COUNT, lesions.shape[1]))
         self.register_buffer("mean", lesions.mean(dim=0))
-        self.register_buffer("scale", gain / lesions.std(dim=0).clamp_min(_SMALLEST_DEVIATION))
+        deviation = (lesions - self.mean).square().mean(dim=0).sqrt()
+        self.register_buffer("scale", gain / deviation.clamp_min(_SMALLEST_DEVIATION))
 
     def forward(self, features: Tensor, lesions: Tensor) -> Output:
         """Grade feature maps (B, C, h, w) and vectors of lesions (B, V)."""
         vector_a, mask_a = self.stream_a(features)
         vector_b, mask_b = self.stream_b(features)
-        logits = self.head(vector_a, vector_b) + ((lesions - self.mean) * self.scale) @ self.lesions.T
+        with torch.autocast(lesions.device.type, enabled=False):
+            of_lesions = ((lesions - self.mean) * self.scale) @ self.lesions.T
+        logits = self.head(vector_a, vector_b) + of_lesions
         return Output(logits, torch.cat([mask_a, mask_b], dim=1))
 
 
@@ -89,7 +92,8 @@ def train(shown: Shown, rows: Rows, config: TrainConfig, gain: float) -> LesionB
         for batch in range(batches):
             schedule.before_step(epoch * batches + batch)
             its = slice(batch * config.data.batch_size, (batch + 1) * config.data.batch_size)
-            output = network(shown.maps[drawn[its], views[its]].float(), shown.lesions[drawn[its]])
+            with torch.autocast("cpu", torch.bfloat16):  # half the time; the head computes in float32 all the same
+                output = network(shown.maps[drawn[its], views[its]].float(), shown.lesions[drawn[its]])
             optimizer.zero_grad()
             loss(output.logits, grades[drawn[its]]).backward()
             optimizer.step()

@@ -35,7 +35,9 @@ _AIMED = tuple(AIMS)
 def _figures(results: Path) -> Iterator[str]:
     found = read_json(results / "grades.json")
     for condition, heading in _HEADINGS.items():
-        its = found[condition]
+        its = found.get(condition)
+        if its is None:
+            continue
         count = next(iter(its["ways"].values()))["n"]
         yield from ("", f"### {heading}", "", f"{count} photographs, each graded by what had not seen its visit.", "")
         yield from _ways(its["ways"])

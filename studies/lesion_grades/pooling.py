@@ -12,10 +12,10 @@ MARKS_FROM = (0.1, 0.2, 0.4)
 ZONED_FROM = MARKS_FROM[1]
 """Those from here on are counted by quadrant too."""
 
-PEAK_CELLS = 5
+PEAK_CELLS = 3
 """A peak is the highest of so many cells down and across."""
 
-HIGHEST_CELLS = 64
+HIGHEST_CELLS = 16
 """So many of the highest cells are averaged."""
 
 AREA_UNIT = 1e-4
@@ -32,7 +32,7 @@ def pool_lesions(shares: Tensor) -> Tensor:
         shares: (B, 5, h, w), probabilities in the order of `KINDS`.
 
     Returns:
-        (B, V), for each kind of lesion: the logarithm of its area, the highest value, the mean of the 64 highest ones,
+        (B, V), for each kind of lesion: the logarithm of its area, the highest value, the mean of the 16 highest ones,
         the logarithms of the numbers of peaks from .1, .2 and .4 on; and then, of all kinds, the logarithms of the
         numbers of peaks in the four quadrants of the square, the fewest first. What lies on the disc does not count:
         its rim looks like lesions.

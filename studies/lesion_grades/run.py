@@ -35,7 +35,7 @@ from biranet.photos.lesion_masks import find_copies_of_test
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.lesion_grades.arms import Answers, grade_all
 from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
-from studies.lesion_grades.heads import load_heads, load_stages, train_heads
+from studies.lesion_grades.heads import Backbone, load_heads, train_heads
 from studies.lesion_grades.look import look_at_all, read_kept
 from studies.lesion_grades.measure import CONDITIONS, write_results
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
@@ -68,7 +68,7 @@ def run(given: argparse.Namespace) -> None:
         for fold in condition.folds:
             task = Task(whole if condition.elsewhere else mine, condition.division, fold, condition.lesion_px, config)
             grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
-    write_results(given.out / "answers", given.results, whole, config)
+        write_results(given.out / "answers", given.results, whole, config)
 
 
 def read_photos(prepared: Path) -> pd.DataFrame:
@@ -80,20 +80,20 @@ def look_everywhere(
     given: argparse.Namespace, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]
 ) -> None:
     """Train the heads, and look at all photos, where that was not done before."""
-    stages = load_stages(given.backbone_weights)
+    backbone = Backbone(given.backbone_weights, given.out / "backbone.onnx")
     names = list(head_names(divisions))
     masked = teaching_photos(given.folder)
     train_heads(
-        stages, given.folder, {name: _teaching(masked, name, own, divisions) for name in names}, given.out / "heads"
+        backbone, given.folder, {name: _teaching(masked, name, own, divisions) for name in names}, given.out / "heads"
     )
-    heads = load_heads(stages, given.out / "heads", names)
+    heads = load_heads(backbone, given.out / "heads", names)
     own_heads = [heads_of({name: int(folds[row]) for name, folds in divisions.items()}) for row in range(len(own))]
     for place, prepared, photos, its in (
         ("own", given.prepared, own, own_heads),
         ("elsewhere", given.external, elsewhere, [[WHOLE]] * len(elsewhere)),
     ):
         shown = PreparedPhotos(prepared, photos)
-        look_at_all(stages, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place)
+        look_at_all(backbone, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place)
 
 
 def teaching_photos(folder: Path) -> list[MaskedPhoto]:

@@ -72,10 +72,10 @@ class Task:
     @property
     def grades(self) -> npt.NDArray[np.int64]:
         """Of all photos, (N,)."""
-        return self.seen.photos["grade"].to_numpy(np.int64)
+        return np.array(self.seen.photos["grade"], np.int64)
 
     def means(self, size_px: int) -> Tensor:
-        """Averages of features of each photo and its mirror image, (2, N, C), float64."""
+        """Averages of features of each photo, (1, N, C), float64."""
         return self.seen.stack(f"means_{size_px}").double().transpose(0, 1)
 
     def lesions(self) -> Tensor:
