@@ -1,7 +1,7 @@
 """Look at each photo once: the backbone at several sizes, and all lesion heads on what it sees."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def _image(photos: Sequence[Pixels], size_px: int) -> Tensor:
 
 def look_at_all(
     backbone: Backbone,
-    heads_of: Callable[[int], Mapping[HeadName, LesionHead]],
+    heads: Sequence[Mapping[HeadName, LesionHead]],
     photos: PreparedPhotos,
     out: Path,
 ) -> None:
@@ -75,7 +75,7 @@ def look_at_all(
 
     Args:
         backbone: The backbone.
-        heads_of: The heads that look at the photo of a row.
+        heads: Those that look at each photo.
         photos: The photos.
         out: Folder for what is kept, a file a photo: what `look` gives, and `seconds` of one core.
     """
@@ -85,7 +85,7 @@ def look_at_all(
         if path.exists():
             continue
         started = time.process_time()
-        kept = look(backbone, heads_of(row), photos.photo(row), row)
+        kept = look(backbone, heads[row], photos.photo(row), row)
         seconds = time.process_time() - started
         part = path.with_suffix(".part")
         with part.open("wb") as file:

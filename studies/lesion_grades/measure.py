@@ -13,6 +13,7 @@ from biranet.config import CalibrationConfig, TrainConfig
 from biranet.decisions.columns import PROBABILITIES, probabilities, referable_score
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.fit import fit_rules
+from biranet.decisions.predictions import read_predictions
 from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.files import read_json, write_json
@@ -33,6 +34,7 @@ from studies.lesion_grades.bound import (
     missed_shares,
 )
 from studies.lesion_grades.seen import ELSEWHERE, Seen
+from studies.shipped.card import RESULTS as SHIPPED_RESULTS
 from studies.shipped.promise import stretch_of
 from studies.shipped.steps import FOLDS
 
@@ -100,6 +102,7 @@ def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig)
         "aims": AIMS,
         "level": LEVEL,
         "target": TARGET,
+        "shipped": _promise_of_shipped(config.calibration),
     }
     for name, condition in CONDITIONS.items():
         if not (answers / name).exists():
@@ -118,8 +121,9 @@ def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig)
 
 def _cost(seen: Seen) -> dict[str, float]:
     """Seconds of one core to look at a photo, of both clinics."""
-    seconds, own = seen.stack("seconds").numpy(), seen.divisions["visits"] != ELSEWHERE
-    return {"own": round(float(seconds[own].mean()), 2), "elsewhere": round(float(seconds[~own].mean()), 2)}
+    seconds, folds = seen.stack("seconds").numpy(), seen.divisions["visits"]
+    of = {"own": seconds[folds != ELSEWHERE], "elsewhere": seconds[folds == ELSEWHERE]}
+    return {name: round(float(each.mean()), 2) for name, each in of.items() if len(each)}
 
 
 def _tables(folder: Path, way: str, condition: Condition, seen: Seen) -> list[pd.DataFrame]:
@@ -196,6 +200,12 @@ def _differences(decided: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any
         each = paired_differences([decided[first], *(decided[way] for way in others)])
         found[first] = {way: {key: its[key] for key in keys} for way, its in zip(others, each, strict=True)}
     return found
+
+
+def _promise_of_shipped(rules: CalibrationConfig) -> dict[str, Any]:
+    """What can be promised of the model that ships, by its answers out of fold."""
+    answers = read_predictions(SHIPPED_RESULTS / "out_of_fold.csv").groupby("fold")
+    return promise(decide_cross_fitted([table.reset_index(drop=True) for _, table in answers], rules))
 
 
 def promise(decided: pd.DataFrame) -> dict[str, Any]:

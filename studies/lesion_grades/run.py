@@ -32,16 +32,19 @@ from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.datasets.masked import find_masked_photos
 from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.lesion_masks import find_copies_of_test
+from biranet.tables import write_table
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.lesion_grades.arms import Answers, grade_all
 from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
 from studies.lesion_grades.heads import Backbone, load_heads, train_heads
-from studies.lesion_grades.look import look_at_all, read_kept
+from studies.lesion_grades.look import Arrays, look_at_all, read_kept
 from studies.lesion_grades.measure import CONDITIONS, write_results
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
 from studies.shipped.steps import SHIPPED_RECIPE
 
 HERE = Path(__file__).resolve().parent
+
+_COLUMNS = ["file", "group", "grade"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,18 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Train heads, look, grade, and measure."""
+    """Train heads, look, grade, and measure; the other clinic last."""
     own, elsewhere = (read_photos(folder) for folder in (given.prepared, given.external))
     divisions = divide(own)
-    look_everywhere(given, own, elsewhere, divisions)
+    looking = Looking(given, own, divisions)
     config = read_recipe(SHIPPED_RECIPE)
-    whole = _seen(given.out, own, elsewhere, divisions)
-    mine = Seen(own, whole.kept[: len(own)], divisions)
+    seen = looking.seen_own()
     for name, condition in CONDITIONS.items():
+        if condition.elsewhere:
+            seen = looking.seen_both(seen, elsewhere)
         for fold in condition.folds:
-            task = Task(whole if condition.elsewhere else mine, condition.division, fold, condition.lesion_px, config)
+            task = Task(seen, condition.division, fold, condition.lesion_px, config)
             grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
-        write_results(given.out / "answers", given.results, whole, config)
+        write_results(given.out / "answers", given.results, seen, config)
 
 
 def read_photos(prepared: Path) -> pd.DataFrame:
@@ -76,24 +80,51 @@ def read_photos(prepared: Path) -> pd.DataFrame:
     return graded_photos(read_manifest(prepared)).reset_index(drop=True)
 
 
-def look_everywhere(
-    given: argparse.Namespace, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]
-) -> None:
-    """Train the heads, and look at all photos, where that was not done before."""
-    backbone = Backbone(given.backbone_weights, given.out / "backbone.onnx")
-    names = list(head_names(divisions))
-    masked = teaching_photos(given.folder)
-    train_heads(
-        backbone, given.folder, {name: _teaching(masked, name, own, divisions) for name in names}, given.out / "heads"
-    )
-    heads = load_heads(backbone, given.out / "heads", names)
-    own_heads = [heads_of({name: int(folds[row]) for name, folds in divisions.items()}) for row in range(len(own))]
-    for place, prepared, photos, its in (
-        ("own", given.prepared, own, own_heads),
-        ("elsewhere", given.external, elsewhere, [[WHOLE]] * len(elsewhere)),
-    ):
-        shown = PreparedPhotos(prepared, photos)
-        look_at_all(backbone, lambda row, its=its: {name: heads[name] for name in its[row]}, shown, given.out / place)
+class Looking:
+    """Trains the heads, and looks at photos, where that was not done before.
+
+    Args:
+        given: The command line.
+        own: The photos that are divided.
+        divisions: Their folds.
+    """
+
+    def __init__(self, given: argparse.Namespace, own: pd.DataFrame, divisions: Mapping[str, Folds]) -> None:
+        self._given, self._own, self._divisions = given, own, divisions
+        self._backbone = Backbone(given.backbone_weights, given.out / "backbone.onnx")
+        names = list(head_names(divisions))
+        masked = teaching_photos(given.folder)
+        teaching = {name: _teaching(masked, name, own, divisions) for name in names}
+        counts = [{"head": str(name), "photos": len(its)} for name, its in teaching.items()]
+        given.results.mkdir(parents=True, exist_ok=True)
+        write_table(given.results / "heads.csv", pd.DataFrame(counts))
+        train_heads(self._backbone, given.folder, teaching, given.out / "heads")
+        self._heads = load_heads(self._backbone, given.out / "heads", names)
+
+    def seen_own(self) -> Seen:
+        """Look at the photos that are divided."""
+        rows = range(len(self._own))
+        names = [heads_of({name: int(folds[row]) for name, folds in self._divisions.items()}) for row in rows]
+        kept = self._look(self._given.prepared, self._own, names, self._given.out / "own")
+        return Seen(self._own[_COLUMNS], kept, self._divisions)
+
+    def seen_both(self, own: Seen, elsewhere: pd.DataFrame) -> Seen:
+        """Look at the photos of the other clinic, and put them below the others."""
+        names = [heads_of({})] * len(elsewhere)
+        kept = self._look(self._given.external, elsewhere, names, self._given.out / "elsewhere")
+        beyond = np.full(len(elsewhere), ELSEWHERE)
+        return Seen(
+            pd.concat([own.photos, elsewhere[_COLUMNS]], ignore_index=True),
+            [*own.kept, *kept],
+            {name: np.concatenate([folds, beyond]) for name, folds in self._divisions.items()},
+        )
+
+    def _look(
+        self, prepared: Path, photos: pd.DataFrame, names: Sequence[Sequence[HeadName]], out: Path
+    ) -> list[Arrays]:
+        heads = [{name: self._heads[name] for name in its} for its in names]
+        look_at_all(self._backbone, heads, PreparedPhotos(prepared, photos), out)
+        return read_kept(out, len(photos))
 
 
 def teaching_photos(folder: Path) -> list[MaskedPhoto]:
@@ -113,16 +144,6 @@ def _teaching(
         return list(masked)
     left_out = set(own["group"][np.isin(divisions[name.division], name.left_out)])
     return [photo for photo in masked if photo.group not in left_out]
-
-
-def _seen(out: Path, own: pd.DataFrame, elsewhere: pd.DataFrame, divisions: Mapping[str, Folds]) -> Seen:
-    """All photos of both clinics."""
-    kept = [
-        each for name, photos in (("own", own), ("elsewhere", elsewhere)) for each in read_kept(out / name, len(photos))
-    ]
-    photos = pd.concat([own, elsewhere], ignore_index=True)[["file", "group", "grade"]]
-    beyond = np.full(len(elsewhere), ELSEWHERE)
-    return Seen(photos, kept, {name: np.concatenate([folds, beyond]) for name, folds in divisions.items()})
 
 
 def _kept(folder: Path, fold: int, way: str, ask: Callable[[], Answers]) -> Answers:
