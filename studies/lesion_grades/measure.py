@@ -86,7 +86,7 @@ CONDITIONS: Mapping[str, Condition] = {
 """Folds of visits, folds of stretches of the numbering, and another clinic by rules fitted on folds at its size."""
 
 
-def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig) -> None:
+def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig, asked: Sequence[str]) -> None:
     """Measure all ways to grade as far as they have been asked, and write what was found.
 
     Args:
@@ -94,6 +94,7 @@ def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig)
         results: Folder for what was measured.
         seen: All photos.
         config: The recipe, by whose rules grades and decisions are made.
+        asked: The conditions under which all have been asked.
     """
     results.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {
@@ -104,9 +105,7 @@ def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig)
         "target": TARGET,
         "shipped": _promise_of_shipped(config.calibration),
     }
-    for name, condition in CONDITIONS.items():
-        if not (answers / name).exists():
-            continue  # not asked yet
+    for name, condition in ((name, CONDITIONS[name]) for name in asked):
         tables = {way: _tables(answers / name, way, condition, seen) for way in WAYS}
         own = pd.concat([pd.concat(folds[:FOLDS]).assign(way=way) for way, folds in tables.items()], ignore_index=True)
         write_table(results / f"answers_{name}.csv", _rounded(own))
