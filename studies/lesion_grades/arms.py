@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from biranet.decisions.calibration import fit_temperature
 from biranet.decisions.rules import apply_temperature
 from biranet.grades import GRADE_COUNT
 from biranet.learning.data import sampling_chances
-from biranet.learning.linear import choose_penalty, fit_logistic
+from biranet.learning.linear import fit_logistic
 from studies.lesion_grades.look import BIRANET_PX, WHOLE_PX
 from studies.lesion_grades.network import Shown, answer, train
 from studies.lesion_grades.pooling import GLOBAL
@@ -27,6 +28,9 @@ Settings = dict[str, Any]
 
 POOLINGS: Mapping[str, int | None] = {"anywhere": GLOBAL, "and by quadrant": None}
 """How many values of the vector of lesions are used."""
+
+PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""Strengths of the penalty of linear layers."""
 
 TREES, SMALLEST_LEAF = 500, 3
 EPOCHS = 12
@@ -118,20 +122,18 @@ def grade_all(task: Task, kept: Callable[[str, Callable[[], Answers]], Answers])
 
 
 def _linear(task: Task, options: Mapping[str, Tensor]) -> Answers:
-    """Fit a linear layer to features (views, N, C), each option with a penalty of its own, and answer by the best."""
-    grades, taught, inner = torch.from_numpy(task.grades), task.taught, task.folds[task.taught]
-    fits: dict[str, tuple[float, float]] = {}
-    for name, features in options.items():
-        penalty = choose_penalty(features[0][taught], grades[taught], _weights(task, taught), inner, GRADE_COUNT)
+    """Fit a linear layer to features (views, N, C), and choose features and penalty by the inner folds."""
+    taught, inner = task.taught, task.folds[task.taught]
+    best, lowest = ("", 0.0), np.inf
+    for name, penalty in product(options, PENALTIES):
         held_back = np.zeros((len(taught), GRADE_COUNT))
         for fold in np.unique(inner):
-            held_back[inner == fold] = _fit_and_answer(
-                task, features, penalty, taught[inner != fold], taught[inner == fold]
-            )
-        fits[name] = _loss(held_back, task.grades[taught]), penalty
-    best = min(fits, key=lambda name: fits[name][0])
-    shares = _fit_and_answer(task, options[best], fits[best][1], taught, task.asked)
-    return Answers(shares, {"features": best, "penalty": fits[best][1]})
+            rest = taught[inner != fold], taught[inner == fold]
+            held_back[inner == fold] = _fit_and_answer(task, options[name], penalty, *rest)
+        if (loss := _loss(held_back, task.grades[taught])) < lowest:
+            best, lowest = (name, penalty), loss
+    shares = _fit_and_answer(task, options[best[0]], best[1], taught, task.asked)
+    return Answers(shares, {"features": best[0], "penalty": best[1]})
 
 
 def _weights(task: Task, rows: Rows) -> Tensor:

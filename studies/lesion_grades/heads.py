@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -82,12 +83,26 @@ class Backbone:
         return [functional.avg_pool2d(finest, 2), *others]
 
 
+def head_path(folder: Path, name: HeadName) -> Path:
+    """Say where a head lies."""
+    return folder / f"{name}.safetensors"
+
+
+def describe_heads(folder: Path, names: Sequence[HeadName]) -> pd.DataFrame:
+    """Say how many photos have taught each head, and what that cost."""
+    described = []
+    for name in names:
+        with open_tensors(head_path(folder, name), "a head of lesions") as stored:
+            described.append({"head": str(name), **{key: stored.header[key] for key in ("photos", "seconds")}})
+    return pd.DataFrame(described)
+
+
 def load_heads(backbone: Backbone, folder: Path, names: Sequence[HeadName]) -> dict[HeadName, LesionHead]:
     """Read heads from the folder that they were trained into."""
     heads = {}
     for name in names:
         heads[name] = _new_head(backbone.channels).eval()
-        with open_tensors(folder / f"{name}.safetensors", "a head of lesions") as stored:
+        with open_tensors(head_path(folder, name), "a head of lesions") as stored:
             heads[name].load_state_dict(stored.tensors())
     return heads
 
@@ -106,7 +121,7 @@ def train_heads(
         teaching: The photos that teach each head.
         out: The folder.
     """
-    missing = [name for name in teaching if not (out / f"{name}.safetensors").exists()]
+    missing = [name for name in teaching if not (head_path(out, name)).exists()]
     out.mkdir(parents=True, exist_ok=True)
     started = time.process_time()
     photos = {photo.file: photo for name in missing for photo in teaching[name]}
@@ -117,7 +132,7 @@ def train_heads(
         head = _train(backbone.channels, [patches[photo.file] for photo in teaching[name]])
         seconds = time.process_time() - started
         header = {"format": _FORMAT, "photos": len(teaching[name]), "seconds": round(seconds, 1)}
-        write_tensors(out / f"{name}.safetensors", head.state_dict(), header)
+        write_tensors(head_path(out, name), head.state_dict(), header)
         print(f"head {number + 1} of {len(missing)}: {name}, {len(teaching[name])} photos, {seconds:.0f} s", flush=True)
 
 

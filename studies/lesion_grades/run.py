@@ -36,7 +36,7 @@ from biranet.tables import write_table
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.lesion_grades.arms import Answers, grade_all
 from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
-from studies.lesion_grades.heads import Backbone, load_heads, train_heads
+from studies.lesion_grades.heads import Backbone, describe_heads, head_path, load_heads, train_heads
 from studies.lesion_grades.look import Arrays, look_at_all, read_kept
 from studies.lesion_grades.measure import CONDITIONS, write_results
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
@@ -93,12 +93,12 @@ class Looking:
         self._given, self._own, self._divisions = given, own, divisions
         self._backbone = Backbone(given.backbone_weights, given.out / "backbone.onnx")
         names = list(head_names(divisions))
-        masked = teaching_photos(given.folder)
-        teaching = {name: _teaching(masked, name, own, divisions) for name in names}
-        counts = [{"head": str(name), "photos": len(its)} for name, its in teaching.items()]
+        if not all(head_path(given.out / "heads", name).exists() for name in names):
+            masked = teaching_photos(given.folder)
+            teaching = {name: _teaching(masked, name, own, divisions) for name in names}
+            train_heads(self._backbone, given.folder, teaching, given.out / "heads")
         given.results.mkdir(parents=True, exist_ok=True)
-        write_table(given.results / "heads.csv", pd.DataFrame(counts))
-        train_heads(self._backbone, given.folder, teaching, given.out / "heads")
+        write_table(given.results / "heads.csv", describe_heads(given.out / "heads", names))
         self._heads = load_heads(self._backbone, given.out / "heads", names)
 
     def seen_own(self) -> Seen:
