@@ -51,9 +51,14 @@ WAYS = {
 }
 """All ways to grade, in words."""
 
-COMPARED_WITH = ("biranet", "probe")
+COMPARED = {
+    "biranet": ("probe", "lesions", "biranet_and_lesions", "mean_biranet_lesions", "mean_all"),
+    "probe": ("lesions", "probe_and_lesions", "mean_probe_forest"),
+}
+"""Which ways are compared with which one."""
 
 AIMS = {"quadratic_weighted_kappa": 0.86, "referable_auc": 0.985, "any_dr_auc": 0.97, "aca": 0.62}
+AIMS_ELSEWHERE = {"quadratic_weighted_kappa": 0.70, "referable_auc": 0.90}
 FIGURES = (*AIMS, "accuracy")
 DECIDED = ("missed_fraction", "needless_fraction", "asked_fraction")
 
@@ -72,50 +77,45 @@ class Condition:
     lesion_px: int
     folds: tuple[int, ...] = tuple(range(FOLDS))
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether photos of another clinic are asked about."""
-        return ELSEWHERE in self.folds
-
 
 CONDITIONS: Mapping[str, Condition] = {
     "visits": Condition("visits", 1024),
     "stretches": Condition("stretches", 1024),
-    "elsewhere": Condition("visits", 512, (*range(FOLDS), ELSEWHERE)),
+    "elsewhere": Condition("visits", 512, (ELSEWHERE,)),
 }
-"""Folds of visits, folds of stretches of the numbering, and another clinic by rules fitted on folds at its size."""
+"""Folds of visits, folds of stretches of the numbering, and another clinic, by rules fitted on the folds of visits."""
 
 
-def write_results(answers: Path, results: Path, seen: Seen, config: TrainConfig, asked: Sequence[str]) -> None:
-    """Measure all ways to grade as far as they have been asked, and write what was found.
+def write_results(name: str, answers: Path, results: Path, seen: Seen, config: TrainConfig) -> None:
+    """Measure all ways to grade under a condition, and write what was found.
 
     Args:
+        name: That of the condition.
         answers: Folder with the answers.
         results: Folder for what was measured.
         seen: All photos.
         config: The recipe, by whose rules grades and decisions are made.
-        asked: The conditions under which all have been asked.
     """
-    results.mkdir(parents=True, exist_ok=True)
+    condition = CONDITIONS[name]
+    tables = {way: _tables(answers / name, way, condition, seen) for way in WAYS}
     found: dict[str, Any] = {
         "software": software_version(),
         "seconds_a_photo": _cost(seen),
-        "aims": AIMS,
-        "level": LEVEL,
-        "target": TARGET,
-        "shipped": _promise_of_shipped(config.calibration),
+        "chosen": {way: _chosen(answers / name, way, condition) for way in WAYS},
+        "seconds": {way: _seconds(answers / name, way, condition) for way in WAYS},
     }
-    for name, condition in ((name, CONDITIONS[name]) for name in asked):
-        tables = {way: _tables(answers / name, way, condition, seen) for way in WAYS}
-        own = pd.concat([pd.concat(folds[:FOLDS]).assign(way=way) for way, folds in tables.items()], ignore_index=True)
-        write_table(results / f"answers_{name}.csv", _rounded(own))
-        found[name] = {
-            "chosen": {way: _chosen(answers / name, way, condition) for way in WAYS},
-            "seconds": {way: _seconds(answers / name, way, condition) for way in WAYS},
-            **_measure(tables, condition, config.calibration),
-        }
-        print(f"measured: {name}", flush=True)
-    write_json(results / "grades.json", found)
+    if ELSEWHERE in condition.folds:
+        own = {way: _tables(answers / "visits", way, CONDITIONS["visits"], seen) for way in WAYS}
+        decided = {way: _decide_elsewhere(own[way], its, config.calibration) for way, (its,) in tables.items()}
+    else:
+        decided = {way: decide_cross_fitted(folds, config.calibration) for way, folds in tables.items()}
+        found |= {"level": LEVEL, "target": TARGET, "shipped": _promise_of_shipped(config.calibration)}
+        found["promise"] = {way: promise(table) for way, table in decided.items()}
+        kept = [pd.concat(folds).assign(way=way) for way, folds in tables.items()]
+        write_table(results / f"answers_{name}.csv", _rounded(pd.concat(kept, ignore_index=True)))
+    found["ways"] = {way: _figures(table) for way, table in decided.items()}
+    write_json(results / f"{name}.json", found | {"differences": _differences(decided)})
+    print(f"measured: {name}", flush=True)
 
 
 def _cost(seen: Seen) -> dict[str, float]:
@@ -160,26 +160,10 @@ def _seconds(folder: Path, way: str, condition: Condition) -> float:
     return float(sum(read_json(folder / f"{way}_{fold}.json")["seconds"] for fold in condition.folds))
 
 
-def _measure(
-    tables: Mapping[str, Sequence[pd.DataFrame]], condition: Condition, rules: CalibrationConfig
-) -> dict[str, Any]:
-    """Measure all ways to grade under one condition."""
-    decided = {way: decide_cross_fitted(folds[:FOLDS], rules) for way, folds in tables.items()}
-    found = {"ways": {way: _figures(table) for way, table in decided.items()}, "differences": _differences(decided)}
-    if not condition.elsewhere:
-        found["promise"] = {way: promise(table) for way, table in decided.items()}
-    else:
-        beyond = {way: _decide_elsewhere(folds, rules) for way, folds in tables.items()}
-        found["beyond"] = {way: _figures(table) for way, table in beyond.items()}
-        found["beyond_differences"] = _differences(beyond)
-    return found
-
-
-def _decide_elsewhere(folds: Sequence[pd.DataFrame], config: CalibrationConfig) -> pd.DataFrame:
+def _decide_elsewhere(own: Sequence[pd.DataFrame], table: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
     """Decide on photos of another clinic by rules that are fitted on the answers for all folds."""
-    own = pd.concat(folds[:FOLDS], ignore_index=True)
-    rules = fit_rules(own, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
-    table = folds[FOLDS]
+    table_of_all = pd.concat(own, ignore_index=True)
+    rules = fit_rules(table_of_all, decoder=config.decoder, cost_of_missed=config.cost_of_missed)
     return apply_rules(table.assign(predicted_grade=decode(raw_probabilities(table), rules)), rules)
 
 
@@ -191,11 +175,10 @@ def _figures(decided: pd.DataFrame) -> dict[str, Any]:
 
 
 def _differences(decided: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """How each way differs from those that it is compared with."""
+    """How ways differ from those that they are compared with."""
     keys = (*FIGURES, "decisions.missed_fraction")
     found = {}
-    for first in COMPARED_WITH:
-        others = [way for way in decided if way != first]
+    for first, others in COMPARED.items():
         each = paired_differences([decided[first], *(decided[way] for way in others)])
         found[first] = {way: {key: its[key] for key in keys} for way, its in zip(others, each, strict=True)}
     return found

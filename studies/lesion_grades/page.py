@@ -11,14 +11,14 @@ from typing import Any
 
 from biranet.files import read_json
 from studies.commands import run_as_command
-from studies.lesion_grades.measure import AIMS, COMPARED_WITH, CONDITIONS, WAYS
+from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE, COMPARED, CONDITIONS, WAYS
 from studies.lesion_grades.run import HERE
 from studies.pages import FiguresPage, head, prose, row
 
 _HEADINGS = {
     "visits": "Folds of visits, lesions at 1024 px",
     "stretches": "Folds of stretches of the numbering, lesions at 1024 px",
-    "elsewhere": "Folds of visits, lesions at 512 px",
+    "elsewhere": "The other clinic, lesions at 512 px",
 }
 _NAMES = {
     "quadratic_weighted_kappa": "kappa",
@@ -33,41 +33,37 @@ _AIMED = tuple(AIMS)
 
 
 def _figures(results: Path) -> Iterator[str]:
-    found = read_json(results / "grades.json")
+    found = {name: read_json(path) for name in CONDITIONS if (path := results / f"{name}.json").exists()}
     for condition, heading in _HEADINGS.items():
-        its = found.get(condition)
-        if its is None:
-            continue
+        if condition not in found:
+            continue  # not asked yet
+        its = found[condition]
         count = next(iter(its["ways"].values()))["n"]
-        yield from ("", f"### {heading}", "", f"{count} photographs, each graded by what had not seen its visit.", "")
-        yield from _ways(its["ways"])
+        yield from ("", f"### {heading}", "", f"{count} photographs.", "")
+        yield from _ways(its["ways"], AIMS_ELSEWHERE if condition == "elsewhere" else AIMS)
         yield from _all_differences(its["differences"])
         if "promise" in its:
-            yield from _promises({"shipped": found["shipped"], **its["promise"]}, found)
-        if "beyond" in its:
-            count = next(iter(its["beyond"].values()))["n"]
-            yield from ("", f"### The other clinic, {count} photographs of 512 px", "", *_ways(its["beyond"]))
-            yield from _all_differences(its["beyond_differences"])
+            yield from _promises({"shipped": its["shipped"], **its["promise"]}, its)
     yield from _chosen(found)
 
 
-def _ways(ways: Mapping[str, Any]) -> Iterator[str]:
+def _ways(ways: Mapping[str, Any], aims: Mapping[str, float]) -> Iterator[str]:
     yield from head(["", *_NAMES.values()])
     for way, its in ways.items():
         yield row([WAYS[way], *(_value(its[name]) for name in _NAMES)])
-    yield row(["*aim, out of fold*", *(f"{aim:g}" for aim in AIMS.values()), "", "", ""])
+    yield row(["*aim*", *(f"{aims[name]:g}" if name in aims else "" for name in _NAMES)])
 
 
 def _all_differences(differences: Mapping[str, Any]) -> Iterator[str]:
-    for first in COMPARED_WITH:
+    for first in COMPARED:
         yield from ("", *head([f"minus {WAYS[first]}", *(_NAMES[name] for name in _AIMED), _NAMES["missed_fraction"]]))
         for way, its in differences[first].items():
             each = [its[name] for name in (*_AIMED, "decisions.missed_fraction")]
             yield row([WAYS[way], *(_difference(one) for one in each)])
 
 
-def _promises(promises: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    level, target = (f"{100 * found[name]:.0f} %" for name in ("level", "target"))
+def _promises(promises: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[str]:
+    level, target = (f"{100 * about[name]:.0f} %" for name in ("level", "target"))
     yield from (
         "",
         *head(
@@ -86,7 +82,7 @@ def _promises(promises: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator
     for way, its in promises.items():
         rule = its["bounded"]
         new = rule["of_new_stretches"]
-        kept = sum(share <= found["target"] for share in new)
+        kept = sum(share <= about["target"] for share in new)
         yield row(
             [
                 WAYS.get(way, "*the model that ships, 353 photographs, its folds of visits*"),
@@ -107,7 +103,7 @@ def _chosen(found: Mapping[str, Any]) -> Iterator[str]:
         each = ["; ".join(f"{n} x {told}" for told, n in found[name]["chosen"][way].items()) for name in conditions]
         seconds = sum(found[name]["seconds"][way] for name in conditions)
         yield row([WAYS[way], *(told or "-" for told in each), f"{seconds:,.0f}"])
-    own = found["seconds_a_photo"]["own"]
+    own = found["visits"]["seconds_a_photo"]["own"]
     yield from (
         "",
         *prose(

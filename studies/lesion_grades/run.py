@@ -66,13 +66,13 @@ def run(given: argparse.Namespace) -> None:
     looking = Looking(given, own, divisions)
     config = read_recipe(SHIPPED_RECIPE)
     seen = looking.seen_own()
-    for place, (name, condition) in enumerate(CONDITIONS.items(), 1):
-        if condition.elsewhere:
+    for name, condition in CONDITIONS.items():
+        if ELSEWHERE in condition.folds:
             seen = looking.seen_both(seen, elsewhere)
         for fold in condition.folds:
             task = Task(seen, condition.division, fold, condition.lesion_px, config)
             grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
-        write_results(given.out / "answers", given.results, seen, config, list(CONDITIONS)[:place])
+        write_results(name, given.out / "answers", given.results, seen, config)
 
 
 def read_photos(prepared: Path) -> pd.DataFrame:
