@@ -10,7 +10,7 @@ import torch
 from biranet.config import OptimizerConfig, TrainConfig
 from biranet.lesion_kinds import KINDS
 from biranet.photos.datasets.masks import MaskedPhoto
-from studies.lesion_grades import run
+from studies.lesion_grades import arms, run
 from studies.lesion_grades.arms import Answers, biranet_and_lesions, forest, grade_all, lesions, mean
 from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshold, held, missed_shares
 from studies.lesion_grades.divisions import WHOLE, HeadName, head_names, heads_of
@@ -121,7 +121,9 @@ def test_with_lesions_the_network_is_biranet_and_a_linear_function_and_learns_bo
     assert torch.equal(again.head.weight, learned.head.weight)
 
 
-def test_every_way_answers_for_a_fold_and_elsewhere_and_learns_from_no_photo_it_answers_for(seen):
+def test_every_way_answers_elsewhere_and_learns_from_no_photo_it_answers_for(seen, monkeypatch):
+    for name, value in (("PENALTIES", (0.1,)), ("TREES", 20), ("EPOCHS", 1)):
+        monkeypatch.setattr(arms, name, value)
     kept = {}
 
     def keep(way, ask):
