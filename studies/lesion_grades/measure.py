@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.files import read_json, write_json
 from biranet.grades import DECISIONS, REFERABLE_GRADE
+from biranet.lesion_kinds import LESIONS
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.lesion_grades.bound import (
@@ -33,6 +35,8 @@ from studies.lesion_grades.bound import (
     held,
     missed_shares,
 )
+from studies.lesion_grades.divisions import HeadName
+from studies.lesion_grades.look import WHOLE_PX
 from studies.lesion_grades.seen import ELSEWHERE, Seen
 from studies.shipped.card import RESULTS as SHIPPED_RESULTS
 from studies.shipped.promise import stretch_of
@@ -116,6 +120,26 @@ def write_results(name: str, answers: Path, results: Path, seen: Seen, config: T
     found["ways"] = {way: _figures(table) for way, table in decided.items()}
     write_json(results / f"{name}.json", found | {"differences": _differences(decided)})
     print(f"measured: {name}", flush=True)
+
+
+def areas_by_head(seen: Seen) -> pd.DataFrame:
+    """Say how much of each kind each head finds in the photos of a fold, which others look at too.
+
+    Args:
+        seen: Photos that are divided.
+
+    Returns:
+        By division, fold and head the means of the logarithms of areas, as `pool_lesions` gives them.
+    """
+    rows = []
+    for division, folds in seen.divisions.items():
+        for fold, other in product(range(FOLDS), repeat=2):
+            head = HeadName.of(division, fold, other)
+            name = f"lesions_{max(WHOLE_PX)}_{head}"
+            vectors = np.stack([each[name] for each, own in zip(seen.kept, folds, strict=True) if own == fold])
+            areas = dict(zip(LESIONS, vectors[:, : len(LESIONS)].mean(axis=0).round(2).tolist(), strict=True))
+            rows.append({"division": division, "fold": fold, "head": str(head), **areas})
+    return pd.DataFrame(rows)
 
 
 def _cost(seen: Seen) -> dict[str, float]:

@@ -38,7 +38,7 @@ from studies.lesion_grades.arms import Answers, grade_all
 from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
 from studies.lesion_grades.heads import Backbone, describe_heads, head_path, load_heads, train_heads
 from studies.lesion_grades.look import Arrays, look_at_all, read_kept
-from studies.lesion_grades.measure import CONDITIONS, write_results
+from studies.lesion_grades.measure import CONDITIONS, areas_by_head, write_results
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
 from studies.shipped.steps import SHIPPED_RECIPE
 
@@ -66,6 +66,7 @@ def run(given: argparse.Namespace) -> None:
     looking = Looking(given, own, divisions)
     config = read_recipe(SHIPPED_RECIPE)
     seen = looking.seen_own()
+    write_table(given.results / "areas.csv", areas_by_head(seen))
     for name, condition in CONDITIONS.items():
         if ELSEWHERE in condition.folds:
             seen = looking.seen_both(seen, elsewhere)
