@@ -137,7 +137,9 @@ def areas_by_head(seen: Seen) -> pd.DataFrame:
             head = HeadName.of(division, fold, other)
             name = f"lesions_{max(WHOLE_PX)}_{head}"
             vectors = np.stack([each[name] for each, own in zip(seen.kept, folds, strict=True) if own == fold])
-            areas = dict(zip(LESIONS, vectors[:, : len(LESIONS)].mean(axis=0).round(2).tolist(), strict=True))
+            areas = dict(
+                zip(LESIONS, vectors[:, : len(LESIONS)].mean(axis=0).astype(float).round(2).tolist(), strict=True)
+            )
             rows.append({"division": division, "fold": fold, "head": str(head), **areas})
     return pd.DataFrame(rows)
 
