@@ -11,6 +11,9 @@ export PYTHONDONTWRITEBYTECODE =
 # over what the other has left.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+# The files that hold tests of a mark: looking through all others for it would take longer than the tests.
+marked = $(shell grep -rl --include=*.py 'mark\.$(1)\b' tests)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-kernels test-apart check format docs ci test-ci bench lock clean
 .DELETE_ON_ERROR:
@@ -53,12 +56,12 @@ format: setup ## Lay out the code and repair what ruff can
 	$(BIN)/ruff format
 
 test-kernels: setup ## Run the tests marked kernels as two older processors would compute them
-	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels
-	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels
+	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
+	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
 
 test-apart: setup ## Run the tests marked apart, which bring a Ray cluster or OpenVINO into their process
 	COVERAGE_FILE=.coverage.apart OMP_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -q -m apart --cov --cov-report= --cov-fail-under=0
+		$(BIN)/python -m pytest -q -m apart $(call marked,apart) --cov --cov-report= --cov-fail-under=0
 
 docs: setup ## Write the reference of the Python interface to build/docs; a warning is an error
 	$(BIN)/python -W error docs/reference/build.py build/docs

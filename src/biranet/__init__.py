@@ -197,9 +197,9 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("biranet")
     elif name in _HOMES:
-        from biranet.extras import needing
+        from biranet.extras import require_extras
 
-        with needing(f"biranet.{name}"):
+        with require_extras(f"biranet.{name}"):
             value = getattr(importlib.import_module(f"biranet.{_HOMES[name]}"), name)
     else:
         raise AttributeError(f"module 'biranet' has no attribute {name!r}")

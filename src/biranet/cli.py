@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from biranet.console import GuardedStream, guarded_streams
 from biranet.errors import BiranetError, InputError, InterruptedRunError, PhotoError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.grades import DISCLAIMER
 from biranet.public_paths import check_utf8_name
 from biranet.setting_names import settings_as_flags
@@ -94,7 +94,7 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise InputError(f"there is no command {name!r}; the commands are: {', '.join(COMMANDS)}")
-    with needing(f"biranet {name}"):
+    with require_extras(f"biranet {name}"):
         return _run_command(COMMANDS[name], name, rest)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from biranet.errors import BiranetError, InputError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.signals import current_handlers, stop_signals_blocked
 from biranet.temporary_places import temporary_place
 
@@ -185,7 +185,7 @@ def open_cluster(address: str = LOCAL, workers: int = 2) -> Iterator[Cluster]:
     Raises:
         InputError: If Ray is not installed, the address is none, or nobody answers there.
     """
-    with needing("computing on a Ray cluster", "ray"):
+    with require_extras("computing on a Ray cluster", "ray"):
         connected = import_ray().is_initialized()
     settings: dict[str, Any] = {"address": address}
     check_address(address)
@@ -199,7 +199,7 @@ def open_cluster(address: str = LOCAL, workers: int = 2) -> Iterator[Cluster]:
 
 
 def import_ray() -> Any:
-    """Import Ray with Ray Data, quietly; `needing` is for who calls it."""
+    """Import Ray with Ray Data, quietly; `require_extras` is for who calls it."""
     os.environ.update(_QUIET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own future

@@ -47,12 +47,12 @@ CONFIG = TrainConfig(
 """A BiRA-Net on two of timm's smallest ResNets, from random weights: there is nothing to download."""
 
 
-def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
+def run_demo(out: Path, log: Callable[[str], Any] = print) -> dict[str, Any]:
     """Draw photographs, and prepare, split, train, evaluate and grade them.
 
     Args:
         out: Folder for all of it; an earlier demo in it is replaced.
-        say: Where the story goes, line by line.
+        log: Where the story goes, line by line.
 
     Returns:
         The metrics on the test part.
@@ -67,31 +67,31 @@ def run_demo(out: Path, say: Callable[[str], Any] = print) -> dict[str, Any]:
                 shutil.rmtree(path)
             elif path.name != MARK:
                 path.unlink()
-        return _run(out, say)
+        return _run(out, log)
 
 
-def _run(out: Path, say: Callable[[str], Any]) -> dict[str, Any]:
+def _run(out: Path, log: Callable[[str], Any]) -> dict[str, Any]:
     started = time.monotonic()
-    say(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
+    log(f"1/6  Drawing {PHOTOS} fundus photographs, two eyes of each patient: {out / 'photos'}")
     labels = draw_folder(out / "photos", balanced_grades(PHOTOS), seed=SEED)
-    say(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")
+    log(f"2/6  Preparing them: field found, cut, {SIZE_PX} px square: {out / 'prepared'}")
     prepared = out / "prepared"
     prepare_folder(out / "photos", prepared, labels=LabelSource(labels), size_px=SIZE_PX, workers=2)
-    say("3/6  Splitting them by patient")
+    log("3/6  Splitting them by patient")
     table = split_photos(read_manifest(prepared), SplitConfig(seed=SEED))
     write_manifest(prepared, table)
-    say(f"     {describe_split(table)}")
-    say("4/6  Training a small BiRA-Net from random weights (most of the time goes here)")
+    log(f"     {describe_split(table)}")
+    log("4/6  Training a small BiRA-Net from random weights (most of the time goes here)")
     run = out / "run"
     train(prepared, run, CONFIG)
-    say("5/6  Evaluating the best epoch on patients it has never seen")
+    log("5/6  Evaluating the best epoch on patients it has never seen")
     metrics = evaluate_checkpoint(run / BEST_NAME, prepared, out / "report")
-    say("6/6  Grading five new photographs")
+    log("6/6  Grading five new photographs")
     fresh = draw_folder(out / "new", balanced_grades(5), seed=SEED + 1, photos_per_group=1).parent
     for answer in load(run / BEST_NAME).grade_many(sorted(fresh.glob("*.jpg"))):
-        say(f"     {Path(answer.file).name}: grade {answer.grade}, {answer.decision}")
+        log(f"     {Path(answer.file).name}: grade {answer.grade}, {answer.decision}")
     kappa = metrics["quadratic_weighted_kappa"]
-    say(
+    log(
         f"Done in {time.monotonic() - started:.0f} s. Quadratic weighted kappa on the test part: {kappa:.3f}\n"
         f"Open the report: {(out / 'report' / 'report.html').resolve()}\n{DISCLAIMER}"
     )

@@ -28,7 +28,7 @@ def install_command(extra: str) -> str:
 
 
 @contextmanager
-def needing(what: str, extra: str | None = None) -> Iterator[None]:
+def require_extras(what: str, extra: str | None = None) -> Iterator[None]:
     """Say in one sentence that a package is missing which an extra brings.
 
     Args:
@@ -39,7 +39,7 @@ def needing(what: str, extra: str | None = None) -> Iterator[None]:
         InputError: If such a package cannot be found.
 
     Example:
-        >>> with needing("this example"):
+        >>> with require_extras("this example"):
         ...     raise ModuleNotFoundError(name="torch.nn")
         Traceback (most recent call last):
             ...

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from biranet.errors import InputError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.files import atomic_write, parse_json
 from biranet.outputs import head_of
 from biranet.tables import cells_writer
@@ -47,7 +47,7 @@ def check_table_format(path: Path) -> None:
     if suffix not in TABLE_FORMATS:
         raise InputError(f"{path}: a table ends in .csv, .jsonl (JSON lines) or .parquet; name such a file")
     if suffix == ".parquet":
-        with needing(f"writing {path}"):
+        with require_extras(f"writing {path}"):
             import pyarrow  # type: ignore[import-untyped]  # noqa: F401
 
 
@@ -166,7 +166,7 @@ def _first_names(head: bytes) -> list[str] | None:
 
 def _parquet_columns(path: Path) -> list[str] | None:
     """The columns of a Parquet file that `write_typed` wrote."""
-    with needing(f"writing {path}"):
+    with require_extras(f"writing {path}"):
         from pyarrow.parquet import read_schema
     try:
         schema = read_schema(path)

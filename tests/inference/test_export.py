@@ -54,7 +54,11 @@ class Export(NamedTuple):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param("argmax", marks=SAMPLE), "expected_grade", pytest.param("none", marks=SAMPLE)],
+    params=[
+        pytest.param("argmax", marks=SAMPLE),
+        "expected_grade",
+        pytest.param("none", marks=pytest.mark.slow),
+    ],
 )
 def exported(request, checkpoint, drawn_photos, tmp_path_factory):
     """A checkpoint with rules, and its export, which replaced an earlier one.
@@ -177,10 +181,10 @@ def test_graph_is_as_it_is_described(exported):
         ("ranet", "test_convnext3", "stage3", True),
         ("plain", "test_resnet", "stage1", True),
         pytest.param("ranet", "test_vit", "none", False, marks=SAMPLE),
-        pytest.param("biranet", "test_resnet", "stage2", False, marks=SAMPLE),
+        pytest.param("biranet", "test_resnet", "stage2", False, marks=pytest.mark.slow),
         pytest.param("biranet", "test_resnet", "stage2", True, marks=SAMPLE),
         pytest.param("biranet", "tf_efficientnet_lite0", "stage4", True, marks=SAMPLE),
-        pytest.param("ranet", "tf_efficientnet_lite0", "stage3", False, marks=SAMPLE),
+        pytest.param("ranet", "tf_efficientnet_lite0", "stage3", False, marks=pytest.mark.slow),
     ],
 )
 def test_every_architecture_is_exported(biranet, tmp_path, name, backbone, freeze, flip):

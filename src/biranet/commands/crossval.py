@@ -61,7 +61,7 @@ class Crossval(TrainingCommand):
         from biranet.reports.probe import describe_probe_differences
         from biranet.reports.table_provenance import PREDICTIONS_NAME
 
-        config, start = self.settle()
+        config, start = self.combine_settings()
         if config.fold is not None:
             raise InputError("--fold is for biranet train; crossval goes through all folds, so leave it out")
         if self.folds is not None and self.folds < 2:

@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from biranet.commands.flags import Command, command_line
 from biranet.errors import InputError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.grades import DISCLAIMER
 
 
@@ -32,7 +32,7 @@ class Export(Command):
 
         # Only now, so that mistakes are answered at once.
         as_onnx = self.out.suffix == ".onnx"
-        with needing("writing ONNX" if as_onnx else "halving a checkpoint", "onnx" if as_onnx else "train"):
+        with require_extras("writing ONNX" if as_onnx else "halving a checkpoint", "onnx" if as_onnx else "train"):
             from biranet.inference.export import HALF, ONNX, export_half, export_onnx
         from biranet.outputs import claim_output
 

@@ -137,7 +137,7 @@ class Grade(Command):
         self, graded: "Graded", listed: "PhotoList", info: "CheckpointInfo", checkpoint: Path, patients: Path
     ) -> Iterator[str]:
         """Say what was decided, how grades were made, and what makes one doubt them."""
-        from biranet.decisions.rule_doubts import doubts_of
+        from biranet.decisions.rule_doubts import find_doubts
         from biranet.decisions.rules import describe_decoder
         from biranet.learning.shipped_models import describe_model
 
@@ -159,7 +159,7 @@ class Grade(Command):
         yield f"Decisions: {decided or 'none'}"
         if usable := done - failed:
             yield describe_decoder(info.rules, graded.not_most_probable, usable)
-        yield from (*info.doubts, *doubts_of(info.rules))
+        yield from (*info.doubts, *find_doubts(info.rules))
         yield f"Model: {describe_model(checkpoint)}\n{DISCLAIMER}"
 
     def next_step(self) -> str:

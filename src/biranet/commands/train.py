@@ -62,7 +62,7 @@ class Train(TrainingCommand):
         from biranet.learning.train import run_training
         from biranet.learning.training import TrainingPlan
 
-        config, start = self.settle()
+        config, start = self.combine_settings()
         if self.resume and self.out is not None:
             # Settings that leave no trace in the result may differ.
             asked, kept = result_settings(config), result_settings(_settings_of(self.out)[1])

@@ -33,7 +33,7 @@ class TrainingCommand(Command):
     # What `start` names, a `Start`, where the defaults of the settings were read from it; no flag.
     loaded: Suppress[Fixed[Any]] = None
 
-    def settle(self) -> "tuple[TrainConfig, Start | None]":
+    def combine_settings(self) -> "tuple[TrainConfig, Start | None]":
         """Combine the settings, with files in place of the names of models.
 
         Returns:

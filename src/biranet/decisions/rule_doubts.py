@@ -11,11 +11,11 @@ FIT_RULES = "Fit its rules with: biranet calibrate"
 """What to do about it."""
 
 
-def doubts_of(rules: Rules) -> tuple[str, ...]:
+def find_doubts(rules: Rules) -> tuple[str, ...]:
     """What a user of rules must know of them, a sentence each: their doubts, or that nothing was fitted.
 
     Example:
-        >>> doubts_of(Rules())[0][:28]
+        >>> find_doubts(Rules())[0][:28]
         'The model was not calibrated'
     """
     return (f"{NOT_CALIBRATED} {FIT_RULES}",) if rules == Rules() else rules.doubts

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from biranet.errors import InputError, PhotoError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.photos.formats import PHOTO_SUFFIXES, PhotoFile
 from biranet.photos.formats.limits import check_bytes
 from biranet.photos.prepare import open_photo
@@ -227,7 +227,7 @@ def _need_packages(address: Address) -> None:
             import gcsfs  # noqa: F401
         except ModuleNotFoundError:
             raise InputError(f"reading {address} needs gcsfs; install it with: pip install gcsfs") from None
-    with needing(f"reading {address}", "remote"):
+    with require_extras(f"reading {address}", "remote"):
         import aiohttp  # noqa: F401
         import fsspec  # noqa: F401
 

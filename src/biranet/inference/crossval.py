@@ -165,7 +165,7 @@ def cross_validate(
         RefusedError: If copies or patients stand in two folds, or the model to start from has learned from the photos.
         InterruptedRunError: If a signal came; the same call goes on.
     """
-    say = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
+    log = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
     table = read_manifest(prepared)
     check_columns(table, report.by)
     asked = FOLDS if plan.folds is None else plan.folds
@@ -181,20 +181,20 @@ def cross_validate(
         metrics: dict[str, Any] = read_json(out / REPORT_NAME / METRICS_NAME)
         return metrics
     if warnings := describe_warnings(findings, prepared):
-        say(warnings)
+        log(warnings)
     if (table["split"] != table[OFFICIAL_SPLIT]).any():
-        say(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
+        log(f"{prepared} has a split; it stays there, and has no say here: all parts of it are divided into folds")
     for grade, count, patients in division.grades_missing_from_training():
-        say(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
-    return _go_through(CrossValidation(prepared, out, division, config, start, report), say)
+        log(Note.of("grade_not_learned", grade=grade, photos=count, patients=patients).text)
+    return _go_through(CrossValidation(prepared, out, division, config, start, report), log)
 
 
-def _go_through(work: CrossValidation, say: Callable[[str], Any]) -> dict[str, Any]:
+def _go_through(work: CrossValidation, log: Callable[[str], Any]) -> dict[str, Any]:
     """Do what is left to do of a cross-validation, and return the content of `metrics.json`."""
     link_prepared(work.prepared, work.photos, work.division.table)
     folds = range(len(work.division.columns))
-    say(f"Watch it: tensorboard --logdir {shlex.quote(str(work.out))}")
-    remaining = CrossvalTimer(len(folds), _steps_per_epoch(work), work.config, say)
+    log(f"Watch it: tensorboard --logdir {shlex.quote(str(work.out))}")
+    remaining = CrossvalTimer(len(folds), _steps_per_epoch(work), work.config, log)
     try:
         models = [_answer_fold(work, fold, remaining) for fold in folds]
         inputs = work.out / INPUTS_NAME
@@ -251,7 +251,7 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     """Train on the other folds, and answer for the photos of this one."""
     column, config = work.division.columns[fold], dataclasses.replace(work.config, fold=fold)
     parts = graded_photos(work.division.table)[column].value_counts()
-    remaining.say(
+    remaining.log(
         f"{remaining.current}: {counted(parts.get('train', 0), 'photo')} to learn from, "
         f"{parts.get('validation', 0)} to choose the epoch, {parts['test']} to answer for"
     )
@@ -262,7 +262,7 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     photos = photos_of_part(work.division.table, "test", predictor, work.photos)
     told = train_probe_beside(plan)
     if told:
-        remaining.say(told)
+        remaining.log(told)
     tables = {
         work.probe_answers(fold): predict_by_probe(path, predictor.info, work.photos, photos, computing),
         work.answers(fold): predict_photos(predictor, work.photos, photos, workers=config.data.workers),
@@ -279,7 +279,7 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
     with remaining.training("The model of all photos", done=model.exists()) as to_do:
         if not to_do:
             return
-        remaining.say(f"{remaining.current}: its rules are fitted on the answers of the folds")
+        remaining.log(f"{remaining.current}: its rules are fitted on the answers of the folds")
         _train(TrainingPlan(work.photos, work.out / "final", work.config, work.start), remaining)
         with open_checkpoint(trained := work.model("final")) as stored:
             info = info_of(trained, stored)
@@ -288,5 +288,5 @@ def _train_final(work: CrossValidation, answers: pd.DataFrame, remaining: Crossv
                     info, work.photos, work.division.table, answers, work.config.calibration
                 )
             except BiranetError as error:  # what has been learned is worth more than its rules
-                remaining.say(f"The model could not be calibrated: {error}")
+                remaining.log(f"The model could not be calibrated: {error}")
             write_info(stored, model, info)

@@ -22,14 +22,14 @@ class CrossvalTimer:
         folds: How many there are; the training on all photos comes after them.
         steps: Steps of an epoch of a fold.
         config: The settings of all trainings.
-        say: Where it is told.
+        log: Where it is told.
 
     Attributes:
         current: The training that is on.
     """
 
-    def __init__(self, folds: int, steps: int, config: TrainConfig, say: Callable[[str], Any]) -> None:
-        self.left, self.steps, self.config, self.say = folds + 1, steps, config, say
+    def __init__(self, folds: int, steps: int, config: TrainConfig, log: Callable[[str], Any]) -> None:
+        self.left, self.steps, self.config, self.log = folds + 1, steps, config, log
         self.current = "Beginning"
         self._seconds: list[float] = []
         self._first_batch: dict[int, float] = {}
@@ -51,12 +51,12 @@ class CrossvalTimer:
         yield not done
         self.left -= 1
         if done:
-            self.say(f"{what}: finished before")
+            self.log(f"{what}: finished before")
             return
         self._seconds.append(time.monotonic() - started)
         mean = sum(self._seconds) / len(self._seconds)
         left = f"; about {describe_duration(mean * self.left)} left" if self.left else ""
-        self.say(f"{what}: finished in {describe_duration(self._seconds[-1])}{left}")
+        self.log(f"{what}: finished in {describe_duration(self._seconds[-1])}{left}")
 
     def after_batch(self, progress: Progress) -> None:
         """Warn as soon as a step shows that all will take long, and tell about how long once an epoch has shown it."""
@@ -73,7 +73,7 @@ class CrossvalTimer:
         if len(self._first_batch) > 1:
             first, second = self._first_batch.values()
             left = (second - first) * self._epochs_left(progress)
-            self.say(f"{self.current}: about {describe_duration(left)} left for all")
+            self.log(f"{self.current}: about {describe_duration(left)} left for all")
 
     def _epochs_left(self, progress: Progress) -> int:
         """How many epochs all that is left takes, the answers of folds counted as epochs."""
@@ -82,7 +82,7 @@ class CrossvalTimer:
 
     def _warn(self, seconds: float) -> None:
         remedies = ", ".join(["fewer --folds", *describe_remedies(self.config, choose_device(self.config.device).type)])
-        self.say(
+        self.log(
             f"{self.current}: about {describe_duration(seconds)} left for all, with linear probes and answers: this "
             f"will not end today. What would shorten it: {remedies}. Ctrl-C saves it, and the very same command goes on"
         )

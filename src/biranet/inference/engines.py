@@ -6,7 +6,7 @@ from typing import Any
 
 from biranet.config import Device, Engine, ModelConfig
 from biranet.errors import InputError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.learning.onnx_predictor import OnnxPredictor, load_onnx
 from biranet.learning.openvino_predictor import load_openvino
 from biranet.learning.predictor import LoadedPredictor
@@ -55,7 +55,7 @@ def load_engine(
             f"{name} computes on the CPU here; leave out {setting('device', device)}, or give a checkpoint and "
             f"{setting('engine', 'torch')}"
         )
-    with needing(f"computing {model} by {name}"):
+    with require_extras(f"computing {model} by {name}"):
         predictor = load(beside)
     if not exported:
         if predictor.checkpoint_sha256 != read_model_card(model.stem).weights_sha256:
@@ -80,7 +80,7 @@ def _load_checkpoint(model: Path, device: Device, build: Callable[[ModelConfig],
             f"torch cannot compute {model}, an exported model; give the checkpoint that it was made of, or "
             f"{setting('engine', 'onnx')}"
         )
-    with needing(f"computing {model}"):  # not before: importing torch takes longer than grading a photo
+    with require_extras(f"computing {model}"):  # not before: importing torch takes longer than grading a photo
         from biranet.learning.torch_predictor import load_predictor
 
         return load_predictor(model, device) if build is None else load_predictor(model, device, build)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from biranet.decisions.rules import decide
 from biranet.errors import RefusedError
-from biranet.extras import needing
+from biranet.extras import require_extras
 from biranet.files import parse_json, write_bytes
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo
@@ -132,7 +132,7 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         InputError: If the checkpoint cannot be used, or the extra `[onnx]` is not installed.
         RefusedError: If the model does not fit into one file, cannot be written as ONNX, or answers otherwise there.
     """
-    with needing("writing ONNX"):
+    with require_extras("writing ONNX"):
         import onnx  # noqa: F401 (asked for before torch begins to write the graph)
         import onnxscript
     predictor = load_predictor(checkpoint, "cpu")

@@ -1,6 +1,7 @@
 """The run folder, and what must hold before a training may begin in it."""
 
 import dataclasses
+import functools
 import importlib.metadata
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,13 @@ def epoch_name(epoch: int) -> str:
 
 def software_versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
+    return {"biranet": software_version(), **_package_versions()}
+
+
+@functools.cache  # every save names them, and they do not change while a process runs
+def _package_versions() -> dict[str, str]:
     packages = ("torch", "timm", "numpy", "opencv-python-headless", "pillow")
-    return {"biranet": software_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def split_column(config: TrainConfig) -> str:

@@ -14,7 +14,7 @@ from biranet.reports.pages.listing import Number, Numbers
 from biranet.reports.pages.page import decimal, percent
 from biranet.reports.pages.tables import ROWS_OF
 from biranet.reports.paper.patients import patients_of, photos_and_patients
-from biranet.reports.paper.rules import aim_of
+from biranet.reports.paper.rules import describe_aim
 from biranet.reports.paper.wording import as_markdown, capitalized, enumerate_words, number_word
 
 _CLAUSES = {
@@ -109,7 +109,7 @@ def _describe_points(metrics: Mapping[str, Any], numbers: Numbers) -> Iterator[s
         if sensitivity and specificity:
             place = "that" if clauses else "the operating point"
             clauses.append(
-                f"{in_text(sensitivity)} and {in_text(specificity)} at {place} for {aim_of(point, cite=False)}"
+                f"{in_text(sensitivity)} and {in_text(specificity)} at {place} for {describe_aim(point, cite=False)}"
             )
     if clauses:
         yield f"Sensitivity and specificity were {'; '.join(clauses)}."

@@ -17,7 +17,7 @@ _AIMS = {
 }
 
 
-def aim_of(point: str, *, cite: bool = True) -> str:
+def describe_aim(point: str, *, cite: bool = True) -> str:
     """Write what an operating point was chosen for, with its article; one of another program goes by its name.
 
     Args:
@@ -25,7 +25,7 @@ def aim_of(point: str, *, cite: bool = True) -> str:
         cite: Whether to cite what it goes back to.
 
     Example:
-        >>> aim_of("cost_5")
+        >>> describe_aim("cost_5")
         'the lowest cost, that of a missed referable photograph being 5 needless referrals'
     """
     if point.startswith("cost_"):
@@ -106,7 +106,7 @@ def _describe_points(metrics: Mapping[str, Any], thresholds: Thresholds) -> Iter
         return
     named = []
     for point in points:
-        named.append(f"{aim_of(point)}{_at(thresholds[point]) if point in thresholds else ''}")
+        named.append(f"{describe_aim(point)}{_at(thresholds[point]) if point in thresholds else ''}")
     yield f"The operating points of the score for referral were chosen for {'; '.join(named)}."
     if {"sensitivity_90", "specificity_90"} <= set(points) and metrics["decisions"]:
         yield (
