@@ -323,3 +323,21 @@ def test_one_photo_is_measured(biranet, place):
     assert metrics["n"] == metrics["accuracy"] == 1
     assert metrics["quadratic_weighted_kappa"] is None
     assert "one and the same grade" in metrics["undefined"]["quadratic_weighted_kappa"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["--predictions", "p.csv", "--lesions", "lesions.safetensors", "--photos", "photos"],
+            "--lesions belongs to a CHECKPOINT with a PREPARED folder; a table has no photos",
+        ),
+        (
+            ["model.safetensors", "--lesions", "lesions.safetensors"],
+            "--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what",
+        ),
+    ],
+)
+def test_lesions_want_a_checkpoint_and_photos(biranet, place, words, sentence):
+    answer = biranet("evaluate", *words)
+    assert (answer.status, answer.err) == (2, f"biranet: {sentence}\n")

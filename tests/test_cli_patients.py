@@ -251,8 +251,8 @@ def test_a_header_that_says_another_eye_than_the_list_makes_it_unknown(grade, di
     answer = grade(write_list(*rows, name="dicom/list.csv"))
     eyes = table("g_eyes.csv").set_index("eye")
     assert eyes.loc["left", "status"] == "missing" and eyes.loc["right", "photos"] == "2"
-    assert eyes.loc["unknown", "reason"] == "the labels say right, the header of the file says left"
-    assert "dicom/a.dcm: the labels say right, the header of the file says left; it was not used." in answer.out
+    assert eyes.loc["unknown", "reason"] == "it was given as right, the header of the file says left"
+    assert "dicom/a.dcm: it was given as right, the header of the file says left; it was not used." in answer.out
     [patient] = table("g_patients.csv").to_dict("records")
     assert "the headers of its files name 2 patients" in patient["reason"]
     assert patient["patient"] == "P1" and patient["decision"] != "do not refer"

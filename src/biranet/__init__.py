@@ -6,6 +6,7 @@ Research software, not a medical device.
 |---|---|
 | grades of photographs | `load`, `Grader`, `Prediction` |
 | pictures of them, with maps drawn over | `Picture`, `NamedMap`, `Original` |
+| lesions of photographs, counted and outlined | `load_lesions`, `LesionReader`, `Lesions`, `LesionFinding` |
 | answers for eyes and patients | `PatientAnswer`, `EyeAnswer`, `PhotoAnswer`, `Subject` |
 | what a model says of itself | `CheckpointInfo`, `StartedFrom`, `Normalization`, `Rules`, `OperatingPoint` |
 | an engine of your own | `Predictor`, `Predicted` |
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from biranet.evaluation.api import measure as measure
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import load as load
+    from biranet.inference.lesion_findings import LesionFinding as LesionFinding
+    from biranet.inference.lesions import LesionReader as LesionReader
+    from biranet.inference.lesions import Lesions as Lesions
+    from biranet.inference.lesions import load_lesions as load_lesions
     from biranet.inference.original import Original as Original
     from biranet.inference.prediction import Prediction as Prediction
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
@@ -89,6 +94,10 @@ _HOMES = {
     "Picture": "photos.sheet",
     "NamedMap": "photos.overlay",
     "Original": "inference.original",
+    "load_lesions": "inference.lesions",
+    "LesionReader": "inference.lesions",
+    "Lesions": "inference.lesions",
+    "LesionFinding": "inference.lesion_findings",
     "PatientAnswer": "decisions.patients",
     "EyeAnswer": "decisions.patients",
     "PhotoAnswer": "decisions.patients",
@@ -142,6 +151,10 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Picture",
     "NamedMap",
     "Original",
+    "load_lesions",
+    "LesionReader",
+    "Lesions",
+    "LesionFinding",
     "PatientAnswer",
     "EyeAnswer",
     "PhotoAnswer",

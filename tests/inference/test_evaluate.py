@@ -114,7 +114,8 @@ def test_page_says_what_was_measured(report, checkpoint, split_folder):
     for written in report[1].rglob("*.*"):
         assert str(checkpoint.parents[1]).encode() not in written.read_bytes(), written
     assert f"{split_folder.name}, part test of the column" in page
-    assert page.count("data:image/jpeg;base64,") % 3 == 0 and "data:image/jpeg" in page
+    # The photo, two streams and the evidence.
+    assert page.count("data:image/jpeg;base64,") % 4 == 0 and "data:image/jpeg" in page
     assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from biranet.inference.lesion_drawing import COLORS, draw_lesions, outline
+from biranet.errors import InputError
+from biranet.inference.lesion_drawing import COLORS, Graded, draw_lesions, outline
 from biranet.learning.lesions.finder import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
 from biranet.photos.field import Field
+from biranet.photos.sheet import Caption
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,34 @@ def test_an_outline_is_around_a_lesion_and_not_over_it(maps):
     assert np.array_equal(outline(photo, maps, {"MA": 0.5}), photo)
 
 
+def test_colours_cover_a_lesion_as_strongly_as_is_asked_for(maps):
+    photo = np.full((240, 300, 3), 100, np.uint8)
+    inside = 24 * 4 - 8, 34 * 4 + 20
+    color = np.array(COLORS["HE"][1])
+    for opacity in (0.0, 0.5, 1.0):
+        drawn = outline(photo, maps, {"HE": 0.5}, opacity=opacity)
+        np.testing.assert_allclose(drawn[inside], (1 - opacity) * 100 + opacity * color, atol=1)
+        assert (drawn[inside[0], 40] == 100).all()
+    with pytest.raises(InputError, match="must be a number from 0 to 1, not 2"):
+        outline(photo, maps, {"HE": 0.5}, opacity=2)
+
+
+def test_a_picture_has_a_square_of_each_colour_by_its_words(maps):
+    told = {"MA": "microaneurysms: not looked for", "HE": "haemorrhages: 1", "EX": "hard exudates: 0"}
+    blank = LesionMaps(np.zeros_like(maps.shares), maps.cut, maps.size_px)
+    picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), blank, {"HE": 0.5, "EX": 0.5}, told, named(maps))
+    colors = {tuple(color) for color in np.unique(picture.pixels.reshape(-1, 3), axis=0).tolist()}
+    assert {kind for kind, (_, color) in COLORS.items() if color in colors} == {"HE", "EX"}
+    assert "by a share, as far as the network can tell, of at least: 0.50 green, 0.50 yellow." in picture.alt_text
+
+
+def named(maps):
+    return Graded(Caption("Lesions, no grade", (), ("eye.jpg",)), maps.cut)
+
+
 def test_words_of_a_picture(maps):
     told = {"HE": "haemorrhages: 1", "MA": "microaneurysms: not looked for"}
-    picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), maps, {"HE": 0.5}, told, "eye.jpg")
-    assert "Green: haemorrhages: 1. microaneurysms: not looked for. A program drew" in picture.alt_text
+    picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), maps, {"HE": 0.5}, told, named(maps))
+    assert "Green: haemorrhages: 1. microaneurysms: not looked for. Outlined are" in picture.alt_text
+    assert "A program drew" in picture.alt_text
     assert "not a medical device" in picture.alt_text

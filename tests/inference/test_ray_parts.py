@@ -155,7 +155,7 @@ def test_whose_eye_it_is_follows_from_header_and_list_anew(folder):
     parquet.write_table(as_part([("a", answer("a.jpg"), Header(eye="right"), Further())], PLAIN), part)
     settle(folder, "a")
     assert [(each.subject.eye, each.subject.problem) for each in answers_in(folder)] == [
-        ("", "the labels say left, the header of the file says right")
+        ("", "it was given as left, the header of the file says right")
     ]
     settle_parts(folder, listed("a", Subject("P1", "labels")), PLAIN)
     assert [each.subject for each in answers_in(folder)] == [Subject("P1", "labels", "right", "header")]

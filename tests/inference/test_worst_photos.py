@@ -1,5 +1,8 @@
 """The photos that the report shows."""
 
+import itertools
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +14,7 @@ from biranet.learning.data import PreparedPhotos
 from biranet.learning.predict import predict_photos
 from biranet.learning.torch_predictor import load_predictor
 from biranet.manifest import read_manifest
-from biranet.reports.report import MAX_MISTAKES
+from biranet.reports.report import MAX_MISTAKES, Overlay
 
 
 def predictions(rows):
@@ -75,8 +78,35 @@ def test_panels_belong_to_the_chosen_photos(panels):
         np.testing.assert_array_equal(panel.photo, photos[row])
 
 
-def test_panels_show_each_stream(panels):
+def test_panels_show_each_stream_and_the_evidence_with_their_scales(panels):
     for panel in panels[2]:
-        assert len(panel.attention) == 2
-        assert all(picture.shape == panel.photo.shape == (64, 64, 3) for picture in panel.attention)
-        assert not np.array_equal(*panel.attention)
+        assert [each.label for each in panel.maps] == [
+            "attention of stream A, 0 to 1",
+            "attention of stream B, 0 to 1",
+            "evidence (red: refer, blue: do not), -0.1 to 0.1",
+        ]
+        assert all(each.pixels.shape == panel.photo.shape == (64, 64, 3) for each in panel.maps)
+        assert not any(np.array_equal(*(each.pixels for each in two)) for two in itertools.combinations(panel.maps, 2))
+        assert all(re.fullmatch(r"its values go from -?[\d.]+ to -?[\d.]+", each.told) for each in panel.maps)
+        assert panel.lesions is None
+
+
+def test_lesions_are_drawn_of_the_same_photos(checkpoint, prepared, panels):
+    answers = panels[0].iloc[choose_rows(panels[0])[:2]].reset_index(drop=True)
+
+    def draw(row):
+        return Overlay(f"lesions of {row['file']}, {row['sha256']}", np.zeros((9, 9, 3), np.uint8))
+
+    predictor = load_predictor(checkpoint, "cpu")
+    drawn = draw_panels(predictor, prepared, answers, draw)
+    digests = answers.set_index("file")["sha256"]
+    assert [panel.lesions.label for panel in drawn] == [
+        f"lesions of {panel.caption}, {digests[panel.caption]}" for panel in draw_panels(predictor, prepared, answers)
+    ]
+
+
+def test_panels_tell_the_score_that_decides(panels):
+    answers, _, drawn = panels
+    for row, panel in zip(choose_rows(answers), drawn, strict=True):
+        score = answers[["p2", "p3", "p4"]].iloc[row].sum()
+        assert panel.answer.startswith(f"referral score {score:.2f}, probability ")

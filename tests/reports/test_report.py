@@ -27,7 +27,7 @@ from biranet.grades import DISCLAIMER
 from biranet.reports.facts import Facts, SourceTable
 from biranet.reports.notes import Note
 from biranet.reports.pages.page import PICTURE_SIZE_PX
-from biranet.reports.report import Panel, Supplement, worst_mistakes, write_report
+from biranet.reports.report import Overlay, Panel, Supplement, worst_mistakes, write_report
 from biranet.reports.table_provenance import Provenance
 from html_page import Page
 
@@ -66,7 +66,8 @@ def whole() -> pd.DataFrame:
 def panel(caption: str = "a.png", truth: int | None = 2, predicted: int = 3, streams: int = 2) -> Panel:
     random = np.random.default_rng(1)
     pictures = [random.integers(0, 256, (60, 90, 3)).astype(np.uint8) for _ in range(1 + streams)]
-    return Panel(caption, pictures[0], pictures[1:], truth, predicted)
+    maps = [Overlay(f"stream {number}, 0 to 1", picture) for number, picture in enumerate(pictures[1:], 1)]
+    return Panel(caption, pictures[0], maps, truth, predicted)
 
 
 def written(
@@ -183,7 +184,7 @@ def test_what_must_be_known_stands_first(tmp_path: Path) -> None:
 def test_pictures_are_small_jpegs_of_the_photo(tmp_path: Path) -> None:
     rows, columns = np.mgrid[0:800, 0:1000]
     photo = np.stack([rows / 4, columns / 4, np.full_like(rows, 90)], axis=-1).astype(np.uint8)
-    _, page = written(tmp_path, predictions(), panels=[Panel("big.png", photo, [photo[::-1]], 0, 0)])
+    _, page = written(tmp_path, predictions(), panels=[Panel("big.png", photo, [Overlay("x", photo[::-1])], 0, 0)])
     decoded = []
     for image in page.all("img"):
         header, data = (image["src"] or "").split(",")
@@ -202,7 +203,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
     grades = "true 2 moderate, predicted 3 severe"
     assert [image["alt"] for image in page.all("img")] == [
         f"Photo {NASTY}, {grades}",
-        *(f"Where stream {stream} looked on photo {NASTY}, {grades}" for stream in (1, 2)),
+        *(f"Stream {stream}, 0 to 1, over photo {NASTY}, {grades}" for stream in (1, 2)),
     ]
     assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
     assert page.text.count(NASTY) == 5
@@ -390,10 +391,26 @@ def test_a_refused_table_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_outlines_of_lesions_are_large_and_have_a_legend(tmp_path: Path) -> None:
+    pixels = np.zeros((700, 600, 3), np.uint8)
+    lesions = Overlay("lesions, shares of 0.3", pixels, "green: haemorrhages 3", [("#00e678", "haemorrhages 3")])
+    _, page = written(tmp_path, predictions(), panels=[dataclasses.replace(panel(), lesions=lesions), panel("b.png")])
+    assert page.text.count("haemorrhages 3") == 1 and "drawn by another network, not by an ophthalmologist" in page.text
+    [drawn] = [image for image in page.all("img") if image["alt"].startswith("Lesions")]
+    assert drawn["alt"] == (
+        "Lesions, shares of 0.3, on photo a.png, true 2 moderate, predicted 3 severe; green: haemorrhages 3"
+    )
+    data = base64.b64decode((drawn["src"] or "").split(",")[1])
+    assert Image.open(io.BytesIO(data)).size == (600, 700)
+    assert "#00e678" in {attributes.get("fill") for _, attributes in page.tags}
+    _, page = written(tmp_path, predictions(), panels=[panel()])
+    assert "lesions were drawn" not in page.text
+
+
 def test_panels_hold_pixels_of_one_shape() -> None:
     photo = np.zeros((8, 8, 3), np.uint8)
     for wrong in (photo[:4], photo.astype(float), photo[..., 0]):
         with pytest.raises(ValueError, match="one shape"):
-            Panel("a", photo, [wrong], 0, 0)
+            Panel("a", photo, [Overlay("x", wrong)], 0, 0)
     with pytest.raises(ValueError, match="one shape"):
         Panel("a", photo[..., 0], [], 0, 0)

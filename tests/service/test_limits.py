@@ -110,6 +110,22 @@ def test_a_client_that_sends_too_slowly_is_told_so(narrow):
     assert answer.startswith("HTTP/1.1 408 ") and "took longer than 2 seconds to arrive" in answer
 
 
+def test_a_client_that_does_not_read_its_answers_is_let_go(narrow, wait_for):
+    """Nothing of it stays in memory for ever, neither in the process nor in the kernel."""
+    address = urlsplit(narrow.url)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect((address.hostname, address.port))
+        client.sendall(b"GET /page/texts.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1500)  # 24 MB
+        ends = f":{address.port:04X} 0100007F:{client.getsockname()[1]:04X} "
+        assert ends in Path("/proc/net/tcp").read_text()
+        wait_for(lambda: ends not in Path("/proc/net/tcp").read_text())
+        with pytest.raises(ConnectionResetError):
+            client.sendall(b"GET")
+            answer_of(client)
+    assert narrow.get("/healthz").status_code == 200
+
+
 def test_a_photo_that_takes_too_long_ends_its_process_alone(narrow, eyes, wait_for):
     """The process is stopped, so it takes for ever."""
     [worker] = narrow.workers()

@@ -51,7 +51,7 @@ def test_one_photo_gets_the_answer_of_the_command_line(open_page, photos, tables
     row = tables[0]["P1_OD.jpg"]
     page = open_page()
     expect(page.locator(".disclaimer").first).to_contain_text("not a medical device")
-    page.locator("#photo-input").set_input_files(photos / "P1_OD.jpg")
+    drop(page, photos / "P1_OD.jpg")
     graded(page, 1)
     answers = page.locator(".eye .answers")
     expect(answers.locator(".eye-verdict")).to_have_text(row["decision"].capitalize())
@@ -161,6 +161,25 @@ def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photo
     }
 
 
+def test_what_somebody_enters_counts_more_than_names(open_page, photos):
+    """Which the service reads as well, by a pattern."""
+    page = open_page()
+    drop(page, photos / "P1_OD.jpg")
+    graded(page, 1)
+    expect(page.locator(".case-head .origin")).to_have_text("guessed from its name")
+    page.locator("#patient-name").fill("Q9")
+    page.locator("#rename").click()
+    expect(page.locator(".case-head .origin")).to_have_text("as entered here, in place of P1")
+    page.locator("#which-right").select_option("left")
+    expect(page.locator(".which .origin")).to_have_text("as entered here, in place of OD")
+    graded(page, 1)
+    expect(page.locator(".eye .answers .grade")).to_contain_text("Grade")
+    with page.expect_download() as saved:
+        page.locator("#csv-photos").click()
+    [row] = read_csv(Path(saved.value.path()).read_text())
+    assert (row["group"], row["group_from"], row["eye"], row["eye_from"]) == ("Q9", "labels", "left", "labels")
+
+
 def test_both_eyes_zoom_move_and_change_together(ward):
     page = ward
     select(page, "P1")
@@ -195,7 +214,10 @@ def test_both_eyes_zoom_move_and_change_together(ward):
     assert pixels(page, "right").std() > plain.std()
     page.locator("#contrast").click()
 
+    note = "not where lesions are"
+    expect(page.locator("#case")).not_to_contain_text(note)  # there is no map yet
     page.locator("#map").select_option("0")
+    expect(page.locator("#under-right")).to_contain_text(note)
     faint = pixels(page, "right")
     page.locator("#opacity").fill("100")
     strong = pixels(page, "right")
@@ -258,9 +280,11 @@ def test_the_keyboard_alone_does_everything(ward):
 def test_a_patient_is_printed_on_one_page(ward, tables):
     page = ward
     select(page, "P2")
-    expect(page.locator("#stage-left .photo")).to_be_visible()
+    expect(page.locator("#report img")).to_have_count(2)
+    page.locator("#map").select_option("5")  # whose note takes most room
     page.locator("#reader-right").select_option("3")
     pdf = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
+    page.locator("#map").select_option("-1")
     assert len(pdf.pages) == 1
     width_pt, height_pt = (float(side) for side in pdf.pages[0].mediabox[2:])
     assert (width_pt, height_pt) == (pytest.approx(595, abs=1), pytest.approx(842, abs=1))
@@ -275,6 +299,36 @@ def test_a_patient_is_printed_on_one_page(ward, tables):
     ):
         assert words in text
     assert "P1" not in text and len(pdf.pages[0].images) >= 2
+
+
+def test_a_grade_that_is_not_the_most_probable_says_so(open_page):
+    read = "async (row) => (await import('/page/answer.js')).gradeLines(row).map((line) => line.textContent)"
+    row = {"predicted_grade": 1, "lowest_grade": None, "expected_grade": 1.74}
+    shares = dict(zip(("p0", "p1", "p2", "p3", "p4"), (0.18, 0.21, 0.52, 0.05, 0.04), strict=True))
+    page = open_page()
+    assert page.evaluate(read, row | shares) == [
+        "Grade 1 (mild)",
+        "It follows the mean of the grades, 1.7, and is not the most probable one.",
+    ]
+    assert page.evaluate(read, row | shares | {"p1": 0.52, "p2": 0.21}) == ["Grade 1 (mild)"]
+
+
+def test_a_report_waits_for_its_photographs(open_page, photos):
+    page, held = open_page(), []
+    page.evaluate("void (window.print = () => { window.printed = document.querySelectorAll('#report img').length; })")
+    page.route("**/v1/view", lambda route: held.append(route))
+    drop(page, photos / "P1_OD.jpg", photos / "P1_OS.jpg")
+    graded(page, 2)
+    page.locator("#print").click()
+    expect(page.locator("#report")).to_contain_text("Loading the photograph")
+    assert page.evaluate("window.printed") is None
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for route in held:
+        route.continue_()
+    while (printed := page.evaluate("window.printed ?? null")) is None:
+        page.wait_for_timeout(20)
+    assert printed == 2
 
 
 def test_nothing_stands_in_the_way_of_anybody(ward, open_page):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from page_driver import NEEDS_BROWSER, drop, graded
+from page_driver import NEEDS_BROWSER, drop, graded, read_csv
 
 pytestmark = NEEDS_BROWSER
 TOKEN = "a-token-of-this-test"
@@ -86,6 +86,19 @@ def test_a_request_that_is_too_long_takes_no_other_photo_with_it(open_page, phot
     together = len(refused) == 2
     expect(page.locator(".verdict-box" if together else "#case .answers >> nth=1")).to_contain_text(sentence)
     expect(page.locator(".verdict-box .none")).to_have_count(int(together))
+    with page.expect_download() as saved:
+        page.locator("#csv-photos").click()
+    rows = {row["file"]: row for row in read_csv(Path(saved.value.path()).read_text())}
+    left = rows["P1_OS.jpg"]
+    if together:
+        assert left["status"] == "ok"
+        return
+    assert (left["status"], left["reason"], left["predicted_grade"]) == ("refused", f"{sentence} (413)", "")
+    assert (left["group"], left["eye"], left["eye_from"]) == ("P1", "left", "name")
+    expect(page.locator("#case .answers >> nth=1").locator(".decision")).to_have_text("Not answered")
+    page.unroute("**/v1/grade")
+    page.locator("#ask-again").click()
+    expect(page.locator(".eye >> nth=1").locator(".answers .grade")).to_contain_text("Grade")
 
 
 def test_a_service_that_is_killed_takes_no_answer_with_it(open_page, photos, tables, launch, tmp_path):

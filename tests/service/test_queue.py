@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
 
 from biranet.decisions.rules import Rules
 from biranet.service.parcels import Parcel, Photo
@@ -133,12 +134,15 @@ def test_a_client_that_goes_away_leaves_no_word_in_the_log():
     """Not even of asyncio, which tells of errors that nobody asked for."""
     told = []
 
+    async def receive():
+        return {"type": "http.disconnect"}
+
     async def go_away():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
         service = Service(Settings(Model(Path("model.onnx"))))
         service.workers.loaded = Loaded("", "", "", 1, Rules(), ())
         with pytest.raises(RequestError, match="the client went away"):
-            await service.grade([Photo("", b"")], asyncio.sleep(0))
+            await service.grade([Photo("", b"")], Request({"type": "http"}, receive))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         gc.collect()

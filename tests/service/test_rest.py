@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,10 @@ def test_a_photo_that_was_read_and_cannot_be_graded_is_answered_with_what_to_do(
 
 FILE_PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
 PICTURE = ("files", ("a.png", b"x"))
+CONTRADICTION = (
+    "Q_OD.png is of the eye 'left' by the request, and of 'right' by its name; correct one of them, or ask with "
+    "names=ignored"
+)
 FORM = "photos are files in files; patient may be said once for all of them, eye once or, in their order, for each"
 
 
@@ -125,12 +130,49 @@ FORM = "photos are files in files; patient may be said once for all of them, eye
         ([PICTURE, *[("patient", (None, "1"))] * 2], 422, f"the form says patient 2 and eye 0 times; {FORM}"),
         ([PICTURE, ("eye", (None, "third"))], 422, "'third' is not an eye; write left or right, L or R, OS or OD"),
         ([PICTURE, ("patient", (None, "1" * 20_000))], 400, "the form cannot be read: Part exceeded maximum size"),
-        ([("files", ("Q_OD.png", b"x")), ("eye", (None, "OS"))], 422, "Q_OD.png is of the eye 'left' by the list, and"),
+        ([("files", ("Q_OD.png", b"x")), ("eye", (None, "OS"))], 422, CONTRADICTION),
+        ([("files", ("x" * 5000, b"x"))], 400, "the form cannot be read: "),
     ],
 )  # fmt: skip
 def test_a_form_that_is_wrong_is_refused_in_a_sentence(served, form, status, sentence):
     answer = served.post("/v1/grade", files=form)
     assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+def test_what_a_request_says_counts_where_names_are_ignored(served, eyes):
+    """By the name of the file it is the right eye of P1."""
+    data = (eyes / "P1_OD.png").read_bytes()
+    form = [("files", ("P1_OD.png", data)), ("patient", (None, "7"))]
+    asked = {
+        **{"form": served.post("/v1/grade?names=ignored", files=form)},
+        **{"raw": served.post("/v1/grade", data, params={"name": "P1_OD.png", "patient": "7", "names": "ignored"})},
+    }
+    for answer in asked.values():
+        [row] = answer.json()["photos"]
+        whose = (row["group"], row["group_from"], row["eye"], row["eye_from"])
+        assert whose == ("7", "labels", None, None)
+    answer = served.post("/v1/grade?names=maybe", files=form)
+    assert (answer.status_code, answer.json()) == (
+        422, {"error": "names in the query is ignored or not there, not 'maybe'"},
+    )  # fmt: skip
+    assert served.post("/v1/grade", files=form).status_code == 422
+
+
+def test_a_name_may_be_as_long_as_a_path(served):
+    name = "folder/" * 580 + "a.png"  # 4,065 bytes
+    [row] = served.post("/v1/grade", files=[("files", (name, b"x"))]).json()["photos"]
+    assert row["file"] == name
+
+
+def test_head_is_answered_as_get_without_a_body(served):
+    addresses = ("/", "/page/page.js", "/healthz", "/readyz", "/metrics", "/v1/models", "/v2", "/openapi.json", "/no")
+    for address in (*addresses, "/v1/grade"):
+        got, head = served.get(address), served.session.head(served.url + address, timeout=30)
+        assert (head.status_code, head.content) == (got.status_code, b""), address
+        assert set(got.headers) == set(head.headers)
+        if address != "/metrics":
+            assert head.headers["content-length"] == str(len(got.content))
+    assert re.search(r" HEAD /healthz 200 ", served.log.read_text())
 
 
 def test_different_photos_of_a_patient_have_different_names(served, eyes):

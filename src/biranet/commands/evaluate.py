@@ -3,8 +3,9 @@
 import dataclasses
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -18,10 +19,13 @@ from biranet.commands.flags import (
     command_line,
     read_pairs,
 )
-from biranet.config import CalibrationConfig, EvaluationConfig, ReportConfig
+from biranet.config import CalibrationConfig, Device, EvaluationConfig, ReportConfig
 from biranet.errors import InputError
 from biranet.grades import DISCLAIMER
 from biranet.words import counted
+
+if TYPE_CHECKING:
+    from biranet.inference.worst_photos import DrawLesions
 
 ReportFolder = Annotated[Path, arg(metavar="REPORT")]
 
@@ -108,6 +112,11 @@ class Evaluate(Command):
     """Folder for report.html, metrics.json, predictions.csv, and figures, tables and methods for a paper."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
+    lesions: Annotated[Path | None, arg(metavar="FILE")] = None
+    """What draws the outlines of lesions into the worst mistakes of report.html, on the photos in --photos:
+    RUN/lesions.safetensors of `biranet train-lesions`; needs torch."""
+    photos: Annotated[Path | None, arg(metavar="PHOTOS")] = None
+    """With --lesions: the folder of photographs that PREPARED was made of, where they stand as they were taken."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
@@ -123,6 +132,10 @@ class Evaluate(Command):
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
+        if self.lesions is not None and self.predictions:
+            raise InputError("--lesions belongs to a CHECKPOINT with a PREPARED folder; a table has no photos")
+        if (self.lesions is None) != (self.photos is None):
+            raise InputError("--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what")
         computing = self.computing.resolve()
         config = dataclasses.replace(self.config, title=check_title(self.config.title))
         from biranet.reports.probe import describe_probe_differences
@@ -131,7 +144,13 @@ class Evaluate(Command):
             from biranet.inference.evaluate import evaluate_checkpoint
 
             metrics = evaluate_checkpoint(
-                self.checkpoint, self.prepared, self.out, part=self.split, config=config, computing=computing
+                self.checkpoint,
+                self.prepared,
+                self.out,
+                part=self.split,
+                config=config,
+                computing=computing,
+                draw_lesions=self._lesion_drawer(computing.device),
             )
         else:
             from biranet.reports.fact_kinds import GradesFact
@@ -150,6 +169,14 @@ class Evaluate(Command):
         print("\n".join([*main_figures(metrics), *describe_probe_differences(metrics), *metrics["notes"]]))
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
+
+    def _lesion_drawer(self, device: Device) -> "DrawLesions | None":
+        if self.lesions is None or self.photos is None:
+            return None
+        from biranet.inference.lesion_panels import draw_lesion_panel
+        from biranet.inference.lesions import load_lesions
+
+        return partial(draw_lesion_panel, load_lesions(self.lesions, device), self.photos)
 
     def next_step(self) -> str:
         """Use the model, or compare the table with another."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from biranet.commands.flags import Command, command_line
-from biranet.config import Device
+from biranet.config import Device, check_opacity
 from biranet.errors import InterruptedRunError
 from biranet.grades import DISCLAIMER
 from biranet.learning.lesions.settings import LesionConfig
@@ -28,31 +28,37 @@ class Lesions(Command):
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_lesions.csv")
     """Table to write, .csv, .jsonl or .parquet; an earlier one is replaced, any other file is not."""
     overlay: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Draw a picture of each photo into this folder: the outlines of its lesions, a colour a kind, and their number."""
+    """Draw a picture of each photo into this folder: the outlines of its lesions, a colour a kind, and their number;
+    with the grade of the model that ships, and beside it the evidence of that."""
+    overlay_opacity: float = 0.0
+    """How strongly the colours cover the lesions: 0, outlines alone, to 1."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
 
     def run(self) -> int:
         """Write the table, and tell of the first photos."""
+        from biranet.inference.grader import load
         from biranet.inference.inputs import claim_pictures, list_photos, parse_input
-        from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, lesion_rows
-        from biranet.learning.lesions.finder import LesionFinder
+        from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, Pictures, lesion_rows
+        from biranet.inference.lesions import load_lesions
         from biranet.outputs import claim_output
         from biranet.signals import stop_signals
         from biranet.typed_tables import check_table_format, write_typed
 
+        check_opacity(self.overlay_opacity)
         inputs = [parse_input(text) for text in self.photos]
         listed = list_photos(inputs)
         check_table_format(self.out)
-        finder = LesionFinder.load(self.checkpoint, self.device)
+        reader = load_lesions(self.checkpoint, self.device)
         read = (*(each for each in (*inputs, *listed.files) if isinstance(each, Path)), self.checkpoint)
         rows: list[dict[str, Any]] = []
         with ExitStack() as locks:
             out, pictures = locks.enter_context(claim_output(self.out, LESIONS_TABLE, read)), None
             if self.overlay is not None:
-                pictures = locks.enter_context(claim_pictures(self.overlay, inputs, listed.files, [out]))
+                folder = locks.enter_context(claim_pictures(self.overlay, inputs, listed.files, [out]))
+                pictures = Pictures(folder, self.overlay_opacity, load(device=self.device))
             with stop_signals() as stopped:
-                for row, told in lesion_rows(finder, listed, pictures):
+                for row, told in lesion_rows(reader, listed, pictures):
                     rows.append(row)
                     if len(rows) <= _SHOWN:
                         print("\n".join(told))

@@ -14,7 +14,7 @@ from biranet.inference.engines import load_engine
 from biranet.inference.medmnist import is_archive, prepare_archive
 from biranet.inference.provenance import MeasuredPhotos, audit_for, describe_origin, doubts_of_copies, provenance_notes
 from biranet.inference.readings_of_test_part import record_reading
-from biranet.inference.worst_photos import draw_panels
+from biranet.inference.worst_photos import DrawLesions, draw_panels
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.history import read_history
 from biranet.learning.predict import check_preparation, for_readers, photos_of_part, predict_photos
@@ -28,7 +28,7 @@ from biranet.reports.report import REPORT, Supplement, write_report
 from biranet.reports.table_provenance import Provenance
 
 
-def evaluate_checkpoint(
+def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say in
     checkpoint: Path | str,
     prepared: Path,
     out: Path,
@@ -36,6 +36,7 @@ def evaluate_checkpoint(
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     computing: ComputeConfig = ComputeConfig(),  # noqa: B008 (frozen)
+    draw_lesions: DrawLesions | None = None,
 ) -> dict[str, Any]:
     """Grade one part of the prepared photos and write the report.
 
@@ -48,6 +49,7 @@ def evaluate_checkpoint(
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure, and the title; that of the model when empty.
         computing: Where to compute, and what loads the photos.
+        draw_lesions: What draws the lesions of the worst mistakes into the report, if anything.
 
     Returns:
         The content of `metrics.json`.
@@ -83,7 +85,7 @@ def evaluate_checkpoint(
             config=config,
             provenance=Provenance(tuple(notes), facts),
             supplement=Supplement(
-                list(draw_panels(predictor, prepared, predictions)),
+                list(draw_panels(predictor, prepared, predictions, draw_lesions)),
                 read_history(checkpoint.parent),
                 predict_by_probe(checkpoint, info, prepared, photos, computing),
             ),

@@ -1,15 +1,19 @@
 """The picture of a photo in which lesions were looked for: their outlines on its own pixels, a colour a kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from biranet.config import check_opacity
 from biranet.grades import DISCLAIMER
 from biranet.learning.lesions.finder import LesionMaps
 from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import DISC, KINDS
+from biranet.photos.cut import Cut
+from biranet.photos.overlay import NamedMap
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
 COLORS = {
@@ -22,34 +26,70 @@ COLORS = {
 """Colour of each kind, in words and as RGB: all of them brighter than a retina, and told apart by the colour-blind too,
 but for light blue and pink, by their lightness."""
 
+
+class Graded(NamedTuple):
+    """What a model that grades says of a photo in which lesions were looked for.
+
+    Attributes:
+        caption: In words.
+        cut: How the square that it saw lies in the photo.
+        maps: What moved its answer, on that square.
+    """
+
+    caption: Caption
+    cut: Cut
+    maps: Sequence[NamedMap] = ()
+
+
 _LINE_FRACTION = 1 / 1200
 """Width of a line, of the photo's longer side."""
 
 
-def outline(photo: Pixels, maps: LesionMaps, thresholds: Mapping[str, float]) -> Pixels:
+def outline(
+    photo: Pixels,
+    maps: LesionMaps,
+    thresholds: Mapping[str, float],
+    *,
+    opacity: float = 0.0,
+    scale: float = 1,
+) -> Pixels:
     """Draw the outlines of lesions into a photo, around what they surround, so that it stays to be seen.
 
     Args:
         photo: The upright photo, (H, W, 3), uint8, RGB.
         maps: What was found in it.
         thresholds: By kind, from which share on a cell counts; kinds that are not named are not drawn.
+        opacity: How strongly its colour covers what an outline surrounds, from 0, not at all, to 1.
+        scale: Pixels a side of `photo` for each one of the photo as it was taken.
 
     Returns:
         Another photo of the same shape.
+
+    Raises:
+        InputError: If the opacity is no number from 0 to 1.
     """
+    check_opacity(opacity)
     drawn = photo.copy()
-    rows, columns = maps.cut.window()
-    width_px = max(1, round(_LINE_FRACTION * max(photo.shape)))
+    rows, columns = maps.cut.window(scale)
+    width_px = max(2, round(_LINE_FRACTION * max(photo.shape)))
     around = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     for kind, threshold in thresholds.items():
-        lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)]) >= threshold).astype(np.uint8)
+        lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)], scale) >= threshold).astype(np.uint8)
         line = cv2.dilate(lesion, around) > lesion
-        drawn[rows, columns][line] = COLORS[kind][1]
+        part, color = drawn[rows, columns], np.array(COLORS[kind][1], np.float32)
+        part[lesion > 0] = np.rint((1 - opacity) * part[lesion > 0] + opacity * color)
+        part[line] = color
     return drawn
 
 
 def draw_lesions(
-    photo: NDArray[np.uint8], maps: LesionMaps, thresholds: Mapping[str, float], told: Mapping[str, str], name: str
+    photo: NDArray[np.uint8],
+    maps: LesionMaps,
+    thresholds: Mapping[str, float],
+    told: Mapping[str, str],
+    graded: Graded,
+    *,
+    opacity: float = 0.0,
 ) -> Picture:
     """Draw a photo as it was taken, with the outlines of what was found in it.
 
@@ -58,10 +98,27 @@ def draw_lesions(
         maps: What was found in it.
         thresholds: As for `outline`.
         told: What was found, in words, by kind.
-        name: The photo's name.
+        graded: What a model that grades says of it.
+        opacity: As for `outline`.
     """
+    said = graded.caption
     words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
+    colors = [*[None] * len(said.lines), *(COLORS[kind][1] for kind in told if kind in thresholds)]
     words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
-    lines = (*words, "A program drew these outlines, not an ophthalmologist.", DISCLAIMER)
-    caption = Caption("Lesions", lines, (name,), "The photo as it was taken, with outlines")
-    return draw_sheet(outline(photo, maps, thresholds), maps.cut, (), caption)
+    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.", DISCLAIMER)
+    heading = "The photo as it was taken, with outlines"
+    caption = Caption(said.title, (*said.lines, *words, *notes), said.names, heading, colors)
+    drawn = outline(photo, maps, thresholds, opacity=opacity)
+    return draw_sheet(photo, graded.cut, graded.maps, caption, first=drawn)
+
+
+def describe_scale(thresholds: Mapping[str, float]) -> str:
+    """Say from which share of a cell on there is an outline.
+
+    Example:
+        >>> describe_scale({"MA": 0.25, "OD": 0.5})
+        'Outlined are cells that are lesion by a share, as far as the network can tell, of at least: 0.25 light blue, \
+0.50 white.'
+    """
+    shares = ", ".join(f"{share:.2f} {COLORS[kind][0]}" for kind, share in thresholds.items())
+    return f"Outlined are cells that are lesion by a share, as far as the network can tell, of at least: {shares}."

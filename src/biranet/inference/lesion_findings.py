@@ -42,7 +42,7 @@ class Disc(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class LesionFinding:
     """What was found of one kind of lesion.
 
     Attributes:
@@ -51,6 +51,11 @@ class Finding:
         by_quadrant: How many have their middle in each of `QUADRANTS` about the macula; empty where it was not found.
         nearest: Disc diameters from the macula to the nearest one; None where there is none, or no macula.
         not_told: Why something is not told, a sentence; empty where all is.
+
+    Example:
+        >>> import biranet
+        >>> biranet.LesionFinding(3, disc_areas=0.25).count
+        3
     """
 
     count: int | None
@@ -62,7 +67,7 @@ class Finding:
 
 def describe_lesions(
     maps: LesionMaps, thresholds: Mapping[str, float], needed_px: Mapping[str, int] = NEEDED_PX
-) -> dict[str, Finding]:
+) -> dict[str, LesionFinding]:
     """Count and measure the lesions of a photo.
 
     Args:
@@ -78,7 +83,7 @@ def describe_lesions(
     findings = {}
     for kind, name in LESIONS.items():
         if maps.seen_px < needed_px[kind]:
-            findings[kind] = Finding(
+            findings[kind] = LesionFinding(
                 None,
                 not_told=f"too small to see {name}: {maps.seen_px} pixels across the field, and {needed_px[kind]} are "
                 "needed",
@@ -133,15 +138,38 @@ def find_macula(disc: Disc | None, cells: int) -> tuple[_Cells | None, str]:
     return macula, ""
 
 
-def _describe(drawn: npt.NDArray[np.bool_], disc: Disc | None, macula: _Cells | None, why_not: str) -> Finding:
+def _describe(drawn: npt.NDArray[np.bool_], disc: Disc | None, macula: _Cells | None, why_not: str) -> LesionFinding:
     count, _, _, centers = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=CONNECTIVITY)
     areas = None if disc is None else float(drawn.sum()) / disc.area
     if macula is None or disc is None:
-        return Finding(count - 1, areas, not_told=why_not)
+        return LesionFinding(count - 1, areas, not_told=why_not)
     middles = centers[1:] + 0.5
     nasal = np.sign(disc.x - macula[0])
     is_nasal, is_lower = (middles[:, 0] - macula[0]) * nasal > 0, middles[:, 1] > macula[1]
     numbers = np.bincount(2 * is_lower + is_nasal, minlength=4)
     cells = np.argwhere(drawn)[:, ::-1] + 0.5
     nearest = float(np.hypot(*(cells - macula).T).min() / disc.diameter) if len(cells) else None
-    return Finding(count - 1, areas, dict(zip(QUADRANTS, numbers.tolist(), strict=True)), nearest)
+    return LesionFinding(count - 1, areas, dict(zip(QUADRANTS, numbers.tolist(), strict=True)), nearest)
+
+
+def describe_finding(name: str, finding: LesionFinding) -> str:
+    """Say what was found of one kind of lesion.
+
+    Example:
+        >>> describe_finding("hard exudates", LesionFinding(3, 0.25, dict(zip(QUADRANTS, (1, 0, 0, 2))), 0.8))
+        'hard exudates: 3, 0.25 disc areas; 1 upper temporal, 2 lower nasal; the nearest 0.8 disc diameters from the \
+macula'
+        >>> describe_finding("microaneurysms", LesionFinding(None))
+        'microaneurysms: not looked for'
+    """
+    if finding.count is None:
+        return f"{name}: not looked for"
+    parts = [f"{name}: {finding.count}"]
+    if finding.count:
+        if finding.disc_areas is not None:
+            parts[0] += f", {finding.disc_areas:.2g} disc areas"
+        if quadrants := [f"{number} {quadrant}" for quadrant, number in finding.by_quadrant.items() if number]:
+            parts.append(", ".join(quadrants))
+        if finding.nearest is not None:
+            parts.append(f"the nearest {finding.nearest:.1f} disc diameters from the macula")
+    return "; ".join(parts)

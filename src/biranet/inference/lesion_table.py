@@ -1,19 +1,19 @@
 """The table of `biranet lesions`: a row a photo, the sentences that tell of one, and its picture."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from biranet.errors import PhotoError
 from biranet.files import write_bytes
 from biranet.inference.addresses import Address, open_source
+from biranet.inference.grader import Grader
 from biranet.inference.inputs import PhotoList, table_kind
-from biranet.inference.lesion_findings import QUADRANTS, Finding, describe_lesions, find_disc
+from biranet.inference.lesion_findings import QUADRANTS, LesionFinding, describe_finding
+from biranet.inference.lesions import LesionReader, Lesions
+from biranet.inference.loading import Task
 from biranet.inference.pictures import picture_name
-from biranet.learning.lesions.finder import LesionFinder, LesionMaps
-from biranet.lesion_kinds import DISC, KINDS, LESIONS
-from biranet.photos.formats import PhotoFile
-from biranet.photos.read import decode_photo
+from biranet.lesion_kinds import LESIONS
 from biranet.public_paths import public_name
 
 _OF_KIND = {
@@ -37,14 +37,14 @@ LESIONS_TABLE = table_kind("a table of lesions", tuple(COLUMNS))
 
 
 def lesion_rows(
-    finder: LesionFinder, photos: PhotoList, pictures: Path | None = None
+    reader: LesionReader, photos: PhotoList, pictures: "Pictures | None" = None
 ) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Find the lesions of photos.
 
     Args:
-        finder: What finds them.
+        reader: What finds them.
         photos: The photos.
-        pictures: Folder for a picture of each, if any.
+        pictures: How to draw each, if at all.
 
     Yields:
         For each photo its row of the table, and what it says in sentences.
@@ -55,70 +55,48 @@ def lesion_rows(
         try:
             if reason := photos.refused.get(file):
                 raise PhotoError("unreadable", reason)
-            opened = open_source(file)
-            maps = finder.find(opened.data)
+            data = open_source(file).data  # read once, for its picture, too
+            found = reader.find(data, name=name)
         except PhotoError as error:
             yield row | {"status": error.status, "reason": str(error)}, [f"{name}: {error}"]
             continue
-        findings = describe_lesions(maps, finder.info.thresholds)
-        told = [f"{name}, {maps.seen_px} pixels across the field:"]
-        for kind, finding in findings.items():
+        told = [f"{name}, {found.maps.seen_px} pixels across the field:"]
+        for kind, finding in found.findings.items():
             row |= {f"{kind}_{column}": value for column, value in zip(_OF_KIND, _values(finding), strict=True)}
             told.append(f"  {describe_finding(LESIONS[kind], finding)}")
-        reasons = dict.fromkeys(finding.not_told for finding in findings.values() if finding.not_told)
+        reasons = dict.fromkeys(finding.not_told for finding in found.findings.values() if finding.not_told)
         told += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
         if pictures is not None:
-            path = pictures / picture_name(str(file))
-            told += _save_picture(path, name, opened, maps, finder.info.thresholds, findings)
-        yield row | {"pixels_across": maps.seen_px, "not_told": "; ".join(reasons)}, told
+            told += _save_picture(pictures.folder / picture_name(str(file)), data, found, pictures)
+        yield row | {"pixels_across": found.maps.seen_px, "not_told": "; ".join(reasons)}, told
 
 
-def _save_picture(
-    path: Path,
-    name: str,
-    photo: PhotoFile,
-    maps: LesionMaps,
-    thresholds: Mapping[str, float],
-    findings: Mapping[str, Finding],
-) -> list[str]:
+class Pictures(NamedTuple):
+    """How photos are drawn.
+
+    Attributes:
+        folder: Where to.
+        opacity: How strongly colours cover the lesions, from 0 to 1.
+        grader: Says grade, score and evidence of each.
+    """
+
+    folder: Path
+    opacity: float
+    grader: Grader
+
+
+def _save_picture(path: Path, photo: bytes, found: Lesions, how: Pictures) -> list[str]:
     """Draw the picture of a photo; where it cannot be read at its full size, say so."""
-    from biranet.inference.lesion_drawing import draw_lesions  # what draws letters is for pictures alone
-
-    told = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in findings.items()}
-    shown = {kind: thresholds[kind] for kind, finding in findings.items() if finding.count is not None}
-    if find_disc(maps.shares[KINDS.index(DISC)], thresholds[DISC]):
-        shown[DISC], told[DISC] = thresholds[DISC], "the optic disc"
+    tasks = [Task(photo, name=found.file)]
+    [[(_, answer)]] = how.grader.grade_tasks(tasks, batch_size=1, workers=0, keep_ungradable=False)
     try:
-        pixels = decode_photo(photo, None).pixels
+        picture = found.picture(answer, opacity=how.opacity)
     except (PhotoError, MemoryError) as error:
         return [f"  No picture: {error if isinstance(error, PhotoError) else 'it takes more memory than there is'}."]
-    write_bytes(path, draw_lesions(pixels, maps, shown, told, name).jpeg())
+    write_bytes(path, picture.jpeg())
     return []
 
 
-def _values(finding: Finding) -> list[float | None]:
+def _values(finding: LesionFinding) -> list[float | None]:
     quadrants = [finding.by_quadrant.get(name) for name in QUADRANTS]
     return [finding.count, finding.disc_areas, *quadrants, finding.nearest]
-
-
-def describe_finding(name: str, finding: Finding) -> str:
-    """Say what was found of one kind of lesion.
-
-    Example:
-        >>> describe_finding("hard exudates", Finding(3, 0.25, dict(zip(QUADRANTS, (1, 0, 0, 2))), 0.8))
-        'hard exudates: 3, 0.25 disc areas; 1 upper temporal, 2 lower nasal; the nearest 0.8 disc diameters from the \
-macula'
-        >>> describe_finding("microaneurysms", Finding(None))
-        'microaneurysms: not looked for'
-    """
-    if finding.count is None:
-        return f"{name}: not looked for"
-    parts = [f"{name}: {finding.count}"]
-    if finding.count:
-        if finding.disc_areas is not None:
-            parts[0] += f", {finding.disc_areas:.2g} disc areas"
-        if quadrants := [f"{number} {quadrant}" for quadrant, number in finding.by_quadrant.items() if number]:
-            parts.append(", ".join(quadrants))
-        if finding.nearest is not None:
-            parts.append(f"the nearest {finding.nearest:.1f} disc diameters from the macula")
-    return "; ".join(parts)

@@ -168,7 +168,7 @@ def whose(said: Subject, header: Header) -> Subject:
         return known
     if not said.eye:
         return replace(known, eye=eye, eye_from="header")
-    who = {"labels": "the labels say", "name": "the name says"}[said.eye_from]
+    who = {"labels": "it was given as", "name": "the name says"}[said.eye_from]
     problem = f"{who} {said.eye}, the header of the file says {eye}"
     return replace(known, eye="", eye_from="", problem=problem)
 

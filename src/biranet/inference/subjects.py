@@ -178,13 +178,15 @@ def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
     ]
 
 
-def agree(file: Place, first: Subject, second: Subject) -> Subject:
+def agree(file: Place, first: Subject, second: Subject, *, given: str = "the list", way_out: str = "") -> Subject:
     """Put together what two sources say of a file; the first one is named where both say it.
 
     Args:
         file: The file, for the error.
         first: What is known.
         second: What is added.
+        given: What it is that says what counts as labels, for the error.
+        way_out: What else can be done about a contradiction than to correct it, for the error.
 
     Returns:
         All that is known.
@@ -200,19 +202,15 @@ def agree(file: Place, first: Subject, second: Subject) -> Subject:
     for what in ("patient", "eye"):
         ours, theirs = getattr(first, what), getattr(second, what)
         if ours and theirs and ours != theirs:
+            by, and_by = (_GUESSES.get(getattr(each, f"{what}_from"), given) for each in (first, second))
             raise InputError(
-                f"{printable(str(file))} is of the {what} {ours!r} by {_SOURCES[getattr(first, f'{what}_from')]}, "
-                f"and of {theirs!r} by {_SOURCES[getattr(second, f'{what}_from')]}; correct one of them"
+                f"{printable(str(file))} is of the {what} {ours!r} by {by}, and of {theirs!r} by {and_by}; correct one "
+                f"of them{way_out}"
             )
         if theirs and not ours:
             known = dataclasses.replace(known, **{what: theirs, f"{what}_from": getattr(second, f"{what}_from")})
     return known
 
 
-_SOURCES = {
-    _LABELS: "the list",
-    "data set": "the list",
-    "header": "the list",
-    _NAME: "its name",
-    "folder": "its folder",
-}
+_GUESSES = {_NAME: "its name", "folder": "its folder"}
+"""Sources that are no list, request or whatever else was given, in words."""

@@ -1,16 +1,21 @@
-"""Photos with their attention maps for the report, the worst mistakes first."""
+"""Photos with the maps of what a model made of them for the report, the worst mistakes first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from biranet.decisions.columns import PROBABILITIES, probabilities
-from biranet.learning.predictor import Predictor
+from biranet.decisions.columns import PROBABILITIES, probabilities, referable_score
+from biranet.learning.predictor import Predicted, Predictor
 from biranet.learning.stored_photos import read_stored, stored_photos
-from biranet.photos.overlay import draw_attention
-from biranet.reports.report import Panel, worst_mistakes
+from biranet.learning.transforms import Pixels
+from biranet.photos.cut import Cut
+from biranet.photos.overlay import attention_maps, draw_map, evidence_map
+from biranet.reports.report import Overlay, Panel, worst_mistakes
+
+DrawLesions = Callable[["pd.Series[Any]"], Overlay]
+"""Draws the lesions of a photo, given its row of the manifest."""
 
 
 def choose_rows(predictions: pd.DataFrame) -> list[int]:
@@ -31,13 +36,16 @@ def choose_rows(predictions: pd.DataFrame) -> list[int]:
     return [*wrong, *right.drop_duplicates("grade").index.tolist()]
 
 
-def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame) -> Iterator[Panel]:
-    """Draw the chosen photos with the attention of each stream.
+def draw_panels(
+    predictor: Predictor, prepared: Path, predictions: pd.DataFrame, draw_lesions: DrawLesions | None = None
+) -> Iterator[Panel]:
+    """Draw the chosen photos with the attention of each stream, the evidence and, where asked for, their lesions.
 
     Args:
         predictor: The model.
         prepared: The prepared folder.
         predictions: What the model predicted, with the manifest's column `prepared`.
+        draw_lesions: What draws the lesions of a photo.
 
     Yields:
         One panel per chosen photo.
@@ -46,19 +54,34 @@ def draw_panels(predictor: Predictor, prepared: Path, predictions: pd.DataFrame)
     photos = zip(*stored_photos(prepared, chosen), strict=True)
     for stored, (_, row) in zip(photos, chosen.iterrows(), strict=True):
         photo = read_stored(stored, predictor.info.image_size)
-        attention = predictor.predict(photo[None]).attention[0]
         yield Panel(
             caption=row["file"],
             photo=photo,
-            attention=draw_attention(photo, attention),
+            maps=_draw_maps(photo, predictor.predict(photo[None])),
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
             answer=_answer(row),
+            lesions=None if draw_lesions is None else draw_lesions(row),
         )
 
 
+def _draw_maps(photo: Pixels, predicted: Predicted) -> list[Overlay]:
+    maps = attention_maps(predicted.attention[0])
+    if predicted.evidence is not None:
+        maps.append(evidence_map(predicted.evidence[0]))
+    return [
+        Overlay(
+            f"{each.name}, {each.low:g} to {each.high:g}",
+            draw_map(photo, Cut.whole(len(photo)), each),
+            f"its values go from {each.values.min():.2f} to {each.values.max():.2f}",
+        )
+        for each in maps
+    ]
+
+
 def _answer(row: "pd.Series[Any]") -> str:
-    confidence = f"probability {row[PROBABILITIES[row['predicted_grade']]]:.2f}"
+    score = float(referable_score(row[list(PROBABILITIES)].to_numpy(float)))
+    confidence = f"referral score {score:.2f}, probability {row[PROBABILITIES[row['predicted_grade']]]:.2f}"
     if "decision" not in row:
         return confidence
     return f"{confidence}, decision: {row['decision']}, set of grades: {row['lowest_grade']} to {row['highest_grade']}"

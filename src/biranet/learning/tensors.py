@@ -147,18 +147,19 @@ class StoredTensors:
 
 
 @contextmanager
-def open_tensors(path: Path, what: str) -> Iterator[StoredTensors]:
+def open_tensors(path: Path, what: str, example: str = "RUN/best.safetensors") -> Iterator[StoredTensors]:
     """Open what `write_tensors` wrote.
 
     Args:
         path: The file.
         what: What it should be, for the error.
+        example: Where such a file may stand, for the error.
 
     Raises:
         InputError: If the file is missing, cannot be read, is of another kind, or its header is not as it was written.
     """
     if not path.is_file():
-        raise InputError(f"{path} is no file; give {what}, such as RUN/best.safetensors")
+        raise InputError(f"{path} is no file; give {what}, such as {example}")
     try:
         file = path.open("rb")
     except OSError as error:

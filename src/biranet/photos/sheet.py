@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import count
+from itertools import count, zip_longest
 from typing import NamedTuple
 
 import cv2
@@ -40,12 +40,15 @@ class Caption(NamedTuple):
         lines: What else there is to say; none of them may be left out.
         names: Of photo and model, a line each, shortened in their middle where they are too long.
         heading: What the photo without maps is.
+        colors: RGB of a square before each line, which says what this colour means; None for no square. Lines behind
+            these have none.
     """
 
     title: str
     lines: Sequence[str]
     names: Sequence[str]
     heading: str = "The photo"
+    colors: Sequence[tuple[int, int, int] | None] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,13 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def draw_sheet(
-    photo: _Pixels, cut: Cut, maps: Sequence[NamedMap], caption: Caption, *, opacity: float = OVERLAY_OPACITY
+    photo: _Pixels,
+    cut: Cut,
+    maps: Sequence[NamedMap],
+    caption: Caption,
+    *,
+    opacity: float = OVERLAY_OPACITY,
+    first: _Pixels | None = None,
 ) -> Picture:
     """Draw a photo, and each map over it: on its scale and, beside that, stretched to its own range.
 
@@ -110,6 +119,7 @@ def draw_sheet(
         maps: What to draw over it.
         caption: What to write under it.
         opacity: How strongly the colours cover the photo, from 0, contours alone, to 1.
+        first: What stands without maps: the photo, or the photo with something drawn into it.
 
     Returns:
         The picture.
@@ -123,7 +133,7 @@ def draw_sheet(
     sheet = np.full((layout.height_px, layout.width_px, 3), _BACKGROUND[0], np.uint8)
     size = f"{cut.width_px} x {cut.height_px} pixels"
     heading = _draw_heading(caption.heading, size + layout.describe(), layout)
-    _put(sheet, layout, 0, 0, np.asarray(heading), shown)
+    _put(sheet, layout, 0, 0, np.asarray(heading), shown if first is None else _resize(first, layout.scale))
     for row, each in enumerate(maps):
         stretched = each.stretched()
         for column, (drawn, words) in enumerate(
@@ -191,8 +201,25 @@ _LINE_LENGTH = 66
 """How many letters fit into a cell."""
 
 
-def _wrap(caption: Caption) -> list[str]:
-    return [line for text in caption.lines for line in textwrap.wrap(text, _LINE_LENGTH)]
+_INDENT = 1.5
+"""Letters by which lines with a coloured square stand to the right."""
+
+
+class _Line(NamedTuple):
+    """A line of a caption, and the colour of the square before it."""
+
+    text: str
+    color: tuple[int, int, int] | None = None
+    indent: float = 0.0
+
+
+def _wrap(caption: Caption) -> list[_Line]:
+    lines: list[_Line] = []
+    for text, color in zip_longest(caption.lines, caption.colors):
+        first, *others = textwrap.wrap(text, _LINE_LENGTH if color is None else _LINE_LENGTH - 4)
+        indent = 0.0 if color is None else _INDENT
+        lines += [_Line(first, color, indent), *(_Line(each, None, indent) for each in others)]
+    return lines
 
 
 def _fit(cut: Cut, maps: int, caption_lines: int) -> _Layout:
@@ -262,8 +289,12 @@ def _draw_caption(caption: Caption, layout: _Layout) -> _Pixels:
     draw, font = ImageDraw.Draw(picture), load_font(1.0 * layout.letter_px)
     draw.text((0, 0), caption.title, _TEXT, load_font(1.7 * layout.letter_px))
     top = _TITLE_LETTERS * layout.letter_px
-    for line in [*_wrap(caption), *(shorten(name, font, layout.cell_px, "ends") for name in caption.names)]:
-        draw.text((0, top), line, _TEXT, font)
+    names = [_Line(shorten(name, font, layout.cell_px, "ends")) for name in caption.names]
+    for line in [*_wrap(caption), *names]:
+        if line.color is not None:
+            side = 0.8 * layout.letter_px
+            draw.rectangle((0, top + 0.25 * side, side, top + 1.25 * side), line.color)
+        draw.text((line.indent * layout.letter_px, top), line.text, _TEXT, font)
         top += _LINE_LETTERS * layout.letter_px
     return np.asarray(picture)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,27 @@ from biranet.tables import read_header
 
 Pixels = npt.NDArray[np.uint8]
 
+LESIONS_SIZE_PX = 1024
+"""Sides of pictures with outlines of lesions at most."""
+
 MAX_MISTAKES = 10
 """Mistakes that are shown: as pictures, or by their names where there are none."""
+
+
+class Overlay(NamedTuple):
+    """A photo with something drawn over it.
+
+    Attributes:
+        label: What, and on which scale, such as `attention of stream A, 0 to 1`.
+        pixels: (H, W, 3), uint8, RGB.
+        told: What else there is to see, for those who do not see it, in a clause.
+        legend: What colours mean: each as `#rrggbb`, and in words.
+    """
+
+    label: str
+    pixels: Pixels
+    told: str = ""
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -54,23 +73,25 @@ class Panel:
     Args:
         caption: Usually the name of the photo's file.
         photo: Pixels (H, W, 3), uint8, RGB.
-        attention: One picture like `photo` for each stream: the photo with the stream's attention laid over it.
+        maps: The photo with each map of what the model looked at, as large as `photo`.
         truth: True grade, or None where it is not known.
         predicted: Predicted grade.
-        answer: What else was said of it, such as probability, decision and set of grades.
+        answer: What else was said of it, such as score, probability, decision and set of grades.
+        lesions: The photo with the outlines of its lesions, of any size; None where nobody looked for any.
     """
 
     caption: str
     photo: Pixels
-    attention: Sequence[Pixels]
+    maps: Sequence[Overlay]
     truth: int | None
     predicted: int
     answer: str = ""
+    lesions: Overlay | None = None
 
     def __post_init__(self) -> None:
-        for picture in (self.photo, *self.attention):
+        for picture in (self.photo, *(each.pixels for each in self.maps)):
             if picture.dtype != np.uint8 or picture.shape != self.photo.shape or picture.shape[2:] != (3,):
-                raise ValueError(f"{self.caption}: photo and attention must all be uint8 pixels of one shape (H, W, 3)")
+                raise ValueError(f"{self.caption}: photo and maps must all be uint8 pixels of one shape (H, W, 3)")
 
     @property
     def wrong(self) -> bool:
@@ -169,6 +190,7 @@ def write_report(
         "title": title,
         "metrics": metrics,
         "panels": supplement.panels,
+        "lesions_px": LESIONS_SIZE_PX,
         "history": supplement.history,
         **_provenance_values(provenance),
         **_write_paper(out, title, table, metrics, provenance, measure_curves(table, config)),

@@ -1,5 +1,6 @@
 """The addresses of the service: which there are, what they take, and what they answer."""
 
+import asyncio
 import hashlib
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import Repeats
 from biranet.service.request_error import BUSY, FAULT, RequestError, describe_fault, place_of
-from biranet.service.service import Service, client_gone
+from biranet.service.service import Service
 from biranet.service.uploads import Upload, read_upload
 from biranet.service.workers import NO_WORKER
 
@@ -72,7 +73,7 @@ def _add_grading(app: FastAPI, service: Service) -> None:
             key = request.headers.get("idempotency-key", "")
             if not key:
                 return as_json(await _grade_upload(service, request, upload))
-            known = repeats.begin(key, _digest(upload))
+            known = repeats.begin(key, await asyncio.to_thread(_digest, upload))  # it may take a second
             if known is not None:
                 return Response(known, media_type="application/json")
             try:
@@ -101,7 +102,7 @@ async def _grade_upload(service: Service, request: Request, upload: Upload) -> d
 
 async def _grade_photos(service: Service, request: Request, upload: Upload, *, draw: bool = False) -> list[PhotoResult]:
     photos: list[Photo] = upload.photos(service.settings.pattern)
-    results = await service.grade(photos, client_gone(request), draw=draw)
+    results = await service.grade(photos, request, draw=draw)
     if upload.is_raw:
         refuse_unreadable(photos[0], results[0].prediction)
     refuse_equal_names(photos, [result.prediction for result in results])
@@ -111,7 +112,8 @@ async def _grade_photos(service: Service, request: Request, upload: Upload, *, d
 def _digest(upload: Upload) -> str:
     """Sum up what a request brings: the boundary of a form is another one each time."""
     content = [(name, hashlib.sha256(data).hexdigest()) for name, data in upload.files]
-    return hashlib.sha256(repr((content, upload.patient, upload.eyes, upload.is_raw)).encode()).hexdigest()
+    said = upload.patient, upload.eyes, upload.is_raw, upload.reads_names
+    return hashlib.sha256(repr((content, *said)).encode()).hexdigest()
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -56,7 +56,8 @@ def photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": FILE}}
-    query = [{"name": name, "in": "query", "required": False, "schema": _TEXT} for name in ("name", "patient", "eye")]
+    texts = dict.fromkeys(("name", "patient", "eye"), _TEXT) | {"names": {"type": "string", "enum": ["ignored"]}}
+    query = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in texts.items()]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 

@@ -55,7 +55,9 @@ class Entry:
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
         number = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        started, status = time.perf_counter(), 0
+        started, status, method = time.perf_counter(), 0, _method(scope)
+        if method == "HEAD":  # is answered as GET; uvicorn, which holds the scope of before, sends no body
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -78,7 +80,7 @@ class Entry:
         seconds, route = time.perf_counter() - started, _route(scope)
         self._metrics.requests.labels(route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        LOG.info("request=%s %s %s %s %.3f s", number, _method(scope), route, status, seconds)
+        LOG.info("request=%s %s %s %s %.3f s", number, method, route, status, seconds)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if not self._token:

@@ -16,7 +16,7 @@ from biranet.service.answers import as_json, photo_row
 from biranet.service.documented import json_body, problems
 from biranet.service.parcels import Photo
 from biranet.service.request_error import RequestError
-from biranet.service.service import Service, client_gone
+from biranet.service.service import Service
 from biranet.service.uploads import read_body
 from biranet.typed_tables import Row
 
@@ -110,7 +110,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         with service.held.request() as take:
             body = await read_body(request, service.settings.limits, take)
             asked = _read_asked(body, request.headers.get(_JSON_LENGTH), service.settings.limits.files)
-            results = await service.grade([Photo("", data) for data in asked.photos], client_gone(request))
+            results = await service.grade([Photo("", data) for data in asked.photos], request)
         rows = [photo_row(result.prediction) for result in results]
         said = {"id": asked.id} if asked.id else {}
         outputs = [_output(column, rows) for column in asked.outputs]

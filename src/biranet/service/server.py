@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from biranet.errors import InputError
 from biranet.service.app import make_app
+from biranet.service.connection import connection_of
 from biranet.service.service import Service
 from biranet.service.settings import Settings
 from biranet.signals import current_handlers
@@ -39,7 +39,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
     service = Service(settings)
     config = uvicorn.Config(
         make_app(service),
-        http=_protocol(settings.limits.seconds),
+        http=connection_of(settings.limits.seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -93,40 +93,6 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _protocol(seconds: float) -> type[H11Protocol]:
-    """Make the protocol of connections: HTTP, for so many seconds without a request.
-
-    uvicorn waits for ever for a client that begins a request and never ends its head, or sends on after its answer.
-    """
-
-    class Patient(H11Protocol):
-        timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.wait()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self.wait()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            if self.timer is not None:
-                self.timer.cancel()
-
-        def wait(self) -> None:
-            if self.timer is not None:
-                self.timer.cancel()
-            self.timer = self.loop.call_later(seconds, self.end_idle, self.cycle)
-
-        def end_idle(self, cycle: RequestResponseCycle | None) -> None:
-            if self.cycle is cycle:
-                self.transport.close()
-
-    return Patient
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,7 +1,7 @@
 """The service without HTTP: takes photos, has workers grade them, and gives up where nobody waits any more."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -60,12 +60,12 @@ class Service:
         if name != self.name:
             raise RequestError(404, f"no model {name[:100]!r} answers here, only {self.name}")
 
-    async def grade(self, photos: Sequence[Photo], gone: Awaitable[object], *, draw: bool = False) -> list[PhotoResult]:
+    async def grade(self, photos: Sequence[Photo], request: Request, *, draw: bool = False) -> list[PhotoResult]:
         """Grade the photos of a request.
 
         Args:
             photos: The photos.
-            gone: Comes to its end when the client goes away.
+            request: The request, whose body has been read.
             draw: Whether to draw them.
 
         Returns:
@@ -81,7 +81,7 @@ class Service:
         parcels = [Parcel(photos[start : start + size], draw) for start in range(0, len(photos), size)]
         self.queue.put(parcels)
         work = asyncio.gather(*(asyncio.wrap_future(parcel.results) for parcel in parcels))
-        watch = asyncio.ensure_future(gone)
+        watch = asyncio.ensure_future(_client_gone(request))
         try:
             waited: set[asyncio.Future[Any]] = {work, watch}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -99,7 +99,7 @@ class Service:
         return results
 
 
-async def client_gone(request: Request) -> None:
+async def _client_gone(request: Request) -> None:
     """Wait until the client of a request whose body has been read goes away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +21,9 @@ from biranet.words import counted, is_empty, parse_eye
 
 FILES, PATIENT, EYE, NAME = "files", "patient", "eye", "name"
 """Fields of a form; in the query of a raw photo, a name stands in place of files."""
+
+NAMES, IGNORED = "names", "ignored"
+"""In the query of either, where what names tell of patient and eye shall not count."""
 
 _FORM = (
     f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once or, in their order, for each"
@@ -38,12 +42,14 @@ class Upload:
         patient: Whose they are; empty where nobody says.
         eyes: Which eye they show, as people write it: nothing, once for all of them, or for each.
         is_raw: Whether the body was one photo, and no form.
+        reads_names: Whether names of files may tell patient and eye.
     """
 
     files: tuple[tuple[str, bytes], ...]
     patient: str = ""
     eyes: tuple[str, ...] = ()
     is_raw: bool = False
+    reads_names: bool = True
 
     def photos(self, pattern: NamePattern | None) -> list[Photo]:
         """Say of each photo whose it is.
@@ -54,6 +60,7 @@ class Upload:
         Raises:
             InputError: If the eye is none, or a name contradicts what was said.
         """
+        pattern = pattern if self.reads_names else None
         patient = "" if is_empty(self.patient) else self.patient.strip()
         eyes = self.eyes if len(self.eyes) > 1 else [*self.eyes, ""][:1] * len(self.files)
         said = [_said(patient, parse_eye(eye)) for eye in eyes]
@@ -69,7 +76,9 @@ def _said(patient: str, eye: str) -> Subject:
 def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
     patient, eye = (pattern and pattern.read(name.replace("\\", "/"))) or ("", "")
     named = Subject(patient, "name" if patient else "", eye, "name" if eye else "")
-    return said if named == NOBODY else agree(Path(name), said, named)
+    if named == NOBODY:
+        return said
+    return agree(Path(name), said, named, given="the request", way_out=f", or ask with {NAMES}={IGNORED}")
 
 
 class HeldBytes:
@@ -110,22 +119,26 @@ async def read_upload(request: Request, limits: Limits, take: Callable[[int], No
 
     Args:
         request: A form with `files`, and perhaps `patient` and `eye`; or a photo as body, and perhaps `name`, `patient`
-            and `eye` in the query.
+            and `eye` in the query. In the query of either perhaps `names=ignored`.
         limits: What it may bring.
         take: Counts the bytes.
 
     Raises:
         RequestError: If it is too large, too slow, no form, or brings none or too many photos.
     """
+    query = request.query_params
+    if query.get(NAMES, IGNORED) != IGNORED:
+        raise RequestError(422, f"{NAMES} in the query is {IGNORED} or not there, not {query[NAMES][:100]!r}")
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
         async with _in_time(limits.seconds):
-            return await _read_form(request, _limited(request, limits, take), limits)
-    data = await read_body(request, limits, take)
-    if not data:
-        raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
-    query = request.query_params
-    return Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), (query.get(EYE, ""),), is_raw=True)
+            upload = await _read_form(request, _limited(request, limits, take), limits)
+    else:
+        data = await read_body(request, limits, take)
+        if not data:
+            raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
+        upload = Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), (query.get(EYE, ""),), is_raw=True)
+    return replace(upload, reads_names=NAMES not in query)
 
 
 async def read_body(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
@@ -183,8 +196,8 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits
     )
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(400, f"the form cannot be read: {error.message}") from None
+    except (MultiPartException, FormParserError) as error:  # starlette passes the latter on before 1.8
+        raise RequestError(400, f"the form cannot be read: {error}") from None
     files, said = [], dict[str, list[str]]({PATIENT: [], EYE: []})
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:

@@ -70,6 +70,9 @@ def test_a_picture_a_photo(biranet, checkpoint, photos, tmp_path):
     answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out, "--overlay", photos)
     assert answer.status == 2
     assert "its pictures would come to be graded as photos" in answer.err
+    answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--overlay", pictures, "--overlay-opacity", 1.5)
+    assert answer.status == 2
+    assert answer.err.startswith("biranet: --overlay-opacity must be a number from 0 to 1, not 1.5")
     (pictures / "mine.jpg").write_bytes(b"mine")
     answer = biranet("lesions", photos, "--checkpoint", checkpoint, "--out", out, "--overlay", pictures)
     assert answer.status == 2

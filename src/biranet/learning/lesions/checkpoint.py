@@ -101,7 +101,7 @@ def load_lesions(path: Path) -> LoadedLesions:
     Raises:
         InputError: If the file is missing, none such, not as it was written, or what it says is impossible.
     """
-    with open_tensors(path, "a checkpoint of lesions") as stored:
+    with open_tensors(path, "a checkpoint of lesions", f"RUN/{CHECKPOINT_NAME}") as stored:
         header = dict(stored.header)
         kind, version = header.pop("format", None), header.pop("version", None)
         if kind == FORMAT:

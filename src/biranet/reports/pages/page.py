@@ -166,17 +166,18 @@ def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
     return "" if ends is None else f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"
 
 
-def picture(pixels: npt.NDArray[np.uint8]) -> str:
-    """Put a picture into a page as JPEG, at most `PICTURE_SIZE_PX` wide and high.
+def picture(pixels: npt.NDArray[np.uint8], most_px: int = PICTURE_SIZE_PX) -> str:
+    """Put a picture into a page as JPEG.
 
     Args:
         pixels: (H, W, 3), uint8, RGB.
+        most_px: How wide and how high it is at most.
 
     Returns:
         A `data:` address.
     """
     image = Image.fromarray(pixels)
-    image.thumbnail((PICTURE_SIZE_PX, PICTURE_SIZE_PX), Image.Resampling.LANCZOS)
+    image.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=82, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -9,7 +9,8 @@ export const gradeName = (grade) => t("grade_is", { grade, name: t(`grade_${grad
 /** A decision: words, a shape and a colour, in this order of weight. */
 export function decisionMark(decision, className = "") {
   const kind = decision.replaceAll(" ", "-");
-  return h("span", { className: `decision ${kind} ${className}` }, icon(decision), t(`decision_${decision}`));
+  const shape = icon(decision === "refused" ? "none" : decision);
+  return h("span", { className: `decision ${kind} ${className}` }, shape, t(`decision_${decision}`));
 }
 
 export const eyeName = (eye) => (eye === "unknown" ? t("eye_unknown") : `${t(`eye_${eye}`)} (${t(`short_${eye}`)})`);
@@ -17,9 +18,12 @@ export const eyeName = (eye) => (eye === "unknown" ? t("eye_unknown") : `${t(`ey
 /** What is done for a case without an answer. */
 export const stateOf = ({ state }) => (state === "asking" ? "grading" : "waiting");
 
+/** Decisions on files of which no photograph was seen. */
+export const NO_PHOTO = ["unreadable", "refused"];
+
 /** Without a patient, an answer is for one photograph. */
 export const meaningOf = ({ patient, decision }) =>
-  patient || decision === "unreadable" ? `means_${decision}` : `eye_means_${decision}`;
+  patient || NO_PHOTO.includes(decision) ? `means_${decision}` : `eye_means_${decision}`;
 
 /** What to do now for a patient, eye by eye; empty where the decision says all. */
 export function actionsOf(each) {
@@ -57,9 +61,11 @@ export function summary(each) {
   });
 }
 
-/** The grade of a photograph and what else is possible. */
 export function gradeLines(row) {
   const lines = [h("p", { className: "grade" }, gradeName(row.predicted_grade))];
+  if (GRADES.some((grade) => row[`p${grade}`] > row[`p${row.predicted_grade}`])) {
+    lines.push(h("p", { className: "hint" }, t("not_most", { mean: number(row.expected_grade, 1) })));
+  }
   if (row.lowest_grade === null || row.lowest_grade === undefined) return lines;
   const set = GRADES.slice(row.lowest_grade, row.highest_grade + 1);
   const ends = [...new Set([set[0], set.at(-1)])];
@@ -111,7 +117,6 @@ function calibration(row, calibratedOn) {
   return row.temperature === 1 ? t("not_calibrated") : t("calibrated", { temperature: number(row.temperature, 2) });
 }
 
-/** The reader's own grade against the program's, in words. */
 export function readerWords(photo) {
   if (!photo.reader) return "";
   const graded = photo.reader !== "ungradable";

@@ -2,7 +2,6 @@
 
 import { data, h, number, t } from "./words.js";
 
-/** The card of the model, which is English. */
 export function cardLines(card) {
   if (!card.limits) return [h("p", {}, t("no_card"))];
   const part = (key, ...lines) => [h("h3", {}, t(key)), ...lines];

@@ -47,6 +47,7 @@ export class Photo {
     this.patientFrom = patient && from;
     this.eye = eye;
     this.eyeFrom = eye && from;
+    this.before = {}; // what was known of either, before somebody entered something else
     this.row = null; // what the service says of it
     this.view = null; // its picture and maps
     this.reader = ""; // the reader's own grade
@@ -60,7 +61,7 @@ export class Photo {
   get decision() {
     if (!this.row) return "none";
     if (this.usable) return this.row.decision;
-    return this.row.status === "unreadable" ? "unreadable" : "retake";
+    return ["unreadable", "refused"].find((status) => status === this.row.status) ?? "retake";
   }
 }
 
@@ -137,6 +138,10 @@ export class Cases {
   /** Change whose photograph it is. Gives all cases that must be asked for anew, and those that are gone. */
   move(photo, change) {
     const from = this.all.find((each) => each.photos.includes(photo));
+    for (const what of ["patient", "eye"]) {
+      const isOther = what in change && photo[what] && photo[what] !== change[what];
+      if (isOther && photo[`${what}From`] !== "labels") photo.before[what] = photo[what];
+    }
     Object.assign(photo, change);
     if (photo.patient === from.patient) {
       from.state = "waiting";

@@ -2,8 +2,6 @@
 
 import { t } from "./words.js";
 
-const PHOTO_ORIGINS = ["group_from", "eye_from"];
-
 /** Mark what a spreadsheet would compute as text, as `biranet.spreadsheet_cells` does. */
 export function asCell(text) {
   const formula = /^'*(?:[=@\t\r\n\uff1d\uff20]|[-+\uff0b\uff0d](?=[^]))/.test(text);
@@ -37,12 +35,9 @@ export function photoRows(cases) {
     each.photos
       .filter((photo) => photo.row)
       .map((photo) => {
-        const row = { ...photo.row, file: photo.path };
-        for (const origin of PHOTO_ORIGINS) {
-          const known = origin === "eye_from" ? photo.eyeFrom : photo.patientFrom;
-          if (known && row[origin]) row[origin] = known;
-        }
-        return { ...row, reader_grade: photo.reader };
+        const { group_from: group, eye_from: eye } = photo.row;
+        const from = { group_from: group && (photo.patientFrom || group), eye_from: eye && (photo.eyeFrom || eye) };
+        return { ...photo.row, file: photo.path, ...from, reader_grade: photo.reader };
       }),
   );
 }
@@ -80,7 +75,6 @@ export function asJson(cases, { name: model, sha256, version: biranet }) {
   return JSON.stringify({ model, sha256, biranet, exported, disclaimer, ...tables }, null, 1);
 }
 
-/** Give the browser a file to save. */
 export function save(name, type, text) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));

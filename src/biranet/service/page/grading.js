@@ -39,6 +39,8 @@ const answerOf = (photos, { photos: rows, eyes, patients }) =>
 
 const onlyRows = (rows, problem = "") => ({ rows, eyes: [], answer: null, problem });
 
-/** A photograph that the service did not take, as a row like the others. */
-const refusedRow = (photo, { message }) =>
-  [photo, { file: photo.path, status: "unreadable", reason: message, action: "" }];
+/** A photograph that got no answer, as a row like the others; in brackets the status of HTTP. */
+function refusedRow(photo, { status, message }) {
+  const whose = { group: photo.patient, group_from: photo.patientFrom, eye: photo.eye, eye_from: photo.eyeFrom };
+  return [photo, { file: photo.path, status: "refused", reason: `${message} (${status})`, action: "", ...whose }];
+}

@@ -158,11 +158,17 @@ class Page {
     for (const each of touched) this.ask(each);
   }
 
-  print = () => window.print();
+  /** Print, once the photographs are there. */
+  print = async () => {
+    const each = this.selected;
+    const printed = each.shownEyes.map((eye) => each.photosOf(eye)[0]).filter(Boolean);
+    await Promise.allSettled(printed.map((photo) => this.see(photo)));
+    this.report();
+    window.print();
+  };
 
   // What is shown
 
-  /** A case has changed. */
   changed(each) {
     this.#drawItem(each);
     this.#progress();
@@ -188,7 +194,7 @@ class Page {
   }
 
   #item(each) {
-    const button = h("button", { type: "button", className: "case", onclick: () => {
+    const button = h("button", { className: "case", onclick: () => {
       this.select(each);
       // On a narrow screen the case stands below the list.
       if ($("case").getBoundingClientRect().left < button.offsetWidth) $("case").scrollIntoView();
@@ -202,8 +208,7 @@ class Page {
     if (!button) return;
     const isSelected = each === this.selected;
     button.tabIndex = isSelected ? 0 : -1;
-    if (isSelected) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
+    button.ariaCurrent = isSelected ? "true" : null;
     button.replaceChildren(
       h("span", { className: "case-name" }, data(each.name)),
       decisionMark(each.decision, "small"),
@@ -211,7 +216,7 @@ class Page {
     );
   }
 
-  /** Say how far it is, not so often that it cannot be listened to. */
+  /** Say how far it is, as often as can be listened to. */
   #progress() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
@@ -232,7 +237,7 @@ class Page {
   }
 
   #tally() {
-    const counts = ["refer", "ask a human", "retake", "do not refer", "unreadable"].map((decision) => [
+    const counts = ["refer", "ask a human", "retake", "do not refer", "unreadable", "refused"].map((decision) => [
       this.cases.all.filter((each) => each.decision === decision).length,
       t(`decision_${decision}`).toLocaleLowerCase(languageNow()),
     ]);
@@ -248,7 +253,7 @@ class Page {
   #alert(refusal) {
     if (this.refusal && this.refusal.message === refusal.message) return;
     this.refusal = refusal;
-    const again = h("button", { type: "button", id: "again", onclick: () => this.#again() }, t("try_again"));
+    const again = h("button", { id: "again", onclick: () => this.#again() }, t("try_again"));
     $("alert").replaceChildren(h("p", {}, refusal.status ? said(refusal.message) : t("gone"), " ", again));
   }
 

@@ -52,12 +52,12 @@ function eyeOnPaper(each, eye, model, viewer) {
   if (!photo) return h("section", {}, head, verdict("retake"), h("p", {}, t("missing")));
   return h("section", {},
     head,
-    photo.view?.picture && pictureOnPaper(eye, photo, viewer),
+    photo.view ? photo.view.picture && pictureOnPaper(eye, photo, viewer) : h("p", {}, t("loading")),
     verdict(answer?.decision || photo.decision),
     photo.usable ? gradeLines(photo.row) : h("p", {}, said(photo.row?.reason || "")),
     photo.usable && probabilityTable(photo.row, model.fittedOn),
     photo.reader && h("p", { className: "reader" }, readerWords(photo)),
-    h("p", { className: "hint" }, `${t("file")}: `, data(photo.path)),
+    h("p", { className: "hint" }, data(photo.path)),
   );
 }
 
@@ -69,15 +69,14 @@ function pictureOnPaper(eye, photo, viewer) {
   map.style.opacity = viewer.opacity;
   return h("figure", {},
     h("div", { className: "paper" }, picture, map),
-    h("figcaption", {}, t("report_map", { map: mapName(shown) }), ". ", t("map_note")),
+    h("figcaption", {}, mapName(shown), ". ", t("map_note")),
   );
 }
 
-/** Which model says all this. */
 export function modelLine(model) {
   const parts = [[`${t("model")} `, data(model.name)]];
   const digest = h("span", { className: "digest", translate: "no" }, model.sha256);
-  if (model.sha256) parts.push([`${t("checksum")} `, digest]);
-  if (model.version) parts.push([t("version", { version: model.version })]);
+  if (model.sha256) parts.push([data("SHA-256"), " ", digest]);
+  if (model.version) parts.push([data(`biranet ${model.version}`)]);
   return h("p", { className: "model-line" }, parts.flatMap((part, at) => (at ? [" · ", ...part] : part)));
 }

@@ -1,8 +1,8 @@
 // The case that is looked at: what to do first, then each eye with its photograph, grades and probabilities.
 
 import {
-  actionsOf, altText, decisionMark, eyeName, gradeLines, GRADES, meaningOf, probabilityTable, readerWords, reasonsOf,
-  stateOf,
+  actionsOf, altText, decisionMark, eyeName, gradeLines, GRADES, meaningOf, NO_PHOTO, probabilityTable, readerWords,
+  reasonsOf, stateOf,
 } from "./answer.js";
 import { data, h, mapName, number, said, t } from "./words.js";
 
@@ -20,7 +20,7 @@ export function renderCase(element, each, app) {
   }
   element.append(
     head(each, app),
-    verdict(each),
+    verdict(each, app),
     toolbar(each, app),
     h("div", { className: `eyes of-${each.shownEyes.length}` }, each.shownEyes.map((eye) => panel(each, eye, app))),
   );
@@ -33,7 +33,7 @@ export function renderCase(element, each, app) {
 let typed = {}; // the patient that somebody is typing: an answer that comes meanwhile draws the case anew
 
 function head(each, app) {
-  const from = each.photos[0].patientFrom;
+  const [{ patientFrom, before }] = each.photos;
   const name = h("input", { id: "patient-name", autocomplete: "off", size: 18 });
   name.value = typed.of === each ? typed.text : each.patient;
   name.oninput = () => { typed = { of: each, text: name.value }; };
@@ -45,12 +45,16 @@ function head(each, app) {
   } },
     h("label", {}, h("span", {}, t("patient")), " ", name),
     h("button", { id: "rename" }, t("rename")),
-    each.patient && from && h("span", { className: `origin ${from}` }, t(`from_${from}`)),
+    each.patient && origin(patientFrom, before.patient),
     h("button", { type: "button", id: "print", className: "print", onclick: app.print }, t("print")),
   );
 }
 
-function verdict(each) {
+/** Where something is known from, and what somebody has put it in place of. */
+const origin = (from, before) => from && h("span", { className: `origin ${from}` }, t(`from_${from}`),
+  from === "labels" && before && [", ", t("in_place_of"), " ", data(before)]);
+
+function verdict(each, app) {
   if (each.state !== "done") {
     return h("div", { className: "verdict-box none" }, h("h2", {}, decisionMark("none")), h("p", {}, t(stateOf(each))));
   }
@@ -63,7 +67,9 @@ function verdict(each) {
     h("div", { className: "decided" },
       h("h2", {}, decisionMark(each.decision)),
       h("p", { className: "means" }, t(meaningOf(each))),
-      !each.patient && each.decision !== "unreadable" && h("p", {}, t("whose"))),
+      !each.patient && !NO_PHOTO.includes(each.decision) && h("p", {}, t("whose")),
+      each.photos.some((photo) => photo.decision === "refused") &&
+        h("button", { id: "ask-again", onclick: () => app.ask(each) }, t("try_again"))),
     (actions.length > 0 || reasons.length > 0) && h("div", { className: "why" },
       actions.length > 0 && [h("h3", {}, t("do_now")), h("ul", { className: "actions" }, actions)],
       reasons.length > 0 && [h("h3", {}, t("why")), h("ul", { className: "reasons" }, reasons)]),
@@ -72,15 +78,14 @@ function verdict(each) {
 
 const staged = new Map(); // photographs by the element under them
 
-/** Controls of the view; they work on both eyes. */
 function toolbar(each, app) {
   const { viewer } = app;
   const maps = each.photos.find((photo) => photo.view?.maps.length)?.view.maps ?? [];
-  const press = (id, act) => h("button", { type: "button", id, onclick: act }, t(id));
+  const press = (id, act) => h("button", { id, onclick: act }, t(id));
   const zoom = (id, sign, factor) =>
-    h("button", { type: "button", id, "aria-label": t(id), onclick: () => viewer.zoomBy(factor) }, sign);
+    h("button", { id, "aria-label": t(id), onclick: () => viewer.zoomBy(factor) }, sign);
   const toggle = (name) => h("button", {
-    type: "button", id: name, "aria-pressed": viewer.look[name], onclick: () => viewer.toggle(name),
+    id: name, "aria-pressed": viewer.look[name], onclick: () => viewer.toggle(name),
   }, t(name));
   const choice = h("select", { id: "map", onchange: (event) => viewer.showMap(Number(event.target.value)) },
     h("option", { value: -1 }, t("no_map")),
@@ -107,7 +112,6 @@ function toolbar(each, app) {
     ] : null,
     h("details", { className: "keys" }, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
       h("ul", {}, ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", {}, t(`key_${key}`))))),
-    maps.length ? h("p", { className: "hint map-note" }, t("map_note")) : null,
   );
 }
 
@@ -133,7 +137,7 @@ function panel(each, eye, app) {
   if (!shown) {
     return h("section", { className: "eye", "aria-labelledby": `head-${eye}` }, title,
       h("div", { className: "stage empty" }, h("p", {}, t("missing")),
-        h("button", { type: "button", id: `add-${eye}`, onclick: () => app.addTo(each, eye) }, t(`add_${eye}`))),
+        h("button", { id: `add-${eye}`, onclick: () => app.addTo(each, eye) }, t(`add_${eye}`))),
       each.state === "done" && h("p", { className: "eye-verdict" }, decisionMark("retake")));
   }
   return h("section", { className: "eye", "aria-labelledby": `head-${eye}` },
@@ -154,7 +158,7 @@ function eyeChoice(photo, eye, app) {
   choice.setAttribute("aria-label", t("which_eye"));
   return h("div", { className: "which" },
     choice,
-    photo.eyeFrom && h("span", { className: `origin ${photo.eyeFrom}` }, t(`from_${photo.eyeFrom}`)));
+    origin(photo.eyeFrom, photo.before.eye && t(`short_${photo.before.eye}`)));
 }
 
 /** All photographs of an eye, to choose the one that is looked at. */
@@ -162,7 +166,7 @@ function strip(each, eye, photos, shown, app) {
   const answering = each.eye(eye)?.file;
   return h("div", { className: "strip", role: "group", "aria-label": t("other_photos") },
     photos.map((photo, at) => h("button", {
-      type: "button", id: `photo-${photo.id}`, "aria-pressed": photo === shown,
+      id: `photo-${photo.id}`, "aria-pressed": photo === shown,
       onclick: () => app.look(each, eye, photo),
     }, t("photo_n", { n: at + 1, all: photos.length }), " ", decisionMark(photo.decision, "small"),
     photo.path === answering && eye !== "unknown" ? ` ${t("answers")}` : "")));
@@ -171,7 +175,7 @@ function strip(each, eye, photos, shown, app) {
 function answers(each, eye, photo, answer, app) {
   const { row } = photo;
   const parts = [];
-  if (answer?.decision) {
+  if (answer?.decision && photo.decision !== "refused") {
     parts.push(h("p", { className: "eye-verdict" }, decisionMark(answer.decision)));
     if (eye !== "unknown") parts.push(h("p", { className: "means" }, t(`eye_means_${answer.decision}`)));
     if (answer.reason && answer.status === "ok") parts.push(h("p", { className: "hint" }, said(answer.reason)));
@@ -231,7 +235,6 @@ async function showPhotos(each, app) {
   }));
 }
 
-/** What the colours of a map mean. */
 function legend(scale) {
   const colors = h("span", { className: "colors", "aria-hidden": true }, scale.colors.map((color) => {
     const box = h("span");
@@ -251,9 +254,9 @@ function stage(element, eye, photo, app) {
   tellStage(document.getElementById(`under-${eye}`), photo, app.viewer);
 }
 
-/** What stands under a photograph: its name, its size, and what the colours over it mean. */
+/** What stands under a photograph: name, size, and what the colours over it mean. */
 function tellStage(element, photo, viewer) {
   const { width, height, maps } = photo.view;
   element.replaceChildren(data(photo.path), ` · ${t("photo_as_taken", { width, height })}`);
-  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale));
+  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale), " ", t("map_note"));
 }

@@ -28,7 +28,6 @@ export class Viewer {
     if (!keep) this.fit();
   }
 
-  /** Show a photograph on an element. */
   add(element, photo, alt) {
     const stage = new Stage(element, photo, alt, this.#stages.length);
     this.#stages.push(stage);
@@ -65,7 +64,6 @@ export class Viewer {
     this.#move(stage, (dx / before - dx / after) / stage.width, (dy / before - dy / after) / stage.height);
   }
 
-  /** Move by pixels of the screen. */
   pan(dx, dy, stage = this.#stages[0]) {
     if (stage) this.#move(stage, -dx / (stage.scale * stage.width), -dy / (stage.scale * stage.height));
   }
@@ -160,7 +158,6 @@ export class Viewer {
   }
 }
 
-/** One photograph with its maps, on an element. */
 class Stage {
   constructor(element, photo, alt, index) {
     const { view } = photo;

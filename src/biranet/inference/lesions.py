@@ -1,0 +1,236 @@
+"""Lesions of one photo, for every front end: found, counted, and drawn on the photo as it was taken."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from biranet.config import Device
+from biranet.errors import PhotoError
+from biranet.inference.addresses import Address, open_source
+from biranet.inference.lesion_findings import LesionFinding, describe_finding, describe_lesions, find_disc
+from biranet.inference.loading import encode_photo
+from biranet.inference.prediction import Prediction
+from biranet.learning.lesions.finder import LesionFinder, LesionMaps
+from biranet.learning.transforms import Pixels
+from biranet.lesion_kinds import DISC, KINDS, LESIONS
+from biranet.photos.cut import Cut, scaled_px
+from biranet.photos.read import decode_photo
+from biranet.photos.sheet import Picture
+
+if TYPE_CHECKING:
+    from biranet.inference.lesion_drawing import Graded
+
+
+@dataclass(frozen=True, eq=False)
+class Lesions:
+    """Lesions that were found in a photo.
+
+    Attributes:
+        file: The photo's name, as it was given.
+        maps: What was found: `maps.shares`, (5, h, w), float32, the share of each cell of the square that is a
+            microaneurysm (MA), a haemorrhage (HE), a hard exudate (EX), a soft exudate (SE) and the optic disc (OD), as
+            a probability; and `maps.cut`, where the square lies in the photo.
+        thresholds: From which share on a cell counts, by kind.
+        source: The file, its address, or its bytes. The pixels are not kept.
+        sha256: SHA-256 of the file.
+        findings: Number, area and place of the lesions of each kind.
+
+    Example:
+        >>> import biranet
+        >>> shares = np.zeros((5, 256, 256), np.float32)
+        >>> shares[1, 100:104, 120:124] = 0.9  # a haemorrhage of 16 pixels a side
+        >>> photo = encode_photo(biranet.draw_photo(grade=4, seed=7, width_px=1024, height_px=1024))
+        >>> digest = hashlib.sha256(photo).hexdigest()
+        >>> maps = LesionMaps(shares, biranet.Cut.whole(1024), 1024)
+        >>> found = biranet.Lesions("eye.png", maps, dict.fromkeys(KINDS, 0.5), photo, digest)
+        >>> {kind: finding.count for kind, finding in found.findings.items()}
+        {'MA': 0, 'HE': 1, 'EX': 0, 'SE': 0}
+        >>> found.on_original().shape
+        (5, 1024, 1024)
+    """
+
+    file: str
+    maps: LesionMaps
+    thresholds: Mapping[str, float]
+    source: Path | Address | bytes = field(repr=False)
+    sha256: str = field(repr=False)
+    findings: Mapping[str, LesionFinding] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "findings", describe_lesions(self.maps, self.thresholds))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{kind} {'-' if each.count is None else each.count}" for kind, each in self.findings.items()
+        )
+        return f"Lesions({self.file!r}, {counts})"
+
+    @property
+    def drawn(self) -> dict[str, float]:
+        """Thresholds of the kinds that a picture outlines: those that were looked for, and the disc where it is one."""
+        shown = {kind: self.thresholds[kind] for kind, each in self.findings.items() if each.count is not None}
+        if find_disc(self.maps.shares[KINDS.index(DISC)], self.thresholds[DISC]):
+            shown[DISC] = self.thresholds[DISC]
+        return shown
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What was found, in words, by kind."""
+        told = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in self.findings.items()}
+        return told | ({DISC: "the optic disc"} if DISC in self.drawn else {})
+
+    def on_original(self) -> NDArray[np.float32]:
+        """The shares in the pixels of the upright photo: (5, height_px, width_px); 0 where nothing was seen of it."""
+        return self.maps.on_photo((self.maps.cut.height_px, self.maps.cut.width_px))
+
+    def outlined(self, *, opacity: float = 0.0, most_px: int | None = None) -> Pixels:
+        """Draw the outlines of the lesions into the photo as it was taken, a colour a kind, without words.
+
+        The photo is read again, at its full size.
+
+        Args:
+            opacity: How strongly the colours cover the lesions, from 0, outlines alone, to 1.
+            most_px: Longer side of the result at most: a larger photo is made smaller before.
+
+        Returns:
+            (height_px, width_px, 3), uint8, RGB.
+
+        Raises:
+            InputError: If the opacity is no number from 0 to 1.
+            PhotoError: If the file cannot be read any more, or holds another photo by now.
+        """
+        from biranet.inference.lesion_drawing import outline
+
+        photo, scale = self._read(), 1.0
+        if most_px is not None and max(photo.shape) > most_px:
+            scale = most_px / max(photo.shape)
+            size = (scaled_px(photo.shape[1], scale), scaled_px(photo.shape[0], scale))
+            photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return outline(photo, self.maps, self.drawn, opacity=opacity, scale=scale)
+
+    def picture(self, answer: Prediction | None = None, *, opacity: float = 0.0) -> Picture:
+        """Draw the photo with these outlines as `outlined` does and, below it, what was found, in words.
+
+        Args:
+            answer: What a model that grades says of the photo: then grade and score stand below it as well, and the
+                evidence is drawn beside it.
+            opacity: As for `outlined`.
+
+        Raises:
+            InputError: As for `outlined`.
+            PhotoError: Likewise.
+        """
+        from biranet.inference.lesion_drawing import draw_lesions  # what draws letters is for pictures alone
+
+        graded = describe_answer(answer, self.file, self.maps.cut)
+        return draw_lesions(self._read(), self.maps, self.drawn, self.told, graded, opacity=opacity)
+
+    def _read(self) -> Pixels:
+        file = open_source(self.source)
+        if hashlib.sha256(file.data).hexdigest() != self.sha256:
+            raise PhotoError("unreadable", "the file holds another photo now")
+        return decode_photo(file, None).pixels
+
+
+def describe_answer(answer: Prediction | None, file: str, cut: Cut) -> "Graded":
+    """Say in words and maps what a model that grades says of a photo, if one was asked.
+
+    Args:
+        answer: What it says.
+        file: What the photo is called.
+        cut: Where a map would lie, where there is none.
+    """
+    from biranet.inference.drawing import EVIDENCE_NOTE, caption_of
+    from biranet.inference.lesion_drawing import Graded
+    from biranet.photos.overlay import evidence_map
+    from biranet.photos.sheet import Caption
+
+    if answer is None or answer.grade is None or answer.probabilities is None:
+        why = f": {answer.reason}" if answer is not None and answer.reason else ""
+        return Graded(Caption(f"Lesions, no grade{why}", (), (file,) if file else ()), cut)
+    said = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
+    caption = caption_of(file, *said, answer.model)
+    if answer.evidence is None or answer.original is None:
+        return Graded(caption, cut)
+    caption = caption._replace(lines=(*caption.lines, EVIDENCE_NOTE))
+    return Graded(caption, answer.original.cut, [evidence_map(answer.evidence)])
+
+
+class LesionReader:
+    """Finds the lesions of photographs.
+
+    Args:
+        finder: What maps them.
+
+    Example:
+        >>> import biranet
+        >>> from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net
+        >>> from biranet.learning.lesions.settings import LesionConfig
+        >>> small = {"width": 8, "image_size": 96, "smallest_size": 64, "patch": 64}
+        >>> config = LesionConfig(backbone="test_resnet", pretrained=False, freeze="none", **small)
+        >>> info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), biranet.Preparation(size_px=96))
+        >>> reader = biranet.LesionReader(LesionFinder(LoadedLesions(build_lesion_net(config), info, ""), "cpu"))
+        >>> found = reader.find(biranet.draw_photo(grade=4, seed=7))
+        >>> found.maps.shares.shape
+        (5, 24, 24)
+        >>> found.findings["MA"].not_told
+        'too small to see microaneurysms: 96 pixels across the field, and 768 are needed'
+    """
+
+    def __init__(self, finder: LesionFinder) -> None:
+        self.finder = finder
+
+    def __repr__(self) -> str:
+        return f"LesionReader({self.finder.info.config.backbone}, {self.finder.info.config.image_size} px)"
+
+    def find(self, photo: Path | Address | str | bytes | Image.Image | Pixels, *, name: str | None = None) -> Lesions:
+        """Find the lesions of one photo.
+
+        Args:
+            photo: A file or its bytes, an address, a PIL picture, or RGB pixels (H, W, 3), uint8, as taken: not cut,
+                not resized.
+            name: What it is called; the name of its file when not given.
+
+        Raises:
+            InputError: If it is something else, or what the network answers is no number.
+            PhotoError: If the photo cannot be read or has no field.
+        """
+        if isinstance(photo, str):
+            photo = Path(photo)
+        source = photo if isinstance(photo, Path | Address | bytes) else encode_photo(photo)
+        file = open_source(source)
+        called = "" if isinstance(source, bytes) else str(source)
+        return Lesions(
+            called if name is None else name,
+            self.finder.find(file.data),
+            self.finder.info.thresholds,
+            source,
+            hashlib.sha256(file.data).hexdigest(),
+        )
+
+
+def load_lesions(file: Path | str, device: Device = "auto") -> LesionReader:
+    """Load what finds lesions.
+
+    Args:
+        file: `RUN/lesions.safetensors` of `biranet train-lesions`; none ships.
+        device: Where to compute; auto takes a GPU where there is one.
+
+    Raises:
+        InputError: If it is none, or there is no such device.
+
+    Example:
+        >>> import biranet
+        >>> biranet.load_lesions("no")
+        Traceback (most recent call last):
+            ...
+        biranet.errors.InputError: no is no file; give a checkpoint of lesions, such as RUN/lesions.safetensors
+    """
+    return LesionReader(LesionFinder.load(file, device))
