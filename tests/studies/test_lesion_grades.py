@@ -1,0 +1,201 @@
+"""The study of grades by lesions: who may teach what, what is pooled, and what is promised."""
+
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from biranet.config import OptimizerConfig, TrainConfig
+from biranet.lesion_kinds import KINDS
+from biranet.photos.datasets.masks import MaskedPhoto
+from studies.lesion_grades import arms, run
+from studies.lesion_grades.arms import Answers, biranet_and_lesions, forest, grade_all, lesions, mean
+from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshold, held, missed_shares
+from studies.lesion_grades.divisions import WHOLE, HeadName, head_names, heads_of
+from studies.lesion_grades.measure import WAYS, promise
+from studies.lesion_grades.network import LesionBiraNet, Shown, answer, train
+from studies.lesion_grades.pooling import GLOBAL, MARKS_FROM, pool_lesions
+from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
+from studies.shipped.steps import FOLDS
+
+OWN, BEYOND = 60, 5
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Photos whose vectors of lesions say which head has made them, and whose features say their grade."""
+    random = np.random.default_rng(1)
+    folds = np.append(np.arange(OWN) % FOLDS, [ELSEWHERE] * BEYOND)
+    grades = np.arange(OWN + BEYOND) // FOLDS % 5
+    kept = []
+    for fold, grade in zip(folds.tolist(), grades.tolist(), strict=True):
+        names = heads_of({"visits": fold} if fold != ELSEWHERE else {})
+        vector = (grade + random.normal(size=40) / 4).astype(np.float32)
+        features = random.random((6, 4, 3, 3)).astype(np.float16) + grade
+        kept.append(
+            {
+                f"lesions_512_{name}": np.append(vector, np.float32(sum(10**left for left in name.left_out)))
+                for name in names
+            }
+            | {f"means_{size}": features[:1].mean(axis=(2, 3)) for size in (256, 512)}
+            | {"maps_320": features.astype(np.float16)}
+        )
+    photos = pd.DataFrame({"file": [f"p_{row}.jpg" for row in range(len(grades))], "grade": grades})
+    return Seen(photos.assign(group=photos["file"]), kept, {"visits": folds})
+
+
+def task_of(seen, fold):
+    config = TrainConfig(epochs=2, optimizer=OptimizerConfig(loss="ce", optimizer="adamw", schedule="cosine"))
+    return Task(seen, "visits", fold, 512, config)
+
+
+def test_no_mask_of_a_visit_that_is_answered_for_has_taught_what_looks_at_any_photo(seen):
+    """Of photos that teach, and of those asked about: by the names of the heads, and by whom each has learned from."""
+    own = seen.photos.iloc[:OWN].assign(group=[f"g{row // 2}" for row in range(OWN)])
+    folds = {"visits": np.arange(OWN) // 2 % FOLDS}
+    masked = [MaskedPhoto(f"m_{row}.jpg", {}, KINDS, "train", f"g{row // 2}", "x") for row in range(OWN)]
+    taught = {
+        name: {own.index[own["group"] == photo.group][0] for photo in run._teaching(masked, name, own, folds)}
+        for name in head_names(folds)
+    }
+    assert len(taught[WHOLE]) == OWN // 2
+    for name, its in taught.items():
+        assert not {folds["visits"][row] for row in its} & set(name.left_out), name
+        assert len(its) == OWN // 2 * (FOLDS - len(name.left_out)) // FOLDS
+    for fold in range(FOLDS):
+        task = task_of(seen, fold)
+        of_heads = task.lesions()[:, -1].tolist()
+        expected = [sum(10**left for left in {own, fold} - {ELSEWHERE}) for own in task.folds]
+        assert of_heads[:OWN] == expected[:OWN]
+    elsewhere = task_of(seen, ELSEWHERE)
+    assert elsewhere.lesions()[OWN:, -1].tolist() == [0] * BEYOND
+    assert elsewhere.lesions()[:OWN, -1].tolist() == [10**own for own in elsewhere.folds[:OWN]]
+    assert set(elsewhere.taught) == set(range(OWN)) and set(elsewhere.asked) == set(range(OWN, OWN + BEYOND))
+    assert not set(task_of(seen, 2).taught) & {*elsewhere.asked, *task_of(seen, 2).asked}
+
+
+def test_heads_that_look_at_a_photo_know_nothing_of_its_fold():
+    names = heads_of({"visits": 3, "stretches": 0})
+    assert len(names) == len(set(names)) == 2 * FOLDS
+    assert all({"visits": 3, "stretches": 0}[name.division] in name.left_out for name in names)
+    assert set(names) <= set(head_names({"visits": None, "stretches": None})) and heads_of({}) == [WHOLE]
+    assert HeadName.of("visits", 4, 2) == HeadName.of("visits", 2, 4, 2)
+
+
+def test_a_vector_counts_what_is_drawn_and_what_lies_on_the_disc_is_nothing():
+    maps = torch.zeros(1, 5, 64, 64)
+    he, od = KINDS.index("HE"), KINDS.index("OD")
+    for row, column in ((8, 8), (8, 40), (40, 8), (12, 12)):
+        maps[0, he, row, column] = 0.9
+    alone = pool_lesions(maps)[0]
+    maps[0, he, 50, 50], maps[0, od, 48:53, 48:53] = 0.9, 1.0
+    assert torch.equal(pool_lesions(maps)[0], alone)
+    by_name = alone[:GLOBAL].reshape(3 + len(MARKS_FROM), 4)
+    assert by_name[:, [kind for kind in range(4) if kind != he]].abs().max() == 0
+    area, highest, top, *counts = by_name[:, he].tolist()
+    assert area == pytest.approx(np.log1p(4 * 0.9 / 64**2 * 1e4), rel=1e-4)
+    assert highest == pytest.approx(0.9) and top == pytest.approx(4 * 0.9 / 16)
+    assert counts == pytest.approx([np.log(5)] * 3)
+    assert alone[GLOBAL:].reshape(4, 4)[he].tolist() == pytest.approx([0, np.log(2), np.log(2), np.log(3)])
+
+
+def test_with_lesions_the_network_is_biranet_and_a_linear_function_and_learns_both():
+    torch.manual_seed(1)
+    vectors = torch.rand(12, 7)
+    network = LesionBiraNet(4, vectors, gain=2.0).eval()
+    features = torch.rand(3, 4, 5, 5)
+    none = network(features, vectors[:3]).logits
+    with torch.no_grad():
+        network.lesions.copy_(torch.rand(5, 7))
+    more = network(features, vectors[:3]).logits - none
+    standard = 2 * (vectors[:3] - vectors.mean(dim=0)) / vectors.std(dim=0, correction=0)
+    assert torch.allclose(more, standard @ network.lesions.T, atol=1e-5)
+    grades = np.arange(12) % 5
+    shown = Shown(torch.rand(12, 3, 4, 5, 5).half(), vectors, grades)
+    learned = train(shown, np.arange(12), task_of(None, 0).config, 1.0)
+    assert learned.lesions.abs().max() > 0 and not learned.training
+    assert answer(learned, shown, np.arange(4)).sum(axis=1) == pytest.approx(np.ones(4))
+    again = train(shown, np.arange(12), task_of(None, 0).config, 1.0)
+    assert torch.equal(again.head.weight, learned.head.weight)
+
+
+def test_every_way_answers_elsewhere_and_learns_from_no_photo_it_answers_for(seen, monkeypatch):
+    for name, value in (("PENALTIES", (0.1,)), ("TREES", 20), ("EPOCHS", 1)):
+        monkeypatch.setattr(arms, name, value)
+    kept = {}
+
+    def keep(way, ask):
+        kept[way] = ask()
+        return kept[way]
+
+    grade_all(task_of(seen, ELSEWHERE), keep)
+    assert set(kept) == set(WAYS)
+    for way, answers in kept.items():
+        assert answers.shares.shape == (BEYOND, 5), way
+        assert answers.shares.sum(axis=1) == pytest.approx(np.ones(BEYOND)), way
+    right = seen.photos["grade"].to_numpy()[OWN:]
+    assert (lesions(task_of(seen, ELSEWHERE)).shares.argmax(axis=1) == right).all()
+    # What is asked about has other grades now: nothing that learns may notice.
+    asked = task_of(seen, 1).asked
+    other = seen.photos.assign(grade=seen.photos["grade"].where(~seen.photos.index.isin(asked), 4))
+    changed = Seen(other, seen.kept, seen.divisions)
+    for way in (lesions, forest, lambda task: biranet_and_lesions(task, "anywhere")):
+        before, after = way(task_of(seen, 1)), way(task_of(changed, 1))
+        assert np.array_equal(before.shares, after.shares) and before.chosen == after.chosen
+    assert mean(Answers(np.array([[1.0, 0]]), {}), Answers(np.array([[0.0, 1]]), {})).shares.tolist() == [[0.5, 0.5]]
+
+
+def test_answers_are_asked_for_once(tmp_path):
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return Answers(np.array([[0.25, 0.75]]), {"features": "256"})
+
+    first, second = (run._kept(tmp_path / "x", 3, "probe", ask) for _ in range(2))
+    assert asked == [1] and first.chosen == second.chosen and np.array_equal(first.shares, second.shares)
+
+
+def test_the_bound_holds_as_often_as_it_says_and_tells_when_stretches_differ():
+    random = np.random.default_rng(1)
+    drawn = random.normal(0.2, 0.05, size=(2000, 11))
+    right = np.mean([each[0] <= bound_next(each[1:]) for each in drawn])
+    assert right == pytest.approx(0.95, abs=0.015)
+    assert np.mean([bound_mean(each) >= 0.2 for each in drawn]) == pytest.approx(0.95, abs=0.015)
+    alike, unlike = np.full(10, 0.1), np.array([0.0] * 8 + [0.5] * 2)
+    assert bound_next(alike) == pytest.approx(0.1) and bound_next(unlike) > 0.4 and held(unlike) == 8
+    assert bound_next(np.array([0.9, 0.1, 1.0, 0.2])) == 1
+
+
+def test_a_bounded_rule_keeps_to_its_target_by_the_bound():
+    random = np.random.default_rng(1)
+    stretch, referable = np.arange(400) % 10, np.arange(400) % 2 == 0
+    score = np.where(referable, random.beta(5, 2, 400), random.beta(2, 5, 400))
+    threshold = bounded_threshold(score, referable, stretch)
+    assert bound_next(missed_shares(referable & (score < threshold), referable, stretch)) <= 0.1
+    assert 0 < (score[referable] < threshold).mean() < 0.1
+    bad = score.copy()
+    bad[referable & (stretch == 4)] = 0
+    assert bounded_threshold(bad, referable, stretch) == 0  # all that is missed at first is of one stretch
+
+
+def test_a_promise_is_of_whole_stretches():
+    rows = np.arange(200)
+    table = pd.DataFrame({"file": [f"x_{row:03}.jpg" for row in rows], "group": [f"g{row // 2}" for row in rows]})
+    table["grade"] = np.where(rows % 2, 2, 0)
+    table["decision"] = np.where((rows % 2 == 1) & (rows < 20), "do not refer", "refer")
+    share = np.where(rows % 2, 0.9, 0.1)
+    table = table.assign(p0=1 - share, p1=0.0, p2=share, p3=0.0, p4=0.0)
+    told = promise(table)
+    assert told["fraction"] == pytest.approx(0.1) and told["shares"] == [1.0] + [0.0] * 9
+    assert told["held"] == 9 and told["mean"] < told["next"] and told["next"] > 0.6
+    assert told["bounded"]["missed"] == 0 and told["bounded"]["of_new_stretches"] == [0.0] * 10
+
+
+def test_masks_of_unknown_visits_teach_nothing(monkeypatch, tmp_path, capsys):
+    photos = [MaskedPhoto(f"{name}.jpg", {}, KINDS, "train", name, "x") for name in ("", "a", "b")]
+    monkeypatch.setattr(run, "find_masked_photos", lambda folder: types.SimpleNamespace(photos=photos))
+    assert [photo.group for photo in run.teaching_photos(tmp_path)] == ["a", "b"]
+    assert "1 more are of unknown visits" in capsys.readouterr().out
