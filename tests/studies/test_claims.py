@@ -214,11 +214,6 @@ def test_an_official_test_part_is_refused(prepared):
         run.divide(photos, find_duplicate_sets(photos), 1)
 
 
-def test_figures_of_the_page_are_those_of_the_tables():
-    text = page.PAGE.path.read_text(encoding="utf-8")
-    assert page.PAGE.with_figures(text, page.PAGE.results) == text
-
-
 def test_the_page_says_what_the_intervals_say(finished):
     text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), finished / "results")
     found = json.loads((finished / "results" / "claims.json").read_text())

@@ -1,16 +1,16 @@
 """The pages that hold figures of studies."""
 
+import importlib
+
 import pytest
 
-import studies.evidence.page
-import studies.lesions.page
-import studies.shipped.page
 from biranet.errors import InputError
 
-PAGES = [module.PAGE for module in (studies.evidence.page, studies.lesions.page, studies.shipped.page)]
+STUDIES = ["evidence", "claims", "lesion_grades", "lesions", "shipped", "taught"]
+PAGES = [importlib.import_module(f"studies.{study}.page").PAGE for study in STUDIES]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.name)
+@pytest.mark.parametrize("page", PAGES, ids=STUDIES)
 def test_figures_of_a_page_are_those_of_its_tables(page):
     text = page.path.read_text(encoding="utf-8")
     assert page.with_figures(text, page.results) == text

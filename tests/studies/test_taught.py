@@ -237,8 +237,3 @@ def test_the_command_goes_on_and_its_table_makes_a_page(folder, tmp_path, capsys
     written = page.PAGE.with_figures(text, tmp_path / "results")
     assert written.startswith("before\n") and written.endswith("after\n") and "| taught nothing |" in written
     assert run.main(words) == 0 and not capsys.readouterr().out
-
-
-def test_figures_of_the_page_are_those_of_the_table():
-    text = page.PAGE.path.read_text(encoding="utf-8")
-    assert page.PAGE.with_figures(text, run.HERE / "results") == text
