@@ -64,17 +64,23 @@ def _in_short(found: dict[str, Any]) -> Iterator[str]:
     for question, title in QUESTIONS.items():
         asked = [each for each in found["comparisons"] if each["question"] == question]
         if asked:
-            yield from bullet(f"**{title}.** {' '.join(_standing(asked, key) for key in KEYS)}")
+            yield from bullet(f"**{title}**: {_standing(asked)}.")
     yield from bullet(
         f"**What this study can find**: a true difference of kappa of {smallest} to {largest}, depending on the "
         f"comparison, would have been found alone with a probability of {POWER:g}. Smaller ones may be there."
     )
 
 
-def _standing(asked: Sequence[dict[str, Any]], key: str) -> str:
-    rows = pd.DataFrame([each[key]["ci"] for each in asked], columns=["low", "high"])
-    said = [f"{_difference(each[key])}{f' ({pair_of(each)})' if len(asked) > 1 else ''}" for each in asked]
-    return f"{_short(key)[0].upper()}{_short(key)[1:]}: {ahead_or_behind(rows)}, {'; '.join(said)}."
+def _standing(asked: Sequence[dict[str, Any]]) -> str:
+    """Say how comparisons stand by each measure, and the differences of kappa; the others are in the table."""
+    by_standing: dict[str, list[str]] = {}
+    for key in KEYS:
+        rows = pd.DataFrame([each[key]["ci"] for each in asked], columns=["low", "high"])
+        by_standing.setdefault(ahead_or_behind(rows), []).append(_short(key))
+    standing = "; ".join(f"{said} by {', '.join(keys)}" for said, keys in by_standing.items())
+    several = len(asked) > 1
+    kappas = [f"{_difference(each[KAPPA])}{f' ({pair_of(each)})' if several else ''}" for each in asked]
+    return f"{standing}. Kappa: {'; '.join(kappas)}"
 
 
 def _difference(told: dict[str, Any]) -> str:
