@@ -33,8 +33,10 @@ def draw(found: dict[str, Any], folder: Path) -> None:
         found: What run.py measured.
         folder: Where to; the same figures give the same bytes.
     """
-    rows = [(pair_of(each), each[KAPPA], TUNED_COLOR) for each in found["comparisons"]]
-    _draw_rows(rows, "difference of kappa, and its 95 % interval", folder / "differences.svg")
+    rows = [
+        (pair_of(each).replace(", minus ", "\nminus "), each[KAPPA], TUNED_COLOR) for each in found["comparisons"]
+    ]
+    _draw_rows(rows, "difference of kappa", folder / "differences.svg")
     rows = [
         (name_of(each["first"]), each[KAPPA], UNTUNED_COLOR if each["first"] in UNTUNED else TUNED_COLOR)
         for each in found["controls"]
@@ -43,13 +45,14 @@ def draw(found: dict[str, Any], folder: Path) -> None:
 
 
 def _draw_rows(rows: Sequence[tuple[str, dict[str, Any], str]], title: str, path: Path) -> None:
-    figure = Figure(figsize=(9, 1.0 + 0.36 * len(rows)), layout="constrained")
-    axes = figure.add_subplot(xlabel=title)
+    figure = Figure(figsize=(9, 1.0 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.add_subplot(xlabel=f"{title}, with 95 % intervals")
     for place, (_, told, color) in enumerate(rows):
         reach = told["ci"][1] - told["value"]
         axes.errorbar(told["value"], place, xerr=reach, fmt="o", color=color, capsize=2)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=8)
+    axes.locator_params(axis="x", nbins=6)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
     save_drawing(figure, path)
