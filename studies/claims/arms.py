@@ -63,13 +63,11 @@ class Probe:
         title: What the page calls it.
         projected: Whether it sees what heads see; else all channels of the backbone.
         penalty: Its penalty; chosen by cross-validation inside the training photos where None.
-        as_chosen_by: The arm whose penalty it takes over, where it chooses none.
     """
 
     title: str
     projected: bool = False
     penalty: float | None = None
-    as_chosen_by: str | None = None
 
 
 Arm = Head | Probe
@@ -119,7 +117,7 @@ CORE: dict[str, Arm] = {
     METHOD: Head("BiRA-Net", _biranet),
     "biranet_grading": Head("BiRA-Net", _biranet, "grading"),
     "ranet_ce": Head("RA-Net", _ranet, rates=RATES_OF_RANET),
-    "probe_projected": Probe("Linear probe on what heads see", projected=True, as_chosen_by=PROBE),
+    "probe_projected": Probe("Linear probe on what heads see", projected=True),
     "plain_untuned": Head(
         "Plain network tuned badly (rate 0.001)",
         _plain,
@@ -129,7 +127,7 @@ CORE: dict[str, Arm] = {
     ),
     "probe_untuned": Probe("Linear probe meant to be tuned badly (hardly any penalty)", penalty=WEAK_PENALTY),
 }
-"""What the first questions are about; an arm stands behind the one whose choice it takes over."""
+"""What the first questions are about."""
 
 FURTHER: dict[str, Arm] = {
     "taught": Head("BiRA-Net, attention taught with masks of lesions", _biranet, taught=1.0),

@@ -151,7 +151,7 @@ def _finish_fold(
     fold = Fold(photos, features, project(features, directions), drawn, inner, held_back, test, seed)
     for name in missing:
         arm, started = arms[name], time.process_time()
-        choice, shares = answer(arm, fold, _taken_over(parts, arm, place))
+        choice, shares = answer(arm, fold)
         part = {
             **choice._asdict(),
             "seconds": round(time.process_time() - started, 2),
@@ -163,13 +163,6 @@ def _finish_fold(
         print(
             f"{time.strftime('%H:%M:%S')} seed {seed}, fold {number}, {name}: {choice}, {part['seconds']} s", flush=True
         )
-
-
-def _taken_over(parts: Path, arm: Arm, place: tuple[int, int]) -> Choice | None:
-    if isinstance(arm, Head) or arm.as_chosen_by is None:
-        return None
-    part = read_json(part_file(parts, *place, arm.as_chosen_by))
-    return Choice(part["setting"], part["steps"])
 
 
 def part_file(parts: Path, seed: int, fold: int, arm: str) -> Path:
@@ -184,7 +177,7 @@ def collect(
     tables, choices, kept, seconds = [], [], [], 0.0
     for seed in divisions:
         table = photos[["file", "group", "grade"]].assign(seed=seed)
-        for number, (name, arm) in itertools.product(range(FOLDS), arms.items()):
+        for number, name in itertools.product(range(FOLDS), arms):
             part = read_json(part_file(given.out / "parts", seed, number, name))
             shares, rows = np.array(part["answers"]), part["rows"]
             table.loc[rows, "fold"] = number
@@ -192,7 +185,7 @@ def collect(
             table.loc[rows, f"{name}_score"] = referable_score(shares).round(6)
             kept.append(part["kept"])
             seconds += part["seconds"]
-            if name not in UNTUNED and (isinstance(arm, Head) or not arm.as_chosen_by):
+            if name not in UNTUNED:
                 choices.append(
                     {"arm": name, "seed": seed, "fold": number, **{key: part[key] for key in Choice._fields}}
                 )

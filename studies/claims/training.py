@@ -71,7 +71,7 @@ class Fold(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Settings that were chosen, or taken over.
+    """Settings that were chosen, or given.
 
     Attributes:
         setting: The learning rate of a head; the penalty of a probe.
@@ -88,19 +88,18 @@ class Choice(NamedTuple):
     longest: bool = False
 
 
-def answer(arm: Arm, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Shares]:
+def answer(arm: Arm, fold: Fold) -> tuple[Choice, Shares]:
     """Choose, learn, and answer for the test photos of a fold.
 
     Args:
         arm: The arm.
         fold: The fold.
-        taken_over: The choice of another arm, for a probe that makes none of its own.
 
     Returns:
         The choice, and the probabilities (N, 5) of the test photos.
     """
     if isinstance(arm, Probe):
-        return _answer_probe(arm, fold, taken_over)
+        return _answer_probe(arm, fold)
     choice = choose(arm, fold)
     shares = train_and_ask(arm, fold, fold.training, fold.test, choice.setting, choice.steps)
     if shares is None:  # diverged on more photos than those it was chosen by: it has no opinion
@@ -214,17 +213,17 @@ def _ask(network: nn.Module, maps: Tensor) -> Shares:
     return shares
 
 
-def _answer_probe(arm: Probe, fold: Fold, taken_over: Choice | None) -> tuple[Choice, Shares]:
+def _answer_probe(arm: Probe, fold: Fold) -> tuple[Choice, Shares]:
     """Fit as `biranet train --model probe` does: on each photo once, its penalty chosen among folds by visit."""
     features = (fold.projected if arm.projected else fold.maps)[:, PLAIN].mean(dim=(2, 3)).double()
     rows = fold.training
     grades = fold.grades[rows]
     taught = features[rows], torch.from_numpy(grades), torch.from_numpy(sampling_chances(grades, DRAWS))
-    penalty = taken_over.setting if taken_over else arm.penalty
+    penalty = arm.penalty
     if penalty is None:
         photos = fold.photos.iloc[rows].reset_index(drop=True)
         folds = allocate(photos, [1 / PROBE_FOLDS] * PROBE_FOLDS, fold.seed)
         penalty = choose_penalty(*taught, folds, GRADE_COUNT)
     layer = fit_logistic(*taught, penalty, GRADE_COUNT)
-    edge = "" if taken_over or arm.penalty else edge_of(penalty, PENALTIES)
+    edge = "" if arm.penalty else edge_of(penalty, PENALTIES)
     return Choice(penalty, at_edge=edge), layer(features[fold.test]).softmax(dim=1).numpy()

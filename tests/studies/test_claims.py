@@ -27,7 +27,7 @@ SMALL = {
     PROBE: FITTED,
     "plain_ce": dataclasses.replace(ARMS["plain_ce"], rates=(0.01, 0.1), lengths=(2, 4)),
     METHOD: dataclasses.replace(ARMS[METHOD], rates=(0.01,), lengths=(2,)),
-    "probe_projected": ARMS["probe_projected"],
+    "probe_projected": dataclasses.replace(FITTED, projected=True),
     "plain_untuned": dataclasses.replace(ARMS["plain_untuned"], lengths=(3,)),
 }
 
@@ -116,13 +116,13 @@ def test_the_test_photos_have_no_say(name):
     arm, fold = FITTED if name == PROBE else ARMS[name], fold_of()
     if isinstance(arm, Head):
         arm = dataclasses.replace(arm, rates=arm.rates[:2], lengths=(2, 5))
-    choice, shares = answer(arm, fold, None)
+    choice, shares = answer(arm, fold)
     grades = fold.grades.copy()
     grades[fold.test] = 4 - grades[fold.test]
     maps = fold.maps.clone()
     maps[fold.test[1:]] += 1
     other = fold._replace(photos=fold.photos.assign(grade=grades), maps=maps, projected=maps)
-    again, changed = answer(arm, other, None)
+    again, changed = answer(arm, other)
     assert again == choice
     np.testing.assert_array_equal(changed[0], shares[0])
     assert np.abs(changed[1:] - shares[1:]).max() > 1e-3
@@ -147,10 +147,10 @@ def test_what_diverges_is_not_chosen():
     arm = dataclasses.replace(ARMS["no_normalization"], rates=(1e-3,), lengths=(1, 2))
     assert train_and_ask(arm, wild, fold.inner, fold.test, 1e-3, 2) is None
     with pytest.raises(InputError, match="diverges at every rate"):
-        answer(arm, wild, None)
+        answer(arm, wild)
     later = fold.projected.clone()
     later[fold.test] *= 1e30  # chosen before: then it has no opinion
-    _, shares = answer(arm, fold._replace(projected=later), None)
+    _, shares = answer(arm, fold._replace(projected=later))
     assert (shares == 0.2).all()
 
 
