@@ -174,6 +174,7 @@ def collect(
     given: argparse.Namespace, photos: pd.DataFrame, divisions: Mapping[int, pd.DataFrame], arms: Mapping[str, Arm]
 ) -> None:
     """Write what every arm has answered and chosen, and what is measured of that."""
+    software = software_version()  # before a table is written, which would be a change
     tables, choices, kept, seconds = [], [], [], 0.0
     for seed in divisions:
         table = photos[["file", "group", "grade"]].assign(seed=seed)
@@ -196,7 +197,7 @@ def collect(
     write_table(given.results / ANSWERS_NAME, answers)
     write_table(given.results / CHOICES_NAME, pd.DataFrame(choices))
     about = {
-        "software": software_version(),
+        "software": software,
         "photos": len(photos),
         "groups": int(photos["group"].nunique()),
         "grades": np.bincount(photos["grade"].astype(int), minlength=5).tolist(),
