@@ -1,9 +1,10 @@
 """What is compared: heads on the feature maps of one frozen backbone, and the linear probe."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -71,6 +72,18 @@ class Probe:
 
 
 Arm = Head | Probe
+
+
+def settings_of(arm: Arm) -> dict[str, Any]:
+    """What the answers of an arm depend on; its title is no part of it.
+
+    Example:
+        >>> settings_of(Probe("Linear probe", penalty=1.0))
+        {'projected': False, 'penalty': 1.0}
+    """
+    settings = dataclasses.asdict(arm)
+    del settings["title"]
+    return settings | ({"build": arm.build.__name__} if isinstance(arm, Head) else {})
 
 
 def _plain(channels: int) -> nn.Module:

@@ -3,10 +3,10 @@
 OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--seeds 12]
 
 PREPARED: the photos, prepared at the size of the recipe or larger. FOLDER: photos with masks of lesions, some of them
-the same; without it, no attention is taught. FILE: the backbone's ImageNet weights. Each seed
-divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on photos that are held
-back of those it learns from, learns from all of these, and answers for the fold. What is finished stands in the working
-folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
+the same (docs/datasets.md says how that is told); without it, no attention is taught. FILE: the backbone's ImageNet
+weights. Each seed divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on
+photos that are held back of those it learns from, learns from all of these, and answers for the fold. What is finished
+stands in the working folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
 
     maps/       what the backbone makes of each photo
     parts/      choice and answers, one file an arm in a fold
@@ -31,6 +31,7 @@ from biranet.config import SplitConfig, TrainConfig
 from biranet.decisions.columns import referable_score
 from biranet.errors import InputError
 from biranet.files import read_json, write_json
+from biranet.learning.linear import PENALTIES
 from biranet.learning.split import split_photos
 from biranet.lesion_kinds import LESIONS
 from biranet.manifest import FOLD_PREFIX
@@ -38,14 +39,15 @@ from biranet.photos.audit import find_duplicate_sets
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps
-from studies.claims.arms import ARMS, CORE, FURTHER, UNTUNED, Arm, Head
+from studies.claims.arms import ARMS, CORE, FURTHER, UNTUNED, Arm, Head, settings_of
 from studies.claims.drawings import draw
-from studies.claims.maps import principal_directions, project, see_photos
+from studies.claims.maps import VIEWS, principal_directions, project, see_photos
 from studies.claims.sums import sum_up
-from studies.claims.training import DRAWS, OPTIMIZER, Choice, Fold, answer
+from studies.claims.training import DRAWS, OPTIMIZER, PROBE_FOLDS, Choice, Fold, answer
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.shipped.steps import SHIPPED_RECIPE, read_config
 from studies.taught.heads import share_of
+from studies.taught.photos import find_photos
 from studies.trainings import fingerprint_of_inputs, mark_folder
 
 HERE = Path(__file__).resolve().parent
@@ -89,7 +91,7 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     config = read_config(given)
     torch.set_num_threads(1)
     arms = {name: arm for name, arm in arms.items() if given.masks or not (isinstance(arm, Head) and arm.taught)}
-    mark_folder(given.out, _depends_on(given, config))
+    mark_folder(given.out, _depends_on(given, config, arms))
     photos, maps = see_photos(given.prepared, given.masks, given.out / "maps", config)
     duplicates = find_duplicate_sets(photos)
     divisions = {seed: divide(photos, duplicates, seed) for seed in range(1, given.seeds + 1)}
@@ -103,10 +105,22 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     collect(given, photos, divisions, arms)
 
 
-def _depends_on(given: argparse.Namespace, config: TrainConfig) -> dict[str, Any]:
-    heads = {"optimizer": dataclasses.asdict(OPTIMIZER), "batch_size": DRAWS.batch_size, "channels": CHANNELS}
-    more = {"heads": heads, "folds": FOLDS, "held_back": HELD_BACK, "masks": given.masks is not None}
-    return fingerprint_of_inputs(given.prepared, config, **more)
+def _depends_on(given: argparse.Namespace, config: TrainConfig, arms: Mapping[str, Arm]) -> dict[str, Any]:
+    """All that a part depends on; of arms those that are not asked for too, so that they can be added."""
+    return fingerprint_of_inputs(
+        given.prepared,
+        config,
+        arms={name: settings_of(arm) for name, arm in (ARMS | arms).items()},
+        optimizer=dataclasses.asdict(OPTIMIZER),
+        draws=dataclasses.asdict(DRAWS),
+        channels=CHANNELS,
+        views=VIEWS,
+        folds=FOLDS,
+        held_back=HELD_BACK,
+        probe={"folds": PROBE_FOLDS, "penalties": PENALTIES},
+        kinds=list(LESIONS),
+        masks=find_photos(given.prepared, given.masks).digest() if given.masks else None,
+    )
 
 
 def divide(photos: pd.DataFrame, duplicates: NDArray[np.int64], seed: int) -> pd.DataFrame:

@@ -35,7 +35,8 @@ def _figures(results: Path) -> Iterator[str]:
     drawn = finding["any"]["photos"]
     yield from prose(
         f"**Does it find lesions?** Learned from {result['learned_to_find_from']} photographs, {result['with_masks']} "
-        f"of them with masks; measured on {drawn} of the official test part. Means of {result['seeds']} trainings."
+        f"of them with masks; measured on {drawn} of the official test part. Means of {result['seeds']} trainings; "
+        "intervals are over visits alone: how far trainings are apart is not in them."
     )
     yield from ("", *_finding(finding["any"]["maps"]), "")
     yield from ("Average precision by cell, of each kind of lesion:", "", *_by_kind(finding), "")
@@ -47,7 +48,7 @@ def _figures(results: Path) -> Iterator[str]:
     )
     yield from prose(
         f"**Does it grade better?** {result['photos']} photographs of {result['visits']} visits, out of fold, five "
-        f"folds by visit, {result['seeds']} divisions."
+        f"folds by visit, {result['seeds']} divisions; intervals are over visits alone."
     )
     yield from ("", *_grading(result["grading"]))
 

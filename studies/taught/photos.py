@@ -1,5 +1,7 @@
 """Graded photos, those of them in which lesions are drawn, and the test part that is asked where it looks."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from biranet.errors import InputError
+from biranet.files import sha256_of
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.lesions.patches import MaskedSquare, read_square
 from biranet.manifest import graded_photos, read_manifest
@@ -28,10 +31,11 @@ class Photos:
 
     Attributes:
         graded: Rows of the manifest.
-        drawn: By place among the graded photos: the same photo among those with masks. None is of a visit of the test
-            part.
+        drawn: By place among the graded photos: the same photo among those with masks. None is of a visit that is known
+            to have a photo in the test part.
         test: The test part of the photos with masks, which no grade is asked of.
-        tests: (N,) which graded photos are of a visit of the test part.
+        tests: (N,) which graded photos are of a known visit of the test part; those of a visit that nothing tells
+            cannot be kept out.
     """
 
     prepared: Path
@@ -46,6 +50,26 @@ class Photos:
         """A name for each photo: the graded ones, then the test part."""
         graded = [f"graded_{Path(file).stem}" for file in self.graded["file"]]
         return [*graded, *(f"test_{Path(photo.file).stem}" for photo in self.test)]
+
+    def digest(self) -> str:
+        """Sum up the photos with masks: their content, that of their masks, and which graded photo each of them is.
+
+        Raises:
+            InputError: If one cannot be read.
+        """
+        shown = [*self.drawn.items(), *((len(self.graded) + place, photo) for place, photo in enumerate(self.test))]
+        files = {photo.file for _, photo in shown} | {mask.file for _, photo in shown for mask in photo.masks.values()}
+        content = {file: sha256_of(self.folder / file) for file in files}
+        told = [
+            (
+                place,
+                content[photo.file],
+                sorted((kind, content[mask.file], mask.bit) for kind, mask in photo.masks.items()),
+                sorted(photo.drawn),
+            )
+            for place, photo in shown
+        ]
+        return hashlib.sha256(json.dumps(sorted(told)).encode()).hexdigest()
 
     def read(self, place: int, size_px: int) -> Drawing:
         """Read a photo by its place among the names, with what is drawn in it, at a size in pixels."""

@@ -3,11 +3,12 @@
 OMP_NUM_THREADS=1 python -m studies.taught.run PREPARED FOLDER [--backbone-weights FILE] [--out FOLDER]
 
 PREPARED: photos with grades, prepared, with the column `image_id`. FOLDER: photos with masks of lesions, in a table
-that says in the column `grading_image_id` which graded photo each of them is. The backbone stays as it is, so what it
-makes of the photos is computed once; BiRA-Net's heads are trained on that, with and without a term for the masks. Masks
-of the published test part, and of all visits with a photo in it, teach nothing.
+that says in the column `grading_image_id` which graded photo each of them is (docs/datasets.md shows both). The
+backbone stays as it is, so what it makes of the photos is computed once; BiRA-Net's heads are trained on that, with and
+without a term for the masks. Masks of the published test part, and of all visits that are known to have a photo in it,
+teach nothing.
 
-    finding   heads that learned from no visit of the test part say where they look in its photos
+    finding   heads that learned from no known visit of the test part say where they look in its photos
     grading   heads that learned from four folds of visits grade the fifth; new folds for every seed
 
 How much the term counts is chosen on a quarter of the visits that teach: to find lesions by how far the attention is
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -93,10 +94,17 @@ class Study:
         seen = torch.stack([project(photo.float(), directions).half() for photo in features])
         return dataclasses.replace(self, maps=self.maps._replace(features=seen))
 
-    def answers(self, division: "Division", teach: Rows, ask: Rows, lesson: Lesson) -> Answers:
-        """Train heads on some photos, and ask them of others, unless that was done before."""
-        inner = "" if len(teach) > len(division.inner) else "_inner"
-        path = self.fits / f"{division.name}{inner}_{lesson.name}_{lesson.weight:g}.safetensors"
+    def answers(self, division: "Division", lesson: Lesson, *, inner: bool = False) -> Answers:
+        """Train heads on the photos of a division that teach, and ask them, unless that was done before.
+
+        Args:
+            division: The division.
+            lesson: What the heads are taught.
+            inner: Whether that is to choose: the inner photos teach, and those held back are asked.
+        """
+        teach, ask = (division.inner, division.held_back) if inner else (division.teach, division.ask)
+        part_of = "_inner" if inner else ""
+        path = self.fits / f"{division.name}{part_of}_{lesson.name}_{lesson.weight:g}.safetensors"
         if not path.exists():
             network = fit_heads(self.maps, self.grades, teach, self.config, division.seed, lesson)
             part = path.with_suffix(".part")
@@ -110,7 +118,7 @@ class Study:
         lessons = [dataclasses.replace(lesson, weight=weight) for weight in WEIGHTS]
         losses, held_back = [], division.held_back
         for each in lessons:
-            said = self.answers(division, division.inner, held_back, each)
+            said = self.answers(division, each, inner=True)
             if by_grades:
                 loss = functional.cross_entropy(said.logits, torch.from_numpy(self.grades[held_back]))
             else:
@@ -160,7 +168,7 @@ def run(given: argparse.Namespace) -> None:
     if given.backbone_weights:
         given.backbone_weights = find_checkpoint(given.backbone_weights)
     config, photos = read_config(given), find_photos(given.prepared, given.folder)
-    mark_folder(given.out, fingerprint_of_inputs(given.prepared, config, drawn=sorted(photos.drawn), views=VIEWS))
+    mark_folder(given.out, _depends_on(given.prepared, photos, config))
     study = begin(given.out, photos, config)
     finding = {seed: find(study, seed) for seed in given.seeds}
     grading = {seed: grade(study, seed) for seed in given.seeds}
@@ -178,6 +186,20 @@ def run(given: argparse.Namespace) -> None:
             "finding": sum_up_finding(photos, finding),
             "grading": sum_up_grading(photos, grading, config.calibration),
         },
+    )
+
+
+def _depends_on(prepared: Path, photos: Photos, config: TrainConfig) -> dict[str, Any]:
+    """All that a fit depends on; weight and seed are in its name."""
+    return fingerprint_of_inputs(
+        prepared,
+        config,
+        lessons={lesson.name: lesson.kinds for lesson in LESSONS},
+        channels=CHANNELS,
+        views=VIEWS,
+        folds=FOLDS,
+        held_back=HELD_BACK,
+        masks=photos.digest(),
     )
 
 
@@ -226,7 +248,7 @@ def find(study: Study, seed: int) -> dict[Lesson, Answers]:
         chosen = study.choose(division, lesson, by_grades=False)
         weights = sorted(WEIGHTS, key=lambda each: each != chosen.weight)
         lessons += [dataclasses.replace(lesson, weight=weight) for weight in weights]
-    return {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
+    return {each: study.answers(division, each) for each in lessons}
 
 
 def grade(whole: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
@@ -235,7 +257,7 @@ def grade(whole: Study, seed: int) -> list[tuple[Rows, dict[Lesson, Answers]]]:
     for division in folds_of(whole.photos, seed):
         study = whole.for_division(division)
         lessons = [UNTAUGHT, *(study.choose(division, lesson, by_grades=True) for lesson in LESSONS)]
-        answers = {each: study.answers(division, division.teach, division.ask, each) for each in lessons}
+        answers = {each: study.answers(division, each) for each in lessons}
         said.append((division.ask, answers))
     return said
 

@@ -44,7 +44,8 @@ def sum_up_finding(photos: Photos, finding: Mapping[int, Mapping[Lesson, Answers
     Returns:
         `chosen`, by lesson the weight that was chosen for each seed; and by part, of those of `PARTS` that there are:
         `photos`, how many have such lesions, and `maps`, by lesson and map, each the mean over the seeds: as `compare`
-        gives them, over chance and over the same map of heads that were taught nothing.
+        gives them, over chance and over the same map of heads that were taught nothing, with
+        intervals over visits alone.
     """
     groups, rows = [], []
     for place, photo in enumerate(photos.test):
