@@ -182,6 +182,19 @@ def test_masks_of_the_test_part_and_its_visits_teach_nothing(folder):
     assert len(photos.names) == len(set(photos.names)) == 33
 
 
+def test_masks_that_were_drawn_anew_or_matched_anew_are_other_ones(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    digest = find_photos(folder / "prepared", folder).digest()
+    assert find_photos(folder / "prepared", copy).digest() == digest
+    shutil.copy(folder / "masks" / "00.png", tmp_path)
+    cv2.imwrite(str(copy / "masks" / "00.png"), np.full((128, 160), 2, np.uint8))
+    assert find_photos(folder / "prepared", copy).digest() != digest
+    shutil.copy(tmp_path / "00.png", copy / "masks")
+    (copy / "lesions.csv").write_text((folder / "lesions.csv").read_text().replace("id5", "id25"))
+    assert find_photos(folder / "prepared", copy).digest() != digest
+
+
 def test_photos_that_cannot_be_matched_are_refused(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
