@@ -33,9 +33,7 @@ def draw(found: dict[str, Any], folder: Path) -> None:
         found: What run.py measured.
         folder: Where to; the same figures give the same bytes.
     """
-    rows = [
-        (pair_of(each).replace(", minus ", "\nminus "), each[KAPPA], TUNED_COLOR) for each in found["comparisons"]
-    ]
+    rows = [(pair_of(each).replace(", minus ", "\nminus "), each[KAPPA], TUNED_COLOR) for each in found["comparisons"]]
     _draw_rows(rows, "difference of kappa", folder / "differences.svg")
     rows = [
         (name_of(each["first"]), each[KAPPA], UNTUNED_COLOR if each["first"] in UNTUNED else TUNED_COLOR)
