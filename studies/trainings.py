@@ -44,15 +44,23 @@ def fingerprint_of_inputs(prepared: Path, config: TrainConfig, **more: Any) -> d
     Raises:
         InputError: If the photos or the weights cannot be read.
     """
-    photos_sha256 = photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"])
     train_settings = dataclasses.replace(config, model=dataclasses.replace(config.model, backbone_weights=None))
     return {
         "train": dataclasses.asdict(train_settings),
         "backbone_weights_sha256": _sha256_of_weights(config.model),
-        "preparation": read_preparation(prepared).as_dict(),
-        "photos_sha256": photos_sha256,
+        **fingerprint_of_photos(prepared),
         **more,
     }
+
+
+def fingerprint_of_photos(prepared: Path) -> dict[str, Any]:
+    """Sum up prepared photos, and how they were prepared.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
+    photos_sha256 = photos_digest(read_manifest(prepared), ["file", "sha256", "group", "grade"])
+    return {"preparation": read_preparation(prepared).as_dict(), "photos_sha256": photos_sha256}
 
 
 def _sha256_of_weights(model: ModelConfig) -> str | None:

@@ -336,6 +336,10 @@ def test_one_photo_is_measured(biranet, place):
             ["model.safetensors", "--lesions", "lesions.safetensors"],
             "--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what",
         ),
+        (
+            ["model.safetensors", "prepared", "--lesions", "lesions.safetensors", "--photos", "phtos"],
+            "--photos phtos is no folder; name the one that was prepared",
+        ),
     ],
 )
 def test_lesions_want_a_checkpoint_and_photos(biranet, place, words, sentence):

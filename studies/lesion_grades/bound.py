@@ -3,14 +3,20 @@
 Visits of one time are alike: patients, camera and graders are. So the shares that are missed of different stretches
 differ by more than chance, and an interval that draws visits as if each could stand for any other is too narrow
 (studies/shipped/promise.py). Here whole stretches are what is observed: of S of them the share missed is known, and
-the share of the next one lies, with a probability of 95 %, below
+the share x of the next one lies, with a probability of 95 %, below
 
     mean + t * deviation * sqrt(1 + 1 / S)         t: the 95 % point of Student's distribution with S - 1 degrees
 
-which is exact where shares are normal, as they are not quite: `held` counts how often it was right. The mean over many
-new stretches lies below the same without the 1 in the root.
+which is exact where shares are normal. Small shares of few photos are skewed instead, and so this is said of
+arcsin(sqrt(x)), whose variance hardly depends on its mean. The mean over many new stretches lies below
 
-Source: the prediction interval of Student's t; Hahn and Meeker, Statistical Intervals (1991), chapter 4.
+    mean + t * deviation / sqrt(S)
+
+of the shares as they are: on the other scale the mean is another one. It is too low for skewed shares; `coverage` says
+how often either holds, `held` how often it was right.
+
+Source: the prediction interval of Student's t; Hahn and Meeker, Statistical Intervals (1991), chapter 4. The arcsine:
+Bartlett, The Square Root Transformation in Analysis of Variance, Suppl. J. R. Stat. Soc. 3 (1936).
 """
 
 import numpy as np
@@ -27,6 +33,10 @@ TARGET = 0.10
 Stretch = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
+
+
+DRAWS = 10_000
+"""So many times ten stretches and the next one are drawn to see how often the bounds hold."""
 
 
 def missed_shares(missed: Flags, referable: Flags, stretch: Stretch) -> Values:
@@ -50,9 +60,9 @@ def bound_next(shares: Values) -> float:
 
     Example:
         >>> round(bound_next(np.array([0.0, 0.1, 0.1, 0.2])), 2)
-        0.31
+        0.51
     """
-    return _bound(shares, 1.0)
+    return float(np.sin(min(np.pi / 2, _bound(np.arcsin(np.sqrt(shares)), 1.0))) ** 2)
 
 
 def bound_mean(shares: Values) -> float:
@@ -62,12 +72,37 @@ def bound_mean(shares: Values) -> float:
         >>> round(bound_mean(np.array([0.0, 0.1, 0.1, 0.2])), 2)
         0.2
     """
-    return _bound(shares, 0.0)
+    return min(1.0, _bound(shares, 0.0))
 
 
-def _bound(shares: Values, one: float) -> float:
-    quantile = float(stdtrit(len(shares) - 1, LEVEL))
-    return min(1.0, float(shares.mean() + quantile * shares.std(ddof=1) * np.sqrt(one + 1 / len(shares))))
+def _bound(values: Values, one: float) -> float:
+    quantile = float(stdtrit(len(values) - 1, LEVEL))
+    return float(values.mean() + quantile * values.std(ddof=1) * np.sqrt(one + 1 / len(values)))
+
+
+def coverage(counts: npt.NDArray[np.int64], mean: float, correlation: float) -> tuple[float, float]:
+    """Count how often the bounds hold where shares are those of beta-binomial counts.
+
+    Args:
+        counts: Of referable photos of stretches; those of each that is drawn are one of them.
+        mean: The mean share.
+        correlation: Of photos of one stretch, in [0, 1).
+
+    Returns:
+        In what share of `DRAWS` draws the next stretch, and the mean, lay within the bound of as many others.
+
+    Example:
+        >>> coverage(np.full(10, 1000), 0.5, 0.0)
+        (0.951, 0.949)
+    """
+    random = np.random.default_rng(1)
+    of = random.choice(counts, (DRAWS, len(counts) + 1))
+    unlike = (1 - correlation) / correlation if correlation else np.inf
+    chances = random.beta(mean * unlike, (1 - mean) * unlike, of.shape) if correlation else mean
+    shares = random.binomial(of, chances) / of
+    right = [(each[0] <= bound_next(each[1:]), mean <= bound_mean(each[1:])) for each in shares]
+    of_next, of_mean = np.mean(right, axis=0).round(3).tolist()
+    return of_next, of_mean
 
 
 def held(shares: Values) -> int:

@@ -32,6 +32,7 @@ from studies.lesion_grades.bound import (
     bound_mean,
     bound_next,
     bounded_threshold,
+    coverage,
     held,
     missed_shares,
 )
@@ -44,22 +45,26 @@ from studies.shipped.steps import FOLDS
 
 WAYS = {
     "biranet": "BiRA-Net alone",
-    "probe": "linear layer on the same features",
+    "probe": "linear layer on the backbone's features",
     "lesions": "linear layer on the vector of lesions",
     "forest": "random forest on the vector of lesions",
     "probe_and_lesions": "linear layer on features and vector",
     "biranet_and_lesions": "BiRA-Net with the vector in its last layer",
     "mean_probe_forest": "mean of linear layer on features, and forest",
     "mean_biranet_lesions": "mean of BiRA-Net alone, linear layer on the vector, and forest",
-    "mean_all": "mean of BiRA-Net with the vector, both linear layers, and forest",
+    "mean_all": "mean of BiRA-Net with the vector, linear layers on features and on the vector, and forest",
 }
 """All ways to grade, in words."""
 
 COMPARED = {
-    "biranet": ("probe", "lesions", "biranet_and_lesions", "mean_biranet_lesions", "mean_all"),
+    "biranet": ("probe", "lesions", "forest", "biranet_and_lesions", "mean_biranet_lesions", "mean_all"),
     "probe": ("lesions", "probe_and_lesions", "mean_probe_forest"),
+    "probe_and_lesions": ("biranet_and_lesions",),
 }
 """Which ways are compared with which one."""
+
+MEANS, CORRELATIONS = (0.05, 0.08, 0.11), (0.0, 0.06, 0.15)
+"""Of the shares that are drawn to see how often the bounds hold; those that were missed lie among them."""
 
 AIMS = {"quadratic_weighted_kappa": 0.86, "referable_auc": 0.985, "any_dr_auc": 0.97, "aca": 0.62}
 AIMS_ELSEWHERE = {"quadratic_weighted_kappa": 0.70, "referable_auc": 0.90}
@@ -116,10 +121,28 @@ def write_results(name: str, answers: Path, results: Path, seen: Seen, config: T
         found |= {"level": LEVEL, "target": TARGET, "shipped": _promise_of_shipped(config.calibration)}
         found["promise"] = {way: promise(table) for way, table in decided.items()}
         kept = [pd.concat(folds).assign(way=way) for way, folds in tables.items()]
+        found["coverage"] = coverage_of_bounds(decided["biranet"])
         write_table(results / f"answers_{name}.csv", _rounded(pd.concat(kept, ignore_index=True)))
     found["ways"] = {way: _figures(table) for way, table in decided.items()}
     write_json(results / f"{name}.json", found | {"differences": _differences(decided)})
     print(f"measured: {name}", flush=True)
+
+
+def coverage_of_bounds(photos: pd.DataFrame) -> list[dict[str, float]]:
+    """Say how often the bounds hold for shares like the real ones, of stretches with as many referable photos.
+
+    Args:
+        photos: Their `file`, `group` and `grade`.
+
+    Returns:
+        By `mean` of the shares and `correlation` of photos of a stretch, how often either held: `next` and `of_mean`.
+    """
+    counts = np.bincount(stretch_of(photos, STRETCHES), weights=photos["grade"] >= REFERABLE_GRADE).astype(np.int64)
+    rows = []
+    for mean, correlation in product(MEANS, CORRELATIONS):
+        of_next, of_mean = coverage(counts[counts > 0], mean, correlation)
+        rows.append({"mean": mean, "correlation": correlation, "next": of_next, "of_mean": of_mean})
+    return rows
 
 
 def areas_by_head(seen: Seen) -> pd.DataFrame:

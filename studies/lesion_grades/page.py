@@ -44,6 +44,7 @@ def _figures(results: Path) -> Iterator[str]:
         yield from _all_differences(its["differences"])
         if "promise" in its:
             yield from _promises({"shipped": its["shipped"], **its["promise"]}, its)
+            yield from _coverage(its["coverage"], its["level"])
     yield from _chosen(found)
 
 
@@ -93,6 +94,17 @@ def _promises(promises: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator
                 f"{kept} of {len(new)}",
             ]
         )
+
+
+def _coverage(rows: Sequence[Mapping[str, float]], level: float) -> Iterator[str]:
+    text = (
+        f"How often these bounds of {100 * level:.0f} % hold, counted on drawn shares (beta-binomial) of stretches "
+        "that have as many referable photographs as the real ones:"
+    )
+    yield from ("", *prose(text), "")
+    yield from head(["mean share", "correlation within a stretch", "of the next stretch", "of the mean"])
+    for its in rows:
+        yield row([its["mean"], its["correlation"], f"{its['next']:.3f}", f"{its['of_mean']:.3f}"])
 
 
 def _chosen(found: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ PREPARED: photos with grades, prepared at 1024 px. FOLDER: photos with masks, so
 photos of another clinic, prepared at 512 px; they teach nothing. Lesion heads learn from masks of other visits than
 those that they look at (divisions.py), each photo is looked at once (look.py), and ways to grade by what was seen
 (arms.py) choose their settings and learn on four folds, and answer for the fifth. Given again after a stop, the same
-command goes on. In the working folder of --out:
+command goes on; other photos, masks or weights are refused. In the working folder of --out:
 
     heads/      the lesion heads
     own/        what was seen of each photo; elsewhere/ likewise
@@ -16,31 +16,36 @@ The answers, and what was measured of them (measure.py), go to --results; of the
 """
 
 import argparse
+import dataclasses
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from biranet.config import read_recipe
-from biranet.files import read_json, write_json
+from biranet.files import read_json, sha256_of, write_json
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.lesions.train import choose_photos
+from biranet.learning.shipped_models import find_checkpoint
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.datasets.masked import find_masked_photos
 from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.lesion_masks import find_copies_of_test
 from biranet.tables import write_table
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
-from studies.lesion_grades.arms import Answers, grade_all
+from studies.lesion_grades.arms import EPOCHS, Answers, grade_all
 from studies.lesion_grades.divisions import WHOLE, Folds, HeadName, divide, head_names, heads_of
-from studies.lesion_grades.heads import Backbone, describe_heads, head_path, load_heads, train_heads
+from studies.lesion_grades.heads import CONFIG, Backbone, describe_heads, head_path, load_heads, train_heads
 from studies.lesion_grades.look import Arrays, look_at_all, read_kept
 from studies.lesion_grades.measure import CONDITIONS, areas_by_head, write_results
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
 from studies.shipped.steps import SHIPPED_RECIPE
+from studies.trainings import fingerprint_of_inputs, fingerprint_of_photos, mark_folder, with_weights
 
 HERE = Path(__file__).resolve().parent
 
@@ -62,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(given: argparse.Namespace) -> None:
     """Train heads, look, grade, and measure; the other clinic last."""
     own, elsewhere = (read_photos(folder) for folder in (given.prepared, given.external))
+    mark_folder(given.out, depends_on(given))
     divisions = divide(own)
     looking = Looking(given, own, divisions)
     config = read_recipe(SHIPPED_RECIPE)
@@ -74,6 +80,29 @@ def run(given: argparse.Namespace) -> None:
             task = Task(seen, condition.division, fold, condition.lesion_px, config)
             grade_all(task, functools.partial(_kept, given.out / "answers" / name, fold))
         write_results(name, given.out / "answers", given.results, seen, config)
+
+
+def depends_on(given: argparse.Namespace) -> dict[str, Any]:
+    """Sum up what all that is kept in the working folder depends on; where files lie is no part of it."""
+    weights = given.backbone_weights and find_checkpoint(given.backbone_weights)
+    return fingerprint_of_inputs(
+        given.prepared,
+        with_weights(read_recipe(SHIPPED_RECIPE), weights),
+        external=fingerprint_of_photos(given.external),
+        masks_sha256=_masks_digest(given.folder),
+        heads=dataclasses.asdict(CONFIG),
+        epochs=EPOCHS,
+    )
+
+
+def _masks_digest(folder: Path) -> str:
+    """The SHA-256 of all photos with masks: their names, parts and visits, what was looked for, and all bytes."""
+    digest = hashlib.sha256()
+    for photo in sorted(find_masked_photos(folder).photos, key=lambda photo: photo.file):
+        masks = [(kind, mask.bit, sha256_of(folder / mask.file)) for kind, mask in sorted(photo.masks.items())]
+        told = (photo.file, photo.drawn, photo.split, photo.group, sha256_of(folder / photo.file), masks)
+        digest.update(repr(told).encode())
+    return digest.hexdigest()
 
 
 def read_photos(prepared: Path) -> pd.DataFrame:

@@ -66,11 +66,12 @@ def _why(results: Path) -> Iterator[str]:
         f"**Not by larger copies**: of {copies['photos']} photographs that it learned from, copies of 1152 px instead "
         f"of 512 change {copies['other_decisions']} decisions; of {copies['referable']} referable ones "
         f"{copies['missed'][0]} and {copies['missed'][1]} are missed.",
-        "**Hardly by folds of visits**: by folds of whole stretches of the numbering, whose visits are in order of "
-        "time, a linear layer on the same backbone, which grades as well as what ships, misses "
-        f"{stretches['missed_fraction']:.3f} instead of {visits['missed_fraction']:.3f}, and has a kappa of "
+        "**Hardly by folds of visits, as far as a linear layer tells**: by folds of whole stretches of the numbering, "
+        "whose visits are in order of time, a linear layer on the same backbone, which grades as well as what ships, "
+        f"misses {stretches['missed_fraction']:.3f} instead of {visits['missed_fraction']:.3f}, and has a kappa of "
         f"{stretches['quadratic_weighted_kappa']:.3f} instead of {visits['quadratic_weighted_kappa']:.3f} (means of "
-        f"{folds['divisions']} divisions each).",
+        f"{folds['divisions']} divisions each). BiRA-Net itself loses more by them, in one division "
+        "([below](#with-lesions-and-what-can-be-promised)).",
         f"**Grade 2 is much harder in some visits than in others**: {parts['missed_by_grade']['2']} of the "
         f"{parts['missed']} photos that are missed have it, and it is hard in whole stretches:",
     ):

@@ -174,12 +174,11 @@ def test_graph_is_as_it_is_described(exported):
     assert b".py" not in content and str(Path(torch.__file__).parents[1]).encode() not in content
 
 
-@pytest.mark.sample
 @pytest.mark.parametrize(
     ("name", "backbone", "freeze", "flip"),
     [
-        ("ranet", "test_convnext3", "stage3", True),
-        ("plain", "test_resnet", "stage1", True),
+        pytest.param("ranet", "test_convnext3", "stage3", True, marks=pytest.mark.sample),
+        pytest.param("plain", "test_resnet", "stage1", True, marks=pytest.mark.sample),
         pytest.param("ranet", "test_vit", "none", False, marks=SAMPLE),
         pytest.param("biranet", "test_resnet", "stage2", False, marks=pytest.mark.slow),
         pytest.param("biranet", "test_resnet", "stage2", True, marks=SAMPLE),

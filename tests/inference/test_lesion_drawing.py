@@ -53,7 +53,7 @@ def test_a_picture_has_a_square_of_each_colour_by_its_words(maps):
     picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), blank, {"HE": 0.5, "EX": 0.5}, told, named(maps))
     colors = {tuple(color) for color in np.unique(picture.pixels.reshape(-1, 3), axis=0).tolist()}
     assert {kind for kind, (_, color) in COLORS.items() if color in colors} == {"HE", "EX"}
-    assert "by a share, as far as the network can tell, of at least: 0.50 green, 0.50 yellow." in picture.alt_text
+    assert "at least this share is it: 0.50 green, 0.50 yellow." in picture.alt_text
 
 
 def named(maps):

@@ -9,7 +9,6 @@ from accelerate import Accelerator
 
 from biranet.config import ModelConfig, TrainConfig
 from biranet.learning.model import build_model
-from biranet.learning.state import Progress
 from biranet.learning.time_left import StepTimes, describe_epochs_left, describe_time_left
 from biranet.learning.train import train
 from biranet.learning.training import TrainingPlan, prepare_training
@@ -70,17 +69,19 @@ def test_who_will_not_see_the_end_today_hears_it_before_the_first_step(split_fol
     assert "A step takes " not in capsys.readouterr().out
 
 
-def test_a_trial_step_leaves_no_trace(split_folder, tmp_path, tiny_config):
+@pytest.mark.parametrize("learned", [0, 1.0], ids=["new", "saved after the last batch of an epoch"])
+def test_a_trial_step_leaves_no_trace(split_folder, tmp_path, tiny_config, learned):
     (tmp_path / "run").mkdir()
     plan = TrainingPlan(split_folder, tmp_path / "run", tiny_config())
     training = prepare_training(Accelerator(cpu=True), plan)
     training.wrapped_model.train()
-    before = copy.deepcopy(training.model.state_dict())
+    training.progress.batch = int(learned * len(training.sampler))
+    before, progress = copy.deepcopy(training.model.state_dict()), copy.deepcopy(training.progress)
     assert time_trial_step(training) > 0
     after = training.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(weight.grad is None for weight in training.model.parameters())
-    assert training.progress == Progress() and not (tmp_path / "run" / "state.safetensors").exists()
+    assert training.progress == progress and not (tmp_path / "run" / "state.safetensors").exists()
 
 
 def test_it_is_said_in_a_log_in_the_first_epoch(split_folder, tmp_path, capsys, tiny_config):

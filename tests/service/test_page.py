@@ -173,6 +173,12 @@ def test_what_somebody_enters_counts_more_than_names(open_page, photos):
     page.locator("#which-right").select_option("left")
     expect(page.locator(".which .origin")).to_have_text("as entered here, in place of OD")
     graded(page, 1)
+    page.locator("#patient-name").fill("P1")
+    page.locator("#rename").click()
+    expect(page.locator(".case-head .origin")).to_have_text("as entered here")
+    page.locator("#patient-name").fill("Q9")
+    page.locator("#rename").click()
+    graded(page, 1)
     expect(page.locator(".eye .answers .grade")).to_contain_text("Grade")
     with page.expect_download() as saved:
         page.locator("#csv-photos").click()

@@ -1,18 +1,22 @@
 """The study of grades by lesions: who may teach what, what is pooled, and what is promised."""
 
+import shutil
 import types
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from biranet.config import OptimizerConfig, TrainConfig
+from biranet.errors import InputError, InterruptedRunError
 from biranet.lesion_kinds import KINDS
+from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.datasets.masks import MaskedPhoto
-from studies.lesion_grades import arms, run
+from studies.lesion_grades import arms, measure, run
 from studies.lesion_grades.arms import Answers, biranet_and_lesions, forest, grade_all, lesions, mean
-from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshold, held, missed_shares
+from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshold, coverage, held, missed_shares
 from studies.lesion_grades.divisions import WHOLE, HeadName, head_names, heads_of
 from studies.lesion_grades.measure import WAYS, promise
 from studies.lesion_grades.network import LesionBiraNet, Shown, answer, train
@@ -158,15 +162,28 @@ def test_answers_are_asked_for_once(tmp_path):
     assert asked == [1] and first.chosen == second.chosen and np.array_equal(first.shares, second.shares)
 
 
-def test_the_bound_holds_as_often_as_it_says_and_tells_when_stretches_differ():
-    random = np.random.default_rng(1)
-    drawn = random.normal(0.2, 0.05, size=(2000, 11))
-    right = np.mean([each[0] <= bound_next(each[1:]) for each in drawn])
-    assert right == pytest.approx(0.95, abs=0.015)
-    assert np.mean([bound_mean(each) >= 0.2 for each in drawn]) == pytest.approx(0.95, abs=0.015)
+def test_the_bound_of_the_next_stretch_holds_for_small_skewed_shares_and_that_of_the_mean_less_often():
+    for drawn in ((0.05, 0.0), (0.05, 0.06), (0.107, 0.0), (0.107, 0.06), (0.107, 0.15)):
+        of_next, of_mean = coverage(np.full(10, 23), *drawn)
+        assert 0.92 <= of_next <= 0.98 and 0.83 <= of_mean < 0.95, drawn
+    of_next, of_mean = coverage(np.full(10, 2000), 0.3, 0.01)
+    assert of_next == pytest.approx(0.95, abs=0.01) and of_mean == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_bound_tells_when_stretches_differ():
     alike, unlike = np.full(10, 0.1), np.array([0.0] * 8 + [0.5] * 2)
-    assert bound_next(alike) == pytest.approx(0.1) and bound_next(unlike) > 0.4 and held(unlike) == 8
-    assert bound_next(np.array([0.9, 0.1, 1.0, 0.2])) == 1
+    assert bound_next(alike) == pytest.approx(0.1) == bound_mean(alike)
+    assert bound_next(unlike) > 0.4 and held(unlike) == 8
+    assert bound_next(np.array([0.9, 0.1, 1.0, 0.2])) == 1 == bound_mean(np.array([0.5, 1.0, 1.0]))
+
+
+def test_coverage_is_of_the_referable_photos_of_each_stretch(monkeypatch):
+    counted = []
+    monkeypatch.setattr(measure, "coverage", lambda counts, *drawn: counted.append(counts.tolist()) or (0.9, 0.8))
+    photos = pd.DataFrame({"file": [f"x_{row:03}.jpg" for row in range(40)], "group": [f"g{row}" for row in range(40)]})
+    rows = measure.coverage_of_bounds(photos.assign(grade=[0] * 4 + [2] * 35 + [1]))
+    assert counted == [[4] * 8 + [3]] * len(rows)
+    assert {(row["next"], row["of_mean"]) for row in rows} == {(0.9, 0.8)}
 
 
 def test_a_bounded_rule_keeps_to_its_target_by_the_bound():
@@ -199,3 +216,48 @@ def test_masks_of_unknown_visits_teach_nothing(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "find_masked_photos", lambda folder: types.SimpleNamespace(photos=photos))
     assert [photo.group for photo in run.teaching_photos(tmp_path)] == ["a", "b"]
     assert "1 more are of unknown visits" in capsys.readouterr().out
+
+
+def _draw_masked(folder, name, spot):
+    """A photo with a mask, laid out as IDRiD's."""
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[spot, spot] = 255
+    for place, file in (
+        ("1. Original Images/a. Training Set", f"{name}.jpg"),
+        ("2. All Segmentation Groundtruths/a. Training Set/1. Microaneurysms", f"{name}_MA.tif"),
+    ):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / place / file)
+
+
+def _command(words):
+    return run.main([str(word) for word in words])
+
+
+def test_a_working_folder_of_other_photos_masks_or_weights_is_refused(
+    prepared, external, tmp_path, capsys, monkeypatch
+):
+    """Nothing that is kept there is looked at before: it is kept by the numbers of rows."""
+    monkeypatch.setattr(run, "Looking", lambda *given: (_ for _ in ()).throw(InterruptedRunError("begun")))
+    masks, weights, out = tmp_path / "masks", tmp_path / "weights.pth", tmp_path / "out"
+    _draw_masked(masks, "IDRiD_01", 3)
+    weights.write_bytes(b"some weights")
+    fewer = tmp_path / "fewer"
+    shutil.copytree(external, fewer)
+    write_manifest(fewer, read_manifest(fewer).iloc[1:])
+    other_masks, other_weights = tmp_path / "other_masks", tmp_path / "other.pth"
+    _draw_masked(other_masks, "IDRiD_01", 4)
+    other_weights.write_bytes(b"others")
+
+    def begin(own=prepared, beyond=external, drawn=masks, by=weights):
+        return _command([own, drawn, "--external", beyond, "--backbone-weights", by, "--out", out])
+
+    begun = InterruptedRunError.exit_status
+    moved = shutil.copytree(masks, tmp_path / "moved")
+    assert begin() == begin(drawn=moved) == begun
+    capsys.readouterr()
+    for other in ({"own": external}, {"beyond": fewer}, {"drawn": other_masks}, {"by": other_weights}):
+        assert begin(**other) == InputError.exit_status, other
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "out was begun with other settings or other photos" in said
+    assert begin() == begun

@@ -173,6 +173,8 @@ class Evaluate(Command):
     def _lesion_drawer(self, device: Device) -> "DrawLesions | None":
         if self.lesions is None or self.photos is None:
             return None
+        if not self.photos.is_dir():
+            raise InputError(f"--photos {self.photos} is no folder; name the one that was prepared")
         from biranet.inference.lesion_panels import draw_lesion_panel
         from biranet.inference.lesions import load_lesions
 

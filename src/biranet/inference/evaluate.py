@@ -69,6 +69,8 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
         check_columns(manifest, config.by)
         photos = photos_of_part(manifest, part, predictor, prepared)
         predictions = predict_photos(predictor, prepared, photos, workers=computing.workers)
+        # What cannot be drawn is said before a reading of the test part is recorded.
+        panels = list(draw_panels(predictor, prepared, predictions, draw_lesions))
         findings = audit_for(info, manifest)
         notes = [*provenance_notes(info, manifest, photos), *doubts_of_copies(findings, photos)]
         notes += _describe_grades(info.rules, predictions)
@@ -85,7 +87,7 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
             config=config,
             provenance=Provenance(tuple(notes), facts),
             supplement=Supplement(
-                list(draw_panels(predictor, prepared, predictions, draw_lesions)),
+                panels,
                 read_history(checkpoint.parent),
                 predict_by_probe(checkpoint, info, prepared, photos, computing),
             ),

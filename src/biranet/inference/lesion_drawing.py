@@ -117,8 +117,12 @@ def describe_scale(thresholds: Mapping[str, float]) -> str:
 
     Example:
         >>> describe_scale({"MA": 0.25, "OD": 0.5})
-        'Outlined are cells that are lesion by a share, as far as the network can tell, of at least: 0.25 light blue, \
-0.50 white.'
+        'Outlined are cells of which, as far as the network can tell, at least this share is it: 0.25 light blue, 0.50 \
+white.'
+        >>> describe_scale({})
+        'Nothing is outlined.'
     """
+    if not thresholds:
+        return "Nothing is outlined."
     shares = ", ".join(f"{share:.2f} {COLORS[kind][0]}" for kind, share in thresholds.items())
-    return f"Outlined are cells that are lesion by a share, as far as the network can tell, of at least: {shares}."
+    return f"Outlined are cells of which, as far as the network can tell, at least this share is it: {shares}."

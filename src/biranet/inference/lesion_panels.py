@@ -35,7 +35,7 @@ def draw_lesion_panel(reader: LesionReader, photos: Path, row: "pd.Series[Any]")
     counts = {kind: f" {each.count}" for kind, each in found.findings.items()}
     names = {**LESIONS, DISC: "optic disc"}
     words = {kind: f"{names[kind]}{counts.get(kind, '')} ({share:.2f})" for kind, share in drawn.items()}
-    label = f"lesions, {found.maps.seen_px} pixels across the field, outlined from the share of a cell in brackets on"
+    label = f"lesions, {found.maps.seen_px} pixels across the field, outlined from the share in brackets on"
     label = f"{label if drawn else 'lesions'}{not_told}"
     told = ", ".join(f"{COLORS[kind][0]}: {each}" for kind, each in words.items())
     legend = [("#" + bytes(COLORS[kind][1]).hex(), each) for kind, each in words.items()]

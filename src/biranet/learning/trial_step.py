@@ -11,7 +11,9 @@ from biranet.learning.training import Training
 
 
 def time_trial_step(training: Training) -> float:
-    """Compute on the next batch what a step computes, and throw it away: weights and statistics stay as they are.
+    """Compute what a step computes on the next batch of the epoch, and throw it away: no weight, no statistic changes.
+
+    Where the epoch has no batch left, as a training was saved after its last one, the first one stands in.
 
     Args:
         training: A training.
@@ -21,7 +23,8 @@ def time_trial_step(training: Training) -> float:
         side; 0 where the batch is at fault, which its own step says better.
     """
     model, device, workers = training.model, training.accelerator.device, training.config.data.workers
-    training.sampler.epoch, training.sampler.first = training.progress.epoch, training.progress.batch
+    progress = training.progress
+    training.sampler.epoch, training.sampler.first = progress.epoch, progress.batch % len(training.sampler)
     started = time.monotonic()
     batch = training.loader.dataset[next(iter(training.sampler))]
     loaded = time.monotonic()

@@ -216,7 +216,7 @@ class _Line(NamedTuple):
 def _wrap(caption: Caption) -> list[_Line]:
     lines: list[_Line] = []
     for text, color in zip_longest(caption.lines, caption.colors):
-        first, *others = textwrap.wrap(text, _LINE_LENGTH if color is None else _LINE_LENGTH - 4)
+        first, *others = textwrap.wrap(text, _LINE_LENGTH if color is None else _LINE_LENGTH - 4) or [""]
         indent = 0.0 if color is None else _INDENT
         lines += [_Line(first, color, indent), *(_Line(each, None, indent) for each in others)]
     return lines

@@ -94,7 +94,7 @@ def test_the_panel_of_a_report_says_how_many_and_from_where_on(reader, photo):
     panel = draw_lesion_panel(reader, photo.parent, row)
     assert panel.pixels.shape == (448, 560, 3)
     assert re.fullmatch(
-        r"lesions, 416 pixels across the field, outlined from the share of a cell in brackets on; "
+        r"lesions, 416 pixels across the field, outlined from the share in brackets on; "
         r"too small to see microaneurysms",
         panel.label,
     )

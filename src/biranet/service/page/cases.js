@@ -139,8 +139,10 @@ export class Cases {
   move(photo, change) {
     const from = this.all.find((each) => each.photos.includes(photo));
     for (const what of ["patient", "eye"]) {
-      const isOther = what in change && photo[what] && photo[what] !== change[what];
-      if (isOther && photo[`${what}From`] !== "labels") photo.before[what] = photo[what];
+      if (!(what in change)) continue;
+      const isGuess = photo[what] && photo[`${what}From`] !== "labels";
+      if (isGuess && photo[what] !== change[what]) photo.before[what] = photo[what];
+      if ([undefined, "", photo.before[what]].includes(change[what])) delete photo.before[what];
     }
     Object.assign(photo, change);
     if (photo.patient === from.patient) {
