@@ -110,7 +110,7 @@ def _depends_on(given: argparse.Namespace, config: TrainConfig, arms: Mapping[st
     return fingerprint_of_inputs(
         given.prepared,
         config,
-        arms={name: settings_of(arm) for name, arm in (ARMS | arms).items()},
+        arms={name: settings_of(arm) for name, arm in {**ARMS, **arms}.items()},
         optimizer=dataclasses.asdict(OPTIMIZER),
         draws=dataclasses.asdict(DRAWS),
         channels=CHANNELS,
