@@ -44,11 +44,12 @@ def fingerprint_of_inputs(prepared: Path, config: TrainConfig, **more: Any) -> d
     Raises:
         InputError: If the photos or the weights cannot be read.
     """
+    photos = fingerprint_of_photos(prepared)
     train_settings = dataclasses.replace(config, model=dataclasses.replace(config.model, backbone_weights=None))
     return {
         "train": dataclasses.asdict(train_settings),
         "backbone_weights_sha256": _sha256_of_weights(config.model),
-        **fingerprint_of_photos(prepared),
+        **photos,
         **more,
     }
 
