@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from biranet.decisions.rules import Rules
+from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, Photo
 from biranet.service.queue import ParcelQueue
 from biranet.service.repeats import KEPT_SECONDS, MAX_KEPT_BYTES, MAX_KEYS, Repeats
@@ -17,7 +18,9 @@ from biranet.service.request_error import RequestError
 from biranet.service.service import Service
 from biranet.service.settings import Model, Settings
 from biranet.service.worker import Loaded
-from biranet.service.workers import _Feeder
+from biranet.service.workers import Workers, _Feeder
+
+LOADED = Loaded("", "", "", 1, Rules(), ())
 
 
 def parcel(photos=1):
@@ -69,6 +72,28 @@ def test_photos_that_end_every_worker_they_are_handed_to_are_given_back():
     with pytest.raises(RequestError, match="the process that graded was ended"):
         heavy.results.result(0)
     assert queue.take(9) == [light]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_and_nobody_waits_for_it(monkeypatch):
+    """As where no file, process or memory is left."""
+    queue, waits, tries = ParcelQueue(9), parcel(), threading.Semaphore(0)
+
+    def no_pipe():
+        tries.release()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("biranet.service.workers._CONTEXT", SimpleNamespace(Pipe=no_pipe))
+    workers = Workers(queue, Settings(Model(Path("model.onnx"))), Metrics())
+    workers.loaded = LOADED  # once
+    queue.put([waits])
+    workers.start()
+    try:
+        with pytest.raises(RequestError, match="no process can grade now"):
+            waits.results.result(30)
+        assert "Too many open files" in str(workers.failure)
+        assert tries.acquire(timeout=30) and tries.acquire(timeout=30)
+    finally:
+        workers.stop()
 
 
 def test_a_queue_that_is_given_up_fails_what_waits_and_takes_no_more():
@@ -140,7 +165,7 @@ def test_a_client_that_goes_away_leaves_no_word_in_the_log():
     async def go_away():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
         service = Service(Settings(Model(Path("model.onnx"))))
-        service.workers.loaded = Loaded("", "", "", 1, Rules(), ())
+        service.workers.loaded = LOADED
         with pytest.raises(RequestError, match="the client went away"):
             await service.grade([Photo("", b"")], Request({"type": "http"}, receive))
         await asyncio.sleep(0)

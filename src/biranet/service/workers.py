@@ -108,18 +108,15 @@ class Workers:
         if self.failure is not None:
             self.queue.fail_waiting(RequestError(BUSY, NO_WORKER))
 
-    def note_early_end(self, status: int | None) -> None:
-        """Note that a worker ended while it started; at the beginning that is tried again."""
+    def note_early_end(self, how: str) -> None:
+        """Note that a worker ended while it started, or could not be started; at the beginning that is tried again."""
         if self.is_stopping:
             return
         with self._changed:
             self._early_ends += 1
             is_failure = self.loaded is not None or self._early_ends >= _TRIES * self.settings.workers
         if is_failure:
-            self.note_failure(
-                f"the processes that grade end with status {status} while they start, perhaps for want of memory; try "
-                "fewer --workers"
-            )
+            self.note_failure(f"the processes that grade {how}, perhaps for want of memory; try fewer --workers")
 
     def note_lost(self) -> None:
         """Note that a worker that could grade is gone."""
@@ -150,14 +147,21 @@ class _Feeder(threading.Thread):
     def run(self) -> None:
         workers, useless = self._workers, 0
         while not (workers.is_stopping and not workers.queue.waiting()):
-            process, connection = self._start_process()
-            with connection:
-                useless = 0 if self._feed(process, connection) else useless + 1
-            process.join(_END_SECONDS)
-            process.kill()
-            process.join()
+            try:
+                process, connection = self._start_process()
+            except OSError as error:  # no file, process or memory is left now
+                reason = error.strerror or type(error).__name__
+                workers.note_early_end(f"cannot be started ({reason})")
+                useless += 1
+            else:
+                with connection:
+                    useless = 0 if self._feed(process, connection) else useless + 1
+                process.join(_END_SECONDS)
+                process.kill()
+                process.join()
+                reason = f"worker {process.pid} ended with status {process.exitcode}"
             if not workers.is_stopping:
-                LOG.warning("worker %s ended with status %s; another one is started", process.pid, process.exitcode)
+                LOG.warning("%s; another worker is started", reason)
                 workers.metrics.restarts.inc()
                 if useless:
                     workers.pause(min(_LONGEST_PAUSE_SECONDS, 2 ** (useless - 1)))
@@ -173,7 +177,11 @@ class _Feeder(threading.Thread):
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=work, args=(theirs, settings.model, threads), daemon=True)
         with stop_signals_blocked(), theirs:
-            process.start()
+            try:
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
         self._process = process
         return process, ours
 
@@ -184,7 +192,7 @@ class _Feeder(threading.Thread):
             hello = connection.recv()
         except (EOFError, OSError):
             process.join(_END_SECONDS)
-            workers.note_early_end(process.exitcode)
+            workers.note_early_end(f"end with status {process.exitcode} while they start")
             return False
         if isinstance(hello, Failed):
             workers.note_failure(hello.reason)
