@@ -5,6 +5,8 @@ import contextlib
 import io
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -116,11 +118,16 @@ def test_a_client_that_goes_away_leaves_nothing_to_do(one_worker, stopped, begin
     assert one_worker.metric("biranet_batch_photos_count") == before + 1  # of the last one
 
 
-def test_a_service_that_is_asked_to_stop_finishes_what_it_took(launch, tmp_path, begin, ask, wait_for):
-    with launch(tmp_path / "service", "--workers", 1) as service:
+def test_a_service_that_is_asked_to_stop_finishes_what_it_took(launch, tmp_path, ask, eyes, wait_for):
+    """However long that takes, where no photo takes longer than it may."""
+    files = [("files", (f"{number}.png", (eyes / "P2_right.png").read_bytes())) for number in range(9)]
+    with launch(tmp_path / "service", "--workers", 1, "--max-seconds", 2) as service:
         [worker] = service.workers()
         os.kill(worker, signal.SIGSTOP)
-        taken = [begin(service), ask(service)]
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        taken = [pool.submit(requests.post, f"{service.url}/v1/grade", files=files, timeout=SECONDS)]
+        wait_for(lambda: service.metric("biranet_batch_photos_count") == 1)
+        taken.append(ask(service))
         wait_for(lambda: service.metric("biranet_photos_waiting") == 1)
         service.session.close()
         service.process.send_signal(signal.SIGTERM)
@@ -133,12 +140,28 @@ def test_a_service_that_is_asked_to_stop_finishes_what_it_took(launch, tmp_path,
             return False
 
         wait_for(refuses)
+        time.sleep(2.5)  # longer than one photo may take
         os.kill(worker, signal.SIGCONT)
         assert [each.result(SECONDS).status_code for each in taken] == [200, 200]
         assert service.process.wait(SECONDS) == 0
     assert "Traceback" not in service.log.read_text()
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+def test_a_service_that_is_asked_twice_to_stop_waits_for_nobody(launch, tmp_path, begin):
+    with launch(tmp_path / "service", "--workers", 1) as service:
+        [worker] = service.workers()
+        os.kill(worker, signal.SIGSTOP)
+        taken = begin(service)
+        service.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.process.wait(0.5)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(SECONDS) == 0
+        with pytest.raises(requests.ConnectionError):
+            taken.result(SECONDS)
+    assert "Traceback" not in service.log.read_text()
 
 
 def test_workers_end_with_a_service_that_is_killed(launch, tmp_path, wait_for):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import signal
 import socket
 import sys
@@ -46,7 +45,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         access_log=False,  # it would name photos
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.limits.seconds),
+        timeout_graceful_shutdown=None,  # each step of a request has its own limit, and their sum is the queue's matter
     )
     server = _Server(config)
     name = f"[{host}]" if ":" in host else host
@@ -93,6 +92,9 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        if self.force_exit:  # else asyncio of Python 3.12 and later waits for those who wait
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
 
 def _listen(host: str, port: int) -> socket.socket:
