@@ -42,3 +42,27 @@ def reason(source):
     assert caught.value.status == "unreadable"
     assert "Doe" not in str(caught.value)
     return str(caught.value)
+
+
+def dicom_photo(seed, patient, *eyes):
+    """A DICOM photograph of a drawn eye."""
+    import pydicom
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    from biranet.photos.drawn.synthetic import draw_photo
+
+    pixels = draw_photo(4, seed, 160, 128)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.2.1", "1.2.3"
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
+    made = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    made.SOPClassUID, made.Modality, made.PatientID = meta.MediaStorageSOPClassUID, "OP", patient
+    made.Rows, made.Columns = pixels.shape[:2]
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    made.PixelData = np.ascontiguousarray(pixels).tobytes()
+    for tag, eye in zip(("ImageLaterality", "Laterality"), eyes, strict=False):
+        setattr(made, tag, eye)
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, made, enforce_file_format=True)
+    return file.getvalue()

@@ -1,22 +1,19 @@
 """`biranet grade` where patients are known: tables of eyes and patients, and where each word of them comes from."""
 
-import io
 import json
 import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
 
 from biranet.errors import InputError
 from biranet.inference.grader import load
 from biranet.inference.patient_tables import EYE_COLUMNS, PATIENT_COLUMNS
 from biranet.photos.drawn.synthetic import draw_photo
+from photo_files import dicom_photo
 
 NAMES = {"a1.jpg": (4, 1), "a2.jpg": (4, 1), "b1.jpg": (0, 1), "b2.jpg": (0, 9)}
 """Photos by name: the grade that is drawn, and by what their light is divided."""
@@ -184,25 +181,6 @@ def test_grades_with_the_truth_are_measured_by_patient(grade, biranet):
     assert (patients["n"], patients["both_eyes"]) == (2, 1)
 
 
-def dicom(seed, patient, *eyes):
-    """A DICOM photograph of a drawn eye."""
-    pixels = draw_photo(4, seed, 160, 128)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.2.1", "1.2.3"
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
-    made = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-    made.SOPClassUID, made.Modality, made.PatientID = meta.MediaStorageSOPClassUID, "OP", patient
-    made.Rows, made.Columns = pixels.shape[:2]
-    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
-    made.PixelData = np.ascontiguousarray(pixels).tobytes()
-    for tag, eye in zip(("ImageLaterality", "Laterality"), eyes, strict=False):
-        setattr(made, tag, eye)
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, made, enforce_file_format=True)
-    return file.getvalue()
-
-
 @pytest.fixture
 def dicoms(place):
     folder = place / "dicom"
@@ -210,7 +188,7 @@ def dicoms(place):
     for seed, (name, said) in enumerate(
         {"a": ("19870312345", "L"), "b": ("19870312345", "R"), "c": ("77", "L", "R"), "d": ("77", "R")}.items()
     ):
-        (folder / f"{name}.dcm").write_bytes(dicom(seed, *said))
+        (folder / f"{name}.dcm").write_bytes(dicom_photo(seed, *said))
     return folder
 
 
@@ -264,6 +242,7 @@ def test_without_the_key_photos_are_graded_all_the_same(grade, dicoms, place, mo
     answer = grade("dicom")
     assert answer.status == 0 and "the secret key for groups cannot be read" in answer.out
     assert not (place / "g_patients.csv").exists()
+    assert table("g.csv")["eye"].tolist() == ["left", "right", "", "right"]  # needs no key
 
 
 def test_one_patient_from_python(grader):

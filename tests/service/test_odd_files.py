@@ -1,6 +1,7 @@
 """Files of every kind through the service: one row each, the same as of Python, and none touches its neighbours."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 import biranet
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.typed_tables import plain
-from photo_files import encoded
+from photo_files import dicom_photo, encoded
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,21 @@ def test_files_of_all_kinds_are_rows_as_of_python(served, odd):
 def test_odd_real_photos_are_rows_as_of_python(served, real_data):
     files = [file for file in sorted(Path(real_data, "odd_formats").iterdir()) if file.stat().st_size < 20_000_000]
     compare(served, files)
+
+
+def test_headers_of_dicom_count_where_no_key_can_be_kept(launch, tmp_path):
+    """As in a container whose file system is read only."""
+    (tmp_path / "file").write_text("")
+    environment = dict(os.environ) | {"XDG_CONFIG_HOME": str(tmp_path / "file")}
+    with launch(tmp_path / "service", "--workers", 1, environment=environment) as service:
+        answer = service.post("/v1/grade", files=[("files", (eye, dicom_photo(1, "19870312345", eye))) for eye in "LR"])
+        assert [(row["eye"], row["eye_from"], row["group_from"]) for row in answer.json()["photos"]] == [
+            ("left", "header", "header"), ("right", "header", "header"),
+        ]  # fmt: skip
+        assert len(answer.json()["patients"]) == 1 and len(answer.json()["eyes"]) == 2
+        files = [("files", ("a", dicom_photo(1, "77", "L")))]
+        answer = service.post("/v1/grade", files=files, data={"patient": "P1"})
+        assert answer.json()["eyes"] and str(tmp_path) not in answer.text
+        log = service.log.read_text()
+    assert log.count("patients of DICOM headers get other names at each start, since") == 1
+    assert "XDG_CONFIG_HOME" in log

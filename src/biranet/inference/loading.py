@@ -19,7 +19,8 @@ from biranet.learning.transforms import Pixels, resize
 from biranet.photos import CONTRADICTORY
 from biranet.photos.formats import PhotoFile
 from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
-from biranet.photos.privacy.metadata import patient_and_eye
+from biranet.photos.privacy.metadata import identity_and_eye
+from biranet.photos.privacy.pseudonyms import keyed_hash
 from biranet.photos.quality import advise_retake, weakest_measure
 
 
@@ -139,10 +140,11 @@ def _advise(task: Task, error: PhotoError) -> str:
 
 
 def _read_header(file: PhotoFile) -> Header:
+    patient, eye = identity_and_eye(file)
     try:
-        return Header(*patient_and_eye(file))
-    except InputError as error:  # without its key, no patient; the photo can be graded all the same
-        return Header(problem=str(error))
+        return Header(keyed_hash(patient) if patient else "", eye)
+    except InputError as error:  # without its key, no patient; eye and grade are known all the same
+        return Header(eye=eye, problem=str(error))
 
 
 def whose(said: Subject, header: Header) -> Subject:
@@ -156,10 +158,8 @@ def whose(said: Subject, header: Header) -> Subject:
         >>> whose(Subject("P1", "labels"), Header(eye="left")).eye_from
         'header'
     """
-    if header.problem:
-        return replace(said, problem=header.problem)
-    patient, eye, _ = header
-    known = replace(said, header_patient=patient)
+    patient, eye, problem = header
+    known = replace(said, header_patient=patient, problem=problem)
     if patient and not said.patient:
         known = replace(known, patient=patient, patient_from="header")
     if eye == CONTRADICTORY and not said.eye:

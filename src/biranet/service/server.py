@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from biranet.errors import InputError
+from biranet.photos.privacy.pseudonyms import key_problem
 from biranet.service.app import make_app
 from biranet.service.connection import connection_of
 from biranet.service.service import Service
 from biranet.service.settings import Settings
 from biranet.signals import current_handlers
+
+LOG = logging.getLogger("biranet.service")
 
 _LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}
 """Loggers whose messages are shown, from which level on."""
@@ -61,6 +64,8 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
             announce(address)
 
     with _logging(), contextlib.closing(listener):
+        if problem := key_problem():
+            LOG.warning("patients of DICOM headers get other names at each start, since %s", problem)
         starting = threading.Thread(target=watch, daemon=True)
         starting.start()
         try:

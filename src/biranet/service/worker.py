@@ -13,6 +13,7 @@ from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
 from biranet.inference.loading import Task, load_photo
 from biranet.photos.parallel import end_with_main_process, set_up_worker
+from biranet.photos.privacy.pseudonyms import use_spare_key
 from biranet.service.parcels import Parcel, Photo, PhotoResult
 from biranet.service.request_error import place_of
 from biranet.service.settings import Model
@@ -75,13 +76,14 @@ def _receive_parcels(connection: Connection) -> tuple[bool, list[Parcel]]:
     return together, parcels
 
 
-def work(connection: Connection, model: Model, threads: int) -> None:
+def work(connection: Connection, model: Model, threads: int, spare_key: bytes) -> None:
     """Grade what comes, until the other end is closed; the body of a worker process.
 
     Args:
         connection: Leads to the process that answers.
         model: What to load.
         threads: To compute with.
+        spare_key: For the patients of headers, where this user can keep none.
     """
     # A signal to the whole group, as Ctrl-C is, is for the main process, which needs its workers until it stops.
     os.setpgrp()
@@ -89,6 +91,7 @@ def work(connection: Connection, model: Model, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     set_up_worker()
     end_with_main_process()
+    use_spare_key(spare_key)
     try:
         predictor = load_engine(model.path, model.engine, model.device)
     except BiranetError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from biranet.errors import InputError
 from biranet.learning.onnx_predictor import thread_count
+from biranet.photos.privacy.pseudonyms import KEY_BYTES
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, PhotoResult
 from biranet.service.queue import ParcelQueue
@@ -55,6 +57,7 @@ class Workers:
         self.metrics = metrics
         self.queue = queue
         self.settings = settings
+        self.spare_key = secrets.token_bytes(KEY_BYTES)  # for patients of headers, where none can be kept
         self._ready = self._early_ends = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -175,7 +178,8 @@ class _Feeder(threading.Thread):
         settings = self._workers.settings
         threads = max(1, thread_count() // settings.workers)
         ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=work, args=(theirs, settings.model, threads), daemon=True)
+        spare_key = self._workers.spare_key
+        process = _CONTEXT.Process(target=work, args=(theirs, settings.model, threads, spare_key), daemon=True)
         with stop_signals_blocked(), theirs:
             try:
                 process.start()

@@ -78,19 +78,16 @@ def group_from_comment(data: bytes) -> str:
     return ""
 
 
-def patient_and_eye(file: PhotoFile) -> tuple[str, str]:
-    """Read patient and eye from the header of a DICOM file.
+def identity_and_eye(file: PhotoFile) -> tuple[str, str]:
+    """Read who the patient is and which eye is shown from the header of a DICOM file.
 
     Args:
         file: The photo file.
 
     Returns:
-        The group: keyed hash of the patient's id, or else of name and birth date, empty where they were removed. The
-        eye, wherever the header says it: `left`, `right`, `contradictory` where it says both, or empty. Both empty for
-        a file that is not DICOM.
-
-    Raises:
-        InputError: If the key cannot be read or made.
+        What identifies the patient, which is to go no further than `keyed_hash`: the id, or else name and birth date,
+        empty where they were removed. The eye, wherever the header says it: `left`, `right`, `contradictory` where it
+        says both, or empty. Both empty for a file that is not DICOM.
     """
     if file.format is not DICOM:
         return "", ""
@@ -102,4 +99,20 @@ def patient_and_eye(file: PhotoFile) -> tuple[str, str]:
         return "", ""
     if is_placeholder(patient):
         patient = "" if is_placeholder(name) else f"{name}\n{born}"
-    return keyed_hash(patient) if patient else "", CONTRADICTORY if len(eyes) > 1 else "".join(eyes)
+    return patient, CONTRADICTORY if len(eyes) > 1 else "".join(eyes)
+
+
+def patient_and_eye(file: PhotoFile) -> tuple[str, str]:
+    """Read group and eye from the header of a DICOM file.
+
+    Args:
+        file: The photo file.
+
+    Returns:
+        The group, which is the keyed hash of who the patient is, and the eye; each as `identity_and_eye` reads it.
+
+    Raises:
+        InputError: If the key cannot be read or made.
+    """
+    patient, eye = identity_and_eye(file)
+    return keyed_hash(patient) if patient else "", eye
