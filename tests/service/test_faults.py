@@ -193,7 +193,7 @@ def test_a_model_that_is_replaced_answers_no_request(launch, tmp_path, ask, wait
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: "the file of the model holds another one now" in service.log.read_text())
         answer = ask(service).result(SECONDS)
-        assert answer.status_code == 503
-        assert answer.json() == {"error": "no process can grade now; try again in a moment"}
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, False)
+        assert answer.json() == {"error": "the file of the model holds another one now; start the service again"}
         assert service.get("/readyz").status_code == 503
         assert service.get("/v1/models/model").json()["title"] is None

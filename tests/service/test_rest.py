@@ -322,6 +322,13 @@ def test_a_page_of_another_site_cannot_send_photos(served, site, status):
     assert served.get("/", headers={"sec-fetch-site": site}).status_code == 200  # as by a link
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://[", None])
+def test_nor_can_it_by_a_browser_that_tells_its_origin_alone(served, origin):
+    own = origin is None
+    answer = served.post("/v1/grade", b"no photo", headers={"origin": served.url if own else origin})
+    assert answer.status_code == (415 if own else 403)
+
+
 def test_no_torch_is_loaded(served, eyes):
     assert served.post("/v1/grade", files=parts(eyes / "P1_OD.png")).status_code == 200
     processes = [served.process.pid, *served.workers()]

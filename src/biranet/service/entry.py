@@ -86,12 +86,20 @@ class Entry:
         if not self._token:
             if not is_loopback_name(headers.get("host", "")):
                 raise RequestError(421, "without a token the service answers by the name localhost alone")
-            if scope["method"] != "GET" and headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+            if scope["method"] != "GET" and not _is_own_page(headers):
                 raise RequestError(403, "a page of another site asks; without a token only the service's own page may")
         elif not OPEN_PATHS.fullmatch(scope["path"]) and not brings_token(
             headers.get("authorization", ""), self._token
         ):
             raise RequestError(401, "this service asks for its token; send the header Authorization: Bearer TOKEN")
+
+
+def _is_own_page(headers: Headers) -> bool:
+    """Whether no page of another site asks; older browsers send `Origin` alone, programs neither."""
+    if site := headers.get("sec-fetch-site"):
+        return site in _OWN_SITES
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
 def _route(scope: MutableMapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from biranet.service.request_error import BUSY, GONE, RequestError
 from biranet.service.settings import Settings
 from biranet.service.uploads import HeldBytes
 from biranet.service.worker import Loaded
-from biranet.service.workers import NO_WORKER, Workers
+from biranet.service.workers import Workers
 
 
 class Service:
@@ -76,7 +76,7 @@ class Service:
         """
         _ = self.model
         if self.workers.failure is not None:
-            raise RequestError(BUSY, NO_WORKER)
+            raise self.workers.refusal()
         size = self.settings.limits.batch
         parcels = [Parcel(photos[start : start + size], draw) for start in range(0, len(photos), size)]
         self.queue.put(parcels)

@@ -54,6 +54,7 @@ class Workers:
     def __init__(self, queue: ParcelQueue, settings: Settings, metrics: Metrics) -> None:
         self.loaded: Loaded | None = None
         self.failure: InputError | None = None
+        self._told = ""
         self.metrics = metrics
         self.queue = queue
         self.settings = settings
@@ -97,19 +98,29 @@ class Workers:
                 self.metrics.workers.set(self._ready)
                 self._changed.notify_all()
                 return True
-        self.note_failure("the file of the model holds another one now; start the service again")
+        reason = "the file of the model holds another one now; start the service again"
+        self.note_failure(reason, told=reason)
         return False
 
-    def note_failure(self, reason: str) -> None:
-        """Note that a worker could not load the model; where no other one can grade, nothing waits any longer."""
+    def refusal(self) -> RequestError:
+        """What requests are told where none can grade, nor soon will."""
+        return RequestError(BUSY, self._told or NO_WORKER, passes=not self._told)
+
+    def note_failure(self, reason: str, told: str = "") -> None:
+        """Note that a worker could not load the model; where no other one can grade, nothing waits any longer.
+
+        Args:
+            reason: Why, for the log.
+            told: Why, for clients, where waiting does not help; it names no file of this machine.
+        """
         with self._changed:
             if self.loaded is not None:
                 LOG.error("a worker cannot grade: %s", reason)
             if not self._ready:
-                self.failure = InputError(reason)
+                self.failure, self._told = InputError(reason), told
                 self._changed.notify_all()
         if self.failure is not None:
-            self.queue.fail_waiting(RequestError(BUSY, NO_WORKER))
+            self.queue.fail_waiting(self.refusal())
 
     def note_early_end(self, how: str) -> None:
         """Note that a worker ended while it started, or could not be started; at the beginning that is tried again."""
@@ -199,7 +210,7 @@ class _Feeder(threading.Thread):
             workers.note_early_end(f"end with status {process.exitcode} while they start")
             return False
         if isinstance(hello, Failed):
-            workers.note_failure(hello.reason)
+            workers.note_failure(hello.reason, told="the model can be loaded no more; the log of the service says why")
             return False
         if not workers.note_ready(hello):
             return False
