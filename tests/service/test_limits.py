@@ -1,5 +1,6 @@
 """What a service takes at most, and whom it serves: every refusal has its status and one sentence."""
 
+import contextlib
 import os
 import re
 import signal
@@ -157,6 +158,20 @@ def test_a_body_that_ends_too_early_is_no_request(narrow):
     deadline = time.monotonic() + 30
     while narrow.metric('biranet_requests_total{route="/v1/grade",status="499"}') == before:
         assert time.monotonic() < deadline
+
+
+def test_connections_that_fill_a_service_do_not_fill_its_log(launch, tmp_path, wait_for):
+    """It takes as many as the hard limit of files allows, and says once that there are too many."""
+    program = ["sh", "-c", 'ulimit -Sn 40; ulimit -Hn 64; exec "$@"', "sh", sys.executable, "-m", "biranet"]
+    with launch(tmp_path / "service", "--workers", 1, program=program) as service:
+        limits = Path(f"/proc/{service.process.pid}/limits").read_text()
+        assert re.search(r"^Max open files +64 +64 ", limits, re.MULTILINE)
+        with contextlib.ExitStack() as opened:
+            for _ in range(64):
+                opened.enter_context(connect(service))
+            wait_for(lambda: "out of system resource" in service.log.read_text())
+        assert service.get("/healthz").status_code == 200
+        assert service.log.read_text().count("out of system resource") == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ LOG = logging.getLogger("biranet.service")
 _LOGGERS = {"biranet.service": logging.INFO, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}
 """Loggers whose messages are shown, from which level on."""
 
+_FULL_SECONDS = 60
+"""How often it is said at most that no more connections can be taken."""
+
 
 def serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Serve until a signal comes; then finish what was taken, and take no more.
@@ -37,6 +40,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
     Raises:
         InputError: If nothing can listen there, or the model cannot be loaded.
     """
+    _raise_file_limit()
     listener = _listen(host, port)
     service = Service(settings)
     config = uvicorn.Config(
@@ -102,6 +106,16 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
 
 
+def _raise_file_limit() -> None:
+    """Have each connection, which is a file, not count against a limit that is meant for programs of one user."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):  # macOS may not take what it calls its limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -129,10 +143,25 @@ class _Plain(logging.Formatter):
         return ""
 
 
+class _SeldomFull(logging.Filter):
+    """Passes the word that no more connections can be taken once a minute; asyncio says it thousands of times."""
+
+    _next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "out of system resource" not in str(record.msg):
+            return True
+        passes = record.created >= self._next
+        if passes:
+            self._next = record.created + _FULL_SECONDS
+        return passes
+
+
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_SeldomFull())
     loggers = {logging.getLogger(name): level for name, level in _LOGGERS.items()}
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger, level in loggers.items():
