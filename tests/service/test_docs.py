@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from photo_files import dicom_photo
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:8000"
@@ -83,10 +85,14 @@ def test_the_steps_of_the_container_give_a_service_without_torch(here, launch):
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
     flags = next(line for line in lines if line.startswith("ENTRYPOINT"))
     assert '"--host", "0.0.0.0"' in flags and "USER 65534:65534" in lines
-    with launch(here / "run", "--host", "0.0.0.0", program=[place / "bin/biranet"], environment=environment) as service:
+    # No home that could be written, not even by root, who may run this.
+    program = ["env", "HOME=/proc/nowhere", place / "bin/biranet"]
+    with launch(here / "run", "--host", "0.0.0.0", program=program, environment=environment) as service:
         service.session.headers["authorization"] = "Bearer 0123456789abcdef"
         answer = service.post("/v1/grade", (here / "left.png").read_bytes())
         assert answer.json()["photos"][0]["status"] == "ok"
+        answer = service.post("/v1/grade", dicom_photo(1, "77", "L"))
+        assert [answer.json()["photos"][0][name] for name in ("eye", "group_from")] == ["left", "header"]
         # Its file system may be read only.
         assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
         assert list(service.home.iterdir()) == []
