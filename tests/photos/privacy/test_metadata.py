@@ -2,6 +2,7 @@ import hmac
 import io
 import logging
 import multiprocessing
+import os
 import re
 import stat
 import struct
@@ -19,7 +20,7 @@ from biranet.photos.formats import PhotoFile
 from biranet.photos.privacy import metadata
 from biranet.photos.privacy.identifiers import KINDS, identifier_kinds, kinds_in_field
 from biranet.photos.privacy.metadata import group_from_comment
-from biranet.photos.privacy.pseudonyms import KEY_BYTES, keyed_hash
+from biranet.photos.privacy.pseudonyms import KEY_BYTES, key_problem, keyed_hash
 from biranet.photos.read import read_photo
 
 NATIONAL_NUMBER = "12345678901"
@@ -351,6 +352,27 @@ def test_without_a_setting_the_key_lies_in_the_home(tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CONFIG_HOME", setting)
         keyed_hash("x")
     assert (tmp_path / ".config" / "biranet" / "group.key").is_file()
+
+
+def test_it_is_told_before_whether_a_key_can_be_kept(own_key, tmp_path, monkeypatch):
+    assert key_problem() == "" and not own_key.exists()  # none is made for the question
+    own_key.parent.mkdir(parents=True)
+    own_key.write_bytes(b"short")
+    assert "is not a key of 32 bytes" in key_problem()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert "name another one with XDG_CONFIG_HOME" in key_problem()
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/" + "x" * 300)  # a name that is too long cannot even be looked for
+    assert "File name too long" in key_problem()
+
+
+def test_a_user_without_a_home_has_no_key(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert "this user has no home" in key_problem()
+    with pytest.raises(InputError, match="this user has no home"):
+        keyed_hash("x")
 
 
 def _hash_after(barrier, results):
