@@ -33,8 +33,19 @@ NAMES = {
     "7_Retina_OD_20260101_101010.jpg": ("7", "right"), "001_20260101_OS.jpg": ("001", "left"),
     "víctor_od.jpg": ("víctor", "right"), "macula_left.jpg": ("", "left"), "clinic/IMG_0001_L.jpg": ("", "left"),
     "IDRiD_190.jpg": ("", ""), "model.jpg": ("", ""),
+    "clinic/OD_001.jpg": ("", "right"), "2026-11-30/right_12.png": ("", "right"), "2026-11-30/OD.png": ("", "right"),
+    "30.11.2026/left.jpg": ("", "left"), "clinic/P1/disc_left.jpg": ("P1", "left"),
 }  # fmt: skip
 """What paths tell of patient and eye."""
+
+PLACED = [
+    (["monday/001_OD.jpg", "tuesday/001_OD.jpg tuesday/001_OS.jpg"], ["001", "tuesday/001"]),
+    (["right/001_OD.jpg left/001_OS.jpg", "001_OD.jpg"], ["001"]),
+    (["w/left.jpg w/right.jpg"], ["w"]),
+    (["w/left.jpg w/OS.jpg w/right.jpg"], ["", "", ""]),
+    (["w/P1/left.jpg w/P1/right.jpg", "w/P1/OS.jpg"], ["", "", ""]),
+]
+"""Files that are dropped one after another, and the patients that come of it."""
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +141,17 @@ def test_a_cell_that_a_spreadsheet_would_compute_is_text(open_page, photos, tmp_
 
 
 def test_names_tell_no_more_than_they_do(open_page):
-    read = "async (path) => Object.values((await import('/page/cases.js')).readName(path))"
+    read = "async (path) => { const { patient, eye } = (await import('/page/cases.js')).readName(path);"
     page = open_page()
-    assert {path: tuple(page.evaluate(read, path)) for path in NAMES} == NAMES
+    assert {path: tuple(page.evaluate(read + " return [patient, eye]; }", path)) for path in NAMES} == NAMES
+    place = """async (drops) => {
+      const { Cases, Photo } = await import("/page/cases.js");
+      const cases = new Cases();
+      for (const drop of drops) cases.add(drop.map((path) => new Photo(new File([], "a.jpg"), path)));
+      return cases.all.map((each) => each.patient);
+    }"""
+    for drops, patients in PLACED:
+        assert page.evaluate(place, [drop.split() for drop in drops]) == patients
 
 
 def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photos, tables, tmp_path):

@@ -62,17 +62,17 @@ export function summary(each) {
 }
 
 export function gradeLines(row) {
-  const lines = [h("p", { className: "grade" }, gradeName(row.predicted_grade))];
+  const lines = [h("p.grade", {}, gradeName(row.predicted_grade))];
   if (GRADES.some((grade) => row[`p${grade}`] > row[`p${row.predicted_grade}`])) {
-    lines.push(h("p", { className: "hint" }, t("not_most", { mean: number(row.expected_grade, 1) })));
+    lines.push(h("p.hint", {}, t("not_most", { mean: number(row.expected_grade, 1) })));
   }
   if (row.lowest_grade === null || row.lowest_grade === undefined) return lines;
   const set = GRADES.slice(row.lowest_grade, row.highest_grade + 1);
   const ends = [...new Set([set[0], set.at(-1)])];
   const text =
     ends.length === 1 ? named(ends[0]) : t("to", { low: named(ends[0]), high: named(ends[1]) });
-  const hint = h("span", { className: "hint" }, t("possible_hint"));
-  return [...lines, h("p", { className: "set" }, t("possible", { set: text }), " ", hint)];
+  const hint = h("span.hint", {}, t("possible_hint"));
+  return [...lines, h("p.set", {}, t("possible", { set: text }), " ", hint)];
 }
 
 const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
@@ -82,30 +82,30 @@ export function probabilityTable(row, calibratedOn) {
   const inSet = (grade) => row.lowest_grade !== null && grade >= row.lowest_grade && grade <= row.highest_grade;
   const rows = GRADES.map((grade) => {
     const share = row[`p${grade}`];
-    const bar = h("span", { className: "bar" });
+    const bar = h("span.bar", {});
     bar.style.width = `${100 * share}%`;
     const mark = grade === row.predicted_grade ? t("is_grade") : inSet(grade) ? t("in_set") : "";
     return h(
       "tr",
       { className: grade === row.predicted_grade ? "is-grade" : inSet(grade) ? "in-set" : "" },
       h("th", { scope: "row" }, named(grade)),
-      h("td", { className: "share" }, number(share, 2)),
-      h("td", { className: "bars" }, h("span", { className: "rail" }, bar)),
-      h("td", { className: "mark" }, mark),
+      h("td.share", {}, number(share, 2)),
+      h("td.bars", {}, h("span.rail", {}, bar)),
+      h("td.mark", {}, mark),
     );
   });
   const referable = row.p2 + row.p3 + row.p4;
   return [
-    h("table", { className: "shares" },
+    h("table.shares", {},
       h("caption", {}, t("probabilities")),
       h("tbody", {}, rows),
       h("tfoot", {}, h("tr", {},
         h("th", { scope: "row" }, t("referable")),
-        h("td", { className: "share" }, number(referable, 2)),
+        h("td.share", {}, number(referable, 2)),
         h("td"), h("td"),
       )),
     ),
-    h("p", { className: "hint" }, calibration(row, calibratedOn)),
+    h("p.hint", {}, calibration(row, calibratedOn)),
   ];
 }
 

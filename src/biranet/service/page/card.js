@@ -22,5 +22,5 @@ function figures({ how, figures: values }) {
       h("td", {}, t("to", { low: number(ci[0], 3), high: number(ci[1], 3) }))));
   const head = ["figure", "value", "interval"].map((key) => h("th", { scope: "col" }, t(key)));
   return h("details", {}, h("summary", {}, data(how, "en")),
-    h("table", { className: "figures" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
+    h("table.figures", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
 }

@@ -13,38 +13,45 @@ const WORDS =
   "posterior|pole|peripher(?:y|al)|field|fundus|retinal?|view|eyes?|colou?r|redfree|red|green|cfp|images?|img|im|" +
   "photos?|fotos?|pict?(?:ures?)?|bild|dsc[nf]?|dcim|scans?|snapshot|captures?|frames?|copy|visit[ae]?s?|" +
   "session|exam|v";
-const DATE = "(?:19|20)\\d\\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\\d|3[01])(?!\\d)";
+const DATE = "(?:(?:19|20)\\d\\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\\d|3[01])|" +
+  "\\d\\d?[-_.]\\d\\d?[-_.](?:19|20)\\d\\d)(?!\\d)";
 const NO_PATIENT = new RegExp(
   `(?:(?<!\\p{L})(?:${WORDS})|(?<!\\d)${DATE})(?:[^\\p{L}\\d]*\\d+)*(?![\\p{L}\\d])`, "giu");
 
 /**
  * Guess patient and eye from a path. The name must tell the eye, as its last word or as a word that means nothing
  * else; the patient is what stands before it, with the folders below the one that was dropped. Where the name tells a
- * view alone, or nothing but the eye, the folder may be the patient; a number of a camera is nobody's.
+ * view alone, or nothing but the eye, the folder may be the patient (`ofFolder`), unless it is a date or the like.
  */
 export function readName(path) {
   const folders = path.split("/");
   const stem = folders.pop().replace(/( \(\d+\))?(\.[^.]*)?$/, "");
   const match = LAST.exec(stem) ?? WITHIN.exec(stem);
-  if (!match) return { patient: "", eye: "" };
+  if (!match) return { patient: "", eye: "", ofFolder: false };
   const eye = EYES[match[2].toLowerCase()];
   const before = match[1] ?? "";
-  const name = before.replace(NO_PATIENT, "").replace(/^[-_. ()]+|[-_. ()]+$/g, "");
+  const name = telling(before);
+  const ofFolder = !name && !/\d/.test(stem) && telling(folders.at(-1) ?? "") !== "";
   const below = before ? folders.slice(1) : folders.slice(-1);
-  return { patient: name || !/\d/.test(before) ? [...below, name].filter(Boolean).join("/") : "", eye };
+  return { patient: name || ofFolder ? [...below, name].filter(Boolean).join("/") : "", eye, ofFolder };
 }
+
+const telling = (words) => words.replace(NO_PATIENT, "").replace(/^[-_. ()]+|[-_. ()]+$/g, "");
 
 let count = 0;
 
 export class Photo {
   constructor(file, path, known = null) {
-    const { patient, eye } = known ?? readName(path);
+    const { patient, eye, ofFolder } = known ?? readName(path);
     const from = known ? "labels" : "name";
     this.id = ++count;
     this.file = file;
     this.path = path;
     this.patient = patient;
     this.patientFrom = patient && from;
+    this.ofFolder = ofFolder;
+    const [dropped] = path.split("/");
+    this.dropped = dropped === path || dropped.toLowerCase() in EYES ? "" : dropped; // the folder that was
     this.eye = eye;
     this.eyeFrom = eye && from;
     this.before = {}; // what was known of either, before somebody entered something else
@@ -126,9 +133,33 @@ export class Cases {
     return name;
   }
 
+  /** Take photographs in. Gives all cases that must be asked for. */
+  add(photos) {
+    const touched = new Set();
+    for (const photo of photos) {
+      const isOther = ({ dropped }) => dropped && photo.dropped && dropped !== photo.dropped;
+      // In another folder, the same number may be somebody else's.
+      if (photo.patientFrom === "name" && this.#of(photo.patient)?.photos.some(isOther)) {
+        photo.patient = `${photo.dropped}/${photo.patient}`;
+      }
+      touched.add(this.place(photo));
+    }
+    for (const each of [...touched]) {
+      const guessed = each.photos.filter((photo) => photo.ofFolder && photo.patientFrom === "name");
+      // A folder with several photographs of an eye may be of several people.
+      if (new Set(guessed.map((photo) => photo.eye)).size === guessed.length) continue;
+      for (const photo of guessed) {
+        for (const one of this.move(photo, { patient: "", patientFrom: "" })) touched.add(one);
+      }
+    }
+    return new Set(this.all.filter((each) => touched.has(each)));
+  }
+
+  #of = (patient) => patient && this.all.find((each) => each.patient === patient);
+
   /** Put a photograph where it belongs; the case must be asked for anew. */
   place(photo) {
-    let found = photo.patient && this.all.find((each) => each.patient === photo.patient);
+    let found = this.#of(photo.patient);
     if (!found) this.all.push((found = new Case(photo.patient)));
     found.photos.push(photo);
     found.state = "waiting";

@@ -42,15 +42,13 @@ class Page {
   // What comes in
 
   add(entries, known = null) {
-    const touched = new Set();
+    const photos = [];
     for (const { file, path } of entries) {
       const name = this.cases.freeName(file, path);
-      if (name) touched.add(this.cases.place(new Photo(file, name, known)));
+      if (name) photos.push(new Photo(file, name, known));
     }
-    if (!this.selected) this.selected = [...touched][0] ?? null;
-    this.#redrawList();
-    if (touched.has(this.selected)) this.show();
-    for (const each of touched) this.ask(each);
+    const touched = this.cases.add(photos);
+    if (touched.size) this.#moved([...touched]);
   }
 
   addTo(each, eye) {
@@ -194,7 +192,7 @@ class Page {
   }
 
   #item(each) {
-    const button = h("button", { className: "case", onclick: () => {
+    const button = h("button.case", { onclick: () => {
       this.select(each);
       // On a narrow screen the case stands below the list.
       if ($("case").getBoundingClientRect().left < button.offsetWidth) $("case").scrollIntoView();
@@ -210,9 +208,9 @@ class Page {
     button.tabIndex = isSelected ? 0 : -1;
     button.ariaCurrent = isSelected ? "true" : null;
     button.replaceChildren(
-      h("span", { className: "case-name" }, data(each.name)),
+      h("span.case-name", {}, data(each.name)),
       decisionMark(each.decision, "small"),
-      h("span", { className: "case-eyes" }, each.state === "done" ? summary(each) : t(stateOf(each))),
+      h("span.case-eyes", {}, each.state === "done" ? summary(each) : t(stateOf(each))),
     );
   }
 

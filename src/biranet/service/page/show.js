@@ -15,7 +15,7 @@ export function renderCase(element, each, app) {
   staged.clear();
   element.replaceChildren();
   if (!each) {
-    element.append(h("div", { className: "nothing" }, h("h2", {}, t("nothing")), h("p", {}, t("nothing_hint"))));
+    element.append(h("div.nothing", {}, h("h2", {}, t("nothing")), h("p", {}, t("nothing_hint"))));
     return;
   }
   element.append(
@@ -38,7 +38,7 @@ function head(each, app) {
   name.value = typed.of === each ? typed.text : each.patient;
   name.oninput = () => { typed = { of: each, text: name.value }; };
   name.placeholder = t("patient_unknown");
-  return h("form", { className: "case-head", onsubmit: (event) => {
+  return h("form.case-head", { onsubmit: (event) => {
     event.preventDefault();
     typed = {};
     app.rename(each, name.value.trim());
@@ -56,23 +56,23 @@ const origin = (from, before) => from && h("span", { className: `origin ${from}`
 
 function verdict(each, app) {
   if (each.state !== "done") {
-    return h("div", { className: "verdict-box none" }, h("h2", {}, decisionMark("none")), h("p", {}, t(stateOf(each))));
+    return h("div.verdict-box.none", {}, h("h2", {}, decisionMark("none")), h("p", {}, t(stateOf(each))));
   }
   if (each.problem) {
     const head = h("h2", {}, decisionMark("none"));
-    return h("div", { className: "verdict-box none" }, head, h("p", {}, said(each.problem)));
+    return h("div.verdict-box.none", {}, head, h("p", {}, said(each.problem)));
   }
   const [actions, reasons] = [actionsOf(each), reasonsOf(each)];
   return h("div", { className: `verdict-box ${each.decision.replaceAll(" ", "-")}` },
-    h("div", { className: "decided" },
+    h("div.decided", {},
       h("h2", {}, decisionMark(each.decision)),
-      h("p", { className: "means" }, t(meaningOf(each))),
+      h("p.means", {}, t(meaningOf(each))),
       !each.patient && !NO_PHOTO.includes(each.decision) && h("p", {}, t("whose")),
       each.photos.some((photo) => photo.decision === "refused") &&
         h("button", { id: "ask-again", onclick: () => app.ask(each) }, t("try_again"))),
-    (actions.length > 0 || reasons.length > 0) && h("div", { className: "why" },
-      actions.length > 0 && [h("h3", {}, t("do_now")), h("ul", { className: "actions" }, actions)],
-      reasons.length > 0 && [h("h3", {}, t("why")), h("ul", { className: "reasons" }, reasons)]),
+    (actions.length > 0 || reasons.length > 0) && h("div.why", {},
+      actions.length > 0 && [h("h3", {}, t("do_now")), h("ul.actions", {}, actions)],
+      reasons.length > 0 && [h("h3", {}, t("why")), h("ul.reasons", {}, reasons)]),
   );
 }
 
@@ -100,17 +100,17 @@ function toolbar(each, app) {
     type: "range", id: "opacity", min: 0, max: 100, step: 5, value: Math.round(100 * viewer.opacity),
     disabled: viewer.map < 0, oninput: (event) => viewer.setOpacity(Number(event.target.value) / 100),
   });
-  return h("div", { className: "tools", role: "group", "aria-label": t("tools") },
-    h("div", { className: "buttons" },
+  return h("div.tools", { role: "group", "aria-label": t("tools") },
+    h("div.buttons", {},
       press("fit", () => viewer.fit()), press("actual", () => viewer.showActual()),
       zoom("zoom_out", "−", 1 / 1.25), zoom("zoom_in", "+", 1.25),
     ),
-    h("div", { className: "buttons" }, toggle("redfree"), toggle("contrast"), toggle("inverse")),
+    h("div.buttons", {}, toggle("redfree"), toggle("contrast"), toggle("inverse")),
     maps.length ? [
       h("label", {}, t("map"), " ", choice),
-      h("label", { className: "opacity" }, t("opacity"), " ", slider),
+      h("label.opacity", {}, t("opacity"), " ", slider),
     ] : null,
-    h("details", { className: "keys" }, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
+    h("details.keys", {}, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
       h("ul", {}, ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", {}, t(`key_${key}`))))),
   );
 }
@@ -135,16 +135,16 @@ function panel(each, eye, app) {
   const answer = each.eye(eye);
   const title = h("h3", { id: `head-${eye}` }, eyeName(eye));
   if (!shown) {
-    return h("section", { className: "eye", "aria-labelledby": `head-${eye}` }, title,
-      h("div", { className: "stage empty" }, h("p", {}, t("missing")),
+    return h("section.eye", { "aria-labelledby": `head-${eye}` }, title,
+      h("div.stage.empty", {}, h("p", {}, t("missing")),
         h("button", { id: `add-${eye}`, onclick: () => app.addTo(each, eye) }, t(`add_${eye}`))),
-      each.state === "done" && h("p", { className: "eye-verdict" }, decisionMark("retake")));
+      each.state === "done" && h("p.eye-verdict", {}, decisionMark("retake")));
   }
-  return h("section", { className: "eye", "aria-labelledby": `head-${eye}` },
-    h("div", { className: "eye-head" }, title, eyeChoice(shown, eye, app)),
-    h("div", { className: "stage", id: `stage-${eye}`, "data-eye": eye },
-      h("p", { className: "loading" }, t("loading"))),
-    h("p", { className: "hint under", id: `under-${eye}`, translate: "no" }, shown.path),
+  return h("section.eye", { "aria-labelledby": `head-${eye}` },
+    h("div.eye-head", {}, title, eyeChoice(shown, eye, app)),
+    h("div.stage", { id: `stage-${eye}`, "data-eye": eye },
+      h("p.loading", {}, t("loading"))),
+    h("p.hint.under", { id: `under-${eye}`, translate: "no" }, shown.path),
     photos.length > 1 && strip(each, eye, photos, shown, app),
     each.state === "done" && shown.row && answers(each, eye, shown, answer, app),
   );
@@ -156,7 +156,7 @@ function eyeChoice(photo, eye, app) {
       h("option", { value }, t(key))));
   choice.value = photo.eye;
   choice.setAttribute("aria-label", t("which_eye"));
-  return h("div", { className: "which" },
+  return h("div.which", {},
     choice,
     origin(photo.eyeFrom, photo.before.eye && t(`short_${photo.before.eye}`)));
 }
@@ -164,7 +164,7 @@ function eyeChoice(photo, eye, app) {
 /** All photographs of an eye, to choose the one that is looked at. */
 function strip(each, eye, photos, shown, app) {
   const answering = each.eye(eye)?.file;
-  return h("div", { className: "strip", role: "group", "aria-label": t("other_photos") },
+  return h("div.strip", { role: "group", "aria-label": t("other_photos") },
     photos.map((photo, at) => h("button", {
       id: `photo-${photo.id}`, "aria-pressed": photo === shown,
       onclick: () => app.look(each, eye, photo),
@@ -176,22 +176,22 @@ function answers(each, eye, photo, answer, app) {
   const { row } = photo;
   const parts = [];
   if (answer?.decision && photo.decision !== "refused") {
-    parts.push(h("p", { className: "eye-verdict" }, decisionMark(answer.decision)));
-    if (eye !== "unknown") parts.push(h("p", { className: "means" }, t(`eye_means_${answer.decision}`)));
-    if (answer.reason && answer.status === "ok") parts.push(h("p", { className: "hint" }, said(answer.reason)));
-  } else parts.push(h("p", { className: "eye-verdict" }, decisionMark(photo.decision)));
+    parts.push(h("p.eye-verdict", {}, decisionMark(answer.decision)));
+    if (eye !== "unknown") parts.push(h("p.means", {}, t(`eye_means_${answer.decision}`)));
+    if (answer.reason && answer.status === "ok") parts.push(h("p.hint", {}, said(answer.reason)));
+  } else parts.push(h("p.eye-verdict", {}, decisionMark(photo.decision)));
   if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.fittedOn));
   else {
     // What is to be taken again says why.
     const isRetake = row.action?.startsWith("retake: ");
-    parts.push(h("p", { className: "grade" }, t("no_grade"), !isRetake && [": ", said(row.reason)]));
-    if (row.action) parts.push(h("p", { className: "advice" }, said(row.action)));
+    parts.push(h("p.grade", {}, t("no_grade"), !isRetake && [": ", said(row.reason)]));
+    if (row.action) parts.push(h("p.advice", {}, said(row.action)));
   }
-  return h("div", { className: "answers" }, parts, readerChoice(eye, photo, app));
+  return h("div.answers", {}, parts, readerChoice(eye, photo, app));
 }
 
 function readerChoice(eye, photo, app) {
-  const words = h("p", { className: "reader-words", id: `reader-words-${eye}` }, readerWords(photo));
+  const words = h("p.reader-words", { id: `reader-words-${eye}` }, readerWords(photo));
   const choice = h("select", {
     id: `reader-${eye}`, "aria-describedby": `reader-hint-${eye}`, onchange: (event) => {
       app.read(photo, event.target.value);
@@ -202,9 +202,9 @@ function readerChoice(eye, photo, app) {
     GRADES.map((grade) => h("option", { value: grade }, `${grade} (${t(`grade_${grade}`)})`)),
     h("option", { value: "ungradable" }, t("reader_ungradable")));
   choice.value = photo.reader;
-  return h("div", { className: "reader" },
+  return h("div.reader", {},
     h("label", {}, t("reader"), " ", choice), words,
-    h("p", { className: "hint", id: `reader-hint-${eye}` }, t("reader_hint")));
+    h("p.hint", { id: `reader-hint-${eye}` }, t("reader_hint")));
 }
 
 /** Put the photographs on their stages, once the service has given them. */
@@ -213,7 +213,7 @@ async function showPhotos(each, app) {
     const { eye } = element.dataset;
     const photo = lookedAt(each, eye, app);
     if (!photo.view && each.state !== "done") {
-      element.replaceChildren(h("p", { className: "loading" }, t(stateOf(each))));
+      element.replaceChildren(h("p.loading", {}, t(stateOf(each))));
       return;
     }
     try {
@@ -221,12 +221,12 @@ async function showPhotos(each, app) {
     } catch (refusal) {
       const why = refusal.message ? said(refusal.message) : data("–");
       const [before, after] = t("no_view", { why: "\n" }).split("\n");
-      if (element.isConnected) element.replaceChildren(h("p", { className: "loading" }, before, why, after));
+      if (element.isConnected) element.replaceChildren(h("p.loading", {}, before, why, after));
       return;
     }
     if (!element.isConnected || !photo.view) return;
     if (!photo.view.picture) {
-      element.replaceChildren(h("p", { className: "loading" }, t("no_picture")));
+      element.replaceChildren(h("p.loading", {}, t("no_picture")));
       return;
     }
     stage(element, eye, photo, app);
@@ -236,7 +236,7 @@ async function showPhotos(each, app) {
 }
 
 function legend(scale) {
-  const colors = h("span", { className: "colors", "aria-hidden": true }, scale.colors.map((color) => {
+  const colors = h("span.colors", { "aria-hidden": true }, scale.colors.map((color) => {
     const box = h("span");
     box.style.background = color;
     return box;

@@ -26,9 +26,11 @@ export function t(key, values = {}) {
 export const number = (value, digits) =>
   value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** Make an element. Properties are set as such, `data` and `aria` by name; children are elements or texts. */
-export function h(tag, properties = {}, ...children) {
+/** Make an element, as "tag.class". Properties are set, `data` and `aria` by name; children are elements or texts. */
+export function h(kind, properties = {}, ...children) {
+  const [tag, ...classes] = kind.split(".");
   const element = document.createElement(tag);
+  element.classList.add(...classes);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined) continue;
     if (/^(aria-|data-|role$|for$|translate$|lang$|list$)/.test(name)) element.setAttribute(name, value);
