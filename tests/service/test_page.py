@@ -302,6 +302,26 @@ def test_the_keyboard_alone_does_everything(ward):
     page.keyboard.press("r")
 
 
+def test_a_photo_on_the_stage_stays_however_fast_others_are_passed_by(open_page, photos, tmp_path):
+    for number in range(18):
+        shutil.copy(photos / "P1_OD.jpg", tmp_path / f"Q{number:02}_OD.jpg")
+    page, asked = open_page(), []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/v1/view") else None)
+    page.locator("#photo-input").set_input_files(sorted(tmp_path.iterdir()))
+    graded(page, 18)
+    page.locator("#cases button").first.focus()
+    for _ in range(17):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator("#stage-right .photo")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    fit = place_of(page, "right")
+    page.locator("#zoom_in").click()
+    assert place_of(page, "right") != fit
+    page.locator("#redfree").click()
+    expect(page.locator("#redfree")).to_have_attribute("aria-pressed", "true")
+    assert len(asked) < 18
+
+
 def test_a_patient_is_printed_on_one_page(ward, tables):
     page = ward
     select(page, "P2")

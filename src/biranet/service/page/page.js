@@ -105,7 +105,7 @@ class Page {
 
   async see(photo) {
     try {
-      photo.seen ??= this.service.view(photo);
+      photo.seen ??= this.service.view(photo, () => !this.selected.photos.includes(photo));
       photo.view = await photo.seen;
     } catch (refusal) {
       photo.seen = null;
@@ -113,7 +113,11 @@ class Page {
       throw refusal;
     }
     this.#viewed = [...this.#viewed.filter((each) => each !== photo), photo];
-    while (this.#viewed.length > VIEWS_KEPT) Object.assign(this.#viewed.shift(), { view: null, seen: null });
+    const left = this.#viewed.filter((each) => !this.selected.photos.includes(each));
+    for (const each of left.slice(0, Math.max(0, this.#viewed.length - VIEWS_KEPT))) {
+      Object.assign(each, { view: null, seen: null });
+      this.#viewed.splice(this.#viewed.indexOf(each), 1);
+    }
   }
 
   // What a user does

@@ -5,6 +5,9 @@ const LONGEST_WAIT_S = 60;
 
 let token = ""; // in memory alone
 
+/** The status of what nobody waits for any more. */
+export const LEFT = -1;
+
 /** The service gave a sentence instead of an answer, or nothing (status 0). */
 export class Refusal extends Error {
   constructor(status, message, wait = 0) {
@@ -48,7 +51,7 @@ export class Service {
 
   models = () => this.#ask("v1/models");
   model = (name) => this.#ask(`v1/models/${encodeURIComponent(name)}`);
-  view = (photo) => this.#send("v1/view", [photo], "", [], { first: true });
+  view = (photo, isLeft) => this.#send("v1/view", [photo], "", [], { first: true, isLeft });
 
   /** Grade photographs of one patient, or of nobody known; each may name its eye. `begin` is called at their turn. */
   grade(photos, patient, begin) {
@@ -67,10 +70,11 @@ export class Service {
     }
   }
 
-  async #ask(path, options, { first = false, begin = () => null } = {}) {
+  async #ask(path, options, { first = false, begin = () => null, isLeft = () => false } = {}) {
     await this.#turn(first);
-    begin();
     try {
+      if (isLeft()) throw new Refusal(LEFT, "");
+      begin();
       for (let lost = 0; ;) {
         const sent = token;
         try {
