@@ -32,6 +32,14 @@ def test_a_busy_service_is_asked_again_when_it_says(open_page, photos):
     graded(page, 1)
 
 
+def test_a_service_that_tells_nothing_of_its_model_says_why(open_page):
+    page = open_page()
+    refusal = {"status": 500, "content_type": "application/json", "body": json.dumps({"error": "no model"})}
+    page.route("**/v1/models", lambda route: route.fulfill(**refusal))
+    page.reload()
+    expect(page.locator("#alert p")).to_contain_text("no model")
+
+
 def test_a_photo_that_ends_the_process_is_sent_twice_and_no_more(open_page, photos):
     page, sent = open_page(), []
     sentence = "the process that graded was ended; send the request again"

@@ -7,7 +7,7 @@ for (const word of ["right", "r", "od", "re"]) EYES[word] = "right";
 const LAST = new RegExp(`^(?:(.+?)[-_ ])?(${Object.keys(EYES).join("|")})(?:[-_ ]?eye)?$`, "i");
 const WITHIN = /^(?:(.+?)[-_ ])?(left|right|od|os)[-_ ]/i;
 
-// Views, cameras and visits with their numbers, and dates, tell of no patient (as `datasets/patients.py` has them).
+// What tells of no patient (as in `datasets/patients.py`).
 const WORDS =
   "macula|mac|dis[ck]|onh|optic(?:dis[ck]|nerve)?|nerve|fovea|nasal|temporal|superior|inferior|central|cent(?:re|er)|" +
   "posterior|pole|peripher(?:y|al)|field|fundus|retinal?|view|eyes?|colou?r|redfree|red|green|cfp|images?|img|im|" +

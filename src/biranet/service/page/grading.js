@@ -1,5 +1,4 @@
-// One case at the service: all its photographs together or, where that is refused, each by itself, so that one spoils
-// no other.
+// One case at the service: all photographs together or, where that is refused, each by itself.
 
 export const isGuessed = (photo) => [photo.patientFrom, photo.eyeFrom].includes("name");
 

@@ -1,5 +1,5 @@
-// The page: photographs come in, go to the service case by case, and the answers go to the list and to the case that
-// is looked at. Nothing is kept anywhere but in this page, and nothing is sent anywhere but to this service.
+// The page: photographs go to the service case by case, the answers to the list and to the case that is looked at.
+// Nothing is kept but in this page, and nothing is sent but to this service.
 
 import { decisionMark, stateOf, summary } from "./answer.js";
 import { cardLines } from "./card.js";
@@ -12,7 +12,7 @@ import { Service } from "./service.js";
 import { renderCase } from "./show.js";
 import { LANGUAGES } from "./texts.js";
 import { Viewer } from "./viewer.js";
-import { data, h, languageNow, mapName, setLanguage, startLanguage, t } from "./words.js";
+import { data, h, languageNow, mapName, said, setLanguage, startLanguage, t } from "./words.js";
 
 const VIEWS_KEPT = 12; // pictures in memory
 
@@ -39,8 +39,6 @@ class Page {
     this.#loadModel();
   }
 
-  // What comes in
-
   add(entries, known = null) {
     const photos = [];
     for (const { file, path } of entries) {
@@ -55,8 +53,6 @@ class Page {
     this.#adding = { patient: each.patient, eye };
     $("photo-input").click();
   }
-
-  // What the service is asked
 
   async ask(each) {
     const asked = (each.asked = (each.asked ?? 0) + 1);
@@ -120,8 +116,6 @@ class Page {
     }
   }
 
-  // What a user does
-
   select(each) {
     const before = this.selected;
     this.selected = each;
@@ -168,8 +162,6 @@ class Page {
     this.report();
     window.print();
   };
-
-  // What is shown
 
   changed(each) {
     this.#drawItem(each);

@@ -1,4 +1,4 @@
-// What is asked of the service: a few requests at a time, tried again where it is busy, stopped where it is gone.
+// What is asked of the service: a few requests at a time, tried again where it is busy.
 
 const AT_ONCE = 4;
 const LONGEST_WAIT_S = 60;
@@ -35,10 +35,7 @@ async function once(path, options = {}) {
   throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);
 }
 
-/**
- * Asks for the page. `whenBusy(seconds)` is told of a wait, `askToken(wrong)` gives the token; a service that is gone
- * is a Refusal with status 0.
- */
+/** Asks for the page. `whenBusy(seconds)` is told of a wait, `askToken(wrong)` gives the token. */
 export class Service {
   #asked = null;
   #running = 0;

@@ -6,9 +6,7 @@ import {
 } from "./answer.js";
 import { data, h, mapName, number, said, t } from "./words.js";
 
-/**
- * Draw a case anew. `app` has the viewer, the model and what a user can do: `move`, `read`, `look`, `addTo`, `print`.
- */
+/** Draw a case anew. `app` has the viewer, the model and what a user can do. */
 export function renderCase(element, each, app) {
   const { id: focused, selectionStart: caret } = document.activeElement ?? {};
   app.viewer.clear();
@@ -67,7 +65,8 @@ function verdict(each, app) {
     h("div.decided", {},
       h("h2", {}, decisionMark(each.decision)),
       h("p.means", {}, t(meaningOf(each))),
-      !each.patient && !NO_PHOTO.includes(each.decision) && h("p", {}, t("whose")),
+      !each.patient && !NO_PHOTO.includes(each.decision) &&
+        h("p", {}, t("whose"), !each.photos[0].eye && ` ${t("which")}`),
       each.photos.some((photo) => photo.decision === "refused") &&
         h("button", { id: "ask-again", onclick: () => app.ask(each) }, t("try_again"))),
     (actions.length > 0 || reasons.length > 0) && h("div.why", {},

@@ -21,7 +21,7 @@ export const TEXTS = {
     waiting: "waiting",
     grading: "being graded",
     busy: "The service is busy; the next try is in {seconds} s.",
-    gone: "The service does not answer. What was answered stays here, what was not waits. Start the service again, then:",
+    gone: "The service does not answer. What was answered stays here, the rest waits. Start it again, then:",
     try_again: "Try again",
     patients: "Patients",
     patients_hint: "Arrow keys go up and down.",
@@ -32,15 +32,16 @@ export const TEXTS = {
 
     token_title: "This service needs a token",
     token: "Token",
-    token_hint: "Whoever runs the service has it. It is kept until this page is closed, and nowhere else.",
+    token_hint: "Whoever runs the service has it. It is kept until this page is closed.",
     token_wrong: "This token was not accepted.",
     token_send: "Continue",
 
     nothing: "No photograph yet",
-    nothing_hint: "Drop photographs of one or many patients. The answer for each patient appears here as soon as it is there.",
+    nothing_hint: "Drop photographs of one or many patients. Each answer appears here as soon as it is there.",
     patient: "Patient",
     patient_unknown: "Patient not known",
-    whose: "This answer is for one photograph, not for a patient: nothing says whose it is, or which eye. Name the patient and choose the eye.",
+    whose: "This answer is for one photograph: nothing says whose it is. Name the patient.",
+    which: "Nothing says which eye it shows. Choose the eye.",
     from_name: "guessed from its name",
     from_header: "from the file's header",
     from_labels: "as entered here",
@@ -174,7 +175,7 @@ export const TEXTS = {
     waiting: "en espera",
     grading: "en proceso",
     busy: "El servicio está ocupado; nuevo intento en {seconds} s.",
-    gone: "El servicio no responde. Lo ya respondido queda aquí, y lo demás espera. Inicie de nuevo el servicio y después:",
+    gone: "El servicio no responde. Lo ya respondido queda aquí, y lo demás espera. Inícielo de nuevo y después:",
     try_again: "Intentar de nuevo",
     patients: "Pacientes",
     patients_hint: "Las flechas suben y bajan.",
@@ -185,15 +186,16 @@ export const TEXTS = {
 
     token_title: "Este servicio necesita un token",
     token: "Token",
-    token_hint: "Lo tiene quien administra el servicio. Se conserva hasta cerrar esta página, y en ningún otro sitio.",
+    token_hint: "Lo tiene quien administra el servicio. Se conserva hasta cerrar esta página.",
     token_wrong: "Este token no fue aceptado.",
     token_send: "Continuar",
 
     nothing: "Aún no hay fotografías",
-    nothing_hint: "Suelte fotografías de uno o varios pacientes. La respuesta de cada paciente aparece aquí en cuanto la hay.",
+    nothing_hint: "Suelte fotografías de uno o varios pacientes. Cada respuesta aparece aquí en cuanto la hay.",
     patient: "Paciente",
     patient_unknown: "Paciente desconocido",
-    whose: "Esta respuesta es de una fotografía, no de un paciente: nada dice de quién es, ni qué ojo muestra. Nombre al paciente y elija el ojo.",
+    whose: "Esta respuesta es de una fotografía: nada dice de quién es. Nombre al paciente.",
+    which: "Nada dice qué ojo muestra. Elija el ojo.",
     from_name: "deducido de su nombre",
     from_header: "de la cabecera del archivo",
     from_labels: "indicado aquí",
@@ -310,8 +312,7 @@ export const TEXTS = {
   },
 };
 
-// What the service says in words, which is English: reasons and actions of photographs, eyes and patients, and maps; {n}
-// is a number. What is not here is shown as it came.
+// What the service says, which is English; {n} is a number. What is not here is shown as it came.
 export const SAID = {
   es: {
     "too dark": "demasiado oscura",

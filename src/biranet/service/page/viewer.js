@@ -20,12 +20,11 @@ export class Viewer {
   #stages = [];
   #resized = new ResizeObserver(() => this.draw());
 
-  /** Take away all stages; zoom and place stay where they are, if asked. */
-  clear({ keep = true } = {}) {
+  /** Take away all stages; zoom and place stay where they are. */
+  clear() {
     this.#resized.disconnect();
     for (const stage of this.#stages) stage.release();
     this.#stages = [];
-    if (!keep) this.fit();
   }
 
   add(element, photo, alt) {

@@ -1,4 +1,4 @@
-// The texts in the language that is chosen, and small helpers to put them on the page.
+// Texts in the language that is chosen, and how to put them on the page.
 
 import { LANGUAGES, SAID, TEXTS } from "./texts.js";
 
