@@ -9,6 +9,7 @@ import pytest
 
 import biranet.service
 from biranet.decisions.patients import PhotoAnswer, Subject, answer_patients
+from biranet.inference.loading import Header, whose
 from biranet.photos.quality import Quality, advise_retake, weakest_measure
 from html_page import Page
 
@@ -92,7 +93,11 @@ def test_what_is_said_of_eyes_and_patients_is_translated():
         PhotoAnswer("e", Subject("Q", eye="left"), 1, "ask a human", 1.0, 1.5),
         PhotoAnswer("f", Subject("R", eye="left"), None, action="retake: the photo is black"),
     ]
+    headers = [Header(eye="right"), Header(eye="contradictory")]
+    subjects = [Subject("P", origin, "left", origin) for origin in ("labels", "name")]
+    photos += [PhotoAnswer(subject.eye_from, whose(subject, headers[0]), 3, "refer") for subject in subjects]
+    photos.append(PhotoAnswer("i", whose(Subject("S"), headers[1]), 3, "refer"))
     said = "; ".join(f"{answer.reason}; {answer.action}" for answer in answer_patients(photos))
     pieces = {re.sub(r"(?:left|right|unknown) eye: |retake: ", "", piece) for piece in said.split("; ")}
     assert len(pieces) > 10
-    assert {re.sub(r"[0-9]+", "{n}", piece) for piece in pieces} - {""} <= set(tables("SAID")["es"])
+    assert {re.sub(r"[0-9]+|left|right", "{n}", piece) for piece in pieces} - {""} <= set(tables("SAID")["es"])

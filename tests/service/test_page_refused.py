@@ -104,6 +104,8 @@ def test_a_request_that_is_too_long_takes_no_other_photo_with_it(open_page, phot
     assert (left["status"], left["reason"], left["predicted_grade"]) == ("refused", f"{sentence} (413)", "")
     assert (left["group"], left["eye"], left["eye_from"]) == ("P1", "left", "name")
     expect(page.locator("#case .answers >> nth=1").locator(".decision")).to_have_text("Not answered")
+    expect(page.locator(".actions")).to_contain_text("Left eye: try again")
+    expect(page.locator(".why")).not_to_contain_text("no photo")
     page.unroute("**/v1/grade")
     page.locator("#ask-again").click()
     expect(page.locator(".eye >> nth=1").locator(".answers .grade")).to_contain_text("Grade")

@@ -85,9 +85,7 @@ export function probabilityTable(row, calibratedOn) {
     const bar = h("span.bar", {});
     bar.style.width = `${100 * share}%`;
     const mark = grade === row.predicted_grade ? t("is_grade") : inSet(grade) ? t("in_set") : "";
-    return h(
-      "tr",
-      { className: grade === row.predicted_grade ? "is-grade" : inSet(grade) ? "in-set" : "" },
+    return h("tr", { className: grade === row.predicted_grade ? "is-grade" : inSet(grade) ? "in-set" : "" },
       h("th", { scope: "row" }, named(grade)),
       h("td.share", {}, number(share, 2)),
       h("td.bars", {}, h("span.rail", {}, bar)),

@@ -30,7 +30,18 @@ async function gradeSingly(service, photos, patient, refusal) {
   if (good.length === photos.length) return onlyRows(rows, refusal.message);
   if (!good.length) return onlyRows(rows);
   const rest = await gradeCase(service, good, patient);
+  for (const [{ eye }, { status }] of rows) if (status === "refused") tellUnanswered(eye, rest);
   return { ...rest, rows: [...rows, ...rest.rows] };
+}
+
+/** An eye that the service has not seen has a photograph all the same. */
+function tellUnanswered(eye, { eyes, answer }) {
+  const row = eyes.find((each) => each.eye === eye && each.status === "missing");
+  if (!row) return;
+  for (const [what, now] of [["reason", "was not answered"], ["action", "try again"]]) {
+    answer[what] = answer[what].replace(`${eye} eye: ${row[what]}`, `${eye} eye: ${now}`);
+    row[what] = now;
+  }
 }
 
 const answerOf = (photos, { photos: rows, eyes, patients }) =>

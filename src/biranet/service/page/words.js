@@ -67,11 +67,17 @@ export function said(sentence) {
   return h("span", {}, said(retake[1]), ": ", said(retake[2]), retake[3] && [" (", said(retake[3]), ")"]);
 }
 
+const VALUES = /\d+|\b(?:left|right)\b/g;
+
 function translate(sentence) {
   if (language === "en") return sentence;
-  const numbers = sentence.match(/\d+/g) ?? [];
-  const text = SAID[language][sentence.replace(/\d+/g, "{n}")];
-  return text === undefined ? null : text.replace(/\{n\}/g, () => numbers.shift());
+  const words = SAID[language];
+  const values = sentence.match(VALUES) ?? [];
+  const text = words[sentence.replace(VALUES, "{n}")];
+  return text === undefined ? null : text.replace(/\{n\}/g, () => {
+    const value = values.shift();
+    return words[value] ?? value;
+  });
 }
 
 const OF_THE_PATIENT = /^(the headers of its files|find out whose)/;
