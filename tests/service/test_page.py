@@ -160,6 +160,8 @@ def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photo
     drop(page, tmp_path / "IMG_0007.jpg", photos / "P1_OS.jpg")
     graded(page, 2)
     page.locator("#cases button", has_text="IMG_0007.jpg").click()
+    expect(page.locator("#report .report-head")).to_contain_text("Patient not known")
+    expect(page.locator("#report .report-head")).not_to_contain_text("IMG_0007.jpg")
     expect(page.locator("#case .verdict-box")).to_contain_text("Name the patient. Nothing says which eye it shows.")
     page.locator("#patient-name").fill("P1")
     # What is typed stays, though the answer draws the case anew.
@@ -302,6 +304,17 @@ def test_the_keyboard_alone_does_everything(ward):
     assert np.abs(pixels(page, "right") - before).mean() > 1
     page.keyboard.press("a")
     page.keyboard.press("r")
+
+
+def test_the_answer_of_another_photo_of_the_eye_says_so(open_page, photos, tmp_path):
+    (tmp_path / "again").mkdir()
+    shutil.copy(photos / "P2_OD.jpg", tmp_path / "again" / "P1_OD.jpg")
+    page = open_page()
+    drop(page, photos / "P1_OD.jpg", tmp_path / "again")
+    graded(page, 2)
+    for position in (1, 0):
+        page.locator(".strip button").nth(position).click()
+        expect(page.locator(".eye .answers .hint", has_text="By another photograph")).to_have_count(position)
 
 
 def test_a_photo_on_the_stage_stays_however_fast_others_are_passed_by(open_page, photos, tmp_path):

@@ -116,9 +116,11 @@ def test_a_service_that_is_killed_takes_no_answer_with_it(open_page, photos, tab
     flags = ("--token-file", tmp_path / "token", "--workers", 1)
     with launch(tmp_path / "first", *flags) as service:
         page = open_page(service.url)
-        for token in ("a-wrong-token", TOKEN):
+        for token in ("a-wrong-token", "a-token’s-quote", TOKEN):
             page.locator("#token-input").fill(token)
             page.locator("#token button").click()
+            expect(page.locator("#token-wrong")).to_have_text("This token was not accepted.")
+            expect(page.locator("#alert p")).to_have_count(0)
         expect(page.locator("#model-line")).to_contain_text("idrid_lite0")
         drop(page, *(photos / name for name in ("P1_OD.jpg", "P1_OS.jpg")))
         graded(page, 2)

@@ -39,13 +39,13 @@ export function reasonsOf(each) {
   const inOrder = each.shownEyes.map((eye) => each.eye(eye)).filter(Boolean);
   const lines = inOrder.filter(decides).map(({ eye, decision, predicted_grade: grade }) => {
     const words = t(`decision_${decision}`).toLocaleLowerCase(languageNow());
-    return h("li", {}, `${t(`eye_${eye}`)}: ${words}, ${gradeName(grade)}`);
+    return h("li", `${t(`eye_${eye}`)}: ${words}, ${gradeName(grade)}`);
   });
   return [...lines, ...sentences(reason)];
 }
 
 function sentences(text) {
-  return pieces(text ?? "").map(([eye, sentence]) => h("li", {}, eye && [`${t(`eye_${eye}`)}: `], said(sentence)));
+  return pieces(text ?? "").map(([eye, sentence]) => h("li", eye && [`${t(`eye_${eye}`)}: `], said(sentence)));
 }
 
 /** The grades of a case in a line: the program's, and the reader's own. */
@@ -57,22 +57,22 @@ export function summary(each) {
     const name = t(eye === "unknown" ? "grade" : `short_${eye}`);
     const reader = photos.find((photo) => photo.reader)?.reader;
     const words = grade ?? (photos.length ? "–" : t("missing_short"));
-    return h("span", {}, `${name} ${words}`, reader && ` (${t("reader_short")} ${reader})`);
+    return h("span", `${name} ${words}`, reader && ` (${t("reader_short")} ${reader})`);
   });
 }
 
 export function gradeLines(row) {
-  const lines = [h("p.grade", {}, gradeName(row.predicted_grade))];
+  const lines = [h("p.grade", gradeName(row.predicted_grade))];
   if (GRADES.some((grade) => row[`p${grade}`] > row[`p${row.predicted_grade}`])) {
-    lines.push(h("p.hint", {}, t("not_most", { mean: number(row.expected_grade, 1) })));
+    lines.push(h("p.hint", t("not_most", { mean: number(row.expected_grade, 1) })));
   }
   if (row.lowest_grade === null || row.lowest_grade === undefined) return lines;
   const set = GRADES.slice(row.lowest_grade, row.highest_grade + 1);
   const ends = [...new Set([set[0], set.at(-1)])];
   const text =
     ends.length === 1 ? named(ends[0]) : t("to", { low: named(ends[0]), high: named(ends[1]) });
-  const hint = h("span.hint", {}, t("possible_hint"));
-  return [...lines, h("p.set", {}, t("possible", { set: text }), " ", hint)];
+  const hint = h("span.hint", t("possible_hint"));
+  return [...lines, h("p.set", t("possible", { set: text }), " ", hint)];
 }
 
 const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
@@ -87,23 +87,23 @@ export function probabilityTable(row, calibratedOn) {
     const mark = grade === row.predicted_grade ? t("is_grade") : inSet(grade) ? t("in_set") : "";
     return h("tr", { className: grade === row.predicted_grade ? "is-grade" : inSet(grade) ? "in-set" : "" },
       h("th", { scope: "row" }, named(grade)),
-      h("td.share", {}, number(share, 2)),
-      h("td.bars", {}, h("span.rail", {}, bar)),
-      h("td.mark", {}, mark),
+      h("td.share", number(share, 2)),
+      h("td.bars", h("span.rail", bar)),
+      h("td.mark", mark),
     );
   });
   const referable = row.p2 + row.p3 + row.p4;
   return [
-    h("table.shares", {},
-      h("caption", {}, t("probabilities")),
-      h("tbody", {}, rows),
-      h("tfoot", {}, h("tr", {},
+    h("table.shares",
+      h("caption", t("probabilities")),
+      h("tbody", rows),
+      h("tfoot", h("tr",
         h("th", { scope: "row" }, t("referable")),
-        h("td.share", {}, number(referable, 2)),
+        h("td.share", number(referable, 2)),
         h("td"), h("td"),
       )),
     ),
-    h("p.hint", {}, calibration(row, calibratedOn)),
+    h("p.hint", calibration(row, calibratedOn)),
   ];
 }
 

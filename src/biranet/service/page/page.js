@@ -194,7 +194,7 @@ class Page {
       if ($("case").getBoundingClientRect().left < button.offsetWidth) $("case").scrollIntoView();
     } });
     this.#items.set(each, button);
-    return h("li", {}, button);
+    return h("li", button);
   }
 
   #drawItem(each) {
@@ -204,9 +204,9 @@ class Page {
     button.tabIndex = isSelected ? 0 : -1;
     button.ariaCurrent = isSelected ? "true" : null;
     button.replaceChildren(
-      h("span.case-name", {}, data(each.name)),
+      h("span.case-name", data(each.name)),
       decisionMark(each.decision, "small"),
-      h("span.case-eyes", {}, each.state === "done" ? summary(each) : t(stateOf(each))),
+      h("span.case-eyes", each.state === "done" ? summary(each) : t(stateOf(each))),
     );
   }
 
@@ -248,7 +248,7 @@ class Page {
     if (this.refusal && this.refusal.message === refusal.message) return;
     this.refusal = refusal;
     const again = h("button", { id: "again", onclick: () => this.#again() }, t("try_again"));
-    $("alert").replaceChildren(h("p", {}, refusal.status ? said(refusal.message) : t("gone"), " ", again));
+    $("alert").replaceChildren(h("p", refusal.status ? said(refusal.message) : t("gone"), " ", again));
   }
 
   #again() {
@@ -351,7 +351,10 @@ function askToken(isWrong) {
   $("token-input").value = "";
   $("token").showModal();
   return new Promise((give) => {
-    $("token").onclose = () => give($("token-input").value);
+    $("token").onclose = () => {
+      const token = $("token-input").value.trim();
+      give(/^[!-~]+$/.test(token) ? token : askToken(token !== ""));
+    };
   });
 }
 

@@ -16,27 +16,27 @@ export function renderReport(element, each, model, viewer) {
   const eyes = each.shownEyes;
   const limits = model.card?.limits;
   element.append(
-    h("div.report-head", {},
-      h("h1", {}, t("report")),
-      h("p", {}, `${t("patient")}: `, h("strong", {}, data(each.name))),
+    h("div.report-head",
+      h("h1", t("report")),
+      each.patient ? h("p", `${t("patient")}: `, h("strong", data(each.patient))) : h("p", t("patient_unknown")),
       h("p", { id: "report-date" }, t("report_date", { date: dateNow() })),
     ),
-    h("div.report-answer", {},
-      h("p.verdict", {}, decisionMark(each.decision)),
-      h("p", {}, t(meaningOf(each))),
-      h("div.report-lists", {}, list("do_now", actionsOf(each)), list("why", reasonsOf(each))),
+    h("div.report-answer",
+      h("p.verdict", decisionMark(each.decision)),
+      h("p", t(meaningOf(each))),
+      h("div.report-lists", list("do_now", actionsOf(each)), list("why", reasonsOf(each))),
     ),
     h("div", { className: `report-eyes of-${eyes.length}` }, eyes.map((eye) => eyeOnPaper(each, eye, model, viewer))),
-    h("div.report-foot", {},
-      h("p.signature", {}, t("report_reader")),
+    h("div.report-foot",
+      h("p.signature", t("report_reader")),
       modelLine(model),
-      limits && h("p", {}, `${t("report_limits")}: `, data(limits.slice(0, MOST_LIMITS).join(" "), "en")),
-      h("p.disclaimer", {}, t("disclaimer")),
+      limits && h("p", `${t("report_limits")}: `, data(limits.slice(0, MOST_LIMITS).join(" "), "en")),
+      h("p.disclaimer", t("disclaimer")),
     ),
   );
 }
 
-const list = (key, lines) => lines.length > 0 && h("div", {}, h("h2", {}, t(key)), h("ul", {}, lines));
+const list = (key, lines) => lines.length > 0 && h("div", h("h2", t(key)), h("ul", lines));
 
 /** A page may be open for long before it is printed. */
 export function dateReport() {
@@ -47,29 +47,29 @@ export function dateReport() {
 function eyeOnPaper(each, eye, model, viewer) {
   const answer = each.eye(eye);
   const [photo] = each.photosOf(eye);
-  const head = h("h2", {}, eyeName(eye));
-  const verdict = (decision) => h("p.verdict", {}, decisionMark(decision));
-  if (!photo) return h("section", {}, head, verdict("retake"), h("p", {}, t("missing")));
-  return h("section", {},
+  const head = h("h2", eyeName(eye));
+  const verdict = (decision) => h("p.verdict", decisionMark(decision));
+  if (!photo) return h("section", head, verdict("retake"), h("p", t("missing")));
+  return h("section",
     head,
-    photo.view ? photo.view.picture && pictureOnPaper(eye, photo, viewer) : h("p", {}, t("loading")),
+    photo.view ? photo.view.picture && pictureOnPaper(eye, photo, viewer) : h("p", t("loading")),
     verdict(answer?.decision || photo.decision),
-    photo.usable ? gradeLines(photo.row) : h("p", {}, said(photo.row?.reason || "")),
+    photo.usable ? gradeLines(photo.row) : h("p", said(photo.row?.reason || "")),
     photo.usable && probabilityTable(photo.row, model.fittedOn),
-    photo.reader && h("p.reader", {}, readerWords(photo)),
-    h("p.hint", {}, data(photo.path)),
+    photo.reader && h("p.reader", readerWords(photo)),
+    h("p.hint", data(photo.path)),
   );
 }
 
 function pictureOnPaper(eye, photo, viewer) {
   const shown = photo.view.maps[viewer.map];
   const picture = h("img", { src: `data:image/jpeg;base64,${photo.view.picture}`, alt: altText(eye, photo) });
-  if (!shown) return h("figure", {}, h("div.paper", {}, picture));
+  if (!shown) return h("figure", h("div.paper", picture));
   const map = h("img", { src: `data:image/png;base64,${shown.png}`, alt: viewer.describeMap(shown) });
   map.style.opacity = viewer.opacity;
-  return h("figure", {},
-    h("div.paper", {}, picture, map),
-    h("figcaption", {}, mapName(shown), ". ", t("map_note")),
+  return h("figure",
+    h("div.paper", picture, map),
+    h("figcaption", mapName(shown), ". ", t("map_note")),
   );
 }
 
@@ -78,5 +78,5 @@ export function modelLine(model) {
   const digest = h("span.digest", { translate: "no" }, model.sha256);
   if (model.sha256) parts.push([data("SHA-256"), " ", digest]);
   if (model.version) parts.push([data(`biranet ${model.version}`)]);
-  return h("p.model-line", {}, parts.flatMap((part, at) => (at ? [" · ", ...part] : part)));
+  return h("p.model-line", parts.flatMap((part, at) => (at ? [" · ", ...part] : part)));
 }

@@ -13,7 +13,7 @@ export function renderCase(element, each, app) {
   staged.clear();
   element.replaceChildren();
   if (!each) {
-    element.append(h("div.nothing", {}, h("h2", {}, t("nothing")), h("p", {}, t("nothing_hint"))));
+    element.append(h("div.nothing", h("h2", t("nothing")), h("p", t("nothing_hint"))));
     return;
   }
   element.append(
@@ -41,7 +41,7 @@ function head(each, app) {
     typed = {};
     app.rename(each, name.value.trim());
   } },
-    h("label", {}, h("span", {}, t("patient")), " ", name),
+    h("label", h("span", t("patient")), " ", name),
     h("button", { id: "rename" }, t("rename")),
     each.patient && origin(patientFrom, before.patient),
     h("button", { type: "button", id: "print", className: "print", onclick: app.print }, t("print")),
@@ -54,24 +54,24 @@ const origin = (from, before) => from && h("span", { className: `origin ${from}`
 
 function verdict(each, app) {
   if (each.state !== "done") {
-    return h("div.verdict-box.none", {}, h("h2", {}, decisionMark("none")), h("p", {}, t(stateOf(each))));
+    return h("div.verdict-box.none", h("h2", decisionMark("none")), h("p", t(stateOf(each))));
   }
   if (each.problem) {
-    const head = h("h2", {}, decisionMark("none"));
-    return h("div.verdict-box.none", {}, head, h("p", {}, said(each.problem)));
+    const head = h("h2", decisionMark("none"));
+    return h("div.verdict-box.none", head, h("p", said(each.problem)));
   }
   const [actions, reasons] = [actionsOf(each), reasonsOf(each)];
   return h("div", { className: `verdict-box ${each.decision.replaceAll(" ", "-")}` },
-    h("div.decided", {},
-      h("h2", {}, decisionMark(each.decision)),
-      h("p.means", {}, t(meaningOf(each))),
+    h("div.decided",
+      h("h2", decisionMark(each.decision)),
+      h("p.means", t(meaningOf(each))),
       !each.patient && !NO_PHOTO.includes(each.decision) &&
-        h("p", {}, t("whose"), !each.photos[0].eye && ` ${t("which")}`),
+        h("p", t("whose"), !each.photos[0].eye && ` ${t("which")}`),
       each.photos.some((photo) => photo.decision === "refused") &&
         h("button", { id: "ask-again", onclick: () => app.ask(each) }, t("try_again"))),
-    (actions.length > 0 || reasons.length > 0) && h("div.why", {},
-      actions.length > 0 && [h("h3", {}, t("do_now")), h("ul.actions", {}, actions)],
-      reasons.length > 0 && [h("h3", {}, t("why")), h("ul.reasons", {}, reasons)]),
+    (actions.length > 0 || reasons.length > 0) && h("div.why",
+      actions.length > 0 && [h("h3", t("do_now")), h("ul.actions", actions)],
+      reasons.length > 0 && [h("h3", t("why")), h("ul.reasons", reasons)]),
   );
 }
 
@@ -100,17 +100,17 @@ function toolbar(each, app) {
     disabled: viewer.map < 0, oninput: (event) => viewer.setOpacity(Number(event.target.value) / 100),
   });
   return h("div.tools", { role: "group", "aria-label": t("tools") },
-    h("div.buttons", {},
+    h("div.buttons",
       press("fit", () => viewer.fit()), press("actual", () => viewer.showActual()),
       zoom("zoom_out", "−", 1 / 1.25), zoom("zoom_in", "+", 1.25),
     ),
-    h("div.buttons", {}, toggle("redfree"), toggle("contrast"), toggle("inverse")),
+    h("div.buttons", toggle("redfree"), toggle("contrast"), toggle("inverse")),
     maps.length ? [
-      h("label", {}, t("map"), " ", choice),
-      h("label.opacity", {}, t("opacity"), " ", slider),
+      h("label", t("map"), " ", choice),
+      h("label.opacity", t("opacity"), " ", slider),
     ] : null,
-    h("details.keys", {}, h("summary", {}, t("keys")), h("p", {}, t("keys_hint")),
-      h("ul", {}, ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", {}, t(`key_${key}`))))),
+    h("details.keys", h("summary", t("keys")), h("p", t("keys_hint")),
+      h("ul", ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", t(`key_${key}`))))),
   );
 }
 
@@ -135,14 +135,14 @@ function panel(each, eye, app) {
   const title = h("h3", { id: `head-${eye}` }, eyeName(eye));
   if (!shown) {
     return h("section.eye", { "aria-labelledby": `head-${eye}` }, title,
-      h("div.stage.empty", {}, h("p", {}, t("missing")),
+      h("div.stage.empty", h("p", t("missing")),
         h("button", { id: `add-${eye}`, onclick: () => app.addTo(each, eye) }, t(`add_${eye}`))),
-      each.state === "done" && h("p.eye-verdict", {}, decisionMark("retake")));
+      each.state === "done" && h("p.eye-verdict", decisionMark("retake")));
   }
   return h("section.eye", { "aria-labelledby": `head-${eye}` },
-    h("div.eye-head", {}, title, eyeChoice(shown, eye, app)),
+    h("div.eye-head", title, eyeChoice(shown, eye, app)),
     h("div.stage", { id: `stage-${eye}`, "data-eye": eye },
-      h("p.loading", {}, t("loading"))),
+      h("p.loading", t("loading"))),
     h("p.hint.under", { id: `under-${eye}`, translate: "no" }, shown.path),
     photos.length > 1 && strip(each, eye, photos, shown, app),
     each.state === "done" && shown.row && answers(each, eye, shown, answer, app),
@@ -155,7 +155,7 @@ function eyeChoice(photo, eye, app) {
       h("option", { value }, t(key))));
   choice.value = photo.eye;
   choice.setAttribute("aria-label", t("which_eye"));
-  return h("div.which", {},
+  return h("div.which",
     choice,
     origin(photo.eyeFrom, photo.before.eye && t(`short_${photo.before.eye}`)));
 }
@@ -175,18 +175,19 @@ function answers(each, eye, photo, answer, app) {
   const { row } = photo;
   const parts = [];
   if (answer?.decision && photo.decision !== "refused") {
-    parts.push(h("p.eye-verdict", {}, decisionMark(answer.decision)));
-    if (eye !== "unknown") parts.push(h("p.means", {}, t(`eye_means_${answer.decision}`)));
-    if (answer.reason && answer.status === "ok") parts.push(h("p.hint", {}, said(answer.reason)));
-  } else parts.push(h("p.eye-verdict", {}, decisionMark(photo.decision)));
+    parts.push(h("p.eye-verdict", decisionMark(answer.decision)));
+    if (answer.file && answer.file !== photo.path) parts.push(h("p.hint", t("by_other")));
+    if (eye !== "unknown") parts.push(h("p.means", t(`eye_means_${answer.decision}`)));
+    if (answer.reason && answer.status === "ok") parts.push(h("p.hint", said(answer.reason)));
+  } else parts.push(h("p.eye-verdict", decisionMark(photo.decision)));
   if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.fittedOn));
   else {
     // What is to be taken again says why.
     const isRetake = row.action?.startsWith("retake: ");
-    parts.push(h("p.grade", {}, t("no_grade"), !isRetake && [": ", said(row.reason)]));
-    if (row.action) parts.push(h("p.advice", {}, said(row.action)));
+    parts.push(h("p.grade", t("no_grade"), !isRetake && [": ", said(row.reason)]));
+    if (row.action) parts.push(h("p.advice", said(row.action)));
   }
-  return h("div.answers", {}, parts, readerChoice(eye, photo, app));
+  return h("div.answers", parts, readerChoice(eye, photo, app));
 }
 
 function readerChoice(eye, photo, app) {
@@ -201,8 +202,8 @@ function readerChoice(eye, photo, app) {
     GRADES.map((grade) => h("option", { value: grade }, `${grade} (${t(`grade_${grade}`)})`)),
     h("option", { value: "ungradable" }, t("reader_ungradable")));
   choice.value = photo.reader;
-  return h("div.reader", {},
-    h("label", {}, t("reader"), " ", choice), words,
+  return h("div.reader",
+    h("label", t("reader"), " ", choice), words,
     h("p.hint", { id: `reader-hint-${eye}` }, t("reader_hint")));
 }
 
@@ -212,7 +213,7 @@ async function showPhotos(each, app) {
     const { eye } = element.dataset;
     const photo = lookedAt(each, eye, app);
     if (!photo.view && each.state !== "done") {
-      element.replaceChildren(h("p.loading", {}, t(stateOf(each))));
+      element.replaceChildren(h("p.loading", t(stateOf(each))));
       return;
     }
     try {
@@ -220,12 +221,12 @@ async function showPhotos(each, app) {
     } catch (refusal) {
       const why = refusal.message ? said(refusal.message) : data("–");
       const [before, after] = t("no_view", { why: "\n" }).split("\n");
-      if (element.isConnected) element.replaceChildren(h("p.loading", {}, before, why, after));
+      if (element.isConnected) element.replaceChildren(h("p.loading", before, why, after));
       return;
     }
     if (!element.isConnected || !photo.view) return;
     if (!photo.view.picture) {
-      element.replaceChildren(h("p.loading", {}, t("no_picture")));
+      element.replaceChildren(h("p.loading", t("no_picture")));
       return;
     }
     stage(element, eye, photo, app);
@@ -240,7 +241,7 @@ function legend(scale) {
     box.style.background = color;
     return box;
   }));
-  return h("span", {}, t("scale", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
+  return h("span", t("scale", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
 }
 
 function stage(element, eye, photo, app) {

@@ -26,8 +26,9 @@ export function t(key, values = {}) {
 export const number = (value, digits) =>
   value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** Make an element, as "tag.class". Properties are set, `data` and `aria` by name; children are elements or texts. */
-export function h(kind, properties = {}, ...children) {
+/** Make an element, as "tag.class". Properties, if any, are set, `data` and `aria` by name; then come its children. */
+export function h(kind, ...children) {
+  const properties = children[0]?.constructor === Object ? children.shift() : {};
   const [tag, ...classes] = kind.split(".");
   const element = document.createElement(tag);
   element.classList.add(...classes);
@@ -64,7 +65,7 @@ export function said(sentence) {
   if (known !== null) return known;
   const retake = /^(retake): (.+?)(?: \((.+)\))?$/.exec(sentence);
   if (!retake) return data(sentence, "en");
-  return h("span", {}, said(retake[1]), ": ", said(retake[2]), retake[3] && [" (", said(retake[3]), ")"]);
+  return h("span", said(retake[1]), ": ", said(retake[2]), retake[3] && [" (", said(retake[3]), ")"]);
 }
 
 const VALUES = /\d+|\b(?:left|right)\b/g;
