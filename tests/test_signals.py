@@ -13,9 +13,14 @@ from pathlib import Path
 from biranet.cli import main
 from biranet.commands.models import Models
 
+def sleep(seconds):
+    # A signal that comes just before the system sleeps is seen after: so no sleep is long.
+    for _ in range(100 * seconds):
+        time.sleep(0.01)
+
 def begin(seconds):
     Path("begun").touch()
-    time.sleep(seconds)
+    sleep(seconds)
 
 class SlowEnd:
     def __del__(self):
@@ -27,11 +32,11 @@ def run(how):
             begin(60)
         except KeyboardInterrupt:
             Path("stopping").touch()
-            time.sleep(60)
+            sleep(60)
     elif how == "finaliser":
         end = SlowEnd()
         del end
-        time.sleep(60)
+        sleep(60)
     elif how == "other":
         try:
             begin(60)
