@@ -1,9 +1,10 @@
 """Pages that people write, and into which a study writes its figures, between two marks."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from biranet.errors import InputError
 from biranet.files import write_bytes
@@ -64,6 +65,16 @@ def bullet(text: str) -> Iterator[str]:
     """Wrap a point of a list."""
     first, *rest = textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
     yield from (f"* {first}", *(f"  {line}" for line in rest))
+
+
+def with_ci(value: float, ci: Sequence[float] | None, digits: int = 2, sign: str = "") -> str:
+    """Write a number and, where there is one, its interval; `sign` is `+` for differences."""
+    return f"{value:{sign}.{digits}f}" + (f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else "")
+
+
+def estimate(measured: Mapping[str, Any], digits: int = 2) -> str:
+    """Write what a table holds as `value` and `ci`."""
+    return with_ci(measured["value"], measured["ci"], digits)
 
 
 def head(cells: Sequence[object]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from biranet.learning.model import BiraNet, PlainNet, RANet
-from studies.idrid.variants import EvenAttention, RawHead
+from studies.idrid.variants import without_attention, without_normalization
 
 RATES = (1e-3, 5e-3, 2.5e-2)
 """Learning rates that a head of two streams chooses among."""
@@ -98,19 +98,6 @@ def _biranet(channels: int) -> BiraNet:
     return BiraNet(nn.Identity(), nn.Identity(), channels)
 
 
-def _without_attention(channels: int) -> nn.Module:
-    network = _biranet(channels)
-    for stream in (network.stream_a, network.stream_b):
-        stream.net_a = EvenAttention()  # type: ignore[assignment]
-    return network
-
-
-def _without_normalization(channels: int) -> nn.Module:
-    network = _biranet(channels)
-    network.head = RawHead(channels)
-    return network
-
-
 PROBE, METHOD = "probe", "biranet_ce"
 """What the first question is about: the linear probe, and BiRA-Net as the model that ships is trained."""
 
@@ -144,9 +131,13 @@ CORE: dict[str, Arm] = {
 
 FURTHER: dict[str, Arm] = {
     "taught": Head("BiRA-Net, attention taught with masks of lesions", _biranet, taught=1.0),
-    "no_attention": Head("BiRA-Net, attention off (masks of ones)", _without_attention),
+    "no_attention": Head(
+        "BiRA-Net, attention off (masks of ones)", lambda channels: without_attention(_biranet(channels))
+    ),
     "ranet_grading": Head("RA-Net", _ranet, "grading", RATES_OF_RANET),
-    "no_normalization": Head("BiRA-Net, signed square root and L2 norm off", _without_normalization),
+    "no_normalization": Head(
+        "BiRA-Net, signed square root and L2 norm off", lambda channels: without_normalization(_biranet(channels))
+    ),
 }
 """All others, which are trained behind them."""
 

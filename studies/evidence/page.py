@@ -14,7 +14,7 @@ from biranet.lesion_kinds import DISC, LESIONS
 from studies.commands import ROOT, run_as_command
 from studies.evidence.run import HERE, RESULT
 from studies.evidence.sums import CHANCE
-from studies.pages import FiguresPage, head, row
+from studies.pages import FiguresPage, estimate, head, row, with_ci
 
 NAMES = {
     "evidence": "evidence",
@@ -52,7 +52,7 @@ def _faithful(part: dict[str, Any]) -> Iterator[str]:
     )
     maps = part["faithful"]
     for name in _known(maps):
-        areas = [_value(maps[name][each]) for each in ("deletion", "insertion")]
+        areas = [estimate(maps[name][each]) for each in ("deletion", "insertion")]
         yield row([NAMES[name], *areas, _over(maps[name]["gap"])])
 
 
@@ -62,8 +62,8 @@ def _on_lesions(part: dict[str, Any]) -> Iterator[str]:
     )
     maps, disc = part["on"]["any"]["maps"], part["on"][DISC]["maps"]
     for name in _known(maps):
-        cells = [_value(maps[name]["mass"], 3), *(_value(maps[name][key]) for key in ("pointing", "precision"))]
-        yield row([NAMES[name], *cells, _value(disc[name]["mass"], 3)])
+        cells = [estimate(maps[name]["mass"], 3), *(estimate(maps[name][key]) for key in ("pointing", "precision"))]
+        yield row([NAMES[name], *cells, estimate(disc[name]["mass"], 3)])
 
 
 def _by_kind(part: dict[str, Any]) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _by_kind(part: dict[str, Any]) -> Iterator[str]:
     heads = [f"{LESIONS[kind]} ({part['on'][kind]['photos']})" for kind in kinds]
     yield from head(["", *heads])
     for name in _known(part["on"]["any"]["maps"]):
-        cells = [_value(part["on"][kind]["maps"][name]["precision"]) for kind in kinds]
+        cells = [estimate(part["on"][kind]["maps"][name]["precision"]) for kind in kinds]
         yield row([NAMES[name], *cells])
 
 
@@ -79,19 +79,11 @@ def _known(maps: dict[str, Any]) -> list[str]:
     return [name for name in NAMES if name in maps]
 
 
-def _value(measured: dict[str, Any], digits: int = 2) -> str:
-    return f"{measured['value']:.{digits}f}" + _interval(measured["ci"], digits)
-
-
 def _over(measured: dict[str, Any]) -> str:
     """How far over chance; of chance itself nothing."""
     if "over_chance" not in measured:
         return "0"
-    return f"{measured['over_chance']:+.2f}" + _interval(measured["over_chance_ci"], 2, "+")
-
-
-def _interval(ci: Sequence[float] | None, digits: int, sign: str = "") -> str:
-    return f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else ""
+    return with_ci(measured["over_chance"], measured["over_chance_ci"], sign="+")
 
 
 PAGE = FiguresPage(ROOT / "docs" / "evidence.md", __file__, HERE / "results", _figures)

@@ -154,15 +154,15 @@ def _with_streams(kind: type[Stream]) -> Callable[[ModelConfig], nn.Module]:
     return build
 
 
-def _without_attention(config: ModelConfig) -> nn.Module:
-    net = _biranet(config)
+def without_attention(net: BiraNet) -> BiraNet:
+    """Have both streams of a BiRA-Net weigh all cells alike."""
     for stream in (net.stream_a, net.stream_b):
         stream.net_a = EvenAttention()  # type: ignore[assignment]
     return net
 
 
-def _without_normalization(config: ModelConfig) -> nn.Module:
-    net = _biranet(config)
+def without_normalization(net: BiraNet) -> BiraNet:
+    """Have a BiRA-Net join its vectors as they are."""
     net.head = RawHead(_channels(net))
     return net
 
@@ -213,9 +213,11 @@ ARCHITECTURES = {
 """Trained with each loss, each at a learning rate of its own."""
 
 ABLATIONS = {
-    "no_attention": Variant("Attention off (masks of ones)", _without_attention),
+    "no_attention": Variant("Attention off (masks of ones)", lambda config: without_attention(_biranet(config))),
     "no_net_b": Variant("Net-B off", _with_streams(StreamWithoutNetB)),
-    "no_normalization": Variant("Signed square root and L2 norm off", _without_normalization),
+    "no_normalization": Variant(
+        "Signed square root and L2 norm off", lambda config: without_normalization(_biranet(config))
+    ),
     "matrix_gate": Variant("Matrix product as gate, as released", _with_streams(MatrixGateStream)),
     "spatial_bilinear": Variant("Bilinear pooling over cells", _spatial),
     "shared_backbone": Variant("One backbone for both streams", _shared, cost=0.6),

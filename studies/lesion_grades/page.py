@@ -13,7 +13,7 @@ from biranet.files import read_json
 from studies.commands import run_as_command
 from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE, COMPARED, CONDITIONS, WAYS
 from studies.lesion_grades.run import HERE
-from studies.pages import FiguresPage, head, prose, row
+from studies.pages import FiguresPage, estimate, head, prose, row, with_ci
 
 _HEADINGS = {
     "visits": "Folds of visits, lesions at 1024 px",
@@ -51,7 +51,7 @@ def _figures(results: Path) -> Iterator[str]:
 def _ways(ways: Mapping[str, Any], aims: Mapping[str, float]) -> Iterator[str]:
     yield from head(["", *_NAMES.values()])
     for way, its in ways.items():
-        yield row([WAYS[way], *(_value(its[name]) for name in _NAMES)])
+        yield row([WAYS[way], *(estimate(its[name], 3) for name in _NAMES)])
     yield row(["*aim*", *(f"{aims[name]:g}" if name in aims else "" for name in _NAMES)])
 
 
@@ -124,16 +124,8 @@ def _chosen(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _value(its: Mapping[str, Any]) -> str:
-    return f"{its['value']:.3f}" + _interval(its["ci"], "")
-
-
 def _difference(its: Mapping[str, Any]) -> str:
-    return "-" if its["difference"] is None else f"{its['difference']:+.3f}" + _interval(its["ci"], "+")
-
-
-def _interval(ci: Sequence[float] | None, sign: str) -> str:
-    return f" [{ci[0]:{sign}.3f}, {ci[1]:{sign}.3f}]" if ci else ""
+    return "-" if its["difference"] is None else with_ci(its["difference"], its["ci"], 3, "+")
 
 
 PAGE = FiguresPage(HERE / "README.md", __file__, HERE / "results", _figures)

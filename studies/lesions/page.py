@@ -13,7 +13,7 @@ from typing import Any
 from biranet.lesion_kinds import DISC, LESIONS
 from studies.commands import ROOT, run_as_command
 from studies.lesions.run import HERE
-from studies.pages import FiguresPage, head, prose, row
+from studies.pages import FiguresPage, head, prose, row, with_ci
 
 ELSEWHERE = {"MA": 0.50, "HE": 0.65, "EX": 0.88, "SE": 0.70}
 """About what the best of the IDRiD challenge of 2018 reached on its whole test part, 27 photos, each on one kind."""
@@ -57,11 +57,11 @@ def _found(test: dict[str, Any]) -> Iterator[str]:
     for kind, name in {**LESIONS, DISC: "optic disc"}.items():
         its = full["kinds"][kind]
         elsewhere = f"{ELSEWHERE[kind]:.2f}" if kind in ELSEWHERE else "-"
-        yield row([name, _value(its["aupr"], its["ci"]), f"{its['prevalence']:.4f}", elsewhere, its["photos"]])
+        yield row([name, with_ci(its["aupr"], its["ci"]), f"{its['prevalence']:.4f}", elsewhere, its["photos"]])
     yield from ("", *head(("found at false marks a photo", "lesions", 1, 4, 10)))
     for kind, name in LESIONS.items():
         its = full["kinds"][kind]["free_response"]
-        shares = [_value(each["value"], each["ci"]) for each in its["sensitivity"].values()]
+        shares = [with_ci(each["value"], each["ci"]) for each in its["sensitivity"].values()]
         yield row([name, f"{its['lesions']:,}", *shares])
     sizes = [each["size_px"] for each in test["measured"]]
     yield from ("", *head(["AUPR at pixels across the field", *sizes]))
@@ -83,12 +83,8 @@ def _healthy(its: dict[str, Any]) -> Iterator[str]:
     yield from ("", *head(("counted in healthy eyes", "photographs with any", "a photograph")))
     for kind, name in LESIONS.items():
         marked, marks = its["kinds"][kind]["marked"], its["kinds"][kind]["marks"]
-        yield row([name, *(_value(each["value"], each["ci"]) for each in (marked, marks))])
+        yield row([name, *(with_ci(each["value"], each["ci"]) for each in (marked, marks))])
     yield from ("", *prose(f"A photograph takes {its['cpu_seconds_a_photo']:.1f} seconds of one core."))
-
-
-def _value(value: float, ci: Sequence[float] | None) -> str:
-    return f"{value:.2f}" + (f" [{ci[0]:.2f}, {ci[1]:.2f}]" if ci else "")
 
 
 PAGE = FiguresPage(ROOT / "docs" / "lesions.md", __file__, HERE / "results", _figures)

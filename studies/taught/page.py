@@ -13,7 +13,7 @@ from typing import Any
 from biranet.lesion_kinds import LESIONS
 from studies.commands import ROOT, run_as_command
 from studies.evidence.sums import CHANCE
-from studies.pages import FiguresPage, head, prose, row
+from studies.pages import FiguresPage, estimate, head, prose, row, with_ci
 from studies.taught.run import HERE, RESULT
 from studies.taught.sums import KEYS
 
@@ -59,11 +59,11 @@ def _finding(maps: dict[str, Any]) -> Iterator[str]:
     )
     for lesson, of in _rows():
         measured = maps[f"{lesson} {of}"]
-        cells = [_value(measured["mass"], 3), *(_value(measured[key]) for key in ("pointing", "precision"))]
+        cells = [estimate(measured["mass"], 3), *(estimate(measured[key]) for key in ("pointing", "precision"))]
         yield row([LESSONS[lesson], MAPS[of], *cells, _more(measured["precision"])])
     chance = maps[CHANCE]
     yield row(
-        [CHANCE, "-", _value(chance["mass"], 3), *(_value(chance[key]) for key in ("pointing", "precision")), "-"]
+        [CHANCE, "-", estimate(chance["mass"], 3), *(estimate(chance[key]) for key in ("pointing", "precision")), "-"]
     )
 
 
@@ -71,9 +71,9 @@ def _by_kind(finding: dict[str, Any]) -> Iterator[str]:
     kinds = {kind: name for kind, name in {"red": "red", "bright": "bright", **LESIONS}.items() if kind in finding}
     yield from head(["", "", *(f"{name} ({finding[kind]['photos']})" for kind, name in kinds.items())])
     for lesson, of in _rows():
-        cells = [_value(finding[kind]["maps"][f"{lesson} {of}"]["precision"]) for kind in kinds]
+        cells = [estimate(finding[kind]["maps"][f"{lesson} {of}"]["precision"]) for kind in kinds]
         yield row([LESSONS[lesson], MAPS[of], *cells])
-    yield row([CHANCE, "-", *(_value(finding[kind]["maps"][CHANCE]["precision"]) for kind in kinds)])
+    yield row([CHANCE, "-", *(estimate(finding[kind]["maps"][CHANCE]["precision"]) for kind in kinds)])
 
 
 def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _by_weight(finding: dict[str, Any], weights: Sequence[float]) -> Iterator[st
         for weight in weights:
             measured = finding["any"]["maps"][f"{lesson}_{weight:g} both"]
             times = f"{chosen.count(weight)} of {len(chosen)} times"
-            cells = _value(measured["mass"], 3), _value(measured["precision"])
+            cells = estimate(measured["mass"], 3), estimate(measured["precision"])
             yield row([LESSONS[lesson], f"{weight:g}", times, *cells])
 
 
@@ -90,21 +90,11 @@ def _grading(grading: dict[str, Any]) -> Iterator[str]:
     names = [MEASURES[key] for key in KEYS]
     yield from head(["", "weights, times chosen", *names, *(f"{name}, more than untaught" for name in names)])
     for lesson, measured in grading.items():
-        cells = [f"{measured[key]:.3f}" + _interval(measured["ci"][key], 3) for key in KEYS]
+        cells = [with_ci(measured[key], measured["ci"][key], 3) for key in KEYS]
         apart = measured.get("differences")
-        more = [
-            f"{apart[key]['difference']:+.3f}" + _interval(apart[key]["ci"], 3, "+") if apart else "-" for key in KEYS
-        ]
+        more = [with_ci(apart[key]["difference"], apart[key]["ci"], 3, "+") if apart else "-" for key in KEYS]
         times = "; ".join(f"{weight}: {count}" for weight, count in measured["weights"].items()) if apart else "-"
         yield row([LESSONS[lesson], times, *cells, *more])
-
-
-def _value(measured: dict[str, Any], digits: int = 2) -> str:
-    return f"{measured['value']:.{digits}f}" + _interval(measured["ci"], digits)
-
-
-def _interval(ci: Sequence[float] | None, digits: int, sign: str = "") -> str:
-    return f" [{ci[0]:{sign}.{digits}f}, {ci[1]:{sign}.{digits}f}]" if ci else ""
 
 
 def _rows() -> Iterator[tuple[str, str]]:
@@ -114,7 +104,7 @@ def _rows() -> Iterator[tuple[str, str]]:
 def _more(measured: dict[str, Any]) -> str:
     if "over_untaught" not in measured:
         return "-"
-    return f"{measured['over_untaught']:+.2f}" + _interval(measured["over_untaught_ci"], 2, "+")
+    return with_ci(measured["over_untaught"], measured["over_untaught_ci"], sign="+")
 
 
 PAGE = FiguresPage(ROOT / "docs" / "evidence.md", __file__, HERE / "results", _figures)
