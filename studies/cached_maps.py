@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from biranet.files import write_bytes
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.normalization import normalize
 from biranet.learning.transforms import Pixels, draw_turn, relight
@@ -80,9 +81,7 @@ def cache_maps(
     for place, name in enumerate(names):
         path = folder / f"{name}.safetensors"
         if not path.exists():
-            part = path.with_suffix(".part")
-            save_file(_see(read(place), layers, normalization, views, place)._asdict(), part)
-            part.rename(path)
+            write_bytes(path, save(_see(read(place), layers, normalization, views, place)._asdict()))
         maps.append(Maps(**load_file(path)))
     return Maps(torch.stack([each.features for each in maps]), torch.stack([each.shares for each in maps]))
 

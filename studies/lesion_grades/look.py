@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from biranet.files import atomic_write
 from biranet.learning.data import PreparedPhotos
 from biranet.learning.lesions.network import LesionHead
 from biranet.learning.normalization import normalize
@@ -87,10 +88,8 @@ def look_at_all(
         started = time.process_time()
         kept = look(backbone, heads[row], photos.photo(row), row)
         seconds = time.process_time() - started
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with atomic_write(path) as file:
             np.savez(file, allow_pickle=False, seconds=np.array(seconds, np.float32), **kept)
-        part.rename(path)
         if row % 20 == 0:
             print(f"{out.name}: {row + 1} of {len(photos)}, {seconds:.2f} s of one core", flush=True)
 

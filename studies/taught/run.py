@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch.nn import functional
 
 from biranet.config import SplitConfig, TrainConfig
-from biranet.files import write_json
+from biranet.files import write_bytes, write_json
 from biranet.learning.attention_loss import attention_loss
 from biranet.learning.factory import create_model
 from biranet.learning.model import BiraNet
@@ -107,9 +107,7 @@ class Study:
         path = self.fits / f"{division.name}{part_of}_{lesson.name}_{lesson.weight:g}.safetensors"
         if not path.exists():
             network = fit_heads(self.maps, self.grades, teach, self.config, division.seed, lesson)
-            part = path.with_suffix(".part")
-            save_file(answer(network, self.maps, ask)._asdict(), part)
-            part.rename(path)
+            write_bytes(path, save(answer(network, self.maps, ask)._asdict()))
             print(path.stem, flush=True)
         return Answers(**load_file(path))
 
