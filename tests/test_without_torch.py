@@ -87,7 +87,7 @@ def test_what_needs_torch_says_so(without_torch, checkpoint, split_folder, drawn
         ("calibrate", checkpoint, split_folder): command.format("calibrate"),
         ("evaluate", checkpoint, split_folder): computing,
         ("grade", drawn_photos, "--checkpoint", checkpoint): computing,
-        ("lesions", drawn_photos, "--checkpoint", checkpoint): command.format("lesions"),
+        ("lesions", drawn_photos, "--checkpoint", checkpoint): computing,
         ("grade", drawn_photos, "--engine", "torch"): computing.replace(str(checkpoint), str(find_checkpoint())),
         ("grade", drawn_photos, "--engine", "openvino"): (
             f"biranet: computing {find_checkpoint()} by OpenVINO needs openvino; {install.replace('train', 'openvino')}"

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from biranet.inference.grader import Grader as Grader
     from biranet.inference.grader import load as load
     from biranet.inference.lesion_findings import LesionFinding as LesionFinding
-    from biranet.inference.lesions import LesionReader as LesionReader
+    from biranet.inference.lesion_reader import LesionReader as LesionReader
+    from biranet.inference.lesion_reader import load_lesions as load_lesions
     from biranet.inference.lesions import Lesions as Lesions
-    from biranet.inference.lesions import load_lesions as load_lesions
     from biranet.inference.original import Original as Original
     from biranet.inference.prediction import Prediction as Prediction
     from biranet.learning.checkpoint_info import CheckpointInfo as CheckpointInfo
@@ -94,8 +94,8 @@ _HOMES = {
     "Picture": "photos.sheet",
     "NamedMap": "photos.overlay",
     "Original": "inference.original",
-    "load_lesions": "inference.lesions",
-    "LesionReader": "inference.lesions",
+    "load_lesions": "inference.lesion_reader",
+    "LesionReader": "inference.lesion_reader",
     "Lesions": "inference.lesions",
     "LesionFinding": "inference.lesion_findings",
     "PatientAnswer": "decisions.patients",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biranet.learning.evidence import referral_log_odds
-from biranet.learning.lesions.finder import LesionFinder
+from biranet.learning.lesions.finder import BranchFinder
 from biranet.learning.model import BiraNet
 from biranet.learning.normalization import normalize
 from biranet.learning.predictor import Predictor
@@ -86,7 +86,7 @@ class Mapper:
         finder: What finds lesions, if there is one.
     """
 
-    def __init__(self, trained: TorchPredictor, fast: Predictor, finder: LesionFinder | None) -> None:
+    def __init__(self, trained: TorchPredictor, fast: Predictor, finder: BranchFinder | None) -> None:
         assert isinstance(trained.model, BiraNet)
         self._network: BiraNet = trained.model.eval()
         self.info, self._fast, self._finder = trained.info, fast, finder

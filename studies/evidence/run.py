@@ -26,7 +26,7 @@ from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.inference.export import export_onnx
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
-from biranet.learning.lesions.finder import LesionFinder
+from biranet.learning.lesions.finder import BranchFinder
 from biranet.learning.onnx_predictor import load_onnx
 from biranet.learning.run_folder import LAST_NAME
 from biranet.learning.shipped_models import find_checkpoint
@@ -108,7 +108,7 @@ def _mappers(given: argparse.Namespace) -> dict[bool, Mapper]:
         save_checkpoint(checkpoint, model, dataclasses.replace(info, model=straight))
         export_onnx(checkpoint, exported)
     trained, fast = load_predictor(checkpoint, "cpu"), load_onnx(exported)
-    finder = LesionFinder.load(given.lesions, "cpu") if given.lesions else None
+    finder = BranchFinder.load(given.lesions, "cpu") if given.lesions else None
     return {True: Mapper(trained, fast, finder), False: Mapper(trained, fast, None)}
 
 

@@ -16,10 +16,11 @@ from biranet.decisions.calibration import fit_temperature
 from biranet.decisions.rules import apply_temperature
 from biranet.grades import GRADE_COUNT
 from biranet.learning.data import sampling_chances
+from biranet.learning.lesion_branch.pooling import GLOBAL
 from biranet.learning.linear import fit_logistic
+from studies.lesion_grades.correction import PENALTIES, Learned, fit_correction
 from studies.lesion_grades.look import BIRANET_PX, WHOLE_PX
 from studies.lesion_grades.network import Shown, answer, train
-from studies.lesion_grades.pooling import GLOBAL
 from studies.lesion_grades.seen import Task
 
 Shares = npt.NDArray[np.float64]
@@ -28,9 +29,6 @@ Settings = dict[str, Any]
 
 POOLINGS: Mapping[str, int | None] = {"anywhere": GLOBAL, "and by quadrant": None}
 """How many values of the vector of lesions are used."""
-
-PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-"""Strengths of the penalty of linear layers."""
 
 TREES, SMALLEST_LEAF = 500, 3
 EPOCHS = 12
@@ -99,6 +97,24 @@ def biranet_and_lesions(task: Task, pooling: str) -> Answers:
     return _network(task, [{"lesions": pooling, "gain": gain} for gain in GAINS])
 
 
+def biranet_then_lesions(task: Task, alone: Answers) -> Answers:
+    """BiRA-Net, its answers corrected by a linear function of the vector of lesions (`correction.py`).
+
+    Args:
+        task: The task.
+        alone: What BiRA-Net alone answers. For the photos that the correction learns from, BiRA-Nets answer that have
+            not seen them.
+    """
+    taught, inner = task.taught, task.folds[task.taught]
+    shares = np.zeros((len(taught), GRADE_COUNT))
+    for fold in np.unique(inner):
+        shares[inner == fold] = _train_and_answer(task, {}, taught[inner != fold], taught[inner == fold])
+    vectors = task.lesions().double().numpy()
+    learned = Learned(shares, vectors[taught], task.grades[taught], _weights(task, taught).numpy(), inner)
+    fitted = fit_correction(learned)
+    return Answers(fitted(alone.shares, vectors[task.asked]), {"penalty": fitted.penalty})
+
+
 def mean(*answers: Answers) -> Answers:
     """The mean of the probabilities of several."""
     return Answers(np.mean([each.shares for each in answers], axis=0), {})
@@ -115,6 +131,7 @@ def grade_all(task: Task, kept: Callable[[str, Callable[[], Answers]], Answers])
     pooling = simple[1].chosen["features"]
     kept("probe_and_lesions", lambda: probe_and_lesions(task, pooling))
     alone = kept("biranet", lambda: biranet(task))
+    kept("biranet_then_lesions", lambda: biranet_then_lesions(task, alone))
     both = kept("biranet_and_lesions", lambda: biranet_and_lesions(task, pooling))
     kept("mean_probe_forest", lambda: mean(simple[0], simple[2]))
     kept("mean_biranet_lesions", lambda: mean(alone, simple[1], simple[2]))

@@ -1,7 +1,7 @@
 """Train many lesion heads on one frozen backbone, which looks at each view of a photo once for all of them.
 
-The head is that of `biranet train-lesions`, but without the finest stage, with cells of 8 pixels instead of 4,
-narrower, and trained for fewer steps: there are 31 of them, ten of which look at each photo.
+The head is that of `biranet train-lesions`; it learns from views and patches that are drawn once for all heads, not
+anew in each round, and for fewer steps: there are 31 of them, ten of which look at each photo.
 """
 
 import dataclasses
@@ -14,15 +14,16 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from biranet.config import OptimizerConfig
 from biranet.learning.backbone import load_backbone
+from biranet.learning.lesion_branch.head import LesionHead, average_to_cells
+from biranet.learning.lesion_settings import CELL_PX, PATCH_STEP_PX
 from biranet.learning.lesions.loss import lesion_loss
-from biranet.learning.lesions.network import LesionHead, Stages
+from biranet.learning.lesions.network import Stages
 from biranet.learning.lesions.patches import View, draw_patches, draw_view, read_square
-from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX, LesionConfig
+from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.shipped_models import find_checkpoint
@@ -30,12 +31,12 @@ from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.photos.datasets.masks import MaskedPhoto
 from studies.lesion_grades.divisions import HeadName
 
-CONFIG = LesionConfig(width=32, steps=250)
-VIEWS, PATCHES = 2, 16
+CONFIG = LesionConfig(image_size=1280, steps=1000)
+VIEWS, PATCHES = 4, 16
 """So many views of each photo are learned from, and so many patches of each view; they are drawn once for all heads."""
 
-STRIDES = (8, 8, 16, 32)
-"""Those of the maps that a head is given: the stage at stride 4, averaged to cells of 8 pixels, and all after it."""
+STRIDES = (CELL_PX, 4, 8, 16, 32)
+"""Those of the maps that a head is given: of all stages, the finest one averaged to the cells of its answer."""
 
 NORMALIZATION = backbone_normalization(CONFIG.backbone)
 
@@ -62,25 +63,54 @@ class Backbone:
 
     def __init__(self, weights: Path | None, path: Path) -> None:
         stages = load_stages(weights)
-        self.channels = stages.channels[1:]
+        self.channels = stages.channels
         path.parent.mkdir(parents=True, exist_ok=True)
-        sizes = {0: "batch", 2: "height", 3: "width"}
-        torch.onnx.export(
-            stages,
-            (torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX),),
-            path,
-            dynamo=False,
-            input_names=["image"],
-            dynamic_axes={"image": sizes},
-        )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(path, options)
+        self._session = _compile(stages, [torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX)], path)
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """Give the maps of a head, of images (B, 3, H, W), at `STRIDES`."""
-        _, finest, *others = (torch.from_numpy(each) for each in self._session.run(None, {"image": image.numpy()}))
-        return [functional.avg_pool2d(finest, 2), *others]
+        finest, *others = _run(self._session, [image])
+        return [average_to_cells(finest, 2), *others]
+
+
+class FastHead:
+    """A lesion head, computed by ONNX Runtime."""
+
+    def __init__(self, head: LesionHead, channels: Sequence[int], path: Path) -> None:
+        cells = [PATCH_STEP_PX // stride for stride in STRIDES]
+        maps = [torch.zeros(1, count, side, side) for count, side in zip(channels, cells, strict=True)]
+        self._session = _compile(_OfMaps(head), maps, path)
+
+    def __call__(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return what the head does."""
+        [logits] = _run(self._session, maps)
+        return logits
+
+
+class _OfMaps(nn.Module):
+    """A head that takes its maps one by one."""
+
+    def __init__(self, head: LesionHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        logits: Tensor = self.head(maps)
+        return logits
+
+
+def _compile(network: nn.Module, inputs: Sequence[Tensor], path: Path) -> onnxruntime.InferenceSession:
+    names = [f"input_{number}" for number in range(len(inputs))]
+    sizes = {name: {0: "batch", 2: f"height_{name}", 3: f"width_{name}"} for name in names}
+    torch.onnx.export(network, tuple(inputs), path, dynamo=False, input_names=names, dynamic_axes=sizes)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(path, options)
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Sequence[Tensor]) -> list[Tensor]:
+    given = {f"input_{number}": each.numpy() for number, each in enumerate(inputs)}
+    return [torch.from_numpy(each) for each in session.run(None, given)]
 
 
 def head_path(folder: Path, name: HeadName) -> Path:
@@ -97,14 +127,22 @@ def describe_heads(folder: Path, names: Sequence[HeadName]) -> pd.DataFrame:
     return pd.DataFrame(described)
 
 
-def load_heads(backbone: Backbone, folder: Path, names: Sequence[HeadName]) -> dict[HeadName, LesionHead]:
-    """Read heads from the folder that they were trained into."""
-    heads = {}
-    for name in names:
-        heads[name] = _new_head(backbone.channels).eval()
-        with open_tensors(head_path(folder, name), "a head of lesions") as stored:
-            heads[name].load_state_dict(stored.tensors())
-    return heads
+def load_head(backbone: Backbone, folder: Path, name: HeadName) -> LesionHead:
+    """Read a head from the folder that it was trained into."""
+    head = _new_head(backbone.channels).eval()
+    with open_tensors(head_path(folder, name), "a head of lesions") as stored:
+        head.load_state_dict(stored.tensors())
+    return head
+
+
+def load_heads(backbone: Backbone, folder: Path, names: Sequence[HeadName]) -> dict[HeadName, FastHead]:
+    """Read heads, ready to look at photos."""
+    return {
+        name: FastHead(
+            load_head(backbone, folder, name), backbone.channels, head_path(folder, name).with_suffix(".onnx")
+        )
+        for name in names
+    }
 
 
 def train_heads(
@@ -137,12 +175,11 @@ def train_heads(
 
 
 def _new_head(channels: Sequence[int]) -> LesionHead:
-    # Its cells are those of the finest map that it is given.
-    return LesionHead(channels, (CELL_PX, *STRIDES[1:]), CONFIG.width)
+    return LesionHead(channels, STRIDES, CONFIG.width)
 
 
 class _Drawn(NamedTuple):
-    """Patches of a photo: maps at `STRIDES`, and the share of each cell that is lesion."""
+    """Patches of a photo: maps at `STRIDES`, float16, and the share of each cell that is lesion."""
 
     maps: list[Tensor]
     coverage: Tensor
@@ -155,13 +192,13 @@ def _patches(backbone: Backbone, folder: Path, photo: MaskedPhoto, number: int) 
     for view in range(VIEWS):
         random = np.random.default_rng([CONFIG.seed, number, view])
         pixels, covered = draw_view(square, CONFIG, random)
-        maps = [each[0] for each in backbone.maps(normalize(torch.from_numpy(pixels)[None], NORMALIZATION))]
+        maps = [each[0].half() for each in backbone.maps(normalize(torch.from_numpy(pixels)[None], NORMALIZATION))]
         # The image itself is not learned from.
         nothing = torch.zeros(()).expand(0, *pixels.shape[:2])
         drawn.append(draw_patches([View(nothing, maps, covered, square.known)], STRIDES, config, random))
     return _Drawn(
-        [torch.cat(each) for each in zip(*(patches.frozen_maps for patches in drawn), strict=True)],
-        functional.avg_pool2d(torch.cat([patches.coverage for patches in drawn]), STRIDES[0] // CELL_PX),
+        [torch.cat(each).half() for each in zip(*(patches.frozen_maps for patches in drawn), strict=True)],
+        torch.cat([patches.coverage for patches in drawn]),
     )
 
 
@@ -175,7 +212,7 @@ def _train(channels: Sequence[int], drawn: Sequence[_Drawn]) -> LesionHead:
     for step in range(CONFIG.steps):
         schedule.before_step(step)
         chosen = random.choice(len(coverage), CONFIG.batch_size, replace=False)
-        loss = lesion_loss(head([each[chosen] for each in maps]), coverage[chosen])
+        loss = lesion_loss(head([each[chosen].float() for each in maps]), coverage[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

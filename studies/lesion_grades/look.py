@@ -11,17 +11,16 @@ from torch import Tensor
 
 from biranet.files import atomic_write
 from biranet.learning.data import PreparedPhotos
-from biranet.learning.lesions.network import LesionHead
+from biranet.learning.lesion_branch.pooling import pool_lesions
 from biranet.learning.normalization import normalize
 from biranet.learning.transforms import Pixels, augment_fundus, resize
 from studies.lesion_grades.divisions import HeadName
-from studies.lesion_grades.heads import NORMALIZATION, Backbone
-from studies.lesion_grades.pooling import pool_lesions
+from studies.lesion_grades.heads import NORMALIZATION, Backbone, FastHead
 
-LESION_PX = (1024, 512)
+LESION_PX = (1280, 512)
 """Sizes at which lesions are looked for."""
 
-WHOLE_PX = (256, 512, 1024)
+WHOLE_PX = (256, 512, 1280)
 """Sizes at which the features of the backbone are averaged."""
 
 BIRANET_PX = 320
@@ -34,7 +33,7 @@ Arrays = dict[str, npt.NDArray[np.float32 | np.float16]]
 
 
 @torch.inference_mode()
-def look(backbone: Backbone, heads: Mapping[HeadName, LesionHead], pixels: Pixels, seed: int) -> Arrays:
+def look(backbone: Backbone, heads: Mapping[HeadName, FastHead], pixels: Pixels, seed: int) -> Arrays:
     """Keep all that will be asked about a photo.
 
     Args:
@@ -44,16 +43,17 @@ def look(backbone: Backbone, heads: Mapping[HeadName, LesionHead], pixels: Pixel
         seed: Of its random changes.
 
     Returns:
-        By name: `means_256` and so on, the averages of features, (1, C); `lesions_1024_HEAD` and so on, what
+        By name: `means_256` and so on, the averages of features, (1, C); `lesions_1280_HEAD` and so on, what
         `pool_lesions` gives, (V,); `maps_320`, features of the photo, of its mirror image and of its random changes,
         (2 + TURNED, C, 10, 10).
     """
     kept: Arrays = {}
     for size_px in (each for each in WHOLE_PX if each <= len(pixels)):
-        maps = backbone.maps(_image([pixels], size_px))
-        kept[f"means_{size_px}"] = maps[-1].mean(dim=(2, 3)).numpy()
+        straight, mirrored = (backbone.maps(_image([each], size_px)) for each in (pixels, pixels[:, ::-1]))
+        kept[f"means_{size_px}"] = straight[-1].mean(dim=(2, 3)).numpy()
         if size_px in LESION_PX:
-            vectors = pool_lesions(torch.cat([head(maps) for head in heads.values()]).sigmoid()).numpy()
+            both = (head(straight).sigmoid() + head(mirrored).sigmoid().flip(-1) for head in heads.values())
+            vectors = pool_lesions(torch.cat(list(both)) / 2).numpy()
             kept |= {f"lesions_{size_px}_{name}": vector for name, vector in zip(heads, vectors, strict=True)}
     small = resize(pixels, BIRANET_PX)
     turned = [augment_fundus(small, np.random.default_rng([seed, number])) for number in range(TURNED)]
@@ -68,7 +68,7 @@ def _image(photos: Sequence[Pixels], size_px: int) -> Tensor:
 
 def look_at_all(
     backbone: Backbone,
-    heads: Sequence[Mapping[HeadName, LesionHead]],
+    heads: Sequence[Mapping[HeadName, FastHead]],
     photos: PreparedPhotos,
     out: Path,
 ) -> None:

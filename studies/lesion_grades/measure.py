@@ -49,6 +49,7 @@ WAYS = {
     "lesions": "linear layer on the vector of lesions",
     "forest": "random forest on the vector of lesions",
     "probe_and_lesions": "linear layer on features and vector",
+    "biranet_then_lesions": "BiRA-Net, corrected by a linear function of the vector",
     "biranet_and_lesions": "BiRA-Net with the vector in its last layer",
     "mean_probe_forest": "mean of linear layer on features, and forest",
     "mean_biranet_lesions": "mean of BiRA-Net alone, linear layer on the vector, and forest",
@@ -57,9 +58,13 @@ WAYS = {
 """All ways to grade, in words."""
 
 COMPARED = {
-    "biranet": ("probe", "lesions", "forest", "biranet_and_lesions", "mean_biranet_lesions", "mean_all"),
+    "biranet": (
+        *("probe", "lesions", "forest", "biranet_then_lesions"),
+        *("biranet_and_lesions", "mean_biranet_lesions", "mean_all"),
+    ),
     "probe": ("lesions", "probe_and_lesions", "mean_probe_forest"),
-    "probe_and_lesions": ("biranet_and_lesions",),
+    "probe_and_lesions": ("biranet_then_lesions", "biranet_and_lesions"),
+    "biranet_and_lesions": ("biranet_then_lesions",),
 }
 """Which ways are compared with which one."""
 
@@ -88,8 +93,8 @@ class Condition:
 
 
 CONDITIONS: Mapping[str, Condition] = {
-    "visits": Condition("visits", 1024),
-    "stretches": Condition("stretches", 1024),
+    "visits": Condition("visits", 1280),
+    "stretches": Condition("stretches", 1280),
     "elsewhere": Condition("visits", 512, (ELSEWHERE,)),
 }
 """Folds of visits, folds of stretches of the numbering, and another clinic, by rules fitted on the folds of visits."""

@@ -9,7 +9,7 @@ those that they look at (divisions.py), each photo is looked at once (look.py), 
 command goes on; other photos, masks or weights are refused. In the working folder of --out:
 
     heads/      the lesion heads
-    own/        what was seen of each photo; elsewhere/ likewise
+    own_visits/ what was seen of each photo by the heads of a division; own_stretches/ and elsewhere/ likewise
     answers/    the answers of each way to grade, for each fold
 
 The answers, and what was measured of them (measure.py), go to --results; of the other clinic numbers alone.
@@ -133,9 +133,11 @@ class Looking:
 
     def seen_own(self) -> Seen:
         """Look at the photos that are divided."""
-        rows = range(len(self._own))
-        names = [heads_of({name: int(folds[row]) for name, folds in self._divisions.items()}) for row in rows]
-        kept = self._look(self._given.prepared, self._own, names, self._given.out / "own")
+        kept: list[Arrays] = [{} for _ in range(len(self._own))]
+        for division, folds in self._divisions.items():
+            names = [heads_of({division: fold}) for fold in folds.tolist()]
+            its = self._look(self._given.prepared, self._own, names, self._given.out / f"own_{division}")
+            kept = [before | more for before, more in zip(kept, its, strict=True)]
         return Seen(self._own[_COLUMNS], kept, self._divisions)
 
     def seen_both(self, own: Seen, elsewhere: pd.DataFrame) -> Seen:

@@ -23,9 +23,9 @@ import torch
 from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
-from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, load_lesions, save_lesions
-from biranet.learning.lesions.finder import LesionFinder
-from biranet.learning.lesions.settings import LesionConfig
+from biranet.learning.lesions.checkpoint import load_lesions, save_lesions
+from biranet.learning.lesions.finder import BranchFinder
+from biranet.learning.lesions.settings import CHECKPOINT_NAME, LesionConfig
 from biranet.learning.lesions.train import choose_photos, train_lesions
 from biranet.learning.run_folder import STATE_NAME
 from biranet.photos.datasets.masked import find_masked_photos
@@ -119,7 +119,7 @@ def healthy_photos(table: Path, masked: Sequence[MaskedPhoto]) -> list[tuple[Pat
     return [(path, group) for group, path in photos.items()]
 
 
-def _seconds(finder: LesionFinder, photos: Sequence[Path]) -> float:
+def _seconds(finder: BranchFinder, photos: Sequence[Path]) -> float:
     """How many seconds of one core a photo takes, from its file to its maps."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def _trained(
     photos: Sequence[MaskedPhoto],
     config: LesionConfig,
     thresholds: dict[str, float],
-) -> LesionFinder:
+) -> BranchFinder:
     """Train on some photos, unless that was done before, and put the thresholds of others into the checkpoint."""
     checkpoint = run_folder / CHECKPOINT_NAME
     if not checkpoint.exists():
@@ -148,7 +148,7 @@ def _trained(
         info = dataclasses.replace(loaded.info, thresholds={**loaded.info.thresholds, **thresholds})
         loaded = loaded._replace(info=info)
         save_lesions(checkpoint, loaded.network, loaded.info)
-    return LesionFinder(loaded)
+    return BranchFinder(loaded)
 
 
 def _told(config: LesionConfig) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def fit_heads(
 def answer(network: BiraNet, maps: Maps, rows: Rows) -> Answers:
     """Ask heads of photos, with the mean over each and its mirror image, as the model that ships does."""
     both = FlipAverage.average(*(network(maps.features[rows, view].float()) for view in (PLAIN, MIRRORED)))
-    _, evidence = explain(network, maps.features[rows, PLAIN].float())
+    _, evidence, *_ = explain(network, maps.features[rows, PLAIN].float())
     return Answers(both.logits, both.attention.contiguous(), evidence.contiguous())
 
 

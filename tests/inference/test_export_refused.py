@@ -54,7 +54,7 @@ def refused(biranet, light, tmp_path, tree):
 
 def test_a_temperature_left_out_is_found_before_the_file_gets_its_name(refused, light, tmp_path, monkeypatch):
     def forward(self, pixels):
-        (logits, attention), evidence = export.explain(self.model, export.normalize(pixels, self.normalization))
+        (logits, attention), evidence, *_ = export.explain(self.model, export.normalize(pixels, self.normalization))
         return logits.softmax(dim=1), attention, logits.softmax(dim=1), evidence
 
     monkeypatch.setattr(export._Calibrated, "forward", forward)

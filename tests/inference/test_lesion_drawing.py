@@ -5,7 +5,7 @@ import pytest
 
 from biranet.errors import InputError
 from biranet.inference.lesion_drawing import COLORS, Graded, draw_lesions, outline
-from biranet.learning.lesions.finder import LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
 from biranet.photos.field import Field

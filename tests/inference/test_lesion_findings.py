@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biranet.inference.lesion_findings import describe_lesions, find_disc
-from biranet.learning.lesions.finder import LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
 from biranet.photos.field import Field

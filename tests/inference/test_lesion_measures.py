@@ -1,14 +1,12 @@
 """Maps held against masks: what is found where it is drawn counts as found."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from biranet.errors import InputError
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
-from biranet.learning.lesions.finder import LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
 from biranet.photos.datasets.masks import MaskedPhoto, MaskFile
@@ -43,7 +41,7 @@ def masked(name):
 class Knowing:
     """Finds what is drawn, `shift` cells to the right of where it is."""
 
-    info = SimpleNamespace(thresholds=dict.fromkeys(KINDS, 0.5))
+    thresholds = dict.fromkeys(KINDS, 0.5)
 
     def __init__(self, folder, shift=0):
         self.folder, self.shift = folder, shift

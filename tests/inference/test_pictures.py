@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from biranet.errors import InputError
-from biranet.inference.drawing import caption_of
+from biranet.inference.captions import caption_of
 from biranet.inference.grader import Grader, load
 from biranet.inference.pictures import picture_name, save_picture
 from biranet.inference.prediction import Prediction

@@ -61,7 +61,7 @@ def score(model, image, *times):
 
 
 def test_the_answer_is_the_model_s_own(model):
-    output, evidence = explain(model, IMAGE, TEMPERATURE)
+    output, evidence, *_ = explain(model, IMAGE, TEMPERATURE)
     own = model(IMAGE)
     assert torch.equal(output.logits, own.logits) and torch.equal(output.attention, own.attention)
     assert evidence.shape == (2, 1, 4, 6) and evidence.abs().amax(dim=(1, 2, 3)).min() > 1e-4
@@ -70,7 +70,7 @@ def test_the_answer_is_the_model_s_own(model):
 
 def test_evidence_is_what_the_score_loses_without_a_cell(model):
     """By captum, which takes the weight of each cell away in a written-out model."""
-    _, evidence = explain(model, IMAGE, TEMPERATURE)
+    _, evidence, *_ = explain(model, IMAGE, TEMPERATURE)
     whole = ones(model, evidence)
     theirs = [
         FeatureAblation(
@@ -84,7 +84,7 @@ def test_evidence_is_what_the_score_loses_without_a_cell(model):
 def test_it_is_the_derivative_by_the_weight_of_a_cell_to_first_order(model):
     """By captum too: of many cells, each counts for little."""
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    _, evidence = explain(model, image, TEMPERATURE)
+    _, evidence, *_ = explain(model, image, TEMPERATURE)
     given = tuple(each.requires_grad_() for each in ones(model, evidence))
     theirs = sum(InputXGradient(lambda *times: score(model, image, *times)).attribute(given))
     assert evidence.shape == (1, 1, 16, 24)
@@ -93,8 +93,8 @@ def test_it_is_the_derivative_by_the_weight_of_a_cell_to_first_order(model):
 
 
 def test_single_precision_says_the_same(model):
-    _, exact = explain(model, IMAGE, TEMPERATURE)
-    _, evidence = explain(model.float(), IMAGE.float(), TEMPERATURE)
+    _, exact, *_ = explain(model, IMAGE, TEMPERATURE)
+    _, evidence, *_ = explain(model.float(), IMAGE.float(), TEMPERATURE)
     assert evidence.dtype == torch.float32
     torch.testing.assert_close(evidence.double(), exact, rtol=1e-3, atol=1e-4)
 
@@ -121,15 +121,15 @@ def test_a_feature_that_lies_near_0_does_not_decide():
         nn.init.zeros_(stream.net_b[0].bias)
     image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
     image[:, 0] -= image[:, 0].mean() - 1e-9
-    _, evidence = explain(net, image)
-    _, moved = explain(net, image + 1e-8)
+    _, evidence, *_ = explain(net, image)
+    _, moved, *_ = explain(net, image + 1e-8)
     torch.testing.assert_close(evidence, moved, rtol=1e-3, atol=1e-5)
 
 
 def test_evidence_of_a_photo_and_its_mirror_image_are_mirror_images(model):
     if isinstance(model, FlipAverage):
-        _, evidence = explain(model, IMAGE)
-        _, mirrored = explain(model, IMAGE.flip(-1))
+        _, evidence, *_ = explain(model, IMAGE)
+        _, mirrored, *_ = explain(model, IMAGE.flip(-1))
         torch.testing.assert_close(evidence, mirrored.flip(-1))
 
 
@@ -163,5 +163,5 @@ def test_of_other_networks_no_evidence_is_known(kind, small_backbone):
     net = nets[kind]().eval()
     if kind == "other streams":
         net.stream_b = OtherStream(small_backbone(), 6).eval()
-    output, evidence = explain(net, IMAGE.float())
+    output, evidence, *_ = explain(net, IMAGE.float())
     assert torch.equal(output.logits, net(IMAGE.float()).logits) and evidence.shape[:2] == (2, 0)

@@ -20,7 +20,6 @@ from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshol
 from studies.lesion_grades.divisions import WHOLE, HeadName, head_names, heads_of
 from studies.lesion_grades.measure import WAYS, promise
 from studies.lesion_grades.network import LesionBiraNet, Shown, answer, train
-from studies.lesion_grades.pooling import GLOBAL, MARKS_FROM, pool_lesions
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
 from studies.shipped.steps import FOLDS
 
@@ -86,23 +85,6 @@ def test_heads_that_look_at_a_photo_know_nothing_of_its_fold():
     assert all({"visits": 3, "stretches": 0}[name.division] in name.left_out for name in names)
     assert set(names) <= set(head_names({"visits": None, "stretches": None})) and heads_of({}) == [WHOLE]
     assert HeadName.of("visits", 4, 2) == HeadName.of("visits", 2, 4, 2)
-
-
-def test_a_vector_counts_what_is_drawn_and_what_lies_on_the_disc_is_nothing():
-    maps = torch.zeros(1, 5, 64, 64)
-    he, od = KINDS.index("HE"), KINDS.index("OD")
-    for row, column in ((8, 8), (8, 40), (40, 8), (12, 12)):
-        maps[0, he, row, column] = 0.9
-    alone = pool_lesions(maps)[0]
-    maps[0, he, 50, 50], maps[0, od, 48:53, 48:53] = 0.9, 1.0
-    assert torch.equal(pool_lesions(maps)[0], alone)
-    by_name = alone[:GLOBAL].reshape(3 + len(MARKS_FROM), 4)
-    assert by_name[:, [kind for kind in range(4) if kind != he]].abs().max() == 0
-    area, highest, top, *counts = by_name[:, he].tolist()
-    assert area == pytest.approx(np.log1p(4 * 0.9 / 64**2 * 1e4), rel=1e-4)
-    assert highest == pytest.approx(0.9) and top == pytest.approx(4 * 0.9 / 16)
-    assert counts == pytest.approx([np.log(5)] * 3)
-    assert alone[GLOBAL:].reshape(4, 4)[he].tolist() == pytest.approx([0, np.log(2), np.log(2), np.log(3)])
 
 
 def test_with_lesions_the_network_is_biranet_and_a_linear_function_and_learns_both():

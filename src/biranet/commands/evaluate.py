@@ -176,7 +176,7 @@ class Evaluate(Command):
         if not self.photos.is_dir():
             raise InputError(f"--photos {self.photos} is no folder; name the one that was prepared")
         from biranet.inference.lesion_panels import draw_lesion_panel
-        from biranet.inference.lesions import load_lesions
+        from biranet.inference.lesion_reader import load_lesions
 
         return partial(draw_lesion_panel, load_lesions(self.lesions, device), self.photos)
 

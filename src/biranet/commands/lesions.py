@@ -23,13 +23,14 @@ class Lesions(Command):
 
     photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FOLDER|TABLE")]
     """Picture files, folders of them, or tables with a column `file`; or addresses of them, as `grade` takes them."""
-    checkpoint: Annotated[Path, arg(metavar="FILE")]
-    """What finds them: RUN/lesions.safetensors of a training on photos in which lesions are drawn."""
+    checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
+    """What finds them: RUN/lesions.safetensors of a training on photos in which lesions are drawn, or a model that
+    grades and has a lesion branch; the one that ships when not given."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("biranet_lesions.csv")
     """Table to write, .csv, .jsonl or .parquet; an earlier one is replaced, any other file is not."""
     overlay: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Draw a picture of each photo into this folder: the outlines of its lesions, a colour a kind, and their number;
-    with the grade of the model that ships, and beside it the evidence of that."""
+    with a grade, by the model that finds them or else the default one, and beside it the evidence of that."""
     overlay_opacity: float = 0.0
     """How strongly the colours cover the lesions: 0, outlines alone, to 1."""
     device: Device = "auto"
@@ -37,10 +38,10 @@ class Lesions(Command):
 
     def run(self) -> int:
         """Write the table, and tell of the first photos."""
-        from biranet.inference.grader import load
+        from biranet.inference.grader import Grader, load
         from biranet.inference.inputs import claim_pictures, list_photos, parse_input
+        from biranet.inference.lesion_reader import GradingFinder, load_lesions
         from biranet.inference.lesion_table import COLUMNS, LESIONS_TABLE, Pictures, lesion_rows
-        from biranet.inference.lesions import load_lesions
         from biranet.outputs import claim_output
         from biranet.signals import stop_signals
         from biranet.typed_tables import check_table_format, write_typed
@@ -50,13 +51,16 @@ class Lesions(Command):
         listed = list_photos(inputs)
         check_table_format(self.out)
         reader = load_lesions(self.checkpoint, self.device)
-        read = (*(each for each in (*inputs, *listed.files) if isinstance(each, Path)), self.checkpoint)
+        checkpoint = () if self.checkpoint is None else (self.checkpoint,)
+        read = (*(each for each in (*inputs, *listed.files) if isinstance(each, Path)), *checkpoint)
         rows: list[dict[str, Any]] = []
         with ExitStack() as locks:
             out, pictures = locks.enter_context(claim_output(self.out, LESIONS_TABLE, read)), None
             if self.overlay is not None:
                 folder = locks.enter_context(claim_pictures(self.overlay, inputs, listed.files, [out]))
-                pictures = Pictures(folder, self.overlay_opacity, load(device=self.device))
+                own = reader.finder.predictor if isinstance(reader.finder, GradingFinder) else None
+                grader = load(device=self.device) if own is None else Grader(own)
+                pictures = Pictures(folder, self.overlay_opacity, grader)
             with stop_signals() as stopped:
                 for row, told in lesion_rows(reader, listed, pictures):
                     rows.append(row)

@@ -1,59 +1,22 @@
 """The picture of a photo that was graded, with the words under it; imported when one is drawn."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from biranet.decisions.columns import referable_score
 from biranet.errors import PhotoError
-from biranet.grades import DISCLAIMER, GRADE_NAMES, REFERABLE_GRADE
+from biranet.grades import DISCLAIMER
+from biranet.inference.captions import ATTENTION_NOTE, EVIDENCE_NOTE
+from biranet.inference.lesion_drawing import outline, tell_lesions
+from biranet.inference.lesions import Lesions
 from biranet.inference.original import Original
 from biranet.learning.transforms import Pixels
 from biranet.photos.cut import Cut
 from biranet.photos.overlay import NamedMap, attention_maps, evidence_map
 from biranet.photos.sheet import Caption, Picture, draw_sheet
-
-ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
-EVIDENCE_NOTE = "Evidence is what the log-odds of referral would lose without a cell, not where lesions are."
-
-
-def caption_of(
-    file: str,
-    grade: int,
-    probabilities: NDArray[np.float64],
-    decision: str,
-    grade_range: tuple[int, int] | None,
-    model: str,
-) -> Caption:
-    """Put an answer into words.
-
-    Args:
-        file: The photo's name, as it stands in the table; empty for one without.
-        grade: Its grade.
-        probabilities: Of the five grades, calibrated, (5,).
-        decision: What to do.
-        grade_range: Lowest and highest grade of the prediction set, if there is one.
-        model: Which model says so.
-
-    Example:
-        >>> caption = caption_of("a/eye.jpg", 2, np.array([0, 0.1, 0.7, 0.2, 0]), "refer", (1, 3), "idrid_lite0")
-        >>> caption.title, caption.lines[0]
-        ('Grade 2 (moderate), refer', 'Probability of referable retinopathy (grade 2 or more): 0.90.')
-        >>> caption.names
-        ('a/eye.jpg', 'Model: idrid_lite0')
-    """
-    shares = ", ".join(f"{share:.2f}" for share in probabilities)
-    ends = " to ".join(map(str, sorted(set(grade_range or ()))))
-    possible = f"; prediction set: {ends}" if ends else ""
-    score = referable_score(probabilities)
-    lines = (
-        f"Probability of referable retinopathy (grade {REFERABLE_GRADE} or more): {score:.2f}.",
-        f"Probabilities of the grades 0 to 4: {shares}{possible}.",
-    )
-    names = tuple(name for name in (file, f"Model: {model}") if name)
-    return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, names)
 
 
 def with_own_maps(
@@ -75,7 +38,12 @@ def with_own_maps(
 
 
 def draw_answer(
-    original: Original, seen: Pixels, maps: Sequence[NamedMap], caption: Caption, opacity: float
+    original: Original,
+    seen: Pixels,
+    maps: Sequence[NamedMap],
+    caption: Caption,
+    opacity: float,
+    lesions: Lesions | None = None,
 ) -> Picture:
     """Draw a photo that was graded, and maps over it; what the network saw where it cannot be read any more.
 
@@ -85,14 +53,21 @@ def draw_answer(
         maps: Maps of what the network saw.
         caption: What to write under it.
         opacity: How strongly colours cover the photo, from 0 to 1.
+        lesions: What was found in it: outlined in the photo without maps, and told.
 
     Raises:
         InputError: If the opacity is no number from 0 to 1.
     """
+    if lesions is not None:
+        caption = tell_lesions(caption, lesions.drawn, lesions.told)
 
     def draw(photo: Pixels, cut: Cut, heading: str, note: str) -> Picture:
         said = caption._replace(heading=heading, lines=(*caption.lines, *filter(None, (note, DISCLAIMER))))
-        return draw_sheet(photo, cut, maps, said, opacity=opacity)
+        if lesions is None:
+            return draw_sheet(photo, cut, maps, said, opacity=opacity)
+        first = outline(photo, dataclasses.replace(lesions.maps, cut=cut), lesions.drawn)
+        said = said._replace(heading=f"{heading}, with outlines")
+        return draw_sheet(photo, cut, maps, said, opacity=opacity, first=first)
 
     try:
         note = "" if original.cut.shows_all else "A grey line is around what the network saw."

@@ -12,6 +12,7 @@ import mmap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -34,6 +35,8 @@ from biranet.learning.onnx_file import (
     DESCRIPTION,
     EVIDENCE,
     IMAGE,
+    LESION_EVIDENCE,
+    LESIONS,
     PROBABILITIES,
     RAW_PROBABILITIES,
     describe,
@@ -83,8 +86,8 @@ class Exported(NamedTuple):
     """What is known of a file that was exported.
 
     Attributes:
-        difference: Largest difference of a probability, of a cell of the attention, or a tenth of that of the evidence,
-            from the checkpoint's, on three drawn photos and a black one.
+        difference: Largest difference of a probability, of a cell of the attention or of the maps of lesions, or a
+            tenth of that of the evidence, from the checkpoint's, on three drawn photos and a black one.
         temperature: The checkpoint's.
     """
 
@@ -121,9 +124,10 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
         checkpoint: A file that training wrote.
         out: File to write. Its input `image` is RGB pixels of prepared photos, (batch, size, size, 3), uint8; its
             outputs are `probabilities`, calibrated, (batch, 5), float32; where the model has streams `attention`,
-            (batch, streams, h, w), float32; `raw_probabilities`, before any rule, as the first; and `evidence`, where
-            the network is one of ours, (batch, 1, h, w), float32. Its metadata `biranet` is the checkpoint's header as
-            JSON. Weights in half precision stay so, and are computed with in float32.
+            (batch, streams, h, w), float32; `raw_probabilities`, before any rule, as the first; where the network is
+            one of ours `evidence`, (batch, 1, h, w), float32; and where it has a lesion branch `lesions`,
+            (batch, 5, size / 4, size / 4), and `lesion_evidence`, (batch, 4), float32. Its metadata `biranet` is the
+            checkpoint's header as JSON. Weights in half precision stay so, and are computed with in float32.
 
     Returns:
         How near its answers are.
@@ -177,9 +181,10 @@ class _Calibrated(nn.Module):
         self.temperature = info.rules.temperature
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        (logits, attention), evidence = explain(self.model, normalize(pixels, self.normalization), self.temperature)
-        masks, known = ((maps,) if maps.shape[1] else () for maps in (attention, evidence))
-        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *known
+        told = explain(self.model, normalize(pixels, self.normalization), self.temperature)
+        logits, attention = told.output
+        masks, *known = ((maps,) if maps.shape[1] else () for maps in (attention, *told[1:]))
+        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *chain(*known)
 
 
 def _as_onnx(predictor: TorchPredictor, outputs: list[str]) -> bytes:
@@ -254,17 +259,24 @@ _Answers = Mapping[str, NDArray[np.floating]]
 
 
 def _answers(predictor: Predictor, photos: Pixels) -> _Answers:
-    """Answer as `grade` does: calibrated and raw probabilities, and attention and evidence where there are any."""
-    raw, attention, evidence = predictor.predict(photos)
-    masks = {ATTENTION: attention} if attention.shape[1] else {}
-    known = {} if evidence is None else {EVIDENCE: evidence[:, None]}
-    return {PROBABILITIES: decide(raw, predictor.info.rules).probabilities, **masks, RAW_PROBABILITIES: raw, **known}
+    """Answer as `grade` does, in the order of the outputs; without those that the model does not have."""
+    told = predictor.predict(photos)
+    answers = {
+        PROBABILITIES: decide(told.probabilities, predictor.info.rules).probabilities,
+        ATTENTION: told.attention if told.attention.shape[1] else None,
+        RAW_PROBABILITIES: told.probabilities,
+        EVIDENCE: None if told.evidence is None else told.evidence[:, None],
+        LESIONS: told.lesions,
+        LESION_EVIDENCE: told.lesion_evidence,
+    }
+    return {name: values for name, values in answers.items() if values is not None}
 
 
 def _difference(ours: _Answers, theirs: _Answers) -> float:
     def of_output(name: str) -> float:
         largest = float(np.abs(ours[name] - theirs[name]).max())
         # Evidence has no bounds, and the head's root is steep at 0: the last digits of features count a thousandfold.
-        return largest / (10 * max(1, float(np.abs(ours[name]).max()))) if name == EVIDENCE else largest
+        unbounded = name in (EVIDENCE, LESION_EVIDENCE)
+        return largest / (10 * max(1, float(np.abs(ours[name]).max()))) if unbounded else largest
 
     return max(map(of_output, ours))

@@ -7,10 +7,11 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from biranet.config import Device, Engine, ModelConfig
@@ -18,14 +19,28 @@ from biranet.decisions.patients import NOBODY, PatientAnswer, Subject, answer_pa
 from biranet.decisions.rules import decide
 from biranet.errors import InputError, PhotoError
 from biranet.inference.engines import load_engine
+from biranet.inference.lesions import Lesions
 from biranet.inference.loading import Loaded, Task, encode_photo, load_photo
 from biranet.inference.prediction import Prediction
 from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.predictor import Predictor
 from biranet.learning.shipped_models import find_checkpoint, model_name
 from biranet.learning.transforms import Pixels
 from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
+
+
+class Graded(NamedTuple):
+    """An answer of the network, before it is said of which photo.
+
+    Attributes:
+        answer: The answer.
+        lesions: Maps of lesions, (5, h, w), where the network looks for them.
+    """
+
+    answer: Prediction
+    lesions: NDArray[np.float32] | None
 
 
 class Grader:
@@ -226,12 +241,21 @@ class Grader:
                 yield None
                 continue
             if photo.error is None:
-                answer = dataclasses.replace(next(graded), file=photo.name, photo=photo.pixels, original=photo.original)
+                answer = self._with_photo(next(graded), photo)
             else:
                 answer = Prediction(photo.name, photo.error.status, str(photo.error), action=photo.action)
             yield dataclasses.replace(answer, margin=photo.margin, subject=photo.subject)
 
-    def _grade(self, photos: Sequence[Pixels]) -> Iterator[Prediction]:
+    def _with_photo(self, graded: Graded, photo: Loaded) -> Prediction:
+        """Say of which photo an answer is, and where in it lesions lie."""
+        answer = dataclasses.replace(graded.answer, file=photo.name, photo=photo.pixels, original=photo.original)
+        if graded.lesions is None or self.info.lesions is None or photo.original is None:
+            return answer
+        maps = LesionMaps(graded.lesions, photo.original.cut, self.info.image_size)
+        thresholds, source = self.info.lesions.thresholds, photo.original.source
+        return dataclasses.replace(answer, lesions=Lesions(photo.name, maps, thresholds, source, photo.sha256))
+
+    def _grade(self, photos: Sequence[Pixels]) -> Iterator[Graded]:
         rules = self.info.rules
         predicted = self.predictor.predict(np.stack(photos))
         answers = decide(predicted.probabilities, rules)
@@ -239,7 +263,8 @@ class Grader:
         for row, attention in enumerate(predicted.attention):
             evidence = None if predicted.evidence is None else predicted.evidence[row]
             ends = int(answers.lowest[row]), int(answers.highest[row])
-            yield Prediction(
+            lesions, moved = (None if each is None else each[row] for each in predicted[3:])
+            answer = Prediction(
                 "",
                 grade=int(answers.grades[row]),
                 probabilities=answers.probabilities[row],
@@ -249,7 +274,9 @@ class Grader:
                 attention=attention,
                 evidence=evidence,
                 model=model_name(self.predictor.origin),
+                lesion_evidence=moved,
             )
+            yield Graded(answer, lesions)
 
 
 def load(

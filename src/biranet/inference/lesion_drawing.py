@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from biranet.config import check_opacity
 from biranet.grades import DISCLAIMER
-from biranet.learning.lesions.finder import LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import DISC, KINDS
 from biranet.photos.cut import Cut
@@ -101,15 +101,26 @@ def draw_lesions(
         graded: What a model that grades says of it.
         opacity: As for `outline`.
     """
-    said = graded.caption
+    caption = tell_lesions(graded.caption, thresholds, told)
+    heading = "The photo as it was taken, with outlines"
+    caption = caption._replace(lines=(*caption.lines, DISCLAIMER), heading=heading)
+    drawn = outline(photo, maps, thresholds, opacity=opacity)
+    return draw_sheet(photo, graded.cut, graded.maps, caption, first=drawn)
+
+
+def tell_lesions(said: Caption, thresholds: Mapping[str, float], told: Mapping[str, str]) -> Caption:
+    """Add to what is written under a picture what its outlines are.
+
+    Args:
+        said: What is written already.
+        thresholds: As for `outline`.
+        told: What was found, in words, by kind.
+    """
     words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
     colors = [*[None] * len(said.lines), *(COLORS[kind][1] for kind in told if kind in thresholds)]
     words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
-    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.", DISCLAIMER)
-    heading = "The photo as it was taken, with outlines"
-    caption = Caption(said.title, (*said.lines, *words, *notes), said.names, heading, colors)
-    drawn = outline(photo, maps, thresholds, opacity=opacity)
-    return draw_sheet(photo, graded.cut, graded.maps, caption, first=drawn)
+    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.")
+    return said._replace(lines=(*said.lines, *words, *notes), colors=colors)
 
 
 def describe_scale(thresholds: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from biranet.learning.lesions.finder import LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.lesion_kinds import CONNECTIVITY, DISC, KINDS, LESIONS
 
 MACULA_AWAY, MACULA_BELOW = 2.5, 0.3

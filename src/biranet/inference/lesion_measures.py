@@ -15,7 +15,7 @@ from biranet.evaluation.interval_methods import percentile_interval, share_inter
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
 from biranet.evaluation.lesion_pixels import Counts, count_pixels, pixel_precision, score
 from biranet.inference.lesion_findings import describe_lesions
-from biranet.learning.lesions.finder import LesionFinder, LesionMaps
+from biranet.learning.lesion_branch.maps import LesionFinder, LesionMaps
 from biranet.lesion_kinds import DISC, KINDS, LESIONS
 from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.lesion_masks import read_masks
@@ -119,7 +119,7 @@ def measure_marks(
     counts = []
     for number, (path, _) in enumerate(photos):
         try:
-            found = describe_lesions(finder.find(path), finder.info.thresholds, dict.fromkeys(LESIONS, 0))
+            found = describe_lesions(finder.find(path), finder.thresholds, dict.fromkeys(LESIONS, 0))
         except PhotoError as error:
             raise InputError(f"{path}: {error}") from error
         counts.append([found[kind].count or 0 for kind in LESIONS])

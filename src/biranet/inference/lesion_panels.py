@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from biranet.errors import InputError, PhotoError
 from biranet.inference.lesion_drawing import COLORS
-from biranet.inference.lesions import LesionReader, Lesions
+from biranet.inference.lesion_reader import LesionReader
+from biranet.inference.lesions import Lesions
 from biranet.lesion_kinds import DISC, LESIONS
 from biranet.reports.report import LESIONS_SIZE_PX, Overlay
 

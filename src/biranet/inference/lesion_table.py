@@ -10,7 +10,8 @@ from biranet.inference.addresses import Address, open_source
 from biranet.inference.grader import Grader
 from biranet.inference.inputs import PhotoList, table_kind
 from biranet.inference.lesion_findings import QUADRANTS, LesionFinding, describe_finding
-from biranet.inference.lesions import LesionReader, Lesions
+from biranet.inference.lesion_reader import LesionReader
+from biranet.inference.lesions import Lesions
 from biranet.inference.loading import Task
 from biranet.inference.pictures import picture_name
 from biranet.lesion_kinds import LESIONS

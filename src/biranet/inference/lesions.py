@@ -1,23 +1,20 @@
-"""Lesions of one photo, for every front end: found, counted, and drawn on the photo as it was taken."""
+"""Lesions that were found in one photo, for every front end: counted, and drawn on the photo as it was taken."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from biranet.config import Device
 from biranet.errors import PhotoError
 from biranet.inference.addresses import Address, open_source
 from biranet.inference.lesion_findings import LesionFinding, describe_finding, describe_lesions, find_disc
-from biranet.inference.loading import encode_photo
-from biranet.inference.prediction import Prediction
-from biranet.learning.lesions.finder import LesionFinder, LesionMaps
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import DISC, KINDS, LESIONS
 from biranet.photos.cut import Cut, scaled_px
@@ -26,6 +23,7 @@ from biranet.photos.sheet import Picture
 
 if TYPE_CHECKING:
     from biranet.inference.lesion_drawing import Graded
+    from biranet.inference.prediction import Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +38,12 @@ class Lesions:
         thresholds: From which share on a cell counts, by kind.
         source: The file, its address, or its bytes. The pixels are not kept.
         sha256: SHA-256 of the file.
-        findings: Number, area and place of the lesions of each kind.
 
     Example:
         >>> import biranet
         >>> shares = np.zeros((5, 256, 256), np.float32)
         >>> shares[1, 100:104, 120:124] = 0.9  # a haemorrhage of 16 pixels a side
+        >>> from biranet.inference.loading import encode_photo
         >>> photo = encode_photo(biranet.draw_photo(grade=4, seed=7, width_px=1024, height_px=1024))
         >>> digest = hashlib.sha256(photo).hexdigest()
         >>> maps = LesionMaps(shares, biranet.Cut.whole(1024), 1024)
@@ -61,10 +59,11 @@ class Lesions:
     thresholds: Mapping[str, float]
     source: Path | Address | bytes = field(repr=False)
     sha256: str = field(repr=False)
-    findings: Mapping[str, LesionFinding] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "findings", describe_lesions(self.maps, self.thresholds))
+    @cached_property  # grading asks for none
+    def findings(self) -> Mapping[str, LesionFinding]:
+        """Number, area and place of the lesions of each kind."""
+        return describe_lesions(self.maps, self.thresholds)
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -115,7 +114,7 @@ class Lesions:
             photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
         return outline(photo, self.maps, self.drawn, opacity=opacity, scale=scale)
 
-    def picture(self, answer: Prediction | None = None, *, opacity: float = 0.0) -> Picture:
+    def picture(self, answer: "Prediction | None" = None, *, opacity: float = 0.0) -> Picture:
         """Draw the photo with these outlines as `outlined` does and, below it, what was found, in words.
 
         Args:
@@ -139,7 +138,7 @@ class Lesions:
         return decode_photo(file, None).pixels
 
 
-def describe_answer(answer: Prediction | None, file: str, cut: Cut) -> "Graded":
+def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded":
     """Say in words and maps what a model that grades says of a photo, if one was asked.
 
     Args:
@@ -147,7 +146,7 @@ def describe_answer(answer: Prediction | None, file: str, cut: Cut) -> "Graded":
         file: What the photo is called.
         cut: Where a map would lie, where there is none.
     """
-    from biranet.inference.drawing import EVIDENCE_NOTE, caption_of
+    from biranet.inference.captions import EVIDENCE_NOTE, caption_of
     from biranet.inference.lesion_drawing import Graded
     from biranet.photos.overlay import evidence_map
     from biranet.photos.sheet import Caption
@@ -161,76 +160,3 @@ def describe_answer(answer: Prediction | None, file: str, cut: Cut) -> "Graded":
         return Graded(caption, cut)
     caption = caption._replace(lines=(*caption.lines, EVIDENCE_NOTE))
     return Graded(caption, answer.original.cut, [evidence_map(answer.evidence)])
-
-
-class LesionReader:
-    """Finds the lesions of photographs.
-
-    Args:
-        finder: What maps them.
-
-    Example:
-        >>> import biranet
-        >>> from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net
-        >>> from biranet.learning.lesions.settings import LesionConfig
-        >>> small = {"width": 8, "image_size": 96, "smallest_size": 64, "patch": 64}
-        >>> config = LesionConfig(backbone="test_resnet", pretrained=False, freeze="none", **small)
-        >>> info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), biranet.Preparation(size_px=96))
-        >>> reader = biranet.LesionReader(LesionFinder(LoadedLesions(build_lesion_net(config), info, ""), "cpu"))
-        >>> found = reader.find(biranet.draw_photo(grade=4, seed=7))
-        >>> found.maps.shares.shape
-        (5, 24, 24)
-        >>> found.findings["MA"].not_told
-        'too small to see microaneurysms: 96 pixels across the field, and 768 are needed'
-    """
-
-    def __init__(self, finder: LesionFinder) -> None:
-        self.finder = finder
-
-    def __repr__(self) -> str:
-        return f"LesionReader({self.finder.info.config.backbone}, {self.finder.info.config.image_size} px)"
-
-    def find(self, photo: Path | Address | str | bytes | Image.Image | Pixels, *, name: str | None = None) -> Lesions:
-        """Find the lesions of one photo.
-
-        Args:
-            photo: A file or its bytes, an address, a PIL picture, or RGB pixels (H, W, 3), uint8, as taken: not cut,
-                not resized.
-            name: What it is called; the name of its file when not given.
-
-        Raises:
-            InputError: If it is something else, or what the network answers is no number.
-            PhotoError: If the photo cannot be read or has no field.
-        """
-        if isinstance(photo, str):
-            photo = Path(photo)
-        source = photo if isinstance(photo, Path | Address | bytes) else encode_photo(photo)
-        file = open_source(source)
-        called = "" if isinstance(source, bytes) else str(source)
-        return Lesions(
-            called if name is None else name,
-            self.finder.find(file.data),
-            self.finder.info.thresholds,
-            source,
-            hashlib.sha256(file.data).hexdigest(),
-        )
-
-
-def load_lesions(file: Path | str, device: Device = "auto") -> LesionReader:
-    """Load what finds lesions.
-
-    Args:
-        file: `RUN/lesions.safetensors` of `biranet train-lesions`; none ships.
-        device: Where to compute; auto takes a GPU where there is one.
-
-    Raises:
-        InputError: If it is none, or there is no such device.
-
-    Example:
-        >>> import biranet
-        >>> biranet.load_lesions("no")
-        Traceback (most recent call last):
-            ...
-        biranet.errors.InputError: no is no file; give a checkpoint of lesions, such as RUN/lesions.safetensors
-    """
-    return LesionReader(LesionFinder.load(file, device))

@@ -17,6 +17,7 @@ from biranet.learning.transforms import Pixels
 from biranet.typed_tables import Value, as_text
 
 if TYPE_CHECKING:
+    from biranet.inference.lesions import Lesions
     from biranet.photos.overlay import NamedMap
     from biranet.photos.sheet import Picture
 
@@ -60,6 +61,8 @@ class Prediction:
         evidence: How much each cell of what the network saw moved the referral score, (h, w), float32: what its
             log-odds would lose without the cell, so above 0 towards referral, below 0 away from it. None where the
             model does not say: files that an earlier biranet exported, and networks of your own.
+        lesions: The lesions that a model with a lesion branch found; None for other models.
+        lesion_evidence: How much each of `LESIONS` moved the referral score, (4,), float32, as for `evidence`.
 
     Example:
         >>> import biranet
@@ -86,6 +89,8 @@ class Prediction:
     original: Original | None = None
     model: str = ""
     evidence: NDArray[np.float32] | None = None
+    lesions: "Lesions | None" = None
+    lesion_evidence: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         if self.probabilities is None:
@@ -140,6 +145,8 @@ class Prediction:
     ) -> "Picture | None":
         """Draw the photo as it was taken and, beside it, maps over it, on their scale and stretched to their range.
 
+        Where the model looks for lesions, their outlines are in the photo, a colour a kind.
+
         The photo is read again, at its full size. Where its file is gone, or holds another photo by now, what the
         network saw stands in its place, and the picture says so.
 
@@ -157,10 +164,14 @@ class Prediction:
             return None
         if self.grade is None or self.probabilities is None:
             return None
-        from biranet.inference.drawing import caption_of, draw_answer, with_own_maps
+        from biranet.inference.captions import caption_of, tell_lesion_evidence
+        from biranet.inference.drawing import draw_answer, with_own_maps
 
         answer = (self.grade, self.probabilities, self.decision, self.grade_range)
         caption = caption_of(self.file, *answer, self.model)
         if maps is None:
             maps, caption = with_own_maps(self.attention, self.evidence, caption)
-        return draw_answer(self.original, self.photo, maps, caption, opacity)
+        if self.lesion_evidence is not None:
+            told = tell_lesion_evidence(self.lesion_evidence, self.probabilities)
+            caption = caption._replace(lines=(*caption.lines, told))
+        return draw_answer(self.original, self.photo, maps, caption, opacity, self.lesions)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from biranet.config import ModelConfig
 from biranet.errors import InputError, RefusedError
-from biranet.learning.backbone import check_backbone
+from biranet.learning.backbone import check_backbone, load_backbone
 from biranet.learning.checkpoint_file import info_of
 from biranet.learning.checkpoint_info import CheckpointInfo, info_header
 from biranet.learning.flip import with_test_time_flip
+from biranet.learning.lesion_branch.grader import LesionGrader
 from biranet.learning.model import build_model
 from biranet.learning.tensors import open_checkpoint, write_tensors
 
@@ -101,7 +102,7 @@ def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = bui
             )
         with _name_in_errors(path):
             config = dataclasses.replace(info.model, pretrained=False, backbone_weights=None)
-            model = with_test_time_flip(build(config), info.model)
+            model = _with_all_parts(build(config), info)
         expected = model.state_dict()
         if stored.shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
             raise _mismatch(path, "its weights are not those of such a model")
@@ -109,6 +110,15 @@ def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = bui
         check_fit(path, tensors, expected)
         model.load_state_dict(tensors)
         return Loaded(model.eval(), info, stored.sha256)
+
+
+def _with_all_parts(model: nn.Module, info: CheckpointInfo) -> nn.Module:
+    model = with_test_time_flip(model, info.model)
+    if info.lesions is None:
+        return model
+    with torch.device("meta"):
+        stages = load_backbone(dataclasses.replace(info.model, pretrained=False, backbone_weights=None)).stages
+    return LesionGrader(model, stages, info.lesions)
 
 
 def check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """What a checkpoint says about itself: all that is needed to use its network rightly, whatever computes it."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from biranet.config import MAX_SEED, ModelConfig, describe_network
 from biranet.decisions.rules import Rules
 from biranet.errors import InputError
 from biranet.files import printable
+from biranet.learning.lesion_settings import PATCH_STEP_PX, LesionBranch
 from biranet.photos.prepare import MIN_SIZE_PX, Preparation
 from biranet.photos.prepare import VERSION as PREPARATION_VERSION
 from biranet.training_record import TrainingRecord
@@ -92,6 +94,7 @@ class CheckpointInfo:
         software: Versions of the packages it was trained with.
         doubts: What makes one doubt that it has learned, a sentence each.
         training: How it was trained; None in a checkpoint from before this was kept.
+        lesions: The lesion branch that corrects its answer; None where it has none.
 
     Example:
         >>> import biranet
@@ -121,6 +124,7 @@ class CheckpointInfo:
     software: dict[str, str] = dataclasses.field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     training: TrainingRecord | None = None
+    lesions: LesionBranch | None = None
 
     def __post_init__(self) -> None:
         numbers: dict[str, tuple[tuple[float | None, ...], float, float]] = {
@@ -148,6 +152,11 @@ class CheckpointInfo:
             "doubts": ((*self.doubts, *self.rules.doubts), MAX_TEXT_LENGTH),
             "rules.operating_points": (tuple(point.name for point in self.rules.operating_points), MAX_NAME_LENGTH),
         }
+        if self.lesions is not None:
+            texts["lesions"] = ((self.lesions.trained_on, self.lesions.photos_sha256), MAX_TEXT_LENGTH)
+            step = math.lcm(self.lesions.factor, PATCH_STEP_PX)
+            if self.image_size % step:
+                raise InputError(f"image_size must be a multiple of {step}, not {self.image_size}")
         if self.training is not None:
             settings = self.training.settings
             texts["training"] = ((settings.backbone_start, settings.device), MAX_NAME_LENGTH)
@@ -171,8 +180,9 @@ class CheckpointInfo:
     @property
     def network(self) -> str:
         """What the network is and what it looks at, in words."""
-        its = self.model
-        return describe_network(its.model, its.backbone, self.image_size, test_time_flip=its.test_time_flip)
+        its, factor = self.model, self.lesions.factor if self.lesions else 1
+        told = describe_network(its.model, its.backbone, self.image_size // factor, test_time_flip=its.test_time_flip)
+        return f"{told}; corrected by lesions found in images of {self.image_size} px" if self.lesions else told
 
 
 def short_hash(sha256: str) -> str:

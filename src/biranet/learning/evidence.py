@@ -18,6 +18,9 @@ That takes no pass through the network for each cell. With one stream as it is, 
 vector n of the other, z_k = scale (W_k n_b) n_a + bias_k, and W_k n_b, (B, K, C), is computed once: all h w answers
 together cost as much as one more layer. All of it is plain operations, so an exported graph computes it too.
 
+Where lesions correct the answer, the score is that of the corrected answer, and the evidence of a kind of lesion is
+what the score loses if nothing of that kind had been found, and all else stays.
+
 Not the derivative of S, though it is the same to first order: the signed square root is so steep at 0 that a feature
 whose average happens to lie near 0 would decide (on 72 photographs: docs/evidence.md). The masks of the attention are
 taken as they are: what a cell does to them is no part of its evidence.
@@ -25,13 +28,15 @@ taken as they are: what a cell does to them is no part of its evidence.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from biranet.grades import REFERABLE_GRADE
 from biranet.learning.flip import FlipAverage
+from biranet.learning.lesion_branch.grader import LesionGrader
+from biranet.learning.lesion_branch.pooling import pool_lesions, without_kind
 from biranet.learning.model import (
     EPSILON,
     BilinearHead,
@@ -43,6 +48,7 @@ from biranet.learning.model import (
     Stream,
     full_precision,
 )
+from biranet.lesion_kinds import LESIONS
 
 _Score = Callable[[Tensor], Tensor]
 """From logits (B, K), or (B, K, n), to a score (B,), or (B, n)."""
@@ -51,29 +57,65 @@ _LeaveOut = Callable[[_Score], Tensor]
 """From a score to what it loses by each cell, (B, 1, h, w); (B, 0, h, w) where that is not known."""
 
 
-def explain(model: nn.Module, image: Tensor, temperature: float = 1.0) -> tuple[Output, Tensor]:
-    """Grade images, and say how much each cell moved the referral score.
+class Explained(NamedTuple):
+    """What a model answers, and what moved its referral score.
+
+    Attributes:
+        output: What the model returns.
+        evidence: How much each cell moved the score, (B, 1, h, w), in units of log-odds, above 0 towards referral and
+            below 0 away from it. (B, 0, h, w) for networks that are not ours, and where no grade is referable.
+        lesions: Of a network with a lesion branch, what it found: the share of each cell that is each of `KINDS`,
+            (B, 5, H / 4, W / 4); of others (B, 0, h, w).
+        lesion_evidence: How much each of `LESIONS` moved the score, (B, 4); (B, 0) where `lesions` has none.
+    """
+
+    output: Output
+    evidence: Tensor
+    lesions: Tensor
+    lesion_evidence: Tensor
+
+
+def explain(model: nn.Module, image: Tensor, temperature: float = 1.0) -> Explained:
+    """Grade images, and say what moved the referral score.
 
     Args:
-        model: In evaluation mode: what `create_model` gives, or that within a `FlipAverage`.
+        model: In evaluation mode: what `create_model` gives, that within a `FlipAverage`, or either within a
+            `LesionGrader`.
         image: (B, 3, H, W), normalized as the backbone's weights expect.
         temperature: Of the rules; the logits are divided by it.
 
     Returns:
-        What the model returns; and the evidence, (B, 1, h, w), in units of log-odds, above 0 towards referral and below
-        0 away from it. (B, 0, h, w) for networks of other kinds, and where no grade is referable.
+        Answer, evidence and lesions.
 
     Example:
         >>> import biranet
         >>> model = biranet.create_model("ranet", backbone="test_resnet", pretrained=False).eval()
-        >>> output, evidence = explain(model, torch.rand(2, 3, 64, 64))
-        >>> evidence.shape
+        >>> explain(model, torch.rand(2, 3, 64, 64)).evidence.shape
         torch.Size([2, 1, 2, 2])
     """
+    score = partial(referral_log_odds, temperature=temperature)
+    if isinstance(model, LesionGrader):
+        return _explain_lesions(model, image, score)
     output, leave_out = _look(model, image)
-    if output.logits.shape[1] <= REFERABLE_GRADE:
-        return output, output.attention[:, :0]
-    return output, leave_out(partial(referral_log_odds, temperature=temperature))
+    none = output.attention[:, :0]
+    return Explained(output, leave_out(score) if _has_referral(output) else none, none, none[..., 0, 0])
+
+
+def _explain_lesions(model: LesionGrader, image: Tensor, score: _Score) -> Explained:
+    alone, leave_out = _look(model.model, model.shrink(image))
+    lesions = model.find(image)
+    vectors = pool_lesions(lesions)
+    output = alone._replace(logits=model.correct(alone.logits, vectors))
+    if not _has_referral(output):
+        return Explained(output, output.attention[:, :0], lesions, vectors[:, :0])
+    whole = score(output.logits)
+    without = [score(model.correct(alone.logits, without_kind(vectors, kind))) for kind in range(len(LESIONS))]
+    evidence = leave_out(lambda logits: score(model.correct(logits, vectors)))
+    return Explained(output, evidence, lesions, torch.stack([whole - each for each in without], dim=1))
+
+
+def _has_referral(output: Output) -> bool:
+    return output.logits.shape[1] > REFERABLE_GRADE
 
 
 def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:

@@ -31,7 +31,13 @@ RAW_PROBABILITIES = "raw_probabilities"
 EVIDENCE = "evidence"
 """Output: how much each cell moved the referral score, (batch, 1, h, w), float32. Earlier files have none."""
 
-USED = (RAW_PROBABILITIES, ATTENTION, EVIDENCE)
+LESIONS = "lesions"
+"""Output of models with a lesion branch: share of each cell that is each kind, (batch, 5, h, w), float32."""
+
+LESION_EVIDENCE = "lesion_evidence"
+"""Output of these: how much each kind of lesion moved the referral score, (batch, 4), float32."""
+
+USED = (RAW_PROBABILITIES, ATTENTION, EVIDENCE, LESIONS, LESION_EVIDENCE)
 """The outputs that our own grading asks for."""
 
 DESCRIPTION = "biranet"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biranet.errors import InputError
 from biranet.learning import onnx_file
 from biranet.learning.checkpoint_info import CheckpointInfo
-from biranet.learning.predictor import Predicted, refuse_not_finite
+from biranet.learning.predictor import Predicted, in_turn, refuse_not_finite
 from biranet.learning.transforms import Pixels
 
 _ERRORS_ALONE = 3
@@ -44,10 +44,17 @@ class OnnxPredictor:
 
     def predict(self, pixels: Pixels) -> Predicted:
         """Predict prepared photos, as `Predictor.predict` says."""
+        return refuse_not_finite(in_turn(pixels, self.info, self._predict), self.origin)
+
+    def _predict(self, pixels: Pixels) -> Predicted:
         answers = self._run(pixels)
-        attention = answers.get(onnx_file.ATTENTION, np.zeros((len(pixels), 0, 1, 1), np.float32))
-        evidence = answers[onnx_file.EVIDENCE][:, 0] if onnx_file.EVIDENCE in answers else None
-        return refuse_not_finite(Predicted(answers[onnx_file.RAW_PROBABILITIES], attention, evidence), self.origin)
+        return Predicted(
+            answers[onnx_file.RAW_PROBABILITIES],
+            answers.get(onnx_file.ATTENTION, np.zeros((len(pixels), 0, 1, 1), np.float32)),
+            answers[onnx_file.EVIDENCE][:, 0] if onnx_file.EVIDENCE in answers else None,
+            answers.get(onnx_file.LESIONS),
+            answers.get(onnx_file.LESION_EVIDENCE),
+        )
 
     def _run(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
         """What the graph gives for photos, by name."""

@@ -1,5 +1,6 @@
 """What answers for prepared photos: a trained network with its description, whatever computes it; no torch here."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ class Predicted(NamedTuple):
         attention: Mask of each stream, (N, streams, h, w), float32 in [0, 1].
         evidence: How much each cell moved the referral score, (N, h, w), float32, in units of log-odds
             (`biranet.learning.evidence`); None where the engine does not say.
+        lesions: What a lesion branch found: the share of each cell that is each of `biranet.lesion_kinds.KINDS`,
+            (N, 5, h, w), float32 in [0, 1]; None where there is no branch.
+        lesion_evidence: How much each kind of lesion moved the referral score, (N, 4), float32, in units of log-odds.
 
     Example:
         >>> import biranet
@@ -30,9 +34,28 @@ class Predicted(NamedTuple):
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
     evidence: NDArray[np.float32] | None = None
+    lesions: NDArray[np.float32] | None = None
+    lesion_evidence: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         return f"Predicted({counted(len(self.probabilities), 'photo')})"
+
+
+def in_turn(pixels: Pixels, info: CheckpointInfo, predict: Callable[[Pixels], Predicted]) -> Predicted:
+    """Predict a batch as its network can be asked: one photo after the other where it looks for lesions.
+
+    Each photo takes it some 250 MB, and its answer does not depend on others then.
+
+    Args:
+        pixels: The batch, as `Predictor.predict` takes it.
+        info: Of the network.
+        predict: Predicts what is given to it at once.
+    """
+    if info.lesions is None or len(pixels) == 1:
+        return predict(pixels)
+    each = [predict(photo[None]) for photo in pixels]
+    parts: Any = (None if of[0] is None else np.concatenate(of) for of in zip(*each, strict=True))
+    return Predicted(*parts)
 
 
 def refuse_not_finite(predicted: Predicted, origin: str) -> Predicted:

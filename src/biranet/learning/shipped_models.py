@@ -22,6 +22,9 @@ SHIPPED = Path(__file__).parents[1] / "shipped"
 DEFAULT = "idrid_lite0"
 """Name of the model that is used where none is named."""
 
+LESIONS_DEFAULT = "idrid_lite0_lesions"
+"""Name of the model that finds lesions where none is named."""
+
 
 @dataclass(frozen=True)
 class CardFigure:

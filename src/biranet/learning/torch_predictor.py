@@ -17,7 +17,7 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.evidence import explain
 from biranet.learning.model import build_model
 from biranet.learning.normalization import normalize
-from biranet.learning.predictor import Predicted, refuse_not_finite
+from biranet.learning.predictor import Predicted, in_turn, refuse_not_finite
 from biranet.learning.transforms import Pixels
 
 
@@ -74,14 +74,23 @@ class TorchPredictor:
     @torch.inference_mode()
     def predict(self, pixels: Pixels) -> Predicted:
         """Predict prepared photos, as `Predictor.predict` says."""
+        return refuse_not_finite(in_turn(pixels, self.info, self._explain), self.origin)
+
+    def _explain(self, pixels: Pixels) -> Predicted:
         on_device = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         with evaluation_mode(self.model):
             image = normalize(on_device, self.info.normalization)
-            output, known = explain(self.model, image, self.info.rules.temperature)
-        probabilities = output.logits.float().softmax(dim=1).cpu().numpy()
-        attention = output.attention.float().cpu().numpy()
-        evidence = known[:, 0].float().cpu().numpy() if known.shape[1] else None
-        return refuse_not_finite(Predicted(probabilities, attention, evidence), self.origin)
+            told = explain(self.model, image, self.info.rules.temperature)
+        attention, evidence, lesions, of_lesions = (
+            values.float().cpu().numpy() for values in (told.output.attention, *told[1:])
+        )
+        return Predicted(
+            told.output.logits.float().softmax(dim=1).cpu().numpy(),
+            attention,
+            evidence[:, 0] if evidence.shape[1] else None,
+            lesions if lesions.shape[1] else None,
+            of_lesions if of_lesions.shape[1] else None,
+        )
 
 
 def load_predictor(

@@ -8,7 +8,8 @@ import numpy as np
 import simplejpeg
 
 from biranet.errors import PhotoError
-from biranet.inference.drawing import caption_of, with_own_maps
+from biranet.inference.captions import caption_of
+from biranet.inference.drawing import with_own_maps
 from biranet.inference.prediction import Prediction
 from biranet.learning.transforms import Pixels
 from biranet.photos.formats import PhotoFile

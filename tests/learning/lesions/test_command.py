@@ -95,7 +95,8 @@ def test_what_is_no_checkpoint_of_lesions(biranet, photos, tmp_path):
 def test_each_kind_of_checkpoint_is_told_from_the_other(biranet, checkpoint, photos, tmp_path):
     answer = biranet("lesions", photos, "--checkpoint", find_checkpoint(None), "--out", tmp_path / "found.csv")
     assert answer.status == 2
-    assert "grades photos, and finds no lesions; give RUN/lesions.safetensors" in answer.err
+    assert "idrid_lite0 grades photos, and looks for no lesions; give idrid_lite0_lesions, which ships," in answer.err
+    assert "or RUN/lesions.safetensors" in answer.err
     answer = biranet("grade", photos, "--checkpoint", checkpoint, "--out", tmp_path / "graded.csv")
     assert answer.status == 2
     assert (

@@ -7,7 +7,7 @@ import torch
 from biranet.errors import InputError, PhotoError
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import LesionInfo, LoadedLesions, build_lesion_net, save_lesions
-from biranet.learning.lesions.finder import LesionFinder
+from biranet.learning.lesions.finder import BranchFinder
 from biranet.learning.normalization import normalize
 from biranet.photos.prepare import Preparation
 
@@ -18,7 +18,7 @@ def finder(tiny_lesions, tmp_path_factory):
     info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=96))
     path = tmp_path_factory.mktemp("lesions") / "lesions.safetensors"
     save_lesions(path, build_lesion_net(config), info)
-    return LesionFinder.load(path, "cpu")
+    return BranchFinder.load(path, "cpu")
 
 
 def test_maps_of_a_photo(finder, masked_folder):
@@ -57,6 +57,6 @@ def test_a_network_that_has_diverged_finds_nothing_silently(tiny_lesions, masked
     network = build_lesion_net(config).eval()
     network.head.maps.bias.data[:] = torch.nan
     info = LesionInfo(config, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Preparation(size_px=96))
-    finder = LesionFinder(LoadedLesions(network, info, ""), "cpu")
+    finder = BranchFinder(LoadedLesions(network, info, ""), "cpu")
     with pytest.raises(InputError, match="its training has diverged; train again with a lower lr"):
         finder.find(masked_folder / "1. Original Images" / "a. Training Set" / "IDRiD_01.jpg")

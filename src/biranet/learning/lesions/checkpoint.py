@@ -10,17 +10,15 @@ from biranet.errors import InputError
 from biranet.learning.backbone import load_backbone
 from biranet.learning.checkpoint import check_fit
 from biranet.learning.checkpoint_info import FORMAT, LESIONS_FORMAT
+from biranet.learning.lesion_settings import DEFAULT_THRESHOLD, check_thresholds
 from biranet.learning.lesions.network import LesionNet
-from biranet.learning.lesions.settings import LesionConfig
+from biranet.learning.lesions.settings import CHECKPOINT_NAME, LesionConfig
 from biranet.learning.tensors import open_tensors, write_tensors
 from biranet.lesion_kinds import KINDS
 from biranet.photos.prepare import Preparation
 from biranet.validated import STRICT, validated
 
-VERSION = 1
-CHECKPOINT_NAME = "lesions.safetensors"
-
-_DEFAULT_THRESHOLD = 0.5
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -50,14 +48,11 @@ class LesionInfo:
     photos: int = 0
     photos_sha256: str = ""
     steps: int = 0
-    thresholds: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(KINDS, _DEFAULT_THRESHOLD)
-    )
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, DEFAULT_THRESHOLD))
     software: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if set(self.thresholds) != set(KINDS) or not all(0 < each < 1 for each in self.thresholds.values()):
-            raise InputError(f"thresholds must be numbers between 0 and 1 for {', '.join(KINDS)}")
+        check_thresholds(self.thresholds)
         if not all(0 < each <= 10 for each in self.std):
             raise InputError("std must lie between 0 and 10")
 

@@ -3,13 +3,15 @@
 The way of a batch of images (B, 3, H, W):
 
     stages    the backbone's feature maps at stride 2, 4, 8, 16, 32        (B, C_i, H / s_i, W / s_i)
+    cells     those of cells smaller than 4 pixels, averaged to such cells (B, C_i, H / 4, W / 4)
     lateral   of each, BatchNorm and a 1x1 convolution to W channels       (B, width, H / s_i, W / s_i)
     sum       resized to cells of 4 pixels and added up, ReLU              (B, width, H / 4, W / 4)
     mixing    a depthwise 3x3 and a 1x1 convolution, added, ReLU           (B, width, H / 4, W / 4)
     maps      a 1x1 convolution to the kinds                               logits: (B, 5, H / 4, W / 4)
 
-A layer on such a pile of stages is what Hariharan et al. (Hypercolumns for object segmentation, CVPR 2015) train; each
-stage is weighed before it is resized, which gives the same values for less work, since both are linear.
+A layer on such a pile of stages is what Hariharan et al. (Hypercolumns for object segmentation, CVPR 2015) train. Fine
+stages are averaged before they are weighed, coarse ones weighed before they are resized: less work, and the same
+function, since all of that is linear.
 
 The head takes the stages and nothing else, so it can share a trunk with a network that grades.
 """
@@ -18,16 +20,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from biranet.errors import InputError
 from biranet.learning.backbone import Backbone
-from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX, LesionConfig
-from biranet.lesion_kinds import KINDS
+from biranet.learning.lesion_branch.head import LesionHead
+from biranet.learning.lesion_settings import PATCH_STEP_PX
+from biranet.learning.lesions.settings import LesionConfig
 from biranet.setting_names import setting
-
-_RARE = -4.0
-"""Where the logits begin: nearly no pixel is lesion, so training need not begin with unlearning the contrary."""
 
 
 class Stages(nn.Module):
@@ -96,52 +95,6 @@ class Stages(nn.Module):
             features = stage(features)
             maps.append(features)
         return maps
-
-
-class LesionHead(nn.Module):
-    """From the maps of the stages to the maps of the lesions.
-
-    Args:
-        channels: Channels of each stage.
-        strides: Stride of each stage.
-        width: Channels of the layers in between.
-
-    Example:
-        >>> import torch
-        >>> head = LesionHead([16, 40], [2, 8], width=8).eval()
-        >>> head([torch.rand(1, 16, 32, 48), torch.rand(1, 40, 8, 12)]).shape
-        torch.Size([1, 5, 16, 24])
-    """
-
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], width: int) -> None:
-        super().__init__()
-        self.first_stride = strides[0]
-        self.lateral = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(each, affine=False), nn.Conv2d(each, width, kernel_size=1))
-            for each in channels
-        )
-        self.mixing = nn.Sequential(
-            nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width), nn.Conv2d(width, width, kernel_size=1)
-        )
-        self.maps = nn.Conv2d(width, len(KINDS), kernel_size=1)
-        self.maps.bias = nn.Parameter(torch.full((len(KINDS),), _RARE))
-
-    def forward(self, stages: Sequence[Tensor]) -> Tensor:
-        """Return logits (B, 5, h, w) of cells of 4 pixels."""
-        height, width = (side * self.first_stride // CELL_PX for side in stages[0].shape[-2:])
-        resized = [_resize(lateral(stage), height, width) for lateral, stage in zip(self.lateral, stages, strict=True)]
-        features = functional.relu(torch.stack(resized).sum(dim=0))
-        features = functional.relu(features + self.mixing(features))
-        logits: Tensor = self.maps(features)
-        return logits
-
-
-def _resize(features: Tensor, height: int, width: int) -> Tensor:
-    if features.shape[-1] > width:
-        return functional.adaptive_avg_pool2d(features, (height, width))
-    if features.shape[-1] == width:
-        return features
-    return functional.interpolate(features, size=(height, width), mode="bilinear", align_corners=False)
 
 
 class LesionNet(nn.Module):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biranet.errors import InputError, PhotoError
-from biranet.learning.lesions.settings import CELL_PX, PATCH_STEP_PX, LesionConfig
+from biranet.learning.lesion_settings import CELL_PX, PATCH_STEP_PX
+from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.transforms import Pixels, draw_turn, relight, resize
 from biranet.lesion_kinds import KINDS, LESIONS
 from biranet.photos.datasets.masks import MaskedPhoto

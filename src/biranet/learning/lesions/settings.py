@@ -6,14 +6,12 @@ from typing import Any
 
 from biranet.config import MAX_SEED, Choices, Device, ModelConfig, Stage
 from biranet.errors import InputError
+from biranet.learning.lesion_settings import LARGEST_WIDTH, PATCH_STEP_PX
 from biranet.setting_names import setting
 from biranet.validated import STRICT
 
-CELL_PX = 4
-"""Side of a cell of the maps, in pixels of the photo that the network sees."""
-
-PATCH_STEP_PX = 32
-"""Sides and corners of patches are multiples of this, the stride of the last stage."""
+CHECKPOINT_NAME = "lesions.safetensors"
+"""Name of what a training writes into its run folder."""
 
 LARGEST_PX = 8192
 """No camera gives a larger field."""
@@ -66,7 +64,7 @@ class LesionConfig(Choices):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, lowest, highest in (
-            ("width", 1, 1024),
+            ("width", 1, LARGEST_WIDTH),
             ("image_size", PATCH_STEP_PX, LARGEST_PX),
             ("smallest_size", PATCH_STEP_PX, self.image_size),
             ("patch", PATCH_STEP_PX, self.smallest_size),

@@ -20,11 +20,11 @@ from biranet.console import progress_bar
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.learning.checkpoint_info import Normalization
-from biranet.learning.lesions.checkpoint import CHECKPOINT_NAME, LesionInfo, build_lesion_net, save_lesions
+from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
 from biranet.learning.lesions.loss import lesion_loss
 from biranet.learning.lesions.network import LesionNet
 from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, draw_view, read_square
-from biranet.learning.lesions.settings import LesionConfig
+from biranet.learning.lesions.settings import CHECKPOINT_NAME, LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.run_folder import STATE_NAME, software_versions
 from biranet.learning.saves import Saves
