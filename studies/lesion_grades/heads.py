@@ -6,6 +6,7 @@ anew in each round, and for fewer steps: there are 31 of them, ten of which look
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -79,7 +80,7 @@ class FastHead:
     def __init__(self, head: LesionHead, channels: Sequence[int], path: Path) -> None:
         cells = [PATCH_STEP_PX // stride for stride in STRIDES]
         maps = [torch.zeros(1, count, side, side) for count, side in zip(channels, cells, strict=True)]
-        self._session = _compile(_OfMaps(head), maps, path)
+        self._session = _compile(_OfMaps(head).eval(), maps, path)
 
     def __call__(self, maps: Sequence[Tensor]) -> Tensor:
         """Return what the head does."""
@@ -102,7 +103,10 @@ class _OfMaps(nn.Module):
 def _compile(network: nn.Module, inputs: Sequence[Tensor], path: Path) -> onnxruntime.InferenceSession:
     names = [f"input_{number}" for number in range(len(inputs))]
     sizes = {name: {0: "batch", 2: f"height_{name}", 3: f"width_{name}"} for name in names}
-    torch.onnx.export(network, tuple(inputs), path, dynamo=False, input_names=names, dynamic_axes=sizes)
+    with warnings.catch_warnings():
+        # torch's older way, which takes seconds: it warns that it is old, and that it follows one way through the code.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, tuple(inputs), path, dynamo=False, input_names=names, dynamic_axes=sizes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(path, options)

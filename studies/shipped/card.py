@@ -8,7 +8,7 @@ EXTERNAL: prepared photographs of another clinic. Of the report only the numbers
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def update_card(external: Path | None, results: Path, shipped: Path) -> None:
         InputError: If the report is of another model.
     """
     if external is not None:
-        write_json(results / "external.json", _kept(read_json(external), shipped / f"{DEFAULT}.safetensors"))
+        keep_external(external, shipped / f"{DEFAULT}.safetensors", results)
     write_card(results, shipped)
 
 
@@ -80,6 +80,7 @@ def answers_sha256(checkpoint: Path) -> str:
     with open_tensors(checkpoint, "a checkpoint") as stored:
         tensors, header = stored.tensors(), stored.header
     answers_by = {name: header[name] for name in ("rules", "model", "image_size", "mean", "std", "preparation")}
+    answers_by |= {name: header[name] for name in ("lesions",) if header.get(name)}
     total = hashlib.sha256(json.dumps(answers_by, sort_keys=True).encode())
     for name in sorted(tensors):
         total.update(name.encode() + tensors[name].numpy().tobytes())
@@ -94,18 +95,7 @@ def write_card(results: Path, shipped: Path) -> None:
         shipped: Folder of the model.
     """
     model = shipped / f"{DEFAULT}.safetensors"
-    parts = [
-        f'weights_sha256 = "{sha256_of(model)}"',
-        (HERE / "card.toml").read_text(encoding="utf-8"),
-    ]
-    answers = answers_sha256(model)
-    for name, how in MEASURED.items():
-        path = results / f"{name}.json"
-        metrics = read_json(path) if path.exists() else {}
-        if metrics.get("answers_sha256", answers) != answers:
-            _tell_left_out(path)
-        elif metrics:
-            parts.append(_measured(how, metrics))
+    parts, answers = card_parts(model, HERE / "card.toml", MEASURED, results), answers_sha256(model)
     outside = read_outside(results)
     if outside is not None and outside.answers_sha256 != answers:
         _tell_left_out(results / OUTSIDE_NAME)
@@ -114,19 +104,49 @@ def write_card(results: Path, shipped: Path) -> None:
     write_bytes(model.with_suffix(".toml"), "\n".join(parts).encode())
 
 
+def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: Path) -> list[str]:
+    """Put the words of a card and the figures of a model together, but for those that are of another model.
+
+    Args:
+        model: Its checkpoint.
+        words: The words, in TOML.
+        measured: What was measured, by the name of its file, as for `MEASURED`.
+        results: Folder with these files.
+    """
+    parts = [f'weights_sha256 = "{sha256_of(model)}"', words.read_text(encoding="utf-8")]
+    answers = answers_sha256(model)
+    for name, how in measured.items():
+        path = results / f"{name}.json"
+        metrics = read_json(path) if path.exists() else {}
+        if metrics.get("answers_sha256", answers) != answers:
+            _tell_left_out(path)
+        elif metrics:
+            parts.append(_measured(how, metrics))
+    return parts
+
+
 def _tell_left_out(path: Path) -> None:
     print(f"{path} was measured on another model, so the card leaves it out: measure this one")
 
 
-def _kept(metrics: dict[str, Any], model: Path) -> dict[str, Any]:
-    """What is kept of an external report: numbers about all photographs, and which model they are of.
+def keep_external(report: Path, model: Path, results: Path) -> None:
+    """Keep of an external report numbers about all photographs, and which model they are of, as `external.json`.
 
     Facts name files of whoever measured, and a subgroup can be a single photograph.
+
+    Args:
+        report: Its metrics.json.
+        model: The checkpoint that must have been measured.
+        results: Folder for what is kept.
+
+    Raises:
+        InputError: If the report is of another model.
     """
+    metrics = read_json(report)
     provenance = parse_provenance(metrics)
     checkpoint = provenance.facts.get(CHECKPOINT_FACT) if provenance else None
     if not isinstance(checkpoint, HashedFile) or checkpoint.sha256 != sha256_of(model):
-        raise InputError(f"the report is not one of {model}; measure it with: biranet evaluate {DEFAULT} …")
+        raise InputError(f"the report is not one of {model}; measure it with: biranet evaluate {model.stem} …")
     wanted = {
         "n",
         "groups",
@@ -135,7 +155,8 @@ def _kept(metrics: dict[str, Any], model: Path) -> dict[str, Any]:
         "ci_method",
         *((key.section or key.name) for key in map(Key.parse, FIGURES)),
     }
-    return {"answers_sha256": answers_sha256(model), **{key: metrics[key] for key in metrics if key in wanted}}
+    kept = {key: metrics[key] for key in metrics if key in wanted}
+    write_json(results / "external.json", {"answers_sha256": answers_sha256(model), **kept})
 
 
 def _measured(how: str, metrics: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""How the model that ships with a lesion branch is made and measured."""

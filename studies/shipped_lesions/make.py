@@ -1,0 +1,230 @@
+"""Make the model that ships with a lesion branch, and measure it.
+
+biranet prepare FUNDUS prepared --labels idrid.csv --size 1280
+OMP_NUM_THREADS=1 python -m studies.lesion_grades.run prepared FOLDER --external external --backbone-weights idrid_lite0
+OMP_NUM_THREADS=1 python -m studies.shipped_lesions.make prepared FOLDER --graded TABLE [--work FOLDER]
+
+FOLDER holds photos and masks as they were published; --work is the working folder of the second command, whose lesion
+heads and vectors are used here: nothing is trained. The network that grades is `idrid_lite0` as it is. What corrects it
+is fitted on its answers out of fold (`studies/shipped/results/out_of_fold.csv`) and on vectors by heads that had not
+seen the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds. Thresholds
+of outlines are chosen on the photos that teach, each looked at by a head that does not know its visit.
+
+The model goes to `src/biranet/shipped/`, with its ONNX file; what was measured to `results/`:
+
+    out_of_fold.csv          the corrected answers, before any rule
+    cross_validated.json     what was measured of them, and how they differ from those of idrid_lite0 (difference.json)
+    held_back.json           maps against masks of the photos that teach, by heads that do not know their visits
+    test.json                maps of the model against masks of the published test part
+    healthy.json             what it counts in photos of grade 0 of TABLE, and what a photo takes
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from biranet.config import ReportConfig, TrainConfig, read_recipe
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.predictions import read_predictions
+from biranet.evaluation.intervals import paired_differences
+from biranet.files import write_bytes, write_json
+from biranet.inference.export import export_onnx
+from biranet.inference.lesion_measures import measure_lesions, measure_marks
+from biranet.inference.lesion_reader import GradingFinder
+from biranet.learning.backbone import load_backbone
+from biranet.learning.calibrate import calibrate_on_predictions
+from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
+from biranet.learning.checkpoint_info import CheckpointInfo
+from biranet.learning.lesion_branch.grader import LesionGrader
+from biranet.learning.lesion_settings import LesionBranch
+from biranet.learning.onnx_predictor import load_onnx
+from biranet.learning.run_folder import software_versions
+from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT, SHIPPED, find_checkpoint
+from biranet.manifest import read_manifest
+from biranet.photos.datasets.masked import find_masked_photos
+from biranet.photos.datasets.masks import MaskedPhoto
+from biranet.photos.prepare import Preparation, prepare_photo
+from biranet.reports.notes import Note
+from biranet.reports.report import write_report
+from biranet.reports.table_provenance import Provenance
+from biranet.tables import write_table
+from biranet.version import software_version
+from studies.commands import command_parser, exit_status_of, run_as_command
+from studies.lesion_grades.correction import Fitted, fit_correction
+from studies.lesion_grades.divisions import WHOLE, divide
+from studies.lesion_grades.heads import Backbone, load_head
+from studies.lesion_grades.look import BIRANET_PX, LESION_PX, read_kept
+from studies.lesion_grades.measure import promise
+from studies.lesion_grades.run import read_photos, teaching_photos
+from studies.lesions.run import healthy_photos
+from studies.shipped.card import RESULTS as RESULTS_ALONE
+from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
+from studies.shipped_lesions.answers import (
+    DIVISION,
+    Photos,
+    as_predictions,
+    by_fold,
+    correct_out_of_fold,
+    join_answers,
+)
+from studies.shipped_lesions.card import write_card
+from studies.shipped_lesions.held_back import HeldBackFinder
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+
+SIZE_PX = max(LESION_PX)
+TIMED = 8
+"""So many photos tell how long one takes."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = command_parser(__doc__)
+    for name in ("prepared", "folder"):
+        parser.add_argument(name, metavar=name.upper(), type=Path)
+    parser.add_argument("--graded", metavar="TABLE", type=Path, required=True)
+    parser.add_argument("--work", metavar="FOLDER", type=Path, default=Path("runs", "lesion_grades"))
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
+    parser.add_argument("--shipped", metavar="FOLDER", type=Path, default=SHIPPED, help="where the model is written to")
+    given = parser.parse_args(arguments)
+    return exit_status_of(__file__, lambda: make(given))
+
+
+def make(given: argparse.Namespace) -> None:
+    """Do what this file is for."""
+    config = read_recipe(SHIPPED_RECIPE)
+    own = read_photos(given.prepared)
+    kept = read_kept(given.work / f"own_{DIVISION}", len(own))
+    folds = divide(own)[DIVISION]
+    photos = join_answers(own, folds, kept, RESULTS_ALONE / "out_of_fold.csv")
+    masked = teaching_photos(given.folder)
+    given.results.mkdir(parents=True, exist_ok=True)
+    measure_grades(photos, config, given.work, given.results)
+    thresholds = measure_masks_held_back(given, dict(zip(own["group"], folds.tolist(), strict=True)), masked)
+    write_model(given, photos, masked, thresholds, config)
+    measure_finder(given)
+    write_card(given.results, given.shipped)
+
+
+def measure_grades(photos: Photos, config: TrainConfig, work: Path, results: Path) -> None:
+    """Write the corrected answers out of fold, and what was measured of them."""
+    corrected, fitted = correct_out_of_fold(photos, config.data)
+    table = as_predictions(photos, corrected)
+    write_table(results / "out_of_fold.csv", table)
+    decided = decide_cross_fitted(by_fold(table), config.calibration)
+    alone = decide_cross_fitted(by_fold(as_predictions(photos, photos.shares)), config.calibration)
+    note = Note("method", "Corrections and rules of a fold were fitted on the answers for the other folds.")
+    measured_on = f"{FOLDS} folds by visit; no network and no lesion head had seen the visit"
+    provenance = Provenance((note,), {"Measured on": measured_on, **software_versions()})
+    report = work / "report"
+    write_report(report, decided, title=LESIONS_DEFAULT, config=ReportConfig(), provenance=provenance)
+    write_bytes(results / "cross_validated.json", (report / "metrics.json").read_bytes())
+    [differences] = paired_differences([alone, decided])
+    difference = {
+        "software": software_version(),
+        "penalties": [each.penalty for each in fitted],
+        "missed": {"alone": promise(alone), "corrected": promise(decided)},
+        "differences": differences,
+    }
+    write_json(results / "difference.json", difference)
+
+
+def measure_masks_held_back(
+    given: argparse.Namespace, folds: Mapping[str, int], masked: Sequence[MaskedPhoto]
+) -> dict[str, float]:
+    """Measure maps of the photos that teach, by heads that do not know their visits, and choose thresholds there."""
+    known = [photo for photo in masked if photo.group in folds]
+    finder = HeldBackFinder(given.work, given.folder, {photo.file: folds[photo.group] for photo in known})
+    [measured] = measure_lesions(finder, given.folder, known, (SIZE_PX,), print)
+    write_json(given.results / "held_back.json", {"software": software_version(), **measured})
+    return {kind: its["threshold"] for kind, its in measured["kinds"].items() if its["threshold"]}
+
+
+def write_model(
+    given: argparse.Namespace,
+    photos: Photos,
+    masked: Sequence[MaskedPhoto],
+    thresholds: Mapping[str, float],
+    config: TrainConfig,
+) -> None:
+    """Write the model that ships."""
+    model, info = load_checkpoint(find_checkpoint(DEFAULT))
+    backbone = Backbone(Path(DEFAULT), given.work / "backbone.onnx")
+    head = load_head(backbone, given.work / "heads", WHOLE)
+    listed = "\n".join(f"{photo.source} {photo.file} {sorted(photo.masks.items())}" for photo in masked)
+    branch = LesionBranch(
+        width=head.maps.in_channels,
+        factor=SIZE_PX // BIRANET_PX,
+        trained_on=", ".join(sorted({photo.source for photo in masked})),
+        photos=len(masked),
+        photos_sha256=hashlib.sha256(listed.encode()).hexdigest(),
+    )
+    branch = dataclasses.replace(branch, thresholds={**branch.thresholds, **thresholds})
+    stages = load_backbone(dataclasses.replace(info.model, pretrained=False)).stages
+    network = LesionGrader(model, stages, branch).eval()
+    network.lesions["head"].load_state_dict(head.state_dict())
+    set_correction(network.lesions["correction"], fit_correction(photos.learned(None, config.data)))
+    answers = read_predictions(given.results / "out_of_fold.csv")
+    described = dataclasses.replace(
+        info,
+        image_size=SIZE_PX,
+        preparation=dataclasses.replace(info.preparation, size_px=SIZE_PX),
+        lesions=branch,
+        training_set_fingerprints=tuple(
+            sorted({*info.training_set_fingerprints, *_fingerprints(given.folder, masked)})
+        ),
+    )
+    described = calibrate_on_predictions(
+        described, given.prepared, read_manifest(given.prepared), answers, config.calibration
+    )
+    path = given.shipped / f"{LESIONS_DEFAULT}.safetensors"
+    save_checkpoint(path, network, _without_folders(described, given.prepared), half=True)
+    print(f"{path}: as ONNX, answers differ by {export_onnx(path, path.with_suffix('.onnx')).difference:.1e}")
+
+
+def set_correction(correction: nn.Module, fitted: Fitted) -> None:
+    """Put what was fitted into the `Correction` of a network."""
+    for name in ("sharpness", "weight", "bias"):
+        values = torch.as_tensor(np.asarray(getattr(fitted, name)), dtype=torch.float32)
+        getattr(correction, name).copy_(values)
+
+
+def _without_folders(info: CheckpointInfo, prepared: Path) -> CheckpointInfo:
+    """Where files lay on this machine is of no use to others."""
+    fitted_on = info.rules.fitted_on.replace(str(prepared), info.trained_on)
+    return dataclasses.replace(info, rules=dataclasses.replace(info.rules, fitted_on=fitted_on))
+
+
+def _fingerprints(folder: Path, masked: Sequence[MaskedPhoto]) -> set[str]:
+    """By which copies of the photos with masks are known in any prepared folder."""
+    return {prepare_photo(folder / photo.file, Preparation(size_px=384)).fingerprint for photo in masked} - {""}
+
+
+def measure_finder(given: argparse.Namespace) -> None:
+    """Measure the lesions that the model finds: on the test part, and in photos of grade 0."""
+    path = given.shipped / f"{LESIONS_DEFAULT}.onnx"
+    finder = GradingFinder(load_onnx(path))
+    found = find_masked_photos(given.folder).photos
+    test = [photo for photo in found if photo.split == "test"]
+    [measured] = measure_lesions(finder, given.folder, test, (SIZE_PX,), print)
+    about = {"software": software_version()}
+    write_json(given.results / "test.json", about | measured)
+    finder.find(given.folder / test[0].file)  # what is done once
+    started = time.process_time()
+    for photo in test[:TIMED]:
+        finder.find(given.folder / photo.file)
+    seconds = (time.process_time() - started) / len(test[:TIMED])
+    marks = measure_marks(finder, healthy_photos(given.graded, found), print)
+    write_json(given.results / "healthy.json", about | {"cpu_seconds_a_photo": round(seconds, 2)} | marks)
+
+
+if __name__ == "__main__":
+    run_as_command(main)

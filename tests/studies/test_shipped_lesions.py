@@ -1,0 +1,128 @@
+"""The model that ships with a lesion branch: how its correction is fitted, and on what."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from biranet.config import DataConfig
+from biranet.decisions.calibration import fit_temperature
+from biranet.decisions.columns import PROBABILITIES
+from biranet.errors import InputError
+from biranet.learning.lesion_branch.grader import Correction
+from biranet.learning.lesion_branch.pooling import VALUES
+from studies.lesion_grades.correction import Learned, fit_correction, fit_with
+from studies.lesion_grades.divisions import HeadName
+from studies.lesion_grades.heads import FastHead, _new_head
+from studies.lesion_grades.look import LESION_PX
+from studies.shipped.steps import FOLDS
+from studies.shipped_lesions.answers import Photos, as_predictions, by_fold, correct_out_of_fold, join_answers
+
+PHOTOS = 100
+
+
+@pytest.fixture
+def learned():
+    """Answers that are too sure, of photos whose grade the first value of the vector knows."""
+    random = np.random.default_rng(1)
+    grades = random.integers(0, 5, PHOTOS)
+    shares = random.dirichlet(np.full(5, 0.5), PHOTOS)
+    vectors = random.normal(size=(PHOTOS, VALUES))
+    vectors[:, 0] += 6 * grades
+    return Learned(shares, vectors, grades, random.uniform(0.5, 2, PHOTOS), np.arange(PHOTOS) % FOLDS)
+
+
+def test_what_is_fitted_minimizes_the_penalized_loss_of_the_formula(learned):
+    """By a written-out loss, whose slope at what was found is none in any direction."""
+    penalty = 0.1
+    fitted = fit_with(learned, penalty)
+    weights = learned.weights / learned.weights.sum()
+    temperature = fit_temperature(learned.shares, learned.grades)
+    assert fitted.sharpness == pytest.approx(1 / temperature)
+    mean = weights @ learned.vectors
+    deviation = np.sqrt(weights @ (learned.vectors - mean) ** 2)
+
+    def loss(values):
+        weight, bias = values[:-5].reshape(5, -1), values[-5:]
+        logits = np.log(learned.shares.clip(1e-12)) / temperature + learned.vectors @ weight.T + bias
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        right = logs[np.arange(PHOTOS), learned.grades]
+        return penalty / 2 * ((weight * deviation) ** 2).sum() - weights @ right
+
+    found = np.append(fitted.weight.ravel(), fitted.bias)
+    slope = [(loss(found + step) - loss(found - step)) / 2e-5 for step in 1e-5 * np.eye(len(found))]
+    assert np.abs(slope).max() < 1e-4
+    steps = 0.05 * np.random.default_rng(3).normal(size=(20, len(found)))
+    assert all(loss(found + step) > loss(found) for step in steps)
+
+
+def test_a_strong_penalty_leaves_the_temperature_and_a_weak_one_uses_the_vector(learned):
+    strong, chosen = fit_with(learned, 1e6), fit_correction(learned)
+    assert np.abs(strong.weight).max() < 1e-6
+    right = chosen(learned.shares, learned.vectors).argmax(axis=1) == learned.grades
+    assert right.mean() > 0.5 > 0.3 > (learned.shares.argmax(axis=1) == learned.grades).mean()
+    noise = learned._replace(vectors=np.random.default_rng(2).normal(size=learned.vectors.shape))
+    assert fit_correction(noise).penalty > chosen.penalty
+
+
+def test_the_network_corrects_as_was_fitted(learned):
+    from studies.shipped_lesions.make import set_correction
+
+    fitted, correction = fit_with(learned, 0.1), Correction()
+    set_correction(correction, fitted)
+    logits = torch.from_numpy(np.log(learned.shares)).float()
+    theirs = correction(logits, torch.from_numpy(learned.vectors).float()).softmax(dim=1)
+    np.testing.assert_allclose(theirs.numpy(), fitted(learned.shares, learned.vectors), atol=1e-5)
+
+
+def photos_of(learned):
+    """Photos whose vectors say by which head they are: its folds are added to them."""
+    kept = []
+    for own, vector in zip(learned.folds.tolist(), learned.vectors, strict=True):
+        names = [HeadName.of("visits", own, other) for other in range(FOLDS)]
+        kept.append({f"lesions_{max(LESION_PX)}_{name}": vector + 0.01 * sum(name.left_out) for name in names})
+    table = pd.DataFrame({"file": [f"p{row}.jpg" for row in range(PHOTOS)], "grade": learned.grades})
+    return Photos(table.assign(group=table["file"]), learned.shares, learned.folds, kept)
+
+
+def test_nothing_of_a_fold_has_a_say_in_its_answers(learned):
+    photos, config = photos_of(learned), DataConfig()
+    before, _ = correct_out_of_fold(photos, config)
+    for fold in range(FOLDS):
+        others = photos.table["grade"].where(photos.folds != fold, 4 - photos.table["grade"])
+        after, _ = correct_out_of_fold(photos._replace(table=photos.table.assign(grade=others)), config)
+        assert np.array_equal(before[photos.folds == fold], after[photos.folds == fold])
+        taught = photos.learned(fold, config)
+        assert len(taught.grades) == PHOTOS * 4 // 5 and fold not in taught.folds
+        # Those that teach were looked at by heads that know neither this fold nor their own.
+        added = taught.vectors - learned.vectors[photos.folds != fold]
+        np.testing.assert_allclose(added[:, 0], 0.01 * (taught.folds + fold))
+    assert not np.array_equal(before, photos.shares)
+
+
+def test_answers_are_joined_by_the_names_of_files(learned, tmp_path):
+    photos = photos_of(learned)
+    table = as_predictions(photos, photos.shares)
+    assert [its["fold"].nunique() for its in by_fold(table)] == [1] * FOLDS
+    path = tmp_path / "answers.csv"
+    shuffled = table.assign(file="other/" + table["file"]).sample(frac=1, random_state=1).iloc[:-1]
+    shuffled.to_csv(path, index=False)
+    joined = join_answers(photos.table, photos.folds, photos.kept, path)
+    assert len(joined.table) == PHOTOS - 1
+    rows = joined.table["file"].str[1:-4].astype(int).to_numpy()
+    np.testing.assert_allclose(joined.shares, photos.shares[rows], atol=1e-12)
+    assert list(joined.table["grade"]) == list(learned.grades[rows]) and set(PROBABILITIES) <= set(table)
+    shuffled.assign(grade=4 - shuffled["grade"]).to_csv(path, index=False)
+    with pytest.raises(InputError, match="has other grades than the prepared photos"):
+        join_answers(photos.table, photos.folds, photos.kept, path)
+
+
+def test_a_fast_head_is_the_head(tmp_path):
+    channels = [4, 6, 8, 10, 12]
+    torch.manual_seed(1)
+    head = _new_head(channels).eval()
+    fast = FastHead(head, channels, tmp_path / "head.onnx")
+    for side in (16, 24):  # cells of the coarsest map but one decide how large the others are
+        sides = [side * 8, side * 8, side * 4, side * 2, side]
+        maps = [torch.rand(1, count, each, each) for count, each in zip(channels, sides, strict=True)]
+        torch.testing.assert_close(fast(maps), head(maps), rtol=1e-4, atol=1e-4)
