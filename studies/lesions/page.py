@@ -43,7 +43,7 @@ def _figures(results: Path) -> Iterator[str]:
     test, healthy = (json.loads((results / f"{name}.json").read_text()) for name in ("test", "healthy"))
     yield from _found(test)
     yield ""
-    yield from _healthy(healthy)
+    yield from counted_in_healthy(healthy)
 
 
 def _found(test: dict[str, Any]) -> Iterator[str]:
@@ -53,16 +53,7 @@ def _found(test: dict[str, Any]) -> Iterator[str]:
         f"part ({full['groups']} visits) at {full['size_px']} pixels across the field; in brackets 95 % intervals over "
         "visits."
     )
-    yield from ("", *head(("", "AUPR over pixels", "chance", "reported elsewhere", "photographs with it")))
-    for kind, name in {**LESIONS, DISC: "optic disc"}.items():
-        its = full["kinds"][kind]
-        elsewhere = f"{ELSEWHERE[kind]:.2f}" if kind in ELSEWHERE else "-"
-        yield row([name, with_ci(its["aupr"], its["ci"]), f"{its['prevalence']:.4f}", elsewhere, its["photos"]])
-    yield from ("", *head(("found at false marks a photo", "lesions", 1, 4, 10)))
-    for kind, name in LESIONS.items():
-        its = full["kinds"][kind]["free_response"]
-        shares = [with_ci(each["value"], each["ci"]) for each in its["sensitivity"].values()]
-        yield row([name, f"{its['lesions']:,}", *shares])
+    yield from ("", *precision(full), "", *free_response(full))
     sizes = [each["size_px"] for each in test["measured"]]
     yield from ("", *head(["AUPR at pixels across the field", *sizes]))
     for kind, name in LESIONS.items():
@@ -75,7 +66,26 @@ def _found(test: dict[str, Any]) -> Iterator[str]:
         yield row([name, *(f"{value:.2f}" for value in found)])
 
 
-def _healthy(its: dict[str, Any]) -> Iterator[str]:
+def precision(measured: dict[str, Any]) -> Iterator[str]:
+    """Tell the average precision of each kind, as `measure_lesions` gives it."""
+    yield from head(("", "AUPR over pixels", "chance", "reported elsewhere", "photographs with it"))
+    for kind, name in {**LESIONS, DISC: "optic disc"}.items():
+        its = measured["kinds"][kind]
+        elsewhere = f"{ELSEWHERE[kind]:.2f}" if kind in ELSEWHERE else "-"
+        yield row([name, with_ci(its["aupr"], its["ci"]), f"{its['prevalence']:.4f}", elsewhere, its["photos"]])
+
+
+def free_response(measured: dict[str, Any]) -> Iterator[str]:
+    """Tell the lesions that are found at some false marks a photo, as `measure_lesions` gives them."""
+    yield from head(("found at false marks a photo", "lesions", 1, 4, 10))
+    for kind, name in LESIONS.items():
+        its = measured["kinds"][kind]["free_response"]
+        shares = [with_ci(each["value"], each["ci"]) for each in its["sensitivity"].values()]
+        yield row([name, f"{its['lesions']:,}", *shares])
+
+
+def counted_in_healthy(its: dict[str, Any]) -> Iterator[str]:
+    """Tell what is counted in healthy eyes, as `measure_marks` gives it, and what a photo takes."""
     yield from prose(
         f"On {its['photos']} photographs of grade 0, one a visit, at the thresholds of `biranet lesions`: what is "
         "counted there is wrong."

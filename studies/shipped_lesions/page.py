@@ -1,0 +1,74 @@
+"""Write the figures of the model that ships with a lesion branch into docs/lesions.md, from the tables of make.py.
+
+python -m studies.shipped_lesions.page [RESULTS]
+
+Everything between the two marks in the page is replaced; what stands around it is written by people.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biranet.files import read_json
+from studies.commands import ROOT, run_as_command
+from studies.lesions.page import counted_in_healthy, free_response, precision
+from studies.pages import FiguresPage, head, prose, row, with_ci
+from studies.shipped_lesions.card import RESULTS
+
+_NAMES = {
+    "quadratic_weighted_kappa": "kappa",
+    "referable_auc": "referable AUC",
+    "any_dr_auc": "any-DR AUC",
+    "aca": "ACA",
+    "decisions.missed_fraction": "referable, not referred",
+    "decisions.needless_fraction": "others, referred",
+}
+
+
+def _figures(results: Path) -> Iterator[str]:
+    names = ("cross_validated", "difference", "held_back", "test", "healthy")
+    measured, difference, held_back, test, healthy = (read_json(results / f"{name}.json") for name in names)
+    yield from ("**Grades**", "", *_grades(measured, difference), "", "**Lesions**", "")
+    yield from prose(
+        f"The {held_back['photos']} photographs that teach ({held_back['groups']} visits), each looked at by a head "
+        "that does not know its visit:"
+    )
+    yield from ("", *precision(held_back), "", *free_response(held_back), "")
+    yield from prose(f"The model that ships, on {test['photos']} of the official test part ({test['groups']} visits):")
+    yield from ("", *precision(test), "", *free_response(test), "", *counted_in_healthy(healthy))
+
+
+def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[str]:
+    yield from head([f"{measured['n']} photographs, out of fold", *_NAMES.values()])
+    values = [_nested(measured, key) for key in _NAMES]
+    yield row(["`idrid_lite0_lesions`", *(with_ci(*each, digits=3) for each in values)])
+    each = [difference["differences"][key] for key in _NAMES]
+    cells = [with_ci(its["value"], its["ci"], 3, "+") for its in each]
+    yield row(["minus `idrid_lite0`", *cells])
+    missed = difference["missed"]
+    yield ""
+    yield from prose(
+        "By the bounds of [that study](../studies/lesion_grades/README.md) it misses at most "
+        f"{missed['corrected']['next']:.2f} of the referable photographs of the next stretch of visits (95 %), and "
+        f"`idrid_lite0` by the same photographs and folds {missed['alone']['next']:.2f}; by a rule that promises 10 %, "
+        f"{missed['corrected']['bounded']['needless']:.2f} of the others would be referred, and by `idrid_lite0` "
+        f"{missed['alone']['bounded']['needless']:.2f}."
+    )
+
+
+def _nested(measured: dict[str, Any], key: str) -> tuple[float, list[float] | None]:
+    section, _, name = key.rpartition(".")
+    its = measured[section] if section else measured
+    return its[name], its["ci"][name] if section else measured["ci"][name]
+
+
+PAGE = FiguresPage(ROOT / "docs" / "lesions.md", __file__, RESULTS, _figures)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return PAGE.run(__doc__, arguments)
+
+
+if __name__ == "__main__":
+    run_as_command(main)
