@@ -112,7 +112,7 @@ def biranet_then_lesions(task: Task, alone: Answers) -> Answers:
     vectors = task.lesions().double().numpy()
     learned = Learned(shares, vectors[taught], task.grades[taught], _weights(task, taught).numpy(), inner)
     fitted = fit_correction(learned)
-    return Answers(fitted(alone.shares, vectors[task.asked]), {"penalty": fitted.penalty})
+    return Answers(fitted(alone.shares, vectors[task.asked]), fitted.settings._asdict())
 
 
 def mean(*answers: Answers) -> Answers:

@@ -2,9 +2,12 @@
 
 What is fitted is `biranet.learning.lesion_branch.grader.Correction`: log p / T + W v + b, p being the network's answer
 and v the vector of lesions. T is the temperature of the answers; W and b minimize the cross-entropy, plus half of a
-penalty times the squares of W on values of mean 0 and variance 1. With the strongest penalty little is left of W.
+penalty times the squares of W on values of mean 0 and variance 1. With the strongest penalty little is left of W. The
+penalty, and whether each photo counts as much as any other or each grade does, are chosen on folds that are kept back,
+by the log loss of their photos.
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +20,25 @@ from biranet.grades import GRADE_COUNT
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Strengths of the penalty that there are to choose from, the strongest first."""
 
+COUNTED = ("photos", "grades")
+"""What counts the same: each photo, as in the fit of temperature and thresholds, or each grade, as in training."""
+
 _SMALLEST_SHARE, _SMALLEST_DEVIATION = 1e-12, 1e-6
 
 Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+
+
+class Settings(NamedTuple):
+    """How a correction is fitted.
+
+    Attributes:
+        counted: One of `COUNTED`.
+        penalty: One of `PENALTIES`.
+    """
+
+    counted: str
+    penalty: float
 
 
 class Fitted(NamedTuple):
@@ -30,13 +48,13 @@ class Fitted(NamedTuple):
         sharpness: 1 / T.
         weight: (5, V).
         bias: (5,).
-        penalty: The strength that was chosen.
+        settings: How it was fitted.
     """
 
     sharpness: float
     weight: Values
     bias: Values
-    penalty: float
+    settings: Settings
 
     def __call__(self, shares: Values, vectors: Values) -> Values:
         """Correct probabilities (N, 5) by the vectors (N, V) of their photos."""
@@ -50,40 +68,42 @@ class Learned(NamedTuple):
         shares: Probabilities, by networks that had not seen the photo, (N, 5).
         vectors: (N, V).
         grades: (N,).
-        weights: How much each photo counts, (N,).
+        balance: How much each photo counts where each grade counts the same, (N,).
         folds: In which each is kept back while the penalty is chosen, (N,).
     """
 
     shares: Values
     vectors: Values
     grades: Rows
-    weights: Values
+    balance: Values
     folds: Rows
 
     def rows(self, chosen: npt.NDArray[np.bool_]) -> "Learned":
         """Some of the photos."""
         return Learned(
-            self.shares[chosen], self.vectors[chosen], self.grades[chosen], self.weights[chosen], self.folds[chosen]
+            self.shares[chosen], self.vectors[chosen], self.grades[chosen], self.balance[chosen], self.folds[chosen]
         )
 
 
 def fit_correction(learned: Learned) -> Fitted:
-    """Choose the penalty with the lowest log loss on folds that are kept back, the strongest of equals, and fit."""
-    losses = np.zeros(len(PENALTIES))
+    """Choose the settings with the lowest log loss on folds that are kept back, the first of equals, and fit."""
+    options = [Settings(*each) for each in product(COUNTED, PENALTIES)]
+    losses = np.zeros(len(options))
     for fold in np.unique(learned.folds):
         rest, kept_back = learned.rows(learned.folds != fold), learned.rows(learned.folds == fold)
-        for number, penalty in enumerate(PENALTIES):
-            shares = fit_with(rest, penalty)(kept_back.shares, kept_back.vectors)
+        for number, settings in enumerate(options):
+            shares = fit_with(rest, settings)(kept_back.shares, kept_back.vectors)
             right = shares[np.arange(len(shares)), kept_back.grades].clip(_SMALLEST_SHARE)
-            losses[number] -= kept_back.weights @ np.log(right)
-    return fit_with(learned, PENALTIES[int(losses.argmin())])
+            losses[number] -= np.log(right).sum()
+    return fit_with(learned, options[int(losses.argmin())])
 
 
-def fit_with(learned: Learned, penalty: float) -> Fitted:
-    """Fit by a penalty."""
+def fit_with(learned: Learned, settings: Settings) -> Fitted:
+    """Fit by settings."""
     sharpness = 1 / fit_temperature(learned.shares, learned.grades)
     offset = _logits(learned.shares) * sharpness
-    weights = learned.weights[:, None] / learned.weights.sum()
+    counts = learned.balance if settings.counted == "grades" else np.ones(len(learned.grades))
+    weights = counts[:, None] / counts.sum()
     mean = weights[:, 0] @ learned.vectors
     deviation = np.sqrt(weights[:, 0] @ np.square(learned.vectors - mean))
     scale = np.where(deviation > _SMALLEST_DEVIATION, 1 / deviation.clip(_SMALLEST_DEVIATION), 0)
@@ -92,14 +112,15 @@ def fit_with(learned: Learned, penalty: float) -> Fitted:
     def loss_and_gradient(values: Values) -> tuple[float, Values]:
         weight, bias = values[GRADE_COUNT:].reshape(GRADE_COUNT, -1), values[:GRADE_COUNT]
         shares = _softmax(offset + standard @ weight.T + bias)
-        excess = weights * (shares - truth)
-        loss = penalty / 2 * np.square(weight).sum() - (weights * truth * np.log(shares.clip(_SMALLEST_SHARE))).sum()
-        return float(loss), np.concatenate([excess.sum(axis=0), (excess.T @ standard + penalty * weight).ravel()])
+        excess, entropy = weights * (shares - truth), -(truth * np.log(shares.clip(_SMALLEST_SHARE)))
+        loss = settings.penalty / 2 * np.square(weight).sum() + (weights * entropy).sum()
+        slope = excess.T @ standard + settings.penalty * weight
+        return float(loss), np.concatenate([excess.sum(axis=0), slope.ravel()])
 
-    start = np.zeros(GRADE_COUNT * (1 + standard.shape[1]))
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000, "gtol": 1e-8}).x
+    start, limits = np.zeros(GRADE_COUNT * (1 + standard.shape[1])), {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-8}
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=limits).x
     weight = found[GRADE_COUNT:].reshape(GRADE_COUNT, -1) * scale
-    return Fitted(sharpness, weight, found[:GRADE_COUNT] - weight @ mean, penalty)
+    return Fitted(sharpness, weight, found[:GRADE_COUNT] - weight @ mean, settings)
 
 
 def _logits(shares: Values) -> Values:

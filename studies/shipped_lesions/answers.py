@@ -47,8 +47,8 @@ class Photos(NamedTuple):
         """What a correction for a fold is fitted on; all photos where it is None."""
         rows = np.flatnonzero(self.folds != fold)
         grades = self.table["grade"].to_numpy(np.int64)[rows]
-        weights = sampling_chances(grades, config)
-        return Learned(self.shares[rows], self.vectors(fold)[rows], grades, weights, self.folds[rows])
+        balance = sampling_chances(grades, config)
+        return Learned(self.shares[rows], self.vectors(fold)[rows], grades, balance, self.folds[rows])
 
 
 def join_answers(photos: pd.DataFrame, folds: Folds, kept: Sequence[Arrays], answers: Path) -> Photos:

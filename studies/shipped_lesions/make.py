@@ -130,7 +130,7 @@ def measure_grades(photos: Photos, config: TrainConfig, work: Path, results: Pat
     [differences] = paired_differences([alone, decided])
     difference = {
         "software": software_version(),
-        "penalties": [each.penalty for each in fitted],
+        "settings": [each.settings._asdict() for each in fitted],
         "missed": {"alone": promise(alone), "corrected": promise(decided)},
         "differences": differences,
     }

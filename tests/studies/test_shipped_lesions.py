@@ -11,7 +11,7 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.errors import InputError
 from biranet.learning.lesion_branch.grader import Correction
 from biranet.learning.lesion_branch.pooling import VALUES
-from studies.lesion_grades.correction import Learned, fit_correction, fit_with
+from studies.lesion_grades.correction import COUNTED, Learned, Settings, fit_correction, fit_with
 from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.heads import FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
@@ -32,11 +32,13 @@ def learned():
     return Learned(shares, vectors, grades, random.uniform(0.5, 2, PHOTOS), np.arange(PHOTOS) % FOLDS)
 
 
-def test_what_is_fitted_minimizes_the_penalized_loss_of_the_formula(learned):
+@pytest.mark.parametrize("counted", COUNTED)
+def test_what_is_fitted_minimizes_the_penalized_loss_of_the_formula(learned, counted):
     """By a written-out loss, whose slope at what was found is none in any direction."""
     penalty = 0.1
-    fitted = fit_with(learned, penalty)
-    weights = learned.weights / learned.weights.sum()
+    fitted = fit_with(learned, Settings(counted, penalty))
+    counts = learned.balance if counted == "grades" else np.full(PHOTOS, 2.0)
+    weights = counts / counts.sum()
     temperature = fit_temperature(learned.shares, learned.grades)
     assert fitted.sharpness == pytest.approx(1 / temperature)
     mean = weights @ learned.vectors
@@ -57,18 +59,18 @@ def test_what_is_fitted_minimizes_the_penalized_loss_of_the_formula(learned):
 
 
 def test_a_strong_penalty_leaves_the_temperature_and_a_weak_one_uses_the_vector(learned):
-    strong, chosen = fit_with(learned, 1e6), fit_correction(learned)
+    strong, chosen = fit_with(learned, Settings("photos", 1e6)), fit_correction(learned)
     assert np.abs(strong.weight).max() < 1e-6
     right = chosen(learned.shares, learned.vectors).argmax(axis=1) == learned.grades
     assert right.mean() > 0.5 > 0.3 > (learned.shares.argmax(axis=1) == learned.grades).mean()
     noise = learned._replace(vectors=np.random.default_rng(2).normal(size=learned.vectors.shape))
-    assert fit_correction(noise).penalty > chosen.penalty
+    assert fit_correction(noise).settings.penalty > chosen.settings.penalty
 
 
 def test_the_network_corrects_as_was_fitted(learned):
     from studies.shipped_lesions.make import set_correction
 
-    fitted, correction = fit_with(learned, 0.1), Correction()
+    fitted, correction = fit_with(learned, Settings("grades", 0.1)), Correction()
     set_correction(correction, fitted)
     logits = torch.from_numpy(np.log(learned.shares)).float()
     theirs = correction(logits, torch.from_numpy(learned.vectors).float()).softmax(dim=1)
