@@ -117,8 +117,13 @@ def fit_with(learned: Learned, settings: Settings) -> Fitted:
         slope = excess.T @ standard + settings.penalty * weight
         return float(loss), np.concatenate([excess.sum(axis=0), slope.ravel()])
 
-    start, limits = np.zeros(GRADE_COUNT * (1 + standard.shape[1])), {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-8}
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=limits).x
+    found = minimize(
+        loss_and_gradient,
+        np.zeros(GRADE_COUNT * (1 + standard.shape[1])),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-8},
+    ).x
     weight = found[GRADE_COUNT:].reshape(GRADE_COUNT, -1) * scale
     return Fitted(sharpness, weight, found[:GRADE_COUNT] - weight @ mean, settings)
 
