@@ -55,8 +55,10 @@ format: setup ## Lay out the code and repair what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# The second of two threads would use up a processor while it waits for the first.
 test-kernels: setup ## Run the tests marked kernels as two older processors would compute them
-	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
+	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE \
+		$(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
 
 test-apart: setup ## Run the tests marked apart, which bring a Ray cluster or OpenVINO into their process
