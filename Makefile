@@ -7,9 +7,9 @@ INSTALLED = $(VENV)/.installed
 # Modules are compiled once, whatever the environment says: each command that tests start would do it anew.
 export PYTHONDONTWRITEBYTECODE =
 
-# Two processes with one thread each: with more threads they would only wait for one another. Who is done early takes
-# over what the other has left.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# Two processes with one thread each: with more threads they would only wait for one another. A file goes to one of them,
+# or both would make what its tests share; who is done takes the next one, and the longest come first.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The files that hold tests of a mark: looking through all others for it would take longer than the tests.
 marked = $(shell grep -rl --include=*.py 'mark\.$(1)\b' tests)
