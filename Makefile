@@ -24,7 +24,8 @@ help: ## List these commands
 setup: $(INSTALLED) ## Install everything into .venv
 
 # The lock is complete, so pip looks for no dependencies: older pips stumble over versions newer than the pins. pip
-# compiles on one core, compileall on all; templates that are no Python it cannot compile, and need not.
+# compiles on one core, compileall on all; templates that are no Python it cannot compile, and need not, nor the tests of
+# other packages.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "$(PYTHON) is not Python 3.11 or newer; name one that is, for example: make setup PYTHON=python3.12"; exit 2; }
@@ -33,7 +34,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --no-compile --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	@touch $@
 
 demo: setup ## Run the whole chain on drawn photographs, and say where the report is
