@@ -206,6 +206,7 @@ def undisturbed(split_folder, small, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
@@ -243,6 +244,7 @@ def many(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number, many):
@@ -269,6 +271,7 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
     assert tree(place / "out") == tree(many / "undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):

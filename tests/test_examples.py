@@ -28,6 +28,7 @@ def in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("example", sorted({path.name for path in EXAMPLES.glob("*.py")} - set(FRAMEWORKS)))
 def test_example(example: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +52,7 @@ def test_example_of_a_framework(example: str, tmp_path: Path, monkeypatch: pytes
     assert re.search(printed, out)
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("notebook", sorted(path.name for path in EXAMPLES.glob("*.ipynb")))
 def test_notebook_runs_from_top_to_bottom_and_holds_no_outputs(
