@@ -7,9 +7,9 @@ INSTALLED = $(VENV)/.installed
 # Modules are compiled once, whatever the environment says: each command that tests start would do it anew.
 export PYTHONDONTWRITEBYTECODE =
 
-# Two processes with one thread each: with more threads they would only wait for one another. Who is done early takes
-# over what the other has left.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# Two processes with one thread each: with more threads they would only wait for one another. A file goes to one of them,
+# or both would make what its tests share; who is done takes the next one, and the longest come first.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The files that hold tests of a mark: looking through all others for it would take longer than the tests.
 marked = $(shell grep -rl --include=*.py 'mark\.$(1)\b' tests)
@@ -24,7 +24,8 @@ help: ## List these commands
 setup: $(INSTALLED) ## Install everything into .venv
 
 # The lock is complete, so pip looks for no dependencies: older pips stumble over versions newer than the pins. pip
-# compiles on one core, compileall on all; templates that are no Python it cannot compile, and need not.
+# compiles on one core, compileall on all; templates that are no Python it cannot compile, and need not, nor the tests of
+# other packages.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "$(PYTHON) is not Python 3.11 or newer; name one that is, for example: make setup PYTHON=python3.12"; exit 2; }
@@ -33,7 +34,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --no-compile --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	@touch $@
 
 demo: setup ## Run the whole chain on drawn photographs, and say where the report is
@@ -55,8 +56,10 @@ format: setup ## Lay out the code and repair what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# The second of two threads would use up a processor while it waits for the first.
 test-kernels: setup ## Run the tests marked kernels as two older processors would compute them
-	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
+	OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE \
+		$(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
 	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m kernels $(call marked,kernels)
 
 test-apart: setup ## Run the tests marked apart, which bring a Ray cluster or OpenVINO into their process

@@ -1,5 +1,7 @@
 """Photographs for the tests: drawn ones always, real ones where they are; and in which order the tests run."""
 
+import atexit
+import gc
 import hashlib
 import os
 import shlex
@@ -32,6 +34,18 @@ os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"biranet-tests-
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # No test may reach for a hub; a missing file must fail at once, not after retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Seek no garbage in what is imported, neither meanwhile nor after each test: it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -78,7 +78,6 @@ def test_of_models(stand_in, split_folder, checkpoint, tmp_path, follow, monkeyp
     use = ["grade", "NEW_PHOTOS", "--checkpoint"]
     assert follow("models") == ["models", "idrid_lite0"]
     assert follow("models", "idrid_lite0") == [*use, "idrid_lite0"]
-    assert follow("export", checkpoint, "network.onnx") == [*use, "network.onnx"]
     assert follow("export", checkpoint, "half.safetensors") == [*use, "half.safetensors"]
     shutil.copy(checkpoint, "mine.safetensors")
     shutil.copytree(split_folder, "prepared")

@@ -24,8 +24,8 @@ from warm import unmeasured
 EARLIER = f"{','.join(TABLE_COLUMNS)}\n"
 """A table of grades, from before."""
 
-LONG = "--epochs 12 --batch-size 4 --draws-per-epoch 16 --workers 1 --early-stop 0"
-"""A training with twelve chances to be stopped; it loads photos in another process, as in life."""
+LONG = "--epochs 6 --batch-size 4 --draws-per-epoch 16 --workers 1 --early-stop 0"
+"""A training with six chances to be stopped; it loads photos in another process, as in life."""
 
 
 def comparable(tree):
@@ -206,6 +206,7 @@ def undisturbed(split_folder, small, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
@@ -221,16 +222,16 @@ def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     said = re.fullmatch(
-        r"biranet: stopped (?:in|after) epoch (\d+) of 12(?:, after batch \d of 4)?; everything is saved\. "
+        r"biranet: stopped (?:in|after) epoch (\d+) of 6(?:, after batch \d of 4)?; everything is saved\. "
         r"Go on with: biranet (.*)\n",
         err,
     )
     assert said, err
-    assert 1 <= int(said[1]) < 12
+    assert 1 <= int(said[1]) < 6
 
     assert biranet(*shlex.split(said[2])).status == 0
     assert comparable(tree(place / "run")) == comparable(tree(undisturbed))
-    assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 12
+    assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 6
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +244,7 @@ def many(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number, many):
@@ -269,6 +271,7 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
     assert tree(place / "out") == tree(many / "undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):

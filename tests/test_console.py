@@ -89,6 +89,7 @@ def test_closed_and_full_streams_leave_the_work_done(place, streams, status, tol
     assert len((place / "out" / "manifest.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 def test_grade_is_done_without_streams(place):
     assert run("grade photos --checkpoint model.safetensors --workers 0 --out g.csv >&- 2>&-").returncode == 0

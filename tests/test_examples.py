@@ -4,14 +4,12 @@ import importlib.util
 import json
 import re
 import runpy
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from warm import unmeasured
+from warm import Warm
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FRAMEWORKS = {
@@ -30,6 +28,7 @@ def in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("example", sorted({path.name for path in EXAMPLES.glob("*.py")} - set(FRAMEWORKS)))
 def test_example(example: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,18 +41,18 @@ def test_example(example: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("example", FRAMEWORKS)
-def test_example_of_a_framework(example: str, tmp_path: Path) -> None:
+def test_example_of_a_framework(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Warm) -> None:
     framework, printed = FRAMEWORKS[example]
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
-    # Some keep caches in the home of whoever runs them.
-    places = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
-    command = [sys.executable, str(EXAMPLES / example)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=unmeasured() | places)
-    assert done.returncode == 0, done.stderr
-    assert re.search(printed, done.stdout)
+    monkeypatch.chdir(tmp_path)
+    process = warm.start(program=EXAMPLES / example, home=tmp_path)  # some keep caches in the home
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert re.search(printed, out)
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("notebook", sorted(path.name for path in EXAMPLES.glob("*.ipynb")))
 def test_notebook_runs_from_top_to_bottom_and_holds_no_outputs(

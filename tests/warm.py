@@ -39,13 +39,20 @@ class Warm:
         self._process.communicate(timeout=60)
         self._folder.cleanup()
 
-    def start(self, *words: object, program: str | Path = "biranet") -> "Fork":
-        """Start `python -m PROGRAM WORDS`, or a program that is a file, in a session of its own."""
+    def start(self, *words: object, program: str | Path = "biranet", home: Path | None = None) -> "Fork":
+        """Start `python -m PROGRAM WORDS`, or a program that is a file, in a session of its own.
+
+        Args:
+            words: What the program is told.
+            program: Name of a module, or a file.
+            home: Folder that it shall take for the home of whoever runs it, and for the place of temporary files.
+        """
         place = Path(tempfile.mkdtemp(dir=self._folder.name))
         for name in ("out", "err"):
             (place / name).touch()
         assert self._process.stdin and self._process.stdout
-        request = json.dumps([str(Path.cwd()), str(place), [str(word) for word in (program, *words)]])
+        places = {} if home is None else {"HOME": str(home), "TMPDIR": str(home)}
+        request = json.dumps([str(Path.cwd()), str(place), [str(word) for word in (program, *words)], places])
         print(request, file=self._process.stdin, flush=True)
         return Fork(int(self._process.stdout.readline()), place)
 
@@ -96,9 +103,10 @@ def _serve() -> None:
     for line in iter(sys.stdin.readline, ""):
         if os.fork():
             continue
-        cwd, place, words = json.loads(line)
+        cwd, place, words, places = json.loads(line)
         child = os.fork()
         if not child:
+            os.environ.update(places)
             _become(cwd, Path(place), words)
             return
         print(child, flush=True)

@@ -157,6 +157,7 @@ assert "onnxruntime" in sys.modules
 """
 
 
+@pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("engine", ["onnx", "auto"])
 def test_grading_by_onnx_runtime_loads_nothing_heavy(engine, drawn_photos, tmp_path):

@@ -177,8 +177,8 @@ def test_graph_is_as_it_is_described(exported):
 @pytest.mark.parametrize(
     ("name", "backbone", "freeze", "flip"),
     [
-        pytest.param("ranet", "test_convnext3", "stage3", True, marks=pytest.mark.sample),
-        pytest.param("plain", "test_resnet", "stage1", True, marks=pytest.mark.sample),
+        pytest.param("ranet", "test_convnext3", "stage3", True, marks=SAMPLE),
+        pytest.param("plain", "test_resnet", "stage1", True, marks=SAMPLE),
         pytest.param("ranet", "test_vit", "none", False, marks=SAMPLE),
         pytest.param("biranet", "test_resnet", "stage2", False, marks=pytest.mark.slow),
         pytest.param("biranet", "test_resnet", "stage2", True, marks=SAMPLE),
