@@ -19,9 +19,16 @@ Source: the prediction interval of Student's t; Hahn and Meeker, Statistical Int
 Bartlett, The Square Root Transformation in Analysis of Variance, Suppl. J. R. Stat. Soc. 3 (1936).
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.special import stdtrit
+
+from biranet.decisions.columns import probabilities, referable_score
+from biranet.grades import DECISIONS, REFERABLE_GRADE
+from studies.stretches import stretch_of
 
 LEVEL = 0.95
 STRETCHES = 10
@@ -138,3 +145,44 @@ def bounded_threshold(score: Values, referable: Flags, stretch: Stretch, target:
             break
         best = float(threshold)
     return best
+
+
+def promise(decided: pd.DataFrame) -> dict[str, Any]:
+    """Bound what is missed of a new stretch of visits, by the rules as they are and by a rule that has a bound.
+
+    Args:
+        decided: Answers out of fold, with decisions.
+
+    Returns:
+        `shares`, missed of each stretch by the rules as they are, and all together; `next` and `mean`, their bounds,
+        and `held`, in how many stretches the bound of the others was right; `bounded`, the rule whose bound is
+        `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
+        it misses of each stretch when it was fitted on the others.
+    """
+    stretch, referable = stretch_of(decided, STRETCHES), (decided["grade"] >= REFERABLE_GRADE).to_numpy()
+    missed = referable & (decided["decision"] == DECISIONS[0]).to_numpy()
+    score = referable_score(probabilities(decided))
+    shares = missed_shares(missed, referable, stretch)
+    threshold = bounded_threshold(score, referable, stretch)
+    new = [_missed_of_new(score, referable, stretch, number) for number in range(STRETCHES)]
+    return {
+        "fraction": float(missed.sum() / referable.sum()),
+        "shares": shares.tolist(),
+        "next": bound_next(shares),
+        "mean": bound_mean(shares),
+        "held": held(shares),
+        "bounded": {
+            "threshold": threshold,
+            "missed": float((score[referable] < threshold).mean()),
+            "needless": float((score[~referable] >= threshold).mean()),
+            "of_new_stretches": new,
+        },
+    }
+
+
+def _missed_of_new(score: Values, referable: Flags, stretch: Stretch, number: int) -> float:
+    """The share that is missed of a stretch by a rule that was fitted on the others."""
+    its = stretch == number
+    others = np.unique(stretch[~its], return_inverse=True)[1]
+    threshold = bounded_threshold(score[~its], referable[~its], others)
+    return float((score[its & referable] < threshold).mean())

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from biranet.learning.split import split_photos
-from studies.shipped.promise import stretch_of
 from studies.shipped.steps import FOLDS, OUTER
+from studies.stretches import stretch_of
 
 Folds = npt.NDArray[np.int64]
 

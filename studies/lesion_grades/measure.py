@@ -11,37 +11,25 @@ import numpy as np
 import pandas as pd
 
 from biranet.config import CalibrationConfig, TrainConfig
-from biranet.decisions.columns import PROBABILITIES, probabilities, referable_score
+from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.fit import fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.files import read_json, write_json
-from biranet.grades import DECISIONS, REFERABLE_GRADE
+from biranet.grades import REFERABLE_GRADE
 from biranet.lesion_kinds import LESIONS
 from biranet.tables import write_table
 from biranet.version import software_version
-from studies.lesion_grades.bound import (
-    LEVEL,
-    STRETCHES,
-    TARGET,
-    Flags,
-    Stretch,
-    Values,
-    bound_mean,
-    bound_next,
-    bounded_threshold,
-    coverage,
-    held,
-    missed_shares,
-)
+from studies.lesion_grades.bound import LEVEL, STRETCHES, TARGET, coverage, promise
 from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.look import WHOLE_PX
 from studies.lesion_grades.seen import ELSEWHERE, Seen
 from studies.shipped.card import RESULTS as SHIPPED_RESULTS
-from studies.shipped.promise import stretch_of
+from studies.shipped.card import by_fold
 from studies.shipped.steps import FOLDS
+from studies.stretches import stretch_of
 
 WAYS = {
     "biranet": "BiRA-Net alone",
@@ -240,46 +228,4 @@ def _differences(decided: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any
 
 def _promise_of_shipped(rules: CalibrationConfig) -> dict[str, Any]:
     """What can be promised of the model that ships, by its answers out of fold."""
-    answers = read_predictions(SHIPPED_RESULTS / "out_of_fold.csv").groupby("fold")
-    return promise(decide_cross_fitted([table.reset_index(drop=True) for _, table in answers], rules))
-
-
-def promise(decided: pd.DataFrame) -> dict[str, Any]:
-    """Bound what is missed of a new stretch of visits, by the rules as they are and by a rule that has a bound.
-
-    Args:
-        decided: Answers out of fold, with decisions.
-
-    Returns:
-        `shares`, missed of each stretch by the rules as they are, and all together; `next` and `mean`, their bounds,
-        and `held`, in how many stretches the bound of the others was right; `bounded`, the rule whose bound is
-        `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
-        it misses of each stretch when it was fitted on the others.
-    """
-    stretch, referable = stretch_of(decided, STRETCHES), (decided["grade"] >= REFERABLE_GRADE).to_numpy()
-    missed = referable & (decided["decision"] == DECISIONS[0]).to_numpy()
-    score = referable_score(probabilities(decided))
-    shares = missed_shares(missed, referable, stretch)
-    threshold = bounded_threshold(score, referable, stretch)
-    new = [_missed_of_new(score, referable, stretch, number) for number in range(STRETCHES)]
-    return {
-        "fraction": float(missed.sum() / referable.sum()),
-        "shares": shares.tolist(),
-        "next": bound_next(shares),
-        "mean": bound_mean(shares),
-        "held": held(shares),
-        "bounded": {
-            "threshold": threshold,
-            "missed": float((score[referable] < threshold).mean()),
-            "needless": float((score[~referable] >= threshold).mean()),
-            "of_new_stretches": new,
-        },
-    }
-
-
-def _missed_of_new(score: Values, referable: Flags, stretch: Stretch, number: int) -> float:
-    """The share that is missed of a stretch by a rule that was fitted on the others."""
-    its = stretch == number
-    others = np.unique(stretch[~its], return_inverse=True)[1]
-    threshold = bounded_threshold(score[~its], referable[~its], others)
-    return float((score[its & referable] < threshold).mean())
+    return promise(decide_cross_fitted(by_fold(read_predictions(SHIPPED_RESULTS / "out_of_fold.csv")), rules))

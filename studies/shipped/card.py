@@ -12,6 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from biranet.config import read_recipe
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, from_json
 from biranet.files import read_json, sha256_of, write_bytes, write_json
@@ -19,7 +24,8 @@ from biranet.learning.shipped_models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_tensors
 from biranet.reports.facts import CHECKPOINT_FACT, HashedFile
 from biranet.reports.table_provenance import parse_provenance
-from studies.commands import command_parser, exit_status_of, run_as_command
+from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
+from studies.lesion_grades.bound import LEVEL, STRETCHES, promise
 from studies.shipped.outside import OUTSIDE_NAME, card_blocks, read_outside
 
 HERE = Path(__file__).resolve().parent
@@ -111,7 +117,7 @@ def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: P
         model: Its checkpoint.
         words: The words, in TOML.
         measured: What was measured, by the name of its file, as for `MEASURED`.
-        results: Folder with these files.
+        results: Folder with these files, and with `out_of_fold.csv`.
     """
     parts = [f'weights_sha256 = "{sha256_of(model)}"', words.read_text(encoding="utf-8")]
     answers = answers_sha256(model)
@@ -122,7 +128,20 @@ def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: P
             _tell_left_out(path)
         elif metrics:
             parts.append(_measured(how, metrics))
-    return parts
+    return [*parts, _missed(results / "out_of_fold.csv")]
+
+
+def _missed(answers: Path) -> str:
+    """Say what can be promised of missed photos, by answers out of fold."""
+    calibration = read_recipe(ROOT / "recipes" / f"{DEFAULT}.toml").calibration
+    promised = promise(decide_cross_fitted(by_fold(read_predictions(answers)), calibration))
+    lines = ["[missed]", f"out_of_fold = {promised['fraction']:.6f}", f"next_stretch = {promised['next']:.6f}"]
+    return "\n".join([*lines, f"level = {LEVEL}", f"stretches = {STRETCHES}", ""])
+
+
+def by_fold(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Part a table of predictions by its folds."""
+    return [its.reset_index(drop=True) for _, its in table.groupby("fold")]
 
 
 def _tell_left_out(path: Path) -> None:

@@ -12,7 +12,6 @@ can be asked without the photos that were kept back goes to results/promise.json
     copies      larger than those it learned from: what it says of the same photos in both
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -46,6 +45,7 @@ from studies.commands import command_parser, exit_status_of, run_as_command
 from studies.shipped.card import RESULTS
 from studies.shipped.outside import read_outside
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
+from studies.stretches import number_of, stretch_of
 
 DIVISIONS = 5
 """So many divisions into folds of either kind; those of stretches begin at another photo each."""
@@ -95,38 +95,6 @@ def ask(prepared: Path, larger: Path, results: Path) -> None:
         "folds": folds(predictor, prepared, config),
     }
     write_json(results / PROMISE_NAME, found)
-
-
-def number_of(file: str) -> int:
-    """The number at the end of a photo's name.
-
-    Example:
-        >>> number_of("images512/idrid/IDRiD_012.jpg")
-        12
-    """
-    return int(re.findall(r"\d+", Path(file).stem)[-1])
-
-
-def stretch_of(photos: pd.DataFrame, count: int, shift: float = 0.0) -> npt.NDArray[np.int64]:
-    """Divide photos into stretches of the numbering, visits whole, each where its first photo stands.
-
-    Args:
-        photos: With the columns `file` and `group`.
-        count: How many stretches.
-        shift: How far the first one begins behind the first photo, as a share of a stretch; the last one then goes on
-            at the first photo.
-
-    Returns:
-        The stretch of each photo.
-    """
-    numbers = photos["file"].map(number_of)
-    first = numbers.groupby(photos["group"]).transform("min")
-    order = np.lexsort([numbers, first])
-    sizes = photos.groupby("group")["file"].transform("size").to_numpy()
-    place = np.empty(len(photos), np.int64)
-    place[order] = np.arange(len(photos))
-    middle = pd.Series(place).groupby(photos["group"].to_numpy()).transform("min").to_numpy() + sizes / 2
-    return np.asarray(np.floor(middle / len(photos) * count - shift) % count, np.int64)
 
 
 def stretches(decided: pd.DataFrame, results: Path) -> dict[str, Any]:

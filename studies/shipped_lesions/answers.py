@@ -89,8 +89,3 @@ def as_predictions(photos: Photos, shares: Values) -> pd.DataFrame:
     columns: Mapping[str, Values] = dict(zip(PROBABILITIES, shares.T, strict=True))
     table = photos.table[["file", "group", "grade"]].astype({"grade": int})
     return table.assign(predicted_grade=shares.argmax(axis=1), **columns, fold=photos.folds)
-
-
-def by_fold(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """Part a table of predictions by its folds."""
-    return [its.reset_index(drop=True) for _, its in table.groupby("fold")]

@@ -34,7 +34,7 @@ from biranet.config import ReportConfig, TrainConfig, read_recipe
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.evaluation.intervals import paired_differences
-from biranet.files import write_bytes, write_json
+from biranet.files import read_json, write_bytes, write_json
 from biranet.inference.export import export_onnx
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
 from biranet.inference.lesion_reader import GradingFinder
@@ -57,20 +57,20 @@ from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.commands import command_parser, exit_status_of, run_as_command
+from studies.lesion_grades.bound import promise
 from studies.lesion_grades.correction import Fitted, fit_correction
 from studies.lesion_grades.divisions import WHOLE, divide
 from studies.lesion_grades.heads import Backbone, load_head
 from studies.lesion_grades.look import BIRANET_PX, LESION_PX, read_kept
-from studies.lesion_grades.measure import promise
 from studies.lesion_grades.run import read_photos, teaching_photos
 from studies.lesions.run import healthy_photos
 from studies.shipped.card import RESULTS as RESULTS_ALONE
+from studies.shipped.card import by_fold
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 from studies.shipped_lesions.answers import (
     DIVISION,
     Photos,
     as_predictions,
-    by_fold,
     correct_out_of_fold,
     join_answers,
 )
@@ -141,10 +141,14 @@ def measure_masks_held_back(
     given: argparse.Namespace, folds: Mapping[str, int], masked: Sequence[MaskedPhoto]
 ) -> dict[str, float]:
     """Measure maps of the photos that teach, by heads that do not know their visits, and choose thresholds there."""
-    known = [photo for photo in masked if photo.group in folds]
-    finder = HeldBackFinder(given.work, given.folder, {photo.file: folds[photo.group] for photo in known})
-    [measured] = measure_lesions(finder, given.folder, known, (SIZE_PX,), print)
-    write_json(given.results / "held_back.json", {"software": software_version(), **measured})
+    kept = given.work / "held_back.json"
+    if not kept.exists():
+        known = [photo for photo in masked if photo.group in folds]
+        finder = HeldBackFinder(given.work, given.folder, {photo.file: folds[photo.group] for photo in known})
+        [measured] = measure_lesions(finder, given.folder, known, (SIZE_PX,), print)
+        write_json(kept, {"software": software_version(), **measured})
+    measured = read_json(kept)
+    write_json(given.results / "held_back.json", measured)
     return {kind: its["threshold"] for kind, its in measured["kinds"].items() if its["threshold"]}
 
 
@@ -187,6 +191,7 @@ def write_model(
     )
     path = given.shipped / f"{LESIONS_DEFAULT}.safetensors"
     save_checkpoint(path, network, _without_folders(described, given.prepared), half=True)
+    write_card(given.results, given.shipped)  # without one, a model that ships is not read
     print(f"{path}: as ONNX, answers differ by {export_onnx(path, path.with_suffix('.onnx')).difference:.1e}")
 
 

@@ -16,9 +16,17 @@ from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.datasets.masks import MaskedPhoto
 from studies.lesion_grades import arms, measure, run
 from studies.lesion_grades.arms import Answers, biranet_and_lesions, forest, grade_all, lesions, mean
-from studies.lesion_grades.bound import bound_mean, bound_next, bounded_threshold, coverage, held, missed_shares
+from studies.lesion_grades.bound import (
+    bound_mean,
+    bound_next,
+    bounded_threshold,
+    coverage,
+    held,
+    missed_shares,
+    promise,
+)
 from studies.lesion_grades.divisions import WHOLE, HeadName, head_names, heads_of
-from studies.lesion_grades.measure import WAYS, promise
+from studies.lesion_grades.measure import WAYS
 from studies.lesion_grades.network import LesionBiraNet, Shown, answer, train
 from studies.lesion_grades.seen import ELSEWHERE, Seen, Task
 from studies.shipped.steps import FOLDS

@@ -15,8 +15,9 @@ from studies.lesion_grades.correction import COUNTED, Learned, Settings, fit_cor
 from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.heads import FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
+from studies.shipped.card import by_fold
 from studies.shipped.steps import FOLDS
-from studies.shipped_lesions.answers import Photos, as_predictions, by_fold, correct_out_of_fold, join_answers
+from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold, join_answers
 
 PHOTOS = 100
 

@@ -104,6 +104,7 @@ def _card(name: str, card: "ModelCard") -> Iterator[str]:
             (f"Measured: {measured.how}", [_figure(*each) for each in measured.figures.items()])
             for measured in card.metrics
         ),
+        *([("Promised of missed photographs", [str(card.missed)])] if card.missed else []),
         ("Intended use", [card.intended_use]),
         ("Limits", [f"- {limit}" for limit in card.limits]),
         ("Weights", [f"{_megabytes(path):.1f} MB, {card.license}"]),

@@ -222,7 +222,8 @@ def describe_origin(
 
 def describe_model(info: CheckpointInfo) -> ModelFact:
     """Say what the network is, as data."""
-    return ModelFact(info.model.model, info.model.backbone, info.image_size, info.model.test_time_flip)
+    its, network_px = info.model, info.network_px if info.lesions else None
+    return ModelFact(its.model, its.backbone, info.image_size, its.test_time_flip, network_px)
 
 
 def describe_epoch(info: CheckpointInfo) -> EpochFact:

@@ -180,9 +180,14 @@ class CheckpointInfo:
     @property
     def network(self) -> str:
         """What the network is and what it looks at, in words."""
-        its, factor = self.model, self.lesions.factor if self.lesions else 1
-        told = describe_network(its.model, its.backbone, self.image_size // factor, test_time_flip=its.test_time_flip)
-        return f"{told}; corrected by lesions found in images of {self.image_size} px" if self.lesions else told
+        its, size, flip = self.model, self.network_px, self.model.test_time_flip
+        lesions_px = self.image_size if self.lesions else None
+        return describe_network(its.model, its.backbone, size, test_time_flip=flip, lesions_px=lesions_px)
+
+    @property
+    def network_px(self) -> int:
+        """Side of what the network itself sees: the image, or a smaller copy where lesions are looked for in it."""
+        return self.image_size // self.lesions.factor if self.lesions else self.image_size
 
 
 def short_hash(sha256: str) -> str:

@@ -64,6 +64,37 @@ class MeasuredOn:
 
 
 @dataclass(frozen=True)
+class MissedAtMost:
+    """What is known of the referable photos that a model tells not to refer.
+
+    Attributes:
+        out_of_fold: The share of them, out of fold: a best guess, and too good.
+        next_stretch: An upper bound of the share in the next stretch of visits of the same clinic.
+        level: With which probability the bound should hold.
+        stretches: So many stretches of visits, in order of time, it rests on.
+    """
+
+    __pydantic_config__ = STRICT
+
+    out_of_fold: float
+    next_stretch: float
+    level: float
+    stretches: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.out_of_fold <= self.next_stretch <= 1 and 0 < self.level < 1 and self.stretches > 1):
+            raise InputError("the bound of missed photos does not lie between their share out of fold and 1")
+
+    def __str__(self) -> str:
+        return (
+            f"of the referable photographs of the next stretch of visits it tells at most {self.next_stretch:.2f} not "
+            f"to be referred, with a probability of {100 * self.level:g} % (it was {self.out_of_fold:.2f} out of fold; "
+            f"the bound rests on {self.stretches} stretches of visits, none of which was really the next one, so for "
+            "visits that are new it is too low rather than too high; for another clinic it says nothing)"
+        )
+
+
+@dataclass(frozen=True)
 class LearnedFrom:
     """The data that a model has learned from.
 
@@ -105,6 +136,7 @@ class ModelCard:
         license: Of the weights.
         weights_sha256: SHA-256 of the checkpoint's file.
         training: How it was trained, where its checkpoint does not keep it.
+        missed: What can be promised of missed photos.
     """
 
     __pydantic_config__ = STRICT
@@ -121,6 +153,7 @@ class ModelCard:
     license: str
     weights_sha256: str
     training: TrainingRecord | None = None
+    missed: MissedAtMost | None = None
 
     def __post_init__(self) -> None:
         if not (self.metrics and self.limits):

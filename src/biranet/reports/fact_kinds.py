@@ -20,6 +20,7 @@ class ModelFact:
         backbone: Its backbone, by the name in timm.
         image_size: Side of the images it looks at, in pixels.
         test_time_flip: Whether it looks at the mirror image, too.
+        network_px: Side of what the network itself sees where lesions that are found in the image correct its answer.
 
     Example:
         >>> print(ModelFact("biranet", "resnet18", 224, False))
@@ -32,9 +33,12 @@ class ModelFact:
     backbone: str
     image_size: int
     test_time_flip: bool
+    network_px: int | None = None
 
     def __str__(self) -> str:
-        return describe_network(self.model, self.backbone, self.image_size, test_time_flip=self.test_time_flip)
+        lesions_px = self.image_size if self.network_px else None
+        seen_px, flip = self.network_px or self.image_size, self.test_time_flip
+        return describe_network(self.model, self.backbone, seen_px, test_time_flip=flip, lesions_px=lesions_px)
 
 
 @dataclass(frozen=True)

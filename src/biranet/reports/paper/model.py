@@ -34,12 +34,22 @@ def describe_model(facts: Mapping[str, Fact], tables: int) -> Iterator[str]:
         subject = f"{of_folds or 'The model'} was"
         yield (
             f"{subject} {_NETWORKS[model.model]} the backbone {as_markdown(model.backbone)}{cited} as implemented in "
-            f"timm [@wightman2019timm]; its input was an image of {model.image_size} × {model.image_size} pixels."
+            f"timm [@wightman2019timm]; its input was an image of {_square(model.network_px or model.image_size)}."
         )
         if model.test_time_flip:
             yield "The probabilities for a photograph and for its mirror image were averaged."
+        if model.network_px:
+            yield (
+                "A lesion branch on the stages of the same backbone looked for microaneurysms, haemorrhages and hard "
+                f"and soft exudates in the image of {_square(model.image_size)}, and a linear function of what it "
+                "found was added to the logarithms of the probabilities."
+            )
     elif model is not None:
         yield f"The model was {as_markdown(str(model))}."
+
+
+def _square(side_px: int) -> str:
+    return f"{side_px} × {side_px} pixels"
 
 
 def describe_probe(facts: Mapping[str, Fact]) -> Iterator[str]:
