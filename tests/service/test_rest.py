@@ -261,7 +261,9 @@ def test_what_is_not_there_is_told_in_the_same_form(served):
     answer = served.post("/v1/grade/", b"x", allow_redirects=False)
     assert (answer.status_code, answer.json()) == (404, {"error": "there is no such address here"})
     assert served.get("/page/..%2Fapp.py").status_code == 404
-    assert served.get("/healthz").json() == served.get("/readyz").json() == {"status": "ok"}
+    assert served.get("/healthz").json() == {"status": "ok"}
+    [model] = served.get("/v1/models").json()["models"]
+    assert served.get("/readyz").json() == {"status": "ok", "model": model["name"], "sha256": model["sha256"]}
 
 
 def test_every_answer_has_the_headers_that_keep_photos_on_the_machine(served):

@@ -27,10 +27,9 @@ from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import Repeats
-from biranet.service.request_error import BUSY, FAULT, RequestError, describe_fault, place_of
+from biranet.service.request_error import FAULT, RequestError, describe_fault, place_of
 from biranet.service.service import Service
 from biranet.service.uploads import Upload, read_upload
-from biranet.service.workers import NO_WORKER
 
 _REFUSED = problems(400, 401, 403, 408, 409, 413, 415, 421, 422, 503, 504)
 
@@ -124,10 +123,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", responses=problems(503))
     async def readiness() -> dict[str, str]:
-        """Tell whether photos can be graded now."""
+        """Tell whether photos can be graded now, and by which model: the one that was loaded, whatever its file holds."""
         if not service.workers.is_ready:
-            raise RequestError(BUSY, NO_WORKER)
-        return {"status": "ok"}
+            raise service.workers.refusal()
+        return {"status": "ok", "model": service.name, "sha256": service.model.sha256}
 
     @app.get("/metrics", response_class=Response, responses=problems(401, 421) | {200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
