@@ -74,11 +74,12 @@ def test_photos_may_stand_in_the_json(served, eyes):
     ("request_", "data", "headers", "sentence"),
     [
         (b"{", b"", {}, "the body is not JSON: "),
-        (b"[" * 100_000, b"", {}, "the body is not JSON: it is nested too deeply"),
+        (b"[" * 100_000, b"", {}, "the body is not JSON: recursion limit exceeded"),
         ({"inputs": []}, b"", {}, "inputs: List should have at least 1 item"),
         ([], b"", {}, "the body is JSON, but no request: {"),
         (asked(name="image"), b"", {}, "inputs.0.name: Input should be 'photos'"),
         (asked("not base64"), b"", {}, "photos in photos must be in base64, or in binary behind the JSON"),
+        (asked("AA==AAAA"), b"", {}, "photos in photos must be in base64, or in binary behind the JSON"),
         (asked(shape=[2]), b"", {}, "the shape [2] of photos is not that of its 1 photos"),
         (asked(shape=[0], data=[]), b"", {}, "the shape [0] of photos is not that of its 0 photos"),
         (asked() | {"outputs": [{"name": "x"}]}, b"", {}, "there is no output 'x'; the outputs are: status, "),

@@ -1,6 +1,5 @@
 """The addresses of the service: which there are, what they take, and what they answer."""
 
-import asyncio
 import hashlib
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -72,7 +71,7 @@ def _add_grading(app: FastAPI, service: Service) -> None:
             key = request.headers.get("idempotency-key", "")
             if not key:
                 return as_json(await _grade_upload(service, request, upload))
-            known = repeats.begin(key, await asyncio.to_thread(_digest, upload))  # it may take a second
+            known = repeats.begin(key, await service.aside(_digest, upload))
             if known is not None:
                 return Response(known, media_type="application/json")
             try:
