@@ -13,7 +13,8 @@ HEADERS = ("", "", "k1", "k2")
 
 @st.composite
 def photos(draw, *, gradable=None, eyes=("left", "right", ""), patients=("P",)):
-    subject = Subject(draw(st.sampled_from(patients)), "labels", draw(st.sampled_from(eyes)))
+    origin = draw(st.sampled_from(["labels", "labels", "entered"]))
+    subject = Subject(draw(st.sampled_from(patients)), origin, draw(st.sampled_from(eyes)))
     subject = dataclasses.replace(subject, header_patient=draw(st.sampled_from(HEADERS)))
     name = f"{draw(st.integers(0, 9**9))}.jpg"
     margin = draw(st.none() | st.sampled_from([1.0, 1.5]) | st.floats(1, 9))
@@ -45,7 +46,7 @@ def written_out(shots):
             unanimous = all(shot.decision == "do not refer" for shot in usable)
             said.append("ask a human" if best.decision == "do not refer" and not unanimous else best.decision)
     said += [shot.decision for shot in shots if not shot.subject.eye and shot.grade is not None]
-    if {"k1", "k2"} <= {shot.subject.header_patient for shot in shots}:
+    if {"k1", "k2"} <= {shot.subject.header_patient for shot in shots if shot.subject.patient_from != "entered"}:
         said.append("ask a human")
     for gravest in ("refer", "ask a human", "retake"):
         if gravest in said:
@@ -147,3 +148,26 @@ def test_headers_of_two_people_are_for_a_human():
     seen = [shot(0, "do not refer", header_patient="k1"), shot(0, "do not refer", eye="right", header_patient="k2")]
     answer = answer_patient("P", seen)
     assert (answer.decision, answer.reason) == ("ask a human", "the headers of its files name 2 patients")
+    assert answer.action == "find out whose photos these are"
+
+
+def test_a_person_who_enters_whose_photos_they_are_has_found_out():
+    """Until a third one comes, of whom the headers say otherwise."""
+    seen = [shot(0, "do not refer", header_patient="k1"), shot(0, "do not refer", eye="right", header_patient="k2")]
+    seen[1] = dataclasses.replace(seen[1], subject=dataclasses.replace(seen[1].subject, patient_from="entered"))
+    answer = answer_patient("P", seen)
+    assert (answer.decision, answer.action) == ("do not refer", "")
+    assert answer.reason == "the headers of its files name 2 patients, and one was entered"
+    assert answer_patient("P", [*seen, shot(0, "do not refer", header_patient="k3")]).decision == "ask a human"
+
+
+def test_an_eye_that_was_entered_over_a_header_answers_and_says_so():
+    seen = shot(3, "refer")
+    over = dataclasses.replace(seen, subject=dataclasses.replace(seen.subject, eye_from="entered over header"))
+    said = "it was entered, the header of the file says the other eye"
+    left = answer_patient("P", [over]).eyes[0]
+    assert (left.status, left.decision, left.reason, left.action) == ("ok", "refer", said, "")
+    left = answer_patient("P", [over, shot(0, "do not refer")]).eyes[0]
+    assert (left.decision, left.reason) == ("ask a human", f"gradable photos give grades 0 and 3; {said}")
+    left = answer_patient("P", [dataclasses.replace(over, grade=None, decision="")]).eyes[0]
+    assert (left.status, left.decision, left.reason) == ("ungradable", "retake", f"no photo is gradable; {said}")

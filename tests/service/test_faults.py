@@ -194,7 +194,8 @@ def test_a_model_that_is_replaced_answers_no_request(launch, tmp_path, ask, wait
         # The one that was loaded goes on, and says which it is.
         assert ask(service).result(SECONDS).status_code == 200
         assert service.get("/readyz").json() == before
-        assert before["sha256"] == service.get("/v1/models/model").json()["sha256"] != hashlib.sha256(model.read_bytes()).hexdigest()
+        replaced = hashlib.sha256(model.read_bytes()).hexdigest()
+        assert replaced != before["sha256"] == service.get("/v1/models/model").json()["sha256"]
         [worker] = service.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: "the file of the model holds another one now" in service.log.read_text())

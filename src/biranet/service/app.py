@@ -110,7 +110,7 @@ async def _grade_photos(service: Service, request: Request, upload: Upload, *, d
 def _digest(upload: Upload) -> str:
     """Sum up what a request brings: the boundary of a form is another one each time."""
     content = [(name, hashlib.sha256(data).hexdigest()) for name, data in upload.files]
-    said = upload.patient, upload.eyes, upload.is_raw, upload.reads_names
+    said = upload.patient, upload.of_each, upload.is_raw
     return hashlib.sha256(repr((content, *said)).encode()).hexdigest()
 
 
@@ -122,7 +122,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", responses=problems(503))
     async def readiness() -> dict[str, str]:
-        """Tell whether photos can be graded now, and by which model: the one that was loaded, whatever its file holds."""
+        """Tell whether photos can be graded now, and by which model: the one that was loaded."""
         if not service.workers.is_ready:
             raise service.workers.refusal()
         return {"status": "ok", "model": service.name, "sha256": service.model.sha256}

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from biranet.service.uploads import OF_EACH
+
 
 class Problem(BaseModel):
     """Why there is no answer, in one sentence."""
@@ -31,6 +33,7 @@ FILE = {"type": "string", "format": "binary"}
 """Schema of a photo."""
 
 _TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -51,13 +54,13 @@ def photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
     """
     form = {
         "type": "object",
-        "properties": {"files": files, "patient": _TEXT, "eye": {"type": "array", "items": _TEXT}},
+        "properties": {"files": files, "patient": _TEXT, **dict.fromkeys(OF_EACH, _TEXTS)},
         "required": ["files"],
         "additionalProperties": False,
     }
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": FILE}}
-    texts = dict.fromkeys(("name", "patient", "eye"), _TEXT) | {"names": {"type": "string", "enum": ["ignored"]}}
-    query = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in texts.items()]
+    names = ("name", "patient", *OF_EACH)
+    query = [{"name": name, "in": "query", "required": False, "schema": _TEXT} for name in names]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 

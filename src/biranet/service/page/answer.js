@@ -15,15 +15,12 @@ export function decisionMark(decision, className = "") {
 
 export const eyeName = (eye) => (eye === "unknown" ? t("eye_unknown") : `${t(`eye_${eye}`)} (${t(`short_${eye}`)})`);
 
-/** What is done for a case without an answer. */
-export const stateOf = ({ state }) => (state === "asking" ? "grading" : "waiting");
-
 /** Decisions on files of which no photograph was seen. */
 export const NO_PHOTO = ["unreadable", "refused"];
 
-/** Without a patient, an answer is for one photograph. */
+/** What a decision means; without a patient, the answer is for one photograph. */
 export const meaningOf = ({ patient, decision }) =>
-  patient || NO_PHOTO.includes(decision) ? `means_${decision}` : `eye_means_${decision}`;
+  !NO_PHOTO.includes(decision) && h("p.means", t(patient ? `means_${decision}` : `eye_means_${decision}`));
 
 /** What to do now for a patient, eye by eye; empty where the decision says all. */
 export function actionsOf(each) {
@@ -44,7 +41,7 @@ export function reasonsOf(each) {
   return [...lines, ...sentences(reason)];
 }
 
-function sentences(text) {
+export function sentences(text) {
   return pieces(text ?? "").map(([eye, sentence]) => h("li", eye && [`${t(`eye_${eye}`)}: `], said(sentence)));
 }
 
@@ -75,7 +72,7 @@ export function gradeLines(row) {
   return [...lines, h("p.set", t("possible", { set: text }), " ", hint)];
 }
 
-const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
+export const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
 
 /** The five probabilities as bars with their numbers, and what they were calibrated on. */
 export function probabilityTable(row, calibratedOn) {
