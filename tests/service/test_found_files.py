@@ -1,4 +1,4 @@
-"""All files that were collected because something was wrong with them, through REST and the page as a folder of them."""
+"""All files that were collected because something was wrong with them, through REST and as a folder on the page."""
 
 import json
 from pathlib import Path

@@ -32,11 +32,14 @@ def test_the_eye_in_a_header_is_corrected(open_page, tmp_path):
     drop(page, tmp_path / "a.dcm")
     graded(page, 1)
     expect(page.locator(".which .origin")).to_have_text("from the file's header")
+    code = "a code for the number in the file's header"
+    expect(page.locator(".case-head .origin, .report-head .origin")).to_have_text([code, code])
     page.locator("#which-left").select_option("right")
     expect(page.locator(".which .origin")).to_have_text("as entered here; the file's header says the other eye")
     expect(page.locator(".eye h3").first).to_have_text("Right eye (OD)")
     expect(page.locator(".eye >> nth=0").locator(".answers .grade")).to_contain_text("Grade")
     expect(page.locator(".reasons")).to_contain_text("it was entered, the header of the file says the other eye")
+    expect(page.locator("#report h2 .origin")).to_have_text("as entered here; the file's header says the other eye")
     expect(page.locator(".report-lists")).to_contain_text("it was entered, the header of the file says the other eye")
     row = exported(page)["a.dcm"]
     assert (row["eye"], row["eye_from"], row["group_from"]) == ("right", "entered over header", "header")
@@ -72,8 +75,17 @@ def test_a_photo_that_is_in_the_list_is_not_added_again(open_page, photos, tmp_p
     expect(page.locator("#progress")).to_contain_text("1 already in the list")
     drop(page, photos / "P1_OD.jpg", photos / "P1_OS.jpg")
     expect(page.locator("#progress")).to_contain_text("2 already in the list")
+    other = tmp_path / "folder" / "P1_OD.jpg"  # as long and as old as the first one
+    other.parent.mkdir()
+    shutil.copy2(photos / "P1_OD.jpg", other)
+    drop(page, other.parent)
+    expect(page.locator("#progress")).to_contain_text("1 already in the list")
+    content = other.read_bytes()
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    shutil.copystat(photos / "P1_OD.jpg", other)
     expect(page.locator("#progress")).to_contain_text("2 of 2 photographs answered")
-    drop(page, photos / "P3_OD.jpg")
+    drop(page, other.parent)
+    graded(page, 3)
     expect(page.locator("#progress")).not_to_contain_text("already")
 
 

@@ -15,6 +15,16 @@ export function decisionMark(decision, className = "") {
 
 export const eyeName = (eye) => (eye === "unknown" ? t("eye_unknown") : `${t(`eye_${eye}`)} (${t(`short_${eye}`)})`);
 
+/** Where something is known from, and what somebody has put it in place of. */
+const origin = (from, before) => from && h("span", { className: `origin ${from}` }, t(`from_${from}`),
+  from === "entered" && before && [", ", t("in_place_of"), " ", data(before)]);
+
+export const eyeOrigin = ({ eyeFrom, before: { eye } }) => origin(eyeFrom, eye && t(`short_${eye}`));
+
+/** The patient of a header is a code for whom it names. */
+export const patientOrigin = ({ patient, photos: [{ patientFrom, before }] }) =>
+  patient && origin(patientFrom === "header" ? "code" : patientFrom, before.patient);
+
 /** Decisions on files of which no photograph was seen. */
 export const NO_PHOTO = ["unreadable", "refused"];
 
@@ -41,7 +51,7 @@ export function reasonsOf(each) {
   return [...lines, ...sentences(reason)];
 }
 
-export function sentences(text) {
+function sentences(text) {
   return pieces(text ?? "").map(([eye, sentence]) => h("li", eye && [`${t(`eye_${eye}`)}: `], said(sentence)));
 }
 
@@ -106,8 +116,7 @@ export function probabilityTable(row, calibratedOn) {
 
 function calibration(row, calibratedOn) {
   if (calibratedOn) {
-    const [before, after] = t("calibrated_on", { data: "\n" }).split("\n");
-    return [before, data(calibratedOn, "en"), after];
+    return [t("calibrated_on"), " ", data(calibratedOn, "en"), "."];
   }
   return row.temperature === 1 ? t("not_calibrated") : t("calibrated", { temperature: number(row.temperature, 2) });
 }
@@ -126,6 +135,3 @@ export function altText(eye, photo) {
     : t(`decision_${photo.decision}`);
   return t("alt_photo", { eye: t(`eye_${eye}`), name: photo.path, answer });
 }
-
-export const dateNow = () =>
-  new Date().toLocaleString(languageNow(), { dateStyle: "long", timeStyle: "short" });

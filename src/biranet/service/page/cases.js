@@ -124,21 +124,32 @@ export class Case {
   }
 }
 
+async function isSame(...files) {
+  const [one, other] = await Promise.all(files.map((file) => file.arrayBuffer().catch(() => null)));
+  if (!one || !other) return false; // one of them is gone
+  const bytes = new Uint8Array(other);
+  return new Uint8Array(one).every((byte, at) => byte === bytes[at]);
+}
+
 /** All cases, by patient; photographs of unknown patients are cases of their own. */
 export class Cases {
   all = [];
   #names = new Set();
-  #files = new Set();
+  #files = [];
 
   get photos() {
     return this.all.flatMap((each) => each.photos);
   }
 
-  /** A name that no other photograph has; null for a file that is here already. */
+  /** Whether a file is here already, from whatever folder. */
+  async has(file) {
+    const alike = this.#files.filter(({ name, size }) => name === file.name && size === file.size);
+    return (await Promise.all(alike.map((other) => isSame(file, other)))).includes(true);
+  }
+
+  /** A name that no other photograph has. */
   freeName(file, path) {
-    const same = [path, file.size, file.lastModified].join();
-    if (this.#files.has(same)) return null;
-    this.#files.add(same);
+    this.#files.push(file);
     const [, stem, ending] = /^([^]*?)(\.[^./]*)?$/.exec(path);
     let name = path;
     for (let at = 2; this.#names.has(name); at += 1) name = `${stem} (${at})${ending ?? ""}`;

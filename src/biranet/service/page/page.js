@@ -39,11 +39,10 @@ class Page {
     this.#loadModel();
   }
 
-  add(entries, known = null) {
+  async add(entries, known = null) {
     const photos = [];
     for (const { file, path } of entries) {
-      const name = this.cases.freeName(file, path);
-      if (name) photos.push(new Photo(file, name, known));
+      if (!await this.cases.has(file)) photos.push(new Photo(file, this.cases.freeName(file, path), known));
     }
     this.already = entries.length - photos.length;
     this.#progress();

@@ -1,11 +1,14 @@
 // One page of paper for one patient. It stands in the page, unseen, so that printing it needs nothing else.
 
 import {
-  actionsOf, altText, dateNow, decisionMark, eyeName, gradeLines, meaningOf, probabilityTable, readerWords, reasonsOf,
+  actionsOf, altText, decisionMark, eyeName, eyeOrigin, gradeLines, meaningOf, patientOrigin, probabilityTable,
+  readerWords, reasonsOf,
 } from "./answer.js";
-import { data, h, mapName, said, t } from "./words.js";
+import { data, h, languageNow, mapName, said, t } from "./words.js";
 
 const MOST_LIMITS = 3;
+
+const dateNow = () => new Date().toLocaleString(languageNow(), { dateStyle: "long", timeStyle: "short" });
 
 export function renderReport(element, each, model, viewer) {
   element.replaceChildren();
@@ -17,7 +20,7 @@ export function renderReport(element, each, model, viewer) {
   element.append(
     h("div.report-head",
       h("h1", t("report")),
-      each.patient ? h("p", `${t("patient")}: `, h("strong", data(each.patient))) : h("p", t("patient_unknown")),
+      each.patient ? h("p", `${t("patient")}: `, h("strong", data(each.patient)), " ", patientOrigin(each)) : h("p", t("patient_unknown")),
       h("p", { id: "report-date" }, t("report_date", { date: dateNow() })),
     ),
     h("div.report-answer",
@@ -46,7 +49,7 @@ export function dateReport() {
 function eyeOnPaper(each, eye, model, viewer) {
   const answer = each.eye(eye);
   const [photo] = each.photosOf(eye);
-  const head = h("h2", eyeName(eye));
+  const head = h("h2", eyeName(eye), " ", photo && eyeOrigin(photo));
   const verdict = (decision) => h("p.verdict", decisionMark(decision));
   if (!photo) return h("section", head, verdict("retake"), h("p", t("missing")));
   return h("section",

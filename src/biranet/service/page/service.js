@@ -6,7 +6,7 @@ const LONGEST_WAIT_S = 60;
 let token = ""; // in memory alone
 
 /** The status of what nobody waits for any more. */
-export const LEFT = -1;
+const LEFT = -1;
 
 /** The service gave a sentence instead of an answer, or nothing (status 0). */
 export class Refusal extends Error {
@@ -29,7 +29,7 @@ async function once(path, options = {}) {
     throw new Refusal(0, "");
   }
   if (response.ok) return answer;
-  // Without a sentence, it is a proxy that says so; with one, it is the service, of a photograph that took too long.
+  // Without a sentence, a proxy says so of the service; with one, the service of a photograph.
   if ([502, 504].includes(response.status) && !answer?.error) throw new Refusal(0, "");
   const wait = Number(response.headers.get("Retry-After"));
   throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);

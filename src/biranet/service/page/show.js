@@ -1,8 +1,8 @@
 // The case that is looked at: what to do first, then each eye with its photograph, grades and probabilities.
 
 import {
-  actionsOf, altText, decisionMark, eyeName, gradeLines, GRADES, meaningOf, named, NO_PHOTO, probabilityTable,
-  readerWords, reasonsOf, sentences,
+  actionsOf, altText, decisionMark, eyeName, eyeOrigin, gradeLines, GRADES, meaningOf, named, NO_PHOTO, patientOrigin,
+  probabilityTable, readerWords, reasonsOf,
 } from "./answer.js";
 import { choice, data, h, mapName, number, said, t } from "./words.js";
 
@@ -32,7 +32,6 @@ export function renderCase(element, each, app) {
 let typed = {}; // the patient that somebody is typing: an answer that comes meanwhile draws the case anew
 
 function head(each, app) {
-  const [{ patientFrom, before }] = each.photos;
   const name = h("input", { id: "patient-name", autocomplete: "off", size: 18 });
   name.value = typed.of === each ? typed.text : each.patient;
   name.oninput = () => { typed = { of: each, text: name.value }; };
@@ -44,14 +43,10 @@ function head(each, app) {
   } },
     h("label", h("span", t("patient")), " ", name),
     h("button", { id: "rename" }, t("rename")),
-    each.patient && origin(patientFrom, before.patient),
+    patientOrigin(each),
     h("button", { type: "button", id: "print", className: "print", onclick: app.print }, t("print")),
   );
 }
-
-/** Where something is known from, and what somebody has put it in place of. */
-const origin = (from, before) => from && h("span", { className: `origin ${from}` }, t(`from_${from}`),
-  from === "entered" && before && [", ", t("in_place_of"), " ", data(before)]);
 
 function verdict(each, app) {
   if (each.state !== "done" || each.problem) {
@@ -150,8 +145,7 @@ function eyeChoice(photo, eye, app) {
   const choose = (event) => app.move(photo, event.target.value);
   const eyes = [["right", t("eye_right")], ["left", t("eye_left")], ["", t("eye_unknown")]];
   return h("div.which",
-    choice({ id: `which-${eye}`, "aria-label": t("which_eye"), onchange: choose }, eyes, photo.eye),
-    origin(photo.eyeFrom, photo.before.eye && t(`short_${photo.before.eye}`)));
+    choice({ id: `which-${eye}`, "aria-label": t("which_eye"), onchange: choose }, eyes, photo.eye), eyeOrigin(photo));
 }
 
 /** All photographs of an eye, to choose the one that is looked at. */
@@ -172,7 +166,6 @@ function answers(each, eye, photo, answer, app) {
     parts.push(h("p.eye-verdict", decisionMark(answer.decision)));
     if (answer.file && answer.file !== photo.path) parts.push(h("p.hint", t("by_other")));
     if (eye !== "unknown") parts.push(h("p.means", t(`eye_means_${answer.decision}`)));
-    if (answer.reason && answer.status === "ok") parts.push(h("ul.hint", sentences(answer.reason)));
   } else parts.push(h("p.eye-verdict", decisionMark(photo.decision)));
   if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.rules?.fitted_on));
   else {
@@ -209,9 +202,8 @@ async function showPhotos(each, app) {
     try {
       await app.see(photo);
     } catch (refusal) {
-      const why = refusal.message ? said(refusal.message) : data("–");
-      const [before, after] = t("no_view", { why: "\n" }).split("\n");
-      if (element.isConnected) element.replaceChildren(h("p.loading", before, why, after));
+      const why = refusal.message && [" ", said(refusal.message)];
+      if (element.isConnected) element.replaceChildren(h("p.loading", t("no_picture"), why));
       return;
     }
     if (!element.isConnected || !photo.view) return;

@@ -35,7 +35,7 @@ export const TEXTS = {
 
     token_title: "This service needs a token",
     token: "Token",
-    token_hint: "Whoever runs the service has it. It is kept until this page is closed.",
+    token_hint: "Whoever runs the service has it. Closing the page forgets it.",
     token_wrong: "This token was not accepted.",
     token_send: "Continue",
 
@@ -46,6 +46,7 @@ export const TEXTS = {
     which: "Nothing says which eye it shows. Choose the eye.",
     from_name: "guessed from its name",
     from_header: "from the file's header",
+    from_code: "a code for the number in the file's header",
     from_entered: "as entered here",
     "from_entered over header": "as entered here; the file's header says the other eye",
     in_place_of: "in place of",
@@ -86,7 +87,6 @@ export const TEXTS = {
     by_other: "By another photograph. The grade below is of this one.",
     loading: "Loading the photograph",
     no_picture: "This file cannot be shown as a photograph.",
-    no_view: "The photograph cannot be shown: {why}",
     alt_photo: "{eye}: photograph {name}. {answer}",
 
     tools: "View of the photographs",
@@ -100,7 +100,7 @@ export const TEXTS = {
     map: "Map",
     no_map: "none",
     opacity: "Opacity",
-    map_note: "Attention is what the network weighed, evidence what the score would lose without a cell: not where lesions are.",
+    map_note: "Attention is what the network weighed, evidence what moves its score: not where lesions are.",
     stage: "{eye}, photograph",
     keys: "Keys",
     keys_hint:
@@ -122,7 +122,7 @@ export const TEXTS = {
     is_grade: "grade",
     in_set: "possible",
     referable: "Referable (grade 2 or more)",
-    calibrated_on: "Calibrated on {data}.",
+    calibrated_on: "Calibrated on",
     calibrated: "Calibrated (temperature {temperature}).",
     not_calibrated: "Not calibrated: these are the network's own.",
     reader: "Reader's own grade",
@@ -142,7 +142,7 @@ export const TEXTS = {
     figure: "Figure",
     value: "value",
     interval: "95 % interval",
-    no_card: "This model has no card: nothing is known of its data and limits.",
+    no_card: "Nothing is known of its data and limits.",
 
     report: "Retinopathy report",
     report_date: "Printed {date}",
@@ -182,7 +182,7 @@ export const TEXTS = {
 
     token_title: "Este servicio necesita un token",
     token: "Token",
-    token_hint: "Lo tiene quien administra el servicio. Se conserva hasta cerrar esta página.",
+    token_hint: "Lo tiene quien administra el servicio. Al cerrar la página se olvida.",
     token_wrong: "Este token no fue aceptado.",
     token_send: "Continuar",
 
@@ -193,6 +193,7 @@ export const TEXTS = {
     which: "Nada dice qué ojo muestra. Elija el ojo.",
     from_name: "deducido de su nombre",
     from_header: "de la cabecera del archivo",
+    from_code: "clave del número en la cabecera del archivo",
     from_entered: "indicado aquí",
     "from_entered over header": "indicado aquí; la cabecera del archivo dice el otro ojo",
     in_place_of: "en lugar de",
@@ -233,7 +234,6 @@ export const TEXTS = {
     by_other: "Por otra fotografía. El grado de abajo es de esta.",
     loading: "Cargando la fotografía",
     no_picture: "Este archivo no se puede mostrar como fotografía.",
-    no_view: "La fotografía no se puede mostrar: {why}",
     alt_photo: "{eye}: fotografía {name}. {answer}",
 
     tools: "Vista de las fotografías",
@@ -247,7 +247,7 @@ export const TEXTS = {
     map: "Mapa",
     no_map: "ninguno",
     opacity: "Opacidad",
-    map_note: "La atención es lo que la red ponderó; la evidencia, lo que el valor perdería sin una celda: no dónde hay lesiones.",
+    map_note: "La atención es lo que la red ponderó; la evidencia, lo que mueve su valor: no dónde hay lesiones.",
     stage: "{eye}, fotografía",
     keys: "Teclas",
     keys_hint:
@@ -269,7 +269,7 @@ export const TEXTS = {
     is_grade: "grado",
     in_set: "posible",
     referable: "Derivable (grado 2 o más)",
-    calibrated_on: "Calibrada con {data}.",
+    calibrated_on: "Calibrada con",
     calibrated: "Calibrada (temperatura {temperature}).",
     not_calibrated: "Sin calibrar: son las de la propia red.",
     reader: "Grado del lector",
@@ -289,7 +289,7 @@ export const TEXTS = {
     figure: "Medida",
     value: "valor",
     interval: "intervalo del 95 %",
-    no_card: "Este modelo no tiene ficha: nada se sabe de sus datos y límites.",
+    no_card: "Nada se sabe de sus datos y límites.",
 
     report: "Informe de retinopatía",
     report_date: "Impreso el {date}",
@@ -325,7 +325,6 @@ export const SAID = {
     "right": "derecho",
     "was not answered": "quedó sin respuesta",
     "try again": "intente de nuevo",
-    "it was given as {n}, the header of the file says {n}": "se indicó {n}, la cabecera del archivo dice {n}",
     "it was entered, the header of the file says the other eye":
       "se indicó así, la cabecera del archivo dice el otro ojo",
     "the name says {n}, the header of the file says {n}": "el nombre dice {n}, la cabecera del archivo dice {n}",

@@ -93,7 +93,8 @@ export class Viewer {
   /** Do what a key says; tell whether it says anything. */
   press(key, stage) {
     const away = MOVE * stage.element.clientWidth;
-    const doing = {
+    const look = { r: "redfree", c: "contrast", i: "inverse" }[key.toLowerCase()];
+    const doing = look ? () => this.toggle(look) : {
       ArrowLeft: () => this.pan(away, 0, stage),
       ArrowRight: () => this.pan(-away, 0, stage),
       ArrowUp: () => this.pan(0, away, stage),
@@ -103,9 +104,6 @@ export class Viewer {
       "-": () => this.zoomBy(1 / STEP, stage),
       0: () => this.fit(),
       1: () => this.showActual(),
-      r: () => this.toggle("redfree"),
-      c: () => this.toggle("contrast"),
-      i: () => this.toggle("inverse"),
       a: () => this.toggleMap(),
     }[key.length === 1 ? key.toLowerCase() : key];
     doing?.();
