@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from page_driver import NEEDS_BROWSER, drop, graded, read_csv
+from page_driver import NEEDS_BROWSER, drop, graded, read_csv, violations
 from photo_files import dicom_photo
 
 pytestmark = NEEDS_BROWSER
@@ -43,6 +43,7 @@ def test_the_eye_in_a_header_is_corrected(open_page, tmp_path):
     expect(page.locator(".report-lists")).to_contain_text("it was entered, the header of the file says the other eye")
     row = exported(page)["a.dcm"]
     assert (row["eye"], row["eye_from"], row["group_from"]) == ("right", "entered over header", "header")
+    assert violations(page) == []
     page.locator("#which-right").select_option("")
     expect(page.locator(".eye h3")).to_have_text(["Eye not known"])
     expect(page.locator(".answers .grade")).to_contain_text("Grade")

@@ -90,7 +90,9 @@ _LIKE_EYE = frozenset({"eye", "laterality", "side", "eyeside"})
 
 def _subject(patient: str, origin: str, eye: str) -> Subject:
     patient = "" if is_empty(patient) or origin == OWN_GROUP else patient
-    return Subject(patient, (origin or _LABELS) if patient else "", eye, _LABELS if eye else "")
+    # What a person once entered is a list by now, which may be off by a row.
+    origin = _LABELS if origin in ("", ENTERED) else origin
+    return Subject(patient, origin if patient else "", eye, _LABELS if eye else "")
 
 
 def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMapping[Place, Subject]) -> list[str]:
