@@ -198,7 +198,8 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
 
     Returns:
         The answer. An eye without a gradable photo never yields `do not refer`. Where the headers of the files name
-        several patients, a human is asked at least, unless a person entered whose photos they are.
+        several patients, a human is asked at least, unless each of these headers names this patient, or a
+        person entered the patient of its file.
 
     Source:
         Ours: the reading of a screening programme, in `docs/patients.md`.
@@ -211,13 +212,14 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
     decisions = [eye.decision for eye in eyes if eye.decision]
     reasons = [f"{eye.eye} eye: {eye.reason}" for eye in eyes if eye.reason]
     actions = [f"{eye.eye} eye: {eye.action}" for eye in eyes if eye.action]
-    if (people := _people(photos)) > 1:
+    named = [photo.subject for photo in photos if photo.subject.header_patient]
+    if (people := len({subject.header_patient for subject in named})) > 1:
         reasons.append(f"the headers of its files name {people} patients")
-        if _people(photo for photo in photos if photo.subject.patient_from != ENTERED) > 1:
+        if all(subject.patient_from == ENTERED or subject.header_patient == patient for subject in named):
+            reasons[-1] += ", and one was entered"
+        else:
             decisions.append(_HUMAN)
             actions.append("find out whose photos these are")
-        else:
-            reasons[-1] += ", and one was entered"
     grades = [eye.grade for eye in eyes if eye.grade is not None]
     return PatientAnswer(
         patient,
@@ -227,11 +229,6 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
         "; ".join(reasons),
         "; ".join(actions),
     )
-
-
-def _people(photos: Iterable[PhotoAnswer]) -> int:
-    """How many people the headers of photos name."""
-    return len({photo.subject.header_patient for photo in photos} - {""})
 
 
 def _each_once(photos: Sequence[PhotoAnswer]) -> list[PhotoAnswer]:
