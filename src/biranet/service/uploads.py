@@ -203,18 +203,26 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 0
 
+    @property
+    def has_too_many_files(self) -> bool:
+        """Whether that is why it went no further."""
+        return self._current_files > self.max_files
+
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
     parser = _InMemory(
         request.headers,
         body,
-        max_files=limits.files + 1,
+        max_files=limits.files,
         max_fields=len(OF_EACH) * limits.files + 2,
         max_part_size=_FIELD_BYTES,
     )
     try:
         form = await parser.parse()
     except (MultiPartException, FormParserError) as error:  # starlette passes the latter on before 1.8
+        if parser.has_too_many_files:
+            photos = counted(limits.files, "photo")
+            raise RequestError(413, f"the request brings more than {photos}; send fewer at a time") from None
         raise RequestError(400, f"the form cannot be read: {error}") from None
     files, said = [], {name: list[str]() for name in (PATIENT, *OF_EACH)}
     for name, value in form.multi_items():
@@ -227,8 +235,6 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits
             raise RequestError(422, f"the form has a field {name[:100]!r} that is {kind}; {_FORM}")
     if not files:
         raise RequestError(422, f"the form brings no photo; give photos as files in the field {FILES}")
-    if len(files) > limits.files:
-        raise RequestError(413, f"the request brings more than {counted(limits.files, 'photo')}; send fewer at a time")
     for name, values in said.items():
         if len(values) not in (0, 1, 1 if name == PATIENT else len(files)):
             raise RequestError(422, f"the form says {name} {len(values)} times; {_FORM}")
