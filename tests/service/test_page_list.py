@@ -66,6 +66,21 @@ def test_a_name_and_a_header_that_contradict_each_other_leave_the_eye_open_until
     expect(page.locator(".which .origin")).to_have_text("as entered here; the file's header says the other eye")
 
 
+def test_a_guess_beside_what_somebody_entered_is_marked_as_one(open_page, photos):
+    page = open_page()
+    drop(page, photos / "P1_OD.jpg")
+    graded(page, 1)
+    page.locator("#rename").click()
+    graded(page, 1)
+    origins = page.locator(".case-head .origin, .report-head .origin")
+    expect(origins).to_have_text(["as entered here"] * 2)
+    drop(page, photos / "P1_OS.jpg")
+    graded(page, 2)
+    expect(origins).to_have_text(["guessed from its name"] * 2)
+    page.locator("#rename").click()
+    expect(origins).to_have_text(["as entered here"] * 2)
+
+
 def test_a_photo_that_is_in_the_list_is_not_added_again(open_page, photos, tmp_path):
     page = open_page()
     drop(page, photos / "P1_OD.jpg")

@@ -21,9 +21,11 @@ const origin = (from, before) => from && h("span", { className: `origin ${from}`
 
 export const eyeOrigin = ({ eyeFrom, before: { eye } }) => origin(eyeFrom, eye && t(`short_${eye}`));
 
-/** The patient of a header is a code for whom it names. */
-export const patientOrigin = ({ patient, photos: [{ patientFrom, before }] }) =>
-  patient && origin(patientFrom === "header" ? "code" : patientFrom, before.patient);
+/** A guess where one photograph is guessed. The patient of a header is a code for whom it names. */
+export function patientOrigin({ patient, photos }) {
+  const { patientFrom, before } = photos.find((photo) => photo.patientFrom === "name") ?? photos[0];
+  return patient && origin(patientFrom === "header" ? "code" : patientFrom, before.patient);
+}
 
 /** Decisions on files of which no photograph was seen. */
 export const NO_PHOTO = ["unreadable", "refused"];
