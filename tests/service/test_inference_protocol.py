@@ -130,5 +130,6 @@ def test_the_model_is_described(served):
     assert described["inputs"] == [{"name": "photos", "datatype": "BYTES", "shape": [-1]}]
     assert {"name": "p4", "datatype": "FP64", "shape": [-1]} in described["outputs"]
     assert np.all([output["shape"] == [-1] for output in described["outputs"]])
+    assert "versions" not in described  # which clients would ask for by addresses of their own
     assert served.get("/v2/health/ready").json() == {"ready": True}
     assert served.get("/v2/models/idrid_lite0/ready").json() == {"name": "idrid_lite0", "ready": True}

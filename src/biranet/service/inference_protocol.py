@@ -89,7 +89,6 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         service.check_name(name)
         return {
             "name": name,
-            "versions": ["1"],
             "platform": "biranet",
             "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
             "outputs": [
@@ -120,7 +119,7 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         rows = [photo_row(result.prediction) for result in results]
         said = {"id": asked.id} if asked.id else {}
         outputs = [_output(column, rows) for column in asked.outputs]
-        return as_json({"model_name": name, "model_version": "1", **said, "outputs": outputs})
+        return as_json({"model_name": name, **said, "outputs": outputs})
 
 
 class _Asked(NamedTuple):
