@@ -105,6 +105,20 @@ def test_a_photo_that_is_in_the_list_is_not_added_again(open_page, photos, tmp_p
     expect(page.locator("#progress")).not_to_contain_text("already")
 
 
+def test_the_same_file_for_two_patients_of_a_folder_is_a_line_of_each(open_page, photos, tmp_path):
+    """By mistake, perhaps: the second patient must not be missing from the list."""
+    page = open_page()
+    for patient in ("001", "002"):
+        (tmp_path / "day" / patient).mkdir(parents=True)
+        shutil.copy(photos / "P1_OS.jpg", tmp_path / "day" / patient / "left.jpg")
+    drop(page, tmp_path / "day")
+    graded(page, 2)
+    expect(page.locator("#cases .case-name")).to_have_text(["001", "002"])
+    expect(page.locator("#progress")).not_to_contain_text("already")
+    drop(page, tmp_path / "day")
+    expect(page.locator("#progress")).to_contain_text("2 already in the list")
+
+
 URGENT = ["refer", "ask a human", "retake", "not a usable file", "do not refer"]
 
 

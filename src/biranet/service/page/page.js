@@ -40,11 +40,10 @@ class Page {
   }
 
   async add(entries, known = null) {
-    const photos = [];
-    for (const { file, path } of entries) {
-      if (!await this.cases.has(file)) photos.push(new Photo(file, this.cases.freeName(file, path), known));
-    }
-    this.already = entries.length - photos.length;
+    const fresh = [];
+    for (const entry of entries) if (!await this.cases.has(entry.file)) fresh.push(entry);
+    const photos = fresh.map(({ file, path }) => new Photo(file, this.cases.freeName(file, path), known));
+    this.already = entries.length - fresh.length;
     this.#progress();
     const touched = this.cases.add(photos);
     if (touched.size) this.#moved([...touched]);
