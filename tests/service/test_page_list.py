@@ -119,6 +119,25 @@ def test_the_same_file_for_two_patients_of_a_folder_is_a_line_of_each(open_page,
     expect(page.locator("#progress")).to_contain_text("2 already in the list")
 
 
+def test_a_photo_that_is_in_the_list_can_be_added_to_an_eye(open_page, photos, tmp_path):
+    page = open_page()
+    for name, photo in {"IMG_1.jpg": "P1_OD.jpg", "IMG_2.jpg": "P1_OS.jpg"}.items():
+        shutil.copy(photos / photo, tmp_path / name)
+    drop(page, tmp_path / "IMG_1.jpg", tmp_path / "IMG_2.jpg", photos / "P2_OS.jpg")
+    graded(page, 3)
+    page.locator("#patient-name").fill("Q9")
+    page.locator("#rename").click()
+    page.locator("#which-unknown").select_option("right")
+    with page.expect_file_chooser() as asked:
+        page.locator("#add-left").click()
+    # What is another patient's stays there.
+    asked.value.set_files([tmp_path / "IMG_2.jpg", photos / "P2_OS.jpg"])
+    graded(page, 3)
+    expect(page.locator("#cases .case-name")).to_have_text(["Q9", "P2"])
+    expect(page.locator(".which .origin")).to_have_text(["as entered here"] * 2)
+    expect(page.locator("#progress")).to_contain_text("1 already in the list")
+
+
 URGENT = ["refer", "ask a human", "retake", "not a usable file", "do not refer"]
 
 

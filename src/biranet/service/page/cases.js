@@ -135,21 +135,20 @@ async function isSame(...files) {
 export class Cases {
   all = [];
   #names = new Set();
-  #files = [];
 
   get photos() {
     return this.all.flatMap((each) => each.photos);
   }
 
-  /** Whether a file is here already, from whatever folder. */
-  async has(file) {
-    const alike = this.#files.filter(({ name, size }) => name === file.name && size === file.size);
-    return (await Promise.all(alike.map((other) => isSame(file, other)))).includes(true);
+  /** The photograph that a file is, from whatever folder, if it is here already. */
+  async find(file) {
+    const alike = this.photos.filter((photo) => photo.file.name === file.name && photo.file.size === file.size);
+    for (const photo of alike) if (await isSame(file, photo.file)) return photo;
+    return null;
   }
 
   /** A name that no other photograph has. */
-  freeName(file, path) {
-    this.#files.push(file);
+  freeName(path) {
     const [, stem, ending] = /^([^]*?)(\.[^./]*)?$/.exec(path);
     let name = path;
     for (let at = 2; this.#names.has(name); at += 1) name = `${stem} (${at})${ending ?? ""}`;

@@ -41,16 +41,23 @@ class Page {
 
   async add(entries, known = null) {
     const fresh = [];
-    for (const entry of entries) if (!await this.cases.has(entry.file)) fresh.push(entry);
-    const photos = fresh.map(({ file, path }) => new Photo(file, this.cases.freeName(file, path), known));
-    this.already = entries.length - fresh.length;
+    const touched = new Set();
+    this.already = 0;
+    for (const entry of entries) {
+      const photo = await this.cases.find(entry.file);
+      if (!photo) fresh.push(entry);
+      else if (known && ["", known.patient].includes(photo.patient)) {
+        for (const each of this.cases.move(photo, known)) touched.add(each);
+      } else this.already += 1;
+    }
+    const photos = fresh.map(({ file, path }) => new Photo(file, this.cases.freeName(path), known));
     this.#progress();
-    const touched = this.cases.add(photos);
+    for (const each of this.cases.add(photos)) touched.add(each);
     if (touched.size) this.#moved([...touched]);
   }
 
   addTo(each, eye) {
-    this.#adding = { patient: each.patient, eye };
+    this.#adding = { patient: each.patient, patientFrom: "entered", eye, eyeFrom: "entered" };
     $("photo-input").click();
   }
 
@@ -147,10 +154,11 @@ class Page {
     for (const photo of [...each.photos]) {
       for (const one of this.cases.move(photo, { patient, patientFrom: "entered" })) touched.add(one);
     }
-    this.#moved([...touched].filter((one) => this.cases.all.includes(one)));
+    this.#moved([...touched]);
   }
 
-  #moved(touched) {
+  #moved(some) {
+    const touched = some.filter((each) => this.cases.all.includes(each));
     if (!this.cases.all.includes(this.selected)) this.selected = touched[0];
     this.#redrawList();
     this.show();
