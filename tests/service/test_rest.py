@@ -227,6 +227,21 @@ def test_a_body_that_is_no_form_is_refused(served):
         assert answer.status_code in (400, 422) and answer.json()["error"].startswith("the form "), answer.text
 
 
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [("UTF-8", 200), ("ISO-8859-1", 200), ("undefined", 400), ("idna", 400), ("unicode_escape", 400), ("hex", 400)],
+)
+def test_a_form_may_not_choose_how_its_names_are_decoded(served, charset, status):
+    """Python decodes by names that no browser knows, to what no answer can hold."""
+    body = FILE_PART.replace(b'"a"', b'"\\ud800..a"') + b"x\r\n--x--\r\n"
+    answer = served.post(
+        "/v1/grade", body, headers={"content-type": f"multipart/form-data; charset={charset}; boundary=x"}
+    )
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert answer.json()["error"].startswith("the form names its files in ")
+
+
 def decoded(text, mode):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert(mode))
 

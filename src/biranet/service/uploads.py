@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -34,6 +35,9 @@ _FORM = (
 _HEADER = "header"
 _SOURCES = {"": "labels", OVER_HEADER: ENTERED, **{name: name for name in ("labels", "name", _HEADER, ENTERED)}}
 """What a request may say of where patient and eye are known from, and what that comes to."""
+
+_CHARSETS = (b"utf-8", b"us-ascii", b"iso-8859-1")
+"""What names in a form may be in; by others Python would decode them to what no JSON can hold."""
 
 _FIELD_BYTES = 10_000
 """Length of a field that is no file."""
@@ -210,6 +214,9 @@ class _InMemory(MultiPartParser):
 
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", _CHARSETS[0])
+    if charset.lower() not in _CHARSETS:
+        raise RequestError(400, f"the form names its files in {charset.decode('latin-1')[:100]!r}; send it in UTF-8")
     parser = _InMemory(
         request.headers,
         body,
