@@ -84,6 +84,7 @@ def test_photos_may_stand_in_the_json(served, eyes):
         (asked(shape=[0], data=[]), b"", {}, "the shape [0] of photos is not that of its 0 photos"),
         (asked() | {"outputs": [{"name": "x"}]}, b"", {}, "there is no output 'x'; the outputs are: status, "),
         (asked(), b"", {"inference-header-content-length": "9999"}, "inference-header-content-length is not"),
+        (asked(), b"", {"inference-header-content-length": "9" * 5000}, "inference-header-content-length is not"),
         (asked(parameters={"binary_data_size": 9}), b"", {}, "binary_data_size is 9, and 0 bytes stand behind"),
         (b'{"id": "\\ud800"}', b"", {}, "the body is not JSON: "),
     ],

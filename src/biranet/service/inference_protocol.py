@@ -34,6 +34,9 @@ NO_GRADE = -1
 _PIECE_LETTERS = 1 << 18
 """How much base64 is decoded at a time, a millisecond's work; a multiple of 4."""
 
+_MOST_DIGITS = 20
+"""Of a length in a header, as for that of the body."""
+
 _OTHER_VALUES = 1000
 """More values than a request has beside its photos."""
 
@@ -136,7 +139,9 @@ def _read_asked(body: bytes, json_length: str | None, most: int) -> _Asked:
     Raises:
         RequestError: If it is none.
     """
-    length = len(body) if json_length is None else int(json_length) if json_length.isdecimal() else -1
+    digits = str(len(body)) if json_length is None else json_length
+    # Python reads no number of thousands of digits.
+    length = int(digits) if digits.isdecimal() and len(digits) <= _MOST_DIGITS else -1
     if not 0 <= length <= len(body):
         raise RequestError(400, f"{_JSON_LENGTH} is not the length of the JSON in the body")
     # No other thread runs while JSON is read: millions of values would take seconds. Base64 holds no comma.
