@@ -179,6 +179,17 @@ def test_what_a_person_entered_counts_more_than_names_and_headers(served, eyes, 
         assert any(against in reason for reason in reasons) == (row["eye_from"] == "entered over header")
 
 
+def test_programs_are_told_what_may_be_said_of_patient_and_eye(served):
+    described = served.get("/openapi.json").json()["paths"]["/v1/grade"]["post"]
+    schemas = {each["name"]: each["schema"] for each in described["parameters"]}
+    form = described["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    for name in ("patient_from", "eye_from"):
+        assert schemas[name] == form[name]["items"]
+        for source in schemas[name]["enum"]:
+            answer = served.post("/v1/grade", dicom_photo(1, "12345", "L"), params={name: source})
+            assert answer.status_code == 200, answer.text
+
+
 def test_what_an_answer_says_of_its_photos_can_be_sent_back(served):
     sent = {"a.dcm": "L", "b.dcm": "L", "c.dcm": ""}
     files = [("files", (name, dicom_photo(1, "12345", eye))) for name, eye in sent.items()]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from biranet.service.uploads import OF_EACH
+from biranet.service.uploads import EYE, OF_EACH, SOURCES
 
 
 class Problem(BaseModel):
@@ -33,7 +33,7 @@ FILE = {"type": "string", "format": "binary"}
 """Schema of a photo."""
 
 _TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT}
+_OF_EACH = {name: _TEXT if name == EYE else {"type": "string", "enum": list(SOURCES)} for name in OF_EACH}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -54,13 +54,17 @@ def photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
     """
     form = {
         "type": "object",
-        "properties": {"files": files, "patient": _TEXT, **dict.fromkeys(OF_EACH, _TEXTS)},
+        "properties": {
+            "files": files,
+            "patient": _TEXT,
+            **{name: {"type": "array", "items": schema} for name, schema in _OF_EACH.items()},
+        },
         "required": ["files"],
         "additionalProperties": False,
     }
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": FILE}}
-    names = ("name", "patient", *OF_EACH)
-    query = [{"name": name, "in": "query", "required": False, "schema": _TEXT} for name in names]
+    schemas = {"name": _TEXT, "patient": _TEXT, **_OF_EACH}
+    query = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 

@@ -33,7 +33,7 @@ _FORM = (
 )
 
 _HEADER = "header"
-_SOURCES = {"": "labels", OVER_HEADER: ENTERED, **{name: name for name in ("labels", "name", _HEADER, ENTERED)}}
+SOURCES = {"": "labels", OVER_HEADER: ENTERED, **{name: name for name in ("labels", "name", _HEADER, ENTERED)}}
 """What a request may say of where patient and eye are known from, and what that comes to."""
 
 _CHARSETS = (b"utf-8", b"us-ascii", b"iso-8859-1")
@@ -82,10 +82,10 @@ def _said(patient: str, patient_from: str, eye: str, eye_from: str) -> Subject:
 
 def _known(value: str, source: str) -> tuple[str, str]:
     """What is known, and where from: also that a person knows nothing. A header is to be read, not believed unread."""
-    if source not in _SOURCES:
-        allowed = ", ".join(filter(None, _SOURCES))
+    if source not in SOURCES:
+        allowed = ", ".join(filter(None, SOURCES))
         raise InputError(f"{source[:100]!r} is nothing that patient or eye may be known from; write one of: {allowed}")
-    known_from = _SOURCES[source]
+    known_from = SOURCES[source]
     if known_from == _HEADER:
         return "", ""
     return value, known_from if value or known_from == ENTERED else ""
