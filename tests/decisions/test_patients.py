@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from biranet.decisions.patients import PATIENT_DECISIONS, PhotoAnswer, Subject, answer_patient, answer_patients
 from biranet.grades import DECISIONS
 
-HEADERS = ("", "", "k1", "k2")
+HEADERS = ("", "", "P", "k2", "k3")
 
 
 @st.composite
 def photos(draw, *, gradable=None, eyes=("left", "right", ""), patients=("P",)):
-    subject = Subject(draw(st.sampled_from(patients)), "labels", draw(st.sampled_from(eyes)))
+    origin = draw(st.sampled_from(["labels", "entered", "entered"]))
+    subject = Subject(draw(st.sampled_from(patients)), origin, draw(st.sampled_from(eyes)))
     subject = dataclasses.replace(subject, header_patient=draw(st.sampled_from(HEADERS)))
     name = f"{draw(st.integers(0, 9**9))}.jpg"
     margin = draw(st.none() | st.sampled_from([1.0, 1.5]) | st.floats(1, 9))
@@ -45,7 +46,9 @@ def written_out(shots):
             unanimous = all(shot.decision == "do not refer" for shot in usable)
             said.append("ask a human" if best.decision == "do not refer" and not unanimous else best.decision)
     said += [shot.decision for shot in shots if not shot.subject.eye and shot.grade is not None]
-    if {"k1", "k2"} <= {shot.subject.header_patient for shot in shots}:
+    named = {shot.subject.header_patient for shot in shots} - {""}
+    believed = {shot.subject.header_patient for shot in shots if shot.subject.patient_from != "entered"} - {""}
+    if len(named) > 1 and believed - {"P"}:
         said.append("ask a human")
     for gravest in ("refer", "ask a human", "retake"):
         if gravest in said:
@@ -108,9 +111,9 @@ def test_an_eye_without_a_gradable_photo_never_sends_home(shots):
     assert answer_patient("P", shots).decision != "do not refer"
 
 
-def shot(grade, decision, margin=2.0, eye="left", **subject):
+def shot(grade, decision, margin=2.0, eye="left", patient_from="labels", **subject):
     return PhotoAnswer(
-        f"{grade}{eye}.jpg", Subject("P", "labels", eye, "labels", **subject), grade, decision, 1.0, margin
+        f"{grade}{eye}.jpg", Subject("P", patient_from, eye, "labels", **subject), grade, decision, 1.0, margin
     )
 
 
@@ -147,3 +150,35 @@ def test_headers_of_two_people_are_for_a_human():
     seen = [shot(0, "do not refer", header_patient="k1"), shot(0, "do not refer", eye="right", header_patient="k2")]
     answer = answer_patient("P", seen)
     assert (answer.decision, answer.reason) == ("ask a human", "the headers of its files name 2 patients")
+    assert answer.action == "find out whose photos these are"
+
+
+def test_a_person_who_enters_whose_photos_they_are_has_found_out():
+    """Until one comes of which nobody has said it, and whose header says otherwise."""
+    said = "the headers of its files name 2 patients"
+
+    def answered(*sources, patient="P"):
+        photos = [
+            shot(0, "do not refer", eye=eye, header_patient=header, patient_from=source)
+            for eye, header, source in zip(("left", "right"), ("k1", "k2"), sources, strict=True)
+        ]
+        answer = answer_patient(patient, photos)
+        return answer.decision, answer.reason, answer.action
+
+    found_out = ("do not refer", f"{said}, and one was entered", "")
+    assert answered("entered", "entered") == found_out
+    assert answered("header", "entered", patient="k1") == found_out
+    for sources in (("entered", "name"), ("labels", "entered"), ("header", "header")):
+        assert answered(*sources) == ("ask a human", said, "find out whose photos these are")
+
+
+def test_an_eye_that_was_entered_over_a_header_answers_and_says_so():
+    seen = shot(3, "refer")
+    over = dataclasses.replace(seen, subject=dataclasses.replace(seen.subject, eye_from="entered over header"))
+    said = "it was entered, the header of the file says the other eye"
+    left = answer_patient("P", [over]).eyes[0]
+    assert (left.status, left.decision, left.reason, left.action) == ("ok", "refer", said, "")
+    left = answer_patient("P", [over, shot(0, "do not refer")]).eyes[0]
+    assert (left.decision, left.reason) == ("ask a human", f"gradable photos give grades 0 and 3; {said}")
+    left = answer_patient("P", [dataclasses.replace(over, grade=None, decision="")]).eyes[0]
+    assert (left.status, left.decision, left.reason) == ("ungradable", "retake", f"no photo is gradable; {said}")

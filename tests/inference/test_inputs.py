@@ -131,3 +131,14 @@ def test_names_that_no_table_can_hold_are_refused(photos):
     for given in (bad, photos):
         with pytest.raises(InputError, match=r"not UTF-8; rename the file"):
             list_photos([given])
+
+
+def test_what_was_entered_is_a_list_once_it_stands_in_one(photos):
+    """As in a table that the page of the service gave away: it may be off by a row by now."""
+    table = photos / "grades.csv"
+    table.write_text("file,group,group_from,eye,eye_from\nb.jpg,P1,entered,left,entered over header\n")
+    found = list_photos([table]).subjects[photos / "b.jpg"]
+    assert (found.patient_from, found.eye, found.eye_from) == ("labels", "left", "labels")
+    (photos / "other.csv").write_text("file,patient\nb.jpg,P2\n")
+    with pytest.raises(InputError, match="is of the patient 'P1' by the list, and of 'P2' by the list"):
+        list_photos([table, photos / "other.csv"])

@@ -5,54 +5,71 @@ import json
 import logging
 import threading
 
+import pytest
+
 from biranet.learning.shipped_models import find_checkpoint
-from biranet.service import app
+from biranet.service import app, inference_protocol
 from biranet.service.app import make_app
 from biranet.service.service import Service
 from biranet.service.settings import Model, Settings
 
 
-def test_a_fault_is_a_sentence_without_what_it_says(caplog):
-    service = Service(Settings(Model(find_checkpoint())))
-    service.workers.loaded = "none that can be described"  # what nobody foresaw
+async def ask(answering, method, path, body=b"", headers=(), query=b""):
+    """Ask an application without a socket: status and body of its answer."""
     sent = []
 
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message):
         sent.append(message)
 
     scope = {
-        "type": "http", "http_version": "1.1", "method": "GET", "path": "/v1/models", "raw_path": b"/v1/models",
-        "query_string": b"name=Erika", "root_path": "", "scheme": "http", "headers": [(b"host", b"localhost")],
+        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+        "query_string": query, "root_path": "", "scheme": "http", "headers": [(b"host", b"localhost"), *headers],
     }  # fmt: skip
+    await answering(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
+def test_a_fault_is_a_sentence_without_what_it_says(caplog):
+    service = Service(Settings(Model(find_checkpoint())))
+    service.workers.loaded = "none that can be described"  # what nobody foresaw
     with caplog.at_level(logging.INFO, "biranet.service"):
-        asyncio.run(make_app(service)(scope, receive, send))
-    assert sent[0]["status"] == 500
-    sentence = json.loads(sent[1]["body"])["error"]
+        status, body = asyncio.run(ask(make_app(service), "GET", "/v1/models", query=b"name=Erika"))
+    assert status == 500
+    sentence = json.loads(body)["error"]
     assert sentence.startswith("this is a fault of biranet (AttributeError in cards.py, line ")
     assert "AttributeError in cards.py" in caplog.text and "GET /v1/models 500" in caplog.text
     assert "none that can" not in caplog.text + sentence and "Erika" not in caplog.text
     assert service.metrics.text().count(b'status="500"') == 2  # the count, and when it began
 
 
-def test_no_request_waits_until_another_one_is_summed_up(monkeypatch):
-    """The digest of 100 MB takes a while."""
-    threads, digest = [], app._digest
-    monkeypatch.setattr(app, "_digest", lambda upload: (threads.append(threading.current_thread()), digest(upload))[1])
+@pytest.mark.parametrize(
+    ("path", "slow"),
+    [("/v1/grade", (app, "_digest")), ("/v2/models/idrid_lite0/infer", (inference_protocol, "_read_asked"))],
+)
+def test_no_request_waits_until_another_one_is_read(monkeypatch, path, slow):
+    """To sum up 100 MB, or to decode them, takes a while."""
+    place, name = slow
+    read, begun, answered = getattr(place, name), threading.Event(), threading.Event()
+
+    def read_slowly(*args):
+        begun.set()
+        assert answered.wait(20), "the other request had to wait"
+        return read(*args)
+
+    monkeypatch.setattr(place, name, read_slowly)
     service = Service(Settings(Model(find_checkpoint())))  # without a worker: what comes after is refused
 
-    async def receive():
-        return {"type": "http.request", "body": b"photo", "more_body": False}
+    async def ask_both():
+        answering = make_app(service)
+        long = asyncio.ensure_future(ask(answering, "POST", path, b"{}", [(b"idempotency-key", b"one")]))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        quick = await ask(answering, "GET", "/healthz")
+        answered.set()
+        return quick, await long
 
-    async def send(message):
-        pass
-
-    headers = [(b"host", b"localhost"), (b"idempotency-key", b"one")]
-    scope = {
-        "type": "http", "http_version": "1.1", "method": "POST", "path": "/v1/grade", "raw_path": b"/v1/grade",
-        "query_string": b"", "root_path": "", "scheme": "http", "headers": headers,
-    }  # fmt: skip
-    asyncio.run(make_app(service)(scope, receive, send))
-    assert len(threads) == 1 and threads[0] is not threading.main_thread()
+    (quick, _), (long, _) = asyncio.run(ask_both())
+    assert (quick, long) == (200, 400 if "infer" in path else 503)

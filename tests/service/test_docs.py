@@ -60,7 +60,7 @@ def test_limits_are_those_of_the_command():
 
 @pytest.mark.slow
 def test_the_steps_of_the_container_give_a_service_without_torch(here, launch):
-    """No container is made here; what its steps run is run in an environment of its own, and then by nobody's user."""
+    """No container is made here: what its steps run is run in an environment of its own, and then without a home."""
     lines = (ROOT / "Containerfile").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
     steps = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN ")]
     assert len(steps) == 2

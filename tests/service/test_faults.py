@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import hashlib
 import io
 import os
 import signal
@@ -188,12 +189,19 @@ def test_a_model_that_is_replaced_answers_no_request(launch, tmp_path, ask, wait
     with launch(tmp_path / "service", "--workers", 1, "--checkpoint", model) as service:
         assert ask(service).result(SECONDS).status_code == 200
         # A description (field 6) is added: the same answers, but no longer the same model.
+        before = service.get("/readyz").json()
         model.write_bytes(with_digest(model.read_bytes() + b"\x32\x01x"))
+        # The one that was loaded goes on, and says which it is.
+        assert ask(service).result(SECONDS).status_code == 200
+        assert service.get("/readyz").json() == before
+        replaced = hashlib.sha256(model.read_bytes()).hexdigest()
+        assert replaced != before["sha256"] == service.get("/v1/models/model").json()["sha256"]
         [worker] = service.workers()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: "the file of the model holds another one now" in service.log.read_text())
         answer = ask(service).result(SECONDS)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, False)
         assert answer.json() == {"error": "the file of the model holds another one now; start the service again"}
-        assert service.get("/readyz").status_code == 503
+        ready = service.get("/readyz")
+        assert (ready.status_code, ready.json(), "retry-after" in ready.headers) == (503, answer.json(), False)
         assert service.get("/v1/models/model").json()["title"] is None

@@ -74,15 +74,17 @@ def test_photos_may_stand_in_the_json(served, eyes):
     ("request_", "data", "headers", "sentence"),
     [
         (b"{", b"", {}, "the body is not JSON: "),
-        (b"[" * 100_000, b"", {}, "the body is not JSON: it is nested too deeply"),
+        (b"[" * 100_000, b"", {}, "the body is not JSON: recursion limit exceeded"),
         ({"inputs": []}, b"", {}, "inputs: List should have at least 1 item"),
         ([], b"", {}, "the body is JSON, but no request: {"),
         (asked(name="image"), b"", {}, "inputs.0.name: Input should be 'photos'"),
         (asked("not base64"), b"", {}, "photos in photos must be in base64, or in binary behind the JSON"),
+        (asked("AA==AAAA"), b"", {}, "photos in photos must be in base64, or in binary behind the JSON"),
         (asked(shape=[2]), b"", {}, "the shape [2] of photos is not that of its 1 photos"),
         (asked(shape=[0], data=[]), b"", {}, "the shape [0] of photos is not that of its 0 photos"),
         (asked() | {"outputs": [{"name": "x"}]}, b"", {}, "there is no output 'x'; the outputs are: status, "),
         (asked(), b"", {"inference-header-content-length": "9999"}, "inference-header-content-length is not"),
+        (asked(), b"", {"inference-header-content-length": "9" * 5000}, "inference-header-content-length is not"),
         (asked(parameters={"binary_data_size": 9}), b"", {}, "binary_data_size is 9, and 0 bytes stand behind"),
         (b'{"id": "\\ud800"}', b"", {}, "the body is not JSON: "),
     ],
@@ -129,5 +131,6 @@ def test_the_model_is_described(served):
     assert described["inputs"] == [{"name": "photos", "datatype": "BYTES", "shape": [-1]}]
     assert {"name": "p4", "datatype": "FP64", "shape": [-1]} in described["outputs"]
     assert np.all([output["shape"] == [-1] for output in described["outputs"]])
+    assert "versions" not in described  # which clients would ask for by addresses of their own
     assert served.get("/v2/health/ready").json() == {"ready": True}
     assert served.get("/v2/models/idrid_lite0/ready").json() == {"name": "idrid_lite0", "ready": True}

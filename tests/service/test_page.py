@@ -88,7 +88,7 @@ def test_one_photo_gets_the_answer_of_the_command_line(open_page, photos, tables
 
 def test_a_dropped_folder_with_a_text_file_gets_a_row_a_file(ward, tables):
     page = ward
-    expect(page.locator("#progress")).to_contain_text("2 not usable")
+    expect(page.locator("#progress")).to_contain_text("1 not a usable file")
     for name, patient in tables[1].items():
         item = page.locator("#cases button", has_text=name)
         expect(item.locator(".decision")).to_have_text(patient["decision"].capitalize())
@@ -179,7 +179,7 @@ def test_patient_and_eye_are_corrected_where_names_tell_nothing(open_page, photo
         page.locator("#csv-photos").click()
     rows = {row["file"]: row for row in read_csv(Path(saved.value.path()).read_text())}
     assert {name: (row["group"], row["group_from"], row["eye"], row["eye_from"]) for name, row in rows.items()} == {
-        "IMG_0007.jpg": ("P1", "labels", "right", "labels"),
+        "IMG_0007.jpg": ("P1", "entered", "right", "entered"),
         "P1_OS.jpg": ("P1", "name", "left", "name"),
     }
 
@@ -206,7 +206,7 @@ def test_what_somebody_enters_counts_more_than_names(open_page, photos):
     with page.expect_download() as saved:
         page.locator("#csv-photos").click()
     [row] = read_csv(Path(saved.value.path()).read_text())
-    assert (row["group"], row["group_from"], row["eye"], row["eye_from"]) == ("Q9", "labels", "left", "labels")
+    assert (row["group"], row["group_from"], row["eye"], row["eye_from"]) == ("Q9", "entered", "left", "entered")
 
 
 def test_both_eyes_zoom_move_and_change_together(ward):
@@ -266,7 +266,7 @@ def test_a_photo_is_shown_in_its_own_pixels(open_page, photos, tmp_path):
     expect(page.locator(".layer .photo")).to_have_attribute("src", re.compile("^blob:"))
     assert page.locator(".layer .photo").evaluate(width) == 2560
     assert page.locator(".layer .photo").bounding_box()["width"] == pytest.approx(2560, abs=1)
-    expect(page.locator(".under")).to_contain_text("2560 × 2048 pixels")
+    expect(page.locator(".under")).to_contain_text("2560 × 2048 px")
 
 
 def test_the_keyboard_alone_does_everything(ward):

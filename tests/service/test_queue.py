@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import multiprocessing
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from starlette.requests import Request
 
 from biranet.decisions.rules import Rules
+from biranet.service.deadlines import Deadlines
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, Photo
 from biranet.service.queue import ParcelQueue
@@ -94,6 +96,40 @@ def test_a_worker_that_cannot_be_started_is_tried_again_and_nobody_waits_for_it(
         assert tries.acquire(timeout=30) and tries.acquire(timeout=30)
     finally:
         workers.stop()
+
+
+def no_thread(self):
+    raise RuntimeError("can't start new thread")
+
+
+def test_photos_are_graded_where_no_further_thread_can_be_started(monkeypatch):
+    """The feeder once died of it, and all requests that it had been given waited for ever."""
+    workers, asked = Workers(ParcelQueue(9), Settings(Model(Path("model.onnx"))), Metrics()), parcel()
+    workers.deadlines.start()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    ours, theirs = multiprocessing.Pipe()
+    theirs.send([["answer"]])
+    with ours, theirs:
+        assert workers._feeders[0]._grade(ours, [asked])
+    assert asked.results.result(0) == ["answer"]
+
+
+def test_a_service_that_gets_no_thread_says_so_and_ends(monkeypatch):
+    workers = Workers(ParcelQueue(9), Settings(Model(Path("model.onnx"))), Metrics())
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    workers.start()
+    assert workers.wait(0) and str(workers.failure).startswith("no thread can be started; try fewer --workers")
+    workers.stop()
+
+
+def test_what_takes_too_long_is_ended_and_nothing_else():
+    deadlines, ended = Deadlines(), [threading.Event() for _ in range(3)]
+    deadlines.start()
+    with deadlines.limit(60, ended[0].set) as other, deadlines.limit(0.01, ended[1].set) as overdue:
+        assert ended[1].wait(30)
+        with deadlines.limit(0.01, ended[2].set):
+            assert ended[2].wait(30)
+    assert (other, overdue, ended[0].is_set()) == ([], [True], False)
 
 
 def test_a_queue_that_is_given_up_fails_what_waits_and_takes_no_more():

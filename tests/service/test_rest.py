@@ -19,7 +19,9 @@ from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import Field
 from biranet.photos.overlay import NamedMap, draw_layer, draw_map
 from biranet.photos.round_edge import Disc
+from biranet.service.uploads import OF_EACH
 from biranet.typed_tables import plain
+from photo_files import dicom_photo
 
 
 def parts(*files, **fields):
@@ -114,10 +116,13 @@ def test_a_photo_that_was_read_and_cannot_be_graded_is_answered_with_what_to_do(
 FILE_PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
 PICTURE = ("files", ("a.png", b"x"))
 CONTRADICTION = (
-    "Q_OD.png is of the eye 'left' by the request, and of 'right' by its name; correct one of them, or ask with "
-    "names=ignored"
+    "Q_OD.png is of the eye 'left' by the request, and of 'right' by its name; correct one of them, or say "
+    "patient_from or eye_from=entered where a person knows better"
 )
-FORM = "photos are files in files; patient may be said once for all of them, eye once or, in their order, for each"
+FORM = (
+    "photos are files in files; patient may be said once for all of them, patient_from, eye, eye_from once or, in "
+    "their order, for each"
+)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +131,12 @@ FORM = "photos are files in files; patient may be said once for all of them, eye
         ([("patient", (None, "1"))], 422, "the form brings no photo; give photos as files in the field files"),
         ([("image", ("a.png", b"x"))], 422, f"the form has a field 'image' that is a file; {FORM}"),
         ([("files", (None, "x"))], 422, f"the form has a field 'files' that is no file; {FORM}"),
-        ([PICTURE, *[("eye", (None, "OD"))] * 2], 422, f"the form says patient 0 and eye 2 times; {FORM}"),
-        ([PICTURE, *[("patient", (None, "1"))] * 2], 422, f"the form says patient 2 and eye 0 times; {FORM}"),
+        ([PICTURE, *[("eye", (None, "OD"))] * 2], 422, f"the form says eye 2 times; {FORM}"),
+        ([PICTURE, *[("patient", (None, "1"))] * 2], 422, f"the form says patient 2 times; {FORM}"),
         ([PICTURE, ("eye", (None, "third"))], 422, "'third' is not an eye; write left or right, L or R, OS or OD"),
         ([PICTURE, ("patient", (None, "1" * 20_000))], 400, "the form cannot be read: Part exceeded maximum size"),
         ([("files", ("Q_OD.png", b"x")), ("eye", (None, "OS"))], 422, CONTRADICTION),
+        ([PICTURE, ("eye_from", (None, "hearsay"))], 422, "'hearsay' is nothing that patient or eye may be known from"),
         ([("files", ("x" * 5000, b"x"))], 400, "the form cannot be read: "),
     ],
 )  # fmt: skip
@@ -139,23 +145,62 @@ def test_a_form_that_is_wrong_is_refused_in_a_sentence(served, form, status, sen
     assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
 
 
-def test_what_a_request_says_counts_where_names_are_ignored(served, eyes):
-    """By the name of the file it is the right eye of P1."""
-    data = (eyes / "P1_OD.png").read_bytes()
-    form = [("files", ("P1_OD.png", data)), ("patient", (None, "7"))]
-    asked = {
-        **{"form": served.post("/v1/grade?names=ignored", files=form)},
-        **{"raw": served.post("/v1/grade", data, params={"name": "P1_OD.png", "patient": "7", "names": "ignored"})},
-    }
-    for answer in asked.values():
+SAID = [
+    # What is said of a right eye of P1 by its name, or of a left eye by its header; and whose it is then.
+    ("P1_OD.png", {"patient": "P1", "eye": "OD"}, ("P1", "labels", "right", "labels")),
+    ("P1_OD.png", {"patient": "P1", "patient_from": "name"}, ("P1", "name", "right", "name")),
+    ("P1_OD.png", {"patient": "7", "patient_from": "entered"}, ("7", "entered", "right", "name")),
+    (
+        "P1_OD.png",
+        {"patient_from": "entered", "eye": "OS", "eye_from": "entered"},
+        (None, "entered", "left", "entered"),
+    ),
+    ("x.dcm", {"patient": "7", "eye": "OS"}, ("7", "labels", "left", "labels")),
+    ("x.dcm", {"patient": "7", "eye": "OD"}, ("7", "labels", None, None)),
+    ("x.dcm", {"patient": "7", "eye": "OD", "eye_from": "name"}, ("7", "labels", None, None)),
+    ("x.dcm", {"patient": "7", "eye": "OD", "eye_from": "entered"}, ("7", "labels", "right", "entered over header")),
+    ("x.dcm", {"patient": "7", "eye": "OD", "eye_from": "header"}, ("7", "labels", "left", "header")),
+    ("x.dcm", {"patient": "7", "eye_from": "entered"}, ("7", "labels", None, "entered")),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "whose"), SAID)
+def test_what_a_person_entered_counts_more_than_names_and_headers(served, eyes, name, fields, whose):
+    data = (eyes / name).read_bytes() if name.endswith("png") else dicom_photo(1, "12345", "L")
+    form = [("files", (name, data)), *((field, (None, value)) for field, value in fields.items())]
+    for answer in (
+        served.post("/v1/grade", files=form),
+        served.post("/v1/grade", data, params=fields | {"name": name}),
+    ):
         [row] = answer.json()["photos"]
-        whose = (row["group"], row["group_from"], row["eye"], row["eye_from"])
-        assert whose == ("7", "labels", None, None)
-    answer = served.post("/v1/grade?names=maybe", files=form)
-    assert (answer.status_code, answer.json()) == (
-        422, {"error": "names in the query is ignored or not there, not 'maybe'"},
-    )  # fmt: skip
-    assert served.post("/v1/grade", files=form).status_code == 422
+        assert (row["group"], row["group_from"], row["eye"], row["eye_from"]) == whose
+        against = "right eye: it was entered, the header of the file says the other eye"
+        reasons = [patient["reason"] for patient in answer.json()["patients"]]
+        assert any(against in reason for reason in reasons) == (row["eye_from"] == "entered over header")
+
+
+def test_programs_are_told_what_may_be_said_of_patient_and_eye(served):
+    described = served.get("/openapi.json").json()["paths"]["/v1/grade"]["post"]
+    schemas = {each["name"]: each["schema"] for each in described["parameters"]}
+    form = described["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    for name in ("patient_from", "eye_from"):
+        assert schemas[name] == form[name]["items"]
+        for source in schemas[name]["enum"]:
+            answer = served.post("/v1/grade", dicom_photo(1, "12345", "L"), params={name: source})
+            assert answer.status_code == 200, answer.text
+
+
+def test_what_an_answer_says_of_its_photos_can_be_sent_back(served):
+    sent = {"a.dcm": "L", "b.dcm": "L", "c.dcm": ""}
+    files = [("files", (name, dicom_photo(1, "12345", eye))) for name, eye in sent.items()]
+    said = [("patient", "7"), ("eye", "OS"), ("eye", "OD"), ("eye", "OD")]
+    said += [("eye_from", source) for source in ("header", "entered", "name")]
+    said += [("patient_from", source) for source in ("labels", "entered", "name")]
+    first = served.post("/v1/grade", files=files + [(name, (None, value)) for name, value in said]).json()
+    assert [row["eye_from"] for row in first["photos"]] == ["header", "entered over header", "name"]
+    assert [row["group_from"] for row in first["photos"]] == ["labels", "entered", "name"]
+    told = [(name, (None, row[name.replace("patient", "group")])) for row in first["photos"] for name in OF_EACH]
+    assert served.post("/v1/grade", files=[*files, ("patient", (None, "7")), *told]).json() == first
 
 
 def test_a_name_may_be_as_long_as_a_path(served):
@@ -191,6 +236,21 @@ def test_a_body_that_is_no_form_is_refused(served):
     ):
         answer = served.post("/v1/grade", body, headers={"content-type": content_type})
         assert answer.status_code in (400, 422) and answer.json()["error"].startswith("the form "), answer.text
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [("UTF-8", 200), ("ISO-8859-1", 200), ("undefined", 400), ("idna", 400), ("unicode_escape", 400), ("hex", 400)],
+)
+def test_a_form_may_not_choose_how_its_names_are_decoded(served, charset, status):
+    """Python decodes by names that no browser knows, to what no answer can hold."""
+    body = FILE_PART.replace(b'"a"', b'"\\ud800..a"') + b"x\r\n--x--\r\n"
+    answer = served.post(
+        "/v1/grade", body, headers={"content-type": f"multipart/form-data; charset={charset}; boundary=x"}
+    )
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert answer.json()["error"].startswith("the form names its files in ")
 
 
 def decoded(text, mode):
@@ -261,7 +321,9 @@ def test_what_is_not_there_is_told_in_the_same_form(served):
     answer = served.post("/v1/grade/", b"x", allow_redirects=False)
     assert (answer.status_code, answer.json()) == (404, {"error": "there is no such address here"})
     assert served.get("/page/..%2Fapp.py").status_code == 404
-    assert served.get("/healthz").json() == served.get("/readyz").json() == {"status": "ok"}
+    assert served.get("/healthz").json() == {"status": "ok"}
+    [model] = served.get("/v1/models").json()["models"]
+    assert served.get("/readyz").json() == {"status": "ok", "model": model["name"], "sha256": model["sha256"]}
 
 
 def test_every_answer_has_the_headers_that_keep_photos_on_the_machine(served):

@@ -23,6 +23,12 @@ UNKNOWN_EYE = "unknown"
 MAX_DIFFERENCE = 1
 """Grades by which gradable photos of one eye may differ; from more on a human is asked."""
 
+ENTERED = "entered"
+"""What a person said of this very photo counts more than its name and its header."""
+
+OVER_HEADER = "entered over header"
+"""An eye that was entered, where the header of the file says the other one."""
+
 _NO_REFERRAL, _HUMAN, _ = DECISIONS
 
 
@@ -32,9 +38,10 @@ class Subject:
 
     Attributes:
         patient: The patient; empty where nothing tells.
-        patient_from: `labels`, `header`, or `name`, which is a guess; empty without a patient.
+        patient_from: `labels`, `header`, `name`, which is a guess, or `entered`: a person said it of this very photo,
+            which counts more than its name and its header. Empty without a patient, but where a person said that.
         eye: `left`, `right`, or empty.
-        eye_from: As `patient_from`.
+        eye_from: As `patient_from`; `entered over header` where the header says the other eye.
         header_patient: The patient whom the header of the file names, as keyed hash; empty where it names none.
         problem: What contradicts or could not be read, in one clause; it was not used.
 
@@ -94,7 +101,8 @@ class EyeAnswer:
     Attributes:
         eye: `left`, `right` or `unknown`.
         status: `ok`, `ungradable` where no photo of it is gradable, `missing` where there is none.
-        reason: Why the status is not `ok`, or the decision not that of one photo.
+        reason: Why the status is not `ok`, or the decision not that of one photo, and whether an eye was entered that
+            is not that of the header.
         grade: The grade of the photo that answers; None where none does.
         decision: One of `PATIENT_DECISIONS`; empty for ungradable photos of an unknown eye, which say nothing.
         action: What to do now; empty where the decision says all.
@@ -190,7 +198,8 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
 
     Returns:
         The answer. An eye without a gradable photo never yields `do not refer`. Where the headers of the files name
-        several patients, a human is asked at least.
+        several patients, a human is asked at least, unless each of these headers names this patient, or a
+        person entered the patient of its file.
 
     Source:
         Ours: the reading of a screening programme, in `docs/patients.md`.
@@ -203,10 +212,14 @@ def answer_patient(patient: str, photos: Sequence[PhotoAnswer]) -> PatientAnswer
     decisions = [eye.decision for eye in eyes if eye.decision]
     reasons = [f"{eye.eye} eye: {eye.reason}" for eye in eyes if eye.reason]
     actions = [f"{eye.eye} eye: {eye.action}" for eye in eyes if eye.action]
-    if (people := len({photo.subject.header_patient for photo in photos} - {""})) > 1:
-        decisions.append(_HUMAN)
+    named = [photo.subject for photo in photos if photo.subject.header_patient]
+    if (people := len({subject.header_patient for subject in named})) > 1:
         reasons.append(f"the headers of its files name {people} patients")
-        actions.append("find out whose photos these are")
+        if all(subject.patient_from == ENTERED or subject.header_patient == patient for subject in named):
+            reasons[-1] += ", and one was entered"
+        else:
+            decisions.append(_HUMAN)
+            actions.append("find out whose photos these are")
     grades = [eye.grade for eye in eyes if eye.grade is not None]
     return PatientAnswer(
         patient,
@@ -227,6 +240,9 @@ def _each_once(photos: Sequence[PhotoAnswer]) -> list[PhotoAnswer]:
     return list(once.values())
 
 
+_AGAINST = "it was entered, the header of the file says the other eye"
+
+
 def answer_eye(eye: str, photos: Sequence[PhotoAnswer]) -> EyeAnswer:
     """Say what is to be said of one eye.
 
@@ -243,9 +259,11 @@ def answer_eye(eye: str, photos: Sequence[PhotoAnswer]) -> EyeAnswer:
     """
     ordered = tuple(sorted(photos, key=_best_first))
     gradable = [photo for photo in ordered if photo.grade is not None]
+    entered = [_AGAINST] if any(photo.subject.eye_from == OVER_HEADER for photo in photos) else []
     if not gradable:
         actions = "; ".join(dict.fromkeys(photo.action for photo in ordered if photo.action))
         status, reason = ("ungradable", "no photo is gradable") if ordered else ("missing", "no photo")
+        reason = "; ".join([reason, *entered])
         return EyeAnswer(eye, status, reason, None, RETAKE, actions or f"photograph the {eye} eye", ordered, 0)
     best = gradable[0]
     grades = [photo.grade for photo in gradable if photo.grade is not None]
@@ -255,6 +273,7 @@ def answer_eye(eye: str, photos: Sequence[PhotoAnswer]) -> EyeAnswer:
     elif decision == _NO_REFERRAL and (others := {photo.decision for photo in gradable} - {_NO_REFERRAL}):
         decision, reason = _HUMAN, f"another photo says: {max(others, key=DECISIONS.index)}"
     action = "look at all its photos" if reason else ""
+    reason = "; ".join([reason, *entered] if reason else entered)
     return EyeAnswer(eye, "ok", reason, best.grade, decision, action, ordered, len(gradable))
 
 

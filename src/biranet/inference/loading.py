@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from biranet.decisions.patients import NOBODY, Subject
+from biranet.decisions.patients import ENTERED, NOBODY, OVER_HEADER, Subject
 from biranet.errors import InputError, PhotoError
 from biranet.inference.addresses import Address, address_state, open_source
 from biranet.inference.original import Original
@@ -22,6 +22,7 @@ from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
 from biranet.photos.privacy.metadata import identity_and_eye
 from biranet.photos.privacy.pseudonyms import keyed_hash
 from biranet.photos.quality import advise_retake, weakest_measure
+from biranet.words import EYES
 
 
 class Header(NamedTuple):
@@ -150,18 +151,24 @@ def _read_header(file: PhotoFile) -> Header:
 def whose(said: Subject, header: Header) -> Subject:
     """Add to what was said of a photo what the header of its file says; where they contradict, neither counts.
 
+    What a person entered counts alone.
+
     Args:
-        said: What lists and names say.
+        said: What lists, names or a person say.
         header: What the header says.
 
     Example:
         >>> whose(Subject("P1", "labels"), Header(eye="left")).eye_from
         'header'
+        >>> whose(Subject(eye="right", eye_from="entered"), Header(eye="left")).eye_from
+        'entered over header'
     """
     patient, eye, problem = header
     known = replace(said, header_patient=patient, problem=problem)
-    if patient and not said.patient:
+    if patient and not said.patient and said.patient_from != ENTERED:
         known = replace(known, patient=patient, patient_from="header")
+    if said.eye_from == ENTERED:
+        return replace(known, eye_from=OVER_HEADER) if {eye, said.eye} == set(EYES) else known
     if eye == CONTRADICTORY and not said.eye:
         return replace(known, problem="the header of the file names both eyes")
     if eye in ("", CONTRADICTORY, said.eye):

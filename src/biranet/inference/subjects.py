@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from biranet.decisions.patients import NOBODY, Subject
+from biranet.decisions.patients import ENTERED, NOBODY, Subject
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.inference.addresses import Address
@@ -90,7 +90,9 @@ _LIKE_EYE = frozenset({"eye", "laterality", "side", "eyeside"})
 
 def _subject(patient: str, origin: str, eye: str) -> Subject:
     patient = "" if is_empty(patient) or origin == OWN_GROUP else patient
-    return Subject(patient, (origin or _LABELS) if patient else "", eye, _LABELS if eye else "")
+    # What a person once entered is a list by now, which may be off by a row.
+    origin = _LABELS if origin in ("", ENTERED) else origin
+    return Subject(patient, origin if patient else "", eye, _LABELS if eye else "")
 
 
 def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMapping[Place, Subject]) -> list[str]:
@@ -181,6 +183,8 @@ def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
 def agree(file: Place, first: Subject, second: Subject, *, given: str = "the list", way_out: str = "") -> Subject:
     """Put together what two sources say of a file; the first one is named where both say it.
 
+    What a person entered counts alone.
+
     Args:
         file: The file, for the error.
         first: What is known.
@@ -200,6 +204,8 @@ def agree(file: Place, first: Subject, second: Subject, *, given: str = "the lis
     """
     known = first
     for what in ("patient", "eye"):
+        if getattr(first, f"{what}_from") == ENTERED:
+            continue
         ours, theirs = getattr(first, what), getattr(second, what)
         if ours and theirs and ours != theirs:
             by, and_by = (_GUESSES.get(getattr(each, f"{what}_from"), given) for each in (first, second))

@@ -1,6 +1,5 @@
 """The addresses of the service: which there are, what they take, and what they answer."""
 
-import asyncio
 import hashlib
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -27,10 +26,9 @@ from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import Repeats
-from biranet.service.request_error import BUSY, FAULT, RequestError, describe_fault, place_of
+from biranet.service.request_error import FAULT, RequestError, describe_fault, place_of
 from biranet.service.service import Service
 from biranet.service.uploads import Upload, read_upload
-from biranet.service.workers import NO_WORKER
 
 _REFUSED = problems(400, 401, 403, 408, 409, 413, 415, 421, 422, 503, 504)
 
@@ -73,7 +71,7 @@ def _add_grading(app: FastAPI, service: Service) -> None:
             key = request.headers.get("idempotency-key", "")
             if not key:
                 return as_json(await _grade_upload(service, request, upload))
-            known = repeats.begin(key, await asyncio.to_thread(_digest, upload))  # it may take a second
+            known = repeats.begin(key, await service.aside(_digest, upload))
             if known is not None:
                 return Response(known, media_type="application/json")
             try:
@@ -112,7 +110,7 @@ async def _grade_photos(service: Service, request: Request, upload: Upload, *, d
 def _digest(upload: Upload) -> str:
     """Sum up what a request brings: the boundary of a form is another one each time."""
     content = [(name, hashlib.sha256(data).hexdigest()) for name, data in upload.files]
-    said = upload.patient, upload.eyes, upload.is_raw, upload.reads_names
+    said = upload.patient, upload.of_each, upload.is_raw
     return hashlib.sha256(repr((content, *said)).encode()).hexdigest()
 
 
@@ -124,10 +122,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", responses=problems(503))
     async def readiness() -> dict[str, str]:
-        """Tell whether photos can be graded now."""
+        """Tell whether photos can be graded now, and by which model: the one that was loaded."""
         if not service.workers.is_ready:
-            raise RequestError(BUSY, NO_WORKER)
-        return {"status": "ok"}
+            raise service.workers.refusal()
+        return {"status": "ok", "model": service.name, "sha256": service.model.sha256}
 
     @app.get("/metrics", response_class=Response, responses=problems(401, 421) | {200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:

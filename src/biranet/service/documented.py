@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from biranet.service.uploads import EYE, OF_EACH, SOURCES
+
 
 class Problem(BaseModel):
     """Why there is no answer, in one sentence."""
@@ -31,6 +33,7 @@ FILE = {"type": "string", "format": "binary"}
 """Schema of a photo."""
 
 _TEXT = {"type": "string"}
+_OF_EACH = {name: _TEXT if name == EYE else {"type": "string", "enum": list(SOURCES)} for name in OF_EACH}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -51,13 +54,17 @@ def photo_body(files: Mapping[str, Any]) -> dict[str, Any]:
     """
     form = {
         "type": "object",
-        "properties": {"files": files, "patient": _TEXT, "eye": {"type": "array", "items": _TEXT}},
+        "properties": {
+            "files": files,
+            "patient": _TEXT,
+            **{name: {"type": "array", "items": schema} for name, schema in _OF_EACH.items()},
+        },
         "required": ["files"],
         "additionalProperties": False,
     }
     content = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": FILE}}
-    texts = dict.fromkeys(("name", "patient", "eye"), _TEXT) | {"names": {"type": "string", "enum": ["ignored"]}}
-    query = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in texts.items()]
+    schemas = {"name": _TEXT, "patient": _TEXT, **_OF_EACH}
+    query = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 

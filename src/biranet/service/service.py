@@ -1,8 +1,10 @@
 """The service without HTTP: takes photos, has workers grade them, and gives up where nobody waits any more."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
@@ -14,6 +16,9 @@ from biranet.service.settings import Settings
 from biranet.service.uploads import HeldBytes
 from biranet.service.worker import Loaded
 from biranet.service.workers import Workers
+
+Asked = ParamSpec("Asked")
+Result = TypeVar("Result")
 
 
 class Service:
@@ -39,6 +44,12 @@ class Service:
         self.name = settings.model.path.stem
         self.held = HeldBytes(settings.limits.held_bytes)
         self.metrics.waiting.set_function(self.queue.waiting)
+        self._aside = ThreadPoolExecutor(1)
+        self._aside.submit(int)  # its thread is there before it is needed: later there may be none to have
+
+    async def aside(self, function: Callable[Asked, Result], *args: Asked.args, **settings: Asked.kwargs) -> Result:
+        """Do what takes a while beside the event loop, on which all requests wait."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, partial(function, *args, **settings))
 
     @property
     def model(self) -> Loaded:

@@ -1,17 +1,19 @@
 """What a request brings: photos, and whose they are; read into memory and nowhere else, within its limits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from biranet.decisions.patients import NOBODY, Subject
+from biranet.decisions.patients import ENTERED, NOBODY, OVER_HEADER, Subject
+from biranet.errors import InputError
 from biranet.inference.subjects import agree
 from biranet.photos.datasets.name_pattern import NamePattern
 from biranet.service.parcels import Photo
@@ -19,15 +21,23 @@ from biranet.service.request_error import BUSY, GONE, RequestError
 from biranet.service.settings import Limits
 from biranet.words import counted, is_empty, parse_eye
 
-FILES, PATIENT, EYE, NAME = "files", "patient", "eye", "name"
+FILES, NAME, PATIENT = "files", "name", "patient"
 """Fields of a form; in the query of a raw photo, a name stands in place of files."""
 
-NAMES, IGNORED = "names", "ignored"
-"""In the query of either, where what names tell of patient and eye shall not count."""
+OF_EACH = PATIENT_FROM, EYE, EYE_FROM = "patient_from", "eye", "eye_from"
+"""Further fields, once for all photos or once for each."""
 
 _FORM = (
-    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {EYE} once or, in their order, for each"
+    f"photos are files in {FILES}; {PATIENT} may be said once for all of them, {', '.join(OF_EACH)} once or, in their "
+    "order, for each"
 )
+
+_HEADER = "header"
+SOURCES = {"": "labels", OVER_HEADER: ENTERED, **{name: name for name in ("labels", "name", _HEADER, ENTERED)}}
+"""What a request may say of where patient and eye are known from, and what that comes to."""
+
+_CHARSETS = (b"utf-8", b"us-ascii", b"iso-8859-1")
+"""What names in a form may be in; by others Python would decode them to what no JSON can hold."""
 
 _FIELD_BYTES = 10_000
 """Length of a field that is no file."""
@@ -40,16 +50,14 @@ class Upload:
     Attributes:
         files: Name and content of each photo.
         patient: Whose they are; empty where nobody says.
-        eyes: Which eye they show, as people write it: nothing, once for all of them, or for each.
+        of_each: What is said of them by the names in `OF_EACH`: nothing, once for all of them, or for each.
         is_raw: Whether the body was one photo, and no form.
-        reads_names: Whether names of files may tell patient and eye.
     """
 
     files: tuple[tuple[str, bytes], ...]
-    patient: str = ""
-    eyes: tuple[str, ...] = ()
+    patient: str
+    of_each: Mapping[str, Sequence[str]]
     is_raw: bool = False
-    reads_names: bool = True
 
     def photos(self, pattern: NamePattern | None) -> list[Photo]:
         """Say of each photo whose it is.
@@ -60,17 +68,27 @@ class Upload:
         Raises:
             InputError: If the eye is none, or a name contradicts what was said.
         """
-        pattern = pattern if self.reads_names else None
         patient = "" if is_empty(self.patient) else self.patient.strip()
-        eyes = self.eyes if len(self.eyes) > 1 else [*self.eyes, ""][:1] * len(self.files)
-        said = [_said(patient, parse_eye(eye)) for eye in eyes]
+        each = (given if len(given) > 1 else [*given, ""][:1] * len(self.files) for given in self.of_each.values())
         return [
-            Photo(name, data, _whose(name, each, pattern)) for (name, data), each in zip(self.files, said, strict=True)
+            Photo(name, data, _whose(name, _said(patient, *said), pattern))
+            for (name, data), *said in zip(self.files, *each, strict=True)
         ]
 
 
-def _said(patient: str, eye: str) -> Subject:
-    return Subject(patient, "labels" if patient else "", eye, "labels" if eye else "")
+def _said(patient: str, patient_from: str, eye: str, eye_from: str) -> Subject:
+    return Subject(*_known(patient, patient_from), *_known(parse_eye(eye), eye_from))
+
+
+def _known(value: str, source: str) -> tuple[str, str]:
+    """What is known, and where from: also that a person knows nothing. A header is to be read, not believed unread."""
+    if source not in SOURCES:
+        allowed = ", ".join(filter(None, SOURCES))
+        raise InputError(f"{source[:100]!r} is nothing that patient or eye may be known from; write one of: {allowed}")
+    known_from = SOURCES[source]
+    if known_from == _HEADER:
+        return "", ""
+    return value, known_from if value or known_from == ENTERED else ""
 
 
 def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
@@ -78,7 +96,10 @@ def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
     named = Subject(patient, "name" if patient else "", eye, "name" if eye else "")
     if named == NOBODY:
         return said
-    return agree(Path(name), said, named, given="the request", way_out=f", or ask with {NAMES}={IGNORED}")
+    return agree(Path(name), said, named, given="the request", way_out=_WAY_OUT)
+
+
+_WAY_OUT = f", or say {PATIENT_FROM} or {EYE_FROM}={ENTERED} where a person knows better"
 
 
 class HeldBytes:
@@ -119,26 +140,23 @@ async def read_upload(request: Request, limits: Limits, take: Callable[[int], No
 
     Args:
         request: A form with `files`, and perhaps `patient` and `eye`; or a photo as body, and perhaps `name`, `patient`
-            and `eye` in the query. In the query of either perhaps `names=ignored`.
+            and `eye` in the query; in either perhaps `patient_from` and `eye_from`.
         limits: What it may bring.
         take: Counts the bytes.
 
     Raises:
         RequestError: If it is too large, too slow, no form, or brings none or too many photos.
     """
-    query = request.query_params
-    if query.get(NAMES, IGNORED) != IGNORED:
-        raise RequestError(422, f"{NAMES} in the query is {IGNORED} or not there, not {query[NAMES][:100]!r}")
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
         async with _in_time(limits.seconds):
-            upload = await _read_form(request, _limited(request, limits, take), limits)
-    else:
-        data = await read_body(request, limits, take)
-        if not data:
-            raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
-        upload = Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), (query.get(EYE, ""),), is_raw=True)
-    return replace(upload, reads_names=NAMES not in query)
+            return await _read_form(request, _limited(request, limits, take), limits)
+    data = await read_body(request, limits, take)
+    if not data:
+        raise RequestError(422, f"the request brings no photo; give it as body, or in the field {FILES} of a form")
+    query = request.query_params
+    of_each = {name: [query.get(name, "")] for name in OF_EACH}
+    return Upload(((query.get(NAME, ""), data),), query.get(PATIENT, ""), of_each, is_raw=True)
 
 
 async def read_body(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
@@ -189,16 +207,31 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 0
 
+    @property
+    def has_too_many_files(self) -> bool:
+        """Whether that is why it went no further."""
+        return self._current_files > self.max_files
+
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", _CHARSETS[0])
+    if charset.lower() not in _CHARSETS:
+        raise RequestError(400, f"the form names its files in {charset.decode('latin-1')[:100]!r}; send it in UTF-8")
     parser = _InMemory(
-        request.headers, body, max_files=limits.files + 1, max_fields=limits.files + 2, max_part_size=_FIELD_BYTES
+        request.headers,
+        body,
+        max_files=limits.files,
+        max_fields=len(OF_EACH) * limits.files + 2,
+        max_part_size=_FIELD_BYTES,
     )
     try:
         form = await parser.parse()
     except (MultiPartException, FormParserError) as error:  # starlette passes the latter on before 1.8
+        if parser.has_too_many_files:
+            photos = counted(limits.files, "photo")
+            raise RequestError(413, f"the request brings more than {photos}; send fewer at a time") from None
         raise RequestError(400, f"the form cannot be read: {error}") from None
-    files, said = [], dict[str, list[str]]({PATIENT: [], EYE: []})
+    files, said = [], {name: list[str]() for name in (PATIENT, *OF_EACH)}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:
             files.append((value.filename or "", value.file.read()))
@@ -209,9 +242,7 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits
             raise RequestError(422, f"the form has a field {name[:100]!r} that is {kind}; {_FORM}")
     if not files:
         raise RequestError(422, f"the form brings no photo; give photos as files in the field {FILES}")
-    if len(files) > limits.files:
-        raise RequestError(413, f"the request brings more than {counted(limits.files, 'photo')}; send fewer at a time")
-    patients, eyes = said[PATIENT], said[EYE]
-    if len(patients) > 1 or len(eyes) not in (0, 1, len(files)):
-        raise RequestError(422, f"the form says {PATIENT} {len(patients)} and {EYE} {len(eyes)} times; {_FORM}")
-    return Upload(tuple(files), "".join(patients), tuple(eyes))
+    for name, values in said.items():
+        if len(values) not in (0, 1, 1 if name == PATIENT else len(files)):
+            raise RequestError(422, f"the form says {name} {len(values)} times; {_FORM}")
+    return Upload(tuple(files), "".join(said.pop(PATIENT)), said)

@@ -5,14 +5,14 @@ import multiprocessing
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from biranet.errors import InputError
 from biranet.learning.onnx_predictor import thread_count
 from biranet.photos.privacy.pseudonyms import KEY_BYTES
+from biranet.service.deadlines import Deadlines
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, PhotoResult
 from biranet.service.queue import ParcelQueue
@@ -22,8 +22,6 @@ from biranet.service.worker import Failed, Fault, Loaded, send_parcels, work
 from biranet.signals import stop_signals_blocked
 
 LOG = logging.getLogger("biranet.service")
-
-NO_WORKER = "no process can grade now; try again in a moment"
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _LOOK_SECONDS = 0.5
@@ -49,6 +47,7 @@ class Workers:
     Attributes:
         loaded: The model that they have loaded; None before the first has.
         failure: Why none can grade, nor soon will; None where one can, or starts.
+        deadlines: End the processes that take too long.
     """
 
     def __init__(self, queue: ParcelQueue, settings: Settings, metrics: Metrics) -> None:
@@ -62,12 +61,16 @@ class Workers:
         self._ready = self._early_ends = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self.deadlines = Deadlines()
         self._feeders = [_Feeder(self) for _ in range(settings.workers)]
 
     def start(self) -> None:
         """Start all of them; they load the model meanwhile."""
-        for feeder in self._feeders:
-            feeder.start()
+        try:
+            for thread in (self.deadlines, *self._feeders):
+                thread.start()
+        except RuntimeError:  # the system gives no further thread
+            self.note_failure("no thread can be started; try fewer --workers, or end other programs")
 
     @property
     def is_ready(self) -> bool:
@@ -103,8 +106,9 @@ class Workers:
         return False
 
     def refusal(self) -> RequestError:
-        """What requests are told where none can grade, nor soon will."""
-        return RequestError(BUSY, self._told or NO_WORKER, passes=not self._told)
+        """What requests are told where none can grade now."""
+        told = self._told if self.failure is not None else ""
+        return RequestError(BUSY, told or "no process can grade now; try again in a moment", passes=not told)
 
     def note_failure(self, reason: str, told: str = "") -> None:
         """Note that a worker could not load the model; where no other one can grade, nothing waits any longer.
@@ -143,10 +147,11 @@ class Workers:
         self._stopping.set()
         self.queue.give_up(RequestError(BUSY, "the service is being stopped; try again in a moment"))
         deadline = time.monotonic() + _END_SECONDS
-        for feeder in self._feeders:
+        started = [feeder for feeder in self._feeders if feeder.ident]
+        for feeder in started:
             feeder.join(max(0.0, deadline - time.monotonic()))
             feeder.kill()
-        for feeder in self._feeders:
+        for feeder in started:
             feeder.join()
 
 
@@ -229,7 +234,7 @@ class _Feeder(threading.Thread):
         workers = self._workers
         photos = sum(len(parcel.photos) for parcel in parcels)
         workers.metrics.batches.observe(photos)
-        with self._watched(photos * workers.settings.limits.seconds) as is_overdue:
+        with workers.deadlines.limit(photos * workers.settings.limits.seconds, self.kill) as is_overdue:
             begun = False
             try:
                 send_parcels(connection, parcels, together=workers.settings.across_requests)
@@ -247,27 +252,6 @@ class _Feeder(threading.Thread):
             else:
                 parcel.results.set_result(answer)
         return True
-
-    @contextmanager
-    def _watched(self, seconds: float) -> Iterator[list[bool]]:
-        """Kill the process if the block takes too long.
-
-        Yields:
-            A list that is empty as long as it does not.
-        """
-        overdue: list[bool] = []
-
-        def end() -> None:
-            overdue.append(True)
-            self.kill()
-
-        watch = threading.Timer(seconds, end)
-        watch.daemon = True
-        watch.start()
-        try:
-            yield overdue
-        finally:
-            watch.cancel()
 
     def _hand_on(self, parcels: Sequence[Parcel]) -> None:
         """Leave to another process what this one did not begin, unless it ends every one that it is handed to."""

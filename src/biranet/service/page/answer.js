@@ -15,15 +15,24 @@ export function decisionMark(decision, className = "") {
 
 export const eyeName = (eye) => (eye === "unknown" ? t("eye_unknown") : `${t(`eye_${eye}`)} (${t(`short_${eye}`)})`);
 
-/** What is done for a case without an answer. */
-export const stateOf = ({ state }) => (state === "asking" ? "grading" : "waiting");
+/** Where something is known from, and what somebody has put it in place of. */
+const origin = (from, before) => from && h("span", { className: `origin ${from}` }, t(`from_${from}`),
+  from === "entered" && before && [", ", t("in_place_of"), " ", data(before)]);
+
+export const eyeOrigin = ({ eyeFrom, before: { eye } }) => origin(eyeFrom, eye && t(`short_${eye}`));
+
+/** A guess where one photograph is guessed. The patient of a header is a code for whom it names. */
+export function patientOrigin({ patient, photos }) {
+  const { patientFrom, before } = photos.find((photo) => photo.patientFrom === "name") ?? photos[0];
+  return patient && origin(patientFrom === "header" ? "code" : patientFrom, before.patient);
+}
 
 /** Decisions on files of which no photograph was seen. */
 export const NO_PHOTO = ["unreadable", "refused"];
 
-/** Without a patient, an answer is for one photograph. */
+/** What a decision means; without a patient, the answer is for one photograph. */
 export const meaningOf = ({ patient, decision }) =>
-  patient || NO_PHOTO.includes(decision) ? `means_${decision}` : `eye_means_${decision}`;
+  !NO_PHOTO.includes(decision) && h("p.means", t(patient ? `means_${decision}` : `eye_means_${decision}`));
 
 /** What to do now for a patient, eye by eye; empty where the decision says all. */
 export function actionsOf(each) {
@@ -75,7 +84,7 @@ export function gradeLines(row) {
   return [...lines, h("p.set", t("possible", { set: text }), " ", hint)];
 }
 
-const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
+export const named = (grade) => `${grade} (${t(`grade_${grade}`)})`;
 
 /** The five probabilities as bars with their numbers, and what they were calibrated on. */
 export function probabilityTable(row, calibratedOn) {
@@ -109,8 +118,7 @@ export function probabilityTable(row, calibratedOn) {
 
 function calibration(row, calibratedOn) {
   if (calibratedOn) {
-    const [before, after] = t("calibrated_on", { data: "\n" }).split("\n");
-    return [before, data(calibratedOn, "en"), after];
+    return [t("calibrated_on"), " ", data(calibratedOn, "en"), "."];
   }
   return row.temperature === 1 ? t("not_calibrated") : t("calibrated", { temperature: number(row.temperature, 2) });
 }
@@ -129,6 +137,3 @@ export function altText(eye, photo) {
     : t(`decision_${photo.decision}`);
   return t("alt_photo", { eye: t(`eye_${eye}`), name: photo.path, answer });
 }
-
-export const dateNow = () =>
-  new Date().toLocaleString(languageNow(), { dateStyle: "long", timeStyle: "short" });

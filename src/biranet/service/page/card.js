@@ -7,9 +7,9 @@ export function cardLines(card) {
   const part = (key, ...lines) => [h("h3", t(key)), ...lines];
   const english = (text) => h("p", data(text, "en"));
   return [
+    english(`${card.title}. ${card.summary}`),
     ...part("about_use", english(card.intended_use)),
     ...part("about_limits", h("ul", [...card.doubts, ...card.limits].map((limit) => h("li", english(limit))))),
-    ...part("about_summary", english(`${card.title}. ${card.summary}`)),
     ...part("about_data", english(`${card.data.name}: ${card.data.photographs}. ${card.data.attribution}`)),
     ...part("about_license", english(card.license)),
     ...part("about_measured", ...card.metrics.map(figures)),

@@ -43,7 +43,7 @@ let count = 0;
 export class Photo {
   constructor(file, path, known = null) {
     const { patient, eye, ofFolder } = known ?? readName(path);
-    const from = known ? "labels" : "name";
+    const from = known ? "entered" : "name";
     this.id = ++count;
     this.file = file;
     this.path = path;
@@ -54,6 +54,7 @@ export class Photo {
     this.dropped = dropped === path || dropped.toLowerCase() in EYES ? "" : dropped; // the folder that was
     this.eye = eye;
     this.eyeFrom = eye && from;
+    this.said = { eye, eyeFrom: this.eyeFrom }; // to the service, which may know better by a header
     this.before = {}; // what was known of either, before somebody entered something else
     this.row = null; // what the service says of it
     this.view = null; // its picture and maps
@@ -72,12 +73,17 @@ export class Photo {
   }
 }
 
+/** Decisions in the order in which somebody must act on them. */
+export const URGENCY = ["refer", "ask a human", "retake", "refused", "none", "unreadable", "do not refer"];
+
 export class Case {
+  rank = Infinity; // in a list with the most urgent first
+
   constructor(patient) {
     this.id = ++count;
     this.patient = patient;
     this.photos = [];
-    this.state = "waiting"; // asking, done
+    this.state = "waiting"; // grading, done
     this.eyes = [];
     this.answer = null; // what the service says of the patient
     this.problem = "";
@@ -86,6 +92,13 @@ export class Case {
   get decision() {
     if (this.state !== "done" || this.problem) return "none";
     return this.answer?.decision ?? this.photos[0].decision;
+  }
+
+  /** Lowest for the most urgent; of one decision, for the highest grade. */
+  get urgency() {
+    if (this.state !== "done") return Infinity;
+    const grade = (this.answer ?? this.photos[0].row).predicted_grade ?? 0;
+    return 5 * URGENCY.indexOf(this.decision) - grade;
   }
 
   get name() {
@@ -111,21 +124,31 @@ export class Case {
   }
 }
 
+async function isSame(...files) {
+  const [one, other] = await Promise.all(files.map((file) => file.arrayBuffer().catch(() => null)));
+  if (!one || !other) return false; // one of them is gone
+  const bytes = new Uint8Array(other);
+  return new Uint8Array(one).every((byte, at) => byte === bytes[at]);
+}
+
 /** All cases, by patient; photographs of unknown patients are cases of their own. */
 export class Cases {
   all = [];
   #names = new Set();
-  #files = new Set();
 
   get photos() {
     return this.all.flatMap((each) => each.photos);
   }
 
-  /** A name that no other photograph has; null for a file that is here already. */
-  freeName(file, path) {
-    const same = [path, file.size, file.lastModified].join();
-    if (this.#files.has(same)) return null;
-    this.#files.add(same);
+  /** The photograph that a file is, from whatever folder, if it is here already. */
+  async find(file) {
+    const alike = this.photos.filter((photo) => photo.file.name === file.name && photo.file.size === file.size);
+    for (const photo of alike) if (await isSame(file, photo.file)) return photo;
+    return null;
+  }
+
+  /** A name that no other photograph has. */
+  freeName(path) {
     const [, stem, ending] = /^([^]*?)(\.[^./]*)?$/.exec(path);
     let name = path;
     for (let at = 2; this.#names.has(name); at += 1) name = `${stem} (${at})${ending ?? ""}`;
@@ -171,11 +194,12 @@ export class Cases {
     const from = this.all.find((each) => each.photos.includes(photo));
     for (const what of ["patient", "eye"]) {
       if (!(what in change)) continue;
-      const isGuess = photo[what] && photo[`${what}From`] !== "labels";
+      const isGuess = photo[what] && !photo[`${what}From`].startsWith("entered");
       if (isGuess && photo[what] !== change[what]) photo.before[what] = photo[what];
       if ([undefined, "", photo.before[what]].includes(change[what])) delete photo.before[what];
     }
     Object.assign(photo, change);
+    if ("eye" in change) photo.said = { eye: change.eye, eyeFrom: change.eyeFrom };
     if (photo.patient === from.patient) {
       from.state = "waiting";
       return [from];
@@ -183,7 +207,10 @@ export class Cases {
     from.photos = from.photos.filter((each) => each !== photo);
     const to = this.place(photo);
     if (from.photos.length) from.state = "waiting";
-    else this.all[this.all.indexOf(from)] = to;
+    else {
+      this.all[this.all.indexOf(from)] = to;
+      to.rank = Math.min(to.rank, from.rank);
+    }
     this.all = [...new Set(this.all)];
     return [to, ...(from.photos.length ? [from] : [])];
   }

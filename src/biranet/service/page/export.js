@@ -28,26 +28,17 @@ export function readerOf(photos) {
   return given.filter((grade) => grade !== "ungradable").sort().at(-1) ?? given[0] ?? "";
 }
 
-const origins = (photos, what) => [...new Set(photos.map((photo) => photo[what]).filter(Boolean))].sort().join(", ");
-
 export function photoRows(cases) {
   return answered(cases).flatMap((each) =>
     each.photos
       .filter((photo) => photo.row)
-      .map((photo) => {
-        const { group_from: group, eye_from: eye } = photo.row;
-        const from = { group_from: group && (photo.patientFrom || group), eye_from: eye && (photo.eyeFrom || eye) };
-        return { ...photo.row, file: photo.path, ...from, reader_grade: photo.reader };
-      }),
+      .map((photo) => ({ ...photo.row, file: photo.path, reader_grade: photo.reader })),
   );
 }
 
 function eyeRows(cases) {
   return answered(cases).flatMap((each) =>
-    each.eyes.map((row) => {
-      const photos = each.photosOf(row.eye);
-      return { ...row, ...whence(photos.length ? photos : each.photos, row), reader_grade: readerOf(photos) };
-    }),
+    each.eyes.map((row) => ({ ...row, reader_grade: readerOf(each.photosOf(row.eye)) })),
   );
 }
 
@@ -56,7 +47,6 @@ export function patientRows(cases) {
     .filter((each) => each.answer)
     .map((each) => ({
       ...each.answer,
-      ...whence(each.photos, each.answer),
       left_reader_grade: readerOf(each.photosOf("left")),
       right_reader_grade: readerOf(each.photosOf("right")),
     }));
@@ -64,12 +54,7 @@ export function patientRows(cases) {
 
 const answered = (cases) => cases.filter((each) => each.state === "done");
 
-const whence = (photos, row) => ({
-  patient_from: row.patient_from && origins(photos, "patientFrom"),
-  eye_from: row.eye_from && origins(photos, "eyeFrom"),
-});
-
-export function asJson(cases, { name: model, sha256, version: biranet }) {
+export function asJson(cases, { name: model, sha256, biranet }) {
   const [exported, disclaimer] = [new Date().toISOString(), t("disclaimer")];
   const tables = { photos: photoRows(cases), eyes: eyeRows(cases), patients: patientRows(cases) };
   return JSON.stringify({ model, sha256, biranet, exported, disclaimer, ...tables }, null, 1);

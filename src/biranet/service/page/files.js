@@ -33,7 +33,7 @@ async function filesOf(entry) {
   const reader = entry.createReader();
   const all = [];
   for (;;) {
-    // A hundred at a time, until there are none.
+    // A hundred at a time.
     const some = await new Promise((take, fail) => reader.readEntries(take, fail)).catch(() => []);
     if (!some.length) break;
     all.push(...some);

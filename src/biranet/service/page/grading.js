@@ -1,6 +1,6 @@
 // One case at the service: all photographs together or, where that is refused, each by itself.
 
-export const isGuessed = (photo) => [photo.patientFrom, photo.eyeFrom].includes("name");
+export const isGuessed = ({ patientFrom, said }) => [patientFrom, said.eyeFrom].includes("name");
 
 /**
  * Ask for a case. Gives the row of each photograph, the rows of eyes, that of the patient, and why that is missing. A

@@ -1,9 +1,9 @@
 // The page: photographs go to the service case by case, the answers to the list and to the case that is looked at.
 // Nothing is kept but in this page, and nothing is sent but to this service.
 
-import { decisionMark, stateOf, summary } from "./answer.js";
+import { decisionMark, summary } from "./answer.js";
 import { cardLines } from "./card.js";
-import { Cases, Photo } from "./cases.js";
+import { Cases, Photo, URGENCY } from "./cases.js";
 import { asCsv, asJson, patientRows, photoRows, save } from "./export.js";
 import { listenToDrops } from "./files.js";
 import { gradeCase, isGuessed } from "./grading.js";
@@ -12,7 +12,7 @@ import { Service } from "./service.js";
 import { renderCase } from "./show.js";
 import { LANGUAGES } from "./texts.js";
 import { Viewer } from "./viewer.js";
-import { data, h, languageNow, mapName, said, setLanguage, startLanguage, t } from "./words.js";
+import { data, h, languageNow, said, setLanguage, startLanguage, t } from "./words.js";
 
 const VIEWS_KEPT = 12; // pictures in memory
 
@@ -21,9 +21,10 @@ const $ = (id) => document.getElementById(id);
 class Page {
   cases = new Cases();
   viewer = new Viewer();
-  model = { name: "", sha256: "", version: "", fittedOn: null, card: null };
+  model = {}; // its card
   looked = new Map(); // which photograph of an eye is looked at
   selected = null;
+  already = 0; // files that were added a second time
   busySeconds = 0;
   refusal = null; // why the service does not answer
   #items = new Map();
@@ -33,24 +34,30 @@ class Page {
 
   constructor() {
     this.service = new Service({ whenBusy: (seconds) => this.#busy(seconds), askToken });
-    this.viewer.describeMap = (map) => t("alt_map", { map: mapName(map) });
     this.#listen();
     this.setLanguage();
     this.#loadModel();
   }
 
-  add(entries, known = null) {
-    const photos = [];
-    for (const { file, path } of entries) {
-      const name = this.cases.freeName(file, path);
-      if (name) photos.push(new Photo(file, name, known));
+  async add(entries, known = null) {
+    const fresh = [];
+    const touched = new Set();
+    this.already = 0;
+    for (const entry of entries) {
+      const photo = await this.cases.find(entry.file);
+      if (!photo) fresh.push(entry);
+      else if (known && ["", known.patient].includes(photo.patient)) {
+        for (const each of this.cases.move(photo, known)) touched.add(each);
+      } else this.already += 1;
     }
-    const touched = this.cases.add(photos);
+    const photos = fresh.map(({ file, path }) => new Photo(file, this.cases.freeName(path), known));
+    this.#progress();
+    for (const each of this.cases.add(photos)) touched.add(each);
     if (touched.size) this.#moved([...touched]);
   }
 
   addTo(each, eye) {
-    this.#adding = { patient: each.patient, eye };
+    this.#adding = { patient: each.patient, patientFrom: "entered", eye, eyeFrom: "entered" };
     $("photo-input").click();
   }
 
@@ -62,7 +69,7 @@ class Page {
     try {
       const { rows, ...answer } = await gradeCase(this.service, [...each.photos], each.patient, () => {
         if (isStale()) return;
-        each.state = "asking";
+        each.state = "grading";
         this.changed(each);
       });
       if (isStale()) return;
@@ -81,15 +88,18 @@ class Page {
 
   /** The service may read names by a pattern of its own; what this page guessed then gives way. */
   #forgetGuesses(each) {
-    const nothing = { patient: "", patientFrom: "", eye: "", eyeFrom: "" };
-    for (const photo of each.photos.filter(isGuessed)) this.#moved(this.cases.move(photo, nothing));
+    for (const photo of each.photos.filter(isGuessed)) {
+      const patient = photo.patientFrom === "name" && { patient: "", patientFrom: "" };
+      const eye = photo.said.eyeFrom === "name" && { eye: "", eyeFrom: "" };
+      this.#moved(this.cases.move(photo, { ...patient, ...eye }));
+    }
   }
 
   /** Headers may tell what names do not. */
   #learn(each) {
     for (const photo of [...each.photos]) {
       const { group, group_from: groupFrom, eye, eye_from: eyeFrom } = photo.row;
-      if (eye !== undefined && eye !== photo.eye) Object.assign(photo, { eye: eye ?? "", eyeFrom });
+      if (eye !== undefined) Object.assign(photo, { eye: eye ?? "", eyeFrom: eyeFrom ?? "" });
       if (!group || photo.patient) continue;
       const others = this.cases.all.some((other) => other !== each && other.patient === group);
       if (!others && each.photos.length === 1) {
@@ -136,18 +146,19 @@ class Page {
   }
 
   move(photo, eye) {
-    this.#moved(this.cases.move(photo, { eye, eyeFrom: eye && "labels" }));
+    this.#moved(this.cases.move(photo, { eye, eyeFrom: "entered" }));
   }
 
   rename(each, patient) {
     const touched = new Set();
     for (const photo of [...each.photos]) {
-      for (const one of this.cases.move(photo, { patient, patientFrom: patient && "labels" })) touched.add(one);
+      for (const one of this.cases.move(photo, { patient, patientFrom: "entered" })) touched.add(one);
     }
-    this.#moved([...touched].filter((one) => this.cases.all.includes(one)));
+    this.#moved([...touched]);
   }
 
-  #moved(touched) {
+  #moved(some) {
+    const touched = some.filter((each) => this.cases.all.includes(each));
     if (!this.cases.all.includes(this.selected)) this.selected = touched[0];
     this.#redrawList();
     this.show();
@@ -166,6 +177,7 @@ class Page {
   changed(each) {
     this.#drawItem(each);
     this.#progress();
+    this.#sort();
     if (each === this.selected) this.show();
   }
 
@@ -178,9 +190,22 @@ class Page {
     renderReport($("report"), this.selected, this.model, this.viewer);
   }
 
+  get #list() {
+    return $("order").value ? this.cases.all.toSorted((a, b) => a.rank - b.rank) : this.cases.all;
+  }
+
+  /** Put the most urgent first: when somebody asks for it, and once all is answered and nobody is in the list. */
+  #sort(isAsked = false) {
+    const { all } = this.cases;
+    const isBusy = all.some((each) => each.state !== "done") || $("cases").matches(":hover, :focus-within");
+    if (!isAsked && (!$("order").value || isBusy || all.every((each) => each.rank === each.urgency))) return;
+    for (const each of all) each.rank = each.urgency;
+    this.#redrawList();
+  }
+
   #redrawList() {
     this.#items.clear();
-    $("cases").replaceChildren(...this.cases.all.map((each) => this.#item(each)));
+    $("cases").replaceChildren(...this.#list.map((each) => this.#item(each)));
     for (const each of this.cases.all) this.#drawItem(each);
     $("patients").hidden = !this.cases.all.length;
     document.body.classList.toggle("has-photos", this.cases.all.length > 0);
@@ -206,7 +231,7 @@ class Page {
     button.replaceChildren(
       h("span.case-name", data(each.name)),
       decisionMark(each.decision, "small"),
-      h("span.case-eyes", each.state === "done" ? summary(each) : t(stateOf(each))),
+      h("span.case-eyes", each.state === "done" ? summary(each) : t(each.state)),
     );
   }
 
@@ -221,21 +246,20 @@ class Page {
   #sayProgress() {
     const { photos } = this.cases;
     const done = this.cases.all.filter((each) => each.state === "done").flatMap((each) => each.photos);
-    const bad = done.filter((photo) => !photo.usable).length;
-    const words = photos.length
-      ? [t("progress", { done: done.length, all: photos.length }), bad ? t("progress_bad", { bad }) : "", this.#tally()]
-      : [];
-    if (this.busySeconds) words.push(t("busy", { seconds: this.busySeconds }));
-    const text = words.filter(Boolean).join(" · ");
+    const text = [
+      photos.length && t("progress", { done: done.length, all: photos.length }),
+      this.#tally(),
+      this.already && t("already", this),
+      this.busySeconds && t("busy", this),
+    ].filter(Boolean).join(" · ");
     if ($("progress").textContent !== text) $("progress").textContent = text;
   }
 
   #tally() {
-    const counts = ["refer", "ask a human", "retake", "do not refer", "unreadable", "refused"].map((decision) => [
-      this.cases.all.filter((each) => each.decision === decision).length,
-      t(`decision_${decision}`).toLocaleLowerCase(languageNow()),
-    ]);
-    return counts.filter(([count]) => count).map(([count, words]) => `${count} ${words}`).join(", ");
+    return URGENCY.map((decision) => {
+      const count = this.cases.all.filter((each) => each.decision === decision).length;
+      return count && decision !== "none" && `${count} ${t(`decision_${decision}`).toLocaleLowerCase(languageNow())}`;
+    }).filter(Boolean).join(", ");
   }
 
   #busy(seconds) {
@@ -263,10 +287,7 @@ class Page {
   async #loadModel() {
     try {
       const { models } = await this.service.models();
-      const [{ name }] = models;
-      const card = await this.service.model(name);
-      const { sha256, biranet: version, rules } = card;
-      Object.assign(this.model, { name, card, sha256, version, fittedOn: rules.fitted_on });
+      this.model = await this.service.model(models[0].name);
     } catch (refusal) {
       if (refusal.status === undefined) throw refusal;
       this.#alert(refusal);
@@ -280,7 +301,7 @@ class Page {
     if (!this.model.name) return;
     $("model-line").replaceWith(Object.assign(modelLine(this.model), { id: "model-line" }));
     $("about").hidden = false;
-    $("card").replaceChildren(...cardLines(this.model.card));
+    $("card").replaceChildren(...cardLines(this.model));
   }
 
   setLanguage() {
@@ -325,6 +346,9 @@ class Page {
     }
     listenToDrops($("drop"), (files) => this.add(files));
     $("cases").onkeydown = (event) => this.#walk(event);
+    $("order").onchange = () => this.#sort(true);
+    $("cases").onpointerleave = () => this.#sort();
+    $("cases").onfocusout = ({ relatedTarget }) => $("cases").contains(relatedTarget) || this.#sort();
     const saveCsv = (name, rows) => save(name, "text/csv", asCsv(rows(this.cases.all)));
     $("csv-photos").onclick = () => saveCsv("biranet_grades.csv", photoRows);
     $("csv-patients").onclick = () => saveCsv("biranet_grades_patients.csv", patientRows);
@@ -339,9 +363,9 @@ class Page {
     const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
     if (!step) return;
     event.preventDefault();
-    const last = this.cases.all.length - 1;
-    const at = Math.min(Math.max(this.cases.all.indexOf(this.selected) + step, 0), last);
-    this.select(this.cases.all[at]);
+    const list = this.#list;
+    const at = Math.min(Math.max(list.indexOf(this.selected) + step, 0), list.length - 1);
+    this.select(list[at]);
     this.#items.get(this.selected).focus();
   }
 }

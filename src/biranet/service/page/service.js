@@ -6,7 +6,7 @@ const LONGEST_WAIT_S = 60;
 let token = ""; // in memory alone
 
 /** The status of what nobody waits for any more. */
-export const LEFT = -1;
+const LEFT = -1;
 
 /** The service gave a sentence instead of an answer, or nothing (status 0). */
 export class Refusal extends Error {
@@ -29,7 +29,7 @@ async function once(path, options = {}) {
     throw new Refusal(0, "");
   }
   if (response.ok) return answer;
-  // Without a sentence, it is a proxy that says so; with one, it is the service, of a photograph that took too long.
+  // Without a sentence, a proxy says so of the service; with one, the service of a photograph.
   if ([502, 504].includes(response.status) && !answer?.error) throw new Refusal(0, "");
   const wait = Number(response.headers.get("Retry-After"));
   throw new Refusal(response.status, answer?.error ?? `${response.status} ${response.statusText}`, wait);
@@ -48,19 +48,21 @@ export class Service {
 
   models = () => this.#ask("v1/models");
   model = (name) => this.#ask(`v1/models/${encodeURIComponent(name)}`);
-  view = (photo, isLeft) => this.#send("v1/view", [photo], "", [], { first: true, isLeft });
+  view = (photo, isLeft) => this.#send("v1/view", [photo], [], { first: true, isLeft });
 
   /** Grade photographs of one patient, or of nobody known; each may name its eye. `begin` is called at their turn. */
   grade(photos, patient, begin) {
-    const eyes = photos.some((photo) => photo.eye) ? photos.map((photo) => photo.eye) : [];
-    // What somebody entered counts, whatever the service makes of names.
-    const isEntered = photos.some((photo) => [photo.patientFrom, photo.eyeFrom].includes("labels"));
-    return this.#send(`v1/grade${isEntered ? "?names=ignored" : ""}`, photos, patient, eyes, { begin });
+    const said = photos.flatMap(({ patientFrom, said: { eye, eyeFrom } }) =>
+      [["patient_from", patientFrom], ["eye", eye], ["eye_from", eyeFrom]]);
+    return this.#send("v1/grade", photos, [["patient", patient], ...said], { begin });
   }
 
-  async #send(path, photos, patient, eyes, how) {
+  async #send(path, photos, fields, how) {
+    const body = new FormData();
+    for (const photo of photos) body.append("files", photo.file, photo.path);
+    for (const [name, value] of fields) body.append(name, value);
     try {
-      return await this.#ask(path, { method: "POST", body: form(photos, patient, eyes) }, how);
+      return await this.#ask(path, { method: "POST", body }, how);
     } catch (refusal) {
       if (!refusal.status) await Promise.all(photos.map(checkFile));
       throw refusal;
@@ -116,12 +118,4 @@ async function checkFile({ file }) {
   await file.slice(0, 1).arrayBuffer().catch(() => {
     throw new Refusal(410, "the file is gone, or has changed since it was chosen; choose it again");
   });
-}
-
-function form(photos, patient, eyes) {
-  const body = new FormData();
-  for (const photo of photos) body.append("files", photo.file, photo.path);
-  if (patient) body.append("patient", patient);
-  for (const eye of eyes) body.append("eye", eye);
-  return body;
 }

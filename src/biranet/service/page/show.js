@@ -1,10 +1,10 @@
 // The case that is looked at: what to do first, then each eye with its photograph, grades and probabilities.
 
 import {
-  actionsOf, altText, decisionMark, eyeName, gradeLines, GRADES, meaningOf, NO_PHOTO, probabilityTable, readerWords,
-  reasonsOf, stateOf,
+  actionsOf, altText, decisionMark, eyeName, eyeOrigin, gradeLines, GRADES, meaningOf, named, NO_PHOTO, patientOrigin,
+  probabilityTable, readerWords, reasonsOf,
 } from "./answer.js";
-import { data, h, mapName, number, said, t } from "./words.js";
+import { choice, data, h, mapName, number, said, t } from "./words.js";
 
 /** Draw a case anew. `app` has the viewer, the model and what a user can do. */
 export function renderCase(element, each, app) {
@@ -13,7 +13,7 @@ export function renderCase(element, each, app) {
   staged.clear();
   element.replaceChildren();
   if (!each) {
-    element.append(h("div.nothing", h("h2", t("nothing")), h("p", t("nothing_hint"))));
+    element.append(h("div.nothing", h("h2", t("nothing"))));
     return;
   }
   element.append(
@@ -22,6 +22,7 @@ export function renderCase(element, each, app) {
     toolbar(each, app),
     h("div", { className: `eyes of-${each.shownEyes.length}` }, each.shownEyes.map((eye) => panel(each, eye, app))),
   );
+  refreshTools(app.viewer);
   const again = document.getElementById(focused ?? "");
   again?.focus({ preventScroll: true });
   if (again && Number.isInteger(caret)) again.setSelectionRange(caret, caret);
@@ -31,7 +32,6 @@ export function renderCase(element, each, app) {
 let typed = {}; // the patient that somebody is typing: an answer that comes meanwhile draws the case anew
 
 function head(each, app) {
-  const [{ patientFrom, before }] = each.photos;
   const name = h("input", { id: "patient-name", autocomplete: "off", size: 18 });
   name.value = typed.of === each ? typed.text : each.patient;
   name.oninput = () => { typed = { of: each, text: name.value }; };
@@ -43,28 +43,21 @@ function head(each, app) {
   } },
     h("label", h("span", t("patient")), " ", name),
     h("button", { id: "rename" }, t("rename")),
-    each.patient && origin(patientFrom, before.patient),
+    patientOrigin(each),
     h("button", { type: "button", id: "print", className: "print", onclick: app.print }, t("print")),
   );
 }
 
-/** Where something is known from, and what somebody has put it in place of. */
-const origin = (from, before) => from && h("span", { className: `origin ${from}` }, t(`from_${from}`),
-  from === "labels" && before && [", ", t("in_place_of"), " ", data(before)]);
-
 function verdict(each, app) {
-  if (each.state !== "done") {
-    return h("div.verdict-box.none", h("h2", decisionMark("none")), h("p", t(stateOf(each))));
-  }
-  if (each.problem) {
-    const head = h("h2", decisionMark("none"));
-    return h("div.verdict-box.none", head, h("p", said(each.problem)));
+  if (each.state !== "done" || each.problem) {
+    const words = each.state === "done" ? said(each.problem) : t(each.state);
+    return h("div.verdict-box.none", h("h2", decisionMark("none")), h("p", words));
   }
   const [actions, reasons] = [actionsOf(each), reasonsOf(each)];
   return h("div", { className: `verdict-box ${each.decision.replaceAll(" ", "-")}` },
     h("div.decided",
       h("h2", decisionMark(each.decision)),
-      h("p.means", t(meaningOf(each))),
+      meaningOf(each),
       !each.patient && !NO_PHOTO.includes(each.decision) &&
         h("p", t("whose"), !each.photos[0].eye && ` ${t("which")}`),
       each.photos.some((photo) => photo.decision === "refused") &&
@@ -84,12 +77,10 @@ function toolbar(each, app) {
   const zoom = (id, sign, factor) =>
     h("button", { id, "aria-label": t(id), onclick: () => viewer.zoomBy(factor) }, sign);
   const toggle = (name) => h("button", {
-    id: name, "aria-pressed": viewer.look[name], onclick: () => viewer.toggle(name),
+    id: name, onclick: () => viewer.toggle(name),
   }, t(name));
-  const choice = h("select", { id: "map", onchange: (event) => viewer.showMap(Number(event.target.value)) },
-    h("option", { value: -1 }, t("no_map")),
-    maps.map((map, index) => h("option", { value: index }, mapName(map))));
-  choice.value = viewer.map < maps.length ? viewer.map : -1;
+  const choose = (event) => viewer.showMap(Number(event.target.value));
+  const layers = [[-1, t("no_map")], ...maps.map((map, index) => [index, mapName(map)])];
   viewer.onchange = () => {
     refreshTools(viewer);
     for (const [element, photo] of staged) tellStage(element, photo, viewer);
@@ -97,7 +88,7 @@ function toolbar(each, app) {
   };
   const slider = h("input", {
     type: "range", id: "opacity", min: 0, max: 100, step: 5, value: Math.round(100 * viewer.opacity),
-    disabled: viewer.map < 0, oninput: (event) => viewer.setOpacity(Number(event.target.value) / 100),
+    oninput: (event) => viewer.setOpacity(Number(event.target.value) / 100),
   });
   return h("div.tools", { role: "group", "aria-label": t("tools") },
     h("div.buttons",
@@ -106,19 +97,18 @@ function toolbar(each, app) {
     ),
     h("div.buttons", toggle("redfree"), toggle("contrast"), toggle("inverse")),
     maps.length ? [
-      h("label", t("map"), " ", choice),
+      h("label", t("map"), " ", choice({ id: "map", onchange: choose }, layers, viewer.map)),
       h("label.opacity", t("opacity"), " ", slider),
     ] : null,
-    h("details.keys", h("summary", t("keys")), h("p", t("keys_hint")),
-      h("ul", ["arrows", "zoom", "fit", "redfree", "map"].map((key) => h("li", t(`key_${key}`))))),
+    h("details.keys", h("summary", t("keys")), h("p", { id: "keys-hint" }, t("keys_hint"))),
   );
 }
 
 function refreshTools(viewer) {
   for (const [name, on] of Object.entries(viewer.look)) document.getElementById(name)?.setAttribute("aria-pressed", on);
-  const choice = document.getElementById("map");
-  if (!choice) return;
-  choice.value = viewer.map;
+  const layers = document.getElementById("map");
+  if (!layers) return;
+  layers.value = viewer.map;
   document.getElementById("opacity").disabled = viewer.map < 0;
 }
 
@@ -141,8 +131,10 @@ function panel(each, eye, app) {
   }
   return h("section.eye", { "aria-labelledby": `head-${eye}` },
     h("div.eye-head", title, eyeChoice(shown, eye, app)),
-    h("div.stage", { id: `stage-${eye}`, "data-eye": eye },
-      h("p.loading", t("loading"))),
+    h("div.stage", {
+      id: `stage-${eye}`, "data-eye": eye, tabIndex: 0, role: "group", "aria-describedby": "keys-hint",
+      "aria-label": t("stage", { eye: t(`eye_${eye}`) }),
+    }, h("p.loading", t("loading"))),
     h("p.hint.under", { id: `under-${eye}`, translate: "no" }, shown.path),
     photos.length > 1 && strip(each, eye, photos, shown, app),
     each.state === "done" && shown.row && answers(each, eye, shown, answer, app),
@@ -150,14 +142,10 @@ function panel(each, eye, app) {
 }
 
 function eyeChoice(photo, eye, app) {
-  const choice = h("select", { id: `which-${eye}`, onchange: (event) => app.move(photo, event.target.value) },
-    [["right", "eye_right"], ["left", "eye_left"], ["", "eye_unknown"]].map(([value, key]) =>
-      h("option", { value }, t(key))));
-  choice.value = photo.eye;
-  choice.setAttribute("aria-label", t("which_eye"));
+  const choose = (event) => app.move(photo, event.target.value);
+  const eyes = [["right", t("eye_right")], ["left", t("eye_left")], ["", t("eye_unknown")]];
   return h("div.which",
-    choice,
-    origin(photo.eyeFrom, photo.before.eye && t(`short_${photo.before.eye}`)));
+    choice({ id: `which-${eye}`, "aria-label": t("which_eye"), onchange: choose }, eyes, photo.eye), eyeOrigin(photo));
 }
 
 /** All photographs of an eye, to choose the one that is looked at. */
@@ -178,9 +166,8 @@ function answers(each, eye, photo, answer, app) {
     parts.push(h("p.eye-verdict", decisionMark(answer.decision)));
     if (answer.file && answer.file !== photo.path) parts.push(h("p.hint", t("by_other")));
     if (eye !== "unknown") parts.push(h("p.means", t(`eye_means_${answer.decision}`)));
-    if (answer.reason && answer.status === "ok") parts.push(h("p.hint", said(answer.reason)));
   } else parts.push(h("p.eye-verdict", decisionMark(photo.decision)));
-  if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.fittedOn));
+  if (photo.usable) parts.push(...gradeLines(row), ...probabilityTable(row, app.model.rules?.fitted_on));
   else {
     // What is to be taken again says why.
     const isRetake = row.action?.startsWith("retake: ");
@@ -192,19 +179,15 @@ function answers(each, eye, photo, answer, app) {
 
 function readerChoice(eye, photo, app) {
   const words = h("p.reader-words", { id: `reader-words-${eye}` }, readerWords(photo));
-  const choice = h("select", {
-    id: `reader-${eye}`, "aria-describedby": `reader-hint-${eye}`, onchange: (event) => {
-      app.read(photo, event.target.value);
-      words.textContent = readerWords(photo);
-    },
-  },
-    h("option", { value: "" }, t("reader_none")),
-    GRADES.map((grade) => h("option", { value: grade }, `${grade} (${t(`grade_${grade}`)})`)),
-    h("option", { value: "ungradable" }, t("reader_ungradable")));
-  choice.value = photo.reader;
+  const onchange = (event) => {
+    app.read(photo, event.target.value);
+    words.textContent = readerWords(photo);
+  };
+  const grades = [
+    ["", t("reader_none")], ...GRADES.map((grade) => [grade, named(grade)]), ["ungradable", t("reader_ungradable")],
+  ];
   return h("div.reader",
-    h("label", t("reader"), " ", choice), words,
-    h("p.hint", { id: `reader-hint-${eye}` }, t("reader_hint")));
+    h("label", t("reader"), " ", choice({ id: `reader-${eye}`, onchange }, grades, photo.reader)), words);
 }
 
 /** Put the photographs on their stages, once the service has given them. */
@@ -213,15 +196,14 @@ async function showPhotos(each, app) {
     const { eye } = element.dataset;
     const photo = lookedAt(each, eye, app);
     if (!photo.view && each.state !== "done") {
-      element.replaceChildren(h("p.loading", t(stateOf(each))));
+      element.replaceChildren(h("p.loading", t(each.state)));
       return;
     }
     try {
       await app.see(photo);
     } catch (refusal) {
-      const why = refusal.message ? said(refusal.message) : data("–");
-      const [before, after] = t("no_view", { why: "\n" }).split("\n");
-      if (element.isConnected) element.replaceChildren(h("p.loading", before, why, after));
+      const why = refusal.message && [" ", said(refusal.message)];
+      if (element.isConnected) element.replaceChildren(h("p.loading", t("no_picture"), why));
       return;
     }
     if (!element.isConnected || !photo.view) return;
@@ -231,24 +213,19 @@ async function showPhotos(each, app) {
     }
     stage(element, eye, photo, app);
     if (!document.getElementById("map")) document.querySelector("#case .tools").replaceWith(toolbar(each, app));
+    refreshTools(app.viewer);
     app.report();
   }));
 }
 
 function legend(scale) {
-  const colors = h("span.colors", { "aria-hidden": true }, scale.colors.map((color) => {
-    const box = h("span");
-    box.style.background = color;
-    return box;
-  }));
-  return h("span", t("scale", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
+  const colors = h("span.colors");
+  colors.style.background = `linear-gradient(90deg, ${scale.colors})`;
+  return h("span", t("to", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
 }
 
 function stage(element, eye, photo, app) {
   element.replaceChildren();
-  element.tabIndex = 0;
-  element.setAttribute("role", "group");
-  element.setAttribute("aria-label", t("stage", { eye: t(`eye_${eye}`) }));
   app.viewer.add(element, photo, altText(eye, photo));
   staged.set(document.getElementById(`under-${eye}`), photo);
   tellStage(document.getElementById(`under-${eye}`), photo, app.viewer);
@@ -257,6 +234,6 @@ function stage(element, eye, photo, app) {
 /** What stands under a photograph: name, size, and what the colours over it mean. */
 function tellStage(element, photo, viewer) {
   const { width, height, maps } = photo.view;
-  element.replaceChildren(data(photo.path), ` · ${t("photo_as_taken", { width, height })}`);
+  element.replaceChildren(data(photo.path), ` · ${width} × ${height} px`);
   if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale), " ", t("map_note"));
 }

@@ -1,13 +1,13 @@
 // The photographs on the screen: zoom, pan, filters and map are one state, which all stages share.
 
+import { h, mapName } from "./words.js";
+
 const STEP = 1.25;
 const LARGEST = 8; // pixels of the screen for each one of the photograph
 const MOVE = 0.12; // part of the stage that an arrow key moves by
 const SHOWN_BY_BROWSERS = ["image/jpeg", "image/png", "image/webp"];
-const SVG = "http://www.w3.org/2000/svg";
 
 export class Viewer {
-  describeMap = () => ""; // the alternative text of a map
   onchange = () => null; // is called when the look has changed
   look = { redfree: false, contrast: false, inverse: false };
   map = -1; // which map; none at first, since it covers the photograph
@@ -93,7 +93,8 @@ export class Viewer {
   /** Do what a key says; tell whether it says anything. */
   press(key, stage) {
     const away = MOVE * stage.element.clientWidth;
-    const doing = {
+    const look = { r: "redfree", c: "contrast", i: "inverse" }[key.toLowerCase()];
+    const doing = look ? () => this.toggle(look) : {
       ArrowLeft: () => this.pan(away, 0, stage),
       ArrowRight: () => this.pan(-away, 0, stage),
       ArrowUp: () => this.pan(0, away, stage),
@@ -103,9 +104,6 @@ export class Viewer {
       "-": () => this.zoomBy(1 / STEP, stage),
       0: () => this.fit(),
       1: () => this.showActual(),
-      r: () => this.toggle("redfree"),
-      c: () => this.toggle("contrast"),
-      i: () => this.toggle("inverse"),
       a: () => this.toggleMap(),
     }[key.length === 1 ? key.toLowerCase() : key];
     doing?.();
@@ -164,18 +162,9 @@ class Stage {
     this.photo = photo;
     this.width = view.width;
     this.height = view.height;
-    this.layer = document.createElement("div");
-    this.layer.className = "layer";
-    this.picture = new Image();
-    this.picture.alt = alt;
-    this.picture.className = "photo";
-    this.picture.draggable = false;
-    this.picture.src = `data:image/jpeg;base64,${view.picture}`;
-    this.map = new Image();
-    this.map.className = "map";
-    this.map.alt = "";
-    this.map.draggable = false;
-    this.layer.append(this.picture, this.map);
+    this.picture = h("img.photo", { alt, draggable: false, src: `data:image/jpeg;base64,${view.picture}` });
+    this.map = h("img.map", { alt: "", draggable: false });
+    this.layer = h("div.layer", this.picture, this.map);
     element.append(this.layer);
     this.filter = `stretch-${index}`;
     this.picture.addEventListener("load", () => this.#stretch(), { once: true });
@@ -189,7 +178,7 @@ class Stage {
     if (this.whole) URL.revokeObjectURL(this.whole);
   }
 
-  draw({ zoom, x, y, actual }, { look, map, opacity, describeMap }) {
+  draw({ zoom, x, y, actual }, { look, map, opacity }) {
     const [across, down] = [this.element.clientWidth, this.element.clientHeight];
     this.scale = actual ? 1 / devicePixelRatio : this.fitScale * zoom;
     const [width, height] = [this.width * this.scale, this.height * this.scale];
@@ -210,7 +199,7 @@ class Stage {
     if (shown && this.map.dataset.name !== shown.name) {
       this.map.dataset.name = shown.name;
       this.map.src = `data:image/png;base64,${shown.png}`;
-      this.map.alt = describeMap(shown);
+      this.map.alt = mapName(shown);
     }
     if (width * devicePixelRatio > 1.05 * this.picture.naturalWidth && this.picture.complete) this.#showWhole();
   }
@@ -248,16 +237,8 @@ class Stage {
 }
 
 function newFilter(name) {
-  const filter = document.createElementNS(SVG, "filter");
-  filter.id = name;
-  filter.setAttribute("color-interpolation-filters", "sRGB");
-  const transfer = document.createElementNS(SVG, "feComponentTransfer");
-  for (const channel of "RGB") {
-    const part = document.createElementNS(SVG, `feFunc${channel}`);
-    part.setAttribute("type", "linear");
-    transfer.append(part);
-  }
-  filter.append(transfer);
-  document.getElementById("filters").append(filter);
-  return transfer;
+  const parts = [..."RGB"].map((channel) => `<feFunc${channel} type="linear"/>`).join("");
+  document.getElementById("filters").insertAdjacentHTML("beforeend",
+    `<filter id="${name}" color-interpolation-filters="sRGB"><feComponentTransfer>${parts}</feComponentTransfer></filter>`);
+  return document.getElementById(name).firstElementChild;
 }

@@ -41,6 +41,13 @@ export function h(kind, ...children) {
   return element;
 }
 
+/** Make a list to choose from: [value, text] of each, and the value that is chosen. */
+export function choice(properties, options, value) {
+  const element = h("select", properties, options.map(([each, text]) => h("option", { value: each }, text)));
+  element.value = value;
+  return element;
+}
+
 /** What is not ours to translate: names, numbers, what a card says. */
 export const data = (text, lang) => h("span", { translate: "no", lang }, String(text));
 
