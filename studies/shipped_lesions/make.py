@@ -51,6 +51,7 @@ from biranet.manifest import read_manifest
 from biranet.photos.datasets.masked import find_masked_photos
 from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.prepare import Preparation, prepare_photo
+from biranet.public_paths import public_name
 from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.reports.table_provenance import Provenance
@@ -204,7 +205,7 @@ def set_correction(correction: nn.Module, fitted: Fitted) -> None:
 
 def _without_folders(info: CheckpointInfo, prepared: Path) -> CheckpointInfo:
     """Where files lay on this machine is of no use to others."""
-    fitted_on = info.rules.fitted_on.replace(str(prepared), info.trained_on)
+    fitted_on = info.rules.fitted_on.replace(f" of {public_name(prepared)} ", f" of {info.trained_on} ")
     return dataclasses.replace(info, rules=dataclasses.replace(info.rules, fitted_on=fitted_on))
 
 

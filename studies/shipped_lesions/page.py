@@ -43,7 +43,7 @@ def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[st
     values = [_nested(measured, key) for key in _NAMES]
     yield row(["`idrid_lite0_lesions`", *(with_ci(*each, digits=3) for each in values)])
     each = [difference["differences"][key] for key in _NAMES]
-    cells = [with_ci(its["value"], its["ci"], 3, "+") for its in each]
+    cells = [with_ci(its["difference"], its["ci"], 3, "+") for its in each]
     yield row(["minus `idrid_lite0`", *cells])
     missed = difference["missed"]
     yield ""

@@ -1,6 +1,6 @@
 """The picture of a photo in which lesions were looked for: their outlines on its own pixels, a colour a kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +12,7 @@ from biranet.grades import DISCLAIMER
 from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import DISC, KINDS
-from biranet.photos.cut import Cut
+from biranet.photos.cut import Cut, scaled_px
 from biranet.photos.overlay import NamedMap
 from biranet.photos.sheet import Caption, Picture, draw_sheet
 
@@ -40,6 +40,8 @@ class Graded(NamedTuple):
     cut: Cut
     maps: Sequence[NamedMap] = ()
 
+
+LESIONS_NOTE = "A program drew these outlines, not an ophthalmologist."
 
 _LINE_FRACTION = 1 / 1200
 """Width of a line, of the photo's longer side."""
@@ -70,16 +72,45 @@ def outline(
     """
     check_opacity(opacity)
     drawn = photo.copy()
-    rows, columns = maps.cut.window(scale)
-    width_px = max(2, round(_LINE_FRACTION * max(photo.shape)))
+    part = drawn[maps.cut.window(scale)]
+    for kind, lesion, line in _lesions_and_lines(maps, thresholds, max(photo.shape), scale):
+        color = np.array(COLORS[kind][1], np.float32)
+        part[lesion] = np.rint((1 - opacity) * part[lesion] + opacity * color)
+        part[line] = color
+    return drawn
+
+
+def outline_layer(maps: LesionMaps, thresholds: Mapping[str, float], scale: float = 1) -> Pixels:
+    """Draw the outlines of lesions as a layer to lay over the photo, as `outline` does.
+
+    Args:
+        maps: What was found in the photo.
+        thresholds: As for `outline`.
+        scale: Pixels a side of the layer for each one of the photo.
+
+    Returns:
+        Pixels (H, W, 4), uint8, RGBA: transparent but for the outlines.
+    """
+    height_px, width_px = (scaled_px(side, scale) for side in (maps.cut.height_px, maps.cut.width_px))
+    layer = np.zeros((height_px, width_px, 4), np.uint8)
+    part = layer[maps.cut.window(scale)]
+    for kind, _, line in _lesions_and_lines(maps, thresholds, max(layer.shape), scale):
+        part[line] = (*COLORS[kind][1], 255)
+    return layer
+
+
+_Flags = NDArray[np.bool_]
+
+
+def _lesions_and_lines(
+    maps: LesionMaps, thresholds: Mapping[str, float], longer_side_px: int, scale: float
+) -> Iterator[tuple[str, _Flags, _Flags]]:
+    """Give of each kind where lesions lie in the square, and where the lines around them."""
+    width_px = max(2, round(_LINE_FRACTION * longer_side_px))
     around = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     for kind, threshold in thresholds.items():
         lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)], scale) >= threshold).astype(np.uint8)
-        line = cv2.dilate(lesion, around) > lesion
-        part, color = drawn[rows, columns], np.array(COLORS[kind][1], np.float32)
-        part[lesion > 0] = np.rint((1 - opacity) * part[lesion > 0] + opacity * color)
-        part[line] = color
-    return drawn
+        yield kind, lesion > 0, cv2.dilate(lesion, around) > lesion
 
 
 def draw_lesions(
@@ -119,7 +150,7 @@ def tell_lesions(said: Caption, thresholds: Mapping[str, float], told: Mapping[s
     words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
     colors = [*[None] * len(said.lines), *(COLORS[kind][1] for kind in told if kind in thresholds)]
     words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
-    notes = (describe_scale(thresholds), "A program drew these outlines, not an ophthalmologist.")
+    notes = (describe_scale(thresholds), LESIONS_NOTE)
     return said._replace(lines=(*said.lines, *words, *notes), colors=colors)
 
 

@@ -50,12 +50,25 @@ class MapScale(BaseModel):
     colors: list[str]
 
 
+class OutlinedKind(BaseModel):
+    """What outlines of a colour are, and how many there are where that is counted."""
+
+    color: str
+    words: str
+    number: int | None
+
+
 class MapLayer(BaseModel):
-    """A map to lay over the picture: a PNG in base64, transparent where the network saw nothing of the photo."""
+    """A map to lay over the picture: a PNG in base64, transparent where the network saw nothing of the photo.
+
+    Its colours mean a scale, or what is outlined; the note says what it is not.
+    """
 
     name: str
     label: str
-    scale: MapScale
+    note: str
+    scale: MapScale | None
+    outlined: list[OutlinedKind]
     png: str
 
 
@@ -125,8 +138,14 @@ def show(result: PhotoResult) -> dict[str, Any]:
 
 
 def _map(layer: Layer) -> dict[str, Any]:
-    scale = {"low": layer.low, "high": layer.high, "words": layer.scale, "colors": list(layer.colors)}
-    return {"name": layer.name, "label": layer.label, "scale": scale, "png": _base64(layer.png)}
+    return {
+        "name": layer.name,
+        "label": layer.label,
+        "note": layer.note,
+        "scale": None if layer.scale is None else layer.scale._asdict(),
+        "outlined": [each._asdict() for each in layer.outlined],
+        "png": _base64(layer.png),
+    }
 
 
 def _base64(data: bytes) -> str:

@@ -8,10 +8,13 @@ import numpy as np
 import simplejpeg
 
 from biranet.errors import PhotoError
-from biranet.inference.captions import caption_of
+from biranet.inference.captions import ATTENTION_NOTE, EVIDENCE_NOTE, caption_of
 from biranet.inference.drawing import with_own_maps
+from biranet.inference.lesion_drawing import COLORS, LESIONS_NOTE, outline_layer
+from biranet.inference.lesions import Lesions
 from biranet.inference.prediction import Prediction
 from biranet.learning.transforms import Pixels
+from biranet.lesion_kinds import LESIONS
 from biranet.photos.formats import PhotoFile
 from biranet.photos.overlay import draw_layer
 from biranet.photos.read import decode_photo
@@ -24,26 +27,54 @@ _PNG_OF_REGIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 """A third of the time of the usual way, and a smaller file."""
 
 
+class Scale(NamedTuple):
+    """What the colours of a map's regions mean: equal steps from low to high.
+
+    Attributes:
+        low: Value in the first colour.
+        high: Value in the last colour.
+        words: Whose scale that is.
+        colors: `#rrggbb`, from low to high.
+    """
+
+    low: float
+    high: float
+    words: str
+    colors: tuple[str, ...]
+
+
+class Outlined(NamedTuple):
+    """What outlines of a colour are.
+
+    Attributes:
+        color: `#rrggbb`.
+        words: What is outlined, such as `haemorrhages`.
+        number: How many there are, where that is counted.
+    """
+
+    color: str
+    words: str
+    number: int | None = None
+
+
 class Layer(NamedTuple):
     """A map as a layer over the picture.
 
     Attributes:
         name: For programs, such as `attention_a_stretched`.
         label: For people, such as `attention of stream A`.
-        low: Value in the first colour.
-        high: Value in the last colour.
-        scale: Whose scale that is, in words.
-        colors: Of its regions, `#rrggbb`, from low to high.
+        note: What it is not, a sentence.
         png: RGBA, as large as the picture, transparent where the network saw nothing of the photo.
+        scale: Of its regions, where it has some.
+        outlined: What its outlines are, where it has some.
     """
 
     name: str
     label: str
-    low: float
-    high: float
-    scale: str
-    colors: tuple[str, ...]
+    note: str
     png: bytes
+    scale: Scale | None = None
+    outlined: tuple[Outlined, ...] = ()
 
 
 class View(NamedTuple):
@@ -91,20 +122,31 @@ def draw_view(data: bytes, answer: Prediction) -> View:
     caption = caption_of(
         answer.file, answer.grade, answer.probabilities, answer.decision, answer.grade_range, answer.model
     )
-    cut = answer.original.cut
     maps, noted = with_own_maps(answer.attention, answer.evidence, caption)
-    layers = []
+    layers = [] if answer.lesions is None else [_outlines(answer.lesions, scale)]
     for shown in maps:
+        note = EVIDENCE_NOTE if shown.signed else ATTENTION_NOTE
         for each, kind, words in (
             (shown, "", "the scale of all photos"),
             (shown.stretched(), " stretched", "stretched to its own range"),
         ):
             name = f"{shown.name.partition(' (')[0]}{kind}".replace(" of stream", "").replace(" ", "_").lower()
             colors = tuple(f"#{bytes(color).hex()}" for color in each.colors.tolist())
-            png = _png(draw_layer(cut, each, scale=scale))
-            layers.append(Layer(name, shown.name, each.low, each.high, words, colors, png))
+            png = _png(draw_layer(answer.original.cut, each, scale=scale))
+            layers.append(Layer(name, shown.name, note, png, Scale(each.low, each.high, words, colors)))
     notes = noted.lines[len(caption.lines) :]
     return view._replace(layers=tuple(layers), title=caption.title, lines=caption.lines, notes=notes)
+
+
+def _outlines(lesions: Lesions, scale: float) -> Layer:
+    counts = {kind: finding.count for kind, finding in lesions.findings.items()}
+    outlined = tuple(
+        Outlined(f"#{bytes(COLORS[kind][1]).hex()}", LESIONS.get(kind, "optic disc"), counts.get(kind))
+        for kind in lesions.drawn
+    )
+    return Layer(
+        "lesions", "lesions", LESIONS_NOTE, _png(outline_layer(lesions.maps, lesions.drawn, scale)), outlined=outlined
+    )
 
 
 def _shrink(photo: Pixels, scale: float) -> Pixels:

@@ -71,7 +71,7 @@ function pictureOnPaper(eye, photo, viewer) {
   map.style.opacity = viewer.opacity;
   return h("figure",
     h("div.paper", picture, map),
-    h("figcaption", mapName(shown), ". ", t("map_note")),
+    h("figcaption", mapName(shown), ". ", said(shown.note)),
   );
 }
 

@@ -218,10 +218,17 @@ async function showPhotos(each, app) {
   }));
 }
 
-function legend(scale) {
+function legend({ scale, outlined }) {
+  if (!scale) {
+    return outlined.flatMap(({ color, words, number: found }) => {
+      const line = h("span.colors");
+      line.style.background = color;
+      return [line, " ", said(words), ` ${found ?? ""} `];
+    });
+  }
   const colors = h("span.colors");
   colors.style.background = `linear-gradient(90deg, ${scale.colors})`;
-  return h("span", t("to", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors);
+  return [t("to", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors, " "];
 }
 
 function stage(element, eye, photo, app) {
@@ -235,5 +242,6 @@ function stage(element, eye, photo, app) {
 function tellStage(element, photo, viewer) {
   const { width, height, maps } = photo.view;
   element.replaceChildren(data(photo.path), ` · ${width} × ${height} px`);
-  if (maps[viewer.map]) element.append(" · ", legend(maps[viewer.map].scale), " ", t("map_note"));
+  const map = maps[viewer.map];
+  if (map) element.append(" · ", ...legend(map), said(map.note));
 }

@@ -100,7 +100,6 @@ export const TEXTS = {
     map: "Map",
     no_map: "none",
     opacity: "Opacity",
-    map_note: "Attention is what the network weighed, evidence what moves its score: not where lesions are.",
     stage: "{eye}, photograph",
     keys: "Keys",
     keys_hint:
@@ -247,7 +246,6 @@ export const TEXTS = {
     map: "Mapa",
     no_map: "ninguno",
     opacity: "Opacidad",
-    map_note: "La atención es lo que la red ponderó; la evidencia, lo que mueve su valor: no dónde hay lesiones.",
     stage: "{eye}, fotografía",
     keys: "Teclas",
     keys_hint:
@@ -339,6 +337,18 @@ export const SAID = {
     "another photo says: refer": "otra fotografía dice: derivar",
     "another photo says: ask a human": "otra fotografía dice: consultar a una persona",
     "attention": "atención",
+    "Attention is what the network weighed, not where lesions are.":
+      "La atención es lo que la red ponderó, no dónde hay lesiones.",
+    "Evidence is what the log-odds of referral would lose without a cell, not where lesions are.":
+      "La evidencia es lo que perdería el logit de derivar sin una celda, no dónde hay lesiones.",
+    "A program drew these outlines, not an ophthalmologist.":
+      "Un programa trazó estos contornos, no un oftalmólogo.",
+    lesions: "lesiones",
+    microaneurysms: "microaneurismas",
+    haemorrhages: "hemorragias",
+    "hard exudates": "exudados duros",
+    "soft exudates": "exudados blandos",
+    "optic disc": "disco óptico",
     "attention of stream A": "atención de la rama A",
     "attention of stream B": "atención de la rama B",
     "evidence (red: refer, blue: do not)": "evidencia (rojo: derivar, azul: no)",

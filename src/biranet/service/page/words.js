@@ -64,7 +64,7 @@ export function icon(name) {
 
 /** Name a map, with whose scale it is on. */
 export const mapName = ({ label, scale }) =>
-  [label, scale.words].map((words) => translate(words) ?? words).join(", ");
+  [label, scale?.words].filter(Boolean).map((words) => translate(words) ?? words).join(", ");
 
 /** What the service says in words, translated piece by piece; what is not known stays English. */
 export function said(sentence) {
