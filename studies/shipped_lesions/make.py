@@ -8,7 +8,8 @@ FOLDER holds photos and masks as they were published; --work is the working fold
 heads and vectors are used here: nothing is trained. The network that grades is `idrid_lite0` as it is. What corrects it
 is fitted on its answers out of fold (`studies/shipped/results/out_of_fold.csv`) and on vectors by heads that had not
 seen the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds. Thresholds
-of outlines are chosen on the photos that teach, each looked at by a head that does not know its visit.
+of outlines are chosen on the photos that teach, each looked at by a head that does not know its visit, and raised where
+healthy eyes have more than one lesion of a kind on average: half of the photos of grade 0 in TABLE, one a visit.
 
 The model goes to `src/biranet/shipped/`, with its ONNX file; what was measured to `results/`:
 
@@ -16,7 +17,7 @@ The model goes to `src/biranet/shipped/`, with its ONNX file; what was measured 
     cross_validated.json     what was measured of them, and how they differ from those of idrid_lite0 (difference.json)
     held_back.json           maps against masks of the photos that teach, by heads that do not know their visits
     test.json                maps of the model against masks of the published test part
-    healthy.json             what it counts in photos of grade 0 of TABLE, and what a photo takes
+    healthy.json             what it counts in the other half of the photos of grade 0, and what a photo takes
 """
 
 import argparse
@@ -60,7 +61,7 @@ from biranet.version import software_version
 from studies.commands import command_parser, exit_status_of, run_as_command
 from studies.lesion_grades.bound import promise
 from studies.lesion_grades.correction import Fitted, fit_correction
-from studies.lesion_grades.divisions import WHOLE, divide
+from studies.lesion_grades.divisions import WHOLE, HeadName, divide
 from studies.lesion_grades.heads import Backbone, load_head
 from studies.lesion_grades.look import BIRANET_PX, LESION_PX, read_kept
 from studies.lesion_grades.run import read_photos, teaching_photos
@@ -77,6 +78,7 @@ from studies.shipped_lesions.answers import (
 )
 from studies.shipped_lesions.card import write_card
 from studies.shipped_lesions.held_back import HeldBackFinder
+from studies.shipped_lesions.thresholds import divide_healthy, raise_thresholds
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -145,12 +147,16 @@ def measure_masks_held_back(
     kept = given.work / "held_back.json"
     if not kept.exists():
         known = [photo for photo in masked if photo.group in folds]
-        finder = HeldBackFinder(given.work, given.folder, {photo.file: folds[photo.group] for photo in known})
+        heads = {given.folder / photo.file: HeadName.of(DIVISION, folds[photo.group]) for photo in known}
+        finder = HeldBackFinder(given.work, heads)
         [measured] = measure_lesions(finder, given.folder, known, (SIZE_PX,), print)
         write_json(kept, {"software": software_version(), **measured})
     measured = read_json(kept)
     write_json(given.results / "held_back.json", measured)
-    return {kind: its["threshold"] for kind, its in measured["kinds"].items() if its["threshold"]}
+    healthy, _ = divide_healthy(healthy_photos(given.graded, find_masked_photos(given.folder).photos))
+    best = {kind: its["threshold"] for kind, its in measured["kinds"].items() if its["threshold"]}
+    finder = HeldBackFinder(given.work, {path: WHOLE for path, _ in healthy})
+    return raise_thresholds(best, finder, healthy)
 
 
 def write_model(
@@ -228,7 +234,8 @@ def measure_finder(given: argparse.Namespace) -> None:
     for photo in test[:TIMED]:
         finder.find(given.folder / photo.file)
     seconds = (time.process_time() - started) / len(test[:TIMED])
-    marks = measure_marks(finder, healthy_photos(given.graded, found), print)
+    _, healthy = divide_healthy(healthy_photos(given.graded, found))
+    marks = measure_marks(finder, healthy, print)
     write_json(given.results / "healthy.json", about | {"cpu_seconds_a_photo": round(seconds, 2)} | marks)
 
 

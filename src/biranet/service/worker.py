@@ -138,7 +138,7 @@ def _grade(grader: Grader, photos: Sequence[Photo], drawn: Sequence[bool]) -> li
         answers = [answer for answer in grader.answer(loaded) if answer is not None]
         return [
             PhotoResult(
-                dataclasses.replace(answer, photo=None, original=None, attention=None),
+                dataclasses.replace(answer, photo=None, original=None, attention=None, lesions=None),
                 draw_view(photo.data, answer) if draw else None,
             )
             for photo, answer, draw in zip(photos, answers, drawn, strict=True)
