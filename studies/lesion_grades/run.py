@@ -2,7 +2,7 @@
 
 OMP_NUM_THREADS=1 python -m studies.lesion_grades.run PREPARED FOLDER --external EXTERNAL --backbone-weights FILE
 
-PREPARED: photos with grades, prepared at 1024 px. FOLDER: photos with masks, some of them of the same visits. EXTERNAL:
+PREPARED: photos with grades, prepared at 1280 px. FOLDER: photos with masks, some of them of the same visits. EXTERNAL:
 photos of another clinic, prepared at 512 px; they teach nothing. Lesion heads learn from masks of other visits than
 those that they look at (divisions.py), each photo is looked at once (look.py), and ways to grade by what was seen
 (arms.py) choose their settings and learn on four folds, and answer for the fifth. Given again after a stop, the same

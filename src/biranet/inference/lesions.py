@@ -146,7 +146,7 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
         file: What the photo is called.
         cut: Where a map would lie, where there is none.
     """
-    from biranet.inference.captions import EVIDENCE_NOTE, caption_of
+    from biranet.inference.captions import EVIDENCE_NOTE, caption_of, tell_lesion_evidence
     from biranet.inference.lesion_drawing import Graded
     from biranet.photos.overlay import evidence_map
     from biranet.photos.sheet import Caption
@@ -156,6 +156,9 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
         return Graded(Caption(f"Lesions, no grade{why}", (), (file,) if file else ()), cut)
     said = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
     caption = caption_of(file, *said, answer.model)
+    if answer.lesion_evidence is not None:
+        moved = tell_lesion_evidence(answer.lesion_evidence, answer.probabilities)
+        caption = caption._replace(lines=(*caption.lines, moved))
     if answer.evidence is None or answer.original is None:
         return Graded(caption, cut)
     caption = caption._replace(lines=(*caption.lines, EVIDENCE_NOTE))
