@@ -4,6 +4,7 @@ import {
   actionsOf, altText, decisionMark, eyeName, eyeOrigin, gradeLines, meaningOf, patientOrigin, probabilityTable,
   readerWords, reasonsOf,
 } from "./answer.js";
+import { strength } from "./viewer.js";
 import { data, h, languageNow, mapName, said, t } from "./words.js";
 
 const MOST_LIMITS = 3;
@@ -68,7 +69,7 @@ function pictureOnPaper(eye, photo, viewer) {
   const picture = h("img", { src: `data:image/jpeg;base64,${photo.view.picture}`, alt: altText(eye, photo) });
   if (!shown) return h("figure", h("div.paper", picture));
   const map = h("img", { src: `data:image/png;base64,${shown.png}`, alt: mapName(shown) });
-  map.style.opacity = viewer.opacity;
+  map.style.opacity = strength(shown, viewer.opacity);
   return h("figure",
     h("div.paper", picture, map),
     h("figcaption", mapName(shown), ". ", said(shown.note)),

@@ -221,14 +221,14 @@ async function showPhotos(each, app) {
 function legend({ scale, outlined }) {
   if (!scale) {
     return outlined.flatMap(({ color, words, number: found }) => {
-      const line = h("span.colors");
+      const line = h("span.colors.line");
       line.style.background = color;
-      return [line, " ", said(words), ` ${found ?? ""} `];
+      return [line, " ", said(words), found === null ? " " : ` ${found} `];
     });
   }
   const colors = h("span.colors");
   colors.style.background = `linear-gradient(90deg, ${scale.colors})`;
-  return [t("to", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors, " "];
+  return [t("to", { low: number(scale.low, 2), high: number(scale.high, 2) }), colors];
 }
 
 function stage(element, eye, photo, app) {
@@ -243,5 +243,5 @@ function tellStage(element, photo, viewer) {
   const { width, height, maps } = photo.view;
   element.replaceChildren(data(photo.path), ` · ${width} × ${height} px`);
   const map = maps[viewer.map];
-  if (map) element.append(" · ", ...legend(map), said(map.note));
+  if (map) element.append(" · ", ...legend(map), " · ", said(map.note));
 }

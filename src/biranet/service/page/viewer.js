@@ -7,6 +7,9 @@ const LARGEST = 8; // pixels of the screen for each one of the photograph
 const MOVE = 0.12; // part of the stage that an arrow key moves by
 const SHOWN_BY_BROWSERS = ["image/jpeg", "image/png", "image/webp"];
 
+/** How strongly a map covers the photograph: thin lines need more than areas to be seen. */
+export const strength = (map, opacity) => map && !map.scale ? opacity ** 0.25 : opacity;
+
 export class Viewer {
   onchange = () => null; // is called when the look has changed
   look = { redfree: false, contrast: false, inverse: false };
@@ -195,7 +198,7 @@ class Stage {
     this.picture.classList.toggle("pixels", this.scale * devicePixelRatio >= 3);
     const shown = this.photo.view.maps[map];
     this.map.hidden = !shown;
-    this.map.style.opacity = opacity;
+    this.map.style.opacity = strength(shown, opacity);
     if (shown && this.map.dataset.name !== shown.name) {
       this.map.dataset.name = shown.name;
       this.map.src = `data:image/png;base64,${shown.png}`;
