@@ -44,7 +44,7 @@ class Predicted(NamedTuple):
 def in_turn(pixels: Pixels, info: CheckpointInfo, predict: Callable[[Pixels], Predicted]) -> Predicted:
     """Predict a batch as its network can be asked: one photo after the other where it looks for lesions.
 
-    Each photo takes it some 250 MB, and its answer does not depend on others then.
+    Each takes hundreds of megabytes, and its answer does not depend on others then.
 
     Args:
         pixels: The batch, as `Predictor.predict` takes it.
