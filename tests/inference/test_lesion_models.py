@@ -13,6 +13,8 @@ from biranet.learning.shipped_models import find_checkpoint
 from biranet.lesion_kinds import KINDS, LESIONS
 from lesion_models import BRANCH, IMAGE_PX, lesion_checkpoint, lesion_grader
 
+pytestmark = pytest.mark.sample  # torch takes ten seconds to write the graph
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
