@@ -8,7 +8,7 @@ EXTERNAL: prepared photographs of another clinic. Of the report only the numbers
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,17 @@ FIGURES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = command_parser(__doc__)
+    return run_card_command(__file__, __doc__, arguments, lambda external: update_card(external, RESULTS, SHIPPED))
+
+
+def run_card_command(
+    script: str, doc: str | None, arguments: Sequence[str] | None, update: Callable[[Path | None], None]
+) -> int:
+    """Run a command that writes a card, given an external report or none, and return its exit status."""
+    parser = command_parser(doc)
     parser.add_argument("--external", metavar="FILE", type=Path, help="metrics.json of the report on other photographs")
     given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: update_card(given.external, RESULTS, SHIPPED))
+    return exit_status_of(script, lambda: update(given.external))
 
 
 def update_card(external: Path | None, results: Path, shipped: Path) -> None:

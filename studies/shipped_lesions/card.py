@@ -11,8 +11,8 @@ from pathlib import Path
 
 from biranet.files import write_bytes
 from biranet.learning.shipped_models import LESIONS_DEFAULT, SHIPPED
-from studies.commands import command_parser, exit_status_of, run_as_command
-from studies.shipped.card import card_parts, keep_external
+from studies.commands import run_as_command
+from studies.shipped.card import card_parts, keep_external, run_card_command
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -30,10 +30,7 @@ MEASURED = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = command_parser(__doc__)
-    parser.add_argument("--external", metavar="FILE", type=Path, help="metrics.json of the report on other photographs")
-    given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: update_card(given.external, RESULTS, SHIPPED))
+    return run_card_command(__file__, __doc__, arguments, lambda external: update_card(external, RESULTS, SHIPPED))
 
 
 def update_card(external: Path | None, results: Path, shipped: Path) -> None:
