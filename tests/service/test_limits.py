@@ -87,6 +87,12 @@ def test_requests_that_are_too_long_or_bring_too_many_photos_are_refused(narrow)
     for photos in (3, 4, 9):
         answer = narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * photos)
         assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+    sentence = "the form says more than is to be said of 2 photos; photos are files in files; patient may be said once"
+    for fields in (9, 10, 500):
+        answer = narrow.post("/v1/grade", files=[("files", ("a", b"x")), *[("eye", (None, "OD"))] * fields])
+        assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (413, sentence)
+    answer = narrow.post("/v1/grade", files=[("files", ("a", b"x")), *[("eye", (None, "OD"))] * 8])
+    assert (answer.status_code, answer.json()["error"][:26]) == (422, "the form says eye 8 times;")
     assert narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * 2).status_code == 200
     answer = narrow.post("/v1/view", files=[("files", ("a", b"x"))] * 2)
     assert (answer.status_code, answer.json()["error"]) == (422, "one photo can be looked at at a time, not 2")

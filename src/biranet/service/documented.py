@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
     404: "No such model answers here",
     408: "The request took too long to arrive",
     409: "The request with this Idempotency-Key is still under way",
-    413: "The request is too long, or brings too many photos",
+    413: "The request is too long, or brings too many photos or fields",
     415: "The body is no picture in a format that is read",
     421: "A service without a token is asked by another name than localhost",
     422: "The photo cannot be read, or what is said of it contradicts itself",
