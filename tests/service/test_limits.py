@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -241,3 +242,20 @@ def test_processes_that_cannot_start_end_the_service(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     sentence = "the processes that grade end with status 9 while they start, perhaps for want of memory; try fewer"
     assert done.stderr.splitlines()[-1] == f"biranet: {sentence} --workers"
+
+
+@pytest.mark.parametrize("given", [0, 1, 2, 3])
+def test_a_system_that_gives_no_further_thread_ends_the_service(biranet, monkeypatch, given):
+    start, started = threading.Thread.start, []
+
+    def start_some(thread):
+        started.append(thread)
+        if len(started) > given:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    answer = biranet("serve", "--port", 0, "--workers", 1)
+    assert (answer.status, answer.out) == (2, "")
+    sentence = "biranet: no thread can be started; try fewer --workers, or end other programs"
+    assert answer.err.splitlines()[-1] == sentence and "Traceback" not in answer.err
