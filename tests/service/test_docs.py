@@ -132,3 +132,54 @@ def test_a_service_grades_on_a_file_system_that_is_read_only(here, launch, user)
         answer = service.post("/v1/grade", dicom_photo(1, "77", "L"))
         assert [answer.json()["photos"][0][name] for name in ("eye", "group_from")] == ["left", "header"]
         assert "patients of DICOM headers get other names at each start" in service.log.read_text()
+
+
+NGINX = """
+error_log stderr;
+pid {place}/pid;
+events {{}}
+http {{
+    client_body_temp_path {place}/body;
+    proxy_temp_path {place}/proxy;
+    fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi;
+    scgi_temp_path {place}/scgi;
+    {server}
+}}
+"""
+
+
+def test_nginx_takes_the_block_that_is_shown(tmp_path):
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None or shutil.which("openssl") is None:
+        pytest.skip("there is no nginx, or no openssl, here")
+    [server] = blocks("nginx")
+    for shown, here in {
+        "/etc/ssl/grades.example.pem": f"{tmp_path}/pem",
+        "/etc/ssl/private/grades.example.key": f"{tmp_path}/key",
+        "/var/log/nginx/grades.log": f"{tmp_path}/log",
+        "listen 443": "listen 127.0.0.1:8443",  # only root may listen there
+    }.items():
+        assert shown in server
+        server = server.replace(shown, here)
+    names = ["-subj", "/CN=grades.example", "-keyout", tmp_path / "key", "-out", tmp_path / "pem"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names], check=True, capture_output=True
+    )
+    (tmp_path / "nginx.conf").write_text(NGINX.format(place=tmp_path, server=server))
+    done = subprocess.run(
+        [nginx, "-t", "-e", "stderr", "-p", tmp_path, "-c", tmp_path / "nginx.conf"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "[warn]" not in done.stderr, done.stderr
+
+
+def test_systemd_takes_the_unit_that_is_shown(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd here")
+    [unit] = blocks("ini")
+    assert "ExecStart=/opt/biranet/bin/biranet serve " in unit
+    (tmp_path / "biranet.service").write_text(unit.replace("/opt/biranet/bin/biranet", sys.executable))
+    command = ["systemd-analyze", "verify", tmp_path / "biranet.service"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "biranet.service" not in done.stderr, done.stderr
