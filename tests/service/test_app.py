@@ -73,3 +73,35 @@ def test_no_request_waits_until_another_one_is_read(monkeypatch, path, slow):
 
     (quick, _), (long, _) = asyncio.run(ask_both())
     assert (quick, long) == (200, 400 if "infer" in path else 503)
+
+
+@pytest.fixture
+def document():
+    """The OpenAPI document of a service, and its application, which asks for a token."""
+    answering = make_app(Service(Settings(Model(find_checkpoint()), token="0123456789abcdef")))
+    status, body = asyncio.run(ask(answering, "GET", "/openapi.json"))
+    assert status == 200
+    return json.loads(body), answering
+
+
+def test_programs_are_told_which_addresses_ask_for_a_token(document):
+    said, answering = document
+    assert said["components"]["securitySchemes"]["token"].items() >= {"type": "http", "scheme": "bearer"}.items()
+    asks = {path: asyncio.run(ask(answering, next(iter(said["paths"][path])).upper(), path)) for path in said["paths"]}
+    assert {path: [{"token": []}, {}] for path, (status, _) in asks.items() if status == 401} == {
+        path: operation["security"]
+        for path, operations in said["paths"].items() for operation in operations.values() if "security" in operation
+    }  # fmt: skip
+    assert len([status for status, _ in asks.values() if status == 401]) == 8
+
+
+def test_programs_are_told_of_the_key_of_a_repetition(document):
+    operations = document[0]["paths"]
+    told = {
+        path: parameter
+        for path, methods in operations.items() for operation in methods.values()
+        for parameter in operation.get("parameters", ()) if parameter["in"] == "header"
+    }  # fmt: skip
+    assert list(told) == ["/v1/grade"]
+    said = told["/v1/grade"]
+    assert (said["name"], said["required"], said["schema"]["maxLength"]) == ("Idempotency-Key", False, 255)

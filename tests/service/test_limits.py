@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -87,6 +88,12 @@ def test_requests_that_are_too_long_or_bring_too_many_photos_are_refused(narrow)
     for photos in (3, 4, 9):
         answer = narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * photos)
         assert (answer.status_code, answer.json()["error"]) == (413, sentence)
+    sentence = "the form says more than is to be said of 2 photos; photos are files in files; patient may be said once"
+    for fields in (9, 10, 500):
+        answer = narrow.post("/v1/grade", files=[("files", ("a", b"x")), *[("eye", (None, "OD"))] * fields])
+        assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (413, sentence)
+    answer = narrow.post("/v1/grade", files=[("files", ("a", b"x")), *[("eye", (None, "OD"))] * 8])
+    assert (answer.status_code, answer.json()["error"][:26]) == (422, "the form says eye 8 times;")
     assert narrow.post("/v1/grade", files=[("files", ("a", b"x"))] * 2).status_code == 200
     answer = narrow.post("/v1/view", files=[("files", ("a", b"x"))] * 2)
     assert (answer.status_code, answer.json()["error"]) == (422, "one photo can be looked at at a time, not 2")
@@ -235,3 +242,20 @@ def test_processes_that_cannot_start_end_the_service(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     sentence = "the processes that grade end with status 9 while they start, perhaps for want of memory; try fewer"
     assert done.stderr.splitlines()[-1] == f"biranet: {sentence} --workers"
+
+
+@pytest.mark.parametrize("given", [0, 1, 2, 3])
+def test_a_system_that_gives_no_further_thread_ends_the_service(biranet, monkeypatch, given):
+    start, started = threading.Thread.start, []
+
+    def start_some(thread):
+        started.append(thread)
+        if len(started) > given:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    answer = biranet("serve", "--port", 0, "--workers", 1)
+    assert (answer.status, answer.out) == (2, "")
+    sentence = "biranet: no thread can be started; try fewer --workers, or end other programs"
+    assert answer.err.splitlines()[-1] == sentence and "Traceback" not in answer.err

@@ -4,7 +4,7 @@ import hashlib
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -20,17 +20,26 @@ from biranet.service.answers import (
     show,
 )
 from biranet.service.cards import describe
-from biranet.service.documented import FILE, photo_body, problems
+from biranet.service.documented import FILE, Documented, photo_body, problems
 from biranet.service.entry import Entry
 from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
-from biranet.service.repeats import Repeats
+from biranet.service.repeats import KEPT_SECONDS, MAX_KEY_LETTERS, Repeats
 from biranet.service.request_error import FAULT, RequestError, describe_fault, place_of
 from biranet.service.service import Service
 from biranet.service.uploads import Upload, read_upload
 
 _REFUSED = problems(400, 401, 403, 408, 409, 413, 415, 421, 422, 503, 504)
+
+_IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        description=f"For {KEPT_SECONDS} seconds, a request with the same key and photos gets the same answer.",
+        json_schema_extra={"maxLength": MAX_KEY_LETTERS},  # said, not checked: Repeats has a better sentence
+    ),
+]
 
 
 def make_app(service: Service) -> ASGIApp:
@@ -39,7 +48,7 @@ def make_app(service: Service) -> ASGIApp:
     Args:
         service: What answers.
     """
-    app = FastAPI(
+    app = Documented(
         title="biranet",
         version=version("biranet"),
         description="Grades of diabetic retinopathy from fundus photographs. Research software, not a medical device.",
@@ -64,22 +73,21 @@ def _add_grading(app: FastAPI, service: Service) -> None:
         responses=_REFUSED,
         openapi_extra=photo_body({"type": "array", "items": FILE, "minItems": 1}),
     )
-    async def grade(request: Request) -> Response:
+    async def grade(request: Request, idempotency_key: _IdempotencyKey = "") -> Response:
         """Grade photos: the rows of photos, and of the eyes and patients that are known."""
         with service.held.request() as take:
             upload = await read_upload(request, service.settings.limits, take)
-            key = request.headers.get("idempotency-key", "")
-            if not key:
+            if not idempotency_key:
                 return as_json(await _grade_upload(service, request, upload))
-            known = repeats.begin(key, await service.aside(_digest, upload))
+            known = repeats.begin(idempotency_key, await service.aside(_digest, upload))
             if known is not None:
                 return Response(known, media_type="application/json")
             try:
                 response = as_json(await _grade_upload(service, request, upload))
             except BaseException:
-                repeats.drop(key)
+                repeats.drop(idempotency_key)
                 raise
-            repeats.finish(key, bytes(response.body))
+            repeats.finish(idempotency_key, bytes(response.body))
             return response
 
     @app.post("/v1/view", response_model=Shown, responses=_REFUSED, openapi_extra=photo_body(FILE))

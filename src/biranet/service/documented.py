@@ -1,10 +1,12 @@
-"""What the OpenAPI document says beside what fastapi finds out: bodies, and why a request gets no answer."""
+"""What the OpenAPI document says beside what fastapi finds out: bodies, the token, and why a request gets no answer."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 
+from biranet.service.access import OPEN_PATHS
 from biranet.service.uploads import EYE, OF_EACH, SOURCES
 
 
@@ -21,7 +23,7 @@ _DESCRIPTIONS = {
     404: "No such model answers here",
     408: "The request took too long to arrive",
     409: "The request with this Idempotency-Key is still under way",
-    413: "The request is too long, or brings too many photos",
+    413: "The request is too long, or brings too many photos or fields",
     415: "The body is no picture in a format that is read",
     421: "A service without a token is asked by another name than localhost",
     422: "The photo cannot be read, or what is said of it contradicts itself",
@@ -34,6 +36,27 @@ FILE = {"type": "string", "format": "binary"}
 
 _TEXT = {"type": "string"}
 _OF_EACH = {name: _TEXT if name == EYE else {"type": "string", "enum": list(SOURCES)} for name in OF_EACH}
+
+
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The token that the service was started with; one without a token asks for none.",
+}
+
+
+class Documented(FastAPI):
+    """An application whose document says where a token may be asked for."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Give the document."""
+        document = super().openapi()
+        document["components"]["securitySchemes"] = {"token": _TOKEN}
+        for path, operations in document["paths"].items():
+            if not OPEN_PATHS.fullmatch(path):
+                for operation in operations.values():
+                    operation["security"] = [{"token": []}, {}]  # {}: or nothing
+        return document
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

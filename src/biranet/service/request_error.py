@@ -11,6 +11,9 @@ BUSY, OVERDUE, FAULT, GONE = 503, 504, 500, 499
 RETRY_AFTER_SECONDS = 2
 """When to ask again after `BUSY`."""
 
+NO_THREAD = "no thread can be started; try fewer --workers, or end other programs"
+"""What whoever starts the service is told where the system gives it no further thread."""
+
 
 class RequestError(BiranetError):
     """A request that gets no answer.

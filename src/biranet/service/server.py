@@ -15,6 +15,7 @@ from biranet.errors import InputError
 from biranet.photos.privacy.pseudonyms import key_problem
 from biranet.service.app import make_app
 from biranet.service.connection import connection_of
+from biranet.service.request_error import NO_THREAD
 from biranet.service.service import Service
 from biranet.service.settings import Settings
 from biranet.signals import current_handlers
@@ -38,11 +39,11 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         announce: Is told the address once photos can be graded.
 
     Raises:
-        InputError: If nothing can listen there, or the model cannot be loaded.
+        InputError: If nothing can listen there, the model cannot be loaded, or the system gives no thread.
     """
     _raise_file_limit()
-    listener = _listen(host, port)
     service = Service(settings)
+    listener = _listen(host, port)
     config = uvicorn.Config(
         make_app(service),
         http=connection_of(settings.limits.seconds),
@@ -71,7 +72,10 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         if problem := key_problem():
             LOG.warning("patients of DICOM headers get other names at each start, since %s", problem)
         starting = threading.Thread(target=watch, daemon=True)
-        starting.start()
+        try:
+            starting.start()
+        except RuntimeError:  # the system gives no further thread
+            raise InputError(NO_THREAD) from None
         try:
             asyncio.run(server.serve([listener]))
         finally:

@@ -8,10 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from biranet.errors import InputError
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, Photo, PhotoResult
 from biranet.service.queue import ParcelQueue
-from biranet.service.request_error import BUSY, GONE, RequestError
+from biranet.service.request_error import BUSY, GONE, NO_THREAD, RequestError
 from biranet.service.settings import Settings
 from biranet.service.uploads import HeldBytes
 from biranet.service.worker import Loaded
@@ -26,6 +27,9 @@ class Service:
 
     Args:
         settings: How it runs.
+
+    Raises:
+        InputError: If the system gives it no thread.
 
     Attributes:
         settings: How it runs.
@@ -45,7 +49,10 @@ class Service:
         self.held = HeldBytes(settings.limits.held_bytes)
         self.metrics.waiting.set_function(self.queue.waiting)
         self._aside = ThreadPoolExecutor(1)
-        self._aside.submit(int)  # its thread is there before it is needed: later there may be none to have
+        try:
+            self._aside.submit(int)  # its thread is there before it is needed: later there may be none to have
+        except RuntimeError:  # there is none now
+            raise InputError(NO_THREAD) from None
 
     async def aside(self, function: Callable[Asked, Result], *args: Asked.args, **settings: Asked.kwargs) -> Result:
         """Do what takes a while beside the event loop, on which all requests wait."""

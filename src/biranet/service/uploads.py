@@ -8,7 +8,7 @@ from pathlib import Path
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -212,8 +212,13 @@ class _InMemory(MultiPartParser):
         """Whether that is why it went no further."""
         return self._current_files > self.max_files
 
+    @property
+    def has_too_many_fields(self) -> bool:
+        """Whether that is why it went no further."""
+        return self._current_fields > self.max_fields
 
-async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
+
+async def _parse_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> FormData:
     charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", _CHARSETS[0])
     if charset.lower() not in _CHARSETS:
         raise RequestError(400, f"the form names its files in {charset.decode('latin-1')[:100]!r}; send it in UTF-8")
@@ -224,13 +229,19 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits
         max_fields=len(OF_EACH) * limits.files + 2,
         max_part_size=_FIELD_BYTES,
     )
+    photos = counted(limits.files, "photo")
     try:
-        form = await parser.parse()
+        return await parser.parse()
     except (MultiPartException, FormParserError) as error:  # starlette passes the latter on before 1.8
         if parser.has_too_many_files:
-            photos = counted(limits.files, "photo")
             raise RequestError(413, f"the request brings more than {photos}; send fewer at a time") from None
+        if parser.has_too_many_fields:
+            raise RequestError(413, f"the form says more than is to be said of {photos}; {_FORM}") from None
         raise RequestError(400, f"the form cannot be read: {error}") from None
+
+
+async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
+    form = await _parse_form(request, body, limits)
     files, said = [], {name: list[str]() for name in (PATIENT, *OF_EACH)}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:

@@ -16,7 +16,7 @@ from biranet.service.deadlines import Deadlines
 from biranet.service.metrics import Metrics
 from biranet.service.parcels import Parcel, PhotoResult
 from biranet.service.queue import ParcelQueue
-from biranet.service.request_error import BUSY, FAULT, OVERDUE, RequestError, describe_fault
+from biranet.service.request_error import BUSY, FAULT, NO_THREAD, OVERDUE, RequestError, describe_fault
 from biranet.service.settings import Settings
 from biranet.service.worker import Failed, Fault, Loaded, send_parcels, work
 from biranet.signals import stop_signals_blocked
@@ -70,7 +70,7 @@ class Workers:
             for thread in (self.deadlines, *self._feeders):
                 thread.start()
         except RuntimeError:  # the system gives no further thread
-            self.note_failure("no thread can be started; try fewer --workers, or end other programs")
+            self.note_failure(NO_THREAD)
 
     @property
     def is_ready(self) -> bool:
