@@ -1,5 +1,7 @@
 """The model that ships with a lesion branch: how its correction is fitted, and on what."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +13,14 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.errors import InputError
 from biranet.learning.lesion_branch.grader import Correction
 from biranet.learning.lesion_branch.pooling import VALUES
+from biranet.learning.shipped_models import LESIONS_DEFAULT, SHIPPED
 from studies.lesion_grades.correction import COUNTED, Learned, Settings, fit_correction, fit_with
 from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.heads import FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
 from studies.shipped.card import by_fold
 from studies.shipped.steps import FOLDS
+from studies.shipped_lesions import card as card_script
 from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold, join_answers
 
 PHOTOS = 100
@@ -129,3 +133,11 @@ def test_a_fast_head_is_the_head(tmp_path):
         sides = [side * 8, side * 8, side * 4, side * 2, side]
         maps = [torch.rand(1, count, each, each) for count, each in zip(channels, sides, strict=True)]
         torch.testing.assert_close(fast(maps), head(maps), rtol=1e-4, atol=1e-4)
+
+
+def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
+    name = f"{LESIONS_DEFAULT}.toml"
+    shutil.copytree(SHIPPED, tmp_path / "shipped")
+    (tmp_path / "shipped" / name).unlink()
+    card_script.write_card(card_script.RESULTS, tmp_path / "shipped")
+    assert (tmp_path / "shipped" / name).read_bytes() == (SHIPPED / name).read_bytes()
