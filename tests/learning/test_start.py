@@ -16,6 +16,7 @@ from biranet.learning.flip import FlipAverage
 from biranet.learning.model import build_model
 from biranet.learning.start import load_start, read_start
 from biranet.learning.train import train
+from lesion_models import lesion_checkpoint, lesion_grader
 
 FROZEN = ModelConfig(backbone="test_resnet", pretrained=False, freeze="stage4")
 THAWED = dataclasses.replace(FROZEN, freeze="none")
@@ -118,6 +119,14 @@ def test_a_report_says_what_the_start_had_learned_from(stand_in, split_folder, b
 def test_what_does_not_fit_the_start_is_refused(checkpoint, split_folder, biranet, tmp_path, flags, sentence):
     answer = biranet("train", split_folder, "--from", checkpoint, "--out", tmp_path / "run", *FEW, *flags)
     assert answer.status == 2 and sentence in answer.err and answer.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_that_looks_for_lesions_is_refused_as_such(split_folder, biranet, tmp_path):
+    path = lesion_checkpoint(lesion_grader(), tmp_path / "lesions.safetensors")
+    flags = ("--image-size", "64", "--out", tmp_path / "run", *FEW)
+    answer = biranet("train", split_folder, "--from", path, *flags)
+    assert answer.status == 2 and "lesions correct its answers" in answer.err and answer.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 

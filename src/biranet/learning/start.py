@@ -13,7 +13,7 @@ from biranet.files import printable
 from biranet.learning.backbone import FROZEN, TRAINED
 from biranet.learning.checkpoint import check_fit, read_weights
 from biranet.learning.checkpoint_info import CheckpointInfo, StartedFrom
-from biranet.learning.shipped_models import find_checkpoint
+from biranet.learning.shipped_models import DEFAULT, find_checkpoint
 from biranet.public_paths import public_name
 from biranet.setting_names import setting
 
@@ -62,9 +62,15 @@ def check_start(start: Start, config: ModelConfig) -> None:
     """Refuse a checkpoint of another network than the one that is to be trained.
 
     Raises:
-        InputError: If it is one.
+        InputError: If it is one, or its answers are corrected by lesions.
     """
     its = start.info.model
+    if start.info.lesions is not None:
+        raise InputError(
+            f"{setting('start', flag='from')} {start.path}: lesions correct its answers, and that was fitted to the "
+            "network as it is, so no training goes on from it; give one without a lesion branch, such as "
+            f"{DEFAULT}, or only its backbone by {setting('backbone_weights')}"
+        )
     if (its.model, its.backbone) != (config.model, config.backbone):
         raise InputError(
             f"{setting('start', flag='from')} {start.path}: it is {its.model} on the backbone {its.backbone}, and the "
