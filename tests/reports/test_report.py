@@ -395,7 +395,7 @@ def test_outlines_of_lesions_are_large_and_have_a_legend(tmp_path: Path) -> None
     pixels = np.zeros((700, 600, 3), np.uint8)
     lesions = Overlay("lesions, shares of 0.3", pixels, "green: haemorrhages 3", [("#00e678", "haemorrhages 3")])
     _, page = written(tmp_path, predictions(), panels=[dataclasses.replace(panel(), lesions=lesions), panel("b.png")])
-    assert page.text.count("haemorrhages 3") == 1 and "drawn by another network, not by an ophthalmologist" in page.text
+    assert page.text.count("haemorrhages 3") == 1 and "drawn by a program, not by an ophthalmologist" in page.text
     [drawn] = [image for image in page.all("img") if image["alt"].startswith("Lesions")]
     assert drawn["alt"] == (
         "Lesions, shares of 0.3, on photo a.png, true 2 moderate, predicted 3 severe; green: haemorrhages 3"

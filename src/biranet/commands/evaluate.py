@@ -112,9 +112,9 @@ class Evaluate(Command):
     """Folder for report.html, metrics.json, predictions.csv, and figures, tables and methods for a paper."""
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
-    lesions: Annotated[Path | None, arg(metavar="FILE")] = None
+    lesions: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
     """What draws the outlines of lesions into the worst mistakes of report.html, on the photos in --photos:
-    RUN/lesions.safetensors of `biranet train-lesions`; needs torch."""
+    a model that has a lesion branch, such as idrid_lite0_lesions, or RUN/lesions.safetensors of train-lesions."""
     photos: Annotated[Path | None, arg(metavar="PHOTOS")] = None
     """With --lesions: the folder of photographs that PREPARED was made of, where they stand as they were taken."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
