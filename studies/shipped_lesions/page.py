@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from biranet.files import read_json
+from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT
 from studies.commands import ROOT, run_as_command
+from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE
 from studies.lesions.page import counted_in_healthy, free_response, precision
 from studies.pages import FiguresPage, head, prose, row, with_ci
+from studies.shipped.card import RESULTS as RESULTS_ALONE
 from studies.shipped_lesions.card import RESULTS
 
 _NAMES = {
@@ -24,11 +27,14 @@ _NAMES = {
     "decisions.needless_fraction": "others, referred",
 }
 
+_NAMES_ELSEWHERE = {key: name for key, name in _NAMES.items() if key != "any_dr_auc"}
+"""What is kept of photographs of another clinic."""
+
 
 def _figures(results: Path) -> Iterator[str]:
     names = ("cross_validated", "difference", "held_back", "test", "healthy")
     measured, difference, held_back, test, healthy = (read_json(results / f"{name}.json") for name in names)
-    yield from ("**Grades**", "", *_grades(measured, difference), "", "**Lesions**", "")
+    yield from ("**Grades**", "", *_grades(measured, difference), "", *_elsewhere(results), "", "**Lesions**", "")
     yield from prose(
         f"The {held_back['photos']} photographs that teach ({held_back['groups']} visits), each looked at by a head "
         "that does not know its visit:"
@@ -41,10 +47,11 @@ def _figures(results: Path) -> Iterator[str]:
 def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[str]:
     yield from head([f"{measured['n']} photographs, out of fold", *_NAMES.values()])
     values = [_nested(measured, key) for key in _NAMES]
-    yield row(["`idrid_lite0_lesions`", *(with_ci(*each, digits=3) for each in values)])
+    yield row([f"`{LESIONS_DEFAULT}`", *(with_ci(*each, digits=3) for each in values)])
     each = [difference["differences"][key] for key in _NAMES]
     cells = [with_ci(its["difference"], its["ci"], 3, "+") for its in each]
-    yield row(["minus `idrid_lite0`", *cells])
+    yield row([f"minus `{DEFAULT}`", *cells])
+    yield row(["*aim*", *(AIMS.get(key, "") for key in _NAMES)])
     missed = difference["missed"]
     yield ""
     yield from prose(
@@ -54,6 +61,15 @@ def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[st
         f"{missed['corrected']['bounded']['needless']:.2f} of the others would be referred, and by `idrid_lite0` "
         f"{missed['alone']['bounded']['needless']:.2f}."
     )
+
+
+def _elsewhere(results: Path) -> Iterator[str]:
+    own, alone = (read_json(folder / "external.json") for folder in (results, RESULTS_ALONE))
+    yield from head([f"{own['n']} photographs of another clinic", *_NAMES_ELSEWHERE.values()])
+    for name, measured in ((LESIONS_DEFAULT, own), (DEFAULT, alone)):
+        values = (_nested(measured, key) for key in _NAMES_ELSEWHERE)
+        yield row([f"`{name}`", *(with_ci(*each, digits=3) for each in values)])
+    yield row(["*aim*", *(AIMS_ELSEWHERE.get(key, "") for key in _NAMES_ELSEWHERE)])
 
 
 def _nested(measured: dict[str, Any], key: str) -> tuple[float, list[float] | None]:

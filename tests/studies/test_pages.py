@@ -6,7 +6,7 @@ import pytest
 
 from biranet.errors import InputError
 
-STUDIES = ["evidence", "claims", "lesion_grades", "lesions", "shipped", "taught"]
+STUDIES = ["evidence", "claims", "lesion_grades", "lesions", "shipped", "shipped_lesions", "taught"]
 PAGES = [importlib.import_module(f"studies.{study}.page").PAGE for study in STUDIES]
 
 
