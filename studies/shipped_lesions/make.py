@@ -7,7 +7,8 @@ OMP_NUM_THREADS=1 python -m studies.shipped_lesions.make prepared FOLDER --grade
 FOLDER holds photos and masks as they were published; --work is the working folder of the second command, whose lesion
 heads and vectors are used here: nothing is trained. The network that grades is `idrid_lite0` as it is. What corrects it
 is fitted on its answers out of fold (`studies/shipped/results/out_of_fold.csv`) and on vectors by heads that had not
-seen the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds. Thresholds
+seen the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds, where the
+answers are those of networks that had learned from this one (studies/lesion_grades corrects without that). Thresholds
 of outlines are chosen on the photos that teach, each looked at by a head that does not know its visit, and raised where
 healthy eyes have more than one lesion of a kind on average: half of the photos of grade 0 in TABLE, one a visit.
 
