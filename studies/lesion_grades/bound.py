@@ -147,6 +147,23 @@ def bounded_threshold(score: Values, referable: Flags, stretch: Stretch, target:
     return best
 
 
+def share_and_bound(decided: pd.DataFrame) -> tuple[float, float]:
+    """Give the share that is missed out of fold, and its bound for the next stretch, which is no less.
+
+    Args:
+        decided: As for `promise`; with referable photos in two stretches or more.
+    """
+    stretch, referable, missed = _flags(decided)
+    share = float(missed.sum() / referable.sum())
+    return share, max(share, bound_next(missed_shares(missed, referable, stretch)))
+
+
+def _flags(decided: pd.DataFrame) -> tuple[Stretch, Flags, Flags]:
+    """The stretch of each photo, whether it is referable, and whether it is missed."""
+    referable = (decided["grade"] >= REFERABLE_GRADE).to_numpy()
+    return stretch_of(decided, STRETCHES), referable, referable & (decided["decision"] == DECISIONS[0]).to_numpy()
+
+
 def promise(decided: pd.DataFrame) -> dict[str, Any]:
     """Bound what is missed of a new stretch of visits, by the rules as they are and by a rule that has a bound.
 
@@ -159,8 +176,7 @@ def promise(decided: pd.DataFrame) -> dict[str, Any]:
         `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
         it misses of each stretch when it was fitted on the others.
     """
-    stretch, referable = stretch_of(decided, STRETCHES), (decided["grade"] >= REFERABLE_GRADE).to_numpy()
-    missed = referable & (decided["decision"] == DECISIONS[0]).to_numpy()
+    stretch, referable, missed = _flags(decided)
     score = referable_score(probabilities(decided))
     shares = missed_shares(missed, referable, stretch)
     threshold = bounded_threshold(score, referable, stretch)

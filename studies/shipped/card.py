@@ -25,7 +25,7 @@ from biranet.learning.tensors import open_tensors
 from biranet.reports.facts import CHECKPOINT_FACT, HashedFile
 from biranet.reports.table_provenance import parse_provenance
 from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
-from studies.lesion_grades.bound import LEVEL, STRETCHES, promise
+from studies.lesion_grades.bound import LEVEL, STRETCHES, share_and_bound
 from studies.shipped.outside import OUTSIDE_NAME, card_blocks, read_outside
 
 HERE = Path(__file__).resolve().parent
@@ -141,8 +141,8 @@ def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: P
 def _missed(answers: Path) -> str:
     """Say what can be promised of missed photos, by answers out of fold."""
     calibration = read_recipe(ROOT / "recipes" / f"{DEFAULT}.toml").calibration
-    promised = promise(decide_cross_fitted(by_fold(read_predictions(answers)), calibration))
-    lines = ["[missed]", f"out_of_fold = {promised['fraction']:.6f}", f"next_stretch = {promised['next']:.6f}"]
+    share, bound = share_and_bound(decide_cross_fitted(by_fold(read_predictions(answers)), calibration))
+    lines = ["[missed]", f"out_of_fold = {share:.6f}", f"next_stretch = {bound:.6f}"]
     return "\n".join([*lines, f"level = {LEVEL}", f"stretches = {STRETCHES}", ""])
 
 
