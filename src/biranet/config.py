@@ -98,18 +98,16 @@ MEAN_OF_MIRRORED = "each answer is the mean of the probabilities for a photo and
 """What `test_time_flip` does, as a clause."""
 
 
-def describe_network(
-    model: str, backbone: str, image_size: int, *, test_time_flip: bool, lesions_px: int | None = None
-) -> str:
+def describe_network(model: str, backbone: str, size_px: int, *, test_time_flip: bool, lesions_px: int | None) -> str:
     """Say what a network is and what it looks at, in words; lesions in images of `lesions_px` may correct its answer.
 
     Example:
-        >>> describe_network("biranet", "resnet18", 224, test_time_flip=False)
+        >>> describe_network("biranet", "resnet18", 224, test_time_flip=False, lesions_px=None)
         'biranet, backbone resnet18, images of 224 px'
     """
     flip = f"; {MEAN_OF_MIRRORED}" if test_time_flip else ""
     lesions = f"; corrected by lesions found in images of {lesions_px} px" if lesions_px else ""
-    return f"{model}, backbone {backbone}, images of {image_size} px{flip}{lesions}"
+    return f"{model}, backbone {backbone}, images of {size_px} px{flip}{lesions}"
 
 
 @dataclass(frozen=True, repr=False)
