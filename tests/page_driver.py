@@ -109,7 +109,7 @@ def select(page, name):
     expect(page.locator("#case .layer .photo").first).to_be_visible(timeout=20_000)
 
 
-def place_of(page, eye):
+def position_of(page, eye):
     """Where the photo lies on its stage: left, top and width, as shares of the stage."""
     stage, photo = (page.locator(f"#stage-{eye}{part}").bounding_box() for part in ("", " .photo"))
     return [

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from biranet.errors import BiranetError, InputError
 from biranet.extras import require_extras
 from biranet.signals import current_handlers, stop_signals_blocked
-from biranet.temporary_places import temporary_place
+from biranet.temporary_folders import temporary_folder
 
 LOCAL = "local"
 """In place of an address: a cluster of this process alone, which nobody else sees and which ends with it."""
@@ -43,7 +43,7 @@ _BATCH = 4
 RETRIES = 3
 """How often a task is given to another worker after its own has died."""
 
-_LONGEST_PLACE = 20
+_LONGEST_PATH = 20
 """Longest name of a folder for temporary files below which the names of Ray's sockets have at most 107 characters."""
 
 _PREFIX = "biranet-ray-"
@@ -96,7 +96,7 @@ class Cluster:
             settings = dict(self._settings)
             if settings["address"] == LOCAL:
                 self._closing.enter_context(_own_token())
-                settings["_temp_dir"] = str(self._closing.enter_context(temporary_place(_short_place(), _PREFIX)))
+                settings["_temp_dir"] = str(self._closing.enter_context(temporary_folder(_short_folder(), _PREFIX)))
             # Also where this process is stopped while it connects.
             self._closing.callback(ray.shutdown)
             _connect(ray, settings)
@@ -293,7 +293,7 @@ def _descriptor_muted() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _short_place() -> Path:
+def _short_folder() -> Path:
     """The folder for temporary files; where that has too long a name, Ray's own."""
     usual = tempfile.gettempdir()
-    return Path("/tmp" if len(usual) > _LONGEST_PLACE else usual)
+    return Path("/tmp" if len(usual) > _LONGEST_PATH else usual)

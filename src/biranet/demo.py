@@ -60,9 +60,9 @@ def run_demo(out: Path, log: Callable[[str], Any] = print) -> dict[str, Any]:
     Raises:
         InputError: If `out` holds something that is not a demo.
     """
-    with claim_output(out, DEMO) as place:
-        write_json(place / MARK, MARKED)
-        for path in visible(place):
+    with claim_output(out, DEMO) as folder:
+        write_json(folder / MARK, MARKED)
+        for path in visible(folder):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name != MARK:

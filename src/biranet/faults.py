@@ -39,8 +39,10 @@ def describe(error: BaseException, command: str) -> str:
         why = f"{files or 'the system refused'}: {error.strerror}"
     else:
         why = f"this is a fault of biranet ({summary})"
-    place = _write_details(error, command)
-    where = f"the details are in {place}; please send it, after a look at what it says" if place else _last_frame(error)
+    details = _write_details(error, command)
+    where = (
+        f"the details are in {details}; please send it, after a look at what it says" if details else _last_frame(error)
+    )
     return f"{why}; {where}"
 
 
@@ -72,10 +74,10 @@ def _write_details(error: BaseException, command: str) -> str:
 
 def _anonymize(text: str) -> str:
     """Name our own code relative to the package, and what lies in the home of the user by `~`."""
-    for place, name, end in ((Path(__file__).parent.parent, "", "/"), (Path.home(), "~", r"(?![\w-]|\.\w)")):
-        if place != Path(place.anchor):
+    for folder, name, end in ((Path(__file__).parent.parent, "", "/"), (Path.home(), "~", r"(?![\w-]|\.\w)")):
+        if folder != Path(folder.anchor):
             # Whole names only: neither a longer path that ends so, nor the home of somebody whose name begins so.
-            text = re.sub(rf"(?<![\w.~-]){re.escape(str(place))}{end}", name, text)
+            text = re.sub(rf"(?<![\w.~-]){re.escape(str(folder))}{end}", name, text)
     return text
 
 

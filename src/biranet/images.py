@@ -29,22 +29,22 @@ def is_sha256(text: str) -> bool:
     return _SHA256.fullmatch(text) is not None
 
 
-def image_place(sha256: str) -> str:
+def image_path(sha256: str) -> str:
     """Where the image of a photo stands in the prepared folder.
 
     Args:
         sha256: SHA-256 of the photo's file.
 
     Example:
-        >>> image_place("c0ffee")
+        >>> image_path("c0ffee")
         'images/c0/c0ffee.jpg'
     """
     return f"{IMAGES_NAME}/{sha256[:2]}/{sha256}.jpg"
 
 
-def is_image_place(place: str, sha256: str) -> bool:
+def is_image_path(path: str, sha256: str) -> bool:
     """Whether a place in the prepared folder is that of the image of a photo, and so never one outside."""
-    return is_sha256(sha256) and place == image_place(sha256)
+    return is_sha256(sha256) and path == image_path(sha256)
 
 
 def image_digest(image: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from biranet.errors import InputError
 from biranet.files import printable
 from biranet.grades import parse_grade
-from biranet.images import PREPARED_SHA256, is_image_place
+from biranet.images import PREPARED_SHA256, is_image_path
 from biranet.tables import parse_cells, read_table, write_table
 from biranet.words import parse_eye
 
@@ -82,7 +82,7 @@ def read_manifest(prepared: Path) -> "pd.DataFrame":
     table["eye"] = pd.Series(eyes, index=table.index, dtype=object)
     _check_values(table, path)
     _check_unique(table, path)
-    _check_image_places(table, path)
+    _check_image_paths(table, path)
     if ROW_SHA256 in table:
         _check_digests(table, path)
     return table
@@ -113,12 +113,12 @@ def _check_unique(table: "pd.DataFrame", path: Path) -> None:
         )
 
 
-def _check_image_places(table: "pd.DataFrame", path: Path) -> None:
+def _check_image_paths(table: "pd.DataFrame", path: Path) -> None:
     """Refuse an image elsewhere than where that of the photo belongs."""
-    for row, place, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
-        if place and not is_image_place(place, sha256):
+    for row, image, sha256 in zip(table.index, table["prepared"], table["sha256"], strict=True):
+        if image and not is_image_path(image, sha256):
             raise InputError(
-                f"{path}, row {row}, column 'prepared': {place!r} is not where the image of this photo stands, by its "
+                f"{path}, row {row}, column 'prepared': {image!r} is not where the image of this photo stands, by its "
                 "sha256; run `biranet prepare` again to restore it"
             )
 

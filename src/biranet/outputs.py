@@ -162,19 +162,19 @@ def write_lock(out: Path, *, folder: bool) -> Iterator[None]:
         InputError: If another process is at work there, or nothing can be written there.
     """
     target = Path(os.path.realpath(out))
-    place = target if folder else target.parent
+    directory = target if folder else target.parent
     # Beside a file, under a name of one length, however long the file's own is.
     key = hashlib.sha256(os.fsencode(target.name.casefold())).hexdigest()[:16]
     name = LOCK_NAME if folder else f".{key}{LOCK_NAME}"
-    new_folders = [each for each in (place, *place.parents) if not each.exists()]
+    new_folders = [each for each in (directory, *directory.parents) if not each.exists()]
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(out, error) from error
     try:
         with ExitStack() as stack:
             try:
-                lock = stack.enter_context(exclusive_file(place / name))
+                lock = stack.enter_context(exclusive_file(directory / name))
             except InputError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno not in _NO_LOCKS:
@@ -189,7 +189,7 @@ def write_lock(out: Path, *, folder: bool) -> Iterator[None]:
                 yield
             finally:
                 with suppress(OSError):
-                    (place / name).unlink()
+                    (directory / name).unlink()
     finally:
         for each in new_folders:
             with suppress(OSError):  # it holds something
@@ -227,10 +227,10 @@ def holds_keys(path: Path, *keys: str) -> bool:
 
 def lies_in(path: Path, folder: Path) -> bool:
     """Whether a path leads to a folder, or to a place in it."""
-    place = Path(os.path.realpath(path))
+    resolved = Path(os.path.realpath(path))
     with suppress(OSError):
         state = folder.stat()
-        return any(_is_same(state, each) for each in (place, *place.parents))
+        return any(_is_same(state, each) for each in (resolved, *resolved.parents))
     return False
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from biranet.errors import InputError, InterruptedRunError
-from biranet.images import image_place
+from biranet.images import image_path
 from biranet.learning.history import read_history
 from biranet.learning.loss import GradingLoss
 from biranet.learning.model import PlainNet
@@ -163,7 +163,7 @@ def test_a_run_does_not_go_on_with_other_photos(folder, finished, column, tiny_c
     elif column == "grade":
         table.loc[row, "grade"] = (table.loc[row, "grade"] + 1) % 5
     else:
-        place = image_place("0" * 64)
+        place = image_path("0" * 64)
         (folder / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(folder / table.loc[row, "prepared"], folder / place)
         table.loc[row, ["sha256", "prepared"]] = "0" * 64, place

@@ -27,7 +27,7 @@ from biranet.grades import DISCLAIMER
 from biranet.reports.facts import Facts, SourceTable
 from biranet.reports.notes import Note
 from biranet.reports.pages.page import PICTURE_SIZE_PX
-from biranet.reports.report import Overlay, Panel, Supplement, worst_mistakes, write_report
+from biranet.reports.report import Overlay, Panel, ReportExtras, worst_mistakes, write_report
 from biranet.reports.table_provenance import Provenance
 from html_page import Page
 
@@ -79,12 +79,10 @@ def written(
     tables: tuple[SourceTable, ...] = (),
     title: str = "Evaluation",
     config: ReportConfig | None = None,
-    **supplement: Any,
+    **extras: Any,
 ) -> tuple[dict[str, Any], Page]:
     provenance = Provenance(tuple(notes), facts or {}, tables)
-    metrics = write_report(
-        out, table, title=title, config=config, provenance=provenance, supplement=Supplement(**supplement)
-    )
+    metrics = write_report(out, table, title=title, config=config, provenance=provenance, extras=ReportExtras(**extras))
     return metrics, Page((out / "report.html").read_text(encoding="utf-8"))
 
 

@@ -25,7 +25,7 @@ from biranet.decisions.rules import OperatingPoint, Rules, decide, decision_colu
 from biranet.evaluation.estimates import meaning_of
 from biranet.evaluation.intervals import measure_with_intervals
 from biranet.evaluation.measures import point_name
-from biranet.reports.report import Supplement, write_report
+from biranet.reports.report import ReportExtras, write_report
 from written_out import (
     GRADES,
     PROBABILITIES,
@@ -87,7 +87,7 @@ class Written(NamedTuple):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     out = tmp_path_factory.mktemp("figures")
-    write_report(out, graded(), title="Figures", config=CONFIG, supplement=Supplement(history=HISTORY))
+    write_report(out, graded(), title="Figures", config=CONFIG, extras=ReportExtras(history=HISTORY))
     table = pd.read_csv(out / "predictions.csv")
     again = measure_with_intervals(read_predictions(out / "predictions.csv"), CONFIG)
     return Written(out, json.loads((out / "metrics.json").read_text()), (out / "report.html").read_text(), table, again)

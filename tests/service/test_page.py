@@ -17,7 +17,7 @@ from page_driver import (
     drop,
     graded,
     pixels,
-    place_of,
+    position_of,
     read_csv,
     select,
     texts_outside,
@@ -213,11 +213,11 @@ def test_both_eyes_zoom_move_and_change_together(ward):
     page = ward
     select(page, "P1")
     expect(page.locator("#stage-left .photo")).to_be_visible()
-    fit = place_of(page, "left")
+    fit = position_of(page, "left")
     box = page.locator("#stage-right").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, -100)
-    assert place_of(page, "right") == fit  # the page scrolls, until somebody turns to the photo
+    assert position_of(page, "right") == fit  # the page scrolls, until somebody turns to the photo
     page.mouse.wheel(0, 100)
     page.locator("#stage-right").focus()
     page.mouse.wheel(0, -100)
@@ -225,11 +225,11 @@ def test_both_eyes_zoom_move_and_change_together(ward):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + 40, box["y"] + box["height"] / 2 + 10)
     page.mouse.up()
-    assert place_of(page, "right") == place_of(page, "left") != fit
+    assert position_of(page, "right") == position_of(page, "left") != fit
     page.locator("#actual").click()
     assert page.locator("#stage-left .photo").bounding_box()["width"] == pytest.approx(640, abs=1)
     page.locator("#fit").click()
-    assert place_of(page, "left") == fit
+    assert position_of(page, "left") == fit
 
     plain = pixels(page, "right")
     page.locator("#redfree").click()
@@ -286,17 +286,17 @@ def test_the_keyboard_alone_does_everything(ward):
         page.keyboard.press("Tab")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
-    fit = place_of(page, "right")
+    fit = position_of(page, "right")
     page.keyboard.press("+")
     page.keyboard.press("+")
-    zoomed = place_of(page, "right")
+    zoomed = position_of(page, "right")
     page.keyboard.press("ArrowRight")
-    moved = place_of(page, "right")
-    assert zoomed[2] > fit[2] and moved[0] < zoomed[0] and moved == place_of(page, "left")
+    moved = position_of(page, "right")
+    assert zoomed[2] > fit[2] and moved[0] < zoomed[0] and moved == position_of(page, "left")
     page.keyboard.press("-")
-    assert place_of(page, "right")[2] < zoomed[2]
+    assert position_of(page, "right")[2] < zoomed[2]
     page.keyboard.press("0")
-    assert place_of(page, "right") == fit
+    assert position_of(page, "right") == fit
     page.keyboard.press("r")
     expect(page.locator("#redfree")).to_have_attribute("aria-pressed", "true")
     before = pixels(page, "right")
@@ -329,9 +329,9 @@ def test_a_photo_on_the_stage_stays_however_fast_others_are_passed_by(open_page,
         page.keyboard.press("ArrowDown")
     expect(page.locator("#stage-right .photo")).to_be_visible()
     page.wait_for_load_state("networkidle")
-    fit = place_of(page, "right")
+    fit = position_of(page, "right")
     page.locator("#zoom_in").click()
-    assert place_of(page, "right") != fit
+    assert position_of(page, "right") != fit
     page.locator("#redfree").click()
     expect(page.locator("#redfree")).to_have_attribute("aria-pressed", "true")
     assert len(asked) < 18

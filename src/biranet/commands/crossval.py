@@ -92,8 +92,8 @@ class Crossval(TrainingCommand):
         of_folds = [f"  {line}" for line in metrics["facts"].get(FOLDS_FACT, [])]
         figures = [*main_figures(metrics), *describe_probe_differences(metrics), "Of the folds one by one:", *of_folds]
         print("\n".join([*figures, *metrics["notes"]]))
-        place = self.out / REPORT_NAME
-        print(f"Report: {place / 'report.html'}; figures of each fold: {place / FOLDS_NAME}")
+        folder = self.out / REPORT_NAME
+        print(f"Report: {folder / 'report.html'}; figures of each fold: {folder / FOLDS_NAME}")
         print(f"A model of all photos, for which such figures can be expected: {self.out / MODEL_NAME}\n{DISCLAIMER}")
         return status
 
@@ -129,11 +129,11 @@ class Crossval(TrainingCommand):
             if self.labels is not None:
                 raise InputError(f"--labels is for a folder of photographs, and {given} is none; leave it out")
             return None
-        place = self.out / "prepared"
-        check_output_folder(given, place)
+        prepared = self.out / "prepared"
+        check_output_folder(given, prepared)
         self._check_labels()
         size, workers = config.data.image_size, config.data.workers
-        return Prepare(photos=given, out=place, labels=self.labels, size=size, workers=workers)
+        return Prepare(photos=given, out=prepared, labels=self.labels, size=size, workers=workers)
 
     def _check_labels(self) -> None:
         """Refuse photographs without grades, of too few patients or of one grade, before any is prepared."""

@@ -35,7 +35,7 @@ RayAddress = Annotated[
 """A flag with or without the address of a Ray cluster; None where the flag is not there."""
 
 
-PLACES = "PHOTO|FOLDER|TABLE"
+INPUTS = "PHOTO|FOLDER|TABLE"
 """What stands for paths that may be addresses too, and are texts for that."""
 
 
@@ -183,7 +183,7 @@ def _paths(settings: Any) -> Iterator[tuple[Path, bool]]:
         for path in value if isinstance(value, tuple) else (value,):
             if isinstance(path, Path):
                 yield path, "FILE" in metavars or (FILE_OR_FOLDER in metavars and _is_table_name(path))
-            elif PLACES in metavars and "://" not in path:
+            elif INPUTS in metavars and "://" not in path:
                 yield Path(path), False
 
 

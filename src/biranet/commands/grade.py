@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from biranet.cluster import check_address, open_cluster
 from biranet.commands.flags import (
     FILE_OR_FOLDER,
-    PLACES,
+    INPUTS,
     Command,
     Computing,
     RayAddress,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Grade(Command):
     """Grade photographs with a trained model: one row per photo, with grade, probabilities and decision."""
 
-    photos: Annotated[Positional[tuple[str, ...]], arg(metavar=PLACES)]
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar=INPUTS)]
     """Picture files, folders of them, or tables (CSV, TSV, JSON lines or Parquet) with a column `file`; or their
     addresses, at s3://, gs:// or https://."""
     checkpoint: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
@@ -69,7 +69,7 @@ class Grade(Command):
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
     @property
-    def place(self) -> Path:
+    def table(self) -> Path:
         """Where the table is to stand."""
         return self.out or Path("biranet_grades.csv" if self.ray is None else "biranet_grades")
 
@@ -94,10 +94,10 @@ class Grade(Command):
         checkpoint = find_checkpoint(self.checkpoint)
         if self.ray is not None:
             return self._run_on_cluster(self.ray, inputs, listed, checkpoint)
-        with outputs_of_grading(self.place, self.overlay, inputs, listed.files, checkpoint) as out:
+        with outputs_of_grading(self.table, self.overlay, inputs, listed.files, checkpoint) as out:
             predictor = load_engine(checkpoint, self.engine, computing.device)
             asked = Asked(
-                self.place,
+                self.table,
                 self.overlay,
                 self.overlay_opacity,
                 keep_ungradable=self.keep_ungradable,
@@ -107,11 +107,11 @@ class Grade(Command):
                 shard=self.shard,
             )
             graded = grade_listed(predictor, listed, out, asked)
-        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.place, "patients"))))
+        print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.table, "patients"))))
         done = graded.decisions.total()
         if not graded.is_whole:
             raise InterruptedRunError(
-                f"stopped after {done} of {counted(graded.photos, 'photo')}, whose rows are in {self.place}; grade the "
+                f"stopped after {done} of {counted(graded.photos, 'photo')}, whose rows are in {self.table}; grade the "
                 "others with the same command"
             )
         return 1 if graded.decisions[""] else 0
@@ -128,9 +128,9 @@ class Grade(Command):
             from biranet.inference.ray_grading import Asked, beside_parts, grade_on_cluster, outputs_on_cluster
 
             asked = Asked(self.engine, computing.device, self.keep_ungradable, self.retry_failed, self.batch_size)
-            with outputs_on_cluster(self.place, inputs, listed.files, checkpoint) as out:
+            with outputs_on_cluster(self.table, inputs, listed.files, checkpoint) as out:
                 graded, info = grade_on_cluster(listed, out, checkpoint, cluster, asked)
-        print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.place, "patients"))))
+        print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.table, "patients"))))
         return 1 if graded.decisions[""] else 0
 
     def _describe(
@@ -143,7 +143,7 @@ class Grade(Command):
 
         counts = graded.decisions
         failed, done = counts[""], counts.total()
-        yield f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.place}"
+        yield f"{done - failed} of {counted(graded.photos, 'photo')} graded, {failed} not usable: {self.table}"
         if graded.taken_over:
             yield f"For {counted(graded.taken_over, 'photo')} the answer of an earlier run was taken over."
         if graded.dropped:
@@ -166,7 +166,7 @@ class Grade(Command):
         """Measure the grades, once the true ones are known."""
         from biranet.tables import read_header
 
-        measure = command_line("evaluate", "--predictions", self.place)
-        if "grade" in read_header(self.place):
+        measure = command_line("evaluate", "--predictions", self.table)
+        if "grade" in read_header(self.table):
             return measure
         return f"once the table has a column grade with the true grades, measure it: {measure}"

@@ -131,8 +131,8 @@ def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
     distance = (scale[:, None] - scale) ** 2
     observed, chance = weights[:, None] * distance[grades], weights[:, None] * (shares @ distance)
     # Photos with one expected grade get one grade, so a threshold may stand only where the expected grade rises.
-    places = np.flatnonzero(np.diff(expected, prepend=-np.inf, append=np.inf) > 0)
-    observed, chance = (np.pad(each.cumsum(axis=0), ((1, 0), (0, 0)))[places] for each in (observed, chance))
+    boundaries = np.flatnonzero(np.diff(expected, prepend=-np.inf, append=np.inf) > 0)
+    observed, chance = (np.pad(each.cumsum(axis=0), ((1, 0), (0, 0)))[boundaries] for each in (observed, chance))
     edges = np.concatenate([[scale[0] - 0.5], expected, [scale[-1] + 0.5]])
     thresholds, ratio = np.array(ROUNDING_THRESHOLDS), 1.0
     while True:
@@ -141,7 +141,7 @@ def maximize_kappa(expected: Floats, grades: Grades, weights: Floats) -> Floats:
         if lower >= ratio:
             return thresholds
         ratio = lower
-        thresholds = (edges[places[starts]] + edges[places[starts] + 1]) / 2
+        thresholds = (edges[boundaries[starts]] + edges[boundaries[starts] + 1]) / 2
 
 
 def _optimal_thresholds(costs: Floats) -> npt.NDArray[np.intp]:
@@ -159,10 +159,10 @@ def _optimal_thresholds(costs: Floats) -> npt.NDArray[np.intp]:
         least = np.minimum.accumulate(change)
         came_from.append(np.maximum.accumulate(np.where(change <= least, np.arange(len(change)), 0)))
         cost = costs[:, grade] + least
-    place, starts = len(costs) - 1, []
+    edge, starts = len(costs) - 1, []
     for origin in reversed(came_from):
-        place = origin[place]
-        starts.append(place)
+        edge = origin[edge]
+        starts.append(edge)
     return np.array(starts[::-1])
 
 

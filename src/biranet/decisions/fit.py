@@ -240,10 +240,10 @@ def min_cost_threshold(
         >>> min_cost_threshold(np.array([0.1, 0.3, 0.4, 0.9]), np.array([False, True, False, True]), 5, 1)
         0.2
     """
-    scores, place = np.unique(score, return_inverse=True)
+    scores, rank = np.unique(score, return_inverse=True)
     # With the k lowest of the different scores below the threshold.
-    missed = np.append(0, np.bincount(place, referable, len(scores)).cumsum())
-    spared = np.append(0, np.bincount(place, ~referable, len(scores)).cumsum())
+    missed = np.append(0, np.bincount(rank, referable, len(scores)).cumsum())
+    spared = np.append(0, np.bincount(rank, ~referable, len(scores)).cumsum())
     costs = cost_of_missed * missed - needless_cost * spared
     # Costs that differ by rounding alone are equal.
     best = int(np.flatnonzero(costs <= costs.min() + 1e-9 * (cost_of_missed + needless_cost))[0])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from biranet.confusion import ratio
 
 Values = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 Weights = npt.NDArray[np.int32] | npt.NDArray[np.float64]
 """(G, B): how often each of G groups counts in each of B data sets."""
 
@@ -32,12 +32,12 @@ class ScoreOrder:
         negatives_above: (A,) number of negatives with a higher score.
     """
 
-    positives: Places
-    negatives: Places
-    averaged: Places
-    positives_at: Places
-    negatives_at: Places
-    negatives_above: Places
+    positives: Indices
+    negatives: Indices
+    averaged: Indices
+    positives_at: Indices
+    negatives_at: Indices
+    negatives_above: Indices
 
     @property
     def fewer_groups(self) -> int:
@@ -55,7 +55,7 @@ class FallingScores:
         positive: (N,) which of them are positives.
     """
 
-    order: Places
+    order: Indices
     negated: Values
     positive: npt.NDArray[np.bool_]
 
@@ -66,16 +66,16 @@ class FallingScores:
         return cls(order, -scores[order], positive[order])
 
     @property
-    def positives(self) -> Places:
+    def positives(self) -> Indices:
         """(P,) the places of the positives."""
         return self.order[self.positive]
 
     @property
-    def negatives(self) -> Places:
+    def negatives(self) -> Indices:
         """(Q,) the places of the negatives."""
         return self.order[~self.positive]
 
-    def reaching(self, negated_thresholds: Values) -> tuple[Places, Places]:
+    def reaching(self, negated_thresholds: Values) -> tuple[Indices, Indices]:
         """Count the photos with at least a score: the corners of a ROC curve, where the scores are those of photos.
 
         Args:
@@ -97,7 +97,7 @@ class FallingScores:
 
 
 def order_by_score(
-    scores: Values, positive: npt.NDArray[np.bool_], groups: Places, *, average_all: bool = False
+    scores: Values, positive: npt.NDArray[np.bool_], groups: Indices, *, average_all: bool = False
 ) -> ScoreOrder:
     """Sort photos by falling score.
 
@@ -205,7 +205,7 @@ def average_precision(weighted: WeightedOrder) -> Values:
     return ratio(np.einsum("ab,ab->b", averaged, precision), averaged.sum(axis=0, dtype=np.float64))
 
 
-def running_sum(weights: Weights, groups: Places) -> Weights:
+def running_sum(weights: Weights, groups: Indices) -> Weights:
     """(N + 1, B) the weight of the first 0, 1, 2, … N photos, given the group of each."""
     rows = len(groups) + 1
     length = isqrt(rows)

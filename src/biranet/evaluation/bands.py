@@ -142,8 +142,8 @@ class _CurveOrder:
         shares = found / np.maximum(found + alarms, 1)
         # The share itself may fall below the recall that it is by a rounding.
         wanted = RECALLS[:, None] * found[-1] * (1 - 1e-12)
-        places = [np.searchsorted(column, aim) for column, aim in zip(found.T, wanted.T, strict=True)]
-        precision = np.take_along_axis(shares, np.array(places).T, axis=0).T
+        indices = [np.searchsorted(column, aim) for column, aim in zip(found.T, wanted.T, strict=True)]
+        precision = np.take_along_axis(shares, np.array(indices).T, axis=0).T
         return np.where(found[-1][:, None] > 0, precision, np.nan)
 
     def net_benefit(self, found: Values, alarms: Values) -> Values:
@@ -241,18 +241,18 @@ def measure_curves(
     values = [each[0] for each in photos.measure(np.ones((len(groups.sizes), 1), np.int32))]
     drawn = draw_in_blocks(photos.measure, groups, config.seed, resamples)
 
-    def share_band(place: int, x: Values, counts: Iterator[tuple[int, int]]) -> CurveBand:
+    def share_band(index: int, x: Values, counts: Iterator[tuple[int, int]]) -> CurveBand:
         ends = [
             None if np.isnan(value) else share_interval(float(value), column, *count)
-            for value, column, count in zip(values[place], drawn[place].T, counts, strict=True)
+            for value, column, count in zip(values[index], drawn[index].T, counts, strict=True)
         ]
-        return _band(x, values[place], ends)
+        return _band(x, values[index], ends)
 
-    def roc(place: int, positive: Bools) -> CurveBand | None:
+    def roc(index: int, positive: Bools) -> CurveBand | None:
         if positive.all() or not positive.any():
             return None
         count = (len(np.unique(photos.group[positive])), int(positive.sum()))
-        return _rising(share_band(place, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES))))
+        return _rising(share_band(index, FALSE_POSITIVE_RATES, iter([count] * len(FALSE_POSITIVE_RATES))))
 
     benefit_ends = [percentile_interval(column, len(groups.sizes)) for column in drawn[3].T]
     prevalence = float(photos.referable.mean())

@@ -68,11 +68,11 @@ def find_peaks(values: npt.NDArray[np.float32], radius: float, lowest: float) ->
     reach = int(radius)
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = (np.hypot(rows, columns) <= radius).astype(np.uint8)
-    places = np.argwhere((values >= cv2.dilate(values, disc)) & (values >= lowest))
-    heights = values[places[:, 0], places[:, 1]]
+    peaks = np.argwhere((values >= cv2.dilate(values, disc)) & (values >= lowest))
+    heights = values[peaks[:, 0], peaks[:, 1]]
     kept: list[npt.NDArray[np.intp]] = []
     taken = np.zeros(values.shape, np.uint8)
-    for row, column in places[np.argsort(-heights, kind="stable")]:
+    for row, column in peaks[np.argsort(-heights, kind="stable")]:
         # Only a plateau has others of its height around.
         if not taken[row, column]:
             kept.append(np.array([row, column]))

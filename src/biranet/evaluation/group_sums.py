@@ -249,8 +249,8 @@ def sum_by_group(table: "pd.DataFrame", groups: Groups, config: EvaluationConfig
 
 
 def _column_position(source: Source) -> int:
-    place = (source.section, source.function)
-    return COLUMN_ORDER.index(place) if place in COLUMN_ORDER else len(COLUMN_ORDER)
+    column = (source.section, source.function)
+    return COLUMN_ORDER.index(column) if column in COLUMN_ORDER else len(COLUMN_ORDER)
 
 
 def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:

@@ -84,7 +84,7 @@ def arrange_groups(tables: Sequence[pd.DataFrame], *, stratify: bool = False) ->
     group_order = sorted(range(len(contents)), key=contents.__getitem__)
     pieces = np.split(by_group, ends[:-1])
     strata = tuple(np.unique(worst, return_counts=True)[1].tolist()) if stratify else (len(sizes),)
-    return Groups(np.concatenate([pieces[place] for place in group_order]), sizes[group_order], strata)
+    return Groups(np.concatenate([pieces[index] for index in group_order]), sizes[group_order], strata)
 
 
 def block_sizes(groups: Groups, resamples: int) -> list[int]:

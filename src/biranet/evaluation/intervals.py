@@ -136,15 +136,15 @@ def paired_differences(
     counts = [each.count_groups() for each in group_sums]
     drawn = _resample(group_sums, groups, config.seed, resamples)
     differences: list[dict[str, dict[str, Any]]] = [{} for _ in tables[1:]]
-    for place, of_table in enumerate(differences, 1):
+    for index, of_table in enumerate(differences, 1):
         for key, measure in group_sums[0].measures.items():
-            if key in values[place]:
+            if key in values[index]:
                 of_table |= _differences(
                     key,
                     measure,
-                    values[place][key] - values[0][key],
-                    drawn[place][key] - drawn[0][key],
-                    np.minimum(counts[place][key], counts[0][key]),
+                    values[index][key] - values[0][key],
+                    drawn[index][key] - drawn[0][key],
+                    np.minimum(counts[index][key], counts[0][key]),
                 )
     return differences
 
@@ -166,8 +166,8 @@ def _resample(group_sums: Sequence[GroupSums], groups: Groups, seed: int, resamp
     """(R,) or (R, 5) values of every measure of every table, all in the same drawn data sets."""
     blocks = _draw(lambda weights: [each.measure(weights) for each in group_sums], groups, seed, resamples)
     return [
-        {key: np.concatenate([block[place][key] for block in blocks]) for key in blocks[0][place]}
-        for place in range(len(group_sums))
+        {key: np.concatenate([block[index][key] for block in blocks]) for key in blocks[0][index]}
+        for index in range(len(group_sums))
     ]
 
 

@@ -135,7 +135,7 @@ def pixel_precision(
     dice, threshold = best_dice(*by_group.sum(axis=0).astype(np.float64))
     # Scores that no pixel has add nothing.
     used = by_group.sum(axis=(0, 1)) > 0
-    lesion, other = (by_group[:, place][:, used].astype(np.float64) for place in (0, 1))
+    lesion, other = (by_group[:, index][:, used].astype(np.float64) for index in (0, 1))
 
     def measure(weights: Weights) -> list[Values]:
         return [average_precision(lesion.T @ weights, other.T @ weights)]

@@ -199,8 +199,10 @@ def _go_through(work: CrossValidation, log: Callable[[str], Any]) -> dict[str, A
         models = [_answer_fold(work, fold, remaining) for fold in folds]
         inputs = work.out / INPUTS_NAME
         readings = record_reading(work.prepared, READING_COLUMN, inputs, sha256_of(inputs))
-        pooled, place = work.pooled(models, readings.by_others), work.out / REPORT_NAME
-        metrics = write_pooled_report(place, work.prepared, work.division, pooled, work.config.calibration, work.report)
+        pooled, folder = work.pooled(models, readings.by_others), work.out / REPORT_NAME
+        metrics = write_pooled_report(
+            folder, work.prepared, work.division, pooled, work.config.calibration, work.report
+        )
         _train_final(work, pd.concat(pooled.answers, ignore_index=True), remaining)
     except (InterruptedRunError, KeyboardInterrupt) as error:
         raise InterruptedRunError(

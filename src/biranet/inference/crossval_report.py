@@ -51,7 +51,7 @@ from biranet.reports.facts import (
 from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
 from biranet.reports.notes import Note
 from biranet.reports.pages.tables import ROWS_OF
-from biranet.reports.report import Supplement, write_report
+from biranet.reports.report import ReportExtras, write_report
 from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from biranet.version import how_measured
@@ -129,7 +129,7 @@ def write_pooled_report(
         title=report.title or f"Cross-validation of {infos[0].model.model} in {len(answers)} folds",
         config=dataclasses.replace(report, by=by),
         provenance=Provenance(tuple(notes), facts),
-        supplement=Supplement(probe=_in_order(_decide(probe, config)[0], order) if probe else None),
+        extras=ReportExtras(probe=_in_order(_decide(probe, config)[0], order) if probe else None),
     )
     write_table(out / FOLDS_NAME, folds)
     return metrics

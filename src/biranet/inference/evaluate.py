@@ -24,7 +24,7 @@ from biranet.learning.shipped_models import find_checkpoint
 from biranet.manifest import read_manifest
 from biranet.outputs import claim_output
 from biranet.reports.notes import Note
-from biranet.reports.report import REPORT, Supplement, write_report
+from biranet.reports.report import REPORT, ReportExtras, write_report
 from biranet.reports.table_provenance import Provenance
 
 
@@ -59,11 +59,11 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
         RefusedError: If the photos were prepared otherwise than the model's training photos, or the split has changed.
     """
     checkpoint = find_checkpoint(checkpoint)
-    with claim_output(out, REPORT, (checkpoint, prepared)) as place:
+    with claim_output(out, REPORT, (checkpoint, prepared)) as folder:
         predictor = load_engine(checkpoint, device=computing.device)
         info, archive = predictor.info, is_archive(prepared)
         if archive:
-            prepared, part = prepare_archive(prepared, place, part, predictor, workers=computing.workers)
+            prepared, part = prepare_archive(prepared, folder, part, predictor, workers=computing.workers)
         manifest = read_manifest(prepared)
         check_preparation(prepared, info)
         check_columns(manifest, config.by)
@@ -81,12 +81,12 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
         measured = MeasuredPhotos(prepared, manifest, photos, part)
         facts = describe_origin(checkpoint, predictor, measured, findings)
         return write_report(
-            place,
+            folder,
             for_readers(predictions, config.by),
             title=config.title or f"Evaluation of {info.model.model}",
             config=config,
             provenance=Provenance(tuple(notes), facts),
-            supplement=Supplement(
+            extras=ReportExtras(
                 panels,
                 read_history(checkpoint.parent),
                 predict_by_probe(checkpoint, info, prepared, photos, computing),

@@ -142,7 +142,7 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
         write_patients(out.eyes, out.patients, patients, graded.patients, journal.note_beside)
         if graded.is_whole:
             graded.removed, left = run.remove_pictures()
-            journal.finish(run.places, left)
+            journal.finish(run.numbers, left)
     return graded
 
 
@@ -158,18 +158,18 @@ class _Run:
 
     def __init__(self, journal: GradeJournal, listed: PhotoList, asked: Asked) -> None:
         self.taken_over = self.done = 0
-        self.places: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
         for number, file in enumerate(listed.files):
-            self.places.setdefault(str(file), number)
-        self.dropped = len(journal) - sum(journal.find(name) is not None for name in self.places)
+            self.numbers.setdefault(str(file), number)
+        self.dropped = len(journal) - sum(journal.find(name) is not None for name in self.numbers)
         self._rows_of = Counter(map(str, listed.files))
         self._journal, self._listed, self._asked = journal, listed, asked
         self._outdated: set[str] = set()
 
     def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
         """Grade what is left to do, until a signal comes; tell whether all is done."""
-        asked, left = self._asked, [number for number in self.places.values() if not self._is_known(number)]
-        self.done = before = len(self.places) - len(left)
+        asked, left = self._asked, [number for number in self.numbers.values() if not self._is_known(number)]
+        self.done = before = len(self.numbers) - len(left)
         self.taken_over = len(self._listed.files) - sum(self._rows_of[str(self._listed.files[each])] for each in left)
         # One batch is prepared before processes have started.
         batches = grader.grade_tasks(
@@ -178,7 +178,7 @@ class _Run:
             workers=asked.workers if len(left) > asked.batch_size else 0,
             keep_ungradable=asked.keep_ungradable,
         )
-        bar = progress_bar(total=len(self.places), initial=self.done, unit="photo", leave=False)
+        bar = progress_bar(total=len(self.numbers), initial=self.done, unit="photo", leave=False)
         with closing(batches), bar:
             for batch in batches:
                 if all(isinstance(loaded.error, UnreachableError) for loaded, _ in batch):
@@ -192,7 +192,7 @@ class _Run:
                     break
         remaining = left[self.done - before :]
         self._outdated = {str(self._listed.files[each]) for each in remaining if not self._is_of_today(each)}
-        return self.done == len(self.places)
+        return self.done == len(self.numbers)
 
     def _state(self, number: int) -> dict[str, str] | None:
         """A photo's file as it is now, and why it must not be read; None where only asking its server would tell."""
@@ -231,7 +231,7 @@ class _Run:
             How many there were, and those that are left to a run that has pictures to draw.
         """
         folder = self._asked.overlay
-        shown = {picture_name(name) for name in self.places if (self._journal.find(name) or {}).get("picture")}
+        shown = {picture_name(name) for name in self.numbers if (self._journal.find(name) or {}).get("picture")}
         marks = (mark for mark in self._journal.pictures() if mark["name"] not in shown)
         old = list({(mark["name"], mark["sha256"]): mark for mark in marks}.values())
         return (0, old) if folder is None else (sum(remove_picture(folder, mark) for mark in old), [])

@@ -101,8 +101,8 @@ def list_photos(inputs: Sequence[PhotoPlace], names: NamePattern | None = None) 
     skipped: list[str] = []
     subjects: dict[PhotoPlace, Subject] = {}
     further: list[Further] = []
-    for place in inputs:
-        behind = _photos_at(place, skipped) if isinstance(place, Address) else _photos_behind(place, skipped)
+    for given in inputs:
+        behind = _photos_at(given, skipped) if isinstance(given, Address) else _photos_behind(given, skipped)
         for file, reason, subject, more in behind:
             files.append(file)
             further.append(more)
@@ -275,7 +275,7 @@ def outputs_of_grading(
         InputError: If one of them would replace something else, or pictures would lie among the photos.
     """
     with ExitStack() as locks:
-        inputs, files = ([each for each in places if isinstance(each, Path)] for places in (inputs, files))
+        inputs, files = ([each for each in paths if isinstance(each, Path)] for paths in (inputs, files))
         read = (*inputs, *files, checkpoint)
         ours = partial(was_written, table=out)
         kinds = {

@@ -156,8 +156,8 @@ def _add_photo(
     shape = next(iter(masks.values())).shape
     cells = maps.shares.shape[-1]
     side_px = maps.cut.field.side_px * shape[1] / maps.cut.width_px
-    for place, shares in enumerate(maps.on_photo((shape[0], shape[1]))):
-        kind = KINDS[place]
+    for index, shares in enumerate(maps.on_photo((shape[0], shape[1]))):
+        kind = KINDS[index]
         if kind not in masks:
             continue
         found = kinds[kind]
@@ -165,9 +165,9 @@ def _add_photo(
         found.counts.append(count_pixels(score(shares), masks[kind]))
         if kind == DISC:
             continue
-        peaks = find_peaks(maps.shares[place], PEAK_CELLS, LOWEST_MARK)
+        peaks = find_peaks(maps.shares[index], PEAK_CELLS, LOWEST_MARK)
         points = maps.cut.to_original(peaks[:, ::-1] + 0.5, cells) * (shape[1] / maps.cut.width_px)
-        scores = maps.shares[place][peaks[:, 0], peaks[:, 1]].astype(np.float64)
+        scores = maps.shares[index][peaks[:, 0], peaks[:, 1]].astype(np.float64)
         found.marks.append(hit_lesions(points, scores, drawn[kind], HIT_SHARE * side_px))
 
 

@@ -19,7 +19,7 @@ from biranet.learning.predictor import Predictor
 from biranet.learning.shipped_models import LESIONS_DEFAULT, find_checkpoint, is_shipped, model_name
 from biranet.learning.tensors import open_tensors
 from biranet.learning.transforms import Pixels, resize
-from biranet.photos.prepare import decode_prepared, prepare_photo
+from biranet.photos.prepare import prepare_photo
 from biranet.setting_names import setting
 
 
@@ -104,7 +104,7 @@ class GradingFinder:
         if size_px not in (None, seen_px):
             raise InputError(f"{setting('size_px')} must be {seen_px}, not {size_px}")
         prepared = prepare_photo(source, self.predictor.info.preparation)
-        seen = resize(decode_prepared(prepared.jpeg), seen_px)  # through the same bytes as to a grade
+        seen = resize(prepared.pixels, seen_px)  # through the same bytes as to a grade
         shares = self.predictor.predict(seen[None]).lesions
         if shares is None:
             raise InputError(f"{self.predictor.origin} gives no maps of lesions; export it again")

@@ -18,7 +18,7 @@ from biranet.inference.original import Original
 from biranet.learning.transforms import Pixels, resize
 from biranet.photos import CONTRADICTORY
 from biranet.photos.formats import PhotoFile
-from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
+from biranet.photos.prepare import Preparation, prepare_file
 from biranet.photos.privacy.metadata import identity_and_eye
 from biranet.photos.privacy.pseudonyms import keyed_hash
 from biranet.photos.quality import advise_retake, weakest_measure
@@ -127,7 +127,7 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
             if weakness.reason and not keep_ungradable:
                 found = replace(found, action=advise_retake(weakness))
                 raise PhotoError("ungradable", weakness.reason)
-        pixels = resize(decode_prepared(prepared.jpeg), image_size)
+        pixels = resize(prepared.pixels, image_size)
         return replace(found, pixels=pixels, original=Original(task.source, preparation, prepared.cut))
     except PhotoError as error:
         return replace(found, error=error, action=found.action or _advise(task, error))

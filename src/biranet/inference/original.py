@@ -10,7 +10,7 @@ from biranet.errors import PhotoError
 from biranet.inference.addresses import Address, open_source
 from biranet.learning.transforms import Pixels, resize
 from biranet.photos.cut import Cut
-from biranet.photos.prepare import Preparation, decode_prepared, prepare_file
+from biranet.photos.prepare import Preparation, prepare_file
 from biranet.photos.read import decode_photo
 
 
@@ -54,7 +54,7 @@ class Original:
         file = open_source(self.source)
         # Nothing else tells for certain that it still is the same photo, and nothing is cheaper where no picture is
         # drawn. It takes a twentieth of the drawing.
-        again = resize(decode_prepared(prepare_file(file, self.preparation).jpeg), len(seen))
+        again = resize(prepare_file(file, self.preparation).pixels, len(seen))
         if not np.array_equal(again, seen):
             raise PhotoError("unreadable", "the file holds another photo now")
         return decode_photo(file, None).pixels
@@ -62,6 +62,6 @@ class Original:
     def lay_over(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Lay maps (n, h, w) of the square over the photo: (n, height_px, width_px), as `Cut.warp` does."""
         laid = np.empty((len(maps), self.cut.height_px, self.cut.width_px), np.float32)
-        for place, values in zip(laid, maps, strict=True):
-            place[:] = self.cut.warp(values)
+        for target, values in zip(laid, maps, strict=True):
+            target[:] = self.cut.warp(values)
         return laid

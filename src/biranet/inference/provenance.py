@@ -122,7 +122,7 @@ def describe_patients(photos: pd.DataFrame) -> PatientsFact:
         len(photos),
         int((origins == OWN_GROUP).sum()),
         int(origins.isin(GUESSED_FROM).sum()),
-        tuple(place for place in GUESSED_FROM if (origins == place).any()),
+        tuple(source for source in GUESSED_FROM if (origins == source).any()),
     )
 
 

@@ -102,16 +102,16 @@ def write_parts(photos: Sequence[ListedPhoto], folder: Path, model: NodeModel, c
         InputError: If a node lacks the model, a photo or the folder, or workers die again and again.
     """
     cluster.connect()
-    place = str(folder.absolute())
+    path = str(folder.absolute())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray uses what it is going to take away, and so do we for settings of actors
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         context.raise_original_map_exception = True
         context.checkpoint_config = ray.data.checkpoint.CheckpointConfig(
-            ID, f"{place}/{CHECKPOINT_NAME}", delete_checkpoint_on_success=False
+            ID, f"{path}/{CHECKPOINT_NAME}", delete_checkpoint_on_success=False
         )
-        sink = _Parts(place, file_format="parquet")
+        sink = _Parts(path, file_format="parquet")
         sink.metadata = {"model": model.checkpoint, "sha256": model.sha256, "biranet": model.release}
         try:
             data = _graded(photos, model, cluster)

@@ -59,16 +59,16 @@ class Shard(NamedTuple):
         """
         groups: dict[str, int] = {}
         kept = []
-        for place, file in enumerate(listed.files):
+        for index, file in enumerate(listed.files):
             patient = listed.subjects.get(file, NOBODY).patient
             group = groups.setdefault(f"patient {patient}" if patient else f"photo {file}", len(groups))
             if group % self.total == self.number - 1:
-                kept.append(place)
+                kept.append(index)
         if not kept:
             there = counted(len(groups), "photo or patient", "photos or patients")
             raise InputError(f"--shard {self} holds no photo, since there are {there}; give fewer shards")
         return dataclasses.replace(
             listed,
-            files=[listed.files[place] for place in kept],
-            further=[listed.further[place] for place in kept],
+            files=[listed.files[index] for index in kept],
+            further=[listed.further[index] for index in kept],
         )

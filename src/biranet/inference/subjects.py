@@ -17,7 +17,7 @@ from biranet.words import counted, is_empty, parse_eye, split_eye_suffix
 if TYPE_CHECKING:
     import pandas as pd
 
-Place = TypeVar("Place", bound=Path | Address)
+PathT = TypeVar("PathT", bound=Path | Address)
 
 _PATIENT_COLUMNS = ("patient", "group")
 _LABELS, _NAME = "labels", "name"
@@ -95,7 +95,7 @@ def _subject(patient: str, origin: str, eye: str) -> Subject:
     return Subject(patient, origin if patient else "", eye, _LABELS if eye else "")
 
 
-def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMapping[Place, Subject]) -> list[str]:
+def read_names(files: Iterable[PathT], pattern: NamePattern, subjects: MutableMapping[PathT, Subject]) -> list[str]:
     """Add to what is known of files what their names say.
 
     Args:
@@ -117,7 +117,7 @@ def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMa
         >>> read_names(files, NamePattern("{patient}/*_{eye}"), {})
         []
     """
-    files, unfit = list(files), list[Place]()
+    files, unfit = list(files), list[PathT]()
     folders: dict[str, str] = {}
     together: dict[str, tuple[str, str]] = {}
     for file in files:
@@ -144,8 +144,8 @@ def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMa
             f"{printable(str(unfit[0]))}"
         )
     if together:
-        patient, places = next(iter(together.items()))
-        first, second = (printable(place or ".") for place in places)
+        patient, two_folders = next(iter(together.items()))
+        first, second = (printable(folder or ".") for folder in two_folders)
         said.append(
             f"Photos of {counted(len(together), 'patient')} lie in several folders, such as those of "
             f"{printable(repr(patient))} in {first} and {second}, and are taken for one patient's; where they are not, "
@@ -154,7 +154,7 @@ def read_names(files: Iterable[Place], pattern: NamePattern, subjects: MutableMa
     return said
 
 
-def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
+def misleading_names(subjects: Mapping[PathT, Subject]) -> list[str]:
     """Say which files end in another eye than the list says, as `biranet audit` does; the list is believed.
 
     Args:
@@ -180,7 +180,7 @@ def misleading_names(subjects: Mapping[Place, Subject]) -> list[str]:
     ]
 
 
-def agree(file: Place, first: Subject, second: Subject, *, given: str = "the list", way_out: str = "") -> Subject:
+def agree(file: PathT, first: Subject, second: Subject, *, given: str = "the list", way_out: str = "") -> Subject:
     """Put together what two sources say of a file; the first one is named where both say it.
 
     What a person entered counts alone.

@@ -1,9 +1,10 @@
 """Backbones: any timm network with feature maps, as a sequence of layers that can be cut at a stage."""
 
 import difflib
+import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -77,6 +78,16 @@ class Backbone(NamedTuple):
         while end < len(children) and getattr(children[end][1], "inplace", False):
             end += 1
         return nn.Sequential(OrderedDict(children[:end])), nn.Sequential(OrderedDict(children[end:]))
+
+
+def cut_all(layers: Sequence[nn.Module], ends: Iterable[int]) -> list[nn.Sequential]:
+    """Cut layers into their stages, which hold the very same modules; what comes after the last end is left out."""
+    return [nn.Sequential(*layers[start:end]) for start, end in itertools.pairwise([0, *ends])]
+
+
+def maps_of(stages: Iterable[nn.Module], image: Tensor) -> list[Tensor]:
+    """Pass an image (B, C, H, W) through stages, and give what comes out of each: (B, C_i, H / s_i, W / s_i)."""
+    return list(itertools.accumulate(stages, lambda features, stage: stage(features), initial=image))[1:]
 
 
 class FrozenLayers(nn.Sequential):

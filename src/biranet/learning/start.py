@@ -93,11 +93,11 @@ def load_start(start: Start, model: nn.Module, config: ModelConfig) -> None:
     """
     placed, used = {}, set()
     for name in model.state_dict():
-        places = [each for each in (name, *_elsewhere(name)) if each in start.weights]
-        if not places:
+        names = [each for each in (name, *_elsewhere(name)) if each in start.weights]
+        if not names:
             continue
-        used.update(places)
-        offered = [start.weights[each] for each in places]
+        used.update(names)
+        offered = [start.weights[each] for each in names]
         if not all(torch.equal(offered[0], each) for each in offered):
             raise InputError(
                 f"{setting('start', flag='from')} {start.path}: its two streams have trained "

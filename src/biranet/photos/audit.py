@@ -149,10 +149,10 @@ def audit_images(prepared: Path, table: pd.DataFrame) -> list[Finding]:
     digests = _text_column(table, PREPARED_SHA256)
     changed, resized = [], []
     rows = zip(table["file"], table["status"], table["prepared"], digests, strict=True)
-    for file, status, place, digest in progress_bar(rows, desc="images", total=len(table), unit="photo", leave=False):
-        if place or status == "ok":
+    for file, status, name, digest in progress_bar(rows, desc="images", total=len(table), unit="photo", leave=False):
+        if name or status == "ok":
             try:
-                with Image.open(io.BytesIO(read_image(prepared / place, digest))) as image:
+                with Image.open(io.BytesIO(read_image(prepared / name, digest))) as image:
                     if size_px and image.size != (size_px, size_px):
                         resized.append([file])
             except (OSError, Image.DecompressionBombError):
@@ -215,7 +215,7 @@ def _leaks(table: pd.DataFrame, duplicate_sets: npt.NDArray[np.int64], column: s
         name, part = divided[0]
         first = part.drop_duplicates(column)
         names = " and ".join(
-            f"{printable(file)} ({place})" for file, place in zip(first["file"], first[column], strict=True)
+            f"{printable(file)} ({field})" for file, field in zip(first["file"], first[column], strict=True)
         )
         findings.append(
             Finding(
@@ -337,8 +337,8 @@ def _identifiers(table: pd.DataFrame) -> list[Finding]:
     files = table.loc[texts != "", "file"].tolist()
     if not files:
         return []
-    places = [place.partition(": ") for cell in texts[texts != ""] for place in cell.split("; ")]
-    kinds = Counter(f"{place}: {kind}" for place, _, names in places for kind in names.split(", "))
+    findings = [source.partition(": ") for cell in texts[texts != ""] for source in cell.split("; ")]
+    kinds = Counter(f"{source}: {kind}" for source, _, names in findings for kind in names.split(", "))
     counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
     sentence = (
         f"{{first}} holds in its header what looks like a person, a date or a place; {{n}} such in all: {counts}. "

@@ -64,9 +64,9 @@ def write_contact_sheet(prepared: Path, rows: Iterable[Mapping[str, str]], path:
     for number, tile in enumerate(tiles):
         left, top = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
         sheet.paste(_load_tile(prepared / tile.prepared if tile.prepared else None), (left, top))
-        for place, line in enumerate(tile.lines):
-            color = _REFUSED_COLOR if tile.refused and place else _TEXT_COLOR
-            draw.text((left, top + _TILE_PX + 1 + place * _LINE_HEIGHT_PX), line, color, font)
+        for index, line in enumerate(tile.lines):
+            color = _REFUSED_COLOR if tile.refused and index else _TEXT_COLOR
+            draw.text((left, top + _TILE_PX + 1 + index * _LINE_HEIGHT_PX), line, color, font)
     encoded = io.BytesIO()
     sheet.save(encoded, "JPEG", quality=85)
     write_bytes(path, encoded.getvalue())

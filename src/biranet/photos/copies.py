@@ -43,10 +43,10 @@ def near_identical_pairs(fingerprints: Sequence[str]) -> npt.NDArray[np.int64]:
         >>> near_identical_pairs(["00ff" * 60, "", "ff00" * 60, "00ff" * 60]).tolist()
         [[0, 3]]
     """
-    printed = np.array([place for place, text in enumerate(fingerprints) if text], dtype=np.int64)
+    printed = np.array([index for index, text in enumerate(fingerprints) if text], dtype=np.int64)
     if len(printed) < 2:
         return np.empty((0, 2), np.int64)
-    rows = np.stack([_parse(fingerprints[place]) for place in printed])
+    rows = np.stack([_parse(fingerprints[index]) for index in printed])
     distinct, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     copies = np.flatnonzero(first[which] != np.arange(len(rows)))
     close = first[_close_pairs(distinct)]

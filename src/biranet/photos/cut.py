@@ -119,12 +119,12 @@ def scaled_px(length_px: int, scale: float) -> int:
 
 def _within(start: float, stop: float, length_px: int) -> slice:
     """The pixels of so many whose middles lie between two places."""
-    return slice(*(min(max(0, int(np.ceil(place - 0.5))), length_px) for place in (start, stop)))
+    return slice(*(min(max(0, int(np.ceil(position - 0.5))), length_px) for position in (start, stop)))
 
 
-def _weights(places: _Floats, side_px: int, cells: int) -> npt.NDArray[np.float32]:
+def _weights(positions: _Floats, side_px: int, cells: int) -> npt.NDArray[np.float32]:
     """Weights (n, cells) of the cells along a side for each place; beyond the middle of the last one it is repeated."""
-    centers = places * (cells / side_px) - 0.5
+    centers = positions * (cells / side_px) - 0.5
     first = np.floor(centers).astype(int)
     weights = np.zeros((len(centers), cells), np.float32)
     rows = np.arange(len(centers))

@@ -133,7 +133,7 @@ def find_copies_of_test(folder: Path, photos: Sequence[MaskedPhoto]) -> dict[str
     pairs = near_identical_pairs([_fingerprint(folder / file) for file in files]).tolist()
     # Too plain a photo has no fingerprint.
     first_of: dict[str, int] = {}
-    pairs += [(first_of.setdefault(sha256_of(folder / file), place), place) for place, file in enumerate(files)]
+    pairs += [(first_of.setdefault(sha256_of(folder / file), index), index) for index, file in enumerate(files)]
     copies = {}
     for one, other in ((files[first], files[second]) for first, second in pairs):
         for copy, test in ((one, other), (other, one)):

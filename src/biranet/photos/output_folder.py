@@ -7,7 +7,7 @@ from pathlib import Path
 from biranet.config import CONFIG_NAME
 from biranet.errors import InputError
 from biranet.files import delete_partials, printable, unreadable
-from biranet.images import IMAGES_NAME, is_image_place
+from biranet.images import IMAGES_NAME, is_image_path
 from biranet.manifest import MANIFEST_NAME
 from biranet.outputs import holds_keys, visible
 from biranet.photos import CONTACT_SHEET_NAME, PREPARATION_NAME
@@ -116,8 +116,8 @@ def delete_orphans(out: Path, named: Set[str], *, resumed: bool) -> int:
         if resumed:
             delete_partials(folder)
         for file in list(folder.iterdir()):
-            place = f"{IMAGES_NAME}/{folder.name}/{file.name}"
-            if is_image_place(place, file.stem) and place not in named:
+            name = f"{IMAGES_NAME}/{folder.name}/{file.name}"
+            if is_image_path(name, file.stem) and name not in named:
                 try:
                     file.unlink()
                 except OSError as error:

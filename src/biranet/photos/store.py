@@ -12,7 +12,7 @@ from pathlib import Path
 
 from biranet.errors import PhotoError
 from biranet.files import write_bytes
-from biranet.images import PREPARED_SHA256, image_digest, image_place, is_image_place, is_sha256, read_image
+from biranet.images import PREPARED_SHA256, image_digest, image_path, is_image_path, is_sha256, read_image
 from biranet.photos import HEADER_GROUP
 from biranet.photos.file_state import FILE_STATE_COLUMNS
 from biranet.photos.fingerprint import FINGERPRINT_BYTES
@@ -96,13 +96,13 @@ def store_photo(task: Task) -> tuple[str, Outcome]:
         prepared = prepare_file(file, task.preparation)
     except PhotoError as error:
         return task.file, outcome_so_far | {"status": error.status, "reason": str(error)}
-    place = image_place(sha256)
-    _remove_special_file(task.out / place)
+    image = image_path(sha256)
+    _remove_special_file(task.out / image)
     # Waiting for the disk at every photo would cost a tenth of the time; the run waits once, before its manifest.
-    write_bytes(task.out / place, prepared.jpeg, synced=False)
+    write_bytes(task.out / image, prepared.jpeg, synced=False)
     measures = {} if prepared.quality is None else prepared.quality.cells()
     stored = {
-        "prepared": place,
+        "prepared": image,
         "status": "ok",
         "width_px": str(prepared.width_px),
         "height_px": str(prepared.height_px),
@@ -124,7 +124,7 @@ def is_still_valid(out: Path, outcome: Outcome) -> bool:
         return False
     if outcome["status"] == "no_field":
         return outcome["prepared"] == ""
-    if not is_image_place(outcome["prepared"], outcome["sha256"]) or not outcome[PREPARED_SHA256]:
+    if not is_image_path(outcome["prepared"], outcome["sha256"]) or not outcome[PREPARED_SHA256]:
         return False
     try:
         read_image(out / outcome["prepared"], outcome[PREPARED_SHA256])
@@ -148,8 +148,8 @@ def _is_well_formed(outcome: Mapping[str, str]) -> bool:
     return is_sha256(outcome["sha256"]) and as_written and pixels and printed
 
 
-def _remove_special_file(place: Path) -> None:
+def _remove_special_file(path: Path) -> None:
     """Take away a link, a pipe or a device that stands in the place of an image: none is to be written through."""
-    if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+    if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
         with suppress(OSError):
-            place.unlink()
+            path.unlink()

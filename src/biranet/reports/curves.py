@@ -81,9 +81,9 @@ def reliability(probabilities: Values, grade: npt.NDArray[np.int64]) -> Reliabil
         >>> bins.photos.tolist(), bins.right_fraction.tolist()
         ([1, 1], [1.0, 0.0])
     """
-    place, confidence, right = bin_by_confidence(probabilities, grade)
-    photos = np.bincount(place, minlength=BINS)
-    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right)]
+    bin_index, confidence, right = bin_by_confidence(probabilities, grade)
+    photos = np.bincount(bin_index, minlength=BINS)
+    sums = [np.bincount(bin_index, weights=values, minlength=BINS) for values in (confidence, right)]
     used = photos > 0
     edges = np.linspace(0, 1, BINS + 1)
     return Reliability(

@@ -35,7 +35,7 @@ from biranet.reports.pages.listing import Numbers
 from biranet.reports.pages.page import is_page, render_page
 from biranet.reports.paper.folder import PAPER_PARTS, write_paper
 from biranet.reports.paper.known import known_thresholds
-from biranet.reports.paper.methods import Illustrations, write_methods
+from biranet.reports.paper.methods import write_methods
 from biranet.reports.paper.tables import list_tables as list_paper_tables
 from biranet.reports.probe import PROBE_PREDICTIONS_NAME, beside_probe, list_probe_differences, measure_probe
 from biranet.reports.table_provenance import METRICS_NAME, PREDICTIONS_NAME, Provenance
@@ -100,7 +100,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Supplement:
+class ReportExtras:
     """What a report shows beside the figures of its table.
 
     Attributes:
@@ -148,7 +148,7 @@ def write_report(
     title: str,
     config: ReportConfig | None = None,
     provenance: Provenance = Provenance(),  # noqa: B008 (frozen)
-    supplement: Supplement = Supplement(),
+    extras: ReportExtras = ReportExtras(),
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `metrics.json`, `report.html`, and what a paper takes from them, into a folder.
 
@@ -158,7 +158,7 @@ def write_report(
         title: Heading of the page.
         config: How to measure; the defaults where None.
         provenance: Where the predictions come from; notes that the table gives reason for, and its hash, are added.
-        supplement: What else to show.
+        extras: What else to show.
 
     Returns:
         The content of `metrics.json`: that of `measure_with_intervals`, `patients`, `subgroups`, `notes`, `facts` and
@@ -172,7 +172,7 @@ def write_report(
     # Measured is what stands in the file, so that whoever measures the file again finds the same digits.
     table = read_predictions(out / PREDICTIONS_NAME)
     measured = measure_with_intervals(table, config)
-    measured |= measure_probe(out, table, supplement.probe, config)
+    measured |= measure_probe(out, table, extras.probe, config)
     names = {TABLE_FACT: PREDICTIONS_NAME, **({PROBE_FACT: PROBE_PREDICTIONS_NAME} if "control" in measured else {})}
     provenance = replace(
         provenance,
@@ -189,13 +189,13 @@ def write_report(
     values = {
         "title": title,
         "metrics": metrics,
-        "panels": supplement.panels,
+        "panels": extras.panels,
         "lesions_px": LESIONS_SIZE_PX,
-        "history": supplement.history,
+        "history": extras.history,
         **_provenance_values(provenance),
         **_write_paper(out, title, table, metrics, provenance, measure_curves(table, config)),
         **_number_values(metrics),
-        **_chart_values(table, metrics, supplement.history),
+        **_chart_values(table, metrics, extras.history),
     }
     page = render_page("report.html.jinja", values)
     write_bytes(out / PAGE_NAME, page.encode())
@@ -214,9 +214,7 @@ def _write_paper(
     thresholds = known_thresholds(provenance)
     figures = draw_figures(table, metrics, curves, thresholds)
     paper = list(list_paper_tables(metrics, thresholds))
-    text = write_methods(
-        title, table, metrics, provenance, Illustrations(figures, paper, list_probe_differences(metrics))
-    )
+    text = write_methods(title, table, metrics, provenance, figures.values(), paper)
     write_paper(out, figures.values(), paper, text)
     elements = {name: Markup(as_svg_element(figure)) for name, figure in figures.items()}
     return {

@@ -18,7 +18,7 @@ from biranet.public_paths import public_names
 from biranet.reports.fact_kinds import LeftOutFact, RulesFact
 from biranet.reports.facts import LEFT_OUT_FACT, RULES_FACT, THRESHOLDS_FACT, Fact
 from biranet.reports.notes import Note
-from biranet.reports.report import REPORT, Supplement, write_report
+from biranet.reports.report import REPORT, ReportExtras, write_report
 from biranet.reports.table_provenance import Provenance, check_unchanged, describe_tables, find_probe_tables
 from biranet.scale import Scale
 from biranet.version import how_measured
@@ -65,7 +65,7 @@ def measure_tables(
         RefusedError: If the rules would be fitted on photos or patients that are measured.
     """
     sources = [*tables, *calibration.tables]
-    with claim_output(out, REPORT, sources) as place:
+    with claim_output(out, REPORT, sources) as folder:
         replaced = out / "predictions.csv"
         if replaced.resolve() in (path.resolve() for path in sources):
             raise InputError(
@@ -91,12 +91,12 @@ def measure_tables(
             notes += [Note("calibration_doubt", doubt) for doubt in rules.doubts]
         what = _join_names(tables) if len(tables) == 1 else "several tables, pooled"
         return write_report(
-            place,
+            folder,
             table,
             title=config.title or f"Evaluation of {what}",
             config=config,
             provenance=Provenance(tuple(notes), {**facts, **more_facts, **how_measured()}, described),
-            supplement=Supplement(probe=probe),
+            extras=ReportExtras(probe=probe),
         )
 
 

@@ -26,7 +26,7 @@ from biranet.service.inference_protocol import add_inference_protocol
 from biranet.service.pages import add_page
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.repeats import KEPT_SECONDS, MAX_KEY_LETTERS, Repeats
-from biranet.service.request_error import FAULT, RequestError, describe_fault, place_of
+from biranet.service.request_error import FAULT, RequestError, code_position, describe_fault
 from biranet.service.service import Service
 from biranet.service.uploads import Upload, read_upload
 
@@ -164,7 +164,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
-        return as_json({"error": describe_fault(place_of(error))}, FAULT)
+        return as_json({"error": describe_fault(code_position(error))}, FAULT)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:

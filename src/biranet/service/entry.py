@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from biranet.service.access import OPEN_PATHS, brings_token, is_loopback_name
 from biranet.service.answers import as_json
 from biranet.service.metrics import Metrics
-from biranet.service.request_error import RequestError, place_of
+from biranet.service.request_error import RequestError, code_position
 
 LOG = logging.getLogger("biranet.service")
 
@@ -76,7 +76,7 @@ class Entry:
                 answer = as_json({"error": str(refusal)}, refusal.status, refusal.headers)
                 await answer(scope, receive, send_with_headers)
             except Exception as error:  # the application has answered that it is a fault
-                LOG.error("request=%s: %s", number, place_of(error))
+                LOG.error("request=%s: %s", number, code_position(error))
         seconds, route = time.perf_counter() - started, _route(scope)
         self._metrics.requests.labels(route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)

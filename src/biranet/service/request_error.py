@@ -41,16 +41,16 @@ class RequestError(BiranetError):
         return {"www-authenticate": "Bearer"} if self.status == 401 else {}
 
 
-def place_of(error: BaseException) -> str:
+def code_position(error: BaseException) -> str:
     """Say what kind of error came from where; what it says itself may hold the name of a photo."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
-def describe_fault(place: str) -> str:
+def describe_fault(position: str) -> str:
     """Say that something came up which nobody foresaw.
 
     Args:
-        place: From `place_of`.
+        position: From `code_position`.
     """
-    return f"this is a fault of biranet ({place}); please report it"
+    return f"this is a fault of biranet ({position}); please report it"

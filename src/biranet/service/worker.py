@@ -15,7 +15,7 @@ from biranet.inference.loading import Task, load_photo
 from biranet.photos.parallel import end_with_main_process, set_up_worker
 from biranet.photos.privacy.pseudonyms import use_spare_key
 from biranet.service.parcels import Parcel, Photo, PhotoResult
-from biranet.service.request_error import place_of
+from biranet.service.request_error import code_position
 from biranet.service.settings import Model
 from biranet.service.view import draw_view
 
@@ -144,4 +144,4 @@ def _grade(grader: Grader, photos: Sequence[Photo], drawn: Sequence[bool]) -> li
             for photo, answer, draw in zip(photos, answers, drawn, strict=True)
         ]
     except Exception as error:  # whatever it is, only this request must hear of it
-        return Fault(place_of(error))
+        return Fault(code_position(error))

@@ -24,7 +24,7 @@ from biranet.reports.fact_kinds import (
 from biranet.reports.facts import Fact, HashedFile, SourceTable
 from biranet.reports.fold_facts import DivisionFact, FoldDecoderFact, FoldFigure, FoldRulesFact
 from biranet.reports.paper.references import cited_in
-from biranet.reports.report import Supplement, write_report
+from biranet.reports.report import ReportExtras, write_report
 from biranet.reports.table_provenance import Provenance, parse_provenance
 from biranet.training_record import TrainingRun
 from paper_report import FACTS, RULES, SETTINGS, predictions, rows_of
@@ -226,7 +226,7 @@ def test_a_training_that_ran_to_its_end_is_not_said_to_have_ended_early(tmp_path
 def test_the_probe_stands_in_methods_results_tables_and_notes(tmp_path: Path) -> None:
     table = predictions()
     worse = table.assign(predicted_grade=(table["predicted_grade"] + 1) % 5)
-    metrics = write_report(tmp_path, table, title="Beside", supplement=Supplement(probe=worse))
+    metrics = write_report(tmp_path, table, title="Beside", extras=ReportExtras(probe=worse))
     text = (tmp_path / "methods.md").read_text(encoding="utf-8")
     assert "## Reference model\n\nAs a reference, a linear probe [@alain2016probes] was fitted to the same" in text
     difference = metrics["control"]["differences"]["quadratic_weighted_kappa"]

@@ -124,9 +124,9 @@ def count_grades(photos: GradedPhotos) -> Values:
     return one_hot(photos.truth * GRADE_COUNT + photos.predicted, GRADE_COUNT, GRADE_COUNT)
 
 
-def one_hot(places: Grades, *shape: int) -> Values:
+def one_hot(indices: Grades, *shape: int) -> Values:
     """(N, *shape) zeros with a one at each photo's place in the flattened shape."""
-    return np.eye(int(np.prod(shape)))[places].reshape(-1, *shape)
+    return np.eye(int(np.prod(shape)))[indices].reshape(-1, *shape)
 
 
 def required(values: Array | None) -> Array:

@@ -24,6 +24,11 @@ from biranet.grades import REFERABLE_GRADE
 _SHORT = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV"}
 
 
+def area_of_order(sums: WeightedSums) -> Values:
+    """The area of the measure's own order."""
+    return sums.total
+
+
 @dataclass(frozen=True)
 class Screening:
     """A question with a yes and a no, and how it is spoken of.
@@ -50,6 +55,32 @@ class Screening:
     def counts(self, sums: WeightedSums) -> Values:
         """(B, 2, 2) what the predicted grade says."""
         return two_by_two(sums.matrix, self.lowest).astype(np.float64, copy=False)
+
+    def auc(
+        self, name: str, sentence: str, orders: Callable[[GradedPhotos], tuple[ScoreOrder, ...]], **common: Any
+    ) -> Measure:
+        """Make the measure of a score: the area under its ROC curve.
+
+        Args:
+            name: Its name.
+            sentence: What it says.
+            orders: From photos to their order by the score.
+            common: What else its entry says.
+        """
+        return Measure(
+            key=f"{self.key}_auc",
+            name=name,
+            short="AUC",
+            sentence=sentence,
+            orders=orders,
+            area=roc_auc,
+            value=area_of_order,
+            needs="probabilities",
+            interval="average",
+            groups_counted="classes",
+            why_undefined=self.reason_one_class,
+            **common,
+        )
 
     def shares(
         self,
@@ -137,26 +168,12 @@ def _order_by_confidence(photos: GradedPhotos) -> tuple[ScoreOrder, ...]:
     return (order_by_score(np.maximum(score, 1 - score), wrong, photos.group, average_all=True),)
 
 
-def area_of_order(sums: WeightedSums) -> Values:
-    """The area of the measure's own order."""
-    return sums.total
-
-
 SCREENING_MEASURES = (
-    Measure(
-        key="referable_auc",
-        name="Referable AUC",
-        short="AUC",
-        sentence="Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is "
-        "guessing.",
+    REFERABLE.auc(
+        "Referable AUC",
+        "Chance that a referable photo has a higher score (p2 + p3 + p4) than one that is not; 0.5 is guessing.",
+        _order_by_referable_score,
         heading="Referral and any retinopathy",
-        orders=_order_by_referable_score,
-        area=roc_auc,
-        value=area_of_order,
-        needs="probabilities",
-        interval="average",
-        groups_counted="classes",
-        why_undefined=REFERABLE.reason_one_class,
     ),
     Measure(
         key="referable_auprc",
@@ -198,20 +215,12 @@ SCREENING_MEASURES = (
         prefix="referable_",
         heading="Referral and any retinopathy",
     ),
-    Measure(
-        key="any_dr_auc",
-        name="Any-DR AUC",
-        short="AUC",
-        sentence="Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
+    ANY_DR.auc(
+        "Any-DR AUC",
+        "Chance that a photo with any retinopathy has a higher score (p1 + p2 + p3 + p4) than one without; "
         "0.5 is guessing.",
+        _order_by_any_dr_score,
         heading="Referral and any retinopathy",
-        orders=_order_by_any_dr_score,
-        area=roc_auc,
-        value=area_of_order,
-        needs="probabilities",
-        interval="average",
-        groups_counted="classes",
-        why_undefined=ANY_DR.reason_one_class,
     ),
     *ANY_DR.shares(
         {

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
-from biranet.learning.backbone import FrozenLayers
+from biranet.learning.backbone import FrozenLayers, cut_all, maps_of
 from biranet.learning.flip import FlipAverage
 from biranet.learning.lesion_branch.head import LesionHead
 from biranet.learning.lesion_branch.pooling import VALUES, pool_lesions
@@ -94,21 +94,14 @@ class LesionGrader(nn.Module):
         if not isinstance(frozen, FrozenLayers) or not stages or len(frozen) < max(stages.values()):
             raise InputError("lesions are found on a backbone that is frozen as a whole, and cut into stages")
         # Within a tuple they are no modules of this one: they are the model's.
-        self._layers, self._ends = tuple(frozen), set(stages.values())
+        self._stages = tuple(cut_all(list(frozen), stages.values()))
         with torch.inference_mode():
-            maps = self._maps(torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX, device=next(frozen.parameters()).device))
+            device = next(frozen.parameters()).device
+            maps = maps_of(self._stages, torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX, device=device))
         strides = [PATCH_STEP_PX // each.shape[2] for each in maps]
         self.lesions = nn.ModuleDict(
             {"head": LesionHead([each.shape[1] for each in maps], strides, branch.width), "correction": Correction()}
         )
-
-    def _maps(self, image: Tensor) -> list[Tensor]:
-        maps = []
-        for place, layer in enumerate(self._layers):
-            image = layer(image)
-            if place + 1 in self._ends:
-                maps.append(image)
-        return maps
 
     def shrink(self, image: Tensor) -> Tensor:
         """Make images (B, 3, H, W) what the model itself sees of them."""
@@ -117,7 +110,9 @@ class LesionGrader(nn.Module):
     def find(self, image: Tensor) -> Tensor:
         """Find lesions in images (B, 3, H, W): of each cell the share that is each kind, (B, 5, H / 4, W / 4)."""
         # One after the other: both in one batch would take twice the memory.
-        straight, mirrored = (self.lesions["head"](self._maps(each)).sigmoid() for each in (image, image.flip(-1)))
+        straight, mirrored = (
+            self.lesions["head"](maps_of(self._stages, each)).sigmoid() for each in (image, image.flip(-1))
+        )
         shares: Tensor = (straight + mirrored.flip(-1)) / 2
         return shares
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from biranet.errors import InputError
-from biranet.learning.backbone import Backbone
+from biranet.learning.backbone import Backbone, cut_all, maps_of
 from biranet.learning.lesion_branch.head import LesionHead
 from biranet.learning.lesion_settings import PATCH_STEP_PX
 from biranet.learning.lesions.settings import LesionConfig
@@ -59,11 +59,9 @@ class Stages(nn.Module):
         self.frozen = 0 if freeze == "none" else 1 + list(backbone.stages).index(freeze)
         ends = [len(backbone.cut(stage)[0]) for stage in backbone.stages]
         layers = list(backbone.layers)
-        for place, layer in enumerate(layers):
-            layer.requires_grad_(place >= frozen)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*layers[start:end]) for start, end in zip([0, *ends], ends, strict=False)
-        )
+        for index, layer in enumerate(layers):
+            layer.requires_grad_(index >= frozen)
+        self.stages = nn.ModuleList(cut_all(layers, ends))
         with torch.inference_mode():
             maps = self.eval()(torch.zeros(1, 3, PATCH_STEP_PX, PATCH_STEP_PX))
         self.channels = [each.shape[1] for each in maps]
@@ -75,12 +73,8 @@ class Stages(nn.Module):
 
     def frozen_maps(self, image: Tensor) -> list[Tensor]:
         """Give the maps of the stages that are not trained, that of the smallest stride first."""
-        maps = []
         with torch.no_grad():
-            for stage in self.stages[: self.frozen]:
-                image = stage(image)
-                maps.append(image)
-        return maps
+            return maps_of(self.stages[: self.frozen], image)
 
     def forward(self, image: Tensor, frozen_maps: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Give the maps of all stages.
@@ -90,11 +84,7 @@ class Stages(nn.Module):
             frozen_maps: Those of the stages that are not trained, where they are known.
         """
         maps = self.frozen_maps(image) if frozen_maps is None else list(frozen_maps)
-        features = maps[-1] if maps else image
-        for stage in self.stages[len(maps) :]:
-            features = stage(features)
-            maps.append(features)
-        return maps
+        return maps + maps_of(self.stages[len(maps) :], maps[-1] if maps else image)
 
 
 class LesionNet(nn.Module):

@@ -82,9 +82,9 @@ def read_square(folder: Path, photo: MaskedPhoto, size_px: int) -> MaskedSquare:
         raise InputError(f"{folder / photo.file}: {error}") from error
     masks = read_masks(folder, photo, prepared.cut)
     covered = np.zeros((len(KINDS), size_px, size_px), np.uint8)
-    for place, kind in enumerate(KINDS):
+    for index, kind in enumerate(KINDS):
         if kind in masks:
-            covered[place] = (_DRAWN * coverage(masks[kind], prepared.cut, size_px)).round()
+            covered[index] = (_DRAWN * coverage(masks[kind], prepared.cut, size_px)).round()
     return MaskedSquare(prepared.pixels, covered, np.array([kind in masks for kind in KINDS]))
 
 
@@ -160,12 +160,12 @@ def _draw_corner(view: View, patch_px: int, random: np.random.Generator) -> NDAr
     """Draw row and column of the corner of a patch: half the time about a lesion, if there is one of the kind drawn."""
     side_px = view.covered.shape[1]
     kind = KINDS.index(random.choice(list(LESIONS)))
-    places = np.flatnonzero(view.covered[kind] > _DRAWN // 2)
-    if random.random() < 0.5 or not len(places):
+    cells = np.flatnonzero(view.covered[kind] > _DRAWN // 2)
+    if random.random() < 0.5 or not len(cells):
         corner = random.uniform(0, side_px - patch_px, size=2)
     else:
-        place = np.array(divmod(int(places[random.integers(len(places))]), side_px))
+        cell = np.array(divmod(int(cells[random.integers(len(cells))]), side_px))
         # A lesion may be anywhere in a patch.
-        corner = place - random.uniform(0, patch_px, size=2)
+        corner = cell - random.uniform(0, patch_px, size=2)
     steps = (corner / PATCH_STEP_PX).round().astype(np.int64)
     return steps.clip(0, (side_px - patch_px) // PATCH_STEP_PX) * PATCH_STEP_PX

@@ -133,8 +133,8 @@ def train_lesions(
     if config.backbone_weights is not None:
         config = dataclasses.replace(config, backbone_weights=find_checkpoint(config.backbone_weights))
     photos = _find_photos(folder, log) if photos is None else photos
-    with claim_output(run, RUN) as place:
-        if (place / STATE_NAME).exists() != resume:
+    with claim_output(run, RUN) as run_folder:
+        if (run_folder / STATE_NAME).exists() != resume:
             raise InputError(
                 f"{run} holds no saved state to go on from; train anew"
                 if resume
@@ -146,11 +146,11 @@ def train_lesions(
         torch.manual_seed(config.seed)
         network = build_lesion_net(config)
         info = _describe(photos, config)
-        steps = _Steps(network.to(choose_device(config.device)).train(), squares, info, place)
+        steps = _Steps(network.to(choose_device(config.device)).train(), squares, info, run_folder)
         if resume:
             steps.load()
         _train(steps, log)
-        save_lesions(place / CHECKPOINT_NAME, network.cpu().eval(), dataclasses.replace(info, steps=config.steps))
+        save_lesions(run_folder / CHECKPOINT_NAME, network.cpu().eval(), dataclasses.replace(info, steps=config.steps))
         return run / CHECKPOINT_NAME
 
 
@@ -201,7 +201,7 @@ class _Views:
         if number != self._round:
             random = np.random.default_rng([config.seed, _CHOICES, number])
             chosen = random.permutation(len(self._squares))[: config.round_photos].tolist()
-            seeds = ([config.seed, _VIEWS, number, place] for place in range(len(chosen)))
+            seeds = ([config.seed, _VIEWS, number, index] for index in range(len(chosen)))
             self._shown = [
                 self._show(self._squares[each], np.random.default_rng(seed))
                 for each, seed in zip(chosen, seeds, strict=True)

@@ -165,8 +165,8 @@ def _collect(folder: PhotoFolder, layout: Layout) -> list[LabeledPhoto]:
 
 
 def _describe_repeat(photo: LabeledPhoto, row: SourceRow, first: LabeledPhoto, first_row: SourceRow) -> str:
-    first_place = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
+    other_row = f"row {first_row.number}" if first_row.path == row.path else str(first_row)
     if photo.grade == first.grade:
-        return f"{row}: the photo {photo.file!r} stands in {first_place} too; leave one of the rows"
+        return f"{row}: the photo {photo.file!r} stands in {other_row} too; leave one of the rows"
     grades = ["no grade" if grade is None else f"grade {grade}" for grade in (photo.grade, first.grade)]
-    return f"{row}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {first_place}; leave the right row"
+    return f"{row}: the photo {photo.file!r} has {grades[0]} here and {grades[1]} in {other_row}; leave the right row"

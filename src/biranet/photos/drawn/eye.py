@@ -36,7 +36,7 @@ _LESION_RADIUS = 0.86
 class _Fork(NamedTuple):
     """How a branch leaves its parent: how far along it, to which side (-1 or 1), and how wide and long it grows."""
 
-    place: float
+    position: float
     side: int
     width: float
     length: float
@@ -98,12 +98,12 @@ class Eye:
         """Fill a polygon."""
         cv2.fillPoly(mask, [self._to_fixed_point(outline)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def blob(self, random: Random, mask: Pixels, place: Points, radius: float, roughness: float = 0.0) -> None:
+    def blob(self, random: Random, mask: Pixels, position: Points, radius: float, roughness: float = 0.0) -> None:
         """Fill a roundish patch whose outline varies by about `roughness` of its radius."""
         angles = np.arange(18) * (2 * np.pi / 18)
         waves = sum(np.sin(wave * angles + random.uniform(0, 6)) / wave for wave in (2, 3, 5))
         reach = radius * (1 + roughness * waves)
-        self.fill(mask, place + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
+        self.fill(mask, position + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
 
     def absorb(self, image: Floats, mask: Pixels, transmittance: float, blur: float = 0.0) -> None:
         """Darken an image to `transmittance` where the mask is; `blur` its edge by that many field radii."""
@@ -163,14 +163,14 @@ class Eye:
             2 * _to_unit_range(cv2.resize(smooth, self.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)) - 1
         )
 
-    def offsets_from_center(self, place: Points | None = None) -> tuple[Floats, Floats]:
+    def offsets_from_center(self, position: Points | None = None) -> tuple[Floats, Floats]:
         """Measure right (1, W) and down (H, 1) from the field's centre, or a place in the eye, in field radii."""
-        x, y = self.pixels(np.zeros(2) if place is None else place) / self.radius
+        x, y = self.pixels(np.zeros(2) if position is None else position) / self.radius
         columns, rows = (np.arange(side) / self.radius for side in self.shape[::-1])
         return (columns - x).astype(np.float32)[None, :], (rows - y).astype(np.float32)[:, None]
 
-    def _radial_falloff(self, place: Points, radius: float) -> Floats:
-        across, down = self.offsets_from_center(place)
+    def _radial_falloff(self, position: Points, radius: float) -> Floats:
+        across, down = self.offsets_from_center(position)
         return np.asarray(1 / (1 + (across**2 + down**2) / radius**2) ** 2)
 
     def _to_fixed_point(self, points: Points) -> NDArray[np.int32]:
@@ -221,16 +221,16 @@ class Eye:
         else:
             self.stroke(self._reflex, path[3:24], 0.3 * width)
         turn = random.choice([-1, 1])
-        for place in np.linspace(0.16, 0.8, 2 if nasal else 4) + random.uniform(-0.05, 0.05):
+        for position in np.linspace(0.16, 0.8, 2 if nasal else 4) + random.uniform(-0.05, 0.05):
             turn = -turn
-            here = width * (1 - 0.55 * place)
-            length = random.uniform(0.3, 0.75) * (1.1 - 0.4 * place)
-            fork = _Fork(place, turn, here * random.uniform(0.45, 0.75), length)
+            here = width * (1 - 0.55 * position)
+            length = random.uniform(0.3, 0.75) * (1.1 - 0.4 * position)
+            fork = _Fork(position, turn, here * random.uniform(0.45, 0.75), length)
             self._branch(random, mask, path, fork, twigs=True)
 
     def _branch(self, random: Random, mask: Pixels, parent: Points, fork: _Fork, *, twigs: bool) -> None:
         """Grow a vessel out of another, and perhaps twigs out of it."""
-        index = min(int(fork.place * (len(parent) - 1)), len(parent) - 2)
+        index = min(int(fork.position * (len(parent) - 1)), len(parent) - 2)
         along = parent[index + 1] - parent[index]
         steps = max(5, int(fork.length / 0.04))
         angle = fork.side * random.uniform(0.5, 0.95)

@@ -69,12 +69,12 @@ class _Lesions:
         return int(self.random.integers(first, end))
 
     def _microaneurysms(self) -> None:
-        for place in self.eye.lesion_positions(self.random, self._randint(8, 17)):
-            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, 0.022))
+        for position in self.eye.lesion_positions(self.random, self._randint(8, 17)):
+            self.eye.blob(self.random, self.blood, position, self.random.uniform(0.017, 0.022))
 
     def _hemorrhages(self, count: int, quadrant: int, largest: float) -> None:
-        for place in self.eye.lesion_positions(self.random, count, quadrant):
-            self.eye.blob(self.random, self.blood, place, self.random.uniform(0.017, largest), 0.22)
+        for position in self.eye.lesion_positions(self.random, count, quadrant):
+            self.eye.blob(self.random, self.blood, position, self.random.uniform(0.017, largest), 0.22)
 
     def _moderate(self) -> None:
         """More than microaneurysms: some haemorrhages, and hard exudates or cotton-wool spots or both."""
@@ -85,16 +85,16 @@ class _Lesions:
             for _ in range(self._randint(1, 4)):
                 self._exudate_cluster()
         if kind != 1:
-            for place in self.eye.lesion_positions(self.random, self._randint(2, 5)):
-                self.eye.blob(self.random, self.wool, place, self.random.uniform(0.045, 0.075), 0.35)
+            for position in self.eye.lesion_positions(self.random, self._randint(2, 5)):
+                self.eye.blob(self.random, self.wool, position, self.random.uniform(0.045, 0.075), 0.35)
 
     def _exudate_cluster(self) -> None:
         center = self.eye.fovea + self.random.normal(0, 0.25, 2)
         reach = self.random.uniform(0.07, 0.15)
         for turn in self.random.uniform(0, 6) + self.random.uniform(0, 4.5, self._randint(14, 32)):
-            place = center + reach * self.random.uniform(0.3, 1.2) * np.array([np.cos(turn), np.sin(turn)])
-            if np.hypot(*(place - self.eye.disc)) > 1.3 * DISC_RADIUS:
-                self.eye.blob(self.random, self.exudates, place, 0.022 * self.random.uniform(0.4, 1.0), 0.3)
+            position = center + reach * self.random.uniform(0.3, 1.2) * np.array([np.cos(turn), np.sin(turn)])
+            if np.hypot(*(position - self.eye.disc)) > 1.3 * DISC_RADIUS:
+                self.eye.blob(self.random, self.exudates, position, 0.022 * self.random.uniform(0.4, 1.0), 0.3)
 
     def _severe(self) -> None:
         """The 4-2-1 rule: more than 20 haemorrhages in each quadrant, beading in two or more, IRMA in one or more."""
@@ -105,10 +105,10 @@ class _Lesions:
             for index in range(7, 30, 3):
                 radius = 0.9 * (width + (end_width - width) * index / len(path))
                 self.eye.blob(self.random, self.beads, path[index], radius)
-        for place in self.eye.lesion_positions(self.random, self._randint(1, 4)):
+        for position in self.eye.lesion_positions(self.random, self._randint(1, 4)):
             for _ in range(4):
                 headings = self.random.uniform(0, 2 * np.pi) + np.cumsum(self.random.normal(0, 0.7, 12))
-                path = place + 0.018 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0)
+                path = position + 0.018 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1), 0)
                 self.eye.stroke(self.vessels, path, 0.010)
 
     def _proliferative(self) -> None:
@@ -124,8 +124,8 @@ class _Lesions:
             half = self.random.uniform(0.18, 0.28)
             turn = np.linspace(0, np.pi, 24)
             depth = half * self.random.uniform(0.6, 1.0) * (1 + 0.04 * self.random.normal(0, 1, 24))
-            place = self.eye.fovea + self.random.uniform((-0.3, -0.45), (0.3, 0.45))
-            self.eye.fill(self.pool, place + np.stack([half * np.cos(turn), depth * np.sin(turn) ** 0.7], 1))
+            position = self.eye.fovea + self.random.uniform((-0.3, -0.45), (0.3, 0.45))
+            self.eye.fill(self.pool, position + np.stack([half * np.cos(turn), depth * np.sin(turn) ** 0.7], 1))
 
     def _frond(self, base: Points, fan: float, length: float) -> None:
         """Draw a fan of fine wandering loops that leave and return to a vessel."""

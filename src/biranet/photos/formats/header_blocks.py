@@ -21,12 +21,12 @@ _XMP_TAG = re.compile(r"<([\w.:-]++)([^<>]*+)>([^<]*+)")
 _XMP_ATTRIBUTE = re.compile(r"""\s(?!xmlns:|rdf:)[\w.-]++:([\w.-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 
 
-def parse_or_scan(place: str, parse: Callable[[bytes], Iterator[HeaderField]], data: bytes) -> Iterator[HeaderField]:
+def parse_or_scan(block: str, parse: Callable[[bytes], Iterator[HeaderField]], data: bytes) -> Iterator[HeaderField]:
     """Go through the fields of one block; where it is damaged, all of it follows as bytes."""
     try:
         yield from parse(data)
     except Exception:
-        yield place, "", data
+        yield block, "", data
 
 
 def exif_fields(data: bytes) -> Iterator[HeaderField]:
@@ -36,33 +36,33 @@ def exif_fields(data: bytes) -> Iterator[HeaderField]:
     yield from exif_tags(exif, "EXIF", ExifTags.TAGS)
 
 
-def exif_tags(exif: Image.Exif, place: str, names: dict[int, str]) -> Iterator[HeaderField]:
+def exif_tags(exif: Image.Exif, block: str, names: dict[int, str]) -> Iterator[HeaderField]:
     """Go through the tags that Pillow found, and those of the directories below.
 
     Args:
         exif: The tags.
-        place: What the uppermost directory is called.
+        block: What the uppermost directory is called.
         names: Names of its tags, by number.
     """
     for tag, value in exif.items():
-        yield from _tag_fields(place, names.get(tag, "unknown"), value)
+        yield from _tag_fields(block, names.get(tag, "unknown"), value)
     for ifd, of_ifd in ((0x8769, ExifTags.TAGS), (0x8825, ExifTags.GPSTAGS), (1, ExifTags.TAGS)):
         for tag, value in exif.get_ifd(ifd).items():
             yield from _tag_fields("EXIF", of_ifd.get(tag, "unknown"), value)
 
 
-def _tag_fields(place: str, name: str, value: object) -> Iterator[HeaderField]:
+def _tag_fields(block: str, name: str, value: object) -> Iterator[HeaderField]:
     if name in ("XMLPacket", "ImageResources", "IPTCNAA", "IptcNaaInfo", "PhotoshopInfo") and isinstance(value, bytes):
         yield from xmp_fields(value) if name == "XMLPacket" else iptc_fields(value)
     elif name.startswith("XP") and isinstance(value, (bytes, tuple)):
-        yield place, name, bytes(value).decode("utf-16-le", "replace")
+        yield block, name, bytes(value).decode("utf-16-le", "replace")
     elif name == "UserComment" and isinstance(value, bytes):
         coding, text = value[:8], value[8:]
-        yield place, name, text.decode("utf-16", "replace") if coding.startswith(b"UNICODE") else as_text(text)
+        yield block, name, text.decode("utf-16", "replace") if coding.startswith(b"UNICODE") else as_text(text)
     elif isinstance(value, (bytes, str)):
-        yield place, name, value
+        yield block, name, value
     elif name.startswith("GPS") and isinstance(value, tuple):
-        yield place, name, " ".join(map(str, value)) if any(value) else ""
+        yield block, name, " ".join(map(str, value)) if any(value) else ""
 
 
 def xmp_fields(data: bytes) -> Iterator[HeaderField]:

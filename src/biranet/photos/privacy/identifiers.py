@@ -74,7 +74,7 @@ _NUMBER = re.compile(
     r"|\b[a-z]{6}\d\d[a-z]\d\d[a-z]\d{3}[a-z]\b",  # the last one: an Italian tax code
     _IGNORE_CASE,
 )
-_PLACE = re.compile(
+_ADDRESS_WORD = re.compile(
     r"\b(?:hospital|clinic|klini[ck]|cl[ií]nica|h[oô]pital|universi\w+|institut\w*|street"
     r"|stra(?:ss|ß)e|eye cent(?:er|re))"
     r"|-?\d{1,3}\.\d{4,}+\s*+[,;]\s*+-?\d{1,3}\.\d{4,}|\d{1,3}\s*+°\s*+\d",
@@ -145,7 +145,7 @@ def identifier_kinds(text: str, *, names: bool = True) -> set[str]:
     # Behind a program's signature or a camera's name people still write dates and numbers.
     signed = is_software_signature(text) and not _LABELED_NAME.search(text)
     rest = _VERSION.sub("\n", _EMAIL.sub("\n", text))
-    for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _PLACE), ("number", _NUMBER)):
+    for kind, pattern in (("contact", _PHONE), ("date", _DATE), ("place", _ADDRESS_WORD), ("number", _NUMBER)):
         rest, count = pattern.subn("\n", rest)
         if count and not (signed and kind == "place"):
             kinds.add(kind)

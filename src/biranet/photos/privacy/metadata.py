@@ -15,7 +15,7 @@ from biranet.photos.formats.dicom_header import patient_and_eyes
 from biranet.photos.formats.jpeg import comments
 from biranet.photos.privacy.pseudonyms import keyed_hash
 
-_PLACES = ("comment", "EXIF", "XMP", "IPTC", "PNG text", "TIFF tags", "DICOM", "other header data")
+_BLOCKS = ("comment", "EXIF", "XMP", "IPTC", "PNG text", "TIFF tags", "DICOM", "other header data")
 _MAX_FIELDS = 10_000
 
 
@@ -44,17 +44,17 @@ def identifiers(file: PhotoFile) -> str:
 
     if file.format is None:
         return ""
-    by_place: dict[str, set[str]] = {}
+    by_block: dict[str, set[str]] = {}
     # Damaged headers make parsers raise anything; what was found before counts.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        for place, name, value in islice(file.format.header_fields(file.opened), _MAX_FIELDS):
+        for block, name, value in islice(file.format.header_fields(file.opened), _MAX_FIELDS):
             kinds = kinds_in_bytes(value) if isinstance(value, bytes) else kinds_in_field(name, value)
-            by_place.setdefault(place, set()).update(kinds)
+            by_block.setdefault(block, set()).update(kinds)
     return "; ".join(
-        f"{place}: {', '.join(kind for kind in KINDS if kind in by_place[place])}"
-        for place in _PLACES
-        if by_place.get(place)
+        f"{block}: {', '.join(kind for kind in KINDS if kind in by_block[block])}"
+        for block in _BLOCKS
+        if by_block.get(block)
     )
 
 

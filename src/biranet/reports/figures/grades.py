@@ -113,8 +113,8 @@ def draw_forest(name: str, column: str, parts: Sequence[Mapping[str, Any]], numb
     rows += [_ForestRow(part["value"], part["n"], Numbers(part), f"value {at}") for at, part in enumerate(parts, 1)]
     height = _HEAD + len(rows) * _ROW + _FOOT
     marks: list[Mark] = []
-    for place, key in enumerate(keys):
-        marks += _draw_panel(column, rows, key, place * height)
+    for index, key in enumerate(keys):
+        marks += _draw_panel(column, rows, key, index * height)
     return figure(
         name,
         f"Subgroups by {column}",
@@ -152,12 +152,12 @@ def _draw_panel(column: str, rows: Sequence[_ForestRow], key: str, above: float)
     if shown[0].value is not None:
         whole = axes.x(shown[0].value)
         marks.append(Stroke([(whole, top), (whole, axes.bottom)], "soft", 0.8, (1, 2)))
-    for place, (row, number) in enumerate(zip(rows, shown, strict=True)):
-        y = top + (place + 0.5) * _ROW
+    for index, (row, number) in enumerate(zip(rows, shown, strict=True)):
+        y = top + (index + 0.5) * _ROW
         marks.append(Text(4, y + 2.5, shorten(row.name, names), fallback=row.fallback))
         marks.append(Text(counts, y + 2.5, thousands(row.photos), anchor="end"))
         marks.append(Text(WIDTH - 4, y + 2.5, in_text(number), anchor="end"))
-        marks += _draw_estimate(axes, number, y, of_all=place == 0)
+        marks += _draw_estimate(axes, number, y, of_all=index == 0)
     return marks
 
 
@@ -170,9 +170,9 @@ def _forest_axes(shown: Sequence[Number], left: float, right: float, top: float,
 
 def _draw_scale(axes: Axes) -> list[Mark]:
     marks: list[Mark] = []
-    places = ticks(*axes.x_range, 3)
-    digits = 1 if all(abs(tick * 10 - round(tick * 10)) < 1e-9 for tick in places) else 2
-    for tick in places:
+    tick_values = ticks(*axes.x_range, 3)
+    digits = 1 if all(abs(tick * 10 - round(tick * 10)) < 1e-9 for tick in tick_values) else 2
+    for tick in tick_values:
         marks.append(Stroke([(axes.x(tick), axes.top), (axes.x(tick), axes.bottom)], "line", 0.5))
         marks.append(Text(axes.x(tick), axes.bottom + 9, decimal(tick, digits), anchor="middle"))
     return [*marks, Stroke([(axes.left, axes.bottom), (axes.right, axes.bottom)], "soft", 0.8)]

@@ -110,8 +110,8 @@ def draw_band(axes: Axes, band: CurveBand, color: Color = "blue") -> list[Mark]:
     marks: list[Mark] = []
     for part in parts:
         if len(part) > 1:
-            upper = [(axes.x(band.x[place]), axes.y(high[place])) for place in part]
-            lower = [(axes.x(band.x[place]), axes.y(low[place])) for place in part[::-1]]
+            upper = [(axes.x(band.x[index]), axes.y(high[index])) for index in part]
+            lower = [(axes.x(band.x[index]), axes.y(low[index])) for index in part[::-1]]
             marks.append(Area([*upper, *lower], color, BAND))
     return marks
 
@@ -120,17 +120,17 @@ def draw_bars(axes: Axes, edges: Values, heights: Values, color: Color, floor: V
     """Draw bars between edges, from the floor of each, or the axis, on."""
     floor = np.zeros(len(heights)) if floor is None else floor
     marks: list[Mark] = []
-    for place in np.flatnonzero(heights).tolist():
-        left, right = axes.x(edges[place]) + 0.4, axes.x(edges[place + 1]) - 0.4
-        low, high = axes.y(floor[place]), axes.y(floor[place] + heights[place])
+    for index in np.flatnonzero(heights).tolist():
+        left, right = axes.x(edges[index]) + 0.4, axes.x(edges[index + 1]) - 0.4
+        low, high = axes.y(floor[index]), axes.y(floor[index] + heights[index])
         marks.append(Area([(left, low), (left, high), (right, high), (right, low)], color))
     return marks
 
 
-def draw_dots(places: Sequence[tuple[float, float, Shape]]) -> list[Dot]:
+def draw_dots(points: Sequence[tuple[float, float, Shape]]) -> list[Dot]:
     """Draw a dot at each place of the sheet; of those that would hide each other, each lies inside the one before."""
     dots: list[Dot] = []
-    for together in _near_each_other(places):
+    for together in _near_each_other(points):
         step = min(_DOT_STEP, _LARGEST_DOT / len(together))
         dots += [
             Dot(x, y, Dot.size + step * (len(together) - 1 - number), shape)
@@ -143,13 +143,13 @@ _DOT_STEP, _LARGEST_DOT = 1.5, 4.5
 """So much wider is each of such dots than the next one inside, and at most the outermost than a single one."""
 
 
-def _near_each_other(places: Sequence[tuple[float, float, Shape]]) -> list[list[tuple[float, float, Shape]]]:
+def _near_each_other(points: Sequence[tuple[float, float, Shape]]) -> list[list[tuple[float, float, Shape]]]:
     """Put places together whose dots would touch, directly or through others."""
     clusters: list[list[tuple[float, float, Shape]]] = []
-    for place in places:
-        near = [each for each in clusters if any(math.dist(place[:2], other[:2]) < 2 * Dot.size for other in each)]
+    for point in points:
+        near = [each for each in clusters if any(math.dist(point[:2], other[:2]) < 2 * Dot.size for other in each)]
         clusters = [each for each in clusters if each not in near]
-        clusters.append([*itertools.chain.from_iterable(near), place])
+        clusters.append([*itertools.chain.from_iterable(near), point])
     return clusters
 
 

@@ -73,11 +73,11 @@ def draw_roc(table: pd.DataFrame, curves: Curves, numbers: Numbers) -> Figure | 
             legend.append(LegendEntry(text, color, DASHES[number], band=True))
     if not legend:
         return None
-    places = []
+    points = []
     rules = _rules(table) if curves.referable_roc is not None else []
     for number, (words, x, y) in enumerate(rules):
         shape = SHAPES[number % len(SHAPES)]
-        places.append((axes.x(x), axes.y(y), shape))
+        points.append((axes.x(x), axes.y(y), shape))
         legend.append(LegendEntry(words, shape=shape, fallback=f"rule {number + 1}"))
     return figure_with_legend(
         "roc",
@@ -92,7 +92,7 @@ def draw_roc(table: pd.DataFrame, curves: Curves, numbers: Numbers) -> Figure | 
         [Stroke([(axes.left, axes.bottom), (axes.right, axes.top)], "soft", 0.8, (1, 2))],
         bands,
         lines,
-        draw_dots(places),
+        draw_dots(points),
         alt_text="Sensitivity against 1 − specificity. "
         + " ".join(
             f"Referred {words}: sensitivity {decimal(y)} at 1 − specificity {decimal(x)}." for words, x, y in rules
@@ -113,15 +113,15 @@ def draw_roc_of_models(tables: Mapping[str, pd.DataFrame], numbers: Mapping[str,
     axes = plot_axes(SQUARE)
     lines: list[Mark] = []
     legend: list[LegendEntry] = []
-    for place, (name, table) in enumerate(tables.items()):
+    for index, (name, table) in enumerate(tables.items()):
         auc = numbers[name].get("referable_auc")
         if auc is None or auc.value is None:
             continue
-        color, dash = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]
+        color, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
         corners = roc_points((table["grade"] >= REFERABLE_GRADE).to_numpy(), referable_score(probabilities(table)))
         lines = draw_curve(axes, simplify_line(corners), color, dash) + lines
         text = f"{shorten(name, 110)}: AUC {in_text(auc)}"
-        legend.append(LegendEntry(text, color, dash, fallback=f"model {place + 1}: AUC {in_text(auc)}"))
+        legend.append(LegendEntry(text, color, dash, fallback=f"model {index + 1}: AUC {in_text(auc)}"))
     if not legend:
         return None
     return figure_with_legend(
@@ -142,8 +142,8 @@ def _rules(table: pd.DataFrame) -> list[tuple[str, float, float]]:
     referable = (table["grade"] >= REFERABLE_GRADE).to_numpy()
     rules = {point_name(name.removeprefix(POINT_PREFIX)): table[name] == 1 for name in point_columns(table)}
     rules["by the predicted grade"] = table["predicted_grade"] >= REFERABLE_GRADE
-    places = [(float(who[~referable].mean()), float(who[referable].mean()), name) for name, who in rules.items()]
-    return [(name, x, y) for x, y, name in sorted(places)]
+    points = [(float(who[~referable].mean()), float(who[referable].mean()), name) for name, who in rules.items()]
+    return [(name, x, y) for x, y, name in sorted(points)]
 
 
 def draw_precision_recall(curves: Curves, numbers: Numbers) -> Figure | None:
@@ -218,18 +218,18 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
     coverage, risk = risk_coverage(referable_score(probabilities(table)), referred, referable)
     shown = coverage >= min(MIN_COVERED_PHOTOS, len(table)) / len(table)
     curve = np.stack([coverage, risk], axis=1)[shown]
-    places = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
+    points = [(1.0, float(risk[-1]), "all photos, by the predicted grade")]
     if has_decisions(table):
         decided = (table["decision"] != DECISIONS[1]).to_numpy()
         if decided.any():
             wrong = ((table["decision"] == DECISIONS[2]).to_numpy() != referable)[decided]
-            places.append((float(decided.mean()), float(wrong.mean()), "the decisions of the rule"))
-    high = 1.1 * max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in places))
+            points.append((float(decided.mean()), float(wrong.mean()), "the decisions of the rule"))
+    high = 1.1 * max(0.05, float(curve[:, 1].max()), *(y for _, y, _ in points))
     axes = plot_axes(_HEIGHT, y_range=(0, high))
     legend = [LegendEntry(f"by confidence: area {in_text(number, 3)}", "blue")]
-    legend += [LegendEntry(name, shape=shape) for (_, _, name), shape in zip(places, SHAPES[::2], strict=False)]
+    legend += [LegendEntry(name, shape=shape) for (_, _, name), shape in zip(points, SHAPES[::2], strict=False)]
     line = simplify_line(curve / [1, high]) * [1, high]
-    dots = draw_dots([(axes.x(x), axes.y(y), shape) for (x, y, _), shape in zip(places, SHAPES[::2], strict=False)])
+    dots = draw_dots([(axes.x(x), axes.y(y), shape) for (x, y, _), shape in zip(points, SHAPES[::2], strict=False)])
     return figure_with_legend(
         "risk_coverage",
         "Risk against coverage",
@@ -250,6 +250,6 @@ def draw_risk_coverage(table: pd.DataFrame, number: Number) -> Figure:
         "first. "
         + " ".join(
             f"{name.capitalize()}: {percent(x)} of the photos decided, {decimal(100 * y, 1)} % of these wrongly."
-            for x, y, name in places
+            for x, y, name in points
         ),
     )

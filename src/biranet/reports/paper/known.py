@@ -40,7 +40,7 @@ def _pool_patients(facts: Sequence[Fact | None]) -> PatientsFact:
         sum(each.photos for each in patients),
         sum(each.unknown for each in patients),
         sum(each.guessed for each in patients),
-        tuple(sorted({place for each in patients for place in each.guessed_from}, key=GUESSED_FROM.index)),
+        tuple(sorted({source for each in patients for source in each.guessed_from}, key=GUESSED_FROM.index)),
     )
 
 

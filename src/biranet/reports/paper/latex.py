@@ -46,7 +46,7 @@ def as_latex(text: str) -> str:
     line = " ".join(escape_control(text).split())
     parts = [_SPECIAL.sub(lambda match: _WORDS[match[0]], part) for part in _LIGATURE.split(line)]
     # The parts at odd places are the letters that another one of their kind follows.
-    return "".join(f"{part}{{}}" if place % 2 else part for place, part in enumerate(parts))
+    return "".join(f"{part}{{}}" if index % 2 else part for index, part in enumerate(parts))
 
 
 TEXT_WIDTH_PT = 345.0
@@ -103,11 +103,11 @@ def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence
         ord(letter) < 0x250 or letter in _WORDS for line in [[caption], *lines] for cell in line for letter in cell
     )
     needs = r"\usepackage{booktabs}" + ("" if plain else ", and LuaLaTeX or XeLaTeX with a font that has its letters")
-    widths = [max(text_width_pt(line[place]) for line in lines) for place in range(len(heads))]
+    widths = [max(text_width_pt(line[column]) for line in lines) for column in range(len(heads))]
     blocks, room = _divide(widths, words)
     limits = _share(widths[:words], room)
     parts = [
-        _tabular([[*line[:words], *(line[place] for place in block)] for line in lines], widths[:words], limits)
+        _tabular([[*line[:words], *(line[column] for column in block)] for line in lines], widths[:words], limits)
         for block in blocks
     ]
     return "\n".join(
@@ -134,18 +134,19 @@ def _divide(widths: Sequence[float], words: int) -> tuple[list[range], float]:
         edges = [words + round(numbers * block / count) for block in range(count + 1)]
         blocks = [range(*ends) for ends in itertools.pairwise(edges)]
         rooms = [
-            TEXT_WIDTH_PT - sum(widths[place] + _GAP_PT for place in block) - _GAP_PT * (words - 1) for block in blocks
+            TEXT_WIDTH_PT - sum(widths[column] + _GAP_PT for column in block) - _GAP_PT * (words - 1)
+            for block in blocks
         ]
         if min(rooms) >= asked:
             return blocks, min(rooms)
-    return [range(place, place + 1) for place in range(words, len(widths))], asked
+    return [range(column, column + 1) for column in range(words, len(widths))], asked
 
 
 def _share(widths: Sequence[float], room: float) -> list[float]:
     """Divide a width among columns of words: none gets more than it needs, and none less than its equal share."""
     limits = [0.0] * len(widths)
-    for left, place in zip(range(len(widths), 0, -1), sorted(range(len(widths)), key=widths.__getitem__), strict=True):
-        limits[place] = min(widths[place], (room - sum(limits)) / left)
+    for left, column in zip(range(len(widths), 0, -1), sorted(range(len(widths)), key=widths.__getitem__), strict=True):
+        limits[column] = min(widths[column], (room - sum(limits)) / left)
     return limits
 
 

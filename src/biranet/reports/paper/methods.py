@@ -1,7 +1,7 @@
 """The methods and results of a report in sentences to take over: only what its facts say, with pandoc's citations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -25,28 +25,20 @@ from biranet.reports.paper.statistics import (
 from biranet.reports.paper.tables import Table
 from biranet.reports.paper.training import describe_training
 from biranet.reports.paper.wording import as_markdown, enumerate_words
+from biranet.reports.probe import list_probe_differences
 from biranet.reports.table_provenance import Provenance
 
 FILE_MARKER = "<!-- the methods of a report of biranet's -->"
 """Begins the file."""
 
 
-class Illustrations(NamedTuple):
-    """What a report shows beside its numbers.
-
-    Attributes:
-        figures: The figures that were drawn, by name.
-        tables: The tables that were made.
-        beside_probe: The model beside its linear probe, `first` being the probe; nothing where there is none.
-    """
-
-    figures: Mapping[str, Figure]
-    tables: Sequence[Table]
-    beside_probe: Sequence[Difference] = ()
-
-
 def write_methods(
-    title: str, table: pd.DataFrame, metrics: Mapping[str, Any], provenance: Provenance, shown: Illustrations
+    title: str,
+    table: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    provenance: Provenance,
+    figures: Iterable[Figure],
+    tables: Sequence[Table],
 ) -> str:
     """Write the methods and results of a report, and the legends of its figures and tables.
 
@@ -55,13 +47,13 @@ def write_methods(
         table: A predictions table.
         metrics: The content of its `metrics.json`.
         provenance: Where its figures come from.
-        shown: What stands beside them.
+        figures: Those that were drawn.
+        tables: Those that were made.
 
     Returns:
         Markdown.
     """
-    figures, tables, beside_probe = shown
-    facts = known_facts(provenance)
+    facts, beside_probe = known_facts(provenance), list_probe_differences(metrics)
     paragraphs = {
         "Data": describe_data(table, metrics, facts),
         "Model": describe_model(facts, count_tables(provenance)),
@@ -78,7 +70,7 @@ def write_methods(
     }
     said = [note.statement for note in provenance.notes] + list(_list_leaks(facts.get(AUDIT_FACT)))
     said_with = ["## To be said with the figures", "\n".join(f"* {as_markdown(each)}" for each in said)] if said else []
-    return _as_file(title, paragraphs, [*said_with, "## Legends", *_list_legends(figures.values(), tables)])
+    return _as_file(title, paragraphs, [*said_with, "## Legends", *_list_legends(figures, tables)])
 
 
 def write_comparison_methods(

@@ -7,7 +7,7 @@ from biranet.reports.fact_kinds import PatientsFact, SplitFact
 from biranet.reports.facts import DIVIDED_PATIENTS_FACT, DIVISION_FACT, PATIENTS_FACT, SPLIT_FACT, Fact
 from biranet.reports.paper.wording import counted, enumerate_words
 
-_PLACES = {"name": "files", "folder": "folders"}
+_SOURCES = {"name": "files", "folder": "folders"}
 
 
 def patients_of(facts: Mapping[str, Fact]) -> PatientsFact:
@@ -36,7 +36,7 @@ def guess_of(patients: PatientsFact) -> str:
     if not patients.guessed:
         return ""
     some = "some of them " if patients.guessed + patients.unknown < patients.photos else ""
-    return f"{some}as guessed from the names of {enumerate_words([_PLACES[each] for each in patients.guessed_from])}"
+    return f"{some}as guessed from the names of {enumerate_words([_SOURCES[each] for each in patients.guessed_from])}"
 
 
 def by_patient(patients: PatientsFact | None) -> str:

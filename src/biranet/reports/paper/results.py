@@ -80,7 +80,7 @@ def _clauses(numbers: Numbers, *keys: str) -> list[str]:
     """Each measure that is defined with its number; the first with a verb, which holds for the others."""
     found = [(key, number) for key in keys if (number := _defined(numbers.get(key)))]
     return [
-        f"{_CLAUSES[key]}{' was' if place == 0 else ''} {in_text(number)}" for place, (key, number) in enumerate(found)
+        f"{_CLAUSES[key]}{' was' if index == 0 else ''} {in_text(number)}" for index, (key, number) in enumerate(found)
     ]
 
 
@@ -107,9 +107,9 @@ def _describe_points(metrics: Mapping[str, Any], numbers: Numbers) -> Iterator[s
             _defined(numbers(name, section="operating_points", point=point)) for name in ("sensitivity", "specificity")
         )
         if sensitivity and specificity:
-            place = "that" if clauses else "the operating point"
+            subject = "that" if clauses else "the operating point"
             clauses.append(
-                f"{in_text(sensitivity)} and {in_text(specificity)} at {place} for {describe_aim(point, cite=False)}"
+                f"{in_text(sensitivity)} and {in_text(specificity)} at {subject} for {describe_aim(point, cite=False)}"
             )
     if clauses:
         yield f"Sensitivity and specificity were {'; '.join(clauses)}."
@@ -156,8 +156,8 @@ def _describe_folds(facts: Mapping[str, Fact]) -> Iterator[str]:
     folds = facts.get(FOLDS_FACT)
     figures = [each for each in folds if isinstance(each, FoldFigure)] if isinstance(folds, list | tuple) else []
     clauses = [
-        f"{_CLAUSES[each.key]} {'ranged ' if place == 0 else ''}from {decimal(each.low, 2)} to {decimal(each.high, 2)}"
-        for place, each in enumerate(each for each in figures if each.key in ROWS_OF["pair"])
+        f"{_CLAUSES[each.key]} {'ranged ' if index == 0 else ''}from {decimal(each.low, 2)} to {decimal(each.high, 2)}"
+        for index, each in enumerate(each for each in figures if each.key in ROWS_OF["pair"])
     ]
     if clauses:
         yield f"Over the {number_word(figures[0].of)} folds, {enumerate_words(clauses)}."

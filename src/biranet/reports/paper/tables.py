@@ -238,8 +238,8 @@ def differences_table(comparison: Mapping[str, Any]) -> Table:
 def _spread(table: Table) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and rows of the CSV, where a number with an interval has three columns."""
     names: list[str] = []
-    for place, name in enumerate(table.columns):
-        numbered = any(isinstance(row[place], Number | tuple) for row in table.rows)
+    for index, name in enumerate(table.columns):
+        numbered = any(isinstance(row[index], Number | tuple) for row in table.rows)
         names += [name, f"{name}_low", f"{name}_high"] if numbered else [name]
     rows = []
     for row in table.rows:

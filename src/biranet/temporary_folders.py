@@ -23,7 +23,7 @@ _ENDING_S = 600
 
 
 @contextmanager
-def temporary_place(within: Path, prefix: str) -> Iterator[Path]:
+def temporary_folder(within: Path, prefix: str) -> Iterator[Path]:
     """Make a folder for this process, and delete what processes that were killed have left in theirs.
 
     Args:
@@ -37,48 +37,48 @@ def temporary_place(within: Path, prefix: str) -> Iterator[Path]:
         InputError: If nothing can be written there, or there are no locks.
 
     Example:
-        >>> with temporary_place(Path(tempfile.gettempdir()), "biranet-doctest-") as place:
-        ...     place.is_dir()
+        >>> with temporary_folder(Path(tempfile.gettempdir()), "biranet-doctest-") as folder:
+        ...     folder.is_dir()
         True
-        >>> place.exists()
+        >>> folder.exists()
         False
     """
     for left in within.glob(f"{prefix}*"):
         with suppress(OSError, InputError):
             _delete_left(left)
     try:
-        place = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
     except OSError as error:
         raise InputError(f"cannot write in {within}: {error.strerror or error}; make room, or set TMPDIR") from error
     try:
-        with exclusive_file(place / _LOCK) as lock:
+        with exclusive_file(folder / _LOCK) as lock:
             if lock is not None:
                 lock.write("in use\n")
                 lock.flush()
-            yield place
+            yield folder
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _delete_left(place: Path) -> None:
+def _delete_left(folder: Path) -> None:
     """Empty a folder of ours whose process has ended, and delete it a while later."""
-    state = place.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or not (place / _LOCK).stat().st_size:
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or not (folder / _LOCK).stat().st_size:
         return
-    with exclusive_file(place / _LOCK) as lock:
+    with exclusive_file(folder / _LOCK) as lock:
         if lock is None:
             return
         lock.seek(0)
         was_ended = _ENDED in lock.read()
-        is_over = was_ended and time.time() - (place / _LOCK).stat().st_mtime > _ENDING_S
+        is_over = was_ended and time.time() - (folder / _LOCK).stat().st_mtime > _ENDING_S
         if not was_ended:
             lock.write(_ENDED)
-        for each in place.iterdir():
+        for each in folder.iterdir():
             if each.is_dir() and not each.is_symlink():
                 shutil.rmtree(each, ignore_errors=True)
             elif each.name != _LOCK:
                 each.unlink(missing_ok=True)
         # Without the lock, nobody would know it as ours.
-        if is_over and [each.name for each in place.iterdir()] == [_LOCK]:
-            (place / _LOCK).unlink()
-            place.rmdir()
+        if is_over and [each.name for each in folder.iterdir()] == [_LOCK]:
+            (folder / _LOCK).unlink()
+            folder.rmdir()

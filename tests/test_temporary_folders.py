@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from biranet.errors import InputError
-from biranet.temporary_places import temporary_place
+from biranet.temporary_folders import temporary_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from biranet.temporary_places import temporary_place
-with temporary_place(Path(sys.argv[1]), "ours-") as place:
+from biranet.temporary_folders import temporary_folder
+with temporary_folder(Path(sys.argv[1]), "ours-") as place:
     (place / "session").mkdir()
     (place / "session" / "log").touch()
     (place / "latest").symlink_to("session")
@@ -67,7 +67,7 @@ def test_nothing_else_goes(tmp_path, hold, tree):
     (tmp_path / "ours-link").symlink_to(tmp_path / "theirs")
     (tmp_path / "ours-file").touch()
     before = tree(tmp_path)
-    with temporary_place(tmp_path, "ours-") as place:
+    with temporary_folder(tmp_path, "ours-") as place:
         assert place.is_dir()
     assert tree(tmp_path) == before and living.exists()
 
@@ -75,6 +75,6 @@ def test_nothing_else_goes(tmp_path, hold, tree):
 def test_where_nothing_can_be_written_is_one_sentence(tmp_path):
     with (
         pytest.raises(InputError, match=r"cannot write in .*missing: No such file"),
-        temporary_place(tmp_path / "missing", "ours-"),
+        temporary_folder(tmp_path / "missing", "ours-"),
     ):
         pass
