@@ -52,14 +52,14 @@ def grade_share(photos: Sequence[bytes], seconds: float, start: Any, graded: Any
     import cv2
 
     import biranet
-    from biranet.inference.loading import Task, load_photo
+    from biranet.inference.loading import PhotoTask, load_photo
 
     cv2.setNumThreads(1)
     grader = biranet.load()
     info = grader.info
 
     def grade(photo: bytes) -> None:
-        task = Task(photo)
+        task = PhotoTask(photo)
         loaded = load_photo(task, preparation=info.preparation, image_size=info.image_size, keep_ungradable=False)
         [answer] = grader.answer([loaded])
         assert answer is not None and answer.grade is not None

@@ -11,7 +11,7 @@ import litserve
 from fastapi import UploadFile
 
 import biranet
-from biranet.inference.loading import Task, load_photo
+from biranet.inference.loading import PhotoTask, load_photo
 
 
 class Api(litserve.LitAPI):
@@ -24,7 +24,9 @@ class Api(litserve.LitAPI):
 
     def predict(self, data: bytes) -> Any:
         info = self.grader.info
-        loaded = load_photo(Task(data), preparation=info.preparation, image_size=info.image_size, keep_ungradable=False)
+        loaded = load_photo(
+            PhotoTask(data), preparation=info.preparation, image_size=info.image_size, keep_ungradable=False
+        )
         [answer] = self.grader.answer([loaded])
         assert answer is not None
         return answer.values()

@@ -23,7 +23,7 @@ from biranet.learning.lesion_branch.head import LesionHead, average_to_cells
 from biranet.learning.lesion_settings import CELL_PX, PATCH_STEP_PX
 from biranet.learning.lesions.loss import lesion_loss
 from biranet.learning.lesions.network import Stages
-from biranet.learning.lesions.patches import View, draw_patches, draw_view, read_square
+from biranet.learning.lesions.patches import TurnedSquare, draw_patches, draw_view, read_square
 from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.schedule import Schedule, make_optimizer
@@ -199,7 +199,7 @@ def _patches(backbone: Backbone, folder: Path, photo: MaskedPhoto, number: int) 
         maps = [each[0].half() for each in backbone.maps(normalize(torch.from_numpy(pixels)[None], NORMALIZATION))]
         # The image itself is not learned from.
         nothing = torch.zeros(()).expand(0, *pixels.shape[:2])
-        drawn.append(draw_patches([View(nothing, maps, covered, square.known)], STRIDES, config, random))
+        drawn.append(draw_patches([TurnedSquare(nothing, maps, covered, square.known)], STRIDES, config, random))
     return _Drawn(
         [torch.cat(each).half() for each in zip(*(patches.frozen_maps for patches in drawn), strict=True)],
         torch.cat([patches.coverage for patches in drawn]),

@@ -8,7 +8,7 @@ from pyarrow import parquet
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.errors import InputError
 from biranet.inference.inputs import list_photos
-from biranet.inference.loading import Header, Task
+from biranet.inference.loading import Header, PhotoTask
 from biranet.inference.prediction import Prediction
 from biranet.inference.ray_parts import (
     ID,
@@ -59,7 +59,9 @@ def write(folder, number, photos, rows=PLAIN, further=NOTHING_FURTHER):
 def listed(names, subject=LISTED_SUBJECT):
     """Photos as a list names them now; of c, which is missing, it never says whose it is."""
     return {
-        name: ListedPhoto(name, Task(b"", name=f"{name}.jpg", subject=NOBODY if name == "c" else subject), Further())
+        name: ListedPhoto(
+            name, PhotoTask(b"", name=f"{name}.jpg", subject=NOBODY if name == "c" else subject), Further()
+        )
         for name in names
     }
 

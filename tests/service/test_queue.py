@@ -19,10 +19,10 @@ from biranet.service.repeats import KEPT_SECONDS, MAX_KEPT_BYTES, MAX_KEYS, Repe
 from biranet.service.request_error import RequestError
 from biranet.service.service import Service
 from biranet.service.settings import Model, Settings
-from biranet.service.worker import Loaded
+from biranet.service.worker import ModelLoaded
 from biranet.service.workers import Workers, _Feeder
 
-LOADED = Loaded("", "", "", 1, Rules(), ())
+LOADED = ModelLoaded("", "", "", 1, Rules(), ())
 
 
 def parcel(photos=1):

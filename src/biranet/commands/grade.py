@@ -23,8 +23,8 @@ from biranet.grades import DECISIONS, DISCLAIMER
 from biranet.words import counted
 
 if TYPE_CHECKING:
-    from biranet.inference.grading import Graded
-    from biranet.inference.inputs import PhotoList, PhotoPlace
+    from biranet.inference.grading import GradingSummary
+    from biranet.inference.inputs import PhotoList, PhotoPath
     from biranet.learning.checkpoint_info import CheckpointInfo
 
 
@@ -76,7 +76,7 @@ class Grade(Command):
     def run(self) -> int:
         """Grade what is left to do, and write the tables."""
         from biranet.inference.engines import load_engine
-        from biranet.inference.grading import Asked, grade_listed
+        from biranet.inference.grading import GradingOptions, grade_listed
         from biranet.inference.inputs import beside, list_photos, outputs_of_grading, parse_input
         from biranet.inference.shards import Shard
         from biranet.learning.shipped_models import find_checkpoint
@@ -96,7 +96,7 @@ class Grade(Command):
             return self._run_on_cluster(self.ray, inputs, listed, checkpoint)
         with outputs_of_grading(self.table, self.overlay, inputs, listed.files, checkpoint) as out:
             predictor = load_engine(checkpoint, self.engine, computing.device)
-            asked = Asked(
+            options = GradingOptions(
                 self.table,
                 self.overlay,
                 self.overlay_opacity,
@@ -106,7 +106,7 @@ class Grade(Command):
                 workers=computing.workers,
                 shard=self.shard,
             )
-            graded = grade_listed(predictor, listed, out, asked)
+            graded = grade_listed(predictor, listed, out, options)
         print("\n".join(self._describe(graded, listed, predictor.info, checkpoint, beside(self.table, "patients"))))
         done = graded.decisions.total()
         if not graded.is_whole:
@@ -117,7 +117,7 @@ class Grade(Command):
         return 1 if graded.decisions[""] else 0
 
     def _run_on_cluster(
-        self, address: str, inputs: "Sequence[PhotoPlace]", listed: "PhotoList", checkpoint: Path
+        self, address: str, inputs: "Sequence[PhotoPath]", listed: "PhotoList", checkpoint: Path
     ) -> int:
         """Grade what is left to do on a cluster, and write the tables."""
         for flag, given in (("--overlay", self.overlay), ("--shard", self.shard)):
@@ -125,16 +125,18 @@ class Grade(Command):
                 raise InputError(f"{flag} is not for a cluster; leave it out, or --ray")
         computing = self.computing.resolve()
         with open_cluster(address, computing.workers) as cluster:
-            from biranet.inference.ray_grading import Asked, beside_parts, grade_on_cluster, outputs_on_cluster
+            from biranet.inference.ray_grading import ClusterOptions, beside_parts, grade_on_cluster, outputs_on_cluster
 
-            asked = Asked(self.engine, computing.device, self.keep_ungradable, self.retry_failed, self.batch_size)
+            options = ClusterOptions(
+                self.engine, computing.device, self.keep_ungradable, self.retry_failed, self.batch_size
+            )
             with outputs_on_cluster(self.table, inputs, listed.files, checkpoint) as out:
-                graded, info = grade_on_cluster(listed, out, checkpoint, cluster, asked)
+                graded, info = grade_on_cluster(listed, out, checkpoint, cluster, options)
         print("\n".join(self._describe(graded, listed, info, checkpoint, beside_parts(self.table, "patients"))))
         return 1 if graded.decisions[""] else 0
 
     def _describe(
-        self, graded: "Graded", listed: "PhotoList", info: "CheckpointInfo", checkpoint: Path, patients: Path
+        self, graded: "GradingSummary", listed: "PhotoList", info: "CheckpointInfo", checkpoint: Path, patients: Path
     ) -> Iterator[str]:
         """Say what was decided, how grades were made, and what makes one doubt them."""
         from biranet.decisions.rule_doubts import find_doubts

@@ -20,7 +20,7 @@ import numpy as np
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, parse_json, sha256_of
-from biranet.inference.loading import Header, Loaded, whose
+from biranet.inference.loading import Header, LoadedPhoto, whose
 from biranet.inference.pictures import PictureMark
 from biranet.inference.prediction import Prediction
 from biranet.outputs import file_kind, head_of
@@ -90,7 +90,7 @@ def _digest_in(line: str) -> str:
         return ""
 
 
-def make_record(loaded: Loaded, answer: Prediction, picture: PictureMark | None) -> Record:
+def make_record(loaded: LoadedPhoto, answer: Prediction, picture: PictureMark | None) -> Record:
     """Write down what was found out of a photo.
 
     Args:

@@ -20,7 +20,7 @@ from biranet.decisions.rules import decide
 from biranet.errors import InputError, PhotoError
 from biranet.inference.engines import load_engine
 from biranet.inference.lesions import Lesions
-from biranet.inference.loading import Loaded, Task, encode_photo, load_photo
+from biranet.inference.loading import LoadedPhoto, PhotoTask, encode_photo, load_photo
 from biranet.inference.prediction import Prediction
 from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.lesion_branch.maps import LesionMaps
@@ -31,7 +31,7 @@ from biranet.photos.parallel import map_in_processes
 from biranet.setting_names import setting
 
 
-class Graded(NamedTuple):
+class NetworkAnswer(NamedTuple):
     """An answer of the network, before it is said of which photo.
 
     Attributes:
@@ -140,13 +140,15 @@ class Grader:
         load_one = self._loader(keep_ungradable=keep_ungradable)
         loaded = [
             load_one(
-                Task(Path(photo) if isinstance(photo, (str, Path)) else encode_photo(photo), subject=subject, name=name)
+                PhotoTask(
+                    Path(photo) if isinstance(photo, (str, Path)) else encode_photo(photo), subject=subject, name=name
+                )
             )
             for name, (photo, subject) in zip(names, photos, strict=True)
         ]
         return [answer for answer in self.answer(loaded) if answer is not None]
 
-    def _loader(self, *, keep_ungradable: bool) -> "partial[Loaded]":
+    def _loader(self, *, keep_ungradable: bool) -> "partial[LoadedPhoto]":
         preparation, image_size = self.info.preparation, self.info.image_size
         return partial(load_photo, preparation=preparation, image_size=image_size, keep_ungradable=keep_ungradable)
 
@@ -182,7 +184,7 @@ class Grader:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
         refusals, known = refused or {}, subjects or {}
         tasks = (
-            Task(path, refusals.get(path, ""), known.get(path, NOBODY), name)
+            PhotoTask(path, refusals.get(path, ""), known.get(path, NOBODY), name)
             for name, path in zip(names, map(Path, names), strict=True)
         )
         # One batch is prepared before processes have started.
@@ -191,8 +193,8 @@ class Grader:
         return (answer for batch in batches for _, answer in batch if answer is not None)
 
     def grade_tasks(
-        self, tasks: Iterable[Task], *, batch_size: int, workers: int, keep_ungradable: bool
-    ) -> Generator[list[tuple[Loaded, Prediction | None]], None, None]:
+        self, tasks: Iterable[PhotoTask], *, batch_size: int, workers: int, keep_ungradable: bool
+    ) -> Generator[list[tuple[LoadedPhoto, Prediction | None]], None, None]:
         """Grade photos batch by batch, in bounded memory.
 
         Which photos are computed together changes the last digits of their answers, so who wants the same ones again
@@ -219,13 +221,13 @@ class Grader:
         return self._predict_prepared(prepared, batch_size)
 
     def _predict_prepared(
-        self, prepared: Generator[Loaded, None, None], batch_size: int
-    ) -> Generator[list[tuple[Loaded, Prediction | None]], None, None]:
+        self, prepared: Generator[LoadedPhoto, None, None], batch_size: int
+    ) -> Generator[list[tuple[LoadedPhoto, Prediction | None]], None, None]:
         with closing(prepared):
             while batch := list(islice(prepared, batch_size)):
                 yield list(zip(batch, self.answer(batch), strict=True))
 
-    def answer(self, loaded: Sequence[Loaded]) -> Iterator[Prediction | None]:
+    def answer(self, loaded: Sequence[LoadedPhoto]) -> Iterator[Prediction | None]:
         """Answer for a batch of photos that `load_photo` has loaded.
 
         Args:
@@ -246,7 +248,7 @@ class Grader:
                 answer = Prediction(photo.name, photo.error.status, str(photo.error), action=photo.action)
             yield dataclasses.replace(answer, margin=photo.margin, subject=photo.subject)
 
-    def _with_photo(self, graded: Graded, photo: Loaded) -> Prediction:
+    def _with_photo(self, graded: NetworkAnswer, photo: LoadedPhoto) -> Prediction:
         """Say of which photo an answer is, and where in it lesions lie."""
         answer = dataclasses.replace(graded.answer, file=photo.name, photo=photo.pixels, original=photo.original)
         if graded.lesions is None or self.info.lesions is None or photo.original is None:
@@ -255,7 +257,7 @@ class Grader:
         thresholds, source = self.info.lesions.thresholds, photo.original.source
         return dataclasses.replace(answer, lesions=Lesions(photo.name, maps, thresholds, source, photo.sha256))
 
-    def _grade(self, photos: Sequence[Pixels]) -> Iterator[Graded]:
+    def _grade(self, photos: Sequence[Pixels]) -> Iterator[NetworkAnswer]:
         rules = self.info.rules
         predicted = self.predictor.predict(np.stack(photos))
         answers = decide(predicted.probabilities, rules)
@@ -276,7 +278,7 @@ class Grader:
                 model=model_name(self.predictor.origin),
                 lesion_evidence=moved,
             )
-            yield Graded(answer, lesions)
+            yield NetworkAnswer(answer, lesions)
 
 
 def load(

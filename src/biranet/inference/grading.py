@@ -27,7 +27,7 @@ from biranet.inference.grade_journal import (
 )
 from biranet.inference.grader import Grader
 from biranet.inference.inputs import Outputs, PhotoList
-from biranet.inference.loading import Loaded, Task
+from biranet.inference.loading import LoadedPhoto, PhotoTask
 from biranet.inference.patient_tables import PatientTally, write_patients
 from biranet.inference.pictures import PictureMark, find_picture, picture_name, remove_picture, save_picture
 from biranet.inference.prediction import Prediction
@@ -39,7 +39,7 @@ from biranet.typed_tables import Columns, Row, write_typed
 
 
 @dataclass(frozen=True)
-class Asked:
+class GradingOptions:
     """How photos are to be graded.
 
     Attributes:
@@ -64,7 +64,7 @@ class Asked:
 
 
 @dataclass
-class Graded:
+class GradingSummary:
     """What has become of the photos.
 
     Attributes:
@@ -96,14 +96,16 @@ class Graded:
         return self.patients.count_photo(answer.file, answer.subject)
 
 
-def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, asked: Asked) -> Graded:
+def grade_listed(
+    predictor: LoadedPredictor, listed: PhotoList, out: Outputs, options: GradingOptions
+) -> GradingSummary:
     """Grade the photos of a list and write the tables, or go on where an earlier run was stopped.
 
     Args:
         predictor: The model.
         listed: The photos.
         out: The tables, claimed for this process.
-        asked: How.
+        options: How.
 
     Returns:
         What has become of the photos. Where a signal came, there may be rows for some only.
@@ -117,20 +119,20 @@ def grade_listed(predictor: LoadedPredictor, listed: PhotoList, out: Outputs, as
         "model": predictor.sha256,
         "engine": predictor.package,
         "biranet": version("biranet"),
-        "setting of --keep-ungradable": asked.keep_ungradable,
+        "setting of --keep-ungradable": options.keep_ungradable,
     }
     before = out.photos.exists()
-    with open_grade_journal(out.photos, asked.out) as journal, stop_signals() as stopped:
-        journal.begin(settings, {"retry_failed": asked.retry_failed, "shard": asked.shard}, map(str, listed.files))
-        run = _Run(journal, listed, asked)
-        tally = PatientTally(is_shard=bool(asked.shard))
-        graded = Graded(len(listed.files), tally, dropped=run.dropped, outdated_by=journal.outdated_by)
+    with open_grade_journal(out.photos, options.out) as journal, stop_signals() as stopped:
+        journal.begin(settings, {"retry_failed": options.retry_failed, "shard": options.shard}, map(str, listed.files))
+        run = _Run(journal, listed, options)
+        tally = PatientTally(is_shard=bool(options.shard))
+        graded = GradingSummary(len(listed.files), tally, dropped=run.dropped, outdated_by=journal.outdated_by)
         graded.is_whole = run.grade(Grader(predictor), stopped)
         graded.taken_over = run.taken_over
         if not graded.is_whole:
             if before and not journal.is_partial:
                 raise InterruptedRunError(
-                    f"stopped; {asked.out} holds the table of before, which is unchanged; the same command goes on"
+                    f"stopped; {options.out} holds the table of before, which is unchanged; the same command goes on"
                 )
             if not run.done:
                 raise InterruptedRunError("stopped before a photo was graded; nothing was written")
@@ -156,27 +158,27 @@ class _Run:
         done: For how many there is an answer.
     """
 
-    def __init__(self, journal: GradeJournal, listed: PhotoList, asked: Asked) -> None:
+    def __init__(self, journal: GradeJournal, listed: PhotoList, options: GradingOptions) -> None:
         self.taken_over = self.done = 0
         self.numbers: dict[str, int] = {}
         for number, file in enumerate(listed.files):
             self.numbers.setdefault(str(file), number)
         self.dropped = len(journal) - sum(journal.find(name) is not None for name in self.numbers)
         self._rows_of = Counter(map(str, listed.files))
-        self._journal, self._listed, self._asked = journal, listed, asked
+        self._journal, self._listed, self._options = journal, listed, options
         self._outdated: set[str] = set()
 
     def grade(self, grader: Grader, stopped: Sequence[int]) -> bool:
         """Grade what is left to do, until a signal comes; tell whether all is done."""
-        asked, left = self._asked, [number for number in self.numbers.values() if not self._is_known(number)]
+        options, left = self._options, [number for number in self.numbers.values() if not self._is_known(number)]
         self.done = before = len(self.numbers) - len(left)
         self.taken_over = len(self._listed.files) - sum(self._rows_of[str(self._listed.files[each])] for each in left)
         # One batch is prepared before processes have started.
         batches = grader.grade_tasks(
             map(self._task, left),
-            batch_size=asked.batch_size,
-            workers=asked.workers if len(left) > asked.batch_size else 0,
-            keep_ungradable=asked.keep_ungradable,
+            batch_size=options.batch_size,
+            workers=options.workers if len(left) > options.batch_size else 0,
+            keep_ungradable=options.keep_ungradable,
         )
         bar = progress_bar(total=len(self.numbers), initial=self.done, unit="photo", leave=False)
         with closing(batches), bar:
@@ -213,13 +215,13 @@ class _Run:
 
     def _is_usable(self, record: Record) -> bool:
         """Whether the answer for a photo is to be taken over if its file is the same."""
-        if self._asked.retry_failed and record["status"] != "ok" and not self._journal.is_new(record):
+        if self._options.retry_failed and record["status"] != "ok" and not self._journal.is_new(record):
             return False
         return has_readable_header(record) and self._has_picture(record)
 
     def _has_picture(self, record: Record) -> bool:
         """Whether a photo has the picture that was drawn of it, where one is asked for."""
-        folder, opacity = self._asked.overlay, self._asked.opacity
+        folder, opacity = self._options.overlay, self._options.opacity
         if folder is None or record["status"] != "ok":
             return True
         return bool(record["picture"] == find_picture(folder, record["file"], opacity))
@@ -230,36 +232,36 @@ class _Run:
         Returns:
             How many there were, and those that are left to a run that has pictures to draw.
         """
-        folder = self._asked.overlay
+        folder = self._options.overlay
         shown = {picture_name(name) for name in self.numbers if (self._journal.find(name) or {}).get("picture")}
         marks = (mark for mark in self._journal.pictures() if mark["name"] not in shown)
         old = list({(mark["name"], mark["sha256"]): mark for mark in marks}.values())
         return (0, old) if folder is None else (sum(remove_picture(folder, mark) for mark in old), [])
 
-    def _task(self, number: int) -> Task:
+    def _task(self, number: int) -> PhotoTask:
         file = self._listed.files[number]
         record = self._journal.find(str(file))
         known, state = "", self._state(number)
         if record is not None and self._is_usable(record):
             known, state = record["sha256"], state or record["state"]
         refused, subject = self._listed.refused.get(file, ""), self._listed.subjects.get(file, NOBODY)
-        return Task(file, refused, subject, str(file), state, known)
+        return PhotoTask(file, refused, subject, str(file), state, known)
 
-    def _record(self, loaded: Loaded, answer: Prediction | None) -> Record:
+    def _record(self, loaded: LoadedPhoto, answer: Prediction | None) -> Record:
         """What is to be kept of a photo; its picture is saved before."""
         if answer is None:
             self.taken_over += self._rows_of[loaded.name]
             return {**(self._journal.find(loaded.name) or {}), "state": dict(loaded.state)}
-        folder = self._asked.overlay
-        picture = None if folder is None else save_picture(folder, answer, self._asked.opacity)
+        folder = self._options.overlay
+        picture = None if folder is None else save_picture(folder, answer, self._options.opacity)
         return make_record(loaded, answer, picture)
 
-    def table(self, graded: Graded) -> tuple[Columns, Iterator[Row]]:
+    def table(self, graded: GradingSummary) -> tuple[Columns, Iterator[Row]]:
         """The table of photos, as far as there are answers, in the order of the list; they are counted on the way."""
         rows = GradeRows(self._listed.columns)
         return rows.columns, self._rows(rows, graded)
 
-    def _rows(self, rows: GradeRows, graded: Graded) -> Iterator[Row]:
+    def _rows(self, rows: GradeRows, graded: GradingSummary) -> Iterator[Row]:
         for number, further in enumerate(self._listed.further):
             answer = self._answer(number)
             if answer is not None and answer.file not in self._outdated:

@@ -43,11 +43,11 @@ from biranet.tables import read_table
 from biranet.text_files import refuse_packed
 from biranet.typed_tables import check_table_format, has_columns
 
-PhotoPlace = Path | Address
+PhotoPath = Path | Address
 """Where a photo is: a file, or an address."""
 
 
-def parse_input(text: str) -> PhotoPlace:
+def parse_input(text: str) -> PhotoPath:
     """Read what is given to grade: a path, or an address.
 
     Raises:
@@ -70,15 +70,15 @@ class PhotoList:
         columns: All further columns of tables.
     """
 
-    files: list[PhotoPlace]
-    refused: Mapping[PhotoPlace, str]
+    files: list[PhotoPath]
+    refused: Mapping[PhotoPath, str]
     skipped: list[str]
-    subjects: Mapping[PhotoPlace, Subject] = field(default_factory=dict)
+    subjects: Mapping[PhotoPath, Subject] = field(default_factory=dict)
     further: Sequence[Further] = ()
     columns: Sequence[str] = ()
 
 
-def list_photos(inputs: Sequence[PhotoPlace], names: NamePattern | None = None) -> PhotoList:
+def list_photos(inputs: Sequence[PhotoPath], names: NamePattern | None = None) -> PhotoList:
     """List the photo files behind paths, as `biranet prepare` finds them.
 
     Args:
@@ -96,10 +96,10 @@ def list_photos(inputs: Sequence[PhotoPlace], names: NamePattern | None = None) 
             column, a name that may mean several photos or an eye that is none, there is no photo; if a photo is called
             another patient's or eye in another place; or if no name fits the pattern.
     """
-    files: list[PhotoPlace] = []
-    refused: dict[PhotoPlace, str] = {}
+    files: list[PhotoPath] = []
+    refused: dict[PhotoPath, str] = {}
     skipped: list[str] = []
-    subjects: dict[PhotoPlace, Subject] = {}
+    subjects: dict[PhotoPath, Subject] = {}
     further: list[Further] = []
     for given in inputs:
         behind = _photos_at(given, skipped) if isinstance(given, Address) else _photos_behind(given, skipped)
@@ -121,7 +121,7 @@ def list_photos(inputs: Sequence[PhotoPlace], names: NamePattern | None = None) 
     return PhotoList(files, refused, [*skipped, *misleading_names(subjects)], subjects, further, columns)
 
 
-def _check_addresses(files: Iterable[PhotoPlace]) -> None:
+def _check_addresses(files: Iterable[PhotoPath]) -> None:
     """Refuse addresses of which none can be reached, and those that only differ in what is not written down."""
     urls: dict[str, str] = {}
     for file in files:
@@ -133,7 +133,7 @@ def _check_addresses(files: Iterable[PhotoPlace]) -> None:
     check_reachable(file for file in dict.fromkeys(files) if isinstance(file, Address))
 
 
-_Listed = tuple[PhotoPlace, str, Subject, Further]
+_Listed = tuple[PhotoPath, str, Subject, Further]
 """A photo, why it must not be read or which one may be meant, whose it is, and what else is said of it."""
 
 
@@ -193,7 +193,7 @@ def _rows_at(address: Address, skipped: list[str]) -> list[_Row]:
             raise InputError(str(error).replace(str(table), str(address))) from error
 
 
-def _rows(table: Path, named: PhotoPlace, skipped: list[str]) -> Iterator[_Row]:
+def _rows(table: Path, named: PhotoPath, skipped: list[str]) -> Iterator[_Row]:
     """The rows of a list; what they leave unsaid is added to the sentences about what was skipped."""
     cells = read_table(table, ["file"])
     skipped += overlooked_columns(cells, named)
@@ -257,7 +257,7 @@ class Outputs(NamedTuple):
 
 @contextmanager
 def outputs_of_grading(
-    out: Path, overlay: Path | None, inputs: Sequence[PhotoPlace], files: Sequence[PhotoPlace], checkpoint: Path
+    out: Path, overlay: Path | None, inputs: Sequence[PhotoPath], files: Sequence[PhotoPath], checkpoint: Path
 ) -> Iterator[Outputs]:
     """Ask for the outputs of grading, and keep all others from them meanwhile.
 
@@ -292,7 +292,7 @@ def outputs_of_grading(
 
 
 def claim_pictures(
-    folder: Path, inputs: Iterable[PhotoPlace], files: Iterable[PhotoPlace], tables: Collection[Path]
+    folder: Path, inputs: Iterable[PhotoPath], files: Iterable[PhotoPath], tables: Collection[Path]
 ) -> AbstractContextManager[Path]:
     """Ask for a folder of pictures, and keep all others from it meanwhile.
 

@@ -25,7 +25,7 @@ NEEDED_PX = {"MA": 768, "HE": 384, "EX": 256, "SE": 384}
 _Cells = npt.NDArray[np.float64]
 
 
-class Disc(NamedTuple):
+class OpticDisc(NamedTuple):
     """The optic disc.
 
     Attributes:
@@ -94,7 +94,7 @@ def describe_lesions(
     return findings
 
 
-def find_disc(shares: npt.NDArray[np.float32], threshold: float) -> Disc | None:
+def find_disc(shares: npt.NDArray[np.float32], threshold: float) -> OpticDisc | None:
     """Find the optic disc: the largest part of its map, where that has the size of one.
 
     Args:
@@ -112,10 +112,10 @@ def find_disc(shares: npt.NDArray[np.float32], threshold: float) -> Disc | None:
     if not DISC_SIDES[0] <= diameter / shares.shape[-1] <= DISC_SIDES[1]:
         return None
     x, y = centers[largest] + 0.5
-    return Disc(float(x), float(y), area, diameter)
+    return OpticDisc(float(x), float(y), area, diameter)
 
 
-def find_macula(disc: Disc | None, cells: int) -> tuple[_Cells | None, str]:
+def find_macula(disc: OpticDisc | None, cells: int) -> tuple[_Cells | None, str]:
     """Say where the macula lies, by where the disc does; nobody has looked for the macula itself.
 
     Args:
@@ -138,7 +138,9 @@ def find_macula(disc: Disc | None, cells: int) -> tuple[_Cells | None, str]:
     return macula, ""
 
 
-def _describe(drawn: npt.NDArray[np.bool_], disc: Disc | None, macula: _Cells | None, why_not: str) -> LesionFinding:
+def _describe(
+    drawn: npt.NDArray[np.bool_], disc: OpticDisc | None, macula: _Cells | None, why_not: str
+) -> LesionFinding:
     count, _, _, centers = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=CONNECTIVITY)
     areas = None if disc is None else float(drawn.sum()) / disc.area
     if macula is None or disc is None:

@@ -12,7 +12,7 @@ from biranet.inference.inputs import PhotoList, table_kind
 from biranet.inference.lesion_findings import QUADRANTS, LesionFinding, describe_finding
 from biranet.inference.lesion_reader import LesionReader
 from biranet.inference.lesions import Lesions
-from biranet.inference.loading import Task
+from biranet.inference.loading import PhotoTask
 from biranet.inference.pictures import picture_name
 from biranet.lesion_kinds import LESIONS
 from biranet.public_paths import public_name
@@ -88,7 +88,7 @@ class Pictures(NamedTuple):
 
 def _save_picture(path: Path, photo: bytes, found: Lesions, how: Pictures) -> list[str]:
     """Draw the picture of a photo; where it cannot be read at its full size, say so."""
-    tasks = [Task(photo, name=found.file)]
+    tasks = [PhotoTask(photo, name=found.file)]
     [[(_, answer)]] = how.grader.grade_tasks(tasks, batch_size=1, workers=0, keep_ungradable=False)
     try:
         picture = found.picture(answer, opacity=how.opacity)

@@ -43,7 +43,7 @@ NO_HEADER = Header()
 """Of a file of which the header says nothing, or was not read."""
 
 
-class Task(NamedTuple):
+class PhotoTask(NamedTuple):
     """A photo to load.
 
     Attributes:
@@ -64,7 +64,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPhoto:
     """A photo, ready for the network, or why it is not.
 
     Attributes:
@@ -94,7 +94,7 @@ class Loaded:
     known: bool = False
 
 
-def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_ungradable: bool) -> Loaded:
+def load_photo(task: PhotoTask, *, preparation: Preparation, image_size: int, keep_ungradable: bool) -> LoadedPhoto:
     """Prepare a photo through the very bytes the cache holds, so that grading sees what training saw.
 
     Args:
@@ -106,7 +106,7 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
     Returns:
         The photo; one that cannot be used has its error.
     """
-    found = Loaded(task.name, subject=task.subject, state=dict(task.state or {}))
+    found = LoadedPhoto(task.name, subject=task.subject, state=dict(task.state or {}))
     try:
         if task.refused:
             raise PhotoError("unreadable", task.refused)
@@ -133,7 +133,7 @@ def load_photo(task: Task, *, preparation: Preparation, image_size: int, keep_un
         return replace(found, error=error, action=found.action or _advise(task, error))
 
 
-def _advise(task: Task, error: PhotoError) -> str:
+def _advise(task: PhotoTask, error: PhotoError) -> str:
     """Say what to do about a photo that is not even measured; why stands in its reason."""
     if error.status != "unreadable":
         return f"retake: {error}"

@@ -16,9 +16,9 @@ from biranet.errors import InputError, InterruptedRunError
 from biranet.files import printable
 from biranet.inference.addresses import Address
 from biranet.inference.engines import load_engine
-from biranet.inference.grading import Graded
-from biranet.inference.inputs import EYES_TABLE, PATIENTS_TABLE, Outputs, PhotoList, PhotoPlace, beside
-from biranet.inference.loading import Task
+from biranet.inference.grading import GradingSummary
+from biranet.inference.inputs import EYES_TABLE, PATIENTS_TABLE, Outputs, PhotoList, PhotoPath, beside
+from biranet.inference.loading import PhotoTask
 from biranet.inference.patient_tables import PatientTally, write_patients
 from biranet.inference.ray_nodes import NodeModel, write_parts
 from biranet.inference.ray_parts import PARTS, ListedPhoto, answers_in, begin_parts, row_count, settle_parts
@@ -34,7 +34,7 @@ from biranet.words import counted
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClusterOptions:
     """How photos are to be graded on a cluster.
 
     Attributes:
@@ -54,7 +54,7 @@ class Asked:
 
 @contextmanager
 def outputs_on_cluster(
-    out: Path, inputs: Sequence[PhotoPlace], files: Sequence[PhotoPlace], checkpoint: Path
+    out: Path, inputs: Sequence[PhotoPath], files: Sequence[PhotoPath], checkpoint: Path
 ) -> Iterator[Outputs]:
     """Ask for the outputs of grading on a cluster, and keep all others from them meanwhile.
 
@@ -91,8 +91,8 @@ def beside_parts(out: Path, what: str) -> Path:
 
 
 def grade_on_cluster(
-    listed: PhotoList, out: Outputs, checkpoint: Path, cluster: Cluster, asked: Asked
-) -> tuple[Graded, CheckpointInfo]:
+    listed: PhotoList, out: Outputs, checkpoint: Path, cluster: Cluster, options: ClusterOptions
+) -> tuple[GradingSummary, CheckpointInfo]:
     """Grade the photos of a list and write the tables, or go on where an earlier run was stopped.
 
     Args:
@@ -100,7 +100,7 @@ def grade_on_cluster(
         out: The folder for the parts, which all nodes share, and the tables, claimed for this process.
         checkpoint: The model, from `find_checkpoint`.
         cluster: What computes.
-        asked: How.
+        options: How.
 
     Returns:
         What has become of the photos, and the description of the model.
@@ -112,13 +112,13 @@ def grade_on_cluster(
     """
     if taken := [name for name in listed.columns if name.startswith(OWN_PREFIX)]:
         raise InputError(f"the column {printable(taken[0])} of a list is called like one of ours; rename it")
-    model, engine, info = _describe_model(checkpoint, GradeRows(listed.columns), cluster, asked)
+    model, engine, info = _describe_model(checkpoint, GradeRows(listed.columns), cluster, options)
     mark = {"model": model.checkpoint, "sha256": model.sha256, "engine": engine, "biranet": model.release}
-    begin_parts(out.photos, mark | {"keep_ungradable": asked.keep_ungradable})
+    begin_parts(out.photos, mark | {"keep_ungradable": options.keep_ungradable})
     photos = list_for_cluster(listed)
     wanted = {photo.id: photo for photo in photos}
-    done = settle_parts(out.photos, wanted, model.rows, lambda status: asked.retry_failed and status != "ok")
-    graded = Graded(len(photos), PatientTally(), taken_over=done)
+    done = settle_parts(out.photos, wanted, model.rows, lambda status: options.retry_failed and status != "ok")
+    graded = GradingSummary(len(photos), PatientTally(), taken_over=done)
     if done < len(photos):
         try:
             with _progress(out.photos, len(photos), done):
@@ -139,16 +139,16 @@ def grade_on_cluster(
 
 
 def _describe_model(
-    checkpoint: Path, rows: GradeRows, cluster: Cluster, asked: Asked
+    checkpoint: Path, rows: GradeRows, cluster: Cluster, options: ClusterOptions
 ) -> tuple[NodeModel, str, CheckpointInfo]:
     """Load the model here, where there may be no GPU, to know what it is and what computes it."""
-    engine: Engine = "torch" if (asked.engine, asked.device) == ("auto", "cuda") else asked.engine
-    predictor = load_engine(checkpoint, engine, "cpu" if engine == "torch" else asked.device)
+    engine: Engine = "torch" if (options.engine, options.device) == ("auto", "cuda") else options.engine
+    predictor = load_engine(checkpoint, engine, "cpu" if engine == "torch" else options.device)
     device: Device = "cpu"
-    if predictor.package == "torch" and asked.device != "cpu" and cluster.gpus:
+    if predictor.package == "torch" and options.device != "cpu" and cluster.gpus:
         device = "cuda"
-    elif asked.device not in ("auto", "cpu"):
-        raise InputError(f"no node of the cluster has a GPU for {setting('device', asked.device)}; leave it out")
+    elif options.device not in ("auto", "cpu"):
+        raise InputError(f"no node of the cluster has a GPU for {setting('device', options.device)}; leave it out")
     model = NodeModel(
         checkpoint=checkpoint.stem if is_shipped(checkpoint) else str(checkpoint.absolute()),
         sha256=predictor.sha256,
@@ -156,8 +156,8 @@ def _describe_model(
         device=device,
         preparation=predictor.info.preparation,
         image_size=predictor.info.image_size,
-        keep_ungradable=asked.keep_ungradable,
-        batch_size=asked.batch_size,
+        keep_ungradable=options.keep_ungradable,
+        batch_size=options.batch_size,
         rows=rows,
     )
     return model, predictor.package, predictor.info
@@ -179,7 +179,7 @@ def list_for_cluster(listed: PhotoList) -> list[ListedPhoto]:
         times[name] += 1
         # What lies at an address is known by that: to ask millions of times whether it changed would take hours.
         state = None if isinstance(file, Address) else file_state(file)
-        task = Task(file if isinstance(file, Address) else file.absolute(), refused, subject, name, state)
+        task = PhotoTask(file if isinstance(file, Address) else file.absolute(), refused, subject, name, state)
         # What a list says else is no part of it: that changes the row, not the answer.
         known = repr((name, times[name], state, refused))
         photos.append(ListedPhoto(hashlib.sha256(known.encode()).hexdigest()[:32], task, further))

@@ -23,7 +23,7 @@ from biranet.errors import BiranetError, InputError, PhotoError
 from biranet.inference.addresses import UnreachableError, check_reachable
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
-from biranet.inference.loading import Loaded, Task, load_photo
+from biranet.inference.loading import LoadedPhoto, PhotoTask, load_photo
 from biranet.inference.ray_parts import ID, ListedPhoto, as_part
 from biranet.inference.rows import GradeRows
 from biranet.learning.shipped_models import find_checkpoint
@@ -199,7 +199,7 @@ def _prepare(block: Any, model: NodeModel) -> Any:
     return _as_block(block[ID].to_pylist(), zip(loaded, further, strict=True))
 
 
-def _load(task: Task, model: NodeModel) -> Loaded:
+def _load(task: PhotoTask, model: NodeModel) -> LoadedPhoto:
     if isinstance(task.source, Path) and task.state and task.state["source_bytes"] and not task.refused:
         check_sees(task.source)
     try:
@@ -213,7 +213,7 @@ def _load(task: Task, model: NodeModel) -> Loaded:
         raise
     except Exception as error:  # one photo in ten million must not keep the others from being graded
         reason = f"this is a fault of biranet ({type(error).__name__}: {error}); please send it"
-        return Loaded(task.name, error=PhotoError("unreadable", reason), action=reason, subject=task.subject)
+        return LoadedPhoto(task.name, error=PhotoError("unreadable", reason), action=reason, subject=task.subject)
 
 
 class _Grading:

@@ -17,7 +17,7 @@ from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.patients import Subject
 from biranet.errors import InputError
 from biranet.files import atomic_write, printable, read_json, write_json
-from biranet.inference.loading import Header, Task, whose
+from biranet.inference.loading import Header, PhotoTask, whose
 from biranet.inference.prediction import TABLE_COLUMNS, Prediction
 from biranet.inference.rows import Further, GradeRows
 from biranet.outputs import OutputKind, holds_keys, visible
@@ -55,7 +55,7 @@ class ListedPhoto(NamedTuple):
     """
 
     id: str
-    task: Task
+    task: PhotoTask
     further: Further
 
 

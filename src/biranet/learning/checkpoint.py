@@ -28,7 +28,7 @@ MAX_UNBACKED_WEIGHTS = 50_000_000
 """So many weights take no memory that matters; a backbone with more must be as large as the file lets expect."""
 
 
-class Loaded(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """What was loaded from a checkpoint.
 
     Attributes:
@@ -90,7 +90,7 @@ def load_checkpoint(
     return load_with_sha256(path, build)[:2]
 
 
-def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> Loaded:
+def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = build_model) -> LoadedCheckpoint:
     """Read a checkpoint as `load_checkpoint` does, and name the bytes it was read from."""
     with open_checkpoint(path) as stored:
         info = info_of(path, stored)
@@ -109,7 +109,7 @@ def load_with_sha256(path: Path, build: Callable[[ModelConfig], nn.Module] = bui
         tensors = stored.tensors()
         check_fit(path, tensors, expected)
         model.load_state_dict(tensors)
-        return Loaded(model.eval(), info, stored.sha256)
+        return LoadedCheckpoint(model.eval(), info, stored.sha256)
 
 
 def _with_all_parts(model: nn.Module, info: CheckpointInfo) -> nn.Module:

@@ -42,7 +42,7 @@ from biranet.photos.quality import QUALITY_COLUMNS, Quality, why_ungradable
 from biranet.photos.store import (
     MEASURED_COLUMNS,
     OUTCOME_COLUMNS,
-    Task,
+    StoreTask,
     is_still_valid,
     store_photo,
 )
@@ -176,7 +176,9 @@ def prepare_folder(
     return Summary(listed, tally, tuple(odd), has_contact_sheet, split and not split_kept, deleted_images)
 
 
-def _store_photos(tasks: Iterable[Task], journal: Journal, workers: int | Cluster, done: Callable[[], object]) -> None:
+def _store_photos(
+    tasks: Iterable[StoreTask], journal: Journal, workers: int | Cluster, done: Callable[[], object]
+) -> None:
     """Prepare what is left to do, each photo in the journal as soon as it is stored; `done` is called for each."""
     unsynced = journal.resumed
     if isinstance(workers, Cluster):
@@ -221,7 +223,7 @@ def _pending_tasks(
     preparation: Preparation,
     journal: Journal,
     passed: Callable[[], object],
-) -> Iterator[Task]:
+) -> Iterator[StoreTask]:
     """What is left to do, found out as it is asked for; `passed` is called for each photo that is done already."""
     for photo in listed.photos:
         state = file_state(photos / photo.file)
@@ -233,7 +235,7 @@ def _pending_tasks(
         if outcome:
             candidates.insert(0, outcome)
         refused = _refusal(photos, photo.file, listed.hints)
-        yield Task(photo.file, photos / photo.file, out, preparation, state, candidates, refused)
+        yield StoreTask(photo.file, photos / photo.file, out, preparation, state, candidates, refused)
 
 
 def _refusal(photos: Path, file: str, hints: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from biranet.errors import InputError
 from biranet.photos import PREPARATION_NAME
 from biranet.photos.journal import Outcome
 from biranet.photos.parallel import set_up_worker
-from biranet.photos.store import Task, store_photo
+from biranet.photos.store import StoreTask, store_photo
 
 
 def check_sees(path: Path) -> None:
@@ -27,12 +27,12 @@ def check_sees(path: Path) -> None:
         )
 
 
-def with_whole_paths(task: Task) -> Task:
+def with_whole_paths(task: StoreTask) -> StoreTask:
     """Name the files of a task so that each node finds them, whatever folder it works in."""
     return dataclasses.replace(task, source=task.source.absolute(), out=task.out.absolute())
 
 
-def store_on_node(task: Task) -> tuple[str, Outcome]:
+def store_on_node(task: StoreTask) -> tuple[str, Outcome]:
     """Prepare a photo file and store its image, as `store_photo` does.
 
     Raises:

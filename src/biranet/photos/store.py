@@ -44,7 +44,7 @@ _EMPTY_OUTCOME = dict.fromkeys(OUTCOME_COLUMNS, "")
 
 
 @dataclass(frozen=True)
-class Task:
+class StoreTask:
     """A photo file to prepare.
 
     Attributes:
@@ -66,7 +66,7 @@ class Task:
     refused: str = ""
 
 
-def store_photo(task: Task) -> tuple[str, Outcome]:
+def store_photo(task: StoreTask) -> tuple[str, Outcome]:
     """Prepare a photo file and store its image, named by the hash of the file.
 
     Args:

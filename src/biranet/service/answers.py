@@ -16,7 +16,7 @@ from biranet.inference.prediction import COLUMN_TYPES, Prediction
 from biranet.photos.formats import PhotoFile
 from biranet.service.parcels import Photo, PhotoResult
 from biranet.service.request_error import RequestError
-from biranet.service.view import Layer, View
+from biranet.service.view import Layer, PhotoView
 from biranet.typed_tables import Columns, Row, plain
 
 
@@ -126,7 +126,7 @@ def _plain(row: Row) -> Row:
 
 def show(result: PhotoResult) -> dict[str, Any]:
     """Make the answer for a photo that is to be seen, as `Shown` describes it."""
-    view = result.view or View()
+    view = result.view or PhotoView()
     return {
         "photo": photo_row(result.prediction),
         "width": view.width_px,

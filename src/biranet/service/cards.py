@@ -8,11 +8,11 @@ from typing import Any
 from biranet.decisions.rules import decision_bounds
 from biranet.grades import DISCLAIMER, GRADE_NAMES
 from biranet.learning.shipped_models import ModelCard, is_shipped, read_model_card
-from biranet.service.worker import Loaded
+from biranet.service.worker import ModelLoaded
 
 
 @cache
-def describe(loaded: Loaded, path: Path) -> dict[str, Any]:
+def describe(loaded: ModelLoaded, path: Path) -> dict[str, Any]:
     """Describe the model that answers.
 
     Args:

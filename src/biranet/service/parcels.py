@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from biranet.decisions.patients import NOBODY, Subject
 from biranet.inference.prediction import Prediction
-from biranet.service.view import View
+from biranet.service.view import PhotoView
 
 
 class PhotoResult(NamedTuple):
@@ -19,7 +19,7 @@ class PhotoResult(NamedTuple):
     """
 
     prediction: Prediction
-    view: View | None = None
+    view: PhotoView | None = None
 
 
 @dataclass(frozen=True)

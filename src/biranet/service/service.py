@@ -15,7 +15,7 @@ from biranet.service.queue import ParcelQueue
 from biranet.service.request_error import BUSY, GONE, NO_THREAD, RequestError
 from biranet.service.settings import Settings
 from biranet.service.uploads import HeldBytes
-from biranet.service.worker import Loaded
+from biranet.service.worker import ModelLoaded
 from biranet.service.workers import Workers
 
 Asked = ParamSpec("Asked")
@@ -59,7 +59,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(function, *args, **settings))
 
     @property
-    def model(self) -> Loaded:
+    def model(self) -> ModelLoaded:
         """The model.
 
         Raises:

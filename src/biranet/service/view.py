@@ -77,7 +77,7 @@ class Layer(NamedTuple):
     outlined: tuple[Outlined, ...] = ()
 
 
-class View(NamedTuple):
+class PhotoView(NamedTuple):
     """What there is to see of a photo.
 
     Attributes:
@@ -99,7 +99,7 @@ class View(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def draw_view(data: bytes, answer: Prediction) -> View:
+def draw_view(data: bytes, answer: Prediction) -> PhotoView:
     """Draw a photo that was graded, or that could not be.
 
     Args:
@@ -112,11 +112,11 @@ def draw_view(data: bytes, answer: Prediction) -> View:
     try:
         photo = decode_photo(PhotoFile(data), None).pixels
     except (PhotoError, MemoryError):
-        return View()
+        return PhotoView()
     height_px, width_px = photo.shape[:2]
     scale = min(1.0, MAX_SIDE_PX / max(height_px, width_px))
     jpeg: bytes = simplejpeg.encode_jpeg(_shrink(photo, scale), _JPEG_QUALITY, "RGB", "444")
-    view = View(width_px, height_px, jpeg)
+    view = PhotoView(width_px, height_px, jpeg)
     if answer.grade is None or answer.probabilities is None or answer.attention is None or answer.original is None:
         return view
     caption = caption_of(

@@ -11,7 +11,7 @@ from biranet.decisions.rules import Rules
 from biranet.errors import BiranetError
 from biranet.inference.engines import load_engine
 from biranet.inference.grader import Grader
-from biranet.inference.loading import Task, load_photo
+from biranet.inference.loading import PhotoTask, load_photo
 from biranet.photos.parallel import end_with_main_process, set_up_worker
 from biranet.photos.privacy.pseudonyms import use_spare_key
 from biranet.service.parcels import Parcel, Photo, PhotoResult
@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     summary: str
 
 
-class Loaded(NamedTuple):
+class ModelLoaded(NamedTuple):
     """The model that a worker has loaded.
 
     Attributes:
@@ -46,7 +46,7 @@ class Loaded(NamedTuple):
     doubts: tuple[str, ...]
 
 
-class Failed(NamedTuple):
+class ModelFailed(NamedTuple):
     """Why a worker cannot begin, in a sentence."""
 
     reason: str
@@ -95,11 +95,11 @@ def work(connection: Connection, model: Model, threads: int, spare_key: bytes) -
     try:
         predictor = load_engine(model.path, model.engine, model.device)
     except BiranetError as error:
-        connection.send(Failed(str(error)))
+        connection.send(ModelFailed(str(error)))
         return
     info = predictor.info
     connection.send(
-        Loaded(predictor.sha256, predictor.package, info.network, info.image_size, info.rules, tuple(info.doubts))
+        ModelLoaded(predictor.sha256, predictor.package, info.network, info.image_size, info.rules, tuple(info.doubts))
     )
     grader = Grader(predictor)
     try:
@@ -128,7 +128,7 @@ def _grade(grader: Grader, photos: Sequence[Photo], drawn: Sequence[bool]) -> li
     try:
         loaded = [
             load_photo(
-                Task(photo.data, subject=photo.subject, name=photo.name),
+                PhotoTask(photo.data, subject=photo.subject, name=photo.name),
                 preparation=info.preparation,
                 image_size=info.image_size,
                 keep_ungradable=False,

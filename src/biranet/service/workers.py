@@ -18,7 +18,7 @@ from biranet.service.parcels import Parcel, PhotoResult
 from biranet.service.queue import ParcelQueue
 from biranet.service.request_error import BUSY, FAULT, NO_THREAD, OVERDUE, RequestError, describe_fault
 from biranet.service.settings import Settings
-from biranet.service.worker import Failed, Fault, Loaded, send_parcels, work
+from biranet.service.worker import Fault, ModelFailed, ModelLoaded, send_parcels, work
 from biranet.signals import stop_signals_blocked
 
 LOG = logging.getLogger("biranet.service")
@@ -51,7 +51,7 @@ class Workers:
     """
 
     def __init__(self, queue: ParcelQueue, settings: Settings, metrics: Metrics) -> None:
-        self.loaded: Loaded | None = None
+        self.loaded: ModelLoaded | None = None
         self.failure: InputError | None = None
         self._told = ""
         self.metrics = metrics
@@ -91,7 +91,7 @@ class Workers:
         with self._changed:
             return self._changed.wait_for(lambda: self.loaded is not None or self.failure is not None, seconds)
 
-    def note_ready(self, loaded: Loaded) -> bool:
+    def note_ready(self, loaded: ModelLoaded) -> bool:
         """Note that a worker can grade; tell whether it may, since its model is that of all others."""
         with self._changed:
             self.loaded = self.loaded or loaded
@@ -214,7 +214,7 @@ class _Feeder(threading.Thread):
             process.join(_END_SECONDS)
             workers.note_early_end(f"end with status {process.exitcode} while they start")
             return False
-        if isinstance(hello, Failed):
+        if isinstance(hello, ModelFailed):
             workers.note_failure(hello.reason, told="the model can be loaded no more; the log of the service says why")
             return False
         if not workers.note_ready(hello):

@@ -12,7 +12,7 @@ from PIL import Image
 from biranet.errors import InputError, InterruptedRunError
 from biranet.learning.lesions import train as module
 from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, load_lesions
-from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, draw_view, read_square
+from biranet.learning.lesions.patches import MaskedSquare, TurnedSquare, draw_patches, draw_view, read_square
 from biranet.learning.lesions.train import choose_photos, train_lesions
 from biranet.lesion_kinds import KINDS
 from biranet.photos.datasets.masked import find_masked_photos
@@ -29,7 +29,7 @@ def finished(masked_folder, tiny_lesions, tmp_path_factory):
 
 def view_of(square):
     """A view without frozen stages, as the network would see the photo."""
-    return View(torch.from_numpy(square.pixels).permute(2, 0, 1).half(), [], square.covered, square.known)
+    return TurnedSquare(torch.from_numpy(square.pixels).permute(2, 0, 1).half(), [], square.covered, square.known)
 
 
 def test_patches_are_drawn_from_views(masked_folder, tiny_lesions):

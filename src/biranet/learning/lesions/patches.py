@@ -40,7 +40,7 @@ class MaskedSquare:
 
 
 @dataclass(frozen=True)
-class View:
+class TurnedSquare:
     """A photo turned, mirrored, relit and resized, with its masks, as far as the frozen stages go.
 
     Attributes:
@@ -116,7 +116,7 @@ _FULL_SIZE = 0.5
 
 
 def draw_patches(
-    views: Sequence[View], strides: Sequence[int], config: LesionConfig, random: np.random.Generator
+    views: Sequence[TurnedSquare], strides: Sequence[int], config: LesionConfig, random: np.random.Generator
 ) -> Patches:
     """Draw the patches of a step.
 
@@ -156,7 +156,7 @@ def _cut(values: Tensor, top: int, left: int, side: int) -> Tensor:
     return values[:, top : top + side, left : left + side]
 
 
-def _draw_corner(view: View, patch_px: int, random: np.random.Generator) -> NDArray[np.int64]:
+def _draw_corner(view: TurnedSquare, patch_px: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw row and column of the corner of a patch: half the time about a lesion, if there is one of the kind drawn."""
     side_px = view.covered.shape[1]
     kind = KINDS.index(random.choice(list(LESIONS)))

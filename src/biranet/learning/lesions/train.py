@@ -23,7 +23,7 @@ from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
 from biranet.learning.lesions.loss import lesion_loss
 from biranet.learning.lesions.network import LesionNet
-from biranet.learning.lesions.patches import MaskedSquare, View, draw_patches, draw_view, read_square
+from biranet.learning.lesions.patches import MaskedSquare, TurnedSquare, draw_patches, draw_view, read_square
 from biranet.learning.lesions.settings import CHECKPOINT_NAME, LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.run_folder import STATE_NAME, software_versions
@@ -192,9 +192,9 @@ class _Views:
 
     def __init__(self, network: LesionNet, squares: Sequence[MaskedSquare], info: LesionInfo) -> None:
         self._network, self._squares, self._info = network, squares, info
-        self._round, self._shown = -1, list[View]()
+        self._round, self._shown = -1, list[TurnedSquare]()
 
-    def of_step(self, step: int) -> list[View]:
+    def of_step(self, step: int) -> list[TurnedSquare]:
         """The views that a step learns from, which depend on the seed and the number of the round alone."""
         config = self._info.config
         number = step // config.round_steps
@@ -209,13 +209,13 @@ class _Views:
             self._round = number
         return self._shown
 
-    def _show(self, square: MaskedSquare, random: np.random.Generator) -> View:
+    def _show(self, square: MaskedSquare, random: np.random.Generator) -> TurnedSquare:
         pixels, covered = draw_view(square, self._info.config, random)
         device = next(self._network.parameters()).device
         normalization = Normalization(self._info.mean, self._info.std)
         image = normalize(torch.from_numpy(pixels)[None].to(device), normalization)
         maps = [each[0].half().cpu() for each in self._network.stages.frozen_maps(image)]
-        return View(image[0].half().cpu(), maps, covered, square.known)
+        return TurnedSquare(image[0].half().cpu(), maps, covered, square.known)
 
 
 _CHOICES, _VIEWS, _STEPS = range(3)

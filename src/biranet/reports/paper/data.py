@@ -29,7 +29,8 @@ from biranet.reports.fold_facts import DivisionFact
 from biranet.reports.pages.page import percent
 from biranet.reports.paper.patients import by_patient, divided_patients, guess_of, patients_of, photos_and_patients
 from biranet.reports.paper.references import DATA_SETS
-from biranet.reports.paper.wording import as_markdown, counted, enumerate_words, number_word
+from biranet.reports.paper.wording import as_markdown, enumerate_words, number_word
+from biranet.words import counted
 
 _LEFT_OUT = {
     "ungradable": "as ungradable",

@@ -5,7 +5,8 @@ from typing import Any
 
 from biranet.reports.fact_kinds import PatientsFact, SplitFact
 from biranet.reports.facts import DIVIDED_PATIENTS_FACT, DIVISION_FACT, PATIENTS_FACT, SPLIT_FACT, Fact
-from biranet.reports.paper.wording import counted, enumerate_words
+from biranet.reports.paper.wording import enumerate_words
+from biranet.words import counted
 
 _SOURCES = {"name": "files", "folder": "folders"}
 

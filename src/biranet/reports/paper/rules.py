@@ -8,7 +8,8 @@ from biranet.reports.fact_kinds import DecoderFact, RulesFact
 from biranet.reports.facts import DECODER_FACT, RULES_FACT, Fact, Thresholds, threshold_text
 from biranet.reports.fold_facts import FoldDecoderFact, FoldRulesFact
 from biranet.reports.pages.page import percent
-from biranet.reports.paper.wording import as_markdown, counted, enumerate_words, span
+from biranet.reports.paper.wording import as_markdown, enumerate_words, span
+from biranet.words import counted
 
 _AIMS = {
     "sensitivity_90": "a sensitivity of at least 0.90",

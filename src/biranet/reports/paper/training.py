@@ -16,8 +16,9 @@ from biranet.reports.facts import (
 from biranet.reports.fold_facts import DivisionFact
 from biranet.reports.paper.patients import by_patient, divided_patients, doubt_of
 from biranet.reports.paper.references import DATA_SETS
-from biranet.reports.paper.wording import as_markdown, capitalized, counted, enumerate_words, span
+from biranet.reports.paper.wording import as_markdown, capitalized, enumerate_words, span
 from biranet.training_record import IMAGENET, RANDOM, TrainingRun, TrainingSettings
+from biranet.words import counted
 
 _OPTIMIZERS = {
     "sgd": "by stochastic gradient descent with a momentum of 0.9 [@sutskever2013momentum]",

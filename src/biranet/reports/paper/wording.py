@@ -40,16 +40,6 @@ def number_word(count: int) -> str:
     return _NUMBERS[count] if count < len(_NUMBERS) else f"{count:,}"
 
 
-def counted(count: int, word: str) -> str:
-    """Write a count with its word, in the plural where that is one.
-
-    Example:
-        >>> counted(1, "photograph"), counted(1200, "patient")
-        ('1 photograph', '1,200 patients')
-    """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def span(values: Sequence[float | int], form: str = "{:,}") -> str:
     """Write from where to where values go; one where they are all the same.
 
