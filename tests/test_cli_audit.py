@@ -10,7 +10,7 @@ from biranet.manifest import read_manifest, write_manifest
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, drawn_photos):
+def workdir(tmp_path, monkeypatch, drawn_photos):
     """A folder to work in, with drawn photos; one is there again turned by 90 degrees, with a number as comment."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(drawn_photos, "photos")
@@ -22,7 +22,7 @@ def place(tmp_path, monkeypatch, drawn_photos):
     return tmp_path
 
 
-def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
+def test_the_audit_prints_a_table_and_writes_all_files(biranet, workdir, tree):
     assert biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0).status == 0
     answer = biranet("audit", "prepared")
     assert (answer.status, answer.err) == (0, "")
@@ -35,23 +35,23 @@ def test_the_audit_prints_a_table_and_writes_all_files(biranet, place, tree):
         "41 photos audited; all files: prepared/audit.json",
         "Next: biranet split prepared",
     ]
-    written = (place / "prepared" / "audit.json").read_bytes()
+    written = (workdir / "prepared" / "audit.json").read_bytes()
     report = json.loads(written)
     assert (report["photos"], report["refused"]) == (41, False)
     cases = {finding["kind"]: finding["cases"] for finding in report["findings"]}
     assert cases["near-identical photos"] == [["drawn_0001_left.jpg", "turned.jpg"]]
     assert cases["identifiers"] == [["turned.jpg"]]
-    for name, data in tree(place / "prepared").items():
+    for name, data in tree(workdir / "prepared").items():
         assert b"12345678901" not in data, name
     assert biranet("audit", "prepared").out == answer.out
-    assert (place / "prepared" / "audit.json").read_bytes() == written
+    assert (workdir / "prepared" / "audit.json").read_bytes() == written
 
 
 @pytest.mark.sample
-def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, place, small, tree):
+def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, workdir, small, tree):
     biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0)
     assert biranet("split", "prepared").status == 0
-    table = read_manifest(place / "prepared")
+    table = read_manifest(workdir / "prepared")
     parts = dict(zip(table["file"], table["split"], strict=True))
     assert parts["turned.jpg"] == parts["drawn_0001_left.jpg"] == parts["drawn_0001_right.jpg"]
     answer = biranet("train", "prepared", "--out", "run", *small)
@@ -63,27 +63,27 @@ def test_training_asks_the_audit_and_tells_what_it_warns_of(biranet, place, smal
     # Now the copy is moved to another part by hand.
     other = "train" if parts["turned.jpg"] != "train" else "test"
     moved = table.assign(split=np.where(table["file"] == "turned.jpg", other, table["split"]))
-    write_manifest(place / "prepared", moved)
-    before = tree(place)
+    write_manifest(workdir / "prepared", moved)
+    before = tree(workdir)
     answer = biranet("train", "prepared", "--out", "run2", *small)
     assert answer.status == 1
     assert answer.err.count("\n") == 1
     assert "one photo in near-identical copies stands in more than one part of the split: drawn_0001" in answer.err
-    assert tree(place) == before
+    assert tree(workdir) == before
     answer = biranet("audit", "prepared")
     assert answer.status == 1
     assert "near-identical photo in several parts       1  refused" in answer.out
-    assert json.loads((place / "prepared" / "audit.json").read_bytes())["refused"]
+    assert json.loads((workdir / "prepared" / "audit.json").read_bytes())["refused"]
 
 
-def test_every_fold_is_audited(biranet, place):
+def test_every_fold_is_audited(biranet, workdir):
     biranet("prepare", "photos", "prepared", "--labels", "labels.csv", "--size", 64, "--workers", 0)
     assert biranet("split", "prepared", "--folds", 3).status == 0
     assert biranet("audit", "prepared").status == 0
-    table = read_manifest(place / "prepared")
+    table = read_manifest(workdir / "prepared")
     pair = table.index[table["file"].isin(["drawn_0002_left.jpg", "drawn_0002_right.jpg"])]
     table.loc[pair, "fold_1"] = ["train", "test"]
-    write_manifest(place / "prepared", table)
+    write_manifest(workdir / "prepared", table)
     answer = biranet("audit", "prepared")
     assert answer.status == 1
     assert "the group drawn_0002 stands in more than one part of the split (fold_1): " in answer.out

@@ -18,7 +18,7 @@ GOOD = "\n".join([COLUMNS, *ROWS])
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def workdir(tmp_path, monkeypatch):
     """An empty working folder, so that no long path stands in a sentence."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -109,18 +109,18 @@ WRONG = {
 """The index of a table is the row that a spreadsheet shows: the header is row 1."""
 
 
-def assert_refused(answer, sentence, place, status=2):
+def assert_refused(answer, sentence, workdir, status=2):
     assert answer.status == status
     assert answer.err.startswith("biranet: ") and answer.err.count("\n") == 1
     assert sentence in answer.err
-    assert not (place / "report").exists()
+    assert not (workdir / "report").exists()
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_table_is_answered_by_a_sentence(biranet, place, what):
+def test_a_wrong_table_is_answered_by_a_sentence(biranet, workdir, what):
     content, sentence = WRONG[what]
-    (place / "p.csv").write_text(content, encoding="utf-8")
-    assert_refused(biranet("evaluate", "--predictions", "p.csv"), sentence, place)
+    (workdir / "p.csv").write_text(content, encoding="utf-8")
+    assert_refused(biranet("evaluate", "--predictions", "p.csv"), sentence, workdir)
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,17 @@ def test_a_wrong_table_is_answered_by_a_sentence(biranet, place, what):
     ],
     ids=["a workbook", "UTF-32", "Latin-1", "zeros", "no Parquet"],
 )
-def test_other_kinds_of_file(biranet, place, name, content, sentence):
-    (place / name).write_bytes(content)
-    assert_refused(biranet("evaluate", "--predictions", name), sentence, place)
+def test_other_kinds_of_file(biranet, workdir, name, content, sentence):
+    (workdir / name).write_bytes(content)
+    assert_refused(biranet("evaluate", "--predictions", name), sentence, workdir)
 
 
-def test_no_file_and_a_folder(biranet, place):
-    (place / "folder").mkdir()
-    assert_refused(biranet("evaluate", "--predictions", "nowhere.csv"), "cannot read nowhere.csv: No such file", place)
-    assert_refused(biranet("evaluate", "--predictions", "folder"), "cannot read folder: it is no regular file", place)
+def test_no_file_and_a_folder(biranet, workdir):
+    (workdir / "folder").mkdir()
+    assert_refused(
+        biranet("evaluate", "--predictions", "nowhere.csv"), "cannot read nowhere.csv: No such file", workdir
+    )
+    assert_refused(biranet("evaluate", "--predictions", "folder"), "cannot read folder: it is no regular file", workdir)
 
 
 POOLED = {
@@ -158,11 +160,11 @@ POOLED = {
 
 
 @pytest.mark.parametrize("what", POOLED)
-def test_tables_that_do_not_go_together(biranet, place, what):
+def test_tables_that_do_not_go_together(biranet, workdir, what):
     header, row, sentence = POOLED[what]
-    (place / "p.csv").write_text(GOOD)
-    (place / "q.csv").write_text(lines(row, header=header))
-    assert_refused(biranet("evaluate", "--predictions", "p.csv", "q.csv"), sentence, place)
+    (workdir / "p.csv").write_text(GOOD)
+    (workdir / "q.csv").write_text(lines(row, header=header))
+    assert_refused(biranet("evaluate", "--predictions", "p.csv", "q.csv"), sentence, workdir)
 
 
 FITTED_ON = [
@@ -186,27 +188,27 @@ CALIBRATIONS = {
 
 
 @pytest.mark.parametrize("what", CALIBRATIONS)
-def test_wrong_tables_to_fit_rules_on(biranet, place, what):
+def test_wrong_tables_to_fit_rules_on(biranet, workdir, what):
     content, sentence = CALIBRATIONS[what]
-    (place / "p.csv").write_text(GOOD)
-    (place / "c.csv").write_text(content)
+    (workdir / "p.csv").write_text(GOOD)
+    (workdir / "c.csv").write_text(content)
     answer = biranet("evaluate", "--predictions", "p.csv", "--calibration", "c.csv")
-    assert_refused(answer, sentence, place, status=1 if "of both" in what else 2)
+    assert_refused(answer, sentence, workdir, status=1 if "of both" in what else 2)
 
 
-def test_rules_for_a_table_without_probabilities(biranet, place):
-    (place / "p.csv").write_text(lines("a.jpg,1,1", header=PLAIN))
-    (place / "c.csv").write_text(lines(*FITTED_ON))
+def test_rules_for_a_table_without_probabilities(biranet, workdir):
+    (workdir / "p.csv").write_text(lines("a.jpg,1,1", header=PLAIN))
+    (workdir / "c.csv").write_text(lines(*FITTED_ON))
     answer = biranet("evaluate", "--predictions", "p.csv", "--calibration", "c.csv")
-    assert_refused(answer, "p.csv: the predictions hold no probabilities", place)
+    assert_refused(answer, "p.csv: the predictions hold no probabilities", workdir)
 
 
-def measured(biranet, place, content, name="p.csv", flags=()):
+def measured(biranet, workdir, content, name="p.csv", flags=()):
     """The measures; facts and provenance name the file's own hash."""
-    (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    (workdir / name).write_bytes(content.encode() if isinstance(content, str) else content)
     answer = biranet("evaluate", "--predictions", name, *flags)
     assert answer.status == 0, answer.err
-    metrics = json.loads((place / "report" / "metrics.json").read_text())
+    metrics = json.loads((workdir / "report" / "metrics.json").read_text())
     del metrics["facts"], metrics["provenance"]
     return metrics
 
@@ -223,10 +225,10 @@ def measured(biranet, place, content, name="p.csv", flags=()):
     ],
     ids=["semicolons", "tabs", "byte-order mark and CRLF", "empty columns and rows", "spaces", "other order"],
 )
-def test_tables_as_spreadsheets_write_them_are_measured_alike(biranet, place, content):
-    expected = measured(biranet, place, GOOD)
+def test_tables_as_spreadsheets_write_them_are_measured_alike(biranet, workdir, content):
+    expected = measured(biranet, workdir, GOOD)
     assert expected["n"] == 4
-    assert measured(biranet, place, content) == expected
+    assert measured(biranet, workdir, content) == expected
 
 
 ANOTHER = "R0=0,R1=1,R2=2,R3=4"
@@ -245,18 +247,18 @@ ONE_BASED = "1=0,2=1,3=2,4=3,5=4"
     ],
     ids=["truth in words", "predictions in words", "another truth", "another scale", "one-based truth", "words"],
 )
-def test_grades_are_read_as_prepare_reads_labels(biranet, place, grades, predicted, flag):
+def test_grades_are_read_as_prepare_reads_labels(biranet, workdir, grades, predicted, flag):
     rows = [f"{name}.jpg,{true},{said}" for name, true, said in zip("abcd", grades, predicted, strict=True)]
     table = lines(*rows, header=PLAIN)
     plain = lines("a.jpg,0,0", "b.jpg,2,2", "c.jpg,1,2", "d.jpg,4,3", header=PLAIN)
-    expected = measured(biranet, place, plain)
-    assert measured(biranet, place, table, flags=["--grades", flag] if flag else []) == expected
+    expected = measured(biranet, workdir, plain)
+    assert measured(biranet, workdir, table, flags=["--grades", flag] if flag else []) == expected
 
 
-def test_the_report_says_by_which_words_grades_were_read(biranet, place):
-    (place / "p.csv").write_text(lines("a.jpg,R1,1", "b.jpg,R3,4", "c.jpg,R0,0", "d.jpg,R2,2", header=PLAIN))
+def test_the_report_says_by_which_words_grades_were_read(biranet, workdir):
+    (workdir / "p.csv").write_text(lines("a.jpg,R1,1", "b.jpg,R3,4", "c.jpg,R0,0", "d.jpg,R2,2", header=PLAIN))
     assert biranet("evaluate", "--predictions", "p.csv", "--grades", ANOTHER).status == 0
-    facts = json.loads((place / "report" / "metrics.json").read_text())["facts"]
+    facts = json.loads((workdir / "report" / "metrics.json").read_text())["facts"]
     assert facts["Grades"] == f"by --grades {ANOTHER}"
 
 
@@ -284,42 +286,42 @@ def test_the_report_says_by_which_words_grades_were_read(biranet, place):
         (["a,0,0"], ["--grades", "R0"], "--grades is a list such as mild=1,moderate=2, and 'R0' is no part of one"),
     ],
 )
-def test_grades_that_cannot_be_read(biranet, place, rows, flags, sentence):
-    (place / "p.csv").write_text(lines(*rows, header=PLAIN))
-    assert_refused(biranet("evaluate", "--predictions", "p.csv", *flags), sentence, place)
+def test_grades_that_cannot_be_read(biranet, workdir, rows, flags, sentence):
+    (workdir / "p.csv").write_text(lines(*rows, header=PLAIN))
+    assert_refused(biranet("evaluate", "--predictions", "p.csv", *flags), sentence, workdir)
 
 
-def test_grades_of_a_checkpoint_are_those_of_the_folder(biranet, place):
+def test_grades_of_a_checkpoint_are_those_of_the_folder(biranet, workdir):
     answer = biranet("evaluate", "model.safetensors", "prepared", "--grades", "R0=0")
     assert (answer.status, "--grades belongs to --predictions" in answer.err) == (2, True)
 
 
-def test_spaces_around_a_group_make_no_other_group(biranet, place):
-    expected = measured(biranet, place, GOOD.replace(",bob,", ",ann,"))
+def test_spaces_around_a_group_make_no_other_group(biranet, workdir):
+    expected = measured(biranet, workdir, GOOD.replace(",bob,", ",ann,"))
     assert expected["groups"] == 2
-    assert measured(biranet, place, GOOD.replace(",bob,", ", ann ,")) == expected
+    assert measured(biranet, workdir, GOOD.replace(",bob,", ", ann ,")) == expected
 
 
-def test_a_table_without_probabilities_is_measured_and_says_what_is_missing(biranet, place):
+def test_a_table_without_probabilities_is_measured_and_says_what_is_missing(biranet, workdir):
     table = "\n".join(",".join(line.split(",")[:4]) for line in GOOD.split("\n"))
-    metrics = measured(biranet, place, table)
+    metrics = measured(biranet, workdir, table)
     assert metrics["referable_sensitivity"] == 1
     assert metrics["referable_auc"] is None
     assert metrics["undefined"]["referable_auc"] == "the predictions hold no probabilities"
 
 
 @pytest.mark.parametrize(("grade", "which"), [(4, "every"), (0, "no")])
-def test_photos_of_one_class_are_measured_and_say_what_is_not_defined(biranet, place, grade, which):
+def test_photos_of_one_class_are_measured_and_say_what_is_not_defined(biranet, workdir, grade, which):
     rows = [f"{number}.jpg,{grade},{number % 5},.2,.2,.2,.2,.2" for number in range(6)]
-    metrics = measured(biranet, place, lines(*rows, header=f"{PLAIN},p0,p1,p2,p3,p4"))
+    metrics = measured(biranet, workdir, lines(*rows, header=f"{PLAIN},p0,p1,p2,p3,p4"))
     assert metrics["quadratic_weighted_kappa"] == 0
     assert metrics["referable_auc"] is None
     assert f"{which} photo is referable" in metrics["undefined"]["referable_auc"]
     assert "no photo has grade" in metrics["undefined"]["recall_per_grade"]
 
 
-def test_one_photo_is_measured(biranet, place):
-    metrics = measured(biranet, place, lines(ROWS[0]))
+def test_one_photo_is_measured(biranet, workdir):
+    metrics = measured(biranet, workdir, lines(ROWS[0]))
     assert metrics["n"] == metrics["accuracy"] == 1
     assert metrics["quadratic_weighted_kappa"] is None
     assert "one and the same grade" in metrics["undefined"]["quadratic_weighted_kappa"]
@@ -342,6 +344,6 @@ def test_one_photo_is_measured(biranet, place):
         ),
     ],
 )
-def test_lesions_want_a_checkpoint_and_photos(biranet, place, words, sentence):
+def test_lesions_want_a_checkpoint_and_photos(biranet, workdir, words, sentence):
     answer = biranet("evaluate", *words)
     assert (answer.status, answer.err) == (2, f"biranet: {sentence}\n")

@@ -17,7 +17,7 @@ GRADE = ["--checkpoint", "model.safetensors", "--workers", "0"]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
+def workdir(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
     """The working folder, with three photos, a prepared folder and a model, all of them one's own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -31,15 +31,15 @@ def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
 
 
 @pytest.fixture
-def assert_refused(biranet, place, tree):
+def assert_refused(biranet, workdir, tree):
     """Function that runs a command which must be refused in one sentence, and change nothing."""
 
     def check(words, *command):
-        before = tree(place)
+        before = tree(workdir)
         answer = biranet(*command)
         assert answer.status == 2 and answer.err.startswith("biranet: ") and answer.err.count("\n") == 1
         assert words in answer.err
-        assert tree(place) == before
+        assert tree(workdir) == before
 
     return check
 
@@ -63,14 +63,14 @@ def assert_refused(biranet, place, tree):
         ("photos", "model.safetensors/x.csv", "cannot write model.safetensors/x.csv: Not a directory"),
     ],
 )
-def test_grade_replaces_no_file_but_its_own_table(assert_refused, place, given, out, words):
-    (place / "link.jpg").symlink_to("photos/drawn_0001_left.jpg")
+def test_grade_replaces_no_file_but_its_own_table(assert_refused, workdir, given, out, words):
+    (workdir / "link.jpg").symlink_to("photos/drawn_0001_left.jpg")
     os.link("photos/drawn_0001_left.jpg", "hard.jpg")
-    (place / "null").symlink_to("/dev/null")
+    (workdir / "null").symlink_to("/dev/null")
     assert_refused(words, "grade", given, *GRADE, "--out", out)
 
 
-def test_a_table_that_a_spreadsheet_saved_is_somebodys(assert_refused, biranet, place):
+def test_a_table_that_a_spreadsheet_saved_is_somebodys(assert_refused, biranet, workdir):
     command = [
         "grade",
         "photos/drawn_0001_left.jpg",
@@ -83,32 +83,32 @@ def test_a_table_that_a_spreadsheet_saved_is_somebodys(assert_refused, biranet, 
     ]
     assert biranet(*command).status == 0
     assert biranet(*command).status == 0
-    written = (place / "g.csv").read_bytes()
+    written = (workdir / "g.csv").read_bytes()
     for saved in (written.replace(b"\n", b"\r\n"), written.replace(b",", b";"), b"\xef\xbb\xbf" + written):
-        (place / "g.csv").write_bytes(saved)
+        (workdir / "g.csv").write_bytes(saved)
         assert_refused("is not a table of grades of biranet's", *command)
 
 
-def test_grade_names_its_table_as_nobody_names_labels(biranet, place):
-    labels = (place / "grades.csv").read_text()
+def test_grade_names_its_table_as_nobody_names_labels(biranet, workdir):
+    labels = (workdir / "grades.csv").read_text()
     for _ in range(2):  # its own table is replaced
         answer = biranet("grade", "photos", *GRADE)
         assert answer.status == 0 and f"0 not usable: {TABLE}\n" in answer.out
-    assert (place / "grades.csv").read_text() == labels
+    assert (workdir / "grades.csv").read_text() == labels
     table = pd.read_csv(TABLE, dtype=str, keep_default_na=False)
     assert len(table) == 3
     table.assign(truth="2").to_csv(TABLE, index=False)
     assert f"{TABLE} is not a table of grades of biranet's" in biranet("grade", "photos", *GRADE).err
 
 
-def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(biranet, place):
-    (place / "far").mkdir()
-    (place / "far" / "private.csv").touch(mode=0o600)
-    (place / "link.csv").symlink_to("far/private.csv")
+def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(biranet, workdir):
+    (workdir / "far").mkdir()
+    (workdir / "far" / "private.csv").touch(mode=0o600)
+    (workdir / "link.csv").symlink_to("far/private.csv")
     assert biranet("grade", "photos", *GRADE, "--out", "link.csv").status == 0
-    assert (place / "link.csv").is_symlink() and len(pd.read_csv("far/private.csv")) == 3
+    assert (workdir / "link.csv").is_symlink() and len(pd.read_csv("far/private.csv")) == 3
     for name in ("private.csv", ".private.csv.journal"):
-        assert stat.S_IMODE((place / "far" / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((workdir / "far" / name).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_a_table_that_only_its_owner_may_read_stays_so_and_a_link_stays_a_link(b
         ("photos", "grades.csv", "grades.csv is a file; name a folder"),
     ],
 )
-def test_pictures_come_to_no_photos(assert_refused, place, given, overlay, words):
-    (place / "others").mkdir()
+def test_pictures_come_to_no_photos(assert_refused, workdir, given, overlay, words):
+    (workdir / "others").mkdir()
     shutil.copy("photos/drawn_0002_left.jpg", "others/00001_drawn_0001_right.jpg")
     assert_refused(words, "grade", given, *GRADE, "--overlay", overlay)
 
 
-def test_pictures_replace_earlier_ones_and_bear_any_name(biranet, place):
+def test_pictures_replace_earlier_ones_and_bear_any_name(biranet, workdir):
     longest = "b" * 251
-    (place / "photos" / "drawn_0001_right.jpg").rename(place / "photos" / f"{longest}.jpg")
+    (workdir / "photos" / "drawn_0001_right.jpg").rename(workdir / "photos" / f"{longest}.jpg")
     for _ in range(2):
         assert biranet("grade", "photos", *GRADE, "--out", "looked/a.csv", "--overlay", "looked").status == 0
-    names = sorted(path.name for path in (place / "looked").iterdir() if not path.name.startswith("."))
-    photos = sorted((place / "photos").glob("*.jpg"))
+    names = sorted(path.name for path in (workdir / "looked").iterdir() if not path.name.startswith("."))
+    photos = sorted((workdir / "photos").glob("*.jpg"))
     assert names == sorted(["a.csv", *(picture_name(f"photos/{photo.name}") for photo in photos)])
     assert f"{longest[:238]}_" in names[1] and len(names) == 4
 
@@ -151,11 +151,11 @@ def test_pictures_replace_earlier_ones_and_bear_any_name(biranet, place):
         (["thesis.txt"], "bare holds other things than a run of biranet's, such as thesis.txt"),
     ],
 )
-def test_train_begins_in_no_folder_that_holds_something(assert_refused, small, place, run_folder, left, words):
-    (place / "thesis.txt").write_text("years of work")
-    (place / "bare").mkdir()
+def test_train_begins_in_no_folder_that_holds_something(assert_refused, small, workdir, run_folder, left, words):
+    (workdir / "thesis.txt").write_text("years of work")
+    (workdir / "bare").mkdir()
     for name in left:
-        shutil.copy(place / name if name == "thesis.txt" else run_folder / name, place / "bare")
+        shutil.copy(workdir / name if name == "thesis.txt" else run_folder / name, workdir / "bare")
     assert_refused(words, "train", "prepared", "--out", "bare", *small)
 
 
@@ -163,14 +163,14 @@ REPORT = ["evaluate", "--predictions", "mine.csv", "--out", "report"]
 
 
 @pytest.fixture
-def mine(place):
+def mine(workdir):
     """Somebody's predictions."""
     rows = (f"{grade}.jpg,{grade},{grade},.2,.2,.2,.2,.2\n" for grade in range(5))
-    (place / "mine.csv").write_text(f"file,grade,predicted_grade,p0,p1,p2,p3,p4\n{''.join(rows)}")
+    (workdir / "mine.csv").write_text(f"file,grade,predicted_grade,p0,p1,p2,p3,p4\n{''.join(rows)}")
 
 
-def test_a_report_replaces_reports_and_nothing_else(assert_refused, biranet, place, mine):
-    report = place / "report"
+def test_a_report_replaces_reports_and_nothing_else(assert_refused, biranet, workdir, mine):
+    report = workdir / "report"
     report.mkdir()
     for name in ("thesis.txt", "metrics.json", "report.html", "predictions.csv"):
         (report / name).write_text('{"accuracy": 1}')
@@ -187,38 +187,38 @@ def test_a_report_replaces_reports_and_nothing_else(assert_refused, biranet, pla
     assert_refused("report holds other things than a report", *REPORT)
 
 
-def test_a_comparison_replaces_comparisons(assert_refused, biranet, place, mine):
+def test_a_comparison_replaces_comparisons(assert_refused, biranet, workdir, mine):
     shutil.copy("mine.csv", "other.csv")
     command = ["compare", "mine.csv", "other.csv"]
     assert biranet(*command).status == biranet(*command).status == 0
-    (place / "comparison" / "comparison.html").write_text("<title>Of cats and dogs</title>")
+    (workdir / "comparison" / "comparison.html").write_text("<title>Of cats and dogs</title>")
     assert_refused("comparison holds other things than a comparison of biranet's", *command)
 
 
-def test_export_replaces_exports_and_no_trained_model(assert_refused, biranet, place, run_folder):
-    shutil.copytree(run_folder, place / "run")
+def test_export_replaces_exports_and_no_trained_model(assert_refused, biranet, workdir, run_folder):
+    shutil.copytree(run_folder, workdir / "run")
     shutil.copy("grades.csv", "grades.safetensors")
     for out in ("run/best.safetensors", "run/state.safetensors", "grades.safetensors"):
         assert_refused(f"{out} is not an exported checkpoint", "export", "model.safetensors", out)
     for _ in range(2):
         assert biranet("export", "model.safetensors", "half.safetensors").status == 0
-    (place / "x.onnx").write_bytes(b"\x08\x09 another program's")
+    (workdir / "x.onnx").write_bytes(b"\x08\x09 another program's")
     assert_refused("x.onnx is not an exported model", "export", "model.safetensors", "x.onnx")
 
 
-def test_audit_replaces_audits_only(assert_refused, biranet, place, split_folder):
+def test_audit_replaces_audits_only(assert_refused, biranet, workdir, split_folder):
     shutil.copytree(split_folder, "own")
     assert biranet("audit", "own").status == biranet("audit", "own").status == 0
-    (place / "own" / "audit.json").write_text('{"photos": 3}')
+    (workdir / "own" / "audit.json").write_text('{"photos": 3}')
     assert_refused("audit.json is not an audit of biranet's", "audit", "own")
 
 
 @pytest.mark.parametrize(("mark", "beside"), [('{"demo": true}', "thesis.txt"), ('{"players": []}', "")])
-def test_demo_replaces_no_folder_into_which_somebody_put_something(assert_refused, place, mark, beside):
-    (place / "demo").mkdir()
-    (place / "demo" / "demo.json").write_text(mark)
+def test_demo_replaces_no_folder_into_which_somebody_put_something(assert_refused, workdir, mark, beside):
+    (workdir / "demo").mkdir()
+    (workdir / "demo" / "demo.json").write_text(mark)
     if beside:
-        (place / "demo" / beside).write_text("years of work")
+        (workdir / "demo" / beside).write_text("years of work")
     assert_refused("demo holds other things than a demo of biranet's", "demo")
 
 
@@ -249,45 +249,47 @@ def locks(folder):
     return [path.name for path in folder.rglob("*") if path.name.endswith(LOCK_NAME)]
 
 
-def test_of_two_gradings_onto_one_table_one_is_refused(biranet, place, warm, wait_for):
+def test_of_two_gradings_onto_one_table_one_is_refused(biranet, workdir, warm, wait_for):
     command = ["grade", "photos", *GRADE, "--out", "table.csv"]
-    with at_work(warm, wait_for, place / ".table.csv.journal", *command) as first:
+    with at_work(warm, wait_for, workdir / ".table.csv.journal", *command) as first:
         told = f"biranet: {AT_WORK} table.csv; wait until it has ended, or name another file\n"
         assert biranet(*command) == (2, "", told)
         assert biranet(*command[:-1], "other.csv").status == 0
-    assert first.returncode == 0 and len(pd.read_csv("table.csv")) == 3 and locks(place) == []
+    assert first.returncode == 0 and len(pd.read_csv("table.csv")) == 3 and locks(workdir) == []
 
 
-def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, place, warm, wait_for):
+def test_of_two_evaluations_into_one_folder_one_is_refused(biranet, workdir, warm, wait_for):
     shutil.copytree("prepared", "own")
-    (place / "own" / "test_readings.jsonl").unlink(missing_ok=True)  # which shows that the first one is at work
+    (workdir / "own" / "test_readings.jsonl").unlink(missing_ok=True)  # which shows that the first one is at work
     command = ["evaluate", "model.safetensors", "own", "--workers", "0", "--out", "report"]
-    with at_work(warm, wait_for, place / "own" / "test_readings.jsonl", *command) as first:
+    with at_work(warm, wait_for, workdir / "own" / "test_readings.jsonl", *command) as first:
         answer = biranet(*command)
         assert answer.status == 2 and f"{AT_WORK} report; wait" in answer.err
-    assert first.returncode == 0 and (place / "report" / "metrics.json").exists() and locks(place) == []
+    assert first.returncode == 0 and (workdir / "report" / "metrics.json").exists() and locks(workdir) == []
 
 
 @pytest.mark.sample
 def test_of_two_trainings_in_one_folder_one_is_refused_and_nobody_calibrates_meanwhile(
-    biranet, small, place, warm, wait_for
+    biranet, small, workdir, warm, wait_for
 ):
     command = ["train", "prepared", "--out", "run", *small]
-    with at_work(warm, wait_for, place / "run" / "config.json", *command) as first:
+    with at_work(warm, wait_for, workdir / "run" / "config.json", *command) as first:
         for second in (command, ["calibrate", "run/last.safetensors"]):
             answer = biranet(*second)
             assert answer.status == 2 and AT_WORK in answer.err
-    assert first.returncode == 0 and locks(place) == []
-    names = {path.name for path in (place / "run").iterdir()} - {"tensorboard", "config.json", "history.jsonl"}
+    assert first.returncode == 0 and locks(workdir) == []
+    names = {path.name for path in (workdir / "run").iterdir()} - {"tensorboard", "config.json", "history.jsonl"}
     assert names == {"best.safetensors", "last.safetensors", "probe", "state.safetensors"}
 
 
-def test_nobody_divides_photos_while_they_are_prepared(biranet, place, split_folder, warm, wait_for):
+def test_nobody_divides_photos_while_they_are_prepared(biranet, workdir, split_folder, warm, wait_for):
     shutil.copytree(split_folder, "own")
-    before = (place / "own" / "manifest.csv").read_bytes()
-    with at_work(warm, wait_for, place / "own" / "progress.jsonl", "prepare", "photos", "own", "--size", "64") as first:
+    before = (workdir / "own" / "manifest.csv").read_bytes()
+    with at_work(
+        warm, wait_for, workdir / "own" / "progress.jsonl", "prepare", "photos", "own", "--size", "64"
+    ) as first:
         answer = biranet("split", "own")
         assert answer.status == 2 and f"{AT_WORK} own; wait" in answer.err
         first.kill()
-    assert locks(place) == [LOCK_NAME] and (place / "own" / "manifest.csv").read_bytes() == before
+    assert locks(workdir) == [LOCK_NAME] and (workdir / "own" / "manifest.csv").read_bytes() == before
     assert biranet("split", "own").status == 0  # what was left keeps nobody out

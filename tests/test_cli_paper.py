@@ -15,7 +15,7 @@ ROWS = [
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def workdir(tmp_path, monkeypatch):
     """A working folder with two tables, on a machine with no display and no other program."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -25,25 +25,28 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_report_has_its_title_and_what_a_paper_takes(place, biranet):
+def test_a_report_has_its_title_and_what_a_paper_takes(workdir, biranet):
     title = "Grading <b> & \\input{x}\n at  眼科"
     answer = biranet("evaluate", "--predictions", "ours.csv", "--by", "camera", "--title", title, "--out", "out")
     assert answer.status == 0, answer.err
-    page = (place / "out" / "report.html").read_text(encoding="utf-8")
+    page = (workdir / "out" / "report.html").read_text(encoding="utf-8")
     assert "<title>Grading &lt;b&gt; &amp; \\input{x} at 眼科 – biranet</title>" in page
-    methods = (place / "out" / "methods.md").read_text(encoding="utf-8")
+    methods = (workdir / "out" / "methods.md").read_text(encoding="utf-8")
     assert "# Grading \\<b\\> \\& \\\\input\\{x\\} at 眼科\n" in methods
-    assert "眼_1" in (place / "out" / "figures" / "subgroups_camera.svg").read_text(encoding="utf-8")
-    assert "A\\&B & 2" in (place / "out" / "tables" / "subgroups.tex").read_text(encoding="utf-8")
+    assert "眼_1" in (workdir / "out" / "figures" / "subgroups_camera.svg").read_text(encoding="utf-8")
+    assert "A\\&B & 2" in (workdir / "out" / "tables" / "subgroups.tex").read_text(encoding="utf-8")
 
 
-def test_models_have_the_names_they_are_given(place, biranet):
+def test_models_have_the_names_they_are_given(workdir, biranet):
     names = ["--names", "Ours & co", "眼_2"]
     answer = biranet("compare", "ours.csv", "theirs.csv", *names, "--title", "Two", "--out", "out")
     assert answer.status == 0, answer.err
     assert "眼_2 minus Ours & co" in answer.out
-    assert json.loads((place / "out" / "comparison.json").read_text(encoding="utf-8"))["names"] == ["Ours & co", "眼_2"]
-    assert "<title>Two – biranet</title>" in (place / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert json.loads((workdir / "out" / "comparison.json").read_text(encoding="utf-8"))["names"] == [
+        "Ours & co",
+        "眼_2",
+    ]
+    assert "<title>Two – biranet</title>" in (workdir / "out" / "comparison.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +58,8 @@ def test_models_have_the_names_they_are_given(place, biranet):
         (["evaluate", "--predictions", "ours.csv", "--title", "\n"], "--title holds only spaces; give a title, or"),
     ],
 )
-def test_names_and_titles_that_say_nothing_are_refused(place, biranet, words, sentence):
+def test_names_and_titles_that_say_nothing_are_refused(workdir, biranet, words, sentence):
     answer = biranet(*words, "--out", "out")
     assert answer.status == 2
     assert answer.err.startswith(f"biranet: {sentence}") and answer.err.count("\n") == 1
-    assert not (place / "out").exists()
+    assert not (workdir / "out").exists()

@@ -25,7 +25,7 @@ def grader(checkpoint):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, checkpoint):
+def workdir(tmp_path, monkeypatch, checkpoint):
     """The working folder, with four photos of two patients, one of them too dark, and a model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -36,7 +36,7 @@ def place(tmp_path, monkeypatch, checkpoint):
 
 
 @pytest.fixture
-def grade(biranet, place):
+def grade(biranet, workdir):
     def run(*arguments, out="g.csv"):
         return biranet("grade", *arguments, "--checkpoint", "model.safetensors", "--workers", 0, "--out", out)
 
@@ -88,13 +88,13 @@ def test_a_list_names_patients_and_eyes(grade, grader):
     assert (same.decision, same.action, same.worst_eye) == (dark["decision"], dark["action"], dark["worst_eye"])
 
 
-def test_names_say_nothing_without_a_pattern(grade, place):
+def test_names_say_nothing_without_a_pattern(grade, workdir):
     for old, new in zip(NAMES, ("1_left", "1_right", "macula_left", "2_x"), strict=True):
-        (place / "photos" / old).rename(place / "photos" / f"{new}.jpg")
+        (workdir / "photos" / old).rename(workdir / "photos" / f"{new}.jpg")
     answer = grade("photos")
     assert "patient" not in answer.out
     assert set(table("g.csv")[["group", "group_from", "eye", "eye_from"]].to_numpy().ravel()) == {""}
-    assert not (place / "g_eyes.csv").exists() and not (place / "g_patients.csv").exists()
+    assert not (workdir / "g_eyes.csv").exists() and not (workdir / "g_patients.csv").exists()
 
     answer = grade("photos", "--name-pattern", "{patient}_{eye}")
     assert (
@@ -108,11 +108,11 @@ def test_names_say_nothing_without_a_pattern(grade, place):
 
     # Without patients, tables of before would be taken for those of this run.
     assert grade("photos").status == 1
-    assert not (place / "g_eyes.csv").exists() and not (place / "g_patients.csv").exists()
+    assert not (workdir / "g_eyes.csv").exists() and not (workdir / "g_patients.csv").exists()
 
 
-def test_a_name_that_says_another_eye_than_the_list_is_told(grade, place):
-    (place / "photos" / "a1.jpg").rename(place / "photos" / "macula_left.jpg")
+def test_a_name_that_says_another_eye_than_the_list_is_told(grade, workdir):
+    (workdir / "photos" / "a1.jpg").rename(workdir / "photos" / "macula_left.jpg")
     answer = grade(write_list("macula_left.jpg,P1,right", "a2.jpg,P1,left"))
     assert "photos/macula_left.jpg ends in left, and the list says right, which was used; 1 such in all." in answer.out
     assert table("g_eyes.csv")["file"].tolist() == ["photos/a2.jpg", "photos/macula_left.jpg"]
@@ -145,14 +145,14 @@ def test_a_name_that_says_another_eye_than_the_list_is_told(grade, place):
         (["1_left_right_2"], "file", ["{patient}_{eye}_*"], "in two ways"),
     ],
 )
-def test_what_contradicts_before_a_photo_is_read_is_refused(grade, place, tree, rows, columns, more, sentence):
+def test_what_contradicts_before_a_photo_is_read_is_refused(grade, workdir, tree, rows, columns, more, sentence):
     shutil.copy("photos/a1.jpg", "photos/1_left.jpg")
     shutil.copy("photos/a1.jpg", "photos/1_left_right_2.jpg")
     given = write_list(*rows, columns=columns)
-    before = tree(place)
+    before = tree(workdir)
     answer = grade(given, *[word for pattern in more for word in ("--name-pattern", pattern)])
     assert answer.status == 2 and answer.err.count("\n") == 1 and sentence in answer.err
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
 def test_groups_that_were_guessed_stay_guesses(grade):
@@ -164,12 +164,12 @@ def test_groups_that_were_guessed_stay_guesses(grade):
 
 
 @pytest.mark.parametrize("name", ["g_eyes.csv", "g_patients.csv"])
-def test_tables_of_others_stay_as_they_are(grade, place, tree, name):
+def test_tables_of_others_stay_as_they_are(grade, workdir, tree, name):
     given = write_list("a1,1,left")
-    (place / name).write_text("patient,eye\n1,left\n")
-    before = tree(place)
+    (workdir / name).write_text("patient,eye\n1,left\n")
+    before = tree(workdir)
     answer = grade(given)
-    assert answer.status == 2 and f"{name} is not a table of" in answer.err and tree(place) == before
+    assert answer.status == 2 and f"{name} is not a table of" in answer.err and tree(workdir) == before
 
 
 def test_grades_with_the_truth_are_measured_by_patient(grade, biranet):
@@ -182,8 +182,8 @@ def test_grades_with_the_truth_are_measured_by_patient(grade, biranet):
 
 
 @pytest.fixture
-def dicoms(place):
-    folder = place / "dicom"
+def dicoms(workdir):
+    folder = workdir / "dicom"
     folder.mkdir()
     for seed, (name, said) in enumerate(
         {"a": ("19870312345", "L"), "b": ("19870312345", "R"), "c": ("77", "L", "R"), "d": ("77", "R")}.items()
@@ -192,7 +192,7 @@ def dicoms(place):
     return folder
 
 
-def test_headers_tell_patients_and_eyes(grade, dicoms, place, tree):
+def test_headers_tell_patients_and_eyes(grade, dicoms, workdir, tree):
     answer = grade("dicom")
     assert answer.status == 0
     photos, eyes, patients = table("g.csv"), table("g_eyes.csv"), table("g_patients.csv")
@@ -204,23 +204,27 @@ def test_headers_tell_patients_and_eyes(grade, dicoms, place, tree):
     assert "unknown eye: the header of the file names both eyes" in both["reason"]
     assert both["decision"] != "do not refer"
     assert "dicom/c.dcm: the header of the file names both eyes; it was not used. 1 such photo in all" in answer.out
-    assert not any(b"19870312345" in data for name, data in tree(place).items() if name.endswith((".csv", ".journal")))
+    assert not any(
+        b"19870312345" in data for name, data in tree(workdir).items() if name.endswith((".csv", ".journal"))
+    )
 
 
-def test_answers_taken_over_keep_their_headers_as_long_as_the_key_is_the_same(grade, dicoms, place, monkeypatch, tree):
+def test_answers_taken_over_keep_their_headers_as_long_as_the_key_is_the_same(
+    grade, dicoms, workdir, monkeypatch, tree
+):
     assert grade("dicom").status == 0
-    before = tree(place)
+    before = tree(workdir)
     answer = grade("dicom")
-    assert "For 4 photos the answer of an earlier run was taken over" in answer.out and tree(place) == before
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "other"))
+    assert "For 4 photos the answer of an earlier run was taken over" in answer.out and tree(workdir) == before
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(workdir / "other"))
     assert "taken over" not in grade("dicom").out
     assert set(table("g.csv")["group"]).isdisjoint(before["g_patients.csv"].decode().replace("\n", ",").split(","))
 
 
-def test_a_patient_whom_only_headers_tell_is_in_no_table_of_a_shard(grade, dicoms, place):
+def test_a_patient_whom_only_headers_tell_is_in_no_table_of_a_shard(grade, dicoms, workdir):
     rows = ["a.dcm,P1,left", "b.dcm,P1,right", "c.dcm,,", "d.dcm,,"]
     answer = grade(write_list(*rows, name="dicom/list.csv"), "--shard", "2/2")
-    assert table("g.csv")["file"].tolist() == ["dicom/c.dcm"] and not (place / "g_patients.csv").exists()
+    assert table("g.csv")["file"].tolist() == ["dicom/c.dcm"] and not (workdir / "g_patients.csv").exists()
     assert "The patient of 1 photo stands in headers alone: they are in no patient's answer, since other" in answer.out
 
 
@@ -236,12 +240,12 @@ def test_a_header_that_says_another_eye_than_the_list_makes_it_unknown(grade, di
     assert patient["patient"] == "P1" and patient["decision"] != "do not refer"
 
 
-def test_without_the_key_photos_are_graded_all_the_same(grade, dicoms, place, monkeypatch):
-    (place / "file").write_text("")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "file"))
+def test_without_the_key_photos_are_graded_all_the_same(grade, dicoms, workdir, monkeypatch):
+    (workdir / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(workdir / "file"))
     answer = grade("dicom")
     assert answer.status == 0 and "the secret key for groups cannot be read" in answer.out
-    assert not (place / "g_patients.csv").exists()
+    assert not (workdir / "g_patients.csv").exists()
     assert table("g.csv")["eye"].tolist() == ["left", "right", "", "right"]  # needs no key
 
 

@@ -34,7 +34,7 @@ def comparable(tree):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
+def workdir(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
     """The working folder, with photos, a prepared folder and a model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(drawn_photos)
@@ -72,9 +72,9 @@ class Disk:
 
 
 @pytest.fixture
-def disk(place):
+def disk(workdir):
     """Function that mounts a file system of so many KiB."""
-    found = Disk(place / "disk")
+    found = Disk(workdir / "disk")
 
     def mount(kib):
         mounted = found.mount(kib)
@@ -96,7 +96,7 @@ def partial_files(folder):
     return [path.name for path in folder.rglob("*") if "partial" in path.name]
 
 
-def test_prepare_goes_on_after_room_was_made(biranet, place, disk, tree):
+def test_prepare_goes_on_after_room_was_made(biranet, workdir, disk, tree):
     disk = disk(400)
     command = ["prepare", "photos", disk.path / "out", "--labels", "photos/labels.csv", "--size", 256, "--workers", 0]
     assert_no_space(biranet(*command))
@@ -111,12 +111,12 @@ def test_prepare_goes_on_after_room_was_made(biranet, place, disk, tree):
     assert touched == {name: (disk.path / "out" / name).stat().st_mtime_ns for name in finished}
     command[2] = "undisturbed"
     assert biranet(*command).status == 0
-    assert tree(disk.path / "out") == tree(place / "undisturbed")
+    assert tree(disk.path / "out") == tree(workdir / "undisturbed")
 
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_train_on_a_full_disk_keeps_the_last_state_and_goes_on(biranet, small, place, disk, tree):
+def test_train_on_a_full_disk_keeps_the_last_state_and_goes_on(biranet, small, workdir, disk, tree):
     """Room for one state (6.5 MB) and two checkpoints (3.3 MB each), but not for the next state beside the first."""
     disk = disk(16 * 1024)
     command = ["train", "prepared", "--out", disk.path / "run", *small, "--epochs", 2]
@@ -129,10 +129,10 @@ def test_train_on_a_full_disk_keeps_the_last_state_and_goes_on(biranet, small, p
     assert biranet("train", "--resume", "--out", disk.path / "run").status == 0
     command[3] = "undisturbed"
     assert biranet(*command).status == 0
-    assert comparable(tree(disk.path / "run")) == comparable(tree(place / "undisturbed"))
+    assert comparable(tree(disk.path / "run")) == comparable(tree(workdir / "undisturbed"))
 
 
-def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, place, disk, tree):
+def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, workdir, disk, tree):
     disk = disk(1024)
     assert_no_space(biranet("train", "prepared", "--out", disk.path / "run", *small))
     left = tree(disk.path / "run")
@@ -145,7 +145,7 @@ def test_train_that_cannot_begin_leaves_nothing_half_written(biranet, small, pla
     [(4, 4, []), (4, 0, ["predictions.csv"]), (20, 0, ["predictions.csv"])],
     ids=["no room at all", "4KiB", "20KiB"],
 )
-def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, kib, others_kib, written):
+def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, workdir, disk, kib, others_kib, written):
     disk = disk(kib)
     (disk.path / "other").write_bytes(bytes(1024 * others_kib))
     assert_no_space(biranet("evaluate", "model.safetensors", "--workers", 0, "--out", disk.path / "report"))
@@ -154,10 +154,10 @@ def test_evaluate_on_a_full_disk_leaves_whole_files_only(biranet, place, disk, k
     left = list((disk.path / "report").glob("*"))
     assert [file.name for file in left] == written
     for file in left:
-        assert file.read_bytes() == (place / "undisturbed" / file.name).read_bytes()
+        assert file.read_bytes() == (workdir / "undisturbed" / file.name).read_bytes()
 
 
-def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
+def test_grade_on_a_full_disk_keeps_the_old_table(biranet, workdir, disk):
     disk = disk(1024)
     table = disk.path / "grades.csv"
     table.write_text(EARLIER)
@@ -170,15 +170,15 @@ def test_grade_on_a_full_disk_keeps_the_old_table(biranet, place, disk):
     assert len(table.read_text().splitlines()) == 41
 
 
-def test_pictures_on_a_full_disk_keep_the_old_table(biranet, place, disk):
+def test_pictures_on_a_full_disk_keep_the_old_table(biranet, workdir, disk):
     disk = disk(64)
-    (place / "biranet_grades.csv").write_text(EARLIER)
+    (workdir / "biranet_grades.csv").write_text(EARLIER)
     disk.fill()
     answer = biranet(
         *["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--overlay", disk.path / "looked"]
     )
     assert_no_space(answer)
-    assert (place / "biranet_grades.csv").read_text() == EARLIER
+    assert (workdir / "biranet_grades.csv").read_text() == EARLIER
 
 
 # Signals
@@ -210,7 +210,7 @@ def undisturbed(split_folder, small, tmp_path_factory):
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
-    biranet, small, place, tree, number, warm, wait_for, undisturbed
+    biranet, small, workdir, tree, number, warm, wait_for, undisturbed
 ):
     process = warm.start("train", "prepared", "--out", "run", *small, *shlex.split(LONG))
     wait_for(lambda: "\nepoch   1 " in process.out.read_text() or process.poll() is not None)
@@ -230,8 +230,8 @@ def test_stopped_training_says_how_to_go_on_and_that_very_command_works(
     assert 1 <= int(said[1]) < 6
 
     assert biranet(*shlex.split(said[2])).status == 0
-    assert comparable(tree(place / "run")) == comparable(tree(undisturbed))
-    assert len((place / "run" / "history.jsonl").read_text().splitlines()) == 6
+    assert comparable(tree(workdir / "run")) == comparable(tree(undisturbed))
+    assert len((workdir / "run" / "history.jsonl").read_text().splitlines()) == 6
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +247,12 @@ def many(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, place, tree, number, many):
-    (place / "photos").unlink()
-    (place / "photos").symlink_to(many / "photos")
+def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet, workdir, tree, number, many):
+    (workdir / "photos").unlink()
+    (workdir / "photos").symlink_to(many / "photos")
     command = ["prepare", "photos", "out", "--labels", "photos/labels.csv", "--size", 64]
     process = start(*command)
-    journal = place / "out" / "progress.jsonl"
+    journal = workdir / "out" / "progress.jsonl"
     until = time.monotonic() + 300
     while process.poll() is None and not (journal.exists() and journal.stat().st_size) and time.monotonic() < until:
         time.sleep(0.001)
@@ -260,62 +260,62 @@ def test_prepare_goes_on_after_ctrl_c_and_after_the_terminal_was_closed(biranet,
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err == "biranet: stopped; finished photos are kept, so run the same command again\n"
-    assert not (place / "out" / "manifest.csv").exists() and partial_files(place / "out") == []
+    assert not (workdir / "out" / "manifest.csv").exists() and partial_files(workdir / "out") == []
     # What was under way was still written, but what is in the journal counts.
-    finished = [place / "out" / json.loads(line)["prepared"] for line in journal.read_text().splitlines()]
+    finished = [workdir / "out" / json.loads(line)["prepared"] for line in journal.read_text().splitlines()]
     assert 0 < len(finished) < 200
 
     touched = {path: path.stat().st_mtime_ns for path in finished}
     assert biranet(*command, "--workers", 0).status == 0
     assert touched == {path: path.stat().st_mtime_ns for path in finished}
-    assert tree(place / "out") == tree(many / "undisturbed")
+    assert tree(workdir / "out") == tree(many / "undisturbed")
 
 
 @pytest.mark.slow
 @pytest.mark.sample
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, place, number, warm):
+def test_grading_that_is_stopped_keeps_what_was_graded_or_the_table_of_before(biranet, workdir, number, warm):
     command = shlex.split("grade photos --checkpoint model.safetensors --batch-size 1 --workers 1 --out table.csv")
     command += ["--overlay", "looked", "--name-pattern", "{patient}_{eye}"]
 
     def stop():
         process = warm.start(*command)
         until = time.monotonic() + 300
-        while process.poll() is None and not any(place.glob("looked/*.jpg")) and time.monotonic() < until:
+        while process.poll() is None and not any(workdir.glob("looked/*.jpg")) and time.monotonic() < until:
             time.sleep(0.001)
         os.killpg(process.pid, number)  # schedulers, too, may send theirs to every process of a job
         out, err = process.communicate(timeout=300)
-        assert process.returncode == 130 and partial_files(place) == []
+        assert process.returncode == 130 and partial_files(workdir) == []
         return out, err
 
     out, err = stop()
-    rows = (place / "table.csv").read_text().splitlines()
+    rows = (workdir / "table.csv").read_text().splitlines()
     said = re.fullmatch(r"biranet: stopped after (\d+) of 40 photos, whose rows are in table\.csv; grade .*\n", err)
     assert said, err
     assert 1 <= int(said[1]) < 40 and len(rows) == 1 + int(said[1])
     assert f"{said[1]} of 40 photos graded" in out
     # Of any patient a photo may not have been graded yet.
-    assert not (place / "table_patients.csv").exists() and " patients: " not in out
+    assert not (workdir / "table_patients.csv").exists() and " patients: " not in out
 
     assert biranet(*command).status == 0
-    assert (place / "table.csv").read_text().splitlines()[: len(rows)] == rows
-    assert len((place / "table_patients.csv").read_text().splitlines()) == 21
-    finished = {path.name: path.read_bytes() for path in place.glob("table*")}
+    assert (workdir / "table.csv").read_text().splitlines()[: len(rows)] == rows
+    assert len((workdir / "table_patients.csv").read_text().splitlines()) == 21
+    finished = {path.name: path.read_bytes() for path in workdir.glob("table*")}
 
-    shutil.rmtree(place / "looked")  # so that all is graded again
+    shutil.rmtree(workdir / "looked")  # so that all is graded again
     _, err = stop()
     before = "biranet: stopped; table.csv holds the table of before, which is unchanged; the same command goes on\n"
     assert err == before
-    assert finished == {path.name: path.read_bytes() for path in place.glob("table*")}
+    assert finished == {path.name: path.read_bytes() for path in workdir.glob("table*")}
     assert biranet(*command).status == 0
-    assert finished == {path.name: path.read_bytes() for path in place.glob("table*")}
-    assert len(list((place / "looked").iterdir())) == 40
+    assert finished == {path.name: path.read_bytes() for path in workdir.glob("table*")}
+    assert len(list((workdir / "looked").iterdir())) == 40
 
 
 @pytest.mark.parametrize("command", ["--help", "train --help", "split prepared"])
-def test_reader_that_has_seen_enough_gets_no_complaint(place, command, split_folder):
-    (place / "prepared").unlink()
-    shutil.copytree(split_folder, place / "prepared")
+def test_reader_that_has_seen_enough_gets_no_complaint(workdir, command, split_folder):
+    (workdir / "prepared").unlink()
+    shutil.copytree(split_folder, workdir / "prepared")
     reader, writer = os.pipe()
     os.close(reader)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -19,7 +19,7 @@ def words(text):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
+def workdir(tmp_path, monkeypatch, drawn_photos, split_folder, checkpoint):
     """The working folder, with photos, a prepared folder, a model, and much that is wrong."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(split_folder, "prepared")
@@ -134,11 +134,11 @@ def assert_one_sentence(answer, sentence, status=2):
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_wrong_use_is_answered_by_a_sentence_and_leaves_no_trace(biranet, small, place, tree, line):
-    before = tree(place)
+def test_wrong_use_is_answered_by_a_sentence_and_leaves_no_trace(biranet, small, workdir, tree, line):
+    before = tree(workdir)
     answer = biranet(*(word for part in line.split() for word in (small if part == "SMALL" else [part])))
     assert_one_sentence(answer, WRONG[line])
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
 def rewritten(checkpoint, path, **header):
@@ -149,18 +149,18 @@ def rewritten(checkpoint, path, **header):
         write_tensors(path, stored.tensors(), stored.header | header)
 
 
-def test_checkpoint_of_another_version(biranet, place, checkpoint):
-    rewritten(checkpoint, place / "later.safetensors", version=99)
+def test_checkpoint_of_another_version(biranet, workdir, checkpoint):
+    rewritten(checkpoint, workdir / "later.safetensors", version=99)
     sentence = "later.safetensors is a checkpoint of version 99, and this program reads version 4"
     assert_one_sentence(biranet("evaluate", "later.safetensors", "prepared"), sentence)
     assert_one_sentence(biranet("grade", "photos", "--checkpoint", "later.safetensors"), sentence)
-    assert not (place / "report").exists() and not (place / "biranet_grades.csv").exists()
+    assert not (workdir / "report").exists() and not (workdir / "biranet_grades.csv").exists()
 
 
-def test_checkpoint_of_which_a_bit_has_flipped(biranet, place, checkpoint):
+def test_checkpoint_of_which_a_bit_has_flipped(biranet, workdir, checkpoint):
     data = bytearray(checkpoint.read_bytes())
     data[-40] ^= 64
-    (place / "flipped.safetensors").write_bytes(data)
+    (workdir / "flipped.safetensors").write_bytes(data)
     sentence = "flipped.safetensors is damaged: its weights are not those that were written; copy it anew"
     for command in (
         ["grade", "photos", "--checkpoint", "flipped.safetensors"],
@@ -169,66 +169,66 @@ def test_checkpoint_of_which_a_bit_has_flipped(biranet, place, checkpoint):
         ["export", "flipped.safetensors", "half.safetensors"],
     ):
         assert_one_sentence(biranet(*command), sentence)
-    assert not any((place / name).exists() for name in ("report", "grades.csv", "half.safetensors"))
-    assert (place / "flipped.safetensors").read_bytes() == bytes(data)
+    assert not any((workdir / name).exists() for name in ("report", "grades.csv", "half.safetensors"))
+    assert (workdir / "flipped.safetensors").read_bytes() == bytes(data)
 
 
-def test_state_of_a_training_is_no_checkpoint(biranet, place, run_folder):
+def test_state_of_a_training_is_no_checkpoint(biranet, workdir, run_folder):
     answer = biranet("grade", "photos", "--checkpoint", run_folder / "state.safetensors")
     assert_one_sentence(answer, "is not a checkpoint; give RUN/best.safetensors")
 
 
-def test_photos_of_another_size_are_refused(biranet, place, tree):
+def test_photos_of_another_size_are_refused(biranet, workdir, tree):
     assert (
         biranet("prepare", "photos", "larger", "--labels", "photos/labels.csv", "--size", 72, "--workers", 0).status
         == 0
     )
-    before = tree(place)
+    before = tree(workdir)
     answer = biranet("evaluate", MODEL, "larger", "--split", "all")
     assert_one_sentence(answer, "prepare them again, into another folder, with --size 64", status=1)
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
-def test_empty_part_names_the_parts(biranet, place):
-    table = read_manifest(place / "prepared")
-    write_manifest(place / "prepared", table.assign(split=table["split"].replace("test", "train")))
+def test_empty_part_names_the_parts(biranet, workdir):
+    table = read_manifest(workdir / "prepared")
+    write_manifest(workdir / "prepared", table.assign(split=table["split"].replace("test", "train")))
     assert_one_sentence(
         biranet("evaluate", MODEL), "prepared has no graded photos in the part 'test'; its parts are: train"
     )
-    assert not (place / "report").exists()
+    assert not (workdir / "report").exists()
 
 
-def test_torn_split_is_refused(biranet, small, place, tree):
+def test_torn_split_is_refused(biranet, small, workdir, tree):
     """One patient in two parts: the figures would be too good to be true."""
-    table = read_manifest(place / "prepared")
+    table = read_manifest(workdir / "prepared")
     pair = table[(table["split"] == "train") & table["group"].duplicated()].index[0]
     table.loc[pair, "split"] = "test"
-    write_manifest(place / "prepared", table)
-    before = tree(place)
+    write_manifest(workdir / "prepared", table)
+    before = tree(workdir)
     answer = biranet("train", "prepared", "--out", "run", *small)
     assert_one_sentence(answer, f"the group {table.loc[pair, 'group']} stands in more than one part", status=1)
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
-def test_official_split_that_tears_every_patient_is_refused(biranet, place, tree):
+def test_official_split_that_tears_every_patient_is_refused(biranet, workdir, tree):
     labels = pd.read_csv("photos/labels.csv").assign(split="train")
     labels.loc[labels["eye"] == "right", "split"] = "test"
     labels.to_csv("torn.csv", index=False)
     assert biranet("prepare", "photos", "torn", "--labels", "torn.csv", "--size", 64, "--workers", 0).status == 0
-    before = tree(place)
+    before = tree(workdir)
     answer = biranet("split", "torn")
     assert_one_sentence(answer, "no photos are left to train on")
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
-def test_finished_run_is_not_overwritten(biranet, small, place, run_folder, tree):
+def test_finished_run_is_not_overwritten(biranet, small, workdir, run_folder, tree):
     before = tree(run_folder)
     answer = biranet("train", "prepared", "--out", run_folder, *small)
     assert_one_sentence(answer, "already holds a training; go on with it by --resume")
     assert tree(run_folder) == before
 
 
-def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree):
+def test_resume_with_other_settings_names_them(biranet, workdir, run_folder, tree):
     before = tree(run_folder)
     answer = biranet("train", "--resume", "--out", run_folder, "--epochs", 3, "--lr", 0.5, "--model", "plain")
     assert_one_sentence(answer, "--resume keeps the settings of the run; leave out what differs: ")
@@ -238,48 +238,48 @@ def test_resume_with_other_settings_names_them(biranet, place, run_folder, tree)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "1", '{"prepared": "p"}', '{"prepared": 1, "train": {}}'])
-def test_resume_from_a_config_that_is_none(biranet, place, content):
-    (place / "run").mkdir()
-    (place / "run" / "config.json").write_text(content)
+def test_resume_from_a_config_that_is_none(biranet, workdir, content):
+    (workdir / "run").mkdir()
+    (workdir / "run" / "config.json").write_text(content)
     answer = biranet("train", "--resume", "--out", "run")
     assert_one_sentence(answer, "run/config.json does not hold the settings of a training")
 
 
-def test_resume_after_the_photos_changed(biranet, place, run_folder):
+def test_resume_after_the_photos_changed(biranet, workdir, run_folder):
     shutil.copytree(run_folder, "run")
-    stored = json.loads((place / "run" / "config.json").read_text())
-    (place / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
-    table = read_manifest(place / "prepared")
+    stored = json.loads((workdir / "run" / "config.json").read_text())
+    (workdir / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
+    table = read_manifest(workdir / "prepared")
     table.loc[table.index[0], "grade"] = 4 - int(table["grade"].iloc[0])
-    write_manifest(place / "prepared", table)
+    write_manifest(workdir / "prepared", table)
     assert_one_sentence(biranet("train", "--resume", "--out", "run"), "have changed since run began; train anew")
 
 
-def test_resume_after_the_settings_were_edited(biranet, place, run_folder):
+def test_resume_after_the_settings_were_edited(biranet, workdir, run_folder):
     shutil.copytree(run_folder, "run")
-    stored = json.loads((place / "run" / "config.json").read_text())
+    stored = json.loads((workdir / "run" / "config.json").read_text())
     stored["train"]["optimizer"]["lr"] = 0.5
-    (place / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
+    (workdir / "run" / "config.json").write_text(json.dumps(stored | {"prepared": "prepared"}))
     sentence = (
         "run/state.safetensors was written under other conditions: optimizer.lr is 0.5 here and 0.0002 in the run"
     )
     assert_one_sentence(biranet("train", "--resume", "--out", "run"), sentence)
 
 
-def test_demo_leaves_what_is_not_its_own(biranet, place):
-    (place / "empty" / "thesis.txt").write_text("years of work")
+def test_demo_leaves_what_is_not_its_own(biranet, workdir):
+    (workdir / "empty" / "thesis.txt").write_text("years of work")
     assert_one_sentence(biranet("demo", "--out", "empty"), "empty holds other things than a demo")
-    assert (place / "empty" / "thesis.txt").read_text() == "years of work"
+    assert (workdir / "empty" / "thesis.txt").read_text() == "years of work"
 
 
 # The table of grades
 
 
-def test_odd_names_stay_one_row_each(biranet, place):
+def test_odd_names_stay_one_row_each(biranet, workdir):
     names = ["cr\rinside.jpg", "nl\ninside.jpg", 'q"uo,te.jpg', "ümläut 😀.jpg", " space .jpg"]
-    (place / "odd").mkdir()
+    (workdir / "odd").mkdir()
     for name in names:
-        shutil.copy(place / "photos" / "drawn_0001_left.jpg", place / "odd" / name)
+        shutil.copy(workdir / "photos" / "drawn_0001_left.jpg", workdir / "odd" / name)
     assert biranet("grade", "odd", "--checkpoint", MODEL, "--workers", 0).status == 0
     table = pd.read_csv("biranet_grades.csv", dtype=str, keep_default_na=False)
     assert table["file"].tolist() == [f"odd/{name}" for name in sorted(names)]
@@ -303,19 +303,19 @@ def test_odd_names_stay_one_row_each(biranet, place):
     ],
     ids=lambda command: command[0],
 )
-def test_paths_that_are_not_utf8_are_refused_before_anything_is_written(biranet, place, tree, command):
-    before = tree(place)
+def test_paths_that_are_not_utf8_are_refused_before_anything_is_written(biranet, workdir, tree, command):
+    before = tree(workdir)
     answer = biranet(*command)
     assert_one_sentence(answer, "\\udcff")
-    assert "is not UTF-8; rename the file or the folder" in answer.err and tree(place) == before
+    assert "is not UTF-8; rename the file or the folder" in answer.err and tree(workdir) == before
 
 
-def test_names_that_are_not_utf8_are_refused(biranet, place):
-    (place / "odd").mkdir()
-    (place / "odd" / "bad\udcff.jpg").write_bytes(b"x")
+def test_names_that_are_not_utf8_are_refused(biranet, workdir):
+    (workdir / "odd").mkdir()
+    (workdir / "odd" / "bad\udcff.jpg").write_bytes(b"x")
     for given in ("odd", "odd/bad\udcff.jpg"):
         assert_one_sentence(biranet("grade", given, "--checkpoint", MODEL), "is not UTF-8; rename the file")
-    assert not (place / "biranet_grades.csv").exists()
+    assert not (workdir / "biranet_grades.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -338,12 +338,12 @@ def test_names_that_are_not_utf8_are_refused(biranet, place):
         "demo --out LONG",
     ],
 )
-def test_names_that_no_file_system_takes_are_refused(biranet, place, tree, line):
-    before = tree(place)
+def test_names_that_no_file_system_takes_are_refused(biranet, workdir, tree, line):
+    before = tree(workdir)
     answer = biranet(*line.replace("LONG", "x" * 256).split())
     assert_one_sentence(answer, "File name too long")
     assert "prepare" not in answer.err
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
 @pytest.mark.parametrize(
@@ -359,10 +359,10 @@ def test_names_that_no_file_system_takes_are_refused(biranet, place, tree, line)
         (["grade", "a\0.jpg"], "no file or folder can be called 'a\\x00.jpg': it holds a zero byte"),
     ],
 )
-def test_empty_words_and_files_named_as_folders_are_refused(biranet, place, tree, arguments, sentence):
-    before = tree(place)
+def test_empty_words_and_files_named_as_folders_are_refused(biranet, workdir, tree, arguments, sentence):
+    before = tree(workdir)
     assert_one_sentence(biranet(*arguments), sentence)
-    assert tree(place) == before
+    assert tree(workdir) == before
 
 
 def test_a_name_in_utf8_under_another_locale_is_told_so():

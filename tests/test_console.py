@@ -61,7 +61,7 @@ def run(command, **streams):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, drawn_photos, checkpoint):
+def workdir(tmp_path, monkeypatch, drawn_photos, checkpoint):
     """The working folder, with three photos and a model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -82,22 +82,22 @@ def place(tmp_path, monkeypatch, drawn_photos, checkpoint):
         (">/dev/full", 2, "biranet: the work is done, but what it says cannot be written to standard output: No space"),
     ],
 )
-def test_closed_and_full_streams_leave_the_work_done(place, streams, status, told):
+def test_closed_and_full_streams_leave_the_work_done(workdir, streams, status, told):
     done = run(f"prepare photos out --size 64 --workers 0 {streams}")
     assert done.returncode == status
     assert done.stderr.startswith(told) and done.stderr.count("\n") == bool(told)
-    assert len((place / "out" / "manifest.csv").read_text().splitlines()) == 4
+    assert len((workdir / "out" / "manifest.csv").read_text().splitlines()) == 4
 
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_grade_is_done_without_streams(place):
+def test_grade_is_done_without_streams(workdir):
     assert run("grade photos --checkpoint model.safetensors --workers 0 --out g.csv >&- 2>&-").returncode == 0
-    table = (place / "g.csv").read_text().splitlines()
+    table = (workdir / "g.csv").read_text().splitlines()
     assert len(table) == 4 and table[0].startswith("file,status")  # and nothing printed has got into it
 
 
-def test_an_error_keeps_its_status_without_streams(place):
+def test_an_error_keeps_its_status_without_streams(workdir):
     assert run("prepare nowhere out >&- 2>&-").returncode == 2
     assert run("prepare nowhere out >/dev/full 2>/dev/full").returncode == 2
 
@@ -105,7 +105,7 @@ def test_an_error_keeps_its_status_without_streams(place):
 ESCAPE = "\x1b[31mred\x1b[2J"
 
 
-def test_no_input_gives_orders_to_the_terminal(biranet, place, tmp_path, checkpoint):
+def test_no_input_gives_orders_to_the_terminal(biranet, workdir, tmp_path, checkpoint):
     (tmp_path / "labels.csv").write_text(f"file,{ESCAPE}\na.jpg,0\n")
     (tmp_path / f"{ESCAPE}.csv").write_text("file,grade\na.jpg,9\n")
     (tmp_path / "recipe.toml").write_text('"\\u001b[31m" = 1\n')

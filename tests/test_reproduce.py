@@ -89,7 +89,7 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, eyepacs):
+def workdir(tmp_path, monkeypatch, eyepacs):
     """The working folder, as the page expects it: the photographs, and the recipes of a checkout."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "eyepacs").symlink_to(eyepacs)
@@ -145,7 +145,7 @@ def trained_by_the_recipe(weights):
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet, call, trained_by_the_recipe):
+def test_from_the_kaggle_download_to_the_table_in_three_commands(workdir, biranet, call, trained_by_the_recipe):
     prepare, train, evaluate = commands("The three commands")
     out = call(prepare, status=1)
     assert out.startswith("Layout: eyepacs (it was asked for)\n  no_field: test/")
@@ -153,9 +153,9 @@ def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet,
     assert "have no row in the labels" not in out and "unknown patients" not in out
 
     # Every label is at its photo, and the published parts are known.
-    table = read_manifest(place / "prepared").set_index("file")
+    table = read_manifest(workdir / "prepared").set_index("file")
     for part, labels in (("train", "trainLabels.csv"), ("test", "retinopathy_solution.csv")):
-        rows = read(place / "eyepacs" / labels)
+        rows = read(workdir / "eyepacs" / labels)
         found = table.loc[part + "/" + rows["image"] + ".jpeg"]
         assert found["grade"].astype(str).tolist() == rows["level"].tolist()
         assert (found["official_split"] == part).all()
@@ -166,7 +166,7 @@ def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet,
 
     out = call(train)
     assert out.startswith("The published split has no validation part; made one by group with seed 1. split: train ")
-    table = read_manifest(place / "prepared").set_index("file")
+    table = read_manifest(workdir / "prepared").set_index("file")
     used = table[table["status"] == "ok"]
     assert (used["split"] != "").all() and len(used) == 299
     assert ((used["split"] == "test") == used.index.str.startswith("test/")).all()
@@ -175,28 +175,28 @@ def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet,
     assert sizes[["train", "validation", "calibration"]].tolist() == pytest.approx([140, 30, 30], abs=4)
     assert f"Training biranet on {sizes['train']} photos ({sizes['validation']} for validation)" in out
     assert "Done. The best model is runs/paper/best.safetensors: validation kappa " in out
-    trained_by_the_recipe(place / "runs" / "paper")
-    assert len((place / "runs" / "paper" / "history.jsonl").read_text().splitlines()) == 2
+    trained_by_the_recipe(workdir / "runs" / "paper")
+    assert len((workdir / "runs" / "paper" / "history.jsonl").read_text().splitlines()) == 2
 
     out = call(evaluate)
     assert out.startswith("99 photos\n")
-    metrics = json.loads((place / "report" / "metrics.json").read_text())
-    predictions = read(place / "report" / "predictions.csv")
+    metrics = json.loads((workdir / "report" / "metrics.json").read_text())
+    predictions = read(workdir / "report" / "predictions.csv")
     assert metrics["n"] == len(predictions) == 99 and metrics["groups"] == 50
     assert all(0 <= metrics[key] <= 1 for key in keys_in_the_page())
     assert {(item["column"], item["value"]): item["n"] for item in metrics["subgroups"]} == {
         ("Usage", usage): count for usage, count in predictions["Usage"].value_counts().items()
     }
-    page = (place / "report" / "report.html").read_text()
+    page = (workdir / "report" / "report.html").read_text()
     assert f"{metrics['aca']:.3f}" in page and "Private" in page
 
     # The second row of the paper, and the whole table.
     train, evaluate, compare = commands("The table")
     assert f"Training ranet on {sizes['train']} photos" in call(train)
-    trained_by_the_recipe(place / "runs" / "paper_ranet", model="ranet")
+    trained_by_the_recipe(workdir / "runs" / "paper_ranet", model="ranet")
     call(evaluate)
     call(compare)
-    comparison = json.loads((place / "comparison" / "comparison.json").read_text())
+    comparison = json.loads((workdir / "comparison" / "comparison.json").read_text())
     rows = comparison["original_table"]
     assert [(row["model"], row["source"]) for row in rows] == [
         ("report_ranet", "measured here"),
@@ -204,38 +204,38 @@ def test_from_the_kaggle_download_to_the_table_in_three_commands(place, biranet,
         *((published.model, "reported elsewhere") for published in PUBLISHED),
     ]
     assert rows[1]["aca"] == metrics["aca"] and rows[1]["micro_f1"] == metrics["micro_f1"]
-    page = (place / "comparison" / "comparison.html").read_text()
+    page = (workdir / "comparison" / "comparison.html").read_text()
     assert all(published.model in page for published in PUBLISHED) and "reported elsewhere" in page
 
     # Going on with a run that is done changes nothing.
-    best = (place / "runs" / "paper" / "best.safetensors").read_bytes()
+    best = (workdir / "runs" / "paper" / "best.safetensors").read_bytes()
     (resume,) = commands("When it stops")
     assert biranet(*resume[1:]).status == 0
-    assert (place / "runs" / "paper" / "best.safetensors").read_bytes() == best
+    assert (workdir / "runs" / "paper" / "best.safetensors").read_bytes() == best
 
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_the_authors_lists_give_their_parts(place, call, trained_by_the_recipe):
+def test_the_authors_lists_give_their_parts(workdir, call, trained_by_the_recipe):
     """Lines `name grade`, ended as on Windows, blank ones between; one patient's eyes stand in both lists."""
-    labels = read(place / "eyepacs" / "trainLabels.csv")
+    labels = read(workdir / "eyepacs" / "trainLabels.csv")
     lines = (labels["image"] + ".jpeg " + labels["level"]).tolist()
-    (place / "lists").mkdir()
+    (workdir / "lists").mkdir()
     for name, chosen in (("TrainSet.txt", lines[:129]), ("ValidSet.txt", lines[129:180])):
-        (place / "lists" / name).write_bytes("".join(f"{line}\r\n\r\n" for line in chosen).encode())
+        (workdir / "lists" / name).write_bytes("".join(f"{line}\r\n\r\n" for line in chosen).encode())
 
     prepare, split, train, evaluate = commands("The authors' lists")
     out = call(prepare)
     assert "180 of 180 photos prepared (180 with a grade), 0 not usable: prepared_lists\n" in out
     assert "120 further photos in eyepacs have no row in the labels and are left out." in out
     assert "; 1 photo is in no part, to keep the published parts apart\n" in call(split)
-    table = read_manifest(place / "prepared_lists")
+    table = read_manifest(workdir / "prepared_lists")
     assert table["split"].tolist() == ["train"] * 128 + [""] + ["validation"] * 51
     assert table["grade"].astype(str).tolist() == labels["level"].tolist()[:180]
 
     out = call(train)
     assert "Training biranet on 128 photos (51 for validation)" in out and "There is no calibration part" in out
-    trained_by_the_recipe(place / "runs" / "lists")
+    trained_by_the_recipe(workdir / "runs" / "lists")
     out = call(evaluate)
     assert out.startswith("51 photos\n") and "51 of these photos had a say" in out
 

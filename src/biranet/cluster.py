@@ -235,9 +235,12 @@ def _check_answer(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     answer = b""
-    with suppress(OSError, UnicodeError), socket.create_connection((host.strip("[]"), int(port)), timeout=5) as asked:
-        asked.sendall(_HTTP2_HELLO)
-        answer = asked.recv(9)
+    with (
+        suppress(OSError, UnicodeError),
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5) as connection,
+    ):
+        connection.sendall(_HTTP2_HELLO)
+        answer = connection.recv(9)
     if answer[3:4] != bytes([4]):
         raise InputError(f"no Ray cluster answers at {address}; start its head there: ray start --head --port={port}")
 

@@ -52,8 +52,8 @@ class Choices:
         for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if get_origin(hint) is Literal and value not in get_args(hint):
-                known = ", ".join(get_args(hint))
-                raise InputError(f"{setting(name)} must be one of {known}, not {value!r}")
+                choices = ", ".join(get_args(hint))
+                raise InputError(f"{setting(name)} must be one of {choices}, not {value!r}")
 
     def __repr__(self) -> str:
         changed = []
@@ -395,6 +395,6 @@ def read_recipe(path: Path, defaults: Mapping[str, Mapping[str, Any]] | None = N
     """
     values = read_toml(path, "the recipe")
     for table, kept in (defaults or {}).items():
-        given = values.get(table, {})
-        values[table] = {**kept, **given} if isinstance(given, dict) else given
+        stated = values.get(table, {})
+        values[table] = {**kept, **stated} if isinstance(stated, dict) else stated
     return train_config_from(values, str(path))

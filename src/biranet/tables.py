@@ -195,8 +195,8 @@ def _texts(column: Sequence[Any]) -> list[str]:
 
     Whole numbers in a column where some are missing are made floats by pandas: patient 1 is not to become 1.0.
     """
-    known = [value for value in column if value is not None]
-    if all(isinstance(value, float) and value.is_integer() for value in known):
+    values = [value for value in column if value is not None]
+    if all(isinstance(value, float) and value.is_integer() for value in values):
         return ["" if value is None else str(int(value)) for value in column]
     return ["" if value is None else str(value) for value in column]
 

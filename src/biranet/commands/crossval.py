@@ -124,16 +124,16 @@ class Crossval(TrainingCommand):
         from biranet.photos import PREPARATION_NAME
         from biranet.photos.output_folder import check_output_folder
 
-        given = self.prepared
-        if not given.is_dir() or any(os.path.lexists(given / name) for name in (MANIFEST_NAME, PREPARATION_NAME)):
+        photos = self.prepared
+        if not photos.is_dir() or any(os.path.lexists(photos / name) for name in (MANIFEST_NAME, PREPARATION_NAME)):
             if self.labels is not None:
-                raise InputError(f"--labels is for a folder of photographs, and {given} is none; leave it out")
+                raise InputError(f"--labels is for a folder of photographs, and {photos} is none; leave it out")
             return None
         prepared = self.out / "prepared"
-        check_output_folder(given, prepared)
+        check_output_folder(photos, prepared)
         self._check_labels()
         size, workers = config.data.image_size, config.data.workers
-        return Prepare(photos=given, out=prepared, labels=self.labels, size=size, workers=workers)
+        return Prepare(photos=photos, out=prepared, labels=self.labels, size=size, workers=workers)
 
     def _check_labels(self) -> None:
         """Refuse photographs without grades, of too few patients or of one grade, before any is prepared."""

@@ -120,8 +120,8 @@ class Grade(Command):
         self, address: str, inputs: "Sequence[PhotoPath]", listed: "PhotoList", checkpoint: Path
     ) -> int:
         """Grade what is left to do on a cluster, and write the tables."""
-        for flag, given in (("--overlay", self.overlay), ("--shard", self.shard)):
-            if given:
+        for flag, value in (("--overlay", self.overlay), ("--shard", self.shard)):
+            if value:
                 raise InputError(f"{flag} is not for a cluster; leave it out, or --ray")
         computing = self.computing.resolve()
         with open_cluster(address, computing.workers) as cluster:

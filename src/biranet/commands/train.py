@@ -40,8 +40,8 @@ class Train(TrainingCommand):
         if early.resume:
             if early.out is None:
                 raise InputError("--resume needs the run folder: biranet train --resume --out RUN")
-            for name, given in (("recipe", recipe), ("from", start)):
-                if given is not None:
+            for name, path in (("recipe", recipe), ("from", start)):
+                if path is not None:
                     raise InputError(f"--resume keeps the settings of the run; leave --{name} out")
             prepared, config, start = _settings_of(early.out)
             return cls(prepared=prepared, config=config, start=start)
@@ -65,13 +65,13 @@ class Train(TrainingCommand):
         config, start = self.combine_settings()
         if self.resume and self.out is not None:
             # Settings that leave no trace in the result may differ.
-            asked, kept = result_settings(config), result_settings(_settings_of(self.out)[1])
-            if differences := describe_differences(asked, kept, "in the run"):
+            settings, run_settings = result_settings(config), result_settings(_settings_of(self.out)[1])
+            if differences := describe_differences(settings, run_settings, "in the run"):
                 raise InputError(f"--resume keeps the settings of the run; leave out what differs: {differences}")
         plan = TrainingPlan(self.prepared, self.run_folder, config, start, self.resume)
         run_training(plan)
-        if (told := train_probe_beside(plan)) and PartialState().is_main_process:
-            print(told)
+        if (probe_line := train_probe_beside(plan)) and PartialState().is_main_process:
+            print(probe_line)
         return 0
 
     def next_step(self) -> str:

@@ -221,15 +221,15 @@ def parse_predictions(table: pd.DataFrame, origin: str, left_out: Counter[str], 
     table["group"] = groups.mask(groups.map(is_empty), table["file"])
     if "eye" in table:
         parse_cells(table, "eye", origin, parse_eye)  # what is none would leave patients out of the measures by patient
-    answered = has_decisions(table)
+    decided = has_decisions(table)
     as_predicted = _scale_of_predicted(table, origin, scale)
     table["grade"] = _as_grades(table, "grade", origin, scale)
     table["predicted_grade"] = _as_grades(table, "predicted_grade", origin, as_predicted)
-    for column in ("lowest_grade", "highest_grade") if answered else ():
+    for column in ("lowest_grade", "highest_grade") if decided else ():
         table[column] = _as_grades(table, column, origin, Scale(flags=()))
     for column in PROBABILITIES if has_probabilities(table) else ():
         table[column] = _as_numbers(table, column, origin, _NO_PROBABILITY)
-    if answered:
+    if decided:
         table["temperature"] = _as_numbers(table, "temperature", origin, _NO_TEMPERATURE)
         for column in point_columns(table):
             numbers = _as_numbers(table, column, origin, _NO_POINT)

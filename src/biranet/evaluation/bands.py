@@ -128,35 +128,39 @@ class _CurveOrder:
 
     def reached(self, weights: Weights) -> tuple[Values, Values]:
         """(L + 1, B) weight of the photos to find, and of the others, that reach each score."""
-        found = running_sum(weights, self.positives).take(self.positives_at, axis=0)
-        alarms = running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
-        return found.astype(np.float64), alarms.astype(np.float64)
+        true_positives = running_sum(weights, self.positives).take(self.positives_at, axis=0)
+        false_positives = running_sum(weights, self.negatives).take(self.negatives_at, axis=0)
+        return true_positives.astype(np.float64), false_positives.astype(np.float64)
 
-    def sensitivity(self, found: Values, alarms: Values) -> Values:
+    def sensitivity(self, true_positives: Values, false_positives: Values) -> Values:
         """(B, X) sensitivity at each of `FALSE_POSITIVE_RATES`, straight lines between the corners of the ROC curve."""
-        corners = zip(ratio(alarms, alarms[-1]).T, ratio(found, found[-1]).T, strict=True)
+        corners = zip(
+            ratio(false_positives, false_positives[-1]).T, ratio(true_positives, true_positives[-1]).T, strict=True
+        )
         return np.array([np.interp(FALSE_POSITIVE_RATES, *each) for each in corners])
 
-    def precision(self, found: Values, alarms: Values) -> Values:
+    def precision(self, true_positives: Values, false_positives: Values) -> Values:
         """(B, X) precision at the highest threshold that reaches each of `RECALLS`."""
-        shares = found / np.maximum(found + alarms, 1)
+        shares = true_positives / np.maximum(true_positives + false_positives, 1)
         # The share itself may fall below the recall that it is by a rounding.
-        wanted = RECALLS[:, None] * found[-1] * (1 - 1e-12)
-        indices = [np.searchsorted(column, aim) for column, aim in zip(found.T, wanted.T, strict=True)]
+        levels = RECALLS[:, None] * true_positives[-1] * (1 - 1e-12)
+        indices = [np.searchsorted(column, aim) for column, aim in zip(true_positives.T, levels.T, strict=True)]
         precision = np.take_along_axis(shares, np.array(indices).T, axis=0).T
-        return np.where(found[-1][:, None] > 0, precision, np.nan)
+        return np.where(true_positives[-1][:, None] > 0, precision, np.nan)
 
-    def net_benefit(self, found: Values, alarms: Values) -> Values:
+    def net_benefit(self, true_positives: Values, false_positives: Values) -> Values:
         """(B, T) found less needlessly referred ones, these by the odds of the threshold, a photo."""
         odds = THRESHOLDS / (1 - THRESHOLDS)
-        benefit = found[self.levels].T - alarms[self.levels].T * odds
-        return ratio(benefit, (found[-1] + alarms[-1])[:, None])
+        benefit = true_positives[self.levels].T - false_positives[self.levels].T * odds
+        return ratio(benefit, (true_positives[-1] + false_positives[-1])[:, None])
 
     def count_called(self) -> Iterator[tuple[int, int]]:
         """The groups and the photos that are called at the threshold of each of `RECALLS`."""
         for level in np.searchsorted(self.positives_at, RECALLS * len(self.positives) * (1 - 1e-12)).tolist():
-            found, alarms = self.positives[: self.positives_at[level]], self.negatives[: self.negatives_at[level]]
-            yield len(np.unique(np.concatenate([found, alarms]))), len(found) + len(alarms)
+            called = np.concatenate(
+                [self.positives[: self.positives_at[level]], self.negatives[: self.negatives_at[level]]]
+            )
+            yield len(np.unique(called)), len(called)
 
 
 @dataclass(frozen=True)
@@ -281,8 +285,8 @@ def _rising(band: CurveBand) -> CurveBand:
     """
     low = np.fmin.accumulate(band.low[::-1])[::-1]
     high = np.fmax.accumulate(band.high)
-    known = ~np.isnan(band.low)
-    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    defined = ~np.isnan(band.low)
+    low, high = np.where(defined, low, np.nan), np.where(defined, high, np.nan)
     low[-1] = high[-1] = 1.0
     return CurveBand(band.x, band.value, low, high)
 

@@ -127,9 +127,9 @@ def hit_lesions(points: Values, scores: Values, drawn: DrawnLesions, radius_px: 
     """
     columns, rows = (points.astype(np.int64).clip(0, np.array(drawn.distance.shape[::-1]) - 1)).T
     hit = drawn.distance[rows, columns] <= radius_px
-    found = np.full(drawn.lesions, -1.0)
-    np.maximum.at(found, drawn.nearest[rows, columns][hit], scores[hit])
-    return Marks(found, np.asarray(scores[~hit], np.float64))
+    best_scores = np.full(drawn.lesions, -1.0)
+    np.maximum.at(best_scores, drawn.nearest[rows, columns][hit], scores[hit])
+    return Marks(best_scores, np.asarray(scores[~hit], np.float64))
 
 
 def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: int = RESAMPLES) -> dict[str, object]:

@@ -260,18 +260,18 @@ def _as_arrays(table: "pd.DataFrame", groups: Groups) -> GradedPhotos:
     def column(name: str) -> npt.NDArray[np.int64]:
         return table[name].to_numpy(np.int64)
 
-    probable, answered = has_probabilities(table), has_decisions(table)
-    calibrated = probable and "temperature" in table and bool((table["temperature"] != 1).any())
+    with_probabilities, decided = has_probabilities(table), has_decisions(table)
+    calibrated = with_probabilities and "temperature" in table and bool((table["temperature"] != 1).any())
     return GradedPhotos(
         truth=column("grade"),
         predicted=column("predicted_grade"),
         group=groups.group_of_photo,
-        probabilities=probabilities(table) if probable else None,
+        probabilities=probabilities(table) if with_probabilities else None,
         raw_probabilities=raw_probabilities(table) if calibrated else None,
         points={name.removeprefix(POINT_PREFIX): column(name) for name in point_columns(table)},
-        decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if answered else None,
-        lowest=column("lowest_grade") if answered else None,
-        highest=column("highest_grade") if answered else None,
+        decision=table["decision"].map(DECISIONS.index).to_numpy(np.int64) if decided else None,
+        lowest=column("lowest_grade") if decided else None,
+        highest=column("highest_grade") if decided else None,
     )
 
 

@@ -77,10 +77,10 @@ def average_precision(lesion: Counts | Values, other: Counts | Values) -> Values
         >>> average_precision(lesion, other).round(3)  # (1 + 2 / 3) / 2
         np.float64(0.833)
     """
-    found, wrong = (each[::-1].cumsum(axis=0, dtype=np.float64) for each in (lesion, other))
+    true_positives, false_positives = (each[::-1].cumsum(axis=0, dtype=np.float64) for each in (lesion, other))
     with np.errstate(invalid="ignore"):
-        precision = found / np.maximum(found + wrong, 1)
-        return np.asarray((lesion[::-1] * precision).sum(axis=0) / np.asarray(found[-1], np.float64))[()]
+        precision = true_positives / np.maximum(true_positives + false_positives, 1)
+        return np.asarray((lesion[::-1] * precision).sum(axis=0) / np.asarray(true_positives[-1], np.float64))[()]
 
 
 def best_dice(lesion: Values, other: Values) -> tuple[float, float]:
@@ -99,10 +99,10 @@ def best_dice(lesion: Values, other: Values) -> tuple[float, float]:
         >>> best_dice(lesion, other)
         (1.0, 0.5)
     """
-    found, wrong = (each[::-1].cumsum() for each in (lesion, other))
-    if not found[-1]:
+    true_positives, false_positives = (each[::-1].cumsum() for each in (lesion, other))
+    if not true_positives[-1]:
         return float("nan"), float("nan")
-    dice = 2 * found / (found + wrong + found[-1])
+    dice = 2 * true_positives / (true_positives + false_positives + true_positives[-1])
     best = int(np.argmax(dice))
     logit = ((SCORES - 1 - best) * (2 / SCORES) - 1) * _WIDEST
     return float(dice[best]), float(1 / (1 + np.exp(-logit)))

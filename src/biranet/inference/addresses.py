@@ -156,15 +156,15 @@ def address_state(address: Address) -> dict[str, str]:
         PhotoError: If it is not there or cannot be reached.
     """
     with _sentences():
-        found = _within(SILENCE_S, lambda: _info(address))
-    mark = str(found.get("ETag") or found.get("etag") or "")
-    return {} if not mark or mark.startswith("W/") else {"bytes": str(found.get("size")), "mark": mark}
+        info = _within(SILENCE_S, lambda: _info(address))
+    mark = str(info.get("ETag") or info.get("etag") or "")
+    return {} if not mark or mark.startswith("W/") else {"bytes": str(info.get("size")), "mark": mark}
 
 
 def _info(address: Address) -> dict[str, Any]:
     system, path = _system(address)
-    found: dict[str, Any] = system.info(path)
-    return found
+    info: dict[str, Any] = system.info(path)
+    return info
 
 
 def list_address(address: Address) -> list[Address]:
@@ -202,18 +202,18 @@ def check_reachable(addresses: Iterable[Address], remedy: str = "") -> None:
         first.setdefault("/".join(address.name.split("/")[:3]), address)
     for address in {address.scheme: address for address in first.values()}.values():
         _need_packages(address)
-    reason, asked = "", None
+    reason, unreachable = "", None
     for address in list(first.values())[:_PROBED]:
         try:
             address_state(address)
         except UnreachableError as error:
-            reason, asked = reason or str(error), asked or address
+            reason, unreachable = reason or str(error), unreachable or address
         except PhotoError:
             return  # the server answers; what it says is for the photo's row
         else:
             return
-    if asked is not None:
-        raise InputError("; ".join(filter(None, (f"{asked} cannot be read: {reason}", remedy))))
+    if unreachable is not None:
+        raise InputError("; ".join(filter(None, (f"{unreachable} cannot be read: {reason}", remedy))))
 
 
 class UnreachableError(PhotoError):
@@ -253,8 +253,8 @@ def _system(address: Address) -> tuple[Any, str]:
     if address.scheme in _WEB:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         options = {"client_kwargs": {"timeout": timeout, "trust_env": True}}  # proxies of the environment
-    found: tuple[Any, str] = fsspec.core.url_to_fs(address.url, use_listings_cache=False, **options)
-    return found
+    system_and_path: tuple[Any, str] = fsspec.core.url_to_fs(address.url, use_listings_cache=False, **options)
+    return system_and_path
 
 
 def _within(limit_s: float, work: Callable[[], Result]) -> Result:

@@ -168,8 +168,8 @@ def cross_validate(
     log = partial(print, file=sys.stdout, flush=True)  # what it is now: trainings print into a file
     table = read_manifest(prepared)
     check_columns(table, report.by)
-    asked = FOLDS if plan.folds is None else plan.folds
-    shares = SplitConfig(validation=plan.validation, calibration=0, test=0, folds=asked, seed=config.seed)
+    folds = FOLDS if plan.folds is None else plan.folds
+    shares = SplitConfig(validation=plan.validation, calibration=0, test=0, folds=folds, seed=config.seed)
     division = assign_folds(table, prepared, shares, plan.folds)
     findings = audit(division.table, division.columns)
     refuse_leaks(findings)
@@ -214,16 +214,16 @@ def _go_through(work: CrossValidation, log: Callable[[str], Any]) -> dict[str, A
 def _steps_per_epoch(work: CrossValidation) -> int:
     """How many steps an epoch of a fold has, on average."""
     data, photos = work.config.data, graded_photos(work.division.table)
-    learned = sum(int((photos[column] == "train").sum()) for column in work.division.columns)
-    return math.ceil((data.draws_per_epoch or learned / len(work.division.columns)) / data.batch_size)
+    train_photos = sum(int((photos[column] == "train").sum()) for column in work.division.columns)
+    return math.ceil((data.draws_per_epoch or train_photos / len(work.division.columns)) / data.batch_size)
 
 
 def _check_start_unseen(start: Start, division: FoldAssignment) -> None:
     photos = graded_photos(division.table)
-    seen = count_learned_before(start.origin, photos)["start_learned_from"]
-    if seen:
+    count = count_learned_before(start.origin, photos)["start_learned_from"]
+    if count:
         raise RefusedError(
-            f"--from {start.path}: this model has learned from {seen} of the {len(photos)} photos, so figures on them "
+            f"--from {start.path}: this model has learned from {count} of the {len(photos)} photos, so figures on them "
             "would say nothing of new patients; leave --from out, or take photos of other patients"
         )
 
@@ -262,9 +262,9 @@ def _train_and_answer(work: CrossValidation, fold: int, remaining: CrossvalTimer
     path, computing = work.model(column), ComputeConfig(config.data.workers, config.device)
     predictor = load_predictor(path, config.device)
     photos = photos_of_part(work.division.table, "test", predictor, work.photos)
-    told = train_probe_beside(plan)
-    if told:
-        remaining.log(told)
+    probe_line = train_probe_beside(plan)
+    if probe_line:
+        remaining.log(probe_line)
     tables = {
         work.probe_answers(fold): predict_by_probe(path, predictor.info, work.photos, photos, computing),
         work.answers(fold): predict_photos(predictor, work.photos, photos, workers=config.data.workers),

@@ -45,9 +45,9 @@ class FoldAssignment:
         photos = graded_photos(self.table)
         unlearned: dict[int, int] = {}
         for column in self.columns:
-            learned = set(photos.loc[photos[column] == "train", "grade"])
+            train_grades = set(photos.loc[photos[column] == "train", "grade"])
             test = photos.loc[photos[column] == "test", "grade"]
-            for grade in map(int, test[~test.isin(learned)]):
+            for grade in map(int, test[~test.isin(train_grades)]):
                 unlearned[grade] = unlearned.get(grade, 0) + 1
         for grade, count in sorted(unlearned.items()):
             yield grade, count, photos.loc[photos["grade"] == grade, "group"].nunique()
@@ -81,9 +81,9 @@ def refuse_one_grade(origin: Path, grades: Iterable[int]) -> None:
     Raises:
         InputError: If they are all the same.
     """
-    if len(found := set(grades)) == 1:
+    if len(distinct := set(grades)) == 1:
         raise InputError(
-            f"all graded photos in {origin} have grade {found.pop()}, and a model learns what tells grades apart; "
+            f"all graded photos in {origin} have grade {distinct.pop()}, and a model learns what tells grades apart; "
             "add photos of other grades"
         )
 
@@ -113,8 +113,8 @@ def assign_folds(table: pd.DataFrame, prepared: Path, config: SplitConfig, folds
                 f"{prepared} is divided into {len(columns)} folds, and --folds asks for {folds}; leave --folds out to "
                 f"use those, or divide it anew with: biranet split {prepared}"
             )
-        learned = ["calibration"] if config.validation else ["calibration", "validation"]
-        divided = table.assign(**{name: table[name].replace(learned, "train") for name in columns})
+        training_parts = ["calibration"] if config.validation else ["calibration", "validation"]
+        divided = table.assign(**{name: table[name].replace(training_parts, "train") for name in columns})
         tested = (graded_photos(divided)[columns] == "test").sum(axis=1)
         if (tested > 1).any():
             raise InputError(

@@ -55,8 +55,8 @@ def check_same_inputs(out: Path, inputs: ResumeFingerprint) -> None:
     path = out / INPUTS_NAME
     before = read_json(path) if path.exists() else {}
     here = json.loads(json.dumps(dict(inputs), default=str))
-    known = {name: before[name] for name in here if name in before}
-    told = describe_differences({name: here[name] for name in known}, known, "there")
-    if told and any(out.glob(f"*/{STATE_NAME}")):
-        raise InputError(f"{out} was begun otherwise: {told}; give the same as then, or choose another --out")
+    recorded = {name: before[name] for name in here if name in before}
+    differences = describe_differences({name: here[name] for name in recorded}, recorded, "there")
+    if differences and any(out.glob(f"*/{STATE_NAME}")):
+        raise InputError(f"{out} was begun otherwise: {differences}; give the same as then, or choose another --out")
     write_json(path, {**before, **here})

@@ -121,12 +121,12 @@ def make_record(loaded: LoadedPhoto, answer: Prediction, picture: PictureMark | 
     }
 
 
-def read_answer(record: Record, said: Subject) -> Prediction:
+def read_answer(record: Record, subject: Subject) -> Prediction:
     """Make the answer of a photo from what was written down.
 
     Args:
         record: From `make_record`.
-        said: Whose photo it is by lists and names, which may have changed since.
+        subject: Whose photo it is by lists and names, which may have changed since.
     """
     shares, ends = record["probabilities"], record["grade_range"]
     return Prediction(
@@ -140,7 +140,7 @@ def read_answer(record: Record, said: Subject) -> Prediction:
         record["temperature"],
         margin=record["margin"],
         action=record["action"],
-        subject=whose(said, Header(*record["header"])),
+        subject=whose(subject, Header(*record["header"])),
     )
 
 
@@ -210,14 +210,14 @@ class GradeJournal:
         Raises:
             InputError: If an unfinished run had other settings or other photos, or the table is that of another shard.
         """
-        head, known = {"settings": dict(settings), "run": dict(run)}, len(self._journal)
+        head, count = {"settings": dict(settings), "run": dict(run)}, len(self._journal)
         same = head["settings"] == self._head.get("settings")
-        if known and run["shard"] not in ("", self._head["run"].get("shard")):
+        if count and run["shard"] not in ("", self._head["run"].get("shard")):
             raise InputError(
                 f"{self.table} holds {_shard_in_words(self._head['run'].get('shard'))}, which {run['shard']} would "
                 "replace; give each shard a table of its own with --out"
             )
-        if known and not self._finished:
+        if count and not self._finished:
             if not same:
                 was = self._head["settings"]
                 self._refuse(f"with another {', '.join(key for key in settings if was.get(key) != settings[key])}")
@@ -227,7 +227,7 @@ class GradeJournal:
             return
         if not same:
             was = self._head.get("settings", {})
-            self.outdated_by = ", ".join(key for key in settings if known and was.get(key) != settings[key])
+            self.outdated_by = ", ".join(key for key in settings if count and was.get(key) != settings[key])
             self._journal.forget()
         self._head, self._finished, self._waiting = head, False, True
         self._run += 1
@@ -324,8 +324,8 @@ def _records(line: Mapping[str, Any]) -> list[Record]:
 def _pictures_in(line: str) -> list[PictureMark]:
     """The pictures that a line of a journal speaks of; none where it was torn or damaged."""
     try:
-        said = parse_json(line)
-        marks = said["pictures"] if "pictures" in said else [photo["picture"] for photo in _records(said)]
+        record = parse_json(line)
+        marks = record["pictures"] if "pictures" in record else [photo["picture"] for photo in _records(record)]
         return [{"name": mark["name"], "sha256": mark["sha256"]} for mark in marks if mark is not None]
     except (ValueError, KeyError, TypeError):
         return []
@@ -359,10 +359,10 @@ def open_grade_journal(table: Path, named: Path) -> Iterator[GradeJournal]:
         InputError: If there is no room to write.
     """
     path = journal_path(table)
-    known = GradeJournal(named)
+    grade_journal = GradeJournal(named)
     busy = f"another biranet is at work on {named}; wait until it has ended, or name another file"
-    with open_lines(path, path.with_name(f".{_short_name(table)}.sqlite"), busy, known.read) as journal:
-        known._journal = journal
+    with open_lines(path, path.with_name(f".{_short_name(table)}.sqlite"), busy, grade_journal.read) as journal:
+        grade_journal._journal = journal
         with suppress(OSError):  # there is no table yet; or it is not ours, nor is the journal
             path.chmod(stat.S_IMODE(table.stat().st_mode) | 0o600)  # it tells what the table tells, so to nobody else
-        yield known
+        yield grade_journal

@@ -122,14 +122,14 @@ class Grader:
         for eye, photos in named.items():
             if isinstance(photos, (str, bytes, Path, Image.Image, np.ndarray)):
                 raise InputError(f"{eye or 'unknown'} takes a list of photos, not one; put it into brackets")
-        said = [
+        photos_and_subjects = [
             (photo, Subject(patient, "labels" if patient else "", eye, "labels" if eye else ""))
             for eye, photos in named.items()
             for photo in photos
         ]
-        if not said:
+        if not photos_and_subjects:
             raise InputError("grade_patient takes photos of the left eye, the right eye, or both, and got none")
-        answers = self._grade_all(said, keep_ungradable=keep_ungradable)
+        answers = self._grade_all(photos_and_subjects, keep_ungradable=keep_ungradable)
         return answer_patient(patient, [answer.for_patient() for answer in answers])
 
     def _grade_all(
@@ -182,9 +182,9 @@ class Grader:
         for name, value, lowest in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if not isinstance(value, int) or value < lowest:
                 raise InputError(f"{setting(name)} must be a whole number from {lowest}, not {value!r}")
-        refusals, known = refused or {}, subjects or {}
+        refusals, known_subjects = refused or {}, subjects or {}
         tasks = (
-            PhotoTask(path, refusals.get(path, ""), known.get(path, NOBODY), name)
+            PhotoTask(path, refusals.get(path, ""), known_subjects.get(path, NOBODY), name)
             for name, path in zip(names, map(Path, names), strict=True)
         )
         # One batch is prepared before processes have started.

@@ -241,11 +241,11 @@ class _Run:
     def _task(self, number: int) -> PhotoTask:
         file = self._listed.files[number]
         record = self._journal.find(str(file))
-        known, state = "", self._state(number)
+        sha256, state = "", self._state(number)
         if record is not None and self._is_usable(record):
-            known, state = record["sha256"], state or record["state"]
+            sha256, state = record["sha256"], state or record["state"]
         refused, subject = self._listed.refused.get(file, ""), self._listed.subjects.get(file, NOBODY)
-        return PhotoTask(file, refused, subject, str(file), state, known)
+        return PhotoTask(file, refused, subject, str(file), state, sha256)
 
     def _record(self, loaded: LoadedPhoto, answer: Prediction | None) -> Record:
         """What is to be kept of a photo; its picture is saved before."""

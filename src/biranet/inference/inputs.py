@@ -101,8 +101,8 @@ def list_photos(inputs: Sequence[PhotoPath], names: NamePattern | None = None) -
     skipped: list[str] = []
     subjects: dict[PhotoPath, Subject] = {}
     further: list[Further] = []
-    for given in inputs:
-        behind = _photos_at(given, skipped) if isinstance(given, Address) else _photos_behind(given, skipped)
+    for source in inputs:
+        behind = _photos_at(source, skipped) if isinstance(source, Address) else _photos_behind(source, skipped)
         for file, reason, subject, more in behind:
             files.append(file)
             further.append(more)
@@ -143,8 +143,8 @@ def _photos_behind(path: Path, skipped: list[str]) -> Iterator[_Listed]:
         refuse_prepared(path)
         folder = PhotoFolder(path, None)
         if not folder.files:
-            seen = f"; {folder.skipped}" if folder.skipped else ""
-            raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{seen}")
+            skipped_files = f"; {folder.skipped}" if folder.skipped else ""
+            raise InputError(f"{path} holds no photos; known are {', '.join(sorted(PHOTO_SUFFIXES))}{skipped_files}")
         if folder.skipped:
             skipped.append(folder.skipped)
         for name in folder.files:

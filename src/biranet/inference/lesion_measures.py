@@ -119,10 +119,10 @@ def measure_marks(
     counts = []
     for number, (path, _) in enumerate(photos):
         try:
-            found = describe_lesions(finder.find(path), finder.thresholds, dict.fromkeys(LESIONS, 0))
+            findings = describe_lesions(finder.find(path), finder.thresholds, dict.fromkeys(LESIONS, 0))
         except PhotoError as error:
             raise InputError(f"{path}: {error}") from error
-        counts.append([found[kind].count or 0 for kind in LESIONS])
+        counts.append([findings[kind].count or 0 for kind in LESIONS])
         log(f"{number + 1} of {len(photos)}: {path.name}")
     groups = _groups([group for _, group in photos])
     kinds = {kind: _measure_marks(marks, groups) for kind, marks in zip(LESIONS, np.array(counts).T, strict=True)}
@@ -160,15 +160,15 @@ def _add_photo(
         kind = KINDS[index]
         if kind not in masks:
             continue
-        found = kinds[kind]
-        found.photos.append(number)
-        found.counts.append(count_pixels(score(shares), masks[kind]))
+        measured = kinds[kind]
+        measured.photos.append(number)
+        measured.counts.append(count_pixels(score(shares), masks[kind]))
         if kind == DISC:
             continue
         peaks = find_peaks(maps.shares[index], PEAK_CELLS, LOWEST_MARK)
         points = maps.cut.to_original(peaks[:, ::-1] + 0.5, cells) * (shape[1] / maps.cut.width_px)
         scores = maps.shares[index][peaks[:, 0], peaks[:, 1]].astype(np.float64)
-        found.marks.append(hit_lesions(points, scores, drawn[kind], HIT_SHARE * side_px))
+        measured.marks.append(hit_lesions(points, scores, drawn[kind], HIT_SHARE * side_px))
 
 
 def _measure(name: str, kind: _Kind, group_names: Sequence[str]) -> dict[str, Any]:

@@ -106,31 +106,31 @@ def load_photo(task: PhotoTask, *, preparation: Preparation, image_size: int, ke
     Returns:
         The photo; one that cannot be used has its error.
     """
-    found = LoadedPhoto(task.name, subject=task.subject, state=dict(task.state or {}))
+    loaded = LoadedPhoto(task.name, subject=task.subject, state=dict(task.state or {}))
     try:
         if task.refused:
             raise PhotoError("unreadable", task.refused)
         if isinstance(task.source, Address):
-            found = replace(found, state=address_state(task.source))
-            if task.known_sha256 and found.state and found.state == task.state:
-                return replace(found, known=True)
+            loaded = replace(loaded, state=address_state(task.source))
+            if task.known_sha256 and loaded.state and loaded.state == task.state:
+                return replace(loaded, known=True)
         file = open_source(task.source)
-        found = replace(found, sha256=hashlib.sha256(file.data).hexdigest())
-        if found.sha256 == task.known_sha256:
-            return replace(found, known=True)
+        loaded = replace(loaded, sha256=hashlib.sha256(file.data).hexdigest())
+        if loaded.sha256 == task.known_sha256:
+            return replace(loaded, known=True)
         header = _read_header(file)
-        found = replace(found, header=header, subject=whose(task.subject, header))
+        loaded = replace(loaded, header=header, subject=whose(task.subject, header))
         prepared = prepare_file(file, preparation)
         if prepared.quality is not None:
             weakness = weakest_measure(prepared.quality)
-            found = replace(found, margin=weakness.margin)
+            loaded = replace(loaded, margin=weakness.margin)
             if weakness.reason and not keep_ungradable:
-                found = replace(found, action=advise_retake(weakness))
+                loaded = replace(loaded, action=advise_retake(weakness))
                 raise PhotoError("ungradable", weakness.reason)
         pixels = resize(prepared.pixels, image_size)
-        return replace(found, pixels=pixels, original=Original(task.source, preparation, prepared.cut))
+        return replace(loaded, pixels=pixels, original=Original(task.source, preparation, prepared.cut))
     except PhotoError as error:
-        return replace(found, error=error, action=found.action or _advise(task, error))
+        return replace(loaded, error=error, action=loaded.action or _advise(task, error))
 
 
 def _advise(task: PhotoTask, error: PhotoError) -> str:
@@ -148,13 +148,13 @@ def _read_header(file: PhotoFile) -> Header:
         return Header(eye=eye, problem=str(error))
 
 
-def whose(said: Subject, header: Header) -> Subject:
+def whose(stated: Subject, header: Header) -> Subject:
     """Add to what was said of a photo what the header of its file says; where they contradict, neither counts.
 
     What a person entered counts alone.
 
     Args:
-        said: What lists, names or a person say.
+        stated: What lists, names or a person say.
         header: What the header says.
 
     Example:
@@ -164,20 +164,20 @@ def whose(said: Subject, header: Header) -> Subject:
         'entered over header'
     """
     patient, eye, problem = header
-    known = replace(said, header_patient=patient, problem=problem)
-    if patient and not said.patient and said.patient_from != ENTERED:
-        known = replace(known, patient=patient, patient_from="header")
-    if said.eye_from == ENTERED:
-        return replace(known, eye_from=OVER_HEADER) if {eye, said.eye} == set(EYES) else known
-    if eye == CONTRADICTORY and not said.eye:
-        return replace(known, problem="the header of the file names both eyes")
-    if eye in ("", CONTRADICTORY, said.eye):
-        return known
-    if not said.eye:
-        return replace(known, eye=eye, eye_from="header")
-    who = {"labels": "it was given as", "name": "the name says"}[said.eye_from]
-    problem = f"{who} {said.eye}, the header of the file says {eye}"
-    return replace(known, eye="", eye_from="", problem=problem)
+    subject = replace(stated, header_patient=patient, problem=problem)
+    if patient and not stated.patient and stated.patient_from != ENTERED:
+        subject = replace(subject, patient=patient, patient_from="header")
+    if stated.eye_from == ENTERED:
+        return replace(subject, eye_from=OVER_HEADER) if {eye, stated.eye} == set(EYES) else subject
+    if eye == CONTRADICTORY and not stated.eye:
+        return replace(subject, problem="the header of the file names both eyes")
+    if eye in ("", CONTRADICTORY, stated.eye):
+        return subject
+    if not stated.eye:
+        return replace(subject, eye=eye, eye_from="header")
+    who = {"labels": "it was given as", "name": "the name says"}[stated.eye_from]
+    problem = f"{who} {stated.eye}, the header of the file says {eye}"
+    return replace(subject, eye="", eye_from="", problem=problem)
 
 
 def encode_photo(photo: Image.Image | Pixels) -> bytes:

@@ -39,11 +39,11 @@ class Original:
     def __repr__(self) -> str:
         return f"Original({self.cut.width_px} x {self.cut.height_px} px)"
 
-    def read(self, seen: Pixels) -> Pixels:
+    def read(self, image: Pixels) -> Pixels:
         """Read the photo at its full size.
 
         Args:
-            seen: What the network saw of it, (H, H, 3), uint8, RGB.
+            image: What the network saw of it, (H, H, 3), uint8, RGB.
 
         Returns:
             The upright photo, (height_px, width_px, 3), uint8, RGB.
@@ -54,8 +54,8 @@ class Original:
         file = open_source(self.source)
         # Nothing else tells for certain that it still is the same photo, and nothing is cheaper where no picture is
         # drawn. It takes a twentieth of the drawing.
-        again = resize(prepare_file(file, self.preparation).pixels, len(seen))
-        if not np.array_equal(again, seen):
+        again = resize(prepare_file(file, self.preparation).pixels, len(image))
+        if not np.array_equal(again, image):
             raise PhotoError("unreadable", "the file holds another photo now")
         return decode_photo(file, None).pixels
 

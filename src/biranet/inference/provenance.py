@@ -233,22 +233,22 @@ def describe_epoch(info: CheckpointInfo) -> EpochFact:
 
 
 def describe_training(
-    infos: Sequence[CheckpointInfo], known: TrainingRecord | None, *, other_folds: bool = False
+    infos: Sequence[CheckpointInfo], record: TrainingRecord | None, *, other_folds: bool = False
 ) -> dict[str, Fact]:
     """Say what models have learned from and how, as far as it is known.
 
     Args:
         infos: Of one model, or of those of all folds.
-        known: How the first of them was trained.
+        record: How the first of them was trained.
         other_folds: Whether each has learned from other folds than it answered for.
     """
     info = infos[0]
     facts: dict[str, Fact] = {TRAINED_ON_FACT: TrainedOnFact(info.trained_on, info.seed, other_folds)}
     if (start := info.started_from) is not None:
         facts[STARTED_FROM_FACT] = StartFact(start.file, start.sha256, start.trained_on)
-    runs = tuple(each.training.run for each in infos if each.training) or ((known.run,) if known else ())
-    if known is not None and len(runs) == len(infos):
-        facts[TRAINING_FACT] = TrainingFact(info.model.freeze, known.settings, runs)
+    runs = tuple(each.training.run for each in infos if each.training) or ((record.run,) if record else ())
+    if record is not None and len(runs) == len(infos):
+        facts[TRAINING_FACT] = TrainingFact(info.model.freeze, record.settings, runs)
     return facts
 
 

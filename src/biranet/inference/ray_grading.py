@@ -116,8 +116,8 @@ def grade_on_cluster(
     mark = {"model": model.checkpoint, "sha256": model.sha256, "engine": engine, "biranet": model.release}
     begin_parts(out.photos, mark | {"keep_ungradable": options.keep_ungradable})
     photos = list_for_cluster(listed)
-    wanted = {photo.id: photo for photo in photos}
-    done = settle_parts(out.photos, wanted, model.rows, lambda status: options.retry_failed and status != "ok")
+    photo_of_id = {photo.id: photo for photo in photos}
+    done = settle_parts(out.photos, photo_of_id, model.rows, lambda status: options.retry_failed and status != "ok")
     graded = GradingSummary(len(photos), PatientTally(), taken_over=done)
     if done < len(photos):
         try:
@@ -129,10 +129,10 @@ def grade_on_cluster(
                 f"stopped after {done} of {counted(len(photos), 'photo')}, whose rows are in {out.photos}; run the "
                 "same command again, and it goes on where it was"
             ) from None
-        if (rows := settle_parts(out.photos, wanted, model.rows)) < len(photos):
+        if (rows := settle_parts(out.photos, photo_of_id, model.rows)) < len(photos):
             raise RuntimeError(f"{len(photos) - rows} photos have no row")
-    known = [answer.for_patient() for answer in answers_in(out.photos) if graded.count(answer)]
-    patients = answer_patients(known)
+    answers = [answer.for_patient() for answer in answers_in(out.photos) if graded.count(answer)]
+    patients = answer_patients(answers)
     write_patients(out.eyes, out.patients, lambda: patients, graded.patients)
     graded.is_whole = True
     return graded, info
@@ -181,8 +181,8 @@ def list_for_cluster(listed: PhotoList) -> list[ListedPhoto]:
         state = None if isinstance(file, Address) else file_state(file)
         task = PhotoTask(file if isinstance(file, Address) else file.absolute(), refused, subject, name, state)
         # What a list says else is no part of it: that changes the row, not the answer.
-        known = repr((name, times[name], state, refused))
-        photos.append(ListedPhoto(hashlib.sha256(known.encode()).hexdigest()[:32], task, further))
+        identity = repr((name, times[name], state, refused))
+        photos.append(ListedPhoto(hashlib.sha256(identity.encode()).hexdigest()[:32], task, further))
     return photos
 
 
@@ -193,10 +193,10 @@ def _progress(folder: Path, total: int, done: int) -> Iterator[None]:
     with progress_bar(total=total, initial=done, unit="photo", leave=False) as bar:
 
         def watch() -> None:
-            known = set(parts_in(folder))
+            written = set(parts_in(folder))
             while not ended.wait(1):
-                for part in set(parts_in(folder)) - known:
-                    known.add(part)
+                for part in set(parts_in(folder)) - written:
+                    written.add(part)
                     bar.update(row_count(part))
 
         watching = threading.Thread(target=watch, daemon=True)

@@ -120,13 +120,13 @@ def _schema(rows: GradeRows) -> Any:
 
 def _as_listed(part: Any, photos: Mapping[str, ListedPhoto], rows: GradeRows) -> Any:
     """The rows of a part with the columns of today's list, and what that says of the photos."""
-    said = []
+    listed = []
     for number, *header in zip(*(part[name].to_pylist() for name in (ID, *_HEADER)), strict=True):
         photo = photos[number]
         subject = whose(photo.task.subject, Header(*(text or "" for text in header)))
-        said.append({**rows.row(Prediction("", subject=subject), photo.further), _PROBLEM: subject.problem})
+        listed.append({**rows.row(Prediction("", subject=subject), photo.further), _PROBLEM: subject.problem})
     schema = _schema(rows).with_metadata(part.schema.metadata)
-    columns = [part[name] if name in _OF_PHOTO else [plain(each[name]) for each in said] for name in schema.names]
+    columns = [part[name] if name in _OF_PHOTO else [plain(each[name]) for each in listed] for name in schema.names]
     return pa.table(columns, schema=schema)
 
 

@@ -43,5 +43,5 @@ class GradeRows:
 
     def row(self, answer: Prediction, further: Further = NOTHING_FURTHER) -> Row:
         """Make the row of a photo: values by column, None where there is none."""
-        said = {self._names[name]: cell for name, cell in zip(further.columns, further.cells, strict=True)}
-        return {**answer.values(), **self._empty, **said}
+        further_cells = {self._names[name]: cell for name, cell in zip(further.columns, further.cells, strict=True)}
+        return {**answer.values(), **self._empty, **further_cells}

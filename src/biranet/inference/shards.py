@@ -34,10 +34,10 @@ class Shard(NamedTuple):
             >>> Shard.parse("3/16")
             Shard(number=3, total=16)
         """
-        found = _SHARD.fullmatch(text)
-        if found is None or int(found[1]) > int(found[2]):
+        match = _SHARD.fullmatch(text)
+        if match is None or int(match[1]) > int(match[2]):
             raise InputError(f"--shard takes a number and how many shards there are, such as 3/16, not {text!r}")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.total}"

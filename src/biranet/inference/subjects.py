@@ -70,18 +70,18 @@ def overlooked_columns(table: "pd.DataFrame", path: Path | Address) -> list[str]
         >>> overlooked_columns(pd.DataFrame(columns=["file", "Patient", "eye"]), Path("list.csv"))
         ["list.csv has a column 'Patient', by which no patient is known; call it patient where it tells that"]
     """
-    said = []
+    sentences = []
     for what, is_known, names in (
         ("patient", _patient_column(table) is not None, _LIKE_PATIENT),
         ("eye", "eye" in table, _LIKE_EYE),
     ):
         like = [name for name in table if "".join(filter(str.isalnum, str(name).casefold())) in names]
         if like and not is_known:
-            said.append(
+            sentences.append(
                 f"{path} has a column {printable(repr(like[0]))}, by which no {what} is known; call it {what} where it "
                 "tells that"
             )
-    return said
+    return sentences
 
 
 _LIKE_PATIENT = frozenset({"patient", "patientid", "pid", "subject", "subjectid", "person", "personid", "group"})
@@ -121,15 +121,15 @@ def read_names(files: Iterable[PathT], pattern: NamePattern, subjects: MutableMa
     folders: dict[str, str] = {}
     together: dict[str, tuple[str, str]] = {}
     for file in files:
-        found = pattern.read(file.as_posix())
-        if found is None:
+        patient_and_eye = pattern.read(file.as_posix())
+        if patient_and_eye is None:
             unfit.append(file)
             continue
-        patient, eye = found
+        patient, eye = patient_and_eye
         named = Subject(patient, _NAME if patient else "", eye, _NAME if eye else "")
-        known = subjects.get(file, NOBODY)
-        subjects[file] = agree(file, known, named)
-        if patient and not known.patient and "/" not in pattern.text:
+        subject = subjects.get(file, NOBODY)
+        subjects[file] = agree(file, subject, named)
+        if patient and not subject.patient and "/" not in pattern.text:
             folder = file.as_posix().rpartition("/")[0]
             if (first := folders.setdefault(patient, folder)) != folder:
                 together.setdefault(patient, (first, folder))
@@ -137,21 +137,21 @@ def read_names(files: Iterable[PathT], pattern: NamePattern, subjects: MutableMa
         raise InputError(
             f"no name fits --name-pattern {pattern.text!r}, such as {printable(str(unfit[0]))}; correct it"
         )
-    said = []
+    sentences = []
     if unfit:
-        said.append(
+        sentences.append(
             f"{len(unfit)} of {len(files)} names do not fit the pattern {pattern.text!r} and tell nothing, such as "
             f"{printable(str(unfit[0]))}"
         )
     if together:
         patient, two_folders = next(iter(together.items()))
         first, second = (printable(folder or ".") for folder in two_folders)
-        said.append(
+        sentences.append(
             f"Photos of {counted(len(together), 'patient')} lie in several folders, such as those of "
             f"{printable(repr(patient))} in {first} and {second}, and are taken for one patient's; where they are not, "
             "name patients in a list"
         )
-    return said
+    return sentences
 
 
 def misleading_names(subjects: Mapping[PathT, Subject]) -> list[str]:
@@ -180,7 +180,9 @@ def misleading_names(subjects: Mapping[PathT, Subject]) -> list[str]:
     ]
 
 
-def agree(file: PathT, first: Subject, second: Subject, *, given: str = "the list", way_out: str = "") -> Subject:
+def agree(
+    file: PathT, first: Subject, second: Subject, *, labels_source: str = "the list", way_out: str = ""
+) -> Subject:
     """Put together what two sources say of a file; the first one is named where both say it.
 
     What a person entered counts alone.
@@ -189,7 +191,7 @@ def agree(file: PathT, first: Subject, second: Subject, *, given: str = "the lis
         file: The file, for the error.
         first: What is known.
         second: What is added.
-        given: What it is that says what counts as labels, for the error.
+        labels_source: What it is that says what counts as labels, for the error.
         way_out: What else can be done about a contradiction than to correct it, for the error.
 
     Returns:
@@ -202,20 +204,20 @@ def agree(file: PathT, first: Subject, second: Subject, *, given: str = "the lis
         >>> agree(Path("a.jpg"), Subject("P1", "labels"), Subject("P1", "name", "left", "name"))
         Subject(patient='P1', patient_from='labels', eye='left', eye_from='name', header_patient='', problem='')
     """
-    known = first
+    agreed = first
     for what in ("patient", "eye"):
         if getattr(first, f"{what}_from") == ENTERED:
             continue
         ours, theirs = getattr(first, what), getattr(second, what)
         if ours and theirs and ours != theirs:
-            by, and_by = (_GUESSES.get(getattr(each, f"{what}_from"), given) for each in (first, second))
+            by, and_by = (_GUESSES.get(getattr(each, f"{what}_from"), labels_source) for each in (first, second))
             raise InputError(
                 f"{printable(str(file))} is of the {what} {ours!r} by {by}, and of {theirs!r} by {and_by}; correct one "
                 f"of them{way_out}"
             )
         if theirs and not ours:
-            known = dataclasses.replace(known, **{what: theirs, f"{what}_from": getattr(second, f"{what}_from")})
-    return known
+            agreed = dataclasses.replace(agreed, **{what: theirs, f"{what}_from": getattr(second, f"{what}_from")})
+    return agreed
 
 
 _GUESSES = {_NAME: "its name", "folder": "its folder"}

@@ -50,7 +50,7 @@ def attention_loss(attention: Tensor, shares: Tensor) -> Tensor:
     weights, drawn = full_precision(attention).flatten(2), full_precision(shares).flatten(2)
     total = drawn.sum(dim=2, keepdim=True)
     taught = total > EPSILON  # not where a cell is NaN
-    wanted = torch.where(taught, drawn / total, 0)
+    target = torch.where(taught, drawn / total, 0)
     looked = weights / weights.sum(dim=2, keepdim=True).clamp_min(EPSILON)
-    divergence = torch.xlogy(wanted, wanted) - wanted * looked.clamp_min(EPSILON).log()
+    divergence = torch.xlogy(target, target) - target * looked.clamp_min(EPSILON).log()
     return divergence.sum() / taught.sum().clamp_min(1)

@@ -49,8 +49,8 @@ def _complete(checkpoint: Path, training: Training, build: Callable[[ModelConfig
         The description of the model. What came of the rules is said.
     """
     predictor = load_predictor(checkpoint, training.config.device, build)
-    info, told = _calibrate(predictor, training)
-    training.log(told)
+    info, summary = _calibrate(predictor, training)
+    training.log(summary)
     info = dataclasses.replace(info, training=_with_epochs(info.training, training.progress))
     if info != predictor.info:
         save_checkpoint(checkpoint, predictor.model, info)

@@ -132,23 +132,23 @@ def _minimize(features: Tensor, targets: Tensor, shares: Tensor, penalty: float,
     """Move a layer, in place, from where it stands to the minimum."""
     # By NumPy and a gradient that is written out: of few rows, autograd would take ten times as long as the sums.
     rows, share = features.numpy(), shares.numpy()[:, None]
-    wanted = functional.one_hot(targets).double().numpy()
+    targets_one_hot = functional.one_hot(targets).double().numpy()
 
     def loss_and_gradient(layer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights, intercepts = layer[: weight.numel()].reshape(weight.shape), layer[weight.numel() :]
         logits = rows @ weights.T + intercepts
         logits -= logits.max(axis=1, keepdims=True)
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        excess = share * (np.exp(logs) - wanted)
-        loss = penalty / 2 * np.vdot(weights, weights) - np.vdot(share * wanted, logs)
+        excess = share * (np.exp(logs) - targets_one_hot)
+        loss = penalty / 2 * np.vdot(weights, weights) - np.vdot(share * targets_one_hot, logs)
         return loss, np.concatenate([(excess.T @ rows + penalty * weights).ravel(), excess.sum(axis=0)])
 
-    found = minimize(
+    solution = minimize(
         loss_and_gradient,
         torch.cat([weight.flatten(), bias]).numpy(),
         method="L-BFGS-B",
         jac=True,
         options={"maxiter": MAX_STEPS, "maxfun": 10 * MAX_STEPS, "maxcor": 20, "ftol": 1e-15, "gtol": 1e-8},
     ).x
-    weight.copy_(torch.from_numpy(found[: weight.numel()]).view_as(weight))
-    bias.copy_(torch.from_numpy(found[weight.numel() :]))
+    weight.copy_(torch.from_numpy(solution[: weight.numel()]).view_as(weight))
+    bias.copy_(torch.from_numpy(solution[weight.numel() :]))

@@ -119,11 +119,11 @@ def predict_photos(
             batches.append(predictor.predict(np.stack(list(islice(photos, batch_size)))).probabilities)
     answers = decide(np.concatenate(batches), rules)
     shares = dict(zip(PROBABILITIES, answers.probabilities.T, strict=True))
-    answered = {"predicted_grade": answers.grades, **shares, **decision_columns(answers, rules)}
+    columns = {"predicted_grade": answers.grades, **shares, **decision_columns(answers, rules)}
     # A column of the labels that is called like an answer is none, and would be taken for one.
     foreign = [name for name in (*DECISION_COLUMNS, *point_columns(table)) if name in table]
-    predictions = table.drop(columns=foreign).assign(**answered)
-    return predictions[list(dict.fromkeys([*PREDICTION_COLUMNS, *answered, *predictions.columns]))].reset_index(
+    predictions = table.drop(columns=foreign).assign(**columns)
+    return predictions[list(dict.fromkeys([*PREDICTION_COLUMNS, *columns, *predictions.columns]))].reset_index(
         drop=True
     )
 

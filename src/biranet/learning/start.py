@@ -37,8 +37,8 @@ class Start(NamedTuple):
     def origin(self) -> StartedFrom:
         """What the checkpoints of the training say of it: what it has learned from, it and all before it."""
         info, before = self.info, self.info.started_from or StartedFrom()
-        known = bool(info.training_set_fingerprints)
-        digest = () if known or not info.training_set_digest else (info.training_set_digest,)
+        listed = bool(info.training_set_fingerprints)
+        digest = () if listed or not info.training_set_digest else (info.training_set_digest,)
         return StartedFrom(
             file=printable(public_name(self.path)),
             sha256=self.sha256,

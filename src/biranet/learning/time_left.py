@@ -84,15 +84,15 @@ def describe_time_left(step_seconds: float, steps_left: int, config: TrainConfig
     seconds = step_seconds * steps_left
     if seconds < WORTH_TELLING_SECONDS:
         return ""
-    told = (
+    sentence = (
         f"A step takes {step_seconds:.3g} s, so the {steps_left:,} that are left take about "
         f"{describe_duration(seconds)}, and validation comes on top."
     )
     if seconds < LONG_SECONDS:
-        return told
+        return sentence
     remedies = ", ".join(describe_remedies(config, device))
     return (
-        f"{told}\nThis training will not end today. What would shorten it: {remedies}. Ctrl-C saves it, and "
+        f"{sentence}\nThis training will not end today. What would shorten it: {remedies}. Ctrl-C saves it, and "
         f"{setting('resume', True)} goes on, under the same settings only."
     )
 

@@ -104,9 +104,9 @@ def train(  # noqa: PLR0913 - keywords, one a thing to have a say in
         biranet.errors.InputError: nowhere holds no manifest.csv; make it from your photographs with: biranet prepare \
 PHOTOS nowhere
     """
-    for name, given in (("on_epoch", on_epoch), ("build", build), ("after_batch", after_batch)):
-        if not callable(given):
-            raise InputError(f"{name} must be a function, not {given!r:.80}")
+    for name, function in (("on_epoch", on_epoch), ("build", build), ("after_batch", after_batch)):
+        if not callable(function):
+            raise InputError(f"{name} must be a function, not {function!r:.80}")
     if (weights := config.model.backbone_weights) is not None:
         model = dataclasses.replace(config.model, backbone_weights=find_checkpoint(weights))
         config = dataclasses.replace(config, model=model)
@@ -269,8 +269,8 @@ def _steps_left(training: Training, epoch: int) -> int:
 def _tell_time_left(training: Training, epoch: int, step_seconds: float) -> None:
     """Say how long the training will still take, once that is known."""
     left, device = _steps_left(training, epoch), training.accelerator.device.type
-    told = describe_time_left(step_seconds, left, training.config, device)
-    training.log(f"{told}\n" if told else "", end="")
+    sentence = describe_time_left(step_seconds, left, training.config, device)
+    training.log(f"{sentence}\n" if sentence else "", end="")
 
 
 def train_batch(training: Training, epoch: int, batch: Batch) -> None:

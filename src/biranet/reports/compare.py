@@ -124,12 +124,15 @@ def check_same_photos(tables: Tables) -> None:
                 f"{table['file'].iloc[0]!r}; compare predictions for the same photos"
             )
         missing = ~first["file"].isin(table["file"])
-        for found, here, there, absent in ((unknown, name, first_name, table), (missing, first_name, name, first)):
-            if found.any():
+        for lacking, here, there, table_here in (
+            (unknown, name, first_name, table),
+            (missing, first_name, name, first),
+        ):
+            if lacking.any():
+                number, file = table_here.index[lacking][0], table_here["file"][lacking].iloc[0]
                 raise InputError(
-                    f"{here}, row {absent.index[found][0]}, column 'file': {absent['file'][found].iloc[0]!r} does not "
-                    f"stand in {there} ({counted(int(found.sum()), 'such photo')}); compare predictions for the "
-                    "same photos"
+                    f"{here}, row {number}, column 'file': {file!r} does not stand in {there} "
+                    f"({counted(int(lacking.sum()), 'such photo')}); compare predictions for the same photos"
                 )
         other = first.set_index("file").loc[table["file"]]
         for column, hint in (

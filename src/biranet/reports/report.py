@@ -226,10 +226,10 @@ def _write_paper(
     }
 
 
-def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any], known: Sequence[Note]) -> Iterator[Note]:
+def _table_notes(table: pd.DataFrame, measured: Mapping[str, Any], notes: Sequence[Note]) -> Iterator[Note]:
     """What the table itself shows that a reader must know first, beside what is said already."""
     photos, groups = len(table), table["group"].nunique()
-    patients_told = any(note.kind == "groups_unknown" and not note.files for note in known)
+    patients_told = any(note.kind == "groups_unknown" and not note.files for note in notes)
     if 1 < photos == groups and not patients_told:
         yield Note.of("no_groups")
     present = sorted(set(table["grade"]))

@@ -175,7 +175,7 @@ def refuse_equal_names(photos: Sequence[Photo], predictions: Sequence[Prediction
     Raises:
         RequestError: If there are such.
     """
-    known: dict[str, bytes] = {}
+    data_of_name: dict[str, bytes] = {}
     for photo, prediction in zip(photos, predictions, strict=True):
-        if prediction.subject.patient and photo.name and known.setdefault(photo.name, photo.data) != photo.data:
+        if prediction.subject.patient and photo.name and data_of_name.setdefault(photo.name, photo.data) != photo.data:
             raise RequestError(422, f"two photos are called {photo.name[:200]!r}; give each a name of its own")

@@ -79,9 +79,9 @@ def _add_grading(app: FastAPI, service: Service) -> None:
             upload = await read_upload(request, service.settings.limits, take)
             if not idempotency_key:
                 return as_json(await _grade_upload(service, request, upload))
-            known = repeats.begin(idempotency_key, await service.aside(_digest, upload))
-            if known is not None:
-                return Response(known, media_type="application/json")
+            earlier = repeats.begin(idempotency_key, await service.aside(_digest, upload))
+            if earlier is not None:
+                return Response(earlier, media_type="application/json")
             try:
                 response = as_json(await _grade_upload(service, request, upload))
             except BaseException:
@@ -118,8 +118,8 @@ async def _grade_photos(service: Service, request: Request, upload: Upload, *, d
 def _digest(upload: Upload) -> str:
     """Sum up what a request brings: the boundary of a form is another one each time."""
     content = [(name, hashlib.sha256(data).hexdigest()) for name, data in upload.files]
-    said = upload.patient, upload.of_each, upload.is_raw
-    return hashlib.sha256(repr((content, *said)).encode()).hexdigest()
+    stated = upload.patient, upload.of_each, upload.is_raw
+    return hashlib.sha256(repr((content, *stated)).encode()).hexdigest()
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

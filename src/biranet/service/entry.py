@@ -53,8 +53,8 @@ class Entry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID, "")
-        number = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = headers.get(REQUEST_ID, "")
+        number = request_id if _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex
         started, status, method = time.perf_counter(), 0, _method(scope)
         if method == "HEAD":  # is answered as GET; uvicorn, which holds the scope of before, sends no body
             scope = {**scope, "method": "GET"}

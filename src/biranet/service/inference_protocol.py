@@ -115,14 +115,14 @@ def add_inference_protocol(app: FastAPI, service: Service) -> None:
         service.check_name(name)
         with service.held.request() as take:
             body = await read_body(request, service.settings.limits, take)
-            asked = await service.aside(
+            parsed = await service.aside(
                 _read_asked, body, request.headers.get(_JSON_LENGTH), service.settings.limits.files
             )
-            results = await service.grade([Photo("", data) for data in asked.photos], request)
+            results = await service.grade([Photo("", data) for data in parsed.photos], request)
         rows = [photo_row(result.prediction) for result in results]
-        said = {"id": asked.id} if asked.id else {}
-        outputs = [_output(column, rows) for column in asked.outputs]
-        return as_json({"model_name": name, **said, "outputs": outputs})
+        id_field = {"id": parsed.id} if parsed.id else {}
+        outputs = [_output(column, rows) for column in parsed.outputs]
+        return as_json({"model_name": name, **id_field, "outputs": outputs})
 
 
 class _Asked(NamedTuple):
@@ -148,28 +148,28 @@ def _read_asked(body: bytes, json_length: str | None, most: int) -> _Asked:
     if body.count(b",", 0, length) > most + _OTHER_VALUES:
         raise RequestError(413, f"the JSON of the request holds more values than {most} photos need")
     try:
-        asked = from_json(body[:length], cache_strings="none")
+        document = from_json(body[:length], cache_strings="none")
     except ValueError as error:
         raise RequestError(400, f"the body is not JSON: {error}") from None
-    if not isinstance(asked, dict):
+    if not isinstance(document, dict):
         raise RequestError(400, 'the body is JSON, but no request: {"inputs": […]}')
     try:
-        request = _Request.model_validate(asked, strict=True)
+        request = _Request.model_validate(document, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(400, f"{'.'.join(map(str, first['loc']))[:200]}: {first['msg']}"[:500]) from None
-    [given] = request.inputs
-    binary = given.parameters.binary_data_size
-    encoded = _encoded(given.data or []) if binary is None else _packed(body[length:], binary)
+    [tensor] = request.inputs
+    binary = tensor.parameters.binary_data_size
+    encoded = _encoded(tensor.data or []) if binary is None else _packed(body[length:], binary)
     photos = list(islice(encoded, most + 1))
     if len(photos) > most:
         raise RequestError(413, f"the request brings more than {most} photos")
-    if math.prod(given.shape) != len(photos) or not photos:
-        raise RequestError(400, f"the shape {given.shape} of {INPUT} is not that of its {len(photos)} photos")
-    wanted = [output.name for output in request.outputs or ()] or list(_OUTPUTS)
-    if unknown := [name for name in wanted if name not in _OUTPUTS]:
+    if math.prod(tensor.shape) != len(photos) or not photos:
+        raise RequestError(400, f"the shape {tensor.shape} of {INPUT} is not that of its {len(photos)} photos")
+    names = [output.name for output in request.outputs or ()] or list(_OUTPUTS)
+    if unknown := [name for name in names if name not in _OUTPUTS]:
         raise RequestError(400, f"there is no output {unknown[0][:100]!r}; the outputs are: {', '.join(_OUTPUTS)}")
-    return _Asked(request.id, photos, wanted)
+    return _Asked(request.id, photos, names)
 
 
 class _Parameters(BaseModel):

@@ -60,15 +60,15 @@ class Repeats:
         if len(key) > MAX_KEY_LETTERS:
             raise RequestError(400, f"an Idempotency-Key has at most {MAX_KEY_LETTERS} letters")
         self._make_room()
-        known = self._answers.get(key)
-        if known is None:
+        earlier = self._answers.get(key)
+        if earlier is None:
             self._answers[key] = _Answer(digest, self._clock() + KEPT_SECONDS)
             return None
-        if known.digest != digest:
+        if earlier.digest != digest:
             raise RequestError(422, "this Idempotency-Key was used for another request; give each its own")
-        if known.body is None:
+        if earlier.body is None:
             raise RequestError(409, "the request with this Idempotency-Key is still under way; wait for its answer")
-        return known.body
+        return earlier.body
 
     def finish(self, key: str, body: bytes) -> None:
         """Keep the answer of a request."""

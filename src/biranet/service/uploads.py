@@ -69,7 +69,7 @@ class Upload:
             InputError: If the eye is none, or a name contradicts what was said.
         """
         patient = "" if is_empty(self.patient) else self.patient.strip()
-        each = (given if len(given) > 1 else [*given, ""][:1] * len(self.files) for given in self.of_each.values())
+        each = (values if len(values) > 1 else [*values, ""][:1] * len(self.files) for values in self.of_each.values())
         return [
             Photo(name, data, _whose(name, _said(patient, *said), pattern))
             for (name, data), *said in zip(self.files, *each, strict=True)
@@ -91,12 +91,12 @@ def _known(value: str, source: str) -> tuple[str, str]:
     return value, known_from if value or known_from == ENTERED else ""
 
 
-def _whose(name: str, said: Subject, pattern: NamePattern | None) -> Subject:
+def _whose(name: str, stated: Subject, pattern: NamePattern | None) -> Subject:
     patient, eye = (pattern and pattern.read(name.replace("\\", "/"))) or ("", "")
     named = Subject(patient, "name" if patient else "", eye, "name" if eye else "")
     if named == NOBODY:
-        return said
-    return agree(Path(name), said, named, given="the request", way_out=_WAY_OUT)
+        return stated
+    return agree(Path(name), stated, named, labels_source="the request", way_out=_WAY_OUT)
 
 
 _WAY_OUT = f", or say {PATIENT_FROM} or {EYE_FROM}={ENTERED} where a person knows better"
@@ -242,18 +242,18 @@ async def _parse_form(request: Request, body: AsyncGenerator[bytes, None], limit
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None], limits: Limits) -> Upload:
     form = await _parse_form(request, body, limits)
-    files, said = [], {name: list[str]() for name in (PATIENT, *OF_EACH)}
+    files, fields = [], {name: list[str]() for name in (PATIENT, *OF_EACH)}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name == FILES:
             files.append((value.filename or "", value.file.read()))
-        elif isinstance(value, str) and name in said:
-            said[name].append(value)
+        elif isinstance(value, str) and name in fields:
+            fields[name].append(value)
         else:
             kind = "a file" if isinstance(value, UploadFile) else "no file"
             raise RequestError(422, f"the form has a field {name[:100]!r} that is {kind}; {_FORM}")
     if not files:
         raise RequestError(422, f"the form brings no photo; give photos as files in the field {FILES}")
-    for name, values in said.items():
+    for name, values in fields.items():
         if len(values) not in (0, 1, 1 if name == PATIENT else len(files)):
             raise RequestError(422, f"the form says {name} {len(values)} times; {_FORM}")
-    return Upload(tuple(files), "".join(said.pop(PATIENT)), said)
+    return Upload(tuple(files), "".join(fields.pop(PATIENT)), fields)

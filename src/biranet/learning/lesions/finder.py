@@ -70,8 +70,8 @@ class BranchFinder:
         """Look at a photo and its mirror image, each at two sizes: (5, h, w), the mean of what is found."""
         maps, cells = [], size_px // CELL_PX
         for side_px in (size_px, max(1, round(SMALLER * size_px / PATCH_STEP_PX)) * PATCH_STEP_PX):
-            seen = torch.from_numpy(resize(photo, side_px).copy())[None].to(self._device)
-            image = normalize(seen, Normalization(self.info.mean, self.info.std))
-            found = self._network(image).sigmoid() + self._network(image.flip(-1)).sigmoid().flip(-1)
-            maps.append(functional.interpolate(found, size=(cells, cells), mode="bilinear", align_corners=False))
+            pixels = torch.from_numpy(resize(photo, side_px).copy())[None].to(self._device)
+            image = normalize(pixels, Normalization(self.info.mean, self.info.std))
+            shares = self._network(image).sigmoid() + self._network(image.flip(-1)).sigmoid().flip(-1)
+            maps.append(functional.interpolate(shares, size=(cells, cells), mode="bilinear", align_corners=False))
         return (maps[0] + maps[1])[0] / 4

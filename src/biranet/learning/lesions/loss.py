@@ -37,10 +37,10 @@ def lesion_loss(logits: Tensor, coverage: Tensor) -> Tensor:
     """
     if not bool(logits.isfinite().all()):
         raise FloatingPointError("the logits are not all finite numbers")
-    known, shares = ~coverage.isnan(), coverage.nan_to_num()
+    labeled, shares = ~coverage.isnan(), coverage.nan_to_num()
     each = functional.binary_cross_entropy_with_logits(logits, shares, reduction="none")
-    entropy = len(KINDS) * (each * known).sum() / known.sum().clamp_min(1)
-    found = logits.sigmoid() * known
-    common, both = (values.sum(dim=(0, 2, 3)) for values in (found * shares, found + shares))
+    entropy = len(KINDS) * (each * labeled).sum() / labeled.sum().clamp_min(1)
+    predicted = logits.sigmoid() * labeled
+    common, both = (values.sum(dim=(0, 2, 3)) for values in (predicted * shares, predicted + shares))
     dice = 1 - (2 * common + _SMOOTH) / (both + _SMOOTH)
     return entropy + _DICE * dice.mean()

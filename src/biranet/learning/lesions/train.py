@@ -88,20 +88,20 @@ def choose_photos(found: Sequence[MaskedPhoto], copies: Mapping[str, str] | None
     others = [photo for photo in found if photo.split != "test"]
     of_other_visits = [photo for photo in others if (photo.source, photo.group) not in groups]
     photos = [photo for photo in of_other_visits if photo.file not in copies]
-    told = []
+    sentences = []
     if test:
-        told.append(f"{counted(len(test), 'photo')} of the published test part teach nothing.")
+        sentences.append(f"{counted(len(test), 'photo')} of the published test part teach nothing.")
     if len(of_other_visits) < len(others):
         shared = counted(len(others) - len(of_other_visits), "photo")
-        told.append(f"{shared} of the other parts share a patient or visit with them, and teach nothing either.")
+        sentences.append(f"{shared} of the other parts share a patient or visit with them, and teach nothing either.")
     if copied := [photo.file for photo in of_other_visits if photo.file in copies]:
-        told.append(
+        sentences.append(
             f"{counted(len(copied), 'photo')} of the other parts show the same as one of them, and teach nothing "
             f"either: {printable(copied[0])} is {printable(copies[copied[0]])}{' …' if len(copied) > 1 else ''}."
         )
     if not photos:
         raise InputError("all photos with masks are of the published test part, or of a patient or photo of it")
-    return ChosenPhotos(photos, told)
+    return ChosenPhotos(photos, sentences)
 
 
 def train_lesions(
@@ -156,13 +156,13 @@ def train_lesions(
 
 def _find_photos(folder: Path, log: Callable[[str], None]) -> list[MaskedPhoto]:
     """Find the photos of a folder that may teach, and say what was left out."""
-    found = find_masked_photos(folder)
-    learned = choose_photos(found.photos, find_copies_of_test(folder, found.photos))
-    for sentence in learned.told:
+    masked = find_masked_photos(folder)
+    chosen = choose_photos(masked.photos, find_copies_of_test(folder, masked.photos))
+    for sentence in chosen.told:
         log(sentence)
-    if found.unmasked:
-        log(f"{counted(len(found.unmasked), 'photo')} without any mask left out, such as {found.unmasked[0]}.")
-    return learned.photos
+    if masked.unmasked:
+        log(f"{counted(len(masked.unmasked), 'photo')} without any mask left out, such as {masked.unmasked[0]}.")
+    return chosen.photos
 
 
 def _describe(photos: Sequence[MaskedPhoto], config: LesionConfig) -> LesionInfo:

@@ -28,10 +28,10 @@ def find_masked_photos(photos: Path) -> MaskedPhotos:
     if not photos.is_dir():
         raise InputError(f"there is no folder {photos}")
     folder = PhotoFolder(photos, None)
-    found = [layout.find(folder) for layout in LAYOUTS]
-    masked = [photo for each in found for photo in each.photos]
+    by_layout = [layout.find(folder) for layout in LAYOUTS]
+    masked = [photo for each in by_layout for photo in each.photos]
     if not masked:
         raise InputError(
             f"{photos} holds no masks of lesions; looked for: {'; '.join(each.signature for each in LAYOUTS)}"
         )
-    return MaskedPhotos(masked, [file for each in found for file in each.unmasked if each.photos])
+    return MaskedPhotos(masked, [file for each in by_layout for file in each.unmasked if each.photos])

@@ -69,9 +69,9 @@ class NamePattern:
             return None
         first, last = readings
         if first != last:
-            said = " or ".join(f"patient {patient!r}, eye {eye!r}" for patient, eye in readings)
+            choices = " or ".join(f"patient {patient!r}, eye {eye!r}" for patient, eye in readings)
             raise InputError(
-                f"{file} fits --name-pattern {self.text!r} in two ways, {said}; write more of the name out"
+                f"{file} fits --name-pattern {self.text!r} in two ways, {choices}; write more of the name out"
             )
         return first
 
@@ -87,5 +87,5 @@ def _compile(parts: list[str], lazy: str) -> re.Pattern[str]:
 
 
 def _values(match: re.Match[str]) -> tuple[str, str]:
-    found = match.groupdict()
-    return (found.get("patient") or "").strip(), parse_eye(found.get("eye") or "")
+    groups = match.groupdict()
+    return (groups.get("patient") or "").strip(), parse_eye(groups.get("eye") or "")

@@ -105,8 +105,8 @@ def draw_curve(
 def draw_band(axes: Axes, band: CurveBand, color: Color = "blue") -> list[Mark]:
     """Fill a band, where it is known; a break where it is not."""
     low, high = np.clip(band.low, *axes.y_range), np.clip(band.high, *axes.y_range)
-    known = np.flatnonzero(~np.isnan(band.low))
-    parts = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    defined = np.flatnonzero(~np.isnan(band.low))
+    parts = np.split(defined, np.flatnonzero(np.diff(defined) > 1) + 1)
     marks: list[Mark] = []
     for part in parts:
         if len(part) > 1:

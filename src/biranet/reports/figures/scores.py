@@ -65,10 +65,10 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
     joined = [draw_curve(axes, line, width=0.7) for line in join_bins(bins, photos, band.x, band.value)]
     score = referable_score(probabilities(table))
     referable = (table["grade"] >= REFERABLE_GRADE).to_numpy()
-    others, found = (
+    other_counts, referable_counts = (
         np.histogram(np.clip(score[who], 0, 1), _HISTOGRAM)[0].astype(np.float64) for who in (~referable, referable)
     )
-    tallest = float((others + found).max())
+    tallest = float((other_counts + referable_counts).max())
     bars_axes = Axes(bars_axes.left, bars_axes.top, bars_axes.width, bars_axes.height, (0, 1), (0, tallest))
     legend = [
         LegendEntry(f"a bin, with its {100 * LEVEL:.0f} % interval", "blue", shape="circle", fill="blue"),
@@ -92,8 +92,8 @@ def draw_reliability(table: pd.DataFrame, curves: Curves) -> Figure:
         list(itertools.chain.from_iterable(joined)),
         dots,
         draw_frame(bars_axes, "score for referral (p2 + p3 + p4)", "photos", y_ticks=whole, digits=(1, 0)),
-        draw_bars(bars_axes, _HISTOGRAM, others, "soft"),
-        draw_bars(bars_axes, _HISTOGRAM, found, "amber", others),
+        draw_bars(bars_axes, _HISTOGRAM, other_counts, "soft"),
+        draw_bars(bars_axes, _HISTOGRAM, referable_counts, "amber", other_counts),
         alt_text="How often photos are referable, against their score. "
         + " ".join(
             f"{count} at a score of {decimal(x, 2)}: {percent(share)}."
@@ -130,9 +130,9 @@ def draw_scores(table: pd.DataFrame, thresholds: Thresholds) -> Figure:
             at = threshold_text(threshold, 2)
             legend.append(LegendEntry(f"{point_name(point)}: {at}", "blue", dash, fallback=f"threshold {at}"))
     bottom = axes.bottom + 9 + 2 * 8.5 + 12
-    said = "Lines: thresholds from which on a photo is referred." if lines else "No thresholds are known."
+    note = "Lines: thresholds from which on a photo is referred." if lines else "No thresholds are known."
     if any(isinstance(threshold, Sequence) for threshold in thresholds.values()):
-        said = (
+        note = (
             "Each fold had thresholds of its own, from which on its photos were referred. Lines: their medians; beside "
             "the names: from the lowest to the highest."
         )
@@ -140,7 +140,7 @@ def draw_scores(table: pd.DataFrame, thresholds: Thresholds) -> Figure:
         "scores_by_grade",
         "Score for referral by true grade",
         "Score for referral (p2 + p3 + p4) of the photos of each true grade: how many have it (width), median (line) "
-        f"and quartiles (bar); single photos where a grade has fewer than {FEW_DOTS}. {said}",
+        f"and quartiles (bar); single photos where a grade has fewer than {FEW_DOTS}. {note}",
         legend,
         bottom + 5,
         draw_frame(axes, "", "score for referral (p2 + p3 + p4)", x_ticks=()),

@@ -30,8 +30,8 @@ class Number:
     @classmethod
     def of_difference(cls, key: str, differences: Mapping[str, Mapping[str, Any]]) -> "Number":
         """Take a difference of two models, as `paired_differences` answers, by the key of its measure."""
-        found = differences[key]
-        return cls(Key.parse(key), meaning_of(key), Estimate(found["difference"], found["ci"]), signed=True)
+        difference = differences[key]
+        return cls(Key.parse(key), meaning_of(key), Estimate(difference["difference"], difference["ci"]), signed=True)
 
     @property
     def value(self) -> Any:

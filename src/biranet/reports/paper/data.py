@@ -121,8 +121,8 @@ def _describe_part(facts: Mapping[str, Fact]) -> Iterator[str]:
 
 
 def _describe_search(facts: Mapping[str, Fact]) -> Iterator[str]:
-    found, divided = facts.get(AUDIT_FACT), divided_patients(facts)
-    if not (isinstance(found, AuditFact) and divided and not found.leaks):
+    audit, divided = facts.get(AUDIT_FACT), divided_patients(facts)
+    if not (isinstance(audit, AuditFact) and divided and not audit.leaks):
         return
     if divided.all_unknown:
         by, nothing = "file hash and perceptual hash", "no photograph and no copy of one"

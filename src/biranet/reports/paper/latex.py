@@ -129,7 +129,7 @@ def write_tabular(caption: str, label: str, heads: Sequence[str], rows: Sequence
 def _divide(widths: Sequence[float], words: int) -> tuple[list[range], float]:
     """Divide the columns of numbers into the fewest blocks that fit, and say what is left for the words beside them."""
     numbers = len(widths) - words
-    asked = min(sum(widths[:words]), _WORDS_PT)
+    words_pt = min(sum(widths[:words]), _WORDS_PT)
     for count in range(1, numbers + 1):
         edges = [words + round(numbers * block / count) for block in range(count + 1)]
         blocks = [range(*ends) for ends in itertools.pairwise(edges)]
@@ -137,9 +137,9 @@ def _divide(widths: Sequence[float], words: int) -> tuple[list[range], float]:
             TEXT_WIDTH_PT - sum(widths[column] + _GAP_PT for column in block) - _GAP_PT * (words - 1)
             for block in blocks
         ]
-        if min(rooms) >= asked:
+        if min(rooms) >= words_pt:
             return blocks, min(rooms)
-    return [range(column, column + 1) for column in range(words, len(widths))], asked
+    return [range(column, column + 1) for column in range(words, len(widths))], words_pt
 
 
 def _share(widths: Sequence[float], room: float) -> list[float]:

@@ -68,9 +68,11 @@ def write_methods(
         "Software": describe_software(facts),
         "Results": describe_results(metrics, facts, beside_probe),
     }
-    said = [note.statement for note in provenance.notes] + list(_list_leaks(facts.get(AUDIT_FACT)))
-    said_with = ["## To be said with the figures", "\n".join(f"* {as_markdown(each)}" for each in said)] if said else []
-    return _as_file(title, paragraphs, [*said_with, "## Legends", *_list_legends(figures, tables)])
+    cautions = [note.statement for note in provenance.notes] + list(_list_leaks(facts.get(AUDIT_FACT)))
+    caution_section = (
+        ["## To be said with the figures", "\n".join(f"* {as_markdown(each)}" for each in cautions)] if cautions else []
+    )
+    return _as_file(title, paragraphs, [*caution_section, "## Legends", *_list_legends(figures, tables)])
 
 
 def write_comparison_methods(
@@ -117,9 +119,9 @@ def _as_file(title: str, paragraphs: Mapping[str, Iterable[str]], rest: Sequence
     return "\n\n".join([*parts, *rest]) + "\n"
 
 
-def _list_leaks(found: Fact | None) -> Iterator[str]:
-    if isinstance(found, AuditFact) and found.leaks:
-        yield from found.findings
+def _list_leaks(audit: Fact | None) -> Iterator[str]:
+    if isinstance(audit, AuditFact) and audit.leaks:
+        yield from audit.findings
 
 
 def _list_legends(figures: Iterable[Figure], tables: Iterable[Table]) -> Iterator[str]:

@@ -78,9 +78,10 @@ def _describe_agreement(numbers: Numbers) -> Iterator[str]:
 
 def _clauses(numbers: Numbers, *keys: str) -> list[str]:
     """Each measure that is defined with its number; the first with a verb, which holds for the others."""
-    found = [(key, number) for key in keys if (number := _defined(numbers.get(key)))]
+    defined = [(key, number) for key in keys if (number := _defined(numbers.get(key)))]
     return [
-        f"{_CLAUSES[key]}{' was' if index == 0 else ''} {in_text(number)}" for index, (key, number) in enumerate(found)
+        f"{_CLAUSES[key]}{' was' if index == 0 else ''} {in_text(number)}"
+        for index, (key, number) in enumerate(defined)
     ]
 
 
@@ -91,8 +92,8 @@ def _defined(number: Number | None) -> Number | None:
 def _describe_referral(metrics: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
     if auc := _clauses(numbers, "referable_auc"):
         yield f"The {auc[0]}."
-    found = {name: _defined(numbers.get(f"referable_{name}")) for name in ("sensitivity", "specificity")}
-    if shares := [f"the {name} was {in_text(number)}" for name, number in found.items() if number]:
+    defined = {name: _defined(numbers.get(f"referable_{name}")) for name in ("sensitivity", "specificity")}
+    if shares := [f"the {name} was {in_text(number)}" for name, number in defined.items() if number]:
         yield (
             f"Where photographs were referred from a predicted grade {REFERABLE_GRADE} on, {enumerate_words(shares)}."
         )
@@ -118,13 +119,13 @@ def _describe_points(metrics: Mapping[str, Any], numbers: Numbers) -> Iterator[s
 def _describe_decisions(metrics: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
     if not metrics["decisions"]:
         return
-    told = {
+    phrases = {
         "asked": "of all photographs were left to a human reader",
         "missed": "of the referable ones were missed",
         "needless": "of the others were referred needlessly",
     }
-    shares = {name: _defined(numbers(f"{name}_fraction", section="decisions")) for name in told}
-    if parts := [f"{_in_percent(share)} {told[name]}" for name, share in shares.items() if share]:
+    shares = {name: _defined(numbers(f"{name}_fraction", section="decisions")) for name in phrases}
+    if parts := [f"{_in_percent(share)} {phrases[name]}" for name, share in shares.items() if share]:
         yield f"By the decision rule, {enumerate_words(parts)}."
 
 
@@ -206,13 +207,13 @@ def describe_differences(first: str, other: str, differences: Sequence[Differenc
         differences: The main measures of both; those of them that are told are chosen here.
     """
     ours, theirs = as_markdown(other), as_markdown(first)
-    told = [row for row in differences if row.key in ROWS_OF["cards"]]
-    for row in told:
+    main = [row for row in differences if row.key in ROWS_OF["cards"]]
+    for row in main:
         yield (
             f"{capitalized(_CLAUSES[row.key])} was {decimal(row.other, 2)} for {ours} and "
             f"{decimal(row.first, 2)} for {theirs}, a difference of {_signed(row)}."
         )
-    if told:
+    if main:
         yield (
             f"Differences were computed as {ours} less {theirs}, with {100 * LEVEL:.0f} % CI in brackets; where one is "
             f"above zero, {ours} had the higher value, which is the better one for each of these measures."

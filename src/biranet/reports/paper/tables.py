@@ -134,8 +134,8 @@ def _per_grade(metrics: Mapping[str, Any], numbers: Numbers) -> Table:
         for grade in GRADES
     ]
     columns = {"grade": "Grade", "photos": "Photos", "given_it": ""}
-    said = f"Each grade. {_AREA}, of its photos against all others. {_explain_numbers(rows)}"
-    return Table("per_grade", said, columns | heads, rows)
+    caption = f"Each grade. {_AREA}, of its photos against all others. {_explain_numbers(rows)}"
+    return Table("per_grade", caption, columns | heads, rows)
 
 
 def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
@@ -143,8 +143,8 @@ def _confusion(matrix: Sequence[Sequence[int]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (f"{grade} {GRADE_NAMES[grade]}", *matrix[grade], sum(matrix[grade])) for grade in GRADES
     ]
-    said = "Photos by true grade (down) and predicted grade (across)."
-    return Table("confusion_matrix", said, columns | {"photos": "All"}, rows)
+    caption = "Photos by true grade (down) and predicted grade (across)."
+    return Table("confusion_matrix", caption, columns | {"photos": "All"}, rows)
 
 
 def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: Thresholds) -> Table:
@@ -160,9 +160,9 @@ def _operating_points(metrics: Mapping[str, Any], numbers: Numbers, thresholds: 
         rows.append((point_name(point), cell, *shares))
     columns = {"referred_by": "Referred by", "threshold": "Threshold", **heads}
     of_folds = any(isinstance(each, Sequence) for each in thresholds.values())
-    said = "Each fold had thresholds of its own: from the lowest to the highest. " if of_folds else ""
+    fold_note = "Each fold had thresholds of its own: from the lowest to the highest. " if of_folds else ""
     caption = (
-        f"Referral: what each rule does to these photos. {said}{_PREDICTIVE} among them. {_explain_numbers(rows)} "
+        f"Referral: what each rule does to these photos. {fold_note}{_PREDICTIVE} among them. {_explain_numbers(rows)} "
         f"How many have a predicted grade of {REFERABLE_GRADE} or above is counted, without an interval."
     )
     return Table("operating_points", caption, columns, rows)
