@@ -65,7 +65,7 @@ def test_a_folder_that_is_no_table_is_one_sentence(folder, biranet):
 
 
 def test_where_a_table_stands_is_said_by_the_flags():
-    assert [str(Grade(("a.jpg",), ray=ray).place) for ray in (None, "local")] == [
+    assert [str(Grade(("a.jpg",), ray=ray).table) for ray in (None, "local")] == [
         "biranet_grades.csv",
         "biranet_grades",
     ]
