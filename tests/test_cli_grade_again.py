@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from biranet.inference.grader import Grader
-from test_cli_stopped import disk, place  # noqa: F401 (fixtures)
+from test_cli_stopped import disk, workdir  # noqa: F401 (fixtures)
 
 NAMES = [f"drawn_{number:04d}_{eye}.jpg" for number in (1, 2, 3) for eye in ("left", "right")]
 
@@ -104,7 +104,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(biranet, here, warm, wa
     assert (here / "g.csv").read_bytes() == (here / "whole.csv").read_bytes()
 
 
-def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(biranet, place, disk):  # noqa: F811
+def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(biranet, workdir, disk):  # noqa: F811
     disk = disk(40)
     table = disk.path / "g.csv"
     command = ["grade", "photos", "--checkpoint", "model.safetensors", "--workers", 0, "--batch-size", 2, "--out"]
@@ -116,7 +116,7 @@ def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(biranet, place, 
     answer = biranet(*command, table)
     assert answer.status == 0 and "the answer of an earlier run was taken over" in answer.out
     assert biranet(*command, "whole.csv").status == 0
-    assert table.read_bytes() == (place / "whole.csv").read_bytes()
+    assert table.read_bytes() == (workdir / "whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
