@@ -1,13 +1,13 @@
 """Train many lesion heads on one frozen backbone, which looks at each view of a photo once for all of them.
 
 The head is that of `biranet train-lesions`; it learns from views and patches that are drawn once for all heads, not
-anew in each round, and for fewer steps: there are 31 of them, ten of which look at each photo.
+anew in each round, and for fewer steps: there are many of them, up to ten of which look at each photo.
 """
 
 import dataclasses
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,19 +23,15 @@ from biranet.learning.lesion_branch.head import LesionHead, average_to_cells
 from biranet.learning.lesion_settings import CELL_PX, PATCH_STEP_PX
 from biranet.learning.lesions.loss import lesion_loss
 from biranet.learning.lesions.network import Stages
-from biranet.learning.lesions.patches import TurnedSquare, draw_patches, draw_view, read_square
+from biranet.learning.lesions.patches import MaskedSquare, TurnedSquare, draw_patches, draw_view
 from biranet.learning.lesions.settings import LesionConfig
 from biranet.learning.normalization import backbone_normalization, normalize
 from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.shipped_models import find_checkpoint
 from biranet.learning.tensors import open_tensors, write_tensors
-from biranet.photos.datasets.masks import MaskedPhoto
 from studies.lesion_grades.divisions import HeadName
 
 CONFIG = LesionConfig(image_size=1280, steps=1000)
-VIEWS, PATCHES = 4, 16
-"""So many views of each photo are learned from, and so many patches of each view; they are drawn once for all heads."""
-
 STRIDES = (CELL_PX, 4, 8, 16, 32)
 """Those of the maps that a head is given: of all stages, the finest one averaged to the cells of its answer."""
 
@@ -149,29 +145,43 @@ def load_heads(backbone: Backbone, folder: Path, names: Sequence[HeadName]) -> d
     }
 
 
-def train_heads(
-    backbone: Backbone,
-    folder: Path,
-    teaching: Mapping[HeadName, Sequence[MaskedPhoto]],
-    out: Path,
-) -> None:
+class Teacher(NamedTuple):
+    """A photo that heads learn from.
+
+    Attributes:
+        name: Its name, another one than that of any other.
+        group: Its visit.
+        read: Reads it, with what is drawn in it.
+        seed: Of its random views.
+        views: So many of them are learned from; they are drawn once for all heads.
+        patches: So many of each view.
+    """
+
+    name: str
+    group: str
+    read: Callable[[], MaskedSquare]
+    seed: Sequence[int]
+    views: int
+    patches: int
+
+
+def train_heads(backbone: Backbone, teaching: Mapping[HeadName, Sequence[Teacher]], out: Path) -> None:
     """Train all heads that are not in a folder yet.
 
     Args:
         backbone: The backbone.
-        folder: The folder of photos with masks.
         teaching: The photos that teach each head.
         out: The folder.
     """
     missing = [name for name in teaching if not (head_path(out, name)).exists()]
     out.mkdir(parents=True, exist_ok=True)
     started = time.process_time()
-    photos = {photo.file: photo for name in missing for photo in teaching[name]}
-    patches = {file: _patches(backbone, folder, photos[file], number) for number, file in enumerate(sorted(photos))}
-    print(f"{len(patches)} photos with masks, {time.process_time() - started:.0f} s", flush=True)
+    teachers = {teacher.name: teacher for name in missing for teacher in teaching[name]}
+    patches = {name: _draw(backbone, teacher) for name, teacher in teachers.items()}
+    print(f"{len(patches)} photos to learn from, {time.process_time() - started:.0f} s", flush=True)
     for number, name in enumerate(missing):
         started = time.process_time()
-        head = _train(backbone.channels, [patches[photo.file] for photo in teaching[name]])
+        head = _train(backbone.channels, [patches[teacher.name] for teacher in teaching[name]])
         seconds = time.process_time() - started
         header = {"format": _FORMAT, "photos": len(teaching[name]), "seconds": round(seconds, 1)}
         write_tensors(head_path(out, name), head.state_dict(), header)
@@ -189,12 +199,12 @@ class _Drawn(NamedTuple):
     coverage: Tensor
 
 
-def _patches(backbone: Backbone, folder: Path, photo: MaskedPhoto, number: int) -> _Drawn:
+def _draw(backbone: Backbone, teacher: Teacher) -> _Drawn:
     """Turn, mirror, relight and resize a photo with its masks, each time otherwise, and draw patches of each view."""
-    square, drawn = read_square(folder, photo, CONFIG.image_size), []
-    config = dataclasses.replace(CONFIG, batch_size=PATCHES)
-    for view in range(VIEWS):
-        random = np.random.default_rng([CONFIG.seed, number, view])
+    square, drawn = teacher.read(), []
+    config = dataclasses.replace(CONFIG, batch_size=teacher.patches)
+    for view in range(teacher.views):
+        random = np.random.default_rng([CONFIG.seed, *teacher.seed, view])
         pixels, covered = draw_view(square, CONFIG, random)
         maps = [each[0].half() for each in backbone.maps(normalize(torch.from_numpy(pixels)[None], NORMALIZATION))]
         # The image itself is not learned from.

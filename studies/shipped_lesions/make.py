@@ -1,19 +1,20 @@
 """Make the model that ships with a lesion branch, and measure it.
 
 biranet prepare FUNDUS prepared --labels idrid.csv --size 1280
-OMP_NUM_THREADS=1 python -m studies.lesion_grades.run prepared FOLDER --external external --backbone-weights idrid_lite0
 OMP_NUM_THREADS=1 python -m studies.shipped_lesions.make prepared FOLDER --graded TABLE [--work FOLDER]
 
-FOLDER holds photos and masks as they were published; --work is the working folder of the second command, whose lesion
-heads and vectors are used here: nothing is trained. The network that grades is `idrid_lite0` as it is. What corrects it
-is fitted on its answers out of fold (`studies/shipped/results/out_of_fold.csv`) and on vectors by heads that had not
-seen the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds, where the
+FOLDER holds photos and masks as they were published, TABLE the grades of such photos. Given again after a stop, the
+same command goes on. The network that grades is `idrid_lite0` as it is. Lesion heads learn as in studies/lesion_grades,
+and from photos of healthy eyes besides: half of those of grade 0 in TABLE, one a visit. What corrects the network is
+fitted on its answers out of fold (`studies/shipped/results/out_of_fold.csv`) and on vectors by heads that had not seen
+the visit either, and so are the rules; figures of a fold come from what was fitted on the other folds, where the
 answers are those of networks that had learned from this one (studies/lesion_grades corrects without that). Thresholds
 of outlines are chosen on the photos that teach, each looked at by a head that does not know its visit, and raised where
-healthy eyes have more than one lesion of a kind on average: half of the photos of grade 0 in TABLE, one a visit.
+the healthy ones among them have more than one lesion of a kind on average.
 
 The model goes to `src/biranet/shipped/`, with its ONNX file; what was measured to `results/`:
 
+    heads.csv                how many photos have taught each head, and what that cost
     out_of_fold.csv          the corrected answers, before any rule
     cross_validated.json     what was measured of them, and how they differ from those of idrid_lite0 (difference.json)
     held_back.json           maps against masks of the photos that teach, by heads that do not know their visits
@@ -27,6 +28,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +38,7 @@ from biranet.config import ReportConfig, TrainConfig, read_recipe
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
 from biranet.evaluation.intervals import paired_differences
-from biranet.files import read_json, write_bytes, write_json
+from biranet.files import read_json, sha256_of, write_bytes, write_json
 from biranet.inference.export import export_onnx
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
 from biranet.inference.lesion_reader import GradingFinder
@@ -63,9 +65,10 @@ from studies.commands import command_parser, exit_status_of, run_as_command
 from studies.lesion_grades.bound import promise
 from studies.lesion_grades.correction import Fitted, fit_correction
 from studies.lesion_grades.divisions import WHOLE, HeadName, divide
-from studies.lesion_grades.heads import Backbone, load_head
-from studies.lesion_grades.look import BIRANET_PX, LESION_PX, read_kept
-from studies.lesion_grades.run import read_photos, teaching_photos
+from studies.lesion_grades.heads import CONFIG, Backbone, load_head
+from studies.lesion_grades.look import BIRANET_PX, LESION_PX
+from studies.lesion_grades.looking import Looking, masked_teachers, masks_digest, teaching_photos
+from studies.lesion_grades.run import read_photos
 from studies.lesions.run import healthy_photos
 from studies.shipped.card import RESULTS as RESULTS_ALONE
 from studies.shipped.card import by_fold
@@ -78,8 +81,16 @@ from studies.shipped_lesions.answers import (
     join_answers,
 )
 from studies.shipped_lesions.card import write_card
+from studies.shipped_lesions.healthy import (
+    PATCHES,
+    VIEWS,
+    Visits,
+    divide_healthy,
+    healthy_teachers,
+)
 from studies.shipped_lesions.held_back import HeldBackFinder
-from studies.shipped_lesions.thresholds import divide_healthy, raise_thresholds
+from studies.shipped_lesions.thresholds import raise_thresholds
+from studies.trainings import fingerprint_of_inputs, mark_folder, with_weights
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -95,27 +106,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("prepared", "folder"):
         parser.add_argument(name, metavar=name.upper(), type=Path)
     parser.add_argument("--graded", metavar="TABLE", type=Path, required=True)
-    parser.add_argument("--work", metavar="FOLDER", type=Path, default=Path("runs", "lesion_grades"))
+    parser.add_argument("--work", metavar="FOLDER", type=Path, default=Path("runs", "shipped_lesions"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
     parser.add_argument("--shipped", metavar="FOLDER", type=Path, default=SHIPPED, help="where the model is written to")
     given = parser.parse_args(arguments)
     return exit_status_of(__file__, lambda: make(given))
 
 
+class Taught(NamedTuple):
+    """What the lesion branch learns from.
+
+    Attributes:
+        masked: Photos with masks.
+        healthy: A photo of each of some visits with healthy eyes, and the visit.
+    """
+
+    masked: Sequence[MaskedPhoto]
+    healthy: Visits
+
+
 def make(given: argparse.Namespace) -> None:
     """Do what this file is for."""
     config = read_recipe(SHIPPED_RECIPE)
     own = read_photos(given.prepared)
-    kept = read_kept(given.work / f"own_{DIVISION}", len(own))
     folds = divide(own)[DIVISION]
+    healthy, beyond = divide_healthy(healthy_photos(given.graded, find_masked_photos(given.folder).photos))
+    taught = Taught(teaching_photos(given.folder), healthy)
+    mark_folder(given.work, depends_on(given, taught, config))
+    teachers = [*masked_teachers(given.folder, taught.masked), *healthy_teachers(healthy)]
+    backbone = Backbone(Path(DEFAULT), given.work / "backbone.onnx")
+    looking = Looking(backbone, given.work, own, {DIVISION: folds}, teachers)
+    looking.describe(given.results)
+    kept = looking.seen_own(given.prepared).kept
     photos = join_answers(own, folds, kept, RESULTS_ALONE / "out_of_fold.csv")
-    masked = teaching_photos(given.folder)
-    given.results.mkdir(parents=True, exist_ok=True)
     measure_grades(photos, config, given.work, given.results)
-    thresholds = measure_masks_held_back(given, dict(zip(own["group"], folds.tolist(), strict=True)), masked)
-    write_model(given, photos, masked, thresholds, config)
-    measure_finder(given)
+    thresholds = measure_masks_held_back(given, dict(zip(own["group"], folds.tolist(), strict=True)), taught)
+    write_model(given, photos, taught, thresholds, config)
+    measure_finder(given, beyond)
     write_card(given.results, given.shipped)
+
+
+def depends_on(given: argparse.Namespace, taught: Taught, config: TrainConfig) -> dict[str, Any]:
+    """Sum up what all that is kept in the working folder depends on; where files lie is no part of it."""
+    return fingerprint_of_inputs(
+        given.prepared,
+        with_weights(config, find_checkpoint(DEFAULT)),
+        masks_sha256=masks_digest(given.folder),
+        healthy=[sha256_of(path) for path, _ in taught.healthy],
+        heads=dataclasses.asdict(CONFIG),
+        patches=[VIEWS, PATCHES],
+    )
 
 
 def measure_grades(photos: Photos, config: TrainConfig, work: Path, results: Path) -> None:
@@ -141,29 +181,25 @@ def measure_grades(photos: Photos, config: TrainConfig, work: Path, results: Pat
     write_json(results / "difference.json", difference)
 
 
-def measure_masks_held_back(
-    given: argparse.Namespace, folds: Mapping[str, int], masked: Sequence[MaskedPhoto]
-) -> dict[str, float]:
+def measure_masks_held_back(given: argparse.Namespace, folds: Mapping[str, int], taught: Taught) -> dict[str, float]:
     """Measure maps of the photos that teach, by heads that do not know their visits, and choose thresholds there."""
-    kept = given.work / "held_back.json"
-    if not kept.exists():
-        known = [photo for photo in masked if photo.group in folds]
-        heads = {given.folder / photo.file: HeadName.of(DIVISION, folds[photo.group]) for photo in known}
-        finder = HeldBackFinder(given.work, heads)
-        [measured] = measure_lesions(finder, given.folder, known, (SIZE_PX,), print)
-        write_json(kept, {"software": software_version(), **measured})
-    measured = read_json(kept)
+    stored = given.work / "held_back.json"
+    if not stored.exists():
+        photos = [photo for photo in taught.masked if photo.group in folds]
+        heads = {given.folder / photo.file: HeadName.of(DIVISION, folds[photo.group]) for photo in photos}
+        [measured] = measure_lesions(HeldBackFinder(given.work, heads), given.folder, photos, (SIZE_PX,), print)
+        write_json(stored, {"software": software_version(), **measured})
+    measured = read_json(stored)
     write_json(given.results / "held_back.json", measured)
-    healthy, _ = divide_healthy(healthy_photos(given.graded, find_masked_photos(given.folder).photos))
     best = {kind: its["threshold"] for kind, its in measured["kinds"].items() if its["threshold"]}
-    finder = HeldBackFinder(given.work, {path: WHOLE for path, _ in healthy})
-    return raise_thresholds(best, finder, healthy)
+    heads = {path: HeadName.of(DIVISION, folds[group]) for path, group in taught.healthy if group in folds}
+    return raise_thresholds(best, HeldBackFinder(given.work, heads), list(heads))
 
 
 def write_model(
     given: argparse.Namespace,
     photos: Photos,
-    masked: Sequence[MaskedPhoto],
+    taught: Taught,
     thresholds: Mapping[str, float],
     config: TrainConfig,
 ) -> None:
@@ -171,13 +207,14 @@ def write_model(
     model, info = load_checkpoint(find_checkpoint(DEFAULT))
     backbone = Backbone(Path(DEFAULT), given.work / "backbone.onnx")
     head = load_head(backbone, given.work / "heads", WHOLE)
-    listed = "\n".join(f"{photo.source} {photo.file} {sorted(photo.masks.items())}" for photo in masked)
+    listed = [f"{photo.source} {photo.file} {sorted(photo.masks.items())}" for photo in taught.masked]
+    listed += [sha256_of(path) for path, _ in taught.healthy]
     branch = LesionBranch(
         width=head.maps.in_channels,
         factor=SIZE_PX // BIRANET_PX,
-        trained_on=", ".join(sorted({photo.source for photo in masked})),
-        photos=len(masked),
-        photos_sha256=hashlib.sha256(listed.encode()).hexdigest(),
+        trained_on=f"IDRiD, {len(taught.masked)} photographs with masks and {len(taught.healthy)} of healthy eyes",
+        photos=len(listed),
+        photos_sha256=hashlib.sha256("\n".join(listed).encode()).hexdigest(),
     )
     branch = dataclasses.replace(branch, thresholds={**branch.thresholds, **thresholds})
     stages = load_backbone(dataclasses.replace(info.model, pretrained=False)).stages
@@ -191,7 +228,7 @@ def write_model(
         preparation=dataclasses.replace(info.preparation, size_px=SIZE_PX),
         lesions=branch,
         training_set_fingerprints=tuple(
-            sorted({*info.training_set_fingerprints, *_fingerprints(given.folder, masked)})
+            sorted({*info.training_set_fingerprints, *_fingerprints(given.folder, taught)})
         ),
     )
     described = calibrate_on_predictions(
@@ -216,17 +253,17 @@ def _without_folders(info: CheckpointInfo, prepared: Path) -> CheckpointInfo:
     return dataclasses.replace(info, rules=dataclasses.replace(info.rules, fitted_on=fitted_on))
 
 
-def _fingerprints(folder: Path, masked: Sequence[MaskedPhoto]) -> set[str]:
-    """By which copies of the photos with masks are known in any prepared folder."""
-    return {prepare_photo(folder / photo.file, Preparation(size_px=384)).fingerprint for photo in masked} - {""}
+def _fingerprints(folder: Path, taught: Taught) -> set[str]:
+    """By which copies of the photos that taught the lesion branch are known in any prepared folder."""
+    paths = [*(folder / photo.file for photo in taught.masked), *(path for path, _ in taught.healthy)]
+    return {prepare_photo(path, Preparation(size_px=384)).fingerprint for path in paths} - {""}
 
 
-def measure_finder(given: argparse.Namespace) -> None:
-    """Measure the lesions that the model finds: on the test part, and in photos of grade 0."""
+def measure_finder(given: argparse.Namespace, healthy: Visits) -> None:
+    """Measure the lesions that the model finds: on the test part, and in healthy eyes that taught it nothing."""
     path = given.shipped / f"{LESIONS_DEFAULT}.onnx"
     finder = GradingFinder(load_onnx(path))
-    found = find_masked_photos(given.folder).photos
-    test = [photo for photo in found if photo.split == "test"]
+    test = [photo for photo in find_masked_photos(given.folder).photos if photo.split == "test"]
     [measured] = measure_lesions(finder, given.folder, test, (SIZE_PX,), print)
     about = {"software": software_version()}
     write_json(given.results / "test.json", about | measured)
@@ -235,7 +272,6 @@ def measure_finder(given: argparse.Namespace) -> None:
     for photo in test[:TIMED]:
         finder.find(given.folder / photo.file)
     seconds = (time.process_time() - started) / len(test[:TIMED])
-    _, healthy = divide_healthy(healthy_photos(given.graded, found))
     marks = measure_marks(finder, healthy, print)
     write_json(given.results / "healthy.json", about | {"cpu_seconds_a_photo": round(seconds, 2)} | marks)
 

@@ -19,32 +19,18 @@ STEPS = 40
 _HIGHEST = 0.99
 
 
-def divide_healthy(photos: Sequence[tuple[Path, str]]) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]]]:
-    """Divide photos of healthy eyes, one a visit, into those that choose and those that measure, by turns.
-
-    Example:
-        >>> photos = [(Path(f"{name}.jpg"), name) for name in "badc"]
-        >>> [[group for _, group in part] for part in divide_healthy(photos)]
-        [['a', 'c'], ['b', 'd']]
-    """
-    ordered = sorted(photos, key=lambda photo: photo[1])
-    return ordered[::2], ordered[1::2]
-
-
-def raise_thresholds(
-    lowest: Mapping[str, float], finder: LesionFinder, healthy: Sequence[tuple[Path, str]]
-) -> dict[str, float]:
+def raise_thresholds(lowest: Mapping[str, float], finder: LesionFinder, healthy: Sequence[Path]) -> dict[str, float]:
     """Raise thresholds until healthy eyes have at most one lesion of a kind, on average.
 
     Args:
         lowest: By kind, such as those with the highest Dice coefficient on photos with lesions.
         finder: What finds lesions.
-        healthy: Photos of eyes without any, which have not taught it.
+        healthy: Photos of eyes without any, none of a visit that has taught what finds lesions there.
 
     Returns:
         By kind; those of the disc stay.
     """
-    maps = [finder.find(path) for path, _ in healthy]
+    maps = [finder.find(path) for path in healthy]
     return {kind: _raised(kind, least, maps) if kind in LESIONS else least for kind, least in lowest.items()}
 
 

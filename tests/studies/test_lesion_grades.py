@@ -2,6 +2,7 @@
 
 import shutil
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from biranet.errors import InputError, InterruptedRunError
 from biranet.lesion_kinds import KINDS
 from biranet.manifest import read_manifest, write_manifest
 from biranet.photos.datasets.masks import MaskedPhoto
-from studies.lesion_grades import arms, measure, run
+from studies.lesion_grades import arms, looking, measure, run
 from studies.lesion_grades.arms import Answers, biranet_and_lesions, forest, grade_all, lesions, mean
 from studies.lesion_grades.bound import (
     bound_mean,
@@ -67,8 +68,9 @@ def test_no_mask_of_a_visit_that_is_answered_for_has_taught_what_looks_at_any_ph
     own = seen.photos.iloc[:OWN].assign(group=[f"g{row // 2}" for row in range(OWN)])
     folds = {"visits": np.arange(OWN) // 2 % FOLDS}
     masked = [MaskedPhoto(f"m_{row}.jpg", {}, KINDS, "train", f"g{row // 2}", "x") for row in range(OWN)]
+    teachers = looking.masked_teachers(Path("masks"), masked)
     taught = {
-        name: {own.index[own["group"] == photo.group][0] for photo in run._teaching(masked, name, own, folds)}
+        name: {own.index[own["group"] == each.group][0] for each in looking._teaching(teachers, name, own, folds)}
         for name in head_names(folds)
     }
     assert len(taught[WHOLE]) == OWN // 2
@@ -203,8 +205,8 @@ def test_a_promise_is_of_whole_stretches():
 
 def test_masks_of_unknown_visits_teach_nothing(monkeypatch, tmp_path, capsys):
     photos = [MaskedPhoto(f"{name}.jpg", {}, KINDS, "train", name, "x") for name in ("", "a", "b")]
-    monkeypatch.setattr(run, "find_masked_photos", lambda folder: types.SimpleNamespace(photos=photos))
-    assert [photo.group for photo in run.teaching_photos(tmp_path)] == ["a", "b"]
+    monkeypatch.setattr(looking, "find_masked_photos", lambda folder: types.SimpleNamespace(photos=photos))
+    assert [photo.group for photo in looking.teaching_photos(tmp_path)] == ["a", "b"]
     assert "1 more are of unknown visits" in capsys.readouterr().out
 
 
@@ -228,7 +230,7 @@ def test_a_working_folder_of_other_photos_masks_or_weights_is_refused(
     prepared, external, tmp_path, capsys, monkeypatch
 ):
     """Nothing that is kept there is looked at before: it is kept by the numbers of rows."""
-    monkeypatch.setattr(run, "Looking", lambda *given: (_ for _ in ()).throw(InterruptedRunError("begun")))
+    monkeypatch.setattr(run, "Backbone", lambda *given: (_ for _ in ()).throw(InterruptedRunError("begun")))
     masks, weights, out = tmp_path / "masks", tmp_path / "weights.pth", tmp_path / "out"
     _draw_masked(masks, "IDRiD_01", 3)
     weights.write_bytes(b"some weights")

@@ -1,11 +1,13 @@
 """The model that ships with a lesion branch: how its correction is fitted, and on what."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from biranet.config import DataConfig
 from biranet.decisions.calibration import fit_temperature
@@ -14,13 +16,16 @@ from biranet.errors import InputError
 from biranet.learning.lesion_branch.grader import Correction
 from biranet.learning.lesion_branch.pooling import VALUES
 from biranet.learning.shipped_models import LESIONS_DEFAULT, SHIPPED
+from biranet.lesion_kinds import KINDS, LESIONS
+from biranet.photos.drawn.synthetic import draw_photo
 from studies.lesion_grades.correction import COUNTED, Learned, Settings, fit_correction, fit_with
 from studies.lesion_grades.divisions import HeadName
-from studies.lesion_grades.heads import FastHead, _new_head
+from studies.lesion_grades.heads import CONFIG, FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
 from studies.shipped.card import by_fold
 from studies.shipped.steps import FOLDS
 from studies.shipped_lesions import card as card_script
+from studies.shipped_lesions import healthy
 from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold, join_answers
 
 PHOTOS = 100
@@ -141,3 +146,20 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
     (tmp_path / "shipped" / name).unlink()
     card_script.write_card(card_script.RESULTS, tmp_path / "shipped")
     assert (tmp_path / "shipped" / name).read_bytes() == (SHIPPED / name).read_bytes()
+
+
+def test_healthy_eyes_teach_that_no_lesion_is_there_and_nothing_of_the_disc(tmp_path):
+    path = tmp_path / "healthy.png"
+    Image.fromarray(draw_photo(grade=0, seed=1)).save(path)
+    [teacher] = healthy.healthy_teachers([(path, "visit")])
+    square = teacher.read()
+    assert teacher.group == "visit" and square.pixels.shape == (CONFIG.image_size, CONFIG.image_size, 3)
+    assert not square.covered.any()
+    assert {kind for kind, known in zip(KINDS, square.known.tolist(), strict=True) if known} == set(LESIONS)
+
+
+def test_eyes_that_measure_what_is_found_in_healthy_ones_have_taught_nothing():
+    photos = [(Path(f"{number}.jpg"), f"visit {number}") for number in range(7)]
+    teaching, measuring = healthy.divide_healthy(photos)
+    assert not {visit for _, visit in teaching} & {visit for _, visit in measuring}
+    assert sorted([*teaching, *measuring]) == photos

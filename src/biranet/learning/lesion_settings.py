@@ -28,8 +28,8 @@ class LesionBranch:
         width: Channels of the layers on the stages of the backbone.
         factor: So many pixels a side of the image are averaged to one of what the network itself sees.
         thresholds: From which share of a cell on it counts as a lesion, by kind.
-        trained_on: Names of the data sets whose masks it has learned from.
-        photos: How many photos with masks.
+        trained_on: What it has learned from, in words.
+        photos: How many photos.
         photos_sha256: A sum of their names and masks.
 
     Example:
