@@ -13,7 +13,7 @@ A layer on such a pile of stages is what Hariharan et al. (Hypercolumns for obje
 stages are averaged before they are weighed, coarse ones weighed before they are resized: less work, and the same
 function, since all of that is linear.
 
-The head takes the stages and nothing else, so it can share a trunk with a network that grades.
+The head takes the stages and nothing else, so it can share a backbone with a network that grades.
 """
 
 from collections.abc import Sequence
