@@ -11,6 +11,7 @@ from typing import Any
 
 from biranet.files import read_json
 from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT
+from biranet.lesion_kinds import LESIONS
 from studies.commands import ROOT, run_as_command
 from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE
 from studies.lesions.page import counted_in_healthy, free_response, precision
@@ -41,7 +42,15 @@ def _figures(results: Path) -> Iterator[str]:
     )
     yield from ("", *precision(held_back), "", *free_response(held_back), "")
     yield from prose(f"The model that ships, on {test['photos']} of the official test part ({test['groups']} visits):")
-    yield from ("", *precision(test), "", *free_response(test), "", *counted_in_healthy(healthy))
+    yield from ("", *precision(test), "", *free_response(test), "", *_outlined(test), "")
+    yield from counted_in_healthy(healthy)
+
+
+def _outlined(test: dict[str, Any]) -> Iterator[str]:
+    yield from head(["outlined, at the thresholds of `biranet lesions`", "of the lesions", "false marks a photo"])
+    for kind, name in LESIONS.items():
+        its = test["kinds"][kind]["outlined"]
+        yield row([name, *(with_ci(its[key]["value"], its[key]["ci"]) for key in ("found", "false_marks"))])
 
 
 def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[str]:

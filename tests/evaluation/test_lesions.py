@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from biranet.evaluation.free_response import Marks, find_drawn, find_peaks, hit_lesions, sensitivities
+from biranet.evaluation.free_response import Marks, at_threshold, find_drawn, find_peaks, hit_lesions, sensitivities
 from biranet.evaluation.groups import Groups, draw_weights
 from biranet.evaluation.interval_methods import percentile_interval
 from biranet.evaluation.lesion_pixels import SCORES, count_pixels, pixel_precision, score
@@ -110,3 +110,24 @@ def test_neither_lesions_nor_marks():
     measured = sensitivities([Marks(np.zeros(0), np.zeros(0))] * 2, groups_of(1, 1), seed=2, resamples=9)
     assert measured["lesions"] == 0
     assert all(each["value"] is each["ci"] is None for each in measured["sensitivity"].values())
+
+
+def test_at_a_threshold_lesions_and_false_marks_are_counted_group_by_group():
+    random = np.random.default_rng(4)
+    marks = [Marks(random.uniform(-0.5, 1, random.integers(0, 6)), random.uniform(0, 1, 3)) for _ in range(60)]
+    marks[0] = Marks(np.array([0.5]), np.array([0.5]))  # a mark at the threshold counts
+    measured = at_threshold(marks, 0.5, groups_of(*[2] * 30), seed=2)
+    found = np.concatenate([each.found for each in marks])
+    assert measured["found"]["value"] == pytest.approx((found >= 0.5).mean())
+    false = np.concatenate([each.false for each in marks])
+    assert measured["false_marks"]["value"] == pytest.approx((false >= 0.5).sum() / 60)
+    # By hand: groups drawn with replacement.
+    hits, lesions = (
+        np.array([[(each.found >= 0.5).sum(), len(each.found)] for each in marks]).reshape(30, 2, 2).sum(1).T
+    )
+    drawn = random.integers(30, size=(4000, 30))
+    expected = np.percentile(hits[drawn].sum(1) / lesions[drawn].sum(1), [2.5, 97.5])
+    np.testing.assert_allclose(measured["found"]["ci"], expected, atol=0.015)
+    assert at_threshold(marks, 2, groups_of(*[2] * 30), seed=2, resamples=9)["found"]["value"] == 0
+    nothing = at_threshold([Marks(np.zeros(0), np.zeros(0))] * 2, 0.5, groups_of(1, 1), seed=2, resamples=9)
+    assert nothing["found"]["value"] is None and nothing["false_marks"]["value"] == 0

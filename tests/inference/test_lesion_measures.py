@@ -63,6 +63,7 @@ def test_what_is_found_where_it_is_drawn(folder):
     assert exudates["prevalence"] == pytest.approx(4 * 36 / (2 * WIDTH_PX * HEIGHT_PX))
     assert exudates["free_response"]["lesions"] == 4
     assert exudates["free_response"]["sensitivity"]["1"]["value"] == 1
+    assert exudates["outlined"]["threshold"] == 0.5 and exudates["outlined"]["found"]["value"] == 1
     assert soft["aupr"] is None
     assert soft["free_response"]["lesions"] == 0
 
@@ -72,6 +73,7 @@ def test_what_is_found_elsewhere_is_false(folder):
     measured = measured["kinds"]["EX"]
     assert measured["aupr"] < 0.1
     assert measured["free_response"]["sensitivity"]["10"]["value"] == 0
+    assert measured["outlined"]["found"]["value"] == 0 and measured["outlined"]["false_marks"]["value"] == 2
 
 
 @pytest.mark.parametrize("shape", [(100, 200), (150, 300)])

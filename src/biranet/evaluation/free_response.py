@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from biranet.confusion import ratio
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.interval_methods import percentile_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
@@ -130,6 +131,45 @@ def hit_lesions(points: Values, scores: Values, drawn: DrawnLesions, radius_px: 
     best_scores = np.full(drawn.lesions, -1.0)
     np.maximum.at(best_scores, drawn.nearest[rows, columns][hit], scores[hit])
     return Marks(best_scores, np.asarray(scores[~hit], np.float64))
+
+
+def at_threshold(
+    marks: Sequence[Marks], threshold: float, groups: Groups, seed: int, resamples: int = RESAMPLES
+) -> dict[str, object]:
+    """Measure which share of the lesions is found at one threshold.
+
+    Args:
+        marks: What the marks of each photo have hit.
+        threshold: Marks with a lower score are none.
+        groups: The photos of one patient or visit, which are drawn together.
+        seed: Seed of the draws.
+        resamples: How many data sets to draw for the intervals.
+
+    Returns:
+        `threshold`; `found`, the share of the lesions, and `false_marks`, how many a photo, each with `value` and `ci`.
+
+    Example:
+        >>> marks = [Marks(np.array([0.9, 0.4]), np.array([0.8])), Marks(np.array([0.7, -1.0]), np.array([0.2]))]
+        >>> one_each = Groups(np.arange(2), np.array([1, 1]), (2,))
+        >>> measured = at_threshold(marks, 0.5, one_each, seed=1)
+        >>> measured["found"]["value"], measured["false_marks"]["value"]
+        (0.5, 0.5)
+    """
+    counts = [((each.found >= threshold).sum(), len(each.found), (each.false >= threshold).sum()) for each in marks]
+    sums = np.add.reduceat(np.array(counts, np.float64)[groups.order], groups.starts, axis=0).T
+
+    def measure(weights: Weights | Values) -> list[Values]:
+        hits, lesions, false = sums @ weights
+        return [ratio(hits, lesions), false / (groups.sizes @ weights)]
+
+    values = [float(each) for each in measure(np.ones(len(groups.sizes)))]
+    drawn = draw_in_blocks(measure, groups, seed, resamples)
+    with_lesion = int((sums[1] > 0).sum())
+    intervals = (percentile_interval(drawn[0], with_lesion), percentile_interval(drawn[1], len(groups.sizes)))
+    found, false_marks = (
+        {"value": known(value), "ci": interval} for value, interval in zip(values, intervals, strict=True)
+    )
+    return {"threshold": threshold, "found": found, "false_marks": false_marks}
 
 
 def sensitivities(marks: Sequence[Marks], groups: Groups, seed: int, resamples: int = RESAMPLES) -> dict[str, object]:

@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from biranet.errors import InputError, PhotoError
-from biranet.evaluation.free_response import DrawnLesions, Marks, find_drawn, find_peaks, hit_lesions, sensitivities
+from biranet.evaluation.free_response import (
+    DrawnLesions,
+    Marks,
+    at_threshold,
+    find_drawn,
+    find_peaks,
+    hit_lesions,
+    sensitivities,
+)
 from biranet.evaluation.groups import Groups, Weights
 from biranet.evaluation.interval_methods import percentile_interval, share_interval
 from biranet.evaluation.intervals import RESAMPLES, draw_in_blocks
@@ -61,7 +69,8 @@ def measure_lesions(
 
     Returns:
         For each size `size_px`; `photos` and `groups`, how many; and `kinds`, by kind, of all that were looked for,
-        what `pixel_precision` gives, and, but for the disc, what `sensitivities` gives as `free_response`.
+        what `pixel_precision` gives, and, but for the disc, what `sensitivities` gives as `free_response`, and
+        `at_threshold`, at the thresholds of the finder, as `outlined`.
 
     Raises:
         InputError: If a photo or a mask cannot be used.
@@ -88,7 +97,7 @@ def measure_lesions(
             "size_px": size_px,
             **about,
             "kinds": {
-                name: _measure(name, kind, [group_names[photo] for photo in kind.photos])
+                name: _measure(kind, [group_names[photo] for photo in kind.photos], finder.thresholds[name])
                 for name, kind in kinds.items()
                 if kind.photos
             },
@@ -171,11 +180,12 @@ def _add_photo(
         measured.marks.append(hit_lesions(points, scores, drawn[kind], HIT_SHARE * side_px))
 
 
-def _measure(name: str, kind: _Kind, group_names: Sequence[str]) -> dict[str, Any]:
+def _measure(kind: _Kind, group_names: Sequence[str], threshold: float) -> dict[str, Any]:
     groups = _groups(group_names)
     measured: dict[str, Any] = pixel_precision(kind.counts, groups, SEED)
-    if name != DISC:
+    if kind.marks:
         measured["free_response"] = sensitivities(kind.marks, groups, SEED)
+        measured["outlined"] = at_threshold(kind.marks, threshold, groups, SEED)
     return measured
 
 
