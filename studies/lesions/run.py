@@ -23,7 +23,7 @@ import torch
 from biranet.errors import InputError
 from biranet.files import write_json
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
-from biranet.learning.lesions.checkpoint import load_lesions, save_lesions
+from biranet.learning.lesions.checkpoint import load_lesion_net, save_lesions
 from biranet.learning.lesions.finder import BranchFinder
 from biranet.learning.lesions.settings import CHECKPOINT_NAME, LesionConfig
 from biranet.learning.lesions.train import choose_photos, train_lesions
@@ -143,7 +143,7 @@ def _trained(
     if not checkpoint.exists():
         resume = (run_folder / STATE_NAME).exists()
         train_lesions(folder, run_folder, config, photos=photos, resume=resume)
-    loaded = load_lesions(checkpoint)
+    loaded = load_lesion_net(checkpoint)
     if thresholds:
         info = dataclasses.replace(loaded.info, thresholds={**loaded.info.thresholds, **thresholds})
         loaded = loaded._replace(info=info)

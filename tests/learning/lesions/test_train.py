@@ -11,7 +11,7 @@ from PIL import Image
 
 from biranet.errors import InputError, InterruptedRunError
 from biranet.learning.lesions import train as module
-from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, load_lesions
+from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, load_lesion_net
 from biranet.learning.lesions.patches import MaskedSquare, TurnedSquare, draw_patches, draw_view, read_square
 from biranet.learning.lesions.train import choose_photos, train_lesions
 from biranet.lesion_kinds import KINDS
@@ -90,7 +90,7 @@ def test_frozen_stages_see_the_whole_photo_once(masked_folder, tiny_lesions, fre
 
 def test_it_learns(masked_folder, tiny_lesions, tmp_path):
     config = tiny_lesions(steps=60, lr=0.01, batch_size=8)
-    loaded = load_lesions(train_lesions(masked_folder, tmp_path / "run", config, log=lambda _: None))
+    loaded = load_lesion_net(train_lesions(masked_folder, tmp_path / "run", config, log=lambda _: None))
     photo = next(each for each in find_masked_photos(masked_folder).photos if each.split == "test")
     square = read_square(masked_folder, photo, 96)
     image = torch.from_numpy(square.pixels.transpose(2, 0, 1)).float()[None] / 255
@@ -106,7 +106,7 @@ def test_it_learns(masked_folder, tiny_lesions, tmp_path):
 def test_the_test_part_teaches_nothing(finished, masked_folder):
     checkpoint, told = finished
     assert told[0] == "1 photo of the published test part teach nothing."
-    info = load_lesions(checkpoint).info
+    info = load_lesion_net(checkpoint).info
     assert (info.photos, info.steps, info.trained_on) == (4, 4, "idrid")
     photos = find_masked_photos(masked_folder).photos
     grouped = [
@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_refused(finished, tmp_path):
     damaged[-1] ^= 1
     (tmp_path / "damaged.safetensors").write_bytes(damaged)
     with pytest.raises(InputError, match="is damaged"):
-        load_lesions(tmp_path / "damaged.safetensors")
+        load_lesion_net(tmp_path / "damaged.safetensors")
 
 
 def test_nothing_to_resume(masked_folder, tiny_lesions, tmp_path):
@@ -187,4 +187,4 @@ def test_a_copy_of_a_test_photo_teaches_nothing(masked_folder, tiny_lesions, tmp
     told = []
     checkpoint = train_lesions(folder, tmp_path / "run", tiny_lesions(steps=1), log=told.append)
     assert "1 photo of the other parts show the same as one of them" in told[1]
-    assert load_lesions(checkpoint).info.photos == 3
+    assert load_lesion_net(checkpoint).info.photos == 3

@@ -87,7 +87,7 @@ def save_lesions(path: Path, network: LesionNet, info: LesionInfo) -> None:
     )
 
 
-def load_lesions(path: Path) -> LoadedLesions:
+def load_lesion_net(path: Path) -> LoadedLesions:
     """Read a checkpoint of the lesion branch.
 
     Args:

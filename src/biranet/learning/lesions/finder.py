@@ -11,7 +11,7 @@ from biranet.errors import InputError
 from biranet.learning.checkpoint_info import Normalization
 from biranet.learning.lesion_branch.maps import LesionMaps, refuse_no_numbers
 from biranet.learning.lesion_settings import CELL_PX, PATCH_STEP_PX
-from biranet.learning.lesions.checkpoint import LoadedLesions, load_lesions
+from biranet.learning.lesions.checkpoint import LoadedLesions, load_lesion_net
 from biranet.learning.normalization import normalize
 from biranet.learning.torch_predictor import choose_device
 from biranet.learning.transforms import Pixels, resize
@@ -39,9 +39,9 @@ class BranchFinder:
         """Load a checkpoint.
 
         Raises:
-            InputError: As `load_lesions`, or if there is no such device.
+            InputError: As `load_lesion_net`, or if there is no such device.
         """
-        return cls(load_lesions(Path(path)), device)
+        return cls(load_lesion_net(Path(path)), device)
 
     def find(self, source: Path | str | bytes, size_px: int | None = None) -> LesionMaps:
         """Find the lesions of a photo.
