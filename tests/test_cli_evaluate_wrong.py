@@ -335,8 +335,12 @@ def test_one_photo_is_measured(biranet, workdir):
             "--lesions belongs to a CHECKPOINT with a PREPARED folder; a table has no photos",
         ),
         (
+            ["--predictions", "p.csv", "--photos", "photos"],
+            "--photos belongs to a CHECKPOINT with a PREPARED folder; a table has no photos",
+        ),
+        (
             ["model.safetensors", "--lesions", "lesions.safetensors"],
-            "--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what",
+            "--lesions FILE looks for lesions in photos as they were taken; give --photos PHOTOS too",
         ),
         (
             ["model.safetensors", "prepared", "--lesions", "lesions.safetensors", "--photos", "phtos"],

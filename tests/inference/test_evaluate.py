@@ -173,7 +173,9 @@ def test_a_reading_that_was_refused_is_none(checkpoint, split_folder, tmp_path):
         raise InputError(f"no {row['file']}")
 
     with pytest.raises(InputError, match="no drawn_"):
-        evaluate_checkpoint(checkpoint, prepared, tmp_path / "report", computing=IN_PROCESS, draw_lesions=find_no_photo)
+        evaluate_checkpoint(
+            checkpoint, prepared, tmp_path / "report", computing=IN_PROCESS, lesion_drawer=lambda model: find_no_photo
+        )
     assert not (prepared / "test_readings.jsonl").exists() and not (tmp_path / "report").exists()
 
 

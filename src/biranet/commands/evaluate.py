@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from biranet.words import counted
 
 if TYPE_CHECKING:
     from biranet.inference.worst_photos import DrawLesions
+    from biranet.learning.predictor import LoadedPredictor
 
 ReportFolder = Annotated[Path, arg(metavar="REPORT")]
 
@@ -113,10 +115,11 @@ class Evaluate(Command):
     split: Literal["train", "validation", "calibration", "test", "all"] = "test"
     """Part of the split to measure on."""
     lesions: Annotated[Path | None, arg(metavar="FILE|NAME")] = None
-    """What draws the outlines of lesions into the worst mistakes of report.html, on the photos in --photos:
-    a model that has a lesion branch, such as idrid_lite0_lesions, or RUN/lesions.safetensors of train-lesions."""
+    """What looks for lesions in --photos, where CHECKPOINT has no lesion branch of its own or another one shall: a
+    model that has one, such as idrid_lite0_lesions, or RUN/lesions.safetensors of train-lesions."""
     photos: Annotated[Path | None, arg(metavar="PHOTOS")] = None
-    """With --lesions: the folder of photographs that PREPARED was made of, where they stand as they were taken."""
+    """The folder of photographs that PREPARED was made of: outlines of lesions in the worst mistakes of report.html are
+    drawn on these, not on the prepared images."""
     config: OmitArgPrefixes[ReportConfig] = field(default_factory=ReportConfig)
     computing: OmitArgPrefixes[Computing] = field(default_factory=Computing)
 
@@ -132,10 +135,11 @@ class Evaluate(Command):
             raise InputError(
                 "--grades belongs to --predictions; say it to biranet prepare for the photos of a checkpoint"
             )
-        if self.lesions is not None and self.predictions:
-            raise InputError("--lesions belongs to a CHECKPOINT with a PREPARED folder; a table has no photos")
-        if (self.lesions is None) != (self.photos is None):
-            raise InputError("--lesions FILE and --photos PHOTOS belong together: what finds lesions, and in what")
+        for flag, value in (("--lesions", self.lesions), ("--photos", self.photos)):
+            if value is not None and self.predictions:
+                raise InputError(f"{flag} belongs to a CHECKPOINT with a PREPARED folder; a table has no photos")
+        if self.lesions is not None and self.photos is None:
+            raise InputError("--lesions FILE looks for lesions in photos as they were taken; give --photos PHOTOS too")
         computing = self.computing.resolve()
         config = dataclasses.replace(self.config, title=check_title(self.config.title))
         from biranet.reports.probe import describe_probe_differences
@@ -150,7 +154,7 @@ class Evaluate(Command):
                 part=self.split,
                 config=config,
                 computing=computing,
-                draw_lesions=self._lesion_drawer(computing.device),
+                lesion_drawer=self._lesion_drawer(computing.device),
             )
         else:
             from biranet.reports.fact_kinds import GradesFact
@@ -170,15 +174,18 @@ class Evaluate(Command):
         print(f"Report: {self.out / 'report.html'}\n{DISCLAIMER}")
         return 0
 
-    def _lesion_drawer(self, device: Device) -> "DrawLesions | None":
-        if self.lesions is None or self.photos is None:
+    def _lesion_drawer(self, device: Device) -> "Callable[[LoadedPredictor], DrawLesions] | None":
+        if self.photos is None:
             return None
         if not self.photos.is_dir():
             raise InputError(f"--photos {self.photos} is no folder; name the one that was prepared")
         from biranet.inference.lesion_panels import draw_lesion_panel
-        from biranet.inference.lesion_reader import load_lesions
+        from biranet.inference.lesion_reader import GradingFinder, LesionReader, load_lesions
 
-        return partial(draw_lesion_panel, load_lesions(self.lesions, device), self.photos)
+        photos, reader = self.photos, None if self.lesions is None else load_lesions(self.lesions, device)
+        return lambda predictor: partial(
+            draw_lesion_panel, (reader or LesionReader(GradingFinder(predictor))).find, photos
+        )
 
     def next_step(self) -> str:
         """Use the model, or compare the table with another."""

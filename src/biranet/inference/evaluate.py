@@ -1,6 +1,6 @@
 """Measuring a checkpoint: its predictions on one part of the split, and the report on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
     part: str = "test",
     config: ReportConfig = ReportConfig(),  # noqa: B008 (frozen)
     computing: ComputeConfig = ComputeConfig(),  # noqa: B008 (frozen)
-    draw_lesions: DrawLesions | None = None,
+    lesion_drawer: Callable[[LoadedPredictor], DrawLesions] | None = None,
 ) -> dict[str, Any]:
     """Grade one part of the prepared photos and write the report.
 
@@ -49,7 +49,8 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
         part: Part of the split the checkpoint was trained on, or of the archive, or `all`.
         config: How to measure, and the title; that of the model when empty.
         computing: Where to compute, and what loads the photos.
-        draw_lesions: What draws the lesions of the worst mistakes into the report, if anything.
+        lesion_drawer: Gives what draws the lesions of the worst mistakes into the report, for the model; when not
+            given, a model that has a lesion branch outlines what it found on what it saw.
 
     Returns:
         The content of `metrics.json`.
@@ -70,6 +71,7 @@ def evaluate_checkpoint(  # noqa: PLR0913 - keywords, one a thing to have a say 
         photos = photos_of_part(manifest, part, predictor, prepared)
         predictions = predict_photos(predictor, prepared, photos, workers=computing.workers)
         # What cannot be drawn is said before a reading of the test part is recorded.
+        draw_lesions = lesion_drawer and lesion_drawer(predictor)
         panels = list(draw_panels(predictor, prepared, predictions, draw_lesions))
         findings = audit_for(info, manifest)
         notes = [*provenance_notes(info, manifest, photos), *doubts_of_copies(findings, photos)]

@@ -11,7 +11,7 @@ from biranet.config import check_opacity
 from biranet.grades import DISCLAIMER
 from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.transforms import Pixels
-from biranet.lesion_kinds import DISC, KINDS
+from biranet.lesion_kinds import CONNECTIVITY, DISC, KINDS
 from biranet.photos.cut import Cut, scaled_px
 from biranet.photos.overlay import NamedMap
 from biranet.photos.sheet import Caption, Picture, draw_sheet
@@ -110,7 +110,16 @@ def _lesions_and_lines(
     around = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     for kind, threshold in thresholds.items():
         lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)], scale) >= threshold).astype(np.uint8)
+        if kind == DISC:
+            lesion = _largest_part(lesion)  # there is one, and `find_disc` takes no other for it
         yield kind, lesion > 0, cv2.dilate(lesion, around) > lesion
+
+
+def _largest_part(drawn: Pixels) -> Pixels:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn, connectivity=CONNECTIVITY)
+    if count == 1:
+        return drawn
+    return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax(), np.uint8)
 
 
 def draw_lesions(

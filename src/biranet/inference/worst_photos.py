@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from biranet.decisions.columns import PROBABILITIES, probabilities, referable_score
+from biranet.inference.lesion_panels import draw_own_lesions
+from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.predictor import Predicted, Predictor
 from biranet.learning.stored_photos import read_stored, stored_photos
 from biranet.learning.transforms import Pixels
@@ -45,7 +47,8 @@ def draw_panels(
         predictor: The model.
         prepared: The prepared folder.
         predictions: What the model predicted, with the manifest's column `prepared`.
-        draw_lesions: What draws the lesions of a photo.
+        draw_lesions: What draws the lesions of a photo; when not given, those that the model itself found, if any, are
+            drawn on what it saw.
 
     Yields:
         One panel per chosen photo.
@@ -54,15 +57,22 @@ def draw_panels(
     photos = zip(*stored_photos(prepared, chosen), strict=True)
     for stored, (_, row) in zip(photos, chosen.iterrows(), strict=True):
         photo = read_stored(stored, predictor.info.image_size)
+        predicted = predictor.predict(photo[None])
         yield Panel(
             caption=row["file"],
             photo=photo,
-            maps=_draw_maps(photo, predictor.predict(photo[None])),
+            maps=_draw_maps(photo, predicted),
             truth=int(row["grade"]),
             predicted=int(row["predicted_grade"]),
             answer=_answer(row),
-            lesions=None if draw_lesions is None else draw_lesions(row),
+            lesions=draw_lesions(row) if draw_lesions else _draw_own(photo, predicted, predictor.info, row),
         )
+
+
+def _draw_own(photo: Pixels, predicted: Predicted, info: CheckpointInfo, row: "pd.Series[Any]") -> Overlay | None:
+    if info.lesions is None or predicted.lesions is None:
+        return None
+    return draw_own_lesions(photo, predicted.lesions[0], info.lesions.thresholds, row)
 
 
 def _draw_maps(photo: Pixels, predicted: Predicted) -> list[Overlay]:

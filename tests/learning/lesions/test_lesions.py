@@ -10,11 +10,13 @@ from PIL import Image
 import biranet as package
 from biranet.errors import InputError, PhotoError
 from biranet.files import sha256_of
-from biranet.inference.lesion_drawing import COLORS
-from biranet.inference.lesion_panels import draw_lesion_panel
+from biranet.inference.lesion_drawing import COLORS, outline_layer
+from biranet.inference.lesion_panels import draw_lesion_panel, draw_own_lesions
+from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.learning.lesions.checkpoint import LesionInfo, build_lesion_net, save_lesions
-from biranet.lesion_kinds import KINDS
+from biranet.lesion_kinds import DISC, KINDS
 from biranet.photos.prepare import Preparation
+from biranet.photos.store import GEOMETRY_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_another_photo_is_not_drawn_in_its_place(reader, photo, tmp_path):
 
 def test_the_panel_of_a_report_says_how_many_and_from_where_on(reader, photo):
     row = pd.Series({"file": photo.name, "sha256": sha256_of(photo)})
-    panel = draw_lesion_panel(reader, photo.parent, row)
+    panel = draw_lesion_panel(reader.find, photo.parent, row)
     assert panel.pixels.shape == (448, 560, 3)
     assert re.fullmatch(
         r"lesions, 416 pixels across the field, outlined from the share in brackets on; "
@@ -105,7 +107,35 @@ def test_the_panel_of_a_report_says_how_many_and_from_where_on(reader, photo):
         ({"sha256": ""}, "is not the photo that"),
     ):
         with pytest.raises(InputError, match=told):
-            draw_lesion_panel(reader, photo.parent, pd.Series({**row, **other}))
+            draw_lesion_panel(reader.find, photo.parent, pd.Series({**row, **other}))
+
+
+def test_a_model_outlines_what_it_found_itself_on_what_it_saw(reader, photo):
+    """By the pixels of the photo it is told what was looked for, not by those of the larger image that was made."""
+    prepared = package.prepare_photo(photo, package.Preparation(size_px=1280))
+    cut = prepared.cut
+    geometry = (cut.width_px, cut.height_px, cut.field.left_px, cut.field.top_px, cut.field.side_px)
+    row = pd.Series({"file": photo.name, "sha256": ""} | dict(zip(GEOMETRY_COLUMNS, map(str, geometry), strict=True)))
+    shares = np.zeros((5, 320, 320), np.float32)
+    shares[2, 160:176, 160:176] = 0.9
+    panel = draw_own_lesions(prepared.pixels, shares, dict.fromkeys(KINDS, 0.5), row)
+    assert panel.pixels.shape == (1024, 1024, 3) and "hard exudates 1 (0.50)" in panel.told
+    assert f"{cut.field.side_px} pixels across the field" in panel.label and "too small to see" in panel.label
+    rows, columns = np.nonzero((panel.pixels == COLORS["EX"][1]).all(axis=2))
+    # Around cells 160 to 176 of 320, that is pixels 512 to 563 of 1024.
+    assert {rows.min(), columns.min()} <= {509, 510, 511} and {rows.max(), columns.max()} <= {563, 564, 565}
+
+
+def test_only_one_optic_disc_is_outlined():
+    """What else looks like one here and there is none, and no lesion either."""
+    shares = np.zeros((5, 100, 100), np.float32)
+    shares[4, 40:52, 60:72] = shares[4, 10:14, 10:14] = 0.9
+    found = package.Lesions(
+        "eye.png", LesionMaps(shares, package.Cut.whole(400), 400), dict.fromkeys(KINDS, 0.5), b"", ""
+    )
+    assert DISC in found.drawn
+    lines = outline_layer(found.maps, found.drawn)[..., 3] > 0
+    assert lines[155:215, 235:295].any() and not lines[:80, :80].any()
 
 
 def test_a_photo_that_is_made_smaller_is_outlined_at_the_same_places(reader, photo):
