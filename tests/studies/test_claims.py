@@ -35,7 +35,7 @@ SMALL = {
 def words(prepared, folder, **more):
     """What the command is given."""
     paths = {"recipe": folder / "recipe.toml", "out": folder / "out", "results": folder / "results"}
-    return argparse.Namespace(prepared=prepared, masks=None, backbone_weights=None, seeds=2, **(paths | more))
+    return argparse.Namespace(prepared=prepared, masks=None, backbone_weights=None, size=None, seeds=2, **(paths | more))
 
 
 @pytest.fixture(scope="module")
