@@ -2,11 +2,12 @@
 
 OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--size PX]
 
-PREPARED: the photos, prepared at the size they are shown at, that of the recipe or --size, or larger. FOLDER: photos with masks of lesions, some of them
-the same (docs/datasets.md says how that is told); without it, no attention is taught. FILE: the backbone's ImageNet
-weights. Each seed divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on
-photos that are held back of those it learns from, learns from all of these, and answers for the fold. What is finished
-stands in the working folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
+PREPARED: the photos, prepared at the size they are shown at, that of the recipe or --size, or larger. FOLDER: photos
+with masks of lesions, some of them the same (docs/datasets.md says how that is told); without it, no attention is
+taught. FILE: the backbone's ImageNet weights. Each seed divides the photos anew into folds by visit. In each fold every
+arm chooses its rate and length on photos that are held back of those it learns from, learns from all of these, and
+answers for the fold. What is finished stands in the working folder of --out, so the same command goes on after a stop,
+and adds arms and seeds that are new:
 
     maps/       what the backbone makes of each photo
     parts/      choice and answers, one file an arm in a fold

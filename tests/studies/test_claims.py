@@ -35,7 +35,8 @@ SMALL = {
 def words(prepared, folder, **more):
     """What the command is given."""
     paths = {"recipe": folder / "recipe.toml", "out": folder / "out", "results": folder / "results"}
-    return argparse.Namespace(prepared=prepared, masks=None, backbone_weights=None, size=None, seeds=2, **(paths | more))
+    given = {"masks": None, "backbone_weights": None, "size": None, "seeds": 2}
+    return argparse.Namespace(prepared=prepared, **(given | paths | more))
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,23 @@ def drawn_study(random, noise, visits=80, seeds=2):
             table = table.assign(**{f"{arm}_grade": said.round().clip(0, 4).astype(int), f"{arm}_score": said})
         tables.append(table)
     return pd.concat(tables)
+
+
+def test_the_same_arms_are_compared_at_two_sizes_photo_by_photo():
+    random = np.random.default_rng(4)
+    small = drawn_study(random, {"probe": 1.0, "plain_ce": 1.0})
+    better = small.assign(plain_ce_grade=small["grade"], plain_ce_score=small["grade"])
+    found = sums.compare_sizes(small, better.sample(frac=1, random_state=1), ["probe", "plain_ce"], resamples=200)
+    assert found["probe"]["quadratic_weighted_kappa"]["value"] == 0
+    expected = [
+        1 - cohen_kappa_score(table["grade"], table["plain_ce_grade"], weights="quadratic")
+        for _, table in small.groupby("seed")
+    ]
+    kappa = found["plain_ce"]["quadratic_weighted_kappa"]
+    np.testing.assert_allclose(kappa["by_seed"], expected, atol=1e-6)
+    assert kappa["ci"][0] > 0
+    with pytest.raises(InputError, match="same photos in the same seeds and folds"):
+        sums.compare_sizes(small, better.assign(fold=1 - better["fold"]), ["probe"])
 
 
 def test_a_difference_called_detectable_is_found_in_four_of_five_studies():
