@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score, recall_score, roc_auc_score
 from biranet.errors import InputError
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.audit import find_duplicate_sets
-from studies.claims import page, run, sums
+from studies.claims import page, run, sizes, sums
 from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head, Probe
 from studies.claims.maps import principal_directions, project
 from studies.claims.training import Fold, answer, choose, train_and_ask
@@ -281,9 +282,13 @@ def test_an_official_test_part_is_refused(prepared):
         run.divide(photos, find_duplicate_sets(photos), 1)
 
 
-def test_the_page_says_what_the_intervals_say(finished):
-    text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), finished / "results")
-    found = json.loads((finished / "results" / "claims.json").read_text())
+def test_the_page_says_what_the_intervals_say(finished, tmp_path):
+    results = shutil.copytree(finished / "results", tmp_path / "results")
+    large = shutil.copytree(finished / "results", results / page.LARGE)
+    assert sizes.main([str(results), str(large)]) == 0
+    text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), results)
+    found = json.loads((results / "claims.json").read_text())
+    assert text.count("+0.000 [+0.000, +0.000]") >= len(found["arms"]) * len(sums.KEYS)  # the same photographs
     for each in [*found["comparisons"], *found["controls"], *found["prices"]]:
         for key in sums.KEYS:
             assert f"{each[key]['value']:+.3f} [{each[key]['ci'][0]:+.3f}" in text
