@@ -15,6 +15,7 @@ from biranet.evaluation.estimates import meaning_of
 from biranet.files import read_json
 from studies.claims.drawings import KAPPA, name_of, pair_of
 from studies.claims.run import CHOICES_NAME, HERE, SUMS_NAME
+from studies.claims.sizes import SIZES_NAME
 from studies.claims.sums import KEYS, POWER
 from studies.commands import run_as_command
 from studies.idrid.sentences import ahead_or_behind, number, signed, with_interval
@@ -33,10 +34,12 @@ QUESTIONS = {
 
 LEVEL = 0.05
 
+LARGE = "1024"
+"""Folder in the results, for photographs of that size."""
+
 
 def _figures(results: Path) -> Iterator[str]:
     found = read_json(results / SUMS_NAME)
-    choices = pd.read_csv(results / CHOICES_NAME, keep_default_na=False)
     yield from ("## In short", "", *_in_short(found), "", "![Differences of kappa](results/differences.svg)", "")
     yield from (
         "## A control that is tuned badly",
@@ -47,7 +50,21 @@ def _figures(results: Path) -> Iterator[str]:
         "",
     )
     yield from ("## Every comparison", "", *_comparisons(found), "", "## Every arm", "", *_arms(found), "")
-    yield from ("## What was chosen", "", *_chosen(choices))
+    yield from ("## What was chosen", "", *_chosen(results), "")
+    yield from _large(results / LARGE)
+
+
+def _large(results: Path) -> Iterator[str]:
+    """What the same heads do on larger photographs."""
+    found, sizes = read_json(results / SUMS_NAME), read_json(results / SIZES_NAME)["arms"]
+    yield from (f"## The same at {found['image_size']} px", "", *_in_short(found), "")
+    yield from (f"![Differences of kappa](results/{LARGE}/differences.svg)", "", *_comparisons(found), "")
+    yield from ("What the larger photographs do for each arm, by the same seeds and folds:", "")
+    yield from head(["arm", *(_short(key) for key in KEYS), *(f"{_short(key)}, minus at 320 px" for key in KEYS)])
+    for arm, measured in found["arms"].items():
+        values = [with_interval(measured[key]["value"], *measured[key]["ci"]) for key in KEYS]
+        yield row([name_of(arm), *values, *(_difference(sizes[arm][key]) for key in KEYS)])
+    yield from ("", *_chosen(results))
 
 
 def _in_short(found: dict[str, Any]) -> Iterator[str]:
@@ -131,7 +148,8 @@ def _arms(found: dict[str, Any]) -> Iterator[str]:
         yield row([name_of(arm), *told, f"{number(min(seeds))}, {number(max(seeds))}"])
 
 
-def _chosen(choices: pd.DataFrame) -> Iterator[str]:
+def _chosen(results: Path) -> Iterator[str]:
+    choices = pd.read_csv(results / CHOICES_NAME, keep_default_na=False)
     yield from prose(
         "How often each rate (of a probe, each penalty) was chosen, how often the lowest or the highest there was, and "
         "how often no training could have been longer:"

@@ -1,12 +1,13 @@
 """Put the claims of the method to a fair test: heads alone, on the features of one frozen backbone.
 
-OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--seeds 12]
+OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--size PX]
 
-PREPARED: the photos, prepared at the size of the recipe or larger. FOLDER: photos with masks of lesions, some of them
-the same (docs/datasets.md says how that is told); without it, no attention is taught. FILE: the backbone's ImageNet
-weights. Each seed divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on
-photos that are held back of those it learns from, learns from all of these, and answers for the fold. What is finished
-stands in the working folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
+PREPARED: the photos, prepared at the size they are shown at, that of the recipe or --size, or larger. FOLDER: photos
+with masks of lesions, some of them the same (docs/datasets.md says how that is told); without it, no attention is
+taught. FILE: the backbone's ImageNet weights. Each seed divides the photos anew into folds by visit. In each fold every
+arm chooses its rate and length on photos that are held back of those it learns from, learns from all of these, and
+answers for the fold. What is finished stands in the working folder of --out, so the same command goes on after a stop,
+and adds arms and seeds that are new:
 
     maps/       what the backbone makes of each photo
     parts/      choice and answers, one file an arm in a fold
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser(__doc__)
     add_photos_and_weights(parser)
     parser.add_argument("--masks", metavar="FOLDER", type=Path)
+    parser.add_argument("--size", metavar="PX", type=int, help="side of the images; that of the recipe when not given")
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
     parser.add_argument("--arms", metavar="NAME", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS)
@@ -89,6 +91,8 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
         InputError: If something given is wrong, or the working folder was begun with other photos or settings.
     """
     config = read_config(given)
+    if given.size is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=given.size))
     torch.set_num_threads(1)
     arms = {name: arm for name, arm in arms.items() if given.masks or not (isinstance(arm, Head) and arm.taught)}
     mark_folder(given.out, _depends_on(given, config, arms))
@@ -102,7 +106,7 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
         for seed, number in itertools.product(divisions, range(FOLDS)):
             part_of = divisions[seed][f"{FOLD_PREFIX}{number}"]
             _finish_fold(given.out / "parts", photos, maps, part_of, (seed, number), some)
-    collect(given, photos, divisions, arms)
+    collect(given, config, photos, divisions, arms)
 
 
 def _depends_on(given: argparse.Namespace, config: TrainConfig, arms: Mapping[str, Arm]) -> dict[str, Any]:
@@ -185,7 +189,11 @@ def part_file(parts: Path, seed: int, fold: int, arm: str) -> Path:
 
 
 def collect(
-    given: argparse.Namespace, photos: pd.DataFrame, divisions: Mapping[int, pd.DataFrame], arms: Mapping[str, Arm]
+    given: argparse.Namespace,
+    config: TrainConfig,
+    photos: pd.DataFrame,
+    divisions: Mapping[int, pd.DataFrame],
+    arms: Mapping[str, Arm],
 ) -> None:
     """Write what every arm has answered and chosen, and what is measured of that."""
     software = software_version()  # before a table is written, which would be a change
@@ -212,6 +220,7 @@ def collect(
     write_table(given.results / CHOICES_NAME, pd.DataFrame(choices))
     about = {
         "software": software,
+        "image_size": config.data.image_size,
         "photos": len(photos),
         "groups": int(photos["group"].nunique()),
         "grades": np.bincount(photos["grade"].astype(int), minlength=5).tolist(),

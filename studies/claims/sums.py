@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from biranet.config import EvaluationConfig
+from biranet.errors import InputError
 from biranet.evaluation.estimates import Key
 from biranet.evaluation.group_sums import sum_by_group
 from biranet.evaluation.groups import arrange_groups
@@ -104,6 +105,37 @@ def sum_up(answers: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLE
         "comparisons": comparisons,
         "controls": [difference(*pair) for pair in CONTROLS if {*pair} <= set(arms)],
         "prices": [difference(*pair) for pair in PRICES if {*pair} <= set(arms)],
+    }
+
+
+def compare_sizes(
+    small: pd.DataFrame, large: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Compare the same arms on the same photos, shown at two sizes.
+
+    Args:
+        small: Answers as `sum_up` takes them, of photos shown small.
+        large: Of the same photos in the same seeds and folds, shown large.
+        arms: Names of arms that both have.
+        resamples: How many sets of visits are drawn.
+
+    Returns:
+        By arm and key what `Drawn.told` tells of large minus small.
+
+    Raises:
+        InputError: If they are not the same photos in the same seeds and folds.
+    """
+    same = ["seed", "file", "group", "grade", "fold"]
+    both = small.merge(large, on=same, suffixes=("_small", "_large"))
+    if not len(both) == len(small) == len(large):
+        raise InputError("the answers are not of the same photos in the same seeds and folds; give both runs the same")
+    sizes = ("small", "large")
+    columns = {
+        f"{arm}_{what}_{size}": f"{arm}_{size}_{what}" for arm in arms for what in ("grade", "score") for size in sizes
+    }
+    drawn = _draw(both.rename(columns=columns), [f"{arm}_{size}" for arm in arms for size in sizes], resamples)
+    return {
+        arm: {key: drawn[f"{arm}_large", key].minus(drawn[f"{arm}_small", key]).told() for key in KEYS} for arm in arms
     }
 
 
