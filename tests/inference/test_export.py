@@ -165,7 +165,7 @@ def test_graph_is_as_it_is_described(exported):
         "probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
         "attention": (onnx.TensorProto.FLOAT, ["batch", 2, 2, 2]),
         "raw_probabilities": (onnx.TensorProto.FLOAT, ["batch", 5]),
-        "evidence": (onnx.TensorProto.FLOAT, ["batch", 1, 2, 2]),
+        "evidence": (onnx.TensorProto.FLOAT, ["batch", 1, 4, 4]),
     }
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
     assert not any(each.external_data for each in model.graph.initializer)

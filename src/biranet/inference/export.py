@@ -27,8 +27,10 @@ from biranet.errors import RefusedError
 from biranet.extras import require_extras
 from biranet.files import parse_json, write_bytes
 from biranet.learning.checkpoint import save_checkpoint
-from biranet.learning.checkpoint_info import FORMAT, CheckpointInfo
-from biranet.learning.evidence import explain
+from biranet.learning.checkpoint_info import FORMAT
+from biranet.learning.evidence import explain, is_known, look
+from biranet.learning.evidence_graph import trace_conclusion
+from biranet.learning.lesion_branch.grader import LesionGrader
 from biranet.learning.normalization import normalize
 from biranet.learning.onnx_file import (
     ATTENTION,
@@ -172,16 +174,26 @@ def export_onnx(checkpoint: Path, out: Path) -> Exported:
 
 
 class _Calibrated(nn.Module):
-    """A model with what grading does before and after it: pixels in, probabilities out, calibrated and raw."""
+    """A model with what grading does before and after it: pixels in, probabilities out, calibrated and raw.
 
-    def __init__(self, model: nn.Module, info: CheckpointInfo) -> None:
+    Args:
+        predictor: The model, and its description.
+        pixels: Of any photos.
+    """
+
+    def __init__(self, predictor: TorchPredictor, pixels: Tensor) -> None:
         super().__init__()
-        self.model = model
-        self.normalization = info.normalization
-        self.temperature = info.rules.temperature
+        self.model, info = predictor.model, predictor.info
+        self.normalization, self.temperature = info.normalization, info.rules.temperature
+        grading = self.model.model if isinstance(self.model, LesionGrader) else self.model
+        self.concluding = None
+        if is_known(grading):
+            seen = look(self.model.eval(), normalize(pixels, self.normalization))
+            self.concluding = trace_conclusion(self.model, self.temperature, seen)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        told = explain(self.model, normalize(pixels, self.normalization), self.temperature)
+        image = normalize(pixels, self.normalization)
+        told = explain(self.model, image, self.temperature, self.concluding)
         logits, attention = told.output
         masks, *known = ((maps,) if maps.shape[1] else () for maps in (attention, *told[1:]))
         return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *chain(*known)
@@ -192,7 +204,7 @@ def _as_onnx(predictor: TorchPredictor, outputs: list[str]) -> bytes:
     # Two photos, since torch takes a batch of one for a constant.
     pixels = torch.zeros(2, info.image_size, info.image_size, 3, dtype=torch.uint8)
     program = torch.onnx.export(
-        _Calibrated(model, info).eval(),
+        _Calibrated(predictor, pixels).eval(),
         (pixels,),
         dynamo=True,
         optimize=True,
