@@ -28,9 +28,8 @@ from biranet.extras import require_extras
 from biranet.files import parse_json, write_bytes
 from biranet.learning.checkpoint import save_checkpoint
 from biranet.learning.checkpoint_info import FORMAT
-from biranet.learning.evidence import explain, is_known, look
+from biranet.learning.evidence import explain, look
 from biranet.learning.evidence_graph import trace_conclusion
-from biranet.learning.lesion_branch.grader import LesionGrader
 from biranet.learning.normalization import normalize
 from biranet.learning.onnx_file import (
     ATTENTION,
@@ -187,13 +186,10 @@ class _Calibrated(nn.Module):
 
     def __init__(self, predictor: TorchPredictor, pixels: Tensor) -> None:
         super().__init__()
-        self.model, info = predictor.model, predictor.info
+        self.model, info = predictor.model.eval(), predictor.info
         self.normalization, self.temperature = info.normalization, info.rules.temperature
-        grading = self.model.model if isinstance(self.model, LesionGrader) else self.model
-        self.concluding = None
-        if is_known(grading):
-            seen = look(self.model.eval(), normalize(pixels, self.normalization))
-            self.concluding = trace_conclusion(self.model, self.temperature, seen)
+        seen = look(self.model, normalize(pixels[:1], self.normalization))
+        self.concluding = trace_conclusion(self.model, self.temperature, seen)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         image = normalize(pixels, self.normalization)

@@ -142,7 +142,7 @@ def conclude(model: nn.Module, temperature: float, vectors: Tensor, *maps: Tenso
         maps: As in `Seen`.
     """
     grading = model.model if isinstance(model, LesionGrader) else model
-    known = is_known(grading)
+    known = _is_ours(grading.model if isinstance(grading, FlipAverage) else grading)
     # Nothing of inference mode can be derived by: a copy that is made outside of it can.
     with torch.inference_mode(False), torch.set_grad_enabled(known):
         leaves = [each.clone().requires_grad_(known) for each in maps]
@@ -186,11 +186,6 @@ def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """
     scaled = logits / temperature
     return scaled[:, REFERABLE_GRADE:].logsumexp(dim=1) - scaled[:, :REFERABLE_GRADE].logsumexp(dim=1)
-
-
-def is_known(model: nn.Module) -> bool:
-    """Whether evidence can be told of a network that grades: whether it is ours, or that within a `FlipAverage`."""
-    return _is_ours(model.model if isinstance(model, FlipAverage) else model)
 
 
 def _is_ours(net: nn.Module) -> TypeGuard[_Ours]:
@@ -244,7 +239,7 @@ def tamed(vector: Tensor) -> Tensor:
         >>> vector = torch.tensor([[4.0, 1e-4, -1.0]], requires_grad=True)
         >>> signed_sqrt(tamed(vector)).sum().backward()
         >>> vector.grad.round(decimals=2)  # the slope of the root at 1e-4 is 50
-        tensor([[0.2500, 3.2700, 0.5000]])
+        tensor([[0.2500, 3.2400, 0.5000]])
     """
     held = vector.detach()
     near = STEEP_FRACTION * held.square().mean(dim=1, keepdim=True).sqrt()
