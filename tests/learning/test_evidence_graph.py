@@ -8,7 +8,7 @@ from torch.nn import functional
 from biranet.learning.evidence import conclude, look
 from biranet.learning.evidence_graph import gradient_of_average_pool, gradient_of_convolution, trace_conclusion
 from biranet.learning.flip import FlipAverage
-from biranet.learning.model import BiraNet
+from biranet.learning.model import BiraNet, PlainNet
 
 MAP = torch.rand(2, 4, 9, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -54,7 +54,7 @@ def test_the_way_back_through_an_average(kernel, stride, padding, ceil_mode, cou
 @pytest.mark.parametrize(
     "layer",
     [
-        *(nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.GELU(), nn.Sigmoid(), nn.Hardsigmoid()),
+        *(nn.ReLU(), nn.Hardtanh(-0.1, 0.1), nn.SiLU(), nn.Hardswish(), nn.GELU(), nn.Sigmoid(), nn.Hardsigmoid()),
         *(nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False), nn.MaxPool2d(3, 2, 1), nn.GroupNorm(2, 6)),
     ],
     ids=lambda layer: type(layer).__name__,
@@ -74,6 +74,18 @@ def test_the_trace_concludes_as_the_network_does(layer):
     for its, own in zip(trace(seen.vectors, *seen.maps), ours, strict=True):
         torch.testing.assert_close(its, own, rtol=1e-6, atol=1e-10)
     assert ours.evidence.abs().max() > 1e-5
+
+
+def test_the_number_of_images_is_taken_for_no_other_side():
+    """Nor the other way round, where channels and cells are as many as images could be."""
+    torch.manual_seed(0)
+    model = PlainNet(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.AvgPool2d(2)), 2).double().eval()
+    images = torch.randn(5, 3, 4, 4, dtype=torch.float64)
+    seen = look(model, images)
+    trace = trace_conclusion(model, 1.7, look(model, images[:2]))
+    evidence = trace(seen.vectors, *seen.maps)[2]
+    torch.testing.assert_close(evidence, conclude(model, 1.7, seen.vectors, *seen.maps).evidence)
+    assert evidence.shape == (5, 1, 4, 4)
 
 
 def test_what_cannot_be_written_out_is_told():
