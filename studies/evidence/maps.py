@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from captum.attr import InputXGradient, LayerGradCam, LayerGradientXActivation
+from captum.attr import LayerGradCam, LayerGradientXActivation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +21,7 @@ from biranet.learning.transforms import Pixels
 from biranet.lesion_kinds import LESIONS
 
 GRID = 20
-"""Cells a side on which maps are compared: twice as many as the network has at 320 pixels."""
+"""Cells a side on which maps are compared: as many as evidence has at 320 pixels, twice those of the attention."""
 
 COARSE = 10
 """Patches a side that occlusion covers, one after the other."""
@@ -110,7 +109,6 @@ class Mapper:
         random = np.random.default_rng(seed)
         made = {
             "evidence": to_grid(said.evidence[0]),
-            "evidence_shifted": self.shifted(seen.pixels),
             **self._by_gradient(seen.pixels),
             "occlusion": to_grid(self._occlusion(seen)),
             "attention_a": to_grid(said.attention[0, 0]),
@@ -124,24 +122,6 @@ class Mapper:
             made["lesions"] = to_grid(self._finder.find(photo).shares[: len(LESIONS)].sum(axis=0))
         return made
 
-    def shifted(self, pixels: Pixels) -> _Map:
-        """Put the evidence of four shifted photos together: twice as many cells a side."""
-        cells = COARSE
-        step = len(pixels) // cells // 4
-        finer = np.zeros((2 * cells, 2 * cells))
-        for down in (0, 1):
-            for across in (0, 1):
-                # The middle of the first cell lies a quarter of it higher, or lower.
-                moved = np.zeros_like(pixels)
-                shift = [step * (1 - 2 * each) for each in (down, across)]
-                here = [slice(max(0, each), len(pixels) + min(0, each)) for each in shift]
-                there = [slice(max(0, -each), len(pixels) + min(0, -each)) for each in shift]
-                moved[here[0], here[1]] = pixels[there[0], there[1]]
-                said = self._fast.predict(moved[None]).evidence
-                assert said is not None
-                finer[down::2, across::2] = said[0] / 4
-        return to_grid(finer)
-
     def _occlusion(self, seen: Seen) -> _Map:
         """What the score loses where a patch is blurred."""
         side = len(seen.pixels) // COARSE
@@ -153,40 +133,21 @@ class Mapper:
         return np.asarray(self.score(seen.pixels[None])[0] - scores).reshape(COARSE, COARSE)
 
     def _by_gradient(self, pixels: Pixels) -> dict[str, _Map]:
-        """Maps that need a gradient: by the weights of the cells, the feature map, and that of stride 16 before it."""
+        """Maps that need a gradient, by captum: of the feature map, and of that of stride 16 before it."""
         image = normalize(torch.from_numpy(pixels[None].copy()), self.info.normalization).requires_grad_()
         last = self._network.frozen
         assert isinstance(last, nn.Sequential)
         before = _last_of_stride(last, 16)
         made = {
-            "derivative": InputXGradient(partial(self._score_weighted, image)).attribute(_ones(COARSE)),
             "gradcam": LayerGradCam(self._score_image, last).attribute(image, relu_attributions=True),
             "gradient_x_features": LayerGradientXActivation(self._score_image, last).attribute(image),
             "gradient_x_features_16": LayerGradientXActivation(self._score_image, before).attribute(image),
         }
         return {name: to_grid(maps.detach()[0].sum(dim=0).double().numpy()) for name, maps in made.items()}
 
-    def _score_weighted(self, image: Tensor, times: Tensor) -> Tensor:
-        """The log-odds of referral where the weight of each cell is multiplied by a number (1, 1, h, w)."""
-        with torch.no_grad():
-            features = self._network.frozen(image)
-            all_cells = [stream.look(features) for stream in (self._network.stream_a, self._network.stream_b)]
-
-        def average(cells: Tensor, weights: Tensor) -> Tensor:
-            return (cells * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
-
-        vectors = [
-            (average(cells.features, times * cells.mask) + average(cells.overall, times)) / 2 for cells in all_cells
-        ]
-        return referral_log_odds(self._network.head(*vectors))
-
     def _score_image(self, image: Tensor) -> Tensor:
         """The log-odds of referral of images."""
         return referral_log_odds(self._network(image).logits)
-
-
-def _ones(cells: int) -> Tensor:
-    return torch.ones(1, 1, cells, cells, requires_grad=True)
 
 
 def _last_of_stride(layers: nn.Sequential, stride: int) -> nn.Module:

@@ -18,8 +18,6 @@ from studies.pages import FiguresPage, estimate, head, row, with_ci
 
 NAMES = {
     "evidence": "evidence",
-    "evidence_shifted": "evidence of four shifted photos",
-    "derivative": "derivative by the weight of a cell",
     "gradient_x_features": "gradient times features, stride 32",
     "gradient_x_features_16": "gradient times features, stride 16",
     "gradcam": "Grad-CAM",

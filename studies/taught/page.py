@@ -24,7 +24,7 @@ LESSONS = {
 }
 """What heads are called by what they were taught."""
 
-MAPS = {"a": "attention of A", "b": "attention of B", "both": "mean of A and B", "evidence": "evidence"}
+MAPS = {"a": "attention of A", "b": "attention of B", "both": "mean of A and B", "evidence": "evidence, stride 32"}
 
 MEASURES = {"quadratic_weighted_kappa": "kappa", "referable_auc": "referable AUC", "aca": "ACA"}
 

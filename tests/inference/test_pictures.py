@@ -73,10 +73,10 @@ def test_attention_comes_in_the_pixels_of_the_photo(grader, photo):
 
 def test_evidence_is_drawn_below_the_attention(grader, photo):
     answer = grader.grade(photo)
-    assert answer.evidence.shape == answer.attention.shape[1:]
+    assert answer.evidence.shape == tuple(2 * side for side in answer.attention.shape[1:])
     picture, without = answer.picture(), dataclasses.replace(answer, evidence=None).picture()
     assert "Evidence (red: refer, blue: do not): " in picture.alt_text
-    assert "Evidence is what the log-odds of referral would lose without a cell, not wh" in picture.alt_text
+    assert "Evidence is what a cell adds to the log-odds of referral, to first order, not wh" in picture.alt_text
     assert "vidence" not in without.alt_text and picture.pixels.shape[0] > without.pixels.shape[0]
 
 

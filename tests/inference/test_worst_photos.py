@@ -83,7 +83,7 @@ def test_panels_show_each_stream_and_the_evidence_with_their_scales(panels):
         assert [each.label for each in panel.maps] == [
             "attention of stream A, 0 to 1",
             "attention of stream B, 0 to 1",
-            "evidence (red: refer, blue: do not), -0.1 to 0.1",
+            "evidence (red: refer, blue: do not), -0.3 to 0.3",
         ]
         assert all(each.pixels.shape == panel.photo.shape == (64, 64, 3) for each in panel.maps)
         assert not any(np.array_equal(*(each.pixels for each in two)) for two in itertools.combinations(panel.maps, 2))

@@ -1,129 +1,194 @@
-"""Evidence: what captum says of a written-out model as well."""
+"""Evidence: what captum says of the same network."""
 
 import pytest
 import torch
-from captum.attr import FeatureAblation, InputXGradient
+from captum.attr import LayerGradientXActivation
 from torch import nn
 
-from biranet.learning.evidence import explain, referral_log_odds, without_each
+from biranet.learning.backbone import FrozenLayers
+from biranet.learning.evidence import STEEP_FRACTION, explain, referral_log_odds
 from biranet.learning.flip import FlipAverage
 from biranet.learning.model import BiraNet, Output, PlainNet, RANet, Stream
 
 TEMPERATURE = 1.7
 IMAGE = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+BEFORE = 2
+"""The last layer of the small backbone whose map has more cells than its last one."""
 
 
-@pytest.fixture(params=[False, True], ids=["straight", "flipped"])
-def model(request, small_model):
-    """Each architecture, in double precision, whose grades differ from photo to photo."""
-    net = small_model.double().eval()
+def varied(net):
+    """The network in double precision, with grades that differ from photo to photo."""
+    net = net.double().eval()
     with torch.no_grad():
         for weight in net.head.parameters():
             weight.mul_(20)
         for layer in net.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_var.mul_(0.01)
+    return net
+
+
+@pytest.fixture(params=[False, True], ids=["straight", "flipped"])
+def model(request, small_model):
+    """Each architecture, with a backbone of its own for each stream."""
+    net = varied(small_model)
     return FlipAverage(net).eval() if request.param else net
 
 
-def average(cells, weights):
-    return (cells * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
+def unwrapped(model):
+    return model.model if isinstance(model, FlipAverage) else model
 
 
-def weighted(model, image, times):
-    """The answer, written out, where the weight of each cell is multiplied by a number.
-
-    `times`, (B, 1, h, w) each: one for every stream, or one; of a mirror image, as many more.
-    """
-    if isinstance(model, FlipAverage):
-        half = len(times) // 2
-        mirrored = [each.flip(-1) for each in times[half:]]
-        parts = [weighted(model.model, image, times[:half]), weighted(model.model, image.flip(-1), mirrored)]
-        return torch.stack([part.softmax(dim=1) for part in parts]).mean(dim=0).log()
-    if isinstance(model, BiraNet):
-        vectors = []
-        for stream, its in zip((model.stream_a, model.stream_b), times, strict=True):
-            features = stream.backbone(model.frozen(image))
-            attended = average(features, its * stream.net_a(features))
-            vectors.append((attended + average(stream.net_b(features), its)) / 2)
-        return model.head(*vectors)
-    features = model.features(image)
-    return model.head(average(features, times[0] * model.net_a(features) if isinstance(model, RANet) else times[0]))
+def layers_before(net):
+    """The layers after which a network is cut."""
+    backbones = [net.stream_a.backbone, net.stream_b.backbone] if isinstance(net, BiraNet) else [net.backbone]
+    return [each[BEFORE] for each in backbones]
 
 
-def ones(model, evidence):
-    net = model.model if isinstance(model, FlipAverage) else model
-    return tuple(torch.ones_like(evidence) for _ in range((1 + isinstance(net, BiraNet)) * (1 + (net is not model))))
+def by_captum(model, image, layers):
+    """Gradient times features of some layers, added up."""
+    net, flips = unwrapped(model), isinstance(model, FlipAverage)
 
+    def score(images):
+        logits = net(images).logits
+        if flips:
+            logits = torch.logaddexp(*logits.log_softmax(dim=1).chunk(2))
+        return referral_log_odds(logits, TEMPERATURE)
 
-def score(model, image, *times):
-    return referral_log_odds(weighted(model, image, times), TEMPERATURE)
+    images = torch.cat([image, image.flip(-1)]) if flips else image
+    told = sum(LayerGradientXActivation(score, layer).attribute(images) for layer in layers).sum(dim=1, keepdim=True)
+    straight, *mirrored = told.split(len(image))
+    return straight + sum(each.flip(-1) for each in mirrored)
 
 
 def test_the_answer_is_the_model_s_own(model):
     output, evidence, *_ = explain(model, IMAGE, TEMPERATURE)
     own = model(IMAGE)
     assert torch.equal(output.logits, own.logits) and torch.equal(output.attention, own.attention)
-    assert evidence.shape == (2, 1, 4, 6) and evidence.abs().amax(dim=(1, 2, 3)).min() > 1e-4
-    torch.testing.assert_close(score(model, IMAGE, *ones(model, evidence)), referral_log_odds(own.logits, TEMPERATURE))
+    assert not any(each.requires_grad for each in (*output, evidence))
 
 
-def test_evidence_is_what_the_score_loses_without_a_cell(model):
-    """By captum, which takes the weight of each cell away in a written-out model."""
-    _, evidence, *_ = explain(model, IMAGE, TEMPERATURE)
-    whole = ones(model, evidence)
-    theirs = [
-        FeatureAblation(
-            lambda times, place=place: score(model, IMAGE, *whole[:place], times, *whole[place + 1 :])
-        ).attribute(each, baselines=0)
-        for place, each in enumerate(whole)
-    ]
-    torch.testing.assert_close(evidence, sum(theirs), rtol=1e-5, atol=1e-9)
+def test_evidence_is_gradient_times_features_one_stage_before_the_last(model):
+    evidence = explain(model, IMAGE, TEMPERATURE).evidence
+    assert evidence.shape == (2, 1, 8, 12)  # attention has 4 x 6 cells
+    theirs = by_captum(model, IMAGE, layers_before(unwrapped(model)))
+    torch.testing.assert_close(evidence, theirs, rtol=1e-9, atol=1e-12)
+    assert evidence.abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
-def test_it_is_the_derivative_by_the_weight_of_a_cell_to_first_order(model):
-    """By captum too: of many cells, each counts for little."""
-    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    _, evidence, *_ = explain(model, image, TEMPERATURE)
-    given = tuple(each.requires_grad_() for each in ones(model, evidence))
-    theirs = sum(InputXGradient(lambda *times: score(model, image, *times)).attribute(given))
-    assert evidence.shape == (1, 1, 16, 24)
-    assert (evidence - theirs).abs().max() < 0.1 * evidence.abs().max()
-    assert evidence.sum().abs() < 0.1 * evidence.abs().sum()  # so it adds up to almost nothing
+def test_it_is_what_the_score_loses_to_first_order(model):
+    """By a part of the features of one cell taken away, without a derivative."""
+    evidence = explain(model, IMAGE, TEMPERATURE).evidence
+    if isinstance(model, FlipAverage):
+        return  # there a place has two cells, which captum tells above
+    down, across, part = 3, 5, 1e-5
+
+    def less(layer, given, features):
+        changed = features.clone()
+        changed[:, :, down, across] *= 1 - part
+        return changed
+
+    scores = [referral_log_odds(model(IMAGE).logits, TEMPERATURE)]
+    hooks = [layer.register_forward_hook(less) for layer in layers_before(model)]
+    scores.append(referral_log_odds(model(IMAGE).logits, TEMPERATURE))
+    for hook in hooks:
+        hook.remove()
+    lost = (scores[0] - scores[1]).detach() / part
+    torch.testing.assert_close(evidence[:, 0, down, across], lost, rtol=1e-3, atol=1e-6)
 
 
-def test_single_precision_says_the_same(model):
-    _, exact, *_ = explain(model, IMAGE, TEMPERATURE)
-    _, evidence, *_ = explain(model.float(), IMAGE.float(), TEMPERATURE)
+def test_single_precision_and_inference_mode_say_the_same(model):
+    exact = explain(model, IMAGE, TEMPERATURE).evidence
+    model = model.float()
+    with torch.inference_mode():
+        evidence = explain(model, IMAGE.float(), TEMPERATURE).evidence
     assert evidence.dtype == torch.float32
     torch.testing.assert_close(evidence.double(), exact, rtol=1e-3, atol=1e-4)
 
 
-def test_what_is_left_out_adds_up_to_nothing():
-    weights = torch.rand(2, 1, 4, 6, dtype=torch.float64)
-    weights = weights / weights.sum(dim=(2, 3), keepdim=True)
-    features = torch.randn(2, 5, 4, 6, dtype=torch.float64)
-    whole = (weights * features).sum(dim=(2, 3))[:, :, None]
-    lost = (1 - weights.flatten(2)) * (whole - without_each(features, weights))
-    assert lost.sum(dim=2).abs().max() < 1e-14 < lost.abs().max()
-    # Where nothing differs, nothing is lost.
-    plain = features[:, :, :1, :1].expand_as(features)
-    torch.testing.assert_close(without_each(plain, weights), plain.flatten(2))
+@pytest.mark.parametrize("frozen_layers", [1, 2, 3, 5], ids=["before the cut", "before too", "at it", "behind it"])
+def test_streams_may_share_the_map_or_not(small_backbone, frozen_layers):
+    """Where both streams see the same map, its cells count for both."""
+    torch.manual_seed(0)
+    layers, other = small_backbone(), small_backbone()
+    frozen = FrozenLayers(layers[:frozen_layers])
+    net = varied(BiraNet(layers[frozen_layers:], other[frozen_layers:], 6, frozen))
+    shared = frozen_layers > BEFORE
+    before = [frozen[BEFORE]] if shared else [each.backbone[BEFORE - frozen_layers] for each in _streams(net)]
+    theirs = by_captum(net, IMAGE, before)
+    torch.testing.assert_close(explain(net, IMAGE, TEMPERATURE).evidence, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_a_feature_that_lies_near_0_does_not_decide():
-    """The root is steep there: a derivative would be some hundred times what leaving a cell out does."""
+def _streams(net):
+    return net.stream_a, net.stream_b
+
+
+def test_layers_that_work_in_place_change_nothing():
+    """Such as a block right behind the map, which begins by writing over it."""
+    told = []
+    for in_place in (False, True):
+        torch.manual_seed(0)
+        block = nn.Sequential(nn.ReLU(inplace=in_place), nn.AvgPool2d(2))
+        net = varied(PlainNet(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), block), 6))
+        told.append(explain(net, IMAGE, TEMPERATURE))
+        assert torch.equal(told[-1].output.logits, net(IMAGE).logits)
+    assert torch.equal(told[0].evidence, told[1].evidence) and told[0].evidence.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["one layer", "whole", "streams of two kinds"])
+def test_what_cannot_be_cut_tells_of_its_last_map(kind, small_backbone):
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = small_backbone()
+
+        def forward(self, image):
+            return self.layers(image)
+
+    torch.manual_seed(1)
+    make = {
+        "one layer": lambda: PlainNet(nn.Conv2d(3, 6, 5, stride=4, padding=2), 6),
+        "whole": lambda: RANet(Whole(), 6),
+        "streams of two kinds": lambda: BiraNet(small_backbone(), nn.Conv2d(3, 6, 5, stride=4, padding=2), 6),
+    }
+    net = varied(make[kind]())
+    last = [each.backbone for each in _streams(net)] if isinstance(net, BiraNet) else [net.backbone]
+    evidence = explain(net, IMAGE, TEMPERATURE).evidence
+    assert evidence.shape == (2, 1, 4, 6)
+    torch.testing.assert_close(evidence, by_captum(net, IMAGE, last), rtol=1e-9, atol=1e-12)
+
+
+def near_zero(distance):
+    """A network whose features are the pixels, and an image whose first channel lies so far from 0 on average."""
     torch.manual_seed(3)
     net = BiraNet(nn.Identity(), nn.Identity(), 3).double().eval()
-    for stream in (net.stream_a, net.stream_b):
+    for stream in _streams(net):
         nn.init.zeros_(stream.net_a[7].weight)  # even attention
         nn.init.zeros_(stream.net_b[0].weight)
         nn.init.zeros_(stream.net_b[0].bias)
     image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    image[:, 0] -= image[:, 0].mean() - 1e-9
-    _, evidence, *_ = explain(net, image)
-    _, moved, *_ = explain(net, image + 1e-8)
+    image[:, 0] -= image[:, 0].mean() - distance
+    return net, image
+
+
+def test_a_feature_that_lies_near_0_does_not_decide():
+    """The root is steep there: its derivative would be some hundred times as large, and other with the last digits."""
+    net, image = near_zero(1e-7)
+    evidence, moved = (explain(net, each).evidence for each in (image, image + 1e-7))
     torch.testing.assert_close(evidence, moved, rtol=1e-3, atol=1e-5)
+    plain = _plain_derivative(net, image)
+    assert plain.abs().max() > 20 * evidence.abs().max()
+
+
+def test_farther_from_0_the_derivative_is_the_head_s_own():
+    net, image = near_zero(4 * STEEP_FRACTION * 0.25)
+    torch.testing.assert_close(explain(net, image).evidence, _plain_derivative(net, image), rtol=1e-9, atol=1e-12)
+
+
+def _plain_derivative(net, image):
+    given = image.clone().requires_grad_()
+    referral_log_odds(net(given).logits).backward()
+    return (given * given.grad).sum(dim=1, keepdim=True)
 
 
 def test_evidence_of_a_photo_and_its_mirror_image_are_mirror_images(model):

@@ -1,13 +1,11 @@
 """The study of evidence: what is measured of a map, and the page that is written from the table alone."""
 
-import types
-
 import cv2
 import numpy as np
 import pytest
 
 from biranet.photos.drawn.synthetic import draw_photo
-from studies.evidence.maps import GRID, Mapper, Seen, to_grid
+from studies.evidence.maps import GRID, Seen
 from studies.evidence.measures import FRACTIONS, area, by_chance, curves, highest, on_lesions
 from studies.evidence.sums import sum_up
 
@@ -73,22 +71,6 @@ def test_a_photo_is_filled_within_its_field():
     lit = cv2.erode((~dark).astype(np.uint8), np.ones((9, 9))) > 0
     sharpness, left = (cv2.Laplacian(each[:, :, 1], cv2.CV_64F)[lit].std() for each in (pixels, seen.filled))
     assert left < 0.1 * sharpness and abs(seen.filled[lit].mean() - pixels[lit].mean()) < 3
-
-
-def test_four_shifted_photos_give_twice_the_cells_where_they_belong():
-    """By a network whose evidence is the brightness of its cells."""
-
-    class Bright:
-        def predict(self, photos):
-            cells = cv2.resize(photos[0, :, :, 1].astype(np.float32), (10, 10), interpolation=cv2.INTER_AREA)
-            return types.SimpleNamespace(evidence=cells[None])
-
-    mapper = Mapper.__new__(Mapper)
-    mapper._fast = Bright()
-    ramp = np.add.outer(np.arange(320) // 4, np.arange(320) // 2).astype(np.uint8)[:, :, None].repeat(3, axis=2)
-    finer = mapper.shifted(ramp)
-    expected = to_grid(ramp[:, :, 1].astype(np.float32)) / 4
-    np.testing.assert_allclose(finer[1:-1, 1:-1], expected[1:-1, 1:-1], atol=0.2)
 
 
 def found(group, value, precision, *, lesions=True):

@@ -11,7 +11,7 @@ from biranet.photos.sheet import Caption
 ATTENTION_NOTE = "Attention is what the network weighed, not where lesions are."
 SMALLEST_SHARE = 1e-6
 """Nearer to 0 or 1 no score is told."""
-EVIDENCE_NOTE = "Evidence is what the log-odds of referral would lose without a cell, not where lesions are."
+EVIDENCE_NOTE = "Evidence is what a cell adds to the log-odds of referral, to first order, not where lesions are."
 
 
 def caption_of(

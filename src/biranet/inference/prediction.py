@@ -58,9 +58,9 @@ class Prediction:
             saw lies.
         model: Which model says so: the name of one that ships, or the file of another; empty without a grade, and for
             answers of an earlier run.
-        evidence: How much each cell of what the network saw moved the referral score, (h, w), float32: what its
-            log-odds would lose without the cell, so above 0 towards referral, below 0 away from it. None where the
-            model does not say: files that an earlier biranet exported, and networks of your own.
+        evidence: How much each cell of what the network saw moved the referral score, (h, w), float32: what it adds to
+            the log-odds, to first order, so above 0 towards referral, below 0 away from it. Its cells are finer than
+            those of the attention. None where the model does not say: networks of your own.
         lesions: The lesions that a model with a lesion branch found; None for other models.
         lesion_evidence: How much each of `LESIONS` moved the referral score, (4,), float32, as for `evidence`.
 

@@ -1,60 +1,51 @@
-"""Evidence: how much each cell of the feature map moved the referral score, in closed form.
+"""Evidence: how much each cell of a feature map moved the referral score.
 
 The score S is the log-odds of referral, log(r / (1 - r)), r = p2 + p3 + p4 being the calibrated probability of grade 2
 or more, which the rules hold against their thresholds: near 0 and 1 a probability hardly moves, its log-odds do.
 
-A network averages over its cells, each with a weight, which add up to 1: in attention pooling a = A / sum(A), in Net-B
-and in a plain network 1 / (h w). The evidence of a cell i is what the score loses if that cell is left out of these
-averages and all else stays, the weights of the others growing to 1 again:
+The evidence of a cell i is what S would lose, to first order, if all features F of that cell were 0:
 
-    x_i = (x - a_i F_i) / (1 - a_i)          average of features F, (B, C), without cell i
-    E_i = S(x) - S(x_i)                      (B, 1, h, w), in units of log-odds
+    E_i = sum_c F_ci dS / dF_ci              (B, 1, h, w), in units of log-odds
 
-So a cell is held against the average of the others: where nothing differs there is no evidence, and since
-sum_i (1 - a_i) (x - x_i) = 0, the evidence of a photo adds up to 0 but for second-order terms. In BiRA-Net a cell is
-left out of one stream while the other stays, and the two losses are added up; so for a photo and its mirror image.
+With one change: the head takes the root of the features' averages, which is vertical at 0, so a feature whose average
+happens to lie there would decide, and the last digits of a float with it. Nearer to 0 than a hundredth of the root mean
+square of all averages, a feature counts as it would at that distance (`tamed`).
 
-That takes no pass through the network for each cell. With one stream as it is, the head is linear in the normalized
-vector n of the other, z_k = scale (W_k n_b) n_a + bias_k, and W_k n_b, (B, K, C), is computed once: all h w answers
-together cost as much as one more layer. All of it is plain operations, so an exported graph computes it too.
+F is the finest map that is worth it: the last one with more cells than the network's last map, which in the backbones
+of timm is that of stride 16 (`docs/evidence.md` measures that it is far more faithful to the network than the last
+one). Where a network cannot be cut there, it is its last map. All that follows it counts: the last stage, attention,
+Net-B and head. Where streams have maps of their own, theirs are added up; so for a photo and its mirror image.
 
 Where lesions correct the answer, the score is that of the corrected answer, and the evidence of a kind of lesion is
-what the score loses if nothing of that kind had been found, and all else stays.
+what the score loses if nothing of that kind had been found, and all else stays: in closed form, and not to first order.
 
-Not the derivative of S, though it is the same to first order: the signed square root is so steep at 0 that a feature
-whose average happens to lie near 0 would decide (on 72 photographs: docs/evidence.md). The masks of the attention are
-taken as they are: what a cell does to them is no part of its evidence.
+To explain is to `look` and to `conclude`. A graph of ONNX has no gradients, so an exported one has the second step,
+the way back included, written out in operations (`evidence_graph.py`).
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeGuard
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from biranet.grades import REFERABLE_GRADE
+from biranet.learning.backbone import FrozenLayers
 from biranet.learning.flip import FlipAverage
 from biranet.learning.lesion_branch.grader import LesionGrader
 from biranet.learning.lesion_branch.pooling import pool_lesions, without_kind
-from biranet.learning.model import (
-    EPSILON,
-    BilinearHead,
-    BiraNet,
-    Cells,
-    Output,
-    PlainNet,
-    RANet,
-    Stream,
-    full_precision,
-)
+from biranet.learning.model import EPSILON, BiraNet, Output, PlainNet, RANet, Stream
 from biranet.lesion_kinds import LESIONS
 
-_Score = Callable[[Tensor], Tensor]
-"""From logits (B, K), or (B, K, n), to a score (B,), or (B, n)."""
+_Ours = BiraNet | RANet | PlainNet
 
-_LeaveOut = Callable[[_Score], Tensor]
-"""From a score to what it loses by each cell, (B, 1, h, w); (B, 0, h, w) where that is not known."""
+STEEP_FRACTION = 0.01
+"""Within so much of 0, in parts of a stream vector's root mean square, the root gets no steeper."""
+
+_LAST = sys.maxsize
+"""So many layers lie before the last map of any network."""
 
 
 class Explained(NamedTuple):
@@ -75,7 +66,35 @@ class Explained(NamedTuple):
     lesion_evidence: Tensor
 
 
-def explain(model: nn.Module, image: Tensor, temperature: float = 1.0) -> Explained:
+class Concluded(NamedTuple):
+    """The answer that follows from what was seen, and what moved it; as in `Output` and `Explained`."""
+
+    logits: Tensor
+    attention: Tensor
+    evidence: Tensor
+    lesion_evidence: Tensor
+
+
+class Seen(NamedTuple):
+    """What a model sees of images.
+
+    Attributes:
+        maps: Of which evidence is told, (B, C, h, w) each: one for both streams, or for each of them; then of the
+            mirror images, where the model is asked about these. For networks that are not ours the images.
+        lesions: As in `Explained`; None without a lesion branch.
+        vectors: `pool_lesions` of them, (B, V); (B, 0) without.
+    """
+
+    maps: tuple[Tensor, ...]
+    lesions: Tensor | None
+    vectors: Tensor
+
+
+Conclude = Callable[..., tuple[Tensor, ...]]
+"""`conclude` of a model: from `Seen.vectors` and each of `Seen.maps` to the parts of `Concluded`."""
+
+
+def explain(model: nn.Module, image: Tensor, temperature: float = 1.0, concluding: Conclude | None = None) -> Explained:
     """Grade images, and say what moved the referral score.
 
     Args:
@@ -83,39 +102,74 @@ def explain(model: nn.Module, image: Tensor, temperature: float = 1.0) -> Explai
             `LesionGrader`.
         image: (B, 3, H, W), normalized as the backbone's weights expect.
         temperature: Of the rules; the logits are divided by it.
+        concluding: Takes the place of `conclude`.
 
     Returns:
-        Answer, evidence and lesions.
+        Answer, evidence and lesions; no gradients flow through them.
 
     Example:
         >>> import biranet
         >>> model = biranet.create_model("ranet", backbone="test_resnet", pretrained=False).eval()
         >>> explain(model, torch.rand(2, 3, 64, 64)).evidence.shape
-        torch.Size([2, 1, 2, 2])
+        torch.Size([2, 1, 4, 4])
     """
-    score = partial(referral_log_odds, temperature=temperature)
+    seen = look(model, image)
+    told = (
+        conclude(model, temperature, seen.vectors, *seen.maps)
+        if concluding is None
+        else Concluded(*concluding(seen.vectors, *seen.maps))
+    )
+    lesions = told.attention[:, :0] if seen.lesions is None else seen.lesions
+    return Explained(Output(told.logits, told.attention), told.evidence, lesions, told.lesion_evidence)
+
+
+@torch.no_grad()
+def look(model: nn.Module, image: Tensor) -> Seen:
+    """Show images (B, 3, H, W) to a model."""
     if isinstance(model, LesionGrader):
-        return _explain_lesions(model, image, score)
-    output, leave_out = _look(model, image)
-    none = output.attention[:, :0]
-    return Explained(output, leave_out(score) if _has_referral(output) else none, none, none[..., 0, 0])
+        lesions = model.find(image)
+        return Seen(_maps(model.model, model.shrink(image)), lesions, pool_lesions(lesions))
+    return Seen(_maps(model, image), None, image.new_empty(image.shape[0], 0))
 
 
-def _explain_lesions(model: LesionGrader, image: Tensor, score: _Score) -> Explained:
-    alone, leave_out = _look(model.model, model.shrink(image))
-    lesions = model.find(image)
-    vectors = pool_lesions(lesions)
-    output = alone._replace(logits=model.correct(alone.logits, vectors))
-    if not _has_referral(output):
-        return Explained(output, output.attention[:, :0], lesions, vectors[:, :0])
-    whole = score(output.logits)
-    without = [score(model.correct(alone.logits, without_kind(vectors, kind))) for kind in range(len(LESIONS))]
-    evidence = leave_out(lambda logits: score(model.correct(logits, vectors)))
-    return Explained(output, evidence, lesions, torch.stack([whole - each for each in without], dim=1))
+def conclude(model: nn.Module, temperature: float, vectors: Tensor, *maps: Tensor) -> Concluded:
+    """Answer from what was seen, and say what moved the answer.
+
+    Args:
+        model: As for `explain`.
+        temperature: Of the rules.
+        vectors: As in `Seen`.
+        maps: As in `Seen`.
+    """
+    grading = model.model if isinstance(model, LesionGrader) else model
+    known = _is_ours(grading.model if isinstance(grading, FlipAverage) else grading)
+    # Nothing of inference mode can be derived by: a copy that is made outside of it can.
+    with torch.inference_mode(False), torch.set_grad_enabled(known):
+        leaves = [each.clone().requires_grad_(known) for each in maps]
+        # Copies, since the next layer may work in place.
+        alone = _answer(grading, [each.clone() for each in leaves])
+        logits = alone.logits
+        if isinstance(model, LesionGrader):
+            logits = model.correct(logits, vectors.clone())
+        none = alone.attention[:, :0].detach()
+        if logits.shape[1] <= REFERABLE_GRADE:
+            return Concluded(logits.detach(), alone.attention.detach(), none, none[..., 0, 0])
+        score = referral_log_odds(logits, temperature)
+        evidence = _gradient_times_maps(grading, score, leaves) if known else none
+    of_lesions = none[..., 0, 0]
+    if isinstance(model, LesionGrader):
+        without = (model.correct(alone.logits.detach(), without_kind(vectors, kind)) for kind in range(len(LESIONS)))
+        lost = [score.detach() - referral_log_odds(each, temperature) for each in without]
+        of_lesions = torch.stack(lost, dim=1)
+    return Concluded(logits.detach(), alone.attention.detach(), evidence, of_lesions)
 
 
-def _has_referral(output: Output) -> bool:
-    return output.logits.shape[1] > REFERABLE_GRADE
+def _gradient_times_maps(model: nn.Module, score: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    gradients = torch.autograd.grad(score.sum(), maps)
+    told = [(each * gradient).sum(dim=1, keepdim=True).detach() for each, gradient in zip(maps, gradients, strict=True)]
+    straight = len(told) // 2 if isinstance(model, FlipAverage) else len(told)
+    turned = [*told[:straight], *(each.flip(-1) for each in told[straight:])]
+    return torch.stack(turned).sum(dim=0)
 
 
 def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -134,118 +188,105 @@ def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return scaled[:, REFERABLE_GRADE:].logsumexp(dim=1) - scaled[:, :REFERABLE_GRADE].logsumexp(dim=1)
 
 
-def without_each(features: Tensor, weights: Tensor) -> Tensor:
-    """Average cells, each time without one of them.
+def _is_ours(net: nn.Module) -> TypeGuard[_Ours]:
+    # By the very classes: those that are derived from them may compute otherwise.
+    if type(net) is BiraNet:
+        return type(net.stream_a) is type(net.stream_b) is Stream
+    return type(net) in (RANet, PlainNet)
 
-    Args:
-        features: (B, C, h, w).
-        weights: Of the cells in their average, (B, 1, h, w), adding up to 1.
 
-    Returns:
-        (B, C, h w): the average of all cells but one, for each of them.
+def _maps(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
+    """What a network that grades makes of images up to where it is cut; the images themselves where it is not."""
+    if isinstance(model, FlipAverage):
+        # One after the other: both in one batch would take twice the memory.
+        return (*_maps(model.model, image), *_maps(model.model, image.flip(-1)))
+    if not _is_ours(model):
+        return (image,)
+    frozen, backbones = _layers(model.frozen), [_layers(each) for each in _backbones(model)]
+    place = _place(model, image)
+    shared = _pass(frozen[:place], image)
+    if place <= len(frozen):
+        return (shared,)
+    return tuple(_pass(each[: place - len(frozen)], shared) for each in backbones)
+
+
+def _answer(model: nn.Module, maps: Sequence[Tensor]) -> Output:
+    """What follows from these maps."""
+    if isinstance(model, FlipAverage):
+        half = len(maps) // 2
+        return FlipAverage.average(_answer(model.model, maps[:half]), _answer(model.model, maps[half:]))
+    if not _is_ours(model):
+        output: Output = model(maps[0])
+        return output
+    frozen, backbones = _layers(model.frozen), [_layers(each) for each in _backbones(model)]
+    place = _places[model]
+    if place <= len(frozen):
+        shared = _pass(frozen[place:], maps[0])
+        features = [_pass(each, shared) for each in backbones]
+    else:
+        features = [_pass(each[place - len(frozen) :], its) for each, its in zip(backbones, maps, strict=True)]
+    if not isinstance(model, BiraNet):
+        return model.grade(*features)
+    (vector_a, mask_a), (vector_b, mask_b) = map(Stream.pool, (model.stream_a, model.stream_b), features)
+    return Output(model.head(tamed(vector_a), tamed(vector_b)), torch.cat([mask_a, mask_b], dim=1))
+
+
+def tamed(vector: Tensor) -> Tensor:
+    """Return a stream vector (B, C) as it is, whose gradient is less where the head's root is steepest.
 
     Example:
-        >>> cells = torch.tensor([[[[1.0, 5.0, 9.0]]]])
-        >>> without_each(cells, torch.tensor([[[[0.25, 0.25, 0.5]]]]))
-        tensor([[[7.6667, 6.3333, 3.0000]]])
+        >>> from biranet.learning.model import signed_sqrt
+        >>> vector = torch.tensor([[4.0, 1e-4, -1.0]], requires_grad=True)
+        >>> signed_sqrt(tamed(vector)).sum().backward()
+        >>> vector.grad.round(decimals=2)  # the slope of the root at 1e-4 is 50
+        tensor([[0.2500, 3.2400, 0.5000]])
     """
-    weighted = full_precision(features) * weights
-    rest = weighted.sum(dim=(2, 3), keepdim=True) - weighted
-    return (rest / (1 - weights).clamp_min(EPSILON)).flatten(2)
+    held = vector.detach()
+    near = STEEP_FRACTION * held.square().mean(dim=1, keepdim=True).sqrt()
+    slower = (_slope_of_root(near) / _slope_of_root(held.abs())).clamp(max=1)
+    return held + slower * (vector - held)
 
 
-def _even(features: Tensor) -> Tensor:
-    return torch.full_like(full_precision(features[:, :1]), 1 / (features.shape[2] * features.shape[3]))
+def _slope_of_root(size: Tensor) -> Tensor:
+    """The derivative of `signed_sqrt` at numbers of these sizes."""
+    return (size / 2 + EPSILON) * (size + EPSILON).pow(-1.5)
 
 
-def _attended(mask: Tensor) -> Tensor:
-    mask = full_precision(mask)
-    return mask / (mask.mean(dim=(2, 3), keepdim=True).clamp_min(EPSILON) * (mask.shape[2] * mask.shape[3]))
+def _pass(layers: Sequence[nn.Module], image: Tensor) -> Tensor:
+    for layer in layers:
+        image = layer(image)
+    return image
 
 
-def _losses(score: _Score, whole: Tensor, without: Tensor, shape: torch.Size) -> Tensor:
-    """What a score loses from logits (B, K) to those without each cell (B, K, h w): (B, 1, h, w)."""
-    return (score(whole)[:, None] - score(without)).reshape(-1, 1, *shape[2:])
+def _backbones(net: _Ours) -> list[nn.Module]:
+    return [net.stream_a.backbone, net.stream_b.backbone] if isinstance(net, BiraNet) else [net.backbone]
 
 
-def _look(model: nn.Module, image: Tensor) -> tuple[Output, _LeaveOut]:
-    """Grade images as the model does, and keep what their evidence is made of."""
-    # By the very class: one that is derived from it may compute otherwise.
-    return _LOOKS.get(type(model), _look_only)(model, image)
+def _layers(part: nn.Module) -> list[nn.Module]:
+    if type(part) is nn.Identity:
+        return []
+    # By the very classes, again.
+    return list(part.children()) if type(part) in (nn.Sequential, FrozenLayers) else [part]
 
 
-def _look_only(model: nn.Module, image: Tensor) -> tuple[Output, _LeaveOut]:
-    output: Output = model(image)
-    return output, lambda score: output.attention[:, :0]
+_places: WeakKeyDictionary[_Ours, int] = WeakKeyDictionary()
+"""After how many layers each network is cut."""
 
 
-def _look_twice(model: FlipAverage, image: Tensor) -> tuple[Output, _LeaveOut]:
-    straight, from_straight = _look(model.model, image)
-    mirrored, from_mirrored = _look(model.model, image.flip(-1))
-
-    def beside(other: Output, score: _Score) -> _Score:
-        """The score of the mean over a photo and its mirror image, while the other of them stays."""
-        stays = other.logits.log_softmax(dim=1)
-
-        def of_mean(logits: Tensor) -> Tensor:
-            return score(torch.logaddexp(logits.log_softmax(dim=1), stays[(...,) + (None,) * (logits.dim() - 2)]))
-
-        return of_mean
-
-    def leave_out(score: _Score) -> Tensor:
-        return from_straight(beside(mirrored, score)) + from_mirrored(beside(straight, score)).flip(-1)
-
-    return FlipAverage.average(straight, mirrored), leave_out
+def _place(net: _Ours, image: Tensor) -> int:
+    """After how many layers a network is cut: the last ones whose maps have more cells than its last map."""
+    if net not in _places:
+        frozen = _layers(net.frozen)
+        counts = [_cell_counts([*frozen, *_layers(each)], image[:1]) for each in _backbones(net)]
+        finer = [place for place, cells in enumerate(counts[0], start=1) if cells > counts[0][-1]]
+        # Maps of two streams are added up, so they must have the same cells.
+        _places[net] = finer[-1] if finer and all(each == counts[0] for each in counts) else _LAST
+    return _places[net]
 
 
-def _look_by_streams(model: BiraNet, image: Tensor) -> tuple[Output, _LeaveOut]:
-    if not (type(model.stream_a) is type(model.stream_b) is Stream and type(model.head) is BilinearHead):
-        return _look_only(model, image)
-    shared = model.frozen(image)
-    cells_a, cells_b = model.stream_a.look(shared), model.stream_b.look(shared)
-    vector_a, vector_b = cells_a.vector(), cells_b.vector()
-    output = Output(model.head(vector_a, vector_b), torch.cat([cells_a.mask, cells_b.mask], dim=1))
-
-    def leave_out(score: _Score) -> Tensor:
-        weight, bias = full_precision(model.head.weight), full_precision(model.head.bias)[:, None]
-        of_a = torch.einsum("bj,kij->bki", model.head.normalize(vector_b), weight)
-        of_b = torch.einsum("bi,kij->bkj", model.head.normalize(vector_a), weight)
-        losses = [
-            _losses(score, output.logits, model.head.scale * (linear @ _units_without_each(cells)) + bias, shape)
-            for cells, linear, shape in ((cells_a, of_a, cells_a.mask.shape), (cells_b, of_b, cells_b.mask.shape))
-        ]
-        return losses[0] + losses[1]
-
-    return output, leave_out
-
-
-def _units_without_each(cells: Cells) -> Tensor:
-    """The normalized stream vector without each cell, (B, C, h w)."""
-    attended = without_each(cells.features, _attended(cells.mask))
-    return BilinearHead.normalize((attended + without_each(cells.overall, _even(cells.overall))) / 2)
-
-
-def _look_by_one_stream(model: RANet, image: Tensor) -> tuple[Output, _LeaveOut]:
-    features = model.features(image)
-    output = model.grade(features)
-    return output, partial(_leave_out_of_one, model.head, features, _attended(output.attention), output.logits)
-
-
-def _look_evenly(model: PlainNet, image: Tensor) -> tuple[Output, _LeaveOut]:
-    features = model.features(image)
-    output = model.grade(features)
-    return output, partial(_leave_out_of_one, model.head, features, _even(features), output.logits)
-
-
-def _leave_out_of_one(head: nn.Module, features: Tensor, weights: Tensor, logits: Tensor, score: _Score) -> Tensor:
-    """Leave cells out of the one average that a head grades."""
-    without = head(without_each(features, weights).transpose(1, 2).to(features.dtype)).transpose(1, 2)
-    return _losses(score, logits, full_precision(without), features.shape)
-
-
-_LOOKS: Mapping[type, Callable[[Any, Tensor], tuple[Output, _LeaveOut]]] = {
-    FlipAverage: _look_twice,
-    BiraNet: _look_by_streams,
-    RANet: _look_by_one_stream,
-    PlainNet: _look_evenly,
-}
+def _cell_counts(layers: Sequence[nn.Module], image: Tensor) -> list[int]:
+    counts = []
+    for layer in layers:
+        image = layer(image)
+        counts.append(image.shape[2:].numel())
+    return counts

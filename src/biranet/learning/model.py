@@ -131,25 +131,6 @@ def attention_pool(features: Tensor, mask: Tensor) -> Tensor:
     return (features * mask).mean(dim=(2, 3)) / mask.mean(dim=(2, 3)).clamp_min(EPSILON)
 
 
-class Cells(NamedTuple):
-    """What a stream makes of images, before it averages over the cells.
-
-    Attributes:
-        features: F, (B, C, h, w).
-        mask: A, what Net-A makes of them, (B, 1, h, w), in [0, 1].
-        overall: What Net-B makes of them, (B, C, h, w).
-    """
-
-    features: Tensor
-    mask: Tensor
-    overall: Tensor
-
-    def vector(self) -> Tensor:
-        """Return the stream vector, (B, C)."""
-        attended = attention_pool(self.features, self.mask)
-        return (attended + full_precision(self.overall).mean(dim=(2, 3))) / 2
-
-
 class Stream(nn.Module):
     """One of the two streams of BiRA-Net: a backbone, Net-A and Net-B.
 
@@ -164,15 +145,15 @@ class Stream(nn.Module):
         self.net_a = Attention(channels)
         self.net_b = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.ReLU(inplace=True))
 
-    def look(self, image: Tensor) -> Cells:
-        """Return what the stream makes of images (B, 3, H, W), or of the features of `frozen`, cell by cell."""
-        features = self.backbone(image)
-        return Cells(features, self.net_a(features), self.net_b(features))
+    def pool(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream vector (B, C) and the attention mask (B, 1, h, w) of feature maps (B, C, h, w)."""
+        mask = self.net_a(features)
+        overall = full_precision(self.net_b(features)).mean(dim=(2, 3))
+        return (attention_pool(features, mask) + overall) / 2, mask
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the stream vector (B, C) and the attention mask (B, 1, h, w)."""
-        cells = self.look(image)
-        return cells.vector(), cells.mask
+        """Return vector and mask of images (B, 3, H, W), or of the features of `frozen`."""
+        return self.pool(self.backbone(image))
 
 
 def signed_sqrt(vector: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ def attention_maps(attention: npt.NDArray[np.floating]) -> list[NamedMap]:
     return [NamedMap(f"attention of stream {chr(ord('A') + stream)}", mask) for stream, mask in enumerate(attention)]
 
 
-EVIDENCE_RANGE = 0.1
+EVIDENCE_RANGE = 0.3
 """Ends of the scale of evidence that all photos share."""
 
 

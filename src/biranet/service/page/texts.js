@@ -339,8 +339,8 @@ export const SAID = {
     "attention": "atención",
     "Attention is what the network weighed, not where lesions are.":
       "La atención es lo que la red ponderó, no dónde hay lesiones.",
-    "Evidence is what the log-odds of referral would lose without a cell, not where lesions are.":
-      "La evidencia es lo que perdería el logit de derivar sin una celda, no dónde hay lesiones.",
+    "Evidence is what a cell adds to the log-odds of referral, to first order, not where lesions are.":
+      "La evidencia es lo que una celda suma al logit de derivar, en primer orden, no dónde hay lesiones.",
     "A program drew these outlines, not an ophthalmologist.":
       "Un programa trazó estos contornos, no un oftalmólogo.",
     lesions: "lesiones",
