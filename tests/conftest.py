@@ -258,7 +258,7 @@ def write_card() -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def stand_in(_stand_in: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shipped_folder(_stand_in: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the model that ships, its folder in place of the package's for this process; change it at will."""
     folder = tmp_path_factory.mktemp("in_place") / "shipped"
     shutil.copytree(_stand_in, folder)

@@ -21,7 +21,7 @@ def rows(path):
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def test_photos_with_other_endings_do_not_vanish(photos, biranet, stand_in, tmp_path):
+def test_photos_with_other_endings_do_not_vanish(photos, biranet, shipped_folder, tmp_path):
     for name in ("b.mpo", "f.jpg_original", "IM0001"):
         shutil.copy(photos / "a.jpg", photos / name)
     (photos / "e.jxl").write_bytes(b"\xff\x0a\xfa\x1f")
@@ -72,7 +72,7 @@ def test_names_that_a_spreadsheet_changed(photos, biranet, tmp_path):
     assert (found["10"]["reason"], found["b.jpg"]["grade"]) == (reason, "1")
 
 
-def test_a_list_of_photos_and_links_out_of_a_folder(photos, biranet, stand_in, tmp_path):
+def test_a_list_of_photos_and_links_out_of_a_folder(photos, biranet, shipped_folder, tmp_path):
     (photos / "list.tsv").write_text("file\tcamera\na.jpg \tx\nA\tx\n..\\photos\\a.jpg\tx\n")
     answer = biranet("grade", "photos/list.tsv", "--workers", 0, "--out", "grades.csv")
     assert "2 of 3 photos graded" in answer.out

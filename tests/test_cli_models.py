@@ -25,10 +25,10 @@ from biranet.learning.shipped_models import DEFAULT, read_model_card, shipped
 ROOT = Path(__file__).parents[1]
 
 
-def test_list_names_size_and_main_figures(stand_in, biranet):
+def test_list_names_size_and_main_figures(shipped_folder, biranet):
     answer = biranet("models")
     assert (answer.status, answer.err) == (0, "")
-    size = (stand_in / f"{DEFAULT}.safetensors").stat().st_size / 1e6
+    size = (shipped_folder / f"{DEFAULT}.safetensors").stat().st_size / 1e6
     lines = answer.out.splitlines()
     assert lines[0] == f"{DEFAULT} (default), {size:.1f} MB"
     assert lines[1] == "  A stand-in that tells drawn photographs apart."
@@ -43,18 +43,18 @@ def test_list_names_size_and_main_figures(stand_in, biranet):
     assert max(map(len, lines)) <= 100
 
 
-def test_several_are_listed_the_default_one_first(stand_in, biranet):
+def test_several_are_listed_the_default_one_first(shipped_folder, biranet):
     for suffix in (".toml", ".safetensors"):
-        shutil.copy(stand_in / f"{DEFAULT}{suffix}", stand_in / f"another{suffix}")
+        shutil.copy(shipped_folder / f"{DEFAULT}{suffix}", shipped_folder / f"another{suffix}")
     assert shipped() == (DEFAULT, "another")
     heads = [line for line in biranet("models").out.splitlines() if line.endswith(" MB")]
     assert [head.split(",")[0] for head in heads] == [f"{DEFAULT} (default)", "another"]
 
 
-def test_card_says_all(stand_in, biranet):
+def test_card_says_all(shipped_folder, biranet):
     answer = biranet("models", DEFAULT)
     assert (answer.status, answer.err) == (0, "")
-    weights = stand_in / f"{DEFAULT}.safetensors"
+    weights = shipped_folder / f"{DEFAULT}.safetensors"
     card, its = read_model_card(DEFAULT), read_info(weights)
     assert max(len(line) for line in answer.out.splitlines() if str(weights) not in line) <= 100
     said = " ".join(answer.out.split())
@@ -79,17 +79,17 @@ def test_card_says_all(stand_in, biranet):
     assert its.rules.temperature == 1.5 and its.network in said and "mirror image" not in said
 
 
-def test_card_says_that_a_model_answers_for_the_mirror_image_too(stand_in, write_card, biranet):
-    path = stand_in / f"{DEFAULT}.safetensors"
+def test_card_says_that_a_model_answers_for_the_mirror_image_too(shipped_folder, write_card, biranet):
+    path = shipped_folder / f"{DEFAULT}.safetensors"
     model, info = load_checkpoint(path)
     save_checkpoint(path, model, replace(info, model=replace(info.model, test_time_flip=True)))
-    write_card(stand_in)
+    write_card(shipped_folder)
     said = " ".join(biranet("models", DEFAULT).out.split())
     assert "images of 64 px; each answer is the mean of the probabilities for a photo and its mirror image" in said
 
 
 def test_a_word_that_names_nothing_gets_a_sentence(
-    stand_in, biranet, drawn_photos, split_folder, tmp_path, monkeypatch
+    shipped_folder, biranet, drawn_photos, split_folder, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     known = f"those that do are: {DEFAULT}"
@@ -110,8 +110,10 @@ def test_a_word_that_names_nothing_gets_a_sentence(
     assert not (tmp_path / "biranet_grades.csv").exists() and not (tmp_path / "report").exists()
 
 
-def test_a_model_that_ships_is_the_one_its_card_is_about(stand_in, biranet, checkpoint, drawn_photos, split_folder):
-    weights = stand_in / f"{DEFAULT}.safetensors"
+def test_a_model_that_ships_is_the_one_its_card_is_about(
+    shipped_folder, biranet, checkpoint, drawn_photos, split_folder
+):
+    weights = shipped_folder / f"{DEFAULT}.safetensors"
     shutil.copy(checkpoint, weights)  # whole, and of another model
     sentence = (
         f"biranet: {weights} is not the file that its card {DEFAULT}.toml is about: it is damaged, or was replaced"
@@ -140,18 +142,18 @@ def test_without_a_model_commands_say_so(no_models, biranet, drawn_photos, split
     assert not list(tmp_path.iterdir())
 
 
-def test_grading_takes_the_default_model(stand_in, biranet, drawn_photos, tmp_path, monkeypatch):
+def test_grading_takes_the_default_model(shipped_folder, biranet, drawn_photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photo = drawn_photos / "drawn_0001_left.jpg"
     tables = []
-    for flags in ([], ["--checkpoint", DEFAULT], ["--checkpoint", stand_in / f"{DEFAULT}.safetensors"]):
+    for flags in ([], ["--checkpoint", DEFAULT], ["--checkpoint", shipped_folder / f"{DEFAULT}.safetensors"]):
         answer = biranet("grade", photo, "--workers", 0, *flags)
         assert (answer.status, answer.err) == (0, "")
         assert f"Model: {DEFAULT}, which ships with biranet; its data, figures and limits: biranet models" in answer.out
         tables.append((tmp_path / "biranet_grades.csv").read_text())
     assert len(set(tables)) == 1 and ",ok,," in tables[0]
     # The same in Python, by name, by file and by nothing.
-    given = [package.load(), package.load(DEFAULT), package.load(stand_in / f"{DEFAULT}.safetensors")]
+    given = [package.load(), package.load(DEFAULT), package.load(shipped_folder / f"{DEFAULT}.safetensors")]
     rows = [grader.grade(photo).row() for grader in given]
     assert (
         rows[0]

@@ -73,7 +73,7 @@ def test_where_photos_have_no_grades_or_folds_or_leaks(drawn_photos, tmp_path, m
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_of_models(stand_in, split_folder, checkpoint, tmp_path, follow, monkeypatch):
+def test_of_models(shipped_folder, split_folder, checkpoint, tmp_path, follow, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use = ["grade", "NEW_PHOTOS", "--checkpoint"]
     assert follow("models") == ["models", "idrid_lite0"]

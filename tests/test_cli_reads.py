@@ -18,8 +18,8 @@ def opened():
         yield paths
 
 
-def test_every_command_reads_a_model_that_ships_once(stand_in, biranet, prepared, drawn_photos, tmp_path, opened):
-    folder, model = tmp_path / "prepared", stand_in / "idrid_lite0.safetensors"
+def test_every_command_reads_a_model_that_ships_once(shipped_folder, biranet, prepared, drawn_photos, tmp_path, opened):
+    folder, model = tmp_path / "prepared", shipped_folder / "idrid_lite0.safetensors"
     shutil.copytree(prepared, folder)
 
     def times_opened(*words: object) -> int:

@@ -9,7 +9,7 @@ import biranet
 from biranet.learning.data import PreparedPhotos, SequentialBatchSampler, load_batches
 
 
-def test_what_people_hold_is_printed_in_a_line(stand_in, checkpoint, split_folder):
+def test_what_people_hold_is_printed_in_a_line(shipped_folder, checkpoint, split_folder):
     grader = biranet.load(checkpoint, device="cpu")
     photo = biranet.draw_photo(grade=4, seed=7)
     prediction = grader.grade(photo, keep_ungradable=True)

@@ -269,7 +269,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(prepared, biranet,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_has_learned_from_the_photos_is_no_start(prepared, stand_in, biranet, tmp_path):
+def test_a_model_that_has_learned_from_the_photos_is_no_start(prepared, shipped_folder, biranet, tmp_path):
     answer = biranet("crossval", prepared, "--from", "idrid_lite0", "--out", tmp_path / "out")
     assert answer.status == 1 and "this model has learned from 2" in answer.err and "of the 40 photos" in answer.err
     assert not (tmp_path / "out").exists()

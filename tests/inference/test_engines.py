@@ -173,7 +173,7 @@ def test_grading_by_onnx_runtime_loads_nothing_heavy(engine, drawn_photos, tmp_p
     assert len(list((tmp_path / "looked").iterdir())) == 40
 
 
-def test_which_engine_is_taken(exported, stand_in, monkeypatch):
+def test_which_engine_is_taken(exported, shipped_folder, monkeypatch):
     def taken(model=None, **how):
         return type(package.load(model, **how).predictor)
 
@@ -295,10 +295,10 @@ def test_no_file_and_a_folder_are_named(refused, tmp_path):
     assert refused("--checkpoint", tmp_path, "--engine", "onnx").startswith("ONNX Runtime cannot compute")
 
 
-def test_a_model_that_ships_is_not_computed_by_the_graph_of_another(exported, stand_in, refused):
-    shutil.copy(exported / "a.onnx", stand_in / f"{DEFAULT}.onnx")
+def test_a_model_that_ships_is_not_computed_by_the_graph_of_another(exported, shipped_folder, refused):
+    shutil.copy(exported / "a.onnx", shipped_folder / f"{DEFAULT}.onnx")
     assert refused() == (
-        f"{stand_in / DEFAULT}.onnx was not exported from {DEFAULT}.safetensors, which its card is about: it was "
+        f"{shipped_folder / DEFAULT}.onnx was not exported from {DEFAULT}.safetensors, which its card is about: it was "
         "replaced; install biranet anew"
     )
 

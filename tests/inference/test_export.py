@@ -301,11 +301,11 @@ def test_half_precision_is_the_same_checkpoint_at_half_the_size(exported, birane
     assert 1e-5 < printed < 0.02
 
 
-def test_a_model_that_ships_is_exported_by_its_name(biranet, stand_in, tmp_path):
+def test_a_model_that_ships_is_exported_by_its_name(biranet, shipped_folder, tmp_path):
     """It has half precision already, so it becomes itself."""
     said = biranet("export", "idrid_lite0", tmp_path / "a.safetensors")
     assert (said.status, said.err) == (0, "") and "idrid_lite0.safetensors: 0.0e+00 (" in said.out
-    assert (tmp_path / "a.safetensors").read_bytes() == (stand_in / "idrid_lite0.safetensors").read_bytes()
+    assert (tmp_path / "a.safetensors").read_bytes() == (shipped_folder / "idrid_lite0.safetensors").read_bytes()
 
 
 def test_weights_beyond_half_precision_are_named(biranet, checkpoint, tmp_path, tree):

@@ -60,14 +60,14 @@ def test_the_files_of_a_model_of_the_package_belong_together(name):
     assert exported.stat().st_size < 1.1 * weights.stat().st_size
 
 
-def test_the_stand_in_is_whole(stand_in):
+def test_the_stand_in_is_whole(shipped_folder):
     assert shipped() == (DEFAULT,)
-    check_models(stand_in)
+    check_models(shipped_folder)
 
 
 @pytest.mark.parametrize("wrong", ["no card", "card alone", "wide weights", "too large", "stranger"])
-def test_a_folder_that_is_not_whole_is_noticed(stand_in, write_card, checkpoint, wrong):
-    card, weights = stand_in / f"{DEFAULT}.toml", stand_in / f"{DEFAULT}.safetensors"
+def test_a_folder_that_is_not_whole_is_noticed(shipped_folder, write_card, checkpoint, wrong):
+    card, weights = shipped_folder / f"{DEFAULT}.toml", shipped_folder / f"{DEFAULT}.safetensors"
     if wrong == "no card":
         card.unlink()
     elif wrong == "card alone":
@@ -75,15 +75,15 @@ def test_a_folder_that_is_not_whole_is_noticed(stand_in, write_card, checkpoint,
     elif wrong == "wide weights":
         model, its = load_checkpoint(weights)
         save_checkpoint(weights, model, its)
-        write_card(stand_in)
+        write_card(shipped_folder)
     elif wrong == "too large":
         with weights.open("ab") as file:
             file.truncate(MAX_BYTES + 1)
-        write_card(stand_in)
+        write_card(shipped_folder)
     else:
-        shutil.copy(checkpoint, stand_in / "notes.txt")
+        shutil.copy(checkpoint, shipped_folder / "notes.txt")
     with pytest.raises((AssertionError, InputError)):
-        check_models(stand_in)
+        check_models(shipped_folder)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_folder_that_is_not_whole_is_noticed(stand_in, write_card, checkpoint,
         ("date = 2026", "date = 1 # 2026", "date: "),
     ],
 )
-def test_a_card_that_is_wrong_is_refused_by_a_sentence(stand_in, biranet, old, new, sentence):
-    card = stand_in / f"{DEFAULT}.toml"
+def test_a_card_that_is_wrong_is_refused_by_a_sentence(shipped_folder, biranet, old, new, sentence):
+    card = shipped_folder / f"{DEFAULT}.toml"
     text = card.read_text()
     assert old in text
     card.write_text(text.replace(old, new, 1))
@@ -116,10 +116,13 @@ def test_a_card_that_is_wrong_is_refused_by_a_sentence(stand_in, biranet, old, n
     assert biranet("models", DEFAULT) == answer._replace(out="")
 
 
-def test_a_missing_card_is_named(stand_in, biranet):
-    (stand_in / f"{DEFAULT}.toml").unlink()
+def test_a_missing_card_is_named(shipped_folder, biranet):
+    (shipped_folder / f"{DEFAULT}.toml").unlink()
     answer = biranet("models")
-    assert (answer.status, answer.err.count("\n")) == (2, 1) and f"cannot read the model card {stand_in}" in answer.err
+    assert (answer.status, answer.err.count("\n")) == (
+        2,
+        1,
+    ) and f"cannot read the model card {shipped_folder}" in answer.err
 
 
 def test_reading_cards_needs_no_torch():
@@ -141,17 +144,17 @@ def test_header_is_read_without_the_weights(checkpoint, tmp_path):
         read_info(text)
 
 
-def test_a_name_means_the_model_whatever_lies_in_the_working_folder(stand_in, checkpoint, tmp_path, monkeypatch):
+def test_a_name_means_the_model_whatever_lies_in_the_working_folder(shipped_folder, checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(checkpoint, DEFAULT)
     shutil.copy(checkpoint, "mine")
-    weights = stand_in / f"{DEFAULT}.safetensors"
+    weights = shipped_folder / f"{DEFAULT}.safetensors"
     assert find_checkpoint(DEFAULT) == find_checkpoint(Path(DEFAULT)) == find_checkpoint() == weights
     assert find_checkpoint(tmp_path / DEFAULT) == tmp_path / DEFAULT
     assert find_checkpoint("mine") == Path("mine")
 
 
-def test_half_precision_answers_nearly_as_full(stand_in, checkpoint, drawn_photos):
+def test_half_precision_answers_nearly_as_full(shipped_folder, checkpoint, drawn_photos):
     photos = sorted(drawn_photos.glob("*.jpg"))
     half, full = (list(package.load(path).grade_many(photos, workers=0)) for path in (None, checkpoint))
     ours, theirs = (np.log([each.probabilities for each in answers]) for answers in (half, full))
@@ -174,7 +177,7 @@ LEARNED = "The model has learned from {} of these photos"
 
 
 @pytest.mark.sample
-def test_measuring_on_photos_it_learned_from_says_so(stand_in, biranet, split_folder, tmp_path):
+def test_measuring_on_photos_it_learned_from_says_so(shipped_folder, biranet, split_folder, tmp_path):
     of_part = read_manifest(split_folder)["split"].value_counts()
     learned, choosing = of_part["train"], of_part["validation"]
     # In the folder it was trained on, by the split.
@@ -190,7 +193,7 @@ def test_measuring_on_photos_it_learned_from_says_so(stand_in, biranet, split_fo
     assert "Nobody knows" not in notes
 
 
-def test_other_versions_of_its_photos_are_known(stand_in, biranet, drawn_photos, split_folder, tmp_path):
+def test_other_versions_of_its_photos_are_known(shipped_folder, biranet, drawn_photos, split_folder, tmp_path):
     """Whoever measures it on the published files has other bytes than those it was trained on."""
     from PIL import Image
 
@@ -223,7 +226,7 @@ def test_other_versions_of_its_photos_are_known(stand_in, biranet, drawn_photos,
 
 @pytest.mark.real
 def test_published_files_are_known_by_the_small_ones_it_learned_from(
-    stand_in, write_card, biranet, real_data, tmp_path
+    shipped_folder, write_card, biranet, real_data, tmp_path
 ):
     originals = pd.read_csv(real_data / "originals" / "index.csv", dtype=str).groupby("source").head(6)
     small = pd.read_csv(real_data / "labels.csv", dtype=str)
@@ -235,16 +238,16 @@ def test_published_files_are_known_by_the_small_ones_it_learned_from(
         table[["file", "grade", "group"]].to_csv(labels, index=False)
         answer = biranet("prepare", folder, prepared[folder], "--labels", labels, "--size", 64, "--workers", 0)
         assert answer.status == 0
-    weights = stand_in / f"{DEFAULT}.safetensors"
+    weights = shipped_folder / f"{DEFAULT}.safetensors"
     model, info = load_checkpoint(weights)
     learned = tuple(read_manifest(prepared[real_data])["fingerprint"])
     save_checkpoint(weights, model, dataclasses.replace(info, training_set_fingerprints=learned))
-    write_card(stand_in)
+    write_card(shipped_folder)
     notes, _ = said_of(biranet, prepared[real_data / "originals"], tmp_path / "report", "--split", "all")
     assert LEARNED.format(6) in notes
 
 
-def test_photos_it_has_not_learned_from_are_not_claimed(stand_in, biranet, tmp_path):
+def test_photos_it_has_not_learned_from_are_not_claimed(shipped_folder, biranet, tmp_path):
     from biranet.photos.drawn.synthetic import balanced_grades, draw_folder
 
     labels = draw_folder(tmp_path / "new", balanced_grades(12), seed=99, width_px=160, height_px=128)

@@ -59,10 +59,10 @@ def test_a_training_starts_from_a_checkpoint_and_says_so(checkpoint, split_folde
     assert answer.err == "biranet: --resume keeps the settings of the run; leave --from out\n"
 
 
-def test_python_names_the_start_as_the_command_line_does(stand_in, split_folder, tmp_path):
+def test_python_names_the_start_as_the_command_line_does(shipped_folder, split_folder, tmp_path):
     model = ModelConfig(backbone="test_resnet", pretrained=False, freeze="none")
     config = TrainConfig(epochs=1, model=model, data=DataConfig(image_size=64, batch_size=8, workers=0))
-    shipped = stand_in / "idrid_lite0.safetensors"
+    shipped = shipped_folder / "idrid_lite0.safetensors"
     for number, start in enumerate(("idrid_lite0", str(shipped), shipped)):
         run = tmp_path / str(number)
         train(split_folder, run, config, start=start)
@@ -87,12 +87,12 @@ def test_weights_that_are_not_those_of_the_description_are_refused(checkpoint):
             load_start(start._replace(weights=weights), model, start.info.model)
 
 
-def test_a_report_says_what_the_start_had_learned_from(stand_in, split_folder, biranet, tmp_path, monkeypatch):
+def test_a_report_says_what_the_start_had_learned_from(shipped_folder, split_folder, biranet, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = ("train", split_folder, "--from", "idrid_lite0", "--out", "run", *FEW)
     assert biranet(*train).status == 0
     answer = biranet("evaluate", "run/last.safetensors", split_folder, "--split", "all", "--workers", 0)
-    learned = load_checkpoint(stand_in / "idrid_lite0.safetensors")[1].training_set_fingerprints
+    learned = load_checkpoint(shipped_folder / "idrid_lite0.safetensors")[1].training_set_fingerprints
     note = f"The model that the training started from had learned from {len(learned)} of these photos, as they are or"
     assert answer.status == 0 and note in answer.out
     facts = json.loads((tmp_path / "report" / "metrics.json").read_text())["facts"]
