@@ -19,7 +19,8 @@ class Predicted(NamedTuple):
         probabilities: Of the five grades, before any rule, (N, 5), float32, summing to 1.
         attention: Mask of each stream, (N, streams, h, w), float32 in [0, 1].
         evidence: How much each cell moved the referral score, (N, h, w), float32, in units of log-odds
-            (`biranet.learning.evidence`); None where the engine does not say.
+            (`biranet.learning.evidence`), in finer cells than those of the attention; None where the engine does not
+            say.
         lesions: What a lesion branch found: the share of each cell that is each of `biranet.lesion_kinds.KINDS`,
             (N, 5, h, w), float32 in [0, 1]; None where there is no branch.
         lesion_evidence: How much each kind of lesion moved the referral score, (N, 4), float32, in units of log-odds.
