@@ -5,6 +5,7 @@ visits there were, which the bootstrap over visits tells, and which seeds, which
 """
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,7 +116,8 @@ def compare_sizes(
 
     Args:
         small: Answers as `sum_up` takes them, of photos shown small.
-        large: Of the same photos in the same seeds and folds, shown large.
+        large: Of the same photos in the same seeds and folds, shown large; the folders they were prepared from may
+            differ, but not the names of their files.
         arms: Names of arms that both have.
         resamples: How many sets of visits are drawn.
 
@@ -126,6 +128,9 @@ def compare_sizes(
         InputError: If they are not the same photos in the same seeds and folds.
     """
     same = ["seed", "file", "group", "grade", "fold"]
+    small, large = (
+        answers.assign(file=[PurePosixPath(file).name for file in answers["file"]]) for answers in (small, large)
+    )
     both = small.merge(large, on=same, suffixes=("_small", "_large"))
     if not len(both) == len(small) == len(large):
         raise InputError("the answers are not of the same photos in the same seeds and folds; give both runs the same")
