@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +15,12 @@ from biranet.config import DataConfig, OptimizerConfig
 from biranet.errors import InputError
 from biranet.grades import GRADE_COUNT
 from biranet.learning.attention_loss import attention_loss
-from biranet.learning.data import sample_epoch, sampling_chances
+from biranet.learning.data import sampling_chances
 from biranet.learning.linear import PENALTIES, choose_penalty, fit_logistic
 from biranet.learning.loss import make_loss
-from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.learning.split import allocate
 from studies.cached_maps import PLAIN
+from studies.cached_training import Rows, draw_batches, fit, show_views
 from studies.claims.arms import Arm, Head, Probe
 from studies.claims.maps import VIEWS
 
@@ -180,36 +180,29 @@ def train_and_ask(
     torch.manual_seed(fold.seed)
     network = arm.build(maps.shape[2]).to(memory_format=torch.channels_last)
     config = dataclasses.replace(OPTIMIZER, lr=rate, loss=arm.loss)
-    optimizer, loss = make_optimizer(network, config), make_loss(config)
-    schedule, grades = Schedule(optimizer, config, steps), torch.tensor(fold.grades)
-    for step, (batch, views) in enumerate(_batches(fold, learned, steps)):
-        schedule.before_step(step)
-        optimizer.zero_grad()
+    loss, grades = make_loss(config), torch.tensor(fold.grades)
+
+    def loss_of(batch: Rows, views: Rows) -> Tensor:
         output = network(maps[batch, views])
-        try:
-            total = loss(output.logits, grades[batch])
-        except FloatingPointError:
-            return None
-        if arm.taught:
-            drawn = fold.drawn[batch, views, None].expand_as(output.attention)
-            total = total + arm.taught * attention_loss(output.attention, drawn)
-        total.backward()
-        optimizer.step()
+        of_grades: Tensor = loss(output.logits, grades[batch])
+        if not arm.taught:
+            return of_grades
+        drawn = fold.drawn[batch, views, None].expand_as(output.attention)
+        return of_grades + arm.taught * attention_loss(output.attention, drawn)
+
+    draws = dataclasses.replace(DRAWS, draws_per_epoch=DRAWS.batch_size * steps)
+    batches = draw_batches(fold.grades, learned, draws, fold.seed, epoch=0)
+    try:
+        fit(network, config, show_views(batches, VIEWS, np.random.default_rng(fold.seed)), loss_of)
+    except FloatingPointError:
+        return None
     shares = _ask(network, maps[torch.from_numpy(asked), PLAIN])
     return shares if np.isfinite(shares).all() else None
 
 
-def _batches(fold: Fold, learned: NDArray[np.int64], steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw photos, and which view of each, for every step."""
-    draws = dataclasses.replace(DRAWS, draws_per_epoch=DRAWS.batch_size * steps)
-    rows = torch.from_numpy(learned[sample_epoch(fold.grades[learned], draws, fold.seed, 0)])
-    views = torch.from_numpy(np.random.default_rng(fold.seed).integers(VIEWS, size=len(rows)))
-    return zip(rows.view(steps, -1), views.view(steps, -1), strict=True)
-
-
 @torch.inference_mode()
 def _ask(network: nn.Module, maps: Tensor) -> Shares:
-    shares: Shares = network.eval()(maps).logits.double().softmax(dim=1).numpy()
+    shares: Shares = network(maps).logits.double().softmax(dim=1).numpy()
     return shares
 
 

@@ -14,15 +14,12 @@ from torch import Tensor, nn
 
 from biranet.config import TrainConfig
 from biranet.grades import GRADE_COUNT
-from biranet.learning.data import sample_epoch
 from biranet.learning.flip import FlipAverage
 from biranet.learning.loss import make_loss
 from biranet.learning.model import BilinearHead, Output, Stream
-from biranet.learning.schedule import Schedule, make_optimizer
+from studies.cached_training import Rows, draw_batches, fit, show_views
 
 _SMALLEST_DEVIATION = 1e-3
-
-Rows = npt.NDArray[np.int64]
 
 
 class Shown(NamedTuple):
@@ -81,23 +78,21 @@ def train(shown: Shown, rows: Rows, config: TrainConfig, gain: float) -> LesionB
         gain: See `LesionBiraNet`.
     """
     torch.manual_seed(config.seed)
-    network = LesionBiraNet(shown.maps.shape[2], shown.lesions[rows], gain).train()
-    loss, optimizer = make_loss(config.optimizer), make_optimizer(network, config.optimizer)
-    batches = -(-len(rows) // config.data.batch_size)
-    schedule = Schedule(optimizer, config.optimizer, config.epochs * batches)
-    grades = torch.from_numpy(shown.grades)
+    network = LesionBiraNet(shown.maps.shape[2], shown.lesions[rows], gain)
+    loss, batches = make_loss(config.optimizer), []
     for epoch in range(config.epochs):
-        drawn = rows[sample_epoch(shown.grades[rows], config.data, config.seed, epoch)]
-        views = np.random.default_rng([config.seed, epoch, 1]).integers(shown.maps.shape[1], size=len(drawn))
-        for batch in range(batches):
-            schedule.before_step(epoch * batches + batch)
-            its = slice(batch * config.data.batch_size, (batch + 1) * config.data.batch_size)
-            with torch.autocast("cpu", torch.bfloat16):  # half the time; the head computes in float32 all the same
-                output = network(shown.maps[drawn[its], views[its]].float(), shown.lesions[drawn[its]])
-            optimizer.zero_grad()
-            loss(output.logits, grades[drawn[its]]).backward()
-            optimizer.step()
-    return network.eval()
+        random = np.random.default_rng([config.seed, epoch, 1])
+        drawn = draw_batches(shown.grades, rows, config.data, config.seed, epoch)
+        batches += show_views(drawn, shown.maps.shape[1], random)
+
+    def loss_of(batch: Rows, views: Rows) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):  # half the time; the head computes in float32 all the same
+            output = network(shown.maps[batch, views].float(), shown.lesions[batch])
+        of_grades: Tensor = loss(output.logits, torch.from_numpy(shown.grades[batch]))
+        return of_grades
+
+    fit(network, config.optimizer, batches, loss_of)
+    return network
 
 
 @torch.inference_mode()

@@ -10,19 +10,16 @@ from torch import Tensor, nn
 
 from biranet.config import TrainConfig
 from biranet.learning.attention_loss import attention_loss
-from biranet.learning.data import sample_epoch
 from biranet.learning.evidence import explain
 from biranet.learning.flip import FlipAverage
 from biranet.learning.loss import make_loss
 from biranet.learning.model import BiraNet
-from biranet.learning.schedule import Schedule, make_optimizer
 from biranet.lesion_kinds import KINDS, LESIONS
 from studies.cached_maps import MIRRORED, PLAIN, Maps
+from studies.cached_training import Rows, draw_batches, fit, show_views
 
 RED, BRIGHT = ("MA", "HE"), ("EX", "SE")
 """Lesions that are blood, and lesions that are not."""
-
-Rows = NDArray[np.int64]
 
 
 class Answers(NamedTuple):
@@ -95,25 +92,21 @@ def fit_heads(
     """
     torch.manual_seed(seed)
     network = BiraNet(nn.Identity(), nn.Identity(), maps.features.shape[2]).to(memory_format=torch.channels_last)
-    loss, optimizer = make_loss(config.optimizer), make_optimizer(network, config.optimizer)
-    size = config.data.batch_size
-    schedule = Schedule(optimizer, config.optimizer, config.epochs * -(-len(rows) // size))
-    random, step = np.random.default_rng(seed), 0
-    for epoch in range(config.epochs):
-        drawn = rows[sample_epoch(grades[rows], config.data, seed, epoch)]
-        for batch in np.split(drawn, range(size, len(drawn), size)):
-            schedule.before_step(step)
-            views = random.integers(maps.features.shape[1], size=len(batch))
-            output = network(maps.features[batch, views].float())
-            total = loss(output.logits, torch.from_numpy(grades[batch]))
-            if lesson.kinds:
-                taught = attention_loss(output.attention, lesson.shares(maps.shares[batch, views]))
-                total = total + lesson.weight * taught
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            step += 1
-    return network.eval()
+    loss = make_loss(config.optimizer)
+
+    def loss_of(batch: Rows, views: Rows) -> Tensor:
+        output = network(maps.features[batch, views].float())
+        of_grades: Tensor = loss(output.logits, torch.from_numpy(grades[batch]))
+        if not lesson.kinds:
+            return of_grades
+        return of_grades + lesson.weight * attention_loss(output.attention, lesson.shares(maps.shares[batch, views]))
+
+    batches = [
+        batch for epoch in range(config.epochs) for batch in draw_batches(grades, rows, config.data, seed, epoch)
+    ]
+    random = np.random.default_rng(seed)
+    fit(network, config.optimizer, show_views(batches, maps.features.shape[1], random), loss_of)
+    return network
 
 
 @torch.inference_mode()

@@ -40,10 +40,11 @@ from biranet.learning.split import allocate, split_photos
 from biranet.manifest import FOLD_PREFIX
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps, cache_maps
+from studies.cached_training import Rows
 from studies.claims.maps import principal_directions, project
 from studies.commands import add_photos_and_weights, command_parser, exit_status_of, run_as_command
 from studies.shipped.steps import FOLDS, read_config
-from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, Rows, answer, fit_heads
+from studies.taught.heads import LESSONS, UNTAUGHT, Answers, Lesson, answer, fit_heads
 from studies.taught.photos import Photos, find_photos
 from studies.taught.sums import sum_up_finding, sum_up_grading
 from studies.trainings import fingerprint_of_inputs, mark_folder

@@ -13,11 +13,12 @@ from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.evaluation.intervals import measure_some, paired_differences
 from biranet.lesion_kinds import KINDS, LESIONS
 from studies.cached_maps import DRAWN
+from studies.cached_training import Rows
 from studies.evidence.maps import Seen, to_grid
 from studies.evidence.measures import by_chance, on_lesions
 from studies.evidence.sums import CHANCE, compare
 from studies.idrid.analysis import pool
-from studies.taught.heads import BRIGHT, RED, UNTAUGHT, Answers, Lesson, Rows, maps_of
+from studies.taught.heads import BRIGHT, RED, UNTAUGHT, Answers, Lesson, maps_of
 from studies.taught.photos import Photos
 
 MEASURED_PX = 320
