@@ -62,10 +62,10 @@ class Lesions(Command):
                 grader = load(device=self.device) if own is None else Grader(own)
                 pictures = Pictures(folder, self.overlay_opacity, grader)
             with stop_signals() as stopped:
-                for row, told in lesion_rows(reader, listed, pictures):
+                for row, lines in lesion_rows(reader, listed, pictures):
                     rows.append(row)
                     if len(rows) <= _SHOWN:
-                        print("\n".join(told))
+                        print("\n".join(lines))
                     if stopped:
                         break
             write_typed(out, COLUMNS, rows)

@@ -32,14 +32,14 @@ def with_own_maps(
     Returns:
         The attention of each stream and the evidence; and the caption with a line about each.
     """
-    known = [] if evidence is None else [evidence_map(evidence)]
-    notes = (*([ATTENTION_NOTE] if len(attention) else []), *([EVIDENCE_NOTE] if known else []))
-    return [*attention_maps(attention), *known], caption._replace(lines=(*caption.lines, *notes))
+    evidence_maps = [] if evidence is None else [evidence_map(evidence)]
+    notes = (*([ATTENTION_NOTE] if len(attention) else []), *([EVIDENCE_NOTE] if evidence_maps else []))
+    return [*attention_maps(attention), *evidence_maps], caption._replace(lines=(*caption.lines, *notes))
 
 
 def draw_answer(
     original: Original,
-    seen: Pixels,
+    image: Pixels,
     maps: Sequence[NamedMap],
     caption: Caption,
     opacity: float,
@@ -49,7 +49,7 @@ def draw_answer(
 
     Args:
         original: Where the photo can be read.
-        seen: What the network saw of it, (H, H, 3), uint8, RGB.
+        image: What the network saw of it, (H, H, 3), uint8, RGB.
         maps: Maps of what the network saw.
         caption: What to write under it.
         opacity: How strongly colours cover the photo, from 0 to 1.
@@ -59,20 +59,20 @@ def draw_answer(
         InputError: If the opacity is no number from 0 to 1.
     """
     if lesions is not None:
-        caption = tell_lesions(caption, lesions.drawn, lesions.told)
+        caption = tell_lesions(caption, lesions.drawn, lesions.sentences)
 
     def draw(photo: Pixels, cut: Cut, heading: str, note: str) -> Picture:
-        said = caption._replace(heading=heading, lines=(*caption.lines, *filter(None, (note, DISCLAIMER))))
+        whole_caption = caption._replace(heading=heading, lines=(*caption.lines, *filter(None, (note, DISCLAIMER))))
         if lesions is None:
-            return draw_sheet(photo, cut, maps, said, opacity=opacity)
+            return draw_sheet(photo, cut, maps, whole_caption, opacity=opacity)
         first = outline(photo, dataclasses.replace(lesions.maps, cut=cut), lesions.drawn)
-        said = said._replace(heading=f"{heading}, with outlines")
-        return draw_sheet(photo, cut, maps, said, opacity=opacity, first=first)
+        whole_caption = whole_caption._replace(heading=f"{heading}, with outlines")
+        return draw_sheet(photo, cut, maps, whole_caption, opacity=opacity, first=first)
 
     try:
         note = "" if original.cut.shows_all else "A grey line is around what the network saw."
-        return draw(original.read(seen), original.cut, "The photo as it was taken", note)
+        return draw(original.read(image), original.cut, "The photo as it was taken", note)
     except (PhotoError, MemoryError, cv2.error) as error:
         why = str(error) if isinstance(error, PhotoError) else "that takes more memory than there is"
         note = f"The photo as it was taken is not shown: {why}."
-    return draw(seen, Cut.whole(len(seen)), "What the network saw", note)
+    return draw(image, Cut.whole(len(image)), "What the network saw", note)

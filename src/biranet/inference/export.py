@@ -193,10 +193,10 @@ class _Calibrated(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         image = normalize(pixels, self.normalization)
-        told = explain(self.model, image, self.temperature, self.concluding)
-        logits, attention = told.output
-        masks, *known = ((maps,) if maps.shape[1] else () for maps in (attention, *told[1:]))
-        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *chain(*known)
+        explained = explain(self.model, image, self.temperature, self.concluding)
+        logits, attention = explained.output
+        masks, *outputs = ((maps,) if maps.shape[1] else () for maps in (attention, *explained[1:]))
+        return (logits / self.temperature).softmax(dim=1), *masks, logits.softmax(dim=1), *chain(*outputs)
 
 
 def _as_onnx(predictor: TorchPredictor, outputs: list[str]) -> bytes:
@@ -272,14 +272,14 @@ _Answers = Mapping[str, NDArray[np.floating]]
 
 def _answers(predictor: Predictor, photos: Pixels) -> _Answers:
     """Answer as `grade` does, in the order of the outputs; without those that the model does not have."""
-    told = predictor.predict(photos)
+    predicted = predictor.predict(photos)
     answers = {
-        PROBABILITIES: decide(told.probabilities, predictor.info.rules).probabilities,
-        ATTENTION: told.attention if told.attention.shape[1] else None,
-        RAW_PROBABILITIES: told.probabilities,
-        EVIDENCE: None if told.evidence is None else told.evidence[:, None],
-        LESIONS: told.lesions,
-        LESION_EVIDENCE: told.lesion_evidence,
+        PROBABILITIES: decide(predicted.probabilities, predictor.info.rules).probabilities,
+        ATTENTION: predicted.attention if predicted.attention.shape[1] else None,
+        RAW_PROBABILITIES: predicted.probabilities,
+        EVIDENCE: None if predicted.evidence is None else predicted.evidence[:, None],
+        LESIONS: predicted.lesions,
+        LESION_EVIDENCE: predicted.lesion_evidence,
     }
     return {name: values for name, values in answers.items() if values is not None}
 

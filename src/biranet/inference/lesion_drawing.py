@@ -126,7 +126,7 @@ def draw_lesions(
     photo: NDArray[np.uint8],
     maps: LesionMaps,
     thresholds: Mapping[str, float],
-    told: Mapping[str, str],
+    findings: Mapping[str, str],
     graded: Graded,
     *,
     opacity: float = 0.0,
@@ -137,30 +137,30 @@ def draw_lesions(
         photo: The upright photo, (H, W, 3), uint8, RGB.
         maps: What was found in it.
         thresholds: As for `outline`.
-        told: What was found, in words, by kind.
+        findings: What was found, in words, by kind.
         graded: What a model that grades says of it.
         opacity: As for `outline`.
     """
-    caption = tell_lesions(graded.caption, thresholds, told)
+    caption = tell_lesions(graded.caption, thresholds, findings)
     heading = "The photo as it was taken, with outlines"
     caption = caption._replace(lines=(*caption.lines, DISCLAIMER), heading=heading)
     drawn = outline(photo, maps, thresholds, opacity=opacity)
     return draw_sheet(photo, graded.cut, graded.maps, caption, first=drawn)
 
 
-def tell_lesions(said: Caption, thresholds: Mapping[str, float], told: Mapping[str, str]) -> Caption:
+def tell_lesions(caption: Caption, thresholds: Mapping[str, float], findings: Mapping[str, str]) -> Caption:
     """Add to what is written under a picture what its outlines are.
 
     Args:
-        said: What is written already.
+        caption: What is written already.
         thresholds: As for `outline`.
-        told: What was found, in words, by kind.
+        findings: What was found, in words, by kind.
     """
-    words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in told.items() if kind in thresholds]
-    colors = [*[None] * len(said.lines), *(COLORS[kind][1] for kind in told if kind in thresholds)]
-    words += [f"{each}." for kind, each in told.items() if kind not in thresholds]
+    words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in findings.items() if kind in thresholds]
+    colors = [*[None] * len(caption.lines), *(COLORS[kind][1] for kind in findings if kind in thresholds)]
+    words += [f"{each}." for kind, each in findings.items() if kind not in thresholds]
     notes = (describe_scale(thresholds), LESIONS_NOTE)
-    return said._replace(lines=(*said.lines, *words, *notes), colors=colors)
+    return caption._replace(lines=(*caption.lines, *words, *notes), colors=colors)
 
 
 def describe_scale(thresholds: Mapping[str, float]) -> str:

@@ -109,7 +109,7 @@ def measure_lesions(
 def measure_marks(
     finder: LesionFinder,
     photos: Sequence[tuple[Path, str]],
-    log: Callable[[str], None] = lambda told: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure how many lesions are counted in photos that have none.
 

@@ -36,12 +36,12 @@ def draw_lesion_panel(find: Callable[[Path], Lesions], photos: Path, row: "pd.Se
     """
     path = photos / row["file"]
     try:
-        found = find(path)
+        lesions = find(path)
     except PhotoError as error:
         raise InputError(f"cannot draw the lesions of {path}: {error}; name the folder that was prepared") from error
-    if found.sha256 != row["sha256"]:
+    if lesions.sha256 != row["sha256"]:
         raise InputError(f"{path} is not the photo that was prepared; name the folder that was")
-    return _overlay(found, found.outlined(most_px=LESIONS_SIZE_PX))
+    return _overlay(lesions, lesions.outlined(most_px=LESIONS_SIZE_PX))
 
 
 def draw_own_lesions(
@@ -58,26 +58,26 @@ def draw_own_lesions(
     width_px, height_px, left_px, top_px, side_px = (int(row[name]) for name in GEOMETRY_COLUMNS)
     cut = Cut(Field(left_px, top_px, side_px), width_px, height_px)
     maps = LesionMaps(shares, cut, len(image))
-    found = Lesions(row["file"], maps, thresholds, Path(row["file"]), row["sha256"])
+    lesions = Lesions(row["file"], maps, thresholds, Path(row["file"]), row["sha256"])
     scale = min(1.0, LESIONS_SIZE_PX / len(image))
     on_image = dataclasses.replace(maps, cut=Cut.whole(len(image)))
     smaller = resize(image, scaled_px(len(image), scale))
-    return _overlay(found, outline(smaller, on_image, found.drawn, scale=scale))
+    return _overlay(lesions, outline(smaller, on_image, lesions.drawn, scale=scale))
 
 
-def _overlay(found: Lesions, outlined: Pixels) -> Overlay:
-    drawn, not_told = found.drawn, _too_small(found)
-    counts = {kind: f" {each.count}" for kind, each in found.findings.items()}
+def _overlay(lesions: Lesions, outlined: Pixels) -> Overlay:
+    drawn, not_told = lesions.drawn, _too_small(lesions)
+    counts = {kind: f" {each.count}" for kind, each in lesions.findings.items()}
     names = {**LESIONS, DISC: "optic disc"}
     words = {kind: f"{names[kind]}{counts.get(kind, '')} ({share:.2f})" for kind, share in drawn.items()}
-    label = f"lesions, {found.maps.seen_px} pixels across the field, outlined from the share in brackets on"
+    label = f"lesions, {lesions.maps.seen_px} pixels across the field, outlined from the share in brackets on"
     label = f"{label if drawn else 'lesions'}{not_told}"
-    told = ", ".join(f"{COLORS[kind][0]}: {each}" for kind, each in words.items())
+    alt_text = ", ".join(f"{COLORS[kind][0]}: {each}" for kind, each in words.items())
     legend = [("#" + bytes(COLORS[kind][1]).hex(), each) for kind, each in words.items()]
-    return Overlay(label, outlined, told or "nothing is outlined", legend)
+    return Overlay(label, outlined, alt_text or "nothing is outlined", legend)
 
 
-def _too_small(found: Lesions) -> str:
+def _too_small(lesions: Lesions) -> str:
     """Name the kinds that were not looked for, since the image is too small."""
-    kinds = [LESIONS[kind] for kind, each in found.findings.items() if each.count is None]
+    kinds = [LESIONS[kind] for kind, each in lesions.findings.items() if each.count is None]
     return f"; too small to see {', '.join(kinds)}" if kinds else ""

@@ -104,8 +104,8 @@ class GradingFinder:
         if size_px not in (None, seen_px):
             raise InputError(f"{setting('size_px')} must be {seen_px}, not {size_px}")
         prepared = prepare_photo(source, self.predictor.info.preparation)
-        seen = resize(prepared.pixels, seen_px)  # through the same bytes as to a grade
-        shares = self.predictor.predict(seen[None]).lesions
+        image = resize(prepared.pixels, seen_px)  # through the same bytes as to a grade
+        shares = self.predictor.predict(image[None]).lesions
         if shares is None:
             raise InputError(f"{self.predictor.origin} gives no maps of lesions; export it again")
         return LesionMaps(shares[0], prepared.cut, seen_px)

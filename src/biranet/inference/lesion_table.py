@@ -57,19 +57,19 @@ def lesion_rows(
             if reason := photos.refused.get(file):
                 raise PhotoError("unreadable", reason)
             data = open_source(file).data  # read once, for its picture, too
-            found = reader.find(data, name=name)
+            lesions = reader.find(data, name=name)
         except PhotoError as error:
             yield row | {"status": error.status, "reason": str(error)}, [f"{name}: {error}"]
             continue
-        told = [f"{name}, {found.maps.seen_px} pixels across the field:"]
-        for kind, finding in found.findings.items():
+        lines = [f"{name}, {lesions.maps.seen_px} pixels across the field:"]
+        for kind, finding in lesions.findings.items():
             row |= {f"{kind}_{column}": value for column, value in zip(_OF_KIND, _values(finding), strict=True)}
-            told.append(f"  {describe_finding(LESIONS[kind], finding)}")
-        reasons = dict.fromkeys(finding.not_told for finding in found.findings.values() if finding.not_told)
-        told += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
+            lines.append(f"  {describe_finding(LESIONS[kind], finding)}")
+        reasons = dict.fromkeys(finding.not_told for finding in lesions.findings.values() if finding.not_told)
+        lines += [f"  {reason[0].upper()}{reason[1:]}." for reason in reasons]
         if pictures is not None:
-            told += _save_picture(pictures.folder / picture_name(str(file)), data, found, pictures)
-        yield row | {"pixels_across": found.maps.seen_px, "not_told": "; ".join(reasons)}, told
+            lines += _save_picture(pictures.folder / picture_name(str(file)), data, lesions, pictures)
+        yield row | {"pixels_across": lesions.maps.seen_px, "not_told": "; ".join(reasons)}, lines
 
 
 class Pictures(NamedTuple):
@@ -86,12 +86,12 @@ class Pictures(NamedTuple):
     grader: Grader
 
 
-def _save_picture(path: Path, photo: bytes, found: Lesions, how: Pictures) -> list[str]:
+def _save_picture(path: Path, photo: bytes, lesions: Lesions, how: Pictures) -> list[str]:
     """Draw the picture of a photo; where it cannot be read at its full size, say so."""
-    tasks = [PhotoTask(photo, name=found.file)]
+    tasks = [PhotoTask(photo, name=lesions.file)]
     [[(_, answer)]] = how.grader.grade_tasks(tasks, batch_size=1, workers=0, keep_ungradable=False)
     try:
-        picture = found.picture(answer, opacity=how.opacity)
+        picture = lesions.picture(answer, opacity=how.opacity)
     except (PhotoError, MemoryError) as error:
         return [f"  No picture: {error if isinstance(error, PhotoError) else 'it takes more memory than there is'}."]
     write_bytes(path, picture.jpeg())

@@ -80,10 +80,10 @@ class Lesions:
         return shown
 
     @property
-    def told(self) -> dict[str, str]:
+    def sentences(self) -> dict[str, str]:
         """What was found, in words, by kind."""
-        told = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in self.findings.items()}
-        return told | ({DISC: "the optic disc"} if DISC in self.drawn else {})
+        sentences = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in self.findings.items()}
+        return sentences | ({DISC: "the optic disc"} if DISC in self.drawn else {})
 
     def on_original(self) -> NDArray[np.float32]:
         """The shares in the pixels of the upright photo: (5, height_px, width_px); 0 where nothing was seen of it."""
@@ -129,7 +129,7 @@ class Lesions:
         from biranet.inference.lesion_drawing import draw_lesions  # what draws letters is for pictures alone
 
         graded = describe_answer(answer, self.file, self.maps.cut)
-        return draw_lesions(self._read(), self.maps, self.drawn, self.told, graded, opacity=opacity)
+        return draw_lesions(self._read(), self.maps, self.drawn, self.sentences, graded, opacity=opacity)
 
     def _read(self) -> Pixels:
         file = open_source(self.source)
@@ -154,8 +154,8 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
     if answer is None or answer.grade is None or answer.probabilities is None:
         why = f": {answer.reason}" if answer is not None and answer.reason else ""
         return Graded(Caption(f"Lesions, no grade{why}", (), (file,) if file else ()), cut)
-    said = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
-    caption = caption_of(file, *said, answer.model)
+    stated = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
+    caption = caption_of(file, *stated, answer.model)
     if answer.lesion_evidence is not None:
         moved = tell_lesion_evidence(answer.lesion_evidence, answer.probabilities)
         caption = caption._replace(lines=(*caption.lines, moved))

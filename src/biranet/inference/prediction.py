@@ -172,6 +172,6 @@ class Prediction:
         if maps is None:
             maps, caption = with_own_maps(self.attention, self.evidence, caption)
         if self.lesion_evidence is not None:
-            told = tell_lesion_evidence(self.lesion_evidence, self.probabilities)
-            caption = caption._replace(lines=(*caption.lines, told))
+            moved = tell_lesion_evidence(self.lesion_evidence, self.probabilities)
+            caption = caption._replace(lines=(*caption.lines, moved))
         return draw_answer(self.original, self.photo, maps, caption, opacity, self.lesions)

@@ -153,10 +153,10 @@ def _count_learned(info: CheckpointInfo, manifest: pd.DataFrame, photos: pd.Data
     return {"learned_from_unknown": len(photos)} if info.training_set_digest else {}
 
 
-def _count_copies(learned: Sequence[str], measured: Sequence[str]) -> int:
+def _count_copies(training: Sequence[str], measured: Sequence[str]) -> int:
     """How many of the measured photos are near-identical to one learned from, directly or through others."""
-    sets = connected_components(len(learned) + len(measured), near_identical_pairs([*learned, *measured]))
-    return int(np.isin(sets[len(learned) :], sets[: len(learned)]).sum())
+    sets = connected_components(len(training) + len(measured), near_identical_pairs([*training, *measured]))
+    return int(np.isin(sets[len(training) :], sets[: len(training)]).sum())
 
 
 class MeasuredPhotos(NamedTuple):

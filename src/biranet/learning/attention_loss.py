@@ -51,6 +51,6 @@ def attention_loss(attention: Tensor, shares: Tensor) -> Tensor:
     total = drawn.sum(dim=2, keepdim=True)
     taught = total > EPSILON  # not where a cell is NaN
     target = torch.where(taught, drawn / total, 0)
-    looked = weights / weights.sum(dim=2, keepdim=True).clamp_min(EPSILON)
-    divergence = torch.xlogy(target, target) - target * looked.clamp_min(EPSILON).log()
+    spread = weights / weights.sum(dim=2, keepdim=True).clamp_min(EPSILON)
+    divergence = torch.xlogy(target, target) - target * spread.clamp_min(EPSILON).log()
     return divergence.sum() / taught.sum().clamp_min(1)

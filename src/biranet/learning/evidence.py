@@ -114,13 +114,15 @@ def explain(model: nn.Module, image: Tensor, temperature: float = 1.0, concludin
         torch.Size([2, 1, 4, 4])
     """
     seen = look(model, image)
-    told = (
+    concluded = (
         conclude(model, temperature, seen.vectors, *seen.maps)
         if concluding is None
         else Concluded(*concluding(seen.vectors, *seen.maps))
     )
-    lesions = told.attention[:, :0] if seen.lesions is None else seen.lesions
-    return Explained(Output(told.logits, told.attention), told.evidence, lesions, told.lesion_evidence)
+    lesions = concluded.attention[:, :0] if seen.lesions is None else seen.lesions
+    return Explained(
+        Output(concluded.logits, concluded.attention), concluded.evidence, lesions, concluded.lesion_evidence
+    )
 
 
 @torch.no_grad()
@@ -166,9 +168,11 @@ def conclude(model: nn.Module, temperature: float, vectors: Tensor, *maps: Tenso
 
 def _gradient_times_maps(model: nn.Module, score: Tensor, maps: Sequence[Tensor]) -> Tensor:
     gradients = torch.autograd.grad(score.sum(), maps)
-    told = [(each * gradient).sum(dim=1, keepdim=True).detach() for each, gradient in zip(maps, gradients, strict=True)]
-    straight = len(told) // 2 if isinstance(model, FlipAverage) else len(told)
-    turned = [*told[:straight], *(each.flip(-1) for each in told[straight:])]
+    products = [
+        (each * gradient).sum(dim=1, keepdim=True).detach() for each, gradient in zip(maps, gradients, strict=True)
+    ]
+    straight = len(products) // 2 if isinstance(model, FlipAverage) else len(products)
+    turned = [*products[:straight], *(each.flip(-1) for each in products[straight:])]
     return torch.stack(turned).sum(dim=0)
 
 

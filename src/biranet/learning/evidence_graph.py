@@ -34,11 +34,11 @@ def trace_conclusion(model: nn.Module, temperature: float, seen: Seen) -> fx.Gra
     # A number that is no other side of a tensor, or the trace would take them for one.
     taken = {side for tensor in (seen.vectors, *seen.maps, *model.state_dict().values()) for side in tensor.shape}
     images = next(number for number in count(2) if number not in taken)
-    given = [each[:1].expand(images, *each.shape[1:]) for each in (seen.vectors, *seen.maps)]
+    inputs = [each[:1].expand(images, *each.shape[1:]) for each in (seen.vectors, *seen.maps)]
     trace = make_fx(
         partial(_conclude, model, temperature), _GRADIENTS, tracing_mode="symbolic", _allow_non_fake_inputs=True
     )
-    return trace(*given)
+    return trace(*inputs)
 
 
 def _conclude(model: nn.Module, temperature: float, vectors: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:

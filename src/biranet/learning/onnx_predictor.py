@@ -104,8 +104,8 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
             f"onnxruntime {onnxruntime.__version__} cannot run {path}: {type(error).__name__}; a newer one may"
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
-    said = session.get_modelmeta().custom_metadata_map.get(onnx_file.DESCRIPTION, "")
-    described = onnx_file.parse_description(path, said)
+    description = session.get_modelmeta().custom_metadata_map.get(onnx_file.DESCRIPTION, "")
+    described = onnx_file.parse_description(path, description)
     inputs = {each.name: each for each in session.get_inputs() if each.type == "tensor(uint8)"}
     shape = inputs[onnx_file.IMAGE].shape if onnx_file.IMAGE in inputs else []
     onnx_file.check_graph(path, described.info, shape, {each.name for each in session.get_outputs()})
@@ -114,7 +114,7 @@ def open_onnx(content: bytes, path: Path) -> OnnxPredictor:
 
 def thread_count() -> int:
     """How many threads an engine may compute with: as many as torch would."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdecimal() and int(wanted):
-        return int(wanted)
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isdecimal() and int(stated):
+        return int(stated)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -41,13 +41,13 @@ def load_openvino(path: Path) -> OpenvinoPredictor:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": thread_count()}
     try:
         graph = openvino.Core().read_model(content)
-        said = graph.get_rt_info(["framework", onnx_file.DESCRIPTION]).astype(str)
+        description = graph.get_rt_info(["framework", onnx_file.DESCRIPTION]).astype(str)
         compiled = openvino.Core().compile_model(graph, "CPU", settings)
     except Exception as error:  # OpenVINO raises errors of many kinds
         raise InputError(
             f"openvino {openvino.__version__} cannot run {path}: {type(error).__name__}; another one may"
         ) from error
-    described = onnx_file.parse_description(path, said)
+    described = onnx_file.parse_description(path, description)
     pixels = [each for each in graph.inputs if onnx_file.IMAGE in each.names]
     shape = [side.get_length() if side.is_static else None for each in pixels for side in each.partial_shape]
     onnx_file.check_graph(path, described.info, shape, {each.any_name for each in graph.outputs})

@@ -80,12 +80,12 @@ class TorchPredictor:
         on_device = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         with evaluation_mode(self.model):
             image = normalize(on_device, self.info.normalization)
-            told = explain(self.model, image, self.info.rules.temperature)
+            explained = explain(self.model, image, self.info.rules.temperature)
         attention, evidence, lesions, of_lesions = (
-            values.float().cpu().numpy() for values in (told.output.attention, *told[1:])
+            values.float().cpu().numpy() for values in (explained.output.attention, *explained[1:])
         )
         return Predicted(
-            told.output.logits.float().softmax(dim=1).cpu().numpy(),
+            explained.output.logits.float().softmax(dim=1).cpu().numpy(),
             attention,
             evidence[:, 0] if evidence.shape[1] else None,
             lesions if lesions.shape[1] else None,

@@ -194,8 +194,8 @@ def _outline(drawn: npt.NDArray[np.uint8], cut: Cut, scale: float, width_px: int
             drawn[(line, columns) if vertical else (rows, line)] = _GREY
     if cut.field.disc is not None:
         part = drawn[rows, columns]
-        seen = cut.field.disc.scaled(scale).mask(part.shape[:2], columns.start, rows.start).astype(np.uint8)
-        around = cv2.dilate(seen, np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)) > seen
+        field = cut.field.disc.scaled(scale).mask(part.shape[:2], columns.start, rows.start).astype(np.uint8)
+        around = cv2.dilate(field, np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)) > field
         part[around] = _GREY
 
 

@@ -71,8 +71,8 @@ class Upload:
         patient = "" if is_empty(self.patient) else self.patient.strip()
         each = (values if len(values) > 1 else [*values, ""][:1] * len(self.files) for values in self.of_each.values())
         return [
-            Photo(name, data, _whose(name, _said(patient, *said), pattern))
-            for (name, data), *said in zip(self.files, *each, strict=True)
+            Photo(name, data, _whose(name, _said(patient, *values_of_photo), pattern))
+            for (name, data), *values_of_photo in zip(self.files, *each, strict=True)
         ]
 
 

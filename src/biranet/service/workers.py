@@ -102,26 +102,26 @@ class Workers:
                 self._changed.notify_all()
                 return True
         reason = "the file of the model holds another one now; start the service again"
-        self.note_failure(reason, told=reason)
+        self.note_failure(reason, sentence=reason)
         return False
 
     def refusal(self) -> RequestError:
         """What requests are told where none can grade now."""
-        told = self._told if self.failure is not None else ""
-        return RequestError(BUSY, told or "no process can grade now; try again in a moment", passes=not told)
+        sentence = self._told if self.failure is not None else ""
+        return RequestError(BUSY, sentence or "no process can grade now; try again in a moment", passes=not sentence)
 
-    def note_failure(self, reason: str, told: str = "") -> None:
+    def note_failure(self, reason: str, sentence: str = "") -> None:
         """Note that a worker could not load the model; where no other one can grade, nothing waits any longer.
 
         Args:
             reason: Why, for the log.
-            told: Why, for clients, where waiting does not help; it names no file of this machine.
+            sentence: Why, for clients, where waiting does not help; it names no file of this machine.
         """
         with self._changed:
             if self.loaded is not None:
                 LOG.error("a worker cannot grade: %s", reason)
             if not self._ready:
-                self.failure, self._told = InputError(reason), told
+                self.failure, self._told = InputError(reason), sentence
                 self._changed.notify_all()
         if self.failure is not None:
             self.queue.fail_waiting(self.refusal())
@@ -215,7 +215,9 @@ class _Feeder(threading.Thread):
             workers.note_early_end(f"end with status {process.exitcode} while they start")
             return False
         if isinstance(hello, ModelFailed):
-            workers.note_failure(hello.reason, told="the model can be loaded no more; the log of the service says why")
+            workers.note_failure(
+                hello.reason, sentence="the model can be loaded no more; the log of the service says why"
+            )
             return False
         if not workers.note_ready(hello):
             return False

@@ -71,11 +71,11 @@ class ChosenPhotos:
     told: list[str]
 
 
-def choose_photos(found: Sequence[MaskedPhoto], copies: Mapping[str, str] | None = None) -> ChosenPhotos:
+def choose_photos(masked: Sequence[MaskedPhoto], copies: Mapping[str, str] | None = None) -> ChosenPhotos:
     """Leave out what measures: the published test part, photos of the same patient or visit, and copies of its photos.
 
     Args:
-        found: Photos with masks.
+        masked: Photos with masks.
         copies: Photos of other parts that show the same as one of the test part, and which one, as
             `find_copies_of_test` finds them.
 
@@ -83,9 +83,9 @@ def choose_photos(found: Sequence[MaskedPhoto], copies: Mapping[str, str] | None
         InputError: If none is left.
     """
     copies = copies or {}
-    test = [photo for photo in found if photo.split == "test"]
+    test = [photo for photo in masked if photo.split == "test"]
     groups = {(photo.source, photo.group) for photo in test if photo.group}
-    others = [photo for photo in found if photo.split != "test"]
+    others = [photo for photo in masked if photo.split != "test"]
     of_other_visits = [photo for photo in others if (photo.source, photo.group) not in groups]
     photos = [photo for photo in of_other_visits if photo.file not in copies]
     sentences = []
