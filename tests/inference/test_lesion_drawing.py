@@ -1,10 +1,12 @@
 """Outlines of lesions on the pixels of the photo."""
 
+import cv2
 import numpy as np
 import pytest
 
 from biranet.errors import InputError
 from biranet.inference.lesion_drawing import COLORS, Graded, draw_lesions, outline
+from biranet.inference.lesion_findings import describe_lesions
 from biranet.learning.lesion_branch.maps import LesionMaps
 from biranet.lesion_kinds import KINDS
 from biranet.photos.cut import Cut
@@ -66,3 +68,16 @@ def test_words_of_a_picture(maps):
     assert "Green: haemorrhages: 1. microaneurysms: not looked for. Outlined are" in picture.alt_text
     assert "A program drew" in picture.alt_text
     assert "not a medical device" in picture.alt_text
+
+
+def test_as_many_lesions_are_outlined_as_are_counted():
+    """Interpolated shares pass a high threshold beside a group of high cells, and part cells that touch by a corner."""
+    shares = np.zeros((5, 64, 64), np.float32)
+    shares[1, 10:14, 10:14] = shares[1, 10:14, 16:20] = 0.93  # near the threshold, and nowhere above it
+    shares[1, 40, 40] = shares[1, 41, 41] = shares[1, 42, 40] = 0.95  # one, by its corners
+    maps = LesionMaps(shares, Cut.whole(640), 640)
+    counted = describe_lesions(maps, dict.fromkeys(KINDS, 0.94), dict.fromkeys(KINDS, 0))["HE"].count
+    for scale, side_px in ((1, 640), (0.3, 192)):
+        photo = np.zeros((side_px, side_px, 3), np.uint8)
+        covered = outline(photo, maps, {"HE": 0.94}, opacity=1, scale=scale).any(axis=2)
+        assert cv2.connectedComponents(covered.astype(np.uint8))[0] - 1 == counted == 1

@@ -45,6 +45,9 @@ LESIONS_NOTE = "A program drew these outlines, not an ophthalmologist."
 
 _LINE_FRACTION = 1 / 1200
 """Width of a line, of the photo's longer side."""
+_EDGE = 0.35
+"""Where the edge of a lesion lies between a cell that counts, 1, and one that does not, 0: cells that touch by a corner
+are one lesion, and there interpolation gives 0.352 or more."""
 
 
 def outline(
@@ -109,9 +112,11 @@ def _lesions_and_lines(
     width_px = max(2, round(_LINE_FRACTION * longer_side_px))
     around = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     for kind, threshold in thresholds.items():
-        lesion = (maps.cut.sample(maps.shares[KINDS.index(kind)], scale) >= threshold).astype(np.uint8)
+        cells = (maps.shares[KINDS.index(kind)] >= threshold).astype(np.uint8)
         if kind == DISC:
-            lesion = _largest_part(lesion)  # there is one, and `find_disc` takes no other for it
+            cells = _largest_part(cells)  # there is one, and `find_disc` takes no other for it
+        # Not from where on the interpolated share reaches the threshold: beside peaks it does where no cell counts.
+        lesion = (maps.cut.sample(cells.astype(np.float32), scale) >= _EDGE).astype(np.uint8)
         yield kind, lesion > 0, cv2.dilate(lesion, around) > lesion
 
 
