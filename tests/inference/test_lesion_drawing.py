@@ -65,7 +65,7 @@ def named(maps):
 def test_words_of_a_picture(maps):
     told = {"HE": "haemorrhages: 1", "MA": "microaneurysms: not looked for"}
     picture = draw_lesions(np.zeros((240, 300, 3), np.uint8), maps, {"HE": 0.5}, told, named(maps))
-    assert "Green: haemorrhages: 1. microaneurysms: not looked for. Outlined are" in picture.alt_text
+    assert "Green: haemorrhages: 1. Microaneurysms: not looked for. Outlined are" in picture.alt_text
     assert "A program drew" in picture.alt_text
     assert "not a medical device" in picture.alt_text
 

@@ -163,7 +163,7 @@ def tell_lesions(caption: Caption, thresholds: Mapping[str, float], findings: Ma
     """
     words = [f"{COLORS[kind][0].capitalize()}: {each}." for kind, each in findings.items() if kind in thresholds]
     colors = [*[None] * len(caption.lines), *(COLORS[kind][1] for kind in findings if kind in thresholds)]
-    words += [f"{each}." for kind, each in findings.items() if kind not in thresholds]
+    words += [f"{each[0].upper()}{each[1:]}." for kind, each in findings.items() if kind not in thresholds]
     notes = (describe_scale(thresholds), LESIONS_NOTE)
     return caption._replace(lines=(*caption.lines, *words, *notes), colors=colors)
 

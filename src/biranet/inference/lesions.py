@@ -81,8 +81,11 @@ class Lesions:
 
     @property
     def sentences(self) -> dict[str, str]:
-        """What was found, in words, by kind."""
-        sentences = {kind: describe_finding(LESIONS[kind], finding) for kind, finding in self.findings.items()}
+        """What was found, in words, by kind; of a kind that was not looked for, why."""
+        sentences = {
+            kind: each.not_told if each.count is None else describe_finding(LESIONS[kind], each)
+            for kind, each in self.findings.items()
+        }
         return sentences | ({DISC: "the optic disc"} if DISC in self.drawn else {})
 
     def on_original(self) -> NDArray[np.float32]:
