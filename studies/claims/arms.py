@@ -26,6 +26,9 @@ LENGTHS = (25, 100)
 LENGTHS_OF_LINEAR = (25, 100, 400)
 """Those of a head that is one linear layer, which costs next to nothing."""
 
+LONGER = 4
+"""So many times as long as the longest one is a longer training."""
+
 RECIPE_RATE = 1e-3
 """Rate by which the model that ships is trained; too low for a linear layer in so few steps."""
 
@@ -72,6 +75,20 @@ class Probe:
 
 
 Arm = Head | Probe
+
+
+def lengthened(arm: Arm) -> Arm:
+    """Let a head that chooses its length choose among longer trainings and a lower rate as well.
+
+    Example:
+        >>> head = lengthened(Head("BiRA-Net", _biranet, rates=(1e-3, 5e-3), lengths=(25, 100)))
+        >>> head.rates, head.lengths
+        ((0.0002, 0.001, 0.005), (25, 100, 400))
+    """
+    if isinstance(arm, Probe) or len(arm.lengths) == 1:
+        return arm
+    lowest, longest = min(RATES_OF_RANET), LONGER * max(arm.lengths)
+    return dataclasses.replace(arm, rates=tuple(sorted({lowest, *arm.rates})), lengths=(*arm.lengths, longest))
 
 
 def settings_of(arm: Arm) -> dict[str, Any]:
@@ -145,6 +162,12 @@ ARMS = CORE | FURTHER
 
 UNTUNED = ("probe_untuned", "plain_untuned")
 """Controls that were meant to be tuned badly."""
+
+
+def known_arms(*, longer: bool = False) -> dict[str, Arm]:
+    """Give all arms, by name; `longer` lets heads choose among longer trainings, too."""
+    return {name: lengthened(arm) for name, arm in ARMS.items()} if longer else ARMS
+
 
 COMPARISONS = (
     ("probe", PROBE, METHOD),

@@ -1,13 +1,13 @@
 """Put the claims of the method to a fair test: heads alone, on the features of one frozen backbone.
 
-OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--size PX]
+OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbone-weights FILE [--size PX] [--longer]
 
 PREPARED: the photos, prepared at the size they are shown at, that of the recipe or --size, or larger. FOLDER: photos
 with masks of lesions, some of them the same (docs/datasets.md says how that is told); without it, no attention is
-taught. FILE: the backbone's ImageNet weights. Each seed divides the photos anew into folds by visit. In each fold every
-arm chooses its rate and length on photos that are held back of those it learns from, learns from all of these, and
-answers for the fold. What is finished stands in the working folder of --out, so the same command goes on after a stop,
-and adds arms and seeds that are new:
+taught. FILE: the backbone's ImageNet weights. --longer lets heads choose among longer trainings. Each seed divides the
+photos anew into folds by visit. In each fold every arm chooses its rate and length on photos that are held back of
+those it learns from, learns from all of these, and answers for the fold. What is finished stands in the working folder
+of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
 
     maps/       what the backbone makes of each photo
     parts/      choice and answers, one file an arm in a fold
@@ -40,7 +40,7 @@ from biranet.photos.audit import find_duplicate_sets
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.cached_maps import PLAIN, Maps
-from studies.claims.arms import ARMS, CORE, FURTHER, UNTUNED, Arm, Head, settings_of
+from studies.claims.arms import ARMS, CORE, FURTHER, UNTUNED, Arm, Head, known_arms, settings_of
 from studies.claims.drawings import draw
 from studies.claims.maps import VIEWS, principal_directions, project, see_photos
 from studies.claims.sums import sum_up
@@ -71,13 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_photos_and_weights(parser)
     parser.add_argument("--masks", metavar="FOLDER", type=Path)
     parser.add_argument("--size", metavar="PX", type=int, help="side of the images; that of the recipe when not given")
+    parser.add_argument("--longer", action="store_true", help="let heads choose among longer trainings, too")
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
     parser.add_argument("--arms", metavar="NAME", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS)
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("runs", "claims"))
     parser.add_argument("--results", metavar="FOLDER", type=Path, default=HERE / "results")
     given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: run(given, {name: ARMS[name] for name in given.arms}))
+    known = known_arms(longer=given.longer)
+    return exit_status_of(__file__, lambda: run(given, {name: known[name] for name in given.arms}))
 
 
 def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
@@ -109,12 +111,12 @@ def run(given: argparse.Namespace, arms: Mapping[str, Arm]) -> None:
     collect(given, config, photos, divisions, arms)
 
 
-def _depends_on(given: argparse.Namespace, config: TrainConfig, arms: Mapping[str, Arm]) -> dict[str, Any]:
+def _depends_on(given: argparse.Namespace, config: TrainConfig, arms: dict[str, Arm]) -> dict[str, Any]:
     """All that a part depends on; of arms those that are not asked for too, so that they can be added."""
     return fingerprint_of_inputs(
         given.prepared,
         config,
-        arms={name: settings_of(arm) for name, arm in {**ARMS, **arms}.items()},
+        arms={name: settings_of(arm) for name, arm in (known_arms(longer=given.longer) | arms).items()},
         optimizer=dataclasses.asdict(OPTIMIZER),
         draws=dataclasses.asdict(DRAWS),
         channels=CHANNELS,
@@ -221,6 +223,7 @@ def collect(
     about = {
         "software": software,
         "image_size": config.data.image_size,
+        "longer": given.longer,
         "photos": len(photos),
         "groups": int(photos["group"].nunique()),
         "grades": np.bincount(photos["grade"].astype(int), minlength=5).tolist(),

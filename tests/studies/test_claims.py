@@ -17,7 +17,7 @@ from biranet.errors import InputError
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.audit import find_duplicate_sets
 from studies.claims import page, run, sizes, sums
-from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head, Probe
+from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head, Probe, known_arms
 from studies.claims.maps import principal_directions, project
 from studies.claims.training import Fold, answer, choose, train_and_ask
 
@@ -36,7 +36,7 @@ SMALL = {
 def words(prepared, folder, **more):
     """What the command is given."""
     paths = {"recipe": folder / "recipe.toml", "out": folder / "out", "results": folder / "results"}
-    given = {"masks": None, "backbone_weights": None, "size": None, "seeds": 2}
+    given = {"masks": None, "backbone_weights": None, "size": None, "longer": False, "seeds": 2}
     return argparse.Namespace(prepared=prepared, **(given | paths | more))
 
 
@@ -89,6 +89,17 @@ def test_it_goes_on_where_it_was_stopped_and_to_the_same_answers(finished, prepa
 def test_parts_of_a_changed_arm_are_not_mixed(finished, prepared, changed):
     with pytest.raises(InputError, match="begun with other settings"):
         run.run(words(prepared, finished), SMALL | changed)
+
+
+def test_longer_trainings_are_chosen_among_where_a_length_is_and_mixed_with_no_others(finished, prepared):
+    for name, arm in known_arms(longer=True).items():
+        if isinstance(arm, Head) and len(ARMS[name].lengths) > 1:
+            assert arm.lengths == (*ARMS[name].lengths, 4 * max(ARMS[name].lengths))
+            assert set(ARMS[name].rates) <= set(arm.rates) and min(arm.rates) == 2e-4
+        else:
+            assert arm == ARMS[name]
+    with pytest.raises(InputError, match="begun with other settings"):
+        run.run(words(prepared, finished, longer=True), SMALL)
 
 
 @pytest.mark.parametrize(("name", "value"), [("CHANNELS", 8), ("HELD_BACK", 0.5), ("LESIONS", ("MA", "HE"))])
