@@ -20,13 +20,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from biranet.config import ReportConfig, SplitConfig, TrainConfig
+from biranet.config import SplitConfig, TrainConfig
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
-from biranet.files import write_bytes
 from biranet.learning.calibrate import calibrate_on_predictions
 from biranet.learning.checkpoint_file import info_of, write_info
-from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.learning.run_folder import LAST_NAME
 from biranet.learning.shipped_models import DEFAULT, SHIPPED
 from biranet.learning.tensors import open_checkpoint
 from biranet.learning.torch_predictor import load_predictor
@@ -34,12 +33,10 @@ from biranet.learning.train import train_or_resume
 from biranet.learning.training import TrainingPlan
 from biranet.locks import exclusive_file
 from biranet.manifest import read_manifest
-from biranet.reports.notes import Note
-from biranet.reports.report import write_report
-from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
 from studies.shipped.card import write_card
+from studies.shipped.measured import OTHER_FOLDS, measure_answers
 from studies.shipped.ship import ship
 from studies.shipped.steps import FOLDS, OUTER, read_config, split_copy, training_parser
 from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part
@@ -71,26 +68,14 @@ def make(prepared: Path, config: TrainConfig, out: Path, results: Path, shipped:
         folds = split_copy(prepared, out / "folds", OUTER)
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
     write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
-    write_report(
-        out / "report",
+    measure_answers(
         decide_cross_fitted([read_predictions(path) for path in answers], config.calibration),
+        out / "report",
+        results / "cross_validated.json",
         title=f"{DEFAULT}, cross-validated",
-        config=ReportConfig(),
-        provenance=Provenance(
-            (
-                Note(
-                    "method",
-                    "Grades and decisions of a fold come from rules that were fitted on the answers for the other "
-                    "folds.",
-                ),
-            ),
-            {
-                "Measured on": f"{FOLDS} folds by group, every photo by models that had not seen it",
-                **software_versions(),
-            },
-        ),
+        method=OTHER_FOLDS,
+        on=f"{FOLDS} folds by group, every photo by models that had not seen it",
     )
-    write_bytes(results / "cross_validated.json", (out / "report" / "metrics.json").read_bytes())
 
     everything = split_copy(prepared, out / "all", SplitConfig(validation=0, calibration=0, test=0))
     run = out / "final"

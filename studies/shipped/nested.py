@@ -33,13 +33,13 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from biranet.config import CalibrationConfig, ReportConfig, SplitConfig, TrainConfig
+from biranet.config import CalibrationConfig, SplitConfig, TrainConfig
 from biranet.decisions.cross_fit import decide_by_fold
 from biranet.decisions.fit import check_disjoint, fit_rules
 from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
-from biranet.files import write_bytes, write_json
-from biranet.learning.run_folder import LAST_NAME, software_versions
+from biranet.files import write_json
+from biranet.learning.run_folder import LAST_NAME
 from biranet.learning.shipped_models import DEFAULT
 from biranet.learning.split import split_photos
 from biranet.learning.torch_predictor import load_predictor
@@ -48,11 +48,9 @@ from biranet.learning.training import TrainingPlan
 from biranet.locks import exclusive_file
 from biranet.manifest import FOLD_PREFIX, fold_columns, read_manifest
 from biranet.reports.compare import compare
-from biranet.reports.notes import Note
-from biranet.reports.report import write_report
-from biranet.reports.table_provenance import Provenance
 from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
+from studies.shipped.measured import measure_answers
 from studies.shipped.options import (
     FLIP_MODES,
     OPTIONS,
@@ -74,10 +72,9 @@ from studies.shipped.steps import (
 )
 from studies.trainings import fingerprint_of_inputs, mark_folder, predict_test_part
 
-_METHOD = Note(
-    "method",
+_METHOD = (
     "Rules of a fold were fitted on answers for a quarter of the photos it learned from, by a model that had not "
-    "learned from that quarter.",
+    "learned from that quarter."
 )
 
 INNER = SplitConfig(test=0.25, validation=0, calibration=0)
@@ -264,14 +261,14 @@ def collect(out: Path, config: TrainConfig, results: Path) -> None:
             calibration = dataclasses.replace(config.calibration, decoder=option.decoder)
             parts.append(decide_with_rules_fitted_on(quarter, answers, calibration))
         tables[name] = pd.concat(parts, ignore_index=True)
-        write_report(
-            out / "nested" / name,
+        measure_answers(
             tables[name],
+            out / "nested" / name,
+            results / kept,
             title=f"{DEFAULT}, {name} inside the folds",
-            config=ReportConfig(),
-            provenance=Provenance((_METHOD,), {"Measured on": f"{FOLDS} folds by group", **software_versions()}),
+            method=_METHOD,
+            on=f"{FOLDS} folds by group",
         )
-        write_bytes(results / kept, (out / "nested" / name / "metrics.json").read_bytes())
     compared = compare(tables)
     about_both = ("n", "groups", "names", "differences", "ci_method")
     write_json(results / "nested_difference.json", {key: compared[key] for key in about_both})

@@ -28,8 +28,9 @@ from biranet.validated import validated
 from near import near
 from studies.shipped import card as card_script
 from studies.shipped import make as command
-from studies.shipped import ship, steps
+from studies.shipped import ship, steps, stretches
 from studies.shipped.outside import read_outside
+from studies.stretches import number_of
 
 RELEASED = {
     "IDRiD_004": [0.0054, 0.0190, 0.1285, 0.5373, 0.3098],
@@ -63,6 +64,27 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
         answered = table.loc[table["fold"] == str(fold), "file"]
         assert set(folds.loc[answered, f"fold_{fold}"]) == {"test"}
         assert not set(folds.loc[answered, "group"]) & set(folds[folds[f"fold_{fold}"] == "train"]["group"])
+
+
+def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared, tiny_recipe, tmp_path):
+    (tmp_path / "recipe.toml").write_text(tiny_recipe)
+    assert stretches.main(_words(prepared, tmp_path)[:-1]) == 0
+    photos = graded_photos(read_manifest(prepared)).set_index("file")
+    table = pd.read_csv(tmp_path / "results" / "out_of_stretch.csv")
+    assert sorted(table["file"]) == sorted(photos.index)
+    folds = read_manifest(tmp_path / "out" / "stretches" / "folds").set_index("file")
+    order = photos.index.to_series().map(number_of)
+    for fold in range(steps.FOLDS):
+        answered = table.loc[table["fold"] == fold, "file"]
+        assert set(folds.loc[answered, f"fold_{fold}"]) == {"test"}
+        taught = folds.index[folds[f"fold_{fold}"] == "train"]
+        assert sorted([*answered, *taught]) == sorted(photos.index)
+        assert not set(photos.loc[answered, "group"]) & set(photos.loc[taught, "group"])
+    # In order: the median photo of a stretch stands behind that of the one before.
+    middles = [order[table.loc[table["fold"] == fold, "file"]].median() for fold in range(steps.FOLDS)]
+    assert middles == sorted(middles)
+    measured = json.loads((tmp_path / "results" / "stretches.json").read_text())
+    assert measured["n"] == len(photos)
 
 
 def test_a_fold_is_judged_by_rules_of_the_other_folds(made):

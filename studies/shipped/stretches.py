@@ -1,0 +1,73 @@
+"""Measure the model that ships by stretches of the numbering, whose visits are in order of time.
+
+OMP_NUM_THREADS=1 python -m studies.shipped.stretches prepared --backbone-weights FILE [--out FOLDER]
+
+Visits of one time are alike, so folds of visits are too easy: other visits of the same days have taught what answers.
+Here each fifth of the numbering, visits whole, is answered for by a network of the same recipe that has learned from
+the other four. Given again, the command goes on where it was stopped. In the working folder, that of make.py:
+
+    stretches/      the five runs, and their answers
+
+The answers, before any rule, go to results/out_of_stretch.csv, what was measured of them to results/stretches.json.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+
+import pandas as pd
+
+from biranet.config import TrainConfig
+from biranet.decisions.cross_fit import decide_cross_fitted
+from biranet.decisions.predictions import read_predictions
+from biranet.learning.shipped_models import DEFAULT
+from biranet.locks import exclusive_file
+from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest
+from biranet.tables import write_table
+from studies.commands import exit_status_of, run_as_command
+from studies.shipped.make import answer_fold
+from studies.shipped.measured import OTHER_FOLDS, measure_answers
+from studies.shipped.steps import FOLDS, copy_with_manifest, read_config, training_parser
+from studies.stretches import stretch_of
+from studies.trainings import fingerprint_of_inputs, mark_folder
+
+ANSWERS_NAME, MEASURED_NAME = "out_of_stretch.csv", "stretches.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    given = training_parser(__doc__).parse_args(arguments)
+    return exit_status_of(__file__, lambda: measure(given, read_config(given)))
+
+
+def measure(given: argparse.Namespace, config: TrainConfig) -> None:
+    """Do what this file is for."""
+    out = given.out / "stretches"
+    with exclusive_file(out / "lock", wait=True):
+        mark_folder(out, fingerprint_of_inputs(given.prepared, config))
+        folds = copy_with_manifest(given.prepared, out / "folds", divide_by_stretch(read_manifest(given.prepared)))
+    answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
+    write_table(given.results / ANSWERS_NAME, pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
+    measure_answers(
+        decide_cross_fitted([read_predictions(path) for path in answers], config.calibration),
+        out / "report",
+        given.results / MEASURED_NAME,
+        title=f"{DEFAULT}, by stretches of the numbering",
+        method=OTHER_FOLDS,
+        on=f"{FOLDS} stretches of the numbering, every photo by models that had not seen its stretch",
+    )
+
+
+def divide_by_stretch(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the manifest of photos folds, each of which answers for a stretch and learns from the others."""
+    photos = graded_photos(table)
+    stretch = pd.Series(stretch_of(photos, FOLDS), photos.index)
+    folds = {}
+    for fold in range(FOLDS):
+        parts = stretch.map({other: "test" if other == fold else "train" for other in range(FOLDS)})
+        folds[f"{FOLD_PREFIX}{fold}"] = parts.reindex(table.index, fill_value="")
+    return table.assign(**folds, split="")
+
+
+if __name__ == "__main__":
+    run_as_command(main)
