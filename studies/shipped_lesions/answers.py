@@ -17,8 +17,6 @@ from studies.lesion_grades.correction import Fitted, Learned, fit_correction
 from studies.lesion_grades.divisions import Folds, HeadName
 from studies.lesion_grades.look import LESION_PX, Arrays
 
-DIVISION = "visits"
-
 Values = npt.NDArray[np.float64]
 
 
@@ -28,18 +26,20 @@ class Photos(NamedTuple):
     Attributes:
         table: Their rows of the manifest, (N,).
         shares: What a BiRA-Net answers that has not seen their visit, (N, 5).
+        division: How they are divided, `visits` or `stretches`.
         folds: By which lesion heads were held back, (N,).
         kept: What was seen of each.
     """
 
     table: pd.DataFrame
     shares: Values
+    division: str
     folds: Folds
     kept: Sequence[Arrays]
 
     def vectors(self, fold: int | None) -> Values:
         """Vectors of lesions, (N, V), by heads that know nothing of the photo's fold, nor of another one."""
-        names = (HeadName.of(DIVISION, own, own if fold is None else fold) for own in self.folds.tolist())
+        names = (HeadName.of(self.division, own, own if fold is None else fold) for own in self.folds.tolist())
         each = [kept[f"lesions_{max(LESION_PX)}_{name}"] for kept, name in zip(self.kept, names, strict=True)]
         return np.stack(each).astype(np.float64)
 
@@ -51,11 +51,12 @@ class Photos(NamedTuple):
         return Learned(self.shares[rows], self.vectors(fold)[rows], grades, balance, self.folds[rows])
 
 
-def join_answers(photos: pd.DataFrame, folds: Folds, kept: Sequence[Arrays], answers: Path) -> Photos:
+def join_answers(photos: pd.DataFrame, division: str, folds: Folds, kept: Sequence[Arrays], answers: Path) -> Photos:
     """Put what was seen of photos beside the answers for them, by the names of their files without folders.
 
     Args:
         photos: Rows of the manifest.
+        division: How they are divided.
         folds: Of each.
         kept: What was seen of each.
         answers: Predictions, out of fold; photos that have none are left out.
@@ -71,7 +72,7 @@ def join_answers(photos: pd.DataFrame, folds: Folds, kept: Sequence[Arrays], ans
     table = photos.iloc[rows].reset_index(drop=True)
     if (its["grade"].to_numpy(int) != table["grade"].to_numpy(int)).any():
         raise InputError(f"{answers} has other grades than the prepared photos")
-    return Photos(table, probabilities(its), folds[rows], [kept[row] for row in rows.tolist()])
+    return Photos(table, probabilities(its), division, folds[rows], [kept[row] for row in rows.tolist()])
 
 
 def correct_out_of_fold(photos: Photos, config: DataConfig) -> tuple[Values, list[Fitted]]:

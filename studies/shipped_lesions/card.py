@@ -17,6 +17,9 @@ from studies.shipped.card import card_parts, keep_external, run_card_command
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
+STRETCHES_NAME = "stretches"
+"""Folder of the results for what was measured by stretches of the numbering."""
+
 MEASURED = {
     "cross_validated": "out of fold, by visit, on {n} photographs (each graded by a network and looked at by a lesion "
     "head that had not seen its visit, corrected and decided by what was fitted on the other folds; too good for new "

@@ -28,17 +28,13 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from biranet.config import ReportConfig, TrainConfig, read_recipe
-from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.predictions import read_predictions
-from biranet.evaluation.intervals import paired_differences
-from biranet.files import read_json, sha256_of, write_bytes, write_json
+from biranet.files import read_json, sha256_of, write_json
 from biranet.inference.export import export_onnx
 from biranet.inference.lesion_measures import measure_lesions, measure_marks
 from biranet.inference.lesion_reader import GradingFinder
@@ -49,52 +45,27 @@ from biranet.learning.checkpoint_info import CheckpointInfo
 from biranet.learning.lesion_branch.grader import LesionGrader
 from biranet.learning.lesion_settings import LesionBranch
 from biranet.learning.onnx_predictor import load_onnx
-from biranet.learning.run_folder import software_versions
 from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT, SHIPPED, find_checkpoint
 from biranet.manifest import read_manifest
 from biranet.photos.datasets.masked import find_masked_photos
-from biranet.photos.datasets.masks import MaskedPhoto
 from biranet.photos.prepare import Preparation, prepare_photo
 from biranet.public_paths import public_name
-from biranet.reports.notes import Note
-from biranet.reports.report import write_report
-from biranet.reports.table_provenance import Provenance
-from biranet.tables import write_table
 from biranet.version import software_version
-from studies.commands import command_parser, exit_status_of, run_as_command
-from studies.lesion_grades.bound import promise
+from studies.commands import exit_status_of, run_as_command
 from studies.lesion_grades.correction import Fitted, fit_correction
 from studies.lesion_grades.divisions import WHOLE, HeadName, divide
-from studies.lesion_grades.heads import CONFIG, Backbone, load_head
+from studies.lesion_grades.heads import load_head
 from studies.lesion_grades.look import BIRANET_PX, LESION_PX
-from studies.lesion_grades.looking import Looking, masked_teachers, masks_digest, teaching_photos
-from studies.lesion_grades.run import read_photos
-from studies.lesions.run import healthy_photos
 from studies.shipped.card import RESULTS as RESULTS_ALONE
-from studies.shipped.card import by_fold
-from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
-from studies.shipped_lesions.answers import (
-    DIVISION,
-    Photos,
-    as_predictions,
-    correct_out_of_fold,
-    join_answers,
-)
+from studies.shipped_lesions.answers import Photos, join_answers
+from studies.shipped_lesions.begin import Begun, Taught, begin, lesions_parser
 from studies.shipped_lesions.card import write_card
-from studies.shipped_lesions.healthy import (
-    PATCHES,
-    VIEWS,
-    Visits,
-    divide_healthy,
-    healthy_teachers,
-)
+from studies.shipped_lesions.grades import measure_grades
+from studies.shipped_lesions.healthy import Visits
 from studies.shipped_lesions.held_back import HeldBackFinder
 from studies.shipped_lesions.thresholds import raise_thresholds
-from studies.trainings import fingerprint_of_inputs, mark_folder, with_weights
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-
+DIVISION = "visits"
 SIZE_PX = max(LESION_PX)
 TIMED = 8
 """So many photos tell how long one takes."""
@@ -102,83 +73,23 @@ TIMED = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = command_parser(__doc__)
-    for name in ("prepared", "folder"):
-        parser.add_argument(name, metavar=name.upper(), type=Path)
-    parser.add_argument("--graded", metavar="TABLE", type=Path, required=True)
-    parser.add_argument("--work", metavar="FOLDER", type=Path, default=Path("runs", "shipped_lesions"))
-    parser.add_argument("--results", metavar="FOLDER", type=Path, default=RESULTS)
+    parser = lesions_parser(__doc__)
     parser.add_argument("--shipped", metavar="FOLDER", type=Path, default=SHIPPED, help="where the model is written to")
     given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: make(given))
+    return exit_status_of(__file__, lambda: make(begin(given)))
 
 
-class Taught(NamedTuple):
-    """What the lesion branch learns from.
-
-    Attributes:
-        masked: Photos with masks.
-        healthy: A photo of each of some visits with healthy eyes, and the visit.
-    """
-
-    masked: Sequence[MaskedPhoto]
-    healthy: Visits
-
-
-def make(given: argparse.Namespace) -> None:
+def make(begun: Begun) -> None:
     """Do what this file is for."""
-    config = read_recipe(SHIPPED_RECIPE)
-    own = read_photos(given.prepared)
-    folds = divide(own)[DIVISION]
-    healthy, beyond = divide_healthy(healthy_photos(given.graded, find_masked_photos(given.folder).photos))
-    taught = Taught(teaching_photos(given.folder), healthy)
-    mark_folder(given.work, depends_on(given, taught, config))
-    teachers = [*masked_teachers(given.folder, taught.masked), *healthy_teachers(healthy)]
-    backbone = Backbone(Path(DEFAULT), given.work / "backbone.onnx")
-    looking = Looking(backbone, given.work, own, {DIVISION: folds}, teachers)
-    looking.describe(given.results)
-    kept = looking.seen_own(given.prepared).kept
-    photos = join_answers(own, folds, kept, RESULTS_ALONE / "out_of_fold.csv")
-    measure_grades(photos, config, given.work, given.results)
-    thresholds = measure_masks_held_back(given, dict(zip(own["group"], folds.tolist(), strict=True)), taught)
-    write_model(given, photos, taught, thresholds, config)
-    measure_finder(given, beyond)
+    given, folds = begun.given, divide(begun.own)[DIVISION]
+    kept = begun.look(DIVISION, folds, given.results)
+    photos = join_answers(begun.own, DIVISION, folds, kept, RESULTS_ALONE / "out_of_fold.csv")
+    measure_grades(photos, begun.config, given.work / "report", given.results)
+    folds_of_visits = dict(zip(begun.own["group"], folds.tolist(), strict=True))
+    thresholds = measure_masks_held_back(given, folds_of_visits, begun.taught)
+    write_model(begun, photos, thresholds)
+    measure_finder(given, begun.beyond)
     write_card(given.results, given.shipped)
-
-
-def depends_on(given: argparse.Namespace, taught: Taught, config: TrainConfig) -> dict[str, Any]:
-    """Sum up what all that is kept in the working folder depends on; where files lie is no part of it."""
-    return fingerprint_of_inputs(
-        given.prepared,
-        with_weights(config, find_checkpoint(DEFAULT)),
-        masks_sha256=masks_digest(given.folder),
-        healthy=[sha256_of(path) for path, _ in taught.healthy],
-        heads=dataclasses.asdict(CONFIG),
-        patches=[VIEWS, PATCHES],
-    )
-
-
-def measure_grades(photos: Photos, config: TrainConfig, work: Path, results: Path) -> None:
-    """Write the corrected answers out of fold, and what was measured of them."""
-    corrected, fitted = correct_out_of_fold(photos, config.data)
-    table = as_predictions(photos, corrected)
-    write_table(results / "out_of_fold.csv", table)
-    decided = decide_cross_fitted(by_fold(table), config.calibration)
-    alone = decide_cross_fitted(by_fold(as_predictions(photos, photos.shares)), config.calibration)
-    note = Note("method", "Corrections and rules of a fold were fitted on the answers for the other folds.")
-    measured_on = f"{FOLDS} folds by visit; no network and no lesion head had seen the visit"
-    provenance = Provenance((note,), {"Measured on": measured_on, **software_versions()})
-    report = work / "report"
-    write_report(report, decided, title=LESIONS_DEFAULT, config=ReportConfig(), provenance=provenance)
-    write_bytes(results / "cross_validated.json", (report / "metrics.json").read_bytes())
-    [differences] = paired_differences([alone, decided])
-    difference = {
-        "software": software_version(),
-        "settings": [each.settings._asdict() for each in fitted],
-        "missed": {"alone": promise(alone), "corrected": promise(decided)},
-        "differences": differences,
-    }
-    write_json(results / "difference.json", difference)
 
 
 def measure_masks_held_back(given: argparse.Namespace, folds: Mapping[str, int], taught: Taught) -> dict[str, float]:
@@ -196,17 +107,11 @@ def measure_masks_held_back(given: argparse.Namespace, folds: Mapping[str, int],
     return raise_thresholds(best, HeldBackFinder(given.work, heads), list(heads))
 
 
-def write_model(
-    given: argparse.Namespace,
-    photos: Photos,
-    taught: Taught,
-    thresholds: Mapping[str, float],
-    config: TrainConfig,
-) -> None:
+def write_model(begun: Begun, photos: Photos, thresholds: Mapping[str, float]) -> None:
     """Write the model that ships."""
+    given, config, taught = begun.given, begun.config, begun.taught
     model, info = load_checkpoint(find_checkpoint(DEFAULT))
-    backbone = Backbone(Path(DEFAULT), given.work / "backbone.onnx")
-    head = load_head(backbone, given.work / "heads", WHOLE)
+    head = load_head(begun.backbone, given.work / "heads", WHOLE)
     listed = [f"{photo.source} {photo.file} {sorted(photo.masks.items())}" for photo in taught.masked]
     listed += [sha256_of(path) for path, _ in taught.healthy]
     branch = LesionBranch(

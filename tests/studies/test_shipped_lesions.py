@@ -1,6 +1,7 @@
 """The model that ships with a lesion branch: how its correction is fitted, and on what."""
 
 import shutil
+import types
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
-from biranet.config import DataConfig
+from biranet.config import DataConfig, read_recipe
 from biranet.decisions.calibration import fit_temperature
 from biranet.decisions.columns import PROBABILITIES
 from biranet.errors import InputError
+from biranet.files import read_json
 from biranet.learning.lesion_branch.grader import Correction
 from biranet.learning.lesion_branch.pooling import VALUES
 from biranet.learning.shipped_models import LESIONS_DEFAULT, SHIPPED
@@ -23,9 +26,9 @@ from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.heads import CONFIG, FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
 from studies.shipped.card import by_fold
-from studies.shipped.steps import FOLDS
+from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 from studies.shipped_lesions import card as card_script
-from studies.shipped_lesions import healthy
+from studies.shipped_lesions import healthy, stretches
 from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold, join_answers
 
 PHOTOS = 100
@@ -87,14 +90,14 @@ def test_the_network_corrects_as_was_fitted(learned):
     np.testing.assert_allclose(theirs.numpy(), fitted(learned.shares, learned.vectors), atol=1e-5)
 
 
-def photos_of(learned):
+def photos_of(learned, division="visits"):
     """Photos whose vectors say by which head they are: its folds are added to them."""
     kept = []
     for own, vector in zip(learned.folds.tolist(), learned.vectors, strict=True):
-        names = [HeadName.of("visits", own, other) for other in range(FOLDS)]
+        names = [HeadName.of(division, own, other) for other in range(FOLDS)]
         kept.append({f"lesions_{max(LESION_PX)}_{name}": vector + 0.01 * sum(name.left_out) for name in names})
     table = pd.DataFrame({"file": [f"p{row}.jpg" for row in range(PHOTOS)], "grade": learned.grades})
-    return Photos(table.assign(group=table["file"]), learned.shares, learned.folds, kept)
+    return Photos(table.assign(group=table["file"]), learned.shares, division, learned.folds, kept)
 
 
 def test_nothing_of_a_fold_has_a_say_in_its_answers(learned):
@@ -112,6 +115,33 @@ def test_nothing_of_a_fold_has_a_say_in_its_answers(learned):
     assert not np.array_equal(before, photos.shares)
 
 
+def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp_path):
+    """Photos without an answer belong to a stretch, and are not measured."""
+    learned = learned._replace(folds=np.arange(PHOTOS) * FOLDS // PHOTOS)
+    photos = photos_of(learned, "stretches")
+    answered = as_predictions(photos, photos.shares).drop(index=[0, 25, PHOTOS - 1])
+    answered.to_csv(tmp_path / "answers.csv", index=False)
+    folds_seen = []
+
+    class Begun:
+        given = types.SimpleNamespace(results=tmp_path / "results", work=tmp_path / "work")
+        own, config = photos.table, read_recipe(SHIPPED_RECIPE)
+
+        def look(self, division, folds, results):
+            folds_seen.append((division, folds.tolist(), results))
+            return photos.kept
+
+    stretches.measure(Begun(), tmp_path / "answers.csv")
+    assert folds_seen == [("stretches", learned.folds.tolist(), tmp_path / "results" / "stretches")]
+    measured = read_json(tmp_path / "results" / "stretches" / "cross_validated.json")
+    assert measured["n"] == PHOTOS - 3
+    corrected = pd.read_csv(tmp_path / "results" / "stretches" / "out_of_fold.csv")
+    before = roc_auc_score(answered["grade"] >= 2, answered[["p2", "p3", "p4"]].sum(axis=1))
+    assert roc_auc_score(corrected["grade"] >= 2, corrected[["p2", "p3", "p4"]].sum(axis=1)) > before + 0.1
+    difference = read_json(tmp_path / "results" / "stretches" / "difference.json")
+    assert {"alone", "corrected"} == difference["missed"].keys()
+
+
 def test_answers_are_joined_by_the_names_of_files(learned, tmp_path):
     photos = photos_of(learned)
     table = as_predictions(photos, photos.shares)
@@ -119,14 +149,14 @@ def test_answers_are_joined_by_the_names_of_files(learned, tmp_path):
     path = tmp_path / "answers.csv"
     shuffled = table.assign(file="other/" + table["file"]).sample(frac=1, random_state=1).iloc[:-1]
     shuffled.to_csv(path, index=False)
-    joined = join_answers(photos.table, photos.folds, photos.kept, path)
+    joined = join_answers(photos.table, photos.division, photos.folds, photos.kept, path)
     assert len(joined.table) == PHOTOS - 1
     rows = joined.table["file"].str[1:-4].astype(int).to_numpy()
     np.testing.assert_allclose(joined.shares, photos.shares[rows], atol=1e-12)
     assert list(joined.table["grade"]) == list(learned.grades[rows]) and set(PROBABILITIES) <= set(table)
     shuffled.assign(grade=4 - shuffled["grade"]).to_csv(path, index=False)
     with pytest.raises(InputError, match="has other grades than the prepared photos"):
-        join_answers(photos.table, photos.folds, photos.kept, path)
+        join_answers(photos.table, photos.division, photos.folds, photos.kept, path)
 
 
 def test_a_fast_head_is_the_head(tmp_path):
