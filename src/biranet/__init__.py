@@ -15,7 +15,7 @@ Research software, not a medical device.
 | prepared photographs as a data set of torch | `PreparedPhotos` |
 | a whole training, to log, tune and stop | `train`, `TrainConfig` with its four parts, `EpochResult`, `Progress` |
 | figures with intervals of anybody's predictions | `measure`, `SupportsArray` |
-| photographs as the network sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `Disc`, `Cut`, `Quality` |
+| photos as a model sees them | `prepare_photo`, `Preparation`, `Prepared`, `Field`, `FieldCircle`, `Cut`, `Quality` |
 | leaks, copies and contradictions found | `audit`, `Finding` |
 | a photograph of nobody, to try things on | `draw_photo` |
 | to catch what can go wrong | `BiranetError`, `InputError`, `PhotoError`, `RefusedError`, `InterruptedRunError` |
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from biranet.photos.prepare import Prepared as Prepared
     from biranet.photos.prepare import prepare_photo as prepare_photo
     from biranet.photos.quality import Quality as Quality
-    from biranet.photos.round_edge import Disc as Disc
+    from biranet.photos.round_edge import FieldCircle as FieldCircle
     from biranet.photos.sheet import Picture as Picture
 
     __version__: str
@@ -131,7 +131,7 @@ _HOMES = {
     "Preparation": "photos.prepare",
     "Prepared": "photos.prepare",
     "Field": "photos.field",
-    "Disc": "photos.round_edge",
+    "FieldCircle": "photos.round_edge",
     "Cut": "photos.cut",
     "Quality": "photos.quality",
     "audit": "photos.audit",
@@ -188,7 +188,7 @@ __all__ = [  # noqa: RUF022 - in the order of the reference
     "Preparation",
     "Prepared",
     "Field",
-    "Disc",
+    "FieldCircle",
     "Cut",
     "Quality",
     "audit",

@@ -17,7 +17,7 @@ from biranet.photos.prepare import Preparation, decode_prepared, prepare_photo
 from photo_files import ORIENTATIONS, encoded
 
 
-def disc(width_px, height_px, center, radius_px, around=0):
+def circle(width_px, height_px, center, radius_px, around=0):
     """A photo of a field with a little structure, and another level around it."""
     rows, columns = np.mgrid[:height_px, :width_px]
     wave = 120 + 20 * np.sin(rows / 9) * np.cos(columns / 11)
@@ -85,7 +85,7 @@ def png(photo):
 )
 @pytest.mark.parametrize("seen_px", [None, 200])
 def test_a_mark_comes_back_at_its_pixel(size, center, radius_px, places, seen_px):
-    assert_comes_back(disc(*size, center, radius_px), png, places, Preparation(size_px=320), seen_px)
+    assert_comes_back(circle(*size, center, radius_px), png, places, Preparation(size_px=320), seen_px)
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,24 @@ def test_a_jpeg_that_is_turned_and_decoded_small_gives_back_the_pixel(orientatio
     def jpeg(photo):
         return encoded(photo, "JPEG", quality=95, subsampling=0, exif=exif)
 
-    photo = disc(*size, center, radius_px)
+    photo = circle(*size, center, radius_px)
     assert all(side % scale for side in size)
     places = [(center[0] - radius_px // 2, center[1] + radius_px // 3)]
     assert_comes_back(photo, jpeg, places, Preparation(size_px=300), turn=ORIENTATIONS[orientation])
 
 
 def test_a_mark_comes_back_where_bands_are_left_out_and_where_the_field_is_a_disc_on_white():
-    band = disc(500, 400, (250, 170), 160)
+    band = circle(500, 400, (250, 170), 160)
     band[352:] = (240, 240, 240)
-    assert prepare_photo(png(band), Preparation(size_px=200)).field.disc is not None
+    assert prepare_photo(png(band), Preparation(size_px=200)).field.circle is not None
     assert_comes_back(band, png, [(180, 140)], Preparation(size_px=200))
-    white = disc(500, 400, (260, 190), 170, around=255)
-    assert prepare_photo(png(white), Preparation(size_px=200)).field.disc is not None
+    white = circle(500, 400, (260, 190), 170, around=255)
+    assert prepare_photo(png(white), Preparation(size_px=200)).field.circle is not None
     assert_comes_back(white, png, [(200, 260)], Preparation(size_px=200))
 
 
 def test_a_mark_comes_back_in_a_square_that_was_published_as_such_and_in_a_dicom():
-    wide = disc(300, 200, (150, 100), 90)
+    wide = circle(300, 200, (150, 100), 90)
     assert_comes_back(wide, png, [(100, 60)], Preparation(size_px=128, already_cropped=True))
 
     def dicom(photo):
@@ -136,7 +136,7 @@ def test_a_mark_comes_back_in_a_square_that_was_published_as_such_and_in_a_dicom
         dataset.save_as(buffer, enforce_file_format=True)
         return buffer.getvalue()
 
-    assert_comes_back(disc(460, 330, (230, 160), 150), dicom, [(300, 200)], Preparation(size_px=256))
+    assert_comes_back(circle(460, 330, (230, 160), 150), dicom, [(300, 200)], Preparation(size_px=256))
 
 
 CUT = Cut(Field(-10, 20, 100), 80, 140)

@@ -129,7 +129,7 @@ MIDDLE = (330.0, 250.0, 180.0)
 
 
 def lay(ground, x, y, radius, rim=None):
-    """A picture with the eye on it as a disc, in a lens with a rim of this level if one is given."""
+    """A picture with the eye on it as a circle, in a lens with a rim of this level if one is given."""
     scale = radius / EYE_RADIUS
     move = np.float32([[scale, 0, x - 199.5 * scale], [0, scale, y - 199.5 * scale]])
     size = ground.shape[1::-1]
@@ -151,7 +151,7 @@ def blobs(shape, color, seed):
 
 
 def assert_found(photo, x, y, radius, off_px):
-    """The square is that of the disc, and what the square holds beside it is black."""
+    """The square is that of the circle, and what the square holds beside it is black."""
     field = find_field(photo)
     height, width = photo.shape[:2]
     left, top = max(0, x - radius), max(0, y - radius)
@@ -217,7 +217,7 @@ def test_a_field_cut_straight_leaves_no_white_above_it():
     photo[:110] = 255
     field = find_field(photo)
     square = cut_field(photo, field, field.side_px)
-    assert abs(field.disc.top - 110) <= 5
+    assert abs(field.circle.top - 110) <= 5
     assert np.percentile(square[np.abs(np.arange(field.side_px) + field.top_px - 105) < 5], 99) < 30
 
 

@@ -8,7 +8,7 @@ from biranet.errors import InputError
 from biranet.photos.cut import Cut
 from biranet.photos.field import Field
 from biranet.photos.overlay import COLORS, SIGNED_COLORS, NamedMap, attention_maps, draw_attention, draw_map
-from biranet.photos.round_edge import Disc
+from biranet.photos.round_edge import FieldCircle
 
 PHOTO = np.random.default_rng(2).integers(0, 255, (60, 60, 3), dtype=np.uint8)
 BLACK = np.zeros((70, 70, 3), np.uint8)
@@ -98,10 +98,10 @@ def test_what_the_network_did_not_see_stays_and_a_line_is_around_the_rest():
         lines[50:52, 30:90].all() and lines[:50, 28:30].all() and lines[:50, 90:92].all() and not lines[:50, 40].any()
     )
     # What was black to it, because it lies around the field, has one too.
-    disc = Disc(60, 20, 20, bottom=30)
-    with_disc = drawn(np.ones((4, 4)), photo, Cut(Field(30, -10, 60, disc), 120, 80))
+    circle = FieldCircle(60, 20, 20, bottom=30)
+    with_circle = drawn(np.ones((4, 4)), photo, Cut(Field(30, -10, 60, circle), 120, 80))
     for place in ((20, slice(80, 83)), (slice(30, 33), 60)):
-        assert (with_disc[place] == 150).all(axis=1).any() and not (result[place] == 150).all(axis=1).any()
+        assert (with_circle[place] == 150).all(axis=1).any() and not (result[place] == 150).all(axis=1).any()
 
 
 def test_streams_are_named_and_drawn_alike():

@@ -18,7 +18,7 @@ from biranet.photos.cut import Cut
 from biranet.photos.drawn.synthetic import draw_photo
 from biranet.photos.field import Field
 from biranet.photos.overlay import NamedMap, draw_layer, draw_map
-from biranet.photos.round_edge import Disc
+from biranet.photos.round_edge import FieldCircle
 from biranet.service.uploads import OF_EACH
 from biranet.typed_tables import plain
 from photo_files import dicom_photo
@@ -287,8 +287,8 @@ def test_maps_lie_over_the_picture(served, tmp_path):
 def test_a_layer_is_what_is_drawn_over_a_photo():
     photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     values = np.random.default_rng(1).random((5, 5))
-    disc = Disc(40, 30, 20)
-    for field in (Field(15, 5, 50), Field(-10, -20, 100), Field(20, 10, 40, disc)):
+    circle = FieldCircle(40, 30, 20)
+    for field in (Field(15, 5, 50), Field(-10, -20, 100), Field(20, 10, 40, circle)):
         cut = Cut(field, 80, 60)
         drawn = draw_map(photo, cut, NamedMap("", values), opacity=1)
         layer = draw_layer(cut, NamedMap("", values))
@@ -296,7 +296,7 @@ def test_a_layer_is_what_is_drawn_over_a_photo():
         assert opaque.any() and ((layer[..., 3] == 0) | opaque).all()
         grey = (drawn == 150).all(axis=-1)  # the line around what the network saw
         np.testing.assert_array_equal(drawn[opaque & ~grey], layer[opaque & ~grey][:, :3])
-        np.testing.assert_array_equal(opaque[~disc.mask((60, 80))].any(), field.disc is None)
+        np.testing.assert_array_equal(opaque[~circle.mask((60, 80))].any(), field.circle is None)
 
 
 def test_the_card_of_the_model_is_told(served):

@@ -46,7 +46,7 @@ class Cut:
     def shows_all(self) -> bool:
         """Whether all of the photo is in the square, and nothing of it was made black."""
         whole = slice(0, self.height_px), slice(0, self.width_px)
-        return self.window() == whole and self.field.disc is None
+        return self.window() == whole and self.field.circle is None
 
     def to_original(self, points: _Floats, size_px: float) -> npt.NDArray[np.float64]:
         """Find in the photo what is seen at a place of the square.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from biranet.errors import PhotoError
 from biranet.photos.bands import find_interior
 from biranet.photos.circle import fit_circle
-from biranet.photos.round_edge import Disc, find_discs, redness
+from biranet.photos.round_edge import FieldCircle, find_circles, redness
 
 _THUMBNAIL_PX = 256
 _BLACK_LEVEL = 20
@@ -26,7 +26,7 @@ _MIN_THUMBNAIL_PX = 64
 _MIN_REDNESS = 40
 _MIN_CORNER_FRACTION = 0.3
 
-_UNBOUNDED_DISC = Disc(0, 0, np.inf)
+_UNBOUNDED_CIRCLE = FieldCircle(0, 0, np.inf)
 
 _SEVERAL_FIELDS = "the photo has several large lit parts, as a sheet of photographs has; cut it up"
 
@@ -39,29 +39,29 @@ class Field:
         left_px: First column of the square, below 0 where the photo is padded on the left.
         top_px: First row of the square, below 0 where the photo is padded at the top.
         side_px: Width and height of the square.
-        disc: The field itself where something else than darkness is around it, which is made black; else None. Its
+        circle: The field itself where something else than darkness is around it, which is made black; else None. Its
             radius is infinite where that is only bands along the edges of the photo.
 
     Example:
         >>> import biranet
         >>> biranet.Field(left_px=-2, top_px=3, side_px=100).scaled(2)
-        Field(left_px=-4, top_px=6, side_px=200, disc=None)
+        Field(left_px=-4, top_px=6, side_px=200, circle=None)
     """
 
     left_px: int
     top_px: int
     side_px: int
-    disc: Disc | None = None
+    circle: FieldCircle | None = None
 
     def scaled(self, scale: int) -> "Field":
         """The same square in a photo in which every pixel has become `scale` pixels a side."""
-        disc = None if self.disc is None else self.disc.scaled(scale)
-        return Field(self.left_px * scale, self.top_px * scale, self.side_px * scale, disc)
+        circle = None if self.circle is None else self.circle.scaled(scale)
+        return Field(self.left_px * scale, self.top_px * scale, self.side_px * scale, circle)
 
     def translated(self, right_px: int, down_px: int) -> "Field":
         """The same square where the photo begins further left and higher up by so much."""
-        disc = None if self.disc is None else self.disc.translated(right_px, down_px)
-        return Field(self.left_px + right_px, self.top_px + down_px, self.side_px, disc)
+        circle = None if self.circle is None else self.circle.translated(right_px, down_px)
+        return Field(self.left_px + right_px, self.top_px + down_px, self.side_px, circle)
 
 
 class _Box(NamedTuple):
@@ -79,7 +79,7 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
     The field is looked for on a thumbnail, without bands of one colour along its edges, which are made black: what is
     brighter than the dark corners, without small things such as camera tags, and, where its edge is an arc, completed
     to the circle, so that a shadow at the edge is not cut off. Where no corner is dark, or where what is lit is not
-    round or not alone, the field is the disc with a round edge, whatever is around it. A photo with neither is all
+    round or not alone, the field is the circle with a round edge, whatever is around it. A photo with neither is all
     field, unless two corners are far less red than its middle, and so no part of the eye. The square is up to one
     thumbnail pixel wider on each side than the field.
 
@@ -97,11 +97,11 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
         >>> photo = np.zeros((100, 160, 3), np.uint8)
         >>> _ = cv2.circle(photo, (80, 50), 40, (180, 90, 40), -1)
         >>> find_field(photo)
-        Field(left_px=39, top_px=9, side_px=83, disc=None)
+        Field(left_px=39, top_px=9, side_px=83, circle=None)
     """
     height_px, width_px = photo.shape[:2]
     step = max(1, min(round(max(height_px, width_px) / _THUMBNAIL_PX), height_px, width_px))
-    box, disc = _find_on_thumbnail(_thumbnail(photo, step))
+    box, circle = _find_on_thumbnail(_thumbnail(photo, step))
     left_px = max(0, int(np.floor((box.left - 1) * step)))
     top_px = max(0, int(np.floor((box.top - 1) * step)))
     # One step more than the thumbnail: it leaves out what does not fill a whole step at the right and at the bottom.
@@ -112,7 +112,7 @@ def find_field(photo: npt.NDArray[np.uint8]) -> Field:
         left_px=left_px - (side_px - (right_px - left_px)) // 2,
         top_px=top_px - (side_px - (bottom_px - top_px)) // 2,
         side_px=side_px,
-        disc=None if disc is None else disc.scaled(step),
+        circle=None if circle is None else circle.scaled(step),
     )
 
 
@@ -133,7 +133,7 @@ def cut_field(photo: npt.NDArray[np.uint8], field: Field, size_px: int) -> npt.N
 def cut_square(photo: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[np.uint8]:
     """Cut a photo to its field, and pad it with black to the square.
 
-    What lies around a field with a disc is made black.
+    What lies around a field with a circle is made black.
 
     Args:
         photo: Pixels (H, W, 3), uint8, RGB.
@@ -145,8 +145,8 @@ def cut_square(photo: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[np.uin
     height_px, width_px = photo.shape[:2]
     right_px, bottom_px = field.left_px + field.side_px, field.top_px + field.side_px
     part = photo[max(0, field.top_px) : bottom_px, max(0, field.left_px) : right_px]
-    if field.disc is not None:
-        part = part * field.disc.mask(part.shape[:2], max(0, field.left_px), max(0, field.top_px))[:, :, None]
+    if field.circle is not None:
+        part = part * field.circle.mask(part.shape[:2], max(0, field.left_px), max(0, field.top_px))[:, :, None]
     square = cv2.copyMakeBorder(
         part,
         max(0, -field.top_px),
@@ -187,18 +187,18 @@ def _thumbnail(photo: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _find_on_thumbnail(thumbnail: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
-    """Find box and disc of the field on a thumbnail (h, w, 3), bands along its edges left out."""
+def _find_on_thumbnail(thumbnail: npt.NDArray[np.uint8]) -> tuple[_Box, FieldCircle | None]:
+    """Find box and circle of the field on a thumbnail (h, w, 3), bands along its edges left out."""
     height, width = thumbnail.shape[:2]
     interior = find_interior(thumbnail)
     inner = np.ascontiguousarray(thumbnail[interior.top : interior.bottom, interior.left : interior.right])
     channels = [np.asarray(channel, dtype=np.uint8) for channel in cv2.split(inner)]
     _check_contrast(channels)
     # Fields are red: the brightest channel keeps their dark parts above the background.
-    box, disc = _find_box(inner, np.maximum.reduce(channels))
+    box, circle = _find_box(inner, np.maximum.reduce(channels))
     if inner.shape != thumbnail.shape:
-        disc = (
-            (disc or _UNBOUNDED_DISC)
+        circle = (
+            (circle or _UNBOUNDED_CIRCLE)
             .translated(interior.left, interior.top)
             .clipped(
                 interior.left or -np.inf,
@@ -208,7 +208,7 @@ def _find_on_thumbnail(thumbnail: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | N
             )
         )
     left, top, right, bottom = box
-    return _Box(left + interior.left, top + interior.top, right + interior.left, bottom + interior.top), disc
+    return _Box(left + interior.left, top + interior.top, right + interior.left, bottom + interior.top), circle
 
 
 def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
@@ -220,8 +220,8 @@ def _check_contrast(channels: Sequence[npt.NDArray[np.uint8]]) -> None:
         raise PhotoError("no_field", "the photo is all one colour")
 
 
-def _find_box(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tuple[_Box, Disc | None]:
-    """Find the box around the field on a thumbnail, and its disc where what is around it must be made black."""
+def _find_box(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) -> tuple[_Box, FieldCircle | None]:
+    """Find the box around the field on a thumbnail, and its circle where what is around it must be made black."""
     rows, columns = level.shape
     lit = _lit_mask(level)
     refusal: PhotoError | None = None
@@ -234,19 +234,19 @@ def _find_box(thumbnail: npt.NDArray[np.uint8], level: npt.NDArray[np.uint8]) ->
         except PhotoError as error:
             refusal = error
     large = min(rows, columns) >= _MIN_THUMBNAIL_PX
-    discs = find_discs(thumbnail, _MIN_AREA_FRACTION) if large else []
-    if sum(disc.radius**2 > _MAX_SECOND_FRACTION * discs[0].radius ** 2 for disc in discs) > 1:
+    circles = find_circles(thumbnail, _MIN_AREA_FRACTION) if large else []
+    if sum(circle.radius**2 > _MAX_SECOND_FRACTION * circles[0].radius ** 2 for circle in circles) > 1:
         # A sheet of several photographs: to take one of them would be a silent choice.
         raise PhotoError("no_field", _SEVERAL_FIELDS)
-    if discs:
-        x, y, radius, left, top, right, bottom = discs[0]
+    if circles:
+        x, y, radius, left, top, right, bottom = circles[0]
         box = _Box(
             max(x - radius, left),
             max(y - radius, top),
             min(x + radius, right),
             min(y + radius, bottom),
         )
-        return box, discs[0]
+        return box, circles[0]
     if refusal is not None:
         raise refusal
     if lit is None and large:
@@ -285,8 +285,8 @@ def _largest_component(lit: npt.NDArray[np.uint8]) -> tuple[_Box, bool]:
     )
     first_column, first_row = max(0, int(box.left)), max(0, int(box.top))
     square = lit[first_row : int(np.ceil(box.bottom)), first_column : int(np.ceil(box.right))]
-    disc = Disc(x + 0.5, y + 0.5, radius + 2).mask(square.shape, first_column, first_row)
-    return box, cv2.countNonZero(square * ~disc) <= _MAX_BESIDE_FRACTION * area
+    inside = FieldCircle(x + 0.5, y + 0.5, radius + 2).mask(square.shape, first_column, first_row)
+    return box, cv2.countNonZero(square * ~inside) <= _MAX_BESIDE_FRACTION * area
 
 
 def _check_corners(thumbnail: npt.NDArray[np.uint8]) -> None:

@@ -152,9 +152,9 @@ def draw_layer(cut: Cut, shown: NamedMap, *, scale: float = 1) -> npt.NDArray[np
     cv2.copyTo(contours, is_contour, colors)
     layer[window][..., :3] = colors
     layer[window][..., 3] = 255
-    if cut.field.disc is not None:
+    if cut.field.circle is not None:
         rows, columns = window
-        layer[window] *= cut.field.disc.scaled(scale).mask(colors.shape[:2], columns.start, rows.start)[..., None]
+        layer[window] *= cut.field.circle.scaled(scale).mask(colors.shape[:2], columns.start, rows.start)[..., None]
     return layer
 
 
@@ -192,9 +192,9 @@ def _outline(drawn: npt.NDArray[np.uint8], cut: Cut, scale: float, width_px: int
     for start, stop, length, vertical in ((rows.start, rows.stop, height, 1), (columns.start, columns.stop, width, 0)):
         for line in (slice(max(0, start - width_px), start), slice(stop, min(length, stop + width_px))):
             drawn[(line, columns) if vertical else (rows, line)] = _GREY
-    if cut.field.disc is not None:
+    if cut.field.circle is not None:
         part = drawn[rows, columns]
-        field = cut.field.disc.scaled(scale).mask(part.shape[:2], columns.start, rows.start).astype(np.uint8)
+        field = cut.field.circle.scaled(scale).mask(part.shape[:2], columns.start, rows.start).astype(np.uint8)
         around = cv2.dilate(field, np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)) > field
         part[around] = _GREY
 

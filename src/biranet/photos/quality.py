@@ -241,29 +241,29 @@ def measure_quality(square: _Pixels, field_side_px: int = MEASURED_PX) -> Qualit
     half = np.asarray(cv2.resize(square, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     red, green, blue = (np.asarray(channel, dtype=np.uint8) for channel in cv2.split(half))
     level = np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
-    inscribed = _disc_mask(_SIDE_PX / 2 - 0.5, _SIDE_PX / 2 - 0.5, _SIDE_PX / 2)
+    inscribed = _circle_mask(_SIDE_PX / 2 - 0.5, _SIDE_PX / 2 - 0.5, _SIDE_PX / 2)
     visible = _visible_mask(level, inscribed)
     if not visible.any():
         return Quality(0.0, 0.0, 1.0, 0.0, 0.0, None, 0.0)
-    disc, radius = inscribed, _SIDE_PX / 2
+    field, radius = inscribed, _SIDE_PX / 2
     circle = _fit_field_circle(visible)
     # The visible part lies within its circle; else the arc was that of a shadow.
-    if circle is not None and cv2.countNonZero(visible & _disc_mask(*circle)) > 0.9 * cv2.countNonZero(visible):
-        disc, radius = _disc_mask(*circle), circle[2]
+    if circle is not None and cv2.countNonZero(visible & _circle_mask(*circle)) > 0.9 * cv2.countNonZero(visible):
+        field, radius = _circle_mask(*circle), circle[2]
     greens = _histogram(green, visible)
     sharpness, contrast = _measure_focus(green, visible)
     return Quality(
         brightness_fraction=float(np.searchsorted(np.cumsum(_histogram(level, visible)), 0.5)) / 255,
         overexposed_fraction=float(greens[_CLIPPED_WHITE:].sum()),
         black_fraction=float(greens[: _CLIPPED_BLACK + 1].sum()),
-        visible_fraction=min(1.0, cv2.countNonZero(visible & disc) / (np.pi * radius**2)),
+        visible_fraction=min(1.0, cv2.countNonZero(visible & field) / (np.pi * radius**2)),
         contrast_fraction=contrast,
         sharpness_ratio=sharpness if field_side_px >= MIN_FOCUS_PX else None,
-        fundus_score=_fundus_score(half, visible, disc, contrast),
+        fundus_score=_fundus_score(half, visible, field, contrast),
     )
 
 
-def _disc_mask(x: float, y: float, radius: float) -> _Mask:
+def _circle_mask(x: float, y: float, radius: float) -> _Mask:
     """Mask (192, 192), 0 or 1, of a circle that may reach beyond it."""
     steps = np.arange(_SIDE_PX, dtype=np.float32)
     return np.asarray((steps - x)[None, :] ** 2 + (steps - y)[:, None] ** 2 <= radius**2, dtype=np.uint8)
@@ -352,7 +352,7 @@ def _std(values: _Floats) -> float:
     return float(values.std()) if len(values) else 0.0
 
 
-def _fundus_score(half: _Pixels, visible: _Mask, disc: _Mask, texture: float) -> float:
+def _fundus_score(half: _Pixels, visible: _Mask, field: _Mask, texture: float) -> float:
     """Likeness to a fundus photo: the product of four cues, each from 0 to 1."""
     small = cv2.resize(half, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     mask = cv2.resize(visible, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -366,7 +366,7 @@ def _fundus_score(half: _Pixels, visible: _Mask, disc: _Mask, texture: float) ->
     # What is left of the box around the visible part outside the field circle is dark in a photo with a round field.
     left, top, width, height = cv2.boundingRect(visible)
     box = (slice(top, top + height), slice(left, left + width))
-    corners = disc[box] == 0
+    corners = field[box] == 0
     dark = float((visible[box][corners] == 0).mean()) if corners.sum() > 50 else 0.0
     return color * even * smooth * (0.4 + 0.6 * _linear_ramp(dark, 0.3, 0.8))
 

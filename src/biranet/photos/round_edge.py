@@ -35,8 +35,8 @@ _Channel = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
 
 
-class Disc(NamedTuple):
-    """A disc, perhaps cut along straight lines; in pixels, where x = 0, y = 0 is the outer corner of the first pixel.
+class FieldCircle(NamedTuple):
+    """A field that is a circle, perhaps cut along straight lines; in pixels, from the outer corner of the first one.
 
     Attributes:
         x: Centre of its circle, from the left.
@@ -49,7 +49,7 @@ class Disc(NamedTuple):
 
     Example:
         >>> import biranet
-        >>> biranet.Disc(x=50, y=40, radius=30, top=15).scaled(2)[:3]
+        >>> biranet.FieldCircle(x=50, y=40, radius=30, top=15).scaled(2)[:3]
         (100, 80, 60)
     """
 
@@ -61,12 +61,12 @@ class Disc(NamedTuple):
     right: float = np.inf
     bottom: float = np.inf
 
-    def scaled(self, scale: float) -> "Disc":
-        """The same disc where every pixel has become `scale` pixels a side."""
-        return Disc(*(scale * length for length in self))
+    def scaled(self, scale: float) -> "FieldCircle":
+        """The same circle where every pixel has become `scale` pixels a side."""
+        return FieldCircle(*(scale * length for length in self))
 
-    def clipped(self, left: float, top: float, right: float, bottom: float) -> "Disc":
-        """The part of the disc that lies in a rectangle."""
+    def clipped(self, left: float, top: float, right: float, bottom: float) -> "FieldCircle":
+        """The part of the circle that lies in a rectangle."""
         return self._replace(
             left=max(self.left, left),
             top=max(self.top, top),
@@ -74,9 +74,9 @@ class Disc(NamedTuple):
             bottom=min(self.bottom, bottom),
         )
 
-    def translated(self, right: float, down: float) -> "Disc":
-        """The same disc where the picture begins further left and higher up by so much."""
-        return Disc(
+    def translated(self, right: float, down: float) -> "FieldCircle":
+        """The same circle where the picture begins further left and higher up by so much."""
+        return FieldCircle(
             self.x + right,
             self.y + down,
             self.radius,
@@ -94,36 +94,36 @@ class Disc(NamedTuple):
         return np.asarray(within & columns & rows[:, None])
 
 
-def find_discs(picture: npt.NDArray[np.uint8], min_area_fraction: float) -> list[Disc]:
-    """Find the discs in a picture that may be fields, whatever lies around them.
+def find_circles(picture: npt.NDArray[np.uint8], min_area_fraction: float) -> list[FieldCircle]:
+    """Find the circles in a picture that may be fields, whatever lies around them.
 
-    Looked at is the redness, which retina has more of than black, white, grey, blue and skin; where that shows no disc,
-    the distance from the colours of the corners. A disc counts where it ends all around. So the optic disc is none in
-    a picture that is all retina, as it is less red than what is around it, and neither is the outer rim of a lens, as
-    it is dark inside.
+    Looked at is the redness, which retina has more of than black, white, grey, blue and skin; where that shows no
+    circle, the distance from the colours of the corners. A circle counts where it ends all around. So the optic disc is
+    none in a picture that is all retina, as it is less red than what is around it, and neither is the outer rim of a
+    lens, as it is dark inside.
 
     Args:
         picture: Pixels (H, W, 3), uint8, RGB, about 256 a side.
-        min_area_fraction: Share of the picture below which a disc is too small.
+        min_area_fraction: Share of the picture below which a circle is too small.
 
     Returns:
-        The discs, none of them in another, the largest first.
+        The circles, none of them in another, the largest first.
 
     Example:
         >>> picture = np.full((160, 240, 3), 235, np.uint8)
         >>> _ = cv2.circle(picture, (110, 80), 60, (180, 90, 40), -1)
-        >>> [[int(number) for number in disc[:3]] for disc in find_discs(picture, 0.04)]
+        >>> [[int(number) for number in circle[:3]] for circle in find_circles(picture, 0.04)]
         [[110, 80, 59]]
     """
     height_px, width_px = picture.shape[:2]
     radii_px = int(np.sqrt(min_area_fraction * height_px * width_px / np.pi)), int(0.75 * max(height_px, width_px))
     smooth = np.asarray(cv2.GaussianBlur(picture, (0, 0), 1), dtype=np.uint8)
     red = redness(smooth)
-    if discs := _suppress_overlaps(red, _detect_discs(red, *radii_px)):
-        return discs
+    if circles := _suppress_overlaps(red, _detect_circles(red, *radii_px)):
+        return circles
     distance = _corner_distance(smooth)
     return _suppress_overlaps(
-        distance, [disc for disc in _detect_discs(distance, *radii_px) if _has_plain_surround(distance, disc)]
+        distance, [circle for circle in _detect_circles(distance, *radii_px) if _has_plain_surround(distance, circle)]
     )
 
 
@@ -150,29 +150,29 @@ def _corner_distance(smooth: npt.NDArray[np.uint8]) -> _Channel:
     return np.asarray(np.abs(smooth - around).max(axis=2).clip(0, 255), dtype=np.uint8)
 
 
-def _has_plain_surround(distance: _Channel, disc: Disc) -> bool:
-    """Whether nearly all around a disc has the colours of the corners, which retina, with its vessels, never has."""
-    around = distance[~disc._replace(radius=1.05 * disc.radius).mask(distance.shape)]
+def _has_plain_surround(distance: _Channel, circle: FieldCircle) -> bool:
+    """Whether nearly all around a circle has the colours of the corners, which retina, with its vessels, never has."""
+    around = distance[~circle._replace(radius=1.05 * circle.radius).mask(distance.shape)]
     return bool((around <= _MAX_PLAIN_DISTANCE).sum() >= max(1, _MIN_PLAIN_FRACTION * around.size))
 
 
-def _suppress_overlaps(contrast: _Channel, discs: list[Disc]) -> list[Disc]:
-    """Keep the discs that do not overlap larger ones, each clipped where a straight line cuts it."""
-    kept: list[Disc] = []
-    for disc in sorted(discs, key=lambda disc: -disc.radius):
-        if all(np.hypot(disc.x - other.x, disc.y - other.y) > disc.radius + other.radius / 2 for other in kept):
-            kept.append(disc)
-    return [_clip_to_field(contrast, disc) for disc in kept]
+def _suppress_overlaps(contrast: _Channel, circles: list[FieldCircle]) -> list[FieldCircle]:
+    """Keep the circles that do not overlap larger ones, each clipped where a straight line cuts it."""
+    kept: list[FieldCircle] = []
+    for circle in sorted(circles, key=lambda circle: -circle.radius):
+        if all(np.hypot(circle.x - other.x, circle.y - other.y) > circle.radius + other.radius / 2 for other in kept):
+            kept.append(circle)
+    return [_clip_to_field(contrast, circle) for circle in kept]
 
 
-def _detect_discs(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> list[Disc]:
+def _detect_circles(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> list[FieldCircle]:
     refined = (
         _refine_circle(contrast, candidate) for candidate in _hough_circles(contrast, min_radius_px, max_radius_px)
     )
-    return [disc for disc in refined if disc is not None]
+    return [circle for circle in refined if circle is not None]
 
 
-def _hough_circles(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> Iterator[Disc]:
+def _hough_circles(contrast: _Channel, min_radius_px: int, max_radius_px: int) -> Iterator[FieldCircle]:
     """Propose circles by OpenCV's Hough transform."""
     # It finds whole circles only, so those that the picture cuts get the room they need.
     spare = max(contrast.shape) // 6
@@ -188,10 +188,10 @@ def _hough_circles(contrast: _Channel, min_radius_px: int, max_radius_px: int) -
         maxRadius=max_radius_px,
     )
     for x, y, radius, *_ in [] if circles is None else circles[0].tolist():
-        yield Disc(x - spare + 0.5, y - spare + 0.5, radius)
+        yield FieldCircle(x - spare + 0.5, y - spare + 0.5, radius)
 
 
-def _refine_circle(contrast: _Channel, circle: Disc) -> Disc | None:
+def _refine_circle(contrast: _Channel, circle: FieldCircle) -> FieldCircle | None:
     """Refine a circle by least squares through the steepest falls near it; None where no field ends there."""
     angles = np.arange(_ANGLES, dtype=np.float32)[:, None] * np.float32(2 * np.pi / _ANGLES)
     across = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
@@ -204,7 +204,7 @@ def _refine_circle(contrast: _Channel, circle: Disc) -> Disc | None:
             return None
         points = (across * (circle.radius + offsets[falls.argmax(axis=1)] + 1)[:, None])[clear].astype(np.float64)
         x, y, radius = fit_circle(points)
-        circle = Disc(circle.x + x, circle.y + y, radius)
+        circle = FieldCircle(circle.x + x, circle.y + y, radius)
         off = np.abs(np.linalg.norm(points - (x, y), axis=1) - circle.radius)
     if (off <= max(1.5, 0.02 * circle.radius)).sum() < _MIN_EDGE_FRACTION * inside.sum():
         return None
@@ -217,8 +217,8 @@ def _refine_circle(contrast: _Channel, circle: Disc) -> Disc | None:
     return circle if len(ends) >= _MIN_VISIBLE_FRACTION * _ANGLES and ends.mean() >= _MIN_ENDING_FRACTION else None
 
 
-def _clip_to_field(contrast: _Channel, circle: Disc) -> Disc:
-    """Clip a disc where a straight line has cut off its circle at any side."""
+def _clip_to_field(contrast: _Channel, circle: FieldCircle) -> FieldCircle:
+    """Clip a circle where a straight line has cut off its circle at any side."""
     inside = circle.mask(contrast.shape)
     least = _MIN_ROW_RATIO * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
     ends = []
@@ -234,7 +234,7 @@ def _clip_to_field(contrast: _Channel, circle: Disc) -> Disc:
 
 
 def _sample_rays(
-    contrast: _Channel, circle: Disc, across: _Floats, radii: _Floats
+    contrast: _Channel, circle: FieldCircle, across: _Floats, radii: _Floats
 ) -> tuple[_Floats, npt.NDArray[np.bool_]]:
     """Sample levels (angles, radii) along rays from the centre; tell which rays (angles,) stay in the picture."""
     x, y = (
