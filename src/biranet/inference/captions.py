@@ -1,5 +1,7 @@
 """What is said of a photo under its picture."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,19 +53,26 @@ def caption_of(
     return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, names)
 
 
-def tell_lesion_evidence(evidence: NDArray[np.float32], probabilities: NDArray[np.float64]) -> str:
+def tell_lesion_evidence(
+    evidence: NDArray[np.float32], probabilities: NDArray[np.float64], unseen: Collection[str] = ()
+) -> str:
     """Say what the kinds of lesions have to do with the referral score.
 
     Args:
         evidence: How much each of `LESIONS` moved its log-odds, (4,).
         probabilities: Of the five grades, calibrated, (5,).
+        unseen: Kinds that the photo is too small to show; what moved the score there only looks like them.
 
     Example:
-        >>> tell_lesion_evidence(np.array([0.4, 1.2, 0, -0.1]), np.array([0.3, 0.2, 0.2, 0.2, 0.1]))
+        >>> evidence, probabilities = np.array([0.4, 1.2, 0, -0.1]), np.array([0.3, 0.2, 0.2, 0.2, 0.1])
+        >>> tell_lesion_evidence(evidence, probabilities)
         'Log-odds of referral: +0.00; of that by microaneurysms +0.40, haemorrhages +1.20, hard exudates +0.00, \
 soft exudates -0.10.'
+        >>> tell_lesion_evidence(evidence, probabilities, ["MA"]).partition(" haem")[0]
+        'Log-odds of referral: +0.00; of that by what looks like microaneurysms (too small to see) +0.40,'
     """
     score = float(referable_score(probabilities))
     odds = np.log(max(score, SMALLEST_SHARE) / max(1 - score, SMALLEST_SHARE))
-    moved = ", ".join(f"{name} {value:+.2f}" for name, value in zip(LESIONS.values(), evidence, strict=True))
+    names = (f"what looks like {name} (too small to see)" if kind in unseen else name for kind, name in LESIONS.items())
+    moved = ", ".join(f"{name} {value:+.2f}" for name, value in zip(names, evidence, strict=True))
     return f"Log-odds of referral: {odds:+.2f}; of that by {moved}."

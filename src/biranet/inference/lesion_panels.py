@@ -79,5 +79,5 @@ def _overlay(lesions: Lesions, outlined: Pixels) -> Overlay:
 
 def _too_small(lesions: Lesions) -> str:
     """Name the kinds that were not looked for, since the image is too small."""
-    kinds = [LESIONS[kind] for kind, each in lesions.findings.items() if each.count is None]
+    kinds = [LESIONS[kind] for kind in lesions.unseen]
     return f"; too small to see {', '.join(kinds)}" if kinds else ""

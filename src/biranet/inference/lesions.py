@@ -72,9 +72,14 @@ class Lesions:
         return f"Lesions({self.file!r}, {counts})"
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """The kinds that were not looked for, since the photo is too small to show them."""
+        return tuple(kind for kind, each in self.findings.items() if each.count is None)
+
+    @property
     def drawn(self) -> dict[str, float]:
         """Thresholds of the kinds that a picture outlines: those that were looked for, and the disc where it is one."""
-        shown = {kind: self.thresholds[kind] for kind, each in self.findings.items() if each.count is not None}
+        shown = {kind: self.thresholds[kind] for kind in self.findings if kind not in self.unseen}
         if find_disc(self.maps.shares[KINDS.index(DISC)], self.thresholds[DISC]):
             shown[DISC] = self.thresholds[DISC]
         return shown
@@ -159,8 +164,8 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
         return Graded(Caption(f"Lesions, no grade{why}", (), (file,) if file else ()), cut)
     stated = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
     caption = caption_of(file, *stated, answer.model)
-    if answer.lesion_evidence is not None:
-        moved = tell_lesion_evidence(answer.lesion_evidence, answer.probabilities)
+    if answer.lesions is not None and answer.lesion_evidence is not None:
+        moved = tell_lesion_evidence(answer.lesion_evidence, answer.probabilities, answer.lesions.unseen)
         caption = caption._replace(lines=(*caption.lines, moved))
     if answer.evidence is None or answer.original is None:
         return Graded(caption, cut)

@@ -171,7 +171,7 @@ class Prediction:
         caption = caption_of(self.file, *answer, self.model)
         if maps is None:
             maps, caption = with_own_maps(self.attention, self.evidence, caption)
-        if self.lesion_evidence is not None:
-            moved = tell_lesion_evidence(self.lesion_evidence, self.probabilities)
+        if self.lesions is not None and self.lesion_evidence is not None:
+            moved = tell_lesion_evidence(self.lesion_evidence, self.probabilities, self.lesions.unseen)
             caption = caption._replace(lines=(*caption.lines, moved))
         return draw_answer(self.original, self.photo, maps, caption, opacity, self.lesions)
