@@ -119,7 +119,7 @@ def explain(model: nn.Module, image: Tensor, temperature: float = 1.0, concludin
         if concluding is None
         else Concluded(*concluding(seen.vectors, *seen.maps))
     )
-    lesions = concluded.attention[:, :0] if seen.lesions is None else seen.lesions
+    lesions = concluded.attention.narrow(1, 0, 0) if seen.lesions is None else seen.lesions
     return Explained(
         Output(concluded.logits, concluded.attention), concluded.evidence, lesions, concluded.lesion_evidence
     )
@@ -153,7 +153,7 @@ def conclude(model: nn.Module, temperature: float, vectors: Tensor, *maps: Tenso
         logits = alone.logits
         if isinstance(model, LesionGrader):
             logits = model.correct(logits, vectors.clone())
-        none = alone.attention[:, :0].detach()
+        none = alone.attention.narrow(1, 0, 0).detach()
         if logits.shape[1] <= REFERABLE_GRADE:
             return Concluded(logits.detach(), alone.attention.detach(), none, none[..., 0, 0])
         score = referral_log_odds(logits, temperature)
@@ -189,7 +189,10 @@ def referral_log_odds(logits: Tensor, temperature: float = 1.0) -> Tensor:
         tensor([0.])
     """
     scaled = logits / temperature
-    return scaled[:, REFERABLE_GRADE:].logsumexp(dim=1) - scaled[:, :REFERABLE_GRADE].logsumexp(dim=1)
+    # Slices of this kind alone: what `[:, …]` says of the images too, older torch takes for a bound of their number.
+    below = scaled.narrow(1, 0, REFERABLE_GRADE)
+    above = scaled.narrow(1, REFERABLE_GRADE, scaled.shape[1] - REFERABLE_GRADE)
+    return above.logsumexp(dim=1) - below.logsumexp(dim=1)
 
 
 def _is_ours(net: nn.Module) -> TypeGuard[_Ours]:
