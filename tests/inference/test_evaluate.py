@@ -301,7 +301,7 @@ def test_model_is_not_measured_on_a_split_made_after_it_was_trained(checkpoint, 
     copy = tmp_path / "copy"
     shutil.copytree(split_folder, copy)
     write_manifest(copy, split_photos(table, SplitConfig(seed=2)))
-    with pytest.raises(RefusedError, match=r"is not the one .* was trained on"):
+    with pytest.raises(RefusedError, match=r"is not the one .* was trained on, .* of other patients use --split all"):
         evaluate_checkpoint(trained, copy, tmp_path / "again", computing=IN_PROCESS)
     assert not (tmp_path / "again").exists()
     assert evaluate_checkpoint(trained, copy, tmp_path / "all", part="all", computing=IN_PROCESS)["n"] == 40

@@ -24,6 +24,7 @@ CALIBRATION = "calibration"
 """The part of the split that rules are fitted on."""
 
 _ENLARGE = "make a larger calibration part"
+_PREDICT_FIRST = "give what biranet evaluate --split all predicts for them, with --predictions"
 
 
 def calibrate_on_part(
@@ -47,7 +48,7 @@ def calibrate_on_part(
     """
     info = predictor.info
     check_preparation(prepared, info)
-    photos = photos_of_part(table, CALIBRATION, predictor, prepared)
+    photos = photos_of_part(table, CALIBRATION, predictor, prepared, otherwise=_PREDICT_FIRST)
     origin = f"the calibration part ({info.split_column}) of {public_name(prepared)}"
     refuse_too_few(photos, origin, _ENLARGE)  # before all of them are predicted
     predictions = predict_photos(predictor, prepared, photos, Rules(), workers=workers)

@@ -50,7 +50,9 @@ def check_preparation(prepared: Path, info: CheckpointInfo) -> None:
         )
 
 
-def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepared: Path) -> pd.DataFrame:
+def photos_of_part(
+    table: pd.DataFrame, part: str, predictor: Predictor, prepared: Path, *, otherwise: str = "use --split all"
+) -> pd.DataFrame:
     """Select the graded photos of one part of the split that a model was trained on.
 
     Args:
@@ -58,6 +60,7 @@ def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepare
         part: `train`, `validation`, `calibration`, `test`, or `all`.
         predictor: Its description names the column with the split, and the photos that it learned from.
         prepared: The prepared folder, for the errors.
+        otherwise: What to do for photos of other patients, for the errors too.
 
     Returns:
         Rows of the manifest, numbered anew; at least one.
@@ -70,12 +73,12 @@ def photos_of_part(table: pd.DataFrame, part: str, predictor: Predictor, prepare
     if part != "all" and column not in photos:
         raise InputError(
             f"{predictor.origin} was trained on the split {column!r}, which {prepared} does not have, so "
-            "nobody knows which of its photos the model has seen; for photos of other patients use --split all"
+            f"nobody knows which of its photos the model has seen; for photos of other patients {otherwise}"
         )
     if part != "all" and predictor.info.training_set_digest not in ("", training_set_digest(photos, column)):
         raise RefusedError(
             f"the split {column!r} of {prepared} is not the one {predictor.origin} was trained on, so its "
-            f"part {part!r} may hold photos the model has seen; train again, or use --split all for other patients"
+            f"part {part!r} may hold photos the model has seen; train again; for photos of other patients {otherwise}"
         )
     return select_part(photos, part, column, prepared)
 
