@@ -50,7 +50,8 @@ def pool_lesions(shares: Tensor) -> Tensor:
         >>> pool_lesions(torch.zeros(2, 5, 16, 16)).shape
         torch.Size([2, 40])
     """
-    lesions = shares[:, : len(LESIONS)] * (1 - shares[:, KINDS.index(DISC)].unsqueeze(1))
+    # Slices of the kinds alone, as in `referral_log_odds`.
+    lesions = shares.narrow(1, 0, len(LESIONS)) * (1 - shares.narrow(1, KINDS.index(DISC), 1))
     top = lesions.flatten(2).topk(HIGHEST_CELLS, dim=2).values
     values = [(lesions.mean(dim=(2, 3)) / AREA_UNIT).log1p(), top[..., 0], top.mean(dim=2)]
     values += [_spots(lesions, share).sum(dim=(2, 3)).log1p() for share in MARKED_FROM]
