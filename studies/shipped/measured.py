@@ -11,6 +11,9 @@ from biranet.reports.notes import Note
 from biranet.reports.report import write_report
 from biranet.reports.table_provenance import Provenance
 
+STRETCHES_NAME = "stretches"
+"""Folder of the results for what was measured by stretches of the numbering, by the names that folds of visits have."""
+
 OTHER_FOLDS = "Grades and decisions of a fold come from rules that were fitted on the answers for the other folds."
 """How answers are decided where each fold has its own rules."""
 

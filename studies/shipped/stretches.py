@@ -8,7 +8,7 @@ the other four. Given again, the command goes on where it was stopped. In the wo
 
     stretches/      the five runs, and their answers
 
-The answers, before any rule, go to results/out_of_stretch.csv, what was measured of them to results/stretches.json.
+The answers, before any rule, and what was measured of them go to results/stretches/, by the names that make.py uses.
 """
 
 import argparse
@@ -26,12 +26,10 @@ from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest
 from biranet.tables import write_table
 from studies.commands import exit_status_of, run_as_command
 from studies.shipped.make import answer_fold
-from studies.shipped.measured import OTHER_FOLDS, measure_answers
+from studies.shipped.measured import OTHER_FOLDS, STRETCHES_NAME, measure_answers
 from studies.shipped.steps import FOLDS, copy_with_manifest, read_config, training_parser
 from studies.stretches import stretch_of
 from studies.trainings import fingerprint_of_inputs, mark_folder
-
-ANSWERS_NAME, MEASURED_NAME = "out_of_stretch.csv", "stretches.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,16 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(given: argparse.Namespace, config: TrainConfig) -> None:
     """Do what this file is for."""
-    out = given.out / "stretches"
+    out, results = given.out / STRETCHES_NAME, given.results / STRETCHES_NAME
     with exclusive_file(out / "lock", wait=True):
         mark_folder(out, fingerprint_of_inputs(given.prepared, config))
         folds = copy_with_manifest(given.prepared, out / "folds", divide_by_stretch(read_manifest(given.prepared)))
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
-    write_table(given.results / ANSWERS_NAME, pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
+    write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
     measure_answers(
         decide_cross_fitted([read_predictions(path) for path in answers], config.calibration),
         out / "report",
-        given.results / MEASURED_NAME,
+        results / "cross_validated.json",
         title=f"{DEFAULT}, by stretches of the numbering",
         method=OTHER_FOLDS,
         on=f"{FOLDS} stretches of the numbering, every photo by models that had not seen its stretch",

@@ -17,10 +17,9 @@ from biranet.decisions.predictions import read_predictions
 from studies.commands import exit_status_of, run_as_command
 from studies.lesion_grades.divisions import Folds
 from studies.shipped.card import RESULTS as RESULTS_ALONE
-from studies.shipped.stretches import ANSWERS_NAME
+from studies.shipped.measured import STRETCHES_NAME
 from studies.shipped_lesions.answers import join_answers
 from studies.shipped_lesions.begin import Begun, begin, lesions_parser
-from studies.shipped_lesions.card import STRETCHES_NAME
 from studies.shipped_lesions.grades import measure_grades
 from studies.stretches import number_of
 
@@ -30,7 +29,7 @@ DIVISION = "stretches"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = lesions_parser(__doc__).parse_args(arguments)
-    return exit_status_of(__file__, lambda: measure(begin(given), RESULTS_ALONE / ANSWERS_NAME))
+    return exit_status_of(__file__, lambda: measure(begin(given), RESULTS_ALONE / STRETCHES_NAME / "out_of_fold.csv"))
 
 
 def measure(begun: Begun, answers: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared,
     (tmp_path / "recipe.toml").write_text(tiny_recipe)
     assert stretches.main(_words(prepared, tmp_path)[:-1]) == 0
     photos = graded_photos(read_manifest(prepared)).set_index("file")
-    table = pd.read_csv(tmp_path / "results" / "out_of_stretch.csv")
+    table = pd.read_csv(tmp_path / "results" / "stretches" / "out_of_fold.csv")
     assert sorted(table["file"]) == sorted(photos.index)
     folds = read_manifest(tmp_path / "out" / "stretches" / "folds").set_index("file")
     order = photos.index.to_series().map(number_of)
@@ -83,7 +83,7 @@ def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared,
     # In order: the median photo of a stretch stands behind that of the one before.
     middles = [order[table.loc[table["fold"] == fold, "file"]].median() for fold in range(steps.FOLDS)]
     assert middles == sorted(middles)
-    measured = json.loads((tmp_path / "results" / "stretches.json").read_text())
+    measured = json.loads((tmp_path / "results" / "stretches" / "cross_validated.json").read_text())
     assert measured["n"] == len(photos)
 
 
