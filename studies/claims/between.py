@@ -1,8 +1,8 @@
-"""Compare the same heads on photographs shown at two sizes.
+"""Compare the same heads in two runs: on photographs shown at two sizes, or by trainings of two lengths.
 
-python -m studies.claims.sizes SMALL LARGE
+python -m studies.claims.between FIRST OTHER
 
-SMALL, LARGE: results of run.py at two sizes, of the same photographs and seeds. What is found goes to LARGE.
+FIRST, OTHER: results of run.py, of the same photographs and seeds. What is found goes to OTHER.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,31 @@ import pandas as pd
 from biranet.files import read_json, write_json
 from biranet.version import software_version
 from studies.claims.run import ANSWERS_NAME, SUMS_NAME
-from studies.claims.sums import compare_sizes
+from studies.claims.sums import compare_runs
 from studies.commands import command_parser, exit_status_of, run_as_command
 
-SIZES_NAME = "sizes.json"
+BETWEEN_NAME = "between.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = command_parser(__doc__)
-    for name in ("small", "large"):
+    for name in ("first", "other"):
         parser.add_argument(name, metavar=name.upper(), type=Path)
     given = parser.parse_args(arguments)
-    return exit_status_of(__file__, lambda: compare(given.small, given.large))
+    return exit_status_of(__file__, lambda: compare(given.first, given.other))
 
 
-def compare(small: Path, large: Path) -> None:
-    """Write how each arm differs between two sizes.
+def compare(first: Path, other: Path) -> None:
+    """Write how each arm differs between two runs.
 
     Raises:
         InputError: If they are not of the same photographs, seeds and folds.
     """
     software = software_version()  # before a file is written, which would be a change
-    arms = [arm for arm in read_json(large / SUMS_NAME)["arms"] if arm in read_json(small / SUMS_NAME)["arms"]]
-    small_answers, large_answers = (pd.read_csv(folder / ANSWERS_NAME) for folder in (small, large))
-    found = compare_sizes(small_answers, large_answers, arms)
-    write_json(large / SIZES_NAME, {"software": software, "arms": found})
+    arms = [arm for arm in read_json(other / SUMS_NAME)["arms"] if arm in read_json(first / SUMS_NAME)["arms"]]
+    first_answers, other_answers = (pd.read_csv(folder / ANSWERS_NAME) for folder in (first, other))
+    write_json(other / BETWEEN_NAME, {"software": software, "arms": compare_runs(first_answers, other_answers, arms)})
 
 
 if __name__ == "__main__":

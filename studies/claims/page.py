@@ -13,9 +13,9 @@ import pandas as pd
 
 from biranet.evaluation.estimates import meaning_of
 from biranet.files import read_json
+from studies.claims.between import BETWEEN_NAME
 from studies.claims.drawings import KAPPA, name_of, pair_of
 from studies.claims.run import CHOICES_NAME, HERE, SUMS_NAME
-from studies.claims.sizes import SIZES_NAME
 from studies.claims.sums import KEYS, POWER
 from studies.commands import run_as_command
 from studies.idrid.sentences import ahead_or_behind, number, signed, with_interval
@@ -34,37 +34,56 @@ QUESTIONS = {
 
 LEVEL = 0.05
 
-LARGE = "1024"
-"""Folder in the results, for photographs of that size."""
+_ADJUSTED = (
+    f"p adjusted by Holm over the table's rows, within a measure; bold where it is below {LEVEL:g}. The last column is "
+    f"the smallest true difference of kappa that would be found, alone, with a probability of {POWER:g}."
+)
+
+FURTHER = {
+    "longer": (
+        "With longer trainings",
+        "trainings of 100 steps",
+        "What longer trainings and lower rates to choose among do for each arm, by the same seeds and folds",
+    ),
+    "1024": (
+        "At 1024 px",
+        "at 320 px",
+        "What the larger photographs do for each arm, by the same seeds and folds",
+    ),
+}
+"""Other runs with the same seeds and folds, by their folder in the results: title, what they are compared with, how."""
 
 
 def _figures(results: Path) -> Iterator[str]:
     found = read_json(results / SUMS_NAME)
-    yield from ("## In short", "", *_in_short(found), "", "![Differences of kappa](results/differences.svg)", "")
-    yield from (
-        "## A control that is tuned badly",
-        "",
-        *_controls(found),
-        "",
-        "![Tuned and not](results/controls.svg)",
-        "",
-    )
+    yield from ("## In short", "", *_in_short(found), "", *_drawing("differences", "Differences of kappa"))
+    yield from ("## A control that is tuned badly", "", *_controls(found), "", *_drawing("controls", "Tuned and not"))
     yield from ("## Every comparison", "", *_comparisons(found), "", "## Every arm", "", *_arms(found), "")
-    yield from ("## What was chosen", "", *_chosen(results), "")
-    yield from _large(results / LARGE)
+    yield from ("## What was chosen", "", *_chosen(results))
+    for folder in FURTHER:
+        yield from ("", *_run(results, folder))
 
 
-def _large(results: Path) -> Iterator[str]:
-    """What the same heads do on larger photographs."""
-    found, sizes = read_json(results / SUMS_NAME), read_json(results / SIZES_NAME)["arms"]
-    yield from (f"## The same at {found['image_size']} px", "", *_in_short(found), "")
-    yield from (f"![Differences of kappa](results/{LARGE}/differences.svg)", "", *_comparisons(found), "")
-    yield from ("What the larger photographs do for each arm, by the same seeds and folds:", "")
-    yield from head(["arm", *(_short(key) for key in KEYS), *(f"{_short(key)}, minus at 320 px" for key in KEYS)])
-    for arm, measured in found["arms"].items():
-        values = [with_interval(measured[key]["value"], *measured[key]["ci"]) for key in KEYS]
-        yield row([name_of(arm), *values, *(_difference(sizes[arm][key]) for key in KEYS)])
-    yield from ("", *_chosen(results))
+def _run(results: Path, folder: str) -> Iterator[str]:
+    """What another run has brought, and how it differs from the first."""
+    title, first, what = FURTHER[folder]
+    found, between = read_json(results / folder / SUMS_NAME), read_json(results / folder / BETWEEN_NAME)["arms"]
+    yield from (f"## {title}", "", *_in_short(found), "", *_drawing(f"{folder}/differences", "Differences of kappa"))
+    yield from (*_controls(found), "", *_drawing(f"{folder}/controls", "Tuned and not"))
+    yield from (*_comparisons(found), "", *prose(f"{what}; {_ADJUSTED}"), "")
+    columns = [text for key in KEYS for text in (_short(key), f"minus {first}", "p")]
+    yield from head(["arm", *columns, "could find"])
+    for arm, told in between.items():
+        cells = []
+        for key in KEYS:
+            its = found["arms"][arm][key]
+            cells += [with_interval(its["value"], *its["ci"]), _difference(told[key]), number(told[key]["p_adjusted"])]
+        yield row([name_of(arm), *cells, number(told[KAPPA]["detectable"])])
+    yield from ("", *_chosen(results / folder))
+
+
+def _drawing(name: str, title: str) -> Iterator[str]:
+    yield from (f"![{title}](results/{name}.svg)", "")
 
 
 def _in_short(found: dict[str, Any]) -> Iterator[str]:
@@ -120,11 +139,7 @@ def _controls(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _comparisons(found: dict[str, Any]) -> Iterator[str]:
-    yield from prose(
-        "The second minus the first, mean over seeds; p adjusted by Holm over the table's rows, within a measure; bold "
-        f"where it is below {LEVEL:g}. The last column is the smallest true difference of kappa that would be found, "
-        f"alone, with a probability of {POWER:g}."
-    )
+    yield from prose(f"The second minus the first, mean over seeds; {_ADJUSTED}")
     columns = [text for key in KEYS for text in (_short(key), "p")]
     yield from ("", *head(["first", "second", *columns, "could find"]))
     for each in found["comparisons"]:

@@ -25,6 +25,9 @@ from studies.idrid.analysis import pool
 
 KEYS = ("quadratic_weighted_kappa", "aca", "referable_auc")
 
+_ANSWERED = ("grade", "score")
+"""What an arm answers for a photo, by the ends of the names of columns."""
+
 POWER = 0.8
 """How likely the smallest difference that a study can find is to be found."""
 
@@ -97,10 +100,7 @@ def sum_up(answers: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLE
         for question, first, other in COMPARISONS
         if {first, other} <= set(arms)
     ]
-    for key in KEYS:
-        adjusted = holm([each[key]["p"] for each in comparisons])
-        for each, p in zip(comparisons, adjusted, strict=True):
-            each[key]["p_adjusted"] = p
+    _adjust(comparisons)
     return {
         "arms": {arm: {key: _measure(drawn[arm, key]) for key in KEYS} for arm in arms},
         "comparisons": comparisons,
@@ -109,39 +109,46 @@ def sum_up(answers: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLE
     }
 
 
-def compare_sizes(
-    small: pd.DataFrame, large: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLES
+def compare_runs(
+    first: pd.DataFrame, other: pd.DataFrame, arms: Sequence[str], resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """Compare the same arms on the same photos, shown at two sizes.
+    """Compare the same arms in two runs on the same photos.
 
     Args:
-        small: Answers as `sum_up` takes them, of photos shown small.
-        large: Of the same photos in the same seeds and folds, shown large; the folders they were prepared from may
-            differ, but not the names of their files.
+        first: Answers as `sum_up` takes them.
+        other: Of the same photos in the same seeds and folds; the folders they were prepared from may differ, but not
+            the names of their files.
         arms: Names of arms that both have.
         resamples: How many sets of visits are drawn.
 
     Returns:
-        By arm and key what `Drawn.told` tells of large minus small.
+        By arm and key what `Drawn.told` tells of the other minus the first; the p-values also adjusted within each key.
 
     Raises:
         InputError: If they are not the same photos in the same seeds and folds.
     """
-    same = ["seed", "file", "group", "grade", "fold"]
-    small, large = (
-        answers.assign(file=[PurePosixPath(file).name for file in answers["file"]]) for answers in (small, large)
+    same, runs = ["seed", "file", "group", "grade", "fold"], ("first", "other")
+    first, other = (
+        answers.assign(file=[PurePosixPath(file).name for file in answers["file"]]) for answers in (first, other)
     )
-    both = small.merge(large, on=same, suffixes=("_small", "_large"))
-    if not len(both) == len(small) == len(large):
+    both = first.merge(other, on=same, suffixes=("_first", "_other"))
+    if not len(both) == len(first) == len(other):
         raise InputError("the answers are not of the same photos in the same seeds and folds; give both runs the same")
-    sizes = ("small", "large")
-    columns = {
-        f"{arm}_{what}_{size}": f"{arm}_{size}_{what}" for arm in arms for what in ("grade", "score") for size in sizes
+    columns = {f"{arm}_{what}_{run}": f"{arm}_{run}_{what}" for arm in arms for what in _ANSWERED for run in runs}
+    drawn = _draw(both.rename(columns=columns), [f"{arm}_{run}" for arm in arms for run in runs], resamples)
+    told = {
+        arm: {key: drawn[f"{arm}_other", key].minus(drawn[f"{arm}_first", key]).told() for key in KEYS} for arm in arms
     }
-    drawn = _draw(both.rename(columns=columns), [f"{arm}_{size}" for arm in arms for size in sizes], resamples)
-    return {
-        arm: {key: drawn[f"{arm}_large", key].minus(drawn[f"{arm}_small", key]).told() for key in KEYS} for arm in arms
-    }
+    _adjust(list(told.values()))
+    return told
+
+
+def _adjust(told: Sequence[dict[str, Any]]) -> None:
+    """Put the adjusted p-values beside the others, within each key."""
+    for key in KEYS:
+        adjusted = holm([each[key]["p"] for each in told])
+        for each, p in zip(told, adjusted, strict=True):
+            each[key]["p_adjusted"] = p
 
 
 def _measure(drawn: Drawn) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score, recall_score, roc_auc_score
 from biranet.errors import InputError
 from biranet.manifest import graded_photos, read_manifest
 from biranet.photos.audit import find_duplicate_sets
-from studies.claims import page, run, sizes, sums
+from studies.claims import between, page, run, sums
 from studies.claims.arms import ARMS, COMPARISONS, METHOD, PROBE, Head, Probe, known_arms
 from studies.claims.maps import principal_directions, project
 from studies.claims.training import Fold, answer, choose, train_and_ask
@@ -247,12 +247,12 @@ def drawn_study(random, noise, visits=80, seeds=2):
     return pd.concat(tables)
 
 
-def test_the_same_arms_are_compared_at_two_sizes_photo_by_photo():
+def test_the_same_arms_are_compared_in_two_runs_photo_by_photo():
     random = np.random.default_rng(4)
     small = drawn_study(random, {"probe": 1.0, "plain_ce": 1.0})
     elsewhere = "fundus/" + small["file"]  # prepared from the folder above
     better = small.assign(file=elsewhere, plain_ce_grade=small["grade"], plain_ce_score=small["grade"])
-    found = sums.compare_sizes(small, better.sample(frac=1, random_state=1), ["probe", "plain_ce"], resamples=200)
+    found = sums.compare_runs(small, better.sample(frac=1, random_state=1), ["probe", "plain_ce"], resamples=200)
     assert found["probe"]["quadratic_weighted_kappa"]["value"] == 0
     expected = [
         1 - cohen_kappa_score(table["grade"], table["plain_ce_grade"], weights="quadratic")
@@ -261,8 +261,10 @@ def test_the_same_arms_are_compared_at_two_sizes_photo_by_photo():
     kappa = found["plain_ce"]["quadratic_weighted_kappa"]
     np.testing.assert_allclose(kappa["by_seed"], expected, atol=1e-6)
     assert kappa["ci"][0] > 0
+    assert kappa["p_adjusted"] == pytest.approx(2 * kappa["p"])  # of two, the other of which is nothing
+    assert found["probe"]["quadratic_weighted_kappa"]["p_adjusted"] == 1
     with pytest.raises(InputError, match="same photos in the same seeds and folds"):
-        sums.compare_sizes(small, better.assign(fold=1 - better["fold"]), ["probe"])
+        sums.compare_runs(small, better.assign(fold=1 - better["fold"]), ["probe"])
 
 
 def test_a_difference_called_detectable_is_found_in_four_of_five_studies():
@@ -296,11 +298,12 @@ def test_an_official_test_part_is_refused(prepared):
 
 def test_the_page_says_what_the_intervals_say(finished, tmp_path):
     results = shutil.copytree(finished / "results", tmp_path / "results")
-    large = shutil.copytree(finished / "results", results / page.LARGE)
-    assert sizes.main([str(results), str(large)]) == 0
+    for folder in page.FURTHER:
+        further = shutil.copytree(finished / "results", results / folder)
+        assert between.main([str(finished / "results"), str(further)]) == 0
     text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), results)
     found = json.loads((results / "claims.json").read_text())
-    assert text.count("+0.000 [+0.000, +0.000]") >= len(found["arms"]) * len(sums.KEYS)  # the same photographs
+    assert text.count("+0.000 [+0.000, +0.000]") >= 2 * len(found["arms"]) * len(sums.KEYS)  # the same answers
     for each in [*found["comparisons"], *found["controls"], *found["prices"]]:
         for key in sums.KEYS:
             assert f"{each[key]['value']:+.3f} [{each[key]['ci'][0]:+.3f}" in text
