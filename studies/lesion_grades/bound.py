@@ -174,13 +174,13 @@ def promise(decided: pd.DataFrame) -> dict[str, Any]:
         `shares`, missed of each stretch by the rules as they are, and all together; `next` and `mean`, their bounds,
         and `held`, in how many stretches the bound of the others was right; `bounded`, the rule whose bound is
         `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
-        it misses of each stretch when it was fitted on the others.
+        it misses of each stretch when it was fitted on the others. Stretches without referable photos are left out.
     """
     stretch, referable, missed = _flags(decided)
     score = referable_score(probabilities(decided))
     shares = missed_shares(missed, referable, stretch)
     threshold = bounded_threshold(score, referable, stretch)
-    new = [_missed_of_new(score, referable, stretch, number) for number in range(STRETCHES)]
+    new = [_missed_of_new(score, referable, stretch, number) for number in np.unique(stretch[referable]).tolist()]
     return {
         "fraction": float(missed.sum() / referable.sum()),
         "shares": shares.tolist(),

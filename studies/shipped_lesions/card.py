@@ -13,17 +13,17 @@ from biranet.files import write_bytes
 from biranet.learning.shipped_models import LESIONS_DEFAULT, SHIPPED
 from studies.commands import run_as_command
 from studies.shipped.card import card_parts, keep_external, run_card_command
+from studies.shipped.measured import STRETCHES_NAME
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-
-STRETCHES_NAME = "stretches"
-"""Folder of the results for what was measured by stretches of the numbering."""
 
 MEASURED = {
     "cross_validated": "out of fold, by visit, on {n} photographs (each graded by a network and looked at by a lesion "
     "head that had not seen its visit, corrected and decided by what was fitted on the other folds; too good for new "
     "visits, as for idrid_lite0)",
+    f"{STRETCHES_NAME}/cross_validated": "the same by five stretches of the numbering, whose visits are in order of "
+    "time ({n} photographs, each by networks, heads, correction and rules of the other stretches)",
     "external": "external, another clinic and camera: {n} photographs of {groups} patients (S. S. Rahim, Retinal "
     "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), copies of 512 px on the shorter side, on which "
     "hardly a microaneurysm can be seen",

@@ -13,10 +13,12 @@ from biranet.files import read_json
 from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT
 from biranet.lesion_kinds import LESIONS
 from studies.commands import ROOT, run_as_command
+from studies.lesion_grades.bound import STRETCHES
 from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE
 from studies.lesions.page import counted_in_healthy, free_response, precision
 from studies.pages import FiguresPage, head, prose, row, with_ci
 from studies.shipped.card import RESULTS as RESULTS_ALONE
+from studies.shipped.measured import STRETCHES_NAME
 from studies.shipped_lesions.card import RESULTS
 
 _NAMES = {
@@ -33,9 +35,8 @@ _NAMES_ELSEWHERE = {key: name for key, name in _NAMES.items() if key != "any_dr_
 
 
 def _figures(results: Path) -> Iterator[str]:
-    names = ("cross_validated", "difference", "held_back", "test", "healthy")
-    measured, difference, held_back, test, healthy = (read_json(results / f"{name}.json") for name in names)
-    yield from ("**Grades**", "", *_grades(measured, difference), "", *_elsewhere(results), "", "**Lesions**", "")
+    held_back, test, healthy = (read_json(results / f"{name}.json") for name in ("held_back", "test", "healthy"))
+    yield from ("**Grades**", "", *_grades(results), "", *_elsewhere(results), "", "**Lesions**", "")
     yield from prose(
         f"The {held_back['photos']} photographs that teach ({held_back['groups']} visits), each looked at by a head "
         "that does not know its visit:"
@@ -53,22 +54,26 @@ def _outlined(test: dict[str, Any]) -> Iterator[str]:
         yield row([name, *(with_ci(its[key]["value"], its[key]["ci"]) for key in ("found", "false_marks"))])
 
 
-def _grades(measured: dict[str, Any], difference: dict[str, Any]) -> Iterator[str]:
-    yield from head([f"{measured['n']} photographs, out of fold", *_NAMES.values()])
-    values = [_nested(measured, key) for key in _NAMES]
-    yield row([f"`{LESIONS_DEFAULT}`", *(with_ci(*each, digits=3) for each in values)])
-    each = [difference["differences"][key] for key in _NAMES]
-    cells = [with_ci(its["difference"], its["ci"], 3, "+") for its in each]
-    yield row([f"minus `{DEFAULT}`", *cells])
-    yield row(["*aim*", *(AIMS.get(key, "") for key in _NAMES)])
-    missed = difference["missed"]
+def _grades(results: Path) -> Iterator[str]:
+    folders = {"visits": results, "stretches of the numbering": results / STRETCHES_NAME}
+    for place, (folds, folder) in enumerate(folders.items()):
+        measured, differences = (read_json(folder / f"{name}.json") for name in ("cross_validated", "difference"))
+        yield from () if place == 0 else ("",)
+        yield from head([f"{measured['n']} photographs, out of fold, by {folds}", *_NAMES.values()])
+        values = [_nested(measured, key) for key in _NAMES]
+        yield row([f"`{LESIONS_DEFAULT}`", *(with_ci(*each, digits=3) for each in values)])
+        each = [differences["differences"][key] for key in _NAMES]
+        yield row([f"minus `{DEFAULT}`", *(with_ci(its["difference"], its["ci"], 3, "+") for its in each)])
+        yield row(["*aim*", *(AIMS.get(key, "") for key in _NAMES)])
+    own, alone = (differences["missed"][name] for name in ("corrected", "alone"))
     yield ""
     yield from prose(
-        "By the bounds of [that study](../studies/lesion_grades/README.md) it misses at most "
-        f"{missed['corrected']['next']:.2f} of the referable photographs of the next stretch of visits (95 %), and "
-        f"`idrid_lite0` by the same photographs and folds {missed['alone']['next']:.2f}; by a rule that promises 10 %, "
-        f"{missed['corrected']['bounded']['needless']:.2f} of the others would be referred, and by `idrid_lite0` "
-        f"{missed['alone']['bounded']['needless']:.2f}."
+        "By the bounds of [that study](../studies/lesion_grades/README.md), taken from stretches, it misses at most "
+        f"{own['next']:.2f} of the referable photographs of the next stretch of visits (95 %; what others say of it "
+        f"held for {own['held']} of {STRETCHES} stretches), and `idrid_lite0` on the same photographs "
+        f"{alone['next']:.2f} ({alone['held']} of {STRETCHES}). By a rule that promises 10 %, "
+        f"{own['bounded']['needless']:.2f} of the others would be referred, and by `idrid_lite0` "
+        f"{alone['bounded']['needless']:.2f}."
     )
 
 

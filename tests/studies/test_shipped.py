@@ -29,6 +29,7 @@ from near import near
 from studies.shipped import card as card_script
 from studies.shipped import make as command
 from studies.shipped import ship, steps, stretches
+from studies.shipped.measured import STRETCHES_NAME
 from studies.shipped.outside import read_outside
 from studies.stretches import number_of
 
@@ -70,7 +71,7 @@ def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared,
     (tmp_path / "recipe.toml").write_text(tiny_recipe)
     assert stretches.main(_words(prepared, tmp_path)[:-1]) == 0
     photos = graded_photos(read_manifest(prepared)).set_index("file")
-    table = pd.read_csv(tmp_path / "results" / "stretches" / "out_of_fold.csv")
+    table = pd.read_csv(tmp_path / "results" / STRETCHES_NAME / "out_of_fold.csv")
     assert sorted(table["file"]) == sorted(photos.index)
     folds = read_manifest(tmp_path / "out" / "stretches" / "folds").set_index("file")
     order = photos.index.to_series().map(number_of)
@@ -83,7 +84,7 @@ def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared,
     # In order: the median photo of a stretch stands behind that of the one before.
     middles = [order[table.loc[table["fold"] == fold, "file"]].median() for fold in range(steps.FOLDS)]
     assert middles == sorted(middles)
-    measured = json.loads((tmp_path / "results" / "stretches" / "cross_validated.json").read_text())
+    measured = json.loads((tmp_path / "results" / STRETCHES_NAME / "cross_validated.json").read_text())
     assert measured["n"] == len(photos)
 
 
@@ -112,7 +113,9 @@ def test_the_model_has_learned_from_all_and_its_rules_from_the_answers(made, pre
     assert len(info.training_set_fingerprints) == len(info.calibration_photo_hashes) == len(photos)
     assert info.rules.decoder == "expected_grade" and info.rules.set_threshold is not None
     text = (made / "shipped" / f"{models.DEFAULT}.toml").read_text()
-    figures = validated(models.ModelCard, tomllib.loads(text), "the card").metrics[0].figures
+    model_card = validated(models.ModelCard, tomllib.loads(text), "the card")
+    assert model_card.missed is None  # nothing was measured by stretches
+    figures = model_card.metrics[0].figures
     metrics = json.loads((made / "results" / "cross_validated.json").read_text())
     decided = metrics["decisions"]
     for key, value, interval in (
@@ -206,13 +209,16 @@ def test_another_recipe_or_other_photos_are_refused(made, prepared, tiny_recipe,
 
 
 @pytest.mark.kernels
-def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(tmp_path):
-    answers = pd.read_csv(card_script.RESULTS / "out_of_fold.csv", dtype=str)
+@pytest.mark.parametrize(
+    "results", [card_script.RESULTS, card_script.RESULTS / STRETCHES_NAME], ids=lambda path: path.name
+)
+def test_the_figures_of_the_package_come_out_of_the_answers_that_are_kept(results, tmp_path):
+    answers = pd.read_csv(results / "out_of_fold.csv", dtype=str)
     for fold, table in answers.groupby("fold"):
         write_table(tmp_path / f"fold_{fold}.csv", table)
     tables = [read_predictions(path) for path in sorted(tmp_path.glob("*.csv"))]
     table = cross_fit.decide_cross_fitted(tables, read_recipe(steps.SHIPPED_RECIPE).calibration)
-    kept = json.loads((card_script.RESULTS / "cross_validated.json").read_text())
+    kept = json.loads((results / "cross_validated.json").read_text())
     again = json.loads(json.dumps(measure_with_intervals(table, ReportConfig())))
     for key in ("n", "groups", "confusion_matrix", "operating_points", "decisions", "prediction_sets"):
         assert again[key] == near(kept[key])

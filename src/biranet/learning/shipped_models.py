@@ -68,29 +68,32 @@ class MissedAtMost:
     """What is known of the referable photos that a model tells not to refer.
 
     Attributes:
-        out_of_fold: The share of them, out of fold: a best guess, and too good.
+        out_of_fold: The share of them by folds of visits: too good, since visits of one time are alike.
+        out_of_stretch: The share of them by folds of whole stretches of visits, in order of time.
         next_stretch: An upper bound of the share in the next stretch of visits of the same clinic.
         level: With which probability the bound should hold.
-        stretches: So many stretches of visits, in order of time, it rests on.
+        stretches: So many stretches it rests on, answered for by models and rules that had seen nothing of them.
     """
 
     __pydantic_config__ = STRICT
 
     out_of_fold: float
+    out_of_stretch: float
     next_stretch: float
     level: float
     stretches: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.out_of_fold <= self.next_stretch <= 1 and 0 < self.level < 1 and self.stretches > 1):
-            raise InputError("the bound of missed photos does not lie between their share out of fold and 1")
+        if not (0 <= self.out_of_stretch <= self.next_stretch <= 1 and 0 < self.level < 1 and self.stretches > 1):
+            raise InputError("the bound of missed photos does not lie between their share out of stretch and 1")
 
     def __str__(self) -> str:
         return (
             f"of the referable photographs of the next stretch of visits it tells at most {self.next_stretch:.2f} not "
-            f"to be referred, with a probability of {100 * self.level:g} % (it was {self.out_of_fold:.2f} out of fold; "
-            f"the bound rests on {self.stretches} stretches of visits, none of which was really the next one, so for "
-            "visits that are new it is too low rather than too high; for another clinic it says nothing)"
+            f"to be referred, with a probability of {100 * self.level:g} % (it was {self.out_of_fold:.2f} by folds of "
+            f"visits, and {self.out_of_stretch:.2f} by folds of stretches; the bound rests on {self.stretches} "
+            "stretches, each answered for by models and rules that had seen nothing of it, with settings "
+            "chosen on all; for another clinic it says nothing)"
         )
 
 
