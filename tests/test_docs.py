@@ -80,7 +80,7 @@ def test_there_are_some_forty_decisions_of_at_most_four_lines():
     assert [decision for decision in decisions if decision.count("\n") > 3] == []
 
 
-@pytest.mark.parametrize(("page", "measured"), [("README.md", [2, 3]), ("docs/model.md", [0, 1, 2])])
+@pytest.mark.parametrize(("page", "measured"), [("README.md", [3, 4]), ("docs/model.md", [0, 1, 2, 3])])
 def test_figures_of_the_model_that_ships_are_those_of_its_card(page, measured):
     card = tomllib.loads((ROOT / "src" / "biranet" / "shipped" / "idrid_lite0.toml").read_text(encoding="utf-8"))
     text = (ROOT / page).read_text(encoding="utf-8")

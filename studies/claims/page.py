@@ -42,7 +42,7 @@ _ADJUSTED = (
 FURTHER = {
     "longer": (
         "With longer trainings",
-        "trainings of 100 steps",
+        "shorter ones",
         "What longer trainings and lower rates to choose among do for each arm, by the same seeds and folds",
     ),
     "1024": (
