@@ -84,6 +84,14 @@ BENCHMARKS = {
         sections.prepare,
         sections.prepare_chart,
     ),
+    "evidence": Benchmark(
+        "Evidence",
+        ("DATA/originals",),
+        "What the way back through the network costs in an exported graph, on one processor, and how far engines are "
+        "from torch on it: by the cell that is furthest, in parts of the highest cell of its photo. "
+        "[evidence.md](evidence.md#in-exported-models) says what that means.",
+        sections.evidence,
+    ),
     "model": Benchmark(
         "Training steps",
         (),

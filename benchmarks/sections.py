@@ -97,6 +97,21 @@ def prepare_chart(results: Results) -> Figure:
     return draw_bars(results["photos_per_second"], "photos a second", ours=("ours", "ours, two workers"))
 
 
+def evidence(results: Results) -> str:
+    rows = []
+    for name, its in results["models"].items():
+        ways, apart = its["milliseconds"], its["apart"]
+        cells = (f"{apart[engine][photo]:.0e}" for engine in ("onnx", "openvino") for photo in ("middle", "worst"))
+        rows.append([f"`{name}`", ways["without"], ways["with"], ways["ratio"], *cells])
+    head = ["model", "ms a photo without", "with", "ratio"]
+    apart_of = [
+        f"{engine}, {photo} of {results['photos']}"
+        for engine in ("ONNX Runtime", "OpenVINO")
+        for photo in ("middle photo", "worst")
+    ]
+    return table([*head, *apart_of], rows)
+
+
 def model(results: Results) -> str:
     rows = [(name, *row.values()) for name, row in results["steps"].items()]
     return table(("what", "ours, seconds", "peer, seconds", "peer over ours"), rows)
