@@ -78,7 +78,11 @@ class Begun(NamedTuple):
 
         Returns:
             What was seen of each photo.
+
+        Raises:
+            InputError: If photos were looked at by another division of this name before.
         """
+        mark_folder(self.given.work / f"own_{division}", {"folds": folds.tolist()})
         masked, healthy = self.taught
         teachers = [*masked_teachers(self.given.folder, masked), *healthy_teachers(healthy)]
         looking = Looking(self.backbone, self.given.work, self.own, {division: folds}, teachers)

@@ -47,21 +47,21 @@ def measure(begun: Begun, answers: Path) -> None:
 
 
 def stretches_of_answers(photos: pd.DataFrame, answers: pd.DataFrame) -> Folds:
-    """Find the stretch of each photo: that of its visit, or of the last visit before it that was answered for.
+    """Find the stretch of each photo: that of its visit, or of the last visit that began before it and has answers.
 
     Args:
         photos: With the columns `file` and `group`.
         answers: Predictions, with their stretch in the column `fold`; they may be of a part of the photos.
 
     Example:
-        >>> answers = pd.DataFrame({"file": ["1.jpg", "9.jpg"], "group": ["a", "b"], "fold": ["0", "1"]})
-        >>> photos = pd.DataFrame({"file": ["3.jpg", "1.jpg", "8.jpg", "9.jpg"], "group": ["b", "a", "c", "b"]})
-        >>> stretches_of_answers(photos, answers)
-        array([1, 0, 1, 1])
+        >>> answers = pd.DataFrame({"group": ["a", "a", "c"], "fold": ["0", "0", "1"]})
+        >>> photos = pd.DataFrame({"file": ["1.jpg", "3.jpg", "5.jpg", "4.jpg", "6.jpg"], "group": list("acbad")})
+        >>> stretches_of_answers(photos, answers)  # the visits begin in the order a, c, b, d
+        array([0, 1, 1, 0, 1])
     """
-    known = photos["group"].map(dict(zip(answers["group"], answers["fold"].astype(int), strict=True)))
-    order = photos["file"].map(number_of).sort_values().index
-    return known[order].ffill().bfill()[photos.index].to_numpy(np.int64)
+    begun = photos["file"].map(number_of).groupby(photos["group"]).min().sort_values()
+    known = begun.index.to_series().map(dict(zip(answers["group"], answers["fold"].astype(int), strict=True)))
+    return photos["group"].map(known.ffill().bfill()).to_numpy(np.int64)
 
 
 if __name__ == "__main__":

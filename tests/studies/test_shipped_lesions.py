@@ -30,6 +30,8 @@ from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 from studies.shipped_lesions import card as card_script
 from studies.shipped_lesions import healthy, stretches
 from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold, join_answers
+from studies.shipped_lesions.begin import Begun
+from studies.trainings import mark_folder
 
 PHOTOS = 100
 
@@ -123,7 +125,7 @@ def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp
     answered.to_csv(tmp_path / "answers.csv", index=False)
     folds_seen = []
 
-    class Begun:
+    class Given:
         given = types.SimpleNamespace(results=tmp_path / "results", work=tmp_path / "work")
         own, config = photos.table, read_recipe(SHIPPED_RECIPE)
 
@@ -131,7 +133,7 @@ def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp
             folds_seen.append((division, folds.tolist(), results))
             return photos.kept
 
-    stretches.measure(Begun(), tmp_path / "answers.csv")
+    stretches.measure(Given(), tmp_path / "answers.csv")
     assert folds_seen == [("stretches", learned.folds.tolist(), tmp_path / "results" / "stretches")]
     measured = read_json(tmp_path / "results" / "stretches" / "cross_validated.json")
     assert measured["n"] == PHOTOS - 3
@@ -140,6 +142,14 @@ def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp
     assert roc_auc_score(corrected["grade"] >= 2, corrected[["p2", "p3", "p4"]].sum(axis=1)) > before + 0.1
     difference = read_json(tmp_path / "results" / "stretches" / "difference.json")
     assert {"alone", "corrected"} == difference["missed"].keys()
+
+
+def test_heads_of_another_division_are_not_taken_over(tmp_path):
+    given = types.SimpleNamespace(work=tmp_path)
+    begun = Begun(given, config=None, own=None, taught=None, beyond=None, backbone=None)
+    mark_folder(tmp_path / "own_stretches", {"folds": [0, 0, 1]})
+    with pytest.raises(InputError, match="was begun with other settings or other photos"):
+        begun.look("stretches", np.array([0, 1, 1]), tmp_path)
 
 
 def test_answers_are_joined_by_the_names_of_files(learned, tmp_path):
