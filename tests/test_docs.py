@@ -1,6 +1,7 @@
 """The readme and docs/ name what is there: files, commands, headings and figures."""
 
 import ast
+import itertools
 import json
 import re
 import tomllib
@@ -59,6 +60,15 @@ def test_links_lead_somewhere(page):
             target = page.parent / place if place else page
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_have_as_many_columns_as_their_heads(page):
+    """Or they are no tables where they are read."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for above, line in itertools.pairwise(lines):
+        if re.fullmatch(r"\|( ?:?-{3,}:? ?\|)+", line):
+            assert len(re.findall(r"(?<!\\)\|", above)) == line.count("|"), above
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -165,7 +165,7 @@ UNTUNED = ("probe_untuned", "plain_untuned")
 
 
 def known_arms(*, longer: bool = False) -> dict[str, Arm]:
-    """Give all arms, by name; `longer` lets heads choose among longer trainings, too."""
+    """Give all arms, by name; `longer` lets heads choose among longer trainings and a lower rate, too."""
     return {name: lengthened(arm) for name, arm in ARMS.items()} if longer else ARMS
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from biranet.errors import InputError
 from biranet.files import read_json, write_json
 from biranet.version import software_version
+from studies.claims.arms import ARMS, lengthened
 from studies.claims.run import ANSWERS_NAME, SUMS_NAME
 from studies.claims.sums import compare_runs
 from studies.commands import command_parser, exit_status_of, run_as_command
@@ -29,15 +31,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(first: Path, other: Path) -> None:
-    """Write how each arm differs between two runs.
+    """Write how each arm that does something else in another run differs from the first.
 
     Raises:
-        InputError: If they are not of the same photographs, seeds and folds.
+        InputError: If they are not of the same photographs, seeds and folds, or no arm does something else.
     """
     software = software_version()  # before a file is written, which would be a change
-    arms = [arm for arm in read_json(other / SUMS_NAME)["arms"] if arm in read_json(first / SUMS_NAME)["arms"]]
+    sums, other_sums = (read_json(folder / SUMS_NAME) for folder in (first, other))
+    arms = [arm for arm in other_sums["arms"] if arm in sums["arms"]]
+    if sums["image_size"] == other_sums["image_size"]:
+        arms = [arm for arm in arms if ARMS[arm] != lengthened(ARMS[arm])]  # the others do the same in both
+    if not arms:
+        raise InputError(f"no arm of {other} does something else than in {first}; give another run")
     first_answers, other_answers = (pd.read_csv(folder / ANSWERS_NAME) for folder in (first, other))
-    write_json(other / BETWEEN_NAME, {"software": software, "arms": compare_runs(first_answers, other_answers, arms)})
+    write_json(
+        other / BETWEEN_NAME,
+        {"software": software, "first": sums["software"], "arms": compare_runs(first_answers, other_answers, arms)},
+    )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ OMP_NUM_THREADS=1 python -m studies.claims.run PREPARED --masks FOLDER --backbon
 
 PREPARED: the photos, prepared at the size they are shown at, that of the recipe or --size, or larger. FOLDER: photos
 with masks of lesions, some of them the same (docs/datasets.md says how that is told); without it, no attention is
-taught. FILE: the backbone's ImageNet weights. --longer lets heads choose among longer trainings. Each seed divides the
-photos anew into folds by visit. In each fold every arm chooses its rate and length on photos that are held back of
-those it learns from, learns from all of these, and answers for the fold. What is finished stands in the working folder
-of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
+taught. FILE: the backbone's ImageNet weights. --longer lets heads choose among longer trainings and a lower rate. Each
+seed divides the photos anew into folds by visit. In each fold every arm chooses its rate and length on photos that are
+held back of those it learns from, learns from all of these, and answers for the fold. What is finished stands in the
+working folder of --out, so the same command goes on after a stop, and adds arms and seeds that are new:
 
     maps/       what the backbone makes of each photo
     parts/      choice and answers, one file an arm in a fold
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_photos_and_weights(parser)
     parser.add_argument("--masks", metavar="FOLDER", type=Path)
     parser.add_argument("--size", metavar="PX", type=int, help="side of the images; that of the recipe when not given")
-    parser.add_argument("--longer", action="store_true", help="let heads choose among longer trainings, too")
+    parser.add_argument("--longer", action="store_true", help="heads choose among longer trainings and a lower rate")
     parser.add_argument("--recipe", metavar="FILE", type=Path, default=SHIPPED_RECIPE)
     parser.add_argument("--arms", metavar="NAME", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS)

@@ -147,28 +147,53 @@ def bounded_threshold(score: Values, referable: Flags, stretch: Stretch, target:
     return best
 
 
-def share_and_bound(decided: pd.DataFrame) -> tuple[float, float]:
-    """Give the share that is missed out of fold, and its bound for the next stretch, which is no less.
+def halve_folds(decided: pd.DataFrame) -> Stretch:
+    """Give the stretch of each photo where each fold is one itself: two of each fold.
 
     Args:
-        decided: As for `promise`; with referable photos in two stretches or more.
+        decided: With the columns `file`, `group` and `fold`.
+
+    Example:
+        >>> files = [f"{number}.jpg" for number in range(6)]
+        >>> halve_folds(pd.DataFrame({"file": files, "group": files, "fold": list("000011")}))
+        array([0, 0, 1, 1, 2, 3])
     """
-    stretch, referable, missed = _flags(decided)
-    share = float(missed.sum() / referable.sum())
+    stretch = np.zeros(len(decided), np.int64)
+    for number, fold in enumerate(sorted(decided["fold"].unique())):
+        its = (decided["fold"] == fold).to_numpy()
+        stretch[its] = 2 * number + stretch_of(decided[its], 2)
+    return stretch
+
+
+def missed_share(decided: pd.DataFrame) -> float:
+    """Give the share of the referable photos that is not referred."""
+    referable, missed = _flags(decided)
+    return float(missed.sum() / referable.sum())
+
+
+def share_and_bound(decided: pd.DataFrame, stretch: Stretch) -> tuple[float, float]:
+    """Give the share that is missed, and its bound for the next stretch, which is no less.
+
+    Args:
+        decided: As for `promise`.
+        stretch: Likewise; there are referable photos in two stretches or more.
+    """
+    share, (referable, missed) = missed_share(decided), _flags(decided)
     return share, max(share, bound_next(missed_shares(missed, referable, stretch)))
 
 
-def _flags(decided: pd.DataFrame) -> tuple[Stretch, Flags, Flags]:
-    """The stretch of each photo, whether it is referable, and whether it is missed."""
+def _flags(decided: pd.DataFrame) -> tuple[Flags, Flags]:
+    """Whether each photo is referable, and whether it is missed."""
     referable = (decided["grade"] >= REFERABLE_GRADE).to_numpy()
-    return stretch_of(decided, STRETCHES), referable, referable & (decided["decision"] == DECISIONS[0]).to_numpy()
+    return referable, referable & (decided["decision"] == DECISIONS[0]).to_numpy()
 
 
-def promise(decided: pd.DataFrame) -> dict[str, Any]:
+def promise(decided: pd.DataFrame, stretch: Stretch) -> dict[str, Any]:
     """Bound what is missed of a new stretch of visits, by the rules as they are and by a rule that has a bound.
 
     Args:
         decided: Answers out of fold, with decisions.
+        stretch: Of each photo, (N,): tenths of the numbering, or `halve_folds`.
 
     Returns:
         `shares`, missed of each stretch by the rules as they are, and all together; `next` and `mean`, their bounds,
@@ -176,7 +201,7 @@ def promise(decided: pd.DataFrame) -> dict[str, Any]:
         `target`: what it misses and refers needlessly of the photos that it was fitted on, and `of_new_stretches`, what
         it misses of each stretch when it was fitted on the others. Stretches without referable photos are left out.
     """
-    stretch, referable, missed = _flags(decided)
+    referable, missed = _flags(decided)
     score = referable_score(probabilities(decided))
     shares = missed_shares(missed, referable, stretch)
     threshold = bounded_threshold(score, referable, stretch)

@@ -14,7 +14,6 @@ from biranet.config import CalibrationConfig, TrainConfig
 from biranet.decisions.columns import PROBABILITIES
 from biranet.decisions.cross_fit import decide_cross_fitted
 from biranet.decisions.fit import fit_rules
-from biranet.decisions.predictions import read_predictions
 from biranet.decisions.rules import apply_rules, decode, raw_probabilities
 from biranet.evaluation.intervals import measure_with_intervals, paired_differences
 from biranet.files import read_json, write_json
@@ -27,7 +26,7 @@ from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.look import WHOLE_PX
 from studies.lesion_grades.seen import ELSEWHERE, Seen
 from studies.shipped.card import RESULTS as SHIPPED_RESULTS
-from studies.shipped.card import by_fold
+from studies.shipped.measured import decide_answers
 from studies.shipped.steps import FOLDS
 from studies.stretches import stretch_of
 
@@ -112,7 +111,7 @@ def write_results(name: str, answers: Path, results: Path, seen: Seen, config: T
     else:
         decided = {way: decide_cross_fitted(folds, config.calibration) for way, folds in tables.items()}
         found |= {"level": LEVEL, "target": TARGET, "shipped": _promise_of_shipped(config.calibration)}
-        found["promise"] = {way: promise(table) for way, table in decided.items()}
+        found["promise"] = {way: promise(table, stretch_of(table, STRETCHES)) for way, table in decided.items()}
         kept = [pd.concat(folds).assign(way=way) for way, folds in tables.items()]
         found["coverage"] = coverage_of_bounds(decided["biranet"])
         write_table(results / f"answers_{name}.csv", _rounded(pd.concat(kept, ignore_index=True)))
@@ -228,4 +227,5 @@ def _differences(decided: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any
 
 def _promise_of_shipped(rules: CalibrationConfig) -> dict[str, Any]:
     """What can be promised of the model that ships, by its answers out of fold."""
-    return promise(decide_cross_fitted(by_fold(read_predictions(SHIPPED_RESULTS / "out_of_fold.csv")), rules))
+    decided = decide_answers(SHIPPED_RESULTS, rules)
+    return promise(decided, stretch_of(decided, STRETCHES))

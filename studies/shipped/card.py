@@ -12,11 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from biranet.config import read_recipe
-from biranet.decisions.cross_fit import decide_cross_fitted
-from biranet.decisions.predictions import read_predictions
 from biranet.errors import InputError
 from biranet.evaluation.estimates import Estimate, Key, from_json
 from biranet.files import read_json, sha256_of, write_bytes, write_json
@@ -25,8 +21,8 @@ from biranet.learning.tensors import open_tensors
 from biranet.reports.facts import CHECKPOINT_FACT, HashedFile
 from biranet.reports.table_provenance import parse_provenance
 from studies.commands import ROOT, command_parser, exit_status_of, run_as_command
-from studies.lesion_grades.bound import LEVEL, STRETCHES, share_and_bound
-from studies.shipped.measured import STRETCHES_NAME
+from studies.lesion_grades.bound import LEVEL, STRETCHES, halve_folds, missed_share, share_and_bound
+from studies.shipped.measured import ANSWERS_NAME, STRETCHES_NAME, decide_answers
 from studies.shipped.outside import OUTSIDE_NAME, card_blocks, read_outside
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +33,8 @@ MEASURED = {
     "a model that had not seen its visit, by rules fitted on the other folds; too good, as the figures measured from "
     "outside show; docs/model.md of the source tells what is known of why)",
     f"{STRETCHES_NAME}/cross_validated": "the same by five stretches of the numbering, whose visits are in order of "
-    "time ({n} photographs, each graded by a model and rules that had seen nothing of its stretch)",
+    "time ({n} photographs, each graded by a model that had not seen its stretch; rules were fitted on answers for the "
+    "other stretches, by models that had seen this one)",
     "nested": "the same folds, but in each of them loss, smoothing, mirror image and decoder were chosen anew, and "
     "rules fitted, on a quarter of the training photographs, held back for that ({n} photographs; figures of this "
     "choosing, not of this model; all else, such as image size and rate, was chosen on all of them)",
@@ -127,7 +124,7 @@ def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: P
         model: Its checkpoint.
         words: The words, in TOML.
         measured: What was measured, by the name of its file, as for `MEASURED`.
-        results: Folder with these files, and with `out_of_fold.csv`.
+        results: Folder with these files, and with the answers, by stretches too where that was measured.
     """
     parts = [f'weights_sha256 = "{sha256_of(model)}"', words.read_text(encoding="utf-8")]
     answers = answers_sha256(model)
@@ -138,23 +135,16 @@ def card_parts(model: Path, words: Path, measured: Mapping[str, str], results: P
             _tell_left_out(path)
         elif metrics:
             parts.append(_measured(how, metrics))
-    return [*parts, _missed(results)] if (results / STRETCHES_NAME).exists() else parts
+    return [*parts, _missed(results)] if (results / STRETCHES_NAME / ANSWERS_NAME).exists() else parts
 
 
 def _missed(results: Path) -> str:
     """Say what can be promised of missed photos: that of stretches, by what had not seen them."""
     calibration = read_recipe(ROOT / "recipes" / f"{DEFAULT}.toml").calibration
-    (share, _), (share_of_stretches, bound) = (
-        share_and_bound(decide_cross_fitted(by_fold(read_predictions(folder / "out_of_fold.csv")), calibration))
-        for folder in (results, results / STRETCHES_NAME)
-    )
+    visits, stretches = (decide_answers(folder, calibration) for folder in (results, results / STRETCHES_NAME))
+    share, (share_of_stretches, bound) = missed_share(visits), share_and_bound(stretches, halve_folds(stretches))
     lines = [f"out_of_fold = {share:.6f}", f"out_of_stretch = {share_of_stretches:.6f}", f"next_stretch = {bound:.6f}"]
     return "\n".join(["[missed]", *lines, f"level = {LEVEL}", f"stretches = {STRETCHES}", ""])
-
-
-def by_fold(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """Part a table of predictions by its folds."""
-    return [its.reset_index(drop=True) for _, its in table.groupby("fold")]
 
 
 def _tell_left_out(path: Path) -> None:

@@ -7,16 +7,15 @@ Everything between the two marks in the page is replaced; what stands around it 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from biranet.evaluation.estimates import Key, from_json, meaning_of
 from biranet.files import read_json
 from biranet.learning.shipped_models import DEFAULT
 from studies.commands import ROOT, run_as_command
-from studies.lesion_grades.bound import LEVEL, STRETCHES, TARGET
-from studies.pages import FiguresPage, bullet, head, prose, row
+from studies.lesion_grades.bound import LEVEL, TARGET
+from studies.pages import FiguresPage, bullet, head, prose, row, with_ci
 from studies.shipped.card import RESULTS
-from studies.shipped.measured import STRETCHES_NAME
+from studies.shipped.measured import FROM_VISITS_NAME, STRETCHES_NAME
 from studies.shipped.outside import MeasuredOutside, Told, read_outside
 from studies.shipped.promise import PROMISE_NAME
 from studies.shipped.stretches import MISSED_NAME
@@ -65,9 +64,12 @@ def _why(results: Path) -> Iterator[str]:
     yield ""
     visits, stretches = (folds[kind]["mean"] for kind in ("visits", "stretches"))
 
+    from_visits = read_json(results / STRETCHES_NAME / FROM_VISITS_NAME)["differences"]
+
     def instead(key: str) -> str:
-        """What was measured by stretches instead of visits."""
-        return " instead of ".join(f"{_ours(results, name, key).value:.3f}" for name in (BY_STRETCH, "cross_validated"))
+        """What was measured by stretches instead of visits, and the difference, paired by photo."""
+        both = " instead of ".join(f"{_ours(results, name, key).value:.3f}" for name in (BY_STRETCH, "cross_validated"))
+        return f"{both} ({with_ci(from_visits[key]['difference'], from_visits[key]['ci'], 3, '+')})"
 
     for text in (
         f"**Not by chance alone**: {told.counts} and {parts['missed']} of {parts['referable']} differ as much in "
@@ -104,19 +106,17 @@ def _why(results: Path) -> Iterator[str]:
 
 def _promised(results: Path) -> Iterator[str]:
     missed = read_json(results / STRETCHES_NAME / MISSED_NAME)
+    shares = missed["shares"]
     yield from prose(
         "**What can be promised.** Stretches differ by more than chance, so whole ones are what is observed, each "
-        f"answered for by a network and rules that had seen nothing of it: of {STRETCHES} stretches {_shares(missed)} "
-        f"of the referable photos are missed. By a bound that should hold with a probability of {100 * LEVEL:g} %, at "
-        f"most {missed['next']:.2f} of those of the next stretch are missed, and {missed['mean']:.2f} on average over "
-        f"many. What nine stretches say of the tenth held for {missed['held']} of {STRETCHES}. A rule that promises at "
-        f"most {TARGET:.2f} of the next one would refer {missed['bounded']['needless']:.2f} of the photos that need no "
-        "referral."
+        "answered for by a network that had not seen it; rules were fitted on the answers for the others, whose "
+        f"networks had. Of {len(shares)} stretches, two of each fifth that was answered for, {min(shares):.2f} to "
+        f"{max(shares):.2f} of the referable photos are missed. By a bound that should hold with a probability of "
+        f"{100 * LEVEL:g} %, at most {missed['next']:.2f} of those of the next stretch are missed, and "
+        f"{missed['mean']:.2f} on average over many. What the others say of a stretch held for {missed['held']} of "
+        f"{len(shares)}. A rule that promises at most {TARGET:.2f} of the next one would refer "
+        f"{missed['bounded']['needless']:.2f} of the photos that need no referral."
     )
-
-
-def _shares(missed: dict[str, Any]) -> str:
-    return f"{min(missed['shares']):.2f} to {max(missed['shares']):.2f}"
 
 
 def _measured(results: Path) -> tuple[MeasuredOutside, ...]:

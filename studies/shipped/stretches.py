@@ -9,7 +9,10 @@ the other four. Given again, the command goes on where it was stopped. In the wo
     stretches/      the five runs, and their answers
 
 The answers, before any rule, and what was measured of them go to results/stretches/, by the names that make.py uses;
-to missed.json there what can be promised of missed photos (studies/lesion_grades/bound.py).
+there too what can be promised of missed photos (missed.json; studies/lesion_grades/bound.py), and how all differs from
+what make.py has measured (from_visits.json). Networks and rules are as there: rules of a stretch are fitted on the
+answers for the others, which are of networks that had learned from it. card.py and page.py put the figures on the card
+and into docs/model.md.
 """
 
 import argparse
@@ -19,8 +22,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from biranet.config import TrainConfig
-from biranet.decisions.cross_fit import decide_cross_fitted
-from biranet.decisions.predictions import read_predictions
 from biranet.files import write_json
 from biranet.learning.shipped_models import DEFAULT
 from biranet.locks import exclusive_file
@@ -28,9 +29,17 @@ from biranet.manifest import FOLD_PREFIX, graded_photos, read_manifest
 from biranet.tables import write_table
 from biranet.version import software_version
 from studies.commands import exit_status_of, run_as_command
-from studies.lesion_grades.bound import promise
+from studies.lesion_grades.bound import halve_folds, promise
 from studies.shipped.make import answer_fold
-from studies.shipped.measured import OTHER_FOLDS, STRETCHES_NAME, measure_answers
+from studies.shipped.measured import (
+    ANSWERS_NAME,
+    MEASURED_NAME,
+    OTHER_FOLDS,
+    STRETCHES_NAME,
+    compare_with_visits,
+    decide_answers,
+    measure_answers,
+)
 from studies.shipped.steps import FOLDS, copy_with_manifest, read_config, training_parser
 from studies.stretches import stretch_of
 from studies.trainings import fingerprint_of_inputs, mark_folder
@@ -52,13 +61,14 @@ def measure(given: argparse.Namespace, config: TrainConfig) -> None:
         folds = copy_with_manifest(given.prepared, out / "folds", divide_by_stretch(read_manifest(given.prepared)))
     answers = [answer_fold(folds, dataclasses.replace(config, fold=fold), out) for fold in range(FOLDS)]
     software = software_version()  # before a table is written, which would be a change
-    write_table(results / "out_of_fold.csv", pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
-    decided = decide_cross_fitted([read_predictions(path) for path in answers], config.calibration)
-    write_json(results / MISSED_NAME, {"software": software, **promise(decided)})
+    write_table(results / ANSWERS_NAME, pd.concat([pd.read_csv(path, dtype=str) for path in answers]))
+    decided = decide_answers(results, config.calibration)
+    write_json(results / MISSED_NAME, {"software": software, **promise(decided, halve_folds(decided))})
+    compare_with_visits(given.results, config.calibration, software)
     measure_answers(
         decided,
         out / "report",
-        results / "cross_validated.json",
+        results / MEASURED_NAME,
         title=f"{DEFAULT}, by stretches of the numbering",
         method=OTHER_FOLDS,
         on=f"{FOLDS} stretches of the numbering, every photo by models that had not seen its stretch",

@@ -23,7 +23,8 @@ MEASURED = {
     "head that had not seen its visit, corrected and decided by what was fitted on the other folds; too good for new "
     "visits, as for idrid_lite0)",
     f"{STRETCHES_NAME}/cross_validated": "the same by five stretches of the numbering, whose visits are in order of "
-    "time ({n} photographs, each by networks, heads, correction and rules of the other stretches)",
+    "time ({n} photographs, each graded by a network and looked at by a lesion head that had not seen its stretch; "
+    "correction and rules were fitted on answers for the other stretches, by networks that had seen this one)",
     "external": "external, another clinic and camera: {n} photographs of {groups} patients (S. S. Rahim, Retinal "
     "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), copies of 512 px on the shorter side, on which "
     "hardly a microaneurysm can be seen",

@@ -9,11 +9,11 @@ from biranet.files import write_json
 from biranet.learning.shipped_models import LESIONS_DEFAULT
 from biranet.tables import write_table
 from biranet.version import software_version
-from studies.lesion_grades.bound import promise
-from studies.shipped.card import by_fold
-from studies.shipped.measured import measure_answers
+from studies.lesion_grades.bound import STRETCHES, halve_folds, promise
+from studies.shipped.measured import ANSWERS_NAME, MEASURED_NAME, by_fold, measure_answers
 from studies.shipped.steps import FOLDS
 from studies.shipped_lesions.answers import Photos, as_predictions, correct_out_of_fold
+from studies.stretches import stretch_of
 
 _METHOD = "Corrections and rules of a fold were fitted on the answers for the other folds."
 
@@ -35,22 +35,23 @@ def measure_grades(photos: Photos, config: TrainConfig, report: Path, results: P
     software = software_version()  # before a table is written, which would be a change
     corrected, fitted = correct_out_of_fold(photos, config.data)
     table = as_predictions(photos, corrected)
-    write_table(results / "out_of_fold.csv", table)
+    write_table(results / ANSWERS_NAME, table)
     decided = decide_cross_fitted(by_fold(table), config.calibration)
     alone = decide_cross_fitted(by_fold(as_predictions(photos, photos.shares)), config.calibration)
     measure_answers(
         decided,
         report,
-        results / "cross_validated.json",
+        results / MEASURED_NAME,
         title=LESIONS_DEFAULT,
         method=_METHOD,
         on=_MEASURED_ON[photos.division],
     )
+    stretch = halve_folds(decided) if photos.division == "stretches" else stretch_of(decided, STRETCHES)
     [differences] = paired_differences([alone, decided])
     difference = {
         "software": software,
         "settings": [each.settings._asdict() for each in fitted],
-        "missed": {"alone": promise(alone), "corrected": promise(decided)},
+        "missed": {"alone": promise(alone, stretch), "corrected": promise(decided, stretch)},
         "differences": differences,
     }
     write_json(results / "difference.json", difference)

@@ -13,12 +13,11 @@ from biranet.files import read_json
 from biranet.learning.shipped_models import DEFAULT, LESIONS_DEFAULT
 from biranet.lesion_kinds import LESIONS
 from studies.commands import ROOT, run_as_command
-from studies.lesion_grades.bound import STRETCHES
 from studies.lesion_grades.measure import AIMS, AIMS_ELSEWHERE
 from studies.lesions.page import counted_in_healthy, free_response, precision
 from studies.pages import FiguresPage, head, prose, row, with_ci
 from studies.shipped.card import RESULTS as RESULTS_ALONE
-from studies.shipped.measured import STRETCHES_NAME
+from studies.shipped.measured import FROM_VISITS_NAME, STRETCHES_NAME
 from studies.shipped_lesions.card import RESULTS
 
 _NAMES = {
@@ -55,26 +54,36 @@ def _outlined(test: dict[str, Any]) -> Iterator[str]:
 
 
 def _grades(results: Path) -> Iterator[str]:
-    folders = {"visits": results, "stretches of the numbering": results / STRETCHES_NAME}
-    for place, (folds, folder) in enumerate(folders.items()):
-        measured, differences = (read_json(folder / f"{name}.json") for name in ("cross_validated", "difference"))
-        yield from () if place == 0 else ("",)
-        yield from head([f"{measured['n']} photographs, out of fold, by {folds}", *_NAMES.values()])
-        values = [_nested(measured, key) for key in _NAMES]
-        yield row([f"`{LESIONS_DEFAULT}`", *(with_ci(*each, digits=3) for each in values)])
-        each = [differences["differences"][key] for key in _NAMES]
-        yield row([f"minus `{DEFAULT}`", *(with_ci(its["difference"], its["ci"], 3, "+") for its in each)])
-        yield row(["*aim*", *(AIMS.get(key, "") for key in _NAMES)])
-    own, alone = (differences["missed"][name] for name in ("corrected", "alone"))
+    by_stretch = results / STRETCHES_NAME
+    yield from (*_out_of_fold(results, "visits"), "", *_out_of_fold(by_stretch, "stretches of the numbering"), "")
+    from_visits = read_json(by_stretch / FROM_VISITS_NAME)["differences"]
+    kappa, missed = (
+        with_ci(from_visits[key]["difference"], from_visits[key]["ci"], 3, "+")
+        for key in ("quadratic_weighted_kappa", "decisions.missed_fraction")
+    )
+    yield from prose(
+        f"By stretches minus by visits, paired by photo: kappa {kappa}, referable photographs not referred {missed}."
+    )
     yield ""
+    own, alone = (read_json(by_stretch / "difference.json")["missed"][name] for name in ("corrected", "alone"))
     yield from prose(
         "By the bounds of [that study](../studies/lesion_grades/README.md), taken from stretches, it misses at most "
-        f"{own['next']:.2f} of the referable photographs of the next stretch of visits (95 %; what others say of it "
-        f"held for {own['held']} of {STRETCHES} stretches), and `idrid_lite0` on the same photographs "
-        f"{alone['next']:.2f} ({alone['held']} of {STRETCHES}). By a rule that promises 10 %, "
+        f"{own['next']:.2f} of the referable photographs of the next stretch of visits (95 %; what others say of one "
+        f"held for {own['held']} of {len(own['shares'])}), and `idrid_lite0` on the same photographs "
+        f"{alone['next']:.2f} ({alone['held']} of {len(alone['shares'])}). By a rule that promises 10 %, "
         f"{own['bounded']['needless']:.2f} of the others would be referred, and by `idrid_lite0` "
         f"{alone['bounded']['needless']:.2f}."
     )
+
+
+def _out_of_fold(results: Path, folds: str) -> Iterator[str]:
+    measured, difference = (read_json(results / f"{name}.json") for name in ("cross_validated", "difference"))
+    yield from head([f"{measured['n']} photographs, out of fold, by {folds}", *_NAMES.values()])
+    values = [_nested(measured, key) for key in _NAMES]
+    yield row([f"`{LESIONS_DEFAULT}`", *(with_ci(*each, digits=3) for each in values)])
+    each = [difference["differences"][key] for key in _NAMES]
+    yield row([f"minus `{DEFAULT}`", *(with_ci(its["difference"], its["ci"], 3, "+") for its in each)])
+    yield row(["*aim*", *(AIMS.get(key, "") for key in _NAMES)])
 
 
 def _elsewhere(results: Path) -> Iterator[str]:

@@ -4,7 +4,9 @@ OMP_NUM_THREADS=1 python -m studies.shipped_lesions.stretches prepared FOLDER --
 
 As studies/shipped/stretches.py measures the network alone, whose answers for stretches are corrected here. What is
 given, and the working folder, are those of make.py. Lesion heads are trained anew, each without the stretch that is
-answered for and that of the photo. What was measured goes to results/stretches/, by the names that make.py uses.
+answered for and that of the photo. What was measured goes to results/stretches/, by the names that make.py uses,
+and how it differs from what make.py has measured (from_visits.json). card.py and page.py put it on the card and into
+docs/lesions.md.
 """
 
 from collections.abc import Sequence
@@ -14,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from biranet.decisions.predictions import read_predictions
+from biranet.version import software_version
 from studies.commands import exit_status_of, run_as_command
 from studies.lesion_grades.divisions import Folds
 from studies.shipped.card import RESULTS as RESULTS_ALONE
-from studies.shipped.measured import STRETCHES_NAME
+from studies.shipped.measured import ANSWERS_NAME, STRETCHES_NAME, compare_with_visits
 from studies.shipped_lesions.answers import join_answers
 from studies.shipped_lesions.begin import Begun, begin, lesions_parser
 from studies.shipped_lesions.grades import measure_grades
@@ -29,7 +32,7 @@ DIVISION = "stretches"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = lesions_parser(__doc__).parse_args(arguments)
-    return exit_status_of(__file__, lambda: measure(begin(given), RESULTS_ALONE / STRETCHES_NAME / "out_of_fold.csv"))
+    return exit_status_of(__file__, lambda: measure(begin(given), RESULTS_ALONE / STRETCHES_NAME / ANSWERS_NAME))
 
 
 def measure(begun: Begun, answers: Path) -> None:
@@ -39,11 +42,12 @@ def measure(begun: Begun, answers: Path) -> None:
         begun: What was given.
         answers: Those that are corrected, each with its stretch.
     """
-    results = begun.given.results / STRETCHES_NAME
+    results, software = begun.given.results / STRETCHES_NAME, software_version()
     folds = stretches_of_answers(begun.own, read_predictions(answers))
     kept = begun.look(DIVISION, folds, results)
     photos = join_answers(begun.own, DIVISION, folds, kept, answers)
     measure_grades(photos, begun.config, begun.given.work / "report_stretches", results)
+    compare_with_visits(begun.given.results, begun.config.calibration, software)
 
 
 def stretches_of_answers(photos: pd.DataFrame, answers: pd.DataFrame) -> Folds:

@@ -24,6 +24,9 @@ from studies.claims.training import Fold, answer, choose, train_and_ask
 FITTED = Probe("Linear probe", penalty=1.0)
 """A probe whose penalty is known; how it is chosen, which takes long, is tested where the product chooses it."""
 
+LONGER = ["plain_ce", METHOD]
+"""Those below that choose their lengths."""
+
 SMALL = {
     PROBE: FITTED,
     "plain_ce": dataclasses.replace(ARMS["plain_ce"], rates=(0.01, 0.1), lengths=(2, 4)),
@@ -303,7 +306,10 @@ def test_the_page_says_what_the_intervals_say(finished, tmp_path):
         assert between.main([str(finished / "results"), str(further)]) == 0
     text = page.PAGE.with_figures(page.PAGE.path.read_text(encoding="utf-8"), results)
     found = json.loads((results / "claims.json").read_text())
-    assert text.count("+0.000 [+0.000, +0.000]") >= 2 * len(found["arms"]) * len(sums.KEYS)  # the same answers
+    # The same answers; of the same photographs those arms are compared that can do something else.
+    assert text.count("+0.000 [+0.000, +0.000]") >= 2 * len(LONGER) * len(sums.KEYS)
+    compared = json.loads((results / "longer" / between.BETWEEN_NAME).read_text())["arms"]
+    assert list(compared) == LONGER
     for each in [*found["comparisons"], *found["controls"], *found["prices"]]:
         for key in sums.KEYS:
             assert f"{each[key]['value']:+.3f} [{each[key]['ci'][0]:+.3f}" in text

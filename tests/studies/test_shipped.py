@@ -31,6 +31,7 @@ from studies.shipped import make as command
 from studies.shipped import ship, steps, stretches
 from studies.shipped.measured import STRETCHES_NAME
 from studies.shipped.outside import read_outside
+from studies.shipped_lesions import card as lesions_card
 from studies.stretches import number_of
 
 RELEASED = {
@@ -67,8 +68,10 @@ def test_every_photo_is_answered_by_a_model_that_has_not_seen_its_group(made, pr
         assert not set(folds.loc[answered, "group"]) & set(folds[folds[f"fold_{fold}"] == "train"]["group"])
 
 
-def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared, tiny_recipe, tmp_path):
-    (tmp_path / "recipe.toml").write_text(tiny_recipe)
+def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(made, prepared, tmp_path):
+    for name in ("recipe.toml", "results/out_of_fold.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(made / name, tmp_path / name)
     assert stretches.main(_words(prepared, tmp_path)[:-1]) == 0
     photos = graded_photos(read_manifest(prepared)).set_index("file")
     table = pd.read_csv(tmp_path / "results" / STRETCHES_NAME / "out_of_fold.csv")
@@ -86,6 +89,9 @@ def test_a_stretch_is_answered_by_a_model_that_has_seen_no_visit_of_it(prepared,
     assert middles == sorted(middles)
     measured = json.loads((tmp_path / "results" / STRETCHES_NAME / "cross_validated.json").read_text())
     assert measured["n"] == len(photos)
+    visits = json.loads((made / "results" / "cross_validated.json").read_text())
+    from_visits = json.loads((tmp_path / "results" / STRETCHES_NAME / "from_visits.json").read_text())["differences"]
+    assert from_visits["accuracy"]["difference"] == pytest.approx(measured["accuracy"] - visits["accuracy"])
 
 
 def test_a_fold_is_judged_by_rules_of_the_other_folds(made):
@@ -238,6 +244,23 @@ def test_the_card_of_the_package_is_what_its_results_say(tmp_path):
     assert (tmp_path / "shipped" / name).read_bytes() == (models.SHIPPED / name).read_bytes()
     told = [each for each in read_outside(card_script.RESULTS).measured if each.how]
     assert len(models.read_model_card(models.DEFAULT).metrics) == len(card_script.MEASURED) + len(told)
+
+
+@pytest.mark.parametrize("name", [models.DEFAULT, models.LESIONS_DEFAULT])
+def test_what_a_card_promises_is_of_the_answers_by_stretches(name):
+    results = {models.DEFAULT: card_script.RESULTS, models.LESIONS_DEFAULT: lesions_card.RESULTS}[name]
+    promised = models.read_model_card(name).missed
+
+    def measured(folder):
+        return json.loads((folder / "cross_validated.json").read_text())["decisions"]["missed_fraction"]
+
+    assert promised.out_of_fold == pytest.approx(measured(results), abs=1e-5)
+    assert promised.out_of_stretch == pytest.approx(measured(results / STRETCHES_NAME), abs=1e-5)
+    if name == models.DEFAULT:
+        bounds = json.loads((results / STRETCHES_NAME / "missed.json").read_text())
+    else:
+        bounds = json.loads((results / STRETCHES_NAME / "difference.json").read_text())["missed"]["corrected"]
+    assert promised.next_stretch == pytest.approx(bounds["next"], abs=1e-5)
 
 
 @pytest.mark.kernels

@@ -25,7 +25,7 @@ from studies.lesion_grades.correction import COUNTED, Learned, Settings, fit_cor
 from studies.lesion_grades.divisions import HeadName
 from studies.lesion_grades.heads import CONFIG, FastHead, _new_head
 from studies.lesion_grades.look import LESION_PX
-from studies.shipped.card import by_fold
+from studies.shipped.measured import by_fold
 from studies.shipped.steps import FOLDS, SHIPPED_RECIPE
 from studies.shipped_lesions import card as card_script
 from studies.shipped_lesions import healthy, stretches
@@ -123,6 +123,8 @@ def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp
     photos = photos_of(learned, "stretches")
     answered = as_predictions(photos, photos.shares).drop(index=[0, 25, PHOTOS - 1])
     answered.to_csv(tmp_path / "answers.csv", index=False)
+    (tmp_path / "results").mkdir()
+    answered.to_csv(tmp_path / "results" / "out_of_fold.csv", index=False)  # as if these were those by visits
     folds_seen = []
 
     class Given:
@@ -140,6 +142,8 @@ def test_stretches_are_corrected_by_heads_of_stretches_and_measured(learned, tmp
     corrected = pd.read_csv(tmp_path / "results" / "stretches" / "out_of_fold.csv")
     before = roc_auc_score(answered["grade"] >= 2, answered[["p2", "p3", "p4"]].sum(axis=1))
     assert roc_auc_score(corrected["grade"] >= 2, corrected[["p2", "p3", "p4"]].sum(axis=1)) > before + 0.1
+    from_visits = read_json(tmp_path / "results" / "stretches" / "from_visits.json")["differences"]
+    assert from_visits["referable_auc"]["difference"] > 0.1
     difference = read_json(tmp_path / "results" / "stretches" / "difference.json")
     assert {"alone", "corrected"} == difference["missed"].keys()
 

@@ -72,7 +72,7 @@ class MissedAtMost:
         out_of_stretch: The share of them by folds of whole stretches of visits, in order of time.
         next_stretch: An upper bound of the share in the next stretch of visits of the same clinic.
         level: With which probability the bound should hold.
-        stretches: So many stretches it rests on, answered for by models and rules that had seen nothing of them.
+        stretches: So many stretches it rests on, each answered for by a network that had seen nothing of it.
     """
 
     __pydantic_config__ = STRICT
@@ -84,16 +84,18 @@ class MissedAtMost:
     stretches: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.out_of_stretch <= self.next_stretch <= 1 and 0 < self.level < 1 and self.stretches > 1):
-            raise InputError("the bound of missed photos does not lie between their share out of stretch and 1")
+        if not (0 <= self.out_of_fold <= 1 and 0 <= self.out_of_stretch <= self.next_stretch <= 1):
+            raise InputError("the shares of missed photos are none, or their bound is below that by folds of stretches")
+        if not (0 < self.level < 1 and self.stretches > 1):
+            raise InputError("the bound of missed photos has a level that is not within 0 and 1, or one stretch")
 
     def __str__(self) -> str:
         return (
             f"of the referable photographs of the next stretch of visits it tells at most {self.next_stretch:.2f} not "
             f"to be referred, with a probability of {100 * self.level:g} % (it was {self.out_of_fold:.2f} by folds of "
-            f"visits, and {self.out_of_stretch:.2f} by folds of stretches; the bound rests on {self.stretches} "
-            "stretches, each answered for by models and rules that had seen nothing of it, with settings "
-            "chosen on all; for another clinic it says nothing)"
+            f"visits, and {self.out_of_stretch:.2f} by folds of stretches, of which {self.stretches} bear the bound; "
+            "networks had not seen the stretch that they answered for, but rules and settings know of all; of drawn "
+            "shares as uneven as these 90 to 98 in 100 keep such a bound; for another clinic it says nothing)"
         )
 
 
