@@ -75,7 +75,8 @@ def test_the_picture_has_outlines_and_says_what_they_are(exported, photo, tmp_pa
     answer = public.load(exported).grade(photo)
     picture = answer.picture()
     assert "with outlines" in picture.alt_text
-    told = "of that by microaneurysms "
+    assert "MA" in answer.lesions.unseen  # some 300 pixels across the field
+    told = "of that by what looks like microaneurysms (too small to see) "
     assert told in picture.alt_text and "A program drew these outlines" in picture.alt_text
     without = public.load("idrid_lite0").grade(photo).picture()
     assert told not in without.alt_text and "outlines" not in without.alt_text
