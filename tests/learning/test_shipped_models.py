@@ -20,7 +20,7 @@ from biranet.learning import shipped_models as models
 from biranet.learning.checkpoint import load_checkpoint, save_checkpoint
 from biranet.learning.checkpoint_file import read_info
 from biranet.learning.onnx_predictor import load_onnx
-from biranet.learning.shipped_models import DEFAULT, find_checkpoint, read_model_card, shipped
+from biranet.learning.shipped_models import DEFAULT, MissedAtMost, find_checkpoint, read_model_card, shipped
 from biranet.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +114,18 @@ def test_a_card_that_is_wrong_is_refused_by_a_sentence(shipped_folder, biranet, 
     assert answer.status == 2 and answer.err.count("\n") == 1
     assert sentence in answer.err and str(card) in answer.err
     assert biranet("models", DEFAULT) == answer._replace(out="")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"out_of_fold": 7.0}, {"out_of_stretch": 0.4}, {"next_stretch": 1.1}, {"level": 1.0}, {"stretches": 1}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_promise_that_cannot_be_is_refused(wrong):
+    right = {"out_of_fold": 0.1, "out_of_stretch": 0.2, "next_stretch": 0.3, "level": 0.95, "stretches": 10}
+    assert "at most 0.30 not to be referred, with a probability of 95 %" in str(MissedAtMost(**right))
+    with pytest.raises(InputError, match="missed photos"):
+        MissedAtMost(**right | wrong)
 
 
 def test_a_missing_card_is_named(shipped_folder, biranet):
