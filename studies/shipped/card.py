@@ -39,9 +39,9 @@ MEASURED = {
     "rules fitted, on a quarter of the training photographs, held back for that ({n} photographs; figures of this "
     "choosing, not of this model; all else, such as image size and rate, was chosen on all of them)",
     "external": "external, another clinic and camera: {n} photographs of {groups} patients (S. S. Rahim, Retinal "
-    "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), read for these weights twice: without the mirror "
-    "image, and with it, a choice made on out-of-fold answers between the two (docs/log.md); the limits of "
-    "gradability, which let all of them pass, had been set with a look at them",
+    "Fundus Image Dataset for Diabetic Retinopathy Detection, 2025), read for these weights three times: without the "
+    "mirror image, with it, a choice made on out-of-fold answers between the two (docs/log.md), and for answers per "
+    "patient; the limits of gradability, which let all of them pass, had been set with a look at them",
 }
 """What was measured, by the name of its file, in the order of the card."""
 
