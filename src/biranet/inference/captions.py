@@ -53,26 +53,32 @@ def caption_of(
     return Caption(f"Grade {grade} ({GRADE_NAMES[grade]}), {decision}", lines, names)
 
 
-def tell_lesion_evidence(
-    evidence: NDArray[np.float32], probabilities: NDArray[np.float64], unseen: Collection[str] = ()
-) -> str:
-    """Say what the kinds of lesions have to do with the referral score.
+def with_lesion_evidence(
+    caption: Caption,
+    evidence: NDArray[np.float32] | None,
+    probabilities: NDArray[np.float64],
+    unseen: Collection[str] = (),
+) -> Caption:
+    """Add a line on what the kinds of lesions have to do with the referral score.
 
     Args:
-        evidence: How much each of `LESIONS` moved its log-odds, (4,).
+        caption: What is said without it.
+        evidence: How much each of `LESIONS` moved the log-odds of referral, (4,); None adds nothing.
         probabilities: Of the five grades, calibrated, (5,).
         unseen: Kinds that the photo is too small to show; what moved the score there only looks like them.
 
     Example:
         >>> evidence, probabilities = np.array([0.4, 1.2, 0, -0.1]), np.array([0.3, 0.2, 0.2, 0.2, 0.1])
-        >>> tell_lesion_evidence(evidence, probabilities)
+        >>> with_lesion_evidence(Caption("", (), ()), evidence, probabilities).lines[-1]
         'Log-odds of referral: +0.00; of that by microaneurysms +0.40, haemorrhages +1.20, hard exudates +0.00, \
 soft exudates -0.10.'
-        >>> tell_lesion_evidence(evidence, probabilities, ["MA"]).partition(" haem")[0]
+        >>> with_lesion_evidence(Caption("", (), ()), evidence, probabilities, ["MA"]).lines[-1].partition(" haem")[0]
         'Log-odds of referral: +0.00; of that by what looks like microaneurysms (too small to see) +0.40,'
     """
+    if evidence is None:
+        return caption
     score = float(referable_score(probabilities))
     odds = np.log(max(score, SMALLEST_SHARE) / max(1 - score, SMALLEST_SHARE))
     names = (f"what looks like {name} (too small to see)" if kind in unseen else name for kind, name in LESIONS.items())
     moved = ", ".join(f"{name} {value:+.2f}" for name, value in zip(names, evidence, strict=True))
-    return f"Log-odds of referral: {odds:+.2f}; of that by {moved}."
+    return caption._replace(lines=(*caption.lines, f"Log-odds of referral: {odds:+.2f}; of that by {moved}."))

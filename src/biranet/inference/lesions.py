@@ -154,7 +154,7 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
         file: What the photo is called.
         cut: Where a map would lie, where there is none.
     """
-    from biranet.inference.captions import EVIDENCE_NOTE, caption_of, tell_lesion_evidence
+    from biranet.inference.captions import EVIDENCE_NOTE, caption_of, with_lesion_evidence
     from biranet.inference.lesion_drawing import Graded
     from biranet.photos.overlay import evidence_map
     from biranet.photos.sheet import Caption
@@ -164,9 +164,8 @@ def describe_answer(answer: "Prediction | None", file: str, cut: Cut) -> "Graded
         return Graded(Caption(f"Lesions, no grade{why}", (), (file,) if file else ()), cut)
     stated = (answer.grade, answer.probabilities, answer.decision, answer.grade_range)
     caption = caption_of(file, *stated, answer.model)
-    if answer.lesions is not None and answer.lesion_evidence is not None:
-        moved = tell_lesion_evidence(answer.lesion_evidence, answer.probabilities, answer.lesions.unseen)
-        caption = caption._replace(lines=(*caption.lines, moved))
+    unseen = () if answer.lesions is None else answer.lesions.unseen
+    caption = with_lesion_evidence(caption, answer.lesion_evidence, answer.probabilities, unseen)
     if answer.evidence is None or answer.original is None:
         return Graded(caption, cut)
     caption = caption._replace(lines=(*caption.lines, EVIDENCE_NOTE))

@@ -164,14 +164,13 @@ class Prediction:
             return None
         if self.grade is None or self.probabilities is None:
             return None
-        from biranet.inference.captions import caption_of, tell_lesion_evidence
+        from biranet.inference.captions import caption_of, with_lesion_evidence
         from biranet.inference.drawing import draw_answer, with_own_maps
 
         answer = (self.grade, self.probabilities, self.decision, self.grade_range)
         caption = caption_of(self.file, *answer, self.model)
         if maps is None:
             maps, caption = with_own_maps(self.attention, self.evidence, caption)
-        if self.lesions is not None and self.lesion_evidence is not None:
-            moved = tell_lesion_evidence(self.lesion_evidence, self.probabilities, self.lesions.unseen)
-            caption = caption._replace(lines=(*caption.lines, moved))
+        unseen = () if self.lesions is None else self.lesions.unseen
+        caption = with_lesion_evidence(caption, self.lesion_evidence, self.probabilities, unseen)
         return draw_answer(self.original, self.photo, maps, caption, opacity, self.lesions)

@@ -218,7 +218,7 @@ def _refine_circle(contrast: _Channel, circle: FieldCircle) -> FieldCircle | Non
 
 
 def _clip_to_field(contrast: _Channel, circle: FieldCircle) -> FieldCircle:
-    """Clip a circle where a straight line has cut off its circle at any side."""
+    """Clip a circle where a straight line has cut off a part of it at any side."""
     inside = circle.mask(contrast.shape)
     least = _MIN_ROW_RATIO * np.median(contrast[circle._replace(radius=0.8 * circle.radius).mask(contrast.shape)])
     ends = []
